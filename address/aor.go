@@ -1,0 +1,143 @@
+package address
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// AoR is a canonical address-of-record, fit to be a map key: two URIs that name
+// the same user give equal AoRs. It is made by Domains.AoR, by ParseAoR and by
+// nothing else.
+type AoR struct {
+	User   string // escapes normalised (RFC 3261 section 19.1.4); "" names the domain itself
+	Domain string // lower case; with a port only where that is part of a foreign identity
+}
+
+// String writes the AoR as a SIP URI.
+func (a AoR) String() string {
+	if a.User == "" {
+		return "sip:" + a.Domain
+	}
+	return "sip:" + a.User + "@" + a.Domain
+}
+
+// IsZero tells the AoR that names nobody.
+func (a AoR) IsZero() bool { return a == AoR{} }
+
+// AoR makes the AoR that a URI names, keeping a port other than the default
+// one. For URIs that may be of our own domains use Domains.AoR.
+func (u URI) AoR() AoR {
+	a := AoR{User: canonicalUser(u.User), Domain: u.Host}
+	if u.Port != 0 && u.Port != 5060 && u.Port != 5061 {
+		a.Domain += ":" + strconv.Itoa(int(u.Port))
+	}
+	return a
+}
+
+// Domains are the host names and addresses that are ours. The zero value holds none.
+type Domains struct {
+	names map[string]struct{}
+	first string
+}
+
+// NewDomains makes a set of domains; the first is the one that silod writes
+// where it must choose.
+func NewDomains(names ...string) Domains {
+	d := Domains{names: make(map[string]struct{}, len(names))}
+	for _, n := range names {
+		n = hostKey(n)
+		if n == "" {
+			continue
+		}
+		if d.first == "" {
+			d.first = n
+		}
+		d.names[n] = struct{}{}
+	}
+	return d
+}
+
+// Default is the first domain.
+func (d Domains) Default() string { return d.first }
+
+// Has tells whether a host, with or without a port, is ours.
+func (d Domains) Has(host string) bool {
+	h, _, err := ParseHostPort(host)
+	if err != nil {
+		return false
+	}
+	_, ok := d.names[hostKey(h)]
+	return ok
+}
+
+// AoR makes the AoR that a URI names and tells whether it is of one of our
+// domains. An AoR of ours never has a port: sip:bob@127.0.0.1:5070 is bob.
+func (d Domains) AoR(u URI) (AoR, bool) {
+	if _, ours := d.names[hostKey(u.Host)]; ours {
+		return AoR{User: canonicalUser(u.User), Domain: u.Host}, true
+	}
+	return u.AoR(), false
+}
+
+// Parse reads what a person may write for a user or a room: a SIP URI, with or
+// without angle brackets, "user@domain", or "user" alone, which is of our first
+// domain. Parameters are ignored. ours tells whether the domain is one of ours.
+func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
+	s = strings.TrimSpace(s)
+	if i := strings.IndexByte(s, '<'); i >= 0 {
+		na, err := ParseNameAddr(s)
+		if err != nil {
+			return AoR{}, false, err
+		}
+		s = na.URI.String()
+	}
+	switch {
+	case s == "":
+		return AoR{}, false, fmt.Errorf("empty address")
+	case hasScheme(s):
+	case strings.Contains(s, "@"):
+		s = "sip:" + s
+	case d.first == "":
+		return AoR{}, false, fmt.Errorf("%s names no domain", quote(s))
+	default:
+		s = "sip:" + s + "@" + d.first
+	}
+	u, err := ParseURI(s)
+	if err != nil {
+		return AoR{}, false, err
+	}
+	if !u.IsSIP() {
+		return AoR{}, false, fmt.Errorf("%s: %w", quote(s), ErrScheme)
+	}
+	if u.User == "" {
+		return AoR{}, false, fmt.Errorf("%s names no user", quote(s))
+	}
+	a, ours = d.AoR(u)
+	return a, ours, nil
+}
+
+// ParseAoR reads the form that AoR.String writes.
+func ParseAoR(s string) (AoR, error) {
+	a, _, err := Domains{}.Parse(s)
+	return a, err
+}
+
+// hasScheme tells "sip:bob@host" from "bob@host:5070".
+func hasScheme(s string) bool {
+	i := strings.IndexAny(s, ":@")
+	return i > 0 && s[i] == ':'
+}
+
+// hostKey brings a host to the form in which it is looked up: lower case,
+// addresses in their shortest form without brackets.
+func hostKey(host string) string {
+	h := strings.TrimSuffix(lower(strings.TrimSpace(host)), ".")
+	if c := h; c != "" && (c[0] == '[' || isDigit(c[0]) || strings.Contains(c, ":")) {
+		if a, err := netip.ParseAddr(strings.Trim(h, "[]")); err == nil {
+			return a.Unmap().String()
+		}
+	}
+	return h
+}

@@ -1,0 +1,117 @@
+package address
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// canonicalUser normalises escapes: a character that need not be escaped is
+// written plainly, every other escape has upper-case digits.
+func canonicalUser(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' || i+2 >= len(s) {
+			b.WriteByte(s[i])
+			continue
+		}
+		c := unhex(s[i+1])<<4 | unhex(s[i+2])
+		i += 2
+		if isUserChar(c) {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		}
+	}
+	return b.String()
+}
+
+// unescape decodes every %HH. Its result is for comparison only.
+func unescape(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
+			b.WriteByte(unhex(s[i+1])<<4 | unhex(s[i+2]))
+			i += 2
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// checkEscapes finds a '%' that two hexadecimal digits do not follow.
+func checkEscapes(s string) error {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
+			return errors.New("bad escape in the user part")
+		}
+	}
+	return nil
+}
+
+func tokenLen(s string) int {
+	n := 0
+	for n < len(s) && isToken(s[n]) {
+		n++
+	}
+	return n
+}
+
+// IsToken tells whether s is a non-empty token (RFC 3261 section 25.1).
+func IsToken(s string) bool { return s != "" && tokenLen(s) == len(s) }
+
+func isToken(c byte) bool {
+	return isAlpha(c) || isDigit(c) || strings.IndexByte("-.!%*_+`'~", c) >= 0
+}
+
+// isUserChar: unreserved and user-unreserved, which mean the same escaped or not.
+func isUserChar(c byte) bool {
+	return isAlpha(c) || isDigit(c) || c != 0 && strings.IndexByte("-_.!~*'()&=+$,;?/", c) >= 0
+}
+
+func isAlpha(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+func isHex(c byte) bool   { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
+
+func unhex(c byte) byte {
+	if isDigit(c) {
+		return c - '0'
+	}
+	return c&^0x20 - 'A' + 10
+}
+
+func trimLeft(s string) string { return strings.TrimLeft(s, " \t") }
+
+// lower is strings.ToLower for ASCII, without allocating where nothing changes.
+func lower(s string) string {
+	for i := range len(s) {
+		if c := s[i]; c >= 'A' && c <= 'Z' {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				if b[j] >= 'A' && b[j] <= 'Z' {
+					b[j] |= 0x20
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+// quote shows foreign text in an error, safely and not at any length.
+func quote(s string) string {
+	if len(s) > 60 {
+		s = s[:60] + "..."
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,129 @@
+package address
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// NameAddr is the value of From, To, Contact, Route and their kin: a URI with an
+// optional display name and header parameters (RFC 3261 section 20.10).
+type NameAddr struct {
+	Name   string // display name without quotes; "" where there is none
+	URI    URI
+	Params Params
+	Star   bool // "Contact: *"
+}
+
+// ParseNameAddr reads one value. Anything behind it is an error.
+func ParseNameAddr(s string) (NameAddr, error) {
+	list, err := ParseList(s)
+	if err != nil {
+		return NameAddr{}, err
+	}
+	if len(list) != 1 {
+		return NameAddr{}, fmt.Errorf("one address expected, %d found", len(list))
+	}
+	return list[0], nil
+}
+
+// ParseList reads the comma-separated values of one header field.
+func ParseList(s string) ([]NameAddr, error) {
+	var list []NameAddr
+	for {
+		a, rest, err := parseOne(s)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+		if rest == "" {
+			return list, nil
+		}
+		s = rest[1:] // behind the comma
+	}
+}
+
+// parseOne reads one value and returns what follows: nothing, or a comma and more.
+func parseOne(s string) (NameAddr, string, error) {
+	var a NameAddr
+	s = trimLeft(s)
+	if s == "" {
+		return a, "", errors.New("empty address")
+	}
+	if s[0] == '*' && trimLeft(s[1:]) == "" {
+		return NameAddr{Star: true}, "", nil
+	}
+	var err error
+	switch {
+	case s[0] == '"':
+		if a.Name, s, err = parseQuoted(s); err != nil {
+			return a, "", err
+		}
+		if s = trimLeft(s); !strings.HasPrefix(s, "<") {
+			return a, "", errors.New("no <URI> behind the display name")
+		}
+	case s[0] != '<':
+		lt, end := strings.IndexByte(s, '<'), strings.IndexAny(s, ",;")
+		if lt < 0 || end >= 0 && end < lt {
+			return addrSpec(s)
+		}
+		// An unquoted display name is tokens (RFC 4475 section 3.1.2.15).
+		a.Name = strings.TrimRight(s[:lt], " \t")
+		for i := range len(a.Name) {
+			if c := a.Name[i]; !isToken(c) && c != ' ' && c != '\t' && c < 0x80 {
+				return a, "", fmt.Errorf("display name %s must be quoted", quote(a.Name))
+			}
+		}
+		s = s[lt:]
+	}
+	gt := strings.IndexByte(s, '>')
+	if gt < 0 {
+		return a, "", errors.New("no '>' behind the URI")
+	}
+	if a.URI, err = ParseURI(s[1:gt]); err != nil {
+		return a, "", err
+	}
+	a.Params, s, err = parseParams(s[gt+1:])
+	return a, s, err
+}
+
+// addrSpec reads a URI without angle brackets: what follows a semicolon then
+// belongs to the header, and a question mark may not occur (section 20.10).
+func addrSpec(s string) (NameAddr, string, error) {
+	n := strings.IndexAny(s, ";, \t")
+	if n < 0 {
+		n = len(s)
+	}
+	if strings.Contains(s[:n], "?") {
+		return NameAddr{}, "", fmt.Errorf("URI %s must be in angle brackets", quote(s[:n]))
+	}
+	u, err := ParseURI(s[:n])
+	if err != nil {
+		return NameAddr{}, "", err
+	}
+	ps, rest, err := parseParams(s[n:])
+	return NameAddr{URI: u, Params: ps}, rest, err
+}
+
+// Tag is the tag parameter (RFC 3261 section 19.3).
+func (a NameAddr) Tag() string {
+	t, _ := a.Params.Get("tag")
+	return t
+}
+
+// String writes the value, the URI always in angle brackets.
+func (a NameAddr) String() string {
+	if a.Star {
+		return "*"
+	}
+	var b strings.Builder
+	if a.Name != "" {
+		b.WriteString(Quote(a.Name))
+		b.WriteByte(' ')
+	}
+	b.WriteByte('<')
+	b.WriteString(a.URI.String())
+	b.WriteByte('>')
+	a.Params.writeTo(&b)
+	return b.String()
+}

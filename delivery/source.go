@@ -1,0 +1,45 @@
+package delivery
+
+import (
+	"context"
+
+	"silod/address"
+)
+
+// Verdict is what became of an attempt to deliver an item.
+type Verdict int
+
+// The verdicts.
+const (
+	Undelivered Verdict = iota // nobody took it: kept, tried again with back-off and at the next REGISTER
+	Delivered                  // a 2xx came back
+	Refused                    // it will never be accepted: set aside with its reason
+	Offline                    // the owner has no reachable contact: kept until the next REGISTER
+)
+
+// Outcome is a verdict with its reason in words, "603 Decline" for one.
+type Outcome struct {
+	Verdict Verdict
+	Reason  string
+}
+
+// Source holds messages that wait for their recipients. The silo and the rooms
+// are the Sources.
+type Source interface {
+	// Next gives the oldest waiting items of owner with a Key above after, at most
+	// limit of them, oldest first. Expired items and items set aside are left out.
+	Next(ctx context.Context, owner address.AoR, after int64, limit int) ([]Item, error)
+
+	// Settle records that an item was delivered or refused, so that Next does not
+	// give it again. It may return before that is durable; done is called exactly
+	// once when it is, or has failed.
+	Settle(owner address.AoR, it *Item, out Outcome, done func(error))
+
+	// Waiting calls f for every owner that has something waiting.
+	Waiting(ctx context.Context, f func(owner address.AoR)) error
+}
+
+// Sender brings one message to an owner's contacts and waits for the final answer.
+type Sender interface {
+	Send(ctx context.Context, owner address.AoR, m *Message) Outcome
+}

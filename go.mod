@@ -1,0 +1,3 @@
+module silod
+
+go 1.26

@@ -1,0 +1,91 @@
+package imc
+
+import (
+	"context"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+)
+
+// Role is what a member may do.
+type Role int
+
+// The roles. A Banned user is no member, but stays on record.
+const (
+	Invited Role = iota // asked in, not yet accepted
+	Plain               // a member
+	Admin
+	Owner // one per room
+	Banned
+)
+
+// Room is a chat room. Its AoR is lower case throughout.
+type Room struct {
+	AoR     address.AoR
+	Private bool
+	Topic   string
+	Created time.Time
+}
+
+// Member is a user's place in a room, and the cursor into its log.
+type Member struct {
+	User   address.AoR
+	Role   Role
+	Muted  bool
+	Paused bool  // not reachable for too long: gets nothing until seen again
+	Cursor int64 // Seq of the last entry that this member has got or needs not get
+	Seen   time.Time
+}
+
+// Entry is one row of a room's log.
+type Entry struct {
+	Seq  int64 // rises over all rooms in the order of committing
+	Room address.AoR
+	From address.AoR // who said it; the room itself for a notice
+	At   time.Time
+	delivery.Message
+}
+
+// Cursor says how far a member has got in a room.
+type Cursor struct {
+	Room, User address.AoR
+	Seq        int64
+	Seen       time.Time
+}
+
+// Change is one committed step of a room's state: everything in it is written in
+// one transaction, or nothing.
+type Change struct {
+	Room   Room
+	Delete bool          // destroy the room, its members, log and cursors
+	Put    []Member      // members to be added or updated
+	Remove []address.AoR // users to be taken out
+}
+
+// Store keeps rooms durably: Kamailio's imc_rooms and imc_members, and our own
+// tables for what they cannot hold. db implements it.
+type Store interface {
+	// Load calls f for every room with its members; a row that cannot be read is
+	// reported to skip and passed over, never the end of the load.
+	Load(ctx context.Context, f func(Room, []Member), skip func(error)) error
+
+	// Apply commits a change.
+	Apply(ctx context.Context, c Change) error
+
+	// Append commits an entry and sets its Seq. Concurrent calls share a commit.
+	Append(ctx context.Context, e *Entry) error
+
+	// Log gives a room's entries with a Seq above after, oldest first.
+	Log(ctx context.Context, room address.AoR, after int64, limit int) ([]Entry, error)
+
+	// Recent gives the last limit entries of a room not older than since, oldest first.
+	Recent(ctx context.Context, room address.AoR, since time.Time, limit int) ([]Entry, error)
+
+	// SaveCursors commits cursors. A cursor never goes back.
+	SaveCursors(ctx context.Context, cs []Cursor) error
+
+	// Purge deletes up to limit entries older than before, and tells how many. With
+	// deliveredOnly only those that every member has got.
+	Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error)
+}
