@@ -1,0 +1,107 @@
+package stack
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"sync"
+)
+
+// connTable holds the open streams by the number in their flow, and those that
+// we opened also by where to.
+type connTable struct {
+	mu     sync.Mutex
+	byID   map[uint64]*conn
+	dialed map[dialKey]*conn
+	next   uint64
+	closed bool
+}
+
+type dialKey struct {
+	transport Transport
+	remote    netip.AddrPort
+}
+
+// init starts the numbers at random, so that a flow that was written down before
+// a restart never fits a connection made after it.
+func (t *connTable) init() {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	t.next = binary.BigEndian.Uint64(b[:]) >> 1
+	t.byID = make(map[uint64]*conn)
+	t.dialed = make(map[dialKey]*conn)
+}
+
+// add gives the connection its number; false where the table is full or closed.
+func (t *connTable) add(c *conn, limit int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || len(t.byID) >= limit {
+		return false
+	}
+	t.next++
+	c.flow.conn = t.next
+	t.byID[c.flow.conn] = c
+	return true
+}
+
+func (t *connTable) markOpened(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dialed[dialKey{c.flow.Transport, c.flow.Remote}] = c
+}
+
+// remove is true for the one caller who took it out.
+func (t *connTable) remove(c *conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byID[c.flow.conn] != c {
+		return false
+	}
+	delete(t.byID, c.flow.conn)
+	if k := (dialKey{c.flow.Transport, c.flow.Remote}); t.dialed[k] == c {
+		delete(t.dialed, k)
+	}
+	return true
+}
+
+func (t *connTable) get(f Flow) *conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[f.conn]
+}
+
+func (t *connTable) opened(transport Transport, remote netip.AddrPort) *conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.dialed[dialKey{transport, remote}]
+}
+
+func (t *connTable) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byID)
+}
+
+// closeAll ends all streams and lets no more in.
+func (t *connTable) closeAll() {
+	t.mu.Lock()
+	t.closed = true
+	all := make([]*conn, 0, len(t.byID))
+	for _, c := range t.byID {
+		all = append(all, c)
+	}
+	t.mu.Unlock()
+	for _, c := range all {
+		_ = c.nc.Close() // its reader does the rest
+	}
+}
+
+// Alive tells whether a flow still leads somewhere: a UDP flow always, a stream's
+// while its connection is open.
+func (s *Stack) Alive(f Flow) bool {
+	return f.Transport == UDP || s.conns.get(f) != nil
+}
+
+// Connections is the number of open streams.
+func (s *Stack) Connections() int { return s.conns.len() }

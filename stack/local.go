@@ -1,0 +1,72 @@
+package stack
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+)
+
+// viaFor is the start of the Via for a request that goes out over a flow:
+// protocol and sent-by. The sent-by is what was configured, else the listener's
+// address, else, for a listener on all addresses, the one that reaches the peer.
+func (s *Stack) viaFor(f Flow) string {
+	local := f.Local
+	if f.Transport.Reliable() {
+		local = s.listenerOf(f)
+	}
+	host, port := s.advertised.host, s.advertised.port
+	if host == "" {
+		a := local.Addr()
+		if a.IsUnspecified() {
+			a = s.localIPs.reaching(f.Remote)
+		}
+		if host = a.String(); a.Is6() {
+			host = "[" + host + "]"
+		}
+	}
+	if port == 0 {
+		port = local.Port()
+	}
+	return "SIP/2.0/" + f.Transport.via() + " " + host + ":" + strconv.Itoa(int(port))
+}
+
+// listenerOf is where a stream's peer could open a connection to us.
+func (s *Stack) listenerOf(f Flow) netip.AddrPort {
+	for _, l := range s.tcp {
+		if l.transport == f.Transport {
+			return netip.AddrPortFrom(f.Local.Addr(), l.local.Port())
+		}
+	}
+	return f.Local
+}
+
+// localIPs remembers by which of our addresses the kernel reaches a remote one.
+type localIPs struct {
+	mu    sync.Mutex
+	known map[netip.Addr]netip.Addr
+}
+
+const localIPsMax = 4096
+
+func (l *localIPs) reaching(remote netip.AddrPort) netip.Addr {
+	l.mu.Lock()
+	a, ok := l.known[remote.Addr()]
+	l.mu.Unlock()
+	if ok {
+		return a
+	}
+	a = netip.IPv4Unspecified()
+	// Connecting a UDP socket sends nothing; it asks the routing table.
+	if c, err := net.Dial("udp", remote.String()); err == nil {
+		a = unmap(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
+		_ = c.Close()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == nil || len(l.known) >= localIPsMax {
+		l.known = make(map[netip.Addr]netip.Addr)
+	}
+	l.known[remote.Addr()] = a
+	return a
+}

@@ -1,0 +1,143 @@
+package stack
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Header is one header field. Names that silod knows are in their canonical
+// spelling, whatever was received; all others, and all values, are as written.
+// It is an alias of the plain struct so that a []Header can be handed to packages
+// that do not know this one.
+type Header = struct{ Name, Value string }
+
+// Message is a SIP request or response as bytes say it: start line, header fields
+// in order, body. Via, Route, Record-Route and Path fields hold one value each.
+type Message struct {
+	Method string // request; "" in a response. Case matters (RFC 3261 section 7.1)
+	URI    string // Request-URI as written
+	Status int    // response
+	Reason string
+
+	Headers []Header
+	Body    []byte
+}
+
+// Get gives the value of the first header of that canonical name, or "".
+func (m *Message) Get(name string) string {
+	for i := range m.Headers {
+		if m.Headers[i].Name == name {
+			return m.Headers[i].Value
+		}
+	}
+	return ""
+}
+
+// Has tells whether there is a header of that canonical name.
+func (m *Message) Has(name string) bool {
+	for i := range m.Headers {
+		if m.Headers[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Values gives the values of all headers of that canonical name.
+func (m *Message) Values(name string) []string {
+	var vs []string
+	for i := range m.Headers {
+		if m.Headers[i].Name == name {
+			vs = append(vs, m.Headers[i].Value)
+		}
+	}
+	return vs
+}
+
+// Tokens gives the comma-separated tokens of all headers of that name: the option
+// tags of Require and Supported, the methods of Allow.
+func (m *Message) Tokens(name string) []string {
+	var ts []string
+	for i := range m.Headers {
+		if m.Headers[i].Name != name {
+			continue
+		}
+		for t := range strings.SplitSeq(m.Headers[i].Value, ",") {
+			if t = strings.TrimSpace(t); t != "" {
+				ts = append(ts, t)
+			}
+		}
+	}
+	return ts
+}
+
+// CSeq gives the sequence number and method of the CSeq header.
+func (m *Message) CSeq() (n uint32, method string, ok bool) {
+	num, method, ok := cutSpace(m.Get("CSeq"))
+	v, err := strconv.ParseUint(num, 10, 32)
+	// RFC 3261 section 8.1.1.5: less than 2**31.
+	return uint32(v), method, ok && err == nil && v < 1<<31
+}
+
+// AppendTo writes the message. Content-Length is always written from the body, as
+// the last header; a Content-Length among the headers is passed over. Line breaks
+// and NUL in values become spaces, so that no text can smuggle a header in.
+func (m *Message) AppendTo(b []byte) []byte { return m.appendTo(b, "") }
+
+// appendTo writes the message with one more Via on top, where via is not empty.
+func (m *Message) appendTo(b []byte, via string) []byte {
+	if m.Method != "" {
+		b = appendClean(b, m.Method)
+		b = append(b, ' ')
+		b = appendClean(b, m.URI)
+		b = append(b, " SIP/2.0\r\n"...)
+	} else {
+		b = append(b, "SIP/2.0 "...)
+		b = strconv.AppendInt(b, int64(m.Status), 10)
+		b = append(b, ' ')
+		b = appendClean(b, m.Reason)
+		b = append(b, '\r', '\n')
+	}
+	if via != "" {
+		b = appendHeader(b, "Via", via)
+	}
+	for i := range m.Headers {
+		h := &m.Headers[i]
+		if h.Name == "Content-Length" {
+			continue
+		}
+		b = appendHeader(b, h.Name, h.Value)
+	}
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, int64(len(m.Body)), 10)
+	b = append(b, "\r\n\r\n"...)
+	return append(b, m.Body...)
+}
+
+func appendHeader(b []byte, name, value string) []byte {
+	b = appendClean(b, name)
+	b = append(b, ':', ' ')
+	b = appendClean(b, value)
+	return append(b, '\r', '\n')
+}
+
+// appendClean appends text that stays on its line.
+func appendClean(b []byte, s string) []byte {
+	start := len(b)
+	b = append(b, s...)
+	for i := start; i < len(b); i++ {
+		if c := b[i]; c == '\r' || c == '\n' || c == 0 {
+			b[i] = ' '
+		}
+	}
+	return b
+}
+
+// cutSpace splits at the first run of white space.
+func cutSpace(s string) (before, after string, ok bool) {
+	i := strings.IndexAny(s, " \t")
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], strings.TrimLeft(s[i:], " \t"), true
+}

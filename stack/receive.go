@@ -1,0 +1,175 @@
+package stack
+
+import (
+	"errors"
+	"runtime/debug"
+	"strconv"
+	"sync"
+)
+
+// retryAfter is what a 503 asks the client to wait, in seconds: long enough for a
+// burst to pass, short enough that nobody gives the message up.
+const retryAfter = 5
+
+// receive takes one message off a flow. It returns an error only where a stream
+// cannot be read on.
+func (s *Stack) receive(raw []byte, flow Flow) error {
+	s.Stats.BytesReceived.Add(len(raw))
+	m, err := parse(raw, flow.Transport.Reliable())
+	if errors.Is(err, errNotSIP) {
+		return s.ignore(raw, flow, "Not SIP")
+	}
+	if m.Status != 0 {
+		if err != nil {
+			return s.ignore(raw, flow, "Bad response")
+		}
+		s.response(m, flow)
+		return nil
+	}
+	req, rerr := newRequest(m, flow)
+	if errors.Is(rerr, errNotSIP) {
+		return s.ignore(raw, flow, "Request without a usable Via")
+	}
+	req.stack = s
+	req.makeKey()
+	if err == nil {
+		err = rerr
+	}
+	var bad *parseError
+	if errors.As(err, &bad) {
+		s.refuse(req, bad)
+		if bad.framing {
+			return err
+		}
+		return nil
+	}
+	s.request(req)
+	return nil
+}
+
+// ignore counts what gets no answer (RFC 3261 section 16.3, 18.1.2) and logs a
+// little of it.
+func (s *Stack) ignore(raw []byte, flow Flow, why string) error {
+	s.Stats.Noise.Inc()
+	s.noise.Do(func() {
+		s.cfg.Log.Info("ignored what is not for us", "reason", why, "transport", flow.Transport,
+			"source", flow.Remote, "bytes", len(raw))
+	})
+	if flow.Transport.Reliable() {
+		return errNotSIP
+	}
+	return nil
+}
+
+// refuse answers a malformed request, without a transaction.
+func (s *Stack) refuse(req *Request, bad *parseError) {
+	s.Stats.Malformed.Inc()
+	s.noise.Do(func() {
+		s.cfg.Log.Info("malformed request", "method", req.Method, "reason", bad.reason, "source", req.Flow.Remote)
+	})
+	if req.Method != "ACK" {
+		req.Respond(bad.status, bad.reason)
+	}
+}
+
+// response brings a response to its call; one that belongs to none is dropped
+// (we have nothing stateless to forward it to).
+func (s *Stack) response(m *Message, flow Flow) {
+	s.Stats.Responses.Inc()
+	via, err := parseVia(m.Get("Via"))
+	if err != nil || !s.client.respond(via.Branch(), flow, m) {
+		s.Stats.Stray.Inc()
+	}
+}
+
+// request runs the handler for a new request and repeats the answer to an old one.
+func (s *Stack) request(req *Request) {
+	s.Stats.Requests.Inc()
+	if req.Method == "ACK" {
+		s.Stats.ACKs.Inc() // of our own negative answer to an INVITE; nothing to do
+		return
+	}
+	if !req.Flow.Transport.Reliable() {
+		switch state, a := s.server.begin(req.key); state {
+		case txWorking:
+			s.Stats.Retransmissions.Inc()
+			return
+		case txDone:
+			s.Stats.Retransmissions.Inc()
+			s.reply(req, a)
+			return
+		case txFull:
+			s.overload(req)
+			return
+		case txNew:
+			req.tracked = true
+		}
+	}
+	s.Stats.ServerTransactions.Inc()
+	if s.draining.Load() {
+		s.overload(req)
+		return
+	}
+	select {
+	case s.slots <- struct{}{}:
+		s.handlers.Add(1)
+		go s.handle(req)
+	default:
+		s.overload(req)
+	}
+}
+
+// handle is one request's goroutine.
+func (s *Stack) handle(req *Request) {
+	defer s.handlers.Done()
+	defer func() { <-s.slots }()
+	defer func() {
+		if p := recover(); p != nil {
+			s.cfg.Log.Error("panic in a request handler", "method", req.Method, "panic", p, "stack", string(debug.Stack()))
+		}
+		if req.answered.Load() == nil {
+			req.Respond(500, "")
+		}
+	}()
+	s.cfg.Handler(s.work, req)
+}
+
+// overload answers 503 and forgets the request: a retransmission is tried anew.
+func (s *Stack) overload(req *Request) {
+	s.Stats.Overload.Inc()
+	if req.tracked {
+		s.server.forget(req.key)
+		req.tracked = false
+	}
+	req.Respond(503, "Service Unavailable, try again soon", Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
+}
+
+// Unavailable answers 503 with Retry-After and lets a retransmission be tried
+// anew: for when the store is down, which may pass before the client gives up.
+func (r *Request) Unavailable(reason string) {
+	if r.tracked {
+		r.stack.server.forget(r.key)
+		r.tracked = false
+	}
+	r.Respond(503, reason, Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
+}
+
+// buffers are for messages that nobody keeps once they are sent.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
+
+// reply sends an answer to where RFC 3261 section 18.2.2 wants it.
+func (s *Stack) reply(req *Request, a *answer) {
+	b := buffers.Get().(*[]byte)
+	*b = a.appendTo((*b)[:0], req)
+	flow := req.Flow
+	flow.Remote = req.replyTo()
+	s.Stats.Replies.Inc()
+	if a.status >= 400 {
+		s.Stats.ErrorReplies.Inc()
+	}
+	// A reply that cannot be sent is the client's to ask for again.
+	_ = s.write(flow, *b)
+	if cap(*b) <= 64<<10 {
+		buffers.Put(b)
+	}
+}

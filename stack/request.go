@@ -1,0 +1,207 @@
+package stack
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+
+	"silod/address"
+)
+
+// Request is a request that came in, with what every handler needs of it already
+// parsed and checked.
+type Request struct {
+	*Message
+	Flow     Flow // where it came from; its answer and later requests go there
+	Via      Via  // topmost
+	To, From address.NameAddr
+	Target   address.URI // the Request-URI
+	Seq      uint32      // of CSeq
+	// TargetErr says why Target could not be read; the answer is then 400, or 416
+	// where it wraps address.ErrScheme.
+	TargetErr error
+
+	stack    *Stack
+	key      txKey
+	tracked  bool // there is a server transaction
+	answered atomic.Pointer[answer]
+}
+
+// newRequest checks what RFC 3261 section 8.1.1 makes mandatory. With an error
+// the request holds what is needed for an answer, if Via and the rest allow one.
+func newRequest(m *Message, flow Flow) (*Request, error) {
+	r := &Request{Message: m, Flow: flow}
+	var err error
+	if r.Via, err = parseVia(m.Get("Via")); err != nil {
+		return nil, errNotSIP // no Via, no way back
+	}
+	for _, name := range []string{"From", "To", "Call-ID", "CSeq"} {
+		switch m.count(name) {
+		case 0:
+			return r, malformed("Header " + name + " is missing")
+		case 1:
+		default:
+			return r, malformed("Header " + name + " occurs twice")
+		}
+	}
+	if m.count("Max-Forwards") > 1 {
+		return r, malformed("Header Max-Forwards occurs twice")
+	}
+	if r.From, err = address.ParseNameAddr(m.Get("From")); err != nil || r.From.Star {
+		return r, malformed("Bad From header")
+	}
+	if r.To, err = address.ParseNameAddr(m.Get("To")); err != nil || r.To.Star {
+		return r, malformed("Bad To header")
+	}
+	seq, method, ok := m.CSeq()
+	if !ok {
+		return r, malformed("Bad CSeq header")
+	}
+	if method != m.Method {
+		return r, malformed("CSeq names another method")
+	}
+	r.Seq = seq
+	if m.Get("Call-ID") == "" {
+		return r, malformed("Empty Call-ID header")
+	}
+	r.Target, r.TargetErr = address.ParseURI(m.URI)
+	return r, nil
+}
+
+func (m *Message) count(name string) int {
+	n := 0
+	for i := range m.Headers {
+		if m.Headers[i].Name == name {
+			n++
+		}
+	}
+	return n
+}
+
+// MaxForwards is the number of hops left (RFC 3261 section 20.22): 70 where the
+// header is missing. ok is false where it is no number from 0 to 255.
+func (r *Request) MaxForwards() (n int, ok bool) {
+	v := r.Get("Max-Forwards")
+	if v == "" {
+		return 70, true
+	}
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' || n > 255 {
+			return 0, false
+		}
+		n = n*10 + int(v[i]-'0')
+	}
+	return n, n <= 255
+}
+
+// Direct tells whether the request came straight from the client: no NAT and no
+// proxy was in between.
+func (r *Request) Direct() bool {
+	return r.Via.sentBySource(r.Flow.Remote) && r.count("Via") == 1
+}
+
+// Respond sends the final answer. An empty reason stands for the standard phrase.
+// Only the first call counts. Once it returns, the answer is on its way, and
+// retransmissions of the request will get the same one.
+func (r *Request) Respond(status int, reason string, headers ...Header) {
+	if reason == "" {
+		reason = ReasonPhrase(status)
+	}
+	r.finish(&answer{status: status, reason: reason, headers: headers})
+}
+
+// Forward sends a response that came from downstream as the answer, as a stateful
+// proxy does (RFC 3261 section 16.7): without the Via that was ours.
+func (r *Request) Forward(res *Message) {
+	a := &answer{status: res.Status, reason: res.Reason, to: res.Get("To"), body: res.Body}
+	for _, h := range res.Headers {
+		switch h.Name {
+		case "Via", "From", "To", "Call-ID", "CSeq", "Content-Length":
+		default:
+			a.headers = append(a.headers, h)
+		}
+	}
+	r.finish(a)
+}
+
+// Answer is the status and reason of the answer, 0 where there is none yet.
+func (r *Request) Answer() (status int, reason string) {
+	if a := r.answered.Load(); a != nil {
+		return a.status, a.reason
+	}
+	return 0, ""
+}
+
+func (r *Request) finish(a *answer) {
+	if !r.answered.CompareAndSwap(nil, a) {
+		return
+	}
+	if r.tracked {
+		r.stack.server.finish(r.key, a)
+	}
+	r.stack.reply(r, a)
+}
+
+// answer is what a server transaction keeps of its final response: all that
+// cannot be taken from the request when that is retransmitted.
+type answer struct {
+	status  int
+	reason  string
+	to      string // To value; "" for the request's with a tag of ours
+	headers []Header
+	body    []byte
+}
+
+// appendResponse writes the response to r (RFC 3261 section 8.2.6.2).
+func (a *answer) appendTo(b []byte, r *Request) []byte {
+	m := Message{Status: a.status, Reason: a.reason, Body: a.body}
+	m.Headers = make([]Header, 0, 8+len(a.headers))
+	first := true
+	for _, h := range r.Headers {
+		switch h.Name {
+		case "Via":
+			if first {
+				h.Value = stamped(h.Value, &r.Via, r.Flow.Remote)
+				first = false
+			}
+		case "From", "Call-ID", "CSeq":
+		case "To":
+			if a.to != "" {
+				h.Value = a.to
+			} else if r.To.Tag() == "" && a.status != 100 {
+				h.Value += ";tag=" + r.toTag()
+			}
+		case "Timestamp":
+		default:
+			continue
+		}
+		m.Headers = append(m.Headers, h)
+	}
+	m.Headers = append(m.Headers, a.headers...)
+	return m.AppendTo(b)
+}
+
+// toTag is made from the transaction, so that a repeated answer has the same one
+// without anything being kept.
+func (r *Request) toTag() string {
+	return hex.EncodeToString(r.key[:6])
+}
+
+// replyTo is where the answer goes.
+func (r *Request) replyTo() netip.AddrPort {
+	if r.Flow.Transport.Reliable() {
+		return r.Flow.Remote
+	}
+	return r.Via.replyAddr(r.Flow.Remote)
+}
+
+// OptionTags gives the option tags of a header such as Require or Supported in
+// lower case.
+func (r *Request) OptionTags(header string) []string {
+	tags := r.Tokens(header)
+	for i := range tags {
+		tags[i] = strings.ToLower(tags[i])
+	}
+	return tags
+}

@@ -1,0 +1,175 @@
+package stack
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// timerJ is how long a UDP request's answer is kept for retransmissions (RFC 3261
+// section 17.2.2): 64*T1.
+const timerJ = 32 * time.Second
+
+// txKey names a server transaction (RFC 3261 section 17.2.3): a hash of branch,
+// sent-by, method and, because real clients reuse branches, of source, Call-ID,
+// From, CSeq, Request-URI and credentials. The seed is secret and new in every
+// process, so nobody can aim at another's transaction.
+type txKey [16]byte
+
+var txSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func (r *Request) makeKey() {
+	b := make([]byte, 0, 512)
+	for _, s := range [...]string{
+		r.Method, r.URI, r.Via.Branch(), r.Via.Host, r.Get("Call-ID"), r.Get("CSeq"), r.Get("From"),
+		r.Get("Authorization"), r.Get("Proxy-Authorization"), string(r.Flow.Transport),
+	} {
+		b = append(b, s...)
+		b = append(b, 0)
+	}
+	addr := r.Flow.Remote.Addr().As16()
+	b = append(b, addr[:]...)
+	b = binary.BigEndian.AppendUint16(b, r.Flow.Remote.Port())
+	b = binary.BigEndian.AppendUint16(b, r.Via.Port)
+	b = binary.BigEndian.AppendUint64(b, r.Flow.conn)
+	for i, seed := range txSeeds {
+		binary.BigEndian.PutUint64(r.key[8*i:], maphash.Bytes(seed, b))
+	}
+}
+
+// serverTable holds the non-INVITE server transactions of unreliable transports:
+// which requests are being worked on, and the answers of those that were. It is
+// bounded; one more transaction than fits is refused before any work is done.
+type serverTable struct {
+	shards [serverShards]serverShard
+	limit  int // entries a shard
+}
+
+const serverShards = 64
+
+type serverShard struct {
+	mu      sync.Mutex
+	entries map[txKey]*answer // nil while the handler works
+	ring    [timerJRing][]txKey
+	at      int // the ring's slot that is filled now
+	peak    int // most entries since the map was made
+}
+
+// timerJRing has a slot a second and one to spare, so that nothing leaves early.
+const timerJRing = int(timerJ/time.Second) + 2
+
+type txState int
+
+const (
+	txNew     txState = iota // the caller runs the handler
+	txWorking                // a retransmission; the answer will come
+	txDone                   // a retransmission; the same answer goes out again
+	txFull                   // no room
+)
+
+func newServerTable(limit int) *serverTable {
+	t := &serverTable{limit: max(1, limit/serverShards)}
+	for i := range t.shards {
+		t.shards[i].entries = make(map[txKey]*answer)
+	}
+	return t
+}
+
+func (t *serverTable) shard(k txKey) *serverShard { return &t.shards[k[15]%serverShards] }
+
+// begin looks a request up and enters it where it is new.
+func (t *serverTable) begin(k txKey) (txState, *answer) {
+	s := t.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, known := s.entries[k]
+	switch {
+	case known && a == nil:
+		return txWorking, nil
+	case known:
+		return txDone, a
+	case len(s.entries) >= t.limit:
+		return txFull, nil
+	}
+	s.entries[k] = nil
+	s.peak = max(s.peak, len(s.entries))
+	return txNew, nil
+}
+
+// finish keeps the answer for Timer J.
+func (t *serverTable) finish(k txKey, a *answer) {
+	s := t.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries[k] = a.shared()
+	s.ring[s.at] = append(s.ring[s.at], k)
+}
+
+// forget drops a transaction that got no answer.
+func (t *serverTable) forget(k txKey) {
+	s := t.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.entries, k)
+}
+
+// tick moves the ring on by one slot and forgets what lies there. It is called
+// once a second.
+func (t *serverTable) tick() {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		s.at = (s.at + 1) % timerJRing
+		for _, k := range s.ring[s.at] {
+			delete(s.entries, k)
+		}
+		// The slot's memory is let go with a flood, and kept without one.
+		if cap(s.ring[s.at]) > 1024 {
+			s.ring[s.at] = nil
+		} else {
+			s.ring[s.at] = s.ring[s.at][:0]
+		}
+		s.shrink()
+		s.mu.Unlock()
+	}
+}
+
+// shrink gives back what a flood made the map grow to: a Go map never does.
+func (s *serverShard) shrink() {
+	if s.peak < 4096 || len(s.entries) > s.peak/4 {
+		return
+	}
+	small := make(map[txKey]*answer, len(s.entries))
+	for k, a := range s.entries {
+		small[k] = a
+	}
+	s.entries, s.peak = small, len(small)
+}
+
+// len counts the transactions that are remembered.
+func (t *serverTable) len() int {
+	n := 0
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+		n += len(t.shards[i].entries)
+		t.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// plainAnswers holds, by status, the answers that are a status with its standard
+// phrase and nothing else: all transactions that end so share one.
+var plainAnswers [700]atomic.Pointer[answer]
+
+// shared gives the one answer of its kind, where there is nothing else to it.
+func (a *answer) shared() *answer {
+	if a.to != "" || len(a.headers) > 0 || len(a.body) > 0 || a.reason != reasonPhrases[a.status] {
+		return a
+	}
+	if plainAnswers[a.status].CompareAndSwap(nil, a) {
+		return a
+	}
+	return plainAnswers[a.status].Load()
+}

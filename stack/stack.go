@@ -1,0 +1,284 @@
+// Package stack is the SIP stack: sockets, flows, parsing, and the non-INVITE
+// transactions of RFC 3261 sections 17 and 18. It hands requests that are well
+// formed and new to one handler, sends requests over flows and brings their final
+// responses. What a request means is not its business.
+//
+// Everything in it is bounded: handlers by a semaphore, transactions and
+// connections by count, messages by size, streams by deadlines. What goes beyond
+// a bound is answered 503 with Retry-After, from the received bytes.
+//
+// Locks: the shards of the two transaction tables, the wheel, the connection
+// table and each connection's writer. None is held while another is taken, but
+// for the wheel's inside a client shard's. Only a connection's writer lock is
+// held across I/O, with a deadline.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"silod/address"
+	"silod/mi"
+)
+
+// Endpoint is an address to listen on.
+type Endpoint struct {
+	Transport Transport
+	Addr      netip.AddrPort // port 0: any free one
+}
+
+// Handler answers a request. It must call Respond or Forward once; if it returns
+// or panics without having done so, the answer is 500. ctx ends when the stack is
+// told to stop and its grace is over.
+type Handler func(ctx context.Context, req *Request)
+
+// Config is what a Stack needs. Zero values stand for the defaults given.
+type Config struct {
+	Listen     []Endpoint
+	Handler    Handler
+	Log        *slog.Logger
+	Advertise  string     // host or host:port for Via; "": the listener's address
+	FlowClosed func(Flow) // called, from any goroutine, when a stream's flow has died
+
+	MaxMessageSize  int           // bytes, header and body; 65,535
+	MaxHandlers     int           // requests worked on at once; 2,048
+	MaxTransactions int           // server, and again client, transactions remembered; 1,000,000
+	MaxConnections  int           // streams open at once; 10,000
+	IdleTimeout     time.Duration // of a stream that has carried a message; 2 h
+	StartTimeout    time.Duration // for a stream's first message, and for the rest of any message begun; 30 s
+	WriteTimeout    time.Duration // for one message to a stream; 5 s
+	Grace           time.Duration // for running handlers when stopping; 5 s
+}
+
+func (c *Config) defaults() {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	defd := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.MaxMessageSize, 65535)
+	def(&c.MaxHandlers, 2048)
+	def(&c.MaxTransactions, 1_000_000)
+	def(&c.MaxConnections, 10_000)
+	defd(&c.IdleTimeout, 2*time.Hour)
+	defd(&c.StartTimeout, 30*time.Second)
+	defd(&c.WriteTimeout, 5*time.Second)
+	defd(&c.Grace, 5*time.Second)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.FlowClosed == nil {
+		c.FlowClosed = func(Flow) {}
+	}
+}
+
+// Stack is a running or runnable SIP stack. Make it with New, open its sockets
+// with Listen, run it with Run.
+type Stack struct {
+	cfg    Config
+	server *serverTable
+	client *clientTable
+	udp    []*udpSocket
+	tcp    []*streamListener
+	conns  connTable
+	Stats  Stats
+
+	slots    chan struct{} // one token a running handler
+	work     context.Context
+	stopWork context.CancelFunc
+	handlers sync.WaitGroup
+	draining atomic.Bool
+	noise    rate.Sometimes // keeps garbage from flooding the log
+	localIPs localIPs
+
+	advertised struct {
+		host string
+		port uint16
+	}
+}
+
+// Stats count what happened since the start.
+type Stats struct {
+	Requests, Responses          mi.Counter // received, well formed
+	Retransmissions              mi.Counter // of requests
+	ACKs                         mi.Counter
+	Malformed, Noise             mi.Counter // received, answered 400; not SIP
+	Replies, ErrorReplies        mi.Counter // sent: all, and those from 400 up
+	Overload                     mi.Counter // requests refused with 503 by a bound of ours
+	ServerTransactions, Calls    mi.Counter // begun
+	Stray                        mi.Counter // responses that belong to no call
+	Connections, RefusedConnects mi.Counter // streams accepted or opened; refused by the limit
+	BytesReceived, BytesSent     mi.Counter
+	DroppedSends                 mi.Counter // messages that the network did not take
+}
+
+// New makes a stack; it opens nothing yet.
+func New(cfg Config) *Stack {
+	cfg.defaults()
+	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers)}
+	s.server = newServerTable(cfg.MaxTransactions)
+	s.client = newClientTable(cfg.MaxTransactions, s.write)
+	s.noise = rate.Sometimes{First: 20, Interval: time.Second}
+	s.conns.init()
+	s.work, s.stopWork = context.WithCancel(context.Background())
+	return s
+}
+
+// Listen opens every socket, or none: an error names the one that failed.
+func (s *Stack) Listen(ctx context.Context) error {
+	if a := s.cfg.Advertise; a != "" {
+		var err error
+		if s.advertised.host, s.advertised.port, err = address.ParseHostPort(a); err != nil {
+			return fmt.Errorf("advertise %q: %w", a, err)
+		}
+	}
+	for _, e := range s.cfg.Listen {
+		var err error
+		switch e.Transport {
+		case UDP:
+			err = s.listenUDP(ctx, e.Addr)
+		case TCP:
+			err = s.listenTCP(ctx, e.Addr)
+		default:
+			err = errors.New("transport is not supported")
+		}
+		if err != nil {
+			s.closeSockets()
+			return fmt.Errorf("listen on %s:%s: %w", e.Transport, e.Addr, err)
+		}
+	}
+	return nil
+}
+
+// Endpoints are the addresses that are listened on, ports filled in.
+func (s *Stack) Endpoints() []Endpoint {
+	var es []Endpoint
+	for _, u := range s.udp {
+		es = append(es, Endpoint{UDP, u.local})
+	}
+	for _, l := range s.tcp {
+		es = append(es, Endpoint{l.transport, l.local})
+	}
+	return es
+}
+
+// Run serves until ctx ends: then new requests are refused, those being worked on
+// have the grace time, and the sockets close. A socket that fails ends it with an
+// error.
+func (s *Stack) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
+	for _, u := range s.udp {
+		for range udpReaders {
+			g.Go(u.read)
+		}
+	}
+	for _, l := range s.tcp {
+		g.Go(l.accept)
+	}
+	g.Go(func() error { return s.turn(gctx) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			s.drain()
+		case <-gctx.Done():
+		}
+		s.stopWork()
+		s.closeSockets()
+		return errStopped
+	})
+	if err := g.Wait(); !errors.Is(err, errStopped) {
+		return err
+	}
+	s.handlers.Wait()
+	return nil
+}
+
+var errStopped = errors.New("stopped")
+
+// drain refuses what is new and waits for what runs.
+func (s *Stack) drain() {
+	s.draining.Store(true)
+	end := time.Now().Add(s.cfg.Grace)
+	for len(s.slots) > 0 && time.Now().Before(end) {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (s *Stack) closeSockets() {
+	for _, u := range s.udp {
+		_ = u.conn.Close()
+	}
+	for _, l := range s.tcp {
+		_ = l.ln.Close()
+	}
+	s.conns.closeAll()
+}
+
+// turn drives all timers.
+func (s *Stack) turn(ctx context.Context) error {
+	t := time.NewTicker(wheelTick)
+	defer t.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		s.client.tick()
+		if n%int(time.Second/wheelTick) == 0 {
+			s.server.tick()
+		}
+	}
+}
+
+// Transactions are the numbers of server transactions remembered and of client
+// transactions waiting.
+func (s *Stack) Transactions() (server, client int) {
+	return s.server.len(), int(s.client.live.Load())
+}
+
+// Handlers is the number of requests being worked on.
+func (s *Stack) Handlers() int { return len(s.slots) }
+
+// Send sends a request over a flow with a Via of ours on top, as a client
+// transaction. Its one Result goes to results, which must have room for it. An
+// error means that nothing was sent and no Result will come.
+func (s *Stack) Send(m *Message, flow Flow, results chan<- Result) (*Call, error) {
+	c := &Call{Flow: flow, branch: newBranch(), results: results, table: s.client}
+	raw := m.appendTo(make([]byte, 0, 1024+len(m.Body)), s.viaFor(flow)+";branch="+c.branch+";rport")
+	s.Stats.Calls.Inc()
+	if err := s.client.start(c, raw); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// write brings bytes onto a flow.
+func (s *Stack) write(f Flow, b []byte) error {
+	var err error
+	if f.Transport == UDP {
+		err = s.writeUDP(f, b)
+	} else {
+		err = s.writeStream(f, b)
+	}
+	if err != nil {
+		s.Stats.DroppedSends.Inc()
+		return fmt.Errorf("%w: %w", ErrTransport, err)
+	}
+	s.Stats.BytesSent.Add(len(b))
+	return nil
+}

@@ -1,0 +1,104 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+)
+
+// udpReaders read one socket: as many as there are cores, because one upstream
+// proxy is one source address, which no SO_REUSEPORT would spread.
+var udpReaders = max(2, runtime.NumCPU())
+
+// receiveBuffer is asked of the kernel for each UDP socket, so that a burst waits
+// there and is not lost while the collector runs.
+const receiveBuffer = 4 << 20
+
+// udpSocket is one UDP listener.
+type udpSocket struct {
+	stack *Stack
+	conn  *net.UDPConn
+	local netip.AddrPort
+}
+
+// network is "udp4" or "udp6" and so on, so that an address means what it says.
+func network(base string, a netip.Addr) string {
+	if a.Is4() {
+		return base + "4"
+	}
+	return base + "6"
+}
+
+func (s *Stack) listenUDP(ctx context.Context, addr netip.AddrPort) error {
+	var lc net.ListenConfig // without SO_REUSEADDR: two daemons on one port steal each other's packets
+	pc, err := lc.ListenPacket(ctx, network("udp", addr.Addr()), addr.String())
+	if err != nil {
+		return err
+	}
+	conn := pc.(*net.UDPConn)
+	if err := conn.SetReadBuffer(receiveBuffer); err != nil {
+		s.cfg.Log.Debug("receive buffer not granted", "error", err)
+	}
+	_ = conn.SetWriteBuffer(receiveBuffer)
+	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	s.udp = append(s.udp, &udpSocket{stack: s, conn: conn, local: unmap(local)})
+	return nil
+}
+
+func (u *udpSocket) read() error {
+	buf := make([]byte, 65536)
+	failures := 0
+	for {
+		n, src, err := u.conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			// What the kernel reports here is some peer's ICMP error; a socket that
+			// gives nothing else is broken.
+			if failures++; failures > 1000 {
+				return fmt.Errorf("read from udp:%s: %w", u.local, err)
+			}
+			continue
+		}
+		failures = 0
+		if n < 16 { // keep-alives: CRLF, four NULs, one byte
+			continue
+		}
+		if n > u.stack.cfg.MaxMessageSize {
+			n = u.stack.cfg.MaxMessageSize // its Content-Length will not fit any more: 400
+		}
+		_ = u.stack.receive(buf[:n], Flow{Transport: UDP, Local: u.local, Remote: unmap(src)})
+	}
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+func (s *Stack) writeUDP(f Flow, b []byte) error {
+	u := s.socketFor(f)
+	if u == nil {
+		return errors.New("no such socket")
+	}
+	_, err := u.conn.WriteToUDPAddrPort(b, f.Remote)
+	return err
+}
+
+// socketFor is the socket of a flow; or, for a flow of an address that is no
+// longer listened on, any that can reach the same remote.
+func (s *Stack) socketFor(f Flow) *udpSocket {
+	var other *udpSocket
+	for _, u := range s.udp {
+		if u.local == f.Local {
+			return u
+		}
+		if other == nil && u.local.Addr().Is4() == f.Remote.Addr().Is4() {
+			other = u
+		}
+	}
+	return other
+}

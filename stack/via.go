@@ -1,0 +1,118 @@
+package stack
+
+import (
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"silod/address"
+)
+
+// magicCookie starts every branch that is unique in space and time (RFC 3261
+// section 8.1.1.7).
+const magicCookie = "z9hG4bK"
+
+// Via is one value of the Via header (RFC 3261 section 20.42).
+type Via struct {
+	Transport string // upper case: "UDP"
+	Host      string
+	Port      uint16 // 0 where none was written
+	Params    address.Params
+}
+
+// parseVia reads "SIP/2.0/UDP host:port;params", with white space round the
+// slashes and the colon.
+func parseVia(s string) (Via, error) {
+	var v Via
+	end := strings.IndexByte(s, ';')
+	if end < 0 {
+		end = len(s)
+	}
+	proto, sentBy, ok := cutProtocol(s[:end])
+	if !ok {
+		return v, errors.New("bad protocol in Via")
+	}
+	v.Transport = proto
+	sentBy = strings.TrimSpace(sentBy)
+	if strings.ContainsAny(sentBy, " \t") {
+		sentBy = strings.Join(strings.Fields(sentBy), "")
+	}
+	var err error
+	if v.Host, v.Port, err = address.ParseHostPort(sentBy); err != nil {
+		return v, errors.New("bad host in Via")
+	}
+	if v.Params, err = address.ParseParams(s[end:]); err != nil {
+		return v, errors.New("bad parameter in Via")
+	}
+	return v, nil
+}
+
+// cutProtocol takes "SIP / 2.0 / UDP" off and gives the transport and the rest.
+func cutProtocol(s string) (transport, rest string, ok bool) {
+	name, s, ok1 := strings.Cut(s, "/")
+	version, s, ok2 := strings.Cut(s, "/")
+	if !ok1 || !ok2 || !strings.EqualFold(strings.TrimSpace(name), "SIP") || strings.TrimSpace(version) != "2.0" {
+		return "", "", false
+	}
+	transport, rest, ok = cutSpace(strings.TrimLeft(s, " \t"))
+	return strings.ToUpper(transport), rest, ok && isToken(transport)
+}
+
+// Branch is the branch parameter, or "".
+func (v *Via) Branch() string {
+	b, _ := v.Params.Get("branch")
+	return b
+}
+
+// sentBySource tells whether a request came straight from where its Via says:
+// then no NAT was in between.
+func (v *Via) sentBySource(src netip.AddrPort) bool {
+	a, err := netip.ParseAddr(strings.Trim(v.Host, "[]"))
+	if err != nil || a.Unmap() != src.Addr() {
+		return false
+	}
+	return v.Port == src.Port() || v.Port == 0 && src.Port() == 5060
+}
+
+// stamped is the value of a received top Via as it goes back in the response:
+// with received where the source differs from sent-by (RFC 3261 section 18.2.1),
+// and always with it and the port where rport asks for that (RFC 3581 section 4).
+func stamped(value string, v *Via, src netip.AddrPort) string {
+	_, rport := v.Params.Get("rport")
+	if !rport && v.sentBySource(src) {
+		return value
+	}
+	host := src.Addr().String()
+	if !rport && v.Host == host {
+		return value
+	}
+	ps := v.Params.With("received", host)
+	if rport {
+		ps = ps.With("rport", strconv.Itoa(int(src.Port())))
+	}
+	var b strings.Builder
+	b.Grow(len(value) + 40)
+	if i := strings.IndexByte(value, ';'); i >= 0 {
+		value = value[:i]
+	}
+	b.WriteString(strings.TrimRight(value, " \t"))
+	b.WriteString(ps.String())
+	return b.String()
+}
+
+// replyAddr is where a response goes that travels over UDP (RFC 3261 section
+// 18.2.2, RFC 3581 section 4): to the source where the client asked for that by
+// rport, or where its sent-by names another host, which shows a NAT that has no
+// other port open; else to the source's address at the port that Via names.
+func (v *Via) replyAddr(src netip.AddrPort) netip.AddrPort {
+	_, rport := v.Params.Get("rport")
+	if a, err := netip.ParseAddr(strings.Trim(v.Host, "[]")); rport || err == nil && a.Unmap() != src.Addr() {
+		return src
+	}
+	port := v.Port
+	if port == 0 {
+		port = 5060
+	}
+	return netip.AddrPortFrom(src.Addr(), port)
+}
