@@ -10,7 +10,7 @@ import (
 // Binding is one contact under which an AoR can be reached (RFC 3261 section 10).
 type Binding struct {
 	Contact   string    // the Contact's URI as registered
-	Params    string    // its other header parameters as registered, ";+sip.ice" for one; without q, expires, +sip.instance, reg-id
+	Params    string    // its other header parameters as registered, ";+sip.ice" for one: all but q, expires, +sip.instance, reg-id
 	Q         float32   // preference, 0 to 1; 1 where none was given
 	Expires   time.Time // end of the binding
 	CallID    string    // of the REGISTER that made or refreshed it
