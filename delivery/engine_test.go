@@ -1,0 +1,325 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"silod/address"
+)
+
+var (
+	bob   = address.AoR{User: "bob", Domain: "example.org"}
+	carol = address.AoR{User: "carol", Domain: "example.org"}
+)
+
+// box is a Source in memory.
+type box struct {
+	mu    sync.Mutex
+	items map[address.AoR][]Item
+	aside map[int64]string
+	key   int64
+	fail  error // of Next
+}
+
+func newBox() *box { return &box{items: map[address.AoR][]Item{}, aside: map[int64]string{}} }
+
+func (b *box) put(a address.AoR, text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.key++
+	b.items[a] = append(b.items[a], Item{Key: b.key, Message: Message{CallID: text}})
+}
+
+func (b *box) Next(_ context.Context, a address.AoR, after int64, limit int) ([]Item, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []Item
+	for _, it := range b.items[a] {
+		if it.Key > after && len(out) < limit {
+			out = append(out, it)
+		}
+	}
+	return out, b.fail
+}
+
+func (b *box) Settle(a address.AoR, it *Item, out Outcome, done func(error)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.items[a] = slices.DeleteFunc(b.items[a], func(x Item) bool { return x.Key == it.Key })
+	if out.Verdict == Refused {
+		b.aside[it.Key] = out.Reason
+	}
+	go done(nil)
+}
+
+func (b *box) Waiting(_ context.Context, f func(address.AoR)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for a := range b.items {
+		f(a)
+	}
+	return nil
+}
+
+func (b *box) left(a address.AoR) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.items[a])
+}
+
+// phones is a Sender whose answers the test decides.
+type phones struct {
+	mu     sync.Mutex
+	got    []string
+	flying map[address.AoR]int
+	answer func(a address.AoR, m *Message) Outcome
+}
+
+func (p *phones) Send(_ context.Context, a address.AoR, m *Message) Outcome {
+	p.mu.Lock()
+	p.flying[a]++
+	if p.flying[a] > 1 {
+		p.got = append(p.got, "TWO AT ONCE")
+	}
+	p.mu.Unlock()
+	time.Sleep(time.Millisecond)
+	out := p.answer(a, m)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flying[a]--
+	if out.Verdict == Delivered {
+		p.got = append(p.got, m.CallID)
+	}
+	return out
+}
+
+func (p *phones) received() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.got)
+}
+
+// inEngine runs a test with an engine, its first queue's box and a Sender.
+func inEngine(t *testing.T, answer func(address.AoR, *Message) Outcome, f func(e *Engine, q *Queue, b *box, p *phones)) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &phones{flying: map[address.AoR]int{}, answer: answer}
+		e := New(Options{Sender: p, Page: 3})
+		b, q := newBox(), e.Queue()
+		q.Serve(b)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		f(e, q, b, p)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func accept(address.AoR, *Message) Outcome { return Outcome{Verdict: Delivered} }
+
+func TestDeliversInOrderOneAtATime(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
+		var want []string
+		for i := range 20 {
+			want = append(want, fmt.Sprint(i))
+			b.put(bob, fmt.Sprint(i))
+			q.Wake(bob)
+			q.Wake(bob)
+		}
+		if !q.Busy(bob) {
+			t.Error("not busy with 20 messages waiting")
+		}
+		time.Sleep(time.Second)
+		if got := p.received(); !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
+		}
+		if q.Busy(bob) || e.Active() != 0 || b.left(bob) != 0 {
+			t.Error("something is left over")
+		}
+	})
+}
+
+func TestNoWakeUpIsLost(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i*37%100) * 100 * time.Microsecond)
+				b.put(bob, fmt.Sprint(i))
+				q.Wake(bob)
+			})
+		}
+		wg.Wait()
+		time.Sleep(time.Second)
+		if b.left(bob) != 0 || len(p.received()) != 200 {
+			t.Errorf("%d left, %d received", b.left(bob), len(p.received()))
+		}
+	})
+}
+
+func TestRetriesWithBackOffAndAtWake(t *testing.T) {
+	var tries atomic.Int32
+	var up atomic.Bool
+	inEngine(t, func(address.AoR, *Message) Outcome {
+		tries.Add(1)
+		if up.Load() {
+			return Outcome{Verdict: Delivered}
+		}
+		return Outcome{Verdict: Undelivered, Reason: "486 Busy Here"}
+	}, func(e *Engine, q *Queue, b *box, p *phones) {
+		b.put(bob, "1")
+		b.put(bob, "2")
+		q.Wake(bob)
+		time.Sleep(40 * time.Second) // tries at 0, 5, 15 and 35 s
+		if n := tries.Load(); n != 4 || !q.Busy(bob) {
+			t.Errorf("%d tries in 40 s, busy %v", n, q.Busy(bob))
+		}
+		up.Store(true)
+		e.Wake(bob) // a REGISTER does not wait for the timer
+		time.Sleep(time.Second)
+		if got := p.received(); !slices.Equal(got, []string{"1", "2"}) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestRefusedIsSetAsideAndBlocksNobody(t *testing.T) {
+	inEngine(t, func(_ address.AoR, m *Message) Outcome {
+		if m.CallID == "2" {
+			return Outcome{Verdict: Refused, Reason: "603 Decline"}
+		}
+		return Outcome{Verdict: Delivered}
+	}, func(e *Engine, q *Queue, b *box, p *phones) {
+		for _, s := range []string{"1", "2", "3"} {
+			b.put(bob, s)
+		}
+		q.Wake(bob)
+		time.Sleep(time.Second)
+		if got := p.received(); !slices.Equal(got, []string{"1", "3"}) || b.aside[2] != "603 Decline" {
+			t.Errorf("got %q, set aside %v", got, b.aside)
+		}
+	})
+}
+
+func TestOfflineIsForgottenUntilWoken(t *testing.T) {
+	var online atomic.Bool
+	inEngine(t, func(address.AoR, *Message) Outcome {
+		if !online.Load() {
+			return Outcome{Verdict: Offline}
+		}
+		return Outcome{Verdict: Delivered}
+	}, func(e *Engine, q *Queue, b *box, p *phones) {
+		b.put(bob, "1")
+		q.Wake(bob)
+		time.Sleep(time.Minute)
+		if e.Active() != 0 {
+			t.Error("an offline owner takes memory")
+		}
+		online.Store(true)
+		e.Wake(bob)
+		time.Sleep(time.Second)
+		if got := p.received(); len(got) != 1 {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestSlowRecipientDelaysNobody(t *testing.T) {
+	inEngine(t, func(a address.AoR, _ *Message) Outcome {
+		if a == carol {
+			time.Sleep(32 * time.Second)
+			return Outcome{Verdict: Undelivered}
+		}
+		return Outcome{Verdict: Delivered}
+	}, func(e *Engine, q *Queue, b *box, p *phones) {
+		b.put(carol, "slow")
+		q.Wake(carol)
+		b.put(bob, "fast")
+		q.Wake(bob)
+		time.Sleep(time.Second)
+		if got := p.received(); !slices.Equal(got, []string{"fast"}) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// While the router still waits for a device's late answer to a message that it
+// has stored meanwhile, the engine leaves the owner alone.
+func TestHold(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
+		release := q.Hold(bob)
+		b.put(bob, "1")
+		q.Wake(bob)
+		e.Wake(bob)
+		time.Sleep(10 * time.Second)
+		if got := p.received(); len(got) != 0 || !q.Busy(bob) {
+			t.Errorf("during the hold: %q, busy %v", got, q.Busy(bob))
+		}
+		release()
+		time.Sleep(time.Second)
+		if got := p.received(); len(got) != 1 || q.Busy(bob) {
+			t.Errorf("after the hold: %q, busy %v", got, q.Busy(bob))
+		}
+	})
+}
+
+func TestQueuesAreBusyEachForItself(t *testing.T) {
+	inEngine(t, func(address.AoR, *Message) Outcome {
+		time.Sleep(time.Second)
+		return Outcome{Verdict: Delivered}
+	}, func(e *Engine, q *Queue, b *box, p *phones) {
+		second, rooms := e.Queue(), newBox()
+		second.Serve(rooms)
+		rooms.put(bob, "room")
+		second.Wake(bob)
+		time.Sleep(500 * time.Millisecond)
+		if q.Busy(bob) || !second.Busy(bob) {
+			t.Errorf("busy: first %v, second %v", q.Busy(bob), second.Busy(bob))
+		}
+		b.put(bob, "silo")
+		q.Wake(bob)
+		time.Sleep(10 * time.Second)
+		if got := p.received(); !slices.Equal(got, []string{"room", "silo"}) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestSourceFailureIsRetried(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
+		b.put(bob, "1")
+		b.fail = errors.New("database is away")
+		q.Wake(bob)
+		time.Sleep(time.Second)
+		b.mu.Lock()
+		b.fail = nil
+		b.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		if got := p.received(); len(got) != 1 {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestWakeWaitingFindsThoseOnline(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
+		b.put(bob, "for bob")
+		b.put(carol, "for carol")
+		if err := e.WakeWaiting(t.Context(), func(a address.AoR) bool { return a == bob }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := p.received(); !slices.Equal(got, []string{"for bob"}) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
