@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"silod/address"
+	"silod/mi"
 )
 
 // Options are what a Location needs. Zero values stand for the defaults given.
@@ -34,6 +35,8 @@ type Options struct {
 type Location struct {
 	opt    Options
 	shards [shards]shard
+
+	Expired mi.Counter // bindings that were not refreshed
 }
 
 const shards = 64
@@ -175,17 +178,17 @@ func (l *Location) Run(ctx context.Context) error {
 			return nil
 		case <-t.C:
 			now := l.opt.Now()
-			l.sweep(ctx, func(b *Binding) bool { return !b.Expires.After(now) })
+			l.Expired.Add(l.sweep(ctx, func(b *Binding) bool { return !b.Expires.After(now) }))
 		}
 	}
 }
 
 const sweepEvery = 5 * time.Second
 
-// sweep removes the bindings that dead selects. The store is told afterwards; if
+// sweep removes the bindings that dead selects, and tells how many. The store is told afterwards; if
 // that fails, what is left there is expired or unreachable, and found out at the
 // next load.
-func (l *Location) sweep(ctx context.Context, dead func(*Binding) bool) {
+func (l *Location) sweep(ctx context.Context, dead func(*Binding) bool) (n int) {
 	for i := range l.shards {
 		s := &l.shards[i]
 		var gone []Change
@@ -214,7 +217,9 @@ func (l *Location) sweep(ctx context.Context, dead func(*Binding) bool) {
 		if err != nil {
 			l.opt.Log.Warn("expired bindings not removed from the store", "count", len(gone), "error", err)
 		}
+		n += len(gone)
 	}
+	return n
 }
 
 func (l *Location) save(ctx context.Context, changes []Change) error {

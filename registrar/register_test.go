@@ -1,0 +1,192 @@
+package registrar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"silod/address"
+)
+
+var alice = address.AoR{User: "alice", Domain: "example.org"}
+
+// kept is a Store that remembers what was saved last, or fails.
+type kept struct {
+	rows map[string]Binding
+	fail error
+}
+
+func (k *kept) Load(_ context.Context, _ time.Time, f func(address.AoR, Binding), _ func(error)) error {
+	for _, b := range k.rows {
+		f(alice, b)
+	}
+	return nil
+}
+
+func (k *kept) Save(_ context.Context, cs []Change) error {
+	if k.fail != nil {
+		return k.fail
+	}
+	for _, c := range cs {
+		if c.Removed {
+			delete(k.rows, c.Binding.RUID)
+		} else {
+			k.rows[c.Binding.RUID] = c.Binding
+		}
+	}
+	return nil
+}
+
+// table makes an empty table whose clock the test holds.
+func newTable(opt Options) (*Location, *kept, *time.Time) {
+	now := time.Unix(1_800_000_000, 0)
+	k := &kept{rows: map[string]Binding{}}
+	opt.Store, opt.Now = k, func() time.Time { return now }
+	return New(opt), k, &now
+}
+
+// register sends "Contact; Contact" with the Expires header; below 0 is none.
+func register(t *testing.T, l *Location, callID string, cseq uint32, expires int, contacts ...string) ([]Binding, error) {
+	t.Helper()
+	r := &Register{
+		AoR: alice, CallID: callID, CSeq: cseq, Expires: expires,
+		Flow: func(u address.URI) string { return "udp:127.0.0.1:5060>" + u.HostPort() },
+	}
+	for _, c := range contacts {
+		list, err := address.ParseList(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Contacts = append(r.Contacts, list...)
+	}
+	return l.Update(t.Context(), r)
+}
+
+func contacts(bs []Binding, now time.Time) string {
+	var out []string
+	for _, b := range bs {
+		out = append(out, fmt.Sprintf("%s %d", b.Contact, int(b.Expires.Sub(now).Seconds())))
+	}
+	return strings.Join(out, ", ")
+}
+
+// RFC 3261 section 10.3, step by step: each line is one REGISTER.
+func TestRegister(t *testing.T) {
+	l, k, now := newTable(Options{Min: 60 * time.Second, Max: 2 * time.Hour, Most: 3})
+	for i, tc := range []struct {
+		callID   string
+		cseq     uint32
+		expires  int
+		contacts []string
+		want     string // bindings, or the refusal
+	}{
+		{"a", 1, -1, []string{"<sip:1@h>"}, "sip:1@h 3600"},
+		{"a", 2, 120, []string{"<sip:1@h>"}, "sip:1@h 120"},
+		{"a", 3, 120, []string{"<sip:1@h>;expires=300"}, "sip:1@h 300"},
+		{"a", 4, -1, nil, "sip:1@h 300"}, // a query
+		{"b", 1, -1, []string{"<sip:2@h>;q=0.5, <sip:3@h>;expires=x"}, "sip:1@h 300, sip:2@h 3600, sip:3@h 3600"},
+		{"c", 1, -1, []string{"<sip:4@h>"}, "403 Too many contacts, 3 are allowed"},
+		{"b", 1, 60, []string{"<sip:2@h>"}, "500 REGISTER is out of order, a later one was already carried out"},
+		// One contact out of order, and the other is not changed either.
+		{"b", 1, 60, []string{"<sip:1@h>, <sip:2@h>"}, "500 REGISTER is out of order, a later one was already carried out"},
+		{"c", 2, 30, []string{"<sip:1@h>"}, "423 Interval Too Brief"},
+		{"c", 3, 7201, []string{"<sip:1@h>"}, "sip:1@h 7200, sip:2@h 3600, sip:3@h 3600"},
+		{"b", 2, 0, []string{"<sip:2@h>"}, "sip:1@h 7200, sip:3@h 3600"},
+		{"d", 1, 0, []string{"<sip:unknown@h>"}, "sip:1@h 7200, sip:3@h 3600"},
+		{"d", 2, 60, []string{"*"}, "400 Contact * needs Expires: 0 and no other contact"},
+		{"d", 2, 0, []string{"*", "<sip:1@h>"}, "400 Contact * needs Expires: 0 and no other contact"},
+		{"c", 3, 0, []string{"*"}, "500 REGISTER is out of order, a later one was already carried out"},
+		{"d", 3, 0, []string{"*"}, ""},
+		// RFC 3261 section 19.1.4: the same URI, written otherwise.
+		{"e", 1, 60, []string{"<sip:%61@H;transport=UDP>"}, "sip:%61@h;transport=UDP 60"},
+		{"e", 2, 90, []string{"<sip:a@h;Transport=udp>"}, "sip:a@h;Transport=udp 90"},
+	} {
+		bs, err := register(t, l, tc.callID, tc.cseq, tc.expires, tc.contacts...)
+		got := contacts(bs, *now)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tc.want {
+			t.Errorf("REGISTER %d: got %q, want %q", i, got, tc.want)
+		}
+		if err == nil && len(k.rows) != len(bs) {
+			t.Errorf("REGISTER %d: %d bindings, %d rows in the store", i, len(bs), len(k.rows))
+		}
+	}
+}
+
+// RFC 5626 section 6: a device that comes from a new place replaces its binding.
+func TestInstanceReplaces(t *testing.T) {
+	l, _, now := newTable(Options{})
+	const instance = `;+sip.instance="<urn:uuid:1>"`
+	_, _ = register(t, l, "a", 1, 60, "<sip:x@old.invalid>;reg-id=1"+instance)
+	_, _ = register(t, l, "b", 1, 60, "<sip:y@new.invalid>;reg-id=1"+instance)
+	bs, err := register(t, l, "c", 1, 60, "<sip:z@second.invalid>;reg-id=2"+instance)
+	if got := contacts(bs, *now); err != nil || got != "sip:y@new.invalid 60, sip:z@second.invalid 60" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if v := bs[0].ContactValue(*now); v != `<sip:y@new.invalid>;expires=60;+sip.instance="<urn:uuid:1>";reg-id=1` {
+		t.Errorf("listed as %s", v)
+	}
+}
+
+func TestStoreFailureChangesNothing(t *testing.T) {
+	l, k, now := newTable(Options{})
+	_, _ = register(t, l, "a", 1, 60, "<sip:1@h>")
+	k.fail = errors.New("disk full")
+	_, err := register(t, l, "a", 2, 600, "<sip:1@h>, <sip:2@h>")
+	var refusal *Error
+	if err == nil || errors.As(err, &refusal) {
+		t.Errorf("got %v", err)
+	}
+	if got := contacts(l.Bindings(alice), *now); got != "sip:1@h 60" {
+		t.Errorf("now %s", got)
+	}
+	k.fail = nil
+	// The same request again is no replay: it was never carried out.
+	if _, err := register(t, l, "a", 2, 600, "<sip:1@h>, <sip:2@h>"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExpiryAndClosedFlows(t *testing.T) {
+	l, k, now := newTable(Options{})
+	_, _ = register(t, l, "a", 1, 60, "<sip:1@h1>")
+	_, _ = register(t, l, "b", 1, 600, "<sip:2@h2>")
+	_, _ = register(t, l, "c", 1, 600, "<sip:3@h3>")
+	*now = now.Add(time.Minute)
+	if got := contacts(l.Bindings(alice), *now); got != "sip:2@h2 540, sip:3@h3 540" {
+		t.Errorf("after a minute: %s", got)
+	}
+	l.FlowClosed(t.Context(), "udp:127.0.0.1:5060>h2")
+	if got := contacts(l.Bindings(alice), *now); got != "sip:3@h3 540" {
+		t.Errorf("after the flow closed: %s", got)
+	}
+	*now = now.Add(time.Hour)
+	l.sweep(t.Context(), func(b *Binding) bool { return !b.Expires.After(*now) })
+	if aors, _ := l.Counts(); aors != 0 || l.Online(alice) || len(k.rows) != 0 {
+		t.Errorf("%d AoRs and %d rows are left", aors, len(k.rows))
+	}
+}
+
+func TestLoad(t *testing.T) {
+	l, k, now := newTable(Options{})
+	_, _ = register(t, l, "a", 1, 600, "<sip:1@h1>", "<sip:2@h2>")
+	again := New(Options{Store: k, Now: func() time.Time { return *now }})
+	n, err := again.Load(t.Context(), func(flow string) bool { return strings.HasSuffix(flow, "h2") })
+	if got := contacts(again.Bindings(alice), *now); err != nil || n != 1 || got != "sip:2@h2 600" {
+		t.Errorf("loaded %d: %s, %v", n, got, err)
+	}
+}
+
+func TestTakes(t *testing.T) {
+	for methods, want := range map[string]bool{"": true, "INVITE, MESSAGE": true, "INVITE,ACK": false} {
+		b := Binding{Methods: methods}
+		if b.Takes("MESSAGE") != want {
+			t.Errorf("%q: want %v", methods, want)
+		}
+	}
+}
