@@ -62,6 +62,7 @@ type owner struct {
 	holds   int  // somebody else has a message in flight to this owner
 	retries int
 	timer   *time.Timer
+	gone    chan struct{} // closed when the owner is let go; nil while nobody asks
 }
 
 type state int
@@ -123,6 +124,36 @@ func (q *Queue) Busy(a address.AoR) bool {
 	defer q.engine.mu.Unlock()
 	o := q.engine.owners[a]
 	return o != nil && (o.look|o.in)&q.bit != 0
+}
+
+// Clear tells whether nothing waits in this queue for an owner, so that a new
+// message may go past it. While the engine is just looking, or delivering, it waits
+// up to patience for the end of that: after a REGISTER that takes a millisecond.
+func (q *Queue) Clear(ctx context.Context, a address.AoR, patience time.Duration) bool {
+	e := q.engine
+	e.mu.Lock()
+	o := e.owners[a]
+	if o == nil || (o.look|o.in)&q.bit == 0 {
+		e.mu.Unlock()
+		return true
+	}
+	if o.state == waiting || o.state == held {
+		e.mu.Unlock()
+		return false
+	}
+	if o.gone == nil {
+		o.gone = make(chan struct{})
+	}
+	gone := o.gone
+	e.mu.Unlock()
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-gone:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return !q.Busy(a)
 }
 
 // Wake has the engine look into all queues of an owner: one who has registered.
@@ -287,7 +318,7 @@ func (e *Engine) next(ctx context.Context, a address.AoR, v Verdict, left uint) 
 	o := e.owners[a]
 	o.in = 0
 	if ctx.Err() != nil {
-		delete(e.owners, a)
+		e.letGo(a, o)
 		return 0
 	}
 	if o.holds > 0 {
@@ -301,7 +332,7 @@ func (e *Engine) next(ctx context.Context, a address.AoR, v Verdict, left uint) 
 		return o.in
 	}
 	if v != Undelivered {
-		delete(e.owners, a)
+		e.letGo(a, o)
 		return 0
 	}
 	o.look, o.state = left, waiting
@@ -309,6 +340,14 @@ func (e *Engine) next(ctx context.Context, a address.AoR, v Verdict, left uint) 
 	o.retries++
 	o.timer = time.AfterFunc(wait, func() { e.retry(a, o) })
 	return 0
+}
+
+// letGo forgets an owner for whom there is nothing to do. e.mu is held.
+func (e *Engine) letGo(a address.AoR, o *owner) {
+	delete(e.owners, a)
+	if o.gone != nil {
+		close(o.gone)
+	}
 }
 
 func (e *Engine) retry(a address.AoR, o *owner) {

@@ -2,6 +2,7 @@ package imc
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"silod/address"
@@ -26,24 +27,31 @@ type Room struct {
 	Private bool
 	Topic   string
 	Created time.Time
+
+	// Closed says that the room was destroyed: it takes nothing any more and is
+	// shown to nobody, but its members and log stay until everybody has got the last
+	// entry. In imc_rooms it is the documented flag 2, deleted.
+	Closed bool
 }
 
 // Member is a user's place in a room, and the cursor into its log.
 type Member struct {
-	User   address.AoR
-	Role   Role
-	Muted  bool
-	Paused bool  // not reachable for too long: gets nothing until seen again
-	Cursor int64 // Seq of the last entry that this member has got or needs not get
-	Seen   time.Time
+	User      address.AoR
+	Role      Role
+	Muted     bool
+	Paused    bool        // not reachable for too long: gets nothing until seen again
+	InvitedBy address.AoR // whom a refusal of the invitation is told; zero where unknown
+	Cursor    int64       // Seq of the last entry that this member has got or needs not get
+	Seen      time.Time   // when last heard, reached or owed nothing; zero for a row that is not ours
 }
 
-// Entry is one row of a room's log.
+// Entry is one row of a room's log. Its Message is as it came: From names the
+// speaker, CallID is that of the request that caused the entry.
 type Entry struct {
 	Seq  int64 // rises over all rooms in the order of committing
 	Room address.AoR
 	From address.AoR // who said it; the room itself for a notice
-	At   time.Time
+	At   time.Time   // when it came in; read back, exact to the second at least
 	delivery.Message
 }
 
@@ -59,15 +67,21 @@ type Cursor struct {
 type Change struct {
 	Room   Room
 	Delete bool          // destroy the room, its members, log and cursors
-	Put    []Member      // members to be added or updated
+	Put    []Member      // members to be added or updated; a cursor never goes back
 	Remove []address.AoR // users to be taken out
+
+	// Notice, where there is one, goes into the room's log in the same transaction;
+	// its Seq is set as by Append.
+	Notice *Entry
 }
 
 // Store keeps rooms durably: Kamailio's imc_rooms and imc_members, and our own
-// tables for what they cannot hold. db implements it.
+// tables for what they cannot hold. db implements it. After an error nothing was
+// written, nor will be later.
 type Store interface {
-	// Load calls f for every room with its members; a row that cannot be read is
-	// reported to skip and passed over, never the end of the load.
+	// Load calls f for every room with its members, in the order in which they came;
+	// a row that cannot be read is reported to skip and passed over, never the end of
+	// the load.
 	Load(ctx context.Context, f func(Room, []Member), skip func(error)) error
 
 	// Apply commits a change.
@@ -82,10 +96,18 @@ type Store interface {
 	// Recent gives the last limit entries of a room not older than since, oldest first.
 	Recent(ctx context.Context, room address.AoR, since time.Time, limit int) ([]Entry, error)
 
-	// SaveCursors commits cursors. A cursor never goes back.
+	// SaveCursors commits cursors. A cursor never goes back, and one whose user is no
+	// member of the room any more is passed over.
 	SaveCursors(ctx context.Context, cs []Cursor) error
 
 	// Purge deletes up to limit entries older than before, and tells how many. With
-	// deliveredOnly only those that every member has got.
+	// deliveredOnly only those that every member has got (Invited and Banned users
+	// are owed nothing).
 	Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error)
 }
+
+// What a Store says, wrapped with more words.
+var (
+	ErrInvalid = errors.New("entry cannot be stored") // this one never, whenever it is tried
+	ErrBusy    = errors.New("store is not available")
+)

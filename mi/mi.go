@@ -1,16 +1,24 @@
 // Package mi is the management vocabulary: commands, requests, reply trees,
 // errors, counters and the registry that all transports and dialects share. Its
 // codecs speak the classic line protocol of Kamailio 4 and OpenSIPS 2, and
-// JSON-RPC as Kamailio 5/6 and OpenSIPS 3/4 dress it; its sockets serve them.
+// JSON-RPC as Kamailio 5/6 and OpenSIPS 3/4 dress it; its sockets serve them, and
+// its Client asks them.
 //
 // It knows nothing of SIP, rooms or messages: whoever owns a thing registers the
 // commands that manage it.
+//
+// The way of a request: a Reader cuts a Frame out of the bytes, a Service has the
+// Registry run it, and writes the Node that comes back in the Frame's Dialect.
+//
+// Locks: Registry.mu guards the tables of commands and statistics; it is never
+// held while a command or a gauge runs.
 package mi
 
 import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 )
 
 // Dialect is the framing in which a request came, and so the shape its reply has.
@@ -33,6 +41,13 @@ type Command struct {
 	MinArgs int
 	MaxArgs int  // below 0: any number
 	Writes  bool // it changes something: logged with who asked, refused on a read-only socket
+
+	// Private are the names in Args whose values never get into a log. Those that
+	// speak of a password, a text or a body are kept out in any case.
+	Private []string
+
+	// Timeout is how long Run may take; 0 is 10 seconds.
+	Timeout time.Duration
 
 	// Run does it. It must return when ctx ends. An error that is no *Error is
 	// answered 500 without its text, and logged.
@@ -107,7 +122,23 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Text) }
 
+// Is compares refusals by code and text, so that errors.Is works on one that a
+// Client received.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && *t == *e
+}
+
 // Errorf makes an Error.
 func Errorf(code int, format string, args ...any) *Error {
 	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
 }
+
+// Refusals that are not a command's own. Each dialect has words and codes of its
+// own for them.
+var (
+	ErrNoCommand = &Error{500, "command not available"}
+	ErrFailed    = &Error{500, "command failed"}
+	ErrParse     = &Error{400, "parse error in command"}
+	ErrArguments = &Error{400, "Too few or too many arguments"}
+)

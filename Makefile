@@ -1,0 +1,53 @@
+# make          builds bin/silod and bin/siloctl
+# make test     installs what the tests need, where it may, and runs them all
+# make lint     checks form and style
+# make fuzz     runs every fuzz target for FUZZTIME each
+# make bench    compares silod with Kamailio
+# make docs     writes the generated files anew
+# make install  copies the programs, the sample configuration and the manual to DESTDIR
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 20s
+PREFIX   ?= /usr/local
+GO       ?= go
+
+TOOLS := bin/tools
+FILES  = $(shell find . -name '*.go' -not -path './bin/*')
+
+.PHONY: build test lint fuzz bench docs install clean
+
+build:
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/silod ./cmd/siloctl
+
+# With SILOD_TEST_SERVERS=required a test that finds no server or client to run against
+# fails; otherwise it is skipped by name.
+test:
+	./tools/install-test-deps
+	SILOD_TEST_SERVERS=required $(GO) test -race -shuffle=on -timeout 20m ./...
+
+lint: $(TOOLS)/golangci-lint
+	@out=$$($(TOOLS)/gofumpt -l $(FILES)) && [ -z "$$out" ] || { echo "not in gofumpt's form:"; echo "$$out"; exit 1; }
+	@awk 'FNR == 401 { print FILENAME ": longer than 400 lines, split it"; long = 1 } END { exit long }' $(FILES)
+	$(GO) vet ./...
+	$(TOOLS)/golangci-lint run ./...
+
+$(TOOLS)/golangci-lint: tools/go.mod tools/go.sum
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) -C tools install tool
+	@touch $@
+
+fuzz:
+	./tools/fuzz $(FUZZTIME)
+
+bench:
+	@[ -x bench/run ] || { echo "there is no benchmark yet: bench/run is missing"; exit 1; }
+	./bench/run
+
+docs:
+	$(GO) test ./config -run TestGenerated -update
+
+install: build
+	install -D -t $(DESTDIR)$(PREFIX)/bin bin/silod bin/siloctl
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/silod config/silod.toml docs/*.md
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"silod/mi"
+)
+
+// location is the name that Kamailio's commands have for the table of contacts.
+const location = "location"
+
+func contactsNoun() noun {
+	return noun{name: "contacts", short: "Registered contacts, who is online: list, show, add, remove", verbs: []verb{
+		{
+			use: "list", short: "List all users who are online, and where",
+			mi: "ul_dump", list: true, none: "nobody is registered",
+			hide: []string{"flow", "instance", "q"},
+		},
+		{
+			use: "show USER", short: "Show a user's contacts",
+			mi: "ul_show_contact", min: 1, max: 1, live: []string{liveContacts},
+			args: inLocation,
+		},
+		{
+			use: "add USER CONTACT", short: "Register a contact for a user",
+			example: "  siloctl contacts add bob@example.org sip:bob@192.0.2.7:5060 --expires 1h",
+			mi:      "ul_add", min: 2, max: 2, live: []string{liveUsers}, done: "%s can be reached at %s",
+			flags: func(f *pflag.FlagSet) {
+				f.Duration("expires", time.Hour, "how long; 0 for ever")
+				f.Float64("q", 1, "preference, 0 to 1")
+				f.String("path", "", "a Path that leads there")
+			},
+			args: addContact,
+		},
+		{
+			use: "remove USER [CONTACT]", short: "Take a user offline, or one contact of theirs away",
+			mi: "ul_rm", min: 1, max: 2, live: []string{liveContacts}, done: "done",
+			miFor: func(args []string) string { return [...]string{"ul_rm", "ul_rm_contact"}[len(args)-1] },
+			args:  inLocation,
+		},
+	}}
+}
+
+// inLocation puts the table's name in front.
+func inLocation(_ *pflag.FlagSet, args []string) ([]mi.Arg, error) {
+	return positional(append([]string{location}, args...)), nil
+}
+
+// addContact fills the nine places of ul_add: table, AoR, contact, expires, q,
+// path, flags, cflags and methods, where 0 is none and all methods are 2^32-1.
+func addContact(f *pflag.FlagSet, args []string) ([]mi.Arg, error) {
+	expires, _ := f.GetDuration("expires")
+	q, _ := f.GetFloat64("q")
+	if expires < 0 || q < 0 || q > 1 {
+		return nil, usagef("--expires cannot be below 0, and --q is from 0 to 1")
+	}
+	path := flagText(f, "path")
+	if path == "" {
+		path = "0"
+	}
+	return positional([]string{
+		location, args[0], args[1], strconv.Itoa(int(expires / time.Second)),
+		strconv.FormatFloat(q, 'f', 2, 64), path, "0", "0", "4294967295",
+	}), nil
+}

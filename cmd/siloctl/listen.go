@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"silod/stack/phone"
+)
+
+func (a *app) listenCommand() *cobra.Command {
+	var sip sipFlags
+	var expires time.Duration
+	var count int
+	cmd := &cobra.Command{
+		Use: "listen AOR", Short: "Register over SIP and print the messages that arrive", GroupID: groupTry,
+		Long: "Registers as a phone does, prints each message that arrives, and answers it 200. What was stored\n" +
+			"for the user arrives first. It goes on until ^C, or until --count messages, and then takes the\n" +
+			"registration back. With -o json each message is one object on a line of its own.",
+		Example: "  siloctl listen bob@example.org\n  siloctl listen bob --count 1 -o json",
+		Args:    arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := sip.check(a, "listen"); err != nil {
+				return err
+			}
+			if count < 0 || expires < time.Second {
+				return usagef("--count cannot be below 0, nor --expires below 1s")
+			}
+			return a.listen(cmd, &sip, sip.complete(args[0]), expires, int64(count))
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	sip.add(cmd)
+	cmd.Flags().DurationVar(&expires, "expires", 5*time.Minute, "how long each registration lasts")
+	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after so many messages; 0 for never")
+	return cmd
+}
+
+func (a *app) listen(cmd *cobra.Command, sip *sipFlags, aor string, expires time.Duration, count int64) error {
+	ctx, stop := context.WithCancelCause(cmd.Context())
+	defer stop(nil)
+	var seen atomic.Int64
+	p, err := a.phone(cmd, sip, aor, "", func(m *phone.Message) phone.Answer {
+		n := seen.Add(1)
+		if count > 0 && n > count { // it stays stored, for the next who listens
+			return phone.Answer{Code: 480}
+		}
+		if err := a.arrived(m); err != nil { // nobody has read it
+			stop(err)
+			return phone.Answer{Code: 480}
+		}
+		if n == count {
+			stop(nil)
+		}
+		return phone.Answer{}
+	})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+
+	said := "" // what was told last
+	err = p.KeepRegistered(ctx, expires, func(lasts time.Duration, err error) {
+		now := ""
+		switch {
+		case err != nil:
+			now = fmt.Sprintf("%s; trying again", err)
+		case said == "":
+			now = fmt.Sprintf("listening as %s, ^C ends it", p.AoR())
+			if count > 0 {
+				now = fmt.Sprintf("listening as %s for %s", p.AoR(), plural(count, "message"))
+			}
+		case strings.HasSuffix(said, "trying again"):
+			now = "registered again"
+		}
+		if now != "" && now != said {
+			a.note(now)
+			said = now
+		}
+	})
+	if err != nil {
+		return explain(err, aor)
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// explain adds what to do about a refused registration.
+func explain(err error, aor string) error {
+	var refused *phone.Refusal
+	if !errors.As(err, &refused) {
+		return err
+	}
+	switch refused.Code {
+	case 401, 407:
+		return fmt.Errorf("%w: give %s's password with --password-stdin", err, aor)
+	case 403:
+		return fmt.Errorf("%w: the password is wrong, or %s may not register there", err, aor)
+	case 404:
+		return fmt.Errorf("%w: the server is not in charge of %s; its [sip] domains may lack that domain", err, aor)
+	}
+	return err
+}
+
+// arrived prints a message. It is answered only when that is done.
+func (a *app) arrived(m *phone.Message) error {
+	var err error
+	if a.output == "json" {
+		err = writeLine(a.out, reportOf(m))
+	} else {
+		_, err = fmt.Fprint(a.out, letter(m))
+	}
+	if err != nil {
+		return err
+	}
+	return a.out.Flush()
+}
+
+// received is a message as -o json has it.
+type received struct {
+	Time        string `json:"time"` // of its arrival
+	From        string `json:"from"`
+	Name        string `json:"name,omitempty"`
+	To          string `json:"to"`
+	Subject     string `json:"subject,omitempty"`
+	Date        string `json:"date,omitempty"` // as the header has it
+	ContentType string `json:"content_type"`
+	Text        string `json:"text,omitempty"`
+	Base64      string `json:"base64,omitempty"` // instead of text, for what is none
+	CallID      string `json:"call_id"`
+}
+
+func reportOf(m *phone.Message) received {
+	r := received{
+		Time: m.At.UTC().Format(time.RFC3339Nano), From: m.From.URI.String(), Name: m.From.Name, To: m.To.URI.String(),
+		Subject: m.Headers.Get("Subject"), Date: m.Headers.Get("Date"), ContentType: m.ContentType(), CallID: m.CallID,
+	}
+	if isText(m) {
+		r.Text = m.Text()
+	} else {
+		r.Base64 = base64.StdEncoding.EncodeToString(m.Body)
+	}
+	return r
+}
+
+// letter is a message for people: when, who, what.
+func letter(m *phone.Message) string {
+	who := shortURI(m.From.URI)
+	if m.From.Name != "" {
+		who = clean(m.From.Name) + " <" + who + ">"
+	}
+	head := m.At.Format(time.TimeOnly) + gap + who + gap
+	var text strings.Builder
+	if s := m.Headers.Get("Subject"); s != "" {
+		fmt.Fprintf(&text, "[%s] ", clean(s))
+	}
+	if isText(m) {
+		text.WriteString(strings.TrimRight(cleanLines(m.Text()), "\n"))
+	} else {
+		fmt.Fprintf(&text, "(%s, %s)", clean(m.ContentType()), plural(int64(len(m.Body)), "byte"))
+	}
+	indent := "\n" + strings.Repeat(" ", len(time.TimeOnly)) + gap
+	return head + strings.ReplaceAll(text.String(), "\n", indent) + "\n"
+}
+
+// isText tells what can be shown as it is.
+func isText(m *phone.Message) bool {
+	t := strings.ToLower(strings.TrimSpace(m.ContentType()))
+	return strings.HasPrefix(t, "text/") && m.Headers.Get("Content-Encoding") == "" && utf8.Valid(m.Body)
+}

@@ -1,0 +1,37 @@
+// Command siloctl administers a running silod, and tries it out over SIP.
+//
+// It speaks to the daemon through mi.Client only, and knows of its state what the
+// daemon answers. What people type by noun and verb is a table of verbs, one file
+// per noun, each naming the management command behind it; every other first word
+// goes to the daemon as a management command by its own name.
+//
+// There are no locks and, beside the phone of send and listen, one goroutine.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is siloctl from its arguments to its exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := newApp(stdin, stdout, stderr)
+	defer a.close()
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if flushed := a.out.Flush(); err == nil {
+		err = flushed
+	}
+	return a.report(cmd, err)
+}

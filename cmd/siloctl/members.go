@@ -1,0 +1,27 @@
+package main
+
+func membersNoun() noun {
+	return noun{name: "members", short: "Members of a room: list, add, remove, role", verbs: []verb{
+		{
+			use: "list ROOM", short: "List a room's members",
+			mi: "imc_list_members", min: 1, max: 1, live: []string{liveRooms}, list: true, none: "no members",
+		},
+		{
+			use: "add ROOM USER", short: "Make a user a member", example: "  siloctl members add chat-1 bob@example.org",
+			mi: "imc_add_member", min: 2, max: 2, live: []string{liveRooms, liveUsers}, done: "room %s has %s as a member",
+		},
+		{
+			use: "remove ROOM USER", short: "Take a member out of a room",
+			mi: "imc_remove_member", min: 2, max: 2, live: []string{liveRooms, liveUsers}, done: "room %s has lost %s",
+		},
+		{
+			use: "role ROOM USER ROLE", short: "Make a member owner, admin or plain member",
+			long:    "The role is owner, admin or member. A room has one owner: making somebody the owner makes the former owner an admin.",
+			example: "  siloctl members role chat-1 bob@example.org admin",
+			mi:      "imc_modify_member", min: 3, max: 3, live: []string{liveRooms, liveUsers, liveRoles}, done: "in room %s, %s is now %s",
+		},
+	}}
+}
+
+// roles are what a member can be made.
+var roles = []string{"owner", "admin", "member"}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"silod/mi"
+)
+
+func (a *app) messagesNoun() noun {
+	return noun{name: "messages", short: "Stored messages: list, show, count, send, deliver, requeue, delete, purge", verbs: []verb{
+		{
+			use: "list", short: "List stored messages, oldest first",
+			example: "  siloctl messages list --user bob@example.org\n  siloctl messages list --stuck -o json",
+			mi:      "silo_list", list: true, none: "no messages", hide: []string{"call_id"},
+			flags: func(f *pflag.FlagSet) {
+				selection(f)
+				f.Int64("after", 0, "only those with an ID above this")
+				f.Int("limit", 0, "at most so many; 0 for all")
+			},
+			args: selected,
+		},
+		{
+			use: "show ID", short: "Show one stored message with its text",
+			mi: "silo_show", min: 1, max: 1, live: []string{liveMessages},
+		},
+		{
+			use: "count", short: "Count stored messages", mi: "silo_count", flags: selection, args: selected,
+		},
+		{
+			use: "send FROM TO TEXT", short: "Store a message for a user, or deliver it at once to one who is online",
+			long:    "The message is put into the store as if FROM had sent it. `siloctl send` sends one over SIP.",
+			example: "  siloctl messages send admin@example.org bob@example.org \"maintenance at six\"",
+			mi:      "silo_send", min: 3, max: 3, live: []string{liveUsers, liveUsers},
+		},
+		{
+			use: "deliver USER", short: "Have a user's stored messages delivered now",
+			mi: "silo_dump", min: 1, max: 1, live: []string{liveUsers}, done: "delivery to %s has begun",
+		},
+		{
+			use: "requeue ID...", short: "Have messages that were set aside tried again",
+			long: "`siloctl messages list --stuck` tells which were set aside, and why.",
+			mi:   "silo_requeue", min: 1, max: -1, each: true, live: []string{liveMessages}, done: "message %s waits for delivery again",
+		},
+		{
+			use: "delete ID...", short: "Delete stored messages",
+			mi: "silo_delete", min: 1, max: -1, each: true, live: []string{liveMessages},
+			ask: "Delete message %s?", done: "message %s is deleted",
+		},
+	}, more: []*cobra.Command{a.purgeCommand()}}
+}
+
+// selection are the flags that choose among stored messages.
+func selection(f *pflag.FlagSet) {
+	f.String("user", "", "only those for this user")
+	f.String("from", "", "only those from this sender")
+	f.String("older-than", "", "only those stored longer ago: 90m, 36h, 30d")
+	f.Bool("stuck", false, "only those that were set aside")
+}
+
+// selected makes the arguments that all silo_ commands understand by name. The
+// owner is always among them: it comes first in their usage.
+func selected(f *pflag.FlagSet, _ []string) ([]mi.Arg, error) {
+	list := []mi.Arg{{Name: "owner", Value: flagText(f, "user")}}
+	return append(list, named(
+		mi.Arg{Name: "from", Value: flagText(f, "from")},
+		mi.Arg{Name: "older_than", Value: flagText(f, "older-than")},
+		mi.Arg{Name: "stuck", Value: flagText(f, "stuck")},
+		mi.Arg{Name: "after", Value: flagText(f, "after")},
+		mi.Arg{Name: "limit", Value: flagText(f, "limit")},
+	)...), nil
+}
+
+// flagText is a flag's value where it was given, as the daemon reads it.
+func flagText(f *pflag.FlagSet, name string) string {
+	if fl := f.Lookup(name); fl != nil && fl.Changed {
+		return fl.Value.String()
+	}
+	return ""
+}
+
+// purgeBatch is how many messages one command deletes, so that storing goes on
+// in between.
+const purgeBatch = 500
+
+func (a *app) purgeCommand() *cobra.Command {
+	var dry bool
+	var rate int
+	cmd := &cobra.Command{
+		Use: "purge", Short: "Delete all stored messages of a user, a sender or an age",
+		Long: "Deletes what the flags select, in batches, so that the daemon goes on storing in between.\n" +
+			"--all is needed where nothing is selected.",
+		Example: "  siloctl messages purge --older-than 30d --dry-run\n  siloctl messages purge --user bob@example.org --yes",
+		Args:    arguments(0, 0),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, _ := cmd.Flags().GetBool("all")
+			which, err := selected(cmd.Flags(), args)
+			if err != nil {
+				return err
+			}
+			if chosen := len(which) > 1 || which[0].Value != ""; chosen == all {
+				return usagef("say which messages: --user, --from, --older-than, --stuck, or else --all")
+			}
+			if rate < 0 {
+				return usagef("--rate cannot be below 0")
+			}
+			return a.purge(cmd.Context(), which, dry, rate)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	selection(cmd.Flags())
+	cmd.Flags().Bool("all", false, "every stored message")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
+	cmd.Flags().IntVar(&rate, "rate", 0, "at most so many a second; 0 for no limit")
+	return cmd
+}
+
+func (a *app) purge(ctx context.Context, which []mi.Arg, dry bool, rate int) error {
+	total, err := a.number(ctx, "count", "silo_count", which)
+	if err != nil {
+		return err
+	}
+	if dry {
+		return a.tell("count", total, "%d messages would be deleted\n")
+	}
+	if total > 0 {
+		if err := a.confirm(fmt.Sprintf("Delete %d stored messages for good?", total)); err != nil {
+			return err
+		}
+	}
+	bar := a.progress("deleted", total)
+	defer bar.end()
+	var deleted int64
+	// Those that arrive meanwhile are not of the count that was agreed to.
+	for deleted < total {
+		batch := min(total-deleted, purgeBatch)
+		start := time.Now()
+		n, err := a.number(ctx, "deleted", "silo_purge", append(which[:len(which):len(which)],
+			mi.Arg{Name: "limit", Value: strconv.FormatInt(batch, 10)}))
+		if err != nil {
+			return fmt.Errorf("after %d messages: %w", deleted, err)
+		}
+		if n == 0 {
+			break
+		}
+		deleted += n
+		bar.at(deleted)
+		if rate > 0 {
+			if err := sleep(ctx, time.Duration(n)*time.Second/time.Duration(rate)-time.Since(start)); err != nil {
+				return err
+			}
+		}
+	}
+	bar.end()
+	return a.tell("deleted", deleted, "%d messages are deleted\n")
+}
+
+// number runs a command and gives the number of that name in its reply.
+func (a *app) number(ctx context.Context, name, command string, args []mi.Arg) (int64, error) {
+	n, err := a.ask(ctx, command, args...)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range n.Nodes {
+		if c.Name == name {
+			return strconv.ParseInt(fmt.Sprint(c.Value), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("the daemon's reply to %s has no %s", command, name)
+}
+
+// tell reports a number: in words for people, as an object for programs.
+func (a *app) tell(name string, n int64, words string) error {
+	if a.output == "json" {
+		return writeLine(a.out, map[string]int64{name: n})
+	}
+	_, err := fmt.Fprintf(a.out, words, n)
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

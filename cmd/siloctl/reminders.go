@@ -1,0 +1,31 @@
+package main
+
+import (
+	"github.com/spf13/pflag"
+
+	"silod/mi"
+)
+
+func remindersNoun() noun {
+	return noun{name: "reminders", short: "Reminders, messages with a set time: list, add, delete", verbs: []verb{
+		{
+			use: "list", short: "List the reminders that wait for their time",
+			mi: "silo_list", list: true, none: "no reminders", hide: []string{"call_id", "stored", "type"},
+			flags: func(f *pflag.FlagSet) { f.String("user", "", "only those for this user") },
+			args: func(f *pflag.FlagSet, _ []string) ([]mi.Arg, error) {
+				return []mi.Arg{{Name: "owner", Value: flagText(f, "user")}, {Name: "reminders", Value: "true"}}, nil
+			},
+		},
+		{
+			use: "add USER TIME TEXT", short: "Have a text delivered to a user at a set time",
+			long:    "TIME is the local time YYYYMMDDHHMMSS, or a time of day and date as RFC 3339 has it.",
+			example: "  siloctl reminders add bob@example.org 20270101090000 \"a good new year\"",
+			mi:      "silo_remind", min: 3, max: 3, live: []string{liveUsers},
+		},
+		{
+			use: "delete ID...", short: "Delete reminders",
+			mi: "silo_delete", min: 1, max: -1, each: true,
+			ask: "Delete reminder %s?", done: "reminder %s is deleted",
+		},
+	}}
+}

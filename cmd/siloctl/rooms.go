@@ -1,0 +1,52 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/spf13/pflag"
+
+	"silod/mi"
+)
+
+func roomsNoun() noun {
+	return noun{name: "rooms", short: "Chat rooms: list, show, create, destroy, history", verbs: []verb{
+		{
+			use: "list", short: "List the rooms",
+			mi: "imc_list_rooms", list: true, none: "no rooms",
+		},
+		{
+			use: "show ROOM", short: "Show one room with its members", example: "  siloctl rooms show sip:chat-1@example.org",
+			mi: "imc_show_room", min: 1, max: 1, live: []string{liveRooms},
+		},
+		{
+			use: "create ROOM OWNER", short: "Create a room", example: "  siloctl rooms create chat-1 alice@example.org --private",
+			mi: "imc_create_room", min: 2, max: 2, live: []string{"", liveUsers},
+			flags: func(f *pflag.FlagSet) { f.Bool("private", false, "by invitation only") },
+			args: func(f *pflag.FlagSet, args []string) ([]mi.Arg, error) {
+				list := positional(args)
+				if private, _ := f.GetBool("private"); private {
+					list = append(list, mi.Arg{Value: "private"})
+				}
+				return list, nil
+			},
+			done: "room %s is created and belongs to %s",
+		},
+		{
+			use: "destroy ROOM", short: "Destroy a room, its history too",
+			mi: "imc_destroy_room", min: 1, max: 1, live: []string{liveRooms},
+			ask: "Destroy room %s and all that was said in it?", done: "room %s is destroyed",
+		},
+		{
+			use: "history ROOM", short: "Show what was said last in a room", example: "  siloctl rooms history chat-1 -n 50",
+			mi: "imc_history", min: 1, max: 1, live: []string{liveRooms}, list: true, none: "nothing was said there",
+			flags: func(f *pflag.FlagSet) { f.IntP("number", "n", 20, "how many messages") },
+			args: func(f *pflag.FlagSet, args []string) ([]mi.Arg, error) {
+				n, _ := f.GetInt("number")
+				if n < 1 {
+					return nil, usagef("--number must be above 0")
+				}
+				return positional(append(args, strconv.Itoa(n))), nil
+			},
+		},
+	}}
+}

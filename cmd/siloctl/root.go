@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"silod/mi"
+)
+
+const (
+	groupAdmin = "admin"
+	groupTry   = "try"
+)
+
+// root is the whole command tree.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "siloctl COMMAND",
+		Short: "Administer silod, and try it out",
+		Long: "siloctl administers a running silod over its control socket, and tries it out over SIP.\n\n" +
+			"A first word that is not listed below is run as a management command of the daemon,\n" +
+			"by its own name: `siloctl get_statistics all`. `siloctl which` lists them.",
+		Example: "  siloctl rooms list\n  siloctl messages list --stuck\n" +
+			"  siloctl send alice@example.org bob@example.org \"are you there?\"\n  siloctl -o json contacts list",
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return a.passThrough(cmd, args)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.commandNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+		},
+		PersistentPreRunE:          func(*cobra.Command, []string) error { return a.checkFlags() },
+		SilenceErrors:              true,
+		DisableFlagsInUseLine:      true,
+		SilenceUsage:               true,
+		Version:                    version(),
+		SuggestionsMinimumDistance: 2,
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%s", err) })
+	a.globalFlags(root)
+	root.AddGroup(&cobra.Group{ID: groupAdmin, Title: "What the daemon has:"}, &cobra.Group{ID: groupTry, Title: "Trying it out over SIP:"})
+	for _, n := range a.nouns() {
+		root.AddCommand(a.noun(n))
+	}
+	root.AddCommand(a.statsCommand(), a.topCommand(), a.sendCommand(), a.listenCommand())
+	root.SetHelpCommand(a.helpCommand())
+	return root
+}
+
+func (a *app) nouns() []noun {
+	return []noun{roomsNoun(), membersNoun(), a.messagesNoun(), remindersNoun(), contactsNoun(), a.usersNoun()}
+}
+
+// passThrough runs a management command by its own name. One that stands behind a
+// verb is asked about, and shown, as that verb is.
+func (a *app) passThrough(cmd *cobra.Command, args []string) error {
+	v := a.behind(args[0])
+	if v.ask != "" {
+		if err := a.confirm(sentence(v.ask, append(args[1:], "it"))); err != nil {
+			return err
+		}
+	}
+	c := call{command: args[0], args: positional(args[1:]), hide: v.hide, none: v.none}
+	var err error
+	switch {
+	case a.output == "mi":
+		err = a.raw(cmd.Context(), c)
+	case v.list:
+		err = a.list(cmd.Context(), c)
+	default:
+		err = a.show(cmd.Context(), c)
+	}
+	if errors.Is(err, mi.ErrNoCommand) {
+		return a.unknown(cmd, args[0])
+	}
+	return err
+}
+
+// nounless are the commands with consequences that stand behind no verb.
+var nounless = []verb{
+	{mi: "kill", ask: "Stop the daemon?"},
+	{mi: "silo_purge", ask: "Delete stored messages for good?"},
+}
+
+// behind gives the verb that a management command stands behind, if any.
+func (a *app) behind(command string) verb {
+	for _, n := range append(a.nouns(), noun{verbs: nounless}) {
+		for _, v := range n.verbs {
+			if v.mi == command {
+				return v
+			}
+		}
+	}
+	return verb{}
+}
+
+func (a *app) unknown(root *cobra.Command, name string) error {
+	text := fmt.Sprintf("neither siloctl nor the daemon has a command %q", name)
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("%s", text)
+}
+
+// helpCommand explains siloctl's own commands, and asks the daemon for its own.
+func (a *app) helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Explain a command, the daemon's own too",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			target, rest, err := root.Find(args)
+			if err == nil && (target != root || len(args) == 0) && len(rest) == 0 {
+				return target.Help()
+			}
+			n, err := a.ask(cmd.Context(), "help", mi.Arg{Value: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.tree(n, "")
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			names := a.commandNames(cmd.Context())
+			for _, c := range cmd.Root().Commands() {
+				names = append(names, c.Name()+"\t"+c.Short)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+// version is siloctl's own; `siloctl version` asks the daemon for its.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// commandNames are the daemon's commands with their help, for completion.
+func (a *app) commandNames(ctx context.Context) []string {
+	return a.entries(ctx, "help", func(n *mi.Node) string {
+		for _, at := range n.Attrs {
+			if at.Name == "help" {
+				return n.Name + "\t" + clean(fmt.Sprint(at.Value))
+			}
+		}
+		return n.Name
+	})
+}

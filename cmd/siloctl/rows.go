@@ -1,0 +1,50 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"silod/mi"
+)
+
+// rowsOf flattens a node into table rows. A node with nothing but plain children,
+// if any, is a row: its name if that says which one it is, its value, its
+// attributes, and its children by name. Any other node is a group, whose value
+// stands in front of each row below it.
+func rowsOf(n *mi.Node, named bool, group []mi.Attr, add func([]mi.Attr) error) error {
+	own := slices.Clip(group)
+	switch {
+	case n.Value != nil:
+		own = append(own, mi.Attr{Name: keyOf(n), Value: n.Value})
+	case named && n.Name != "" && !n.List:
+		own = append(own, mi.Attr{Name: "name", Value: n.Name})
+	}
+	if isGroup(n) {
+		for _, c := range n.Nodes {
+			if err := rowsOf(c, !n.List, own, add); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	own = append(own, n.Attrs...)
+	for _, c := range n.Nodes {
+		own = append(own, mi.Attr{Name: keyOf(c), Value: c.Value})
+	}
+	return add(own)
+}
+
+func keyOf(n *mi.Node) string {
+	if n.Name == "" {
+		return "value"
+	}
+	return strings.ToLower(n.Name)
+}
+
+// isGroup tells a node with rows below it from a row.
+func isGroup(n *mi.Node) bool {
+	return n.List || !slices.ContainsFunc(n.Nodes, isLeaf) && len(n.Nodes) > 0
+}
+
+// isLeaf tells a node that is no more than a name and a value.
+func isLeaf(n *mi.Node) bool { return len(n.Nodes) == 0 && len(n.Attrs) == 0 && !n.List }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"silod/mi"
+)
+
+// TestMain makes siloctl a command of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"siloctl": main})
+}
+
+// TestScripts runs the examples of the documentation. Besides testscript's own
+// commands they have
+//
+//	silod        starts a daemon: a registry with rooms, messages and users, on
+//	             the default control socket
+//	sipserver    starts a SIP server and sets $SIP to its address
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run"))
+			e.Setenv("RUNTIME_DIRECTORY", "")
+			e.Setenv("TZ", "UTC")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"silod": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ctx, stop := context.WithCancel(context.Background())
+				done, err := serve(ctx, filepath.Join(ts.Getenv("XDG_RUNTIME_DIR"), "silod", "control.sock"), newFake().commands())
+				ts.Check(err)
+				ts.Defer(func() { stop(); <-done })
+			},
+			"sipserver": func(ts *testscript.TestScript, _ bool, _ []string) {
+				s, err := newSIPServer()
+				ts.Check(err)
+				ts.Defer(s.close)
+				ts.Setenv("SIP", s.addr())
+			},
+			"waitfor": waitFor,
+		},
+	})
+}
+
+// waitFor waits until a file holds a line that begins with a text: what a command
+// in the background has written so far.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		f, err := os.Open(ts.MkAbs(args[0]))
+		if err == nil {
+			lines := bufio.NewScanner(f)
+			for lines.Scan() {
+				if len(lines.Text()) >= len(args[1]) && lines.Text()[:len(args[1])] == args[1] {
+					f.Close()
+					return
+				}
+			}
+			f.Close()
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s has no line %q", args[0], args[1])
+}
+
+// serve runs commands on a control socket. done ends when it has stopped.
+func serve(ctx context.Context, path string, cmds []mi.Command) (done <-chan error, err error) {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	reg := mi.NewRegistry(log)
+	core := &mi.Core{Registry: reg, Name: "silod", Version: "1.2.3", Started: time.Now()}
+	reg.Add(core.Commands()...)
+	reg.Add(cmds...)
+	s := &mi.ControlServer{Socket: mi.Socket{Registry: reg, Log: log, Path: path}}
+	if err := s.Listen(ctx); err != nil {
+		return nil, err
+	}
+	c := make(chan error, 1)
+	go func() { c <- s.Run(ctx) }()
+	return c, nil
+}
+
+// runAs runs siloctl in this process, against the daemon at socket.
+func runAs(t *testing.T, socket string, stdin io.Reader, stdout, stderr io.Writer, args ...string) int {
+	t.Helper()
+	ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGUSR2)
+	defer stop()
+	return run(ctx, append([]string{"--socket", socket}, args...), stdin, stdout, stderr)
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"silod/stack/phone"
+)
+
+// mostUDP is what a request may measure over UDP (RFC 3261 section 18.1.1), less
+// what its headers take.
+const mostUDP = 1300 - 600
+
+// mostInput is what is read from standard input as a text.
+const mostInput = 1 << 20
+
+func (a *app) sendCommand() *cobra.Command {
+	var sip sipFlags
+	var contentType string
+	var headers []string
+	cmd := &cobra.Command{
+		Use: "send FROM TO TEXT", Short: "Send a MESSAGE over SIP, and say what became of it", GroupID: groupTry,
+		Long: "Sends an instant message over SIP as a phone does, and says what the server answered and what that means.\n" +
+			"TEXT may be - for standard input. An address without a domain is of the server's own.\n\n" +
+			"The exit code is 0 when the message was taken (2xx), 1 when it was refused, and 3 when no server answered.",
+		Example: "  siloctl send alice@example.org bob@example.org \"are you there?\"\n" +
+			"  siloctl send alice bob - --header \"Subject: minutes\" < minutes.txt",
+		Args: arguments(3, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := sip.check(a, "send"); err != nil {
+				return err
+			}
+			text, err := a.text(args[2], sip.passwordStdin)
+			if err != nil {
+				return err
+			}
+			list, err := parseHeaders(headers)
+			if err != nil {
+				return err
+			}
+			transport := ""
+			if len(text) > mostUDP {
+				transport = "tcp"
+			}
+			p, err := a.phone(cmd, &sip, sip.complete(args[0]), transport, nil)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			to := sip.complete(args[1])
+			res, err := p.Send(cmd.Context(), to, contentType, []byte(text), list...)
+			if err != nil {
+				return err
+			}
+			return a.sent(to, res)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	sip.add(cmd)
+	cmd.Flags().StringVar(&contentType, "type", "text/plain;charset=utf-8", "the Content-Type")
+	cmd.Flags().StringArrayVar(&headers, "header", nil, "a further header, \"Subject: hello\"; may be repeated")
+	return cmd
+}
+
+// text is the message's text, which may come from standard input.
+func (a *app) text(arg string, taken bool) (string, error) {
+	if arg != "-" {
+		return arg, nil
+	}
+	if taken {
+		return "", usagef("the text and the password cannot both come from standard input")
+	}
+	b, err := io.ReadAll(io.LimitReader(a.stdin, mostInput+1))
+	if err != nil {
+		return "", fmt.Errorf("read the text: %w", err)
+	}
+	if len(b) > mostInput {
+		return "", usagef("the text is longer than %d bytes", mostInput)
+	}
+	return string(b), nil
+}
+
+func parseHeaders(list []string) ([]phone.Header, error) {
+	var headers []phone.Header
+	for _, h := range list {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return nil, usagef("--header %q is not of the form \"Name: value\"", h)
+		}
+		headers = append(headers, phone.Header{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+	}
+	return headers, nil
+}
+
+// errNotTaken is the exit code of a refusal that was told already.
+type errNotTaken struct{ status string }
+
+func (e *errNotTaken) Error() string { return "the message was not taken: " + e.status }
+
+// sent tells what the server answered.
+func (a *app) sent(to string, res *phone.Response) error {
+	means := meaning(to, res)
+	if a.output == "json" {
+		err := writeLine(a.out, sendReport{Code: res.Code, Reason: res.Reason, Means: means, CallID: res.CallID})
+		if err != nil || res.OK() {
+			return err
+		}
+		return &errNotTaken{res.String()}
+	}
+	if !res.OK() {
+		return fmt.Errorf("%s: %s", res, means)
+	}
+	fmt.Fprintf(a.out, "%s: %s\n", clean(res.String()), clean(means))
+	return nil
+}
+
+type sendReport struct {
+	Code   int    `json:"code"`
+	Reason string `json:"reason"`
+	Means  string `json:"means"`
+	CallID string `json:"call_id"`
+}
+
+// meaning says what an answer to a MESSAGE means for the one who sent it.
+func meaning(to string, res *phone.Response) string {
+	switch res.Code {
+	case 200:
+		return "delivered to " + to
+	case 202:
+		return "stored; " + to + " gets it as soon as they are online"
+	case 400:
+		return "the server cannot read the message"
+	case 401, 407:
+		return "the server wants another password, or one at all: give the sender's with --password-stdin"
+	case 403:
+		return "the server does not allow it"
+	case 404:
+		return "there is no " + to + " there"
+	case 405, 501:
+		return "the server takes no instant messages"
+	case 408, 480:
+		return to + " cannot be reached now, and the message was not stored"
+	case 413, 513:
+		return "the message is too long"
+	case 415:
+		return to + " takes no message of this type"
+	case 503:
+		after, _, _ := strings.Cut(res.Headers.Get("Retry-After"), ";")
+		if n, err := strconv.ParseUint(strings.TrimSpace(after), 10, 32); err == nil {
+			return fmt.Sprintf("the server cannot take it now: try again in %d seconds", n)
+		}
+		return "the server cannot take it now: try again later"
+	}
+	switch res.Code / 100 {
+	case 2:
+		return "the server took it"
+	case 5:
+		return "the server has failed: its log tells why"
+	}
+	return to + " refuses it"
+}

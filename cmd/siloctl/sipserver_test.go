@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+)
+
+// sipServer is the least that send and listen can talk to, over UDP and TCP on
+// one port: it registers everybody, carries messages to who is registered, stores
+// them for who is not, and refuses what is for nobody@.
+type sipServer struct {
+	pc net.PacketConn
+	l  net.Listener
+	wg sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  []net.Conn
+	users  map[string]func(string) // who is registered, and the way there
+	stored map[string][]string     // MESSAGEs by user
+	waits  map[string]func(string) // requests that we carried on, by branch
+	n      int
+}
+
+func newSIPServer() (*sipServer, error) {
+	s := &sipServer{users: map[string]func(string){}, stored: map[string][]string{}, waits: map[string]func(string){}}
+	for range 20 { // until a port is free for both
+		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		l, err := net.Listen("tcp4", pc.LocalAddr().String())
+		if err != nil {
+			pc.Close()
+			continue
+		}
+		s.pc, s.l = pc, l
+		s.wg.Go(s.serveUDP)
+		s.wg.Go(s.serveTCP)
+		return s, nil
+	}
+	return nil, fmt.Errorf("no port is free for UDP and TCP")
+}
+
+func (s *sipServer) addr() string { return s.pc.LocalAddr().String() }
+
+func (s *sipServer) close() {
+	s.pc.Close()
+	s.l.Close()
+	s.mu.Lock()
+	for _, c := range s.conns {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+func (s *sipServer) serveUDP() {
+	buf := make([]byte, 1<<16)
+	for {
+		n, from, err := s.pc.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		s.handle(string(buf[:n]), func(m string) { s.pc.WriteTo([]byte(m), from) })
+	}
+}
+
+func (s *sipServer) serveTCP() {
+	for {
+		c, err := s.l.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.conns = append(s.conns, c)
+		s.mu.Unlock()
+		s.wg.Go(func() {
+			buf := make([]byte, 1<<16)
+			for { // what the phone writes at once is one message here
+				n, err := c.Read(buf)
+				if err != nil {
+					return
+				}
+				s.handle(string(buf[:n]), func(m string) { c.Write([]byte(m)) })
+			}
+		})
+	}
+}
+
+func header(m, name string) string {
+	for line := range strings.SplitSeq(m, "\r\n") {
+		if v, ok := strings.CutPrefix(line, name+": "); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func user(m, name string) string {
+	_, v, _ := strings.Cut(header(m, name), "sip:")
+	v, _, _ = strings.Cut(v, "@")
+	return v
+}
+
+func answer(m, status string, more ...string) string {
+	lines := []string{"SIP/2.0 " + status}
+	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
+		lines = append(lines, name+": "+header(m, name))
+	}
+	return strings.Join(append(append(lines, more...), "Content-Length: 0", "", ""), "\r\n")
+}
+
+func (s *sipServer) handle(m string, back func(string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch to := user(m, "To"); {
+	case strings.HasPrefix(m, "SIP/2.0 "):
+		branch := header(m, "Via")
+		if done := s.waits[branch]; done != nil {
+			delete(s.waits, branch)
+			status, _, _ := strings.Cut(m[len("SIP/2.0 "):], "\r\n")
+			done(status)
+		}
+	case strings.HasPrefix(m, "REGISTER "):
+		if user(m, "To") == "locked" && header(m, "Authorization") == "" {
+			back(answer(m, "401 Unauthorized", `WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"`))
+			return
+		}
+		expires := header(m, "Expires")
+		back(answer(m, "200 OK", "Expires: "+expires))
+		if delete(s.users, to); expires != "0" {
+			s.users[to] = back
+			for _, old := range s.stored[to] {
+				s.carry(old, back, func(string) {})
+			}
+			delete(s.stored, to)
+		}
+	case to == "nobody":
+		back(answer(m, "404 Not Found"))
+	case s.users[to] != nil:
+		s.carry(m, s.users[to], func(status string) { back(answer(m, status)) })
+	default:
+		s.stored[to] = append(s.stored[to], m)
+		back(answer(m, "202 Accepted"))
+	}
+}
+
+// carry sends a MESSAGE on under a branch of our own.
+func (s *sipServer) carry(m string, to func(string), done func(status string)) {
+	s.n++
+	via := fmt.Sprintf("SIP/2.0/UDP %s;branch=z9hG4bKcarried%d", s.addr(), s.n)
+	s.waits[via] = done
+	to(strings.Replace(m, "Via: "+header(m, "Via"), "Via: "+via, 1))
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"silod/mi"
+)
+
+func (a *app) topCommand() *cobra.Command {
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use: "top", Short: "Watch what the daemon does, the busiest first", GroupID: groupAdmin,
+		Long: "Shows, until ^C, the statistics that change, the busiest first, with the rates of the last minute\n" +
+			"as a sparkline, and below them what is waiting and who is online.",
+		Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !isTerminal(a.stdout) || a.output != "table" {
+				return usagef("top draws on a terminal: `siloctl stats --watch` is for programs")
+			}
+			if every < 100*time.Millisecond {
+				return usagef("--every must be at least 100ms")
+			}
+			return a.top(cmd.Context(), every)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().DurationVar(&every, "every", time.Second, "how often")
+	return cmd
+}
+
+func (a *app) top(ctx context.Context, every time.Duration) error {
+	counters, err := a.counters(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(a.out, "\x1b[?25l") // no cursor
+	defer fmt.Fprint(a.out, "\x1b[?25h")
+	var h history
+	for {
+		if err := a.sample(ctx, &h, positional([]string{"all"})); err != nil {
+			return err
+		}
+		a.clearScreen()
+		fmt.Fprintf(a.out, "silod at %s  %s  every %s, ^C ends\n\n", a.target.Socket+a.target.FIFO, time.Now().Format(time.TimeOnly), every)
+		if err := a.picture(&h, counters); err != nil {
+			return err
+		}
+		if err := a.out.Flush(); err != nil {
+			return err
+		}
+		if sleep(ctx, every) != nil {
+			return nil
+		}
+	}
+}
+
+// counters are the statistics that only rise.
+func (a *app) counters(ctx context.Context) (map[string]bool, error) {
+	n, err := a.ask(ctx, "list_statistics")
+	if err != nil {
+		return nil, err
+	}
+	set := map[string]bool{}
+	for _, c := range n.Nodes {
+		for _, at := range c.Attrs {
+			if at.Name == "kind" && at.Value == "incremental" {
+				set[c.Name] = true
+			}
+		}
+	}
+	return set, nil
+}
+
+// picture draws as many lines as the screen has.
+func (a *app) picture(h *history, counters map[string]bool) error {
+	busy, state := slices.Clone(h.names), []string{}
+	busy = slices.DeleteFunc(busy, func(name string) bool {
+		if !counters[name] && h.last(name) != 0 {
+			state = append(state, name)
+		}
+		return !counters[name] || !slices.ContainsFunc(h.rates(name), func(r float64) bool { return r != 0 })
+	})
+	slices.SortStableFunc(busy, func(x, y string) int { return cmp.Compare(total(h.rates(y)), total(h.rates(x))) })
+	room := a.height() - 8
+	busy = busy[:min(len(busy), max(1, room*2/3))]
+	state = state[:min(len(state), max(1, room-len(busy)))]
+
+	t := &table{w: a.out, width: a.width()}
+	for _, name := range busy {
+		r := h.rates(name)
+		if err := t.add([]mi.Attr{
+			{Name: "busiest", Value: name},
+			{Name: "total", Value: h.last(name)},
+			{Name: "per second", Value: rate(r[len(r)-1])},
+			{Name: "last minute", Value: sparkline(r)},
+		}); err != nil {
+			return err
+		}
+	}
+	if len(busy) == 0 {
+		fmt.Fprintln(a.out, "nothing has happened yet")
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.out)
+	t = &table{w: a.out, width: a.width()}
+	for _, name := range state {
+		v := h.values[name]
+		if err := t.add([]mi.Attr{{Name: "now", Value: name}, {Name: "value", Value: h.last(name)}, {Name: "last minute", Value: sparkline(floats(v))}}); err != nil {
+			return err
+		}
+	}
+	return t.flush()
+}
+
+func (a *app) height() int {
+	if f, ok := a.stdout.(*os.File); ok {
+		if _, rows, err := term.GetSize(int(f.Fd())); err == nil && rows > 0 {
+			return rows
+		}
+	}
+	return 24
+}
+
+func total(list []float64) float64 {
+	sum := 0.0
+	for _, v := range list {
+		sum += v
+	}
+	return sum
+}
+
+func floats(list []int64) []float64 {
+	out := make([]float64, len(list))
+	for i, v := range list {
+		out[i] = float64(v)
+	}
+	return out
+}
+
+// sparkline draws values as a row of blocks, the largest at full height.
+func sparkline(values []float64) string {
+	const blocks = "▁▂▃▄▅▆▇█"
+	steps := []rune(blocks)
+	top := 0.0
+	for _, v := range values {
+		top = max(top, v)
+	}
+	var b strings.Builder
+	for _, v := range values {
+		i := 0
+		if top > 0 && v > 0 {
+			i = int(math.Ceil(v/top*float64(len(steps)))) - 1
+		}
+		b.WriteRune(steps[i])
+	}
+	return b.String()
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (a *app) usersNoun() noun {
+	return noun{name: "users", short: "Users with a password: list, add, passwd, remove", verbs: []verb{
+		{use: "list", short: "List the users who have a password", mi: "sub_list", list: true, none: "no users"},
+		{
+			use: "remove USER", short: "Remove a user's password",
+			mi: "sub_remove", min: 1, max: 1, live: []string{liveUsers},
+			ask: "Remove user %s?", done: "user %s is removed",
+		},
+	}, more: []*cobra.Command{
+		a.passwordCommand("add USER", "Add a user with a password", "sub_add", "user %s is added"),
+		a.passwordCommand("passwd USER", "Give a user another password", "sub_passwd", "user %s has another password"),
+	}}
+}
+
+// passwordCommand makes a command that sets a password, which is never an
+// argument: others can see those.
+func (a *app) passwordCommand(use, short, command, done string) *cobra.Command {
+	var fromStdin bool
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: arguments(1, 1),
+		Long:    short + ". The password is asked for on a terminal, or read from standard input.",
+		Example: "  printf '%s\\n' \"$PASSWORD\" | siloctl users " + use[:len(use)-len(" USER")] + " bob@example.org --password-stdin",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			password, err := a.password(fromStdin, "password for "+args[0], true)
+			if err != nil {
+				return err
+			}
+			v := verb{mi: command, done: done}
+			return a.perform(cmd.Context(), v, args, positional([]string{args[0], password}))
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.values(cmd.Context(), liveUsers), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
+	return cmd
+}

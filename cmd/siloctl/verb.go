@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"silod/mi"
+)
+
+// noun is a kind of thing that the daemon has.
+type noun struct {
+	name, short string
+	verbs       []verb
+	more        []*cobra.Command // what is no single management command
+}
+
+// verb is one thing to do with a noun: a management command in plain words.
+type verb struct {
+	use      string // "show ROOM": the upper-case words are the arguments
+	short    string
+	long     string
+	example  string
+	mi       string                     // the management command
+	miFor    func(args []string) string // where it depends on the arguments
+	min, max int                        // arguments; max below 0: any number
+	flags    func(*pflag.FlagSet)
+
+	// args makes the management command's arguments; nil: as they are given.
+	args func(flags *pflag.FlagSet, args []string) ([]mi.Arg, error)
+
+	list bool     // the reply is a list, shown as a table
+	hide []string // columns of it that people rarely want
+	none string   // what an empty list is called
+
+	each bool     // called once for each argument
+	ask  string   // the question before it is done; each %s is one argument
+	done string   // what to tell people when it is; each %s is one argument
+	live []string // what completes each argument: a list command, or liveRoles
+}
+
+// What completes an argument: the command that lists the values.
+const (
+	liveRooms    = "imc_list_rooms"
+	liveUsers    = "sub_list"
+	liveContacts = "ul_dump"
+	liveMessages = "silo_list"
+	liveRoles    = "roles" // which need no daemon
+)
+
+func (a *app) noun(n noun) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: n.name, Short: n.short, GroupID: groupAdmin,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			names := []string{}
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			if len(args) == 0 {
+				return usagef("say what to do with %s: %s", n.name, strings.Join(names, ", "))
+			}
+			return usagef("%s cannot %q: there are %s", n.name, args[0], strings.Join(names, ", "))
+		},
+	}
+	for _, v := range n.verbs {
+		cmd.AddCommand(a.verb(v))
+	}
+	cmd.AddCommand(n.more...)
+	return cmd
+}
+
+func (a *app) verb(v verb) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: v.use, Short: v.short, Long: v.long, Example: v.example, DisableFlagsInUseLine: true,
+		Args: arguments(v.min, v.max),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.do(cmd.Context(), v, cmd.Flags(), args) },
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			i := len(args)
+			if v.each && len(v.live) == 1 {
+				i = 0
+			}
+			if i >= len(v.live) || v.live[i] == "" {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			if v.live[i] == liveRoles {
+				return roles, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.values(cmd.Context(), v.live[i]), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	if v.flags != nil {
+		v.flags(cmd.Flags())
+	}
+	return cmd
+}
+
+// do runs a verb: asks where it must, calls the daemon, shows what came back.
+func (a *app) do(ctx context.Context, v verb, flags *pflag.FlagSet, args []string) error {
+	if v.ask != "" {
+		if err := a.confirm(sentence(v.ask, args)); err != nil {
+			return err
+		}
+	}
+	if v.each {
+		for _, arg := range args {
+			if err := a.once(ctx, v, flags, []string{arg}); err != nil {
+				return fmt.Errorf("%s: %w", arg, err)
+			}
+		}
+		return nil
+	}
+	return a.once(ctx, v, flags, args)
+}
+
+func (a *app) once(ctx context.Context, v verb, flags *pflag.FlagSet, args []string) error {
+	list := positional(args)
+	if v.args != nil {
+		var err error
+		if list, err = v.args(flags, args); err != nil {
+			return err
+		}
+	}
+	if v.miFor != nil {
+		v.mi = v.miFor(args)
+	}
+	return a.perform(ctx, v, args, list)
+}
+
+// perform calls the daemon with the management command's own arguments; args are
+// those that people typed.
+func (a *app) perform(ctx context.Context, v verb, args []string, list []mi.Arg) error {
+	c := call{command: v.mi, args: list, hide: v.hide, none: v.none}
+	if v.list {
+		return a.list(ctx, c)
+	}
+	if err := a.show(ctx, c); err != nil {
+		return err
+	}
+	if v.done != "" && a.output == "table" {
+		fmt.Fprintln(a.out, clean(sentence(v.done, args)))
+	}
+	return nil
+}
+
+// sentence puts the arguments into the text's %s, in order.
+func sentence(text string, args []string) string {
+	for _, arg := range args {
+		if !strings.Contains(text, "%s") {
+			break
+		}
+		text = strings.Replace(text, "%s", arg, 1)
+	}
+	return text
+}
+
+func positional(args []string) []mi.Arg {
+	list := make([]mi.Arg, len(args))
+	for i, arg := range args {
+		list[i].Value = arg
+	}
+	return list
+}
+
+// named makes arguments by name, leaving out those without a value.
+func named(pairs ...mi.Arg) []mi.Arg {
+	return slices.DeleteFunc(pairs, func(a mi.Arg) bool { return a.Value == "" })
+}
+
+// arguments checks their number; the usage line names the one that is missing.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch n := len(args); {
+		case n < least:
+			return usagef("%s is missing", strings.TrimSuffix(strings.Fields(cmd.Use)[n+1], "..."))
+		case most >= 0 && n > most:
+			return usagef("%q is one argument too many", args[most])
+		}
+		return nil
+	}
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"silod/address"
+	"silod/config"
+	"silod/db"
+	"silod/delivery"
+	"silod/fifo"
+	"silod/imc"
+	"silod/mi"
+	"silod/registrar"
+	"silod/router"
+	"silod/silo"
+	"silod/stack"
+)
+
+// daemon is everything that runs, wired together.
+type daemon struct {
+	cfg      *config.Config
+	file     string // the configuration's; "" for the defaults
+	log      *slog.Logger
+	level    *slog.LevelVar
+	domains  address.Domains
+	database *db.DB
+	others   []*db.DB // of [silo] and [imc], where they are not that of [db]
+
+	stack    *stack.Stack
+	location *registrar.Location
+	engine   *delivery.Engine
+	silo     *silo.Service
+	rooms    *imc.Service
+	router   *router.Router
+
+	registry *mi.Registry
+	fifo     *fifo.Server
+	datagram *mi.DatagramServer
+	control  *mi.ControlServer
+	stop     context.CancelFunc
+}
+
+// run starts a daemon, says what is where, and serves until ctx ends.
+func run(ctx context.Context, cfg *config.Config, file string, out, logs io.Writer) error {
+	d, err := start(ctx, cfg, file, logs)
+	if err != nil {
+		return err
+	}
+	d.greet(out)
+	return errors.Join(d.serve(ctx), d.close())
+}
+
+// start makes and opens everything, or closes again what was opened.
+func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer) (*daemon, error) {
+	d := &daemon{cfg: cfg, file: file, level: new(slog.LevelVar)}
+	d.log = newLogger(cfg, d.level, logs)
+	for _, step := range []func(context.Context) error{d.openDatabases, d.openSockets, d.assemble, d.load, d.openManagement} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+	}
+	for _, n := range cfg.Notes() {
+		d.log.Warn("configuration", "key", n.Key, "line", n.Line, "note", n.Text)
+	}
+	return d, nil
+}
+
+func newLogger(cfg *config.Config, level *slog.LevelVar, w io.Writer) *slog.Logger {
+	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // checked by config
+	opt := &slog.HandlerOptions{Level: level}
+	if cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opt))
+	}
+	return slog.New(slog.NewTextHandler(w, opt))
+}
+
+func (d *daemon) openDatabases(ctx context.Context) error {
+	if err := config.MakeDir(config.StateDir()); err != nil {
+		return err
+	}
+	opt := dbOptions(d.cfg)
+	opt.Log = d.log
+	var err error
+	d.database, err = db.Open(ctx, d.cfg.DB.URL.URL(), opt)
+	return err
+}
+
+// databaseOf is the database at url, opened unless it is one that is already.
+func (d *daemon) databaseOf(ctx context.Context, url config.DBURL) (*db.DB, error) {
+	if url.URL() == d.cfg.DB.URL.URL() {
+		return d.database, nil
+	}
+	opt := dbOptions(d.cfg)
+	opt.Log = d.log
+	other, err := db.Open(ctx, url.URL(), opt)
+	if err == nil {
+		d.others = append(d.others, other)
+	}
+	return other, err
+}
+
+func (d *daemon) openSockets(ctx context.Context) error {
+	cfg := stackConfig(d.cfg)
+	cfg.Log = d.log
+	cfg.Handler = func(ctx context.Context, req *stack.Request) { d.router.Serve(ctx, req) }
+	cfg.FlowClosed = func(f stack.Flow) { d.location.FlowClosed(context.Background(), f.String()) }
+	d.stack = stack.New(cfg)
+	if err := d.stack.Listen(ctx); err != nil {
+		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
+	}
+	d.domains = domains(d.cfg, d.stack.Endpoints())
+	return nil
+}
+
+// assemble makes the parts that know nothing of each other and joins them.
+func (d *daemon) assemble(ctx context.Context) error {
+	siloDB, err := d.databaseOf(ctx, d.cfg.SiloDB())
+	if err != nil {
+		return fmt.Errorf("silo.db_url: %w", err)
+	}
+	roomDB, err := d.databaseOf(ctx, d.cfg.IMCDB())
+	if err != nil {
+		return fmt.Errorf("imc.db_url: %w", err)
+	}
+	reg := registrarOptions(d.cfg)
+	reg.Store, reg.Log = d.database.Locations(), d.log
+	d.location = registrar.New(reg)
+
+	d.engine = delivery.New(delivery.Options{Sender: sender{d}, Log: d.log})
+	mailbox, roomLog := d.engine.Queue(), d.engine.Queue()
+
+	d.silo = silo.New(silo.Options{
+		Store: siloDB.Silo(), Waker: mailbox, Online: func(a address.AoR) bool { return d.router.Online(a) }, Log: d.log,
+		Expire: seconds(d.cfg.Silo.ExpireTime), Check: seconds(d.cfg.Silo.CheckTime), Most: d.cfg.Silo.MaxMessages,
+	})
+	mailbox.Serve(d.silo)
+
+	d.rooms, err = imc.New(imc.Options{
+		Store: roomDB.Rooms(), Outbox: outbox{d}, Waker: roomLog, Log: d.log, Now: time.Now,
+		Domains: d.domains, Config: roomConfig(d.cfg),
+	})
+	if err != nil {
+		return err
+	}
+	roomLog.Serve(d.rooms)
+
+	d.router = router.New(router.Options{
+		Stack: d.stack, Location: d.location, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
+		Domains: d.domains, Log: d.log,
+		AcceptTimeout: d.cfg.SIP.AcceptTimeout,
+		StoreOn:       d.cfg.Silo.StoreOn.Matches,
+		Ephemeral:     d.cfg.Silo.Ephemeral.Match,
+		MaxBody:       d.cfg.SIP.MaxMessageSize,
+		Server:        "silod/" + buildVersion(),
+	})
+	return nil
+}
+
+// sender and outbox stand for the router, which is made last because it needs
+// all others.
+type (
+	sender struct{ d *daemon }
+	outbox struct{ d *daemon }
+)
+
+func (s sender) Send(ctx context.Context, owner address.AoR, m *delivery.Message) delivery.Outcome {
+	return s.d.router.Send(ctx, owner, m)
+}
+
+func (o outbox) Send(ctx context.Context, to address.AoR, m delivery.Message) error {
+	return router.Outbox{Router: o.d.router}.Send(ctx, to, m)
+}
+
+// load brings the state of the last run back before the first request is read.
+func (d *daemon) load(ctx context.Context) error {
+	n, err := d.location.Load(ctx, func(flow string) bool {
+		f, err := stack.ParseFlow(flow)
+		return err == nil && d.stack.Alive(f)
+	})
+	if err != nil {
+		return fmt.Errorf("load registrations: %w", err)
+	}
+	if err := d.rooms.Load(ctx); err != nil {
+		return fmt.Errorf("load rooms: %w", err)
+	}
+	d.log.Debug("state loaded", "bindings", n)
+	return d.engine.WakeWaiting(ctx, d.router.Online)
+}
+
+// serve runs everything until ctx ends or a part fails. The end has an order: the
+// stack stops taking requests and lets those finish that run; then the engine and
+// the rest stop; the databases are closed last.
+func (d *daemon) serve(ctx context.Context) error {
+	ctx, d.stop = context.WithCancel(ctx)
+	defer d.stop()
+	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBack()
+
+	var behind errgroup.Group
+	for _, run := range []func(context.Context) error{d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run} {
+		behind.Go(func() error { return d.watch(run(back)) })
+	}
+	front, fctx := errgroup.WithContext(ctx)
+	for _, run := range d.listeners() {
+		front.Go(func() error { return d.watch(run(fctx)) })
+	}
+	err := front.Wait()
+	d.log.Info("stopping")
+	stopBack()
+	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	d.router.Wait(grace)
+	return errors.Join(err, behind.Wait())
+}
+
+// stopGrace is how long calls that outlived their requests are waited for.
+const stopGrace = time.Second
+
+// listeners are what takes requests.
+func (d *daemon) listeners() []func(context.Context) error {
+	runs := []func(context.Context) error{d.stack.Run}
+	if d.fifo != nil {
+		runs = append(runs, d.fifo.Run)
+	}
+	if d.datagram != nil {
+		runs = append(runs, d.datagram.Run)
+	}
+	if d.control != nil {
+		runs = append(runs, d.control.Run)
+	}
+	return runs
+}
+
+// watch stops the daemon where a part of it ends with an error.
+func (d *daemon) watch(err error) error {
+	if err != nil {
+		d.stop()
+	}
+	return err
+}
+
+func (d *daemon) close() error {
+	var errs []error
+	for _, b := range append(d.others, d.database) {
+		if b != nil {
+			errs = append(errs, b.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// greet says where everything is, and two lines to try.
+func (d *daemon) greet(w io.Writer) {
+	fmt.Fprintf(w, "silod %s\n\n", buildVersion())
+	for _, e := range d.stack.Endpoints() {
+		fmt.Fprintf(w, "  SIP       %s:%s\n", e.Transport, e.Addr)
+	}
+	fmt.Fprintf(w, "  database  %s\n", d.cfg.DB.URL.Redacted())
+	for _, p := range []struct{ name, path string }{
+		{"MI FIFO", d.cfg.MI.FIFOName}, {"datagram", d.cfg.MI.SocketName}, {"control", d.cfg.MI.ControlSocket},
+	} {
+		if p.path != "" {
+			fmt.Fprintf(w, "  %-9s %s\n", p.name, p.path)
+		}
+	}
+	domain := d.domains.Default()
+	fmt.Fprintf(w, "\nTry, in another terminal:\n\n"+
+		"  go run ./cmd/siloctl send alice@%[1]s bob@%[1]s \"Hello Bob\"\n"+
+		"  go run ./cmd/siloctl listen bob@%[1]s\n\n", domain)
+}

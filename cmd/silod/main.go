@@ -1,0 +1,140 @@
+// Command silod is a SIP instant-messaging server: it registers devices, relays
+// messages, keeps those for users who are offline, and runs chat rooms.
+//
+// This package reads flags and signals, wires all other packages together and
+// says on the terminal what is where. It is the only one that knows them all.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"silod/config"
+)
+
+// version is set by the linker: see the Makefile.
+var version = "dev"
+
+func main() {
+	ctx, cancel := signalContext()
+	defer cancel()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, text(err))
+		os.Exit(1)
+	}
+}
+
+// text has one line for each problem of a configuration, and says who speaks
+// where the line does not begin with the name of a file.
+func text(err error) string {
+	var problems *config.Error
+	if errors.As(err, &problems) {
+		return err.Error()
+	}
+	return "silod: " + err.Error()
+}
+
+// signalContext ends with the first SIGINT or SIGTERM. The second one ends the
+// process as it would any other.
+func signalContext() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+func command() *cobra.Command {
+	var file string
+	root := &cobra.Command{
+		Use:   "silod",
+		Short: "A SIP messaging server: registrar, relay, offline store and chat rooms",
+		Long: "silod serves SIP, keeps messages for users who are offline, and runs chat rooms.\n" +
+			"Without a configuration it listens on 127.0.0.1:5060 and keeps an SQLite database.",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(file)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), cfg, file, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	root.PersistentFlags().StringVar(&file, "config", "", "configuration `FILE`, TOML; see `silod config`")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		&cobra.Command{
+			Use:   "check",
+			Short: "Check the configuration: print every problem with its key and line",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				cfg, err := load(file)
+				if err != nil {
+					return err
+				}
+				for _, n := range cfg.Notes() {
+					fmt.Fprintln(cmd.ErrOrStderr(), n)
+				}
+				if file == "" {
+					file = "the defaults"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: no problems found\n", file)
+				return nil
+			},
+		},
+		&cobra.Command{
+			Use:   "config",
+			Short: "Print the annotated default configuration",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				_, err := fmt.Fprint(cmd.OutOrStdout(), config.Sample())
+				return err
+			},
+		},
+		&cobra.Command{
+			Use:   "version",
+			Short: "Print the version",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "silod", buildVersion())
+				return err
+			},
+		},
+	)
+	return root
+}
+
+// buildVersion is what the linker was told, else what the go command recorded.
+func buildVersion() string {
+	if version != "dev" {
+		return version
+	}
+	if bi, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range bi.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+				return "dev-" + s.Value[:12]
+			}
+		}
+	}
+	return version
+}
+
+// load reads the configuration and has those check it who know what config does
+// not.
+func load(file string) (*config.Config, error) {
+	cfg := config.Default()
+	if file != "" {
+		var err error
+		if cfg, err = config.Load(file); err != nil {
+			return nil, err
+		}
+	}
+	return cfg, check(cfg)
+}

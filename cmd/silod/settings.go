@@ -1,0 +1,137 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"silod/address"
+	"silod/config"
+	"silod/db"
+	"silod/imc"
+	"silod/registrar"
+	"silod/stack"
+)
+
+// check finds what is wrong with a configuration that only those know whom it is
+// for.
+func check(cfg *config.Config) error {
+	var problems []config.Problem
+	for _, l := range cfg.SIP.Listen {
+		if l.Transport != "udp" && l.Transport != "tcp" {
+			problems = append(problems, cfg.Problem("sip.listen", "transport "+l.Transport+" is not built in, use udp or tcp"))
+		}
+	}
+	if cfg.Auth.Mode != "none" {
+		problems = append(problems, cfg.Problem("auth.mode", `only "none" is built in`))
+	}
+	if _, err := imc.New(imc.Options{Config: roomConfig(cfg), Domains: domains(cfg, nil)}); err != nil {
+		problems = append(problems, cfg.Problem("imc", err.Error()))
+	}
+	return cfg.Fail(problems...)
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+func stackConfig(cfg *config.Config) stack.Config {
+	s := cfg.SIP
+	c := stack.Config{
+		Advertise:       s.Advertise,
+		MaxMessageSize:  s.MaxMessageSize,
+		MaxHandlers:     s.MaxHandlers,
+		MaxTransactions: s.MaxTransactions,
+		MaxConnections:  s.MaxConnections,
+		IdleTimeout:     s.IdleTimeout,
+		StartTimeout:    s.StartTimeout,
+		WriteTimeout:    s.WriteTimeout,
+		Grace:           s.StopTimeout,
+	}
+	for _, l := range s.Listen {
+		c.Listen = append(c.Listen, stack.Endpoint{Transport: stack.Transport(l.Transport), Addr: l.Addr})
+	}
+	return c
+}
+
+// domains are those configured; else the addresses that are listened on and
+// localhost. A listener on all addresses makes all of this machine's ours.
+func domains(cfg *config.Config, listening []stack.Endpoint) address.Domains {
+	if len(cfg.SIP.Domains) > 0 {
+		return address.NewDomains(append(cfg.SIP.Domains, listenAddresses(listening)...)...)
+	}
+	return address.NewDomains(append(listenAddresses(listening), "localhost")...)
+}
+
+func listenAddresses(listening []stack.Endpoint) []string {
+	var names []string
+	for _, e := range listening {
+		if !e.Addr.Addr().IsUnspecified() {
+			names = append(names, e.Addr.Addr().String())
+			continue
+		}
+		if host, err := os.Hostname(); err == nil {
+			names = append(names, host)
+		}
+		names = append(names, interfaceAddresses()...)
+	}
+	return names
+}
+
+func interfaceAddresses() []string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			names = append(names, p.Addr().String())
+		}
+	}
+	return names
+}
+
+func dbOptions(cfg *config.Config) db.Options {
+	c := cfg.Silo.Columns
+	return db.Options{
+		SiloTable:    cfg.Silo.DBTable,
+		RoomsTable:   cfg.IMC.RoomsTable,
+		MembersTable: cfg.IMC.MembersTable,
+		Silo: db.SiloNames{
+			ID: c.SCMid, From: c.SCFrom, To: c.SCTo, User: c.SCURIUser, Host: c.SCURIHost, Body: c.SCBody,
+			CType: c.SCCType, Exp: c.SCExpTime, Inc: c.SCIncTime, Snd: c.SCSndTime, Headers: c.SCStoredHdrs, CallID: c.SCCallID,
+		},
+	}
+}
+
+func registrarOptions(cfg *config.Config) registrar.Options {
+	r := cfg.Registrar
+	return registrar.Options{
+		Default: seconds(r.DefaultExpires),
+		Min:     seconds(r.MinExpires),
+		Max:     seconds(r.MaxExpires),
+		Most:    r.MaxContacts,
+	}
+}
+
+func roomConfig(cfg *config.Config) imc.Config {
+	r := cfg.IMC
+	c := imc.DefaultConfig()
+	c.StartChar = r.CmdStartChar
+	c.CreateOnJoin = r.CreateOnJoin
+	c.CheckOnCreate = r.CheckOnCreate
+	c.RoomPattern = r.RoomPattern.String()
+	c.Manager = r.Manager
+	c.History, c.CatchUp, c.PauseAfter = r.History, r.CatchUp, r.PauseAfter
+	c.Echo = r.Echo
+	c.OwnerLeave = r.OwnerLeave
+	c.MaxMembers, c.MaxRooms, c.MaxRoomsPerUser, c.MaxRate = r.MaxMembers, r.MaxRooms, r.MaxRoomsPerUser, r.MessageRate
+	c.Texts = r.Texts
+	var hdrs strings.Builder
+	for _, h := range r.ExtraHdrs.List() {
+		hdrs.WriteString(h.Name + ": " + h.Value + "\r\n")
+	}
+	c.ExtraHdrs = hdrs.String()
+	return c
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// ua is a user agent made of a socket and nothing else: what it sends is written
+// in the test, and what it receives is shown as it came.
+type ua struct {
+	t         *testing.T
+	conn      net.Conn
+	aor       string // sip:bob@127.0.0.1
+	answers   chan string
+	requests  chan string
+	autoReply atomic.Int32 // status for every request; 0: the test answers
+	seq       int
+}
+
+var branches atomic.Int64
+
+const (
+	patience = 10 * time.Second       // for what must come
+	silence  = 200 * time.Millisecond // for what must not
+)
+
+// phone connects a user agent to a daemon over "udp" or "tcp". It answers 200 to
+// everything until told otherwise.
+func phone(t *testing.T, network string, to netip.AddrPort, aor string) *ua {
+	t.Helper()
+	c, err := net.Dial(network, to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &ua{t: t, conn: c, aor: aor, answers: make(chan string, 1000), requests: make(chan string, 10_000)}
+	u.autoReply.Store(200)
+	t.Cleanup(func() { _ = c.Close() })
+	if network == "udp" {
+		go u.readDatagrams()
+	} else {
+		go u.readStream()
+	}
+	return u
+}
+
+func (u *ua) readDatagrams() {
+	buf := make([]byte, 65536)
+	for {
+		n, err := u.conn.Read(buf)
+		if err != nil {
+			return
+		}
+		u.take(string(buf[:n]))
+	}
+}
+
+func (u *ua) readStream() {
+	r := bufio.NewReader(u.conn)
+	for {
+		var head strings.Builder
+		for !strings.HasSuffix(head.String(), "\r\n\r\n") {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			head.WriteString(line)
+		}
+		n, _ := strconv.Atoi(header(head.String(), "Content-Length"))
+		body := make([]byte, n)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return
+		}
+		u.take(head.String() + string(body))
+	}
+}
+
+func (u *ua) take(m string) {
+	if strings.HasPrefix(m, "SIP/2.0 ") {
+		u.answers <- m
+		return
+	}
+	if code := u.autoReply.Load(); code != 0 {
+		u.reply(m, int(code))
+	}
+	u.requests <- m
+}
+
+// reply answers a request.
+func (u *ua) reply(request string, status int) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "SIP/2.0 %d Test\r\n", status)
+	head, _, _ := strings.Cut(request, "\r\n\r\n")
+	for _, line := range strings.Split(head, "\r\n")[1:] {
+		switch name, _, _ := strings.Cut(line, ":"); name {
+		case "Via", "From", "To", "Call-ID", "CSeq":
+			b.WriteString(line + "\r\n")
+		}
+	}
+	b.WriteString("Content-Length: 0\r\n\r\n")
+	_, _ = io.WriteString(u.conn, b.String())
+}
+
+// header gives the first value of a header.
+func header(m, name string) string {
+	head, _, _ := strings.Cut(m, "\r\n\r\n")
+	for _, line := range strings.Split(head, "\r\n")[1:] {
+		n, v, _ := strings.Cut(line, ":")
+		if textproto.CanonicalMIMEHeaderKey(n) == textproto.CanonicalMIMEHeaderKey(name) {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+func body(m string) string {
+	_, b, _ := strings.Cut(m, "\r\n\r\n")
+	return b
+}
+
+func status(m string) int {
+	fields := strings.SplitN(m, " ", 3)
+	if len(fields) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(fields[1])
+	return n
+}
+
+// request makes a request of this agent; more lines go in front of Content-Length.
+func (u *ua) request(method, uri, to, body string, more ...string) string {
+	u.seq++
+	n := branches.Add(1)
+	lines := []string{
+		method + " " + uri + " SIP/2.0",
+		fmt.Sprintf("Via: SIP/2.0/%s %s;branch=z9hG4bKt%d;rport", strings.ToUpper(u.conn.LocalAddr().Network()), u.conn.LocalAddr(), n),
+		"Max-Forwards: 70",
+		fmt.Sprintf("From: <%s>;tag=t%d", u.aor, n), "To: <" + to + ">", fmt.Sprintf("Call-ID: call-%d@test", n),
+		fmt.Sprintf("CSeq: %d %s", u.seq, method),
+	}
+	lines = append(lines, more...)
+	return strings.Join(append(lines, fmt.Sprintf("Content-Length: %d", len(body)), "", body), "\r\n")
+}
+
+// ask sends a request and waits for its final answer.
+func (u *ua) ask(request string) string {
+	u.t.Helper()
+	if _, err := io.WriteString(u.conn, request); err != nil {
+		u.t.Fatal(err)
+	}
+	for {
+		select {
+		case a := <-u.answers:
+			if header(a, "CSeq") == header(request, "CSeq") && header(a, "Call-ID") == header(request, "Call-ID") {
+				return a
+			}
+		case <-time.After(patience):
+			u.t.Fatalf("no answer to\n%s", request)
+		}
+	}
+}
+
+// register registers under the agent's own address.
+func (u *ua) register(expires int) string {
+	u.t.Helper()
+	user, host, _ := strings.Cut(strings.TrimPrefix(u.aor, "sip:"), "@")
+	contact := fmt.Sprintf("Contact: <sip:%s@%s;transport=%s>", user, u.conn.LocalAddr(), u.conn.LocalAddr().Network())
+	a := u.ask(u.request("REGISTER", "sip:"+host, u.aor, "", contact, "Expires: "+strconv.Itoa(expires)))
+	if status(a) != 200 {
+		u.t.Fatalf("REGISTER was answered\n%s", a)
+	}
+	return a
+}
+
+// message sends a text and gives the answer's status.
+func (u *ua) message(to, text string, more ...string) int {
+	u.t.Helper()
+	return status(u.ask(u.request("MESSAGE", to, to, text, append([]string{"Content-Type: text/plain"}, more...)...)))
+}
+
+// next waits for the next request that came in.
+func (u *ua) next() string {
+	u.t.Helper()
+	select {
+	case m := <-u.requests:
+		return m
+	case <-time.After(patience):
+		u.t.Fatal("no request came")
+		return ""
+	}
+}
+
+// nothing makes sure that no request comes for a while.
+func (u *ua) nothing() {
+	u.t.Helper()
+	select {
+	case m := <-u.requests:
+		u.t.Fatalf("unexpected request\n%s", m)
+	case <-time.After(silence):
+	}
+}

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// check looks at what keys mean together. Each alone is right by now.
+func (c *Config) check() []Problem {
+	var ps []Problem
+	report := func(key, format string, args ...any) {
+		ps = append(ps, c.Problem(key, fmt.Sprintf(format, args...)))
+	}
+	c.checkListen(report)
+	c.checkNames(report)
+	c.checkSockets(report)
+	if r := c.Registrar; r.MaxExpires != 0 && r.MaxExpires < r.MinExpires {
+		report("registrar.max_expires", "expected 0, or at least min_expires (%d), got %d", r.MinExpires, r.MaxExpires)
+	}
+	if c.IMC.RoomPattern.MatchString(c.IMC.Manager) {
+		report("imc.manager", "%q is the name of a room by room_pattern", c.IMC.Manager)
+	}
+	return ps
+}
+
+type reporter = func(key, format string, args ...any)
+
+func (c *Config) checkListen(report reporter) {
+	seen := map[Listen]bool{}
+	for _, l := range c.SIP.Listen {
+		if seen[l] && l.Addr.Port() != 0 {
+			report("sip.listen", "%q is there twice", l)
+		}
+		seen[l] = true
+		if l.Secure() && c.SIP.TLSCertificate == "" {
+			report("sip.listen", "%q needs tls_certificate and tls_private_key", l)
+		}
+		if c.Auth.Mode == "none" && !c.IsSet("auth.mode") && !l.Addr.Addr().IsLoopback() {
+			report("auth.mode", "it is not set, and others can reach %q: write mode = \"digest\", "+
+				"or \"none\" if everybody may send as anybody", l)
+		}
+	}
+	if len(c.SIP.Listen) == 0 {
+		report("sip.listen", "expected at least one address")
+	}
+	if (c.SIP.TLSCertificate == "") != (c.SIP.TLSPrivateKey == "") {
+		report("sip.tls_certificate", "tls_certificate and tls_private_key go together, and only one is set")
+	}
+}
+
+// checkNames sees to it that no two columns, and no two tables, have one name.
+func (c *Config) checkNames(report reporter) {
+	seen := map[string]string{}
+	for s, v := range reflect.ValueOf(c.Silo.Columns).Fields() {
+		key, name := "silo."+s.Tag.Get("toml"), strings.ToLower(v.String())
+		if other := seen[name]; other != "" && name != "" {
+			report(key, "%q is already the column of %s", v, other)
+		}
+		seen[name] = key
+	}
+	if strings.EqualFold(c.IMC.RoomsTable, c.IMC.MembersTable) {
+		report("imc.members_table", "%q is already the table of imc.rooms_table", c.IMC.MembersTable)
+	}
+}
+
+func (c *Config) checkSockets(report reporter) {
+	seen := map[string]string{}
+	for _, s := range []struct{ key, path string }{
+		{"mi.fifo_name", c.MI.FIFOName}, {"mi.socket_name", c.MI.SocketName}, {"mi.control_socket", c.MI.ControlSocket},
+	} {
+		if s.path == "" {
+			continue
+		}
+		if other := seen[s.path]; other != "" {
+			report(s.key, "%q is already the path of %s", s.path, other)
+		}
+		seen[s.path] = s.key
+		isUDP := strings.HasPrefix(s.path, udpSocketPrefix)
+		if isUDP && s.key != "mi.socket_name" {
+			report(s.key, "expected a path, got %q", s.path)
+		}
+		if len(s.path) > maxSocketPath && s.key != "mi.fifo_name" {
+			report(s.key, "%q is longer than %d bytes, which no socket's path may be", s.path, maxSocketPath)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxProblems ends the list of problems of a file that is no configuration at all.
+const maxProblems = 50
+
+// decoder brings one file into a Config, and goes on after a problem.
+type decoder struct {
+	md       toml.MetaData
+	data     []byte
+	lines    map[string]int
+	problems []Problem
+}
+
+// table is a TOML table whose values are decoded one by one, so that a problem
+// with one does not hide the others.
+type table = map[string]toml.Primitive
+
+// decode sets what data says and tells what is wrong with it. A key with a problem
+// keeps its default.
+func (c *Config) decode(data []byte) []Problem {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // a byte order mark, as some editors put it
+	d := &decoder{data: data, lines: map[string]int{}}
+	c.lines = d.lines
+	var sections table
+	var err error
+	if d.md, err = toml.Decode(string(data), &sections); err != nil {
+		return []Problem{d.syntax(err)}
+	}
+	d.sections(c, sections)
+	return d.problems
+}
+
+func (d *decoder) sections(c *Config, sections table) {
+	known := map[string]map[string]field{}
+	for f := range c.fields() {
+		section, name, _ := strings.Cut(f.key, ".")
+		if known[section] == nil {
+			known[section] = map[string]field{}
+		}
+		known[section][name] = f
+	}
+	for _, name := range d.ordered("", sections) {
+		if len(d.problems) > maxProblems {
+			return
+		}
+		if known[name] == nil {
+			d.report(name, sections[name], unknownSection(name))
+			continue
+		}
+		keys, ok := d.table(sections[name])
+		if !ok {
+			d.report(name, sections[name], "expected a section: ["+name+"]")
+			continue
+		}
+		for _, k := range d.ordered(name, keys) {
+			f, ok := known[name][k]
+			if !ok {
+				d.report(name+"."+quoteKey(k), keys[k], unknownKey(name, k))
+				continue
+			}
+			d.value(f, keys[k])
+		}
+	}
+}
+
+// value sets one key.
+func (d *decoder) value(f field, p toml.Primitive) {
+	d.lines[f.key] = d.line(p)
+	var v any
+	if err := d.md.PrimitiveDecode(p, &v); err != nil {
+		d.report(f.key, p, err.Error())
+		return
+	}
+	if keys, ok := d.table(p); ok {
+		for k, e := range keys { // imc.texts
+			d.lines[f.key+"."+quoteKey(k)] = d.line(e)
+		}
+	}
+	if err := f.set(v); err != nil {
+		d.report(f.key, p, err.Error())
+	}
+}
+
+// table takes a table apart. That a value is none has to be asked: the library makes
+// an empty map of it.
+func (d *decoder) table(p toml.Primitive) (keys table, ok bool) {
+	var v any
+	if d.md.PrimitiveDecode(p, &v) != nil {
+		return nil, false
+	}
+	if _, ok := v.(map[string]any); !ok {
+		return nil, false
+	}
+	return keys, d.md.PrimitiveDecode(p, &keys) == nil
+}
+
+func (d *decoder) report(key string, p toml.Primitive, text string) {
+	switch n := len(d.problems); {
+	case n < maxProblems:
+		d.problems = append(d.problems, Problem{Key: key, Line: d.line(p), Text: text})
+	case n == maxProblems:
+		d.problems = append(d.problems, Problem{Line: d.line(p), Text: "and more: is this a silod.toml?"})
+	}
+}
+
+// ordered gives the keys of t, which is a section or with "" the whole file, as they
+// stand there.
+func (d *decoder) ordered(section string, t table) []string {
+	place, depth := map[string]int{}, 0
+	if section != "" {
+		depth = 1
+	}
+	for i, k := range d.md.Keys() {
+		if len(k) <= depth || depth == 1 && k[0] != section {
+			continue
+		}
+		if _, ok := place[k[depth]]; !ok {
+			place[k[depth]] = i
+		}
+	}
+	return slices.SortedFunc(maps.Keys(t), func(a, b string) int { return place[a] - place[b] })
+}
+
+// line tells where a value begins; 0 for a table that is not written out as one.
+// The library knows, but says so only with the error of an Unmarshaler; and for a
+// string over several lines it gives the last, so the line is counted afresh.
+func (d *decoder) line(p toml.Primitive) int {
+	at, ok := errors.AsType[toml.ParseError](d.md.PrimitiveDecode(p, refuser{}))
+	if !ok || at.Position.Line == 0 {
+		return 0
+	}
+	return 1 + bytes.Count(d.data[:min(at.Position.Start, len(d.data))], []byte("\n"))
+}
+
+// refuser takes no value.
+type refuser struct{}
+
+var errRefused = errors.New("refused")
+
+func (refuser) UnmarshalTOML(any) error { return errRefused }
+
+// syntax turns the library's error into a Problem.
+func (d *decoder) syntax(err error) Problem {
+	e, ok := errors.AsType[toml.ParseError](err)
+	if !ok {
+		return Problem{Text: err.Error()}
+	}
+	text := e.Message
+	if strings.Contains(text, "leading zeroes") {
+		text += `; write an octal number as 0o660 or "0660"`
+	}
+	return Problem{Key: e.LastKey, Line: e.Position.Line, Text: text}
+}
+
+// quoteKey writes a key as TOML would have it.
+func quoteKey(k string) string { return toml.Key{k}.String() }
+
+func unknownSection(name string) string {
+	var known []string
+	best := nearest(name, func(yield func(string) bool) {
+		for s := range reflect.TypeFor[Config]().Fields() {
+			if section := s.Tag.Get("toml"); section != "" {
+				known = append(known, "["+section+"]")
+				if !yield(section) {
+					return
+				}
+			}
+		}
+	})
+	for f := range pristine().fields() { // a key at the top, outside its section
+		if _, key, _ := strings.Cut(f.key, "."); key == name {
+			return "unknown section; did you mean " + f.key + "?"
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("unknown section; did you mean [%s]?", best)
+	}
+	return "unknown section; there are " + strings.Join(known, " ")
+}
+
+// unknownKey suggests the nearest key of the section, or the same key of another.
+func unknownKey(section, name string) string {
+	const text = "unknown key"
+	all := pristine().fields()
+	for f := range all {
+		if s, key, _ := strings.Cut(f.key, "."); s != section && key == name {
+			return text + "; did you mean " + f.key + "?"
+		}
+	}
+	best := nearest(name, func(yield func(string) bool) {
+		for f := range all {
+			if s, key, _ := strings.Cut(f.key, "."); s == section && !yield(key) {
+				return
+			}
+		}
+	})
+	if best != "" {
+		return text + "; did you mean " + section + "." + best + "?"
+	}
+	return text + `; "silod config" prints all`
+}

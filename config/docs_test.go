@@ -1,0 +1,228 @@
+package config
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the generated files anew")
+
+const sampleHead = `# The configuration of silod: every key, what it means, and its default.
+# "silod config" prints this file, "silod check --config FILE" looks for mistakes.
+#
+# A line "#key = value" shows a default. Take the # away to set the key. After a change
+# run "siloctl reload" or send SIGHUP; a key marked "restart" needs that.
+#
+# A duration is written "5s", "2h", "7d" or "1w"; a time in seconds, as Kamailio's
+# parameters have it, is a plain number. On and off is 1 and 0, or true and false.
+#
+# Relative paths of databases are taken from the state directory:
+# $STATE_DIRECTORY, else $XDG_STATE_HOME/silod, else ~/.local/state/silod;
+# those of FIFO and sockets from the runtime directory:
+# $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/silod, else /tmp/silod-<uid>.
+`
+
+const manualHead = `# Configuration
+
+This page is generated from the code: run ` + "`make docs`" + ` after a change.
+
+` + "`silod --config FILE`" + ` reads a TOML file; without one, the defaults below hold. ` + "`silod config`" + ` prints
+them as a file with the same explanations, and ` + "`silod check --config FILE`" + ` prints every mistake
+with its line. After a change run ` + "`siloctl reload`" + ` or send SIGHUP; keys marked *restart* need a restart.
+
+A duration is written ` + "`\"5s\"`, `\"2h\"`, `\"7d\"`, `\"1w\"`" + `; a time in seconds, as Kamailio's parameters have
+it, is a plain number. On and off is ` + "`1` and `0`, or `true` and `false`" + `.
+
+State lives in ` + "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/silod`, else `~/.local/state/silod`" + `; FIFO and
+sockets in ` + "`$RUNTIME_DIRECTORY`, else `$XDG_RUNTIME_DIR/silod`, else `/tmp/silod-<uid>`" + `. Relative paths are
+taken from there.
+`
+
+// TestGenerated keeps the sample and the manual equal to the code.
+func TestGenerated(t *testing.T) {
+	sections := document(t)
+	var sample, manual strings.Builder
+	sample.WriteString(sampleHead)
+	manual.WriteString(manualHead)
+	for _, s := range sections {
+		s.writeSample(&sample)
+		s.writeManual(&manual)
+	}
+	manual.WriteString("\n## Pseudo-variables\n\nIn the keys that say so:\n\n| | |\n|---|---|\n")
+	for _, v := range Variables() {
+		name := "$" + v.Name
+		if v.Name == "hdr" {
+			name += "(Name)"
+		}
+		fmt.Fprintf(&manual, "| `%s` | %s |\n", name, v.Help)
+	}
+	manual.WriteString("| `$$` | a dollar sign |\n\n`$(rU)` is `$rU`, for where a letter follows.\n")
+
+	for file, want := range map[string]string{
+		"silod.toml": sample.String(),
+		filepath.Join("..", "docs", "configuration.md"): manual.String(),
+	} {
+		if *update {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(file)
+		if err != nil || string(got) != want {
+			t.Errorf("%s is not what the code says (%v): run make docs", file, err)
+		}
+	}
+}
+
+// section is one section of the documentation, and group the keys that share a comment.
+type section struct {
+	name, doc string
+	groups    []group
+}
+
+type group struct {
+	doc    string
+	fields []field
+}
+
+// document joins the comments of the section structs with what their tags say.
+func document(t *testing.T) []section {
+	docs := comments(t)
+	var sections []section
+	for s, v := range reflect.ValueOf(pristine()).Elem().Fields() {
+		if name := s.Tag.Get("toml"); name != "" {
+			sec := section{name: name, doc: docs[s.Type.Name()]}
+			sec.add(t, docs, v)
+			sections = append(sections, sec)
+		}
+	}
+	return sections
+}
+
+// add appends the fields of a struct; one without a comment belongs to those before it.
+func (s *section) add(t *testing.T, docs map[string]string, v reflect.Value) {
+	for sf, fv := range v.Fields() {
+		if sf.Anonymous {
+			s.add(t, docs, fv)
+			continue
+		}
+		f := field{s.name + "." + sf.Tag.Get("toml"), sf.Tag, fv}
+		if doc := docs[v.Type().Name()+"."+sf.Name]; doc != "" {
+			s.groups = append(s.groups, group{doc: doc})
+		}
+		if len(s.groups) == 0 {
+			t.Fatalf("%s has no comment", f.key)
+		}
+		g := &s.groups[len(s.groups)-1]
+		g.fields = append(g.fields, f)
+	}
+}
+
+// comments reads the comments of the section structs and of their fields: "Silo" and
+// "Silo.AddDate".
+func comments(t *testing.T) map[string]string {
+	files, err := filepath.Glob("section_*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no sections found", err)
+	}
+	docs := map[string]string{}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			d, ok := decl.(*ast.GenDecl)
+			if !ok || d.Tok != token.TYPE {
+				continue
+			}
+			spec := d.Specs[0].(*ast.TypeSpec)
+			_, text, _ := strings.Cut(d.Doc.Text(), " ") // "Silo is messages for ..."
+			text = strings.TrimPrefix(strings.TrimPrefix(text, "is "), "are ")
+			docs[spec.Name.Name] = strings.ToUpper(text[:1]) + text[1:]
+			for _, f := range spec.Type.(*ast.StructType).Fields.List {
+				for _, ident := range f.Names {
+					docs[spec.Name.Name+"."+ident.Name] = f.Doc.Text()
+				}
+			}
+		}
+	}
+	return docs
+}
+
+func (s section) writeSample(b *strings.Builder) {
+	b.WriteString("\n" + commented(s.doc) + "[" + s.name + "]\n")
+	for _, g := range s.groups {
+		b.WriteString("\n" + commented(g.doc))
+		for _, f := range g.fields {
+			if f.value.Kind() == reflect.Map {
+				fmt.Fprintf(b, "#[%s]\n", f.key)
+				continue
+			}
+			_, key, _ := strings.Cut(f.key, ".")
+			fmt.Fprintf(b, "#%s = %s", key, f.written())
+			if facts := f.facts(); facts != "" {
+				b.WriteString("  # " + facts)
+			}
+			b.WriteString("\n")
+		}
+	}
+}
+
+func (s section) writeManual(b *strings.Builder) {
+	fmt.Fprintf(b, "\n## [%s]\n\n%s", s.name, s.doc)
+	for _, g := range s.groups {
+		b.WriteString("\n")
+		for _, f := range g.fields {
+			_, key, _ := strings.Cut(f.key, ".")
+			fmt.Fprintf(b, "### %s\n\n", key)
+			if f.value.Kind() != reflect.Map {
+				fmt.Fprintf(b, "Default: `%s`", f.written())
+			}
+			if facts := f.facts(); facts != "" {
+				fmt.Fprintf(b, " (%s)", facts)
+			}
+			b.WriteString("\n\n")
+		}
+		b.WriteString(strings.ReplaceAll(g.doc, "\t", "    "))
+	}
+}
+
+// facts says shortly what a number or a word may be, and what a change of it needs.
+func (f field) facts() string {
+	var facts []string
+	switch f.value.Interface().(type) {
+	case bool, int, time.Duration:
+		kind := f.expects(f.value.Type())
+		facts = append(facts, strings.TrimPrefix(strings.TrimPrefix(kind, "an "), "a "))
+	case string:
+		if f.tag.Get("allow") != "" {
+			facts = append(facts, f.expects(f.value.Type()))
+		}
+	}
+	if why, ok := f.tag.Lookup("unused"); ok {
+		facts = append(facts, "no effect: "+why)
+	} else if f.tag.Get("reload") != "yes" {
+		facts = append(facts, "restart")
+	}
+	return strings.Join(facts, "; ")
+}
+
+func commented(doc string) string {
+	var b strings.Builder
+	for line := range strings.Lines(strings.TrimRight(doc, "\n")) {
+		line = strings.ReplaceAll(strings.TrimRight(line, "\n"), "\t", "    ")
+		b.WriteString(strings.TrimRight("# "+line, " ") + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzParse reads anything as a file: it is taken, or refused with problems that each
+// name a line of the file.
+func FuzzParse(f *testing.F) {
+	full, err := os.ReadFile("testdata/full.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{
+		"", string(full), "\xef\xbb\xbf[log]\nlevel = 'x'", "silo.add_date = 3\nsilo.texts.a.b = 1",
+		"[[silo]]\n[[silo]]\n", "[imc]\ntexts = { a = '1', \"b.c\" = \"\"\"\n2\"\"\" }\n", "\"\" = 1", "[a.b.c]\nd = []\n",
+		"sip.listen = ['udp:0.0.0.0']", "[silo]\nexpire_time = 9223372036854775807\nstore_on = [[], {}]\n", "a = \x00",
+		"mi.fifo_mode = 0o777\nmi.fifo_user = -1\n", "\"silo\" = { add_date = 1.0, add_contact = 2026-01-01 }",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("t.toml", data)
+		if err == nil {
+			if d := Diff(c, c); len(d) > 0 {
+				t.Errorf("differs from itself: %v", d)
+			}
+			c.Notes()
+			return
+		}
+		e, ok := errors.AsType[*Error](err)
+		if !ok || len(e.Problems) == 0 || c != nil {
+			t.Fatalf("refused without a problem: %v", err)
+		}
+		lines := 1 + strings.Count(string(data), "\n")
+		for i, p := range e.Problems {
+			if p.Text == "" || p.Line < 0 || p.Line > lines {
+				t.Errorf("line %d of %d: %+v", p.Line, lines, p)
+			}
+			if i > 0 && p.Line < e.Problems[i-1].Line {
+				t.Errorf("lines out of order: %v", err)
+			}
+		}
+	})
+}
+
+// FuzzTemplate writes a template anew from its parts: that is the same template.
+func FuzzTemplate(f *testing.F) {
+	for _, seed := range []string{"", "*** User $rU is offline!", "$$", "$(fu)x$hdr(A)$(hdr(B))", "$", "$(", "$hdr(", "é$Ts"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := ParseTemplate(s)
+		if err != nil {
+			return
+		}
+		var again strings.Builder
+		for _, part := range p.Parts() {
+			switch {
+			case part.Name == "":
+				again.WriteString(strings.ReplaceAll(part.Literal, "$", "$$"))
+			case part.Arg != "":
+				again.WriteString("$(" + part.Name + "(" + part.Arg + "))")
+			default:
+				again.WriteString("$(" + part.Name + ")")
+			}
+		}
+		q, err := ParseTemplate(again.String())
+		if err != nil || !slices.Equal(p.Parts(), q.Parts()) {
+			t.Errorf("%q has %+v, written anew %+v (%v)", s, p.Parts(), q.Parts(), err)
+		}
+	})
+}
+
+// FuzzHeaders holds that no value makes a header field of its own.
+func FuzzHeaders(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"X-A: $fn\r\nY: b\r\n", "eve\r\nVia: x"}, {"A: $hdr(X)$fn", "\x00\n"}, {"A:$$", ""}, {": x", "y"}, {"Z: \r\n x", "\x7f"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, s, value string) {
+		var h HeaderTemplate
+		if h.UnmarshalText([]byte(s)) != nil {
+			return
+		}
+		for _, field := range h.Expand(func(string, string) string { return value }) {
+			if !isToken(field.Name) || field.Value == "" || strings.ContainsAny(field.Value, "\r\n\x00") {
+				t.Errorf("%q with %q gives %q", s, value, field)
+			}
+		}
+	})
+}
+
+// FuzzDBURL holds that a URL is read back the same, and never prints its password.
+func FuzzDBURL(f *testing.F) {
+	for _, seed := range []string{
+		"sqlite:///a/b", "text:x", "mysql://u:p@h/d", "postgres://u:p@[::1]:1,b/d?x=y&password=z", "mysql://a:b@c@d/e", "x://",
+		"postgres://%2Fa/b",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := ParseDBURL(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseDBURL(u.URL()); err != nil || again.Redacted() != u.Redacted() || again.Password() != u.Password() {
+			t.Errorf("%q is read back as %q (%v)", s, again, err)
+		}
+		if pw := u.Password(); len(pw) > 5 && !strings.Contains("xxxxx", pw) {
+			rest := u.User + "\n" + strings.Join(u.Hosts, "\n") + "\n" + u.Database + "\n" + u.Params
+			if strings.Contains(u.Redacted(), pw) && !strings.Contains(rest, pw) && utf8.ValidString(s) {
+				t.Errorf("%q shows its password: %s", s, u.Redacted())
+			}
+		}
+	})
+}
+
+// FuzzListen holds that what is printed is read back.
+func FuzzListen(f *testing.F) {
+	for _, seed := range []string{"udp:127.0.0.1:5060", "wss:[::1]", "tls:localhost", "udp:[fe80::1%a]:0", "ws:[::ffff:1.2.3.4]:1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		l, err := ParseListen(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseListen(l.String()); err != nil || again != l {
+			t.Errorf("%q is printed as %q, which is read as %v (%v)", s, l, again, err)
+		}
+	})
+}

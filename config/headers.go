@@ -1,0 +1,124 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Header is one header field. It is an alias of the plain struct, so that a list
+// of them can be handed to packages that do not know this one.
+type Header = struct{ Name, Value string }
+
+// Headers is header fields as Kamailio's parameters hold them: each with its name,
+// and \r\n behind it.
+type Headers struct {
+	raw  string
+	list []Header
+}
+
+// UnmarshalText reads the fields. The last \r\n may be missing.
+func (h *Headers) UnmarshalText(b []byte) error {
+	list, err := splitHeaders(string(b))
+	*h = Headers{string(b), list}
+	return err
+}
+
+// List is the fields in order.
+func (h Headers) List() []Header { return slices.Clone(h.list) }
+
+func (h *Headers) text() string { return h.raw }
+
+func (h *Headers) expects() string { return headersExpected }
+
+// HeaderTemplate is header fields whose values may hold pseudo-variables.
+type HeaderTemplate struct {
+	raw    string
+	names  []string
+	values []Template
+}
+
+// UnmarshalText reads the fields as Headers does, and the variables in their values.
+func (h *HeaderTemplate) UnmarshalText(b []byte) error {
+	*h = HeaderTemplate{raw: string(b)}
+	list, err := splitHeaders(h.raw)
+	if err != nil {
+		return err
+	}
+	for _, f := range list {
+		t, err := ParseTemplate(f.Value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		h.names, h.values = append(h.names, f.Name), append(h.values, t)
+	}
+	return nil
+}
+
+// Expand gives the fields with their variables replaced, as Template.Expand does. A
+// line break or control character in a value becomes a space, so that no request can
+// put a field of its own into a message that we write; a field left empty is left out.
+func (h HeaderTemplate) Expand(value func(name, arg string) string) []Header {
+	var list []Header
+	for i, t := range h.values {
+		if v := strings.TrimSpace(strings.Map(printable, t.Expand(value))); v != "" {
+			list = append(list, Header{h.names[i], v})
+		}
+	}
+	return list
+}
+
+func printable(r rune) rune {
+	if r < ' ' && r != '\t' || r == 0x7f {
+		return ' '
+	}
+	return r
+}
+
+func (h *HeaderTemplate) text() string { return h.raw }
+
+func (h *HeaderTemplate) expects() string { return headersExpected }
+
+const headersExpected = `header fields such as "X-Name: value\r\n"`
+
+// ours are the fields that a message has from the stack that sends it.
+var ours = []string{
+	"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "max-forwards", "route", "record-route",
+	"content-length", "l",
+}
+
+func splitHeaders(s string) ([]Header, error) {
+	if strings.Contains(s, `\r`) || strings.Contains(s, `\n`) {
+		return nil, errors.New(`the line break is written with a backslash: take double quotes, which turn \r\n into one`)
+	}
+	var list []Header
+	for line := range strings.SplitSeq(strings.TrimRight(s, "\r\n"), "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		if s == "" || line == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimRight(name, " \t"), strings.Trim(value, " \t")
+		switch {
+		case !ok || !isToken(name):
+			return nil, fmt.Errorf("%q is no header field", line)
+		case slices.Contains(ours, strings.ToLower(name)):
+			return nil, fmt.Errorf("%s is set by silod itself", name)
+		case strings.ContainsFunc(value, func(r rune) bool { return printable(r) != r }):
+			return nil, fmt.Errorf("%s has control characters in its value", name)
+		}
+		list = append(list, Header{name, value})
+	}
+	return list, nil
+}
+
+// isToken is token of RFC 3261 section 25.1: what the name of a header is made of.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isAlnum(s[i]) && !strings.ContainsRune("-.!%*_+`'~", rune(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,153 @@
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// rule is what a string must keep: the tag "is" names it.
+type rule struct {
+	expects string
+	ok      func(string) bool
+}
+
+const udpSocketPrefix = "udp:"
+
+// maxSocketPath is what fits sun_path of a Linux sockaddr_un with its final zero.
+const maxSocketPath = 107
+
+// columnName is short enough for PostgreSQL, which cuts names at 63 bytes.
+var (
+	columnName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	hostLabel  = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	mediaType  = regexp.MustCompile(`^[A-Za-z0-9!#$&^_.+-]+/([A-Za-z0-9!#$&^_.+-]+|\*)$`)
+)
+
+var rules = map[string]rule{
+	"account": {"a name or a number of a user or group", isAccount},
+	"char":    {`one character such as "#", no letter, digit or space`, isCommandChar},
+	"column":  {"a name of letters, digits and underscores", columnName.MatchString},
+	"dir":     {"an absolute path of a directory", filepath.IsAbs},
+	"host":    {`a host name or an IP address such as "example.org"`, isHost},
+	"http":    {`an address and a port such as "127.0.0.1:9090"`, isHTTPListen},
+	"indent":  {"spaces or tabs", func(s string) bool { return strings.Trim(s, " \t") == "" }},
+	"media":   {`a media type such as "image/png" or "image/*"`, mediaType.MatchString},
+	"path":    {"a path without control characters", isPath},
+	"public":  {`a host or host:port such as "sip.example.org:5060"`, func(s string) bool { return isHost(s) || isHostPort(s) }},
+	"realm":   {`a text without quotes and control characters`, isQuotable},
+	"sip":     {`a SIP URI such as "sip:proxy.example.org;transport=tcp"`, isSIPURI},
+	"sipText": {
+		`a SIP URI such as "sip:registrar@example.org", with or without pseudo-variables`,
+		func(s string) bool { return strings.Contains(s, "$") || isSIPURI(s) },
+	},
+	"socket": {`a path, or "udp:127.0.0.1:8080"`, isSocket},
+	"user":   {`the user part of a SIP URI such as "chat-manager"`, isURIUser},
+}
+
+func isAccount(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == ':' || r == '/' || r == 0x7f })
+}
+
+func isCommandChar(s string) bool {
+	return len(s) == 1 && s[0] > ' ' && s[0] < 0x7f && !isAlnum(s[0])
+}
+
+func isPath(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// isSocket is mi_datagram's socket_name: a path, or an address for UDP.
+func isSocket(s string) bool {
+	addr, udp := strings.CutPrefix(s, udpSocketPrefix)
+	_, err := netip.ParseAddrPort(addr)
+	return isPath(s) && (!udp || err == nil)
+}
+
+// isHost takes a host name of RFC 1123, underscores allowed, or an IP address with or
+// without brackets.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		addr, err := netip.ParseAddr(inner)
+		return ok && err == nil && addr.Is6()
+	}
+	if len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
+		if !hostLabel.MatchString(label) {
+			return false
+		}
+	}
+	return true
+}
+
+// isHTTPListen also takes ":9090", every address.
+func isHTTPListen(s string) bool {
+	host, port, ok := cutLast(s, ":")
+	n, err := strconv.ParseUint(port, 10, 16)
+	return ok && err == nil && n <= 65535 && (host == "" || isHost(host))
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+func isQuotable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == 0x7f })
+}
+
+// isSIPURI looks at what a mistyped URI gets wrong; the whole grammar is for
+// whoever uses it.
+func isSIPURI(s string) bool {
+	scheme, rest, ok := strings.Cut(s, ":")
+	if !ok || !strings.EqualFold(scheme, "sip") && !strings.EqualFold(scheme, "sips") {
+		return false
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '<' || r == '>' || r == '"' || r >= 0x7f }) {
+		return false
+	}
+	if user, host, ok := cutLast(rest, "@"); ok {
+		if user == "" {
+			return false
+		}
+		rest = host
+	}
+	host, _, _ := strings.Cut(rest, ";")
+	host, _, _ = strings.Cut(host, "?")
+	return isHost(host) || isHostPort(host)
+}
+
+func isURIUser(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`@:;<>"`, r) })
+}
+
+// MediaTypes is a list of media types, "image/png" or "image/*".
+type MediaTypes []string
+
+// Match tells whether a Content-Type is in the list. Its parameters do not count.
+func (m MediaTypes) Match(contentType string) bool {
+	t, _, _ := strings.Cut(contentType, ";")
+	t = strings.TrimSpace(t)
+	for _, want := range m {
+		if strings.EqualFold(t, want) {
+			return true
+		}
+		class, ok := strings.CutSuffix(want, "*")
+		if ok && len(t) > len(class) && strings.EqualFold(t[:len(class)], class) {
+			return true
+		}
+	}
+	return false
+}

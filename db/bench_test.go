@@ -1,0 +1,124 @@
+package db
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"silod/address"
+)
+
+// BenchmarkAdd stores as 512 callers at once do, each waiting for its commit.
+// "callers=1" is what one caller alone gets.
+func BenchmarkAdd(b *testing.B) {
+	body := strings.Repeat("x", 200)
+	for _, e := range engines {
+		for _, callers := range []int{1, 512} {
+			b.Run(fmt.Sprintf("%s/callers=%d", e.name, callers), func(b *testing.B) {
+				st := open(b, e.fresh(b), Options{}).Silo()
+				var n atomic.Int64
+				loop := func() {
+					m := text(body)
+					m.Owner.User = fmt.Sprint("u", n.Add(1)%10000)
+					if err := st.Add(b.Context(), m); err != nil {
+						b.Error(err)
+					}
+				}
+				b.ResetTimer()
+				if callers == 1 {
+					for b.Loop() {
+						loop()
+					}
+				} else {
+					b.SetParallelism(callers / 2)
+					b.RunParallel(func(pb *testing.PB) {
+						for pb.Next() {
+							loop()
+						}
+					})
+				}
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+			})
+		}
+	}
+}
+
+// BenchmarkAddAndDelete is a message's whole life: stored, read, deleted.
+func BenchmarkAddAndDelete(b *testing.B) {
+	for _, e := range engines {
+		b.Run(e.name, func(b *testing.B) {
+			st := open(b, e.fresh(b), Options{}).Silo()
+			var n atomic.Int64
+			b.SetParallelism(256)
+			b.RunParallel(func(pb *testing.PB) {
+				owner := address.AoR{User: fmt.Sprint("u", n.Add(1)), Domain: "example.org"}
+				done := make(chan error, 1)
+				for pb.Next() {
+					m := text("hello")
+					m.Owner = owner
+					if err := st.Add(b.Context(), m); err != nil {
+						b.Error(err)
+					}
+					ms, err := st.Next(b.Context(), owner, 0, 10, noon)
+					if len(ms) != 1 || err != nil {
+						b.Error(len(ms), err)
+					}
+					st.Delete(m.ID, func(err error) { done <- err })
+					if err := <-done; err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
+}
+
+// BenchmarkNextMiss is what a REGISTER of a user without messages costs in a
+// store of 100,000.
+func BenchmarkNextMiss(b *testing.B) {
+	for _, e := range engines {
+		b.Run(e.name, func(b *testing.B) {
+			db := open(b, e.fresh(b), Options{})
+			fill(b, db, 100_000)
+			b.ResetTimer()
+			for b.Loop() {
+				if ms, err := db.Silo().Next(b.Context(), aor("nobody@example.org"), 0, 10, time.Now()); len(ms) > 0 || err != nil {
+					b.Fatal(len(ms), err)
+				}
+			}
+		})
+	}
+}
+
+// fill stores n messages for n/10 owners.
+func fill(tb testing.TB, db *DB, n int) {
+	tb.Helper()
+	const callers = 256
+	errs := make(chan error, callers)
+	var next atomic.Int64
+	for range callers {
+		go func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				m := text("hello")
+				m.Owner = address.AoR{User: fmt.Sprint("u", i%int64(n/10)), Domain: "example.org"}
+				m.Expires = time.Now().Add(time.Hour)
+				if i%100 == 0 {
+					m.SendAt = time.Now().Add(time.Hour)
+				}
+				if err := db.Silo().Add(tb.Context(), m); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range callers {
+		if err := <-errs; err != nil {
+			tb.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"silod/address"
+	"silod/imc"
+	"silod/silo"
+)
+
+// logTable is a room's log. head has the whole header block, in our own lines.
+var logTable = table{name: "silod_room_log", serial: "seq", fields: []field{
+	{name: "room"}, {name: "from_user"}, {name: "from_domain"}, {name: "at", kind: kindInt},
+	{name: "head", kind: kindBytes}, {name: "body", kind: kindBytes},
+}}
+
+const selectEntry = `SELECT seq, room, from_user, from_domain, at, head, body FROM silod_room_log `
+
+func (st roomStore) Append(ctx context.Context, e *imc.Entry) error {
+	head, err := encodeBlock(&e.Message, bare{})
+	if err == nil && (!fits(columnInfo{width: 255}, e.From.User) || !fits(columnInfo{width: 255}, e.From.Domain)) {
+		err = fmt.Errorf("sender %q is too long", e.From)
+	}
+	if err != nil {
+		return fmt.Errorf("append to room's log: %w: %w", silo.ErrInvalid, err)
+	}
+	o := &op{join: func(p *plan) { p.entries = append(p.entries, e) }, rows: 1, bytes: len(head) + len(e.Body) + 100}
+	if err := st.db.w.do(ctx, o); err != nil {
+		e.Seq = 0
+		return fmt.Errorf("append to room's log: %w", err)
+	}
+	return nil
+}
+
+// appendEntries writes new entries and gives them their Seq.
+func (db *DB) appendEntries(s *session, entries []*imc.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	rows := make([][]any, len(entries))
+	for i, e := range entries {
+		head, err := encodeBlock(&e.Message, bare{})
+		if err != nil {
+			return err
+		}
+		rows[i] = []any{e.Room.String(), e.From.User, e.From.Domain, millis(e.At), []byte(head), nonNil(e.Body)}
+	}
+	seqs, err := db.d.insert(s, &logTable, rows)
+	if err != nil {
+		return fmt.Errorf("append to rooms' log: %w", err)
+	}
+	for i, e := range entries {
+		e.Seq = seqs[i]
+	}
+	return nil
+}
+
+func (st roomStore) Log(ctx context.Context, room address.AoR, after int64, limit int) ([]imc.Entry, error) {
+	return st.entries(ctx, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
+}
+
+func (st roomStore) Recent(ctx context.Context, room address.AoR, since time.Time, limit int) ([]imc.Entry, error) {
+	es, err := st.entries(ctx, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
+		room.String(), millis(since), limit)
+	slices.Reverse(es)
+	return es, err
+}
+
+func (st roomStore) entries(ctx context.Context, text string, args ...any) ([]imc.Entry, error) {
+	rows, err := st.db.query(ctx, text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read room's log: %w", isBusy(err))
+	}
+	defer rows.Close()
+	var out []imc.Entry
+	for rows.Next() {
+		e, err := scanEntry(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read room's log: %w", isBusy(err))
+	}
+	return out, nil
+}
+
+func scanEntry(rows *sql.Rows) (imc.Entry, error) {
+	var e imc.Entry
+	var room string
+	var at int64
+	var head, body []byte
+	if err := rows.Scan(&e.Seq, &room, &e.From.User, &e.From.Domain, &at, &head, &body); err != nil {
+		return e, fmt.Errorf("read room's log: %w", err)
+	}
+	a, err := roomAoR(room)
+	if err != nil {
+		return e, fmt.Errorf("read room's log: %w", err)
+	}
+	e.Room, e.At = a, fromMillis(at)
+	e.Message = withBody(decodeBlock(string(head), bare{}, true), nonNil(body))
+	return e, nil
+}
+
+func (st roomStore) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
+	if len(cs) == 0 {
+		return nil
+	}
+	o := &op{join: func(p *plan) { p.cursors = append(p.cursors, cs...) }, rows: len(cs), bytes: 100 * len(cs)}
+	if err := st.db.w.do(ctx, o); err != nil {
+		return fmt.Errorf("save cursors: %w", err)
+	}
+	return nil
+}
+
+// saveCursors moves cursors forward. One that comes later than the end of its
+// membership stays behind unread; it is below whatever the user gets later.
+func (db *DB) saveCursors(s *session, cs []imc.Cursor) error {
+	if len(cs) == 0 {
+		return nil
+	}
+	type key struct{ room, user address.AoR }
+	last := map[key]imc.Cursor{}
+	for _, c := range cs {
+		old := last[key{c.Room, c.User}]
+		c.Seq = max(c.Seq, old.Seq)
+		if old.Seen.After(c.Seen) {
+			c.Seen = old.Seen
+		}
+		last[key{c.Room, c.User}] = c
+	}
+	rows := make([][]any, 0, len(last))
+	for _, c := range last {
+		rows = append(rows, []any{c.Room.String(), c.User.User, c.User.Domain, c.Seq, millis(c.Seen)})
+	}
+	// In one order everywhere, so that two nodes cannot lock each other out.
+	slices.SortFunc(rows, func(a, b []any) int {
+		return cmp.Or(cmp.Compare(a[0].(string), b[0].(string)), cmp.Compare(a[1].(string), b[1].(string)), cmp.Compare(a[2].(string), b[2].(string)))
+	})
+	if err := db.d.upsert(s, &cursorTable, rows); err != nil {
+		return fmt.Errorf("save cursors: %w", err)
+	}
+	return nil
+}
+
+// Purge looks for the entries outside of the transaction that deletes them: an
+// entry that all have got stays one that all have got.
+func (st roomStore) Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error) {
+	seqs, err := st.purgeable(ctx, before, deliveredOnly, min(limit, pageRows))
+	if err != nil || len(seqs) == 0 {
+		return 0, err
+	}
+	var n int64
+	err = st.db.step(ctx, len(seqs), func(s *session) (err error) {
+		n, err = s.deleteAll("silod_room_log", "seq", anys(seqs))
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("purge rooms' log: %w", err)
+	}
+	return int(n), nil
+}
+
+func (st roomStore) purgeable(ctx context.Context, before time.Time, deliveredOnly bool, limit int) ([]int64, error) {
+	if !deliveredOnly {
+		seqs, err := st.db.ints(ctx, `SELECT seq FROM silod_room_log WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), limit)
+		if err != nil {
+			return nil, fmt.Errorf("purge rooms' log: %w", err)
+		}
+		return seqs, nil
+	}
+	rooms, err := st.oldRooms(ctx, before)
+	if err != nil {
+		return nil, fmt.Errorf("purge rooms' log: %w", err)
+	}
+	var out []int64
+	for _, room := range rooms {
+		floor, err := st.db.ints(ctx, `SELECT COALESCE(MIN(COALESCE(c.seq, 0)), $1) FROM `+st.db.membersTable()+` m
+			LEFT JOIN silod_cursor c ON c.room = $2 AND c.username = m.username AND c.domain = m.domain
+			WHERE m.room = $2 AND m.flag NOT IN (4, 8)`, int64(math.MaxInt64), room)
+		if err != nil {
+			return nil, fmt.Errorf("purge rooms' log: %w", err)
+		}
+		seqs, err := st.db.ints(ctx, `SELECT seq FROM silod_room_log WHERE room = $1 AND seq <= $2 AND at < $3 ORDER BY seq LIMIT $4`,
+			room, floor[0], millis(before), limit-len(out))
+		if err != nil {
+			return nil, fmt.Errorf("purge rooms' log: %w", err)
+		}
+		if out = append(out, seqs...); len(out) >= limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+// oldRooms are the rooms with entries older than before.
+func (st roomStore) oldRooms(ctx context.Context, before time.Time) ([]string, error) {
+	rows, err := st.db.query(ctx, `SELECT DISTINCT room FROM silod_room_log WHERE at < $1`, millis(before))
+	if err != nil {
+		return nil, isBusy(err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var room string
+		if err := rows.Scan(&room); err != nil {
+			return nil, err
+		}
+		out = append(out, room)
+	}
+	return out, isBusy(rows.Err())
+}
+
+func sortMembers(ms []imc.Member) {
+	slices.SortFunc(ms, func(a, b imc.Member) int {
+		return cmp.Or(cmp.Compare(a.User.Domain, b.User.Domain), cmp.Compare(a.User.User, b.User.User))
+	})
+}

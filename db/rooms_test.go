@@ -1,0 +1,307 @@
+package db
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/imc"
+	"silod/silo"
+)
+
+var (
+	room1 = aor("chat-1@example.org")
+	alice = aor("alice@example.org")
+	bob   = aor("bob@example.org")
+)
+
+// loaded is what a restart would find.
+type loaded struct {
+	Room    imc.Room
+	Members map[address.AoR]imc.Member
+}
+
+func loadRooms(t testing.TB, st imc.Store) map[address.AoR]loaded {
+	t.Helper()
+	out := map[address.AoR]loaded{}
+	err := st.Load(t.Context(), func(r imc.Room, ms []imc.Member) {
+		l := loaded{r, map[address.AoR]imc.Member{}}
+		for _, m := range ms {
+			l.Members[m.User] = m
+		}
+		out[r.AoR] = l
+	}, func(err error) { t.Errorf("skipped: %v", err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func apply(t testing.TB, st imc.Store, c imc.Change) {
+	t.Helper()
+	if err := st.Apply(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRoomsRoundTrip(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		room := imc.Room{AoR: room1, Private: true, Topic: "Tópic '\"\xff", Created: noon.Local()}
+		members := []imc.Member{
+			{User: alice, Role: imc.Owner, Cursor: 5, Seen: noon.Local()},
+			{User: bob, Role: imc.Plain, Muted: true},
+			{User: aor("Bob2@example.org"), Role: imc.Admin, Paused: true},
+			{User: aor("carol@other.example:5070"), Role: imc.Invited},
+			{User: aor("mallory@example.org"), Role: imc.Banned},
+		}
+		apply(t, st, imc.Change{Room: room, Put: members})
+		want := loaded{room, map[address.AoR]imc.Member{}}
+		for _, m := range members {
+			want.Members[m.User] = m
+		}
+		if got := loadRooms(t, st)[room1]; !reflect.DeepEqual(got, want) {
+			t.Errorf("\n got %+v\nwant %+v", got, want)
+		}
+		if n := rawValue(t, db, "SELECT COUNT(*) FROM imc_members WHERE username = 'mallory'"); fmt.Sprint(n) != "0" {
+			t.Error("a banned user is in imc_members")
+		}
+
+		// Everything changes, in one step.
+		room.Private, room.Topic = false, ""
+		members[0].Role, members[1].Role, members[1].Muted = imc.Admin, imc.Owner, false
+		members[4].Role = imc.Plain
+		members[2].Role = imc.Banned
+		apply(t, st, imc.Change{Room: room, Put: members, Remove: []address.AoR{members[3].User}})
+		want = loaded{room, map[address.AoR]imc.Member{}}
+		for i, m := range members {
+			if i != 3 {
+				want.Members[m.User] = m
+			}
+		}
+		if got := loadRooms(t, st)[room1]; !reflect.DeepEqual(got, want) {
+			t.Errorf("\n got %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+// TestRoomsEmpty: Kamailio stops loading at a room that has no members, so there
+// must never be one in its table; we remember it all the same.
+func TestRoomsEmpty(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		count := func() string { return fmt.Sprint(rawValue(t, db, "SELECT COUNT(*) FROM imc_rooms")) }
+		room := imc.Room{AoR: room1, Private: true}
+		apply(t, st, imc.Change{Room: room})
+		if count() != "0" {
+			t.Error("imc_rooms has a room without members")
+		}
+		if got, ok := loadRooms(t, st)[room1]; !ok || !got.Room.Private {
+			t.Errorf("the empty room is lost: %+v", got)
+		}
+		apply(t, st, imc.Change{Room: room, Put: []imc.Member{{User: bob, Role: imc.Owner}}})
+		if count() != "1" {
+			t.Error("imc_rooms has no room")
+		}
+		apply(t, st, imc.Change{Room: room, Remove: []address.AoR{bob}})
+		if count() != "0" {
+			t.Error("imc_rooms has a room whose last member left")
+		}
+		apply(t, st, imc.Change{Room: room, Put: []imc.Member{{User: bob, Role: imc.Banned}}})
+		if count() != "0" || len(loadRooms(t, st)[room1].Members) != 1 {
+			t.Error("a banned user makes no room")
+		}
+	})
+}
+
+func TestRoomsDestroy(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		other := aor("chat-2@example.org")
+		for _, r := range []address.AoR{room1, other} {
+			apply(t, st, imc.Change{Room: imc.Room{AoR: r}, Put: []imc.Member{{User: bob, Role: imc.Owner, Cursor: 1}, {User: alice, Role: imc.Banned}}})
+			appendTo(t, st, r, "hello")
+		}
+		apply(t, st, imc.Change{Room: imc.Room{AoR: room1}, Delete: true})
+		if got := loadRooms(t, st); len(got) != 1 || len(got[other].Members) != 2 {
+			t.Errorf("left: %+v", got)
+		}
+		for _, table := range []string{"imc_rooms", "imc_members", "silod_room", "silod_room_log"} {
+			if n := fmt.Sprint(rawValue(t, db, "SELECT COUNT(*) FROM "+table)); n != "1" {
+				t.Errorf("%s has %s rows, want 1", table, n)
+			}
+		}
+	})
+}
+
+func appendTo(t testing.TB, st imc.Store, room address.AoR, body string) *imc.Entry {
+	t.Helper()
+	e := &imc.Entry{Room: room, From: alice, At: noon.Local(), Message: delivery.Message{
+		From: `"A" <sip:alice@example.org>;tag=1`, To: "<" + room.String() + ">", CallID: "c@x", CSeq: 7,
+		Headers: []delivery.Header{{Name: "Subject", Value: "s\xff"}, {Name: "Content-Type", Value: "text/plain; charset=x"}},
+		Body:    []byte(body),
+	}}
+	if err := st.Append(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func said(es []imc.Entry) string {
+	var out []string
+	for _, e := range es {
+		out = append(out, string(e.Body))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestRoomLog(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		first := appendTo(t, st, room1, "\x00\xff")
+		es, err := st.Log(t.Context(), room1, 0, 10)
+		if err != nil || len(es) != 1 || !reflect.DeepEqual(&es[0], first) {
+			t.Fatalf("\n got %#v, %v\nwant %#v", es, err, first)
+		}
+		var wg sync.WaitGroup
+		for i := range 40 {
+			wg.Go(func() {
+				r := room1
+				if i%2 == 1 {
+					r = aor("chat-2@example.org")
+				}
+				e := appendTo(t, st, r, fmt.Sprint(i))
+				if got, err := st.Log(t.Context(), r, e.Seq-1, 1); err != nil || len(got) != 1 || got[0].Seq != e.Seq || string(got[0].Body) != fmt.Sprint(i) {
+					t.Errorf("entry %d: %v, %v", e.Seq, got, err)
+				}
+			})
+		}
+		wg.Wait()
+		es, err = st.Log(t.Context(), room1, first.Seq, 100)
+		if err != nil || len(es) != 20 {
+			t.Fatalf("%d entries, %v", len(es), err)
+		}
+		recent, err := st.Recent(t.Context(), room1, noon, 3)
+		if err != nil || said(recent) != said(es[17:]) {
+			t.Errorf("Recent = %q, want %q, %v", said(recent), said(es[17:]), err)
+		}
+		if recent, err = st.Recent(t.Context(), room1, noon.Add(time.Millisecond), 3); err != nil || len(recent) != 0 {
+			t.Errorf("Recent gives what is too old: %q, %v", said(recent), err)
+		}
+	})
+}
+
+func TestRoomCursors(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		apply(t, st, imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{{User: bob, Role: imc.Owner}, {User: alice, Cursor: 3}}})
+		save := func(cs ...imc.Cursor) {
+			t.Helper()
+			if err := st.SaveCursors(t.Context(), cs); err != nil {
+				t.Fatal(err)
+			}
+		}
+		save(imc.Cursor{Room: room1, User: bob, Seq: 9, Seen: noon}, imc.Cursor{Room: room1, User: bob, Seq: 8},
+			imc.Cursor{Room: room1, User: alice, Seq: 2, Seen: noon.Add(time.Second)})
+		save(imc.Cursor{Room: room1, User: bob, Seq: 4, Seen: noon.Add(-time.Hour)})
+		got := loadRooms(t, st)[room1].Members
+		if m := got[bob]; m.Cursor != 9 || !m.Seen.Equal(noon) {
+			t.Errorf("bob: %+v", m)
+		}
+		if m := got[alice]; m.Cursor != 3 || !m.Seen.Equal(noon.Add(time.Second)) {
+			t.Errorf("alice: %+v", m)
+		}
+	})
+}
+
+func TestRoomPurge(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		var seqs []int64
+		for i := range 6 {
+			seqs = append(seqs, appendTo(t, st, room1, fmt.Sprint(i)).Seq)
+		}
+		apply(t, st, imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{
+			{User: bob, Role: imc.Owner, Cursor: seqs[5]},
+			{User: alice, Role: imc.Plain, Cursor: seqs[3]},
+			{User: aor("invited@example.org"), Role: imc.Invited},
+			{User: aor("banned@example.org"), Role: imc.Banned},
+		}})
+		purge := func(before time.Time, delivered bool, limit, want int) {
+			t.Helper()
+			if n, err := st.Purge(t.Context(), before, delivered, limit); n != want || err != nil {
+				t.Errorf("Purge = %d, %v, want %d", n, err, want)
+			}
+		}
+		purge(noon, true, 10, 0) // nothing is older
+		purge(noon.Add(time.Second), true, 3, 3)
+		purge(noon.Add(time.Second), true, 10, 1)
+		purge(noon.Add(time.Second), true, 10, 0)
+		es, err := st.Log(t.Context(), room1, 0, 10)
+		if err != nil || said(es) != "4 5" {
+			t.Errorf("left: %q, %v", said(es), err)
+		}
+		purge(noon.Add(time.Second), false, 10, 2)
+	})
+}
+
+func TestRoomInvalid(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		for name, c := range map[string]imc.Change{
+			"long room": {Room: imc.Room{AoR: aor(strings.Repeat("r", 60) + "@example.org")}},
+			"long user": {Room: imc.Room{AoR: room1}, Put: []imc.Member{{User: aor(strings.Repeat("u", 65) + "@example.org")}}},
+		} {
+			if err := st.Apply(t.Context(), c); !errors.Is(err, silo.ErrInvalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{From: "a\r\nb"}}
+		if err := st.Append(t.Context(), e); !errors.Is(err, silo.ErrInvalid) {
+			t.Errorf("line break: %v", err)
+		}
+		if got := loadRooms(t, st); len(got) != 0 {
+			t.Errorf("stored all the same: %+v", got)
+		}
+	})
+}
+
+// TestRoomsOfKamailio: rows that Kamailio wrote, and rows that are damaged.
+func TestRoomsOfKamailio(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		rawExec(t, db,
+			"INSERT INTO imc_rooms (name, domain, flag) VALUES ('chat-1', 'example.org', 1), ('gone', 'example.org', 2), ('', 'example.org', 0)",
+			`INSERT INTO imc_members (username, domain, room, flag) VALUES ('alice', 'example.org', 'sip:chat-1@example.org', 1),
+			 ('bob', 'Example.Org', 'sip:chat-1@example.org', 4), ('x', 'example.org', 'sip:chat-1@example.org', 8),
+			 ('y', 'example.org', 'sip:none@example.org', 0), ('', '', 'sip:chat-1@example.org', 0)`)
+		var rooms []imc.Room
+		var members []imc.Member
+		var skipped []string
+		err := db.Rooms().Load(t.Context(), func(r imc.Room, ms []imc.Member) { rooms, members = append(rooms, r), ms },
+			func(err error) { skipped = append(skipped, err.Error()) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []imc.Member{{User: alice, Role: imc.Owner}, {User: bob, Role: imc.Invited}}
+		if len(rooms) != 1 || rooms[0].AoR != room1 || !rooms[0].Private || !reflect.DeepEqual(members, want) {
+			t.Errorf("%+v %+v", rooms, members)
+		}
+		if len(skipped) != 3 {
+			t.Errorf("skipped: %q", skipped)
+		}
+	})
+}

@@ -1,0 +1,489 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/silo"
+)
+
+// text makes a plain message to bob that was stored at noon and lives an hour.
+func text(body string) *silo.Message {
+	return &silo.Message{
+		Owner: aor("bob@example.org"), Src: "sip:alice@example.org", Dst: "sip:bob@example.org",
+		Stored: noon, Expires: noon.Add(time.Hour),
+		Message: delivery.Message{
+			From: "<sip:alice@example.org>;tag=1", To: "<sip:bob@example.org>", CallID: "c1@host", CSeq: 1,
+			Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
+		},
+	}
+}
+
+func add(t testing.TB, st silo.Store, ms ...*silo.Message) {
+	t.Helper()
+	for _, m := range ms {
+		if err := st.Add(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func next(t testing.TB, st silo.Store, after int64, limit int) []silo.Message {
+	t.Helper()
+	ms, err := st.Next(t.Context(), aor("bob@example.org"), after, limit, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ms
+}
+
+func bodies(ms []silo.Message) string {
+	var out []string
+	for _, m := range ms {
+		out = append(out, string(m.Body))
+	}
+	return strings.Join(out, " ")
+}
+
+func remove(t testing.TB, st silo.Store, id int64) {
+	t.Helper()
+	done := make(chan error, 1)
+	st.Delete(id, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSiloOrder(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		ms := []*silo.Message{text("1"), text("2"), text("3"), text("4")}
+		add(t, st, ms...)
+		if got := bodies(next(t, st, 0, 3)); got != "1 2 3" {
+			t.Errorf("first three: %q", got)
+		}
+		if got := bodies(next(t, st, ms[1].ID, 10)); got != "3 4" {
+			t.Errorf("after the second: %q", got)
+		}
+		for i := 1; i < len(ms); i++ {
+			if ms[i].ID <= ms[i-1].ID {
+				t.Errorf("ID %d after %d", ms[i].ID, ms[i-1].ID)
+			}
+		}
+		remove(t, st, ms[0].ID)
+		remove(t, st, ms[0].ID) // gone already: that is no error
+		if got := bodies(next(t, st, 0, 10)); got != "2 3 4" {
+			t.Errorf("after the delete: %q", got)
+		}
+	})
+}
+
+func TestSiloNextLeavesOut(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		expired, reminder, other, stuck, never := text("expired"), text("reminder"), text("other"), text("stuck"), text("never")
+		expired.Expires = noon
+		reminder.SendAt = noon.Add(time.Minute)
+		other.Owner = aor("BOB@example.org")
+		never.Expires = time.Time{}
+		add(t, st, expired, reminder, other, stuck, never)
+		if ok, err := st.SetAside(t.Context(), stuck.ID, "603 Decline"); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if got := bodies(next(t, st, 0, 10)); got != "never" {
+			t.Errorf("Next gives %q", got)
+		}
+		if got := next(t, st, 0, 10)[0]; !got.Expires.IsZero() {
+			t.Errorf("a message without end expires at %v", got.Expires)
+		}
+		n, err := st.Count(t.Context(), aor("bob@example.org"))
+		if n != 3 || err != nil {
+			t.Errorf("Count = %d, %v; reminders and other mailboxes do not count", n, err)
+		}
+	})
+}
+
+func TestSiloDue(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		at := func(body string, d time.Duration) *silo.Message {
+			m := text(body)
+			m.SendAt = noon.Add(d)
+			return m
+		}
+		add(t, st, text("message"), at("late", time.Second), at("due", 0), at("first", -time.Minute))
+		ms, err := st.Due(t.Context(), noon, 10)
+		if err != nil || bodies(ms) != "first due" {
+			t.Errorf("Due = %q, %v", bodies(ms), err)
+		}
+		if !ms[1].SendAt.Equal(noon) {
+			t.Errorf("SendAt = %v", ms[1].SendAt)
+		}
+	})
+}
+
+func TestSiloSetAsideAndRequeue(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st, m := db.Silo(), text("x")
+		add(t, st, m)
+		for _, reason := range []string{"488 Not Acceptable Here", "ü " + strings.Repeat("x", 500) + "\xff"} {
+			if ok, err := st.SetAside(t.Context(), m.ID, reason); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}
+		got, err := st.Get(t.Context(), m.ID)
+		if err != nil || !strings.HasPrefix(got.Stuck, "ü xxx") {
+			t.Errorf("Stuck = %q, %v", got.Stuck, err)
+		}
+		if ok, err := st.Requeue(t.Context(), m.ID); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if ms := next(t, st, 0, 10); len(ms) != 1 || ms[0].Stuck != "" {
+			t.Errorf("after Requeue: %+v", ms)
+		}
+		if ok, err := st.SetAside(t.Context(), m.ID+1, "none"); ok || err != nil {
+			t.Errorf("SetAside of no message: %v, %v", ok, err)
+		}
+		if ok, err := st.Requeue(t.Context(), m.ID+1); ok || err != nil {
+			t.Errorf("Requeue of no message: %v, %v", ok, err)
+		}
+		if _, err := st.Get(t.Context(), m.ID+1); !errors.Is(err, silo.ErrNotFound) {
+			t.Errorf("Get of no message: %v", err)
+		}
+	})
+}
+
+func TestSiloExpire(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		for i := range 5 {
+			m := text(fmt.Sprint(i))
+			m.Expires = noon.Add(time.Duration(i-3) * time.Second)
+			m.Headers = append(m.Headers, delivery.Header{Name: "X-Long", Value: strings.Repeat("x", 2000)})
+			add(t, st, m)
+		}
+		forever := text("forever")
+		forever.Expires = time.Time{}
+		add(t, st, forever)
+		ms, err := st.Expire(t.Context(), noon, 3)
+		if err != nil || bodies(ms) != "0 1 2" {
+			t.Errorf("first three: %q, %v", bodies(ms), err)
+		}
+		if len(ms) > 0 && len(ms[0].Header("X-Long")) != 2000 {
+			t.Error("an expired message has lost its headers")
+		}
+		if ms, err = st.Expire(t.Context(), noon, 3); err != nil || bodies(ms) != "3" {
+			t.Errorf("the rest: %q, %v", bodies(ms), err)
+		}
+		if got := bodies(next(t, st, 0, 10)); got != "4 forever" {
+			t.Errorf("left: %q", got)
+		}
+		if n := rawValue(t, db, "SELECT COUNT(*) FROM silod_meta"); fmt.Sprint(n) != "1" {
+			t.Errorf("%v header blocks are left for one message", n)
+		}
+	})
+}
+
+func TestSiloWaiting(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		want := map[address.AoR]bool{}
+		var wg sync.WaitGroup
+		for i := range 500 {
+			for range 2 {
+				m := text("x")
+				m.Owner = aor(fmt.Sprintf("u%03d@example.org", i/2))
+				if i%2 == 1 {
+					m.Owner = aor(fmt.Sprintf("U%03d@example.org", i/2))
+				}
+				want[m.Owner] = true
+				wg.Go(func() { add(t, st, m) })
+			}
+		}
+		wg.Wait()
+		for i, m := range []*silo.Message{text("expired"), text("reminder"), text("stuck")} {
+			m.Owner = aor(fmt.Sprintf("none%d@example.org", i))
+			switch i {
+			case 0:
+				m.Expires = noon
+			case 1:
+				m.SendAt = noon
+			}
+			add(t, st, m)
+			if i == 2 {
+				if _, err := st.SetAside(t.Context(), m.ID, "no"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		err := st.Waiting(t.Context(), noon, func(a address.AoR) {
+			if !want[a] {
+				t.Errorf("Waiting gives %v, unknown or twice", a)
+			}
+			delete(want, a)
+		})
+		if err != nil || len(want) > 0 {
+			t.Errorf("Waiting left out %d owners, %v", len(want), err)
+		}
+	})
+}
+
+func TestSiloListTallyPurge(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		var wg sync.WaitGroup
+		for i := range 450 {
+			m := text("x")
+			m.Stored = noon.Add(time.Duration(i) * time.Second)
+			if i%3 == 0 {
+				m.Owner = aor("carol@example.org")
+			}
+			if i%10 == 0 {
+				m.Src = "sip:dan@example.org"
+			}
+			if i == 7 {
+				m.SendAt = noon
+			}
+			wg.Go(func() {
+				add(t, st, m)
+				if i == 8 {
+					if _, err := st.SetAside(t.Context(), m.ID, "no"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		list := func(q silo.Query) (n int) {
+			last := int64(0)
+			for m, err := range st.List(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.ID <= last {
+					t.Fatalf("List gives %d after %d", m.ID, last)
+				}
+				last = m.ID
+				n++
+			}
+			return n
+		}
+		for _, c := range []struct {
+			name string
+			q    silo.Query
+			want int
+		}{
+			{"all messages", silo.Query{}, 449},
+			{"a mailbox", silo.Query{Owner: aor("carol@example.org")}, 150},
+			{"a sender", silo.Query{From: "sip:dan@example.org"}, 45},
+			{"old ones", silo.Query{Before: noon.Add(100 * time.Second)}, 99},
+			{"reminders", silo.Query{Reminders: true}, 1},
+			{"stuck", silo.Query{Stuck: true}, 1},
+			{"limited", silo.Query{Limit: 201}, 201},
+		} {
+			if n := list(c.q); n != c.want {
+				t.Errorf("%s: %d, want %d", c.name, n, c.want)
+			}
+		}
+		got, err := st.Tally(t.Context(), silo.Query{})
+		want := silo.Totals{Messages: 449, Reminders: 1, Stuck: 1, Owners: 2, Oldest: noon}
+		if got.Oldest = got.Oldest.UTC(); err != nil || got != want {
+			t.Errorf("Tally = %+v, %v, want %+v", got, err, want)
+		}
+		if n, err := st.Purge(t.Context(), silo.Query{From: "sip:dan@example.org"}, 40); n != 40 || err != nil {
+			t.Errorf("Purge = %d, %v", n, err)
+		}
+		if n, err := st.Purge(t.Context(), silo.Query{From: "sip:dan@example.org"}, 40); n != 5 || err != nil {
+			t.Errorf("Purge = %d, %v", n, err)
+		}
+		if n := list(silo.Query{}); n != 404 {
+			t.Errorf("%d left", n)
+		}
+	})
+}
+
+// TestSiloFidelity: what a sender wrote comes out as it went in.
+func TestSiloFidelity(t *testing.T) {
+	t.Parallel()
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	odd := func(change func(*silo.Message)) *silo.Message {
+		m := text("hello")
+		change(m)
+		return m
+	}
+	h := func(kv ...string) (out []delivery.Header) {
+		for i := 0; i < len(kv); i += 2 {
+			out = append(out, delivery.Header{Name: kv[i], Value: kv[i+1]})
+		}
+		return out
+	}
+	cases := map[string]*silo.Message{
+		"plain":       text("hello"),
+		"every byte":  odd(func(m *silo.Message) { m.Body = every }),
+		"empty body":  odd(func(m *silo.Message) { m.Body = []byte{} }),
+		"64 KB body":  odd(func(m *silo.Message) { m.Body = []byte(strings.Repeat("\x00\xffü'", 13000)) }),
+		"no type":     odd(func(m *silo.Message) { m.Headers = nil }),
+		"charset":     odd(func(m *silo.Message) { m.Headers = h("Content-Type", `text/plain; charset="UTF-8"`) }),
+		"type last":   odd(func(m *silo.Message) { m.Headers = h("Subject", "s", "Content-Type", "text/plain") }),
+		"long type":   odd(func(m *silo.Message) { m.Headers = h("Content-Type", "application/vnd.gsma.rcs-ft-http+xml") }),
+		"quotes":      odd(func(m *silo.Message) { m.Headers = h("X-A", `it's "so" \ and \x41 and $1 and ?`) }),
+		"display":     odd(func(m *silo.Message) { m.From = `"Älice \"A\"" <sip:alice@example.org>;tag=x;y=z` }),
+		"bytes":       odd(func(m *silo.Message) { m.From = "\"\xff\xfe\" <sip:alice@example.org>;tag=1" }),
+		"emoji":       odd(func(m *silo.Message) { m.Headers = h("Subject", "🎉 ünï") }),
+		"latin1":      odd(func(m *silo.Message) { m.Headers = h("Subject", "caf\xe9", "X-B", "\x01\x7f") }),
+		"anonymous":   odd(func(m *silo.Message) { m.From = "Anonymous <sip:anonymous@anonymous.invalid>;tag=9" }),
+		"no tag":      odd(func(m *silo.Message) { m.From = "<sip:alice@example.org>" }),
+		"to tag":      odd(func(m *silo.Message) { m.To = `"Bob" <sip:bob@example.org>;tag=77` }),
+		"long callid": odd(func(m *silo.Message) { m.CallID = strings.Repeat("c", 300) }),
+		"odd callid":  odd(func(m *silo.Message) { m.CallID = "caf\xe9@x" }),
+		"no callid":   odd(func(m *silo.Message) { m.CallID = ""; m.CSeq = 0 }),
+		"cseq":        odd(func(m *silo.Message) { m.CSeq = 1<<32 - 1 }),
+		"spaces":      odd(func(m *silo.Message) { m.Headers = h("X-A", "  two before, two behind  ", "X-Empty", "") }),
+		"repeats":     odd(func(m *silo.Message) { m.Headers = h("X-A", "1", "X-B", "2", "X-A", "3") }),
+		"our names": odd(func(m *silo.Message) {
+			m.Headers = h("X-Silod-From", "<sip:boss@example.org>", "x-silod-cseq", "9", "X-Silod-Header", "X: y")
+		}),
+		"1 KB of headers": odd(func(m *silo.Message) { m.Headers = h("Subject", strings.Repeat("s", 1024), "X-A", "a") }),
+		"60 KB of headers": odd(func(m *silo.Message) {
+			for i := range 60 {
+				m.Headers = append(m.Headers, h(fmt.Sprintf("X-%d", i), strings.Repeat("v", 1000))...)
+			}
+		}),
+		"cpim": odd(func(m *silo.Message) {
+			m.Headers = h("Date", "Sat, 21 Nov 2026 12:00:00 GMT", "Content-Type", "message/cpim", "Content-Disposition", "render",
+				"Content-Language", "de", "Priority", "urgent", "Reply-To", "<sip:a@b>")
+			m.Body = []byte("From: <sip:alice@example.org>\r\n\r\nContent-Type: text/plain\r\n\r\nhi")
+		}),
+	}
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		for name, m := range cases {
+			m := *m
+			add(t, st, &m)
+			got, err := st.Get(t.Context(), m.ID)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			got.Stored, got.Expires = got.Stored.UTC(), got.Expires.UTC()
+			m.Stored = m.Stored.UTC()
+			if !reflect.DeepEqual(got, m) {
+				t.Errorf("%s:\n got %#v\nwant %#v", name, got, m)
+			}
+		}
+	})
+}
+
+// TestSiloInvalid: what can never be stored is refused, and only that.
+func TestSiloInvalid(t *testing.T) {
+	t.Parallel()
+	bad := map[string]func(*silo.Message){
+		"long user":       func(m *silo.Message) { m.Owner.User = strings.Repeat("u", 65) },
+		"long domain":     func(m *silo.Message) { m.Owner.Domain = strings.Repeat("d", 65) },
+		"long sender":     func(m *silo.Message) { m.Src = "sip:" + strings.Repeat("s", 252) },
+		"NUL in sender":   func(m *silo.Message) { m.Src = "sip:a\x00b@c" },
+		"no UTF-8":        func(m *silo.Message) { m.Dst = "sip:\xff@c" },
+		"line break":      func(m *silo.Message) { m.Headers = []delivery.Header{{Name: "X", Value: "a\r\nInjected: b"}} },
+		"NUL in header":   func(m *silo.Message) { m.From = "<sip:a@b>;tag=\x00" },
+		"bad header name": func(m *silo.Message) { m.Headers = []delivery.Header{{Name: "X Y", Value: "a"}} },
+	}
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		var wg sync.WaitGroup
+		for name, spoil := range bad {
+			wg.Go(func() {
+				m := text("bad")
+				spoil(m)
+				if err := st.Add(t.Context(), m); !errors.Is(err, silo.ErrInvalid) {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+			wg.Go(func() { add(t, st, text("good")) })
+		}
+		wg.Wait()
+		if got := len(next(t, st, 0, 100)); got != len(bad) {
+			t.Errorf("%d good messages stored, want %d", got, len(bad))
+		}
+	})
+}
+
+// TestSiloConcurrent: IDs rise in the order in which one caller stored, whatever
+// others do at the same time.
+func TestSiloConcurrent(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		const callers, each = 16, 40
+		ids := make([][]int64, callers)
+		var wg sync.WaitGroup
+		for c := range callers {
+			wg.Go(func() {
+				for i := range each {
+					m := text(fmt.Sprintf("%d/%d", c, i))
+					add(t, st, m)
+					ids[c] = append(ids[c], m.ID)
+					if i%2 == 0 {
+						remove(t, st, m.ID)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for c := range callers {
+			if !slices.IsSorted(ids[c]) {
+				t.Errorf("caller %d got IDs %v", c, ids[c])
+			}
+		}
+		ms := next(t, st, 0, callers*each)
+		if len(ms) != callers*each/2 {
+			t.Errorf("%d messages are left, want %d", len(ms), callers*each/2)
+		}
+		for _, m := range ms {
+			var c, i int
+			if _, err := fmt.Sscanf(string(m.Body), "%d/%d", &c, &i); err != nil || ids[c][i] != m.ID || i%2 == 0 {
+				t.Fatalf("message %q has ID %d, its caller was told %d", m.Body, m.ID, ids[c][i])
+			}
+		}
+	})
+}
+
+func TestSiloContext(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		st := db.Silo()
+		var stored int
+		for range 50 {
+			m := text("x")
+			switch err := st.Add(ctx, m); {
+			case err == nil:
+				stored++
+			case !errors.Is(err, silo.ErrBusy) || m.ID != 0:
+				t.Fatal(err, m.ID)
+			}
+		}
+		add(t, st, text("last")) // behind all others in the queue
+		if n, err := st.Count(t.Context(), aor("bob@example.org")); n != stored+1 || err != nil {
+			t.Errorf("%d rows, %v; %d calls said that they stored one", n, err, stored+1)
+		}
+	})
+}

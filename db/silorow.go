@@ -1,0 +1,158 @@
+package db
+
+import (
+	"database/sql"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/silo"
+)
+
+// siloRow is a message as the table silo takes it.
+type siloRow struct {
+	m      *silo.Message
+	values []any
+	meta   []byte // the whole header block, where it cannot go into the table
+	stored int64
+	bytes  int
+}
+
+// siloColumns are the names that the table's columns have here, and what is known
+// of those that not every version has.
+type siloColumns struct {
+	table   string
+	id      string
+	info    map[string]columnInfo // by name
+	names   SiloNames
+	headers bool // there is a column for header lines
+	callID  bool
+}
+
+// row makes a message's row, or says why it can never be stored.
+func (c *siloColumns) row(m *silo.Message, now time.Time, charset func(columnInfo, string) bool) (*siloRow, error) {
+	r := &siloRow{m: m, stored: unix(m.Stored)}
+	if m.Stored.IsZero() {
+		r.stored = now.Unix()
+	}
+	for _, v := range []struct{ column, value string }{
+		{c.names.User, m.Owner.User}, {c.names.Host, m.Owner.Domain}, {c.names.From, m.Src}, {c.names.To, m.Dst},
+	} {
+		if !fits(c.info[v.column], v.value) {
+			return nil, fmt.Errorf("%w: %d characters are too many, or unfit, for column %s",
+				silo.ErrInvalid, utf8.RuneCountInString(v.value), v.column)
+		}
+	}
+	if w := c.info[c.names.Body].width; w > 0 && len(m.Body) > w {
+		return nil, fmt.Errorf("%w: column %s takes bodies of %d bytes", silo.ErrInvalid, c.names.Body, w)
+	}
+	ctype := bareType(m.Header("Content-Type"))
+	if !fits(c.info[c.names.CType], ctype) {
+		ctype = "application/octet-stream" // not text: Kamailio must not add a date to it
+	}
+	callID := m.CallID
+	if !c.callID || !fits(c.info[c.names.CallID], callID) {
+		callID = ""
+	}
+	b := bareOf(m.Src, m.Dst, callID, ctype)
+	block, err := encodeBlock(&m.Message, b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", silo.ErrInvalid, err)
+	}
+	column := c.info[c.names.Headers]
+	fitsColumn := func(s string) bool { return charset(column, s) }
+	if !c.headers || len(block) > blockMax || !fitsColumn(block) || !sameSender(m.From, b.from) {
+		r.meta = []byte(block)
+		block = foreignBlock(&m.Message, fitsColumn)
+	}
+	r.values = []any{
+		m.Src, m.Dst, m.Owner.User, m.Owner.Domain, r.stored, expiry(m.Expires), unix(m.SendAt), ctype, nonNil(m.Body),
+	}
+	if c.headers {
+		r.values = append(r.values, block)
+	}
+	if c.callID {
+		r.values = append(r.values, callID)
+	}
+	r.bytes = len(m.Body) + len(block) + len(r.meta) + len(m.Src) + len(m.Dst) + 100
+	return r, nil
+}
+
+// fits tells whether a text column takes a value.
+func fits(c columnInfo, s string) bool {
+	return (c.width == 0 || len(s) <= c.width || utf8.RuneCountInString(s) <= c.width) &&
+		utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+}
+
+// bareType is a Content-Type without its parameters, as Kamailio stores it.
+func bareType(value string) string {
+	t, _, _ := strings.Cut(value, ";")
+	return strings.TrimSpace(t)
+}
+
+// never stands for a message without end. Kamailio deletes what has the expiry
+// time 0; we read 0 as never, too, and write the last second that the column can
+// hold.
+const never = math.MaxInt32
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return min(max(t.Unix(), 0), never)
+}
+
+func expiry(t time.Time) int64 {
+	if t.IsZero() {
+		return never
+	}
+	return max(unix(t), 1)
+}
+
+func fromUnix(n int64) time.Time {
+	if n <= 0 || n >= never {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
+
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// scanMessage reads a row of the selectMessage.
+func scanMessage(rows *sql.Rows, decode func([]byte) []byte) (silo.Message, error) {
+	var m silo.Message
+	var ctype, callID string
+	var headers, meta []byte
+	var inc, exp, snd int64
+	var stuck sql.NullString
+	err := rows.Scan(&m.ID, &m.Owner.User, &m.Owner.Domain, &m.Src, &m.Dst, &inc, &exp, &snd, &ctype, &m.Body,
+		&callID, &headers, &meta, &stuck)
+	if err != nil {
+		return m, fmt.Errorf("read stored message: %w", err)
+	}
+	m.Stored, m.Expires, m.SendAt, m.Stuck = fromUnix(inc), fromUnix(exp), fromUnix(snd), stuck.String
+	b := bareOf(m.Src, m.Dst, callID, ctype)
+	if meta != nil {
+		m.Message = withBody(decodeBlock(string(meta), b, true), nonNil(m.Body))
+	} else {
+		m.Message = withBody(decodeBlock(string(decode(headers)), b, false), nonNil(m.Body))
+	}
+	return m, nil
+}
+
+func withBody(m delivery.Message, body []byte) delivery.Message {
+	m.Body = body
+	return m
+}
+
+// owner gives the AoR of columns username and domain.
+func owner(user, domain string) address.AoR { return address.AoR{User: user, Domain: domain} }

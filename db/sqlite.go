@@ -1,0 +1,315 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// sqliteDB is the embedded engine. One connection writes; WAL lets the readers
+// read meanwhile, and synchronous=FULL makes every commit durable.
+type sqliteDB struct {
+	path  string
+	reuse bool // the table silo uses the ids of deleted rows again
+	last  int64
+}
+
+const sqliteReaders = 4
+
+// openSQLite prepares the file: one silod only, and a line of help where it cannot be used.
+func (db *DB) openSQLite(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("database %s: %w", path, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("cannot make the directory of database %s: %w; make it for the user that runs silod, or set another db.url", path, cause(err))
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("database %s is a directory: add the name of a file, sqlite:%s", path, filepath.Join(path, "silod.db"))
+	}
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return err
+	}
+	db.closers = append(db.closers, lock)
+	db.d = &sqliteDB{path: path}
+	db.begin, db.prepare = "BEGIN IMMEDIATE", true
+	return nil
+}
+
+// cause is an error without the operation and path that our message has already.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
+	pragmas := []string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"}
+	conns := 1
+	if r == forReading {
+		pragmas = []string{"busy_timeout(5000)", "query_only(1)"}
+		conns = sqliteReaders
+	}
+	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: d.path}).EscapedPath()}).String()
+	pool, err := sql.Open("sqlite", file+"?"+url.Values{"_pragma": pragmas}.Encode())
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	if _, err := pool.ExecContext(ctx, "SELECT COUNT(*) FROM sqlite_master"); err != nil {
+		pool.Close()
+		return nil, d.explain(err)
+	}
+	return pool, nil
+}
+
+// explain says what to do about a file that cannot be used.
+func (d *sqliteDB) explain(err error) error {
+	var se *sqlite.Error
+	if errors.As(err, &se) {
+		switch se.Code() & 0xff {
+		case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:
+			return fmt.Errorf("%s is not an SQLite database, or is damaged: move it away and silod makes a new one, or set another db.url", d.path)
+		case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_READONLY:
+			return fmt.Errorf("cannot write database %s: give the user that runs silod the right to write the file and its directory, or set another db.url", d.path)
+		case lib.SQLITE_FULL:
+			return fmt.Errorf("no space left for database %s: free some, or set another db.url", d.path)
+		}
+	}
+	return fmt.Errorf("database %s: %w", d.path, err)
+}
+
+func (d *sqliteDB) schema() string         { return "sqlite" }
+func (d *sqliteDB) bind(text string) query { return positional(text) }
+
+func (d *sqliteDB) words() words {
+	return words{
+		raw: "%s", exact: "%.0s", distinct: "DISTINCT %s, %s", both: "%s || '@' || %s",
+		schemaBegin: []string{
+			"BEGIN IMMEDIATE",
+			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at INTEGER NOT NULL)",
+		},
+		 schemaEnd: []string{"COMMIT"}, schemaUndo: []string{"ROLLBACK"},
+	}
+}
+
+func (d *sqliteDB) index(ctx context.Context, q querier, text string) error {
+	_, err := q.ExecContext(ctx, text)
+	return err
+}
+
+// time reads the Julian day that Kamailio's db_sqlite writes, and what other
+// tools may have put there.
+func (d *sqliteDB) time(v any) (int64, error) {
+	switch v := v.(type) {
+	case float64:
+		return unixOfJulian(v), nil
+	case int64:
+		if v > 0 && v < 1e8 { // noon: SQLite stores a whole REAL in such a column as an integer
+			return unixOfJulian(float64(v)), nil
+		}
+		return v, nil // Kamailio's expires_type=1
+	case time.Time:
+		return v.Unix(), nil
+	}
+	return 0, fmt.Errorf("%v is no time", v)
+}
+
+func (d *sqliteDB) headersFit(columnInfo, string) bool { return true }
+
+func (d *sqliteDB) decodeHeaders(stored []byte) []byte { return stored }
+
+// ready finds out whether the table silo was made with AUTOINCREMENT.
+func (d *sqliteDB) ready(ctx context.Context, db *DB) error {
+	var made string
+	err := db.read.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", db.silo.table).Scan(&made)
+	if err != nil {
+		return fmt.Errorf("look at table %s: %w", db.silo.table, err)
+	}
+	d.reuse = !strings.Contains(strings.ToUpper(made), "AUTOINCREMENT")
+	return nil
+}
+
+func (d *sqliteDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
+	names := t.names()
+	reuse := d.reuse && t.serial != "" && t.name != "silod_room_log"
+	if reuse {
+		names = append([]string{t.serial}, names...)
+		if err := d.high(s, t); err != nil {
+			return nil, err
+		}
+	}
+	st, err := s.stmt("INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + marks(len(names)) + ")")
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(rows))
+	for i, row := range rows {
+		if reuse {
+			d.last++
+			row = append([]any{d.last}, row...)
+		}
+		res, err := st.ExecContext(context.Background(), sqliteArgs(t, row, reuse)...)
+		if err != nil {
+			return nil, err
+		}
+		if ids[i], err = res.LastInsertId(); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// high finds the highest id that was ever used, as far as can be known: a table
+// that Kamailio made gives the ids of deleted rows to new ones, and a late
+// "delete message 7" would then hit the wrong one.
+func (d *sqliteDB) high(s *session, t *table) error {
+	n, err := s.ints("SELECT COALESCE(MAX(" + t.serial + "), 0) FROM " + t.name)
+	if err != nil {
+		return err
+	}
+	d.last = max(d.last, n[0])
+	return nil
+}
+
+// sqliteArgs brings values to the form in which Kamailio stores them.
+func sqliteArgs(t *table, row []any, numbered bool) []any {
+	first := 0
+	if numbered {
+		first = 1
+	}
+	for i, f := range t.fields {
+		switch v := row[first+i].(type) {
+		case string:
+			if f.kind == kindHeaders {
+				row[first+i] = []byte(v)
+			}
+		case int64:
+			if f.kind == kindTime {
+				row[first+i] = julian(v)
+			}
+		}
+	}
+	return row
+}
+
+// julian is a time as Kamailio's db_sqlite writes it: the Julian day, in UTC.
+func julian(unix int64) float64 { return float64(unix)/86400 + 2440587.5 }
+
+// unixOfJulian is the other way, as Kamailio rounds it.
+func unixOfJulian(day float64) int64 { return int64(86400*(day-2440587.5) + 0.5) }
+
+func (d *sqliteDB) upsert(s *session, t *table, rows [][]any) error {
+	names := t.names()
+	text := "INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + marks(len(names)) + ")" + onConflict(t, "max")
+	for _, row := range rows {
+		if _, err := s.raw(text, sqliteArgs(t, row, false)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onConflict is the tail of an upsert, the same for SQLite and PostgreSQL.
+func onConflict(t *table, greatest string) string {
+	names := t.names()
+	var set []string
+	for _, f := range t.fields[t.keys:] {
+		v := "excluded." + f.name
+		if f.max {
+			v = greatest + "(" + t.name + "." + f.name + ", " + v + ")"
+		}
+		set = append(set, f.name+" = "+v)
+	}
+	do := "NOTHING"
+	if len(set) > 0 {
+		do = "UPDATE SET " + strings.Join(set, ", ")
+	}
+	return " ON CONFLICT (" + strings.Join(names[:t.keys], ",") + ") DO " + do
+}
+
+func (d *sqliteDB) update(s *session, t *table, rows [][]any) error {
+	names := t.names()
+	text := "UPDATE " + t.name + " SET " + strings.Join(names[t.keys:], " = ?, ") + " = ? WHERE " +
+		strings.Join(names[:t.keys], " = ? AND ") + " = ?"
+	for _, row := range rows {
+		row = sqliteArgs(t, row, false)
+		args := append(append([]any{}, row[t.keys:]...), row[:t.keys]...)
+		if _, err := s.raw(text, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list hands the values over as one JSON array, so that the statement's text
+// does not depend on their number.
+func (d *sqliteDB) list(column string, n int, values []any) (string, []any) {
+	j, _ := json.Marshal(values) // strings and integers always can
+	return column + " IN (SELECT value FROM json_each($" + strconv.Itoa(n) + "))", []any{string(j)}
+}
+
+func (d *sqliteDB) fault(err error) fault {
+	var se *sqlite.Error
+	if !errors.As(err, &se) {
+		return faultOther
+	}
+	switch se.Code() & 0xff {
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
+		return faultRetry
+	case lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG, lib.SQLITE_MISMATCH:
+		return faultRow
+	}
+	return faultOther
+}
+
+// committed: SQLite tells when it could not.
+func (d *sqliteDB) committed() bool { return true }
+
+// columns reads a table's columns. SQLite ignores declared widths; we keep to
+// them, so that what is stored here fits everywhere.
+func (d *sqliteDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
+	rows, err := q.QueryContext(ctx, "SELECT name, type FROM pragma_table_info(?)", table)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var cols map[string]columnInfo
+	for rows.Next() {
+		var name, typ string
+		if err := rows.Scan(&name, &typ); err != nil {
+			return nil, err
+		}
+		if cols == nil {
+			cols = map[string]columnInfo{}
+		}
+		cols[strings.ToLower(name)] = declared(typ)
+	}
+	return cols, rows.Err()
+}
+
+// declared takes "VARCHAR(64)" apart.
+func declared(typ string) columnInfo {
+	kind, rest, _ := strings.Cut(strings.ToLower(typ), "(")
+	width, _ := strconv.Atoi(strings.TrimSuffix(rest, ")"))
+	return columnInfo{kind: strings.TrimSpace(kind), width: width}
+}
+
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }

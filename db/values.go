@@ -1,0 +1,93 @@
+package db
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// What drivers give for a column depends on the engine and on what is in it, so
+// the table that Kamailio writes is read through these.
+
+func asText(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	}
+	return fmt.Sprint(v)
+}
+
+func asInt(v any) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case float64:
+		return int64(v)
+	}
+	n, _ := strconv.ParseInt(asText(v), 10, 64)
+	return n
+}
+
+func asFloat(v any) float64 {
+	switch v := v.(type) {
+	case int64:
+		return float64(v)
+	case float64:
+		return v
+	case float32:
+		return float64(v)
+	}
+	f, err := strconv.ParseFloat(asText(v), 64)
+	if err != nil {
+		return 1
+	}
+	return f
+}
+
+// methodBits are the numbers that Kamailio gives the methods in the column
+// "methods", in their order.
+var methodBits = []struct {
+	name string
+	bit  int64
+}{
+	{"INVITE", 1}, {"CANCEL", 2}, {"ACK", 4}, {"BYE", 8}, {"INFO", 16}, {"OPTIONS", 32}, {"UPDATE", 64}, {"REGISTER", 128},
+	{"MESSAGE", 256}, {"SUBSCRIBE", 512}, {"NOTIFY", 1024}, {"PRACK", 2048}, {"REFER", 4096}, {"PUBLISH", 8192},
+}
+
+// methodMask writes a list of methods as a number; nil where the device did not say.
+func methodMask(list string) any {
+	if list == "" {
+		return nil
+	}
+	var mask int64
+	for name := range strings.SplitSeq(list, ",") {
+		for _, m := range methodBits {
+			if m.name == strings.TrimSpace(name) {
+				mask |= m.bit
+			}
+		}
+	}
+	return mask
+}
+
+// methodList reads it back; "" for what stands for all methods.
+func methodList(v any) string {
+	if v == nil {
+		return ""
+	}
+	mask := asInt(v)
+	if mask < 0 || mask >= 1<<31-1 {
+		return ""
+	}
+	var names []string
+	for _, m := range methodBits {
+		if mask&m.bit != 0 {
+			names = append(names, m.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,168 @@
+package imc
+
+import (
+	"context"
+	"time"
+
+	"silod/address"
+	"silod/mi"
+)
+
+// The two commands that Kamailio and OpenSIPS have too, each in the shape that its
+// dialect's clients know.
+
+// miListRooms streams, so that many rooms need no memory.
+func (s *Service) miListRooms(_ context.Context, req *mi.Request) (*mi.Node, error) {
+	list := &mi.Node{List: true}
+	list.Stream = func(yield func(*mi.Node, error) bool) {
+		for _, r := range s.sorted() {
+			r.mu.Lock()
+			n := (*mi.Node)(nil)
+			if r.exists() {
+				n = roomNode(req.Dialect, r)
+			}
+			r.mu.Unlock()
+			if n != nil && !yield(n, nil) {
+				return
+			}
+		}
+	}
+	if req.Dialect == mi.OpenSIPS {
+		list.Name = "ROOMS"
+		return &mi.Node{Nodes: []*mi.Node{list}}, nil
+	}
+	return list, nil
+}
+
+// roomNode describes a room. The caller holds r.mu.
+func roomNode(d mi.Dialect, r *room) *mi.Node {
+	uri, owner := r.name.String(), r.ownerURI()
+	switch d {
+	case mi.Classic:
+		n := row("URI", uri, "MEMBERS", r.seated, "OWNER", owner)
+		n.Name = "ROOM"
+		return n
+	case mi.OpenSIPS:
+		return row("URI", uri, "MEMBERS", r.seated, "OWNER", owner)
+	case mi.Kamailio:
+		return row("room", uri, "members", r.seated, "owner", owner)
+	}
+	return row("room", uri, "members", r.seated, "owner", owner, "private", r.Private, "topic", r.Topic)
+}
+
+func (s *Service) miListMembers(_ context.Context, req *mi.Request) (*mi.Node, error) {
+	arg := req.Arg(0)
+	name, err := s.listedRoom(req)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.miRoom(name.String())
+	if err != nil {
+		if req.Dialect == mi.Kamailio {
+			return nil, mi.Errorf(500, "Room not found")
+		}
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	members, n := r.newestFirst(), &mi.Node{}
+	switch req.Dialect {
+	case mi.Classic:
+		// As ever, the room is named as it was asked for.
+		n.Name, n.Value, n.Attrs = "ROOM", arg, []mi.Attr{{Name: "NR_OF_MEMBERS", Value: len(members)}}
+		for _, u := range members {
+			n.Add("MEMBER", u.String())
+		}
+	case mi.OpenSIPS:
+		n.Add("ROOM", r.name.String())
+		n.Nodes = append(n.Nodes, uris("MEMBERS", members))
+		n.Add("NO_MEMBERS", len(members))
+	case mi.Kamailio:
+		n.Add("room", r.name.String())
+		n.Nodes = append(n.Nodes, uris("members", members))
+		n.Add("count", len(members))
+	default:
+		n.List = true
+		for _, u := range members {
+			n.Nodes = append(n.Nodes, memberNode(req.Dialect, r, r.index[u]))
+		}
+	}
+	return n, nil
+}
+
+// listedRoom reads the argument of imc_list_members, with the words for a bad one
+// that the dialect's clients know.
+func (s *Service) listedRoom(req *mi.Request) (address.AoR, error) {
+	arg, kamailio := req.Arg(0), req.Dialect == mi.Kamailio
+	switch {
+	case len(req.Args) == 0 && kamailio:
+		return address.AoR{}, mi.Errorf(500, "No room name")
+	case len(req.Args) == 0:
+		return address.AoR{}, mi.ErrArguments
+	case (arg == "" || arg[0] == '.') && kamailio:
+		return address.AoR{}, mi.Errorf(500, "Empty room name")
+	case arg == "":
+		return address.AoR{}, mi.Errorf(404, "room name not found")
+	case arg[0] == '.':
+		return address.AoR{}, mi.Errorf(400, "empty param")
+	}
+	name, no := s.parseRoom(arg, "")
+	switch {
+	case no == nil:
+		return name, nil
+	case kamailio && no.text == "bad_room":
+		return address.AoR{}, mi.Errorf(500, "Invalid room name")
+	case kamailio:
+		return address.AoR{}, mi.Errorf(500, "Room not found")
+	}
+	return address.AoR{}, mi.Errorf(404, "no such room")
+}
+
+// uris makes a list of plain values.
+func uris(name string, users []address.AoR) *mi.Node {
+	n := &mi.Node{Name: name, List: true}
+	for _, u := range users {
+		n.Add("", u.String())
+	}
+	return n
+}
+
+// memberNode describes a member. The caller holds r.mu.
+func memberNode(d mi.Dialect, r *room, m *member) *mi.Node {
+	n := row("user", m.User.String(), "role", m.Role.String(), "muted", m.Muted, "paused", m.Paused,
+		"behind", m.seated() && m.Cursor < r.last, "seen", when(m.Seen))
+	if d == mi.Classic {
+		n.Name, n.Value, n.Attrs = "MEMBER", n.Attrs[0].Value, n.Attrs[1:]
+	}
+	return n
+}
+
+// when writes a time, "" for none.
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// miShowRoom shows a room with everybody in it.
+func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, error) {
+	r, err := s.miRoom(req.Arg(0))
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.seated, "private", r.Private,
+		"created", when(r.Created), "last_use", when(r.lastUse()), "newest_entry", r.last, "topic", r.Topic)
+	people := &mi.Node{Name: "people", List: true}
+	if req.Dialect == mi.Classic { // lines have no name for a list
+		n.Name, n.Value, n.Attrs = "ROOM", n.Attrs[0].Value, n.Attrs[1:]
+		people.Name = ""
+	}
+	for _, m := range r.members {
+		people.Nodes = append(people.Nodes, memberNode(req.Dialect, r, m))
+	}
+	n.Nodes = []*mi.Node{people}
+	return n, nil
+}

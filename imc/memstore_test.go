@@ -1,0 +1,204 @@
+package imc_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/imc"
+)
+
+// memStore keeps rooms in memory as a Store does on disk: a crash of the Service
+// loses nothing of it. It can be made to fail.
+type memStore struct {
+	mu    sync.Mutex
+	rooms map[address.AoR]*memRoom
+	seq   int64
+	fails func(op string) error // asked before each call that writes
+	pause func(op string)       // called in each call that writes, without the lock
+	order []address.AoR
+}
+
+type memRoom struct {
+	imc.Room
+	members map[address.AoR]imc.Member
+	order   []address.AoR
+	log     []imc.Entry
+}
+
+func newMemStore() *memStore { return &memStore{rooms: map[address.AoR]*memRoom{}} }
+
+func (st *memStore) begin(op string) error {
+	if st.pause != nil {
+		st.pause(op)
+	}
+	st.mu.Lock()
+	if st.fails != nil {
+		if err := st.fails(op); err != nil {
+			st.mu.Unlock()
+			return fmt.Errorf("%s: %w", op, err)
+		}
+	}
+	return nil
+}
+
+func (st *memStore) Load(_ context.Context, f func(imc.Room, []imc.Member), _ func(error)) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, name := range st.order {
+		r := st.rooms[name]
+		members := make([]imc.Member, 0, len(r.members))
+		for _, u := range r.order {
+			members = append(members, r.members[u])
+		}
+		f(r.Room, members)
+	}
+	return nil
+}
+
+func (st *memStore) Apply(_ context.Context, c imc.Change) error {
+	if err := st.begin("apply"); err != nil {
+		return err
+	}
+	defer st.mu.Unlock()
+	r := st.rooms[c.Room.AoR]
+	if c.Delete {
+		delete(st.rooms, c.Room.AoR)
+		st.order = slices.DeleteFunc(st.order, func(a address.AoR) bool { return a == c.Room.AoR })
+		return nil
+	}
+	if r == nil {
+		r = &memRoom{members: map[address.AoR]imc.Member{}}
+		st.rooms[c.Room.AoR] = r
+		st.order = append(st.order, c.Room.AoR)
+	}
+	r.Room = c.Room
+	for _, u := range c.Remove {
+		delete(r.members, u)
+		r.order = slices.DeleteFunc(r.order, func(a address.AoR) bool { return a == u })
+	}
+	for _, m := range c.Put {
+		old, known := r.members[m.User]
+		if !known {
+			r.order = append(r.order, m.User)
+		}
+		m.Cursor = max(m.Cursor, old.Cursor)
+		r.members[m.User] = m
+	}
+	if c.Notice != nil {
+		st.append(c.Notice)
+	}
+	return nil
+}
+
+func (st *memStore) append(e *imc.Entry) {
+	st.seq++
+	e.Seq = st.seq
+	r := st.rooms[e.Room]
+	kept := *e
+	kept.At = e.At.Truncate(time.Second) // all that a Store has to keep
+	kept.Body = slices.Clone(e.Body)
+	kept.Headers = slices.Clone(e.Headers)
+	r.log = append(r.log, kept)
+}
+
+func (st *memStore) Append(_ context.Context, e *imc.Entry) error {
+	if err := st.begin("append"); err != nil {
+		return err
+	}
+	defer st.mu.Unlock()
+	st.append(e)
+	return nil
+}
+
+func (st *memStore) Log(_ context.Context, room address.AoR, after int64, limit int) ([]imc.Entry, error) {
+	return st.read(room, func(es []imc.Entry) []imc.Entry {
+		es = slices.DeleteFunc(es, func(e imc.Entry) bool { return e.Seq <= after })
+		return es[:min(limit, len(es))]
+	})
+}
+
+func (st *memStore) Recent(_ context.Context, room address.AoR, since time.Time, limit int) ([]imc.Entry, error) {
+	return st.read(room, func(es []imc.Entry) []imc.Entry {
+		es = slices.DeleteFunc(es, func(e imc.Entry) bool { return e.At.Before(since) })
+		return es[max(0, len(es)-limit):]
+	})
+}
+
+func (st *memStore) read(room address.AoR, f func([]imc.Entry) []imc.Entry) ([]imc.Entry, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.fails != nil {
+		if err := st.fails("read"); err != nil {
+			return nil, err
+		}
+	}
+	r := st.rooms[room]
+	if r == nil {
+		return nil, nil
+	}
+	return f(slices.Clone(r.log)), nil
+}
+
+func (st *memStore) SaveCursors(_ context.Context, cs []imc.Cursor) error {
+	if err := st.begin("cursors"); err != nil {
+		return err
+	}
+	defer st.mu.Unlock()
+	for _, c := range cs {
+		if r := st.rooms[c.Room]; r != nil {
+			if m, known := r.members[c.User]; known {
+				m.Cursor, m.Seen = max(m.Cursor, c.Seq), c.Seen
+				r.members[c.User] = m
+			}
+		}
+	}
+	return nil
+}
+
+func (st *memStore) Purge(_ context.Context, before time.Time, deliveredOnly bool, limit int) (int, error) {
+	if err := st.begin("purge"); err != nil {
+		return 0, err
+	}
+	defer st.mu.Unlock()
+	n := 0
+	for _, r := range st.rooms {
+		got := int64(1 << 62)
+		for _, m := range r.members {
+			if m.Role != imc.Invited && m.Role != imc.Banned {
+				got = min(got, m.Cursor)
+			}
+		}
+		r.log = slices.DeleteFunc(r.log, func(e imc.Entry) bool {
+			if n == limit || !e.At.Before(before) || deliveredOnly && e.Seq > got {
+				return false
+			}
+			n++
+			return true
+		})
+	}
+	return n, nil
+}
+
+// names lists the rooms that the store has, sorted.
+func (st *memStore) names() []string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var names []string
+	for a := range maps.Keys(st.rooms) {
+		names = append(names, a.User)
+	}
+	slices.SortFunc(names, cmp.Compare[string])
+	return names
+}
+
+var (
+	_ imc.Store       = (*memStore)(nil)
+	_ delivery.Source = (*imc.Service)(nil)
+)

@@ -1,0 +1,322 @@
+package imc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"silod/address"
+)
+
+const (
+	trimEvery  = 10 * time.Second
+	sweepEvery = time.Minute
+	pauseEvery = time.Hour
+	purgeChunk = 200 // entries that are deleted in one transaction
+	purgePause = 50 * time.Millisecond
+	partTime   = 5 * time.Second // for what is left to do at the end
+)
+
+// Load reads all rooms. It is called once, before anything else is.
+func (s *Service) Load(ctx context.Context) error {
+	var rooms []*room
+	err := s.store.Load(ctx, func(room Room, members []Member) {
+		if r := s.revive(room, members); r != nil {
+			rooms = append(rooms, r)
+		}
+	}, func(err error) {
+		s.log.Warn("a stored room or member cannot be read and is passed over", slog.Any("error", err))
+	})
+	if err != nil {
+		return fmt.Errorf("load rooms: %w", err)
+	}
+	for _, r := range rooms {
+		newest, err := s.store.Recent(ctx, r.name, time.Time{}, 1)
+		if err != nil {
+			return fmt.Errorf("load the log of room %s: %w", r.name, err)
+		}
+		if len(newest) > 0 {
+			r.last, r.lastAt = newest[0].Seq, newest[0].At
+		}
+		r.tailFrom = r.last
+		for _, m := range r.members {
+			if m.Seen.IsZero() && m.Cursor == 0 { // somebody else wrote this row: owed is what comes
+				m.Cursor = r.last
+			}
+		}
+	}
+	s.log.Info("rooms loaded", slog.Int("rooms", s.live), slog.Int("users", len(s.users)))
+	return nil
+}
+
+// revive makes a room of what was stored. Rows that other programs wrote may lack
+// what our own never do.
+func (s *Service) revive(stored Room, members []Member) *room {
+	name := roomName(stored.AoR)
+	warn := func(msg string) { s.log.Warn(msg, slog.String("room", name.String())) }
+	if s.rooms[name] != nil {
+		warn("a stored room is there twice and the second is passed over")
+		return nil
+	}
+	r := newRoom(name)
+	stored.AoR = name
+	// The first owner stays the owner.
+	members = slices.Clone(members)
+	owners := 0
+	for i := range members {
+		if members[i].Role == Owner {
+			if owners++; owners > 1 {
+				members[i].Role = Admin
+			}
+		}
+	}
+	r.apply(&Change{Room: stored, Put: members})
+	if r.seated == 0 {
+		warn("a stored room has no members and is passed over")
+		return nil
+	}
+	if heir := r.seatedFirst()[0].User; owners == 0 {
+		r.index[heir].Role = Owner
+		warn("a stored room has no owner: the highest member takes it")
+	}
+	if !s.domains.Has(name.Domain) {
+		warn("a stored room is of a domain that is not served")
+	}
+	s.rooms[name] = r
+	if !r.Closed {
+		s.live++
+	}
+	for _, m := range r.members {
+		if !m.seated() {
+			continue
+		}
+		x := s.entry(m.User)
+		x.rooms = append(x.rooms, r)
+		if !r.Closed {
+			x.seats++
+		}
+	}
+	return r
+}
+
+// Run sends what is for one person, writes cursors and deletes what is no longer
+// needed, until ctx ends. Then it finishes what is under way, as far as that is
+// done in seconds.
+func (s *Service) Run(ctx context.Context) error {
+	mail, stopMail := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopMail()
+	var workers sync.WaitGroup
+	for range mailWorkers {
+		workers.Go(func() { s.mailer.run(mail) })
+	}
+	workers.Go(func() { s.every(ctx, sweepEvery, s.sweep) })
+	workers.Go(func() { s.every(ctx, pauseEvery, s.pauseAbsent) })
+	s.keep(ctx)
+
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), partTime)
+	defer cancel()
+	s.mailer.drain(last)
+	stopMail()
+	workers.Wait()
+	if err := s.Flush(last); err != nil {
+		return fmt.Errorf("at the end: %w", err)
+	}
+	return nil
+}
+
+// every calls f now and then until ctx ends.
+func (s *Service) every(ctx context.Context, d time.Duration, f func(context.Context)) {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			f(ctx)
+		}
+	}
+}
+
+// keep writes cursors and keeps memory small until ctx ends. A store that is away is
+// reported when it goes and when it comes back.
+func (s *Service) keep(ctx context.Context) {
+	flush, trim := time.NewTicker(flushEvery), time.NewTicker(trimEvery)
+	defer flush.Stop()
+	defer trim.Stop()
+	away := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-trim.C:
+			s.forget()
+		case <-flush.C:
+			err := s.Flush(context.WithoutCancel(ctx))
+			if (err != nil) != away {
+				away = !away
+				if away {
+					s.log.Error("members' places in rooms cannot be written and are kept in memory", slog.Any("error", err))
+				} else {
+					s.log.Info("members' places in rooms are written again")
+				}
+			}
+		}
+	}
+}
+
+// forget drops from memory what nobody is likely to ask for.
+func (s *Service) forget() {
+	now := s.now()
+	s.limiter.forget(now)
+	for _, r := range s.all() {
+		r.mu.Lock()
+		if before := r.tailSize; before > 0 {
+			s.trim(r, before)
+		}
+		r.mu.Unlock()
+	}
+}
+
+// sweep deletes entries that are no longer kept, and rooms that were destroyed and
+// have nothing more to say.
+func (s *Service) sweep(ctx context.Context) {
+	now := s.now()
+	for _, p := range []struct {
+		before    time.Time
+		delivered bool
+	}{
+		{now.Add(-s.cfg().History), true},
+		{now.Add(-max(s.cfg().History, s.cfg().CatchUp)), false},
+	} {
+		if err := s.purge(ctx, p.before, p.delivered); err != nil && ctx.Err() == nil {
+			s.stats.StoreErrors.Add(1)
+			s.log.Error("old entries of rooms cannot be deleted", slog.Any("error", err))
+			return
+		}
+	}
+	for _, r := range s.all() {
+		if err := s.lay(ctx, r); err != nil && ctx.Err() == nil {
+			s.stats.StoreErrors.Add(1)
+			s.log.Error("a destroyed room cannot be deleted", slog.Any("error", err))
+			return
+		}
+	}
+}
+
+// purge deletes in small pieces, so that nobody has to wait for long.
+func (s *Service) purge(ctx context.Context, before time.Time, delivered bool) error {
+	for {
+		sctx, cancel := storing(ctx)
+		n, err := s.store.Purge(sctx, before, delivered, purgeChunk)
+		cancel()
+		if err != nil || n < purgeChunk {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(purgePause):
+		}
+	}
+}
+
+// lay buries a destroyed room when everybody has got its last words, or can no
+// longer get them.
+func (s *Service) lay(ctx context.Context, r *room) error {
+	r.mu.Lock()
+	waiting := s.now().Sub(r.lastAt) < s.cfg().CatchUp &&
+		slices.ContainsFunc(r.members, func(m *member) bool { return m.seated() && m.Cursor < r.last })
+	closed := r.made && r.Closed
+	r.mu.Unlock()
+	if !closed || waiting {
+		return nil
+	}
+	r.step.Lock()
+	defer r.step.Unlock()
+	if r.gone || !r.Closed {
+		return nil
+	}
+	return s.bury(ctx, r)
+}
+
+// pauseAbsent pauses members who have not been reachable for long.
+func (s *Service) pauseAbsent(ctx context.Context) {
+	if s.cfg().PauseAfter == 0 {
+		return
+	}
+	for _, r := range s.all() {
+		var absent []address.AoR
+		r.mu.Lock()
+		for _, m := range r.members {
+			if s.absent(r, m) {
+				absent = append(absent, m.User)
+			}
+		}
+		r.mu.Unlock()
+		if len(absent) == 0 {
+			continue
+		}
+		if err := s.setPaused(ctx, r, absent, true); err != nil {
+			if ctx.Err() == nil {
+				s.stats.StoreErrors.Add(1)
+				s.log.Error("absent members cannot be paused", slog.Any("error", err))
+			}
+			return
+		}
+		s.log.Info("members paused: not reachable for long", slog.String("room", r.name.String()), slog.Int("members", len(absent)))
+	}
+}
+
+// absent tells whether a member is to be paused. The caller holds r.mu.
+func (s *Service) absent(r *room, m *member) bool {
+	return m.seated() && !m.Paused && !r.Closed && m.Cursor < r.last && s.now().Sub(m.Seen) >= s.cfg().PauseAfter
+}
+
+// setPaused writes that members are paused, or are no longer.
+func (s *Service) setPaused(ctx context.Context, r *room, users []address.AoR, paused bool) error {
+	r.step.Lock()
+	defer r.step.Unlock()
+	if !r.exists() {
+		return nil
+	}
+	var put []Member
+	r.mu.Lock()
+	for _, u := range users {
+		if m := r.index[u]; m.seated() && (!paused || s.absent(r, m)) {
+			p := m.Member
+			p.Paused = paused
+			put = append(put, p)
+		}
+	}
+	r.mu.Unlock()
+	if len(put) == 0 {
+		return nil
+	}
+	sctx, cancel := storing(ctx)
+	defer cancel()
+	if err := s.store.Apply(sctx, Change{Room: r.Room, Put: put}); err != nil {
+		return fmt.Errorf("pause members of %s: %w", r.name, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range put {
+		r.index[p.User].Paused = paused
+	}
+	r.audience = nil
+	return nil
+}
+
+// all gives the rooms in no order.
+func (s *Service) all() []*room {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	rooms := make([]*room, 0, len(s.rooms))
+	for _, r := range s.rooms {
+		rooms = append(rooms, r)
+	}
+	return rooms
+}

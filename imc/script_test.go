@@ -1,0 +1,224 @@
+package imc_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"silod/imc"
+)
+
+// The scripts in testdata say who is told what. Their lines:
+//
+//	config KEY VALUE            at the beginning
+//	alice -> chat-1: TEXT       alice sends a text; \n stands for a line break
+//	alice -> chat-1 [TYPE]: X   or something else
+//	    = 500 REASON (CODE)     how the request is answered; else it is 200 (1)
+//	    chat-1 -> bob: TEXT     what somebody gets because of it, and nobody gets more;
+//	                            "..." at the end stands for anything
+//	offline bob, online bob     a device goes and comes
+//	dead bob                    nothing can be brought to bob, nor stored for him
+//	restart, crash              the daemon ends and starts, or is killed and starts
+//	wait 2h                     time goes by
+//	# ...                       words for the reader
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := parseScript(t, file, string(text))
+			within(t, s.change, s.play)
+		})
+	}
+}
+
+type script struct {
+	config map[string]string
+	steps  []*step
+}
+
+// step is one line that does something, with what it leads to.
+type step struct {
+	at     string // file:line
+	words  string
+	reply  string
+	expect map[string][]string // by user
+}
+
+func parseScript(t *testing.T, file, text string) *script {
+	s := &script{config: map[string]string{}}
+	for i, line := range strings.Split(text, "\n") {
+		at := fmt.Sprintf("%s:%d", file, i+1)
+		trimmed := strings.TrimSpace(line)
+		indented := strings.HasPrefix(line, " ")
+		last := &step{}
+		if n := len(s.steps); n > 0 {
+			last = s.steps[n-1]
+		}
+		switch key, rest, _ := strings.Cut(trimmed, " "); {
+		case trimmed == "" || trimmed[0] == '#':
+		case indented && key == "=":
+			last.reply = rest
+		case indented:
+			from, rest, ok1 := strings.Cut(trimmed, " -> ")
+			to, said, ok2 := strings.Cut(rest, ": ")
+			if !ok1 || !ok2 || last.expect == nil {
+				t.Fatalf("%s: cannot read %q", at, line)
+			}
+			last.expect[to] = append(last.expect[to], from+": "+strings.ReplaceAll(said, `\n`, "\n"))
+		case key == "config":
+			k, v, _ := strings.Cut(rest, " ")
+			s.config[k] = v
+		default:
+			s.steps = append(s.steps, &step{at: at, words: trimmed, expect: map[string][]string{}})
+		}
+	}
+	return s
+}
+
+func (s *script) change(c *imc.Config) {
+	number := func(v string) int { n, _ := strconv.Atoi(v); return n }
+	length := func(v string) time.Duration { d, _ := time.ParseDuration(v); return d }
+	for k, v := range s.config {
+		switch k {
+		case "create_on_join":
+			c.CreateOnJoin = v == "1"
+		case "check_on_create":
+			c.CheckOnCreate = v == "1"
+		case "echo":
+			c.Echo = v == "1"
+		case "owner_leave":
+			c.OwnerLeave = v
+		case "start_char":
+			c.StartChar = v
+		case "room_pattern":
+			c.RoomPattern = v
+		case "max_members":
+			c.MaxMembers = number(v)
+		case "max_rooms":
+			c.MaxRooms = number(v)
+		case "max_rooms_per_user":
+			c.MaxRoomsPerUser = number(v)
+		case "max_rate":
+			c.MaxRate = number(v)
+		case "history":
+			c.History = length(v)
+		case "catch_up":
+			c.CatchUp = length(v)
+		case "pause_after":
+			c.PauseAfter = length(v)
+		default:
+			if key, ok := strings.CutPrefix(k, "texts."); ok {
+				if c.Texts == nil {
+					c.Texts = map[string]string{}
+				}
+				c.Texts[key] = v
+				continue
+			}
+			panic("no such key: " + k)
+		}
+	}
+}
+
+func (s *script) play(w *world) {
+	for _, st := range s.steps {
+		st.play(w)
+		if w.t.Failed() {
+			w.t.FailNow()
+		}
+	}
+}
+
+func (st *step) play(w *world) {
+	w.t.Helper()
+	verb, rest, _ := strings.Cut(st.words, " ")
+	switch verb {
+	case "offline":
+		w.offline[rest] = true
+	case "online":
+		w.online(rest)
+	case "dead":
+		w.dead[rest] = true
+	case "restart":
+		w.restart()
+		w.settleDown()
+	case "crash":
+		w.crash()
+		w.settleDown()
+	case "wait":
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			w.t.Fatalf("%s: %v", st.at, err)
+		}
+		time.Sleep(d)
+		w.settleDown()
+	default:
+		st.request(w)
+	}
+	st.check(w)
+}
+
+func (st *step) request(w *world) {
+	w.t.Helper()
+	from, rest, ok1 := strings.Cut(st.words, " -> ")
+	to, said, ok2 := strings.Cut(rest, ":")
+	if !ok1 || !ok2 {
+		w.t.Fatalf("%s: cannot read %q", st.at, st.words)
+	}
+	ctype := "text/plain"
+	if room, t, typed := strings.Cut(to, " ["); typed {
+		to, ctype = room, strings.TrimSuffix(t, "]")
+	}
+	said = strings.ReplaceAll(strings.TrimPrefix(said, " "), `\n`, "\n")
+	reply := w.handle(w.message(from, to, ctype, said))
+	got, want := fmt.Sprintf("%d %s (%d)", reply.Status, reply.Reason, reply.Code), st.reply
+	if want == "" {
+		want = "200 OK (1)"
+	}
+	if got != want {
+		w.t.Errorf("%s: %s\n got = %s\nwant = %s", st.at, st.words, got, want)
+	}
+}
+
+// check compares what everybody has got with what they should have.
+func (st *step) check(w *world) {
+	w.t.Helper()
+	users := map[string]bool{}
+	for u := range st.expect {
+		users[u] = true
+	}
+	for u := range w.inbox {
+		users[u] = true
+	}
+	for u := range users {
+		got, want := w.read(u), st.expect[u]
+		same := slices.EqualFunc(got, want, func(g, x string) bool {
+			if head, open := strings.CutSuffix(x, "..."); open {
+				return strings.HasPrefix(g, head)
+			}
+			return g == x
+		})
+		if !same {
+			w.t.Errorf("%s: %s\n%s got:\n%s\nwant:\n%s", st.at, st.words, u, indent(got), indent(want))
+		}
+	}
+}
+
+func indent(lines []string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString("    " + strings.ReplaceAll(l, "\n", `\n`) + "\n")
+	}
+	return b.String()
+}

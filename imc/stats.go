@@ -1,0 +1,49 @@
+package imc
+
+import "silod/mi"
+
+// Stats counts what rooms do.
+type Stats struct {
+	Messages          mi.Counter
+	Notices           mi.Counter
+	Commands          mi.Counter
+	Refusals          mi.Counter
+	Dropped           mi.Counter
+	Deliveries        mi.Counter
+	DeliveriesRefused mi.Counter
+	Answers           mi.Counter
+	AnswersFailed     mi.Counter
+	StoreErrors       mi.Counter
+}
+
+// Statistics gives the statistics of the group imc.
+func (s *Service) Statistics() []mi.Stat {
+	return []mi.Stat{
+		{Name: "active_rooms", Help: "Rooms that exist.", Gauge: s.active},
+		{Name: "room_members", Help: "Users who are in at least one room.", Gauge: s.people},
+		{Name: "messages", Help: "Messages accepted into rooms.", Counter: &s.stats.Messages},
+		{Name: "notices", Help: "Messages from rooms to all their members.", Counter: &s.stats.Notices},
+		{Name: "commands", Help: "Commands carried out.", Counter: &s.stats.Commands},
+		{Name: "refused_requests", Help: "Messages and commands answered 500.", Counter: &s.stats.Refusals},
+		{Name: "dropped_requests", Help: "Notifications, and messages between rooms, answered 200 and passed to nobody.", Counter: &s.stats.Dropped},
+		{Name: "deliveries", Help: "Room messages that members' devices took.", Counter: &s.stats.Deliveries},
+		{Name: "refused_deliveries", Help: "Room messages that members' devices refused for good.", Counter: &s.stats.DeliveriesRefused},
+		{Name: "answers", Help: "Messages from rooms to one person.", Counter: &s.stats.Answers},
+		{Name: "failed_answers", Help: "Messages to one person that could be neither sent nor stored.", Counter: &s.stats.AnswersFailed},
+		{Name: "waiting_answers", Help: "Messages to one person that are on their way.", Gauge: s.mailer.waiting},
+		{Name: "store_errors", Help: "Failures of the store.", Counter: &s.stats.StoreErrors},
+	}
+}
+
+// active counts the rooms that people can see.
+func (s *Service) active() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return int64(s.live)
+}
+
+func (s *Service) people() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return int64(len(s.users))
+}

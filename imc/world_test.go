@@ -1,0 +1,314 @@
+package imc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/imc"
+)
+
+const domain = "example.test"
+
+func aor(user string) address.AoR {
+	name, host, found := strings.Cut(user, "@")
+	if !found {
+		host = domain
+	}
+	return address.AoR{User: name, Domain: host}
+}
+
+// world is a Service with people around it: it stands for the router, which
+// brings their messages, and for the delivery engine, which brings them theirs. It
+// lives in a synctest bubble.
+type world struct {
+	t      *testing.T
+	store  imc.Store
+	config imc.Config
+	rooms  *imc.Service
+	stop   func()
+
+	mu       sync.Mutex
+	offline  map[string]bool            // devices that are not there; what is for them waits
+	dead     map[string]bool            // people to whom nothing can be brought, nor stored for
+	inbox    map[string][]received      // by user
+	woken    map[address.AoR]bool       // by the Service, since the last delivery
+	calls    int                        // for Call-IDs
+	got      map[string]map[string]bool // Call-IDs by user
+	unsettle bool                       // devices take messages, but the daemon dies before it knows
+}
+
+// received is a message in somebody's hands.
+type received struct {
+	from string // user part, the room's or the manager's
+	delivery.Message
+}
+
+func newWorld(t *testing.T, store imc.Store, change func(*imc.Config)) *world {
+	w := &world{
+		t: t, store: store, config: imc.DefaultConfig(),
+		offline: map[string]bool{}, dead: map[string]bool{}, inbox: map[string][]received{},
+		woken: map[address.AoR]bool{}, got: map[string]map[string]bool{},
+	}
+	if change != nil {
+		change(&w.config)
+	}
+	w.start()
+	return w
+}
+
+// start begins a life of the daemon.
+func (w *world) start() {
+	w.t.Helper()
+	var err error
+	w.rooms, err = imc.New(imc.Options{
+		Store: w.store, Outbox: w, Waker: w, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Domains: address.NewDomains(domain, "other.test"), Config: w.config,
+	})
+	if err == nil {
+		err = w.rooms.Load(w.t.Context())
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- w.rooms.Run(ctx) }()
+	w.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Error(err)
+		}
+	}
+	if err := w.rooms.Waiting(w.t.Context(), w.Wake); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// crash begins a new life without an end of the old one: what was not written is
+// lost. The old Service goes on in the void until the test ends.
+func (w *world) crash() {
+	w.t.Helper()
+	old := w.stop
+	w.t.Cleanup(func() {})
+	if st, ok := w.store.(*memStore); ok {
+		// A copy, so that the late writes of the dead reach nobody.
+		w.store = st.clone()
+	}
+	w.start()
+	old()
+}
+
+func (w *world) restart() {
+	w.t.Helper()
+	w.stop()
+	w.start()
+}
+
+// Send is the Outbox.
+func (w *world) Send(_ context.Context, to address.AoR, m delivery.Message) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead[short(to)] {
+		return errors.New("nobody takes it")
+	}
+	w.receive(to, m)
+	return nil
+}
+
+// Wake is the Waker.
+func (w *world) Wake(owner address.AoR) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.woken[owner] = true
+}
+
+func (w *world) receive(to address.AoR, m delivery.Message) {
+	from, err := address.ParseNameAddr(m.From)
+	if err != nil {
+		w.t.Errorf("bad From %q: %v", m.From, err)
+	}
+	if want := "<" + to.String() + ">"; m.To != want {
+		w.t.Errorf("To is %q, want %q", m.To, want)
+	}
+	user := short(to)
+	if w.got[user] == nil {
+		w.got[user] = map[string]bool{}
+	}
+	w.got[user][m.CallID] = true
+	w.inbox[user] = append(w.inbox[user], received{short(from.URI.AoR()), m})
+}
+
+// short is how scripts write an AoR.
+func short(a address.AoR) string {
+	if a.Domain == domain {
+		return a.User
+	}
+	return a.User + "@" + a.Domain
+}
+
+// deliver does the engine's work for all who have been woken.
+func (w *world) deliver() {
+	w.t.Helper()
+	w.mu.Lock()
+	owners := slices.Collect(maps.Keys(w.woken))
+	w.woken = map[address.AoR]bool{}
+	w.mu.Unlock()
+	for _, u := range owners {
+		if !w.offline[short(u)] {
+			w.deliverTo(u)
+		}
+	}
+}
+
+func (w *world) deliverTo(u address.AoR) {
+	w.t.Helper()
+	for after := int64(0); ; {
+		items, err := w.rooms.Next(w.t.Context(), u, after, 3)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(items) == 0 {
+			return
+		}
+		for i := range items {
+			it := &items[i]
+			if it.Key <= after {
+				w.t.Errorf("key %d of %v after %d", it.Key, u, after)
+			}
+			after = it.Key
+			w.mu.Lock()
+			w.receive(u, it.Message)
+			w.mu.Unlock()
+			if w.unsettle {
+				continue
+			}
+			settled := 0
+			w.rooms.Settle(u, it, delivery.Outcome{Verdict: delivery.Delivered}, func(err error) {
+				settled++
+				if err != nil {
+					w.t.Error(err)
+				}
+			})
+			if settled != 1 {
+				w.t.Errorf("done was called %d times", settled)
+			}
+		}
+	}
+}
+
+// online is a REGISTER: the engine looks what waits.
+func (w *world) online(user string) {
+	w.t.Helper()
+	delete(w.offline, user)
+	w.deliverTo(aor(user))
+}
+
+// message makes what a client would send.
+func (w *world) message(from, to, ctype, body string, headers ...delivery.Header) imc.Request {
+	w.calls++
+	m := delivery.Message{
+		From:    fmt.Sprintf("<%s>;tag=%d", aor(from), w.calls),
+		To:      fmt.Sprintf("<%s>", aor(to)),
+		CallID:  fmt.Sprintf("call-%d", w.calls),
+		CSeq:    1,
+		Headers: append([]delivery.Header{{Name: "Content-Type", Value: ctype}}, headers...),
+		Body:    []byte(body),
+	}
+	return imc.Request{Sender: aor(from), Room: aor(to), Message: m}
+}
+
+// say sends a text and lets everything happen that follows.
+func (w *world) say(from, to, body string) imc.Reply {
+	w.t.Helper()
+	return w.handle(w.message(from, to, "text/plain", body))
+}
+
+func (w *world) handle(req imc.Request) imc.Reply {
+	w.t.Helper()
+	reply := w.rooms.Handle(w.t.Context(), req)
+	w.settleDown()
+	return reply
+}
+
+func (w *world) settleDown() {
+	w.t.Helper()
+	synctest.Wait()
+	w.deliver()
+	synctest.Wait()
+}
+
+// read empties somebody's hands: "room: text" each.
+func (w *world) read(user string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var lines []string
+	for _, m := range w.inbox[user] {
+		lines = append(lines, m.from+": "+string(m.Body))
+	}
+	delete(w.inbox, user)
+	return lines
+}
+
+// take empties somebody's hands.
+func (w *world) take(user string) []received {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ms := w.inbox[user]
+	delete(w.inbox, user)
+	return ms
+}
+
+func (w *world) ignore() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inbox = map[string][]received{}
+}
+
+// must says something that is accepted.
+func (w *world) must(from, to, body string) {
+	w.t.Helper()
+	if r := w.say(from, to, body); r.Status != 200 {
+		w.t.Fatalf("%s -> %s: %s: %d %s", from, to, body, r.Status, r.Reason)
+	}
+}
+
+func (st *memStore) clone() *memStore {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	c := newMemStore()
+	c.seq, c.order = st.seq, slices.Clone(st.order)
+	for name, r := range st.rooms {
+		c.rooms[name] = &memRoom{r.Room, maps.Clone(r.members), slices.Clone(r.order), slices.Clone(r.log)}
+	}
+	return c
+}
+
+// stores are those on which the suites run.
+var stores = map[string]func(t *testing.T) imc.Store{
+	"memory": func(*testing.T) imc.Store { return newMemStore() },
+}
+
+// within runs f in a synctest bubble on each store.
+func within(t *testing.T, change func(*imc.Config), f func(w *world)) {
+	t.Helper()
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, open(t), change)
+				defer func() { w.stop() }()
+				f(w)
+			})
+		})
+	}
+}

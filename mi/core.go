@@ -1,0 +1,251 @@
+package mi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Core makes the commands about the daemon itself. Only Registry is needed.
+type Core struct {
+	Registry *Registry
+	Name     string         // "silod"
+	Version  string         // "1.0.0"
+	Started  time.Time      // for uptime
+	Level    *slog.LevelVar // of the log; nil: debug and log_level cannot set it
+
+	// Stop asks the daemon to end; it must return at once.
+	Stop func()
+	// Reload reads the configuration again and tells what came of it.
+	Reload func(context.Context) (*Node, error)
+}
+
+// Commands gives Core's commands, those about statistics among them.
+func (c *Core) Commands() []Command {
+	return append([]Command{
+		{Name: "uptime", Aliases: []string{"core.uptime"}, Help: "Tells since when the daemon runs.", Run: c.uptime},
+		{Name: "version", Aliases: []string{"core.version"}, Help: "Tells the daemon's version.", Run: c.version},
+		{Name: "pwd", Aliases: []string{"core.pwd"}, Help: "Tells the daemon's working directory.", Run: c.pwd},
+		{Name: "arg", Aliases: []string{"core.arg"}, Help: "Lists the arguments that the daemon was started with.", Run: c.arg},
+		{Name: "which", Aliases: []string{"system.listMethods"}, Help: "Lists the names of all commands.", Run: c.which},
+		{Name: "help", Args: "[MI_CMD]", MaxArgs: 1, Help: "Explains one command, or lists all with their arguments.", Run: c.help},
+		{Name: "ps", Aliases: []string{"core.psx"}, Help: "Tells the daemon's process.", Run: c.ps},
+		{Name: "kill", Aliases: []string{"core.kill"}, Help: "Stops the daemon.", Writes: true, Run: c.kill},
+		{Name: "debug", Args: "[LEVEL]", MaxArgs: 1, Help: "Tells or sets the log level, from -1 (errors) to 3 (debug).", Writes: true, Run: c.level(kamailioLevels)},
+		{Name: "log_level", Args: "[LEVEL]", MaxArgs: 1, Help: "Tells or sets the log level, from -1 (errors) to 4 (debug).", Writes: true, Run: c.level(opensipsLevels)},
+		{Name: "reload", Help: "Reads the configuration again.", Writes: true, Timeout: time.Minute, Run: c.reload},
+	}, c.statistics()...)
+}
+
+func (c *Core) uptime(_ context.Context, req *Request) (*Node, error) {
+	now := time.Now()
+	up := int64(now.Sub(c.Started).Seconds())
+	n := &Node{}
+	if req.Dialect == Kamailio {
+		n.Add("now", now.Format(time.ANSIC))
+		n.Add("up_since", c.Started.Format(time.ANSIC))
+		n.Add("uptime", up)
+		return n, nil
+	}
+	n.Add("Now", now.Format(time.ANSIC))
+	n.Add("Up since", c.Started.Format(time.ANSIC))
+	if req.Dialect == Native {
+		n.Add("Up time", up)
+	} else {
+		n.Add("Up time", fmt.Sprintf("%d [sec]", up))
+	}
+	return n, nil
+}
+
+func (c *Core) version(_ context.Context, req *Request) (*Node, error) {
+	platform := "x86_64"
+	if runtime.GOARCH != "amd64" {
+		platform = runtime.GOARCH
+	}
+	platform += "/" + runtime.GOOS
+	if req.Dialect == Kamailio {
+		return &Node{Value: fmt.Sprintf("%s %s (%s)", c.Name, c.Version, platform)}, nil
+	}
+	n := &Node{}
+	n.Add("Server", fmt.Sprintf("%s (%s (%s))", c.Name, c.Version, platform))
+	n.Add("Build", "compiled with "+runtime.Version())
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				n.Add("GIT", s.Value[:min(len(s.Value), 12)])
+			}
+		}
+	}
+	return n, nil
+}
+
+func (c *Core) pwd(_ context.Context, req *Request) (*Node, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("find the working directory: %w", err)
+	}
+	if req.Dialect == Kamailio {
+		return &Node{List: true, Nodes: []*Node{{Value: dir}}}, nil
+	}
+	n := &Node{}
+	n.Add("WD", dir)
+	return n, nil
+}
+
+func (c *Core) arg(context.Context, *Request) (*Node, error) {
+	n := &Node{List: true}
+	for _, a := range os.Args {
+		n.Add("", a)
+	}
+	return n, nil
+}
+
+// which lists the names under which the asking kind of client knows the commands:
+// the dotted ones in Kamailio's JSON-RPC, where there are any.
+func (c *Core) which(_ context.Context, req *Request) (*Node, error) {
+	var names []string
+	for _, cmd := range c.Registry.Commands() {
+		if req.Dialect == Kamailio {
+			names = append(names, cmd.Aliases...)
+		}
+		names = append(names, cmd.Name)
+	}
+	if req.Dialect == Kamailio {
+		slices.Sort(names)
+	}
+	n := &Node{List: true}
+	for _, name := range names {
+		n.Add("", name)
+	}
+	return n, nil
+}
+
+func (c *Core) help(_ context.Context, req *Request) (*Node, error) {
+	n := &Node{}
+	if name := req.Arg(0); name != "" {
+		cmd, ok := c.Registry.Lookup(name)
+		if !ok {
+			return nil, Errorf(404, "no command %s: `which` lists them", name)
+		}
+		n.Add("Help", cmd.Help)
+		n.Add("Usage", usage(cmd))
+		if len(cmd.Aliases) > 0 {
+			n.Add("Also named", strings.Join(cmd.Aliases, " "))
+		}
+		return n, nil
+	}
+	for _, cmd := range c.Registry.Commands() {
+		if req.Dialect == Native {
+			// What siloctl needs to offer a command that it was not built with.
+			n.Add(cmd.Name, nil, Attr{"args", cmd.Args}, Attr{"help", cmd.Help},
+				Attr{"aliases", strings.Join(cmd.Aliases, " ")},
+				Attr{"min_args", cmd.MinArgs}, Attr{"max_args", cmd.MaxArgs}, Attr{"writes", cmd.Writes})
+			continue
+		}
+		n.Add(usage(cmd), cmd.Help)
+	}
+	return n, nil
+}
+
+func usage(cmd Command) string { return strings.TrimSpace(cmd.Name + " " + cmd.Args) }
+
+// ps: one process does everything here.
+func (c *Core) ps(_ context.Context, req *Request) (*Node, error) {
+	pid, n := os.Getpid(), &Node{}
+	switch req.Dialect {
+	case Kamailio:
+		n.List = true
+		n.Add("", nil, Attr{"IDX", 0}, Attr{"PID", pid}, Attr{"DSC", c.Name})
+	case OpenSIPS:
+		list := n.Add("Processes", nil)
+		list.List = true
+		list.Add("", nil, Attr{"ID", 0}, Attr{"PID", pid}, Attr{"Type", c.Name})
+	default:
+		n.Add("Process", nil, Attr{"ID", 0}, Attr{"PID", pid}, Attr{"Type", c.Name})
+	}
+	return n, nil
+}
+
+func (c *Core) kill(context.Context, *Request) (*Node, error) {
+	if c.Stop == nil {
+		return nil, Errorf(501, "this daemon cannot be stopped by a command")
+	}
+	c.Stop()
+	return nil, nil
+}
+
+func (c *Core) reload(ctx context.Context, _ *Request) (*Node, error) {
+	if c.Reload == nil {
+		return nil, Errorf(501, "this daemon cannot reload its configuration")
+	}
+	return c.Reload(ctx)
+}
+
+// levels are a log level's numbers and what the reply calls it.
+type levels struct {
+	label                    string
+	err, warn, info, debugNo int
+}
+
+var (
+	kamailioLevels = levels{"DEBUG", -1, 0, 2, 3}
+	opensipsLevels = levels{"Log level", -1, 1, 3, 4}
+)
+
+// level makes debug and log_level: the same with other numbers.
+func (c *Core) level(l levels) func(context.Context, *Request) (*Node, error) {
+	return func(_ context.Context, req *Request) (*Node, error) {
+		if c.Level == nil {
+			return nil, Errorf(501, "the log level of this daemon is fixed")
+		}
+		if len(req.Args) > 0 {
+			level, err := l.parse(req.Arg(0))
+			if err != nil {
+				return nil, Errorf(400, "Bad parameter")
+			}
+			c.Level.Set(level)
+		}
+		n := &Node{}
+		n.Add(l.label, l.number(c.Level.Level()))
+		return n, nil
+	}
+}
+
+func (l levels) parse(s string) (slog.Level, error) {
+	var level slog.Level
+	if level.UnmarshalText([]byte(s)) == nil { // "debug", "info", ...
+		return level, nil
+	}
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil || n < -5 || n > l.debugNo:
+		return 0, errors.New("no such level")
+	case n <= l.err:
+		return slog.LevelError, nil
+	case n <= l.warn:
+		return slog.LevelWarn, nil
+	case n <= l.info: // "notice" comes between warn and info
+		return slog.LevelInfo, nil
+	}
+	return slog.LevelDebug, nil
+}
+
+func (l levels) number(level slog.Level) int {
+	switch {
+	case level >= slog.LevelError:
+		return l.err
+	case level >= slog.LevelWarn:
+		return l.warn
+	case level >= slog.LevelInfo:
+		return l.info
+	}
+	return l.debugNo
+}

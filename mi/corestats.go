@@ -1,0 +1,133 @@
+package mi
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+var errNoStats = &Error{404, "Statistics Not Found"}
+
+// statistics makes the commands about statistics.
+func (c *Core) statistics() []Command {
+	const args = "STATISTICS..."
+	return []Command{
+		// MinArgs is 0 where Kamailio's JSON-RPC has its own words for none.
+		{Name: "get_statistics", Aliases: []string{"stats.get_statistics"}, Args: args, MaxArgs: -1, Help: "Gives statistics: all, GROUP:, NAME or GROUP:NAME.", Run: c.getStats},
+		{Name: "list_statistics", Help: "Lists the names of all statistics.", Run: c.listStats},
+		{Name: "reset_statistics", Aliases: []string{"stats.reset_statistics"}, Args: args, MaxArgs: -1, Help: "Sets counters to zero.", Writes: true, Run: c.resetStats},
+		{Name: "clear_statistics", Aliases: []string{"stats.clear_statistics"}, Args: args, MaxArgs: -1, Help: "Gives statistics and sets the counters to zero.", Writes: true, Run: c.clearStats},
+		{Name: "stats.fetch", Args: args, MaxArgs: -1, Help: "Gives statistics as an object of strings.", Run: c.fetchStats(func(v int64) any { return fmt.Sprint(v) })},
+		{Name: "stats.fetchn", Args: args, MaxArgs: -1, Help: "Gives statistics as an object of numbers.", Run: c.fetchStats(func(v int64) any { return v })},
+	}
+}
+
+// wanted are the statistics that a request names. That none of the names exists
+// is no error in Kamailio's JSON-RPC.
+func (c *Core) wanted(req *Request) ([]sample, error) {
+	if len(req.Args) == 0 {
+		if req.Dialect == Kamailio {
+			return nil, Errorf(400, "Please provide which stats to retrieve")
+		}
+		return nil, ErrArguments
+	}
+	found := c.Registry.selectStats(req.Args)
+	if len(found) == 0 && req.Dialect != Kamailio {
+		return nil, errNoStats
+	}
+	return found, nil
+}
+
+func (c *Core) getStats(_ context.Context, req *Request) (*Node, error) {
+	found, err := c.wanted(req)
+	if err != nil {
+		return nil, err
+	}
+	if req.Dialect == OpenSIPS || req.Dialect == Native {
+		return statObject(found, sample.key, func(v int64) any { return v }), nil
+	}
+	n := &Node{List: true}
+	for _, s := range found {
+		n.Add("", s.line())
+	}
+	return n, nil
+}
+
+// listStats uses the words of the OpenSIPS line, which has this command.
+func (c *Core) listStats(_ context.Context, req *Request) (*Node, error) {
+	n := &Node{}
+	for group, s := range c.Registry.Statistics() {
+		kind := "incremental"
+		if s.Gauge != nil {
+			kind = "non-incremental"
+		}
+		if req.Dialect == Native {
+			n.Add(group+":"+s.Name, nil, Attr{"kind", kind}, Attr{"help", s.Help})
+		} else {
+			n.Add(group+":"+s.Name, kind)
+		}
+	}
+	return n, nil
+}
+
+func (c *Core) resetStats(_ context.Context, req *Request) (*Node, error) {
+	found, err := c.wanted(req)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range found {
+		if s.Counter != nil {
+			s.Counter.Reset()
+		}
+	}
+	return nil, nil
+}
+
+// clearStats shows a counter that it changed as "new (old)".
+func (c *Core) clearStats(_ context.Context, req *Request) (*Node, error) {
+	found, err := c.wanted(req)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{List: true}
+	for _, s := range found {
+		old := int64(0)
+		if s.Counter != nil {
+			old = s.Counter.Reset()
+		}
+		line := s.line()
+		if old != 0 {
+			line += fmt.Sprintf(" (%d)", old)
+		}
+		n.Add("", line)
+	}
+	if req.Dialect == Kamailio && len(n.Nodes) == 1 {
+		return n.Nodes[0], nil // Kamailio answers with the bare line
+	}
+	return n, nil
+}
+
+// fetchStats: the names have a dot, and no dash, as in Kamailio 5.
+func (c *Core) fetchStats(value func(int64) any) func(context.Context, *Request) (*Node, error) {
+	return func(_ context.Context, req *Request) (*Node, error) {
+		found, err := c.wanted(req)
+		if err != nil {
+			return nil, err
+		}
+		return statObject(found, fetchKey, value), nil
+	}
+}
+
+func fetchKey(s sample) string { return strings.ReplaceAll(s.group+"."+s.Name, "-", "_") }
+
+// statObject has every statistic once, however often it was asked for.
+func statObject(found []sample, key func(sample) string, value func(int64) any) *Node {
+	n, seen := &Node{}, map[string]bool{}
+	for _, s := range found {
+		if k := key(s); !seen[k] {
+			seen[k] = true
+			n.Add(k, value(s.Value()))
+		}
+	}
+	return n
+}

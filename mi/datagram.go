@@ -1,0 +1,140 @@
+package mi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxDatagrams is how many datagrams are worked on at one time; more wait in the
+// kernel's queue, and their senders with them.
+const maxDatagrams = 64
+
+// DatagramServer serves a Unix datagram socket, as Kamailio's mi_datagram and
+// jsonrpcs do: one datagram is one request, and one is its reply.
+type DatagramServer struct {
+	Socket
+
+	conn *net.UnixConn
+}
+
+// Listen makes the socket, so that a client may send from now on.
+func (s *DatagramServer) Listen(ctx context.Context) error {
+	if err := s.clear(ctx, "unixgram"); err != nil {
+		return err
+	}
+	pc, err := s.config(askCredentials).ListenPacket(ctx, "unixgram", s.Path)
+	if err != nil {
+		return fmt.Errorf("listen at the datagram socket: %w", err)
+	}
+	s.conn = pc.(*net.UnixConn)
+	if err := s.finish(); err != nil {
+		_ = s.conn.Close()
+		s.remove()
+		return err
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then gives replies under way a moment. It listens
+// first, where Listen was not called.
+func (s *DatagramServer) Run(ctx context.Context) error {
+	if s.conn == nil {
+		if err := s.Listen(ctx); err != nil {
+			return err
+		}
+	}
+	defer s.remove()
+	defer s.conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+
+	var workers sync.WaitGroup
+	slots := make(chan struct{}, maxDatagrams)
+	buf, oob := make([]byte, maxRequest+1), make([]byte, credentialSpace)
+	for {
+		n, oobn, _, from, err := s.conn.ReadMsgUnix(buf, oob)
+		if err != nil {
+			time.AfterFunc(grace, cancel)
+			workers.Wait()
+			if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+				return nil
+			}
+			return fmt.Errorf("read from the datagram socket: %w", err)
+		}
+		f := readDatagram(buf[:n])
+		if f == nil {
+			continue
+		}
+		if n > maxRequest {
+			f.Err = Errorf(400, "request is longer than %d bytes", maxRequest)
+		}
+		f.Peer = senderOf(oob[:oobn])
+		slots <- struct{}{}
+		workers.Go(func() {
+			defer func() { <-slots }()
+			s.answer(work, f, from)
+		})
+	}
+}
+
+// answer runs the request and sends the reply to the address that the client
+// bound. A client without one, or with a path that only it can resolve, gets none.
+func (s *DatagramServer) answer(ctx context.Context, f *Frame, from *net.UnixAddr) {
+	to := &datagramWriter{ctx: ctx, conn: s.conn, timeout: s.timeout()}
+	if from != nil && (strings.HasPrefix(from.Name, "/") || strings.HasPrefix(from.Name, "@")) {
+		to.addr = from.Name
+	}
+	if err := s.service(Datagram).Serve(ctx, f, to); err != nil {
+		s.Log.Info("management reply not sent", "peer", f.Peer, "command", f.Command, "error", err)
+	}
+}
+
+// datagramWriter sends each write as a datagram to addr. It waits by itself: the
+// net package would make all clients wait for one whose queue is full.
+type datagramWriter struct {
+	ctx     context.Context
+	conn    *net.UnixConn
+	addr    string
+	timeout time.Duration
+}
+
+func (w *datagramWriter) Write(p []byte) (int, error) {
+	if w.addr == "" {
+		return 0, errors.New("the client has no address to answer to: it must bind its socket to an absolute path")
+	}
+	raw, err := w.conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	giveUp := time.Now().Add(w.timeout)
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		var sent error
+		err := raw.Control(func(fd uintptr) {
+			sent = syscall.Sendto(int(fd), p, syscall.MSG_DONTWAIT, &syscall.SockaddrUnix{Name: w.addr})
+		})
+		switch {
+		case err != nil:
+			return 0, err
+		case sent == nil:
+			return len(p), nil
+		case !errors.Is(sent, syscall.EAGAIN):
+			return 0, fmt.Errorf("send to %s: %w", w.addr, sent)
+		case time.Now().After(giveUp):
+			return 0, fmt.Errorf("send to %s: its client did not read for %v", w.addr, w.timeout)
+		}
+		select {
+		case <-time.After(wait):
+		case <-w.ctx.Done():
+			return 0, w.ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package mi
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"strconv"
+	"unicode/utf8"
+)
+
+// How a Node becomes JSON: the one rule for every dialect.
+//
+//   - A node with nothing but a Value is that value; without one it is null.
+//   - A List is the array of its children, whose own names do not show.
+//   - Any other node is an object: "value" if there is a Value, then the
+//     attributes, then the children under their names.
+//   - A List that has a Value or attributes is such an object, with its children
+//     as the array "nodes".
+//
+// Names within one object must differ; whoever builds the tree sees to it.
+
+// json writes a node by that rule. depth is the depth of what surrounds it, or
+// below 0 for JSON without white space.
+func (w *writer) json(n *Node, depth int) {
+	plain := n.Value == nil && len(n.Attrs) == 0
+	switch {
+	case n.List && plain:
+		w.array(n, depth)
+	case !n.List && len(n.Attrs) == 0 && len(n.Nodes) == 0 && n.Stream == nil:
+		w.scalar(n.Value)
+	default:
+		o := w.object(depth)
+		if n.Value != nil {
+			o.name("value")
+			w.scalar(n.Value)
+		}
+		for _, a := range n.Attrs {
+			o.name(a.Name)
+			w.scalar(a.Value)
+		}
+		if n.List {
+			o.name("nodes")
+			w.array(n, o.depth)
+		} else {
+			w.each(n, func(c *Node) {
+				o.name(c.Name)
+				w.json(c, o.depth)
+			})
+		}
+		o.end()
+	}
+}
+
+func (w *writer) array(n *Node, depth int) {
+	if depth >= 0 {
+		depth++
+	}
+	w.char('[')
+	sep := ""
+	w.each(n, func(c *Node) {
+		w.str(sep)
+		w.json(c, depth)
+		if sep = ","; depth >= 0 {
+			sep = ", "
+		}
+	})
+	w.char(']')
+}
+
+// object writes an object name by name: in the layout of Kamailio's JSON-RPC,
+// which kamctl reads line by line, or without white space.
+type object struct {
+	w     *writer
+	depth int // of what is inside; below 0: no white space
+	any   bool
+}
+
+func (w *writer) object(depth int) *object {
+	w.char('{')
+	if depth >= 0 {
+		depth++
+	}
+	return &object{w: w, depth: depth}
+}
+
+func (o *object) name(s string) {
+	if o.any {
+		o.w.char(',')
+	}
+	o.any = true
+	o.newline(o.depth)
+	o.w.quoted(s)
+	o.w.char(':')
+	if o.depth >= 0 {
+		o.w.char('\t')
+	}
+}
+
+func (o *object) end() {
+	o.newline(o.depth - 1)
+	o.w.char('}')
+}
+
+func (o *object) newline(tabs int) {
+	if o.depth >= 0 {
+		o.w.char('\n')
+		o.w.fill("\t", tabs)
+	}
+}
+
+func (w *writer) scalar(v any) {
+	switch v := v.(type) {
+	case nil:
+		w.str("null")
+	case bool:
+		w.buf = strconv.AppendBool(w.buf, v)
+	case int, int64, int32, uint32, uint64:
+		w.str(text(v))
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			w.str("null")
+			return
+		}
+		w.str(text(v))
+	default:
+		w.quoted(text(v))
+	}
+}
+
+// quoted writes a JSON string. What is no UTF-8 becomes U+FFFD.
+func (w *writer) quoted(s string) {
+	const hex = "0123456789abcdef"
+	w.char('"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			w.buf = append(w.buf, '\\', byte(c))
+		case c == '\n':
+			w.str(`\n`)
+		case c == '\r':
+			w.str(`\r`)
+		case c == '\t':
+			w.str(`\t`)
+		case c < ' ' || c == 0x7f:
+			w.buf = append(w.buf, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			w.buf = utf8.AppendRune(w.buf, c)
+		}
+	}
+	w.char('"')
+}
+
+// tree writes a node as it is, for the Native dialect: an object of name, value,
+// attrs (an object), list and nodes, each left out where it is empty.
+func (w *writer) tree(n *Node) {
+	o := w.object(-1)
+	if n.Name != "" {
+		o.name("name")
+		w.quoted(n.Name)
+	}
+	if n.Value != nil {
+		o.name("value")
+		w.scalar(n.Value)
+	}
+	if len(n.Attrs) > 0 {
+		o.name("attrs")
+		attrs := w.object(-1)
+		for _, a := range n.Attrs {
+			attrs.name(a.Name)
+			w.scalar(a.Value)
+		}
+		attrs.end()
+	}
+	if n.List {
+		o.name("list")
+		w.str("true")
+	}
+	if len(n.Nodes) > 0 || n.Stream != nil {
+		o.name("nodes")
+		sep := byte('[')
+		w.each(n, func(c *Node) {
+			w.char(sep)
+			sep = ','
+			w.tree(c)
+		})
+		if sep == '[' {
+			w.char(sep)
+		}
+		w.char(']')
+	}
+	o.end()
+}
+
+// MarshalJSON writes the node as both JSON-RPC dialects do, by the rule above.
+func (n *Node) MarshalJSON() ([]byte, error) {
+	w := writer{dst: io.Discard, limit: math.MaxInt}
+	w.json(n, -1)
+	return w.buf, w.broken
+}
+
+var _ json.Marshaler = (*Node)(nil)

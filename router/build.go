@@ -1,0 +1,55 @@
+package router
+
+import (
+	"strconv"
+
+	"silod/delivery"
+	"silod/registrar"
+	"silod/stack"
+)
+
+// messageOf takes what goes end to end out of a MESSAGE. What belongs to the hop,
+// and credentials meant for us, stay behind.
+func messageOf(req *stack.Request) *delivery.Message {
+	m := &delivery.Message{
+		From:    req.Get("From"),
+		To:      req.Get("To"),
+		CallID:  req.Get("Call-ID"),
+		CSeq:    req.Seq,
+		Headers: make([]delivery.Header, 0, len(req.Headers)),
+		Body:    req.Body,
+	}
+	for _, h := range req.Headers {
+		switch h.Name {
+		case "Via", "Route", "Record-Route", "Path", "Max-Forwards", "From", "To", "Call-ID", "CSeq",
+			"Content-Length", "Authorization", "Proxy-Authorization", "Proxy-Require", "Max-Breadth", "Contact":
+		default:
+			m.Headers = append(m.Headers, h)
+		}
+	}
+	return m
+}
+
+// requestFor makes the MESSAGE that brings m to a binding. Relayed, stored or from
+// a room, it is made here and looks the same.
+func requestFor(m *delivery.Message, b *registrar.Binding, hops int) *stack.Message {
+	out := requestTo(m, b.Contact, hops)
+	for _, p := range b.Path {
+		out.Headers = append(out.Headers, stack.Header{Name: "Route", Value: p})
+	}
+	out.Headers = append(out.Headers, m.Headers...)
+	return out
+}
+
+// requestTo makes all of a MESSAGE but its end-to-end headers.
+func requestTo(m *delivery.Message, uri string, hops int) *stack.Message {
+	out := &stack.Message{Method: "MESSAGE", URI: uri, Body: m.Body}
+	out.Headers = make([]stack.Header, 0, 8+len(m.Headers))
+	out.Headers = append(out.Headers,
+		stack.Header{Name: "Max-Forwards", Value: strconv.Itoa(hops)},
+		stack.Header{Name: "From", Value: m.From},
+		stack.Header{Name: "To", Value: m.To},
+		stack.Header{Name: "Call-ID", Value: m.CallID},
+		stack.Header{Name: "CSeq", Value: strconv.FormatUint(uint64(m.CSeq), 10) + " MESSAGE"})
+	return out
+}

@@ -1,0 +1,138 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"silod/address"
+	"silod/registrar"
+	"silod/stack"
+)
+
+func isScheme(err error) bool { return errors.Is(err, address.ErrScheme) }
+
+// register carries a REGISTER out (RFC 3261 section 10.3) and, once its answer is
+// on the wire, has whatever waits for the user delivered.
+func (r *Router) register(ctx context.Context, req *stack.Request) {
+	r.Stats.Registers.Inc()
+	reg, refusal := r.parseRegister(req)
+	if refusal != nil {
+		req.Respond(refusal.Status, refusal.Reason)
+		return
+	}
+	bindings, err := r.Location.Update(ctx, reg)
+	var no *registrar.Error
+	switch {
+	case errors.As(err, &no) && no.MinExpires > 0:
+		req.Respond(no.Status, no.Reason, stack.Header{Name: "Min-Expires", Value: strconv.Itoa(no.MinExpires)})
+	case errors.As(err, &no):
+		req.Respond(no.Status, no.Reason)
+	case err != nil:
+		r.Log.Error("registration not stored", "aor", reg.AoR, "error", err)
+		req.Unavailable("Registration cannot be stored now")
+	default:
+		req.Respond(200, "", r.registered(req, bindings)...)
+		if len(reg.Contacts) > 0 && len(bindings) > 0 {
+			r.Engine.Wake(reg.AoR)
+		}
+	}
+}
+
+// parseRegister takes a REGISTER apart; the error says why it cannot be done.
+func (r *Router) parseRegister(req *stack.Request) (*registrar.Register, *registrar.Error) {
+	if !req.To.URI.IsSIP() {
+		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
+	}
+	aor, ours := r.Domains.AoR(req.To.URI)
+	switch {
+	case !ours || !r.Domains.Has(req.Target.Host):
+		return nil, &registrar.Error{Status: 404, Reason: "Not a domain of this registrar"}
+	case aor.User == "":
+		return nil, &registrar.Error{Status: 400, Reason: "To names no user"}
+	case r.Rooms.IsRoom(aor):
+		return nil, &registrar.Error{Status: 403, Reason: "This address is a chat room"}
+	}
+	reg := &registrar.Register{
+		AoR:       aor,
+		Expires:   expires(req.Get("Expires")),
+		CallID:    req.Get("Call-ID"),
+		CSeq:      req.Seq,
+		Path:      req.Values("Path"),
+		Flow:      func(contact address.URI) string { return flowTo(req, contact).String() },
+		UserAgent: req.Get("User-Agent"),
+		Methods:   strings.Join(req.Tokens("Allow"), ", "),
+	}
+	for _, v := range req.Values("Contact") {
+		list, err := address.ParseList(v)
+		if err != nil {
+			return nil, &registrar.Error{Status: 400, Reason: "Bad Contact header, " + err.Error()}
+		}
+		for _, c := range list {
+			if !c.Star && !c.URI.IsSIP() {
+				return nil, &registrar.Error{Status: 400, Reason: "Contact is no SIP address"}
+			}
+		}
+		reg.Contacts = append(reg.Contacts, list...)
+	}
+	return reg, nil
+}
+
+// expires reads an Expires header: -1 where there is none, 3600 where it cannot be
+// read (RFC 3261 section 10.2.1.1).
+func expires(v string) int {
+	if v == "" {
+		return -1
+	}
+	n, err := strconv.ParseUint(v, 10, 32)
+	if err != nil {
+		return 3600
+	}
+	return int(n)
+}
+
+// flowTo is how a contact will be reached. Over a stream: by the connection that
+// it registered on. Over UDP: at the Contact's own address, where the REGISTER
+// came straight from the client; at the packet's source where a NAT or a proxy was
+// in between, or the Contact names no address.
+func flowTo(req *stack.Request, contact address.URI) stack.Flow {
+	f := req.Flow
+	if f.Transport != stack.UDP || !req.Direct() {
+		return f
+	}
+	ip, ok := contact.Addr()
+	if !ok || ip.IsUnspecified() || ip.IsMulticast() || ip.Is4() != f.Remote.Addr().Is4() {
+		return f
+	}
+	port := contact.Port
+	if port == 0 {
+		port = 5060
+	}
+	f.Remote = netip.AddrPortFrom(ip, port)
+	return f
+}
+
+// registered are the headers of the 200: all bindings, the date, and the Path
+// where the client understands it (RFC 3327 section 5.3).
+func (r *Router) registered(req *stack.Request, bindings []registrar.Binding) []stack.Header {
+	now := r.Now()
+	hs := make([]stack.Header, 0, len(bindings)+4)
+	for i := range bindings {
+		hs = append(hs, stack.Header{Name: "Contact", Value: bindings[i].ContactValue(now)})
+	}
+	for _, tag := range req.OptionTags("Supported") {
+		if tag == "path" {
+			for _, p := range req.Values("Path") {
+				hs = append(hs, stack.Header{Name: "Path", Value: p})
+			}
+		}
+	}
+	return append(hs,
+		stack.Header{Name: "Date", Value: now.UTC().Format(httpDate)},
+		stack.Header{Name: "Server", Value: r.Server})
+}
+
+// httpDate is the form of a SIP date (RFC 3261 section 20.17).
+const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"

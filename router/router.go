@@ -1,0 +1,172 @@
+// Package router says what each request means here: who may be registered, which
+// MESSAGE is relayed, stored or handed to a room, and what everything else is
+// answered. It brings the stack, the registrar, the silo, the rooms and the
+// delivery engine together, each of which knows nothing of the others: it is the
+// engine's Sender and the rooms' Outbox.
+//
+// It holds no lock.
+package router
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/imc"
+	"silod/mi"
+	"silod/registrar"
+	"silod/silo"
+	"silod/stack"
+)
+
+// Options are what a Router needs.
+type Options struct {
+	Stack    *stack.Stack
+	Location *registrar.Location
+	Silo     *silo.Service
+	Queue    *delivery.Queue  // the silo's
+	Engine   *delivery.Engine // woken when somebody registers
+	Rooms    *imc.Service
+	Domains  address.Domains
+	Log      *slog.Logger
+	Now      func() time.Time
+
+	AcceptTimeout time.Duration                 // after this a message that no device has answered is stored
+	StoreOn       func(status int) bool         // answers of devices after which a message is stored
+	Ephemeral     func(contentType string) bool // types that are relayed, never stored
+	MaxBody       int                           // bytes of a MESSAGE's body
+	Server        string                        // Server header of OPTIONS and REGISTER answers
+}
+
+// Router routes. Make it with New.
+type Router struct {
+	Options
+	methods  map[string]handler
+	watchers chan struct{} // bounds the calls that outlive their request
+	watching sync.WaitGroup
+	Stats    Stats
+}
+
+// Stats count what was decided.
+type Stats struct {
+	Registers, Messages, Relayed, Stored, Dropped, Rejected mi.Counter
+}
+
+type handler func(context.Context, *stack.Request)
+
+const maxWatchers = 10_000
+
+// New makes a router.
+func New(opt Options) *Router {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	r := &Router{Options: opt, watchers: make(chan struct{}, maxWatchers)}
+	r.methods = map[string]handler{
+		"REGISTER": r.register,
+		"MESSAGE":  r.message,
+		"OPTIONS":  r.options,
+	}
+	return r
+}
+
+// allow is what the Allow header lists.
+const allow = "REGISTER, MESSAGE, OPTIONS"
+
+// supported are the option tags that Require may name (RFC 3261 section 8.2.2.3).
+var supported = map[string]bool{"path": true}
+
+// Serve answers a request: it is the stack's Handler.
+func (r *Router) Serve(ctx context.Context, req *stack.Request) {
+	started := r.Now()
+	defer func() {
+		status, reason := req.Answer()
+		r.Log.Info("request", "method", req.Method, "uri", req.URI, "from", req.From.URI.String(),
+			"call_id", req.Get("Call-ID"), "source", req.Flow.Remote, "transport", req.Flow.Transport,
+			"status", status, "reason", reason, "took", r.Now().Sub(started).Round(time.Microsecond))
+	}()
+	h := r.methods[req.Method]
+	if h == nil {
+		r.otherMethod(req)
+		return
+	}
+	if err := req.TargetErr; err != nil {
+		r.badTarget(req, err)
+		return
+	}
+	if !req.Target.IsSIP() {
+		r.badTarget(req, address.ErrScheme)
+		return
+	}
+	if unknown := unsupported(req); unknown != "" {
+		req.Respond(420, "", stack.Header{Name: "Unsupported", Value: unknown})
+		return
+	}
+	h(ctx, req)
+}
+
+// otherMethod: calls and subscriptions are no service of ours. 405 for a method
+// that SIP knows, 501 for one that it does not (RFC 3261 sections 8.2.1, 21.5.2).
+func (r *Router) otherMethod(req *stack.Request) {
+	header := stack.Header{Name: "Allow", Value: allow}
+	switch req.Method {
+	case "CANCEL", "BYE", "PRACK":
+		req.Respond(481, "") // of a dialog or transaction that cannot exist here
+	case "INVITE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER", "INFO", "UPDATE":
+		req.Respond(405, "Method Not Allowed, this server handles instant messages only", header)
+	default:
+		req.Respond(501, "", header)
+	}
+}
+
+func (r *Router) badTarget(req *stack.Request, err error) {
+	if isScheme(err) {
+		req.Respond(416, "")
+		return
+	}
+	req.Respond(400, "Bad Request-URI")
+}
+
+// unsupported lists the option tags that are required and that we do not have. A
+// proxy looks at Proxy-Require, an endpoint at Require; we are both.
+func unsupported(req *stack.Request) string {
+	var unknown []string
+	for _, tag := range append(req.OptionTags("Require"), req.OptionTags("Proxy-Require")...) {
+		if !supported[tag] {
+			unknown = append(unknown, tag)
+		}
+	}
+	return strings.Join(unknown, ", ")
+}
+
+// options says what can be done here (RFC 3261 section 11.2).
+func (r *Router) options(_ context.Context, req *stack.Request) {
+	if a, ours := r.Domains.AoR(req.Target); !ours || a.User != "" && !r.Location.Online(a) && !r.Rooms.IsRoom(a) {
+		req.Respond(404, "")
+		return
+	}
+	req.Respond(200, "",
+		stack.Header{Name: "Allow", Value: allow},
+		stack.Header{Name: "Accept", Value: "*/*"},
+		stack.Header{Name: "Accept-Encoding", Value: "*"},
+		stack.Header{Name: "Accept-Language", Value: "*"},
+		stack.Header{Name: "Supported", Value: "path"},
+		stack.Header{Name: "Server", Value: r.Server})
+}
+
+// Wait waits for the calls that have outlived their requests; ctx bounds it.
+func (r *Router) Wait(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		r.watching.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,190 @@
+package phone
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"silod/address"
+)
+
+// The timers of RFC 3261 section 17.1.2.2.
+const (
+	t1 = 500 * time.Millisecond // first retransmission over UDP
+	t2 = 4 * time.Second        // longest pause between two
+)
+
+// Request is one to be sent with Do, outside any dialog.
+type Request struct {
+	Method  string
+	URI     string  // Request-URI; "" for the URI of To
+	To      string  // "sip:bob@example.org", with a display name if wanted
+	CallID  string  // "" for a new one
+	Headers Headers // further ones; Via, CSeq and Content-Length are the phone's
+	Body    []byte
+}
+
+// Send sends a MESSAGE and gives its final answer, whatever that is; an error
+// means that there was none. contentType "" stands for plain text in UTF-8.
+func (p *Phone) Send(ctx context.Context, to, contentType string, body []byte, headers ...Header) (*Response, error) {
+	if contentType == "" {
+		contentType = "text/plain;charset=utf-8"
+	}
+	hs := append(Headers{{Name: "Content-Type", Value: contentType}}, headers...)
+	return p.Do(ctx, Request{Method: "MESSAGE", To: to, Headers: hs, Body: body})
+}
+
+// Do sends a request and waits for its final answer, at most Config.Timeout. A
+// challenge is answered where there is a password.
+func (p *Phone) Do(ctx context.Context, r Request) (*Response, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.Timeout,
+		fmt.Errorf("%w (%s) from %s", ErrTimeout, p.cfg.Timeout, p.server))
+	defer cancel()
+	res, err := p.do(ctx, r)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Method, err)
+	}
+	return res, nil
+}
+
+func (p *Phone) do(ctx context.Context, r Request) (*Response, error) {
+	f, err := p.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req, err := p.build(r)
+	if err != nil {
+		return nil, err
+	}
+	res, err := p.exchange(ctx, f, req)
+	// Twice: a proxy may challenge behind the registrar, and a nonce may be stale.
+	for range 2 {
+		if err != nil || !p.authorize(req, res) {
+			break
+		}
+		res, err = p.exchange(ctx, f, req)
+	}
+	return res, err
+}
+
+// build makes a request but for what each transaction has anew: Via and CSeq.
+func (p *Phone) build(r Request) (*sip.Request, error) {
+	to, err := parseNameAddr(r.To)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: %w", r.To, err)
+	}
+	uri := r.URI
+	if uri == "" {
+		uri = to.URI.String()
+	}
+	if !address.IsToken(r.Method) {
+		return nil, fmt.Errorf("bad method %q", r.Method)
+	}
+	if _, err := address.ParseURI(uri); err != nil {
+		return nil, err
+	}
+	var target sip.Uri
+	if err := sip.ParseUri(uri, &target); err != nil {
+		return nil, fmt.Errorf("address %q: %w", uri, err)
+	}
+	if r.CallID == "" {
+		r.CallID = token()
+	}
+	own := address.NameAddr{Name: p.cfg.Name, URI: p.aor}
+	own.Params = own.Params.With("tag", token())
+	hs := append(Headers{
+		{Name: "From", Value: own.String()},
+		{Name: "To", Value: to.String()},
+		{Name: "Call-ID", Value: r.CallID},
+		{Name: "Max-Forwards", Value: "70"},
+		{Name: "User-Agent", Value: "silod-phone"},
+	}, r.Headers...)
+	req := sip.NewRequest(sip.RequestMethod(r.Method), target)
+	for i, h := range hs {
+		if err := checkHeader(h); err != nil {
+			return nil, err
+		}
+		if i < len(hs)-len(r.Headers) && r.Headers.Get(h.Name) != "" {
+			continue // the caller's own
+		}
+		req.AppendHeader(sip.NewHeader(h.Name, h.Value))
+	}
+	req.SetBody(r.Body)
+	return req, nil
+}
+
+// exchange is one non-INVITE client transaction (RFC 3261 section 17.1.2).
+func (p *Phone) exchange(ctx context.Context, f *flow, req *sip.Request) (*Response, error) {
+	branch := "z9hG4bK" + token()
+	req.RemoveHeader("Via")
+	req.RemoveHeader("CSeq")
+	req.PrependHeader(
+		sip.NewHeader("Via", fmt.Sprintf("SIP/2.0/%s %s;rport;branch=%s",
+			strings.ToUpper(f.server.network), f.conn.LocalAddr(), branch)),
+		sip.NewHeader("CSeq", fmt.Sprintf("%d %s", p.nextSeq(), req.Method)),
+	)
+	results, err := f.wait(branch)
+	if err != nil {
+		return nil, err
+	}
+	defer f.forget(branch)
+	bytes := []byte(req.String())
+	if err := f.write(bytes); err != nil {
+		return nil, err
+	}
+
+	pause := t1
+	resend := time.NewTimer(pause)
+	defer resend.Stop()
+	if f.reliable() {
+		resend.Stop()
+	}
+	for {
+		select {
+		case r := <-results:
+			if r.err != nil || r.res.Code >= 200 {
+				return r.res, r.err
+			}
+			pause = t2 // "Proceeding"
+		case <-resend.C:
+			if err := f.write(bytes); err != nil {
+				return nil, err
+			}
+			pause = min(2*pause, t2)
+			resend.Reset(pause)
+		case <-p.done:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// parseNameAddr reads an address as people write it, with or without a display
+// name, angle brackets and scheme.
+func parseNameAddr(s string) (address.NameAddr, error) {
+	if !strings.ContainsAny(s, "<>") {
+		u, err := parseURI(s)
+		return address.NameAddr{URI: u}, err
+	}
+	na, err := address.ParseNameAddr(s)
+	switch {
+	case err != nil:
+	case na.Star:
+		err = errors.New("not an address")
+	case !na.URI.IsSIP():
+		err = address.ErrScheme
+	}
+	return na, err
+}
+
+// token makes a name that nobody else has: for tags, branches and Call-IDs.
+func token() string { return rand.Text() }

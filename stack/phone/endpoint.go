@@ -1,0 +1,107 @@
+package phone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"silod/address"
+)
+
+// endpoint is where the server is.
+type endpoint struct {
+	network string // "udp" or "tcp"
+	host    string
+	port    uint16
+}
+
+// parseEndpoint reads "host", "host:port", "tcp:host:port" and SIP URIs.
+func parseEndpoint(s string) (endpoint, error) {
+	e := endpoint{network: "udp"}
+	s = strings.TrimSpace(s)
+	for _, network := range []string{"udp", "tcp"} {
+		if rest, ok := strings.CutPrefix(s, network+":"); ok {
+			e.network, s = network, rest
+		}
+	}
+	if !strings.HasPrefix(s, "sip:") && !strings.HasPrefix(s, "sips:") {
+		s = "sip:" + s
+	}
+	u, err := address.ParseURI(s)
+	if err != nil {
+		return e, err
+	}
+	if t, ok := u.Params.Get("transport"); ok {
+		e.network = strings.ToLower(t)
+	}
+	if u.Scheme == "sips" || e.network != "udp" && e.network != "tcp" {
+		return e, errors.New("only UDP and TCP are spoken here")
+	}
+	e.host, e.port = strings.Trim(u.Host, "[]"), u.Port
+	if e.port == 0 {
+		e.port = 5060
+	}
+	return e, nil
+}
+
+func (e endpoint) addr() string { return net.JoinHostPort(e.host, strconv.Itoa(int(e.port))) }
+
+func (e endpoint) String() string { return e.network + ":" + e.addr() }
+
+// dial connects; with UDP too, so that the system reports a port where nobody
+// listens, and drops what others send.
+func (e endpoint) dial(ctx context.Context, local string) (net.Conn, error) {
+	var d net.Dialer
+	if local != "" {
+		addr, err := resolveLocal(e.network, local)
+		if err != nil {
+			return nil, fmt.Errorf("local address %s: %w", local, err)
+		}
+		d.LocalAddr = addr
+	}
+	conn, err := d.DialContext(ctx, e.network, e.addr())
+	switch {
+	case err == nil:
+		return conn, nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, ctx.Err()
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w from %s", ErrTimeout, e)
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("local address %s: %w", local, cause(err))
+	}
+	return nil, e.unreachable(err)
+}
+
+// unreachable says that nobody answers there, and why.
+func (e endpoint) unreachable(err error) error {
+	return fmt.Errorf("%w at %s: %w", ErrUnreachable, e, cause(err))
+}
+
+func resolveLocal(network, local string) (net.Addr, error) {
+	if _, _, err := net.SplitHostPort(local); err != nil {
+		local = net.JoinHostPort(strings.Trim(local, "[]"), "0")
+	}
+	if network == "tcp" {
+		return net.ResolveTCPAddr(network, local)
+	}
+	return net.ResolveUDPAddr(network, local)
+}
+
+// cause takes off the layers that only repeat the address.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var sys *os.SyscallError
+	if errors.As(err, &sys) {
+		err = sys.Err
+	}
+	return err
+}

@@ -1,0 +1,184 @@
+package phone
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"silod/address"
+)
+
+// Header is one header field, its value as it was on the wire but unfolded. It is
+// an alias of the plain struct so that others' headers can be handed over.
+type Header = struct{ Name, Value string }
+
+// Headers are header fields in the order of the wire.
+type Headers []Header
+
+// Get gives the value of the first field of that name, long or compact, or "".
+func (hs Headers) Get(name string) string {
+	for _, h := range hs {
+		if longName(h.Name) == longName(name) {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// All gives the values of every field of that name.
+func (hs Headers) All(name string) []string {
+	var values []string
+	for _, h := range hs {
+		if longName(h.Name) == longName(name) {
+			values = append(values, h.Value)
+		}
+	}
+	return values
+}
+
+// Message is a request that arrived, MESSAGE unless Method says otherwise.
+type Message struct {
+	Method  string
+	URI     string // the Request-URI
+	From    address.NameAddr
+	To      address.NameAddr
+	CallID  string
+	Headers Headers
+	Body    []byte
+
+	Raw    []byte         // all of it, as it arrived
+	Source netip.AddrPort // who sent it
+	Local  netip.AddrPort // where it arrived
+	At     time.Time
+
+	flow *flow
+	key  string // of its server transaction
+}
+
+// ContentType is the Content-Type header's value.
+func (m *Message) ContentType() string { return m.Headers.Get("Content-Type") }
+
+// Text is the body as text.
+func (m *Message) Text() string { return string(m.Body) }
+
+// Response is the final answer to a request.
+type Response struct {
+	Code    int
+	Reason  string
+	CallID  string // of the request too
+	Headers Headers
+	Body    []byte
+}
+
+// String is the status: "202 Accepted".
+func (r *Response) String() string { return strings.TrimSpace(fmt.Sprint(r.Code, " ", r.Reason)) }
+
+// OK tells a 2xx.
+func (r *Response) OK() bool { return r.Code/100 == 2 }
+
+// newParser leaves every header as it is written, but for the one that ends a
+// message on a stream.
+func newParser() *sip.Parser {
+	all := sip.DefaultHeadersParser()
+	p := sip.NewParser(sip.WithHeadersParsers(sip.HeadersParser{
+		"content-length": all["content-length"],
+		"l":              all["l"],
+	}))
+	p.MaxMessageLength = maxMessage
+	return p
+}
+
+// headersOf copies what the parser found.
+func headersOf(m interface{ Headers() []sip.Header }) Headers {
+	lines := m.Headers()
+	hs := make(Headers, len(lines))
+	for i, h := range lines {
+		hs[i] = Header{Name: h.Name(), Value: h.Value()}
+	}
+	return hs
+}
+
+// newMessage takes a request apart. It fails where the request cannot be
+// answered, because what an answer repeats is missing (RFC 3261 section 8.2.6.2).
+func newMessage(f *flow, req *sip.Request, raw []byte) (*Message, error) {
+	m := &Message{
+		Method: string(req.Method), Headers: headersOf(req), Body: req.Body(),
+		Raw: bytes.Clone(raw), Source: addrPort(f.conn.RemoteAddr()), Local: addrPort(f.conn.LocalAddr()),
+		At: time.Now(), flow: f,
+	}
+	line, _, _ := strings.Cut(string(raw), "\r\n")
+	if words := strings.Fields(line); len(words) == 3 {
+		m.URI = words[1]
+	}
+	for _, name := range repeats {
+		values := m.Headers.All(name)
+		if len(values) == 0 || name != "Via" && len(values) > 1 {
+			return nil, fmt.Errorf("%s has %d headers %s", m.Method, len(values), name)
+		}
+		for _, v := range values {
+			if err := checkValue(v); err != nil || v == "" {
+				return nil, fmt.Errorf("%s has a bad header %s", m.Method, name)
+			}
+		}
+	}
+	var err error
+	if m.From, err = address.ParseNameAddr(m.Headers.Get("From")); err != nil {
+		return nil, fmt.Errorf("header From: %w", err)
+	}
+	if m.To, err = address.ParseNameAddr(m.Headers.Get("To")); err != nil {
+		return nil, fmt.Errorf("header To: %w", err)
+	}
+	m.CallID = m.Headers.Get("Call-ID")
+	// A retransmission repeats all of these; another transaction differs in the
+	// top Via's branch or sent-by (RFC 3261 section 17.2.3).
+	m.key = strings.Join([]string{m.Headers.Get("Via"), m.CallID, m.Headers.Get("CSeq")}, "\n")
+	return m, nil
+}
+
+// checkHeader refuses a field that would not stay one field on the wire.
+func checkHeader(h Header) error {
+	if !address.IsToken(h.Name) {
+		return fmt.Errorf("bad header name %q", h.Name)
+	}
+	switch longName(h.Name) {
+	case "via", "cseq", "content-length":
+		return fmt.Errorf("header %s is written by the phone itself", h.Name)
+	}
+	if err := checkValue(h.Value); err != nil {
+		return fmt.Errorf("header %s: %w", h.Name, err)
+	}
+	return nil
+}
+
+// checkValue refuses line breaks and other control characters: sipgo writes what
+// it is given.
+func checkValue(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return errors.New("a line break or control character is not allowed in a header")
+	}
+	return nil
+}
+
+// longName is the name for comparison: lower case, compact forms expanded
+// (RFC 3261 section 7.3.3 and later ones).
+func longName(name string) string {
+	name = strings.ToLower(name)
+	if len(name) == 1 {
+		if long, ok := compact[name[0]]; ok {
+			return long
+		}
+	}
+	return name
+}
+
+var compact = map[byte]string{
+	'a': "accept-contact", 'b': "referred-by", 'c': "content-type", 'e': "content-encoding",
+	'f': "from", 'i': "call-id", 'k': "supported", 'l': "content-length", 'm': "contact",
+	'o': "event", 'r': "refer-to", 's': "subject", 't': "to", 'u': "allow-events",
+	'v': "via", 'x': "session-expires",
+}

@@ -1,0 +1,202 @@
+package phone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"silod/address"
+)
+
+// Register registers the phone for a time, rounded to seconds; 0 removes the
+// registration. The answer comes back whatever it is, and with a 2xx the time
+// that the server granted.
+func (p *Phone) Register(ctx context.Context, expires time.Duration) (*Response, time.Duration, error) {
+	f, err := p.connect(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("REGISTER: %w", err)
+	}
+	contact := p.contactURI(f)
+	registrar := address.URI{Scheme: p.aor.Scheme, Host: p.aor.Host, Port: p.aor.Port}
+	res, err := p.Do(ctx, Request{
+		Method: "REGISTER", URI: registrar.String(), To: p.aor.String(), CallID: p.callID,
+		Headers: Headers{
+			{Name: "Contact", Value: "<" + contact.String() + ">" + p.contact},
+			{Name: "Expires", Value: strconv.FormatInt(int64(expires.Round(time.Second)/time.Second), 10)},
+			{Name: "Allow", Value: allowed},
+		},
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return res, granted(res, contact, expires), nil
+}
+
+// Unregister takes the phone's contact out of the registrar.
+func (p *Phone) Unregister(ctx context.Context) (*Response, error) {
+	res, _, err := p.Register(ctx, 0)
+	return res, err
+}
+
+// contactURI is where the server finds us: on a stream, only on this connection.
+func (p *Phone) contactURI(f *flow) address.URI {
+	local := addrPort(f.conn.LocalAddr())
+	u := address.URI{Scheme: "sip", User: p.aor.User, Host: local.Addr().String(), Port: local.Port()}
+	if local.Addr().Is6() {
+		u.Host = "[" + u.Host + "]"
+	}
+	if f.reliable() {
+		u.Params = u.Params.With("transport", f.server.network)
+	}
+	return u
+}
+
+// granted finds our contact's time in a 2xx (RFC 3261 section 10.2.4).
+func granted(res *Response, contact address.URI, asked time.Duration) time.Duration {
+	if !res.OK() {
+		return 0
+	}
+	for _, value := range res.Headers.All("Contact") {
+		list, err := address.ParseList(value)
+		if err != nil {
+			continue
+		}
+		for _, c := range list {
+			if s, ok := c.Params.Get("expires"); ok && c.URI.Equal(contact) {
+				return seconds(s, asked)
+			}
+		}
+	}
+	return seconds(res.Headers.Get("Expires"), asked)
+}
+
+func seconds(s string, otherwise time.Duration) time.Duration {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return otherwise
+	}
+	return time.Duration(n) * time.Second
+}
+
+// Refusal is a final answer that is no 2xx.
+type Refusal struct {
+	Method string
+	Response
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("%s refused: %s", r.Method, r.Response.String()) }
+
+// Pauses before registering again.
+const (
+	reconnect  = 250 * time.Millisecond // after the connection broke
+	firstRetry = time.Second            // after a failure, doubled each time
+	lastRetry  = 30 * time.Second
+)
+
+// KeepRegistered registers, refreshes in time, registers again when the
+// connection breaks, and removes the registration when ctx ends; then it returns
+// nil. report, which may be nil, hears of every registration (how long it lasts)
+// and of every failure that will be tried again. An error is the first attempt's,
+// or a refusal that trying again cannot change.
+func (p *Phone) KeepRegistered(ctx context.Context, expires time.Duration, report func(time.Duration, error)) error {
+	if report == nil {
+		report = func(time.Duration, error) {}
+	}
+	registered, retry := false, firstRetry
+	for {
+		lasts, f, err := p.registerOnce(ctx, &expires)
+		var pause time.Duration
+		switch {
+		case ctx.Err() != nil:
+			return p.leave(ctx, registered)
+		case err == nil:
+			registered, retry = true, firstRetry
+			pause = lasts * 4 / 5 // RFC 5626 section 4.4.1 has 50 to 90 percent
+			report(lasts, nil)
+		case !registered || final(err):
+			return err
+		default:
+			report(0, err)
+			pause, retry = retry, min(2*retry, lastRetry)
+		}
+		if !p.pause(ctx, f, pause) {
+			return p.leave(ctx, registered)
+		}
+	}
+}
+
+// registerOnce registers, for longer where the server finds the time too brief.
+// The flow that it returns is worth watching: nil where there is none.
+func (p *Phone) registerOnce(ctx context.Context, expires *time.Duration) (time.Duration, *flow, error) {
+	f, err := p.connect(ctx)
+	if err != nil {
+		return 0, nil, fmt.Errorf("REGISTER: %w", err)
+	}
+	for {
+		res, lasts, err := p.Register(ctx, *expires)
+		switch {
+		case err != nil:
+			return 0, nil, err
+		case res.OK() && lasts > 0:
+			return lasts, f, nil
+		case res.OK():
+			return 0, nil, errors.New("REGISTER: the server kept no registration")
+		case res.Code == 423 && seconds(res.Headers.Get("Min-Expires"), 0) > *expires:
+			*expires = seconds(res.Headers.Get("Min-Expires"), 0)
+		default:
+			return 0, nil, &Refusal{Method: "REGISTER", Response: *res}
+		}
+	}
+}
+
+// pause waits, not much longer than the flow lives, and tells whether to go on.
+func (p *Phone) pause(ctx context.Context, f *flow, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var gone chan struct{}
+	if f != nil {
+		gone = f.gone
+	}
+	for {
+		select {
+		case <-timer.C:
+			return true
+		case <-gone:
+			timer.Reset(min(d, reconnect))
+			gone = nil
+		case <-p.done:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// leave removes the registration, briefly: the user is waiting to get away.
+func (p *Phone) leave(ctx context.Context, registered bool) error {
+	if !registered {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if _, err := p.Unregister(ctx); err != nil && !errors.Is(err, ErrClosed) {
+		p.log.Debug("registration not removed", "reason", err)
+	}
+	return nil
+}
+
+// final tells a refusal that a repetition will not change: 4xx, but for those
+// about a time, and 6xx.
+func final(err error) bool {
+	var r *Refusal
+	if !errors.As(err, &r) {
+		return false
+	}
+	switch r.Code {
+	case 408, 480, 486, 491:
+		return false
+	}
+	return r.Code/100 == 4 || r.Code/100 == 6
+}
