@@ -145,8 +145,13 @@ func unsupported(req *stack.Request) string {
 
 // options says what can be done here (RFC 3261 section 11.2).
 func (r *Router) options(_ context.Context, req *stack.Request) {
-	if a, ours := r.Domains.AoR(req.Target); !ours || a.User != "" && !r.Location.Online(a) && !r.Rooms.IsRoom(a) {
-		req.Respond(404, "")
+	a, ours := r.Domains.AoR(req.Target)
+	switch {
+	case !ours:
+		req.Respond(404, "Not a domain of this server")
+		return
+	case a.User != "" && !r.Location.Online(a) && !r.Rooms.IsRoom(a):
+		req.Respond(480, "")
 		return
 	}
 	req.Respond(200, "",

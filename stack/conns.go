@@ -32,11 +32,11 @@ func (t *connTable) init() {
 	t.dialed = make(map[dialKey]*conn)
 }
 
-// add gives the connection its number; false where the table is full or closed.
-func (t *connTable) add(c *conn, limit int) bool {
+// add gives the connection its number; false where the table is closed.
+func (t *connTable) add(c *conn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || len(t.byID) >= limit {
+	if t.closed {
 		return false
 	}
 	t.next++
@@ -93,7 +93,7 @@ func (t *connTable) closeAll() {
 	}
 	t.mu.Unlock()
 	for _, c := range all {
-		_ = c.nc.Close() // its reader does the rest
+		c.pipe.close() // its reader does the rest
 	}
 }
 

@@ -22,6 +22,10 @@ const (
 // Reliable tells whether the transport retransmits by itself.
 func (t Transport) Reliable() bool { return t != UDP }
 
+// bytes tells whether the transport is a stream of bytes, in which Content-Length
+// says where a message ends. A WebSocket keeps messages apart by itself.
+func (t Transport) bytes() bool { return t == TCP || t == TLS }
+
 // via is the transport as a Via header names it.
 func (t Transport) via() string { return strings.ToUpper(string(t)) }
 

@@ -33,7 +33,7 @@ func (s *Stack) viaFor(f Flow) string {
 
 // listenerOf is where a stream's peer could open a connection to us.
 func (s *Stack) listenerOf(f Flow) netip.AddrPort {
-	for _, l := range s.tcp {
+	for _, l := range s.streams {
 		if l.transport == f.Transport {
 			return netip.AddrPortFrom(f.Local.Addr(), l.local.Port())
 		}

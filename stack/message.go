@@ -81,7 +81,8 @@ func (m *Message) CSeq() (n uint32, method string, ok bool) {
 
 // AppendTo writes the message. Content-Length is always written from the body, as
 // the last header; a Content-Length among the headers is passed over. Line breaks
-// and NUL in values become spaces, so that no text can smuggle a header in.
+// in values become spaces, so that no text can smuggle a header in, and so does
+// NUL, but in a quoted pair.
 func (m *Message) AppendTo(b []byte) []byte { return m.appendTo(b, "") }
 
 // appendTo writes the message with one more Via on top, where via is not empty.
@@ -126,7 +127,7 @@ func appendClean(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, s...)
 	for i := start; i < len(b); i++ {
-		if c := b[i]; c == '\r' || c == '\n' || c == 0 {
+		if c := b[i]; c == '\r' || c == '\n' || c == 0 && (i == start || b[i-1] != '\\') {
 			b[i] = ' '
 		}
 	}

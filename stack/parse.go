@@ -151,13 +151,28 @@ func (m *Message) parseHeaders(s string) error {
 			bad = malformed("Bad header name")
 			continue
 		}
-		if strings.ContainsAny(value, "\r\x00") {
+		if hasControl(value) {
 			bad = malformed("Control character in header " + name)
 			continue
 		}
 		m.add(CanonicalName(name), value)
 	}
 	return bad
+}
+
+// hasControl finds what could be taken for the end of a line or of the text: a
+// carriage return, and a NUL that is not part of a quoted pair (RFC 4475 section
+// 3.1.1.2 has one that is).
+func hasControl(s string) bool {
+	if strings.IndexByte(s, '\r') >= 0 {
+		return true
+	}
+	for i := strings.IndexByte(s, 0); i >= 0 && i < len(s); i++ {
+		if s[i] == 0 && (i == 0 || s[i-1] != '\\') {
+			return true
+		}
+	}
+	return false
 }
 
 // add appends a header, a list header's values one by one.

@@ -15,7 +15,7 @@ const retryAfter = 5
 // cannot be read on.
 func (s *Stack) receive(raw []byte, flow Flow) error {
 	s.Stats.BytesReceived.Add(len(raw))
-	m, err := parse(raw, flow.Transport.Reliable())
+	m, err := parse(raw, flow.Transport.bytes())
 	if errors.Is(err, errNotSIP) {
 		return s.ignore(raw, flow, "Not SIP")
 	}
@@ -38,7 +38,7 @@ func (s *Stack) receive(raw []byte, flow Flow) error {
 	var bad *parseError
 	if errors.As(err, &bad) {
 		s.refuse(req, bad)
-		if bad.framing {
+		if bad.framing && flow.Transport.bytes() {
 			return err
 		}
 		return nil
@@ -55,7 +55,7 @@ func (s *Stack) ignore(raw []byte, flow Flow, why string) error {
 		s.cfg.Log.Info("ignored what is not for us", "reason", why, "transport", flow.Transport,
 			"source", flow.Remote, "bytes", len(raw))
 	})
-	if flow.Transport.Reliable() {
+	if flow.Transport.bytes() {
 		return errNotSIP
 	}
 	return nil

@@ -36,6 +36,13 @@ func newRequest(m *Message, flow Flow) (*Request, error) {
 	if r.Via, err = parseVia(m.Get("Via")); err != nil {
 		return nil, errNotSIP // no Via, no way back
 	}
+	if n := m.count("Via"); n > 1 {
+		for _, v := range m.Values("Via")[1:] {
+			if _, err := parseVia(v); err != nil {
+				return r, malformed("Bad Via header")
+			}
+		}
+	}
 	for _, name := range []string{"From", "To", "Call-ID", "CSeq"} {
 		switch m.count(name) {
 		case 0:

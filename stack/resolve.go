@@ -17,9 +17,12 @@ func (s *Stack) Reach(ctx context.Context, u address.URI) (Flow, error) {
 	if name, ok := u.Params.Get("transport"); ok {
 		t = Transport(strings.ToLower(name))
 	}
+	if u.Scheme == "sips" && !t.Reliable() || u.Scheme == "sips" && t == TCP {
+		t = TLS // RFC 3261 section 26.2.2
+	}
 	port := u.Port
 	if port == 0 {
-		port = 5060
+		port = defaultPort(t)
 	}
 	ip, ok := u.Addr()
 	if !ok {
@@ -29,5 +32,17 @@ func (s *Stack) Reach(ctx context.Context, u address.URI) (Flow, error) {
 		}
 		ip = ips[0].Unmap()
 	}
-	return s.Connect(ctx, t, netip.AddrPortFrom(ip, port))
+	return s.connect(ctx, t, netip.AddrPortFrom(ip, port), u.Host)
+}
+
+func defaultPort(t Transport) uint16 {
+	switch t {
+	case TLS:
+		return 5061
+	case WS:
+		return 80
+	case WSS:
+		return 443
+	}
+	return 5060
 }

@@ -15,6 +15,8 @@ package stack
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,8 +48,9 @@ type Config struct {
 	Listen     []Endpoint
 	Handler    Handler
 	Log        *slog.Logger
-	Advertise  string     // host or host:port for Via; "": the listener's address
-	FlowClosed func(Flow) // called, from any goroutine, when a stream's flow has died
+	Advertise  string         // host or host:port for Via; "": the listener's address
+	RootCAs    *x509.CertPool // whose certificates TLS peers that we call must have; nil: the system's
+	FlowClosed func(Flow)     // called, from any goroutine, when a stream's flow has died
 
 	MaxMessageSize  int           // bytes, header and body; 65,535
 	MaxHandlers     int           // requests worked on at once; 2,048
@@ -89,13 +92,15 @@ func (c *Config) defaults() {
 // Stack is a running or runnable SIP stack. Make it with New, open its sockets
 // with Listen, run it with Run.
 type Stack struct {
-	cfg    Config
-	server *serverTable
-	client *clientTable
-	udp    []*udpSocket
-	tcp    []*streamListener
-	conns  connTable
-	Stats  Stats
+	cfg         Config
+	server      *serverTable
+	client      *clientTable
+	udp         []*udpSocket
+	streams     []*streamListener
+	conns       connTable
+	open        atomic.Int64 // connections, of any stream transport
+	certificate atomic.Pointer[tls.Certificate]
+	Stats       Stats
 
 	slots    chan struct{} // one token a running handler
 	work     context.Context
@@ -151,8 +156,8 @@ func (s *Stack) Listen(ctx context.Context) error {
 		switch e.Transport {
 		case UDP:
 			err = s.listenUDP(ctx, e.Addr)
-		case TCP:
-			err = s.listenTCP(ctx, e.Addr)
+		case TCP, TLS, WS, WSS:
+			err = s.listenStream(ctx, e.Transport, e.Addr)
 		default:
 			err = errors.New("transport is not supported")
 		}
@@ -170,7 +175,7 @@ func (s *Stack) Endpoints() []Endpoint {
 	for _, u := range s.udp {
 		es = append(es, Endpoint{UDP, u.local})
 	}
-	for _, l := range s.tcp {
+	for _, l := range s.streams {
 		es = append(es, Endpoint{l.transport, l.local})
 	}
 	return es
@@ -186,7 +191,7 @@ func (s *Stack) Run(ctx context.Context) error {
 			g.Go(u.read)
 		}
 	}
-	for _, l := range s.tcp {
+	for _, l := range s.streams {
 		g.Go(l.accept)
 	}
 	g.Go(func() error { return s.turn(gctx) })
@@ -222,7 +227,7 @@ func (s *Stack) closeSockets() {
 	for _, u := range s.udp {
 		_ = u.conn.Close()
 	}
-	for _, l := range s.tcp {
+	for _, l := range s.streams {
 		_ = l.ln.Close()
 	}
 	s.conns.closeAll()

@@ -1,15 +1,12 @@
 package stack
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -22,55 +19,126 @@ type streamListener struct {
 	local     netip.AddrPort
 }
 
-func (s *Stack) listenTCP(ctx context.Context, addr netip.AddrPort) error {
+// listenStream opens a TCP listener, over which TLS and WebSocket go as well.
+func (s *Stack) listenStream(ctx context.Context, t Transport, addr netip.AddrPort) error {
+	if (t == TLS || t == WSS) && s.certificate.Load() == nil {
+		return errors.New("there is no certificate for it")
+	}
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 	ln, err := lc.Listen(ctx, network("tcp", addr.Addr()), addr.String())
 	if err != nil {
 		return err
 	}
 	local := unmap(ln.Addr().(*net.TCPAddr).AddrPort())
-	s.tcp = append(s.tcp, &streamListener{stack: s, transport: TCP, ln: ln, local: local})
+	ln = &boundListener{Listener: ln, stack: s}
+	if t == TLS || t == WSS {
+		ln = tls.NewListener(ln, s.serverTLS())
+	}
+	s.streams = append(s.streams, &streamListener{stack: s, transport: t, ln: ln, local: local})
 	return nil
 }
 
 // keepAlive finds peers that vanished without a FIN.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4}
 
+// accept serves a listener until it is closed.
 func (l *streamListener) accept() error {
+	if l.transport == WS || l.transport == WSS {
+		return l.serveHTTP()
+	}
 	for {
 		nc, err := l.ln.Accept()
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return nil
-			}
-			// Out of descriptors, or a peer that was gone at once: neither ends the
-			// listener, the first must not spin.
-			l.stack.cfg.Log.Warn("accept", "error", err)
-			time.Sleep(50 * time.Millisecond)
-			continue
+			return ignoreClosed(err)
 		}
-		remote := unmap(nc.RemoteAddr().(*net.TCPAddr).AddrPort())
-		if c := l.stack.adopt(nc, Flow{Transport: l.transport, Local: l.local, Remote: remote}); c != nil {
-			go c.serve()
+		// A TLS handshake happens at the first read, in the connection's goroutine
+		// and under its deadline.
+		if c := l.adopt(nc.RemoteAddr(), &bytePipe{nc: nc}); c != nil {
+			go c.serve(nc)
 		}
 	}
 }
 
-// conn is one stream, accepted or opened.
-type conn struct {
-	stack *Stack
-	nc    net.Conn
-	flow  Flow
-
-	write sync.Mutex // held while one message is written
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
-// adopt enters a connection into the table, or closes it where there is no room.
-func (s *Stack) adopt(nc net.Conn, f Flow) *conn {
-	c := &conn{stack: s, nc: nc, flow: f}
-	if !s.conns.add(c, s.cfg.MaxConnections) {
-		s.Stats.RefusedConnects.Inc()
-		_ = nc.Close()
+// adopt makes a connection of what was accepted.
+func (l *streamListener) adopt(from net.Addr, p pipe) *conn {
+	remote, err := netip.ParseAddrPort(from.String())
+	if err != nil {
+		p.close()
+		return nil
+	}
+	return l.stack.adopt(p, Flow{Transport: l.transport, Local: l.local, Remote: unmap(remote)})
+}
+
+// boundListener accepts as many connections as the stack may have, and closes
+// those beyond at once.
+type boundListener struct {
+	net.Listener
+	stack *Stack
+}
+
+func (l *boundListener) Accept() (net.Conn, error) {
+	for failures := 0; ; {
+		nc, err := l.Listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil, err
+		case err != nil:
+			// Out of descriptors, or a peer that was gone at once: neither ends the
+			// listener, the first must not spin.
+			if failures++; failures > 1000 {
+				return nil, err
+			}
+			l.stack.cfg.Log.Warn("accept", "error", err)
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		if l.stack.open.Add(1) > int64(l.stack.cfg.MaxConnections) {
+			l.stack.open.Add(-1)
+			l.stack.Stats.RefusedConnects.Inc()
+			_ = nc.Close()
+			continue
+		}
+		return &boundConn{Conn: nc, stack: l.stack}, nil
+	}
+}
+
+// boundConn gives its place back when it is closed.
+type boundConn struct {
+	net.Conn
+	stack *Stack
+	once  sync.Once
+}
+
+func (c *boundConn) Close() error {
+	c.once.Do(func() { c.stack.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+// pipe is what carries whole messages to a peer: a byte stream or a WebSocket.
+type pipe interface {
+	write(b []byte, within time.Duration) error
+	close()
+}
+
+// conn is one connection, accepted or opened.
+type conn struct {
+	stack *Stack
+	flow  Flow
+	pipe  pipe
+}
+
+// adopt enters a connection into the table; nil when the stack is stopping.
+func (s *Stack) adopt(p pipe, f Flow) *conn {
+	c := &conn{stack: s, flow: f, pipe: p}
+	if !s.conns.add(c) {
+		p.close()
 		return nil
 	}
 	s.Stats.Connections.Inc()
@@ -82,23 +150,50 @@ func (c *conn) close() {
 	if !c.stack.conns.remove(c) {
 		return
 	}
-	_ = c.nc.Close()
+	c.pipe.close()
 	c.stack.client.fail(c.flow, ErrClosed)
 	c.stack.cfg.FlowClosed(c.flow)
 }
 
+// send writes one message whole. A peer that does not take it within the write
+// timeout loses its connection: half a message cannot be taken back.
+func (c *conn) send(b []byte) error {
+	err := c.pipe.write(b, c.stack.cfg.WriteTimeout)
+	if err != nil {
+		c.pipe.close() // the reader sees that and cleans up
+	}
+	return err
+}
+
+// bytePipe is a TCP or TLS connection.
+type bytePipe struct {
+	nc net.Conn
+	mu sync.Mutex // held while one message is written
+}
+
+func (p *bytePipe) write(b []byte, within time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.nc.SetWriteDeadline(time.Now().Add(within))
+	_, err := p.nc.Write(b)
+	return err
+}
+
+func (p *bytePipe) close() { _ = p.nc.Close() }
+
 // serve reads messages until the peer or a bound ends it.
-func (c *conn) serve() {
+func (c *conn) serve(nc net.Conn) {
 	defer c.close()
 	buf := make([]byte, 0, streamBuffer)
 	wait := c.stack.cfg.StartTimeout
 	for {
-		_ = c.nc.SetReadDeadline(time.Now().Add(wait))
+		_ = nc.SetReadDeadline(time.Now().Add(wait))
 		var err error
-		if buf, err = c.fill(buf); err != nil {
+		if buf, err = fill(nc, buf); err != nil {
 			return
 		}
 		if buf, err = c.take(buf); err != nil {
+			time.Sleep(linger) // the requests before the bad one may still be answered
 			return
 		}
 		wait = c.stack.cfg.IdleTimeout
@@ -108,7 +203,10 @@ func (c *conn) serve() {
 	}
 }
 
-const streamBuffer = 4096
+const (
+	streamBuffer = 4096
+	linger       = 500 * time.Millisecond
+)
 
 // take handles every whole message in buf and gives back what is left over.
 func (c *conn) take(buf []byte) ([]byte, error) {
@@ -140,88 +238,15 @@ func (c *conn) take(buf []byte) ([]byte, error) {
 }
 
 // fill reads once, making room as needed.
-func (c *conn) fill(buf []byte) ([]byte, error) {
+func fill(r io.Reader, buf []byte) ([]byte, error) {
 	if len(buf) == cap(buf) {
 		buf = append(buf, 0)[:len(buf)]
 	}
-	n, err := c.nc.Read(buf[len(buf):cap(buf)])
+	n, err := r.Read(buf[len(buf):cap(buf)])
 	if n > 0 {
 		err = nil
 	}
 	return buf[:len(buf)+n], err
-}
-
-// takePings removes leading line ends (RFC 3261 section 7.5) and counts the pings,
-// each a double CRLF, among them.
-func takePings(buf []byte) ([]byte, int) {
-	pings := 0
-	for bytes.HasPrefix(buf, []byte("\r\n\r\n")) {
-		buf = buf[4:]
-		pings++
-	}
-	return buf, pings
-}
-
-var errTooLarge = errors.New("message too large")
-
-// frame cuts one message off the front of a stream's bytes. No message and no
-// error: more bytes are needed.
-func frame(buf []byte, limit int) (msg, rest []byte, err error) {
-	m := bytes.TrimLeft(buf, "\r\n") // RFC 3261 section 7.5
-	head, body := splitHead(m)
-	if body == nil {
-		if len(m) > limit {
-			return nil, nil, errTooLarge
-		}
-		return nil, nil, nil
-	}
-	n, err := framedLength(head)
-	if err != nil {
-		return nil, nil, err
-	}
-	begin := len(m) - len(body)
-	switch {
-	case begin+n > limit:
-		return nil, nil, errTooLarge
-	case n > len(body):
-		return nil, nil, nil
-	}
-	return m[:begin+n], m[begin+n:], nil
-}
-
-// framedLength finds the Content-Length of a header. None is taken for 0: the
-// request is then answered 400 by the parser, which has its Via.
-func framedLength(head []byte) (int, error) {
-	n := -1
-	for line := range bytes.Lines(head) {
-		name, value, ok := strings.Cut(string(line), ":")
-		if !ok || CanonicalName(strings.TrimRight(name, " \t")) != "Content-Length" {
-			continue
-		}
-		v, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31)
-		if err != nil || n >= 0 && n != int(v) {
-			return 0, misframed("Bad Content-Length")
-		}
-		n = int(v)
-	}
-	return max(n, 0), nil
-}
-
-// send writes one message whole. A peer that does not read within the write
-// timeout loses its connection: half a message cannot be taken back.
-func (c *conn) send(b []byte) error {
-	c.write.Lock()
-	defer c.write.Unlock()
-	_ = c.nc.SetWriteDeadline(time.Now().Add(c.stack.cfg.WriteTimeout))
-	_, err := c.nc.Write(b)
-	if err != nil {
-		// The reader sees the closed connection and cleans up.
-		_ = c.nc.Close()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = io.ErrShortWrite
-		}
-	}
-	return err
 }
 
 func (s *Stack) writeStream(f Flow, b []byte) error {
@@ -230,36 +255,4 @@ func (s *Stack) writeStream(f Flow, b []byte) error {
 		return ErrClosed
 	}
 	return c.send(b)
-}
-
-// Connect gives a flow to a peer that has none yet: over UDP from a socket that
-// can reach it, over TCP by a connection that we opened ourselves to that very
-// address, never by one that a client opened to us.
-func (s *Stack) Connect(ctx context.Context, t Transport, remote netip.AddrPort) (Flow, error) {
-	if t == UDP {
-		u := s.socketFor(Flow{Remote: remote})
-		if u == nil {
-			return Flow{}, errors.New("no UDP socket reaches " + remote.String())
-		}
-		return Flow{Transport: UDP, Local: u.local, Remote: remote}, nil
-	}
-	if t != TCP {
-		return Flow{}, errors.New("cannot connect over " + string(t))
-	}
-	if c := s.conns.opened(t, remote); c != nil {
-		return c.flow, nil
-	}
-	d := net.Dialer{Timeout: s.cfg.WriteTimeout, KeepAliveConfig: keepAlive}
-	nc, err := d.DialContext(ctx, "tcp", remote.String())
-	if err != nil {
-		return Flow{}, err
-	}
-	local := unmap(nc.LocalAddr().(*net.TCPAddr).AddrPort())
-	c := s.adopt(nc, Flow{Transport: t, Local: local, Remote: remote})
-	if c == nil {
-		return Flow{}, ErrBusy
-	}
-	s.conns.markOpened(c)
-	go c.serve()
-	return c.flow, nil
 }

@@ -51,8 +51,9 @@ func parseVia(s string) (Via, error) {
 // cutProtocol takes "SIP / 2.0 / UDP" off and gives the transport and the rest.
 func cutProtocol(s string) (transport, rest string, ok bool) {
 	name, s, ok1 := strings.Cut(s, "/")
-	version, s, ok2 := strings.Cut(s, "/")
-	if !ok1 || !ok2 || !strings.EqualFold(strings.TrimSpace(name), "SIP") || strings.TrimSpace(version) != "2.0" {
+	// Any version: a message of another one is answered 505, along its Via.
+	_, s, ok2 := strings.Cut(s, "/")
+	if !ok1 || !ok2 || !strings.EqualFold(strings.TrimSpace(name), "SIP") {
 		return "", "", false
 	}
 	transport, rest, ok = cutSpace(strings.TrimLeft(s, " \t"))

@@ -112,6 +112,11 @@ func (d *daemon) openSockets(ctx context.Context) error {
 	cfg.Handler = func(ctx context.Context, req *stack.Request) { d.router.Serve(ctx, req) }
 	cfg.FlowClosed = func(f stack.Flow) { d.location.FlowClosed(context.Background(), f.String()) }
 	d.stack = stack.New(cfg)
+	if c := d.cfg.SIP; c.TLSCertificate != "" {
+		if err := d.stack.SetCertificate(c.TLSCertificate, c.TLSPrivateKey); err != nil {
+			return fmt.Errorf("sip.tls_certificate: %w", err)
+		}
+	}
 	if err := d.stack.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
 	}

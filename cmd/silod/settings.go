@@ -19,11 +19,6 @@ import (
 // for.
 func check(cfg *config.Config) error {
 	var problems []config.Problem
-	for _, l := range cfg.SIP.Listen {
-		if l.Transport != "udp" && l.Transport != "tcp" {
-			problems = append(problems, cfg.Problem("sip.listen", "transport "+l.Transport+" is not built in, use udp or tcp"))
-		}
-	}
 	if cfg.Auth.Mode != "none" {
 		problems = append(problems, cfg.Problem("auth.mode", `only "none" is built in`))
 	}

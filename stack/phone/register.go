@@ -109,12 +109,12 @@ func (p *Phone) KeepRegistered(ctx context.Context, expires time.Duration, repor
 		lasts, f, err := p.registerOnce(ctx, &expires)
 		var pause time.Duration
 		switch {
-		case ctx.Err() != nil:
-			return p.leave(ctx, registered)
 		case err == nil:
 			registered, retry = true, firstRetry
 			pause = lasts * 4 / 5 // RFC 5626 section 4.4.1 has 50 to 90 percent
 			report(lasts, nil)
+		case ctx.Err() != nil:
+			return p.leave(ctx, registered)
 		case !registered || final(err):
 			return err
 		default:

@@ -1,0 +1,145 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+)
+
+// pingEvery is how often a WebSocket is asked whether its browser is still there:
+// neither JsSIP nor SIP.js sends anything by itself.
+const pingEvery = 30 * time.Second
+
+// serveHTTP accepts WebSockets (RFC 7118). Each upgrade runs in a goroutine of its
+// own with a deadline, so a silent client stops nobody.
+func (l *streamListener) serveHTTP() error {
+	srv := &http.Server{
+		Handler:           http.HandlerFunc(l.upgrade),
+		ReadHeaderTimeout: l.stack.cfg.StartTimeout,
+		IdleTimeout:       l.stack.cfg.StartTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(l.stack.cfg.Log.Handler(), slog.LevelDebug),
+	}
+	if err := srv.Serve(l.ln); !errors.Is(err, http.ErrServerClosed) {
+		return ignoreClosed(err)
+	}
+	return nil
+}
+
+// upgrade makes a WebSocket of an HTTP request that asks for the subprotocol sip
+// (RFC 7118 section 4.2). Any page may ask: whoever may do what is decided by the
+// credentials in the SIP requests, not by Origin.
+func (l *streamListener) upgrade(w http.ResponseWriter, r *http.Request) {
+	if !asksFor(r.Header.Values("Sec-WebSocket-Protocol"), "sip") {
+		http.Error(w, "This is a SIP server: open a WebSocket with the subprotocol \"sip\" (RFC 7118).", http.StatusBadRequest)
+		return
+	}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"sip"}, InsecureSkipVerify: true})
+	if err != nil {
+		return // Accept has answered
+	}
+	ws.SetReadLimit(int64(l.stack.cfg.MaxMessageSize))
+	c := l.adopt(addrOf(r.RemoteAddr), &wsPipe{ws: ws})
+	if c == nil {
+		return
+	}
+	defer c.close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go c.keepAlive(ctx, ws)
+	c.serveFrames(ctx, ws)
+}
+
+// asksFor looks for a token in comma-separated header values.
+func asksFor(values []string, token string) bool {
+	m := Message{}
+	for _, v := range values {
+		m.Headers = append(m.Headers, Header{"P", v})
+	}
+	for _, t := range m.Tokens("P") {
+		if t == token {
+			return true
+		}
+	}
+	return false
+}
+
+type addrOf string
+
+func (addrOf) Network() string  { return "tcp" }
+func (a addrOf) String() string { return string(a) }
+
+// serveFrames reads messages, one a WebSocket message, text or binary.
+func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
+	wait := c.stack.cfg.StartTimeout
+	for {
+		b, err := readFrame(ctx, ws, wait)
+		if err != nil {
+			return
+		}
+		if isPing(b) {
+			if c.send([]byte("\r\n")) != nil {
+				return
+			}
+			continue
+		}
+		if c.stack.receive(b, c.flow) != nil {
+			return
+		}
+		wait = c.stack.cfg.IdleTimeout
+	}
+}
+
+func readFrame(ctx context.Context, ws *websocket.Conn, wait time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	_, r, err := ws.Reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+func isPing(b []byte) bool { return string(b) == "\r\n\r\n" }
+
+// keepAlive closes a WebSocket whose browser answers no ping.
+func (c *conn) keepAlive(ctx context.Context, ws *websocket.Conn) {
+	t := time.NewTicker(pingEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		ping, cancel := context.WithTimeout(ctx, pingEvery)
+		err := ws.Ping(ping)
+		cancel()
+		if err != nil {
+			c.pipe.close()
+			return
+		}
+	}
+}
+
+// wsPipe is a WebSocket.
+type wsPipe struct{ ws *websocket.Conn }
+
+// write sends a message as text, as browsers like it, unless its bytes are none.
+func (p *wsPipe) write(b []byte, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	kind := websocket.MessageText
+	if !utf8.Valid(b) {
+		kind = websocket.MessageBinary
+	}
+	return p.ws.Write(ctx, kind, b)
+}
+
+func (p *wsPipe) close() { _ = p.ws.CloseNow() }
