@@ -318,32 +318,19 @@ func (c commands) put(ctx context.Context, a address.AoR, b Binding) error {
 
 var errNoContact = errors.New("no such contact")
 
-// drop removes the bindings that gone selects, from the store first.
+// drop removes the bindings that gone selects.
 func (c commands) drop(ctx context.Context, a address.AoR, gone func(*Binding) bool) error {
 	s := c.shard(a)
 	s.update.Lock()
 	defer s.update.Unlock()
-	var kept []Binding
-	var changes []Change
-	for _, b := range c.Bindings(a) {
-		if gone(&b) {
-			changes = append(changes, Change{AoR: a, Binding: b, Removed: true})
-		} else {
-			kept = append(kept, b)
-		}
-	}
+	s.mu.Lock()
+	_, changes := split(s, a, gone)
+	s.mu.Unlock()
 	if len(changes) == 0 {
 		return errNoContact
 	}
-	if err := c.save(ctx, changes); err != nil {
+	if err := c.Location.remove(ctx, s, a, gone); err != nil {
 		return fmt.Errorf("remove binding: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(kept) == 0 {
-		delete(s.users, a)
-	} else {
-		s.users[a] = kept
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ type Options struct {
 type Location struct {
 	opt    Options
 	shards [shards]shard
+	flows  flowIndex
 
 	Expired mi.Counter // bindings that were not refreshed
 }
@@ -45,6 +46,7 @@ type shard struct {
 	update sync.Mutex
 	mu     sync.RWMutex
 	users  map[address.AoR][]Binding
+	dirty  map[string]Change // refreshed since they were written, by RUID
 }
 
 // New makes an empty table.
@@ -61,6 +63,7 @@ func New(opt Options) *Location {
 	l := &Location{opt: opt}
 	for i := range l.shards {
 		l.shards[i].users = make(map[address.AoR][]Binding)
+		l.shards[i].dirty = make(map[string]Change)
 	}
 	return l
 }
@@ -85,6 +88,7 @@ func (l *Location) Load(ctx context.Context, alive func(flow string) bool) (n in
 		s.mu.Lock()
 		s.users[a] = append(s.users[a], b)
 		s.mu.Unlock()
+		l.flows.add(b.Flow, a)
 		n++
 	}, func(err error) {
 		l.opt.Log.Warn("binding not loaded", "error", err)
@@ -165,61 +169,116 @@ func (l *Location) Each(f func(address.AoR, []Binding) bool) {
 // FlowClosed ends the bindings that were registered over a flow: the connection is
 // gone, so they lead nowhere.
 func (l *Location) FlowClosed(ctx context.Context, flow string) {
-	l.sweep(ctx, func(b *Binding) bool { return b.Flow == flow })
+	for _, a := range l.flows.take(flow) {
+		s := l.shard(a)
+		s.update.Lock()
+		err := l.remove(ctx, s, a, func(b *Binding) bool { return b.Flow == flow })
+		s.update.Unlock()
+		if err != nil {
+			l.opt.Log.Warn("binding of a closed connection not removed from the store", "aor", a, "error", err)
+		}
+	}
 }
 
-// Run clears expired bindings away until ctx ends.
+// remove takes the bindings that gone selects out of memory, and then out of the
+// store: what stays there in vain is found out at the next load. s.update is held.
+func (l *Location) remove(ctx context.Context, s *shard, a address.AoR, gone func(*Binding) bool) error {
+	s.mu.Lock()
+	kept, changes := split(s, a, gone)
+	if len(kept) == 0 {
+		delete(s.users, a)
+	} else {
+		s.users[a] = kept
+	}
+	s.mu.Unlock()
+	return l.save(ctx, changes)
+}
+
+// split parts an AoR's bindings into those that stay and the changes that remove
+// the others. s.mu is held.
+func split(s *shard, a address.AoR, gone func(*Binding) bool) (kept []Binding, changes []Change) {
+	for _, b := range s.users[a] {
+		if !gone(&b) {
+			kept = append(kept, b)
+			continue
+		}
+		delete(s.dirty, b.RUID)
+		changes = append(changes, Change{AoR: a, Binding: b, Removed: true})
+	}
+	return kept, changes
+}
+
+// Run clears expired bindings away and writes refreshed ones until ctx ends, and
+// then writes what is left.
 func (l *Location) Run(ctx context.Context) error {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepEvery)
+			defer cancel()
+			l.flush(last)
 			return nil
 		case <-t.C:
-			now := l.opt.Now()
-			l.Expired.Add(l.sweep(ctx, func(b *Binding) bool { return !b.Expires.After(now) }))
+			l.sweep(ctx)
+			l.flush(ctx)
 		}
 	}
 }
 
 const sweepEvery = 5 * time.Second
 
-// sweep removes the bindings that dead selects, and tells how many. The store is told afterwards; if
-// that fails, what is left there is expired or unreachable, and found out at the
-// next load.
-func (l *Location) sweep(ctx context.Context, dead func(*Binding) bool) (n int) {
+// sweep removes the bindings that have expired.
+func (l *Location) sweep(ctx context.Context) {
+	now := l.opt.Now()
+	over := func(b *Binding) bool { return !b.Expires.After(now) }
 	for i := range l.shards {
 		s := &l.shards[i]
 		var gone []Change
 		s.update.Lock()
 		s.mu.Lock()
-		for a, bs := range s.users {
-			kept := bs[:0:0]
-			for i := range bs {
-				if dead(&bs[i]) {
-					gone = append(gone, Change{AoR: a, Binding: bs[i], Removed: true})
-				} else {
-					kept = append(kept, bs[i])
-				}
-			}
+		for a := range s.users {
+			kept, changes := split(s, a, over)
 			switch {
-			case len(kept) == len(bs):
+			case len(changes) == 0:
 			case len(kept) == 0:
 				delete(s.users, a)
 			default:
 				s.users[a] = kept
 			}
+			gone = append(gone, changes...)
 		}
 		s.mu.Unlock()
 		err := l.save(ctx, gone)
 		s.update.Unlock()
+		l.Expired.Add(len(gone))
 		if err != nil {
 			l.opt.Log.Warn("expired bindings not removed from the store", "count", len(gone), "error", err)
 		}
-		n += len(gone)
 	}
-	return n
+}
+
+// flush writes the bindings of which nothing but their end has moved. Until then a
+// crash costs them no more than that: they end when they would have without their
+// last refresh, or are refreshed again.
+func (l *Location) flush(ctx context.Context) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.update.Lock()
+		s.mu.Lock()
+		changes := make([]Change, 0, len(s.dirty))
+		for _, c := range s.dirty {
+			changes = append(changes, c)
+		}
+		clear(s.dirty)
+		s.mu.Unlock()
+		err := l.save(ctx, changes)
+		s.update.Unlock()
+		if err != nil {
+			l.opt.Log.Warn("refreshed bindings not written", "count", len(changes), "error", err)
+		}
+	}
 }
 
 func (l *Location) save(ctx context.Context, changes []Change) error {

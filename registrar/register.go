@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,8 +56,17 @@ func (l *Location) Update(ctx context.Context, r *Register) ([]Binding, error) {
 	if err := l.save(ctx, u.changes); err != nil {
 		return nil, fmt.Errorf("save bindings: %w", err)
 	}
+	for i := range u.bindings {
+		l.flows.add(u.bindings[i].Flow, r.AoR)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, c := range u.changes {
+		delete(s.dirty, c.Binding.RUID)
+	}
+	for _, c := range u.refreshed {
+		s.dirty[c.Binding.RUID] = c
+	}
 	if len(u.bindings) == 0 {
 		delete(s.users, r.AoR)
 		return nil, nil
@@ -81,7 +91,9 @@ type update struct {
 	opt      *Options
 	now      time.Time
 	bindings []Binding
-	changes  []Change
+
+	changes   []Change // to be written before the answer
+	refreshed []Change // of which only the end has moved: written later, many at once
 }
 
 func (u *update) apply() error {
@@ -138,13 +150,30 @@ func (u *update) contact(c address.NameAddr) error {
 		return err
 	}
 	b.RUID = u.bindings[i].RUID
-	u.changes = append(u.changes, Change{AoR: u.r.AoR, Binding: b, Removed: life == 0})
+	change := Change{AoR: u.r.AoR, Binding: b, Removed: life == 0}
+	if life > 0 && same(&b, &u.bindings[i]) && u.bindings[i].Expires.Sub(u.now) > writeAhead {
+		u.refreshed = append(u.refreshed, change)
+	} else {
+		u.changes = append(u.changes, change)
+	}
 	if life == 0 {
 		u.bindings = append(u.bindings[:i:i], u.bindings[i+1:]...)
 		return nil
 	}
 	u.bindings[i] = b
 	return nil
+}
+
+// writeAhead is how long what is in the store must still be good for, to leave a
+// refresh to a later, common write.
+const writeAhead = 4 * sweepEvery
+
+// same tells whether nothing but time and the counting of requests is between two
+// bindings.
+func same(a, b *Binding) bool {
+	return a.Contact == b.Contact && a.Flow == b.Flow && a.Params == b.Params && a.Q == b.Q && a.CallID == b.CallID &&
+		a.Instance == b.Instance && a.RegID == b.RegID && a.UserAgent == b.UserAgent && a.Methods == b.Methods &&
+		slices.Equal(a.Path, b.Path)
 }
 
 // find looks for the binding that a contact replaces: that of the same instance

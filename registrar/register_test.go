@@ -15,8 +15,9 @@ var alice = address.AoR{User: "alice", Domain: "example.org"}
 
 // kept is a Store that remembers what was saved last, or fails.
 type kept struct {
-	rows map[string]Binding
-	fail error
+	rows  map[string]Binding
+	saves int
+	fail  error
 }
 
 func (k *kept) Load(_ context.Context, _ time.Time, f func(address.AoR, Binding), _ func(error)) error {
@@ -30,6 +31,7 @@ func (k *kept) Save(_ context.Context, cs []Change) error {
 	if k.fail != nil {
 		return k.fail
 	}
+	k.saves++
 	for _, c := range cs {
 		if c.Removed {
 			delete(k.rows, c.Binding.RUID)
@@ -53,7 +55,7 @@ func register(t *testing.T, l *Location, callID string, cseq uint32, expires int
 	t.Helper()
 	r := &Register{
 		AoR: alice, CallID: callID, CSeq: cseq, Expires: expires,
-		Flow: func(u address.URI) string { return "udp:127.0.0.1:5060>" + u.HostPort() },
+		Flow: func(u address.URI) string { return "tcp:127.0.0.1:5060>" + u.HostPort() },
 	}
 	for _, c := range contacts {
 		list, err := address.ParseList(c)
@@ -161,12 +163,12 @@ func TestExpiryAndClosedFlows(t *testing.T) {
 	if got := contacts(l.Bindings(alice), *now); got != "sip:2@h2 540, sip:3@h3 540" {
 		t.Errorf("after a minute: %s", got)
 	}
-	l.FlowClosed(t.Context(), "udp:127.0.0.1:5060>h2")
+	l.FlowClosed(t.Context(), "tcp:127.0.0.1:5060>h2")
 	if got := contacts(l.Bindings(alice), *now); got != "sip:3@h3 540" {
 		t.Errorf("after the flow closed: %s", got)
 	}
 	*now = now.Add(time.Hour)
-	l.sweep(t.Context(), func(b *Binding) bool { return !b.Expires.After(*now) })
+	l.sweep(t.Context())
 	if aors, _ := l.Counts(); aors != 0 || l.Online(alice) || len(k.rows) != 0 {
 		t.Errorf("%d AoRs and %d rows are left", aors, len(k.rows))
 	}
@@ -179,6 +181,39 @@ func TestLoad(t *testing.T) {
 	n, err := again.Load(t.Context(), func(flow string) bool { return strings.HasSuffix(flow, "h2") })
 	if got := contacts(again.Bindings(alice), *now); err != nil || n != 1 || got != "sip:2@h2 600" {
 		t.Errorf("loaded %d: %s, %v", n, got, err)
+	}
+}
+
+// A refresh costs no commit of its own; what else changes is written at once.
+func TestRefreshesAreWrittenTogether(t *testing.T) {
+	l, k, now := newTable(Options{})
+	_, _ = register(t, l, "a", 1, 600, "<sip:1@h1>")
+	first := k.saves
+	for i := range 10 {
+		*now = now.Add(time.Minute)
+		if _, err := register(t, l, "a", uint32(i+2), 600, "<sip:1@h1>"); err != nil {
+			t.Fatal(err)
+		}
+		if i == 4 {
+			l.flush(t.Context())
+		}
+	}
+	if k.saves != first+1 {
+		t.Errorf("%d commits for ten refreshes", k.saves-first)
+	}
+	l.flush(t.Context())
+	for _, b := range k.rows {
+		if got := b.Expires.Sub(*now); got != 10*time.Minute {
+			t.Errorf("the row ends in %v", got)
+		}
+	}
+	if _, err := register(t, l, "a", 20, 600, "<sip:1@h1>;q=0.3"); err != nil || k.saves != first+3 {
+		t.Errorf("a change was not written at once: %d, %v", k.saves-first, err)
+	}
+	// A refresh that comes just before the end in the store is not left to chance.
+	*now = now.Add(600*time.Second - writeAhead)
+	if _, err := register(t, l, "a", 21, 600, "<sip:1@h1>;q=0.3"); err != nil || k.saves != first+4 {
+		t.Errorf("a late refresh was not written at once: %d, %v", k.saves-first, err)
 	}
 }
 
