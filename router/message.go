@@ -35,6 +35,8 @@ func (r *Router) message(ctx context.Context, req *stack.Request) {
 		r.toRoom(ctx, in)
 	case in.hops < 0:
 		req.Respond(483, "")
+	case req.Looped():
+		req.Respond(482, "")
 	case !r.ephemeral(in.msg) && !r.Queue.Clear(ctx, in.to, queuePatience):
 		r.store(ctx, in, nil) // behind what waits there
 	default:

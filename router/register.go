@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -122,16 +123,42 @@ func (r *Router) registered(req *stack.Request, bindings []registrar.Binding) []
 	for i := range bindings {
 		hs = append(hs, stack.Header{Name: "Contact", Value: bindings[i].ContactValue(now)})
 	}
-	for _, tag := range req.OptionTags("Supported") {
-		if tag == "path" {
-			for _, p := range req.Values("Path") {
-				hs = append(hs, stack.Header{Name: "Path", Value: p})
-			}
+	tags := req.OptionTags("Supported")
+	if slices.Contains(tags, "path") {
+		for _, p := range req.Values("Path") {
+			hs = append(hs, stack.Header{Name: "Path", Value: p})
 		}
+	}
+	if slices.Contains(tags, "outbound") && outboundUsed(req) {
+		// RFC 5626 section 6: the device may count on its flows, and must keep them open.
+		hs = append(hs, stack.Header{Name: "Require", Value: "outbound"}, stack.Header{Name: "Flow-Timer", Value: flowTimer})
 	}
 	return append(hs,
 		stack.Header{Name: "Date", Value: now.UTC().Format(httpDate)},
 		stack.Header{Name: "Server", Value: r.Server})
+}
+
+// flowTimer is how often, in seconds, a device should send a keep-alive.
+const flowTimer = "120"
+
+// outboundUsed tells whether a REGISTER made a flow of RFC 5626: a contact with
+// instance and reg-id, straight from the device, so that the flow is the device's.
+func outboundUsed(req *stack.Request) bool {
+	if len(req.Values("Via")) != 1 {
+		return false
+	}
+	for _, v := range req.Values("Contact") {
+		if list, err := address.ParseList(v); err == nil {
+			for _, c := range list {
+				_, instance := c.Params.Get("+sip.instance")
+				_, id := c.Params.Get("reg-id")
+				if instance && id {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // httpDate is the form of a SIP date (RFC 3261 section 20.17).

@@ -38,6 +38,7 @@ type Options struct {
 	AcceptTimeout time.Duration                 // after this a message that no device has answered is stored
 	StoreOn       func(status int) bool         // answers of devices after which a message is stored
 	Ephemeral     func(contentType string) bool // types that are relayed, never stored
+	LargeOverUDP  bool                          // send what is over 1300 bytes over UDP, where there is no other way
 	MaxBody       int                           // bytes of a MESSAGE's body
 	Server        string                        // Server header of OPTIONS and REGISTER answers
 }
@@ -78,7 +79,7 @@ func New(opt Options) *Router {
 const allow = "REGISTER, MESSAGE, OPTIONS"
 
 // supported are the option tags that Require may name (RFC 3261 section 8.2.2.3).
-var supported = map[string]bool{"path": true}
+var supported = map[string]bool{"path": true, "outbound": true}
 
 // Serve answers a request: it is the stack's Handler.
 func (r *Router) Serve(ctx context.Context, req *stack.Request) {
@@ -159,7 +160,7 @@ func (r *Router) options(_ context.Context, req *stack.Request) {
 		stack.Header{Name: "Accept", Value: "*/*"},
 		stack.Header{Name: "Accept-Encoding", Value: "*"},
 		stack.Header{Name: "Accept-Language", Value: "*"},
-		stack.Header{Name: "Supported", Value: "path"},
+		stack.Header{Name: "Supported", Value: "path, outbound"},
 		stack.Header{Name: "Server", Value: r.Server})
 }
 

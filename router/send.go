@@ -18,7 +18,7 @@ func (r *Router) Send(ctx context.Context, owner address.AoR, m *delivery.Messag
 	if len(bindings) == 0 {
 		return out
 	}
-	f := r.fork(ctx, m, bindings, initialHops)
+	f := r.fork(ctx, m, bindings, initialHops, "")
 	if f == nil {
 		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no device takes messages"}
 	}
@@ -30,14 +30,14 @@ func (r *Router) Send(ctx context.Context, owner address.AoR, m *delivery.Messag
 		case <-ctx.Done():
 			return delivery.Outcome{Verdict: delivery.Undelivered, Reason: "stopping"}
 		case res := <-f.results:
-			if f.take(res, r.StoreOn) != nil {
+			if f.take(ctx, res) != nil {
 				return delivery.Outcome{Verdict: delivery.Delivered}
 			}
 			answered = answered || res.Err == nil
 			final = final && res.Err == nil && never(res.Response.Status)
 		}
 	}
-	if f.best != nil && (f.best.Status >= 600 || answered && final && len(f.calls) == len(bindings)) {
+	if f.best != nil && (f.best.Status >= 600 || answered && final && f.unreached == 0) {
 		return delivery.Outcome{Verdict: delivery.Refused, Reason: answerText(f.best)}
 	}
 	if f.best != nil {

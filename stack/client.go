@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,8 +80,11 @@ func newClientTable(limit int, send func(Flow, []byte) error) *clientTable {
 	return t
 }
 
+// shard picks by a character in the middle of our own branches; a response may
+// bring any other.
 func (t *clientTable) shard(branch string) *clientShard {
-	return &t.shards[branch[len(branch)-1]%clientShards]
+	i := min(len(magicCookie)+12, len(branch)-1)
+	return &t.shards[branch[i]%clientShards]
 }
 
 // start enters a call and sends it. An error means that nothing was entered.
@@ -212,15 +216,39 @@ func init() {
 
 var base32Low = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// newBranch makes a branch that no other call has had or will have.
-func newBranch() string {
+// newBranch makes a branch that no other call has had or will have. For a relayed
+// request it ends in a mark of the Request-URI that was relayed.
+func newBranch(relayed string) string {
 	var n [16]byte
 	binary.BigEndian.PutUint64(n[:], tokens.count.Add(1))
 	binary.BigEndian.PutUint64(n[8:], maphash.Bytes(tokens.seed, n[:8]))
-	b := make([]byte, 0, len(magicCookie)+24)
+	b := make([]byte, 0, len(magicCookie)+40)
 	b = append(b, magicCookie...)
 	b = base32Low.AppendEncode(b, n[3:])
+	if relayed != "" {
+		b = append(b, loopMark(relayed)...)
+	}
 	return string(b)
+}
+
+// loopMark is a mark of a Request-URI that only this process can make.
+func loopMark(uri string) string {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], maphash.String(tokens.seed, uri))
+	return "." + base32Low.EncodeToString(n[:5])
+}
+
+// Looped tells whether a request has been relayed by this process for the same
+// Request-URI before (RFC 3261 section 16.3, item 4): going on would go round.
+// One that comes back for another Request-URI is a spiral, which is no fault.
+func (r *Request) Looped() bool {
+	mark := loopMark(r.URI)
+	for i := range r.Headers {
+		if r.Headers[i].Name == "Via" && strings.Contains(r.Headers[i].Value, mark) {
+			return true
+		}
+	}
+	return false
 }
 
 // Do sends a request and waits for its final response.

@@ -60,7 +60,7 @@ func inTable(t *testing.T, f func(tab *clientTable, w *wire)) {
 func begin(t *testing.T, tab *clientTable, f Flow) (*Call, chan Result) {
 	t.Helper()
 	results := make(chan Result, 1)
-	c := &Call{Flow: f, branch: newBranch(), results: results, table: tab}
+	c := &Call{Flow: f, branch: newBranch(""), results: results, table: tab}
 	if err := tab.start(c, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestClientTableIsBounded(t *testing.T) {
 		for range 100 {
 			begin(t, tab, peer)
 		}
-		c := &Call{Flow: peer, branch: newBranch(), results: make(chan Result, 1), table: tab}
+		c := &Call{Flow: peer, branch: newBranch(""), results: make(chan Result, 1), table: tab}
 		if err := tab.start(c, nil); !errors.Is(err, ErrBusy) {
 			t.Errorf("call 101: %v", err)
 		}
@@ -158,7 +158,7 @@ func TestClientTableIsBounded(t *testing.T) {
 func TestBranchesAreUniqueAndUnguessable(t *testing.T) {
 	seen := map[string]bool{}
 	for range 10_000 {
-		b := newBranch()
+		b := newBranch("")
 		if seen[b] || len(b) < len(magicCookie)+16 {
 			t.Fatalf("branch %s", b)
 		}

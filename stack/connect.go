@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"time"
 )
 
 // connect gives a flow to a peer that has none yet: over UDP from a socket that
@@ -64,4 +66,52 @@ func (s *Stack) dial(ctx context.Context, t Transport, remote netip.AddrPort, na
 		return nil, fmt.Errorf("TLS with %s: %w", remote, err)
 	}
 	return tc, nil
+}
+
+// MaxDatagram is the size in bytes above which a request should not go over UDP
+// (RFC 3261 section 18.1.1, RFC 3428 section 8).
+const MaxDatagram = 1300
+
+// Widen gives a TCP flow to the peer of a UDP flow, for a request that is too
+// large for a datagram. A peer that takes no connections is not asked again for a
+// while.
+func (s *Stack) Widen(ctx context.Context, f Flow) (Flow, bool) {
+	if s.narrow.recently(f.Remote) {
+		return f, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, widenTimeout)
+	defer cancel()
+	wide, err := s.connect(ctx, TCP, f.Remote, "")
+	if err != nil {
+		s.narrow.note(f.Remote)
+		return f, false
+	}
+	return wide, true
+}
+
+const (
+	widenTimeout = time.Second
+	narrowFor    = 10 * time.Minute
+	narrowMax    = 10_000
+)
+
+// narrow remembers peers that can only be reached over UDP.
+type narrow struct {
+	mu    sync.Mutex
+	until map[netip.AddrPort]time.Time
+}
+
+func (n *narrow) recently(a netip.AddrPort) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Now().Before(n.until[a])
+}
+
+func (n *narrow) note(a netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.until == nil || len(n.until) >= narrowMax {
+		n.until = make(map[netip.AddrPort]time.Time)
+	}
+	n.until[a] = time.Now().Add(narrowFor)
 }

@@ -21,6 +21,10 @@ type Message struct {
 
 	Headers []Header
 	Body    []byte
+
+	// For is, in a request that is relayed, the Request-URI that it came with: it
+	// leaves a trace in our branch, by which Looped knows the request again.
+	For string
 }
 
 // Get gives the value of the first header of that canonical name, or "".
@@ -132,6 +136,15 @@ func appendClean(b []byte, s string) []byte {
 		}
 	}
 	return b
+}
+
+// Size is about how many bytes the message has when it is sent, our Via included.
+func (m *Message) Size() int {
+	n := 200 + len(m.Method) + len(m.URI) + len(m.Body)
+	for i := range m.Headers {
+		n += len(m.Headers[i].Name) + len(m.Headers[i].Value) + 4
+	}
+	return n
 }
 
 // cutSpace splits at the first run of white space.

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // retryAfter is what a 503 asks the client to wait, in seconds: long enough for a
@@ -15,6 +16,10 @@ const retryAfter = 5
 // cannot be read on.
 func (s *Stack) receive(raw []byte, flow Flow) error {
 	s.Stats.BytesReceived.Add(len(raw))
+	if !s.limiter.allow(flow.Remote.Addr(), time.Now()) {
+		s.Stats.Limited.Inc()
+		return nil // an answer to a flood is a flood
+	}
 	m, err := parse(raw, flow.Transport.bytes())
 	if errors.Is(err, errNotSIP) {
 		return s.ignore(raw, flow, "Not SIP")
@@ -110,18 +115,25 @@ func (s *Stack) request(req *Request) {
 		s.overload(req)
 		return
 	}
+	merge := req.mergeKey()
+	if req.To.Tag() == "" && s.server.merged(merge) {
+		req.Respond(482, "Loop Detected, the same request is being worked on")
+		return
+	}
 	select {
 	case s.slots <- struct{}{}:
 		s.handlers.Add(1)
-		go s.handle(req)
+		go s.handle(req, merge)
 	default:
+		s.server.unmerge(merge)
 		s.overload(req)
 	}
 }
 
 // handle is one request's goroutine.
-func (s *Stack) handle(req *Request) {
+func (s *Stack) handle(req *Request, merge uint64) {
 	defer s.handlers.Done()
+	defer s.server.unmerge(merge)
 	defer func() { <-s.slots }()
 	defer func() {
 		if p := recover(); p != nil {

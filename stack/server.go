@@ -53,8 +53,9 @@ type serverShard struct {
 	mu      sync.Mutex
 	entries map[txKey]*answer // nil while the handler works
 	ring    [timerJRing][]txKey
-	at      int // the ring's slot that is filled now
-	peak    int // most entries since the map was made
+	at      int                 // the ring's slot that is filled now
+	peak    int                 // most entries since the map was made
+	running map[uint64]struct{} // merge keys of what handlers work on
 }
 
 // timerJRing has a slot a second and one to spare, so that nothing leaves early.
@@ -73,6 +74,7 @@ func newServerTable(limit int) *serverTable {
 	t := &serverTable{limit: max(1, limit/serverShards)}
 	for i := range t.shards {
 		t.shards[i].entries = make(map[txKey]*answer)
+		t.shards[i].running = make(map[uint64]struct{})
 	}
 	return t
 }

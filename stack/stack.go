@@ -55,6 +55,7 @@ type Config struct {
 	MaxMessageSize  int           // bytes, header and body; 65,535
 	MaxHandlers     int           // requests worked on at once; 2,048
 	MaxTransactions int           // server, and again client, transactions remembered; 1,000,000
+	SourceRate      int           // messages a second that one source may send; no limit
 	MaxConnections  int           // streams open at once; 10,000
 	IdleTimeout     time.Duration // of a stream that has carried a message; 2 h
 	StartTimeout    time.Duration // for a stream's first message, and for the rest of any message begun; 30 s
@@ -107,8 +108,10 @@ type Stack struct {
 	stopWork context.CancelFunc
 	handlers sync.WaitGroup
 	draining atomic.Bool
+	limiter  *sourceLimiter
 	noise    rate.Sometimes // keeps garbage from flooding the log
 	localIPs localIPs
+	narrow   narrow
 
 	advertised struct {
 		host string
@@ -123,6 +126,7 @@ type Stats struct {
 	ACKs                         mi.Counter
 	Malformed, Noise             mi.Counter // received, answered 400; not SIP
 	Replies, ErrorReplies        mi.Counter // sent: all, and those from 400 up
+	Limited                      mi.Counter // messages dropped because their source sent too many
 	Overload                     mi.Counter // requests refused with 503 by a bound of ours
 	ServerTransactions, Calls    mi.Counter // begun
 	Stray                        mi.Counter // responses that belong to no call
@@ -137,6 +141,7 @@ func New(cfg Config) *Stack {
 	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers)}
 	s.server = newServerTable(cfg.MaxTransactions)
 	s.client = newClientTable(cfg.MaxTransactions, s.write)
+	s.limiter = newSourceLimiter(cfg.SourceRate)
 	s.noise = rate.Sometimes{First: 20, Interval: time.Second}
 	s.conns.init()
 	s.work, s.stopWork = context.WithCancel(context.Background())
@@ -263,7 +268,7 @@ func (s *Stack) Handlers() int { return len(s.slots) }
 // transaction. Its one Result goes to results, which must have room for it. An
 // error means that nothing was sent and no Result will come.
 func (s *Stack) Send(m *Message, flow Flow, results chan<- Result) (*Call, error) {
-	c := &Call{Flow: flow, branch: newBranch(), results: results, table: s.client}
+	c := &Call{Flow: flow, branch: newBranch(m.For), results: results, table: s.client}
 	raw := m.appendTo(make([]byte, 0, 1024+len(m.Body)), s.viaFor(flow)+";branch="+c.branch+";rport")
 	s.Stats.Calls.Inc()
 	if err := s.client.start(c, raw); err != nil {

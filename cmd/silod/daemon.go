@@ -162,6 +162,7 @@ func (d *daemon) assemble(ctx context.Context) error {
 		AcceptTimeout: d.cfg.SIP.AcceptTimeout,
 		StoreOn:       d.cfg.Silo.StoreOn.Matches,
 		Ephemeral:     d.cfg.Silo.Ephemeral.Match,
+		LargeOverUDP:  d.cfg.SIP.LargeOverUDP,
 		MaxBody:       d.cfg.SIP.MaxMessageSize,
 		Server:        "silod/" + buildVersion(),
 	})

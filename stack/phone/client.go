@@ -150,7 +150,7 @@ func (p *Phone) exchange(ctx context.Context, f *flow, req *sip.Request) (*Respo
 	for {
 		select {
 		case r := <-results:
-			if r.err != nil || r.res.Code >= 200 {
+			if r.final() {
 				return r.res, r.err
 			}
 			pause = t2 // "Proceeding"
@@ -163,6 +163,13 @@ func (p *Phone) exchange(ctx context.Context, f *flow, req *sip.Request) (*Respo
 		case <-p.done:
 			return nil, ErrClosed
 		case <-ctx.Done():
+			// An answer that has arrived goes before: who cancels may have heard more
+			// from the server in the meantime.
+			for len(results) > 0 {
+				if r := <-results; r.final() {
+					return r.res, r.err
+				}
+			}
 			return nil, ctx.Err()
 		}
 	}

@@ -36,6 +36,8 @@ type result struct {
 	err error
 }
 
+func (r result) final() bool { return r.err != nil || r.res.Code >= 200 }
+
 func newFlow(conn net.Conn, server endpoint) *flow {
 	return &flow{conn: conn, server: server, gone: make(chan struct{}), waiting: map[string]chan result{}}
 }

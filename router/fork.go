@@ -1,0 +1,166 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/registrar"
+	"silod/stack"
+)
+
+// fork is one MESSAGE on its way to all devices of a user (RFC 3261 section 16.6).
+type fork struct {
+	router  *Router
+	msg     *delivery.Message
+	hops    int
+	uri     string // the Request-URI that is relayed; "" for what we send ourselves
+	results chan stack.Result
+
+	attempts  []attempt
+	open      int            // calls without a result
+	unreached int            // devices to which nothing could be sent
+	best      *stack.Message // the best failure so far (section 16.7)
+	stored    bool           // some device failed in a way after which the message is stored
+}
+
+// attempt is one call to a device, and the flows of that device that are left.
+type attempt struct {
+	call *stack.Call
+	rest []registrar.Binding
+}
+
+// fork sends m to every device that takes messages; nil where there is none.
+func (r *Router) fork(ctx context.Context, m *delivery.Message, bindings []registrar.Binding, hops int, uri string) *fork {
+	ds := devices(bindings)
+	if len(ds) == 0 {
+		return nil
+	}
+	f := &fork{router: r, msg: m, hops: hops, uri: uri, results: make(chan stack.Result, len(bindings))}
+	for _, flows := range ds {
+		f.try(ctx, flows)
+	}
+	return f
+}
+
+// devices groups the bindings that take messages by device: two flows of one
+// instance are never used at once (RFC 5626 section 5.3), the newest goes first.
+func devices(bindings []registrar.Binding) [][]registrar.Binding {
+	var ds [][]registrar.Binding
+next:
+	for _, b := range bindings {
+		if !b.Takes("MESSAGE") {
+			continue
+		}
+		if b.Instance != "" && b.RegID != 0 {
+			for i := range ds {
+				if ds[i][0].Instance == b.Instance && ds[i][0].RegID != 0 {
+					ds[i] = append(ds[i], b)
+					continue next
+				}
+			}
+		}
+		ds = append(ds, []registrar.Binding{b})
+	}
+	for _, d := range ds {
+		slices.SortStableFunc(d, func(a, b registrar.Binding) int { return b.Modified.Compare(a.Modified) })
+	}
+	return ds
+}
+
+// try sends to the first flow of a device that takes the request.
+func (f *fork) try(ctx context.Context, flows []registrar.Binding) {
+	for i := range flows {
+		call, err := f.send(ctx, &flows[i])
+		if err == nil {
+			f.attempts = append(f.attempts, attempt{call, flows[i+1:]})
+			f.open++
+			return
+		}
+		f.router.Log.Debug("device not reached", "contact", flows[i].Contact, "error", err)
+	}
+	f.unreached++
+	f.stored = true
+}
+
+func (f *fork) send(ctx context.Context, b *registrar.Binding) (*stack.Call, error) {
+	flow, err := f.router.flow(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	out := requestFor(f.msg, b, f.hops)
+	out.For = f.uri
+	if flow.Transport == stack.UDP && out.Size() > stack.MaxDatagram {
+		var wide bool
+		if flow, wide = f.router.Stack.Widen(ctx, flow); !wide && !f.router.LargeOverUDP {
+			return nil, errors.New("too large for UDP, and there is no other way")
+		}
+	}
+	return f.router.Stack.Send(out, flow, f.results)
+}
+
+// flow is where a binding is reached: as registered, or, for one that was made by
+// an administrator, where its URI points.
+func (r *Router) flow(ctx context.Context, b *registrar.Binding) (stack.Flow, error) {
+	if b.Flow != "" {
+		return stack.ParseFlow(b.Flow)
+	}
+	u, err := address.ParseURI(b.Contact)
+	if err != nil {
+		return stack.Flow{}, err
+	}
+	return r.Stack.Reach(ctx, u)
+}
+
+// take counts one result in. It gives the 2xx, where it is one. A flow that failed
+// is followed by the device's next one.
+func (f *fork) take(ctx context.Context, res stack.Result) *stack.Message {
+	f.open--
+	if res.Err == nil && res.Response.Status < 300 {
+		return res.Response
+	}
+	if flowFailed(res) {
+		if i := slices.IndexFunc(f.attempts, func(a attempt) bool { return a.call == res.Call }); i >= 0 && len(f.attempts[i].rest) > 0 {
+			f.try(ctx, f.attempts[i].rest)
+			return nil
+		}
+	}
+	if res.Err != nil {
+		f.stored = true
+		return nil
+	}
+	if f.router.StoreOn(res.Response.Status) {
+		f.stored = true
+	}
+	if better(res.Response, f.best) {
+		f.best = res.Response
+	}
+	return nil
+}
+
+// flowFailed: RFC 5626 section 5.3, the flow leads nowhere any more.
+func flowFailed(res stack.Result) bool {
+	return res.Err != nil || res.Response.Status == 430 || res.Response.Status == 408
+}
+
+// better prefers a 6xx, else the lowest class (RFC 3261 section 16.7, step 6).
+func better(a, b *stack.Message) bool {
+	switch {
+	case b == nil:
+		return true
+	case b.Status >= 600:
+		return false
+	case a.Status >= 600:
+		return true
+	}
+	return a.Status/100 < b.Status/100
+}
+
+// abandon ends what is still open.
+func (f *fork) abandon() {
+	for _, a := range f.attempts {
+		a.call.Abandon()
+	}
+}

@@ -1,0 +1,42 @@
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// Phones that keep a UDP flow open by RFC 5626 section 4.4.2 send STUN binding
+// requests to the SIP port, and take the flow for dead without an answer.
+const (
+	stunCookie   = 0x2112A442
+	stunRequest  = 0x0001
+	stunResponse = 0x0101
+	stunMapped   = 0x0020 // XOR-MAPPED-ADDRESS
+	stunHeader   = 20
+)
+
+// stunReply gives the answer to a STUN binding request (RFC 5389 section 7.3), or
+// nil for what is none. It is hardly longer than the request.
+func stunReply(b []byte, src netip.AddrPort) []byte {
+	if len(b) < stunHeader || binary.BigEndian.Uint16(b) != stunRequest || binary.BigEndian.Uint32(b[4:]) != stunCookie ||
+		int(binary.BigEndian.Uint16(b[2:])) != len(b)-stunHeader {
+		return nil
+	}
+	ip := src.Addr().AsSlice()
+	r := make([]byte, 0, stunHeader+8+len(ip))
+	r = binary.BigEndian.AppendUint16(r, stunResponse)
+	r = binary.BigEndian.AppendUint16(r, uint16(8+len(ip)))
+	r = append(r, b[4:stunHeader]...) // cookie and transaction ID
+	r = binary.BigEndian.AppendUint16(r, stunMapped)
+	r = binary.BigEndian.AppendUint16(r, uint16(4+len(ip)))
+	family := uint16(1)
+	if len(ip) == 16 {
+		family = 2
+	}
+	r = binary.BigEndian.AppendUint16(r, family)
+	r = binary.BigEndian.AppendUint16(r, src.Port()^uint16(stunCookie>>16))
+	for i, c := range ip {
+		r = append(r, c^b[4+i])
+	}
+	return r
+}
