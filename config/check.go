@@ -76,10 +76,6 @@ func (c *Config) checkSockets(report reporter) {
 			report(s.key, "%q is already the path of %s", s.path, other)
 		}
 		seen[s.path] = s.key
-		isUDP := strings.HasPrefix(s.path, udpSocketPrefix)
-		if isUDP && s.key != "mi.socket_name" {
-			report(s.key, "expected a path, got %q", s.path)
-		}
 		if len(s.path) > maxSocketPath && s.key != "mi.fifo_name" {
 			report(s.key, "%q is longer than %d bytes, which no socket's path may be", s.path, maxSocketPath)
 		}

@@ -97,9 +97,7 @@ func (c *Config) resolve(dir string) {
 		u.Path = under(state, u.Path)
 	}
 	for _, p := range []*string{&c.MI.FIFOName, &c.MI.SocketName, &c.MI.ControlSocket} {
-		if !strings.HasPrefix(*p, udpSocketPrefix) {
-			*p = under(runtime, *p)
-		}
+		*p = under(runtime, *p)
 	}
 	if dir != "" {
 		c.SIP.TLSCertificate = under(dir, c.SIP.TLSCertificate)
@@ -174,6 +172,19 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// String gives "line 12: silo.add_date: expected 0 or 1, got 3".
+func (p Problem) String() string {
+	s := p.Text
+	if p.Key != "" {
+		s = p.Key + ": " + s
+	}
+	if p.Line > 0 {
+		s = fmt.Sprintf("line %d: %s", p.Line, s)
+	}
+	return s
+}
+
+// in is p as compilers write it, for editors that jump there.
 func (p Problem) in(file string) string {
 	s := file
 	if p.Line > 0 {

@@ -64,13 +64,13 @@ func (u DBURL) file(path string) (DBURL, error) {
 	if path == "" {
 		return DBURL{}, errors.New("the path is missing")
 	}
-	if u.Engine == "sqlite" && strings.HasSuffix(path, "/") {
+	u.Path = filepath.Clean(path)
+	if base := filepath.Base(u.Path); u.Engine == "sqlite" && (strings.HasSuffix(path, "/") || strings.Trim(base, "./") == "") {
 		return DBURL{}, errors.New("the path is a directory's, and SQLite needs a file")
 	}
 	if strings.Contains(path, "?") {
 		return DBURL{}, errors.New("a path takes no parameters")
 	}
-	u.Path = filepath.Clean(path)
 	return u, nil
 }
 

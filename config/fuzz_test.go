@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 )
 
 // FuzzParse reads anything as a file: it is taken, or refused with problems that each
@@ -101,7 +100,7 @@ func FuzzHeaders(f *testing.F) {
 func FuzzDBURL(f *testing.F) {
 	for _, seed := range []string{
 		"sqlite:///a/b", "text:x", "mysql://u:p@h/d", "postgres://u:p@[::1]:1,b/d?x=y&password=z", "mysql://a:b@c@d/e", "x://",
-		"postgres://%2Fa/b",
+		"postgres://%2Fa/b", "sqlite:/.", "sqlite:a/..",
 	} {
 		f.Add(seed)
 	}
@@ -113,11 +112,12 @@ func FuzzDBURL(f *testing.F) {
 		if again, err := ParseDBURL(u.URL()); err != nil || again.Redacted() != u.Redacted() || again.Password() != u.Password() {
 			t.Errorf("%q is read back as %q (%v)", s, again, err)
 		}
-		if pw := u.Password(); len(pw) > 5 && !strings.Contains("xxxxx", pw) {
-			rest := u.User + "\n" + strings.Join(u.Hosts, "\n") + "\n" + u.Database + "\n" + u.Params
-			if strings.Contains(u.Redacted(), pw) && !strings.Contains(rest, pw) && utf8.ValidString(s) {
-				t.Errorf("%q shows its password: %s", s, u.Redacted())
-			}
+		other := u
+		if other.raw = ""; u.password != "" {
+			other.password = "another"
+		}
+		if u.Path == "" && other.Redacted() != u.Redacted() {
+			t.Errorf("%q is printed as %s, which depends on its password", s, u)
 		}
 	})
 }

@@ -76,7 +76,7 @@ func TestProblems(t *testing.T) {
 		{"tables", "imc.members_table = 'IMC_ROOMS'", `1: imc.members_table: "IMC_ROOMS" is already the table of imc.rooms_table`},
 		{"sockets", "mi.socket_name = '/x'\nmi.control_socket = '/x'", `2: mi.control_socket: "/x" is already the path of mi.socket_name`},
 		{"socket path", "mi.socket_name = '/" + strings.Repeat("x", 107) + "'", `1: mi.socket_name: "/` + strings.Repeat("x", 107) + `" is longer than 107 bytes, which no socket's path may be`},
-		{"socket address", "mi.socket_name = 'udp:here'", `1: mi.socket_name: expected a path, or "udp:127.0.0.1:8080", got "udp:here"`},
+		{"management over UDP", "mi.socket_name = 'udp:127.0.0.1:8080'", `1: mi.socket_name: expected a path (there is no management over UDP), got "udp:127.0.0.1:8080"`},
 
 		{"not TOML", "[sip]\nlisten = [\n", `2: sip.listen: unexpected EOF; expected value`},
 		{"key twice", "[log]\nlevel = 'info'\nlevel = 'warn'", `3: log.level: Key 'log.level' has already been defined.`},

@@ -15,8 +15,6 @@ type rule struct {
 	ok      func(string) bool
 }
 
-const udpSocketPrefix = "udp:"
-
 // maxSocketPath is what fits sun_path of a Linux sockaddr_un with its final zero.
 const maxSocketPath = 107
 
@@ -44,7 +42,7 @@ var rules = map[string]rule{
 		`a SIP URI such as "sip:registrar@example.org", with or without pseudo-variables`,
 		func(s string) bool { return strings.Contains(s, "$") || isSIPURI(s) },
 	},
-	"socket": {`a path, or "udp:127.0.0.1:8080"`, isSocket},
+	"socket": {"a path (there is no management over UDP)", isSocket},
 	"user":   {`the user part of a SIP URI such as "chat-manager"`, isURIUser},
 }
 
@@ -60,12 +58,9 @@ func isPath(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// isSocket is mi_datagram's socket_name: a path, or an address for UDP.
-func isSocket(s string) bool {
-	addr, udp := strings.CutPrefix(s, udpSocketPrefix)
-	_, err := netip.ParseAddrPort(addr)
-	return isPath(s) && (!udp || err == nil)
-}
+// isSocket refuses the addresses for UDP that mi_datagram's socket_name can hold: whoever
+// can send a packet would be an administrator.
+func isSocket(s string) bool { return isPath(s) && !strings.HasPrefix(s, "udp:") }
 
 // isHost takes a host name of RFC 1123, underscores allowed, or an IP address with or
 // without brackets.

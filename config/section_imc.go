@@ -68,15 +68,15 @@ type IMC struct {
 	// Rooms that one user may own. 0: no limit.
 	MaxRoomsPerUser int `toml:"max_rooms_per_user" default:"100" allow:"0..10000000" reload:"yes"`
 
-	// Messages that a member may say in one room in a minute; one more is refused. 0: no
-	// limit.
+	// Messages and commands that a user may send to one room in a minute; one more is
+	// refused. 0: no limit.
 	MessageRate int `toml:"message_rate" default:"0" allow:"0..1000000" reload:"yes"`
 
 	// The words that rooms use, where they are to be others than silod's own: a
 	// translation, or Kamailio's.
 	//
 	//	[imc.texts]
-	//	joined = "{user} has joined the room"
+	//	joined = "{user} ist jetzt in {room}."
 	Texts map[string]string `toml:"texts" reload:"yes"`
 }
 
@@ -100,7 +100,7 @@ type MI struct {
 	// What indents a reply by one step.
 	ReplyIndent string `toml:"reply_indent" default:"\t" is:"indent" reload:"yes"`
 
-	// The datagram socket.
+	// The datagram socket. There is no management over UDP.
 	SocketName string `toml:"socket_name" default:"silod.sock" is:"socket"`
 
 	// The permissions of both sockets, and the user and group they are given to.

@@ -42,11 +42,15 @@ type SIP struct {
 	LargeOverUDP bool `toml:"large_over_udp" default:"true" reload:"yes"`
 
 	// Requests worked on at once. One more is answered 503 with Retry-After.
-	MaxHandlers int `toml:"max_handlers" default:"2048" allow:"1..1000000"`
+	MaxHandlers int `toml:"max_handlers" default:"8192" allow:"1..1000000"`
 
 	// Transactions remembered at once, of those received and again of those sent. A
 	// request beyond them is answered 503 with Retry-After.
 	MaxTransactions int `toml:"max_transactions" default:"1000000" allow:"1000..100000000"`
+
+	// Messages that one source address may send in a second; what is more is dropped
+	// unread. A proxy in front of silod is one source. 0: no limit.
+	SourceRate int `toml:"source_rate" default:"20000" allow:"0..1000000"`
 
 	// Connections open at once, over all transports. Each needs a file descriptor.
 	MaxConnections int `toml:"max_connections" default:"10000" allow:"1..1000000"`

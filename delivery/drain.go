@@ -17,7 +17,7 @@ func (e *Engine) drain(ctx context.Context, a address.AoR, look uint) (v Verdict
 		if look&q.bit == 0 {
 			continue
 		}
-		if v := e.drainSource(ctx, a, q.source); v != Delivered {
+		if v := e.drainQueue(ctx, a, q); v != Delivered {
 			return v, look
 		}
 		look &^= q.bit
@@ -25,15 +25,15 @@ func (e *Engine) drain(ctx context.Context, a address.AoR, look uint) (v Verdict
 	return Delivered, 0
 }
 
-// drainSource brings an owner everything of one Source. Rows are settled while
+// drainQueue brings an owner everything of one queue. Rows are settled while
 // the next message is on its way; at the end all of them are waited for and the
 // Source is asked once more from its beginning, because a row with a lower key may
 // have been committed late by another node.
-func (e *Engine) drainSource(ctx context.Context, a address.AoR, s Source) Verdict {
+func (e *Engine) drainQueue(ctx context.Context, a address.AoR, q *Queue) Verdict {
 	var st settling
 	defer st.wait()
 	for after, sent := int64(0), false; ; {
-		items, err := s.Next(ctx, a, after, e.opt.Page)
+		items, err := q.source.Next(ctx, a, after, e.opt.Page)
 		if err != nil {
 			e.opt.Log.Warn("read queue", "owner", a, "error", err)
 			return Undelivered
@@ -44,7 +44,7 @@ func (e *Engine) drainSource(ctx context.Context, a address.AoR, s Source) Verdi
 			if !it.Expires.IsZero() && !time.Now().Before(it.Expires) {
 				continue // its Source will clear it away
 			}
-			if v := e.deliver(ctx, a, s, it, &st); v != Delivered {
+			if v := e.deliver(ctx, a, q, it, &st); v != Delivered {
 				return v
 			}
 			sent = true
@@ -64,8 +64,8 @@ func (e *Engine) drainSource(ctx context.Context, a address.AoR, s Source) Verdi
 }
 
 // deliver sends one item. Delivered means that the queue may move on.
-func (e *Engine) deliver(ctx context.Context, a address.AoR, s Source, it *Item, st *settling) Verdict {
-	out := e.opt.Sender.Send(ctx, a, &it.Message)
+func (e *Engine) deliver(ctx context.Context, a address.AoR, q *Queue, it *Item, st *settling) Verdict {
+	out := q.sender.Send(ctx, a, &it.Message)
 	switch out.Verdict {
 	case Delivered:
 		e.Delivered.Inc()
@@ -77,7 +77,7 @@ func (e *Engine) deliver(ctx context.Context, a address.AoR, s Source, it *Item,
 		e.opt.Log.Debug("not delivered", "owner", a, "call_id", it.CallID, "reason", out.Reason)
 		return out.Verdict
 	}
-	s.Settle(a, it, out, st.begin())
+	q.source.Settle(a, it, out, st.begin())
 	return Delivered
 }
 

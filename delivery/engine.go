@@ -19,7 +19,6 @@ import (
 
 // Options are what an Engine needs. Zero numbers stand for the defaults given.
 type Options struct {
-	Sender  Sender
 	Log     *slog.Logger
 	Workers int           // recipients served at once; 4,096
 	Page    int           // items asked of a Source at once; 64
@@ -51,6 +50,7 @@ type Queue struct {
 	engine *Engine
 	bit    uint
 	source Source
+	sender Sender
 }
 
 // owner is the state of a recipient who has, or may have, something waiting and
@@ -100,16 +100,16 @@ func New(opt Options) *Engine {
 }
 
 // Queue makes room for one more Source. A recipient's queues are served in the
-// order in which they were made. Before Run, Serve must say which Source it is.
+// order in which they were made. Before Run, Serve must say what is in it.
 func (e *Engine) Queue() *Queue {
 	q := &Queue{engine: e, bit: 1 << len(e.queues)}
 	e.queues = append(e.queues, q)
 	return q
 }
 
-// Serve names the Source: apart from Queue, because a Source usually needs its
-// Queue to be made.
-func (q *Queue) Serve(s Source) { q.source = s }
+// Serve names the Source and how its messages are sent: apart from Queue, because
+// both usually need the Queue to be made.
+func (q *Queue) Serve(s Source, by Sender) { q.source, q.sender = s, by }
 
 // Wake has the engine look whether something waits in this queue for an owner who
 // is online. It never blocks, and no wake-up is lost: what was committed before

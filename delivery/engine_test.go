@@ -110,9 +110,9 @@ func (p *phones) received() []string {
 func inEngine(t *testing.T, answer func(address.AoR, *Message) Outcome, f func(e *Engine, q *Queue, b *box, p *phones)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &phones{flying: map[address.AoR]int{}, answer: answer}
-		e := New(Options{Sender: p, Page: 3})
+		e := New(Options{Page: 3})
 		b, q := newBox(), e.Queue()
-		q.Serve(b)
+		q.Serve(b, p)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- e.Run(ctx) }()
@@ -278,7 +278,7 @@ func TestQueuesAreBusyEachForItself(t *testing.T) {
 		return Outcome{Verdict: Delivered}
 	}, func(e *Engine, q *Queue, b *box, p *phones) {
 		second, rooms := e.Queue(), newBox()
-		second.Serve(rooms)
+		second.Serve(rooms, p)
 		rooms.put(bob, "room")
 		second.Wake(bob)
 		time.Sleep(500 * time.Millisecond)

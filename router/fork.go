@@ -29,16 +29,25 @@ type fork struct {
 // attempt is one call to a device, and the flows of that device that are left.
 type attempt struct {
 	call *stack.Call
-	rest []registrar.Binding
+	rest []hop
+}
+
+// hop is one way to a device: a binding, or a target that was looked up.
+type hop struct {
+	registrar.Binding
+	target stack.Target
 }
 
 // fork sends m to every device that takes messages; nil where there is none.
-func (r *Router) fork(ctx context.Context, m *delivery.Message, bindings []registrar.Binding, hops int, uri string) *fork {
-	ds := devices(bindings)
-	if len(ds) == 0 {
+func (r *Router) fork(ctx context.Context, m *delivery.Message, ds [][]hop, hops int, uri string) *fork {
+	n := 0
+	for _, d := range ds {
+		n += len(d)
+	}
+	if n == 0 {
 		return nil
 	}
-	f := &fork{router: r, msg: m, hops: hops, uri: uri, results: make(chan stack.Result, len(bindings))}
+	f := &fork{router: r, msg: m, hops: hops, uri: uri, results: make(chan stack.Result, n)}
 	for _, flows := range ds {
 		f.try(ctx, flows)
 	}
@@ -47,8 +56,8 @@ func (r *Router) fork(ctx context.Context, m *delivery.Message, bindings []regis
 
 // devices groups the bindings that take messages by device: two flows of one
 // instance are never used at once (RFC 5626 section 5.3), the newest goes first.
-func devices(bindings []registrar.Binding) [][]registrar.Binding {
-	var ds [][]registrar.Binding
+func devices(bindings []registrar.Binding) [][]hop {
+	var ds [][]hop
 next:
 	for _, b := range bindings {
 		if !b.Takes("MESSAGE") {
@@ -57,21 +66,21 @@ next:
 		if b.Instance != "" && b.RegID != 0 {
 			for i := range ds {
 				if ds[i][0].Instance == b.Instance && ds[i][0].RegID != 0 {
-					ds[i] = append(ds[i], b)
+					ds[i] = append(ds[i], hop{Binding: b})
 					continue next
 				}
 			}
 		}
-		ds = append(ds, []registrar.Binding{b})
+		ds = append(ds, []hop{{Binding: b}})
 	}
 	for _, d := range ds {
-		slices.SortStableFunc(d, func(a, b registrar.Binding) int { return b.Modified.Compare(a.Modified) })
+		slices.SortStableFunc(d, func(a, b hop) int { return b.Modified.Compare(a.Modified) })
 	}
 	return ds
 }
 
 // try sends to the first flow of a device that takes the request.
-func (f *fork) try(ctx context.Context, flows []registrar.Binding) {
+func (f *fork) try(ctx context.Context, flows []hop) {
 	for i := range flows {
 		call, err := f.send(ctx, &flows[i])
 		if err == nil {
@@ -85,12 +94,12 @@ func (f *fork) try(ctx context.Context, flows []registrar.Binding) {
 	f.stored = true
 }
 
-func (f *fork) send(ctx context.Context, b *registrar.Binding) (*stack.Call, error) {
-	flow, err := f.router.flow(ctx, b)
+func (f *fork) send(ctx context.Context, h *hop) (*stack.Call, error) {
+	flow, err := f.router.flow(ctx, h)
 	if err != nil {
 		return nil, err
 	}
-	out := requestFor(f.msg, b, f.hops)
+	out := requestFor(f.msg, &h.Binding, f.hops)
 	out.For = f.uri
 	if flow.Transport == stack.UDP && out.Size() > stack.MaxDatagram {
 		var wide bool
@@ -101,17 +110,24 @@ func (f *fork) send(ctx context.Context, b *registrar.Binding) (*stack.Call, err
 	return f.router.Stack.Send(out, flow, f.results)
 }
 
-// flow is where a binding is reached: as registered, or, for one that was made by
-// an administrator, where its URI points.
-func (r *Router) flow(ctx context.Context, b *registrar.Binding) (stack.Flow, error) {
-	if b.Flow != "" {
-		return stack.ParseFlow(b.Flow)
+// flow is where a hop is reached: as registered; or at a target; or, for a binding
+// that was made by an administrator, where its URI points.
+func (r *Router) flow(ctx context.Context, h *hop) (stack.Flow, error) {
+	switch {
+	case h.Flow != "":
+		return stack.ParseFlow(h.Flow)
+	case h.target.Transport != "":
+		return r.Stack.Connect(ctx, h.target)
 	}
-	u, err := address.ParseURI(b.Contact)
+	u, err := address.ParseURI(h.Contact)
 	if err != nil {
 		return stack.Flow{}, err
 	}
-	return r.Stack.Reach(ctx, u)
+	ts, err := r.Stack.Resolve(ctx, u)
+	if err != nil {
+		return stack.Flow{}, err
+	}
+	return r.Stack.Connect(ctx, ts[0])
 }
 
 // take counts one result in. It gives the 2xx, where it is one. A flow that failed

@@ -9,7 +9,7 @@ import (
 // is the user's own answer and goes back as well; after other failures, and when
 // nobody has answered in time, the message is stored.
 func (r *Router) toUser(ctx context.Context, in *incoming) {
-	f := r.fork(ctx, in.msg, r.Location.Bindings(in.to), in.hops, in.req.URI)
+	f := r.fork(ctx, in.msg, devices(r.Location.Bindings(in.to)), in.hops, in.req.URI)
 	if f == nil {
 		r.store(ctx, in, nil)
 		return

@@ -38,6 +38,7 @@ type Options struct {
 	AcceptTimeout time.Duration                 // after this a message that no device has answered is stored
 	StoreOn       func(status int) bool         // answers of devices after which a message is stored
 	Ephemeral     func(contentType string) bool // types that are relayed, never stored
+	OutboundProxy *address.URI                  // next hop to addresses that are not ours; nil: DNS
 	LargeOverUDP  bool                          // send what is over 1300 bytes over UDP, where there is no other way
 	MaxBody       int                           // bytes of a MESSAGE's body
 	Server        string                        // Server header of OPTIONS and REGISTER answers

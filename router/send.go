@@ -7,24 +7,25 @@ import (
 
 	"silod/address"
 	"silod/delivery"
-	"silod/registrar"
 	"silod/stack"
 )
 
-// Send brings a queued message to its owner: the engine's Sender. Any device that
-// takes it settles it.
-func (r *Router) Send(ctx context.Context, owner address.AoR, m *delivery.Message) delivery.Outcome {
-	bindings, out := r.targets(ctx, owner)
-	if len(bindings) == 0 {
+// Sender brings queued messages to their owners. With a Proxy everything goes
+// there, with the AoR as Request-URI, and the proxy finds the devices.
+type Sender struct {
+	*Router
+	Proxy *address.URI
+}
+
+// Send brings a message to its owner. Any device that takes it settles it.
+func (s Sender) Send(ctx context.Context, owner address.AoR, m *delivery.Message) delivery.Outcome {
+	ds, out := s.targets(ctx, owner)
+	f := s.fork(ctx, m, ds, initialHops, "")
+	if f == nil {
 		return out
 	}
-	f := r.fork(ctx, m, bindings, initialHops, "")
-	if f == nil {
-		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no device takes messages"}
-	}
 	defer f.abandon()
-	final := true // every device that answered said that it will never take this message
-	answered := false
+	final := f.unreached == 0 // every device that answered said that it will never take this message
 	for f.open > 0 {
 		select {
 		case <-ctx.Done():
@@ -33,43 +34,55 @@ func (r *Router) Send(ctx context.Context, owner address.AoR, m *delivery.Messag
 			if f.take(ctx, res) != nil {
 				return delivery.Outcome{Verdict: delivery.Delivered}
 			}
-			answered = answered || res.Err == nil
 			final = final && res.Err == nil && never(res.Response.Status)
 		}
 	}
-	if f.best != nil && (f.best.Status >= 600 || answered && final && f.unreached == 0) {
+	switch {
+	case f.best == nil:
+		return delivery.Outcome{Verdict: delivery.Undelivered, Reason: "no device answered"}
+	case f.best.Status >= 600 || final:
 		return delivery.Outcome{Verdict: delivery.Refused, Reason: answerText(f.best)}
 	}
-	if f.best != nil {
-		return delivery.Outcome{Verdict: delivery.Undelivered, Reason: answerText(f.best)}
-	}
-	return delivery.Outcome{Verdict: delivery.Undelivered, Reason: "no device answered"}
+	return delivery.Outcome{Verdict: delivery.Undelivered, Reason: answerText(f.best)}
 }
 
 // initialHops is the Max-Forwards of what we send ourselves.
 const initialHops = 70
 
-// targets are the bindings of a user of ours. Somebody else's user is reached at
-// the AoR itself.
-func (r *Router) targets(ctx context.Context, owner address.AoR) ([]registrar.Binding, delivery.Outcome) {
-	if r.Domains.Has(owner.Domain) {
-		return r.Location.Bindings(owner), delivery.Outcome{Verdict: delivery.Offline, Reason: "not registered"}
+// targets are the devices of a user of ours. Somebody else's user is reached at
+// the AoR, and so is everybody where there is a proxy that knows better. Without
+// any, the outcome says why.
+func (s Sender) targets(ctx context.Context, owner address.AoR) ([][]hop, delivery.Outcome) {
+	ours := s.Domains.Has(owner.Domain)
+	if ours && s.Proxy == nil {
+		return devices(s.Location.Bindings(owner)), delivery.Outcome{Verdict: delivery.Offline, Reason: "no device is registered that takes messages"}
 	}
-	u, err := address.ParseURI(owner.String())
-	if err != nil {
-		return nil, delivery.Outcome{Verdict: delivery.Refused, Reason: err.Error()}
+	next := s.Proxy
+	if next == nil {
+		next = s.OutboundProxy
 	}
-	flow, err := r.Stack.Reach(ctx, u)
+	if next == nil {
+		u, err := address.ParseURI(owner.String())
+		if err != nil {
+			return nil, delivery.Outcome{Verdict: delivery.Refused, Reason: err.Error()}
+		}
+		next = &u
+	}
+	ts, err := s.Stack.Resolve(ctx, *next)
 	if err != nil {
 		return nil, delivery.Outcome{Verdict: delivery.Undelivered, Reason: err.Error()}
 	}
-	return []registrar.Binding{{Contact: u.String(), Flow: flow.String()}}, delivery.Outcome{}
+	one := make([]hop, len(ts))
+	for i := range ts {
+		one[i].Contact, one[i].target = owner.String(), ts[i]
+	}
+	return [][]hop{one}, delivery.Outcome{}
 }
 
 // Online tells whether something can be sent to an AoR now: a registered user of
-// ours, and anybody elsewhere, whom DNS may find.
-func (r *Router) Online(a address.AoR) bool {
-	return !r.Domains.Has(a.Domain) || r.Location.Online(a)
+// ours, and anybody elsewhere, whom DNS or the proxy may find.
+func (s Sender) Online(a address.AoR) bool {
+	return s.Proxy != nil || !s.Domains.Has(a.Domain) || s.Location.Online(a)
 }
 
 // never tells the answers that are about the message and not about the moment: it

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,39 +11,120 @@ import (
 	"silod/address"
 )
 
-// Reach finds a flow to where a URI points, for peers that have not registered
-// here (RFC 3263, address records only): by the transport that it names, else UDP.
-func (s *Stack) Reach(ctx context.Context, u address.URI) (Flow, error) {
-	t := UDP
-	if name, ok := u.Params.Get("transport"); ok {
-		t = Transport(strings.ToLower(name))
-	}
-	if u.Scheme == "sips" && !t.Reliable() || u.Scheme == "sips" && t == TCP {
-		t = TLS // RFC 3261 section 26.2.2
-	}
-	port := u.Port
-	if port == 0 {
-		port = defaultPort(t)
-	}
-	ip, ok := u.Addr()
-	if !ok {
-		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Host)
-		if err != nil {
-			return Flow{}, fmt.Errorf("look up %s: %w", u.Host, err)
-		}
-		ip = ips[0].Unmap()
-	}
-	return s.connect(ctx, t, netip.AddrPortFrom(ip, port), u.Host)
+// Target is a place where a request can be sent (RFC 3263).
+type Target struct {
+	Transport Transport
+	Addr      netip.AddrPort
+	Name      string // what a TLS certificate must be for
 }
 
-func defaultPort(t Transport) uint16 {
-	switch t {
-	case TLS:
+// maxTargets bounds what a zone can make us try.
+const maxTargets = 8
+
+// services are the SRV names of the transports, in the order of our preference
+// (RFC 3263 section 4.1, without NAPTR: its answer is one of these).
+var services = []struct {
+	transport      Transport
+	service, proto string
+}{
+	{UDP, "sip", "udp"},
+	{TCP, "sip", "tcp"},
+	{TLS, "sips", "tcp"},
+}
+
+// Resolve finds where a URI leads, best first: a transport and port that it names
+// count, an IP address is taken at once, else SRV records are asked for, else
+// address records.
+func (s *Stack) Resolve(ctx context.Context, u address.URI) ([]Target, error) {
+	t, named := transportOf(u)
+	if !named && !secure(u) {
+		t = UDP
+	}
+	if ip, ok := u.Addr(); ok {
+		return []Target{{t, netip.AddrPortFrom(ip, portOr(u.Port, t)), u.Host}}, nil
+	}
+	if u.Port != 0 {
+		return s.addresses(ctx, t, u.Host, u.Port, u.Host)
+	}
+	var found []Target
+	for _, svc := range services {
+		if named && svc.transport != t || secure(u) && svc.transport != TLS {
+			continue
+		}
+		_, records, err := s.resolver().LookupSRV(ctx, svc.service, svc.proto, u.Host)
+		if err != nil {
+			continue // no such service; that the name does not exist is found out below
+		}
+		for _, r := range records { // sorted by priority and weight
+			more, err := s.addresses(ctx, svc.transport, strings.TrimSuffix(r.Target, "."), r.Port, u.Host)
+			if err == nil {
+				found = append(found, more...)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return s.addresses(ctx, t, u.Host, portOr(u.Port, t), u.Host)
+	}
+	return found[:min(len(found), maxTargets)], nil
+}
+
+func (s *Stack) resolver() *net.Resolver {
+	if s.cfg.Resolver != nil {
+		return s.cfg.Resolver
+	}
+	return net.DefaultResolver
+}
+
+// addresses looks a host up.
+func (s *Stack) addresses(ctx context.Context, t Transport, host string, port uint16, name string) ([]Target, error) {
+	ips, err := s.resolver().LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", host, err)
+	}
+	var ts []Target
+	for _, ip := range ips[:min(len(ips), maxTargets)] {
+		ts = append(ts, Target{t, netip.AddrPortFrom(ip.Unmap(), port), name})
+	}
+	return ts, nil
+}
+
+// transportOf is the transport that a URI names; sips means TLS (RFC 3261 section
+// 26.2.2).
+func transportOf(u address.URI) (Transport, bool) {
+	name, named := u.Params.Get("transport")
+	t := Transport(strings.ToLower(name))
+	if secure(u) && (!named || t == TCP || t == UDP) {
+		return TLS, named
+	}
+	return t, named
+}
+
+func secure(u address.URI) bool { return u.Scheme == "sips" }
+
+func portOr(port uint16, t Transport) uint16 {
+	if port != 0 {
+		return port
+	}
+	if t == TLS {
 		return 5061
-	case WS:
-		return 80
-	case WSS:
-		return 443
 	}
 	return 5060
+}
+
+// Connect gives a flow to a target: over UDP from a socket that can reach it, over
+// TCP and TLS by a connection that we opened ourselves to that very address, never
+// by one that a client opened to us.
+func (s *Stack) Connect(ctx context.Context, t Target) (Flow, error) {
+	switch t.Transport {
+	case UDP:
+		u := s.socketFor(Flow{Remote: t.Addr})
+		if u == nil {
+			return Flow{}, errors.New("no UDP socket reaches " + t.Addr.String())
+		}
+		return Flow{Transport: UDP, Local: u.local, Remote: t.Addr}, nil
+	case TCP, TLS:
+		return s.connect(ctx, t)
+	default:
+		return Flow{}, fmt.Errorf("cannot connect over %q", t.Transport)
+	}
 }

@@ -212,7 +212,7 @@ func TestConnectOut(t *testing.T) {
 		near, _ := runningAll(t, Config{Handler: func(context.Context, *Request) {}})
 		near.cfg.RootCAs = far.cfg.RootCAs
 		for range 2 {
-			flow, err := near.connect(t.Context(), tr, addrs[tr], "127.0.0.1")
+			flow, err := near.Connect(t.Context(), Target{tr, addrs[tr], "127.0.0.1"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +226,7 @@ func TestConnectOut(t *testing.T) {
 		if n := far.Connections(); n != 1 {
 			t.Errorf("%s: %d connections were opened", tr, n)
 		}
-		if _, err := near.connect(t.Context(), TLS, addrs[TLS], "elsewhere.example"); tr == TCP && err == nil {
+		if _, err := near.Connect(t.Context(), Target{TLS, addrs[TLS], "elsewhere.example"}); tr == TCP && err == nil {
 			t.Error("a certificate for another host was accepted")
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -50,10 +51,11 @@ type Config struct {
 	Log        *slog.Logger
 	Advertise  string         // host or host:port for Via; "": the listener's address
 	RootCAs    *x509.CertPool // whose certificates TLS peers that we call must have; nil: the system's
+	Resolver   *net.Resolver  // nil: the system's
 	FlowClosed func(Flow)     // called, from any goroutine, when a stream's flow has died
 
 	MaxMessageSize  int           // bytes, header and body; 65,535
-	MaxHandlers     int           // requests worked on at once; 2,048
+	MaxHandlers     int           // requests worked on at once; 8,192
 	MaxTransactions int           // server, and again client, transactions remembered; 1,000,000
 	SourceRate      int           // messages a second that one source may send; no limit
 	MaxConnections  int           // streams open at once; 10,000
@@ -75,7 +77,7 @@ func (c *Config) defaults() {
 		}
 	}
 	def(&c.MaxMessageSize, 65535)
-	def(&c.MaxHandlers, 2048)
+	def(&c.MaxHandlers, 8192)
 	def(&c.MaxTransactions, 1_000_000)
 	def(&c.MaxConnections, 10_000)
 	defd(&c.IdleTimeout, 2*time.Hour)

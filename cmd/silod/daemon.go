@@ -39,6 +39,8 @@ type daemon struct {
 	silo     *silo.Service
 	rooms    *imc.Service
 	router   *router.Router
+	mail     router.Sender // of the silo's queue
+	roomMail router.Sender // of the rooms'
 
 	registry *mi.Registry
 	fifo     *fifo.Server
@@ -138,14 +140,13 @@ func (d *daemon) assemble(ctx context.Context) error {
 	reg.Store, reg.Log = d.database.Locations(), d.log
 	d.location = registrar.New(reg)
 
-	d.engine = delivery.New(delivery.Options{Sender: sender{d}, Log: d.log})
+	d.engine = delivery.New(delivery.Options{Log: d.log})
 	mailbox, roomLog := d.engine.Queue(), d.engine.Queue()
 
 	d.silo = silo.New(silo.Options{
-		Store: siloDB.Silo(), Waker: mailbox, Online: func(a address.AoR) bool { return d.router.Online(a) }, Log: d.log,
+		Store: siloDB.Silo(), Waker: mailbox, Online: func(a address.AoR) bool { return d.mail.Online(a) }, Log: d.log,
 		Expire: seconds(d.cfg.Silo.ExpireTime), Check: seconds(d.cfg.Silo.CheckTime), Most: d.cfg.Silo.MaxMessages,
 	})
-	mailbox.Serve(d.silo)
 
 	d.rooms, err = imc.New(imc.Options{
 		Store: roomDB.Rooms(), Outbox: outbox{d}, Waker: roomLog, Log: d.log, Now: time.Now,
@@ -154,7 +155,6 @@ func (d *daemon) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	roomLog.Serve(d.rooms)
 
 	d.router = router.New(router.Options{
 		Stack: d.stack, Location: d.location, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
@@ -166,19 +166,32 @@ func (d *daemon) assemble(ctx context.Context) error {
 		MaxBody:       d.cfg.SIP.MaxMessageSize,
 		Server:        "silod/" + buildVersion(),
 	})
+	if d.router.OutboundProxy, err = nextHop(d.cfg.SIP.OutboundProxy); err != nil {
+		return fmt.Errorf("sip.outbound_proxy: %w", err)
+	}
+	d.mail, d.roomMail = router.Sender{Router: d.router}, router.Sender{Router: d.router}
+	if d.mail.Proxy, err = nextHop(d.cfg.Silo.OutboundProxy); err != nil {
+		return fmt.Errorf("silo.outbound_proxy: %w", err)
+	}
+	if d.roomMail.Proxy, err = nextHop(d.cfg.IMC.OutboundProxy); err != nil {
+		return fmt.Errorf("imc.outbound_proxy: %w", err)
+	}
+	mailbox.Serve(d.silo, d.mail)
+	roomLog.Serve(d.rooms, d.roomMail)
 	return nil
 }
 
-// sender and outbox stand for the router, which is made last because it needs
-// all others.
-type (
-	sender struct{ d *daemon }
-	outbox struct{ d *daemon }
-)
-
-func (s sender) Send(ctx context.Context, owner address.AoR, m *delivery.Message) delivery.Outcome {
-	return s.d.router.Send(ctx, owner, m)
+// nextHop reads a proxy's URI; nil where there is none.
+func nextHop(s string) (*address.URI, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := address.ParseURI(s)
+	return &u, err
 }
+
+// outbox stands for the router, which is made last because it needs all others.
+type outbox struct{ d *daemon }
 
 func (o outbox) Send(ctx context.Context, to address.AoR, m delivery.Message) error {
 	return router.Outbox{Router: o.d.router}.Send(ctx, to, m)
@@ -197,7 +210,7 @@ func (d *daemon) load(ctx context.Context) error {
 		return fmt.Errorf("load rooms: %w", err)
 	}
 	d.log.Debug("state loaded", "bindings", n)
-	return d.engine.WakeWaiting(ctx, d.router.Online)
+	return d.engine.WakeWaiting(ctx, d.mail.Online)
 }
 
 // serve runs everything until ctx ends or a part fails. The end has an order: the

@@ -38,6 +38,7 @@ func stackConfig(cfg *config.Config) stack.Config {
 		MaxHandlers:     s.MaxHandlers,
 		MaxTransactions: s.MaxTransactions,
 		MaxConnections:  s.MaxConnections,
+		SourceRate:      s.SourceRate,
 		IdleTimeout:     s.IdleTimeout,
 		StartTimeout:    s.StartTimeout,
 		WriteTimeout:    s.WriteTimeout,

@@ -1,0 +1,151 @@
+package stack
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSourceLimiter(t *testing.T) {
+	l := newSourceLimiter(100)
+	now := time.Unix(1_800_000_000, 0)
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	count := func(a netip.Addr) int {
+		n := 0
+		for l.allow(a, now) {
+			n++
+		}
+		return n
+	}
+	if n := count(a); n != 200 {
+		t.Errorf("a burst of %d", n)
+	}
+	if n := count(b); n != 200 {
+		t.Errorf("another source has %d", n)
+	}
+	now = now.Add(time.Second)
+	if n := count(a); n != 100 {
+		t.Errorf("%d in the next second", n)
+	}
+	now = now.Add(-time.Hour) // the clock was set back
+	if n := count(a); n != 0 {
+		t.Errorf("%d out of nothing", n)
+	}
+	// One customer's IPv6 network is one source.
+	if n := count(netip.MustParseAddr("2001:db8::1")); n != 200 {
+		t.Errorf("an IPv6 burst of %d", n)
+	}
+	if n := count(netip.MustParseAddr("2001:db8::2")); n != 0 {
+		t.Errorf("its neighbour has %d", n)
+	}
+}
+
+func TestLimitedSourceIsDropped(t *testing.T) {
+	s, udp, _ := running(t, Config{SourceRate: 5, Handler: func(_ context.Context, r *Request) { r.Respond(200, "") }})
+	c := dial(t, "udp", udp)
+	for i := range 50 {
+		send(t, c, message(c, "z9hG4bK"+strings.Repeat("x", i+1)))
+	}
+	for s.Stats.Limited.Value()+s.Stats.Requests.Value() < 50 {
+		time.Sleep(time.Millisecond)
+	}
+	if n := s.Stats.Requests.Value(); n < 10 || n > 20 {
+		t.Errorf("%d of 50 were taken", n)
+	}
+}
+
+// RFC 5389: a phone that keeps its UDP flow open asks for its own address.
+func TestSTUN(t *testing.T) {
+	_, udp, _ := running(t, Config{Handler: func(context.Context, *Request) {}})
+	c := dial(t, "udp", udp)
+	q := "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1"
+	send(t, c, q)
+	r := []byte(hear(t, c, patience))
+	if len(r) != 32 || string(r[4:20]) != q[4:20] || binary.BigEndian.Uint16(r) != stunResponse {
+		t.Fatalf("answered %q", r)
+	}
+	local := netip.MustParseAddrPort(c.LocalAddr().String())
+	port := binary.BigEndian.Uint16(r[26:]) ^ 0x2112
+	ip := netip.AddrFrom4([4]byte{r[28] ^ 0x21, r[29] ^ 0x12, r[30] ^ 0xa4, r[31] ^ 0x42})
+	if netip.AddrPortFrom(ip, port) != local {
+		t.Errorf("told %s:%d, is %s", ip, port, local)
+	}
+}
+
+// RFC 3261 section 8.2.2.2: a request that comes twice by different ways.
+func TestMergedRequest(t *testing.T) {
+	hold := make(chan struct{})
+	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+		<-hold
+		r.Respond(200, "")
+	}})
+	c := dial(t, "udp", udp)
+	m := message(c, "z9hG4bK1")
+	send(t, c, m)
+	send(t, c, strings.Replace(m, "branch=z9hG4bK1", "branch=z9hG4bK2", 1))
+	if r := hear(t, c, patience); status(r) != "482" || !strings.Contains(r, "branch=z9hG4bK2") {
+		t.Errorf("the copy was answered %s", r)
+	}
+	close(hold)
+	if r := hear(t, c, patience); status(r) != "200" {
+		t.Errorf("the first was answered %s", r)
+	}
+}
+
+func TestLoopAndSpiral(t *testing.T) {
+	type seen struct{ looped bool }
+	got := make(chan seen, 1)
+	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+		got <- seen{r.Looped()}
+		r.Respond(200, "")
+	}})
+	c := dial(t, "udp", udp)
+	via := s.viaFor(Flow{Transport: UDP, Local: udp}) + ";branch=" + newBranch("sip:bob@127.0.0.1")
+	for uri, want := range map[string]bool{"sip:bob@127.0.0.1": true, "sip:carol@127.0.0.1": false} {
+		m := strings.Replace(message(c, "z9hG4bK"+uri[4:7], "Via: "+via), "sip:bob@127.0.0.1 ", uri+" ", 1)
+		send(t, c, m)
+		if g := <-got; g.looped != want {
+			t.Errorf("%s: looped %v, want %v", uri, g.looped, want)
+		}
+	}
+}
+
+// A transaction's memory: a flood of distinct branches must not cost what a
+// message is long.
+func TestServerTransactionMemory(t *testing.T) {
+	const n = 200_000
+	tab := newServerTable(1_000_000)
+	before := heap()
+	for i := range n {
+		var k txKey
+		binary.BigEndian.PutUint64(k[:], uint64(i)*0x9E3779B97F4A7C15)
+		binary.BigEndian.PutUint64(k[8:], uint64(i)*0xC2B2AE3D27D4EB4F)
+		if st, _ := tab.begin(k); st != txNew {
+			t.Fatal("a new request was taken for an old one")
+		}
+		tab.finish(k, &answer{status: 202, reason: "Accepted"})
+	}
+	if per := (heap() - before) / n; per > 150 {
+		t.Errorf("%d bytes a transaction", per)
+	}
+	for range timerJRing {
+		tab.tick()
+	}
+	if tab.len() != 0 {
+		t.Errorf("%d transactions are left", tab.len())
+	}
+	if left := int64(heap()) - int64(before); left > 2<<20 {
+		t.Errorf("%d bytes are kept for nothing", left)
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
