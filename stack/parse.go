@@ -30,7 +30,7 @@ func misframed(reason string) error { return &parseError{status: 400, reason: re
 // We scan the lines ourselves, instead of by sipgo's parser, for three reasons
 // that are measured in docs/architecture.md: values come out as they were
 // written, a bad header costs its message a 400 and not silence, and it takes a
-// quarter of the time.
+// third of the time.
 func parse(raw []byte, stream bool) (*Message, error) {
 	head, body := splitHead(raw)
 	text := string(head)
@@ -108,7 +108,7 @@ func parseStartLine(m *Message, line string) error {
 		return errNotSIP
 	case !strings.EqualFold(version, "SIP/2.0"):
 		return &parseError{status: 505, reason: "Version Not Supported, SIP/2.0 is"}
-	case !ok || m.URI == "" || line != m.Method+" "+m.URI+" "+version || strings.ContainsAny(m.URI, " \t\r\x00"):
+	case !ok || m.URI == "" || len(line) != len(m.Method)+len(m.URI)+len(version)+2 || strings.ContainsAny(m.URI, " \t\r\x00"):
 		return malformed("Bad request line")
 	}
 	return nil
@@ -131,8 +131,7 @@ func (m *Message) parseHeaders(s string) error {
 	var bad error
 	for s != "" {
 		var line string
-		line, s = nextLine(s)
-		if line == "" {
+		if line, s = nextLine(s); line == "" {
 			break
 		}
 		for s != "" && (s[0] == ' ' || s[0] == '\t') {
@@ -251,9 +250,18 @@ func (m *Message) contentLength() (int, error) {
 	return n, nil
 }
 
+// tokenChars are those of a token (RFC 3261 section 25.1) and, as some methods and
+// header names in the wild have them, all other visible ones that part nothing.
+var tokenChars = func() (t [256]bool) {
+	for c := '!'; c < 0x7f; c++ {
+		t[c] = !strings.ContainsRune(`()<>@,;:\"/[]?={}`, c)
+	}
+	return t
+}()
+
 func isToken(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?={}`, c) >= 0 {
+		if !tokenChars[s[i]] {
 			return false
 		}
 	}

@@ -1,0 +1,38 @@
+//go:build bench
+
+package stack
+
+import (
+	"fmt"
+	"net"
+)
+
+// Refuse answers every request that comes to a socket with one status, without
+// transactions: the least that a server over this parser can do, against which the
+// benchmark holds the stack. It ends when the socket cannot be read.
+func Refuse(conn *net.UDPConn, status int) error {
+	_ = conn.SetReadBuffer(receiveBuffer)
+	buf := make([]byte, 65536)
+	var out []byte
+	for {
+		n, src, err := conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		m, err := parse(buf[:n], false)
+		if err != nil || m.Status != 0 {
+			continue
+		}
+		res := Message{Status: status, Reason: ReasonPhrase(status), Headers: make([]Header, 0, 8)}
+		for _, h := range m.Headers {
+			switch h.Name {
+			case "Via", "From", "To", "Call-ID", "CSeq":
+				res.Headers = append(res.Headers, h)
+			}
+		}
+		out = res.AppendTo(out[:0])
+		if _, err := conn.WriteToUDPAddrPort(out, src); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+	}
+}
