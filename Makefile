@@ -44,6 +44,7 @@ bench:
 
 docs:
 	$(GO) test ./config -run TestGenerated -update
+	$(GO) test ./cmd/silod -run TestManagementDoc -update
 
 install: build
 	install -D -t $(DESTDIR)$(PREFIX)/bin bin/silod bin/siloctl

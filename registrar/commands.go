@@ -24,7 +24,7 @@ func (l *Location) Commands(domains address.Domains) []mi.Command {
 		},
 		{Name: "ul_rm", Aliases: []string{"ul.rm"}, Args: "table aor", MinArgs: 2, MaxArgs: 2, Writes: true, Help: "Removes a user's contacts.", Run: c.remove},
 		{Name: "ul_rm_contact", Aliases: []string{"ul.rm_contact"}, Args: "table aor contact", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Removes one contact of a user.", Run: c.removeContact},
-		{Name: "ul_flush", Aliases: []string{"ul.flush"}, Help: "Does nothing: every binding is in the database before it is confirmed.", Run: c.flush},
+		{Name: "ul_flush", Aliases: []string{"ul.flush"}, Writes: true, Help: "Writes refreshed contacts to the database now, and not within seconds.", Run: c.writeOut},
 	}
 }
 
@@ -372,4 +372,7 @@ func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node,
 	return &mi.Node{}, nil
 }
 
-func (c commands) flush(context.Context, *mi.Request) (*mi.Node, error) { return &mi.Node{}, nil }
+func (c commands) writeOut(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
+	c.flush(ctx)
+	return &mi.Node{}, nil
+}

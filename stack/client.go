@@ -231,6 +231,10 @@ func newBranch(relayed string) string {
 	return string(b)
 }
 
+// NewToken makes a text that no other call has had or will have, and that nobody
+// can guess: for Call-IDs and tags.
+func NewToken() string { return newBranch("")[len(magicCookie):] }
+
 // loopMark is a mark of a Request-URI that only this process can make.
 func loopMark(uri string) string {
 	var n [8]byte

@@ -22,6 +22,7 @@ func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry.Add(d.location.Commands(d.domains)...)
 	d.registry.Add(d.silo.Commands(d.domains)...)
 	d.registry.Add(d.rooms.Commands()...)
+	d.registry.Add(d.router.Commands()...)
 	d.registry.Counters("msilo", d.silo.Counters()...)
 	d.registry.Counters("imc", d.rooms.Statistics()...)
 	d.registry.Counters("usrloc", d.location.Counters()...)
