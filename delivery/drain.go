@@ -65,7 +65,9 @@ func (e *Engine) drainQueue(ctx context.Context, a address.AoR, q *Queue) Verdic
 
 // deliver sends one item. Delivered means that the queue may move on.
 func (e *Engine) deliver(ctx context.Context, a address.AoR, q *Queue, it *Item, st *settling) Verdict {
+	begun := time.Now()
 	out := q.sender.Send(ctx, a, &it.Message)
+	e.Latency.Observe(time.Since(begun))
 	switch out.Verdict {
 	case Delivered:
 		e.Delivered.Inc()

@@ -42,7 +42,8 @@ type Engine struct {
 	workers   sync.WaitGroup
 	Delivered mi.Counter
 	Refused   mi.Counter
-	Failed    mi.Counter // attempts that came to nothing for now
+	Failed    mi.Counter   // attempts that came to nothing for now
+	Latency   mi.Histogram // from sending to the answer
 }
 
 // Queue is one Source's place in an engine.

@@ -51,6 +51,7 @@ type Router struct {
 	watchers chan struct{} // bounds the calls that outlive their request
 	watching sync.WaitGroup
 	Stats    Stats
+	Accept   mi.Histogram // from receiving a MESSAGE to its answer
 }
 
 // Stats count what was decided.
@@ -86,6 +87,9 @@ var supported = map[string]bool{"path": true, "outbound": true}
 func (r *Router) Serve(ctx context.Context, req *stack.Request) {
 	started := r.Now()
 	defer func() {
+		if req.Method == "MESSAGE" {
+			r.Accept.Observe(r.Now().Sub(started))
+		}
 		status, reason := req.Answer()
 		r.Log.Info("request", "method", req.Method, "uri", req.URI, "from", req.From.URI.String(),
 			"call_id", req.Get("Call-ID"), "source", req.Flow.Remote, "transport", req.Flow.Transport,

@@ -48,6 +48,7 @@ type Stats struct {
 	Stored, Dumped, Failed           mi.Counter // messages
 	DumpedReminders, FailedReminders mi.Counter
 	Expired, Refused, OverQuota      mi.Counter
+	Commit                           mi.Histogram // how long a message waited for its commit
 }
 
 // New makes a silo; it starts nothing.
@@ -100,9 +101,11 @@ func (s *Service) Put(ctx context.Context, owner address.AoR, m *delivery.Messag
 		Expires: now.Add(life).Truncate(time.Second),
 		Message: *m,
 	}
+	begun := time.Now()
 	if err := s.opt.Store.Add(ctx, row); err != nil {
 		return 0, fmt.Errorf("store message: %w", err)
 	}
+	s.Stats.Commit.Observe(time.Since(begun))
 	s.Stats.Stored.Inc()
 	// The owner may have registered while this was being committed, and then found
 	// nothing: so the location is asked again, after the commit.

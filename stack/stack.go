@@ -230,6 +230,9 @@ func (s *Stack) drain() {
 	}
 }
 
+// Draining tells whether the stack was told to stop and refuses what is new.
+func (s *Stack) Draining() bool { return s.draining.Load() }
+
 func (s *Stack) closeSockets() {
 	for _, u := range s.udp {
 		_ = u.conn.Close()

@@ -46,6 +46,7 @@ type daemon struct {
 	fifo     *fifo.Server
 	datagram *mi.DatagramServer
 	control  *mi.ControlServer
+	http     *httpServer
 	stop     context.CancelFunc
 }
 
@@ -63,7 +64,7 @@ func run(ctx context.Context, cfg *config.Config, file string, out, logs io.Writ
 func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer) (*daemon, error) {
 	d := &daemon{cfg: cfg, file: file, level: new(slog.LevelVar)}
 	d.log = newLogger(cfg, d.level, logs)
-	for _, step := range []func(context.Context) error{d.openDatabases, d.openSockets, d.assemble, d.load, d.openManagement} {
+	for _, step := range []func(context.Context) error{d.openDatabases, d.openSockets, d.assemble, d.load, d.openManagement, d.openHTTP} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, d.close())
 		}
@@ -254,7 +255,10 @@ func (d *daemon) listeners() []func(context.Context) error {
 	if d.control != nil {
 		runs = append(runs, d.control.Run)
 	}
-	return runs
+	if d.http != nil {
+		runs = append(runs, d.http.Run)
+	}
+	return append(runs, notifySystemd)
 }
 
 // watch stops the daemon where a part of it ends with an error.

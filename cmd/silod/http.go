@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"silod/mi"
+)
+
+// openHTTP makes the monitoring page, where it is configured.
+func (d *daemon) openHTTP(ctx context.Context) error {
+	if d.cfg.HTTP.Listen == "" {
+		return nil
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", d.cfg.HTTP.Listen)
+	if err != nil {
+		return err
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), metrics{d})
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", d.readyz)
+	d.http = &httpServer{ln: ln, srv: &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
+	}}
+	return nil
+}
+
+// readyz says whether a load balancer should send requests here: the database
+// answers, and nobody has asked us to stop.
+func (d *daemon) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := d.database.Ping(ctx); err != nil {
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	if d.stack.Draining() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}
+
+type httpServer struct {
+	ln  net.Listener
+	srv *http.Server
+}
+
+// Run serves until ctx ends.
+func (h *httpServer) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = h.srv.Close() })
+	defer stop()
+	if err := h.srv.Serve(h.ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// metrics shows the statistics of the management interface to Prometheus, under
+// the same names: msilo:stored_messages is silod_msilo_stored_messages_total.
+type metrics struct{ d *daemon }
+
+// Describe sends nothing: what there is, is known when it is collected.
+func (metrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads every statistic once.
+func (m metrics) Collect(ch chan<- prometheus.Metric) {
+	for group, s := range m.d.registry.Statistics() {
+		name, kind := metricName(group, s)
+		desc := prometheus.NewDesc(name, s.Help, nil, nil)
+		ch <- prometheus.MustNewConstMetric(desc, kind, float64(s.Value()))
+	}
+	for name, h := range m.d.latencies() {
+		count, sum, atMost := h.hist.Snapshot()
+		desc := prometheus.NewDesc("silod_"+name+"_seconds", h.help, nil, nil)
+		ch <- prometheus.MustNewConstHistogram(desc, count, sum, atMost)
+	}
+}
+
+func metricName(group string, s mi.Stat) (string, prometheus.ValueType) {
+	name := "silod_" + group + "_" + strings.ReplaceAll(s.Name, "-", "_")
+	if s.Counter == nil {
+		return name, prometheus.GaugeValue
+	}
+	return strings.TrimSuffix(name, "_total") + "_total", prometheus.CounterValue
+}
+
+type latency struct {
+	hist *mi.Histogram
+	help string
+}
+
+// latencies are how long what people wait for takes.
+func (d *daemon) latencies() map[string]latency {
+	return map[string]latency{
+		"accept":   {&d.router.Accept, "From receiving a MESSAGE to its final answer."},
+		"commit":   {&d.silo.Stats.Commit, "From accepting a message for the store to its commit."},
+		"delivery": {&d.engine.Latency, "From sending a queued message to a device to its answer."},
+	}
+}
