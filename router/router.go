@@ -86,15 +86,7 @@ var supported = map[string]bool{"path": true, "outbound": true}
 // Serve answers a request: it is the stack's Handler.
 func (r *Router) Serve(ctx context.Context, req *stack.Request) {
 	started := r.Now()
-	defer func() {
-		if req.Method == "MESSAGE" {
-			r.Accept.Observe(r.Now().Sub(started))
-		}
-		status, reason := req.Answer()
-		r.Log.Info("request", "method", req.Method, "uri", req.URI, "from", req.From.URI.String(),
-			"call_id", req.Get("Call-ID"), "source", req.Flow.Remote, "transport", req.Flow.Transport,
-			"status", status, "reason", reason, "took", r.Now().Sub(started).Round(time.Microsecond))
-	}()
+	defer func() { r.done(ctx, req, r.Now().Sub(started)) }()
 	h := r.methods[req.Method]
 	if h == nil {
 		r.otherMethod(req)
@@ -113,6 +105,20 @@ func (r *Router) Serve(ctx context.Context, req *stack.Request) {
 		return
 	}
 	h(ctx, req)
+}
+
+// done counts and logs a request that was answered.
+func (r *Router) done(ctx context.Context, req *stack.Request, took time.Duration) {
+	if req.Method == "MESSAGE" {
+		r.Accept.Observe(took)
+	}
+	if !r.Log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	status, reason := req.Answer()
+	r.Log.Info("request", "method", req.Method, "uri", req.URI, "from", req.From.URI.String(),
+		"call_id", req.Get("Call-ID"), "source", req.Flow.Remote, "transport", req.Flow.Transport,
+		"status", status, "reason", reason, "took", took.Round(time.Microsecond))
 }
 
 // otherMethod: calls and subscriptions are no service of ours. 405 for a method
