@@ -36,6 +36,7 @@ func (s *Server) create() error {
 	return nil
 }
 
+// open opens the new FIFO, gives it its rights and moves it to Path.
 func (s *Server) open(tmp string) (*os.File, fs.FileInfo, error) {
 	// For reading and writing: then there is always a writer, and no end of file
 	// when a client closes.

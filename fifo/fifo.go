@@ -24,6 +24,7 @@ import (
 	"silod/mi"
 )
 
+// The bounds of the server.
 const (
 	maxWorkers = 256             // requests that are worked on at one time
 	maxLane    = 64              // of them for one reply FIFO
@@ -43,7 +44,7 @@ type Server struct {
 	ReplyIndent string      // reply_indent; "" is a TAB
 	ReadOnly    bool        // refuse commands that change something
 
-	Timeout time.Duration // how long a client may take to read 32 KiB of its reply; 0 is 10 s
+	Timeout time.Duration // how long a client may take to read 32 KiB of its reply; 0 is 30 s
 	Late    time.Duration // how long it may take to open its reply FIFO; 0 is 2 s
 	Check   time.Duration // how often to see whether the FIFO is still there; 0 is 3 s
 
@@ -87,11 +88,10 @@ func (s *Server) Run(ctx context.Context) error {
 // loop serves one request FIFO after the other.
 func (s *Server) loop(ctx, work context.Context) error {
 	for {
-		err := s.serve(ctx, work)
-		if ctx.Err() != nil {
+		switch err := s.serve(ctx, work); {
+		case errors.Is(err, ctx.Err()):
 			return nil
-		}
-		if !errors.Is(err, errLost) {
+		case !errors.Is(err, errLost):
 			return err
 		}
 		s.Log.Warn("request FIFO vanished or was replaced: making it again", "path", s.Path)
@@ -101,13 +101,14 @@ func (s *Server) loop(ctx, work context.Context) error {
 	}
 }
 
+// prepare fills in the defaults.
 func (s *Server) prepare() {
 	orDefault := func(d *time.Duration, value time.Duration) {
 		if *d == 0 {
 			*d = value
 		}
 	}
-	orDefault(&s.Timeout, 10*time.Second)
+	orDefault(&s.Timeout, 30*time.Second)
 	orDefault(&s.Late, 2*time.Second)
 	orDefault(&s.Check, 3*time.Second)
 	if s.ReplyDir == "" {
@@ -243,6 +244,7 @@ func (s *Server) join(name string) (l *lane, before, done chan struct{}) {
 	return l, before, l.last
 }
 
+// leave ends a request's turn, and the lane with its last one.
 func (s *Server) leave(name string, l *lane, done chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,6 +62,7 @@ func (s *Server) openReply(ctx context.Context, name string) (*replyFIFO, error)
 	}
 }
 
+// checked takes the opened FIFO, or closes it with the reason why not.
 func (s *Server) checked(file *os.File, before fs.FileInfo) (*replyFIFO, error) {
 	info, err := file.Stat()
 	if err == nil {
@@ -75,6 +76,7 @@ func (s *Server) checked(file *os.File, before fs.FileInfo) (*replyFIFO, error) 
 	return &replyFIFO{File: file, timeout: s.Timeout, peer: peer}, nil
 }
 
+// check looks at what was really opened, which may not be what was there before.
 func (s *Server) check(info, before fs.FileInfo) error {
 	switch {
 	case info.Mode().Type() != fs.ModeNamedPipe || !os.SameFile(info, before):
@@ -92,6 +94,7 @@ func (s *Server) check(info, before fs.FileInfo) error {
 	return nil
 }
 
+// stat is the part of a FileInfo that the fs package does not show.
 func stat(info fs.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat_t) }
 
 // mayAsk tells whether the owner of a reply FIFO could have written the request.

@@ -18,6 +18,8 @@ func (w *writer) classic(n *Node, indent string, level int) {
 	w.each(n, func(c *Node) { w.classic(c, indent, level) })
 }
 
+// classicLine writes a node's own line. The colons stand behind every name, also
+// when no value follows: kamctl and awk scripts split there.
 func (w *writer) classicLine(n *Node) {
 	if n.Name != "" {
 		w.printable(n.Name)
@@ -97,24 +99,29 @@ func (r *argReader) line(raw []byte) {
 		r.quoted(s)
 		return
 	}
-	s = strings.TrimSpace(s)
-	if s == "" {
+	s = strings.TrimLeft(s, space)
+	if strings.TrimRight(s, space) == "" {
 		return
 	}
 	r.name = ""
 	named := false
 	if s[0] != '"' {
-		if name, value, ok := strings.Cut(s, "::"); ok {
-			r.name, s, named = strings.TrimSpace(name), strings.TrimSpace(value), true
+		var name, value string
+		if name, value, named = strings.Cut(s, "::"); named {
+			r.name, s = strings.TrimRight(name, space), strings.TrimLeft(value, space)
 		}
 	}
 	if strings.HasPrefix(s, `"`) {
 		r.open, r.value = true, r.value[:0]
-		r.quoted(s[1:])
+		r.quoted(s[1:]) // the end of its line may be part of the value
 		return
 	}
+	s = strings.TrimRight(s, space)
 	r.add(s, strings.Contains(s, `"`) || strings.Contains(r.name, `"`) || named && s == "" && r.name == "")
 }
+
+// space is what the originals trim from an argument.
+const space = " \t\r\n\v\f"
 
 // quoted reads what follows an opening quote, on its line or a later one. A
 // backslash takes its meaning from a quote, but only from the second character
@@ -136,6 +143,8 @@ func (r *argReader) quoted(s string) {
 	}
 }
 
+// add ends an argument. A bad one is kept all the same: whoever looks at the
+// request sees how far it could be read.
 func (r *argReader) add(value string, bad bool) {
 	r.bad = r.bad || bad
 	r.args = append(r.args, Arg{Name: r.name, Value: value})

@@ -42,24 +42,32 @@ func Dial(ctx context.Context, t Target) (*Client, error) {
 		t.ReplyDir = "/tmp/"
 	}
 	c := &Client{target: t}
-	switch {
-	case t.Socket != "":
-		conn, err := c.connect(ctx, "unix")
-		if errors.Is(err, syscall.EPROTOTYPE) {
-			c.open = c.overDatagram
-			conn, err = c.connect(ctx, "unixgram")
-		} else {
-			c.open = c.overStream
-		}
-		if err != nil {
-			return nil, err
-		}
-		return c, conn.Close()
-	case t.FIFO != "":
-		c.open = c.overFIFO
-		return c, c.probeFIFO()
+	if err := c.find(ctx); err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%w: neither a socket nor a FIFO is named", ErrUnreachable)
+	return c, nil
+}
+
+// find chooses the way to the daemon. That a socket is one for datagrams shows
+// when it is connected to as if it were not.
+func (c *Client) find(ctx context.Context) error {
+	if c.target.Socket == "" && c.target.FIFO == "" {
+		return fmt.Errorf("%w: neither a socket nor a FIFO is named", ErrUnreachable)
+	}
+	if c.target.Socket == "" {
+		c.open = c.overFIFO
+		return c.probeFIFO()
+	}
+	c.open = c.overStream
+	conn, err := c.connect(ctx, "unix")
+	if errors.Is(err, syscall.EPROTOTYPE) {
+		c.open = c.overDatagram
+		conn, err = c.connect(ctx, "unixgram")
+	}
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // Call runs a command and returns its whole reply.

@@ -44,7 +44,12 @@ func (p namedParams) MarshalJSON() ([]byte, error) {
 // decodeReply reads a Native reply: its root without children into root, and
 // every child into child as it comes. It ends early when child says false.
 func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
-	d := json.NewDecoder(in)
+	r := bufio.NewReader(in)
+	if b, err := r.Peek(1); err != nil || b[0] != '{' {
+		line, err := r.ReadString('\n') // a daemon that has not even read the request
+		return refusalLine(line, err)
+	}
+	d := json.NewDecoder(r)
 	d.UseNumber()
 	var refusal *struct {
 		Code    int
@@ -81,6 +86,7 @@ func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
 	return nil
 }
 
+// errStopped leaves the decoder's loops when the caller has seen enough.
 var errStopped = errors.New("no more is wanted")
 
 // decodeNode reads a whole node, as writer.tree writes it.
@@ -128,8 +134,10 @@ func members(d *json.Decoder, f func(name string) error) error {
 	})
 }
 
+// elements calls f where each element of an array begins.
 func elements(d *json.Decoder, f func() error) error { return within(d, '[', f) }
 
+// within reads what stands between two brackets, piece by piece.
 func within(d *json.Decoder, open json.Delim, f func() error) error {
 	t, err := d.Token()
 	if err != nil {

@@ -31,11 +31,13 @@ type patientReader struct {
 	stop    func() bool
 }
 
+// newPatientReader wakes a read that waits when ctx ends.
 func newPatientReader(ctx context.Context, c deadliner, timeout time.Duration) *patientReader {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	return &patientReader{c, ctx, timeout, stop}
 }
 
+// patience sets the deadline of the next read or write.
 func (r *patientReader) patience() error {
 	var at time.Time
 	if r.timeout > 0 {
@@ -47,6 +49,7 @@ func (r *patientReader) patience() error {
 	return r.ctx.Err() // it may have set its own deadline just before
 }
 
+// Read reads what the daemon sends within its time.
 func (r *patientReader) Read(p []byte) (int, error) {
 	if err := r.patience(); err != nil {
 		return 0, err
@@ -67,18 +70,22 @@ func (r *patientReader) send(call rpcCall) error {
 	return err
 }
 
+// Close also forgets ctx.
 func (r *patientReader) Close() error {
 	r.stop()
 	return r.deadliner.Close()
 }
 
+// overStream asks over the control socket: one connection for one command, as
+// connecting costs less than keeping a broken one out of the way.
 func (c *Client) overStream(ctx context.Context, call rpcCall) (io.ReadCloser, error) {
 	conn, err := c.connect(ctx, "unix")
 	if err != nil {
 		return nil, err
 	}
 	r := newPatientReader(ctx, conn, c.target.Timeout)
-	if err := r.send(call); err != nil {
+	// A daemon with too many connections closes this one, but says so first.
+	if err := r.send(call); err != nil && !errors.Is(err, syscall.EPIPE) {
 		_ = r.Close()
 		return nil, err
 	}
@@ -116,6 +123,8 @@ func (c *Client) probeFIFO() error {
 	return f.Close()
 }
 
+// openFIFO opens the request FIFO without waiting for its reader. A file that is
+// no FIFO is left alone: a request would be appended to it.
 func (c *Client) openFIFO() (*os.File, error) {
 	info, err := os.Stat(c.target.FIFO)
 	if err != nil {
@@ -138,6 +147,7 @@ type fifoReply struct {
 	writer *os.File
 }
 
+// Read reads, and ceases to be a writer once the daemon is one.
 func (r *fifoReply) Read(p []byte) (int, error) {
 	n, err := r.File.Read(p)
 	if n > 0 && r.writer != nil {
@@ -155,6 +165,8 @@ func (r *fifoReply) Close() error {
 	return errors.Join(os.Remove(r.Name()), r.File.Close())
 }
 
+// overFIFO asks over the request FIFO. The reader of the reply is there before the
+// request is written, so that the daemon need not wait for it.
 func (c *Client) overFIFO(ctx context.Context, call rpcCall) (io.ReadCloser, error) {
 	out, err := c.openFIFO()
 	if err != nil {
@@ -188,6 +200,7 @@ func makeReply(path string, request *os.File) (*fifoReply, error) {
 	return in, err
 }
 
+// openReply opens the FIFO that was just made, and lets the daemon write to it.
 func openReply(path string, request *os.File) (*fifoReply, error) {
 	info, err := request.Stat()
 	if err != nil {

@@ -1,6 +1,7 @@
 package mi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 )
 
+// The bounds of the control socket.
 const (
 	maxConns = 128             // connections at one time
 	idle     = 2 * time.Minute // how long a connection may ask for nothing
@@ -23,6 +25,10 @@ const (
 // replies of any length stream.
 type ControlServer struct {
 	Socket
+
+	// Timeout is how long a client may take to accept a piece of its reply; 0 is a
+	// minute: it may be a person who pages through a list.
+	Timeout time.Duration
 
 	ln *net.UnixListener
 }
@@ -82,7 +88,7 @@ func (s *ControlServer) Run(ctx context.Context) error {
 			})
 		default:
 			s.Log.Warn("control socket connection refused", "peer", peerOf(c), "open", maxConns)
-			_ = c.SetWriteDeadline(time.Now().Add(s.timeout()))
+			// Fits into any new socket's buffer, so that it does not wait.
 			_, _ = c.Write([]byte("503 too many connections: try again\n\n"))
 			_ = c.Close()
 		}
@@ -101,6 +107,8 @@ func (s *ControlServer) serve(ctx context.Context, c *net.UnixConn) {
 		time.AfterFunc(grace, cancel)
 	})
 	defer stop()
+	// Closing also wakes a write to a client that does not read.
+	defer context.AfterFunc(work, func() { _ = c.Close() })()
 
 	frames := make(chan *Frame)
 	var pending atomic.Int32
@@ -108,7 +116,7 @@ func (s *ControlServer) serve(ctx context.Context, c *net.UnixConn) {
 		s.read(work, c, frames, &pending)
 		s.watch(work, c, cancel)
 	}()
-	service, out := s.service(Stream), patientConn{c, s.timeout()}
+	service, out := s.service(Stream), patientConn{c, cmp.Or(s.Timeout, time.Minute)}
 	for f := range frames {
 		f.Peer = peer
 		if err := service.Serve(work, f, out); err != nil {
@@ -167,6 +175,7 @@ type patientConn struct {
 	timeout time.Duration
 }
 
+// Write writes within the client's time.
 func (c patientConn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err

@@ -45,6 +45,7 @@ func (c *Core) Commands() []Command {
 	}, c.statistics()...)
 }
 
+// uptime: Kamailio's JSON-RPC has other names than MI, and plain seconds.
 func (c *Core) uptime(_ context.Context, req *Request) (*Node, error) {
 	now := time.Now()
 	up := int64(now.Sub(c.Started).Seconds())
@@ -65,6 +66,7 @@ func (c *Core) uptime(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
+// version: the first line is what kamctl monitor shows.
 func (c *Core) version(_ context.Context, req *Request) (*Node, error) {
 	platform := "x86_64"
 	if runtime.GOARCH != "amd64" {
@@ -87,6 +89,7 @@ func (c *Core) version(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
+// pwd: the one-element array is Kamailio's.
 func (c *Core) pwd(_ context.Context, req *Request) (*Node, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -100,6 +103,7 @@ func (c *Core) pwd(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
+// arg: one argument a line.
 func (c *Core) arg(context.Context, *Request) (*Node, error) {
 	n := &Node{List: true}
 	for _, a := range os.Args {
@@ -128,6 +132,8 @@ func (c *Core) which(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
+// help without an argument is for people, except that siloctl learns from it
+// which commands there are.
 func (c *Core) help(_ context.Context, req *Request) (*Node, error) {
 	n := &Node{}
 	if name := req.Arg(0); name != "" {
@@ -155,6 +161,7 @@ func (c *Core) help(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
+// usage is how a command is called.
 func usage(cmd Command) string { return strings.TrimSpace(cmd.Name + " " + cmd.Args) }
 
 // ps: one process does everything here.
@@ -174,6 +181,8 @@ func (c *Core) ps(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
+// kill answers before the daemon ends: Stop only asks for that, and replies under
+// way are finished.
 func (c *Core) kill(context.Context, *Request) (*Node, error) {
 	if c.Stop == nil {
 		return nil, Errorf(501, "this daemon cannot be stopped by a command")
@@ -182,6 +191,7 @@ func (c *Core) kill(context.Context, *Request) (*Node, error) {
 	return nil, nil
 }
 
+// reload tells what the new configuration changed, and what needs a restart.
 func (c *Core) reload(ctx context.Context, _ *Request) (*Node, error) {
 	if c.Reload == nil {
 		return nil, Errorf(501, "this daemon cannot reload its configuration")
@@ -195,6 +205,7 @@ type levels struct {
 	err, warn, info, debugNo int
 }
 
+// Both families count from errors up, but not alike.
 var (
 	kamailioLevels = levels{"DEBUG", -1, 0, 2, 3}
 	opensipsLevels = levels{"Log level", -1, 1, 3, 4}
@@ -219,6 +230,7 @@ func (c *Core) level(l levels) func(context.Context, *Request) (*Node, error) {
 	}
 }
 
+// parse takes a number of the family, or slog's own name of a level.
 func (l levels) parse(s string) (slog.Level, error) {
 	var level slog.Level
 	if level.UnmarshalText([]byte(s)) == nil { // "debug", "info", ...
@@ -238,6 +250,7 @@ func (l levels) parse(s string) (slog.Level, error) {
 	return slog.LevelDebug, nil
 }
 
+// number is the family's number for a level of slog.
 func (l levels) number(level slog.Level) int {
 	switch {
 	case level >= slog.LevelError:

@@ -3,23 +3,32 @@ package mi
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
+// errNoStats: not one of the names was known.
 var errNoStats = &Error{404, "Statistics Not Found"}
 
 // statistics makes the commands about statistics.
 func (c *Core) statistics() []Command {
-	const args = "STATISTICS..."
-	return []Command{
-		// MinArgs is 0 where Kamailio's JSON-RPC has its own words for none.
-		{Name: "get_statistics", Aliases: []string{"stats.get_statistics"}, Args: args, MaxArgs: -1, Help: "Gives statistics: all, GROUP:, NAME or GROUP:NAME.", Run: c.getStats},
-		{Name: "list_statistics", Help: "Lists the names of all statistics.", Run: c.listStats},
-		{Name: "reset_statistics", Aliases: []string{"stats.reset_statistics"}, Args: args, MaxArgs: -1, Help: "Sets counters to zero.", Writes: true, Run: c.resetStats},
-		{Name: "clear_statistics", Aliases: []string{"stats.clear_statistics"}, Args: args, MaxArgs: -1, Help: "Gives statistics and sets the counters to zero.", Writes: true, Run: c.clearStats},
-		{Name: "stats.fetch", Args: args, MaxArgs: -1, Help: "Gives statistics as an object of strings.", Run: c.fetchStats(func(v int64) any { return fmt.Sprint(v) })},
-		{Name: "stats.fetchn", Args: args, MaxArgs: -1, Help: "Gives statistics as an object of numbers.", Run: c.fetchStats(func(v int64) any { return v })},
+	asText := func(v int64) any { return strconv.FormatInt(v, 10) }
+	asNumber := func(v int64) any { return v }
+	// MinArgs is 0 because Kamailio's JSON-RPC has its own words for no argument.
+	cmds := []Command{
+		{Name: "get_statistics", Help: "Gives statistics: all, GROUP:, NAME or GROUP:NAME.", Run: c.getStats},
+		{Name: "reset_statistics", Help: "Sets counters to zero.", Writes: true, Run: c.resetStats},
+		{Name: "clear_statistics", Help: "Gives statistics and sets the counters to zero.", Writes: true, Run: c.clearStats},
+		{Name: "stats.fetch", Help: "Gives statistics as an object of strings.", Run: c.fetchStats(asText)},
+		{Name: "stats.fetchn", Help: "Gives statistics as an object of numbers.", Run: c.fetchStats(asNumber)},
 	}
+	for i := range cmds {
+		cmds[i].Args, cmds[i].MaxArgs = "STATISTICS...", -1
+		if !strings.HasPrefix(cmds[i].Name, "stats.") {
+			cmds[i].Aliases = []string{"stats." + cmds[i].Name}
+		}
+	}
+	return append(cmds, Command{Name: "list_statistics", Help: "Lists the names of all statistics.", Run: c.listStats})
 }
 
 // wanted are the statistics that a request names. That none of the names exists
@@ -38,6 +47,7 @@ func (c *Core) wanted(req *Request) ([]sample, error) {
 	return found, nil
 }
 
+// getStats gives text lines to those who expect them, and numbers to the others.
 func (c *Core) getStats(_ context.Context, req *Request) (*Node, error) {
 	found, err := c.wanted(req)
 	if err != nil {
@@ -70,6 +80,7 @@ func (c *Core) listStats(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
+// resetStats passes over gauges, which have nothing to be reset.
 func (c *Core) resetStats(_ context.Context, req *Request) (*Node, error) {
 	found, err := c.wanted(req)
 	if err != nil {
@@ -118,6 +129,7 @@ func (c *Core) fetchStats(value func(int64) any) func(context.Context, *Request)
 	}
 }
 
+// fetchKey turns usrloc:location-users into usrloc.location_users.
 func fetchKey(s sample) string { return strings.ReplaceAll(s.group+"."+s.Name, "-", "_") }
 
 // statObject has every statistic once, however often it was asked for.

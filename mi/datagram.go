@@ -1,6 +1,7 @@
 package mi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,10 @@ const maxDatagrams = 64
 // jsonrpcs do: one datagram is one request, and one is its reply.
 type DatagramServer struct {
 	Socket
+
+	// Timeout is how long a client may take to make room for its reply; 0 is two
+	// seconds, mi_datagram's socket_timeout.
+	Timeout time.Duration
 
 	conn *net.UnixConn
 }
@@ -89,7 +94,7 @@ func (s *DatagramServer) Run(ctx context.Context) error {
 // answer runs the request and sends the reply to the address that the client
 // bound. A client without one, or with a path that only it can resolve, gets none.
 func (s *DatagramServer) answer(ctx context.Context, f *Frame, from *net.UnixAddr) {
-	to := &datagramWriter{ctx: ctx, conn: s.conn, timeout: s.timeout()}
+	to := &datagramWriter{ctx: ctx, conn: s.conn, timeout: cmp.Or(s.Timeout, 2*time.Second)}
 	if from != nil && (strings.HasPrefix(from.Name, "/") || strings.HasPrefix(from.Name, "@")) {
 		to.addr = from.Name
 	}
@@ -98,43 +103,69 @@ func (s *DatagramServer) answer(ctx context.Context, f *Frame, from *net.UnixAdd
 	}
 }
 
-// datagramWriter sends each write as a datagram to addr. It waits by itself: the
-// net package would make all clients wait for one whose queue is full.
+// datagramWriter sends each write as a datagram to addr. What a client has not
+// read yet fills the send buffer of the socket that it came from: were that always
+// the server's own, a few clients that do not read would silence it. So each reply
+// has a socket of its own, but for clients that have connected theirs to the
+// server's, and take nothing from any other.
 type datagramWriter struct {
 	ctx     context.Context
-	conn    *net.UnixConn
+	conn    *net.UnixConn // the server's
 	addr    string
 	timeout time.Duration
 }
 
+// Write sends p, from a socket of its own if the client takes that.
 func (w *datagramWriter) Write(p []byte) (int, error) {
 	if w.addr == "" {
 		return 0, errors.New("the client has no address to answer to: it must bind its socket to an absolute path")
 	}
-	raw, err := w.conn.SyscallConn()
+	own, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("make a socket for the reply: %w", err)
 	}
+	defer own.Close()
+	if err = w.patiently(own, p); errors.Is(err, syscall.EPERM) {
+		err = w.patiently(w.conn, p)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("send to %s: %w", w.addr, err)
+	}
+	return len(p), nil
+}
+
+// patiently sends from c, again and again while the client's queue is full, until
+// its time is over.
+func (w *datagramWriter) patiently(c *net.UnixConn, p []byte) error {
 	giveUp := time.Now().Add(w.timeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		var sent error
-		err := raw.Control(func(fd uintptr) {
-			sent = syscall.Sendto(int(fd), p, syscall.MSG_DONTWAIT, &syscall.SockaddrUnix{Name: w.addr})
-		})
-		switch {
-		case err != nil:
-			return 0, err
-		case sent == nil:
-			return len(p), nil
-		case !errors.Is(sent, syscall.EAGAIN):
-			return 0, fmt.Errorf("send to %s: %w", w.addr, sent)
-		case time.Now().After(giveUp):
-			return 0, fmt.Errorf("send to %s: its client did not read for %v", w.addr, w.timeout)
+		err := w.send(c, p)
+		if !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+		if time.Now().After(giveUp) {
+			return fmt.Errorf("it did not read for %v", w.timeout)
 		}
 		select {
 		case <-time.After(wait):
 		case <-w.ctx.Done():
-			return 0, w.ctx.Err()
+			return w.ctx.Err()
 		}
 	}
+}
+
+// send goes round the net package, in which one client whose queue is full would
+// make all others of the socket wait.
+func (w *datagramWriter) send(c *net.UnixConn, p []byte) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	if err := raw.Control(func(fd uintptr) {
+		sent = syscall.Sendto(int(fd), p, syscall.MSG_DONTWAIT, &syscall.SockaddrUnix{Name: w.addr})
+	}); err != nil {
+		return err
+	}
+	return sent
 }

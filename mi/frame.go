@@ -73,6 +73,7 @@ func (s *Service) Serve(ctx context.Context, f *Frame, w io.Writer) error {
 	return s.reply(f, w, node, err)
 }
 
+// run calls the command, unless this transport or this request may not.
 func (s *Service) run(ctx context.Context, f *Frame) (*Node, error) {
 	if f.Err != nil {
 		return nil, f.Err
@@ -88,6 +89,7 @@ func (s *Service) run(ctx context.Context, f *Frame) (*Node, error) {
 	return s.Registry.Call(ctx, &f.Request)
 }
 
+// reply writes the reply, or in its place the refusal that became of it.
 func (s *Service) reply(f *Frame, dst io.Writer, node *Node, err error) error {
 	w := &writer{dst: dst}
 	if s.Transport == Datagram {
@@ -115,6 +117,7 @@ func (s *Service) instead(w *writer, f *Frame) error {
 	return nil
 }
 
+// usage reminds of the arguments, among which may be one to page with.
 func (s *Service) usage(f *Frame) string {
 	cmd, _ := s.Registry.Lookup(f.Command)
 	return usage(cmd)
@@ -132,6 +135,8 @@ func (s *Service) encode(w *writer, f *Frame, node *Node, err error) {
 	}
 }
 
+// encodeClassic ends every reply with an empty line, errors too: clients drop it
+// or look for it, and none minds. A datagram ends by itself.
 func (s *Service) encodeClassic(w *writer, f *Frame, node *Node, err error) {
 	indent := s.Indent
 	if indent == "" {

@@ -84,6 +84,7 @@ func (f *Frame) with(args *argReader) *Frame {
 	return f
 }
 
+// refuse keeps the first reason: it is what the client should mend first.
 func (f *Frame) refuse(err *Error) {
 	if f.Err == nil {
 		f.Err = err
@@ -117,13 +118,12 @@ func classicHeader(line []byte) *Frame {
 // rpc reads a JSON value that begins at start, and whatever stands in front of it.
 func (r *Reader) rpc(start int, decode func([]byte) *Frame) *Frame {
 	end, err := r.valueEnd(start)
-	f := decode(r.buf[start:end])
 	if err != nil {
-		f.Cut = true
-		r.drop(r.beginning(start+1, end), err)
-		return f
+		end = r.beginning(start+1, end) // what is another's shall not be answered as this
 	}
-	r.discard(end)
+	f := decode(r.buf[start:end])
+	f.Cut = err != nil
+	r.drop(end, err)
 	return f
 }
 

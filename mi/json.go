@@ -1,7 +1,6 @@
 package mi
 
 import (
-	"encoding/json"
 	"io"
 	"math"
 	"strconv"
@@ -13,11 +12,13 @@ import (
 //   - A node with nothing but a Value is that value; without one it is null.
 //   - A List is the array of its children, whose own names do not show.
 //   - Any other node is an object: "value" if there is a Value, then the
-//     attributes, then the children under their names.
+//     attributes, then the children under their names. Several children of one name
+//     are an array.
 //   - A List that has a Value or attributes is such an object, with its children
 //     as the array "nodes".
 //
-// Names within one object must differ; whoever builds the tree sees to it.
+// The children of a Stream belong into a List: in an object they are written as
+// they come, and must all have different names.
 
 // json writes a node by that rule. depth is the depth of what surrounds it, or
 // below 0 for JSON without white space.
@@ -42,7 +43,7 @@ func (w *writer) json(n *Node, depth int) {
 			o.name("nodes")
 			w.array(n, o.depth)
 		} else {
-			w.each(n, func(c *Node) {
+			w.each(&Node{Nodes: joined(n.Nodes), Stream: n.Stream}, func(c *Node) {
 				o.name(c.Name)
 				w.json(c, o.depth)
 			})
@@ -51,6 +52,34 @@ func (w *writer) json(n *Node, depth int) {
 	}
 }
 
+// joined puts all nodes of one name into a List where the first of them was.
+func joined(nodes []*Node) []*Node {
+	count := make(map[string]int, len(nodes))
+	for _, c := range nodes {
+		count[c.Name]++
+	}
+	if len(count) == len(nodes) {
+		return nodes
+	}
+	lists := map[string]*Node{}
+	var all []*Node
+	for _, c := range nodes {
+		l := lists[c.Name]
+		switch {
+		case count[c.Name] == 1:
+			all = append(all, c)
+			continue
+		case l == nil:
+			l = &Node{Name: c.Name, List: true}
+			lists[c.Name] = l
+			all = append(all, l)
+		}
+		l.Nodes = append(l.Nodes, c)
+	}
+	return all
+}
+
+// array separates elements with ", " in Kamailio's layout, never with a line feed.
 func (w *writer) array(n *Node, depth int) {
 	if depth >= 0 {
 		depth++
@@ -75,6 +104,7 @@ type object struct {
 	any   bool
 }
 
+// object begins an object inside something of that depth.
 func (w *writer) object(depth int) *object {
 	w.char('{')
 	if depth >= 0 {
@@ -83,6 +113,7 @@ func (w *writer) object(depth int) *object {
 	return &object{w: w, depth: depth}
 }
 
+// name writes a name, to be followed by its value.
 func (o *object) name(s string) {
 	if o.any {
 		o.w.char(',')
@@ -96,11 +127,13 @@ func (o *object) name(s string) {
 	}
 }
 
+// end closes the object. In Kamailio's layout an empty one has a line feed too.
 func (o *object) end() {
 	o.newline(o.depth - 1)
 	o.w.char('}')
 }
 
+// newline begins a line in Kamailio's layout, and does nothing in the other.
 func (o *object) newline(tabs int) {
 	if o.depth >= 0 {
 		o.w.char('\n')
@@ -108,6 +141,7 @@ func (o *object) newline(tabs int) {
 	}
 }
 
+// scalar writes a value. What is no number in JSON is null.
 func (w *writer) scalar(v any) {
 	switch v := v.(type) {
 	case nil:
@@ -197,5 +231,3 @@ func (n *Node) MarshalJSON() ([]byte, error) {
 	w.json(n, -1)
 	return w.buf, w.broken
 }
-
-var _ json.Marshaler = (*Node)(nil)

@@ -24,6 +24,7 @@ type rpcRequest struct {
 	Dialect   string          `json:"dialect"`
 }
 
+// dialects are the values of "dialect".
 var dialects = map[string]Dialect{
 	"classic": Classic, "kamailio": Kamailio, "opensips": OpenSIPS, "native": Native,
 }
@@ -69,6 +70,7 @@ func decodeNamedRPC(name string, data []byte) *Frame {
 	return f
 }
 
+// replyTo takes the name of a reply FIFO from the request.
 func (f *Frame) replyTo(name string) {
 	if !GoodReplyName(name) {
 		f.Err = Errorf(400, "bad reply name")
@@ -77,6 +79,7 @@ func (f *Frame) replyTo(name string) {
 	f.ReplyTo = name
 }
 
+// fill takes over what was decoded, or err where that failed.
 func (f *Frame) fill(q *rpcRequest, err error) {
 	f.Command, f.id = q.Method, q.ID
 	d, known := dialects[q.Dialect]
@@ -133,6 +136,8 @@ func decodeParams(raw json.RawMessage) ([]Arg, error) {
 	return args, err
 }
 
+// scalarText gives a param as the text that it was written as: commands read
+// arguments as text, whichever way they came.
 func scalarText(v any) (string, bool) {
 	switch v := v.(type) {
 	case nil:
@@ -181,6 +186,7 @@ func tolerate(data []byte) []byte {
 	return out
 }
 
+// bareByte tells what words without quotes are made of.
 func bareByte(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '+' || c == '-' || c == '.'
 }

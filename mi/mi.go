@@ -120,6 +120,7 @@ type Error struct {
 	Text string
 }
 
+// Error is "404 no such room".
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Text) }
 
 // Is compares refusals by code and text, so that errors.Is works on one that a

@@ -46,6 +46,7 @@ func senderOf(oob []byte) string {
 	return "unknown"
 }
 
+// credText is the peer as the log shows it.
 func credText(c *syscall.Ucred) string { return fmt.Sprintf("uid=%d pid=%d", c.Uid, c.Pid) }
 
 // clientAddr is an address for a client's own end of a datagram socket: one

@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
+// The bounds of a request.
 const (
 	maxHeader  = 1023     // first line of a classic request with its line feed, as ever
 	maxRequest = 64 << 10 // a whole request
 	patience   = 2 * time.Second
 )
 
+// errTooLong: more is wanted than a request may have.
 var errTooLong = errors.New("request is too long")
 
 // Reader cuts requests out of a byte stream, whichever of the three framings each
@@ -35,6 +37,7 @@ type Reader struct {
 	buf     []byte // what was read and not yet used
 	last    error  // of src, for good
 	giveUp  time.Time
+	stale   int  // so many bytes at the front have used up their patience already
 	skipped bool // in the middle of something too long: look for the next beginning
 	midline bool // and in the middle of a line of it
 }
@@ -73,7 +76,7 @@ func (r *Reader) await() error {
 	r.giveUp = time.Time{}
 	for {
 		if !r.skipped {
-			r.buf = bytes.TrimLeft(r.buf, " \t\r\n")
+			r.discard(len(r.buf) - len(bytes.TrimLeft(r.buf, " \t\r\n")))
 		}
 		if len(r.buf) > 0 {
 			return nil
@@ -94,6 +97,7 @@ func (r *Reader) await() error {
 	}
 }
 
+// setDeadline bounds the next read; 0 takes the bound away.
 func (r *Reader) setDeadline(d time.Duration) {
 	if src, ok := r.src.(interface{ SetReadDeadline(time.Time) error }); ok {
 		var at time.Time
@@ -110,13 +114,16 @@ func (r *Reader) more() error {
 		return errTooLong
 	}
 	if r.giveUp.IsZero() {
-		r.giveUp = time.Now().Add(r.Patience)
+		r.giveUp = time.Now()
+		if r.stale == 0 {
+			r.giveUp = r.giveUp.Add(r.Patience)
+		}
 	}
-	left := time.Until(r.giveUp)
-	r.setDeadline(max(left, 1))
+	r.setDeadline(max(time.Until(r.giveUp), 1))
 	return r.read()
 }
 
+// read adds what the source has now. It does not wait for more than that.
 func (r *Reader) read() error {
 	if r.last != nil {
 		return r.last
@@ -173,7 +180,11 @@ func (r *Reader) find(off int, chars string) (int, error) {
 	}
 }
 
-func (r *Reader) discard(n int) { r.buf = r.buf[n:] }
+// discard forgets n bytes at the front.
+func (r *Reader) discard(n int) {
+	r.buf = r.buf[n:]
+	r.stale = max(0, r.stale-n)
+}
 
 // drop discards the front of what could not be read to its end.
 func (r *Reader) drop(n int, err error) {
@@ -181,6 +192,9 @@ func (r *Reader) drop(n int, err error) {
 		r.skipped, r.midline = true, true
 	}
 	r.discard(n)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		r.stale = len(r.buf)
+	}
 }
 
 // skip passes over lines until an empty one, or until a request begins.
@@ -215,14 +229,17 @@ func (r *Reader) junk() *Frame {
 	}
 }
 
+// jsonHead is how existing clients begin a request in one line.
 var jsonHead = []byte(`{"jsonrpc"`)
 
-// begins tells whether a line can only be the beginning of a request.
+// begins tells whether a line can only be the beginning of a request: a classic
+// header with a command that there is, OpenSIPS's frame, or JSON as kamctl writes
+// it in one line, or in many, of which the first is a brace.
 func (r *Reader) begins(line []byte) bool {
-	if bytes.HasPrefix(line, jsonHead) {
+	line = bytes.TrimRight(line, " \t\r")
+	if bytes.HasPrefix(line, jsonHead) || string(line) == "{" {
 		return true
 	}
-	line = bytes.TrimRight(line, " \t\r")
 	if len(line) < 3 || line[0] != ':' {
 		return false
 	}
@@ -241,7 +258,7 @@ func (r *Reader) begins(line []byte) bool {
 func (r *Reader) beginning(from, to int) int {
 	for from < to {
 		line, _, _ := bytes.Cut(r.buf[from:to], []byte("\n"))
-		if (from == 0 || r.buf[from-1] == '\n') && (r.begins(line) || bytes.HasPrefix(line, []byte("{"))) {
+		if (from == 0 || r.buf[from-1] == '\n') && r.begins(line) {
 			return from
 		}
 		from += len(line) + 1

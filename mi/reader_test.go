@@ -274,6 +274,28 @@ func TestReaderPatience(t *testing.T) {
 			}
 		})
 	}
+	t.Run("patience with the next one", func(t *testing.T) {
+		src, dst, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close()
+		defer dst.Close()
+		r := NewReader(src, knownCommand)
+		r.Patience = 50 * time.Millisecond
+		_, _ = dst.WriteString("{\"method\"\n\n\n{\n\n\n\n\n\n")
+		for range 2 {
+			if f, err := r.Next(); err != nil || f.Err == nil {
+				t.Fatalf("got %v, %v", f, err)
+			}
+		}
+		r.Patience = soon
+		_, _ = dst.WriteString("\n:whi")
+		time.AfterFunc(5*time.Millisecond, func() { _, _ = dst.WriteString("ch:r2\n\n") })
+		if f, err := r.Next(); err != nil || brief(f) != "which>r2" {
+			t.Errorf("got %s, %v", brief(f), err)
+		}
+	})
 	t.Run("idle", func(t *testing.T) {
 		src, dst, err := os.Pipe()
 		if err != nil {
@@ -348,10 +370,42 @@ func FuzzReadDatagram(f *testing.F) {
 	for _, s := range []string{":pwd:\n", ":x:\na::\"b\nc\"", `{"method":"a.b","params":{"x":[1]},"id":"1"}`, "[", ":\x00:"} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(_ *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte) {
 		if fr := readDatagram(b); fr != nil {
 			s := &Service{Registry: testRegistry(), Transport: Datagram}
-			_ = s.Serve(f.Context(), fr, io.Discard)
+			_ = s.Serve(t.Context(), fr, io.Discard)
 		}
 	})
+}
+
+// TestReaderRubbishIsCheap: rubbish that looks like the beginning of a request on
+// every line is read in a time that grows with its length, and not its square, and
+// the patience with it is used up once.
+func TestReaderRubbishIsCheap(t *testing.T) {
+	for _, line := range []string{"{\n", "{\n\"\n", "[\n", "{\"\n", "{\"jsonrpc\"\n", ":r:{\n", ":pwd:r\n", ":pwd:r\n\"\n", "\"\n:pwd:r\n", "{\n\"\"\n"} {
+		src, dst, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _ = dst.WriteString(strings.Repeat(line, 2*maxRequest/len(line)) + "\n\n")
+			time.Sleep(10 * time.Millisecond) // the patience of what waits for more
+			_, _ = dst.WriteString(":which:good\n\n")
+			_ = dst.Close()
+		}()
+		r := NewReader(src, knownCommand)
+		r.Patience = 5 * time.Millisecond
+		reads := 0
+		for {
+			f, err := r.Next()
+			if err != nil {
+				t.Errorf("%q: the good request was not found: %v", line, err)
+				break
+			}
+			if reads++; f.ReplyTo == "good" {
+				break
+			}
+		}
+		_ = src.Close()
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 )
 
+// The bounds of a call.
 const (
 	defaultTimeout = 10 * time.Second
 	maxCalls       = 32 // commands that run at one time
@@ -224,6 +225,7 @@ func loggable(cmd *Command, args []Arg) string {
 	return strings.TrimSpace(b.String())
 }
 
+// private tells whether an argument of that name stays out of the log.
 func private(cmd *Command, name string) bool {
 	same := func(p string) bool { return strings.EqualFold(p, name) }
 	within := func(w string) bool { return strings.Contains(strings.ToLower(name), w) }

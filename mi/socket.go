@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -27,19 +26,7 @@ type Socket struct {
 	Indent   string // of a level of classic lines; "" is a TAB
 	ReadOnly bool   // refuse commands that change something
 
-	// Timeout is how long a client may take to accept a piece of its reply; 0 is
-	// two seconds, mi_datagram's socket_timeout.
-	Timeout time.Duration
-
-	mu   sync.Mutex
 	made fs.FileInfo // what was made at Path
-}
-
-func (s *Socket) timeout() time.Duration {
-	if s.Timeout == 0 {
-		return 2 * time.Second
-	}
-	return s.Timeout
 }
 
 // known tells whether the registry has a command.
@@ -48,6 +35,7 @@ func (s *Socket) known(command string) bool {
 	return ok
 }
 
+// service answers what this socket reads.
 func (s *Socket) service(t Transport) *Service {
 	return &Service{Registry: s.Registry, Transport: t, Indent: s.Indent, ReadOnly: s.ReadOnly}
 }
@@ -110,16 +98,12 @@ func (s *Socket) finish() error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
 	s.made = info
-	s.mu.Unlock()
 	return s.Access.Apply(s.Path)
 }
 
 // remove unlinks the socket, unless another has taken its place.
 func (s *Socket) remove() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err := RemoveMade(s.Path, s.made); err != nil {
 		s.Log.Warn("management socket not removed", "path", s.Path, "error", err)
 	}

@@ -61,6 +61,7 @@ func (r *Registry) Counters(group string, stats ...Stat) {
 	}
 }
 
+// byName is the order of a group.
 func byName(s Stat, name string) int { return strings.Compare(s.Name, name) }
 
 // Statistics gives every statistic with its group, sorted by group and name.
@@ -85,7 +86,10 @@ type sample struct {
 	Stat
 }
 
-func (s sample) key() string  { return s.group + ":" + s.Name }
+// key names a sample as it is printed.
+func (s sample) key() string { return s.group + ":" + s.Name }
+
+// line is a sample as MI prints it.
 func (s sample) line() string { return fmt.Sprintf("%s = %d", s.key(), s.Value()) }
 
 // selectStats gives what "all", "group:", "name" and "group:name" stand for, in

@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// How a reply is handed on.
 const (
 	chunk   = 32 << 10               // what is written at a time
 	latency = 100 * time.Millisecond // what a slow stream may keep back for so long
@@ -34,6 +35,7 @@ type writer struct {
 	timer   *time.Timer
 }
 
+// str, char and fill add to the reply.
 func (w *writer) str(s string) { w.buf = append(w.buf, s...) }
 func (w *writer) char(c byte)  { w.buf = append(w.buf, c) }
 func (w *writer) fill(s string, n int) {
@@ -57,6 +59,7 @@ func (w *writer) drain() {
 	}
 }
 
+// flush hands on what is there, if anybody still takes it.
 func (w *writer) flush() {
 	if w.err == nil && len(w.buf) > 0 {
 		n, err := w.dst.Write(w.buf)
@@ -81,6 +84,8 @@ func (w *writer) each(n *Node, f func(*Node)) {
 	}
 }
 
+// stream writes the children that a command gives one by one. A command that
+// panics there breaks its own reply only.
 func (w *writer) stream(n *Node, f func(*Node)) {
 	outer := !w.waiting
 	if outer {

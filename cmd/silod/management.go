@@ -51,7 +51,7 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 		}
 	}
 	if m.SocketName != "" {
-		d.datagram = &mi.DatagramServer{}
+		d.datagram = &mi.DatagramServer{Timeout: time.Duration(m.SocketTimeout) * time.Millisecond}
 		d.socket(&d.datagram.Socket, m.SocketName)
 		if err := d.datagram.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.socket_name: %w", err)
@@ -71,7 +71,6 @@ func (d *daemon) socket(s *mi.Socket, path string) {
 	m := d.cfg.MI
 	s.Registry, s.Log, s.Path, s.Indent = d.registry, d.log, path, m.ReplyIndent
 	s.Access = mi.Access{Mode: m.UnixSocketMode, User: m.UnixSocketUser, Group: m.UnixSocketGroup}
-	s.Timeout = time.Duration(m.SocketTimeout) * time.Millisecond
 }
 
 // reload reads the configuration again, whole and checked before anything of it

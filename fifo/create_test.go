@@ -1,0 +1,132 @@
+package fifo
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestRequestFile: made with its directory and rights, and gone at the end.
+func TestRequestFile(t *testing.T) {
+	r := newRig(t, func(s *Server) {
+		if s.Mode = 0o620; os.Geteuid() == 0 {
+			s.User, s.Group = "root", "65534"
+		}
+	})
+	info, err := os.Lstat(r.Path)
+	if err != nil || info.Mode() != fs.ModeNamedPipe|0o620 {
+		t.Fatalf("got %v, %v", info.Mode(), err)
+	}
+	if st := stat(info); os.Geteuid() == 0 && (st.Uid != 0 || st.Gid != 65534) {
+		t.Errorf("it belongs to %d:%d", st.Uid, st.Gid)
+	}
+	for dir := filepath.Dir(r.Path); dir != r.ReplyDir; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s has %v, %v", dir, info.Mode(), err)
+		}
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(filepath.Dir(r.Path))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestRequestFileTaken(t *testing.T) {
+	r := newRig(t, nil)
+	second := &Server{Registry: r.Registry, Log: r.Log, Path: r.Path}
+	if err := second.Listen(); err == nil || !strings.Contains(err.Error(), "another silod reads "+r.Path) {
+		t.Errorf("a second server: %v", err)
+	}
+	r.serves()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := os.WriteFile(r.Path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Listen(); err == nil || !strings.Contains(err.Error(), "is no FIFO") {
+		t.Errorf("a file at its place: %v", err)
+	}
+	if b, err := os.ReadFile(r.Path); err != nil || string(b) != "precious" {
+		t.Errorf("the file has now %q, %v", b, err)
+	}
+	_ = os.Remove(r.Path)
+
+	if err := syscall.Mkfifo(r.Path, 0o600); err != nil { // as a killed daemon leaves it
+		t.Fatal(err)
+	}
+	if err := second.Listen(); err != nil {
+		t.Errorf("a FIFO that nobody reads: %v", err)
+	}
+	_ = second.file.Close()
+
+	unknown := &Server{Registry: r.Registry, Log: r.Log, Path: r.Path + "2", Group: "no-such-group"}
+	if err := unknown.Listen(); err == nil || !strings.Contains(err.Error(), "no-such-group") {
+		t.Errorf("an unknown group: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(r.Path), ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestRequestFileLost: it is made again when it was removed or replaced, but not
+// when another daemon has taken its place.
+func TestRequestFileLost(t *testing.T) {
+	r := newRig(t, nil)
+	again := func() {
+		t.Helper()
+		for end := time.Now().Add(soon); ; time.Sleep(5 * time.Millisecond) {
+			f, err := os.OpenFile(r.Path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+			if err == nil {
+				_ = f.Close()
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("it was not made again: %v", err)
+			}
+		}
+		r.serves()
+	}
+	if err := os.Remove(r.Path); err != nil {
+		t.Fatal(err)
+	}
+	again()
+	_ = os.Remove(r.Path)
+	if err := syscall.Mkfifo(r.Path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again()
+
+	other := &Server{Registry: r.Registry, Log: r.Log, Path: r.Path + ".other"}
+	if err := other.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	defer other.file.Close()
+	if err := os.Rename(other.Path, r.Path); err != nil {
+		t.Fatal(err)
+	}
+	r.logged("vanished or was replaced")
+	for end := time.Now().Add(soon); ; time.Sleep(5 * time.Millisecond) {
+		if strings.Count(r.log.String(), "vanished or was replaced") == 3 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the other daemon's FIFO was not noticed")
+		}
+	}
+	if err := r.stop(); err == nil || !strings.Contains(err.Error(), "another silod reads") {
+		t.Errorf("the server ended with %v", err)
+	}
+	r.stop = func() error { return nil }
+	if _, err := os.Lstat(r.Path); err != nil {
+		t.Errorf("the other daemon's FIFO: %v", err)
+	}
+}

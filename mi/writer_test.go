@@ -1,0 +1,219 @@
+package mi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestJSONRule: every clause of the rule in json.go.
+func TestJSONRule(t *testing.T) {
+	child := func(name string, v any) *Node { return &Node{Name: name, Value: v} }
+	for _, tc := range []struct {
+		node *Node
+		want string
+	}{
+		{child("", "x"), `"x"`},
+		{child("", 3), `3`},
+		{child("", int64(-3)), `-3`},
+		{child("", 0.25), `0.25`},
+		{child("", 1e21), `1000000000000000000000`},
+		{child("", math.NaN()), `null`},
+		{child("", true), `true`},
+		{&Node{}, `null`},
+		{&Node{List: true}, `[]`},
+		{&Node{List: true, Nodes: []*Node{child("A", 1), child("B", 2)}}, `[1,2]`},
+		{&Node{List: true, Nodes: []*Node{{Attrs: attrs("a", 1)}}}, `[{"a":1}]`},
+		{&Node{Nodes: []*Node{child("A", 1), child("B", "2")}}, `{"A":1,"B":"2"}`},
+		{&Node{Nodes: []*Node{child("A", 1), child("B", 2), child("A", 3)}}, `{"A":[1,3],"B":2}`},
+		{&Node{Value: "v", Attrs: attrs("a", 1, "b", nil), Nodes: []*Node{child("C", nil)}}, `{"value":"v","a":1,"b":null,"C":null}`},
+		{&Node{Value: "v", List: true, Nodes: []*Node{child("C", 1)}}, `{"value":"v","nodes":[1]}`},
+		{&Node{Attrs: attrs("n", 0), List: true}, `{"n":0,"nodes":[]}`},
+		{child("", "\"\\\n\r\t\x00\x7fä\u2028</\xff"), `"\"\\\n\r\t\u0000\u007fä` + "\u2028" + `</` + "\ufffd" + `"`},
+	} {
+		got, err := json.Marshal(tc.node)
+		var w writer
+		w.json(tc.node, -1)
+		if err != nil || string(w.buf) != tc.want || !json.Valid(got) {
+			t.Errorf("got %s, %v, want %s", w.buf, err, tc.want)
+		}
+	}
+	broken := &Node{List: true, Stream: func(yield func(*Node, error) bool) { yield(nil, errors.New("oh")) }}
+	if _, err := json.Marshal(broken); err == nil {
+		t.Error("a broken stream was marshalled")
+	}
+}
+
+func TestClassicLines(t *testing.T) {
+	for _, tc := range []struct {
+		node *Node
+		want string
+	}{
+		{&Node{}, ""},
+		{&Node{Value: "x"}, "x\n"},
+		{&Node{Name: "N"}, "N:: \n"},
+		{&Node{Name: "N", Value: 1.5, Attrs: attrs("a", "", "b", true)}, "N:: 1.5 a= b=true\n"},
+		{&Node{Attrs: attrs("a", 1, "b", 2)}, "a=1 b=2\n"},
+		{&Node{Nodes: []*Node{{Value: "x", Nodes: []*Node{{Nodes: []*Node{{Value: "y"}}}}}}}, "x\n  y\n"}, // what has no line does not indent
+		{&Node{Name: "N", Value: "a\n\nb\r\n\n"}, "N:: a\\n\\nb\n"},
+	} {
+		var w writer
+		w.classic(tc.node, "  ", 0)
+		if got := string(w.buf); got != tc.want {
+			t.Errorf("got %q, want %q", got, tc.want)
+		}
+	}
+}
+
+// TestStreamBreaks: a list that ends in an error after its beginning has gone out
+// says so in every dialect.
+func TestStreamBreaks(t *testing.T) {
+	s := &Service{Registry: testRegistry(), Transport: Stream}
+	for d, want := range map[Dialect]string{
+		Classic:  "x\n500 the list ends here: command failed\n\n",
+		Kamailio: "\"\n\t\t}],\n\t\"error\":\t{\n\t\t\"code\":\t500,\n\t\t\"message\":\t\"command failed\"\n\t},\n\t\"id\":\t1\n}\n",
+		OpenSIPS: `"}],"error":{"code":-32000,"message":"Server error"},"id":1}` + "\n",
+		Native:   `"}}]},"error":{"code":500,"message":"command failed"},"id":1}` + "\n",
+	} {
+		f := &Frame{Request: Request{Command: "rows", Args: []Arg{{Value: "2000"}, {Value: "1500"}}, Dialect: d}, id: json.RawMessage("1")}
+		var out bytes.Buffer
+		if err := s.Serve(t.Context(), f, &out); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); !strings.HasSuffix(got, want) {
+			t.Errorf("dialect %d ends in %q, want %q", d, got[len(got)-200:], want)
+		}
+		if d != Classic && !json.Valid(out.Bytes()) {
+			t.Errorf("dialect %d gives no JSON", d)
+		}
+	}
+}
+
+// failing takes so many bytes.
+type failing struct{ left int }
+
+func (f *failing) Write(p []byte) (int, error) {
+	if f.left -= len(p); f.left < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return len(p), nil
+}
+
+// TestStreamEndsWithItsReader: nobody reads a database for a client that has gone.
+func TestStreamEndsWithItsReader(t *testing.T) {
+	r := testRegistry()
+	given := 0
+	endless := &Node{List: true, Stream: func(yield func(*Node, error) bool) {
+		for yield(&Node{Value: strings.Repeat("x", 100)}, nil) {
+			given++
+		}
+	}}
+	s := &Service{Registry: r}
+	err := s.reply(&Frame{}, &failing{left: 3 * chunk}, endless, nil)
+	if !errors.Is(err, io.ErrClosedPipe) || given > 5*chunk/100 {
+		t.Errorf("got %v after %d rows", err, given)
+	}
+	s.Transport, given = Datagram, 0
+	var out bytes.Buffer
+	if err := s.reply(&Frame{}, &out, endless, nil); err != nil || given > 2*maxDatagram/100 || !strings.HasPrefix(out.String(), "413 ") {
+		t.Errorf("got %q, %v after %d rows", &out, err, given)
+	}
+	endless.Stream = func(func(*Node, error) bool) { panic("oh") }
+	out.Reset()
+	if err := s.reply(&Frame{}, &out, endless, nil); err != nil || out.String() != "500 command failed\n" {
+		t.Errorf("a stream that panics: got %q, %v", &out, err)
+	}
+}
+
+// TestSlowStream: a stream that waits, as one that follows events does, holds back
+// what it has given for a tenth of a second at most.
+func TestSlowStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, out := io.Pipe()
+		node := &Node{List: true, Stream: func(yield func(*Node, error) bool) {
+			for i := range 3 {
+				yield(&Node{Value: i}, nil)
+				time.Sleep(time.Minute)
+			}
+		}}
+		start := time.Now()
+		go func() {
+			s := &Service{Registry: testRegistry()}
+			_ = s.reply(&Frame{}, out, node, nil)
+			_ = out.Close()
+		}()
+		buf := make([]byte, 100)
+		for i, want := range []string{"200 OK\n0\n", "1\n", "2\n", "\n"} {
+			n, err := in.Read(buf)
+			at := time.Since(start) - time.Duration(i)*time.Minute
+			if err != nil || string(buf[:n]) != want || at > latency {
+				t.Errorf("read %d: %q, %v, %v late", i, buf[:n], err, at)
+			}
+		}
+	})
+}
+
+// FuzzClassicReply: no value can add a line to a reply, or end it.
+func FuzzClassicReply(f *testing.F) {
+	f.Add("ROOM", "a\r\n\r\n200 OK", "x\x1b]0;t\x07")
+	f.Fuzz(func(t *testing.T, name, value, attr string) {
+		var w writer
+		w.classic(&Node{Nodes: []*Node{{Name: name, Value: value, Attrs: attrs(attr, value)}, {Name: "end"}}}, "\t", 0)
+		if n := bytes.Count(w.buf, []byte("\n")); n != 2 {
+			t.Fatalf("%d lines: %q", n, w.buf)
+		}
+		for _, c := range w.buf {
+			if c < ' ' && c != '\n' && c != '\t' {
+				t.Fatalf("control character in %q", w.buf)
+			}
+		}
+	})
+}
+
+// FuzzNativeReply: what goes over the control socket comes back as it was, but for
+// what is no UTF-8.
+func FuzzNativeReply(f *testing.F) {
+	f.Add("ROOM", "va\nlue", "attr", int64(5), 0.5, true)
+	f.Fuzz(func(t *testing.T, name, value, attr string, i int64, x float64, list bool) {
+		valid := func(s string) string { return strings.ToValidUTF8(s, "") }
+		name, value, attr = valid(name), valid(value), valid(attr)
+		if math.IsNaN(x) || math.IsInf(x, 0) || x == math.Trunc(x) {
+			x = 0.5 // no JSON number, or one that comes back as an int64
+		}
+		node := &Node{List: list, Nodes: []*Node{{Name: name, Value: value, Attrs: attrs(attr, i, "x", x), Nodes: []*Node{{Value: list}}}}}
+		var w writer
+		s := &Service{Registry: testRegistry(), Transport: Stream}
+		s.encode(&w, &Frame{Request: Request{Dialect: Native}, id: json.RawMessage("1")}, node, nil)
+		got := &Node{}
+		err := decodeReply(bytes.NewReader(w.buf), got, func(c *Node) bool {
+			got.Nodes = append(got.Nodes, c)
+			return true
+		})
+		var a, b writer
+		a.tree(node)
+		b.tree(got)
+		if err != nil || !bytes.Equal(a.buf, b.buf) {
+			t.Fatalf("sent %s, got %s, %v", a.buf, b.buf, err)
+		}
+	})
+}
+
+// FuzzDecodeReply: a client survives whatever answers it.
+func FuzzDecodeReply(f *testing.F) {
+	for _, s := range []string{
+		`{"jsonrpc":"2.0","result":{"nodes":[{"name":"a","value":1,"attrs":{"b":null},"list":true,"nodes":[]}]},"id":1}`,
+		`{"error":{"code":404,"message":"no"}}`, `{"result":[]}`, `{"result":{"nodes":[{]}}`, "503 too many\n\n", "200 OK\na\n\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		_ = decodeReply(bytes.NewReader(b), &Node{}, func(*Node) bool { return true })
+		_ = copyClassic(io.Discard, bytes.NewReader(b))
+	})
+}
