@@ -1,0 +1,166 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+
+	"silod/address"
+	"silod/mi"
+)
+
+// ErrUserExists is what Users says of a user who is to be added and is there already.
+var ErrUserExists = errors.New("user exists")
+
+// User is a user with a password, in a list.
+type User struct {
+	AoR        address.AoR
+	Algorithms []Algorithm // that the user can answer
+}
+
+// Users keeps our users. The database implements it on Kamailio's subscriber table,
+// with one of ours for what does not fit there. A change is committed when the method
+// returns.
+type Users interface {
+	// Users lists all, ordered by domain and name.
+	Users(ctx context.Context) iter.Seq2[User, error]
+	// AddUser adds a user, or says ErrUserExists.
+	AddUser(ctx context.Context, user address.AoR, secret Secret) error
+	// SetSecret replaces all that is known of a password, one in the clear too, or
+	// says ErrUnknownUser.
+	SetSecret(ctx context.Context, user address.AoR, secret Secret) error
+	// RemoveUser removes a user, or says ErrUnknownUser.
+	RemoveUser(ctx context.Context, user address.AoR) error
+}
+
+// Accounts manages users for administrators. What it hands on of a password are
+// HA1s of all algorithms, and nothing that it could be read from.
+type Accounts struct {
+	Users   Users
+	Domains address.Domains
+	Realm   func(domain string) string // of the users of a domain; nil: the domain
+	Changed func(user address.AoR)     // called after each change: Cache.Invalidate; nil: nobody
+}
+
+// Commands are the management commands for users.
+func (a *Accounts) Commands() []mi.Command {
+	const password = "password"
+	return []mi.Command{
+		{
+			Name: "sub_list", Aliases: []string{"sub.list"},
+			Help: "Lists the users who have a password, with the digest algorithms that it serves for.", Run: a.list,
+		},
+		{
+			Name: "sub_add", Aliases: []string{"sub.add"}, Args: "user " + password, MinArgs: 2, MaxArgs: 2,
+			Writes: true, Private: []string{password}, Help: "Adds a user with a password.", Run: a.add,
+		},
+		{
+			Name: "sub_passwd", Aliases: []string{"sub.passwd"}, Args: "user " + password, MinArgs: 2, MaxArgs: 2,
+			Writes: true, Private: []string{password}, Help: "Gives a user another password.", Run: a.setPassword,
+		},
+		{
+			Name: "sub_remove", Aliases: []string{"sub.remove"}, Args: "user", MinArgs: 1, MaxArgs: 1,
+			Writes: true, Help: "Removes a user's password, and so the user's right to send and register.", Run: a.remove,
+		},
+	}
+}
+
+func (a *Accounts) list(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
+	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+		for u, err := range a.Users.Users(ctx) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			names := make([]string, len(u.Algorithms))
+			for i, alg := range u.Algorithms {
+				names[i] = string(alg)
+			}
+			n := &mi.Node{Name: "USER", Attrs: []mi.Attr{
+				{Name: "user", Value: u.AoR.String()},
+				{Name: "algorithms", Value: strings.Join(names, " ")},
+			}}
+			if !yield(n, nil) {
+				return
+			}
+		}
+	}}, nil
+}
+
+func (a *Accounts) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	return a.set(ctx, req, a.Users.AddUser)
+}
+
+func (a *Accounts) setPassword(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	return a.set(ctx, req, a.Users.SetSecret)
+}
+
+func (a *Accounts) remove(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	user, err := a.user(req)
+	if err != nil {
+		return nil, err
+	}
+	return a.changed(user, a.Users.RemoveUser(ctx, user))
+}
+
+// set carries out what gives a user a password.
+func (a *Accounts) set(ctx context.Context, req *mi.Request, do func(context.Context, address.AoR, Secret) error) (*mi.Node, error) {
+	user, err := a.user(req)
+	if err != nil {
+		return nil, err
+	}
+	password := req.Arg(1)
+	if err := checkPassword(password); err != nil {
+		return nil, err
+	}
+	realm := user.Domain
+	if a.Realm != nil {
+		realm = a.Realm(user.Domain)
+	}
+	return a.changed(user, do(ctx, user, NewSecret(user, quotable(realm), password)))
+}
+
+func (a *Accounts) user(req *mi.Request) (address.AoR, error) {
+	user, ours, err := a.Domains.Parse(req.Arg(0))
+	switch {
+	case err != nil:
+		return user, mi.Errorf(400, "Bad user, %v", err)
+	case !ours:
+		return user, mi.Errorf(400, "%s is not one of our domains", user.Domain)
+	}
+	return user, nil
+}
+
+// maxPassword is the longest password, in bytes.
+const maxPassword = 256
+
+func checkPassword(password string) error {
+	switch {
+	case password == "":
+		return mi.Errorf(400, "An empty password lets nobody in: give one")
+	case len(password) > maxPassword:
+		return mi.Errorf(400, "The password is longer than %d bytes", maxPassword)
+	case strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return mi.Errorf(400, "The password has a control character in it")
+	}
+	return nil
+}
+
+// changed answers a change, and tells who has to know of it. Also a failed one may
+// have been done.
+func (a *Accounts) changed(user address.AoR, err error) (*mi.Node, error) {
+	switch {
+	case errors.Is(err, ErrUserExists):
+		return nil, mi.Errorf(409, "User %s exists: sub_passwd gives another password", user)
+	case errors.Is(err, ErrUnknownUser):
+		return nil, mi.Errorf(404, "No user %s", user)
+	}
+	if a.Changed != nil {
+		a.Changed(user)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &mi.Node{}, nil
+}

@@ -1,0 +1,179 @@
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"silod/mi"
+)
+
+// BanOptions are when and for how long a source is banned. Zero values stand for the
+// defaults given.
+type BanOptions struct {
+	Failures Rate          // failed guesses that are put up with; 20 in 10 minutes
+	For      time.Duration // how long a ban lasts; 10 minutes
+	Capacity int           // sources remembered; 65536
+	Log      *slog.Logger  // told of each ban
+	Now      func() time.Time
+}
+
+// Bans counts failed authentications by source and bans, for a time, who has too
+// many. A source is a single IPv4 address, or the /64 of an IPv6 one. Success does
+// not wipe out failures, or an attacker with one good password could guess for ever.
+// Make it with NewBans.
+type Bans struct {
+	opt     BanOptions
+	sources *table[network, offender]
+	Stats   BanStats
+}
+
+// BanStats count what Bans decided.
+type BanStats struct {
+	Failures mi.Counter // failed guesses
+	Bans     mi.Counter
+	Refused  mi.Counter // requests of banned sources
+}
+
+type offender struct {
+	failures bucket
+	until    time.Time // the zero Time: not banned
+}
+
+// Ban is a source that is banned.
+type Ban struct {
+	Source netip.Prefix
+	Until  time.Time
+}
+
+// NewBans makes an empty list of bans.
+func NewBans(opt BanOptions) *Bans {
+	if opt.Failures.unlimited() {
+		opt.Failures = Rate{N: 20, Per: 10 * time.Minute}
+	}
+	if opt.For == 0 {
+		opt.For = 10 * time.Minute
+	}
+	if opt.Capacity == 0 {
+		opt.Capacity = 1 << 16
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	b := &Bans{opt: opt}
+	b.sources = newTable[network](opt.Capacity, func(o *offender, now time.Time) float64 {
+		if o.banned(now) {
+			return 1 + o.until.Sub(now).Seconds() // more than any number of failures
+		}
+		return o.failures.fill(opt.Failures, now)
+	})
+	return b
+}
+
+func (o *offender) banned(now time.Time) bool { return now.Before(o.until) }
+
+// fail counts a failed guess.
+func (b *Bans) fail(source network) {
+	now := b.opt.Now()
+	b.Stats.Failures.Inc()
+	banned := false
+	b.sources.update(source, now, func(o *offender) {
+		if o.banned(now) {
+			return // as it was when the request came in, a moment ago
+		}
+		if _, ok := o.failures.take(b.opt.Failures, now); !ok {
+			*o = offender{until: now.Add(b.opt.For)}
+			banned = true
+		}
+	})
+	if banned {
+		b.Stats.Bans.Inc()
+		b.opt.Log.Warn("source banned for failed authentications", "source", source, "for", b.opt.For)
+	}
+}
+
+// Banned tells whether requests from addr are to be dropped unread. It is asked about
+// the source of every request that is not trusted.
+func (b *Bans) Banned(addr netip.Addr) bool {
+	now := b.opt.Now()
+	banned := false
+	b.sources.find(networkOf(addr), func(o *offender) { banned = o.banned(now) })
+	if banned {
+		b.Stats.Refused.Inc()
+	}
+	return banned
+}
+
+// List gives all bans, the one that ends first in front.
+func (b *Bans) List() []Ban {
+	now := b.opt.Now()
+	found := b.sources.all(func(_ network, o *offender) bool { return o.banned(now) })
+	slices.SortFunc(found, func(x, y entry[network, offender]) int { return x.value.until.Compare(y.value.until) })
+	bans := make([]Ban, len(found))
+	for i, e := range found {
+		bans[i] = Ban{e.key.prefix(), e.value.until}
+	}
+	return bans
+}
+
+// Lift ends the ban of a source, forgets its failures, and tells whether it was banned.
+func (b *Bans) Lift(addr netip.Addr) bool {
+	now := b.opt.Now()
+	banned := false
+	b.sources.find(networkOf(addr), func(o *offender) { banned, *o = o.banned(now), offender{} })
+	return banned
+}
+
+// Counters are the statistics of bans.
+func (b *Bans) Counters() []mi.Stat {
+	return []mi.Stat{
+		{Name: "failed_guesses", Help: "Wrong passwords and unknown users that a source was charged with.", Counter: &b.Stats.Failures},
+		{Name: "bans", Help: "Sources banned for too many failed authentications.", Counter: &b.Stats.Bans},
+		{Name: "banned_requests", Help: "Requests dropped because their source is banned.", Counter: &b.Stats.Refused},
+		{Name: "suspects", Help: "Sources whose failed authentications are remembered.", Gauge: func() int64 { return int64(b.sources.len()) }},
+	}
+}
+
+// Commands are the management commands for bans.
+func (b *Bans) Commands() []mi.Command {
+	return []mi.Command{
+		{
+			Name: "ban_list", Aliases: []string{"ban.list"},
+			Help: "Lists the sources that are banned for failed authentications.", Run: b.list,
+		},
+		{
+			Name: "ban_lift", Aliases: []string{"ban.lift"}, Args: "address", MinArgs: 1, MaxArgs: 1, Writes: true,
+			Help: "Ends the ban of a source.", Run: b.lift,
+		},
+	}
+}
+
+func (b *Bans) list(context.Context, *mi.Request) (*mi.Node, error) {
+	now := b.opt.Now()
+	n := &mi.Node{List: true}
+	for _, ban := range b.List() {
+		n.Add("BAN", nil,
+			mi.Attr{Name: "address", Value: networkOf(ban.Source.Addr()).String()},
+			mi.Attr{Name: "until", Value: ban.Until.UTC().Format(time.RFC3339)},
+			mi.Attr{Name: "seconds", Value: int(ban.Until.Sub(now).Seconds())})
+	}
+	return n, nil
+}
+
+func (b *Bans) lift(_ context.Context, req *mi.Request) (*mi.Node, error) {
+	text, _, _ := strings.Cut(req.Arg(0), "/")
+	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	if err != nil {
+		return nil, mi.Errorf(400, "%.60q is no address: give one as ban_list shows it", req.Arg(0))
+	}
+	if !b.Lift(addr) {
+		return nil, mi.Errorf(404, "%s is not banned", networkOf(addr))
+	}
+	return &mi.Node{}, nil
+}

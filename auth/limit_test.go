@@ -1,0 +1,134 @@
+package auth
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func address4(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+}
+
+func TestNetwork(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "0.0.0.0": "0.0.0.0", "::1": "::/64",
+		"2001:db8::1": "2001:db8::/64", "2001:db8:0:0:ffff::1": "2001:db8::/64", "2001:db8:0:1::1": "2001:db8:0:1::/64",
+		"fe80::1%eth0": "fe80::/64",
+	} {
+		if n := networkOf(netip.MustParseAddr(in)); n.String() != want || n == nobody {
+			t.Errorf("%s is of %s, want %s", in, n, want)
+		}
+	}
+	if networkOf(netip.Addr{}) != nobody {
+		t.Error("the zero address is of a network")
+	}
+}
+
+func TestLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimits(LimitOptions{
+			PerSource: map[string]Rate{"": {N: 2, Per: time.Minute}, "MESSAGE": {N: 3, Per: 3 * time.Second}, "OPTIONS": {}},
+			PerUser:   map[string]Rate{"MESSAGE": {N: 1, Per: time.Second}},
+		})
+		for i, step := range []struct {
+			after  time.Duration
+			method string
+			from   netip.Addr
+			wait   time.Duration // 0: allowed
+		}{
+			{0, "MESSAGE", here, 0},
+			{0, "MESSAGE", here, 0},
+			{0, "MESSAGE", here, 0},
+			{0, "MESSAGE", here, time.Second},
+			{0, "MESSAGE", there, 0},
+			{0, "REGISTER", here, 0}, // of all other methods
+			{0, "PUBLISH", here, 0},
+			{0, "SUBSCRIBE", here, 30 * time.Second},
+			{0, "OPTIONS", here, 0},
+			{0, "OPTIONS", here, 0},
+			{0, "OPTIONS", here, 0},
+			{500 * time.Millisecond, "MESSAGE", here, 500 * time.Millisecond}, // asking in vain costs nothing
+			{500 * time.Millisecond, "MESSAGE", here, 0},
+			{0, "MESSAGE", here, time.Second},
+			{time.Hour, "MESSAGE", here, 0}, // and no more is saved up than a burst
+			{0, "MESSAGE", here, 0},
+			{0, "MESSAGE", here, 0},
+			{0, "MESSAGE", here, time.Second},
+		} {
+			time.Sleep(step.after)
+			wait, ok := l.Source(step.method, step.from)
+			if ok != (step.wait == 0) || (wait-step.wait).Abs() > time.Millisecond {
+				t.Errorf("step %d: %v, %v, want %v", i, wait, ok, step.wait)
+			}
+		}
+		alice, bob := aor(t, "alice"), aor(t, "bob")
+		for i, step := range []struct {
+			after  time.Duration
+			method string
+			bob    bool
+			ok     bool
+		}{
+			{0, "MESSAGE", false, true},
+			{0, "MESSAGE", false, false},
+			{0, "MESSAGE", true, true},
+			{0, "REGISTER", false, true},
+			{0, "REGISTER", false, true},
+			{time.Second, "MESSAGE", false, true},
+		} {
+			time.Sleep(step.after)
+			user := alice
+			if step.bob {
+				user = bob
+			}
+			if _, ok := l.User(step.method, user); ok != step.ok {
+				t.Errorf("user's step %d: %v", i, ok)
+			}
+		}
+		if l.Stats.Sources.Value() != 5 || l.Stats.Users.Value() != 1 {
+			t.Errorf("counted %d and %d", l.Stats.Sources.Value(), l.Stats.Users.Value())
+		}
+	})
+}
+
+// A clock that is set back gives nothing away, and blocks nobody for long.
+func TestLimitsWhenTheClockIsSetBack(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	l := NewLimits(LimitOptions{PerSource: map[string]Rate{"": {N: 1, Per: time.Second}}, Now: func() time.Time { return now }})
+	l.Source("MESSAGE", here)
+	now = now.Add(-time.Hour)
+	if wait, ok := l.Source("MESSAGE", here); ok || wait != time.Second {
+		t.Errorf("%v, %v", wait, ok)
+	}
+	now = now.Add(time.Second)
+	if _, ok := l.Source("MESSAGE", here); !ok {
+		t.Error("still blocked")
+	}
+}
+
+// Who has used its bucket up is not given another for sending from ever more
+// addresses: they make room for each other.
+func TestFloodResetsNobody(t *testing.T) {
+	const room, burst = 4096, 10
+	now := time.Unix(1_000_000, 0)
+	l := NewLimits(LimitOptions{
+		PerSource: map[string]Rate{"": {N: burst, Per: time.Hour}}, Capacity: room, Now: func() time.Time { return now },
+	})
+	for range burst {
+		if _, ok := l.Source("MESSAGE", here); !ok {
+			t.Fatal("limited too early")
+		}
+	}
+	for i := range 200_000 {
+		if _, ok := l.Source("MESSAGE", address4(i)); !ok {
+			t.Fatalf("newcomer %d was refused", i)
+		}
+		if _, ok := l.Source("MESSAGE", here); ok {
+			t.Fatalf("a new burst after %d others", i)
+		}
+	}
+	if n := metered(l.sources); n != room {
+		t.Errorf("%d are remembered, want %d", n, room)
+	}
+}

@@ -1,0 +1,103 @@
+package auth
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestReplay(t *testing.T) {
+	a := server(t, Options{})
+	challenge := a.Challenge(realm, here)
+	for _, tc := range []struct {
+		name string
+		nc   int
+		want Outcome
+	}{
+		{"the first", 1, Accepted},
+		{"the same again", 1, Replayed},
+		{"the next", 2, Accepted},
+		{"one that overtook", 5, Accepted},
+		{"one that was overtaken", 3, Accepted},
+		{"that one again", 3, Replayed},
+		{"the one that overtook again", 5, Replayed},
+		{"a leap", 100, Accepted},
+		{"late, but within the window", 100 - windowSize + 1, Accepted},
+		{"too late to know", 100 - windowSize, Replayed},
+		{"the first, long after", 1, Replayed},
+		{"the last there can be", math.MaxUint32, Accepted},
+		{"and round", 0, Replayed},
+	} {
+		res := want(t, verify(t, a, message(alice.answer(challenge, "MESSAGE", bobURI, tc.nc))), tc.want)
+		if tc.want == Replayed && !strings.HasSuffix(shape(res), ", stale=true\n") {
+			t.Errorf("%s: a client would not try again: %s", tc.name, shape(res))
+		}
+	}
+}
+
+// A wrong answer uses no count up: nobody can do that to somebody else.
+func TestWrongAnswerTakesNoCount(t *testing.T) {
+	a := server(t, Options{})
+	challenge := a.Challenge(realm, here)
+	want(t, verify(t, a, message(phone{name: "alice", password: "x"}.answer(challenge, "MESSAGE", bobURI, 1))), WrongPassword)
+	want(t, verify(t, a, message(alice.answer(challenge, "MESSAGE", bobURI, 1))), Accepted)
+}
+
+// Answers without a count, as Pidgin sends them.
+func TestUncounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pidgin := phone{name: "alice", password: "pw-alice", only: []Algorithm{MD5}, noQOP: true}
+		a := server(t, Options{})
+		challenge := a.Challenge(realm, here)
+		send := func(uri string, noQOP bool) Result {
+			p := pidgin
+			p.noQOP = noQOP
+			req := message(p.answer(challenge, "MESSAGE", uri, 1))
+			req.URI = uri
+			return verify(t, a, req)
+		}
+		want(t, send(bobURI, true), Accepted)
+		want(t, send(bobURI, true), Accepted)
+		want(t, send("sip:carol@sip.test", true), Accepted)
+		// Somebody else who saw it.
+		req := message(pidgin.answer(challenge, "MESSAGE", bobURI, 1))
+		req.Source = there
+		want(t, verify(t, a, req), Replayed)
+		// With a count in addition it would be good for 2^32 requests.
+		want(t, send(bobURI, false), Replayed)
+
+		time.Sleep(time.Minute + time.Second)
+		want(t, send(bobURI, true), Stale)
+		challenge = a.Challenge(realm, here)
+		want(t, send(bobURI, false), Accepted)
+		want(t, send(bobURI, true), Replayed) // and not the other way round
+	})
+}
+
+// What the table has no room for cannot be replayed either, and what is new gets in.
+func TestForgottenNonces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const room = 4 * replayShards
+		a := server(t, Options{Nonces: room})
+		unused := a.Challenge(realm, here)
+		var answers []string
+		for range 20 * room {
+			time.Sleep(time.Millisecond)
+			answers = append(answers, alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1))
+			want(t, verify(t, a, message(answers[len(answers)-1])), Accepted)
+		}
+		if n := a.used.len(); n > room {
+			t.Errorf("%d nonces in a table for %d", n, room)
+		}
+		for i, answer := range answers {
+			if res := verify(t, a, message(answer)); res.Outcome != Replayed {
+				t.Fatalf("answer %d of %d: outcome %v", i, len(answers), res.Outcome)
+			}
+		}
+		// An honest client with an old nonce has to answer once more.
+		res := want(t, verify(t, a, message(alice.answer(unused, "MESSAGE", bobURI, 1))), Replayed)
+		want(t, verify(t, a, message(alice.answer(res.Challenges, "MESSAGE", bobURI, 1))), Accepted)
+	})
+}

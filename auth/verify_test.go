@@ -1,0 +1,327 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"silod/address"
+)
+
+var (
+	alice = phone{name: "alice", password: "pw-alice"}
+	bob   = phone{name: "bob", password: "pw-bob"}
+	carol = phone{name: "carol", password: "pw-carol"}
+)
+
+func TestChallenge(t *testing.T) {
+	for _, tc := range []struct {
+		offer []Algorithm
+		want  string
+	}{
+		{nil, `Digest realm="sip.test", , qop="auth", algorithm=SHA-256` + "\n" + `Digest realm="sip.test", , qop="auth", algorithm=MD5` + "\n"},
+		{[]Algorithm{MD5, SHA512256}, `Digest realm="sip.test", , qop="auth", algorithm=MD5` + "\n" + `Digest realm="sip.test", , qop="auth", algorithm=SHA-512-256` + "\n"},
+	} {
+		a := server(t, Options{Algorithms: tc.offer})
+		got := shape(want(t, verify(t, a, message()), NoCredentials))
+		if got = strings.ReplaceAll(got, `nonce="`, ""); got != tc.want {
+			t.Errorf("%v: got\n%swant\n%s", tc.offer, got, tc.want)
+		}
+		if strings.ReplaceAll(shape(Result{Challenges: a.Challenge(realm, here)}), `nonce="`, "") != tc.want {
+			t.Errorf("%v: Challenge and Verify differ", tc.offer)
+		}
+	}
+}
+
+func TestChallengesDiffer(t *testing.T) {
+	a, seen := server(t, Options{Now: func() time.Time { return time.Unix(1, 0) }}), map[string]bool{}
+	for range 100 {
+		seen[a.Challenge(realm, here)[0]] = true
+	}
+	if len(seen) != 100 {
+		t.Errorf("%d different challenges of 100", len(seen))
+	}
+}
+
+func TestRealmSmugglesNothing(t *testing.T) {
+	a := server(t, Options{})
+	for _, c := range a.Challenge("a\"b\\c\r\nX: y", here) {
+		if !strings.HasPrefix(c, `Digest realm="abcX: y", `) {
+			t.Errorf("got %q", c)
+		}
+	}
+}
+
+func TestEachAlgorithmLetsIn(t *testing.T) {
+	for _, alg := range Algorithms() {
+		for _, p := range []phone{alice, bob} {
+			a := server(t, Options{Algorithms: []Algorithm{alg}})
+			answer := p.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)
+			res := want(t, verify(t, a, message(answer)), Accepted)
+			if res.User != aor(t, p.name) || res.Name != p.name {
+				t.Errorf("%s: user %s, name %s", alg, res.User, res.Name)
+			}
+		}
+	}
+}
+
+// A client takes the first challenge that it can answer (RFC 8760 section 2.4).
+func TestOldPhonesLetIn(t *testing.T) {
+	a := server(t, Options{Algorithms: []Algorithm{SHA512256, SHA256, MD5}})
+	for _, alg := range Algorithms() {
+		p := alice
+		p.only = []Algorithm{alg}
+		want(t, verify(t, a, message(p.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1))), Accepted)
+	}
+}
+
+// Pidgin knows one challenge, the first, and one algorithm, MD5.
+func TestFirstChallengeAnsweredWithMD5(t *testing.T) {
+	a := server(t, Options{})
+	first, err := parseParams(strings.TrimPrefix(a.Challenge(realm, here)[0], "Digest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := credentials{username: "alice", realm: realm, uri: bobURI, nonceText: first["nonce"], algorithm: MD5}
+	answer := fmt.Sprintf(`Digest username="alice", realm="sip.test", nonce="%s", uri="%s", nc="00000001", response="%s"`,
+		c.nonceText, c.uri, c.expected(MD5.HA1("alice", realm, "pw-alice"), "MESSAGE"))
+	want(t, verify(t, a, message(answer)), Accepted)
+}
+
+func TestWrongAnswers(t *testing.T) {
+	a := server(t, Options{Algorithms: []Algorithm{MD5}})
+	for _, tc := range []struct {
+		name   string
+		phone  phone
+		change func(answer string) string
+		method string
+		want   Outcome
+	}{
+		{"another password", phone{name: "alice", password: "pw-bob"}, nil, "MESSAGE", WrongPassword},
+		{"no password", phone{name: "alice"}, nil, "MESSAGE", WrongPassword},
+		{"another user's answer", alice, func(s string) string { return strings.Replace(s, "alice", "bob", 1) }, "MESSAGE", WrongPassword},
+		{"another method's", alice, nil, "REGISTER", WrongPassword},
+		{"another count", alice, func(s string) string { return strings.Replace(s, "nc=00000001", "nc=00000002", 1) }, "MESSAGE", WrongPassword},
+		{"a response that is cut", alice, func(s string) string { return strings.Replace(s, `", algorithm`, `0", algorithm`, 1) }, "MESSAGE", WrongPassword},
+		{"nobody", phone{name: "mallory", password: "x"}, nil, "MESSAGE", UnknownUser},
+		{"another case", phone{name: "Alice", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"another domain", phone{name: "alice@other.example", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"a name with a password in it", phone{name: "alice:x", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"a name that is a name-addr", phone{name: "<sip:alice", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"no name at all", phone{name: "@sip.test", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			answer := tc.phone.answer(a.Challenge(realm, here), tc.method, bobURI, 1)
+			if tc.change != nil {
+				answer = tc.change(answer)
+			}
+			res := want(t, verify(t, a, message(answer)), tc.want)
+			if strings.Contains(shape(res), "stale") {
+				t.Errorf("a client would try again with the same password: %s", shape(res))
+			}
+		})
+	}
+}
+
+// A row without a password lets nobody in, and not somebody with an empty one.
+func TestEmptySecret(t *testing.T) {
+	eve := address.AoR{User: "eve", Domain: realm}
+	for _, s := range []Secret{{}, {HA1: Hashes{MD5: ""}}, {HA1: Hashes{MD5: MD5.HA1("eve", realm, "")[:20]}}} {
+		a := server(t, Options{Algorithms: []Algorithm{MD5}, Credentials: &people{secrets: map[address.AoR]Secret{eve: s}}})
+		results := phone{name: "eve"}.attempt(t, a, here)
+		want(t, results[len(results)-1], WrongPassword)
+	}
+}
+
+// Of carol only Kamailio's ha1 is known. She gets in with a phone that prefers
+// SHA-256, and on the way nobody can tell her from who does not exist.
+func TestUserWithOldHashOnly(t *testing.T) {
+	a := server(t, Options{})
+	results := carol.attempt(t, a, here)
+	want(t, results[len(results)-1], Accepted)
+
+	a = server(t, Options{})
+	wrong := func(name string) (seen []string) {
+		p := phone{name: name, password: "wrong"}
+		for _, res := range p.attempt(t, a, here) {
+			seen = append(seen, shape(res))
+		}
+		return seen
+	}
+	ofAlice, ofCarol, ofNobody := wrong("alice"), wrong("carol"), wrong("nobody")
+	if fmt.Sprint(ofAlice) != fmt.Sprint(ofNobody) || fmt.Sprint(ofCarol) != fmt.Sprint(ofNobody) {
+		t.Errorf("users can be told apart:\nalice %q\ncarol %q\nnobody %q", ofAlice, ofCarol, ofNobody)
+	}
+}
+
+func TestUserNameWithDomain(t *testing.T) {
+	for _, p := range []phone{alice, bob, carol} {
+		a := server(t, Options{Algorithms: []Algorithm{MD5}})
+		name := p.name
+		p.name += "@sip.test"
+		results := p.attempt(t, a, here)
+		if res := want(t, results[len(results)-1], Accepted); res.User != aor(t, name) {
+			t.Errorf("user %s", res.User)
+		}
+	}
+}
+
+// One realm for several domains: a name without a domain is of the request's.
+func TestOneRealm(t *testing.T) {
+	dave := address.AoR{User: "dave", Domain: "second.test"}
+	a := server(t, Options{Credentials: &people{secrets: map[address.AoR]Secret{dave: NewSecret(dave, "chat", "pw-dave")}}})
+	req := message(phone{name: "dave", password: "pw-dave"}.answer(a.Challenge("chat", here), "MESSAGE", bobURI, 1))
+	req.Realm = "chat"
+	want(t, verify(t, a, req), UnknownUser)
+	req.Domain = "second.test"
+	if res := want(t, verify(t, a, req), Accepted); res.User != dave {
+		t.Errorf("user %s", res.User)
+	}
+}
+
+func TestWhichCredentials(t *testing.T) {
+	a := server(t, Options{})
+	good := func() string { return alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1) }
+	old := alice.answer(server(t, Options{}).Challenge(realm, here), "MESSAGE", bobURI, 1)
+	elsewhere := strings.ReplaceAll(old, `realm="sip.test"`, `realm="other.example"`)
+	many := make([]string, 1000)
+	for i := range many {
+		many[i] = phone{name: "alice", password: fmt.Sprint(i)}.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)
+	}
+	for _, tc := range []struct {
+		name   string
+		values []string
+		want   Outcome
+	}{
+		{"none", nil, NoCredentials},
+		{"another scheme", []string{"NoOneKnowsThisScheme opaque-data=here"}, NoCredentials},
+		{"another realm's", []string{elsewhere}, NoCredentials},
+		{"another realm's first", []string{elsewhere, good()}, Accepted},
+		{"some that cannot be read first", []string{"Digest ", good()}, Accepted},
+		{"some that cannot be read, and no others", []string{elsewhere, "Digest "}, Malformed},
+		{"an old answer first", []string{old, good()}, Accepted},
+		{"an old answer last", []string{good(), old}, Accepted},
+		{"more than are looked at", append(slices.Repeat([]string{elsewhere}, maxCredentials), good()), NoCredentials},
+		{"many guesses, of which one is tested", append(many, good()), WrongPassword},
+	} {
+		before := a.Stats.Wrong.Value()
+		want(t, verify(t, a, message(tc.values...)), tc.want)
+		if n := a.Stats.Wrong.Value() - before; n > 1 {
+			t.Errorf("%s: %d passwords tested by one request", tc.name, n)
+		}
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	a := server(t, Options{})
+	good := alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)
+	for _, tc := range []struct{ old, new, reason string }{
+		{`username="alice", `, ``, "Bad credentials, username is missing"},
+		{`cnonce="c"`, `cnonce=""`, "Bad credentials, qop without nc and cnonce"},
+		{`, nc=00000001`, ``, "Bad credentials, qop without nc and cnonce"},
+		{`nc=00000001`, `nc=1x`, "Bad credentials, nc is no count of eight hexadecimal digits"},
+		{`uri="sip:bob@`, `uri="sip:eve@`, "Bad credentials, digest uri is of another request"},
+	} {
+		changed := strings.Replace(good, tc.old, tc.new, 1)
+		if res := want(t, verify(t, a, message(changed)), Malformed); changed == good || res.Reason != tc.reason {
+			t.Errorf("%s: reason %q", changed, res.Reason)
+		}
+	}
+	want(t, verify(t, a, message(good)), Accepted)
+}
+
+func TestNotOffered(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		opt      Options
+		phone    phone
+		old, new string
+	}{
+		{"an algorithm", Options{Algorithms: []Algorithm{SHA256}}, alice, "algorithm=SHA-256", "algorithm=MD5"},
+		{"an algorithm by default", Options{Algorithms: []Algorithm{SHA256}}, alice, ", algorithm=SHA-256", ""},
+		{"an algorithm with a session", Options{}, alice, "algorithm=SHA-256", "algorithm=SHA-256-sess"},
+		{"integrity", Options{}, alice, "qop=auth", "qop=auth-int"},
+		{"an answer as of RFC 2069", Options{LegacyLife: -1}, phone{name: "alice", password: "pw-alice", noQOP: true}, "x", "x"},
+	} {
+		bans := NewBans(BanOptions{})
+		tc.opt.Bans = bans
+		a := server(t, tc.opt)
+		answer := strings.Replace(tc.phone.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1), tc.old, tc.new, 1)
+		want(t, verify(t, a, message(answer)), NoCredentials)
+		if a.Stats.NotOffered.Value() != 1 || bans.Stats.Failures.Value() != 0 {
+			t.Errorf("%s: counted %d times, charged %d times", tc.name, a.Stats.NotOffered.Value(), bans.Stats.Failures.Value())
+		}
+	}
+}
+
+func TestUnavailable(t *testing.T) {
+	down := errors.New("connection refused")
+	a := server(t, Options{Credentials: &people{down: down}})
+	res, err := a.Verify(context.Background(), message(alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)))
+	if !errors.Is(err, down) || res.Outcome == Accepted || err.Error() != "look up credentials of sip:alice@sip.test: connection refused" {
+		t.Errorf("got %v, %v", res, err)
+	}
+}
+
+func TestNew(t *testing.T) {
+	for _, tc := range []struct {
+		opt  Options
+		want string
+	}{
+		{Options{Algorithms: []Algorithm{"MD4"}}, `digest algorithm "MD4" is unknown or named twice: use [SHA-512-256 SHA-256 MD5]`},
+		{Options{Algorithms: []Algorithm{MD5, MD5}}, `digest algorithm "MD5" is unknown or named twice: use [SHA-512-256 SHA-256 MD5]`},
+		{Options{Secret: []byte("short")}, "secret of the nonces has 5 bytes: use at least 16"},
+	} {
+		if _, err := New(tc.opt); err == nil || err.Error() != tc.want {
+			t.Errorf("got %v, want %s", err, tc.want)
+		}
+	}
+	if alg, err := ParseAlgorithm("sha-512-256"); alg != SHA512256 || err != nil {
+		t.Errorf("got %s, %v", alg, err)
+	}
+	if alg, err := ParseAlgorithm("sha-1"); err == nil {
+		t.Errorf("sha-1 is %s", alg)
+	}
+}
+
+func TestSecretsDoNotShow(t *testing.T) {
+	s := NewSecret(address.AoR{User: "alice", Domain: realm}, realm, "pw-alice")
+	s.Password = "pw-alice"
+	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%+v %#v %s", s, s, &s), s.LogValue().String()} {
+		if strings.Contains(text, "pw-alice") || strings.Contains(text, s.HA1[MD5]) {
+			t.Errorf("shows in %s", text)
+		}
+	}
+}
+
+// FuzzVerify: whatever stands in the header, who does not know a password is not
+// accepted, and who does is so only with what was computed for this request.
+func FuzzVerify(f *testing.F) {
+	a := server(f, Options{Now: func() time.Time { return time.Unix(1e9, 0) }, Nonces: 1 << 10})
+	challenges := a.Challenge(realm, here)
+	right := alice.answer(challenges, "MESSAGE", bobURI, 1)
+	valid, err := parseCredentials(right)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, l := range fromClients(f) {
+		f.Add(l.method, l.uri, l.value)
+	}
+	f.Add("MESSAGE", bobURI, right)
+	f.Add("REGISTER", bobURI, right)
+	f.Add("MESSAGE", bobURI, phone{name: "carol", password: "x", noQOP: true}.answer(challenges, "MESSAGE", bobURI, 1))
+	f.Fuzz(func(t *testing.T, method, uri, value string) {
+		req := Request{Method: method, URI: uri, Realm: realm, Source: here, Credentials: []string{value, value}}
+		res, err := a.Verify(context.Background(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Outcome == Accepted && (!strings.Contains(strings.ToLower(value), valid.response) || method != "MESSAGE" || res.User != aor(t, "alice")) {
+			t.Fatalf("%s %s with %q: accepted as %s", method, uri, value, res.User)
+		}
+	})
+}
