@@ -74,7 +74,9 @@ next:
 		ds = append(ds, []hop{{Binding: b}})
 	}
 	for _, d := range ds {
-		slices.SortStableFunc(d, func(a, b hop) int { return b.Modified.Compare(a.Modified) })
+		if len(d) > 1 {
+			slices.SortStableFunc(d, func(a, b hop) int { return b.Modified.Compare(a.Modified) })
+		}
 	}
 	return ds
 }

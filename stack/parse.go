@@ -32,9 +32,11 @@ func misframed(reason string) error { return &parseError{status: 400, reason: re
 // written, a bad header costs its message a 400 and not silence, and it takes a
 // third of the time.
 func parse(raw []byte, stream bool) (*Message, error) {
-	head, body := splitHead(raw)
-	text := string(head)
-	line, rest := nextLine(text)
+	head, body := raw, []byte(nil)
+	if end := headerEnd(raw, 0); end >= 0 {
+		head, body = raw[:end], raw[end:]
+	}
+	line, rest := nextLine(string(head))
 	m := &Message{Headers: make([]Header, 0, 16)}
 	first := parseStartLine(m, line)
 	if first == errNotSIP {
@@ -48,8 +50,8 @@ func parse(raw []byte, stream bool) (*Message, error) {
 		err = misframed("No empty line behind the header")
 	}
 	m.Body = body
-	if lerr := m.fitBody(stream); err == nil {
-		err = lerr
+	if lerr := m.fitBody(stream); lerr != nil {
+		err = lerr // whatever else is wrong: nobody knows what the next bytes are
 	}
 	if len(m.Body) > 0 {
 		m.Body = bytes.Clone(m.Body)
@@ -57,21 +59,21 @@ func parse(raw []byte, stream bool) (*Message, error) {
 	return m, err
 }
 
-// splitHead cuts a message behind the empty line. The body is nil where there is
-// no empty line. Lone line feeds are taken for line ends: some clients write them
-// and nothing else can be meant.
-func splitHead(raw []byte) (head, body []byte) {
-	for i := 0; ; {
+// headerEnd finds what follows the empty line behind a header, or -1, in bytes of
+// which all before from are known not to hold it. Lone line feeds are taken for line
+// ends: some clients write them and nothing else can be meant.
+func headerEnd(raw []byte, from int) int {
+	for i := max(0, from-len("\n\r")); ; {
 		n := bytes.IndexByte(raw[i:], '\n')
 		if n < 0 {
-			return raw, nil
+			return -1
 		}
 		i += n + 1
 		switch {
 		case i < len(raw) && raw[i] == '\n':
-			return raw[:i], raw[i+1:]
+			return i + 1
 		case i+1 < len(raw) && raw[i] == '\r' && raw[i+1] == '\n':
-			return raw[:i], raw[i+2:]
+			return i + 2
 		}
 	}
 }
@@ -125,19 +127,35 @@ func parseStatusLine(m *Message, line string) error {
 	return nil
 }
 
-// parseHeaders reads header lines, unfolding continued ones (RFC 3261 section
-// 7.3.1). It goes on behind a bad line, so that the answer to it has its Via.
+// nextField takes one header field off, its continued lines joined (RFC 3261
+// section 7.3.1).
+func nextField(s string) (field, rest string) {
+	line, s := nextLine(s)
+	if s == "" || !isBlank(s[0]) {
+		return line, s
+	}
+	var b strings.Builder // there may be a great many lines
+	b.WriteString(strings.TrimRight(line, " \t"))
+	for s != "" && isBlank(s[0]) {
+		line, s = nextLine(s)
+		if line = strings.Trim(line, " \t"); line != "" {
+			b.WriteByte(' ')
+			b.WriteString(line)
+		}
+	}
+	return b.String(), s
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// parseHeaders reads the header fields. It goes on behind a bad one, so that the
+// answer to it has its Via.
 func (m *Message) parseHeaders(s string) error {
 	var bad error
 	for s != "" {
 		var line string
-		if line, s = nextLine(s); line == "" {
+		if line, s = nextField(s); line == "" {
 			break
-		}
-		for s != "" && (s[0] == ' ' || s[0] == '\t') {
-			var more string
-			more, s = nextLine(s)
-			line = strings.TrimRight(line, " \t") + " " + strings.Trim(more, " \t")
 		}
 		colon := strings.IndexByte(line, ':')
 		if colon < 0 {
@@ -225,11 +243,16 @@ func (m *Message) fitBody(stream bool) error {
 	case n < 0:
 		return nil
 	case n > len(m.Body):
-		return misframed("Content-Length is larger than the body")
+		return errShort
 	}
 	m.Body = m.Body[:n]
 	return nil
 }
+
+var (
+	errShort = misframed("Content-Length is larger than the body")
+	errLong  = error(&parseError{status: 513, reason: "Message Too Large", framing: true})
+)
 
 // contentLength is -1 where there is none; two that differ are an error.
 func (m *Message) contentLength() (int, error) {

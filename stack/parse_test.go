@@ -33,8 +33,12 @@ func TestParseKeepsWhatWasWritten(t *testing.T) {
 		{"Via", "SIP/2.0/UDP a.example;branch=z9hG4bK1"},
 		{"Via", "SIP / 2.0 / TCP b.example:5070;branch=z9hG4bK2"},
 		{"From", `"Alice, \"A\"" <sip:alice@example.org>;tag=1`},
-		{"To", "sip:bob@example.org"}, {"Call-ID", "1@a"}, {"CSeq", "1 MESSAGE"},
-		{"Content-Type", "text/plain;charset=utf-8"}, {"Subject", "one, two"}, {"x-Own", "As  Written"},
+		{"To", "sip:bob@example.org"},
+		{"Call-ID", "1@a"},
+		{"CSeq", "1 MESSAGE"},
+		{"Content-Type", "text/plain;charset=utf-8"},
+		{"Subject", "one, two"},
+		{"x-Own", "As  Written"},
 		{"Content-Length", "3"},
 	}
 	if len(m.Headers) != len(want) {
@@ -175,12 +179,14 @@ func FuzzFrame(f *testing.F) {
 
 func frameAll(raw []byte, step int) (msgs [][]byte, err error) {
 	var buf []byte
+	frames := framer{limit: 65535}
 	for len(raw) > 0 {
 		n := min(step, len(raw))
 		buf = append(buf, raw[:n]...)
 		raw = raw[n:]
 		for {
-			msg, rest, err := frame(buf, 65535)
+			buf, _ = takePings(buf)
+			msg, rest, err := frames.next(buf)
 			if err != nil || msg == nil {
 				if err != nil {
 					return msgs, err

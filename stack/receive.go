@@ -24,6 +24,9 @@ func (s *Stack) receive(raw []byte, flow Flow) error {
 	if errors.Is(err, errNotSIP) {
 		return s.ignore(raw, flow, "Not SIP")
 	}
+	if errors.Is(err, errShort) && (flow.Transport.bytes() || len(raw) == s.cfg.MaxMessageSize) {
+		err = errLong // a stream's reader waits for all else, and a datagram's cuts it here
+	}
 	if m.Status != 0 {
 		if err != nil {
 			return s.ignore(raw, flow, "Bad response")
@@ -115,25 +118,24 @@ func (s *Stack) request(req *Request) {
 		s.overload(req)
 		return
 	}
-	merge := req.mergeKey()
-	if req.To.Tag() == "" && s.server.merged(merge) {
-		req.Respond(482, "Loop Detected, the same request is being worked on")
-		return
+	if merge := req.mergeKey(); req.To.Tag() == "" {
+		if s.server.merged(merge) {
+			req.Respond(482, "Loop Detected, the same request is being worked on")
+			return
+		}
+		req.merge = merge
 	}
 	select {
 	case s.slots <- struct{}{}:
-		s.handlers.Add(1)
-		go s.handle(req, merge)
+		s.dispatch(req)
 	default:
-		s.server.unmerge(merge)
 		s.overload(req)
 	}
 }
 
-// handle is one request's goroutine.
-func (s *Stack) handle(req *Request, merge uint64) {
+// handle runs the handler for one request.
+func (s *Stack) handle(req *Request) {
 	defer s.handlers.Done()
-	defer s.server.unmerge(merge)
 	defer func() { <-s.slots }()
 	defer func() {
 		if p := recover(); p != nil {

@@ -24,6 +24,7 @@ type Request struct {
 
 	stack    *Stack
 	key      txKey
+	merge    uint64 // see mergeKey; 0 where it is not entered
 	tracked  bool // there is a server transaction
 	answered atomic.Pointer[answer]
 }
@@ -143,6 +144,9 @@ func (r *Request) Answer() (status int, reason string) {
 func (r *Request) finish(a *answer) {
 	if !r.answered.CompareAndSwap(nil, a) {
 		return
+	}
+	if r.merge != 0 {
+		r.stack.server.unmerge(r.merge)
 	}
 	if r.tracked {
 		r.stack.server.finish(r.key, a)

@@ -14,8 +14,9 @@ const timerJ = 32 * time.Second
 
 // txKey names a server transaction (RFC 3261 section 17.2.3): a hash of branch,
 // sent-by, method and, because real clients reuse branches, of source, Call-ID,
-// From, CSeq, Request-URI and credentials. The seed is secret and new in every
-// process, so nobody can aim at another's transaction.
+// From, CSeq, Request-URI, credentials and body: BitlBee uses all other names again
+// when it is started again. The seed is secret and new in every process, so nobody
+// can aim at another's transaction.
 type txKey [16]byte
 
 var txSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
@@ -34,6 +35,7 @@ func (r *Request) makeKey() {
 	b = binary.BigEndian.AppendUint16(b, r.Flow.Remote.Port())
 	b = binary.BigEndian.AppendUint16(b, r.Via.Port)
 	b = binary.BigEndian.AppendUint64(b, r.Flow.conn)
+	b = binary.BigEndian.AppendUint64(b, maphash.Bytes(txSeeds[0], r.Body))
 	for i, seed := range txSeeds {
 		binary.BigEndian.PutUint64(r.key[8*i:], maphash.Bytes(seed, b))
 	}

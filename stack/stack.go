@@ -106,6 +106,8 @@ type Stack struct {
 	Stats       Stats
 
 	slots    chan struct{} // one token a running handler
+	jobs     chan *Request // to a worker that waits
+	idle     atomic.Int64  // workers that do
 	work     context.Context
 	stopWork context.CancelFunc
 	handlers sync.WaitGroup
@@ -140,7 +142,7 @@ type Stats struct {
 // New makes a stack; it opens nothing yet.
 func New(cfg Config) *Stack {
 	cfg.defaults()
-	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers)}
+	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers), jobs: make(chan *Request)}
 	s.server = newServerTable(cfg.MaxTransactions)
 	s.client = newClientTable(cfg.MaxTransactions, s.write)
 	s.limiter = newSourceLimiter(cfg.SourceRate)
@@ -205,10 +207,12 @@ func (s *Stack) Run(ctx context.Context) error {
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
-			s.drain()
+			s.draining.Store(true)
+			s.drain(s.cfg.Grace)
 		case <-gctx.Done():
 		}
 		s.stopWork()
+		s.drain(lastWords)
 		s.closeSockets()
 		return errStopped
 	})
@@ -221,10 +225,13 @@ func (s *Stack) Run(ctx context.Context) error {
 
 var errStopped = errors.New("stopped")
 
-// drain refuses what is new and waits for what runs.
-func (s *Stack) drain() {
-	s.draining.Store(true)
-	end := time.Now().Add(s.cfg.Grace)
+// lastWords is how long handlers that were told to end may take to answer, while
+// there are sockets.
+const lastWords = time.Second
+
+// drain waits for the handlers that run, but no longer than most.
+func (s *Stack) drain(most time.Duration) {
+	end := time.Now().Add(most)
 	for len(s.slots) > 0 && time.Now().Before(end) {
 		time.Sleep(10 * time.Millisecond)
 	}

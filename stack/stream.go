@@ -184,21 +184,27 @@ func (p *bytePipe) close() { _ = p.nc.Close() }
 // serve reads messages until the peer or a bound ends it.
 func (c *conn) serve(nc net.Conn) {
 	defer c.close()
+	cfg := &c.stack.cfg
+	frames := framer{limit: cfg.MaxMessageSize}
 	buf := make([]byte, 0, streamBuffer)
-	wait := c.stack.cfg.StartTimeout
-	for {
-		_ = nc.SetReadDeadline(time.Now().Add(wait))
+	due := time.Now().Add(cfg.StartTimeout)
+	for within, carried := false, false; ; {
+		_ = nc.SetReadDeadline(due)
+		var n int
 		var err error
 		if buf, err = fill(nc, buf); err != nil {
 			return
 		}
-		if buf, err = c.take(buf); err != nil {
+		if buf, n, err = c.take(buf, &frames); err != nil {
 			time.Sleep(linger) // the requests before the bad one may still be answered
 			return
 		}
-		wait = c.stack.cfg.IdleTimeout
-		if len(buf) > 0 {
-			wait = c.stack.cfg.StartTimeout // of the message that has begun
+		carried = carried || n > 0
+		switch begun := begun(buf); {
+		case begun && (n > 0 || !within):
+			within, due = true, time.Now().Add(cfg.StartTimeout) // for all of it, however it comes
+		case !begun && carried:
+			within, due = false, time.Now().Add(cfg.IdleTimeout)
 		}
 	}
 }
@@ -208,33 +214,34 @@ const (
 	linger       = 500 * time.Millisecond
 )
 
-// take handles every whole message in buf and gives back what is left over.
-func (c *conn) take(buf []byte) ([]byte, error) {
+// take handles every whole message in buf, and gives back what is left over and
+// their number.
+func (c *conn) take(buf []byte, frames *framer) (left []byte, n int, err error) {
 	rest := buf
-	for {
+	for ; ; n++ {
 		var pings int
 		if rest, pings = takePings(rest); pings > 0 {
 			if err := c.send([]byte("\r\n")); err != nil { // RFC 5626 section 3.5.1
-				return nil, err
+				return nil, n, err
 			}
 		}
-		msg, after, err := frame(rest, c.stack.cfg.MaxMessageSize)
+		msg, after, err := frames.next(rest)
 		if err != nil {
-			_ = c.stack.receive(rest, c.flow) // answers 400 where it can
-			return nil, err
+			_ = c.stack.receive(rest[:min(len(rest), c.stack.cfg.MaxMessageSize)], c.flow) // answers 400 or 513 where it can
+			return nil, n, err
 		}
 		if msg == nil {
 			break
 		}
 		if err := c.stack.receive(msg, c.flow); err != nil {
-			return nil, err
+			return nil, n, err
 		}
 		rest = after
 	}
 	if cap(buf) > 4*streamBuffer && len(rest) < streamBuffer {
-		return append(make([]byte, 0, streamBuffer), rest...), nil
+		return append(make([]byte, 0, streamBuffer), rest...), n, nil
 	}
-	return append(buf[:0], rest...), nil
+	return append(buf[:0], rest...), n, nil
 }
 
 // fill reads once, making room as needed.

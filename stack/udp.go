@@ -75,7 +75,7 @@ func (u *udpSocket) read() error {
 			}
 		}
 		if n > u.stack.cfg.MaxMessageSize {
-			n = u.stack.cfg.MaxMessageSize // its Content-Length will not fit any more: 400
+			n = u.stack.cfg.MaxMessageSize // its Content-Length will not fit any more: 513
 		}
 		_ = u.stack.receive(buf[:n], Flow{Transport: UDP, Local: u.local, Remote: unmap(src)})
 	}

@@ -20,12 +20,14 @@ const pingEvery = 30 * time.Second
 // own with a deadline, so a silent client stops nobody.
 func (l *streamListener) serveHTTP() error {
 	srv := &http.Server{
-		Handler:           http.HandlerFunc(l.upgrade),
-		ReadHeaderTimeout: l.stack.cfg.StartTimeout,
-		IdleTimeout:       l.stack.cfg.StartTimeout,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(l.stack.cfg.Log.Handler(), slog.LevelDebug),
+		Handler:        http.HandlerFunc(l.upgrade),
+		ReadTimeout:    l.stack.cfg.StartTimeout, // also of a body that nobody wants; none after the upgrade
+		WriteTimeout:   l.stack.cfg.StartTimeout,
+		IdleTimeout:    l.stack.cfg.StartTimeout,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       slog.NewLogLogger(l.stack.cfg.Log.Handler(), slog.LevelDebug),
 	}
+	defer srv.Close() // those that have not upgraded yet
 	if err := srv.Serve(l.ln); !errors.Is(err, http.ErrServerClosed) {
 		return ignoreClosed(err)
 	}
@@ -79,11 +81,11 @@ func (a addrOf) String() string { return string(a) }
 func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
 	wait := c.stack.cfg.StartTimeout
 	for {
-		b, err := readFrame(ctx, ws, wait)
+		b, err := readFrame(ctx, ws, wait, c.stack.cfg.StartTimeout)
 		if err != nil {
 			return
 		}
-		if isPing(b) {
+		if string(b) == ping {
 			if c.send([]byte("\r\n")) != nil {
 				return
 			}
@@ -96,17 +98,20 @@ func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
 	}
 }
 
-func readFrame(ctx context.Context, ws *websocket.Conn, wait time.Duration) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
+// readFrame waits for the beginning of a message, and then, for another time, for
+// all of it.
+func readFrame(ctx context.Context, ws *websocket.Conn, begin, end time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	late := time.AfterFunc(begin, cancel)
+	defer late.Stop()
 	_, r, err := ws.Reader(ctx)
 	if err != nil {
 		return nil, err
 	}
+	late.Reset(end)
 	return io.ReadAll(r)
 }
-
-func isPing(b []byte) bool { return string(b) == "\r\n\r\n" }
 
 // keepAlive closes a WebSocket whose browser answers no ping.
 func (c *conn) keepAlive(ctx context.Context, ws *websocket.Conn) {
@@ -118,8 +123,8 @@ func (c *conn) keepAlive(ctx context.Context, ws *websocket.Conn) {
 			return
 		case <-t.C:
 		}
-		ping, cancel := context.WithTimeout(ctx, pingEvery)
-		err := ws.Ping(ping)
+		patience, cancel := context.WithTimeout(ctx, pingEvery)
+		err := ws.Ping(patience)
 		cancel()
 		if err != nil {
 			c.pipe.close()

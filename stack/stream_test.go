@@ -1,0 +1,143 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func echo(_ context.Context, r *Request) { r.Respond(200, string(r.Body)) }
+
+// What stands before a message: pings are counted, line ends are dropped, and
+// nothing is kept but what may become a ping.
+func TestTakePings(t *testing.T) {
+	for _, tc := range []struct {
+		in, rest string
+		pings    int
+	}{
+		{"", "", 0},
+		{"\r\n\r\n", "", 1},
+		{"\r\n\r\n\r\n\r\n\r\n", "\r\n", 2},
+		{"\r\n\r", "\r\n\r", 0},
+		{"\r\nMESSAGE", "MESSAGE", 0},
+		{"\r\n\r\n\r\nMESSAGE", "MESSAGE", 1},
+		{"\n\n\n\n\n\n\n\r", "\r", 0},
+		{"\r\r\r\r\n", "\r\n", 0},
+		{"MESSAGE\r\n\r\n", "MESSAGE\r\n\r\n", 0},
+	} {
+		rest, pings := takePings([]byte(tc.in))
+		if string(rest) != tc.rest || pings != tc.pings {
+			t.Errorf("%q: %d pings and %q", tc.in, pings, rest)
+		}
+	}
+}
+
+// RFC 3261 section 7.3.1: a Content-Length may be folded as any other header.
+func TestFoldedContentLength(t *testing.T) {
+	_, _, tcp := running(t, Config{Handler: echo})
+	c := dial(t, "tcp", tcp)
+	for i, folded := range []string{"Content-Length:\r\n 2", "l\t:\n\t\r\n 2"} {
+		send(t, c, strings.Replace(message(c, fmt.Sprintf("z9hG4bK%d", i)), "Content-Length: 2", folded, 1))
+		if r := hear(t, c, patience); !strings.HasPrefix(r, "SIP/2.0 200 hi\r\n") {
+			t.Errorf("%q: answered %q", folded, r)
+		}
+	}
+}
+
+// Some phones keep their connection open with a single line end, and a peer that
+// sends nothing else takes no memory.
+func TestLineEndsBetweenMessages(t *testing.T) {
+	s, _, tcp := running(t, Config{StartTimeout: 300 * time.Millisecond, Handler: echo})
+	c := dial(t, "tcp", tcp)
+	send(t, c, message(c, "z9hG4bK1")+"\r\n")
+	hear(t, c, patience)
+	if got := hear(t, c, 600*time.Millisecond); got != "" || s.Connections() != 1 {
+		t.Errorf("a line end ended the connection: %q", got)
+	}
+	before := heap()
+	for range 64 {
+		send(t, c, strings.Repeat("\n", 1<<20))
+	}
+	send(t, c, message(c, "z9hG4bK2"))
+	if r := hear(t, c, patience); status(r) != "200" {
+		t.Errorf("behind line ends: %q", r)
+	}
+	if grown := int64(heap()) - int64(before); grown > 4<<20 {
+		t.Errorf("%d bytes are kept for line ends", grown)
+	}
+}
+
+// A peer that sends byte after byte has no longer for a message than one that
+// sends nothing, and one that only pings has not begun.
+func TestSlowPeersAreCutOff(t *testing.T) {
+	for _, tc := range []struct{ name, first, drip string }{
+		{"a message that never ends", "MESSAGE sip:bob@127.0.0.1 SIP/2.0\r\nSubject: ", "x"},
+		{"pings and no message", "", "\r\n\r\n"},
+		{"a second message that never ends", "whole", "X: y\r\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, _, tcp := running(t, Config{StartTimeout: 500 * time.Millisecond, Handler: echo})
+			c := dial(t, "tcp", tcp)
+			if tc.first == "whole" {
+				tc.first = message(c, "z9hG4bK1") + "MESSAGE sip:bob@127.0.0.1 SIP/2.0\r\n"
+			}
+			send(t, c, tc.first)
+			for end := time.Now().Add(patience); s.Connections() > 0 || s.Stats.Connections.Value() == 0; {
+				if time.Now().After(end) {
+					t.Fatal("the connection is still open")
+				}
+				_, _ = c.Write([]byte(tc.drip))
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+}
+
+// An HTTP client that announces a body and sends none holds no connection.
+func TestHalfARequestOnTheWebSocketPort(t *testing.T) {
+	s, addrs := runningAll(t, Config{StartTimeout: 300 * time.Millisecond, Handler: echo})
+	var conns []net.Conn
+	for range 5 {
+		c := dial(t, "tcp", addrs[WS])
+		send(t, c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+		conns = append(conns, c)
+	}
+	for end := time.Now().Add(patience); s.open.Load() > 0; {
+		if time.Now().After(end) {
+			t.Fatalf("%d connections are still open", s.open.Load())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, c := range conns {
+		if r := hear(t, c, patience); !strings.Contains(r, http.StatusText(http.StatusBadRequest)) && r != "" {
+			t.Errorf("answered %q", r)
+		}
+	}
+}
+
+// A WebSocket message that is begun and never ended is no reason to wait for hours.
+func TestSlowWebSocketIsCutOff(t *testing.T) {
+	s, addrs := runningAll(t, Config{StartTimeout: 500 * time.Millisecond, Handler: echo})
+	c := dialWS(t, WS, addrs[WS])
+	if err := c.Write(t.Context(), 1, []byte(message(dial(t, "tcp", addrs[WS]), "z9hG4bK1"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Writer(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); s.Connections() > 0; {
+		if time.Now().After(end) {
+			t.Fatal("the connection is still open")
+		}
+		_, _ = w.Write([]byte(strings.Repeat("x", 512)))
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,36 @@
+package stack
+
+// idleWorkers is how many goroutines wait for the next request instead of ending:
+// their stacks have grown to what a handler needs, which a new goroutine's would
+// have to do anew for each request.
+const idleWorkers = 256
+
+// dispatch hands a request, whose slot is taken, to a goroutine that waits, or to
+// a new one.
+func (s *Stack) dispatch(req *Request) {
+	s.handlers.Add(1)
+	select {
+	case s.jobs <- req:
+	default:
+		go s.worker(req)
+	}
+}
+
+// worker handles requests, one after the other, for as long as they come or few
+// others wait.
+func (s *Stack) worker(req *Request) {
+	for {
+		s.handle(req)
+		if s.idle.Add(1) > idleWorkers {
+			s.idle.Add(-1)
+			return
+		}
+		select {
+		case req = <-s.jobs:
+			s.idle.Add(-1)
+		case <-s.work.Done():
+			s.idle.Add(-1)
+			return
+		}
+	}
+}
