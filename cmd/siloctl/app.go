@@ -32,6 +32,7 @@ type app struct {
 	client *mi.Client // nil until it is needed
 }
 
+// newApp makes the state of one run; it opens nothing.
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
 		stdin: bufio.NewReader(stdin), in: stdin,
@@ -39,6 +40,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	}
 }
 
+// close lets the daemon go.
 func (a *app) close() {
 	if a.client != nil {
 		a.client.Close()
@@ -54,12 +56,15 @@ func (a *app) globalFlags(cmd *cobra.Command) {
 	f.DurationVar(&a.target.Timeout, "timeout", 5*time.Second, "how long the daemon may be silent")
 	f.StringVarP(&a.output, "output", "o", "table", "table (for people), json (for programs) or mi (the daemon's words)")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask before what cannot be undone")
-	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "mi"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, noFiles)))
 }
+
+// outputs are the forms that --output takes.
+var outputs = []string{"table", "json", "mi"}
 
 // checkFlags refuses what flags cannot refuse themselves.
 func (a *app) checkFlags() error {
-	if !slices.Contains([]string{"table", "json", "mi"}, a.output) {
+	if !slices.Contains(outputs, a.output) {
 		return usagef("--output is table, json or mi, not %q", a.output)
 	}
 	if a.target.Socket != "" && a.target.FIFO != "" {
@@ -85,6 +90,7 @@ func defaultSocket() string {
 	return own
 }
 
+// exists tells whether there is anything at path.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

@@ -6,9 +6,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"silod/mi"
 )
 
+// noFiles is for what is no file's name.
+const noFiles = cobra.ShellCompDirectiveNoFileComp
+
+// Nobody waits long for a completion, nor reads many values.
 const (
 	completionTime = time.Second // what somebody who pressed TAB waits for
 	completionMost = 500         // values that are worth showing

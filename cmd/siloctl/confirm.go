@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +11,12 @@ import (
 	"golang.org/x/term"
 )
 
+// errDeclined is a no: the exit code tells scripts on a terminal.
 var errDeclined = errors.New("nothing was done")
 
 // confirm asks before what cannot be undone. Where nobody can be asked, --yes is
 // needed.
-func (a *app) confirm(question string) error {
+func (a *app) confirm(ctx context.Context, question string) error {
 	if a.yes {
 		return nil
 	}
@@ -22,7 +24,7 @@ func (a *app) confirm(question string) error {
 		return usagef("%s This is only done with --yes where nobody can be asked", clean(question))
 	}
 	fmt.Fprintf(a.stderr, "%s [y/N] ", clean(question))
-	line, err := a.stdin.ReadString('\n')
+	line, err := answered(ctx, func() (string, error) { return a.stdin.ReadString('\n') })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)
 	}
@@ -33,9 +35,28 @@ func (a *app) confirm(question string) error {
 	return errDeclined
 }
 
+// answered waits for a person, or for ^C.
+func answered(ctx context.Context, read func() (string, error)) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	c := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		c <- answer{text, err}
+	}()
+	select {
+	case got := <-c:
+		return got.text, got.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
 // password reads a password: the first line of standard input, or on a terminal
 // unseen and, for a new one, twice.
-func (a *app) password(fromStdin bool, prompt string, isNew bool) (string, error) {
+func (a *app) password(ctx context.Context, fromStdin bool, prompt string, isNew bool) (string, error) {
 	if fromStdin || !isTerminal(a.in) {
 		if !fromStdin {
 			return "", usagef("a password is needed: give it with --password-stdin")
@@ -49,11 +70,11 @@ func (a *app) password(fromStdin bool, prompt string, isNew bool) (string, error
 		}
 		return line, nil
 	}
-	first, err := a.secret(prompt)
+	first, err := a.secret(ctx, prompt)
 	if err != nil || !isNew {
 		return first, err
 	}
-	again, err := a.secret("the same again")
+	again, err := a.secret(ctx, "the same again")
 	if err != nil {
 		return "", err
 	}
@@ -63,15 +84,24 @@ func (a *app) password(fromStdin bool, prompt string, isNew bool) (string, error
 	return first, nil
 }
 
-func (a *app) secret(prompt string) (string, error) {
-	fmt.Fprintf(a.stderr, "%s: ", clean(prompt))
-	b, err := term.ReadPassword(int(a.in.(*os.File).Fd()))
-	fmt.Fprintln(a.stderr)
+// secret reads a line without showing it. Only for a terminal.
+func (a *app) secret(ctx context.Context, prompt string) (string, error) {
+	fd := int(a.in.(*os.File).Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	if len(b) == 0 {
+	fmt.Fprintf(a.stderr, "%s: ", clean(prompt))
+	text, err := answered(ctx, func() (string, error) {
+		b, err := term.ReadPassword(fd)
+		return string(b), err
+	})
+	fmt.Fprintln(a.stderr)
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("read the password: %w", err), term.Restore(fd, before))
+	}
+	if text == "" {
 		return "", errors.New("no password: nothing was done")
 	}
-	return string(b), nil
+	return text, nil
 }

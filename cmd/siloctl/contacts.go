@@ -12,6 +12,7 @@ import (
 // location is the name that Kamailio's commands have for the table of contacts.
 const location = "location"
 
+// contactsNoun is about the location table: who can be reached, and where.
 func contactsNoun() noun {
 	return noun{name: "contacts", short: "Registered contacts, who is online: list, show, add, remove", verbs: []verb{
 		{
@@ -37,7 +38,7 @@ func contactsNoun() noun {
 		},
 		{
 			use: "remove USER [CONTACT]", short: "Take a user offline, or one contact of theirs away",
-			mi: "ul_rm", min: 1, max: 2, live: []string{liveContacts}, done: "done",
+			mi: "ul_rm", min: 1, max: 2, live: []string{liveContacts}, done: "removed from %s",
 			miFor: func(args []string) string { return [...]string{"ul_rm", "ul_rm_contact"}[len(args)-1] },
 			args:  inLocation,
 		},

@@ -26,6 +26,7 @@ type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
+// usagef makes a usageError.
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
@@ -44,6 +45,9 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		a.say("usage: %s", cmd.UseLine())
 		a.say("`%s --help` tells more", cmd.CommandPath())
 		return exitUsage
+	case errors.Is(err, mi.ErrNoCommand):
+		a.say("the daemon has no such command: it is of another version, or built without")
+		return exitRefused
 	case errors.As(err, &refused):
 		a.say("%s", err)
 		return exitRefused

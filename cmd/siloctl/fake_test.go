@@ -121,7 +121,7 @@ func (f *fake) room(req *mi.Request) (string, error) {
 func (f *fake) listRooms(context.Context, *mi.Request) (*mi.Node, error) {
 	n := &mi.Node{List: true}
 	for _, room := range slices.Sorted(keysOf(f.rooms)) {
-		n.Add("ROOM", nil, mi.Attr{Name: "uri", Value: room}, mi.Attr{Name: "members", Value: len(f.members[room])}, mi.Attr{Name: "owner", Value: f.rooms[room]})
+		n.Add("ROOM", nil, mi.Attr{Name: "room", Value: room}, mi.Attr{Name: "members", Value: len(f.members[room])}, mi.Attr{Name: "owner", Value: f.rooms[room]})
 	}
 	return n, nil
 }
@@ -180,7 +180,7 @@ func (f *fake) history(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	n := &mi.Node{List: true}
 	limit, _ := strconv.Atoi(req.Arg(1))
 	for i, text := range []string{"one", "two", "three"}[max(0, 3-limit):] {
-		n.Add("ENTRY", nil, mi.Attr{Name: "at", Value: fmt.Sprintf("2026-11-21T22:14:%02dZ", i)},
+		n.Add("ENTRY", nil, mi.Attr{Name: "seq", Value: i}, mi.Attr{Name: "time", Value: fmt.Sprintf("2026-11-21T22:14:%02dZ", i)},
 			mi.Attr{Name: "from", Value: "sip:alice@example.org"}, mi.Attr{Name: "text", Value: text})
 	}
 	return n, nil

@@ -15,6 +15,7 @@ import (
 	"silod/stack/phone"
 )
 
+// listenCommand is siloctl's receiving half of a phone.
 func (a *app) listenCommand() *cobra.Command {
 	var sip sipFlags
 	var expires time.Duration
@@ -43,6 +44,8 @@ func (a *app) listenCommand() *cobra.Command {
 	return cmd
 }
 
+// listen registers, prints what comes and leaves again. A message that could not be
+// printed is not answered 2xx, so that the server keeps it.
 func (a *app) listen(cmd *cobra.Command, sip *sipFlags, aor string, expires time.Duration, count int64) error {
 	ctx, stop := context.WithCancelCause(cmd.Context())
 	defer stop(nil)
@@ -94,6 +97,7 @@ func (a *app) listen(cmd *cobra.Command, sip *sipFlags, aor string, expires time
 	return nil
 }
 
+// plural counts things in words.
 func plural(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -146,6 +150,7 @@ type received struct {
 	CallID      string `json:"call_id"`
 }
 
+// reportOf takes from a message what a program may want to know.
 func reportOf(m *phone.Message) received {
 	r := received{
 		Time: m.At.UTC().Format(time.RFC3339Nano), From: m.From.URI.String(), Name: m.From.Name, To: m.To.URI.String(),

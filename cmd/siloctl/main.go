@@ -5,7 +5,8 @@
 // per noun, each naming the management command behind it; every other first word
 // goes to the daemon as a management command by its own name.
 //
-// There are no locks and, beside the phone of send and listen, one goroutine.
+// There are no locks, and one goroutine, beside the phone's and one that waits for a
+// person's answer.
 package main
 
 import (
@@ -16,8 +17,10 @@ import (
 	"syscall"
 )
 
+// The first ^C ends what runs in good order, a second one at once.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -1,5 +1,6 @@
 package main
 
+// membersNoun is about who is in a room, and as what.
 func membersNoun() noun {
 	return noun{name: "members", short: "Members of a room: list, add, remove, role", verbs: []verb{
 		{
@@ -15,8 +16,9 @@ func membersNoun() noun {
 			mi: "imc_remove_member", min: 2, max: 2, live: []string{liveRooms, liveUsers}, done: "room %s has lost %s",
 		},
 		{
-			use: "role ROOM USER ROLE", short: "Make a member owner, admin or plain member",
-			long:    "The role is owner, admin or member. A room has one owner: making somebody the owner makes the former owner an admin.",
+			use: "role ROOM USER ROLE", short: "Make a member owner, admin or plain member; or mute or ban a user",
+			long: "ROLE is owner, admin or member, or else muted, unmuted, banned or unbanned.\n" +
+				"A room has one owner: whoever was it before no longer is.",
 			example: "  siloctl members role chat-1 bob@example.org admin",
 			mi:      "imc_modify_member", min: 3, max: 3, live: []string{liveRooms, liveUsers, liveRoles}, done: "in room %s, %s is now %s",
 		},
@@ -24,4 +26,4 @@ func membersNoun() noun {
 }
 
 // roles are what a member can be made.
-var roles = []string{"owner", "admin", "member"}
+var roles = []string{"owner", "admin", "member", "muted", "unmuted", "banned", "unbanned"}

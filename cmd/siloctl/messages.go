@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"silod/mi"
 )
 
+// messagesNoun is about what waits for users who are offline.
 func (a *app) messagesNoun() noun {
 	return noun{name: "messages", short: "Stored messages: list, show, count, send, deliver, requeue, delete, purge", verbs: []verb{
 		{
@@ -88,6 +90,7 @@ func flagText(f *pflag.FlagSet, name string) string {
 // in between.
 const purgeBatch = 500
 
+// purgeCommand is a verb that takes many management commands.
 func (a *app) purgeCommand() *cobra.Command {
 	var dry bool
 	var rate int
@@ -120,6 +123,7 @@ func (a *app) purgeCommand() *cobra.Command {
 	return cmd
 }
 
+// purge counts, asks, and deletes no more than was asked about.
 func (a *app) purge(ctx context.Context, which []mi.Arg, dry bool, rate int) error {
 	total, err := a.number(ctx, "count", "silo_count", which)
 	if err != nil {
@@ -129,7 +133,7 @@ func (a *app) purge(ctx context.Context, which []mi.Arg, dry bool, rate int) err
 		return a.tell("count", total, "%d messages would be deleted\n")
 	}
 	if total > 0 {
-		if err := a.confirm(fmt.Sprintf("Delete %d stored messages for good?", total)); err != nil {
+		if err := a.confirm(ctx, fmt.Sprintf("Delete %d stored messages for good?", total)); err != nil {
 			return err
 		}
 	}
@@ -140,7 +144,7 @@ func (a *app) purge(ctx context.Context, which []mi.Arg, dry bool, rate int) err
 	for deleted < total {
 		batch := min(total-deleted, purgeBatch)
 		start := time.Now()
-		n, err := a.number(ctx, "deleted", "silo_purge", append(which[:len(which):len(which)],
+		n, err := a.number(ctx, "deleted", "silo_purge", append(slices.Clip(which),
 			mi.Arg{Name: "limit", Value: strconv.FormatInt(batch, 10)}))
 		if err != nil {
 			return fmt.Errorf("after %d messages: %w", deleted, err)
@@ -151,9 +155,7 @@ func (a *app) purge(ctx context.Context, which []mi.Arg, dry bool, rate int) err
 		deleted += n
 		bar.at(deleted)
 		if rate > 0 {
-			if err := sleep(ctx, time.Duration(n)*time.Second/time.Duration(rate)-time.Since(start)); err != nil {
-				return err
-			}
+			pause(ctx, time.Duration(n)*time.Second/time.Duration(rate)-time.Since(start))
 		}
 	}
 	bar.end()
@@ -183,14 +185,11 @@ func (a *app) tell(name string, n int64, words string) error {
 	return err
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
+// pause waits, and tells whether ctx is still going.
+func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return ctx.Err() == nil
 }

@@ -37,6 +37,11 @@ func (a *app) list(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
+	return a.paged(ctx, func() error { return a.entriesFrom(ctx, client, c) })
+}
+
+// entriesFrom shows a list as the daemon sends it, in the form that --output names.
+func (a *app) entriesFrom(ctx context.Context, client *mi.Client, c call) error {
 	var p printer = &tablePrinter{table: table{w: a.out, width: a.width(), hide: c.hide}, a: a, none: c.none}
 	if a.output == "json" {
 		p = &jsonPrinter{w: a.out}
@@ -140,6 +145,7 @@ func (p *jsonPrinter) end() error {
 	return err
 }
 
+// tablePrinter lays entries out for people, and says so where there are none.
 type tablePrinter struct {
 	table
 	a    *app

@@ -15,11 +15,13 @@ type progress struct {
 	shown time.Time
 }
 
+// How the bar looks, and how often it is drawn: a terminal may be slow.
 const (
 	barWidth = 30
 	barEvery = 100 * time.Millisecond
 )
 
+// progress begins a bar. It draws nothing for programs.
 func (a *app) progress(what string, total int64) *progress {
 	p := &progress{what: what, total: total, shown: time.Now()}
 	if isTerminal(a.stderr) && a.output == "table" {
@@ -28,6 +30,7 @@ func (a *app) progress(what string, total int64) *progress {
 	return p
 }
 
+// at draws the bar anew, if it is time.
 func (p *progress) at(n int64) {
 	if p.w == nil || p.total == 0 || time.Since(p.shown) < barEvery {
 		return

@@ -8,8 +8,9 @@ import (
 	"silod/mi"
 )
 
+// roomsNoun is about chat rooms as a whole.
 func roomsNoun() noun {
-	return noun{name: "rooms", short: "Chat rooms: list, show, create, destroy, history", verbs: []verb{
+	return noun{name: "rooms", short: "Chat rooms: list, show, unused, create, destroy, history", verbs: []verb{
 		{
 			use: "list", short: "List the rooms",
 			mi: "imc_list_rooms", list: true, none: "no rooms",
@@ -17,6 +18,10 @@ func roomsNoun() noun {
 		{
 			use: "show ROOM", short: "Show one room with its members", example: "  siloctl rooms show sip:chat-1@example.org",
 			mi: "imc_show_room", min: 1, max: 1, live: []string{liveRooms},
+		},
+		{
+			use: "unused [DAYS]", short: "List the rooms in which nobody has spoken or read for so many days, 30 if not said",
+			mi: "imc_unused_rooms", max: 1, list: true, none: "no such rooms",
 		},
 		{
 			use: "create ROOM OWNER", short: "Create a room", example: "  siloctl rooms create chat-1 alice@example.org --private",
@@ -39,6 +44,7 @@ func roomsNoun() noun {
 		{
 			use: "history ROOM", short: "Show what was said last in a room", example: "  siloctl rooms history chat-1 -n 50",
 			mi: "imc_history", min: 1, max: 1, live: []string{liveRooms}, list: true, none: "nothing was said there",
+			hide:  []string{"seq", "type", "size"},
 			flags: func(f *pflag.FlagSet) { f.IntP("number", "n", 20, "how many messages") },
 			args: func(f *pflag.FlagSet, args []string) ([]mi.Arg, error) {
 				n, _ := f.GetInt("number")

@@ -12,6 +12,7 @@ import (
 	"silod/mi"
 )
 
+// The two halves of the help text.
 const (
 	groupAdmin = "admin"
 	groupTry   = "try"
@@ -36,9 +37,9 @@ func (a *app) root() *cobra.Command {
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
+				return nil, noFiles
 			}
-			return a.commandNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+			return a.commandNames(cmd.Context()), noFiles
 		},
 		PersistentPreRunE:          func(*cobra.Command, []string) error { return a.checkFlags() },
 		SilenceErrors:              true,
@@ -61,8 +62,9 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// nouns are all that have verbs: a new one is one more entry here, and its file.
 func (a *app) nouns() []noun {
-	return []noun{roomsNoun(), membersNoun(), a.messagesNoun(), remindersNoun(), contactsNoun(), a.usersNoun()}
+	return []noun{roomsNoun(), membersNoun(), a.messagesNoun(), remindersNoun(), contactsNoun(), a.usersNoun(), a.configNoun()}
 }
 
 // passThrough runs a management command by its own name. One that stands behind a
@@ -70,7 +72,7 @@ func (a *app) nouns() []noun {
 func (a *app) passThrough(cmd *cobra.Command, args []string) error {
 	v := a.behind(args[0])
 	if v.ask != "" {
-		if err := a.confirm(sentence(v.ask, append(args[1:], "it"))); err != nil {
+		if err := a.confirm(cmd.Context(), sentence(v.ask, append(args[1:], "it"))); err != nil {
 			return err
 		}
 	}
@@ -108,6 +110,7 @@ func (a *app) behind(command string) verb {
 	return verb{}
 }
 
+// unknown says that nobody knows a command, and what was perhaps meant.
 func (a *app) unknown(root *cobra.Command, name string) error {
 	text := fmt.Sprintf("neither siloctl nor the daemon has a command %q", name)
 	if near := root.SuggestionsFor(name); len(near) > 0 {
@@ -135,13 +138,13 @@ func (a *app) helpCommand() *cobra.Command {
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
+				return nil, noFiles
 			}
 			names := a.commandNames(cmd.Context())
 			for _, c := range cmd.Root().Commands() {
 				names = append(names, c.Name()+"\t"+c.Short)
 			}
-			return names, cobra.ShellCompDirectiveNoFileComp
+			return names, noFiles
 		},
 	}
 }

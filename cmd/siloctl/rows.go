@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -34,6 +35,16 @@ func rowsOf(n *mi.Node, named bool, group []mi.Attr, add func([]mi.Attr) error) 
 	return add(own)
 }
 
+// cells makes a row of names and values.
+func cells(pairs ...any) []mi.Attr {
+	var row []mi.Attr
+	for i := 0; i+1 < len(pairs); i += 2 {
+		row = append(row, mi.Attr{Name: fmt.Sprint(pairs[i]), Value: pairs[i+1]})
+	}
+	return row
+}
+
+// keyOf names the column of a node's value.
 func keyOf(n *mi.Node) string {
 	if n.Name == "" {
 		return "value"

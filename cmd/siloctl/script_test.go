@@ -3,12 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
-	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -36,6 +33,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run"))
 			e.Setenv("RUNTIME_DIRECTORY", "")
 			e.Setenv("TZ", "UTC")
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // or each siloctl takes a second more
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -79,7 +77,7 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 
 // serve runs commands on a control socket. done ends when it has stopped.
 func serve(ctx context.Context, path string, cmds []mi.Command) (done <-chan error, err error) {
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	reg := mi.NewRegistry(log)
 	core := &mi.Core{Registry: reg, Name: "silod", Version: "1.2.3", Started: time.Now()}
 	reg.Add(core.Commands()...)
@@ -91,12 +89,4 @@ func serve(ctx context.Context, path string, cmds []mi.Command) (done <-chan err
 	c := make(chan error, 1)
 	go func() { c <- s.Run(ctx) }()
 	return c, nil
-}
-
-// runAs runs siloctl in this process, against the daemon at socket.
-func runAs(t *testing.T, socket string, stdin io.Reader, stdout, stderr io.Writer, args ...string) int {
-	t.Helper()
-	ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGUSR2)
-	defer stop()
-	return run(ctx, append([]string{"--socket", socket}, args...), stdin, stdout, stderr)
 }

@@ -18,6 +18,7 @@ const mostUDP = 1300 - 600
 // mostInput is what is read from standard input as a text.
 const mostInput = 1 << 20
 
+// sendCommand is siloctl's sending half of a phone.
 func (a *app) sendCommand() *cobra.Command {
 	var sip sipFlags
 	var contentType string
@@ -84,6 +85,7 @@ func (a *app) text(arg string, taken bool) (string, error) {
 	return string(b), nil
 }
 
+// parseHeaders reads "Name: value". The phone refuses what would break a message.
 func parseHeaders(list []string) ([]phone.Header, error) {
 	var headers []phone.Header
 	for _, h := range list {
@@ -118,6 +120,7 @@ func (a *app) sent(to string, res *phone.Response) error {
 	return nil
 }
 
+// sendReport is the outcome as -o json has it.
 type sendReport struct {
 	Code   int    `json:"code"`
 	Reason string `json:"reason"`
@@ -159,6 +162,9 @@ func meaning(to string, res *phone.Response) string {
 	case 2:
 		return "the server took it"
 	case 5:
+		if r := res.Reason; res.Code == 500 && r != "" && r != "Server Internal Error" {
+			return "the server refuses it" // and has said why in its own words
+		}
 		return "the server has failed: its log tells why"
 	}
 	return to + " refuses it"

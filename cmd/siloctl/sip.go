@@ -21,11 +21,13 @@ type sipFlags struct {
 	passwordStdin bool
 }
 
+// Where a silod without a configuration listens, and how long SIP lets it take.
 const (
 	defaultServer = "127.0.0.1:5060"
 	sipTime       = 32 * time.Second // RFC 3261 section 17.1.2.2
 )
 
+// add declares the flags.
 func (s *sipFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.server, "server", defaultServer, "the SIP server, host or host:port")
@@ -34,7 +36,7 @@ func (s *sipFlags) add(cmd *cobra.Command) {
 	f.StringVar(&s.name, "name", "", "the display name to send")
 	f.StringVar(&s.user, "user", "", "the user name for the password, where it is not that of the address")
 	f.BoolVar(&s.passwordStdin, "password-stdin", false, "read the password from standard input")
-	must(cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"udp", "tcp"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"udp", "tcp"}, noFiles)))
 }
 
 // check refuses what makes no sense for SIP.
@@ -50,11 +52,13 @@ func (s *sipFlags) check(a *app, verb string) error {
 
 // phone makes the user agent. A request over transport goes there where --transport
 // does not say otherwise.
-func (a *app) phone(cmd *cobra.Command, s *sipFlags, aor, transport string, receive func(*phone.Message) phone.Answer) (*phone.Phone, error) {
+func (a *app) phone(cmd *cobra.Command, s *sipFlags, aor, transport string,
+	receive func(*phone.Message) phone.Answer,
+) (*phone.Phone, error) {
 	password := ""
 	if s.passwordStdin {
 		var err error
-		if password, err = a.password(true, "", false); err != nil {
+		if password, err = a.password(cmd.Context(), true, "", false); err != nil {
 			return nil, err
 		}
 	}

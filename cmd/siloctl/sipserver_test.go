@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -77,16 +80,34 @@ func (s *sipServer) serveTCP() {
 		s.conns = append(s.conns, c)
 		s.mu.Unlock()
 		s.wg.Go(func() {
-			buf := make([]byte, 1<<16)
-			for { // what the phone writes at once is one message here
-				n, err := c.Read(buf)
+			r := bufio.NewReader(c)
+			for {
+				m, err := readMessage(r)
 				if err != nil {
 					return
 				}
-				s.handle(string(buf[:n]), func(m string) { c.Write([]byte(m)) })
+				s.handle(m, func(m string) { c.Write([]byte(m)) })
 			}
 		})
 	}
+}
+
+// readMessage reads from a stream what Content-Length says is one message.
+func readMessage(r *bufio.Reader) (string, error) {
+	var m strings.Builder
+	for !strings.HasSuffix(m.String(), "\r\n\r\n") {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		m.WriteString(line)
+	}
+	n, err := strconv.Atoi(header(m.String(), "Content-Length"))
+	if err != nil {
+		return "", err
+	}
+	_, err = io.CopyN(&m, r, int64(n))
+	return m.String(), err
 }
 
 func header(m, name string) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"silod/mi"
 )
 
+// statsCommand shows the daemon's counters and gauges.
 func (a *app) statsCommand() *cobra.Command {
 	var watch bool
 	var every time.Duration
@@ -35,7 +35,7 @@ func (a *app) statsCommand() *cobra.Command {
 			return a.watchStats(cmd.Context(), c, every)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return a.entries(cmd.Context(), "list_statistics", func(n *mi.Node) string { return n.Name }), cobra.ShellCompDirectiveNoFileComp
+			return a.entries(cmd.Context(), "list_statistics", func(n *mi.Node) string { return n.Name }), noFiles
 		},
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show them again and again, with what changes in a second")
@@ -59,8 +59,7 @@ func (a *app) watchStats(ctx context.Context, c call, every time.Duration) error
 			a.clearScreen()
 			t := &table{w: a.out, width: a.width()}
 			for _, name := range h.names {
-				row := []mi.Attr{{Name: "statistic", Value: name}, {Name: "value", Value: h.last(name)}, {Name: "per second", Value: rate(h.rate(name))}}
-				if err := t.add(row); err != nil {
+				if err := t.add(cells("statistic", name, "value", h.last(name), "per second", rate(h.rate(name)))); err != nil {
 					return err
 				}
 			}
@@ -71,8 +70,8 @@ func (a *app) watchStats(ctx context.Context, c call, every time.Duration) error
 		if err := a.out.Flush(); err != nil {
 			return err
 		}
-		if sleep(ctx, every) != nil {
-			return nil // ^C is how it ends
+		if !pause(ctx, every) { // ^C is how it ends
+			return nil
 		}
 	}
 }
@@ -80,7 +79,7 @@ func (a *app) watchStats(ctx context.Context, c call, every time.Duration) error
 // clearScreen begins a new picture, or a new paragraph where there is no terminal.
 func (a *app) clearScreen() {
 	if isTerminal(a.stdout) {
-		io.WriteString(a.out, "\x1b[H\x1b[2J")
+		fmt.Fprint(a.out, "\x1b[H\x1b[2J")
 		return
 	}
 	fmt.Fprintln(a.out)
@@ -106,6 +105,7 @@ type history struct {
 	times  []time.Time
 }
 
+// add takes a sample. What is no number is passed over.
 func (h *history) add(at time.Time, n *mi.Node) {
 	if h.values == nil {
 		h.values = map[string][]int64{}
@@ -123,8 +123,10 @@ func (h *history) add(at time.Time, n *mi.Node) {
 	}
 }
 
+// keep drops the oldest samples.
 func keep[T any](list []T) []T { return slices.Delete(list, 0, max(0, len(list)-historySize)) }
 
+// number reads a value of a Node.
 func number(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int:
@@ -137,6 +139,7 @@ func number(v any) (int64, bool) {
 	return 0, false
 }
 
+// last is the newest value.
 func (h *history) last(name string) int64 {
 	v := h.values[name]
 	return v[len(v)-1]
@@ -155,6 +158,7 @@ func (h *history) rates(name string) []float64 {
 	return list
 }
 
+// rate is the newest change per second.
 func (h *history) rate(name string) float64 {
 	if r := h.rates(name); len(r) > 0 {
 		return r[len(r)-1]
@@ -162,6 +166,7 @@ func (h *history) rate(name string) float64 {
 	return 0
 }
 
+// object is the newest sample as -o json has it.
 func (h *history) object() map[string]any {
 	o := map[string]any{"time": h.times[len(h.times)-1].UTC().Format(time.RFC3339Nano)}
 	for _, name := range h.names {

@@ -24,12 +24,14 @@ type table struct {
 	any     bool
 }
 
+// column is what the first rows tell about one.
 type column struct {
 	name    string
 	width   int
 	numbers bool // all of them: aligned to the right
 }
 
+// The table's measures.
 const (
 	measured  = 200 // rows that decide how wide a column is
 	minColumn = 8   // a column is not cut below this
@@ -77,6 +79,7 @@ func (t *table) flush() error {
 	return t.start()
 }
 
+// start decides the widths and writes what was kept back for that.
 func (t *table) start() error {
 	t.started = true
 	t.shrink()
@@ -117,6 +120,7 @@ func (t *table) shrink() {
 	}
 }
 
+// write puts one row out. Only a terminal's rows are cut: a program gets all of it.
 func (t *table) write(row []string) error {
 	var line strings.Builder
 	line.WriteString(t.indent)
@@ -154,6 +158,7 @@ func cell(v any) string {
 	return clean(fmt.Sprint(v))
 }
 
+// isNumber tells what is aligned to the right.
 func isNumber(v any) bool {
 	switch v.(type) {
 	case int, int64, float64:

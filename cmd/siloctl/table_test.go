@@ -9,19 +9,11 @@ import (
 	"silod/mi"
 )
 
-func attrs(pairs ...any) []mi.Attr {
-	var list []mi.Attr
-	for i := 0; i < len(pairs); i += 2 {
-		list = append(list, mi.Attr{Name: pairs[i].(string), Value: pairs[i+1]})
-	}
-	return list
-}
-
 func TestTable(t *testing.T) {
 	rows := [][]mi.Attr{
-		attrs("id", int64(9), "owner", "sip:bob@example.org", "private", false),
-		attrs("id", int64(1234), "owner", "sip:日本@example.org", "private", true, "stuck", "603 Decline\nreally"),
-		attrs("owner", "sip:c@example.org"),
+		cells("id", int64(9), "owner", "sip:bob@example.org", "private", false),
+		cells("id", int64(1234), "owner", "sip:日本@example.org", "private", true, "stuck", "603 Decline\nreally"),
+		cells("owner", "sip:c@example.org"),
 	}
 	for _, tt := range []struct {
 		name  string
@@ -77,7 +69,7 @@ func TestTableStreams(t *testing.T) {
 	var out strings.Builder
 	tb := &table{w: &out}
 	for i := range measured - 1 {
-		if err := tb.add(attrs("n", i)); err != nil {
+		if err := tb.add(cells("n", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,7 +77,7 @@ func TestTableStreams(t *testing.T) {
 		t.Fatal("written before anything was measured")
 	}
 	for i := range 2 {
-		if err := tb.add(attrs("n", measured-1+i, "late", "column")); err != nil {
+		if err := tb.add(cells("n", measured-1+i, "late", "column")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -93,7 +85,7 @@ func TestTableStreams(t *testing.T) {
 		t.Errorf("after row %d the output ends in %q", measured, out.String()[max(0, out.Len()-20):])
 	}
 	tb = &table{w: failing{}}
-	if err := errors.Join(tb.add(attrs("n", 1)), tb.flush()); !errors.Is(err, errFull) {
+	if err := errors.Join(tb.add(cells("n", 1)), tb.flush()); !errors.Is(err, errFull) {
 		t.Errorf("a writer that fails: %v", err)
 	}
 }
@@ -105,13 +97,13 @@ type failing struct{}
 func (failing) Write([]byte) (int, error) { return 0, errFull }
 
 func TestRowsOf(t *testing.T) {
-	dump := &mi.Node{Name: "Domain", Value: "location", Attrs: attrs("records", 2)}
+	dump := &mi.Node{Name: "Domain", Value: "location", Attrs: cells("records", 2)}
 	bob := dump.Add("AOR", "bob")
 	c := bob.Add("Contact", "sip:bob@h", mi.Attr{Name: "Q", Value: "1.00"})
 	c.Add("Expires", 60)
 	c.Add("User-agent", "x")
 	bob.Add("Contact", "sip:bob@g", mi.Attr{Name: "Q", Value: ""}).Add("Expires", 30)
-	room := &mi.Node{Name: "ROOM", Value: "sip:chat-1@h", Attrs: attrs("NR_OF_MEMBERS", 1)}
+	room := &mi.Node{Name: "ROOM", Value: "sip:chat-1@h", Attrs: cells("NR_OF_MEMBERS", 1)}
 	members := &mi.Node{Name: "members", List: true}
 	members.Add("MEMBER", "sip:al@h", mi.Attr{Name: "role", Value: "owner"})
 	room.Nodes = append(room.Nodes, members)
@@ -121,8 +113,8 @@ func TestRowsOf(t *testing.T) {
 		named bool
 		want  string
 	}{
-		{"attributes", &mi.Node{Name: "ROOM", Attrs: attrs("URI", "sip:c@h", "MEMBERS", 3)}, false, "[URI=sip:c@h MEMBERS=3]"},
-		{"an object's entry", &mi.Node{Name: "help", Attrs: attrs("args", "[MI_CMD]")}, true, "[name=help args=[MI_CMD]]"},
+		{"attributes", &mi.Node{Name: "ROOM", Attrs: cells("URI", "sip:c@h", "MEMBERS", 3)}, false, "[URI=sip:c@h MEMBERS=3]"},
+		{"an object's entry", &mi.Node{Name: "help", Attrs: cells("args", "[MI_CMD]")}, true, "[name=help args=[MI_CMD]]"},
 		{"a bare value", &mi.Node{Value: "uptime"}, false, "[value=uptime]"},
 		{"a tree", dump, false, "[domain=location aor=bob contact=sip:bob@h Q=1.00 expires=60 user-agent=x]" +
 			"[domain=location aor=bob contact=sip:bob@g Q= expires=30]"},

@@ -25,6 +25,7 @@ func cleanLines(s string) string {
 	}, strings.ReplaceAll(s, "\r\n", "\n"))
 }
 
+// visible maps one character of foreign text to one that stays where it is put.
 func visible(r rune) rune {
 	switch {
 	case r == '\n' || r == '\r' || r == '\t':
@@ -38,8 +39,10 @@ func visible(r rune) rune {
 // fit cuts a text to a number of columns, and says so.
 func fit(s string, columns int) string { return runewidth.Truncate(s, columns, "…") }
 
+// columnsOf is how wide a text is on a terminal, where 日 takes two columns.
 func columnsOf(s string) int { return runewidth.StringWidth(s) }
 
+// pad fills a text up to a number of columns.
 func pad(s string, columns int) string {
 	return s + strings.Repeat(" ", max(0, columns-columnsOf(s)))
 }

@@ -12,16 +12,15 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
-
-	"silod/mi"
 )
 
+// topCommand is a live view of get_statistics: it needs no more of the daemon.
 func (a *app) topCommand() *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use: "top", Short: "Watch what the daemon does, the busiest first", GroupID: groupAdmin,
-		Long: "Shows, until ^C, the statistics that change, the busiest first, with the rates of the last minute\n" +
-			"as a sparkline, and below them what is waiting and who is online.",
+		Long: "Shows, until ^C, the statistics that change, the busiest first, with their rates as a sparkline,\n" +
+			"and below them what there is now: what waits, who is online.",
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !isTerminal(a.stdout) || a.output != "table" {
@@ -38,6 +37,7 @@ func (a *app) topCommand() *cobra.Command {
 	return cmd
 }
 
+// top draws until it is interrupted.
 func (a *app) top(ctx context.Context, every time.Duration) error {
 	counters, err := a.counters(ctx)
 	if err != nil {
@@ -58,7 +58,7 @@ func (a *app) top(ctx context.Context, every time.Duration) error {
 		if err := a.out.Flush(); err != nil {
 			return err
 		}
-		if sleep(ctx, every) != nil {
+		if !pause(ctx, every) {
 			return nil
 		}
 	}
@@ -97,13 +97,8 @@ func (a *app) picture(h *history, counters map[string]bool) error {
 
 	t := &table{w: a.out, width: a.width()}
 	for _, name := range busy {
-		r := h.rates(name)
-		if err := t.add([]mi.Attr{
-			{Name: "busiest", Value: name},
-			{Name: "total", Value: h.last(name)},
-			{Name: "per second", Value: rate(r[len(r)-1])},
-			{Name: "last minute", Value: sparkline(r)},
-		}); err != nil {
+		row := cells("busiest", name, "total", h.last(name), "per second", rate(h.rate(name)), "trend", sparkline(h.rates(name)))
+		if err := t.add(row); err != nil {
 			return err
 		}
 	}
@@ -116,14 +111,15 @@ func (a *app) picture(h *history, counters map[string]bool) error {
 	fmt.Fprintln(a.out)
 	t = &table{w: a.out, width: a.width()}
 	for _, name := range state {
-		v := h.values[name]
-		if err := t.add([]mi.Attr{{Name: "now", Value: name}, {Name: "value", Value: h.last(name)}, {Name: "last minute", Value: sparkline(floats(v))}}); err != nil {
+		row := cells("now", name, "value", h.last(name), "trend", sparkline(floats(h.values[name])))
+		if err := t.add(row); err != nil {
 			return err
 		}
 	}
 	return t.flush()
 }
 
+// height is how many lines the terminal has.
 func (a *app) height() int {
 	if f, ok := a.stdout.(*os.File); ok {
 		if _, rows, err := term.GetSize(int(f.Fd())); err == nil && rows > 0 {
@@ -133,6 +129,7 @@ func (a *app) height() int {
 	return 24
 }
 
+// total orders the busiest.
 func total(list []float64) float64 {
 	sum := 0.0
 	for _, v := range list {
@@ -141,6 +138,7 @@ func total(list []float64) float64 {
 	return sum
 }
 
+// floats makes a gauge's values fit for a sparkline.
 func floats(list []int64) []float64 {
 	out := make([]float64, len(list))
 	for i, v := range list {

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// usersNoun is about who has a password at the daemon.
 func (a *app) usersNoun() noun {
 	return noun{name: "users", short: "Users with a password: list, add, passwd, remove", verbs: []verb{
 		{use: "list", short: "List the users who have a password", mi: "sub_list", list: true, none: "no users"},
@@ -27,7 +28,7 @@ func (a *app) passwordCommand(use, short, command, done string) *cobra.Command {
 		Long:    short + ". The password is asked for on a terminal, or read from standard input.",
 		Example: "  printf '%s\\n' \"$PASSWORD\" | siloctl users " + use[:len(use)-len(" USER")] + " bob@example.org --password-stdin",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			password, err := a.password(fromStdin, "password for "+args[0], true)
+			password, err := a.password(cmd.Context(), fromStdin, "password for "+args[0], true)
 			if err != nil {
 				return err
 			}
@@ -36,9 +37,9 @@ func (a *app) passwordCommand(use, short, command, done string) *cobra.Command {
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
+				return nil, noFiles
 			}
-			return a.values(cmd.Context(), liveUsers), cobra.ShellCompDirectiveNoFileComp
+			return a.values(cmd.Context(), liveUsers), noFiles
 		},
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")

@@ -52,6 +52,7 @@ const (
 	liveRoles    = "roles" // which need no daemon
 )
 
+// noun makes the command of a noun; alone it only tells its verbs.
 func (a *app) noun(n noun) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: n.name, Short: n.short, GroupID: groupAdmin,
@@ -74,6 +75,7 @@ func (a *app) noun(n noun) *cobra.Command {
 	return cmd
 }
 
+// verb makes the command of a verb.
 func (a *app) verb(v verb) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: v.use, Short: v.short, Long: v.long, Example: v.example, DisableFlagsInUseLine: true,
@@ -85,12 +87,12 @@ func (a *app) verb(v verb) *cobra.Command {
 				i = 0
 			}
 			if i >= len(v.live) || v.live[i] == "" {
-				return nil, cobra.ShellCompDirectiveNoFileComp
+				return nil, noFiles
 			}
 			if v.live[i] == liveRoles {
-				return roles, cobra.ShellCompDirectiveNoFileComp
+				return roles, noFiles
 			}
-			return a.values(cmd.Context(), v.live[i]), cobra.ShellCompDirectiveNoFileComp
+			return a.values(cmd.Context(), v.live[i]), noFiles
 		},
 	}
 	if v.flags != nil {
@@ -102,7 +104,7 @@ func (a *app) verb(v verb) *cobra.Command {
 // do runs a verb: asks where it must, calls the daemon, shows what came back.
 func (a *app) do(ctx context.Context, v verb, flags *pflag.FlagSet, args []string) error {
 	if v.ask != "" {
-		if err := a.confirm(sentence(v.ask, args)); err != nil {
+		if err := a.confirm(ctx, sentence(v.ask, args)); err != nil {
 			return err
 		}
 	}
@@ -117,6 +119,7 @@ func (a *app) do(ctx context.Context, v verb, flags *pflag.FlagSet, args []strin
 	return a.once(ctx, v, flags, args)
 }
 
+// once turns what people typed into the management command's arguments.
 func (a *app) once(ctx context.Context, v verb, flags *pflag.FlagSet, args []string) error {
 	list := positional(args)
 	if v.args != nil {
@@ -158,6 +161,7 @@ func sentence(text string, args []string) string {
 	return text
 }
 
+// positional gives arguments by their place.
 func positional(args []string) []mi.Arg {
 	list := make([]mi.Arg, len(args))
 	for i, arg := range args {

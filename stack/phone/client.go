@@ -55,6 +55,7 @@ func (p *Phone) Do(ctx context.Context, r Request) (*Response, error) {
 	return res, nil
 }
 
+// do sends a request, and again with credentials where it is challenged.
 func (p *Phone) do(ctx context.Context, r Request) (*Response, error) {
 	f, err := p.connect(ctx)
 	if err != nil {

@@ -49,8 +49,10 @@ func parseEndpoint(s string) (endpoint, error) {
 	return e, nil
 }
 
+// addr is what the net package dials.
 func (e endpoint) addr() string { return net.JoinHostPort(e.host, strconv.Itoa(int(e.port))) }
 
+// String names the endpoint as silod names its listeners.
 func (e endpoint) String() string { return e.network + ":" + e.addr() }
 
 // dial connects; with UDP too, so that the system reports a port where nobody
@@ -83,6 +85,7 @@ func (e endpoint) unreachable(err error) error {
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, e, cause(err))
 }
 
+// resolveLocal reads a local address; without a port the system chooses one.
 func resolveLocal(network, local string) (net.Addr, error) {
 	if _, _, err := net.SplitHostPort(local); err != nil {
 		local = net.JoinHostPort(strings.Trim(local, "[]"), "0")

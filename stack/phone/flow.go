@@ -13,6 +13,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
+// Bounds on what the server can make us hold, or wait for.
 const (
 	maxMessage = 1 << 20         // bytes of one message on a stream
 	writeTime  = 5 * time.Second // for a server that does not read
@@ -36,14 +37,18 @@ type result struct {
 	err error
 }
 
+// final tells what ends a transaction.
 func (r result) final() bool { return r.err != nil || r.res.Code >= 200 }
 
+// newFlow makes the flow of a connection; Phone.read runs it.
 func newFlow(conn net.Conn, server endpoint) *flow {
 	return &flow{conn: conn, server: server, gone: make(chan struct{}), waiting: map[string]chan result{}}
 }
 
+// reliable tells whether nothing need be sent twice.
 func (f *flow) reliable() bool { return f.server.network == "tcp" }
 
+// alive tells whether anything can still come.
 func (f *flow) alive() bool {
 	select {
 	case <-f.gone:
@@ -84,6 +89,7 @@ func (f *flow) wait(branch string) (<-chan result, error) {
 	return c, nil
 }
 
+// forget ends a client transaction; what comes for it now is dropped.
 func (f *flow) forget(branch string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,6 +141,8 @@ func (p *Phone) read(f *flow) {
 	f.conn.Close()
 }
 
+// readDatagrams reads one message a datagram. What is no SIP is dropped: anybody on
+// this host can send it.
 func (p *Phone) readDatagrams(f *flow) error {
 	parser, buf := newParser(), make([]byte, 1<<16)
 	for {
@@ -159,6 +167,7 @@ func (p *Phone) readDatagrams(f *flow) error {
 	}
 }
 
+// readStream reads messages back to back, in whatever pieces they come.
 func (p *Phone) readStream(f *flow) error {
 	stream := newParser().NewSIPStream()
 	defer stream.Close()
@@ -209,6 +218,7 @@ func (p *Phone) dispatch(f *flow, msg sip.Message, raw []byte) {
 	}
 }
 
+// addrPort is the address without the zone and IPv4 mapping of the net package.
 func addrPort(a net.Addr) netip.AddrPort {
 	ap, _ := netip.ParseAddrPort(a.String())
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())

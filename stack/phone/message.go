@@ -176,6 +176,7 @@ func longName(name string) string {
 	return name
 }
 
+// compact are the one-letter names of headers.
 var compact = map[byte]string{
 	'a': "accept-contact", 'b': "referred-by", 'c': "content-type", 'e': "content-encoding",
 	'f': "from", 'i': "call-id", 'k': "supported", 'l': "content-length", 'm': "contact",

@@ -72,6 +72,7 @@ func granted(res *Response, contact address.URI, asked time.Duration) time.Durat
 	return seconds(res.Headers.Get("Expires"), asked)
 }
 
+// seconds reads delta-seconds (RFC 3261 section 25.1).
 func seconds(s string, otherwise time.Duration) time.Duration {
 	n, err := strconv.ParseUint(s, 10, 31)
 	if err != nil {

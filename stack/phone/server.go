@@ -20,6 +20,7 @@ type Answer struct {
 	Silent  bool          // no answer at all
 }
 
+// What is remembered of requests, and what is taken.
 const (
 	answerLife = 64 * t1 // Timer J: how long a retransmission may come (RFC 3261 section 17.2.2)
 	answersMax = 4096    // requests remembered at most
@@ -33,6 +34,7 @@ type answers struct {
 	order []*answered // oldest first
 }
 
+// answered is one request that came, answered or not yet.
 type answered struct {
 	key   string
 	at    time.Time
@@ -61,6 +63,7 @@ func (a *answers) again(m *Message) (bytes []byte, again bool) {
 	return nil, false
 }
 
+// keep remembers the final answer to a request.
 func (a *answers) keep(key string, bytes []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -125,6 +128,7 @@ func (p *Phone) receive() {
 	}
 }
 
+// take gives a message to whoever wants it.
 func (p *Phone) take(m *Message) Answer {
 	if p.cfg.Receive != nil {
 		return p.cfg.Receive(m)
@@ -179,6 +183,8 @@ func response(m *Message, a Answer) []byte {
 	return []byte(res.String())
 }
 
+// send puts an answer on the flow that its request came by (RFC 3261 section 18.2.2).
+// Where that is gone the server will try again, or not: it is told nothing else.
 func (p *Phone) send(m *Message, bytes []byte) {
 	if err := m.flow.write(bytes); err != nil {
 		p.log.Debug("answer not sent", "call_id", m.CallID, "reason", err)
@@ -206,6 +212,7 @@ func reason(code int) string {
 	return "Answer " + string(rune('0'+code/100)) + "xx"
 }
 
+// reasons are those that a test or siloctl answers with.
 var reasons = map[int]string{
 	100: "Trying", 200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
 	405: "Method Not Allowed", 408: "Request Timeout", 413: "Request Entity Too Large",

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"silod/config"
+)
+
+// configNoun is about silod's configuration file. It needs no daemon.
+func (a *app) configNoun() noun {
+	return noun{name: "config", short: "silod's configuration: import a Kamailio one", more: []*cobra.Command{{
+		Use: "import KAMAILIO.CFG", Short: "Turn a Kamailio configuration's parameters into TOML", DisableFlagsInUseLine: true,
+		Long: "Prints a configuration for silod with what the file sets for msilo, imc, mi_fifo, mi_datagram, jsonrpcs,\n" +
+			"registrar, usrloc and auth_db, its listen addresses and aliases; and tells what it could not carry\n" +
+			"over, and why. Only - reads standard input.",
+		Example: "  siloctl config import /etc/kamailio/kamailio.cfg > silod.toml",
+		Args:    arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.output == "mi" {
+				return usagef("config import asks no daemon: -o table or -o json")
+			}
+			return a.importConfig(cmd.Context(), args[0])
+		},
+	}}}
+}
+
+// mostConfig is how long a configuration may be.
+const mostConfig = 1 << 20
+
+// importConfig prints the new configuration, and beside it what is missing there.
+func (a *app) importConfig(ctx context.Context, path string) error {
+	in := io.Reader(a.stdin)
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, mostConfig+1))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(text) > mostConfig {
+		return fmt.Errorf("%s is longer than %d bytes", path, mostConfig)
+	}
+	toml, out := convert(ctx, string(text))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if a.output == "json" {
+		return writeLine(a.out, imported{toml, out})
+	}
+	for _, l := range out {
+		a.note(l.String())
+	}
+	_, err = a.out.WriteString(toml)
+	return err
+}
+
+// imported is the outcome as -o json has it.
+type imported struct {
+	TOML    string    `json:"toml"`
+	LeftOut []leftOut `json:"left_out"`
+}
+
+// draft is the TOML under way: lines by section, in the sections' order.
+type draft map[string][]draftLine
+
+type draftLine struct {
+	text string
+	from int    // the line of Kamailio's configuration
+	no   string // why it does not count
+}
+
+var sections = []string{"sip", "db", "registrar", "silo", "imc", "mi", "auth"}
+
+// convert writes a configuration with the settings of another. What silod would
+// refuse is left in as a comment, and told.
+func convert(ctx context.Context, text string) (string, []leftOut) {
+	settings, out := readKamailio(text)
+	d := draft{}
+	port := "5060"
+	for _, s := range settings {
+		if s.module == "" && s.name == "port" {
+			port = s.value
+		}
+	}
+	var listen, domains []string
+	var listenLine, domainLine int
+	for _, s := range settings {
+		switch {
+		case s.module == "" && s.name == "listen":
+			listen, listenLine = append(listen, listenAt(s.value, port)...), s.line
+		case s.module == "" && s.name == "alias":
+			domains, domainLine = append(domains, host(s.value)), s.line
+		case s.module == "":
+		case s.module == "auth_db" && len(d["auth"]) == 0: // whoever asked for passwords goes on doing so
+			d.add("auth", "mode", `"digest"`, s.line)
+			fallthrough
+		default:
+			if why := d.put(s); why != "" {
+				out = append(out, leftOut{s.line, s.module + " " + s.name, why})
+			}
+		}
+	}
+	if len(listen) > 0 {
+		d.add("sip", "listen", tomlValue(listen), listenLine)
+	}
+	if len(domains) > 0 {
+		d.add("sip", "domains", tomlValue(domains), domainLine)
+	}
+	toml, refused := d.checked(ctx)
+	out = append(out, refused...)
+	slices.SortStableFunc(out, func(x, y leftOut) int { return x.Line - y.Line })
+	return toml, out
+}
+
+// renamed are parameters that have another name here: module and name, then
+// section and key. All others of these modules keep theirs.
+var renamed = map[[2]string][2]string{
+	{"jsonrpcs", "fifo_reply_dir"}: {"mi", "reply_dir"},
+	{"jsonrpcs", "dgram_socket"}:   {"mi", "socket_name"},
+	{"jsonrpcs", "dgram_mode"}:     {"mi", "unix_socket_mode"},
+	{"jsonrpcs", "dgram_user"}:     {"mi", "unix_socket_user"},
+	{"jsonrpcs", "dgram_group"}:    {"mi", "unix_socket_group"},
+	{"jsonrpcs", "dgram_timeout"}:  {"mi", "socket_timeout"},
+	{"usrloc", "db_url"}:           {"db", "url"},
+	{"auth_db", "db_url"}:          {"db", "url"},
+}
+
+// sectionOf are the modules whose parameters silod has, each under its own name.
+var sectionOf = map[string]string{
+	"msilo": "silo", "imc": "imc", "registrar": "registrar", "mi_fifo": "mi", "mi_datagram": "mi", "jsonrpcs": "mi",
+}
+
+// bareKey is what may stand before a TOML value without quotation marks.
+var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// put takes a module's parameter, or tells why not.
+func (d draft) put(s setting) (why string) {
+	section, key := sectionOf[s.module], s.name
+	if to, ok := renamed[[2]string{s.module, s.name}]; ok {
+		section, key = to[0], to[1]
+	}
+	if section == "" || !bareKey.MatchString(key) {
+		return "silod has no such module, or needs no such parameter"
+	}
+	for _, l := range d[section] {
+		if strings.HasPrefix(l.text, key+" = ") {
+			if l.text == key+" = "+s.toml() {
+				return ""
+			}
+			return fmt.Sprintf("line %d sets %s already", l.from, key)
+		}
+	}
+	d.add(section, key, s.toml(), s.line)
+	return ""
+}
+
+// add puts a line into a section.
+func (d draft) add(section, key, value string, line int) {
+	d[section] = append(d[section], draftLine{text: key + " = " + value, from: line})
+}
+
+// toml is the value as TOML has it; what C calls octal has another prefix.
+func (s setting) toml() string {
+	if !s.number {
+		return tomlValue(s.value)
+	}
+	if n, err := strconv.ParseInt(s.value, 0, 64); err == nil {
+		if len(s.value) > 1 && s.value[0] == '0' && strings.HasSuffix(s.name, "mode") {
+			return "0o" + strconv.FormatInt(n, 8)
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	return tomlValue(s.value)
+}
+
+// tomlValue writes a string or a list of them: JSON's are TOML's too.
+func tomlValue(v any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	must(e.Encode(v))
+	return strings.ReplaceAll(strings.TrimSpace(b.String()), "\x7f", `\u007f`)
+}
+
+// checked writes the draft as silod takes it. Each round comments out what is
+// refused, until nothing is.
+func (d draft) checked(ctx context.Context) (string, []leftOut) {
+	out := []leftOut{}
+	for {
+		text, at := d.write()
+		_, err := config.Parse("silod.toml", []byte(text))
+		var bad *config.Error
+		if !errors.As(err, &bad) {
+			return text, out
+		}
+		var rest []leftOut // what no line of ours is to blame for
+		refused := false
+		for _, p := range bad.Problems {
+			if l := at[p.Line]; l == nil {
+				rest = append(rest, leftOut{What: p.Key, Why: p.Text})
+			} else if l.no == "" {
+				l.no, refused = p.Text, true
+				out = append(out, leftOut{l.from, l.text, p.Text})
+			}
+		}
+		if !refused || ctx.Err() != nil {
+			return text, append(out, rest...)
+		}
+	}
+}
+
+// write gives the text, and for each of its lines where it came from.
+func (d draft) write() (string, map[int]*draftLine) {
+	var b strings.Builder
+	at := map[int]*draftLine{}
+	line := 1
+	put := func(s string) {
+		b.WriteString(s + "\n")
+		line++
+	}
+	put("# Made from a Kamailio configuration. `silod config` explains every key.")
+	for _, section := range sections {
+		if len(d[section]) == 0 {
+			continue
+		}
+		put("")
+		put("[" + section + "]")
+		for i := range d[section] {
+			l := &d[section][i]
+			if l.no != "" {
+				put("#" + l.text + "  # " + strings.Map(visible, l.no))
+				continue
+			}
+			at[line] = l
+			put(l.text)
+		}
+	}
+	return b.String(), at
+}
+
+// transports are those that may stand before an address.
+var transports = []string{"udp", "tcp", "tls", "ws", "wss"}
+
+// listenAt makes an address of what listen= has: "udp:10.0.0.1:5060", "10.0.0.1".
+func listenAt(value, port string) []string {
+	networks := []string{"udp", "tcp"}
+	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
+		networks, value = []string{strings.ToLower(proto)}, rest
+	}
+	if strings.LastIndexByte(value, ':') <= strings.LastIndexByte(value, ']') {
+		value += ":" + port
+	}
+	list := make([]string, len(networks))
+	for i, n := range networks {
+		list[i] = n + ":" + value
+	}
+	return list
+}
+
+// host is an alias without transport and port.
+func host(value string) string {
+	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
+		value = rest
+	}
+	if i := strings.LastIndexByte(value, ':'); i > strings.LastIndexByte(value, ']') {
+		value = value[:i]
+	}
+	return value
+}

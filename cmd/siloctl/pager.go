@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// pager is the program that shows long lists to people: $PAGER, which may be
+// empty for none, or else less, which stays out of the way of short ones.
+func pager() string {
+	if p, set := os.LookupEnv("PAGER"); set {
+		return p
+	}
+	if _, err := exec.LookPath("less"); err == nil {
+		return "less"
+	}
+	return ""
+}
+
+// paged runs f with its output going through the pager, where a person reads it.
+func (a *app) paged(ctx context.Context, f func() error) error {
+	program := pager()
+	if program == "" || a.output != "table" || !isTerminal(a.stdout) || !isTerminal(a.in) {
+		return f()
+	}
+	// Not killed with ctx: it must put the terminal back as it was.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "sh", "-c", program)
+	cmd.Stdout, cmd.Stderr = a.stdout, a.stderr
+	cmd.Env = append([]string{"LESS=FRX"}, os.Environ()...) // unless it is set
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("start the pager: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the pager: %w", err)
+	}
+	out := a.out
+	a.out = bufio.NewWriter(in)
+	err = f()
+	if flushed := a.out.Flush(); err == nil {
+		err = flushed
+	}
+	a.out = out
+	in.Close()
+	if waited := cmd.Wait(); err == nil && waited != nil {
+		err = fmt.Errorf("pager %s: %w; an empty $PAGER does without", program, waited)
+	}
+	if errors.Is(err, syscall.EPIPE) { // it was left before the end
+		return nil
+	}
+	return err
+}

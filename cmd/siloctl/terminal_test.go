@@ -1,0 +1,343 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"silod/mi"
+)
+
+// daemon starts a test's daemon and gives its socket.
+func daemon(t *testing.T, cmds []mi.Command) string {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	path := filepath.Join(t.TempDir(), "control.sock")
+	done, err := serve(ctx, path, cmds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return path
+}
+
+// terminal is siloctl in a real pseudo-terminal.
+type terminal struct {
+	t   *testing.T
+	tty *os.File
+	cmd *exec.Cmd
+
+	mu     sync.Mutex
+	screen bytes.Buffer
+	closed chan struct{}
+}
+
+func startTerminal(t *testing.T, columns uint16, args ...string) *terminal {
+	t.Helper()
+	path, err := exec.LookPath("siloctl") // testscript.Main put it there
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), "COLUMNS=", "TZ=UTC", "GORACE=atexit_sleep_ms=0")
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: columns})
+	if err != nil {
+		t.Skipf("no pseudo-terminal can be had here: %v", err)
+	}
+	term := &terminal{t: t, tty: tty, cmd: cmd, closed: make(chan struct{})}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		tty.Close()
+		<-term.closed
+	})
+	go func() {
+		defer close(term.closed)
+		buf := make([]byte, 4096)
+		for {
+			n, err := tty.Read(buf)
+			term.mu.Lock()
+			term.screen.Write(buf[:n])
+			term.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return term
+}
+
+func (term *terminal) text() string {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return strings.ReplaceAll(term.screen.String(), "\r\n", "\n")
+}
+
+// expect waits until the terminal shows a text.
+func (term *terminal) expect(want string) {
+	term.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if strings.Contains(term.text(), want) {
+			return
+		}
+	}
+	term.t.Fatalf("the terminal never shows %q, but\n%s", want, term.text())
+}
+
+func (term *terminal) typed(s string) {
+	term.t.Helper()
+	if _, err := io.WriteString(term.tty, s); err != nil {
+		term.t.Fatal(err)
+	}
+}
+
+// exit waits for the end and gives the exit code.
+func (term *terminal) exit() int {
+	term.t.Helper()
+	err := term.cmd.Wait()
+	<-term.closed
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return failed.ExitCode()
+	}
+	if err != nil {
+		term.t.Fatal(err)
+	}
+	return 0
+}
+
+func TestAskedOnATerminal(t *testing.T) {
+	f := newFake()
+	socket := daemon(t, f.commands())
+	for _, tt := range []struct {
+		answer string
+		code   int
+		left   int
+	}{{"\n", exitRefused, 3}, {"n\n", exitRefused, 3}, {"Yes\n", exitDone, 2}} {
+		term := startTerminal(t, 80, "--socket", socket, "messages", "delete", "1")
+		term.expect("Delete message 1? [y/N] ")
+		term.typed(tt.answer)
+		if code := term.exit(); code != tt.code {
+			t.Errorf("%q exits %d, want %d:\n%s", tt.answer, code, tt.code, term.text())
+		}
+		f.mu.Lock()
+		if len(f.messages) != tt.left {
+			t.Errorf("%q leaves %d messages, want %d", tt.answer, len(f.messages), tt.left)
+		}
+		f.mu.Unlock()
+	}
+}
+
+func TestInterruptedWhileAsked(t *testing.T) {
+	f := newFake()
+	socket := daemon(t, f.commands())
+	term := startTerminal(t, 80, "--socket", socket, "messages", "delete", "1")
+	term.expect("[y/N] ")
+	term.typed("\x03")
+	if code := term.exit(); code != exitInterrupted {
+		t.Errorf("exit %d:\n%s", code, term.text())
+	}
+	term = startTerminal(t, 80, "--socket", socket, "users", "add", "dan@example.org")
+	term.expect("password for")
+	term.typed("secr\x03")
+	if code := term.exit(); code != exitInterrupted || strings.Contains(term.text(), "secr") {
+		t.Errorf("exit %d:\n%s", code, term.text())
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.messages) != 3 || len(f.users) != 1 {
+		t.Errorf("there are %d messages and %d users", len(f.messages), len(f.users))
+	}
+}
+
+func TestPasswordIsNotShown(t *testing.T) {
+	f := newFake()
+	socket := daemon(t, f.commands())
+	term := startTerminal(t, 80, "--socket", socket, "users", "add", "dan@example.org")
+	term.expect("password for dan@example.org: ")
+	term.typed("correct horse\n")
+	term.expect("the same again: ")
+	term.typed("correct horse\n")
+	if code := term.exit(); code != exitDone || strings.Contains(term.text(), "horse") {
+		t.Errorf("exit %d:\n%s", code, term.text())
+	}
+	f.mu.Lock()
+	if f.users["dan@example.org"] != "correct horse" {
+		t.Errorf("the password is %q", f.users["dan@example.org"])
+	}
+	f.mu.Unlock()
+
+	term = startTerminal(t, 80, "--socket", socket, "users", "passwd", "dan@example.org")
+	term.expect("password for dan@example.org: ")
+	term.typed("one\n")
+	term.expect("the same again: ")
+	term.typed("two\n")
+	if code := term.exit(); code != exitRefused || !strings.Contains(term.text(), "the two passwords differ: nothing was done") {
+		t.Errorf("exit %d:\n%s", code, term.text())
+	}
+}
+
+func TestTableFitsTheTerminal(t *testing.T) {
+	t.Setenv("PAGER", "")
+	socket := daemon(t, newFake().commands())
+	term := startTerminal(t, 60, "--socket", socket, "messages", "list")
+	if code := term.exit(); code != exitDone {
+		t.Fatalf("exit %d:\n%s", code, term.text())
+	}
+	for line := range strings.SplitSeq(term.text(), "\n") {
+		if columnsOf(line) > 60 {
+			t.Errorf("%d columns: %s", columnsOf(line), line)
+		}
+	}
+	if !strings.Contains(term.text(), "…") || !strings.Contains(term.text(), "STUCK") {
+		t.Errorf("the table is\n%s", term.text())
+	}
+}
+
+func TestPager(t *testing.T) {
+	f := newFake()
+	f.messages = nil
+	for i := range 5000 {
+		f.messages = append(f.messages, message{id: int64(i), owner: "sip:bob@example.org"})
+	}
+	socket := daemon(t, f.commands())
+	t.Setenv("PAGER", "sed 's/^/> /'")
+	term := startTerminal(t, 80, "--socket", socket, "messages", "list")
+	if code := term.exit(); code != exitDone || strings.Count(term.text(), "\n> ") != 5000 {
+		t.Errorf("exit %d, %d lines through the pager", code, strings.Count(term.text(), "\n> "))
+	}
+	t.Setenv("PAGER", "head -n 2") // one that is left early
+	term = startTerminal(t, 80, "--socket", socket, "messages", "list")
+	if code := term.exit(); code != exitDone || strings.Count(term.text(), "\n") != 2 {
+		t.Errorf("exit %d:\n%s", code, term.text())
+	}
+	t.Setenv("PAGER", "false")
+	term = startTerminal(t, 80, "--socket", socket, "rooms", "list")
+	if code := term.exit(); code != exitRefused || !strings.Contains(term.text(), "an empty $PAGER does without") {
+		t.Errorf("exit %d:\n%s", code, term.text())
+	}
+	t.Setenv("PAGER", "")
+	term = startTerminal(t, 80, "--socket", socket, "messages", "list", "--user", "bob@example.org")
+	if code := term.exit(); code != exitDone || strings.Count(term.text(), "\n") != 5001 {
+		t.Errorf("exit %d, %d lines without a pager", code, strings.Count(term.text(), "\n"))
+	}
+}
+
+func TestTop(t *testing.T) {
+	socket := daemon(t, newFake().commands())
+	term := startTerminal(t, 80, "--socket", socket, "top", "--every", "100ms")
+	term.expect("BUSIEST") // top itself runs commands, which are counted
+	term.expect("mi:commands")
+	term.typed("\x03")
+	if code := term.exit(); code != exitDone || !strings.HasSuffix(term.text(), "\x1b[?25h") {
+		t.Errorf("exit %d, the cursor is hidden still:\n%q", code, term.text())
+	}
+	term = startTerminal(t, 80, "--socket", socket, "stats", "--watch", "--every", "100ms", "mi:")
+	term.expect("PER SECOND")
+	term.expect("+")
+	term.typed("\x03")
+	if code := term.exit(); code != exitDone {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestPurgeShowsProgress(t *testing.T) {
+	f := newFake()
+	f.messages = nil
+	for i := range 2000 {
+		f.messages = append(f.messages, message{id: int64(i), owner: "sip:bob@example.org"})
+	}
+	socket := daemon(t, f.commands())
+	term := startTerminal(t, 80, "--socket", socket, "messages", "purge", "--all", "--rate", "4000")
+	term.expect("Delete 2000 stored messages for good? [y/N] ")
+	term.typed("y\n")
+	term.expect("of 2000 deleted")
+	if code := term.exit(); code != exitDone || !strings.Contains(term.text(), "2000 messages are deleted\n") {
+		t.Errorf("exit %d:\n%s", code, term.text())
+	}
+}
+
+// TestListsStream: what has arrived is written before the rest is there.
+func TestListsStream(t *testing.T) {
+	for _, output := range []string{"json", "table", "mi"} {
+		t.Run(output, func(t *testing.T) {
+			more, seen := make(chan struct{}), make(chan struct{})
+			socket := daemon(t, []mi.Command{{Name: "silo_list", Args: "[owner]", MaxArgs: 1, Run: func(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
+				return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+					for i := range 2000 {
+						if i == 1000 {
+							<-more
+						}
+						if !yield(&mi.Node{Name: "MESSAGE", Attrs: cells("id", i, "owner", "sip:bob@example.org")}, nil) {
+							return
+						}
+					}
+				}}, nil
+			}}})
+			out := &watched{at: 10_000, seen: seen}
+			go func() {
+				select {
+				case <-seen:
+				case <-t.Context().Done():
+				}
+				close(more)
+			}()
+			var stderr bytes.Buffer
+			if code := run(t.Context(), []string{"--socket", socket, "-o", output, "messages", "list"}, strings.NewReader(""), out, &stderr); code != exitDone {
+				t.Fatalf("exit %d: %s", code, stderr.String())
+			}
+			if n := bytes.Count(out.buf.Bytes(), []byte("sip:bob")); n != 2000 {
+				t.Errorf("%d entries, want 2000", n)
+			}
+		})
+	}
+}
+
+// watched closes seen when it has got so many bytes.
+type watched struct {
+	buf  bytes.Buffer
+	at   int
+	seen chan struct{}
+	once sync.Once
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.buf.Write(p)
+	if w.buf.Len() > w.at {
+		w.once.Do(func() { close(w.seen) })
+	}
+	return n, err
+}
+
+// TestABrokenListIsNoJSON: a list that ends early does not look complete.
+func TestABrokenListIsNoJSON(t *testing.T) {
+	socket := daemon(t, []mi.Command{{Name: "silo_list", Args: "[owner]", MaxArgs: 1, Run: func(context.Context, *mi.Request) (*mi.Node, error) {
+		return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+			for i := range 5000 {
+				if !yield(&mi.Node{Attrs: cells("id", i)}, nil) {
+					return
+				}
+			}
+			yield(nil, fmt.Errorf("the disk is gone"))
+		}}, nil
+	}}})
+	var out, stderr bytes.Buffer
+	code := run(t.Context(), []string{"--socket", socket, "-o", "json", "messages", "list"}, strings.NewReader(""), &out, &stderr)
+	if code != exitRefused && code != exitUnreachable || stderr.Len() == 0 || strings.HasSuffix(out.String(), "]\n") {
+		t.Errorf("exit %d, %q, output ends in %q", code, stderr.String(), out.String()[max(0, out.Len()-20):])
+	}
+}
