@@ -134,10 +134,12 @@ func blockLines(block string) func(yield func(string) bool) {
 		for block != "" {
 			var line string
 			line, block = cutEnd(block)
-			for block != "" && (block[0] == ' ' || block[0] == '\t') {
-				var more string
-				more, block = cutEnd(block)
-				line += " " + strings.TrimLeft(more, " \t")
+			if folded := []string{line}; block != "" && (block[0] == ' ' || block[0] == '\t') {
+				for block != "" && (block[0] == ' ' || block[0] == '\t') {
+					line, block = cutEnd(block)
+					folded = append(folded, strings.TrimLeft(line, " \t"))
+				}
+				line = strings.Join(folded, " ")
 			}
 			if !yield(line) {
 				return

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"silod/db/dbtest"
 	"silod/delivery"
 	"silod/imc"
 )
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 	switch task, url, _ := strings.Cut(os.Getenv(childEnv), " "); task {
 	case "":
 		code := m.Run()
-		stopServers()
+		dbtest.Stop()
 		os.Exit(code)
 	case "open":
 		db, err := Open(context.Background(), url, Options{})
@@ -114,7 +115,7 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	for _, e := range engines {
+	for _, e := range append([]engine{textEngine}, engines...) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			url := e.fresh(t)
@@ -167,5 +168,3 @@ func TestKill(t *testing.T) {
 		})
 	}
 }
-
-func stopServers() {}

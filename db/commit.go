@@ -11,7 +11,6 @@ import (
 
 	"silod/imc"
 	"silod/registrar"
-	"silod/silo"
 )
 
 // plan is what one transaction does, sorted by kind so that each kind is a
@@ -54,7 +53,7 @@ func (p *plan) run(db *DB, s *session) error {
 // database cannot take is split by halves, so that only that row is refused.
 func (db *DB) commit(batch []*op) {
 	err := db.attempts(batch)
-	if errors.Is(err, silo.ErrInvalid) && len(batch) > 1 {
+	if errors.Is(err, errInvalid) && len(batch) > 1 {
 		half := len(batch) / 2
 		db.commit(batch[:half])
 		db.commit(batch[half:])
@@ -73,22 +72,24 @@ func (db *DB) attempts(batch []*op) error {
 	_, _ = rand.Read(key)
 	deadline := batch[0].since.Add(giveUp)
 	pause := 20 * time.Millisecond
-	doubt := false
+	doubt, failed := false, 0
 	for {
-		f, err := db.attempt(batch, key, &doubt)
+		f, err := db.attempt(batch, key, deadline, &doubt)
 		switch {
 		case err == nil:
 			db.health.set(db.log, nil)
 			return nil
 		case f == faultRow:
-			return fmt.Errorf("%w: %w", silo.ErrInvalid, err)
+			return fmt.Errorf("%w: %w", errInvalid, err)
 		}
-		db.health.set(db.log, err)
+		if failed++; failed > 1 || f == faultOther { // a connection that broke is no news
+			db.health.set(db.log, err)
+		}
 		if f == faultOther || !db.now().Add(pause).Before(deadline) {
 			if doubt {
 				db.log.Error("outcome of a write is not known", "rows", len(batch), "error", err)
 			}
-			return fmt.Errorf("%w: %w", silo.ErrBusy, err)
+			return fmt.Errorf("%w: %w", errBusy, err)
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, 500*time.Millisecond)
@@ -97,10 +98,13 @@ func (db *DB) attempts(batch []*op) error {
 
 // attempt runs one transaction. doubt is set when a commit got no answer, and
 // then stays set until it is known what became of it.
-func (db *DB) attempt(batch []*op, key []byte, doubt *bool) (fault, error) {
+func (db *DB) attempt(batch []*op, key []byte, deadline time.Time, doubt *bool) (fault, error) {
 	s, err := db.session()
 	if err != nil {
 		return db.d.fault(err), fmt.Errorf("connect to database: %w", err)
+	}
+	if db.now().After(deadline) {
+		return faultRetry, errLate
 	}
 	var p plan
 	for _, o := range batch {
@@ -137,6 +141,9 @@ func (db *DB) attempt(batch []*op, key []byte, doubt *bool) (fault, error) {
 			f = faultRow
 		}
 		return f, err
+	}
+	if err := db.d.flush(s); err != nil {
+		return fail("write", err)
 	}
 	if _, err := s.raw("COMMIT"); err != nil {
 		*doubt = db.keyed
@@ -179,7 +186,10 @@ func (db *DB) forget(s *session) error {
 	return err
 }
 
-var errStandby = errors.New("committed, but not on the standby")
+var (
+	errStandby = errors.New("committed, but not on the standby")
+	errLate    = errors.New("connecting took too long")
+)
 
 // session gives the writer's connection, opening it where there is none. Only
 // the writer's goroutine calls it.
@@ -193,7 +203,7 @@ func (db *DB) session() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.sess = &session{conn: conn, prepare: db.prepare, stmts: map[string]*sql.Stmt{}, d: db.d, fill: db.fill}
+	db.sess = &session{conn: conn, prepare: db.prepare, stmts: map[string]*sql.Stmt{}, d: db.d, fill: db.fill, watch: db.watch}
 	return db.sess, nil
 }
 
@@ -202,8 +212,7 @@ func (db *DB) dropSession() {
 	if db.sess == nil {
 		return
 	}
-	_ = db.sess.conn.Raw(func(any) error { return errDrop })
-	db.sess.close()
+	db.sess.drop()
 	db.sess = nil
 }
 

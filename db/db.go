@@ -13,16 +13,14 @@ package db
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"silod/silo"
 )
 
 // Options are what the configuration says of the tables. The zero value is
@@ -63,9 +61,14 @@ type DB struct {
 	reads sync.Map // *reading by text; the texts are few
 
 	w      writer
-	sess   *session // the writer's; nil where there is none
-	health health   // the writer's
-	forgot int64    // when the writer last deleted old batch keys, unix seconds
+	sess   *session    // the writer's; nil where there is none
+	health health      // the writer's
+	copied atomic.Bool // silod_device has rows
+	forgot int64       // when the writer last deleted old batch keys, unix seconds
+
+	aliases atomic.Bool // the table dbaliases is there
+
+	watch func(text string, args []any) // tests look at the plans of what is read
 
 	words
 	silo      siloColumns
@@ -75,8 +78,6 @@ type DB struct {
 
 	roomInfo, memberInfo map[string]columnInfo
 }
-
-var errDrop = driver.ErrBadConn
 
 // Open opens the database that the URL names, makes or completes its schema,
 // and checks the tables that are Kamailio's. Its errors are one line that says
@@ -110,7 +111,7 @@ func (db *DB) open(ctx context.Context) (err error) {
 		return err
 	}
 	err = db.migrate(ctx, pool)
-	if err = errors.Join(err, pool.Close()); err != nil {
+	if err := errors.Join(err, pool.Close()); err != nil {
 		return err
 	}
 	if db.read, err = db.d.connect(ctx, forReading); err != nil {
@@ -119,7 +120,10 @@ func (db *DB) open(ctx context.Context) (err error) {
 	if db.write, err = db.d.connect(ctx, forWriting); err != nil {
 		return err
 	}
-	return db.inspect(ctx)
+	if err := db.inspect(ctx); err != nil {
+		return err
+	}
+	return db.findCopies(ctx)
 }
 
 // check refuses names that cannot be written into a statement.
@@ -141,7 +145,7 @@ var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
 	if err := db.read.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
-		return fmt.Errorf("%w: %w", silo.ErrBusy, err)
+		return fmt.Errorf("%w: %w", errBusy, err)
 	}
 	return nil
 }
@@ -187,6 +191,9 @@ func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, e
 	if err != nil {
 		return nil, err
 	}
+	if db.watch != nil {
+		db.watch(r.text, r.args(args))
+	}
 	if r.stmt != nil {
 		return r.stmt.QueryContext(ctx, r.args(args)...)
 	}
@@ -217,7 +224,7 @@ func (db *DB) reading(ctx context.Context, text string) (*reading, error) {
 func (db *DB) ints(ctx context.Context, text string, args ...any) ([]int64, error) {
 	n, err := scanInts(db.query(ctx, text, args...))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", silo.ErrBusy, err)
+		return nil, fmt.Errorf("%w: %w", errBusy, err)
 	}
 	return n, nil
 }

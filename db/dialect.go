@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"strings"
 )
 
@@ -31,6 +32,8 @@ type dialect interface {
 
 	// fault tells what an error means to the writer.
 	fault(err error) fault
+	// flush is called before a commit.
+	flush(s *session) error
 	// committed tells whether a commit without error is as durable as promised.
 	committed() bool
 	// columns describes a table, nil where there is none.
@@ -45,6 +48,8 @@ type dialect interface {
 	decodeHeaders(stored []byte) []byte
 	// ready is called when the tables have been looked at.
 	ready(ctx context.Context, db *DB) error
+	// renumber is called after rows were written with their numbers.
+	renumber(s *session, db *DB) error
 	// words are the pieces of SQL that differ.
 	words() words
 }
@@ -176,6 +181,7 @@ type session struct {
 	stmts   map[string]*sql.Stmt
 	d       dialect
 	fill    replacer
+	watch   func(text string, args []any)
 	now     int64 // unix seconds of the transaction
 }
 
@@ -184,7 +190,7 @@ func (s *session) raw(text string, args ...any) (sql.Result, error) {
 	if !s.prepare {
 		return s.conn.ExecContext(context.Background(), text, args...)
 	}
-	st, err := s.stmt(text)
+	st, err := s.stmt(text) //nolint:sqlclosecheck // the session keeps it
 	if err != nil {
 		return nil, err
 	}
@@ -218,6 +224,9 @@ func (s *session) exec(text string, args ...any) (int64, error) {
 // query reads inside the transaction.
 func (s *session) query(text string, args ...any) (*sql.Rows, error) {
 	q := s.d.bind(s.fill.Replace(text))
+	if s.watch != nil {
+		s.watch(q.text, q.args(args))
+	}
 	return s.conn.QueryContext(context.Background(), q.text, q.args(args)...)
 }
 
@@ -230,9 +239,19 @@ func (s *session) deleteAll(table, column string, values []any) (int64, error) {
 	return s.exec("DELETE FROM "+table+" WHERE "+cond, args...)
 }
 
+// close gives the connection back to the pool.
 func (s *session) close() {
 	for _, st := range s.stmts {
 		st.Close()
 	}
+	s.conn.Close()
+}
+
+// drop ends the connection. The statements must be closed before.
+func (s *session) drop() {
+	for _, st := range s.stmts {
+		st.Close()
+	}
+	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
 	s.conn.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"silod/address"
+	"silod/db/dbtest"
 )
 
 // engine is a database engine that the contract is tested on.
@@ -18,12 +19,17 @@ type engine struct {
 
 var engines = []engine{
 	{"sqlite", func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "silod.db") }},
+	{"postgres", dbtest.PostgreSQL},
+	{"mariadb", dbtest.MariaDB},
 }
+
+// textEngine has no SQL that another program could use.
+var textEngine = engine{"text", func(t testing.TB) string { return "text:" + t.TempDir() }}
 
 // onEach runs a test on a fresh database of every engine.
 func onEach(t *testing.T, f func(t *testing.T, db *DB)) {
 	t.Helper()
-	for _, e := range engines {
+	for _, e := range append([]engine{textEngine}, engines...) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			f(t, open(t, e.fresh(t), Options{}))
@@ -55,8 +61,13 @@ func closeDB(t testing.TB, db *DB) {
 // rawExec runs statements as another program would, outside of the writer.
 func rawExec(t testing.TB, db *DB, statements ...string) {
 	t.Helper()
+	pool, err := db.d.connect(t.Context(), forSchema) // whose statements may take long
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
 	for _, st := range statements {
-		if _, err := db.write.ExecContext(context.Background(), st); err != nil {
+		if _, err := pool.ExecContext(t.Context(), st); err != nil {
 			t.Fatalf("%s: %v", st, err)
 		}
 	}

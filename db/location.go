@@ -14,7 +14,6 @@ import (
 
 	"silod/address"
 	"silod/registrar"
-	"silod/silo"
 )
 
 // locations implements registrar.Store on Kamailio's table location. What its
@@ -33,13 +32,27 @@ type locationColumns struct {
 
 // locationFields are what we write, the key first.
 var locationFields = []field{
-	{name: "ruid"}, {name: "username"}, {name: "domain"}, {name: "contact"}, {name: "path"},
-	{name: "expires", kind: kindTime}, {name: "q", kind: kindReal}, {name: "callid"}, {name: "cseq", kind: kindInt},
-	{name: "last_modified", kind: kindTime}, {name: "flags", kind: kindInt}, {name: "cflags", kind: kindInt},
-	{name: "user_agent"}, {name: "methods", kind: kindInt}, {name: "instance"}, {name: "reg_id", kind: kindInt},
+	{name: "ruid"},
+	{name: "username"},
+	{name: "domain"},
+	{name: "contact"},
+	{name: "received"},
+	{name: "socket"},
+	{name: "path"},
+	{name: "expires", kind: kindTime},
+	{name: "q", kind: kindReal},
+	{name: "callid"},
+	{name: "cseq", kind: kindInt},
+	{name: "last_modified", kind: kindTime},
+	{name: "flags", kind: kindInt},
+	{name: "cflags", kind: kindInt},
+	{name: "user_agent"},
+	{name: "methods", kind: kindInt},
+	{name: "instance"},
+	{name: "reg_id", kind: kindInt},
 }
 
-var bindingTable = table{name: "silod_binding", keys: 1, fields: []field{{name: "ruid"}, {name: "lines", kind: kindBytes}}}
+var bindingTable = table{name: "silod_binding", keys: 1, fields: []field{{name: "ruid"}, {name: "extra", kind: kindBytes}}}
 
 func (l *locations) save(changes []registrar.Change) *op {
 	return &op{
@@ -67,16 +80,16 @@ func (l locations) Save(ctx context.Context, changes []registrar.Change) error {
 func (c *locationColumns) check(ch *registrar.Change) error {
 	b := &ch.Binding
 	if b.RUID == "" || !fits(c.info["ruid"], b.RUID) {
-		return fmt.Errorf("%w: no RUID", silo.ErrInvalid)
+		return fmt.Errorf("%w: no RUID", errInvalid)
 	}
 	if ch.Removed {
 		return nil
 	}
 	if !fits(c.info["username"], ch.AoR.User) || !fits(c.info["domain"], ch.AoR.Domain) {
-		return fmt.Errorf("%w: %s is too long for the table location", silo.ErrInvalid, ch.AoR)
+		return fmt.Errorf("%w: %s is too long for the table location", errInvalid, ch.AoR)
 	}
 	if b.Contact == "" || !fits(c.info["contact"], b.Contact) {
-		return fmt.Errorf("%w: a contact of %d characters does not fit the table location", silo.ErrInvalid, utf8.RuneCountInString(b.Contact))
+		return fmt.Errorf("%w: a contact of %d characters does not fit the table location", errInvalid, utf8.RuneCountInString(b.Contact))
 	}
 	_, _, err := c.row(ch)
 	return err
@@ -109,6 +122,11 @@ func (c *locationColumns) row(ch *registrar.Change) (row []any, lines string, er
 		"user_agent": text("user_agent", "User-Agent", b.UserAgent), "methods": methodMask(b.Methods),
 		"instance": nullable(text("instance", "Instance", b.Instance)), "reg_id": whole("Reg-ID", b.RegID),
 	}
+	received, socket := flowColumns(b.Flow)
+	values["received"], values["socket"] = nullable(received), nullable(socket)
+	if flowOf(received, socket) != b.Flow {
+		w.line("Flow", b.Flow)
+	}
 	if values["callid"] == "" {
 		values["callid"] = b.RUID // Kamailio refuses a row without
 		w.line("Call-ID", b.CallID)
@@ -119,10 +137,8 @@ func (c *locationColumns) row(ch *registrar.Change) (row []any, lines string, er
 	if b.Methods != methodList(methodMask(b.Methods)) {
 		w.line("Methods", b.Methods)
 	}
-	for _, l := range []struct{ name, value string }{{"Params", b.Params}, {"Flow", b.Flow}} {
-		if l.value != "" {
-			w.line(l.name, l.value)
-		}
+	if b.Params != "" {
+		w.line("Params", b.Params)
 	}
 	if len(b.Path) > 1 {
 		for _, p := range b.Path {
@@ -133,7 +149,7 @@ func (c *locationColumns) row(ch *registrar.Change) (row []any, lines string, er
 		row = append(row, values[f.name])
 	}
 	if w.err != nil {
-		return nil, "", fmt.Errorf("%w: %w", silo.ErrInvalid, w.err)
+		return nil, "", fmt.Errorf("%w: %w", errInvalid, w.err)
 	}
 	return row, w.b.String(), nil
 }
@@ -206,7 +222,7 @@ func (db *DB) saveBindings(s *session, changes []registrar.Change) error {
 // existing tells which RUIDs have a row.
 func (db *DB) existing(s *session, ruids []string) (map[string]bool, error) {
 	cond, args := db.d.list("ruid", 1, anys(ruids))
-	rows, err := s.query("SELECT ruid FROM location WHERE "+cond, args...)
+	rows, err := s.query("SELECT ruid FROM {location} WHERE "+cond, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -223,14 +239,23 @@ func (db *DB) existing(s *session, ruids []string) (map[string]bool, error) {
 }
 
 func (l locations) Load(ctx context.Context, now time.Time, f func(address.AoR, registrar.Binding), skip func(error)) error {
+	return l.load(ctx, func(a address.AoR, b registrar.Binding) {
+		if b.Expires.After(now) {
+			f(a, b)
+		}
+	}, skip)
+}
+
+// load reads all bindings, expired ones too.
+func (l locations) load(ctx context.Context, f func(address.AoR, registrar.Binding), skip func(error)) error {
 	var cols []string
 	for _, fd := range l.db.location.table.fields {
 		cols = append(cols, "l."+fd.name)
 	}
-	rows, err := l.db.read.QueryContext(ctx, "SELECT "+strings.Join(cols, ", ")+
-		", b.lines FROM location l LEFT JOIN silod_binding b ON b.ruid = l.ruid ORDER BY l.id")
+	rows, err := l.db.query(ctx, "SELECT "+strings.Join(cols, ", ")+
+		", b.extra FROM {location} l LEFT JOIN silod_binding b ON b.ruid = l.ruid ORDER BY l.id")
 	if err != nil {
-		return fmt.Errorf("load bindings: %w", isBusy(err))
+		return fmt.Errorf("load bindings: %w", busy(err))
 	}
 	defer rows.Close()
 	values := make([]any, len(cols)+1)
@@ -244,15 +269,14 @@ func (l locations) Load(ctx context.Context, now time.Time, f func(address.AoR, 
 			continue
 		}
 		a, b, err := l.db.binding(values)
-		switch {
-		case err != nil:
+		if err != nil {
 			skip(fmt.Errorf("row %q of location: %w", b.RUID, err))
-		case b.Expires.After(now):
-			f(a, b)
+			continue
 		}
+		f(a, b)
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("load bindings: %w", isBusy(err))
+		return fmt.Errorf("load bindings: %w", busy(err))
 	}
 	return nil
 }
@@ -295,6 +319,7 @@ func (db *DB) binding(values []any) (address.AoR, registrar.Binding, error) {
 	if m, ok := v["methods"]; ok && m != nil {
 		b.Methods = methodList(asInt(m))
 	}
+	b.Flow = flowOf(asText(v["received"]), asText(v["socket"]))
 	if p := asText(v["path"]); p != "" {
 		b.Path = splitPath(p)
 	}

@@ -63,7 +63,9 @@ func TestLocationRoundTrip(t *testing.T) {
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Locations()
 		want := map[string]registrar.Change{}
-		for _, c := range []registrar.Change{simpleBinding("silod-1-simple"), full, long} {
+		udp := simpleBinding("silod-1-udp")
+		udp.Binding.Flow = "udp:[::1]:5060>[2001:db8::1]:40000"
+		for _, c := range []registrar.Change{simpleBinding("silod-1-simple"), full, long, udp} {
 			save(t, st, c)
 			want[c.Binding.RUID] = c
 		}
@@ -86,6 +88,9 @@ func TestLocationRoundTrip(t *testing.T) {
 		want["silod-1-full"] = again
 		save(t, st, again)
 		check()
+		if got := rawValue(t, db, "SELECT received FROM location WHERE ruid = 'silod-1-udp'"); asText(got) != "sip:[2001:db8::1]:40000" {
+			t.Errorf("received = %q", got)
+		}
 		gone := long
 		gone.Removed = true
 		delete(want, "silod-1-long")

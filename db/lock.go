@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// lockFile takes a lock that ends with the process, so that it is never stale.
+// lockFile takes a database's lock, which ends with the process, so that it is never stale.
 // The file stays where it is: removing it would let two processes lock two files
 // of that name.
-func lockFile(path string) (io.Closer, error) {
+func lockFile(path, database string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write %s: %w; create the directory or give the user that runs silod the right to write there", path, cause(err))
@@ -22,7 +22,7 @@ func lockFile(path string) (io.Closer, error) {
 			who = "process " + strings.TrimSpace(string(pid))
 		}
 		f.Close()
-		return nil, fmt.Errorf("database %s is in use by %s: stop that, or set another db.url", strings.TrimSuffix(path, ".lock"), who)
+		return nil, fmt.Errorf("database %s is in use by %s: stop that, or set another db.url", database, who)
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())

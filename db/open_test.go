@@ -67,7 +67,7 @@ func TestOpenWithoutRights(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to become somebody without rights")
 	}
-	dir, err := os.MkdirTemp("/tmp", "silod-db-") // t.TempDir is closed to others
+	dir, err := os.MkdirTemp("/tmp", "silod-db-") //nolint:usetesting // t.TempDir is closed to others
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,13 +3,8 @@ package db
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -30,80 +25,41 @@ type postgresDB struct {
 	warned atomic.Bool // the server said something while it committed
 }
 
-// A server that is frozen or cut off keeps a connection open without a word, and
-// a context does not end that wait, so every single read and write has a limit.
-var silence = map[role]time.Duration{forSchema: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second}
-
-const (
-	connectTimeout = 3 * time.Second
-	readerConns    = 8
-	connLife       = 5 * time.Minute // so that an old primary is left some time after a failover
-)
-
-func (db *DB) openPostgres(u string) error {
-	dsn, err := postgresDSN(u, db.opts.Node)
+func (db *DB) openPostgres(s server) error {
+	cfg, err := pq.NewConfig(postgresDSN(s, db.opts.Node))
 	if err != nil {
-		return err
-	}
-	cfg, err := pq.NewConfig(dsn)
-	if err != nil {
-		return fmt.Errorf("db.url %q: %w", redact(u), err)
+		return s.bad(err)
 	}
 	db.d = &postgresDB{cfg: cfg}
 	db.begin, db.keyed = "BEGIN", true
 	return nil
 }
 
-// postgresDSN turns a URL, with one host or several, into lib/pq's own form and
-// adds what is not said.
-func postgresDSN(u, node string) (string, error) {
-	_, rest, _ := strings.Cut(u, "://")
-	rest, query, _ := strings.Cut(rest, "?")
-	authority, name, _ := strings.Cut(rest, "/")
-	params, err := url.ParseQuery(query)
-	bad := func(err error) error { return fmt.Errorf("db.url %q: %w", redact(u), err) }
-	if err != nil {
-		return "", bad(err)
+// postgresDSN writes lib/pq's own form and adds what is not said. With
+// binary_parameters a statement is one round trip, and needs no name that a
+// connection pooler could give to somebody else.
+func postgresDSN(s server, node string) string {
+	opts := map[string]string{
+		"user": s.user, "password": s.password, "dbname": s.database, "application_name": "silod",
+		"binary_parameters": "yes", "connect_timeout": "3",
 	}
-	opts := map[string]string{"binary_parameters": "yes", "connect_timeout": "3", "application_name": "silod"}
 	if node != "" {
 		opts["application_name"] = "silod-" + node
 	}
 	if os.Getenv("PGSSLMODE") == "" {
 		opts["sslmode"] = "prefer"
 	}
-	hosts := authority
-	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
-		user, password, hasPassword := strings.Cut(authority[:i], ":")
-		hosts = authority[i+1:]
-		if opts["user"], err = url.PathUnescape(user); err != nil {
-			return "", bad(err)
-		}
-		if hasPassword {
-			if opts["password"], err = url.PathUnescape(password); err != nil {
-				return "", bad(err)
-			}
-		}
+	var hosts, ports []string
+	for _, h := range s.hosts {
+		host, port := hostPort(h, "5432")
+		hosts, ports = append(hosts, host), append(ports, port)
 	}
-	if opts["dbname"], err = url.PathUnescape(name); err != nil {
-		return "", bad(err)
-	}
-	var names, ports []string
-	for h := range strings.SplitSeq(hosts, ",") {
-		host, port, err := net.SplitHostPort(h)
-		if err != nil {
-			host, port = strings.Trim(h, "[]"), "5432"
-		}
-		names, ports = append(names, host), append(ports, port)
-	}
-	if hosts != "" {
-		opts["host"], opts["port"] = strings.Join(names, ","), strings.Join(ports, ",")
-	}
-	if len(names) > 1 {
+	opts["host"], opts["port"] = strings.Join(hosts, ","), strings.Join(ports, ",")
+	if len(hosts) > 1 {
 		opts["target_session_attrs"] = "read-write"
 	}
-	for k := range params {
-		opts[k] = params.Get(k)
+	for k := range s.params {
+		opts[k] = s.params.Get(k)
 	}
 	var dsn []string
 	for k, v := range opts {
@@ -112,7 +68,7 @@ func postgresDSN(u, node string) (string, error) {
 		}
 	}
 	slices.Sort(dsn)
-	return strings.Join(dsn, " "), nil
+	return strings.Join(dsn, " ")
 }
 
 func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
@@ -134,17 +90,6 @@ func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// limit sets the size of a pool of connections to a server.
-func limit(pool *sql.DB, r role) {
-	conns := 1
-	if r == forReading {
-		conns = readerConns
-	}
-	pool.SetMaxOpenConns(conns)
-	pool.SetMaxIdleConns(conns)
-	pool.SetConnMaxLifetime(connLife)
-}
-
 // explain says what to do about a server that cannot be used.
 func (d *postgresDB) explain(err error) error {
 	where := fmt.Sprintf("PostgreSQL at %s, database %s", d.cfg.Host, d.cfg.Database)
@@ -156,50 +101,26 @@ func (d *postgresDB) explain(err error) error {
 	case pe.Code.Class() == pqerror.ClassInvalidAuthorizationSpecification:
 		return fmt.Errorf("%s refuses the user: %w; set user and password in db.url", where, err)
 	case pe.Code == pqerror.InsufficientPrivilege:
-		return fmt.Errorf("%s: %w; as its owner: GRANT CREATE ON SCHEMA public TO %s", where, err, d.cfg.User)
+		return fmt.Errorf("%s: %w; as its owner: %s", where, err, d.grants())
 	}
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// dialer makes connections whose every read and write has a time limit.
-type dialer struct{ silence time.Duration }
-
-func (d dialer) Dial(network, addr string) (net.Conn, error) {
-	return d.DialTimeout(network, addr, connectTimeout)
-}
-
-func (d dialer) DialTimeout(network, addr string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return d.DialContext(ctx, network, addr)
-}
-
-func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	var nd net.Dialer
-	c, err := nd.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
+// renumber lets the sequences go on behind the rows that were numbered without them.
+func (d *postgresDB) renumber(s *session, db *DB) error {
+	for table, column := range map[string]string{db.silo.table: db.silo.id, "silod_room_log": "seq"} {
+		_, err := s.raw(fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%[1]s', '%[2]s'), GREATEST((SELECT MAX(%[2]s) FROM %[1]s), 1))", table, column))
+		if err != nil {
+			return fmt.Errorf("number the rows of table %s: %w", table, err)
+		}
 	}
-	return &limitedConn{Conn: c, silence: d.silence}, nil
+	return nil
 }
 
-type limitedConn struct {
-	net.Conn
-	silence time.Duration
-}
-
-func (c *limitedConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
-
-func (c *limitedConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
+// grants are the rights that silod needs.
+func (d *postgresDB) grants() string {
+	return fmt.Sprintf("GRANT CREATE ON SCHEMA public TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %[1]s; "+
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO %[1]s", d.cfg.User)
 }
 
 func (d *postgresDB) schema() string         { return "postgres" }
@@ -217,158 +138,6 @@ func (d *postgresDB) words() words {
 	}
 }
 
-// arrays turns rows into one array for each column, and the select list that
-// takes them apart again.
-func (d *postgresDB) arrays(t *table, rows [][]any) (from string, args []any) {
-	var casts []string
-	for i, f := range t.fields {
-		casts = append(casts, "$"+strconv.Itoa(i+1)+"::"+d.castOf(t, f)+"[]")
-		args = append(args, d.array(t, f, i, rows))
-	}
-	names := strings.Join(t.names(), ",")
-	return "unnest(" + strings.Join(casts, ",") + ") WITH ORDINALITY AS v(" + names + ",ord)", args
-}
-
-func (d *postgresDB) castOf(t *table, f field) string {
-	switch f.kind {
-	case kindBytes:
-		return "bytea"
-	case kindInt:
-		return "bigint"
-	case kindReal:
-		return "float8"
-	case kindTime:
-		if d.unixTimes(t, f) {
-			return "bigint"
-		}
-		return "timestamp"
-	}
-	return "text"
-}
-
-// unixTimes tells Kamailio's expires_type=1: times as numbers.
-func (d *postgresDB) unixTimes(t *table, f field) bool {
-	return strings.HasSuffix(d.types[t.name][f.name].kind, "int")
-}
-
-// array collects column i of the rows.
-func (d *postgresDB) array(t *table, f field, i int, rows [][]any) any {
-	switch f.kind {
-	case kindBytes:
-		a := make(pq.ByteaArray, len(rows))
-		for r, row := range rows {
-			a[r] = row[i].([]byte)
-		}
-		return a
-	case kindHeaders:
-		a := make(pq.StringArray, len(rows))
-		for r, row := range rows {
-			a[r] = `\x` + hex.EncodeToString([]byte(row[i].(string)))
-		}
-		return a
-	case kindTime:
-		if !d.unixTimes(t, f) {
-			a := make(pq.StringArray, len(rows))
-			for r, row := range rows {
-				a[r] = localTime(row[i].(int64))
-			}
-			return a
-		}
-	}
-	for _, row := range rows {
-		if row[i] == nil {
-			return nullArray(i, rows)
-		}
-	}
-	switch rows[0][i].(type) {
-	case int64:
-		return pq.Int64Array(column[int64](i, rows))
-	case float64:
-		return pq.Float64Array(column[float64](i, rows))
-	}
-	return pq.StringArray(column[string](i, rows))
-}
-
-func column[T any](i int, rows [][]any) []T {
-	a := make([]T, len(rows))
-	for r, row := range rows {
-		a[r] = row[i].(T)
-	}
-	return a
-}
-
-// nullArray is an array of texts, whatever the type, in which some are missing.
-func nullArray(i int, rows [][]any) any {
-	a := make([]sql.NullString, len(rows))
-	for r, row := range rows {
-		if row[i] != nil {
-			a[r] = sql.NullString{String: fmt.Sprint(row[i]), Valid: true}
-		}
-	}
-	return pq.Array(a)
-}
-
-// localTime is a time as Kamailio writes it to PostgreSQL and MySQL.
-func localTime(unix int64) string { return time.Unix(unix, 0).Format(time.DateTime) }
-
-// insert numbers the rows in the order given: the serial column's default is
-// evaluated behind the sort.
-func (d *postgresDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
-	from, args := d.arrays(t, rows)
-	names := strings.Join(t.names(), ",")
-	text := "INSERT INTO " + t.name + " (" + names + ") SELECT " + names + " FROM " + from + " ORDER BY ord"
-	if t.serial == "" {
-		_, err := s.raw(text, args...)
-		return nil, err
-	}
-	ids, err := scanInts(s.conn.QueryContext(context.Background(), text+" RETURNING "+t.serial, args...))
-	if err != nil {
-		return nil, err
-	}
-	if len(ids) != len(rows) {
-		return nil, fmt.Errorf("%d rows inserted instead of %d", len(ids), len(rows))
-	}
-	slices.Sort(ids)
-	return ids, nil
-}
-
-func (d *postgresDB) upsert(s *session, t *table, rows [][]any) error {
-	from, args := d.arrays(t, rows)
-	names := strings.Join(t.names(), ",")
-	_, err := s.raw("INSERT INTO "+t.name+" ("+names+") SELECT "+names+" FROM "+from+onConflict(t, "GREATEST"), args...)
-	return err
-}
-
-func (d *postgresDB) update(s *session, t *table, rows [][]any) error {
-	from, args := d.arrays(t, rows)
-	var set, where []string
-	for i, f := range t.fields {
-		if i < t.keys {
-			where = append(where, "t."+f.name+" = v."+f.name)
-		} else {
-			set = append(set, f.name+" = v."+f.name)
-		}
-	}
-	_, err := s.raw("UPDATE "+t.name+" t SET "+strings.Join(set, ", ")+" FROM "+from+" WHERE "+strings.Join(where, " AND "), args...)
-	return err
-}
-
-func (d *postgresDB) list(col string, n int, values []any) (string, []any) {
-	cond := col + " = ANY($" + strconv.Itoa(n) + ")"
-	if _, text := values[0].(string); text {
-		return cond, []any{pq.StringArray(column[string](0, wrap(values)))}
-	}
-	return cond, []any{pq.Int64Array(column[int64](0, wrap(values)))}
-}
-
-func wrap(values []any) [][]any {
-	rows := make([][]any, len(values))
-	for i, v := range values {
-		rows[i] = []any{v}
-	}
-	return rows
-}
-
 func (d *postgresDB) fault(err error) fault {
 	pe := pq.As(err)
 	if pe == nil {
@@ -377,11 +146,10 @@ func (d *postgresDB) fault(err error) fault {
 		}
 		return faultOther
 	}
-	switch {
-	case pe.Code == pqerror.UniqueViolation:
+	switch pe.Code {
+	case pqerror.UniqueViolation:
 		return faultTwice
-	case pe.Code == pqerror.ReadOnlySQLTransaction, pe.Code == pqerror.QueryCanceled, pe.Code == pqerror.LockNotAvailable,
-		pe.Code == pqerror.TooManyConnections, pe.Code == pqerror.ObjectInUse:
+	case pqerror.ReadOnlySQLTransaction, pqerror.LockNotAvailable, pqerror.TooManyConnections, pqerror.ObjectInUse:
 		return faultRetry
 	}
 	switch pe.Code.Class() {
@@ -395,12 +163,7 @@ func (d *postgresDB) fault(err error) fault {
 	return faultOther
 }
 
-// lost tells an error of the connection from one of the database.
-func lost(err error) bool {
-	var ne net.Error
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, sql.ErrConnDone) || errors.As(err, &ne) || errors.Is(err, context.DeadlineExceeded)
-}
+func (d *postgresDB) flush(*session) error { return nil }
 
 // committed tells whether a commit that succeeded is as durable as promised. A
 // server whose wait for its standby was cut short only warns.
@@ -505,8 +268,22 @@ func unescapeOctal(in []byte) []byte {
 	return out
 }
 
-// ready remembers the columns' types.
-func (d *postgresDB) ready(_ context.Context, db *DB) error {
-	d.types = map[string]map[string]columnInfo{"location": db.location.info}
+// ready remembers the columns' types, and whether ids may be taken.
+func (d *postgresDB) ready(ctx context.Context, db *DB) error {
+	d.types = map[string]map[string]columnInfo{db.location.table.name: db.location.info}
+	for _, t := range []string{db.silo.table, db.roomsTable(), db.membersTable(), db.location.table.name} {
+		id := "id"
+		if t == db.silo.table {
+			id = db.silo.id
+		}
+		bad, err := scanInts(db.write.QueryContext(ctx, `SELECT 1 FROM pg_get_serial_sequence($1, $2) s
+			WHERE s IS NOT NULL AND NOT has_sequence_privilege(s, 'USAGE')`, t, id))
+		if err != nil {
+			return fmt.Errorf("look at the sequence of table %s: %w", t, err)
+		}
+		if len(bad) > 0 {
+			return fmt.Errorf("no right to number the rows of table %s: as its owner: %s", t, d.grants())
+		}
+	}
 	return nil
 }

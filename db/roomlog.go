@@ -1,39 +1,53 @@
 package db
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"silod/address"
 	"silod/imc"
-	"silod/silo"
 )
 
 // logTable is a room's log. head has the whole header block, in our own lines.
 var logTable = table{name: "silod_room_log", serial: "seq", fields: []field{
-	{name: "room"}, {name: "from_user"}, {name: "from_domain"}, {name: "at", kind: kindInt},
-	{name: "head", kind: kindBytes}, {name: "body", kind: kindBytes},
+	{name: "room"},
+	{name: "from_user"},
+	{name: "from_domain"},
+	{name: "at", kind: kindInt},
+	{name: "head", kind: kindBytes},
+	{name: "body", kind: kindBytes},
 }}
 
 const selectEntry = `SELECT seq, room, from_user, from_domain, at, head, body FROM silod_room_log `
 
 func (st roomStore) Append(ctx context.Context, e *imc.Entry) error {
-	head, err := encodeBlock(&e.Message, bare{})
-	if err == nil && (!fits(columnInfo{width: 255}, e.From.User) || !fits(columnInfo{width: 255}, e.From.Domain)) {
-		err = fmt.Errorf("sender %q is too long", e.From)
+	if err := checkEntry(e); err != nil {
+		return fmt.Errorf("append to room's log: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("append to room's log: %w: %w", silo.ErrInvalid, err)
+	size := len(e.Body) + 500
+	for _, h := range e.Headers {
+		size += len(h.Name) + len(h.Value)
 	}
-	o := &op{join: func(p *plan) { p.entries = append(p.entries, e) }, rows: 1, bytes: len(head) + len(e.Body) + 100}
+	o := &op{join: func(p *plan) { p.entries = append(p.entries, e) }, rows: 1, bytes: size}
 	if err := st.db.w.do(ctx, o); err != nil {
 		e.Seq = 0
 		return fmt.Errorf("append to room's log: %w", err)
+	}
+	return nil
+}
+
+// checkEntry refuses what the log cannot hold.
+func checkEntry(e *imc.Entry) error {
+	if !fits(ownName, e.Room.String()) || !fits(ownName, e.From.User) || !fits(ownName, e.From.Domain) {
+		return fmt.Errorf("%w: the name of room %s or user %s is too long", errInvalid, e.Room, e.From)
+	}
+	if _, err := encodeBlock(&e.Message, bare{}); err != nil {
+		return fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	return nil
 }
@@ -45,11 +59,10 @@ func (db *DB) appendEntries(s *session, entries []*imc.Entry) error {
 	}
 	rows := make([][]any, len(entries))
 	for i, e := range entries {
-		head, err := encodeBlock(&e.Message, bare{})
-		if err != nil {
+		var err error
+		if rows[i], err = entryRow(e); err != nil {
 			return err
 		}
-		rows[i] = []any{e.Room.String(), e.From.User, e.From.Domain, millis(e.At), []byte(head), nonNil(e.Body)}
 	}
 	seqs, err := db.d.insert(s, &logTable, rows)
 	if err != nil {
@@ -59,6 +72,15 @@ func (db *DB) appendEntries(s *session, entries []*imc.Entry) error {
 		e.Seq = seqs[i]
 	}
 	return nil
+}
+
+// entryRow is an entry as logTable takes it.
+func entryRow(e *imc.Entry) ([]any, error) {
+	head, err := encodeBlock(&e.Message, bare{})
+	if err != nil {
+		return nil, err
+	}
+	return []any{e.Room.String(), e.From.User, e.From.Domain, millis(e.At), []byte(head), nonNil(e.Body)}, nil
 }
 
 func (st roomStore) Log(ctx context.Context, room address.AoR, after int64, limit int) ([]imc.Entry, error) {
@@ -75,7 +97,7 @@ func (st roomStore) Recent(ctx context.Context, room address.AoR, since time.Tim
 func (st roomStore) entries(ctx context.Context, text string, args ...any) ([]imc.Entry, error) {
 	rows, err := st.db.query(ctx, text, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read room's log: %w", isBusy(err))
+		return nil, fmt.Errorf("read room's log: %w", busy(err))
 	}
 	defer rows.Close()
 	var out []imc.Entry
@@ -87,7 +109,7 @@ func (st roomStore) entries(ctx context.Context, text string, args ...any) ([]im
 		out = append(out, e)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read room's log: %w", isBusy(err))
+		return nil, fmt.Errorf("read room's log: %w", busy(err))
 	}
 	return out, nil
 }
@@ -142,7 +164,9 @@ func (db *DB) saveCursors(s *session, cs []imc.Cursor) error {
 	}
 	// In one order everywhere, so that two nodes cannot lock each other out.
 	slices.SortFunc(rows, func(a, b []any) int {
-		return cmp.Or(cmp.Compare(a[0].(string), b[0].(string)), cmp.Compare(a[1].(string), b[1].(string)), cmp.Compare(a[2].(string), b[2].(string)))
+		return slices.CompareFunc(a[:cursorTable.keys], b[:cursorTable.keys], func(x, y any) int {
+			return strings.Compare(x.(string), y.(string))
+		})
 	})
 	if err := db.d.upsert(s, &cursorTable, rows); err != nil {
 		return fmt.Errorf("save cursors: %w", err)
@@ -182,9 +206,9 @@ func (st roomStore) purgeable(ctx context.Context, before time.Time, deliveredOn
 	}
 	var out []int64
 	for _, room := range rooms {
-		floor, err := st.db.ints(ctx, `SELECT COALESCE(MIN(COALESCE(c.seq, 0)), $1) FROM `+st.db.membersTable()+` m
+		floor, err := st.db.ints(ctx, `SELECT COALESCE(MIN(COALESCE(c.seq, 0)), $1) FROM {members} m
 			LEFT JOIN silod_cursor c ON c.room = $2 AND c.username = m.username AND c.domain = m.domain
-			WHERE m.room = $2 AND m.flag NOT IN (4, 8)`, int64(math.MaxInt64), room)
+			WHERE m.room = $2 AND m.flag & 12 = 0`, int64(math.MaxInt64), room)
 		if err != nil {
 			return nil, fmt.Errorf("purge rooms' log: %w", err)
 		}
@@ -204,7 +228,7 @@ func (st roomStore) purgeable(ctx context.Context, before time.Time, deliveredOn
 func (st roomStore) oldRooms(ctx context.Context, before time.Time) ([]string, error) {
 	rows, err := st.db.query(ctx, `SELECT DISTINCT room FROM silod_room_log WHERE at < $1`, millis(before))
 	if err != nil {
-		return nil, isBusy(err)
+		return nil, busy(err)
 	}
 	defer rows.Close()
 	var out []string
@@ -215,11 +239,5 @@ func (st roomStore) oldRooms(ctx context.Context, before time.Time) ([]string, e
 		}
 		out = append(out, room)
 	}
-	return out, isBusy(rows.Err())
-}
-
-func sortMembers(ms []imc.Member) {
-	slices.SortFunc(ms, func(a, b imc.Member) int {
-		return cmp.Or(cmp.Compare(a.User.Domain, b.User.Domain), cmp.Compare(a.User.User, b.User.User))
-	})
+	return out, busy(rows.Err())
 }

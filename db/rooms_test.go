@@ -57,7 +57,7 @@ func TestRoomsRoundTrip(t *testing.T) {
 		room := imc.Room{AoR: room1, Private: true, Topic: "Tópic '\"\xff", Created: noon.Local()}
 		members := []imc.Member{
 			{User: alice, Role: imc.Owner, Cursor: 5, Seen: noon.Local()},
-			{User: bob, Role: imc.Plain, Muted: true},
+			{User: bob, Role: imc.Plain, Muted: true, InvitedBy: alice},
 			{User: aor("Bob2@example.org"), Role: imc.Admin, Paused: true},
 			{User: aor("carol@other.example:5070"), Role: imc.Invited},
 			{User: aor("mallory@example.org"), Role: imc.Banned},
@@ -88,6 +88,54 @@ func TestRoomsRoundTrip(t *testing.T) {
 		}
 		if got := loadRooms(t, st)[room1]; !reflect.DeepEqual(got, want) {
 			t.Errorf("\n got %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+// TestRoomsClosed: a destroyed room keeps its members until they have read the
+// news, and it was told in the same step.
+func TestRoomsClosed(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		room := imc.Room{AoR: room1, Closed: true, Created: noon.Local()}
+		notice := &imc.Entry{Room: room1, From: room1, At: noon, Message: delivery.Message{Body: []byte("destroyed")}}
+		apply(t, st, imc.Change{Room: room, Put: []imc.Member{{User: bob, Role: imc.Owner}}, Notice: notice})
+		if got := loadRooms(t, st)[room1]; got.Room != room || len(got.Members) != 1 {
+			t.Errorf("got %+v", got)
+		}
+		es, err := st.Log(t.Context(), room1, notice.Seq-1, 10)
+		if err != nil || said(es) != "destroyed" {
+			t.Errorf("log: %v, %v", es, err)
+		}
+		if got := rawValue(t, db, "SELECT flag FROM imc_rooms"); asInt(got) != roomDeleted {
+			t.Errorf("flag = %v", got)
+		}
+		notice = &imc.Entry{Room: room1, From: room1, Message: delivery.Message{From: "a\nb"}}
+		err = st.Apply(t.Context(), imc.Change{Room: imc.Room{AoR: room1}, Notice: notice})
+		if !errors.Is(err, imc.ErrInvalid) || !loadRooms(t, st)[room1].Room.Closed {
+			t.Errorf("a change with a bad notice: %v", err)
+		}
+	})
+}
+
+// TestRoomsOrder: members come back in the order in which they came.
+func TestRoomsOrder(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		for _, u := range []string{"zoe", "adam", "mia"} {
+			apply(t, st, imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{{User: aor(u + "@example.org"), Role: imc.Plain}}})
+		}
+		apply(t, st, imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{{User: aor("zoe@example.org"), Role: imc.Owner}}})
+		var got []string
+		err := st.Load(t.Context(), func(_ imc.Room, ms []imc.Member) {
+			for _, m := range ms {
+				got = append(got, m.User.User)
+			}
+		}, func(err error) { t.Error(err) })
+		if err != nil || strings.Join(got, " ") != "zoe adam mia" {
+			t.Errorf("%v, %v", got, err)
 		}
 	})
 }
@@ -291,13 +339,13 @@ func TestRoomsOfKamailio(t *testing.T) {
 		var rooms []imc.Room
 		var members []imc.Member
 		var skipped []string
-		err := db.Rooms().Load(t.Context(), func(r imc.Room, ms []imc.Member) { rooms, members = append(rooms, r), ms },
+		err := db.Rooms().Load(t.Context(), func(r imc.Room, ms []imc.Member) { rooms, members = append(rooms, r), append(members, ms...) },
 			func(err error) { skipped = append(skipped, err.Error()) })
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := []imc.Member{{User: alice, Role: imc.Owner}, {User: bob, Role: imc.Invited}}
-		if len(rooms) != 1 || rooms[0].AoR != room1 || !rooms[0].Private || !reflect.DeepEqual(members, want) {
+		if len(rooms) != 2 || rooms[0].AoR != room1 || !rooms[0].Private || !rooms[1].Closed || !reflect.DeepEqual(members, want) {
 			t.Errorf("%+v %+v", rooms, members)
 		}
 		if len(skipped) != 3 {

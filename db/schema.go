@@ -96,6 +96,20 @@ func (db *DB) nameColumns(ctx context.Context, q querier) error {
 	def(&n.Headers, "extra_hdrs")
 	def(&n.CallID, "callid")
 	c.names, c.id = n, n.ID
+	return db.chooseLocation(ctx, q)
+}
+
+// chooseLocation is for Kamailio before 3.3, whose table location has no key that
+// we could use: then ours has another name.
+func (db *DB) chooseLocation(ctx context.Context, q querier) error {
+	db.location.table.name = "location"
+	info, err := db.d.columns(ctx, q, "location")
+	if err != nil {
+		return fmt.Errorf("look at table location: %w", err)
+	}
+	if _, ok := info["ruid"]; info != nil && !ok {
+		db.location.table.name = "silod_location"
+	}
 	db.fill = db.names()
 	return nil
 }
@@ -111,7 +125,7 @@ func (db *DB) names() replacer {
 		callID = "s." + n.CallID
 	}
 	pairs := []string{
-		"{silo}", db.silo.table, "{rooms}", db.roomsTable(), "{members}", db.membersTable(),
+		"{silo}", db.silo.table, "{location}", db.location.table.name, "{rooms}", db.roomsTable(), "{members}", db.membersTable(),
 		"{id}", n.ID, "{from}", n.From, "{to}", n.To, "{user}", n.User, "{host}", n.Host, "{body}", n.Body,
 		"{ctype}", n.CType, "{exp}", n.Exp, "{inc}", n.Inc, "{snd}", n.Snd, "{hdrs}", n.Headers, "{cid}", n.CallID,
 		"{headers}", headers, "{callid}", callID, "{lock}", db.forUpdate,
@@ -119,12 +133,18 @@ func (db *DB) names() replacer {
 	user, host := "s."+n.User, "s."+n.Host
 	pairs = append(pairs,
 		"{distinct}", fmt.Sprintf(db.distinct, user, host), "{grouped}", "ORDER BY "+user+", "+host,
-		"{fullowner}", fmt.Sprintf(db.both, user, host))
+		"{fullowner}", fmt.Sprintf(db.both, user, host),
+		"{account:1}", "s.username = $1 AND s.domain = $2"+exactly(db.exact, "s.username", 1))
 	for i := 1; i < 8; i++ {
 		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),
-			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+strings.ReplaceAll(fmt.Sprintf(db.exact, user), "#", strconv.Itoa(i)))
+			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+exactly(db.exact, user, i))
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// exactly fills in words.exact.
+func exactly(format, column string, n int) string {
+	return strings.ReplaceAll(fmt.Sprintf(format, column), "#", strconv.Itoa(n))
 }
 
 // statements splits a schema file. No statement of ours has a semicolon inside.
@@ -188,7 +208,7 @@ func firstLine(s string) string {
 func (db *DB) makeOwn(ctx context.Context, conn querier) error {
 	done, err := scanInts(conn.QueryContext(ctx, "SELECT version FROM silod_schema"))
 	if err != nil {
-		return fmt.Errorf("read silod_schema: %w", err)
+		return db.d.explain(fmt.Errorf("read silod_schema: %w", err))
 	}
 	files, err := schemas.ReadDir(path.Join("schema", db.d.schema()))
 	if err != nil {
@@ -211,7 +231,7 @@ func (db *DB) makeOwn(ctx context.Context, conn querier) error {
 		}
 		q := db.d.bind("INSERT INTO silod_schema (version, at) VALUES ($1, $2)")
 		if _, err := conn.ExecContext(ctx, q.text, v, db.now().Unix()); err != nil {
-			return fmt.Errorf("migrate schema to %d: %w", v, err)
+			return db.d.explain(fmt.Errorf("migrate schema to %d: %w", v, err))
 		}
 	}
 	for _, v := range done {
@@ -271,16 +291,42 @@ func (db *DB) inspect(ctx context.Context) error {
 	if db.memberInfo, err = look("imc_members", db.membersTable(), "username", "domain", "room", "flag"); err != nil {
 		return err
 	}
-	db.location.info, err = look("location", "location", "ruid", "username", "contact", "expires", "q", "callid", "cseq",
+	l := &db.location
+	l.info, err = look("location", l.table.name, "ruid", "username", "contact", "expires", "q", "callid", "cseq",
 		"last_modified", "flags", "cflags", "user_agent")
 	if err != nil {
 		return err
 	}
-	db.location.table = table{name: "location", keys: 1, fields: slices.DeleteFunc(slices.Clone(locationFields), func(f field) bool {
-		_, ok := db.location.info[f.name]
+	l.table.keys = 1
+	l.table.fields = slices.DeleteFunc(slices.Clone(locationFields), func(f field) bool {
+		_, ok := l.info[f.name]
 		return !ok
-	})}
+	})
+	if err := db.tryRights(ctx); err != nil {
+		return err
+	}
 	return db.d.ready(ctx, db)
+}
+
+// tryRights finds out whether the tables can be written, before a message depends
+// on it. None of the statements changes a row.
+func (db *DB) tryRights(ctx context.Context) error {
+	for table, columns := range map[string]string{
+		db.silo.table: strings.Join(db.siloTable.names(), ", "), db.location.table.name: "contact",
+		db.roomsTable(): "flag, name, domain", db.membersTable(): "flag, username, domain, room",
+	} {
+		first, _, _ := strings.Cut(columns, ",")
+		for _, st := range []string{
+			"INSERT INTO " + table + " (" + columns + ") SELECT " + columns + " FROM " + table + " WHERE 1 = 0",
+			"UPDATE " + table + " SET " + first + " = " + first + " WHERE 1 = 0",
+			"DELETE FROM " + table + " WHERE 1 = 0",
+		} {
+			if _, err := db.write.ExecContext(ctx, st); err != nil {
+				return db.d.explain(fmt.Errorf("cannot write table %s: %w", table, err))
+			}
+		}
+	}
+	return nil
 }
 
 // versions reads Kamailio's table of table versions.
@@ -288,7 +334,7 @@ func (db *DB) versions(ctx context.Context) (map[string]int64, error) {
 	out := map[string]int64{}
 	rows, err := db.read.QueryContext(ctx, "SELECT table_name, table_version FROM version")
 	if err != nil {
-		return nil, fmt.Errorf("read table version: %w", err)
+		return nil, db.d.explain(fmt.Errorf("read table version: %w", err))
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -306,9 +352,15 @@ func (db *DB) versions(ctx context.Context) (map[string]int64, error) {
 func (c *siloColumns) bulk() table {
 	n := c.names
 	t := table{name: c.table, serial: c.id, fields: []field{
-		{name: n.From}, {name: n.To}, {name: n.User}, {name: n.Host},
-		{name: n.Inc, kind: kindInt}, {name: n.Exp, kind: kindInt}, {name: n.Snd, kind: kindInt},
-		{name: n.CType}, {name: n.Body, kind: kindBytes},
+		{name: n.From},
+		{name: n.To},
+		{name: n.User},
+		{name: n.Host},
+		{name: n.Inc, kind: kindInt},
+		{name: n.Exp, kind: kindInt},
+		{name: n.Snd, kind: kindInt},
+		{name: n.CType},
+		{name: n.Body, kind: kindBytes},
 	}}
 	if c.headers {
 		t.fields = append(t.fields, field{name: n.Headers, kind: kindHeaders})

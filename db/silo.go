@@ -3,11 +3,9 @@ package db
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"silod/address"
@@ -18,17 +16,22 @@ import (
 const pageRows = 200
 
 // siloStore implements silo.Store on the table silo and its side tables:
-// silod_meta has the header block of messages whose block does not fit, and
-// silod_stuck those that were set aside. Both name the row's time of storing
-// beside its id, because some engines use the id of a deleted row again.
+// silod_meta has the header block of messages whose block does not fit,
+// silod_stuck those that were set aside, and silod_device who has got a copy. All
+// name the row's time of storing beside its id, because some engines use the id of
+// a deleted row again.
 type siloStore struct{ db *DB }
 
 // Silo is the store of messages and reminders.
 func (db *DB) Silo() silo.Store { return siloStore{db} }
 
 const (
-	selectMessage = `SELECT s.{id}, s.{user}, s.{host}, s.{from}, s.{to}, s.{inc}, s.{exp}, s.{snd}, s.{ctype}, s.{body},
-	{callid}, {headers}, m.headers, t.reason FROM {silo} s ` + joinMeta + joinStuck
+	selectMessage = selectRow + `0` + fromSilo
+	selectCounted = selectRow + copies + fromSilo // with the number of copies that were delivered
+
+	selectRow = `SELECT s.{id}, s.{user}, s.{host}, s.{from}, s.{to}, s.{inc}, s.{exp}, s.{snd}, s.{ctype}, s.{body},
+	{callid}, {headers}, m.headers, t.reason, `
+	fromSilo  = ` FROM {silo} s ` + joinMeta + joinStuck
 	joinMeta  = `LEFT JOIN silod_meta m ON m.silo_id = s.{id} AND m.inc_time = s.{inc} `
 	joinStuck = `LEFT JOIN silod_stuck t ON t.silo_id = s.{id} AND t.inc_time = s.{inc} `
 	alive     = `(s.{exp} = 0 OR s.{exp} > $1)`
@@ -103,7 +106,7 @@ func (st siloStore) messages(ctx context.Context, text string, args ...any) ([]s
 
 func (st siloStore) scan(rows *sql.Rows, err error) ([]silo.Message, error) {
 	if err != nil {
-		return nil, fmt.Errorf("read messages: %w: %w", silo.ErrBusy, err)
+		return nil, fmt.Errorf("read messages: %w", busy(err))
 	}
 	defer rows.Close()
 	var out []silo.Message
@@ -115,7 +118,7 @@ func (st siloStore) scan(rows *sql.Rows, err error) ([]silo.Message, error) {
 		out = append(out, m)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read messages: %w: %w", silo.ErrBusy, err)
+		return nil, fmt.Errorf("read messages: %w", busy(err))
 	}
 	return out, nil
 }
@@ -139,6 +142,9 @@ func (db *DB) deleteMessages(s *session, ids []any) (int, error) {
 	if err == nil {
 		_, err = s.deleteAll("silod_stuck", "silo_id", ids)
 	}
+	if err == nil && db.copied.Load() {
+		_, err = s.deleteAll("silod_device", "silo_id", ids)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("delete messages: %w", err)
 	}
@@ -147,10 +153,7 @@ func (db *DB) deleteMessages(s *session, ids []any) (int, error) {
 
 func (st siloStore) SetAside(ctx context.Context, id int64, reason string) (bool, error) {
 	var found bool
-	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "?")
-	if r := []rune(reason); len(r) > 255 {
-		reason = string(r[:255])
-	}
+	reason = reasonText(reason)
 	err := st.db.step(ctx, 1, func(s *session) error {
 		inc, err := s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
 		if found = len(inc) > 0; err != nil || !found {
@@ -183,7 +186,7 @@ func (st siloStore) Requeue(ctx context.Context, id int64) (bool, error) {
 func (st siloStore) Expire(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
 	limit = min(limit, pageRows)
 	var out []silo.Message
-	text := selectMessage + `WHERE s.{exp} > 0 AND s.{exp} <= $1 ORDER BY s.{exp} LIMIT $2 {lock}`
+	text := selectCounted + `WHERE s.{exp} > 0 AND s.{exp} <= $1 ORDER BY s.{exp} LIMIT $2 {lock}`
 	err := st.db.step(ctx, limit, func(s *session) (err error) {
 		if out, err = st.scan(s.query(text, now.Unix(), limit)); err != nil {
 			return err
@@ -202,8 +205,11 @@ func (st siloStore) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 }
 
 func (st siloStore) Count(ctx context.Context, owner address.AoR) (int, error) {
-	n, err := st.db.ints(ctx, `SELECT count(*) FROM {silo} s WHERE {owner:1} AND s.{snd} = 0`,
-		owner.User, owner.Domain)
+	text := `SELECT count(*) FROM {silo} s WHERE {owner:1} AND s.{snd} = 0`
+	if st.db.copied.Load() {
+		text += ` AND NOT ` + copied
+	}
+	n, err := st.db.ints(ctx, text, owner.User, owner.Domain)
 	if err != nil {
 		return 0, fmt.Errorf("count messages: %w", err)
 	}
@@ -240,7 +246,7 @@ func (st siloStore) Waiting(ctx context.Context, now time.Time, f func(address.A
 func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]address.AoR, error) {
 	rows, err := st.db.query(ctx, text, args...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", silo.ErrBusy, err)
+		return nil, fmt.Errorf("%w: %w", errBusy, err)
 	}
 	defer rows.Close()
 	var out []address.AoR
@@ -255,7 +261,7 @@ func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]add
 }
 
 func (st siloStore) Get(ctx context.Context, id int64) (silo.Message, error) {
-	ms, err := st.messages(ctx, selectMessage+`WHERE s.{id} = $1`, id)
+	ms, err := st.messages(ctx, selectCounted+`WHERE s.{id} = $1`, id)
 	if err != nil {
 		return silo.Message{}, err
 	}
@@ -275,7 +281,7 @@ func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 			}
 			where, args := selection(q, !q.Reminders)
 			args = append(args, limit)
-			page, err := st.messages(ctx, selectMessage+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
+			page, err := st.messages(ctx, selectCounted+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
 			if err != nil {
 				yield(silo.Message{}, err)
 				return
@@ -321,6 +327,9 @@ func selection(q silo.Query, noReminders bool) (string, []any) {
 	if q.Stuck {
 		where += ` AND t.silo_id IS NOT NULL`
 	}
+	if q.Copied {
+		where += ` AND ` + copied
+	}
 	return where, args
 }
 
@@ -338,6 +347,9 @@ func (st siloStore) Tally(ctx context.Context, q silo.Query) (silo.Totals, error
 }
 
 func (st siloStore) Purge(ctx context.Context, q silo.Query, limit int) (int, error) {
+	if q.Copied && !st.db.copied.Load() {
+		return 0, nil
+	}
 	limit = min(limit, pageRows)
 	if q.Limit > 0 {
 		limit = min(limit, q.Limit)
@@ -366,12 +378,4 @@ func anys[T any](in []T) []any {
 		out[i] = v
 	}
 	return out
-}
-
-// isBusy wraps what came of a read that failed.
-func isBusy(err error) error {
-	if err == nil || errors.Is(err, silo.ErrBusy) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", silo.ErrBusy, err)
 }

@@ -44,11 +44,11 @@ func (c *siloColumns) row(m *silo.Message, now time.Time, charset func(columnInf
 	} {
 		if !fits(c.info[v.column], v.value) {
 			return nil, fmt.Errorf("%w: %d characters are too many, or unfit, for column %s",
-				silo.ErrInvalid, utf8.RuneCountInString(v.value), v.column)
+				errInvalid, utf8.RuneCountInString(v.value), v.column)
 		}
 	}
 	if w := c.info[c.names.Body].width; w > 0 && len(m.Body) > w {
-		return nil, fmt.Errorf("%w: column %s takes bodies of %d bytes", silo.ErrInvalid, c.names.Body, w)
+		return nil, fmt.Errorf("%w: column %s takes bodies of %d bytes", errInvalid, c.names.Body, w)
 	}
 	ctype := bareType(m.Header("Content-Type"))
 	if !fits(c.info[c.names.CType], ctype) {
@@ -61,7 +61,7 @@ func (c *siloColumns) row(m *silo.Message, now time.Time, charset func(columnInf
 	b := bareOf(m.Src, m.Dst, callID, ctype)
 	block, err := encodeBlock(&m.Message, b)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", silo.ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	column := c.info[c.names.Headers]
 	fitsColumn := func(s string) bool { return charset(column, s) }
@@ -135,7 +135,7 @@ func scanMessage(rows *sql.Rows, decode func([]byte) []byte) (silo.Message, erro
 	var inc, exp, snd int64
 	var stuck sql.NullString
 	err := rows.Scan(&m.ID, &m.Owner.User, &m.Owner.Domain, &m.Src, &m.Dst, &inc, &exp, &snd, &ctype, &m.Body,
-		&callID, &headers, &meta, &stuck)
+		&callID, &headers, &meta, &stuck, &m.Copies)
 	if err != nil {
 		return m, fmt.Errorf("read stored message: %w", err)
 	}

@@ -24,6 +24,8 @@ type sqliteDB struct {
 	path  string
 	reuse bool // the table silo uses the ids of deleted rows again
 	last  int64
+
+	unixTimes bool // location's times are numbers, as in db_text
 }
 
 const sqliteReaders = 4
@@ -40,7 +42,7 @@ func (db *DB) openSQLite(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("database %s is a directory: add the name of a file, sqlite:%s", path, filepath.Join(path, "silod.db"))
 	}
-	lock, err := lockFile(path + ".lock")
+	lock, err := lockFile(path+".lock", path)
 	if err != nil {
 		return err
 	}
@@ -52,8 +54,7 @@ func (db *DB) openSQLite(path string) error {
 
 // cause is an error without the operation and path that our message has already.
 func cause(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
 	}
 	return err
@@ -82,8 +83,7 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 
 // explain says what to do about a file that cannot be used.
 func (d *sqliteDB) explain(err error) error {
-	var se *sqlite.Error
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch se.Code() & 0xff {
 		case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:
 			return fmt.Errorf("%s is not an SQLite database, or is damaged: move it away and silod makes a new one, or set another db.url", d.path)
@@ -106,7 +106,7 @@ func (d *sqliteDB) words() words {
 			"BEGIN IMMEDIATE",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at INTEGER NOT NULL)",
 		},
-		 schemaEnd: []string{"COMMIT"}, schemaUndo: []string{"ROLLBACK"},
+		schemaEnd: []string{"COMMIT"}, schemaUndo: []string{"ROLLBACK"},
 	}
 }
 
@@ -122,7 +122,7 @@ func (d *sqliteDB) time(v any) (int64, error) {
 	case float64:
 		return unixOfJulian(v), nil
 	case int64:
-		if v > 0 && v < 1e8 { // noon: SQLite stores a whole REAL in such a column as an integer
+		if v > 0 && v < 1e8 && !d.unixTimes { // noon: SQLite stores a whole REAL in such a column as an integer
 			return unixOfJulian(float64(v)), nil
 		}
 		return v, nil // Kamailio's expires_type=1
@@ -131,6 +131,8 @@ func (d *sqliteDB) time(v any) (int64, error) {
 	}
 	return 0, fmt.Errorf("%v is no time", v)
 }
+
+func (d *sqliteDB) renumber(*session, *DB) error { return nil }
 
 func (d *sqliteDB) headersFit(columnInfo, string) bool { return true }
 
@@ -156,6 +158,7 @@ func (d *sqliteDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 			return nil, err
 		}
 	}
+	//nolint:sqlclosecheck // the session keeps it
 	st, err := s.stmt("INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + marks(len(names)) + ")")
 	if err != nil {
 		return nil, err
@@ -166,7 +169,7 @@ func (d *sqliteDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 			d.last++
 			row = append([]any{d.last}, row...)
 		}
-		res, err := st.ExecContext(context.Background(), sqliteArgs(t, row, reuse)...)
+		res, err := st.ExecContext(context.Background(), d.args(t, row, reuse)...)
 		if err != nil {
 			return nil, err
 		}
@@ -189,8 +192,8 @@ func (d *sqliteDB) high(s *session, t *table) error {
 	return nil
 }
 
-// sqliteArgs brings values to the form in which Kamailio stores them.
-func sqliteArgs(t *table, row []any, numbered bool) []any {
+// args brings values to the form in which Kamailio stores them.
+func (d *sqliteDB) args(t *table, row []any, numbered bool) []any {
 	first := 0
 	if numbered {
 		first = 1
@@ -202,7 +205,7 @@ func sqliteArgs(t *table, row []any, numbered bool) []any {
 				row[first+i] = []byte(v)
 			}
 		case int64:
-			if f.kind == kindTime {
+			if f.kind == kindTime && !d.unixTimes {
 				row[first+i] = julian(v)
 			}
 		}
@@ -220,7 +223,7 @@ func (d *sqliteDB) upsert(s *session, t *table, rows [][]any) error {
 	names := t.names()
 	text := "INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + marks(len(names)) + ")" + onConflict(t, "max")
 	for _, row := range rows {
-		if _, err := s.raw(text, sqliteArgs(t, row, false)...); err != nil {
+		if _, err := s.raw(text, d.args(t, row, false)...); err != nil {
 			return err
 		}
 	}
@@ -250,7 +253,7 @@ func (d *sqliteDB) update(s *session, t *table, rows [][]any) error {
 	text := "UPDATE " + t.name + " SET " + strings.Join(names[t.keys:], " = ?, ") + " = ? WHERE " +
 		strings.Join(names[:t.keys], " = ? AND ") + " = ?"
 	for _, row := range rows {
-		row = sqliteArgs(t, row, false)
+		row = d.args(t, row, false)
 		args := append(append([]any{}, row[t.keys:]...), row[:t.keys]...)
 		if _, err := s.raw(text, args...); err != nil {
 			return err
@@ -279,6 +282,8 @@ func (d *sqliteDB) fault(err error) fault {
 	}
 	return faultOther
 }
+
+func (d *sqliteDB) flush(*session) error { return nil }
 
 // committed: SQLite tells when it could not.
 func (d *sqliteDB) committed() bool { return true }

@@ -1,7 +1,9 @@
 package db
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 )
@@ -9,32 +11,101 @@ import (
 // choose reads the URL and sets the engine up. Kamailio's spellings count:
 //
 //	sqlite:PATH  sqlite:///PATH
+//	text:DIRECTORY  text:///DIRECTORY
 //	postgres://USER:PASSWORD@HOST[:PORT][,HOST...]/DATABASE[?sslmode=...]
+//	mysql://USER:PASSWORD@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH]
 //
 // A relative PATH is below the working directory. Of several hosts the first that
 // takes writes is used. What stands behind "?" is passed to the driver.
 func (db *DB) choose(u string) error {
 	scheme, rest, ok := strings.Cut(u, ":")
 	if !ok {
-		return fmt.Errorf("db.url %q names no engine: write sqlite:PATH, postgres://..., mysql://... or text:DIRECTORY", redact(u))
+		return fmt.Errorf("db.url %q names no engine: write sqlite:PATH, postgres://..., mysql://... or text:DIRECTORY", u)
 	}
 	switch strings.ToLower(scheme) {
-	case "postgres", "postgresql":
-		return db.openPostgres(u)
 	case "sqlite", "sqlite3":
 		path := strings.TrimPrefix(rest, "//")
 		if path == "" {
 			return fmt.Errorf("db.url %q names no file: write sqlite:PATH", u)
 		}
 		return db.openSQLite(path)
+	case "text":
+		dir := strings.TrimPrefix(rest, "//")
+		if dir == "" {
+			return fmt.Errorf("db.url %q names no directory: write text:DIRECTORY", u)
+		}
+		return db.openText(dir)
+	case "postgres", "postgresql":
+		s, err := parseServer(u)
+		if err != nil {
+			return err
+		}
+		return db.openPostgres(s)
+	case "mysql", "mariadb":
+		s, err := parseServer(u)
+		if err != nil {
+			return err
+		}
+		return db.openMySQL(s)
 	}
 	return fmt.Errorf("db.url: silod knows no database %q; it knows sqlite, postgres, mysql and text", scheme)
 }
 
-// redact hides the password of a URL that is shown to somebody.
-func redact(u string) string {
-	if p, err := url.Parse(u); err == nil {
-		return p.Redacted()
+// server is the URL of a database server taken apart.
+type server struct {
+	scheme         string
+	user, password string
+	hosts          []string // as written, with or without a port
+	database       string
+	params         url.Values
+}
+
+// parseServer takes a URL apart. net/url knows one host only.
+func parseServer(u string) (server, error) {
+	scheme, rest, _ := strings.Cut(u, ":")
+	s := server{scheme: strings.ToLower(scheme)}
+	rest, ok := strings.CutPrefix(rest, "//")
+	if !ok {
+		return s, fmt.Errorf("db.url: write %s://USER:PASSWORD@HOST/DATABASE", s.scheme)
 	}
-	return "(not shown)"
+	rest, query, _ := strings.Cut(rest, "?")
+	authority, name, _ := strings.Cut(rest, "/")
+	hosts := authority
+	user, password := "", ""
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		hosts = authority[i+1:]
+		user, password, _ = strings.Cut(authority[:i], ":")
+	}
+	for h := range strings.SplitSeq(hosts, ",") {
+		if h != "" {
+			s.hosts = append(s.hosts, h)
+		}
+	}
+	var errs [4]error
+	s.user, errs[0] = url.PathUnescape(user)
+	s.password, errs[1] = url.PathUnescape(password)
+	s.database, errs[2] = url.PathUnescape(name)
+	s.params, errs[3] = url.ParseQuery(query)
+	switch {
+	case errors.Join(errs[:]...) != nil: // which may quote the password
+		err := s.bad(errors.New("a '%' must be written as %25"))
+		return s, err
+	case s.database == "":
+		err := s.bad(errors.New("no database is named"))
+		return s, err
+	}
+	return s, nil
+}
+
+// bad wraps what is wrong with the URL, without its password.
+func (s *server) bad(err error) error {
+	return fmt.Errorf("db.url %s://%s/%s: %w; write %[1]s://USER:PASSWORD@HOST/DATABASE", s.scheme, strings.Join(s.hosts, ","), s.database, err)
+}
+
+// hostPort splits one of the hosts.
+func hostPort(h, port string) (string, string) {
+	if host, p, err := net.SplitHostPort(h); err == nil {
+		return host, p
+	}
+	return strings.Trim(h, "[]"), port
 }

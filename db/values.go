@@ -2,6 +2,7 @@ package db
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -54,8 +55,20 @@ var methodBits = []struct {
 	name string
 	bit  int64
 }{
-	{"INVITE", 1}, {"CANCEL", 2}, {"ACK", 4}, {"BYE", 8}, {"INFO", 16}, {"OPTIONS", 32}, {"UPDATE", 64}, {"REGISTER", 128},
-	{"MESSAGE", 256}, {"SUBSCRIBE", 512}, {"NOTIFY", 1024}, {"PRACK", 2048}, {"REFER", 4096}, {"PUBLISH", 8192},
+	{"INVITE", 1},
+	{"CANCEL", 2},
+	{"ACK", 4},
+	{"BYE", 8},
+	{"INFO", 16},
+	{"OPTIONS", 32},
+	{"UPDATE", 64},
+	{"REGISTER", 128},
+	{"MESSAGE", 256},
+	{"SUBSCRIBE", 512},
+	{"NOTIFY", 1024},
+	{"PRACK", 2048},
+	{"REFER", 4096},
+	{"PUBLISH", 8192},
 }
 
 // methodMask writes a list of methods as a number; nil where the device did not say.
@@ -90,4 +103,27 @@ func methodList(v any) string {
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// flowColumns writes a flow over UDP, "udp:LOCAL>REMOTE", as Kamailio says the
+// same: where the contact was received from, and on which socket. A connection
+// does not outlive the process that has it, so there is nothing to say of one.
+func flowColumns(flow string) (received, socket string) {
+	local, remote, ok := strings.Cut(flow, ">")
+	if !ok || !strings.HasPrefix(local, "udp:") || strings.Contains(remote, "#") {
+		return "", ""
+	}
+	return "sip:" + remote, local
+}
+
+// flowOf reads it back.
+func flowOf(received, socket string) string {
+	remote, ok := strings.CutPrefix(received, "sip:")
+	if !ok || !strings.HasPrefix(socket, "udp:") || strings.ContainsAny(remote, ";?@") {
+		return ""
+	}
+	if _, err := netip.ParseAddrPort(remote); err != nil {
+		return ""
+	}
+	return socket + ">" + remote
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"silod/silo"
 )
 
 // Bounds of the writer. A full queue makes callers wait, for writeTimeout at most.
@@ -17,7 +15,7 @@ const (
 	queueBytes = 32 << 20
 
 	writeTimeout = 15 * time.Second // nobody waits longer for a write
-	giveUp       = 9 * time.Second  // no attempt at a batch starts later
+	giveUp       = 10 * time.Second // no attempt at a batch starts later
 )
 
 // op is one caller's write.
@@ -72,11 +70,11 @@ func (w *writer) do(ctx context.Context, o *op) error {
 		return err
 	case <-ctx.Done():
 		if w.drop(o) {
-			return fmt.Errorf("%w: %w", silo.ErrBusy, ctx.Err())
+			return fmt.Errorf("%w: %w", errBusy, ctx.Err())
 		}
 	case <-timer.C:
 		if w.drop(o) {
-			return fmt.Errorf("%w: not written for %v", silo.ErrBusy, writeTimeout)
+			return fmt.Errorf("%w: not written for %v", errBusy, writeTimeout)
 		}
 	}
 	return <-result
@@ -104,13 +102,13 @@ func (w *writer) enqueue(ctx context.Context, o *op) error {
 		select {
 		case <-space:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: queue is full: %w", silo.ErrBusy, ctx.Err())
+			return fmt.Errorf("%w: queue is full: %w", errBusy, ctx.Err())
 		}
 		w.mu.Lock()
 	}
 	defer w.mu.Unlock()
 	if w.closed {
-		return fmt.Errorf("%w: database is closed", silo.ErrBusy)
+		return fmt.Errorf("%w: database is closed", errBusy)
 	}
 	o.since = w.now()
 	w.queue = append(w.queue, o)

@@ -16,12 +16,12 @@ CREATE TABLE IF NOT EXISTS silod_stuck (
 );
 CREATE TABLE IF NOT EXISTS silod_binding (
     ruid VARCHAR(64) PRIMARY KEY NOT NULL,
-    lines BYTEA NOT NULL
+    extra BYTEA NOT NULL
 );
 CREATE TABLE IF NOT EXISTS silod_room (
     room VARCHAR(255) PRIMARY KEY NOT NULL,
     flag INTEGER NOT NULL,
-    empty INTEGER NOT NULL,
+    is_empty INTEGER NOT NULL,
     topic BYTEA NOT NULL,
     created BIGINT NOT NULL
 );
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS silod_member (
     muted INTEGER NOT NULL,
     paused INTEGER NOT NULL,
     banned INTEGER NOT NULL,
+    invited_user VARCHAR(255) NOT NULL,
+    invited_domain VARCHAR(255) NOT NULL,
     PRIMARY KEY (room, username, domain)
 );
 CREATE TABLE IF NOT EXISTS silod_cursor (
@@ -53,3 +55,12 @@ CREATE TABLE IF NOT EXISTS silod_room_log (
 );
 CREATE INDEX IF NOT EXISTS silod_room_log_room_idx ON silod_room_log (room, seq);
 CREATE INDEX IF NOT EXISTS silod_room_log_at_idx ON silod_room_log (at);
+CREATE TABLE IF NOT EXISTS silod_secret (
+    username VARCHAR(64) NOT NULL,
+    domain VARCHAR(64) NOT NULL,
+    alg VARCHAR(16) NOT NULL,
+    ha1 VARCHAR(128) NOT NULL,
+    ha1b VARCHAR(128) NOT NULL,
+    md5 VARCHAR(128) NOT NULL,
+    PRIMARY KEY (username, domain, alg)
+);

@@ -50,8 +50,8 @@ CREATE TABLE subscriber (
     CONSTRAINT subscriber_account_idx UNIQUE (username, domain)
 );
 CREATE INDEX subscriber_username_idx ON subscriber (username);
--- table location 9
-CREATE TABLE location (
+-- table {location} 9
+CREATE TABLE {location} (
     id SERIAL PRIMARY KEY NOT NULL,
     ruid VARCHAR(64) DEFAULT '' NOT NULL,
     username VARCHAR(64) DEFAULT '' NOT NULL,
@@ -75,12 +75,12 @@ CREATE TABLE location (
     connection_id INTEGER DEFAULT 0 NOT NULL,
     keepalive INTEGER DEFAULT 0 NOT NULL,
     partition INTEGER DEFAULT 0 NOT NULL,
-    CONSTRAINT location_ruid_idx UNIQUE (ruid)
+    CONSTRAINT {location}_ruid_idx UNIQUE (ruid)
 );
-CREATE INDEX location_account_contact_idx ON location (username, domain, contact);
-CREATE INDEX location_expires_idx ON location (expires);
-CREATE INDEX location_tcpcon_idx ON location (connection_id);
-CREATE INDEX location_connection_idx ON location (server_id, connection_id);
+CREATE INDEX {location}_account_contact_idx ON {location} (username, domain, contact);
+CREATE INDEX {location}_expires_idx ON {location} (expires);
+CREATE INDEX {location}_tcpcon_idx ON {location} (connection_id);
+CREATE INDEX {location}_connection_idx ON {location} (server_id, connection_id);
 -- table location_attrs 1
 CREATE TABLE location_attrs (
     id SERIAL PRIMARY KEY NOT NULL,

@@ -1,0 +1,40 @@
+package db
+
+import (
+	"testing"
+)
+
+// TestAliases: who may send as whom is what Kamailio's table says, to the letter.
+func TestAliases(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, e.fresh(t), Options{})
+			check := func(user, alias string, want bool) {
+				t.Helper()
+				if ok, err := db.Aliases(t.Context(), aor(user), aor(alias)); ok != want || err != nil {
+					t.Errorf("%s as %s: %v, %v; want %v", user, alias, ok, err, want)
+				}
+			}
+			check("bob@example.org", "sales@example.org", false) // there is no such table
+			id := map[string]string{
+				"sqlite": "INTEGER PRIMARY KEY NOT NULL", "postgres": "SERIAL PRIMARY KEY NOT NULL",
+				"mariadb": "INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL",
+			}[e.name]
+			rawExec(t, db,
+				"CREATE TABLE dbaliases (id "+id+`, alias_username VARCHAR(64) DEFAULT '' NOT NULL, alias_domain VARCHAR(64) DEFAULT '' NOT NULL,
+					username VARCHAR(64) DEFAULT '' NOT NULL, domain VARCHAR(64) DEFAULT '' NOT NULL)`,
+				`INSERT INTO dbaliases (alias_username, alias_domain, username, domain) VALUES
+					('sales', 'example.org', 'bob', 'example.org'), ('sales', 'example.org', 'carol', 'example.org')`)
+			check("bob@example.org", "sales@example.org", true)
+			check("carol@example.org", "sales@example.org", true)
+			check("alice@example.org", "sales@example.org", false)
+			check("sales@example.org", "bob@example.org", false)
+			check("bob@example.org", "Sales@example.org", false)
+			check("Bob@example.org", "sales@example.org", false)
+			check("bob@example.org", "sales@example.net", false)
+			check("bob@example.net", "sales@example.org", false)
+		})
+	}
+}

@@ -1,0 +1,80 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// A server that is frozen or cut off keeps a connection open without a word, and
+// a context does not end that wait, so every single read and write has a limit.
+var silence = map[role]time.Duration{forSchema: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second}
+
+const (
+	connectTimeout = 3 * time.Second
+	readerConns    = 8
+	connLife       = 5 * time.Minute // so that an old primary is left some time after a failover
+)
+
+// limit sets the size of a pool of connections to a server.
+func limit(pool *sql.DB, r role) {
+	conns := 1
+	if r == forReading {
+		conns = readerConns
+	}
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	pool.SetConnMaxLifetime(connLife)
+}
+
+// lost tells an error of the connection from one of the database.
+func lost(err error) bool {
+	var ne net.Error
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, sql.ErrConnDone) || errors.As(err, &ne) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// dialer makes connections whose every read and write has a time limit.
+type dialer struct{ silence time.Duration }
+
+func (d dialer) Dial(network, addr string) (net.Conn, error) {
+	return d.DialTimeout(network, addr, connectTimeout)
+}
+
+func (d dialer) DialTimeout(network, addr string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, addr)
+}
+
+func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	var nd net.Dialer
+	c, err := nd.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &limitedConn{Conn: c, silence: d.silence}, nil
+}
+
+type limitedConn struct {
+	net.Conn
+	silence time.Duration
+}
+
+func (c *limitedConn) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *limitedConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}

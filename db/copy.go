@@ -1,0 +1,300 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"silod/address"
+	"silod/imc"
+	"silod/registrar"
+	"silod/silo"
+)
+
+// Progress is told during Copy: so many of the rows of a kind have been copied.
+type Progress struct {
+	What        string // "messages", "device copies", "users", "contacts", "rooms", "room messages"
+	Done, Total int
+}
+
+// Copy copies everything from one database to another, whatever their engines,
+// and compares the counts at the end. Numbers of messages and room messages stay
+// the same, so the target must be empty, or hold what an earlier Copy that was cut
+// off has left: then it goes on from there. Nobody else may write to either.
+func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
+	if report == nil {
+		report = func(Progress) {}
+	}
+	c := &copying{from: from, to: to, report: report}
+	for _, part := range []struct {
+		what string
+		run  func(context.Context) error
+	}{
+		{"messages", c.messages},
+		{"device copies", c.devices},
+		{"users", c.users},
+		{"contacts", c.contacts},
+		{"rooms", c.rooms},
+		{"room messages", c.roomLog},
+	} {
+		if err := c.begin(ctx, part.what); err != nil {
+			return err
+		}
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("copy %s: %w", part.what, err)
+		}
+		if err := c.compare(ctx); err != nil {
+			return err
+		}
+	}
+	return to.step(ctx, 1, func(s *session) error { return to.d.renumber(s, to) })
+}
+
+// copying is a copy on its way.
+type copying struct {
+	from, to *DB
+	report   func(Progress)
+	p        Progress
+}
+
+// counted are the rows that are counted on both sides.
+var counted = map[string]string{
+	"messages":      "{silo}",
+	"device copies": "silod_device",
+	"users":         "subscriber",
+	"contacts":      "{location}",
+	"rooms":         "{members}",
+	"room messages": "silod_room_log",
+}
+
+func (c *copying) begin(ctx context.Context, what string) error {
+	n, err := c.from.ints(ctx, "SELECT COUNT(*) FROM "+counted[what])
+	if err != nil {
+		return fmt.Errorf("count %s: %w", what, err)
+	}
+	c.p = Progress{What: what, Total: int(n[0])}
+	c.report(c.p)
+	return nil
+}
+
+func (c *copying) done(n int) {
+	c.p.Done += n
+	c.report(c.p)
+}
+
+// compare tells whether as many rows are there as were to be copied.
+func (c *copying) compare(ctx context.Context) error {
+	n, err := c.to.ints(ctx, "SELECT COUNT(*) FROM "+counted[c.p.What])
+	if err != nil {
+		return fmt.Errorf("count %s: %w", c.p.What, err)
+	}
+	if int(n[0]) != c.p.Total {
+		return fmt.Errorf("copy %s: %d rows in the source, %d in the target: the target must be empty, and nobody may write to either meanwhile",
+			c.p.What, c.p.Total, n[0])
+	}
+	return nil
+}
+
+// last is the highest number in a table of the target.
+func (c *copying) last(ctx context.Context, column, table string) (int64, error) {
+	n, err := c.to.ints(ctx, "SELECT COALESCE(MAX("+column+"), 0) FROM "+table)
+	if err != nil {
+		return 0, err
+	}
+	return n[0], nil
+}
+
+// messages copies the silo with what belongs to it, a page in a transaction.
+func (c *copying) messages(ctx context.Context) error {
+	after, err := c.last(ctx, "{id}", "{silo}")
+	if err != nil {
+		return err
+	}
+	if after > 0 {
+		n, err := c.from.ints(ctx, "SELECT COUNT(*) FROM {silo} WHERE {id} <= $1", after)
+		if err != nil {
+			return err
+		}
+		c.done(int(n[0]))
+	}
+	numbered := c.to.siloTable
+	numbered.keys, numbered.serial = 1, ""
+	numbered.fields = append([]field{{name: c.to.silo.id, kind: kindInt}}, numbered.fields...)
+	st := siloStore{c.from}
+	for {
+		page, err := st.messages(ctx, selectMessage+`WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2`, after, pageRows)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		if err := c.putMessages(ctx, &numbered, page); err != nil {
+			return err
+		}
+		after = page[len(page)-1].ID
+		c.done(len(page))
+	}
+}
+
+func (c *copying) putMessages(ctx context.Context, numbered *table, page []silo.Message) error {
+	var rows, meta, stuck [][]any
+	for i := range page {
+		m := &page[i]
+		r, err := c.to.silo.row(m, c.to.now(), c.to.d.headersFit)
+		if err != nil {
+			return fmt.Errorf("message %d: %w", m.ID, err)
+		}
+		rows = append(rows, append([]any{m.ID}, r.values...))
+		if r.meta != nil {
+			meta = append(meta, []any{m.ID, r.stored, r.meta})
+		}
+		if m.Stuck != "" {
+			stuck = append(stuck, []any{m.ID, r.stored, m.Stuck, c.to.now().Unix()})
+		}
+	}
+	return c.to.step(ctx, len(rows), func(s *session) error {
+		return c.put(s, part{numbered, rows}, part{&metaTable, meta}, part{&stuckTable, stuck})
+	})
+}
+
+// part are rows for a table.
+type part struct {
+	t    *table
+	rows [][]any
+}
+
+func (c *copying) put(s *session, parts ...part) error {
+	for _, p := range parts {
+		if len(p.rows) == 0 {
+			continue
+		}
+		if err := c.to.d.upsert(s, p.t, p.rows); err != nil {
+			return fmt.Errorf("table %s: %w", p.t.name, err)
+		}
+	}
+	return nil
+}
+
+func (c *copying) devices(ctx context.Context) error {
+	id, device := int64(0), ""
+	for {
+		rows, err := c.devicePage(ctx, id, device)
+		if err != nil || len(rows) == 0 {
+			return busy(err)
+		}
+		if err := c.to.step(ctx, len(rows), func(s *session) error { return c.put(s, part{&deviceTable, rows}) }); err != nil {
+			return err
+		}
+		last := rows[len(rows)-1]
+		id, device = asInt(last[0]), asText(last[1])
+		c.done(len(rows))
+	}
+}
+
+func (c *copying) devicePage(ctx context.Context, id int64, device string) ([][]any, error) {
+	rows, err := c.from.query(ctx, "SELECT silo_id, device, inc_time, refused FROM silod_device "+
+		"WHERE silo_id >= $1 AND (silo_id > $1 OR device > $2) ORDER BY silo_id, device LIMIT $3", id, device, pageRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out [][]any
+	for rows.Next() {
+		var id, inc int64
+		var device, refused string
+		if err := rows.Scan(&id, &device, &inc, &refused); err != nil {
+			return nil, err
+		}
+		out = append(out, []any{id, device, inc, refused})
+	}
+	return out, rows.Err()
+}
+
+func (c *copying) users(ctx context.Context) error {
+	from, to := userStore{c.from}, userStore{c.to}
+	last := address.AoR{}
+	account := subscriberTable
+	account.keys = 2
+	for {
+		page, err := from.page(ctx, last)
+		if err != nil || len(page) == 0 {
+			return busy(err)
+		}
+		for _, u := range page {
+			secret, err := from.Lookup(ctx, u.AoR)
+			if err != nil {
+				return err
+			}
+			row := secretRow(u.AoR, &secret)
+			err = c.to.step(ctx, 1, func(s *session) error {
+				if err := c.put(s, part{&account, [][]any{row}}); err != nil {
+					return err
+				}
+				return to.putSecrets(s, u.AoR, &secret)
+			})
+			if err != nil {
+				return fmt.Errorf("user %s: %w", u.AoR, err)
+			}
+			last = u.AoR
+		}
+		c.done(len(page))
+	}
+}
+
+func (c *copying) contacts(ctx context.Context) error {
+	var batch []registrar.Change
+	var errs []error
+	flush := func() {
+		if err := (locations{c.to}).Save(ctx, batch); err != nil {
+			errs = append(errs, err)
+		}
+		c.done(len(batch))
+		batch = nil
+	}
+	err := locations{c.from}.load(ctx, func(a address.AoR, b registrar.Binding) {
+		if batch = append(batch, registrar.Change{AoR: a, Binding: b}); len(batch) == pageRows {
+			flush()
+		}
+	}, func(err error) { errs = append(errs, err) })
+	flush()
+	return errors.Join(append(errs, err)...)
+}
+
+func (c *copying) rooms(ctx context.Context) error {
+	var errs []error
+	err := c.from.Rooms().Load(ctx, func(r imc.Room, ms []imc.Member) {
+		if err := c.to.Rooms().Apply(ctx, imc.Change{Room: r, Put: ms}); err != nil {
+			errs = append(errs, err)
+		}
+		c.done(len(ms))
+	}, func(err error) { errs = append(errs, err) })
+	return errors.Join(append(errs, err)...)
+}
+
+func (c *copying) roomLog(ctx context.Context) error {
+	after, err := c.last(ctx, "seq", "silod_room_log")
+	if err != nil {
+		return err
+	}
+	numbered := logTable
+	numbered.keys, numbered.serial = 1, ""
+	numbered.fields = append([]field{{name: "seq", kind: kindInt}}, logTable.fields...)
+	for {
+		page, err := roomStore{c.from}.entries(ctx, selectEntry+`WHERE seq > $1 ORDER BY seq LIMIT $2`, after, pageRows)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		var rows [][]any
+		for i := range page {
+			row, err := entryRow(&page[i])
+			if err != nil {
+				return err
+			}
+			rows = append(rows, append([]any{page[i].Seq}, row...))
+		}
+		err = c.to.step(ctx, len(rows), func(s *session) error { return c.put(s, part{&numbered, rows}) })
+		if err != nil {
+			return err
+		}
+		after = page[len(page)-1].Seq
+		c.done(len(page))
+	}
+}

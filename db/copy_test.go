@@ -1,0 +1,124 @@
+package db
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"silod/auth"
+	"silod/delivery"
+	"silod/imc"
+	"silod/silo"
+)
+
+// stock fills a database with some of everything.
+func stock(t *testing.T, db *DB) {
+	t.Helper()
+	for i := range 450 {
+		m := text(fmt.Sprint(i))
+		switch i % 50 {
+		case 0:
+			m.Headers = append(m.Headers, delivery.Header{Name: "X-Long", Value: strings.Repeat("x", 1500)})
+		case 1:
+			m.SendAt = noon.Add(time.Hour)
+		case 2:
+			m.From, m.Body = "\"\xff\" <sip:alice@example.org>;tag=2", []byte{0, 1, 255}
+		}
+		add(t, db.Silo(), m)
+		if i%50 == 3 {
+			if _, err := db.Silo().SetAside(t.Context(), m.ID, "488 Not here"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%50 == 4 {
+			for _, device := range []string{"<urn:uuid:1>", "<urn:uuid:2>"} {
+				marked := make(chan error, 1)
+				db.Silo().Mark(m.ID, device, "", func(err error) { marked <- err })
+				if err := <-marked; err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if i%7 == 0 {
+			remove(t, db.Silo(), m.ID)
+		}
+	}
+	for _, c := range []string{"r1", "r2"} {
+		b := simpleBinding(c)
+		b.Binding.Params, b.Binding.Flow = ";+sip.ice", "tcp:a>b#7"
+		save(t, db.Locations(), b)
+	}
+	if err := db.Users().AddUser(t.Context(), bob, auth.NewSecret(bob, "example.org", "pw")); err != nil {
+		t.Fatal(err)
+	}
+	var last int64
+	for i := range 5 {
+		last = appendTo(t, db.Rooms(), room1, fmt.Sprint("said ", i)).Seq
+	}
+	apply(t, db.Rooms(), imc.Change{Room: imc.Room{AoR: room1, Private: true, Topic: "t", Created: noon.Local()}, Put: []imc.Member{
+		{User: bob, Role: imc.Owner, Cursor: last, Seen: noon.Local()}, {User: alice, Role: imc.Banned}, {User: aor("carol@example.org"), Muted: true},
+	}})
+}
+
+// contents is everything that can be read of a database.
+func contents(t *testing.T, db *DB) []any {
+	t.Helper()
+	var out []any
+	for _, q := range []silo.Query{{}, {Reminders: true}, {Copied: true}} {
+		for m, err := range db.Silo().List(t.Context(), q) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, m)
+		}
+	}
+	es, err := db.Rooms().Log(t.Context(), room1, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := lookup(t, db.Users(), bob)
+	return append(out, es, secret.HA1, secret.HA1B, loadRooms(t, db.Rooms()), loadBindings(t, db.Locations(), noon))
+}
+
+// TestCopy: every engine to the next one, and what is there goes on working.
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	all := append([]engine{textEngine}, engines...)
+	for i, e := range all {
+		next := all[(i+1)%len(all)]
+		t.Run(e.name+" to "+next.name, func(t *testing.T) {
+			t.Parallel()
+			from, to := open(t, e.fresh(t), Options{}), open(t, next.fresh(t), Options{})
+			stock(t, from)
+			var last Progress
+			report := func(p Progress) { last = p }
+			for range 2 { // the second time there is nothing left to do
+				if err := Copy(t.Context(), from, to, report); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if last != (Progress{"room messages", 0, 5}) && last != (Progress{"room messages", 5, 5}) {
+				t.Errorf("last progress: %+v", last)
+			}
+			want, got := contents(t, from), contents(t, to)
+			if len(want) < 300 || len(got) != len(want) {
+				t.Fatalf("%d things of %d", len(got), len(want))
+			}
+			for i := range want {
+				if !reflect.DeepEqual(got[i], want[i]) {
+					t.Errorf("\n got %+v\nwant %+v", got[i], want[i])
+				}
+			}
+			m, e := text("after"), appendTo(t, to.Rooms(), room1, "after")
+			add(t, to.Silo(), m)
+			if m.ID <= want[380].(silo.Message).ID || e.Seq <= 5 {
+				t.Errorf("new numbers: %d, %d", m.ID, e.Seq)
+			}
+			if err := Copy(t.Context(), from, to, nil); err == nil || !strings.Contains(err.Error(), "must be empty") {
+				t.Errorf("copied over something else: %v", err)
+			}
+		})
+	}
+}

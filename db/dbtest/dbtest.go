@@ -1,0 +1,274 @@
+// Package dbtest runs private PostgreSQL and MariaDB servers for tests: on a data
+// directory of their own, on a socket and a loopback port that nobody else uses,
+// as an unprivileged user. They end with the test.
+//
+// Where the programs are not installed a test is skipped by name, unless the
+// environment says SILOD_TEST_SERVERS=required.
+package dbtest
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a database server of a test's own.
+type Server struct {
+	engine  *engine
+	dir     string
+	port    int
+	cmd     *exec.Cmd
+	exited  chan struct{}
+	made    atomic.Int64 // databases
+	running sync.Mutex
+}
+
+// engine is how a kind of server is made, run and reached.
+type engine struct {
+	name     string
+	programs []string // the first must be there
+	init     func(dir string) *exec.Cmd
+	run      func(dir string, port int) *exec.Cmd
+	url      func(dir string, port int, database string) string
+	driver   string
+	dsn      func(dir string, port int) string
+	create   string
+	quit     syscall.Signal
+}
+
+var (
+	shared  = map[string]*Server{}
+	sharing sync.Mutex
+)
+
+// PostgreSQL makes an empty database on a server that all tests of a binary
+// share, and gives its URL.
+func PostgreSQL(t testing.TB) string { return share(t, &postgres) }
+
+// MariaDB is the same for MariaDB.
+func MariaDB(t testing.TB) string { return share(t, &mariadb) }
+
+// NewPostgreSQL starts a server for one test, which may kill it.
+func NewPostgreSQL(t testing.TB) *Server { return private(t, &postgres) }
+
+// NewMariaDB is the same for MariaDB.
+func NewMariaDB(t testing.TB) *Server { return private(t, &mariadb) }
+
+// Stop ends the shared servers. A binary's TestMain calls it last.
+func Stop() {
+	sharing.Lock()
+	defer sharing.Unlock()
+	for name, s := range shared {
+		s.close()
+		delete(shared, name)
+	}
+}
+
+func share(t testing.TB, e *engine) string {
+	t.Helper()
+	sharing.Lock()
+	s := shared[e.name]
+	if s == nil {
+		s = start(t, e)
+		shared[e.name] = s
+	}
+	sharing.Unlock()
+	return s.Database(t)
+}
+
+func private(t testing.TB, e *engine) *Server {
+	t.Helper()
+	s := start(t, e)
+	t.Cleanup(s.close)
+	return s
+}
+
+// start makes the data directory and runs the server.
+func start(t testing.TB, e *engine) *Server {
+	t.Helper()
+	for _, p := range e.programs {
+		if _, err := exec.LookPath(p); err != nil {
+			if os.Getenv("SILOD_TEST_SERVERS") == "required" {
+				t.Fatalf("%s is not installed, and SILOD_TEST_SERVERS=required: %v", e.name, err)
+			}
+			t.Skipf("%s is not installed (%s)", e.name, p)
+		}
+	}
+	//nolint:usetesting // outlives the test, and must be short: it is part of a socket's name
+	dir, err := os.MkdirTemp("/tmp", "silod-"+e.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{engine: e, dir: dir, port: freePort(t)}
+	if os.Getuid() == 0 {
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	init := e.init(filepath.Join(dir, "data"))
+	unprivileged(init)
+	if out, err := init.CombinedOutput(); err != nil {
+		_ = os.RemoveAll(dir)
+		t.Fatalf("%v: %v\n%s", init.Args, err, out)
+	}
+	if err := s.start(); err != nil {
+		s.close()
+		t.Fatal(err)
+	}
+	return s
+}
+
+const nobody = 65534
+
+// unprivileged makes a command run as nobody where we are root, in a process group
+// of its own that dies with us.
+func unprivileged(c *exec.Cmd) {
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() == 0 {
+		c.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	}
+	c.Dir = "/"
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Start runs the server again after Kill and waits until it answers.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) start() error {
+	s.running.Lock()
+	defer s.running.Unlock()
+	var log bytes.Buffer
+	cmd := s.engine.run(s.dir, s.port)
+	unprivileged(cmd)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	started, exited := make(chan error, 1), make(chan struct{})
+	go func() {
+		// The death signal comes when the starting thread ends, so it must not.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+		close(exited)
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("start %s: %w", s.engine.name, err)
+	}
+	s.cmd, s.exited = cmd, exited
+	pool, err := sql.Open(s.engine.driver, s.engine.dsn(s.dir, s.port))
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		err := pool.PingContext(context.Background())
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-exited:
+			return fmt.Errorf("%s ended: %s", s.engine.name, log.String())
+		default:
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s does not answer: %w", s.engine.name, err)
+		}
+	}
+}
+
+// Database makes an empty database and gives its URL.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	name := "test" + strconv.FormatInt(s.made.Add(1), 10)
+	pool, err := sql.Open(s.engine.driver, s.engine.dsn(s.dir, s.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := pool.ExecContext(t.Context(), fmt.Sprintf(s.engine.create, name)); err != nil {
+		t.Fatal(err)
+	}
+	return s.engine.url(s.dir, s.port, name)
+}
+
+// Kill ends the server as a power failure would, with all its processes.
+func (s *Server) Kill() {
+	s.signal(syscall.SIGKILL)
+	<-s.exited
+}
+
+// Freeze stops the server's processes where they are: its connections stay open
+// and say nothing.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw lets them go on.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+// signal reaches the server and all it has started. PostgreSQL's children may
+// have groups of their own.
+func (s *Server) signal(sig syscall.Signal) {
+	pids := []int{s.cmd.Process.Pid}
+	for i := 0; i < len(pids); i++ {
+		pids = append(pids, childrenOf(pids[i])...)
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, sig)
+	}
+}
+
+// childrenOf reads the process table.
+func childrenOf(pid int) (out []int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, file := range tasks {
+		data, _ := os.ReadFile(file)
+		for f := range bytes.FieldsSeq(data) {
+			if n, err := strconv.Atoi(string(f)); err == nil && !slices.Contains(out, n) {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
+}
+
+// close ends the server the way that leaves nothing behind, not even the shared
+// memory that PostgreSQL watches its children by.
+func (s *Server) close() {
+	if s.cmd != nil {
+		s.Thaw()
+		_ = s.cmd.Process.Signal(s.engine.quit)
+		select {
+		case <-s.exited:
+		case <-time.After(10 * time.Second):
+			s.Kill()
+		}
+	}
+	_ = os.RemoveAll(s.dir)
+}

@@ -1,0 +1,100 @@
+package db
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"silod/address"
+	"silod/silo"
+)
+
+// Where every device of a user gets its own copy of a message, silod_device has a
+// row for each device that has got it, or has refused it for good. Where one copy is
+// enough it is empty, and then no statement touches it.
+
+const (
+	fromDevice = `FROM silod_device c WHERE c.silo_id = s.{id} AND c.inc_time = s.{inc}`
+	copies     = `(SELECT COUNT(*) ` + fromDevice + ` AND c.refused = '')`
+	copied     = `EXISTS (SELECT 1 ` + fromDevice + ` AND c.refused = '')`
+)
+
+var deviceTable = table{name: "silod_device", keys: 2, fields: []field{
+	{name: "silo_id", kind: kindInt}, {name: "device"}, {name: "inc_time", kind: kindInt}, {name: "refused"},
+}}
+
+// findCopies finds out whether silod_device is in use.
+func (db *DB) findCopies(ctx context.Context) error {
+	n, err := scanInts(db.read.QueryContext(ctx, "SELECT 1 FROM silod_device LIMIT 1"))
+	if err != nil {
+		return fmt.Errorf("look at table silod_device: %w", err)
+	}
+	db.copied.Store(len(n) > 0)
+	return nil
+}
+
+func (st siloStore) NextFor(ctx context.Context, owner address.AoR, device string, after int64, limit int, now time.Time) ([]silo.Message, error) {
+	return st.messages(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
+		` AND t.silo_id IS NULL AND NOT EXISTS (SELECT 1 `+fromDevice+` AND c.device = $6) ORDER BY s.{id} LIMIT $5`,
+		now.Unix(), owner.User, owner.Domain, after, limit, deviceKey(device))
+}
+
+func (st siloStore) Mark(id int64, device, refused string, done func(error)) {
+	key, refused := deviceKey(device), reasonText(refused)
+	st.db.copied.Store(true)
+	write := func(s *session) error {
+		inc, err := s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
+		if err != nil || len(inc) == 0 { // of a message that is gone there is nothing to remember
+			return err
+		}
+		return st.db.d.upsert(s, &deviceTable, [][]any{{id, key, inc[0], refused}})
+	}
+	o := &op{join: func(p *plan) { p.steps = append(p.steps, write) }, rows: 1, bytes: 200}
+	st.db.w.send(o, func(err error) {
+		if err != nil {
+			err = fmt.Errorf("note copy of message: %w", err)
+		}
+		done(err)
+	})
+}
+
+func (st siloStore) Release(ctx context.Context, id int64, m *silo.Message) (bool, error) {
+	row, err := st.db.silo.row(m, st.db.now(), st.db.d.headersFit)
+	if err != nil {
+		return false, fmt.Errorf("release reminder: %w", err)
+	}
+	var found bool
+	err = st.db.step(ctx, 1, func(s *session) error {
+		n, err := st.db.deleteMessages(s, []any{id})
+		if found = n > 0; err != nil || !found {
+			return err
+		}
+		return st.db.insertMessages(s, []*siloRow{row})
+	})
+	if err != nil {
+		return false, fmt.Errorf("release reminder: %w", err)
+	}
+	return found, nil
+}
+
+// deviceKey is a device's name as the column takes it.
+func deviceKey(name string) string {
+	if len(name) <= 255 && utf8.ValidString(name) && strings.IndexByte(name, 0) < 0 {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// reasonText is a reason as a column of 255 characters takes it.
+func reasonText(reason string) string {
+	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "?")
+	if r := []rune(reason); len(r) > 255 {
+		reason = string(r[:255])
+	}
+	return reason
+}

@@ -1,0 +1,246 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"silod/db/dbtest"
+	"silod/delivery"
+	"silod/imc"
+	"silod/silo"
+)
+
+// ledger is load from many callers, and what each was told.
+type ledger struct {
+	db    *DB
+	stop  chan struct{}
+	group sync.WaitGroup
+
+	mu      sync.Mutex
+	acked   map[string]int64 // ID by name
+	refused map[string]error
+	longest time.Duration
+}
+
+func startLoad(t *testing.T, db *DB) *ledger {
+	l := &ledger{db: db, stop: make(chan struct{}), acked: map[string]int64{}, refused: map[string]error{}}
+	for c := range 32 {
+		l.group.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-l.stop:
+					return
+				default:
+					l.write(t, fmt.Sprintf("%d/%d", c, i), i%2 == 0)
+				}
+			}
+		})
+	}
+	return l
+}
+
+// write stores a message or appends to a room's log, and notes the outcome.
+func (l *ledger) write(t *testing.T, name string, message bool) {
+	began := time.Now()
+	var id int64
+	var err error
+	if message {
+		m := text(name)
+		err = l.db.Silo().Add(context.Background(), m)
+		id = m.ID
+	} else {
+		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{Body: []byte(name)}}
+		err = l.db.Rooms().Append(context.Background(), e)
+		id = e.Seq
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.longest = max(l.longest, time.Since(began))
+	switch {
+	case err == nil:
+		l.acked[name] = id
+	case errors.Is(err, silo.ErrBusy) && id == 0:
+		l.refused[name] = err
+	default:
+		t.Errorf("%s: %v, ID %d", name, err, id)
+	}
+}
+
+// progress waits until so many more writes were acknowledged.
+func (l *ledger) progress(t *testing.T, n int) {
+	t.Helper()
+	count := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.acked)
+	}
+	want := count() + n
+	for deadline := time.Now().Add(time.Minute); count() < want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is stored any more")
+		}
+	}
+}
+
+// check ends the load and compares what was told with what is there.
+func (l *ledger) check(t *testing.T) {
+	t.Helper()
+	close(l.stop)
+	l.group.Wait()
+	found := map[string][]int64{}
+	for after := int64(0); ; {
+		ms := next(t, l.db.Silo(), after, 1000)
+		if len(ms) == 0 {
+			break
+		}
+		for _, m := range ms {
+			found[string(m.Body)] = append(found[string(m.Body)], m.ID)
+			after = m.ID
+		}
+	}
+	es, err := l.db.Rooms().Log(t.Context(), room1, 0, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range es {
+		found[string(e.Body)] = append(found[string(e.Body)], e.Seq)
+	}
+	for name, id := range l.acked {
+		if ids := found[name]; len(ids) != 1 || ids[0] != id {
+			t.Errorf("%s was acknowledged as %d and is there as %v", name, id, ids)
+		}
+	}
+	for name, ids := range found {
+		if len(ids) > 1 {
+			t.Errorf("%s is there %d times", name, len(ids))
+		}
+	}
+	t.Logf("%d acknowledged, %d refused, %d stored, longest wait %v", len(l.acked), len(l.refused), len(found), l.longest)
+	if l.longest > writeTimeout+3*time.Second {
+		t.Errorf("a caller waited %v", l.longest)
+	}
+}
+
+// servers are the engines that are processes of their own.
+var servers = map[string]struct {
+	start     func(testing.TB) *dbtest.Server
+	terminate string // ends all other connections
+}{
+	"postgres": {dbtest.NewPostgreSQL, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"},
+	"mariadb":  {dbtest.NewMariaDB, ""},
+}
+
+// TestServerDies: a server that is killed and comes back loses nothing that was
+// acknowledged and stores nothing twice; while it is away callers wait.
+func TestServerDies(t *testing.T) {
+	t.Parallel()
+	for name, s := range servers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := s.start(t)
+			l := startLoad(t, open(t, srv.Database(t), Options{}))
+			for range 3 {
+				l.progress(t, 200)
+				srv.Kill()
+				srv.Start(t)
+			}
+			l.progress(t, 200)
+			l.check(t)
+		})
+	}
+}
+
+// TestConnectionsDie: connections that break at any moment, also while a commit
+// is on its way.
+func TestConnectionsDie(t *testing.T) {
+	t.Parallel()
+	for name, s := range servers {
+		if s.terminate == "" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, s.start(t).Database(t), Options{})
+			l := startLoad(t, db)
+			for range 30 {
+				l.progress(t, 20)
+				_, _ = db.read.ExecContext(t.Context(), s.terminate)
+			}
+			l.progress(t, 200)
+			l.check(t)
+		})
+	}
+}
+
+// TestServerFreezes: a server that says nothing while its connections stay open.
+func TestServerFreezes(t *testing.T) {
+	t.Parallel()
+	for name, s := range servers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := s.start(t)
+			db := open(t, srv.Database(t), Options{})
+			l := startLoad(t, db)
+			l.progress(t, 200)
+			srv.Freeze()
+			wait := writerSilence() + 2*time.Second
+			if !testing.Short() {
+				wait = writeTimeout + 5*time.Second // until callers are refused
+			}
+			time.Sleep(wait)
+			srv.Thaw()
+			l.progress(t, 200)
+			l.check(t)
+			if !testing.Short() && len(l.refused) == 0 {
+				t.Error("nobody was refused")
+			}
+		})
+	}
+}
+
+// TestDiskFull: what does not fit is refused, what was acknowledged stays, and
+// when there is room again the store goes on.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skip("needs the right to mount a small filesystem: ", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	db := open(t, "sqlite:"+filepath.Join(dir, "silod.db"), Options{})
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 4<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	acked := 0
+	for refused := 0; refused < 20; {
+		switch err := db.Silo().Add(t.Context(), text(strings.Repeat("x", 5000))); {
+		case errors.Is(err, silo.ErrBusy):
+			refused++
+		case err != nil || acked > 10000:
+			t.Fatal(acked, err)
+		default:
+			acked++
+		}
+	}
+	if n := len(next(t, db.Silo(), 0, 10000)); n != acked || acked == 0 {
+		t.Errorf("%d acknowledged, %d stored", acked, n)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	add(t, db.Silo(), text("again"))
+	if n := len(next(t, db.Silo(), 0, 10000)); n != acked+1 {
+		t.Errorf("%d acknowledged, %d stored", acked+1, n)
+	}
+}
+
+func writerSilence() time.Duration { return silence[forWriting] }

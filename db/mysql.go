@@ -1,0 +1,353 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// mysqlDB is MySQL and MariaDB. A bulk write is one statement with many rows of
+// values, sent as text in one round trip.
+type mysqlDB struct {
+	cfg       *mysql.Config
+	returning bool // MariaDB gives the numbers of the rows that it inserted
+	types     map[string]map[string]columnInfo
+}
+
+func (db *DB) openMySQL(s server) error {
+	cfg, err := mysqlConfig(s)
+	if err != nil {
+		return s.bad(err)
+	}
+	db.d = &mysqlDB{cfg: cfg}
+	db.begin, db.keyed = "START TRANSACTION", true
+	return nil
+}
+
+// mysqlConfig makes the driver's configuration. The parameter socket is ours.
+func mysqlConfig(s server) (*mysql.Config, error) {
+	socket := s.params.Get("socket")
+	s.params.Del("socket")
+	cfg, err := mysql.ParseDSN("/?" + s.params.Encode())
+	if err != nil {
+		return nil, err
+	}
+	cfg.User, cfg.Passwd, cfg.DBName = s.user, s.password, s.database
+	var addrs []string
+	for _, h := range s.hosts {
+		addrs = append(addrs, net.JoinHostPort(hostPort(h, "3306")))
+	}
+	if addrs == nil {
+		addrs = []string{"127.0.0.1:3306"}
+	}
+	cfg.Net, cfg.Addr, cfg.DialFunc = "tcp", strings.Join(addrs, ","), dialAny(addrs)
+	if socket != "" {
+		cfg.Net, cfg.Addr, cfg.DialFunc = "unix", socket, nil
+	}
+	cfg.InterpolateParams, cfg.ClientFoundRows, cfg.RejectReadOnly = true, true, true
+	cfg.Timeout = connectTimeout
+	cfg.Logger = &mysql.NopLogger{} // what it says comes back as an error, too
+	return cfg, nil
+}
+
+// dialAny tries hosts in order.
+func dialAny(addrs []string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var errs []error
+		for _, a := range addrs {
+			d := net.Dialer{Timeout: connectTimeout}
+			c, err := d.DialContext(ctx, "tcp", a)
+			if err == nil {
+				return c, nil
+			}
+			errs = append(errs, err)
+		}
+		return nil, errors.Join(errs...)
+	}
+}
+
+func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
+	cfg := d.cfg.Clone()
+	cfg.ReadTimeout, cfg.WriteTimeout = silence[r], silence[r]
+	c, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	pool := sql.OpenDB(c)
+	limit(pool, r)
+	var version string
+	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		pool.Close()
+		return nil, d.explain(err)
+	}
+	d.returning = strings.Contains(version, "MariaDB") && !strings.HasPrefix(version, "10.4") && !strings.HasPrefix(version, "10.3")
+	return pool, nil
+}
+
+func (d *mysqlDB) explain(err error) error {
+	where := fmt.Sprintf("MySQL at %s, database %s", d.cfg.Addr, d.cfg.DBName)
+	var me *mysql.MySQLError
+	switch {
+	case !errors.As(err, &me):
+		return fmt.Errorf("%s does not answer: %w; start it, or set another db.url", where, err)
+	case me.Number == 1049:
+		return fmt.Errorf("%s does not exist: CREATE DATABASE makes it, or set another db.url", where)
+	case me.Number == 1045 || me.Number == 1044 || me.Number == 1698:
+		return fmt.Errorf("%s refuses the user: %w; set user and password in db.url", where, err)
+	case me.Number == 1142:
+		return fmt.Errorf("%s: %w; as its owner: GRANT ALL ON %s.* TO %s", where, err, d.cfg.DBName, d.cfg.User)
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}
+
+func (d *mysqlDB) schema() string         { return "mysql" }
+func (d *mysqlDB) bind(text string) query { return positional(text) }
+
+// words: tables that Kamailio made compare without case, so every comparison of
+// users is made once by the index and once exactly.
+func (d *mysqlDB) words() words {
+	return words{
+		raw: "CAST(%s AS BINARY)", exact: " AND CAST(%s AS BINARY) = $#",
+		distinct:  "DISTINCT CAST(%s AS BINARY), CAST(%s AS BINARY)",
+		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
+		forUpdate: "FOR UPDATE",
+		schemaBegin: []string{
+			"DO GET_LOCK('silod_schema', 60)",
+			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at BIGINT NOT NULL) ENGINE=InnoDB",
+		},
+		schemaEnd: []string{"DO RELEASE_LOCK('silod_schema')"}, schemaUndo: []string{"DO RELEASE_LOCK('silod_schema')"},
+	}
+}
+
+// values writes rows as a list of tuples, with their arguments.
+func (d *mysqlDB) values(t *table, rows [][]any) (string, []any) {
+	tuple := "(" + marks(len(t.fields)) + ")"
+	args := make([]any, 0, len(rows)*len(t.fields))
+	for _, row := range rows {
+		args = append(args, d.args(t, row)...)
+	}
+	return strings.TrimSuffix(strings.Repeat(tuple+",", len(rows)), ","), args
+}
+
+// args brings a row to the form in which Kamailio stores it.
+func (d *mysqlDB) args(t *table, row []any) []any {
+	out := make([]any, len(row))
+	for i, f := range t.fields {
+		out[i] = row[i]
+		switch v := row[i].(type) {
+		case string:
+			if f.kind == kindHeaders {
+				out[i] = []byte(v)
+			}
+		case int64:
+			if f.kind == kindTime && !strings.HasSuffix(d.types[t.name][f.name].kind, "int") {
+				out[i] = localTime(v)
+			}
+		}
+	}
+	return out
+}
+
+// quoted quotes column names: "partition" is a word of the language.
+func quoted(t *table) []string {
+	names := t.names()
+	for i, n := range names {
+		names[i] = "`" + n + "`"
+	}
+	return names
+}
+
+func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
+	tuples, args := d.values(t, rows)
+	text := "INSERT INTO " + t.name + " (" + strings.Join(quoted(t), ",") + ") VALUES " + tuples
+	if t.serial == "" {
+		_, err := s.raw(text, args...)
+		return nil, err
+	}
+	if d.returning {
+		ids, err := scanInts(s.conn.QueryContext(context.Background(), text+" RETURNING "+t.serial, args...))
+		if err == nil && len(ids) != len(rows) {
+			err = fmt.Errorf("%d rows inserted instead of %d", len(ids), len(rows))
+		}
+		return ids, err
+	}
+	res, err := s.raw(text, args...)
+	if err != nil {
+		return nil, err
+	}
+	first, err := res.LastInsertId()
+	if err != nil {
+		return nil, err
+	}
+	// MySQL numbers the rows of such a statement without a gap, in the steps of
+	// this variable (a cluster of three counts by three).
+	step, err := s.ints("SELECT @@auto_increment_increment")
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(rows))
+	for i := range ids {
+		ids[i] = first + int64(i)*step[0]
+	}
+	return ids, nil
+}
+
+func (d *mysqlDB) upsert(s *session, t *table, rows [][]any) error {
+	tuples, args := d.values(t, rows)
+	names := quoted(t)
+	var set []string
+	for i, f := range t.fields[t.keys:] {
+		n := names[t.keys+i]
+		v := "VALUES(" + n + ")"
+		if f.max {
+			v = "GREATEST(" + n + ", " + v + ")"
+		}
+		set = append(set, n+" = "+v)
+	}
+	_, err := s.raw("INSERT INTO "+t.name+" ("+strings.Join(names, ",")+") VALUES "+tuples+
+		" ON DUPLICATE KEY UPDATE "+strings.Join(set, ", "), args...)
+	return err
+}
+
+// update joins the table with the rows.
+func (d *mysqlDB) update(s *session, t *table, rows [][]any) error {
+	names := quoted(t)
+	var first, on, set []string
+	for i, n := range names {
+		first = append(first, "? AS "+n)
+		if i < t.keys {
+			on = append(on, "t."+n+" = v."+n)
+		} else {
+			set = append(set, "t."+n+" = v."+n)
+		}
+	}
+	var args []any
+	for _, row := range rows {
+		args = append(args, d.args(t, row)...)
+	}
+	source := "SELECT " + strings.Join(first, ", ") + strings.Repeat(" UNION ALL SELECT "+marks(len(names)), len(rows)-1)
+	_, err := s.raw("UPDATE "+t.name+" t JOIN ("+source+") v ON "+strings.Join(on, " AND ")+" SET "+strings.Join(set, ", "), args...)
+	return err
+}
+
+func (d *mysqlDB) list(column string, n int, values []any) (string, []any) {
+	var b strings.Builder
+	for i := range values {
+		fmt.Fprintf(&b, ",$%d", n+i)
+	}
+	return column + " IN (" + b.String()[1:] + ")", values
+}
+
+func (d *mysqlDB) fault(err error) fault {
+	var me *mysql.MySQLError
+	if !errors.As(err, &me) {
+		if errors.Is(err, mysql.ErrInvalidConn) || lost(err) {
+			return faultLost
+		}
+		return faultOther
+	}
+	switch me.Number {
+	case 1062: // duplicate key
+		return faultTwice
+	case 1048, 1118, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 3988: // values that do not fit, or are too large
+		return faultRow
+	case 1040, 1047, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, // busy, going down, deadlock
+		1290, 1317, 1792, 1836, 1927, 3101: // read-only, killed
+		return faultRetry
+	}
+	return faultOther
+}
+
+func (d *mysqlDB) flush(*session) error { return nil }
+
+// committed: MySQL tells when it could not.
+func (d *mysqlDB) committed() bool { return true }
+
+func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
+	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0), COALESCE(character_set_name, '')
+		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, table)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var cols map[string]columnInfo
+	for rows.Next() {
+		var name string
+		var c columnInfo
+		if err := rows.Scan(&name, &c.kind, &c.width, &c.charset); err != nil {
+			return nil, err
+		}
+		if cols == nil {
+			cols = map[string]columnInfo{}
+		}
+		cols[strings.ToLower(name)] = c
+	}
+	return cols, rows.Err()
+}
+
+// index makes an index that is missing: only MariaDB has IF NOT EXISTS here.
+func (d *mysqlDB) index(ctx context.Context, q querier, text string) error {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(text, "CREATE INDEX "), " ON ")
+	table, _, _ := strings.Cut(rest, " ")
+	n, err := scanInts(q.QueryContext(ctx, `SELECT COUNT(*) FROM information_schema.statistics
+		WHERE table_schema = DATABASE() AND table_name = ? AND index_name = ?`, table, name))
+	if err != nil || n[0] > 0 {
+		return err
+	}
+	_, err = q.ExecContext(ctx, text)
+	return err
+}
+
+// time reads Kamailio's local time.
+func (d *mysqlDB) time(v any) (int64, error) {
+	if n, ok := v.(int64); ok {
+		return n, nil
+	}
+	s := asText(v)
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, nil
+	}
+	if len(s) > len(time.DateTime) {
+		s = s[:len(time.DateTime)]
+	}
+	if strings.HasPrefix(s, "0000") {
+		return 0, nil
+	}
+	t, err := time.ParseInLocation(time.DateTime, s, time.Local)
+	if err != nil {
+		return 0, err
+	}
+	return t.Unix(), nil
+}
+
+func (d *mysqlDB) renumber(*session, *DB) error { return nil }
+
+// headersFit tells what the column's character set takes. Bytes go in and come
+// out as they are; only the sets of Unicode check them.
+func (d *mysqlDB) headersFit(c columnInfo, lines string) bool {
+	switch c.charset {
+	case "utf8mb4":
+		return utf8.ValidString(lines)
+	case "utf8", "utf8mb3":
+		return utf8.ValidString(lines) && !strings.ContainsFunc(lines, func(r rune) bool { return r > 0xffff })
+	case "latin1", "binary", "":
+		return true
+	}
+	return !strings.ContainsFunc(lines, func(r rune) bool { return r >= 0x80 })
+}
+
+func (d *mysqlDB) decodeHeaders(stored []byte) []byte { return stored }
+
+// ready remembers the columns' types.
+func (d *mysqlDB) ready(_ context.Context, db *DB) error {
+	d.types = map[string]map[string]columnInfo{db.location.table.name: db.location.info}
+	return nil
+}

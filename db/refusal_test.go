@@ -1,0 +1,86 @@
+package db
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestSchemaRefusals: a database that silod does not understand is left alone.
+func TestSchemaRefusals(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		for name, c := range map[string]struct {
+			change []string
+			opt    Options
+			words  []string
+		}{
+			"newer Kamailio":    {[]string{"UPDATE version SET table_version = 9 WHERE table_name = 'silo'"}, Options{}, []string{"table silo", "version 9", "kamdbctl", "siloctl db init"}},
+			"newer rooms":       {[]string{"UPDATE version SET table_version = 7 WHERE table_name = 'imc_rooms'"}, Options{}, []string{"table imc_rooms", "version 7"}},
+			"missing column":    {[]string{"ALTER TABLE silo RENAME COLUMN exp_time TO expiry"}, Options{}, []string{"table silo", "no column exp_time"}},
+			"wrong name":        {nil, Options{Silo: SiloNames{Body: "text"}}, []string{"table silo", "no column text"}},
+			"newer silod":       {[]string{"CREATE TABLE silod_schema (version INTEGER PRIMARY KEY NOT NULL, at BIGINT NOT NULL)", "INSERT INTO silod_schema VALUES (99, 0)"}, Options{}, []string{"99", "newer"}},
+			"a view in between": {[]string{"DROP TABLE imc_members", "CREATE VIEW imc_members AS SELECT name AS username, domain, name AS room, flag FROM imc_rooms UNION SELECT 'x', 'y', 'z', 1"}, Options{}, []string{"table imc_members"}},
+		} {
+			t.Run(e.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				url := e.prepared(t, append(fixture(t, "8", e.name), c.change...)...)
+				refused(t, url, c.opt, c.words...)
+			})
+		}
+	}
+}
+
+// TestRights: a right that is missing is named before a message depends on it,
+// with the command that grants it.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		engine  string
+		user    string
+		grants  []string
+		refusal []string
+	}{
+		"no right to write": {
+			"postgres", "reader",
+			[]string{"CREATE ROLE reader LOGIN", "GRANT CREATE ON SCHEMA public TO reader", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"},
+			[]string{"cannot write table", "GRANT SELECT, INSERT, UPDATE, DELETE ON", "TO reader"},
+		},
+		"no right to number rows": {
+			"postgres", "writer",
+			[]string{"CREATE ROLE writer LOGIN", "GRANT CREATE ON SCHEMA public TO writer", "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer"},
+			[]string{"no right to number the rows of table", "GRANT USAGE ON ALL SEQUENCES", "TO writer"},
+		},
+		"no right to make tables": {
+			"postgres", "guest",
+			[]string{"CREATE ROLE guest LOGIN", "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO guest"},
+			[]string{"GRANT CREATE ON SCHEMA public TO guest"},
+		},
+		"no right to make tables in MariaDB": {
+			"mariadb", "guest",
+			[]string{"CREATE USER guest@'127.0.0.1'", "GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.* TO guest@'127.0.0.1'"},
+			[]string{"GRANT ALL ON", "guest"},
+		},
+		"no right to write in MariaDB": {
+			"mariadb", "reader",
+			[]string{"CREATE USER reader@'127.0.0.1'", "GRANT SELECT, CREATE, INDEX ON {db}.* TO reader@'127.0.0.1'"},
+			[]string{"GRANT"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := engines[slices.IndexFunc(engines, func(e engine) bool { return e.name == c.engine })]
+			statements := append(fixture(t, "8", c.engine), "CREATE TABLE subscriber (id INTEGER)", "CREATE TABLE location_attrs (id INTEGER)")
+			url := e.fresh(t)
+			s, err := parseServer(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, g := range c.grants {
+				statements = append(statements, strings.ReplaceAll(g, "{db}", s.database))
+			}
+			filled(t, url, statements...)
+			refused(t, strings.Replace(url, s.user+"@", c.user+"@", 1), Options{}, c.refusal...)
+		})
+	}
+}

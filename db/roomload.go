@@ -1,0 +1,189 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"silod/address"
+	"silod/imc"
+)
+
+// roomLoad puts rooms together from the tables that know of them.
+type roomLoad struct {
+	order []*roomLoaded
+	rooms map[address.AoR]*roomLoaded
+}
+
+// roomLoaded is a room with its members in the order in which they came.
+type roomLoaded struct {
+	imc.Room
+	members []*imc.Member
+	index   map[address.AoR]*imc.Member
+}
+
+func (st roomStore) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip func(error)) error {
+	l := &roomLoad{rooms: map[address.AoR]*roomLoaded{}}
+	for _, part := range []struct {
+		text string
+		row  func(scan func(...any) error) error
+	}{
+		{"SELECT name, domain, flag FROM {rooms} ORDER BY id", l.kamailioRoom},
+		{"SELECT room, flag, is_empty, topic, created FROM silod_room ORDER BY room", l.ownRoom},
+		{"SELECT username, domain, room, flag FROM {members} ORDER BY id", l.kamailioMember},
+		{"SELECT room, username, domain, muted, paused, banned, invited_user, invited_domain FROM silod_member " +
+			"ORDER BY room, username, domain", l.ownMember},
+		{"SELECT room, username, domain, seq, seen FROM silod_cursor", l.cursor},
+	} {
+		if err := st.each(ctx, part.text, part.row, skip); err != nil {
+			return fmt.Errorf("load rooms: %w", busy(err))
+		}
+	}
+	for _, r := range l.order {
+		members := make([]imc.Member, len(r.members))
+		for i, m := range r.members {
+			members[i] = *m
+		}
+		f(r.Room, members)
+	}
+	return nil
+}
+
+// each calls f for every row; what f says of a row goes to skip.
+func (st roomStore) each(ctx context.Context, text string, f func(func(...any) error) error, skip func(error)) error {
+	rows, err := st.db.query(ctx, text)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			skip(err)
+		}
+	}
+	return rows.Err()
+}
+
+func (l *roomLoad) kamailioRoom(scan func(...any) error) error {
+	var name, domain string
+	var flag int64
+	if err := scan(&name, &domain, &flag); err != nil {
+		return fmt.Errorf("row of imc_rooms: %w", err)
+	}
+	a, err := roomAoR("sip:" + name + "@" + domain)
+	if err != nil {
+		return fmt.Errorf("row of imc_rooms: %w", err)
+	}
+	l.room(a).setFlag(flag)
+	return nil
+}
+
+func (l *roomLoad) ownRoom(scan func(...any) error) error {
+	var uri string
+	var flag, empty, created int64
+	var topic []byte
+	if err := scan(&uri, &flag, &empty, &topic, &created); err != nil {
+		return fmt.Errorf("row of silod_room: %w", err)
+	}
+	a, err := roomAoR(uri)
+	if err != nil {
+		return fmt.Errorf("row of silod_room: %w", err)
+	}
+	r, known := l.rooms[a]
+	if !known {
+		if empty == 0 {
+			return nil // somebody else destroyed it
+		}
+		r = l.room(a)
+		r.setFlag(flag)
+	}
+	r.Topic, r.Created = string(topic), fromMillis(created)
+	return nil
+}
+
+func (l *roomLoad) kamailioMember(scan func(...any) error) error {
+	var user, domain, uri string
+	var flag int64
+	if err := scan(&user, &domain, &uri, &flag); err != nil {
+		return fmt.Errorf("row of imc_members: %w", err)
+	}
+	a, err := roomAoR(uri)
+	if err == nil && l.rooms[a] == nil {
+		err = fmt.Errorf("no such room: %s", uri)
+	}
+	if err == nil && user == "" {
+		err = errors.New("no user name")
+	}
+	if err != nil {
+		return fmt.Errorf("row of imc_members: %w", err)
+	}
+	if flag&memberDeleted == 0 {
+		l.rooms[a].member(owner(user, strings.ToLower(domain))).Role = roleOf(flag)
+	}
+	return nil
+}
+
+func (l *roomLoad) ownMember(scan func(...any) error) error {
+	var uri, user, domain string
+	var muted, paused, banned int64
+	var by address.AoR
+	if err := scan(&uri, &user, &domain, &muted, &paused, &banned, &by.User, &by.Domain); err != nil {
+		return fmt.Errorf("row of silod_member: %w", err)
+	}
+	a, err := roomAoR(uri)
+	if err != nil {
+		return fmt.Errorf("row of silod_member: %w", err)
+	}
+	r := l.rooms[a]
+	if r == nil || r.index[owner(user, domain)] == nil && banned == 0 {
+		return nil // somebody else took them out
+	}
+	m := r.member(owner(user, domain))
+	if banned != 0 {
+		m.Role = imc.Banned
+	}
+	m.Muted, m.Paused, m.InvitedBy = muted != 0, paused != 0, by
+	return nil
+}
+
+func (l *roomLoad) cursor(scan func(...any) error) error {
+	var uri, user, domain string
+	var seq, seen int64
+	if err := scan(&uri, &user, &domain, &seq, &seen); err != nil {
+		return fmt.Errorf("row of silod_cursor: %w", err)
+	}
+	a, err := roomAoR(uri)
+	if err != nil {
+		return fmt.Errorf("row of silod_cursor: %w", err)
+	}
+	if r := l.rooms[a]; r != nil && r.index[owner(user, domain)] != nil {
+		m := r.index[owner(user, domain)]
+		m.Cursor, m.Seen = seq, fromMillis(seen)
+	}
+	return nil
+}
+
+func (l *roomLoad) room(a address.AoR) *roomLoaded {
+	r := l.rooms[a]
+	if r == nil {
+		r = &roomLoaded{Room: imc.Room{AoR: a}, index: map[address.AoR]*imc.Member{}}
+		l.rooms[a] = r
+		l.order = append(l.order, r)
+	}
+	return r
+}
+
+func (r *roomLoaded) setFlag(flag int64) {
+	r.Private, r.Closed = flag&roomPrivate != 0, flag&roomDeleted != 0
+}
+
+func (r *roomLoaded) member(user address.AoR) *imc.Member {
+	m := r.index[user]
+	if m == nil {
+		m = &imc.Member{User: user, Role: imc.Plain}
+		r.index[user] = m
+		r.members = append(r.members, m)
+	}
+	return m
+}

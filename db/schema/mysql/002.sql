@@ -1,0 +1,7 @@
+CREATE TABLE IF NOT EXISTS silod_device (
+    silo_id BIGINT NOT NULL,
+    device VARCHAR(255) NOT NULL,
+    inc_time BIGINT NOT NULL,
+    refused VARCHAR(255) NOT NULL,
+    PRIMARY KEY (silo_id, device)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

@@ -1,0 +1,72 @@
+CREATE TABLE version (
+    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    table_name VARCHAR(32) NOT NULL,
+    table_version INT(11) DEFAULT 0 NOT NULL,
+    CONSTRAINT table_name_idx UNIQUE (table_name)
+);
+CREATE TABLE silo (
+    mid INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    src_addr VARCHAR(255) DEFAULT '' NOT NULL,
+    dst_addr VARCHAR(255) DEFAULT '' NOT NULL,
+    username VARCHAR(64) DEFAULT '' NOT NULL,
+    domain VARCHAR(64) DEFAULT '' NOT NULL,
+    inc_time INT(11) DEFAULT 0 NOT NULL,
+    exp_time INT(11) DEFAULT 0 NOT NULL,
+    snd_time INT(11) DEFAULT 0 NOT NULL,
+    ctype VARCHAR(32) DEFAULT 'text/plain' NOT NULL,
+    body BLOB,
+    extra_hdrs TEXT,
+    callid VARCHAR(128) DEFAULT '' NOT NULL,
+    status INT(11) DEFAULT 0 NOT NULL
+);
+CREATE INDEX account_idx ON silo (username, domain);
+CREATE TABLE imc_rooms (
+    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    name VARCHAR(64) NOT NULL,
+    domain VARCHAR(64) NOT NULL,
+    flag INT(11) NOT NULL,
+    CONSTRAINT name_domain_idx UNIQUE (name, domain)
+);
+CREATE TABLE imc_members (
+    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    username VARCHAR(64) NOT NULL,
+    domain VARCHAR(64) NOT NULL,
+    room VARCHAR(64) NOT NULL,
+    flag INT(11) NOT NULL,
+    CONSTRAINT account_room_idx UNIQUE (username, domain, room)
+);
+CREATE TABLE location (
+    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    ruid VARCHAR(64) DEFAULT '' NOT NULL,
+    username VARCHAR(64) DEFAULT '' NOT NULL,
+    domain VARCHAR(64) DEFAULT NULL,
+    contact VARCHAR(512) DEFAULT '' NOT NULL,
+    received VARCHAR(128) DEFAULT NULL,
+    path VARCHAR(512) DEFAULT NULL,
+    expires DATETIME DEFAULT '2030-05-28 21:32:15' NOT NULL,
+    q FLOAT(10,2) DEFAULT 1.0 NOT NULL,
+    callid VARCHAR(255) DEFAULT 'Default-Call-ID' NOT NULL,
+    cseq INT(11) DEFAULT 1 NOT NULL,
+    last_modified DATETIME DEFAULT '2000-01-01 00:00:01' NOT NULL,
+    flags INT(11) DEFAULT 0 NOT NULL,
+    cflags INT(11) DEFAULT 0 NOT NULL,
+    user_agent VARCHAR(255) DEFAULT '' NOT NULL,
+    socket VARCHAR(64) DEFAULT NULL,
+    methods INT(11) DEFAULT NULL,
+    instance VARCHAR(255) DEFAULT NULL,
+    reg_id INT(11) DEFAULT 0 NOT NULL,
+    server_id INT(11) DEFAULT 0 NOT NULL,
+    connection_id INT(11) DEFAULT 0 NOT NULL,
+    keepalive INT(11) DEFAULT 0 NOT NULL,
+    `partition` INT(11) DEFAULT 0 NOT NULL,
+    CONSTRAINT ruid_idx UNIQUE (ruid)
+);
+CREATE INDEX account_contact_idx ON location (username, domain, contact);
+CREATE INDEX expires_idx ON location (expires);
+INSERT INTO version (table_name, table_version) VALUES ('version', 1), ('silo', 8), ('imc_rooms', 1), ('imc_members', 1), ('location', 9), ('subscriber', 7);
+INSERT INTO silo (src_addr, dst_addr, username, domain, inc_time, exp_time, snd_time, ctype, body, extra_hdrs) VALUES ('sip:alice@example.org', 'sip:bob@example.org', 'bob', 'example.org', 1795262400, 1795521600, 0, 'text/plain', x'68656c6c6f20ff00', x'582d466f6f3a206261725c62617a0d0a502d41737365727465642d4964656e746974793a203c7369703a616c696365406578616d706c652e6f72673e0d0a');
+INSERT INTO silo (src_addr, dst_addr, username, domain, inc_time, exp_time, snd_time, ctype, body, extra_hdrs) VALUES ('sip:carol@example.org', 'sip:bob@example.org', 'bob', 'example.org', 1795262401, 0, 0, 'text/html', x'3c703e68693c2f703e', NULL);
+INSERT INTO silo (src_addr, dst_addr, username, domain, inc_time, exp_time, snd_time, ctype, body, extra_hdrs) VALUES ('sip:reminder@example.org', 'sip:bob@example.org', 'bob', 'example.org', 1795262402, 1795521600, 1795266000, 'text/plain', x'72656d696e64206d65', '');
+INSERT INTO imc_rooms (name, domain, flag) VALUES ('chat-1', 'example.org', 1);
+INSERT INTO imc_members (username, domain, room, flag) VALUES ('alice', 'example.org', 'sip:chat-1@example.org', 1), ('bob', 'example.org', 'sip:chat-1@example.org', 0);
+INSERT INTO location (ruid, username, contact, received, expires, q, callid, cseq, last_modified, flags, cflags, user_agent, socket, methods) VALUES ('uloc-1-5b-1', 'bob', 'sip:bob@10.0.0.9:5062', 'sip:203.0.113.7:40000', '2111-07-15 12:00:00', -1.0, 'reg1@10.0.0.9', 2, '2026-11-21 12:00:00', 0, 0, 'Phone/1', 'udp:192.0.2.5:5060', 5951);

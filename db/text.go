@@ -1,0 +1,328 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// textDB is a directory of Kamailio's db_text. The tables are kept in an SQLite
+// database in memory; a commit first writes those that it changes back, whole,
+// each to a temporary file that then takes the old one's place. That is for small
+// systems, and for moving in and out; Kamailio must not use the directory meanwhile.
+type textDB struct {
+	*sqliteDB
+	dir    string
+	name   string // of the database in memory
+	keep   *sql.DB
+	tables []string          // in the order in which they are written
+	heads  map[string]string // the first line of files that were there
+	last   map[string][]byte // what every file holds
+}
+
+var textCount atomic.Int64
+
+func (db *DB) openText(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("directory %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make directory %s: %w; make it for the user that runs silod, or set another db.url", dir, cause(err))
+	}
+	lock, err := lockFile(filepath.Join(dir, ".silod.lock"), dir)
+	if err != nil {
+		return err
+	}
+	d := &textDB{
+		sqliteDB: &sqliteDB{path: dir, unixTimes: true}, dir: dir,
+		name:  fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
+		heads: map[string]string{}, last: map[string][]byte{},
+		tables: []string{
+			"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_binding",
+			"silod_room", "silod_member", "silod_cursor", "silod_room_log",
+			"version", "subscriber", "location", "location_attrs", db.roomsTable(), db.membersTable(), "silo",
+		},
+	}
+	if db.opts.SiloTable != "" {
+		d.tables[len(d.tables)-1] = db.opts.SiloTable
+	}
+	db.d = d
+	db.closers = append(db.closers, d, lock)
+	db.begin, db.prepare = "BEGIN IMMEDIATE", true
+	return nil
+}
+
+func (d *textDB) connect(ctx context.Context, r role) (*sql.DB, error) {
+	dsn := "file:" + d.name + "?" + url.Values{"vfs": {"memdb"}, "_pragma": {"busy_timeout(5000)"}}.Encode()
+	pool, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	if r == forReading {
+		pool.SetMaxOpenConns(sqliteReaders)
+		return pool, nil
+	}
+	pool.SetMaxOpenConns(1)
+	if d.keep == nil { // the first: what is in memory lasts as long as a connection does
+		if d.keep, err = sql.Open("sqlite", dsn); err == nil {
+			d.keep.SetMaxOpenConns(1)
+			err = d.keep.PingContext(ctx)
+		}
+		if err == nil {
+			err = d.load(ctx, d.keep, func(name string) bool { return !strings.HasPrefix(name, "silod_") })
+		}
+	}
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
+
+// load reads files into tables, which it makes where they are missing.
+func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool) error {
+	for _, name := range d.tables {
+		if !want(name) {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(d.dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read table %s: %w", name, err)
+		}
+		t, err := readText(bytes.NewReader(data))
+		if err == nil {
+			err = d.fill(ctx, pool, name, t)
+		}
+		if err != nil {
+			return fmt.Errorf("table %s: %w; mend the file, or set another db.url", filepath.Join(d.dir, name), err)
+		}
+		d.last[name] = data
+		head, _, _ := bytes.Cut(data, []byte("\n"))
+		d.heads[name] = string(head)
+	}
+	return nil
+}
+
+// fill puts a file's rows into the table of that name.
+func (d *textDB) fill(ctx context.Context, pool *sql.DB, name string, t *textTable) error {
+	there, err := d.columns(ctx, pool, name)
+	if err != nil {
+		return err
+	}
+	var names, columns []string
+	for _, c := range t.columns {
+		names = append(names, c.name)
+		columns = append(columns, c.name+" "+c.declared())
+	}
+	if there == nil {
+		if _, err := pool.ExecContext(ctx, "CREATE TABLE "+name+" ("+strings.Join(columns, ", ")+textKeys(names)+")"); err != nil {
+			return err
+		}
+	}
+	tx, err := pool.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	st, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO "+name+" ("+strings.Join(names, ",")+") VALUES ("+marks(len(names))+")")
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	for _, row := range t.rows {
+		if _, err := st.ExecContext(ctx, row...); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// declared is the column's type in SQLite, NULL replaced by what stands for it.
+func (c textColumn) declared() string {
+	switch {
+	case c.auto:
+		return "INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL"
+	case c.kind == "int":
+		return "INTEGER DEFAULT 0"
+	case c.kind == "double":
+		return "REAL DEFAULT 0"
+	}
+	return "TEXT DEFAULT ''"
+}
+
+// textKeys are the keys that a file does not tell, for the tables that we write
+// by their keys.
+func textKeys(columns []string) string {
+	for _, key := range [][]string{{"name", "domain", "flag"}, {"username", "domain", "room"}} {
+		if !slices.ContainsFunc(key, func(k string) bool { return !slices.Contains(columns, k) }) {
+			key = slices.DeleteFunc(key, func(k string) bool { return k == "flag" })
+			return ", UNIQUE (" + strings.Join(key, ",") + ")"
+		}
+	}
+	return ""
+}
+
+// ready loads our own tables, which exist by now, and writes what is new.
+func (d *textDB) ready(ctx context.Context, db *DB) error {
+	if err := d.load(ctx, db.write, func(name string) bool { return strings.HasPrefix(name, "silod_") }); err != nil {
+		return err
+	}
+	conn, err := db.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := d.flush(&session{conn: conn, d: d}); err != nil {
+		return fmt.Errorf("write directory %s: %w; give the user that runs silod the right to write there, or set another db.url", d.dir, cause(err))
+	}
+	return nil
+}
+
+// flush writes the tables that differ from their files.
+func (d *textDB) flush(s *session) error {
+	for _, name := range d.tables {
+		t, err := d.dump(s, name)
+		if err != nil {
+			return fmt.Errorf("table %s: %w", name, err)
+		}
+		limit := textFieldMax
+		if strings.HasPrefix(name, "silod_") {
+			limit = math.MaxInt // Kamailio does not read it
+		}
+		text, err := t.write(limit)
+		if err != nil {
+			return fmt.Errorf("table %s: %w", name, err)
+		}
+		if bytes.Equal(text, d.last[name]) || len(t.rows) == 0 && d.last[name] == nil && strings.HasPrefix(name, "silod_") {
+			continue
+		}
+		if err := replaceFile(filepath.Join(d.dir, name), text); err != nil {
+			return fmt.Errorf("table %s: %w", name, err)
+		}
+		d.last[name] = text
+	}
+	return nil
+}
+
+// dump reads a table, its columns in the order of the file.
+func (d *textDB) dump(s *session, name string) (*textTable, error) {
+	t, err := d.describe(s, name)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range t.columns {
+		names = append(names, c.name)
+	}
+	rows, err := s.conn.QueryContext(context.Background(), "SELECT "+strings.Join(names, ",")+" FROM "+name+" ORDER BY 1")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		row := make([]any, len(names))
+		ptrs := make([]any, len(names))
+		for i := range row {
+			ptrs[i] = &row[i]
+		}
+		if err := rows.Scan(ptrs...); err != nil {
+			return nil, err
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t, rows.Err()
+}
+
+// describe gives a table's columns: as its file names them, or as the schema does.
+func (d *textDB) describe(s *session, name string) (*textTable, error) {
+	if head, ok := d.heads[name]; ok {
+		return readText(strings.NewReader(head))
+	}
+	rows, err := s.conn.QueryContext(context.Background(), "SELECT name, type, \"notnull\", pk > 0 FROM pragma_table_info(?)", name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	t := &textTable{}
+	for rows.Next() {
+		var c textColumn
+		var typ string
+		var notnull, pk bool
+		if err := rows.Scan(&c.name, &typ, &notnull, &pk); err != nil {
+			return nil, err
+		}
+		switch declared(typ).kind {
+		case "integer", "timestamp without time zone":
+			c.kind = "int"
+		case "real":
+			c.kind = "double"
+		default:
+			c.kind = "string"
+		}
+		c.null = !notnull
+		c.auto = pk && c.kind == "int" && !strings.HasPrefix(name, "silod_")
+		t.columns = append(t.columns, c)
+	}
+	return t, rows.Err()
+}
+
+// replaceFile puts a file in the place of an old one so that at any moment one of
+// the two is there, whole.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".silod-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(0o640)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a rename durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (d *textDB) fault(err error) fault {
+	if errors.Is(err, errTextField) {
+		return faultRow
+	}
+	return d.sqliteDB.fault(err)
+}
+
+// Close ends the database in memory.
+func (d *textDB) Close() error {
+	if d.keep == nil {
+		return nil
+	}
+	return d.keep.Close()
+}

@@ -1,0 +1,234 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"silod/address"
+	"silod/auth"
+)
+
+// UserStore is the users who have a password.
+type UserStore interface {
+	auth.Credentials
+	auth.Users
+}
+
+// userStore implements UserStore on Kamailio's table subscriber, which knows MD5
+// only. The other algorithms are in silod_secret, each row with the MD5 that it was
+// made beside: when another program changes a password, they are worth nothing.
+type userStore struct{ db *DB }
+
+// Users is the store of users.
+func (db *DB) Users() UserStore { return userStore{db} }
+
+var secretTable = table{name: "silod_secret", keys: 3, fields: []field{
+	{name: "username"}, {name: "domain"}, {name: "alg"}, {name: "ha1"}, {name: "ha1b"}, {name: "md5"},
+}}
+
+var subscriberTable = table{name: "subscriber", serial: "id", fields: []field{
+	{name: "username"}, {name: "domain"}, {name: "password"}, {name: "ha1"}, {name: "ha1b"},
+}}
+
+func secretRow(user address.AoR, s *auth.Secret) []any {
+	return []any{user.User, user.Domain, s.Password, s.HA1[auth.MD5], s.HA1B[auth.MD5]}
+}
+
+// others are the algorithms that subscriber has no column for.
+func others() (out []auth.Algorithm) {
+	for _, alg := range auth.Algorithms() {
+		if alg != auth.MD5 {
+			out = append(out, alg)
+		}
+	}
+	return out
+}
+
+// selectUser reads a row of subscriber with two columns for each of the others.
+func selectUser() string {
+	columns, joins := "SELECT s.username, s.domain, s.password, s.ha1, s.ha1b", ""
+	for i, alg := range others() {
+		columns += fmt.Sprintf(", x%d.ha1, x%[1]d.ha1b", i)
+		joins += fmt.Sprintf(" LEFT JOIN silod_secret x%d ON x%[1]d.username = s.username AND x%[1]d.domain = s.domain"+
+			" AND x%[1]d.alg = '%s' AND x%[1]d.md5 = s.ha1", i, alg)
+	}
+	return columns + " FROM subscriber s" + joins
+}
+
+func scanUser(scan func(...any) error) (address.AoR, auth.Secret, error) {
+	values := make([]any, 5+2*len(others()))
+	ptrs := make([]any, len(values))
+	for i := range values {
+		ptrs[i] = &values[i]
+	}
+	if err := scan(ptrs...); err != nil {
+		return address.AoR{}, auth.Secret{}, fmt.Errorf("read user: %w", err)
+	}
+	s := auth.Secret{HA1: auth.Hashes{}, HA1B: auth.Hashes{}, Password: asText(values[2])}
+	set := func(alg auth.Algorithm, ha1, ha1b any) {
+		if v := asText(ha1); v != "" {
+			s.HA1[alg] = v
+		}
+		if v := asText(ha1b); v != "" {
+			s.HA1B[alg] = v
+		}
+	}
+	set(auth.MD5, values[3], values[4])
+	for i, alg := range others() {
+		set(alg, values[5+2*i], values[6+2*i])
+	}
+	return owner(asText(values[0]), strings.ToLower(asText(values[1]))), s, nil
+}
+
+func (st userStore) Lookup(ctx context.Context, user address.AoR) (auth.Secret, error) {
+	rows, err := st.db.query(ctx, selectUser()+" WHERE {account:1}", user.User, user.Domain)
+	if err != nil {
+		return auth.Secret{}, fmt.Errorf("look up user: %w", busy(err))
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return auth.Secret{}, fmt.Errorf("look up user: %w", busy(err))
+		}
+		return auth.Secret{}, fmt.Errorf("%s: %w", user, auth.ErrUnknownUser)
+	}
+	_, secret, err := scanUser(rows.Scan)
+	return secret, err
+}
+
+func (st userStore) Users(ctx context.Context) iter.Seq2[auth.User, error] {
+	return func(yield func(auth.User, error) bool) {
+		last := address.AoR{}
+		for {
+			page, err := st.page(ctx, last)
+			if err != nil {
+				yield(auth.User{}, fmt.Errorf("list users: %w", busy(err)))
+				return
+			}
+			for _, u := range page {
+				if !yield(u, nil) {
+					return
+				}
+				last = u.AoR
+			}
+			if len(page) < pageRows {
+				return
+			}
+		}
+	}
+}
+
+// page reads the users behind the last one.
+func (st userStore) page(ctx context.Context, last address.AoR) ([]auth.User, error) {
+	rows, err := st.db.query(ctx, selectUser()+
+		" WHERE s.domain >= $2 AND (s.domain > $2 OR s.username > $1) ORDER BY s.domain, s.username LIMIT $3", last.User, last.Domain, pageRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []auth.User
+	for rows.Next() {
+		a, secret, err := scanUser(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		u := auth.User{AoR: a}
+		for _, alg := range auth.Algorithms() {
+			if secret.Password != "" || secret.HA1[alg] != "" {
+				u.Algorithms = append(u.Algorithms, alg)
+			}
+		}
+		out = append(out, u)
+	}
+	return out, rows.Err()
+}
+
+func (st userStore) AddUser(ctx context.Context, user address.AoR, secret auth.Secret) error {
+	return st.change(ctx, "add", user, func(s *session, there bool) error {
+		if there {
+			return auth.ErrUserExists
+		}
+		if _, err := st.db.d.insert(s, &subscriberTable, [][]any{secretRow(user, &secret)}); err != nil {
+			return err
+		}
+		return st.putSecrets(s, user, &secret)
+	})
+}
+
+func (st userStore) SetSecret(ctx context.Context, user address.AoR, secret auth.Secret) error {
+	return st.change(ctx, "set the password of", user, func(s *session, there bool) error {
+		if !there {
+			return auth.ErrUnknownUser
+		}
+		_, err := s.exec("UPDATE subscriber SET password = $3, ha1 = $4, ha1b = $5 WHERE username = $1 AND domain = $2",
+			user.User, user.Domain, secret.Password, secret.HA1[auth.MD5], secret.HA1B[auth.MD5])
+		if err != nil {
+			return err
+		}
+		return st.putSecrets(s, user, &secret)
+	})
+}
+
+func (st userStore) RemoveUser(ctx context.Context, user address.AoR) error {
+	return st.change(ctx, "remove", user, func(s *session, there bool) error {
+		if !there {
+			return auth.ErrUnknownUser
+		}
+		_, err := s.exec("DELETE FROM subscriber WHERE username = $1 AND domain = $2", user.User, user.Domain)
+		if err != nil {
+			return err
+		}
+		_, err = s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", user.User, user.Domain)
+		return err
+	})
+}
+
+// change runs a step that knows whether the user is there. What the step says of
+// that is no failure of the database: the transaction is committed, without a change.
+func (st userStore) change(ctx context.Context, doing string, user address.AoR, f func(*session, bool) error) error {
+	if !fits(ownSecret, user.User) || !fits(ownSecret, user.Domain) || user.User == "" {
+		return fmt.Errorf("%s user: %w: the name %s is too long or empty", doing, errInvalid, user)
+	}
+	var said error
+	err := st.db.step(ctx, 1, func(s *session) error {
+		n, err := s.ints("SELECT COUNT(*) FROM subscriber s WHERE {account:1}", user.User, user.Domain)
+		if err != nil {
+			return err
+		}
+		said = f(s, n[0] > 0)
+		if errors.Is(said, auth.ErrUserExists) || errors.Is(said, auth.ErrUnknownUser) {
+			return nil
+		}
+		return said
+	})
+	if err == nil {
+		err = said
+	}
+	if err != nil {
+		return fmt.Errorf("%s user %s: %w", doing, user, err)
+	}
+	return nil
+}
+
+// ownSecret is the width of names in subscriber and silod_secret.
+var ownSecret = columnInfo{width: 64}
+
+// putSecrets replaces what the other algorithms know.
+func (st userStore) putSecrets(s *session, user address.AoR, secret *auth.Secret) error {
+	if _, err := s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", user.User, user.Domain); err != nil {
+		return err
+	}
+	var rows [][]any
+	for _, alg := range others() {
+		if secret.HA1[alg] != "" {
+			rows = append(rows, []any{user.User, user.Domain, string(alg), secret.HA1[alg], secret.HA1B[alg], secret.HA1[auth.MD5]})
+		}
+	}
+	if rows == nil {
+		return nil
+	}
+	return st.db.d.upsert(s, &secretTable, rows)
+}
