@@ -19,7 +19,8 @@ const (
 	historyMost = 1000 // entries that are looked through at most
 )
 
-// list tells who is in the room.
+// list tells who is in the room, who is muted, and who is paused. Those invited are
+// not in it yet.
 func (s *Service) list(_ context.Context, c *call, r *room) error {
 	lines := []string{s.text("members", r.name, "count", itoa(r.seated))}
 	for _, m := range r.seatedFirst() {
@@ -84,7 +85,8 @@ func (s *Service) sorted() []*room {
 	return rooms
 }
 
-// help lists the commands as the table has them.
+// help lists the commands as the table has them, all of them whatever the caller's
+// role: a room's owner reads it before there is a room.
 func (s *Service) help(_ context.Context, c *call, _ *room) error {
 	lines := []string{s.text("help", c.to)}
 	for _, cmd := range s.cfg().commands {
@@ -123,7 +125,7 @@ func (s *Service) history(ctx context.Context, c *call, r *room) error {
 }
 
 // recent reads the last entries of a room: count of them, or as many as there are
-// since a time.
+// since a time, or historyLast where neither is said.
 func (s *Service) recent(ctx context.Context, r *room, since time.Time, count int) ([]Entry, error) {
 	switch {
 	case count == 0 && since.IsZero():
@@ -140,7 +142,8 @@ func (s *Service) recent(ctx context.Context, r *room, since time.Time, count in
 	return entries, nil
 }
 
-// recall writes an entry as a line of #history.
+// recall writes an entry as a line of #history. What is no text is named, with its
+// type and size; to get it again one would have to be sent it again.
 func (s *Service) recall(e *Entry) string {
 	a := []string{"time", e.At.In(s.now().Location()).Format("2006-01-02 15:04"), "user", display(e.From, e.Room)}
 	if c := inspect(&e.Message); c.text != "" {

@@ -3,7 +3,6 @@ package imc
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"silod/address"
@@ -19,7 +18,8 @@ const (
 )
 
 // commit writes a change, and only then makes it true in memory and tells the
-// members of it. The caller holds r.step exclusively.
+// members of it. After an error everything is as it was. The caller holds r.step
+// exclusively, so that what it has seen of the room is still so.
 func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	comes, goes := r.turnover(&c)
 	if err := s.seat(r, &c, comes); err != nil {
@@ -31,7 +31,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 		s.unseat(r, comes)
 		return fmt.Errorf("change room %s: %w", r.name, err)
 	}
-	s.enrol(r, comes)
+	s.enrol(r, comes) // before anybody is woken: Next looks there
 	var posts []*post
 	if c.Notice != nil {
 		posts = append(posts, s.compose(c.Notice))
@@ -67,130 +67,6 @@ func (r *room) turnover(c *Change) (comes, goes []address.AoR) {
 		}
 	}
 	return comes, goes
-}
-
-// seat reserves what a change takes up of the limits.
-func (s *Service) seat(r *room, c *Change, comes []address.AoR) error {
-	if most := s.cfg().MaxMembers; most > 0 {
-		in, out := r.news(c)
-		switch {
-		case in > 0 && len(r.members)-r.banned+in > most:
-			return refuse("room_full", "limit", itoa(most)).in(r.name)
-		case out > 0 && r.banned+out > most:
-			return refuse("too_many_bans", "limit", itoa(most)).in(r.name)
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if most := s.cfg().MaxRooms; !r.made && most > 0 && s.live+s.making >= most {
-		return refuse("no_more_rooms", "limit", itoa(most)).in(r.name)
-	}
-	if most := s.cfg().MaxRoomsPerUser; most > 0 {
-		for _, u := range comes {
-			if x := s.users[u]; x != nil && x.seats >= most {
-				return refuse("too_many_rooms", "limit", itoa(most), "user", display(u, r.name)).in(r.name)
-			}
-		}
-	}
-	for _, u := range comes {
-		s.entry(u).seats++
-	}
-	if !r.made {
-		s.making++
-	}
-	return nil
-}
-
-// news counts the users that a change lets in, and those that it bans.
-func (r *room) news(c *Change) (in, out int) {
-	for _, p := range c.Put {
-		switch was := r.index[p.User]; {
-		case p.Role == Banned && (was == nil || was.Role != Banned):
-			out++
-		case p.Role != Banned && (was == nil || was.Role == Banned):
-			in++
-		}
-	}
-	return in, out
-}
-
-// entry finds or makes a user's record. The caller holds s.mu.
-func (s *Service) entry(u address.AoR) *user {
-	x := s.users[u]
-	if x == nil {
-		x = new(user)
-		s.users[u] = x
-	}
-	return x
-}
-
-// unseat gives back what seat has reserved.
-func (s *Service) unseat(r *room, comes []address.AoR) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, u := range comes {
-		s.leave(u)
-	}
-	if !r.made {
-		s.making--
-	}
-}
-
-// leave frees one of a user's seats. The caller holds s.mu.
-func (s *Service) leave(u address.AoR) {
-	x := s.users[u]
-	if x == nil {
-		return
-	}
-	if x.seats--; x.seats <= 0 && len(x.rooms) == 0 {
-		delete(s.users, u)
-	}
-}
-
-// enrol lets Next find the room for its new members, and counts a new room.
-func (s *Service) enrol(r *room, users []address.AoR) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !r.made {
-		s.making--
-		s.live++
-	}
-	for _, u := range users {
-		x := s.entry(u)
-		x.rooms = append(x.rooms, r)
-	}
-}
-
-// strike undoes enrol and frees the seats, those of a closed room being free already.
-func (s *Service) strike(r *room, users []address.AoR) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, u := range users {
-		x := s.users[u]
-		if x == nil {
-			continue
-		}
-		x.rooms = slices.DeleteFunc(x.rooms, func(y *room) bool { return y == r })
-		if !r.Closed {
-			x.seats--
-		}
-		if x.seats <= 0 && len(x.rooms) == 0 {
-			delete(s.users, u)
-		}
-	}
-}
-
-// vacate frees the seats in a room that is being closed. Its members stay
-// enrolled until they have got the last entry.
-func (s *Service) vacate(r *room) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.live--
-	for _, m := range r.members {
-		if m.seated() {
-			s.users[m.User].seats--
-		}
-	}
 }
 
 // notice makes an entry in which the room speaks to all its members.

@@ -2,11 +2,8 @@ package imc
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
-
-	"silod/address"
 )
 
 // anyone is the role of a command that needs none.
@@ -23,20 +20,26 @@ const (
 )
 
 // command is one # command, or one form of one. Parsing, permissions and #help
-// come from here.
+// come from here, and management commands run the same functions.
 type command struct {
 	name    string
 	aliases []string
-	params  []param
-	role    Role // the least that may use it
+	params  []param // in the order in which they are written
+	role    Role    // the least that may use it
 	access  access
-	code    int // what imc_manager returns where it fails
-	help    string
-	run     func(*Service, context.Context, *call, *room) error
+	code    int    // what imc_manager returns where it fails, of the documented ten the first
+	help    string // continues "#name: ", without a full stop
+
+	// run does it. For all but access without, the room's step lock is held as access
+	// says; the room is nil for without, and need not be made yet for creating.
+	run func(*Service, context.Context, *call, *room) error
 }
 
-// commands is the table of # commands, in the order of #help. Forms of one
-// command stand together; the first that fits is meant.
+// commands is the table of # commands, in the order of #help: those of the seed,
+// then our own. Forms of one command stand together; the first that fits is meant.
+//
+// Codes: the documentation has none for our own commands. They have that of the
+// command to which they are kin.
 var commands = []*command{
 	{
 		name: "create", params: []param{roomParam, privateParam}, role: anyone, access: creating, code: -30,
@@ -87,11 +90,11 @@ var commands = []*command{
 		help: "gives a member another role; a new owner takes the place of the old one",
 		run:  (*Service).modify,
 	}, {
-		name: "topic", params: []param{leadRoom, textParam}, role: Admin, access: exclusive, code: codeMessage,
+		name: "topic", params: []param{leadRoom, textParam}, role: Admin, access: exclusive, code: -120,
 		help: "sets what the room is about; - removes it",
 		run:  (*Service).setTopic,
 	}, {
-		name: "topic", params: []param{roomParam}, role: Plain, access: shared, code: codeMessage,
+		name: "topic", params: []param{roomParam}, role: Plain, access: shared, code: -120,
 		help: "shows what the room is about",
 		run:  (*Service).showTopic,
 	}, {
@@ -150,138 +153,3 @@ func (s *Service) forms(name string) []*command {
 }
 
 func (c *command) needsRoom() bool { return c.access != without }
-
-// actor is who asks for something: the sender of a command, or, where user is
-// zero, an operator, who may do everything.
-type actor struct {
-	user address.AoR
-	call string // Call-ID of the request
-}
-
-func (a actor) operator() bool { return a.user.IsZero() }
-
-// command carries a # command out. It returns the code that imc_manager would
-// return for an error.
-func (s *Service) command(ctx context.Context, req *Request, text string) (int, error) {
-	c, no := s.parse(req, text)
-	switch {
-	case c != nil && no != nil:
-		return c.code, no
-	case no != nil && no.text == "unknown":
-		return codeUnknown, no
-	case no != nil:
-		return codeBadCommand, no
-	}
-	if err := s.perform(ctx, c); err != nil {
-		return c.code, err
-	}
-	s.stats.Commands.Add(1)
-	return codeDone, nil
-}
-
-// errAgain is what a command returns that has cleared its way and must start anew.
-var errAgain = errors.New("start again")
-
-// perform carries out a command for whoever asks.
-func (s *Service) perform(ctx context.Context, c *call) error {
-	if c.access == without {
-		return c.run(s, ctx, c, nil)
-	}
-	for {
-		if err := s.attempt(ctx, c); err != errAgain {
-			return err
-		}
-	}
-}
-
-// attempt carries out a command under the room's step lock.
-func (s *Service) attempt(ctx context.Context, c *call) error {
-	r := s.hold(c.room, c.access)
-	if r == nil {
-		return refuse("no_room").in(c.room)
-	}
-	defer s.release(r, c.access)
-	if err := c.allowed(r); err != nil {
-		return err
-	}
-	if m := r.index[c.by.user]; m.seated() {
-		r.mu.Lock()
-		s.seen(r, m)
-		r.mu.Unlock()
-	}
-	return c.run(s, ctx, c, r)
-}
-
-// allowed checks the caller's role.
-func (c *call) allowed(r *room) error {
-	if c.by.operator() || c.command.role == anyone {
-		return nil
-	}
-	m := r.index[c.by.user]
-	switch {
-	case m != nil && m.Role == Banned:
-		return refuse("you_banned").in(r.name)
-	case !m.seated():
-		return refuse("not_member").in(r.name)
-	case m.Role >= c.command.role:
-		return nil
-	case c.command.role == Owner:
-		return refuse("owner_only").in(r.name)
-	}
-	return refuse("admins_only").in(r.name)
-}
-
-// hold finds a room and takes its step lock as access asks for. It gives nil where
-// there is none; for creating it gives a new one, which is not made yet.
-func (s *Service) hold(name address.AoR, a access) *room {
-	for {
-		s.mu.Lock()
-		r := s.rooms[name]
-		if r == nil && a == creating {
-			r = newRoom(name)
-			s.rooms[name] = r
-		}
-		s.mu.Unlock()
-		if r == nil {
-			return nil
-		}
-		if a == shared {
-			r.step.RLock()
-		} else {
-			r.step.Lock()
-		}
-		if !r.gone && (r.exists() || a == creating) {
-			return r
-		}
-		gone := r.gone
-		s.release(r, a)
-		if !gone {
-			return nil
-		}
-	}
-}
-
-// release gives the step lock back, and the name where no room came of it.
-func (s *Service) release(r *room, a access) {
-	if a == shared {
-		r.step.RUnlock()
-		return
-	}
-	if !r.made && !r.gone {
-		s.drop(r)
-	}
-	r.step.Unlock()
-}
-
-// drop takes a room out of the map. The caller holds r.step exclusively.
-func (s *Service) drop(r *room) {
-	r.gone = true
-	s.mu.Lock()
-	delete(s.rooms, r.name)
-	s.mu.Unlock()
-}
-
-// storing bounds the time of a call of the store.
-func storing(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, storeTime)
-}

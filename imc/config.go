@@ -17,7 +17,8 @@ const (
 	OwnerLeaveRefused  = "refuse"
 )
 
-// Config is what an operator can set.
+// Config is what an operator can set. The keys of [imc] that are not here, tables,
+// hash_size and outbound_proxy, are nothing that a room would have to know.
 type Config struct {
 	StartChar     string // what a command starts with: imc_cmd_start_char
 	CreateOnJoin  bool   // #join makes a room that does not exist
@@ -65,7 +66,7 @@ type settings struct {
 }
 
 func newSettings(c Config) (*settings, error) {
-	c.Manager = strings.ToLower(c.Manager)
+	c.Manager, c.StartChar = strings.ToLower(c.Manager), strings.TrimSpace(c.StartChar)
 	set := &settings{Config: c, commands: commands}
 	var err error
 	if set.pattern, err = regexp.Compile(c.RoomPattern); err != nil {
@@ -78,7 +79,7 @@ func newSettings(c Config) (*settings, error) {
 		return nil, fmt.Errorf("imc.extra_hdrs: %w", err)
 	}
 	switch {
-	case strings.TrimSpace(c.StartChar) == "":
+	case c.StartChar == "":
 		return nil, errors.New("imc.imc_cmd_start_char: it must not be empty")
 	case c.CatchUp <= 0:
 		return nil, errors.New("imc.catch_up: it must be longer than nothing")

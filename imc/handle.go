@@ -59,40 +59,38 @@ func (r *refusal) in(room address.AoR) *refusal {
 }
 
 // Handle does what a message to a room asks for. After a 2xx it is done or
-// committed, whatever dies next; after a 503 it is not, and will not be later. The
-// headers and the body are kept: the caller must not write to them any more.
+// committed, whatever dies next; after a 503 it is not, and will not be later. But a
+// notification, or what comes from a room's address, is answered 200 and goes no
+// further. The headers and the body are kept: the caller must not write to them any
+// more.
 func (s *Service) Handle(ctx context.Context, req Request) Reply {
 	req.Room = roomName(req.Room)
-	if s.IsRoom(req.Sender) {
-		s.stats.Dropped.Add(1) // rooms do not talk to rooms: that would be a loop
-		return Reply{Status: 200, Reason: "OK", Code: codeDone}
-	}
 	c := inspect(&req.Message)
-	if c.notification {
-		// To pass them on would make every client answer every other's notification
-		// with one of its own.
+	switch {
+	case req.Sender.User == "":
+		return Reply{Status: 500, Reason: "Sender has no SIP address", Code: codeMessage}
+	case c.notification, s.IsRoom(req.Sender):
+		// To pass a notification on would make every client answer every other's with
+		// one of its own; and what a room says to a room would come back.
 		s.stats.Dropped.Add(1)
 		return Reply{Status: 200, Reason: "OK", Code: codeDone}
-	}
-	if s.mailer.full() {
+	case s.mailer.full():
 		return Reply{Status: 503, Reason: "Too much to do", Code: codeMessage, RetryAfter: retryAfter}
 	}
-	code := codeMessage
-	err := s.admit(&req)
-	if err == nil {
-		line, isCommand := strings.CutPrefix(strings.TrimSpace(c.text), s.cfg().StartChar)
-		switch {
-		case len(req.Body) == 0:
-			code, err = codeNoBody, refuse("no_body")
-		case isCommand:
-			code, err = s.command(ctx, &req, line)
-		case s.isManager(req.Room):
-			err = refuse("manager")
-		default:
-			err = s.speak(ctx, &req)
-		}
+	if err := s.admit(&req); err != nil {
+		return s.reply(&req, codeMessage, err)
 	}
-	return s.reply(&req, code, err)
+	line, isCommand := strings.CutPrefix(strings.TrimSpace(c.text), s.cfg().StartChar)
+	switch {
+	case len(req.Body) == 0:
+		return s.reply(&req, codeNoBody, refuse("no_body"))
+	case isCommand:
+		code, err := s.command(ctx, &req, line)
+		return s.reply(&req, code, err)
+	case s.isManager(req.Room):
+		return s.reply(&req, codeMessage, refuse("manager"))
+	}
+	return s.reply(&req, codeMessage, s.speak(ctx, &req))
 }
 
 // admit keeps a sender's speed within its limit.
@@ -122,6 +120,8 @@ func (s *Service) speak(ctx context.Context, req *Request) error {
 		return refuse("not_member")
 	case m.Muted:
 		return refuse("you_muted")
+	case r.heard(req):
+		return nil
 	}
 	e := &Entry{Room: r.name, From: req.Sender, At: s.stamp(), Message: req.Message}
 	if err := s.say(ctx, r, e); err != nil {
@@ -149,7 +149,7 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 	case !errors.As(err, &no):
 		s.stats.StoreErrors.Add(1)
 		s.log.Error("room request failed", slog.String("room", req.Room.String()),
-			slog.String("from", req.Sender.String()), slog.String("call-id", req.CallID), slog.Any("error", err))
+			slog.String("from", req.Sender.String()), slog.String("call_id", req.CallID), slog.Any("error", err))
 		return Reply{Status: 503, Reason: "Rooms are not available, try again", Code: code, RetryAfter: retryAfter}
 	}
 	s.stats.Refusals.Add(1)
@@ -169,7 +169,7 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 // machines.
 func (s *Service) explains(req *Request, no *refusal, code int) bool {
 	machine := req.Header("In-Reply-To") != "" || req.Header("Auto-Submitted") != ""
-	return !no.mute && (!machine || code != codeMessage)
+	return !no.mute && (!machine || code != codeMessage && code != codeNoBody)
 }
 
 // text writes a text about a room.
@@ -189,7 +189,7 @@ func (s *Service) send(to address.AoR, l letter) {
 	l.failed = func(err error) {
 		s.stats.AnswersFailed.Add(1)
 		s.log.Warn("message from a room could not be brought", slog.String("to", to.String()),
-			slog.String("call-id", l.message.CallID), slog.Any("error", err))
+			slog.String("call_id", l.message.CallID), slog.Any("error", err))
 		if failed != nil {
 			failed(err)
 		}

@@ -51,7 +51,7 @@ type Outbox interface {
 	Send(ctx context.Context, to address.AoR, m delivery.Message) error
 }
 
-// Waker is told that something waits for an AoR; delivery.Engine is one. It is
+// Waker is told that something waits for an AoR; delivery.Queue is one. It is
 // called for every member of a room and must return at once.
 type Waker interface {
 	Wake(owner address.AoR)
@@ -79,7 +79,8 @@ type Service struct {
 	stats    Stats
 	ledger   ledger
 	mailer   *mailer
-	limiter  limiter
+	limiter  limiter      // of messages and commands
+	knocks   limiter      // of what owners are told of those who want to come in
 	tails    atomic.Int64 // bytes in all rooms' tails
 
 	mu     sync.RWMutex
@@ -89,22 +90,21 @@ type Service struct {
 	making int // rooms that are being written for the first time
 }
 
-// user is a member of at least one room.
-type user struct {
-	rooms []*room // closed ones among them
-	seats int     // rooms that count towards Config.MaxRoomsPerUser
-}
-
 // New makes the service without starting anything. An error names the key of the
 // configuration that is wrong.
 func New(o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, waker: o.Waker, log: o.Log, now: o.Now, domains: o.Domains,
-		mailer: newMailer(o.Outbox),
-		rooms:  make(map[address.AoR]*room),
-		users:  make(map[address.AoR]*user),
+		mailer:  newMailer(o.Outbox),
+		limiter: limiter{period: time.Minute},
+		knocks:  limiter{period: time.Hour},
+		rooms:   make(map[address.AoR]*room),
+		users:   make(map[address.AoR]*user),
 	}
-	return s, s.Configure(o.Config)
+	if err := s.Configure(o.Config); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Configure puts another configuration in force. After an error the old one is.

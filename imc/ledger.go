@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ type place struct {
 
 const (
 	flushEvery = time.Second
-	flushBatch = 500 // cursors that are written in one transaction
+	flushMost  = 4 * flushBatch // cursors that are written each time: a room of thousands must not fill the store with them
+	flushBatch = 500            // cursors that are written in one transaction
 )
 
 // note enters a member whose cursor has moved. The caller holds room.mu.
@@ -48,20 +50,30 @@ func (l *ledger) resume(r *room, m *member) {
 	l.mu.Unlock()
 }
 
-// Flush writes the cursors that have moved; Run does so every second. Those that
-// cannot be written are noted again. To be called once more when nothing is
-// delivered any longer.
-func (s *Service) Flush(ctx context.Context) error {
-	l := &s.ledger
+// take gives what is to be written next: so many cursors, and every ended pause.
+func (l *ledger) take(most int) (places, resumed []place) {
 	l.mu.Lock()
-	places, resumed := l.places, l.resumed
-	l.places, l.resumed = nil, nil
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	n := min(most, len(l.places))
+	places, resumed = l.places[:n:n], l.resumed
+	l.places, l.resumed = l.places[n:], nil
+	if len(l.places) == 0 {
+		l.places = nil // the array goes, and is made anew when there is something
+	}
+	return places, resumed
+}
 
+// Flush writes all cursors that have moved. Run does so too, now and at its end;
+// Flush is for those that move after that, when deliveries end last.
+func (s *Service) Flush(ctx context.Context) error { return s.write(ctx, math.MaxInt) }
+
+// write writes so many cursors. Those that cannot be written are noted again.
+func (s *Service) write(ctx context.Context, most int) error {
+	places, resumed := s.ledger.take(most)
 	var failed error
 	for _, p := range resumed {
 		if err := s.setPaused(ctx, p.room, []address.AoR{p.member.User}, false); err != nil {
-			l.resume(p.room, p.member)
+			s.ledger.resume(p.room, p.member)
 			failed = errors.Join(failed, err)
 		}
 	}

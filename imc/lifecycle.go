@@ -6,12 +6,13 @@ import (
 	"silod/address"
 )
 
-// create makes a room. Where there is one of that name its members are told so,
+// create makes a room with the caller, or for an operator another user, as its
+// owner and first member. Where there is one of that name its members are told so,
 // and others are let in as by #join.
 func (s *Service) create(ctx context.Context, c *call, r *room) error {
 	if r.exists() {
 		switch {
-		case s.cfg().CheckOnCreate || c.by.operator():
+		case s.cfg().CheckOnCreate || c.by.operator:
 			return refuse("room_exists").in(r.name)
 		default:
 			return s.join(ctx, c, r)
@@ -44,7 +45,9 @@ func (s *Service) create(ctx context.Context, c *call, r *room) error {
 	return nil
 }
 
-// join makes a user a member: the caller, or, for #add, another.
+// join makes a user a member: the caller, or, for #add, another. An invitation opens
+// a private room; to a ban nothing is stronger, not even an owner's #add, because a
+// ban is easily forgotten and #unban easily sent.
 func (s *Service) join(ctx context.Context, c *call, r *room) error {
 	self := c.user == c.by.user
 	if !r.exists() {
@@ -67,11 +70,7 @@ func (s *Service) join(ctx context.Context, c *call, r *room) error {
 	case m != nil && m.Role == Banned:
 		return refuse("they_banned", "user", name).in(r.name)
 	case self && m == nil && r.Private:
-		for _, x := range r.members {
-			if x.Role == Owner || x.Role == Admin {
-				s.tell(x.User, r.name, c.by.call, s.text("attempted", r.name, "user", name))
-			}
-		}
+		s.knock(c, r)
 		return refuse("private").in(r.name)
 	}
 	if err := s.eligible(r, c.user); err != nil {
@@ -84,7 +83,21 @@ func (s *Service) join(ctx context.Context, c *call, r *room) error {
 	})
 }
 
-// eligible tells whether a user could be a member of the room.
+// knock tells the owner and the admins of a private room that somebody wanted to
+// come in: once an hour, or it would be a way to pester them.
+func (s *Service) knock(c *call, r *room) {
+	if first, _, _ := s.knocks.take(c.user, r.name, 1, s.now()); !first {
+		return
+	}
+	for _, m := range r.members {
+		if m.Role == Owner || m.Role == Admin {
+			s.tell(m.User, r.name, c.by.call, s.text("attempted", r.name, "user", display(c.user, r.name)))
+		}
+	}
+}
+
+// eligible tells whether a user could be a member of any room: a person, whose
+// address the store can hold.
 func (s *Service) eligible(r *room, u address.AoR) error {
 	if s.IsRoom(u) {
 		return refuse("not_a_user", "user", display(u, r.name)).in(r.name)
@@ -92,7 +105,8 @@ func (s *Service) eligible(r *room, u address.AoR) error {
 	return storable(u)
 }
 
-// exit takes the caller out of the room. With the owner it ends.
+// exit takes the caller out of the room. A room without an owner would be a room
+// that nobody can end: it ends with the owner, or the owner may not go.
 func (s *Service) exit(ctx context.Context, c *call, r *room) error {
 	name := display(c.user, r.name)
 	if r.index[c.user].Role == Owner {
@@ -119,7 +133,8 @@ func (s *Service) destroy(ctx context.Context, c *call, r *room) error {
 }
 
 // close ends a room with a last word to all members, the owner too. What has been
-// said in it still reaches everybody: the log is deleted when that is done.
+// said in it was answered 200 and still reaches everybody: the room is closed now,
+// and bury deletes it when that is done.
 func (s *Service) close(ctx context.Context, r *room, last *Entry) error {
 	closed := r.Room
 	closed.Closed = true
@@ -161,7 +176,7 @@ func (s *Service) setTopic(ctx context.Context, c *call, r *room) error {
 
 // name is how others see who asked for something.
 func (s *Service) name(a actor, r *room) string {
-	if a.operator() {
+	if a.operator {
 		return s.text("operator", r.name)
 	}
 	return display(a.user, r.name)
@@ -169,7 +184,7 @@ func (s *Service) name(a actor, r *room) string {
 
 // answer tells the caller something; an operator has the result itself.
 func (s *Service) answer(c *call, r *room, key text, a ...string) {
-	if !c.by.operator() {
+	if !c.by.operator {
 		s.tell(c.by.user, r.name, c.by.call, s.text(key, r.name, a...))
 	}
 }

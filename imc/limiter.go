@@ -7,9 +7,11 @@ import (
 	"silod/address"
 )
 
-// limiter bounds how much a user may write to a room: a bucket that holds the
-// messages of a minute and fills up in a minute.
+// limiter bounds how often a user may do something to a room: a bucket that holds
+// what is possible in a period and fills up in one.
 type limiter struct {
+	period time.Duration
+
 	mu      sync.Mutex
 	buckets map[pair]bucket
 }
@@ -26,15 +28,15 @@ type bucket struct {
 // of people who write more than they may has to wait too.
 const maxBuckets = 100_000
 
-// take asks for one message, of which perMinute are possible, 0 for any number.
-// Where it is one too many, wait says how long to wait and first that the user has
-// not been told yet.
-func (l *limiter) take(user, room address.AoR, perMinute int, now time.Time) (ok, first bool, wait time.Duration) {
-	if perMinute <= 0 {
+// take asks for one time more, of which so many are possible in a period, 0 for any
+// number. Where it is one too many, wait says how long to wait and first that the
+// user has not been told yet.
+func (l *limiter) take(user, room address.AoR, possible int, now time.Time) (ok, first bool, wait time.Duration) {
+	if possible <= 0 {
 		return true, false, 0
 	}
-	most := float64(perMinute)
-	fill := time.Minute / time.Duration(perMinute) // for one message
+	most := float64(possible)
+	fill := l.period / time.Duration(possible) // for one
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key := pair{user, room}
@@ -67,7 +69,7 @@ func (l *limiter) forget(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, b := range l.buckets {
-		if now.Sub(b.at) >= time.Minute {
+		if now.Sub(b.at) >= l.period {
 			delete(l.buckets, key)
 		}
 	}

@@ -2,7 +2,7 @@ package imc
 
 import (
 	"context"
-	"time"
+	"slices"
 
 	"silod/address"
 	"silod/mi"
@@ -11,7 +11,8 @@ import (
 // The two commands that Kamailio and OpenSIPS have too, each in the shape that its
 // dialect's clients know.
 
-// miListRooms streams, so that many rooms need no memory.
+// miListRooms streams, so that many rooms need no memory. Rooms that come or go
+// meanwhile may be missing or not.
 func (s *Service) miListRooms(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	list := &mi.Node{List: true}
 	list.Stream = func(yield func(*mi.Node, error) bool) {
@@ -127,42 +128,17 @@ func uris(name string, users []address.AoR) *mi.Node {
 	return n
 }
 
-// memberNode describes a member. The caller holds r.mu.
-func memberNode(d mi.Dialect, r *room, m *member) *mi.Node {
-	n := row("user", m.User.String(), "role", m.Role.String(), "muted", m.Muted, "paused", m.Paused,
-		"behind", m.seated() && m.Cursor < r.last, "seen", when(m.Seen))
-	if d == mi.Classic {
-		n.Name, n.Value, n.Attrs = "MEMBER", n.Attrs[0].Value, n.Attrs[1:]
+// newestFirst gives members as the management interface lists them: the owner
+// first, then who came last. The caller holds r.mu.
+func (r *room) newestFirst() []address.AoR {
+	var list []address.AoR
+	for _, m := range slices.Backward(r.members) {
+		if m.seated() && m.Role != Owner {
+			list = append(list, m.User)
+		}
 	}
-	return n
-}
-
-// when writes a time, "" for none.
-func when(t time.Time) string {
-	if t.IsZero() {
-		return ""
+	if o := r.owner(); o != nil {
+		list = slices.Insert(list, 0, o.User)
 	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-// miShowRoom shows a room with everybody in it.
-func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, error) {
-	r, err := s.miRoom(req.Arg(0))
-	if err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.seated, "private", r.Private,
-		"created", when(r.Created), "last_use", when(r.lastUse()), "newest_entry", r.last, "topic", r.Topic)
-	people := &mi.Node{Name: "people", List: true}
-	if req.Dialect == mi.Classic { // lines have no name for a list
-		n.Name, n.Value, n.Attrs = "ROOM", n.Attrs[0].Value, n.Attrs[1:]
-		people.Name = ""
-	}
-	for _, m := range r.members {
-		people.Nodes = append(people.Nodes, memberNode(req.Dialect, r, m))
-	}
-	n.Nodes = []*mi.Node{people}
-	return n, nil
+	return list
 }

@@ -48,7 +48,7 @@ func (m *mailer) full() bool {
 	return m.waiting() >= mailQueued
 }
 
-// post queues a letter, and tells whether there was room for it.
+// post queues a letter, and tells whether there was room for it. It never blocks.
 func (m *mailer) post(to address.AoR, l letter) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -108,7 +108,8 @@ func (m *mailer) waiting() int64 {
 	return int64(m.queued)
 }
 
-// drain waits until everything is sent, or ctx ends.
+// drain waits until everything is sent, or ctx ends. It is used once, when the
+// daemon stops, so that it may look from time to time.
 func (m *mailer) drain(ctx context.Context) {
 	for m.waiting() > 0 {
 		select {

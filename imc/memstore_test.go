@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -20,9 +19,8 @@ type memStore struct {
 	mu    sync.Mutex
 	rooms map[address.AoR]*memRoom
 	seq   int64
-	fails func(op string) error // asked before each call that writes
-	pause func(op string)       // called in each call that writes, without the lock
 	order []address.AoR
+	fails func(op string) error // asked before each call
 }
 
 type memRoom struct {
@@ -35,9 +33,6 @@ type memRoom struct {
 func newMemStore() *memStore { return &memStore{rooms: map[address.AoR]*memRoom{}} }
 
 func (st *memStore) begin(op string) error {
-	if st.pause != nil {
-		st.pause(op)
-	}
 	st.mu.Lock()
 	if st.fails != nil {
 		if err := st.fails(op); err != nil {
@@ -119,15 +114,18 @@ func (st *memStore) Append(_ context.Context, e *imc.Entry) error {
 
 func (st *memStore) Log(_ context.Context, room address.AoR, after int64, limit int) ([]imc.Entry, error) {
 	return st.read(room, func(es []imc.Entry) []imc.Entry {
-		es = slices.DeleteFunc(es, func(e imc.Entry) bool { return e.Seq <= after })
-		return es[:min(limit, len(es))]
+		i, _ := slices.BinarySearchFunc(es, after+1, func(e imc.Entry, seq int64) int { return cmp.Compare(e.Seq, seq) })
+		return es[i:min(i+limit, len(es))]
 	})
 }
 
 func (st *memStore) Recent(_ context.Context, room address.AoR, since time.Time, limit int) ([]imc.Entry, error) {
 	return st.read(room, func(es []imc.Entry) []imc.Entry {
-		es = slices.DeleteFunc(es, func(e imc.Entry) bool { return e.At.Before(since) })
-		return es[max(0, len(es)-limit):]
+		i := slices.IndexFunc(es, func(e imc.Entry) bool { return !e.At.Before(since) })
+		if i < 0 {
+			return nil
+		}
+		return es[max(i, len(es)-limit):]
 	})
 }
 
@@ -143,7 +141,7 @@ func (st *memStore) read(room address.AoR, f func([]imc.Entry) []imc.Entry) ([]i
 	if r == nil {
 		return nil, nil
 	}
-	return f(slices.Clone(r.log)), nil
+	return slices.Clone(f(r.log)), nil
 }
 
 func (st *memStore) SaveCursors(_ context.Context, cs []imc.Cursor) error {
@@ -184,18 +182,6 @@ func (st *memStore) Purge(_ context.Context, before time.Time, deliveredOnly boo
 		})
 	}
 	return n, nil
-}
-
-// names lists the rooms that the store has, sorted.
-func (st *memStore) names() []string {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	var names []string
-	for a := range maps.Keys(st.rooms) {
-		names = append(names, a.User)
-	}
-	slices.SortFunc(names, cmp.Compare[string])
-	return names
 }
 
 var (

@@ -43,7 +43,8 @@ type call struct {
 	words string
 }
 
-// line is what is left to be read of a command.
+// line is what is left to be read of a command. Words are separated by blanks, and
+// none can be quoted: addresses have no blanks, and free text comes last.
 type line struct{ rest string }
 
 // word takes the next word, "" at the end.
@@ -67,7 +68,7 @@ func (l *line) peek() string {
 const blanks = " \t"
 
 // parse reads the line behind the start character. It finds the form of the
-// command that fits; where none does it refuses as the last one would have.
+// command that fits; where none does it refuses as the one that came furthest.
 func (s *Service) parse(req *Request, text string) (*call, *refusal) {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n") // a command is one line
 	l := line{strings.TrimRight(text, " \t\r")}
@@ -79,18 +80,28 @@ func (s *Service) parse(req *Request, text string) (*call, *refusal) {
 	if len(forms) == 0 {
 		return nil, refuse("unknown", "command", printable(clip(name)))
 	}
-	var no *refusal
+	var (
+		best *call
+		no   *refusal
+		left int
+	)
 	for _, cmd := range forms {
 		c := &call{command: cmd, to: req.Room, room: req.Room, user: req.Sender, by: actor{user: req.Sender, call: req.CallID}}
-		if no = s.fill(c, l); no == nil {
+		rest := l
+		err := s.fill(c, &rest)
+		if err == nil {
 			return c, nil
 		}
+		if best == nil || len(rest.rest) <= left {
+			best, no, left = c, err, len(rest.rest)
+		}
 	}
-	return &call{command: forms[len(forms)-1]}, no
+	return best, no
 }
 
-// fill reads a command's parameters.
-func (s *Service) fill(c *call, l line) *refusal {
+// fill reads a command's parameters. A room that is left out is the one written to;
+// the manager is no room, and must be told one.
+func (s *Service) fill(c *call, l *line) *refusal {
 	named := !s.isManager(c.room)
 	for i, p := range c.params {
 		var no *refusal
@@ -148,13 +159,13 @@ func (s *Service) wrong(c *call) *refusal { return refuse("usage", "usage", s.us
 
 // usage writes how a command is called.
 func (s *Service) usage(c *command) string {
-	u := s.cfg().StartChar + c.name
+	words := []string{s.cfg().StartChar + c.name}
 	for _, p := range c.params {
 		if w := usage[p]; w != "" {
-			u += " " + w
+			words = append(words, w)
 		}
 	}
-	return u
+	return strings.Join(words, " ")
 }
 
 func isPrivate(word string) bool { return strings.EqualFold(word, "private") }

@@ -7,7 +7,8 @@ import (
 	"silod/address"
 )
 
-// invite asks a user in. To invite again is to send the invitation again.
+// invite asks a user in. To invite again is to send the invitation again. The inviter
+// is told that it has been sent, and told again where it did not arrive.
 func (s *Service) invite(ctx context.Context, c *call, r *room) error {
 	m, name := r.index[c.user], display(c.user, r.name)
 	switch {
@@ -30,7 +31,7 @@ func (s *Service) invite(ctx context.Context, c *call, r *room) error {
 	s.send(c.user, letter{
 		message: s.letter(room, c.user, cause, s.text("invitation", room, "by", s.name(by, r))),
 		failed: func(error) {
-			if !by.operator() {
+			if !by.operator {
 				s.tell(by.user, room, cause, s.text("invite_failed", room, "user", name))
 			}
 		},
@@ -39,7 +40,7 @@ func (s *Service) invite(ctx context.Context, c *call, r *room) error {
 	return nil
 }
 
-// accept takes an invitation up.
+// accept takes an invitation up. It differs from #join only where there is none.
 func (s *Service) accept(ctx context.Context, c *call, r *room) error {
 	switch m := r.index[c.user]; {
 	case m.seated():
@@ -51,7 +52,8 @@ func (s *Service) accept(ctx context.Context, c *call, r *room) error {
 	return s.join(ctx, c, r)
 }
 
-// deny turns an invitation down. Whoever made it is told, or else the owner.
+// deny turns an invitation down. Whoever made it is told, or else the owner: rows
+// that another program wrote do not say who invited.
 func (s *Service) deny(ctx context.Context, c *call, r *room) error {
 	m := r.index[c.user]
 	if m == nil || m.Role != Invited {
@@ -72,7 +74,9 @@ func (s *Service) deny(ctx context.Context, c *call, r *room) error {
 }
 
 // subject finds the member that a command is about, written as in the room or
-// with other capitals, and checks that the caller stands above them.
+// with other capitals, and checks that the caller stands above them: nobody stands
+// above the owner, and only the owner above an admin, but for the admin's own self.
+// The member is given, where there is one, together with the refusal.
 func (s *Service) subject(c *call, r *room) (*member, string, error) {
 	m := r.index[c.user]
 	for _, x := range r.members {
@@ -97,10 +101,11 @@ func (s *Service) subject(c *call, r *room) (*member, string, error) {
 
 // owns tells whether somebody may do what only the owner may.
 func (s *Service) owns(a actor, r *room) bool {
-	return a.operator() || r.index[a.user] != nil && r.index[a.user].Role == Owner
+	return a.operator || r.index[a.user] != nil && r.index[a.user].Role == Owner
 }
 
-// remove takes a member out, or an invitation back.
+// remove takes a member out, or an invitation back. The one removed is told apart
+// from the others, being no member any more when the log says so.
 func (s *Service) remove(ctx context.Context, c *call, r *room) error {
 	m, name, err := s.subject(c, r)
 	switch {
@@ -127,8 +132,8 @@ func (s *Service) remove(ctx context.Context, c *call, r *room) error {
 	return err
 }
 
-// modify gives a member another role. There is one owner: a new one takes the
-// place of the old one, who stays as admin.
+// modify gives a member another role. There is one owner at any moment: a new one
+// takes the place of the old one, who stays as admin, in the same transaction.
 func (s *Service) modify(ctx context.Context, c *call, r *room) error {
 	m, name, err := s.subject(c, r)
 	switch {
@@ -161,7 +166,9 @@ func (s *Service) modify(ctx context.Context, c *call, r *room) error {
 	})
 }
 
-// ban takes a user out of the room, or keeps one out who is not in it.
+// ban takes a user out of the room, or keeps one out who is not in it. Members are
+// told of the first; of the second only the caller, because nothing changes for
+// anybody else.
 func (s *Service) ban(ctx context.Context, c *call, r *room) error {
 	m, name, err := s.subject(c, r)
 	if m != nil && err != nil {

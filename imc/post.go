@@ -1,11 +1,11 @@
 package imc
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +21,9 @@ type post struct {
 	seq     int64
 	at      time.Time
 	from    address.AoR
-	call    string // Call-ID of the request that caused it
+	sender  string // the From header with its tag, the Call-ID and the CSeq
+	call    string // of the request that caused it
+	cseq    uint32
 	expires time.Time
 	headers []delivery.Header
 	body    []byte
@@ -30,9 +32,14 @@ type post struct {
 // size is what a post takes in memory, roughly.
 func (p *post) size() int { return len(p.body) + 64*len(p.headers) + 256 }
 
-// compose makes the post of a committed entry.
+// compose makes the post of a committed entry: the speaker's words as the room
+// passes them on. A speaker may say after how many seconds they are of no use any
+// more (RFC 3428 section 4); that can shorten what catch_up allows.
 func (s *Service) compose(e *Entry) *post {
-	p := &post{seq: e.Seq, at: e.At, from: e.From, call: e.CallID, body: e.Body, expires: e.At.Add(s.cfg().CatchUp)}
+	p := &post{
+		seq: e.Seq, at: e.At, from: e.From, sender: e.Message.From, call: e.CallID, cseq: e.CSeq,
+		expires: e.At.Add(s.cfg().CatchUp), body: e.Body,
+	}
 	if n, err := strconv.ParseUint(e.Header("Expires"), 10, 32); err == nil && n > 0 {
 		if t := e.At.Add(time.Duration(n) * time.Second); t.Before(p.expires) {
 			p.expires = t
@@ -60,12 +67,13 @@ func (s *Service) compose(e *Entry) *post {
 // dateFormat is that of SIP-date (RFC 3261 section 25.1).
 const dateFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// speech is what stands before the words of a speaker.
+// speech is what stands before the words of a speaker. An operator's template may use
+// the display name, which a speaker can choose freely; the one shipped does not.
 func (s *Service) speech(e *Entry) string {
 	user := display(e.From, e.Room)
 	name := user
 	if na, err := address.ParseNameAddr(e.Message.From); err == nil && na.Name != "" {
-		name = clip(na.Name)
+		name = printable(clip(na.Name))
 	}
 	return s.cfg().texts.write("speech", args{"user", user, "uri", e.From.String(), "name", name})
 }
@@ -78,20 +86,34 @@ func display(u, room address.AoR) string {
 	return u.User + "@" + u.Domain
 }
 
+// repeats tells whether a request is the one that caused the post: its sender has
+// not seen the answer, because the daemon died before it went out, and sends it
+// again. Some clients count from the same number each time they start; so the
+// words are compared too.
+func (p *post) repeats(req *Request) bool {
+	return p.from == req.Sender && p.call == req.CallID && p.cseq == req.CSeq && p.sender == req.From &&
+		bytes.HasSuffix(p.body, req.Body)
+}
+
 // item addresses a post to a member. Everything in it follows from the entry,
 // the room and the member, so that it is the same on every retry, after a restart
 // and from any node, and no two entries share a Call-ID even where an emptied
 // store counts from 1 again.
 func (p *post) item(room, to address.AoR) delivery.Item {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d %s %s %s %d", p.seq, room, to, p.call, p.at.Unix())
-	sum := h.Sum(nil)
+	roomURI, toURI := room.String(), to.String()
+	seed := make([]byte, 0, 256)
+	seed = strconv.AppendInt(seed, p.seq, 10)
+	seed = strconv.AppendInt(append(seed, ' '), p.at.Unix(), 10)
+	for _, s := range []string{roomURI, toURI, p.call} {
+		seed = append(append(seed, ' '), s...)
+	}
+	sum := sha256.Sum256(seed)
 	return delivery.Item{
 		Key:     p.seq,
 		Expires: p.expires,
 		Message: delivery.Message{
-			From:    "<" + room.String() + ">;tag=" + hex.EncodeToString(sum[16:22]),
-			To:      "<" + to.String() + ">",
+			From:    "<" + roomURI + ">;tag=" + hex.EncodeToString(sum[16:22]),
+			To:      "<" + toURI + ">",
 			CallID:  hex.EncodeToString(sum[:16]) + "@" + room.Domain,
 			CSeq:    binary.BigEndian.Uint32(sum[22:])&0xffffff | 1, // below 2^31 (RFC 3261 section 8.1.1.5)
 			Headers: p.headers,
@@ -122,9 +144,9 @@ func (s *Service) letter(from, to address.AoR, cause, body string) delivery.Mess
 // UTF-8 where none is named (RFC 3261 section 7.4.1).
 var plainText = delivery.Header{Name: "Content-Type", Value: "text/plain"}
 
-// passes tells which of a speaker's headers go on to the members. Those that
-// speak of the speaker's own identity, device or dialog would be wrong under the
-// room's From.
+// passes tells which of a speaker's headers go on to the members: all that tell of
+// the content or the conversation, known or not. Those that speak of the speaker's
+// own identity, device or dialog would be wrong under the room's From.
 func passes(name string) bool {
 	switch strings.ToLower(name) {
 	case "in-reply-to", "contact", "m", "expires", "supported", "k", "require", "proxy-require", "allow", "accept",

@@ -14,11 +14,12 @@ type room struct {
 	name address.AoR // never changes
 	step sync.RWMutex
 
+	gone bool // no longer in Service.rooms: look the name up anew; guarded by step
+
 	// Written under step and mu.
 	Room
-	made    bool // it is in the store; a name that somebody tries to create is not yet
-	gone    bool // no longer in Service.rooms: look the name up anew
-	members []*member
+	made    bool      // it is in the store; a name that somebody tries to create is not yet
+	members []*member // in the order in which they came
 	index   map[address.AoR]*member
 	seated  int // members that are neither invited nor banned
 	banned  int
@@ -34,11 +35,12 @@ type room struct {
 	running, waiting *wave
 }
 
-// member is a Member in memory. Its cursor, Seen and Paused are guarded by
-// room.mu alone.
+// member is a Member in memory. Its Cursor, Seen and Paused, and what follows, are
+// guarded by room.mu alone.
 type member struct {
 	Member
-	noted bool // waits in the ledger for its cursor to be written
+	handed []handed // by Seq; nil for most members at most times
+	noted  bool     // waits in the ledger for its cursor to be written
 }
 
 // seated tells whether the user hears what is said in the room.
@@ -103,7 +105,9 @@ func (r *room) apply(c *Change) {
 	}
 }
 
-// hearers gives whom to wake when something was said. The caller holds mu.
+// hearers gives whom to wake when something was said. The list is made once and
+// then shared, so that to wake ten thousand members takes no memory. The caller
+// holds mu.
 func (r *room) hearers() []address.AoR {
 	if r.audience == nil {
 		r.audience = make([]address.AoR, 0, r.seated)
@@ -123,6 +127,8 @@ func (r *room) publish(posts []*post, echo bool, note func(*room, *member)) {
 	slices.SortFunc(posts, func(a, b *post) int { return cmp.Compare(a.seq, b.seq) })
 	before := r.last
 	for _, p := range posts {
+		// Who has got everything so far has got their own words too. Who has not will pass
+		// over them when reading.
 		if m := r.index[p.from]; !echo && m.seated() && m.Cursor >= r.last {
 			m.Cursor = p.seq
 			note(r, m)
@@ -137,6 +143,15 @@ func (r *room) publish(posts []*post, echo bool, note func(*room, *member)) {
 			note(r, m)
 		}
 	}
+}
+
+// heard tells whether a request is in the tail already. The tail reaches further
+// back than a request is repeated (32 s, Timer F), unless very much is said. The
+// caller holds step.
+func (r *room) heard(req *Request) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.tail, func(p *post) bool { return p.repeats(req) })
 }
 
 // The tail of a room, and all of them together, hold no more than this; a member

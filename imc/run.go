@@ -11,6 +11,9 @@ import (
 	"silod/address"
 )
 
+// How often the rooms are kept in order. Deleting is done in small pieces with
+// pauses between them, because an engine with one writer (SQLite) lets nobody else
+// write meanwhile.
 const (
 	trimEvery  = 10 * time.Second
 	sweepEvery = time.Minute
@@ -19,88 +22,6 @@ const (
 	purgePause = 50 * time.Millisecond
 	partTime   = 5 * time.Second // for what is left to do at the end
 )
-
-// Load reads all rooms. It is called once, before anything else is.
-func (s *Service) Load(ctx context.Context) error {
-	var rooms []*room
-	err := s.store.Load(ctx, func(room Room, members []Member) {
-		if r := s.revive(room, members); r != nil {
-			rooms = append(rooms, r)
-		}
-	}, func(err error) {
-		s.log.Warn("a stored room or member cannot be read and is passed over", slog.Any("error", err))
-	})
-	if err != nil {
-		return fmt.Errorf("load rooms: %w", err)
-	}
-	for _, r := range rooms {
-		newest, err := s.store.Recent(ctx, r.name, time.Time{}, 1)
-		if err != nil {
-			return fmt.Errorf("load the log of room %s: %w", r.name, err)
-		}
-		if len(newest) > 0 {
-			r.last, r.lastAt = newest[0].Seq, newest[0].At
-		}
-		r.tailFrom = r.last
-		for _, m := range r.members {
-			if m.Seen.IsZero() && m.Cursor == 0 { // somebody else wrote this row: owed is what comes
-				m.Cursor = r.last
-			}
-		}
-	}
-	s.log.Info("rooms loaded", slog.Int("rooms", s.live), slog.Int("users", len(s.users)))
-	return nil
-}
-
-// revive makes a room of what was stored. Rows that other programs wrote may lack
-// what our own never do.
-func (s *Service) revive(stored Room, members []Member) *room {
-	name := roomName(stored.AoR)
-	warn := func(msg string) { s.log.Warn(msg, slog.String("room", name.String())) }
-	if s.rooms[name] != nil {
-		warn("a stored room is there twice and the second is passed over")
-		return nil
-	}
-	r := newRoom(name)
-	stored.AoR = name
-	// The first owner stays the owner.
-	members = slices.Clone(members)
-	owners := 0
-	for i := range members {
-		if members[i].Role == Owner {
-			if owners++; owners > 1 {
-				members[i].Role = Admin
-			}
-		}
-	}
-	r.apply(&Change{Room: stored, Put: members})
-	if r.seated == 0 {
-		warn("a stored room has no members and is passed over")
-		return nil
-	}
-	if heir := r.seatedFirst()[0].User; owners == 0 {
-		r.index[heir].Role = Owner
-		warn("a stored room has no owner: the highest member takes it")
-	}
-	if !s.domains.Has(name.Domain) {
-		warn("a stored room is of a domain that is not served")
-	}
-	s.rooms[name] = r
-	if !r.Closed {
-		s.live++
-	}
-	for _, m := range r.members {
-		if !m.seated() {
-			continue
-		}
-		x := s.entry(m.User)
-		x.rooms = append(x.rooms, r)
-		if !r.Closed {
-			x.seats++
-		}
-	}
-	return r
-}
 
 // Run sends what is for one person, writes cursors and deletes what is no longer
 // needed, until ctx ends. Then it finishes what is under way, as far as that is
@@ -155,8 +76,8 @@ func (s *Service) keep(ctx context.Context) {
 		case <-trim.C:
 			s.forget()
 		case <-flush.C:
-			err := s.Flush(context.WithoutCancel(ctx))
-			if (err != nil) != away {
+			err := s.write(ctx, flushMost)
+			if ctx.Err() == nil && (err != nil) != away {
 				away = !away
 				if away {
 					s.log.Error("members' places in rooms cannot be written and are kept in memory", slog.Any("error", err))
@@ -172,6 +93,7 @@ func (s *Service) keep(ctx context.Context) {
 func (s *Service) forget() {
 	now := s.now()
 	s.limiter.forget(now)
+	s.knocks.forget(now)
 	for _, r := range s.all() {
 		r.mu.Lock()
 		if before := r.tailSize; before > 0 {
@@ -182,7 +104,8 @@ func (s *Service) forget() {
 }
 
 // sweep deletes entries that are no longer kept, and rooms that were destroyed and
-// have nothing more to say.
+// have nothing more to say. What a member may still get is kept even where history
+// is shorter than catch_up.
 func (s *Service) sweep(ctx context.Context) {
 	now := s.now()
 	for _, p := range []struct {
@@ -243,7 +166,9 @@ func (s *Service) lay(ctx context.Context, r *room) error {
 	return s.bury(ctx, r)
 }
 
-// pauseAbsent pauses members who have not been reachable for long.
+// pauseAbsent pauses members who have not been reachable for long: nobody is woken
+// for them any more, and no daemon elsewhere is asked in vain. It loses them nothing:
+// when they register, or speak, they are given what they missed.
 func (s *Service) pauseAbsent(ctx context.Context) {
 	if s.cfg().PauseAfter == 0 {
 		return
@@ -276,7 +201,8 @@ func (s *Service) absent(r *room, m *member) bool {
 	return m.seated() && !m.Paused && !r.Closed && m.Cursor < r.last && s.now().Sub(m.Seen) >= s.cfg().PauseAfter
 }
 
-// setPaused writes that members are paused, or are no longer.
+// setPaused writes that members are paused, or are no longer. Meanwhile a member may
+// have come back, or left: that is looked at again under the step lock.
 func (s *Service) setPaused(ctx context.Context, r *room, users []address.AoR, paused bool) error {
 	r.step.Lock()
 	defer r.step.Unlock()

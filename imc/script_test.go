@@ -16,7 +16,7 @@ import (
 // The scripts in testdata say who is told what. Their lines:
 //
 //	config KEY VALUE            at the beginning
-//	alice -> chat-1: TEXT       alice sends a text; \n stands for a line break
+//	alice -> chat-1: TEXT       alice sends a text; \r and \n are the control characters
 //	alice -> chat-1 [TYPE]: X   or something else
 //	    = 500 REASON (CODE)     how the request is answered; else it is 200 (1)
 //	    chat-1 -> bob: TEXT     what somebody gets because of it, and nobody gets more;
@@ -180,7 +180,7 @@ func (st *step) request(w *world) {
 	if room, t, typed := strings.Cut(to, " ["); typed {
 		to, ctype = room, strings.TrimSuffix(t, "]")
 	}
-	said = strings.ReplaceAll(strings.TrimPrefix(said, " "), `\n`, "\n")
+	said = strings.NewReplacer(`\n`, "\n", `\r`, "\r").Replace(strings.TrimPrefix(said, " "))
 	reply := w.handle(w.message(from, to, ctype, said))
 	got, want := fmt.Sprintf("%d %s (%d)", reply.Status, reply.Reason, reply.Code), st.reply
 	if want == "" {

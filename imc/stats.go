@@ -2,7 +2,8 @@ package imc
 
 import "silod/mi"
 
-// Stats counts what rooms do.
+// Stats counts what rooms do. What each counter means stands beside its name, in
+// Counters.
 type Stats struct {
 	Messages          mi.Counter
 	Notices           mi.Counter
@@ -16,8 +17,8 @@ type Stats struct {
 	StoreErrors       mi.Counter
 }
 
-// Statistics gives the statistics of the group imc.
-func (s *Service) Statistics() []mi.Stat {
+// Counters gives the statistics of the group imc.
+func (s *Service) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "active_rooms", Help: "Rooms that exist.", Gauge: s.active},
 		{Name: "room_members", Help: "Users who are in at least one room.", Gauge: s.people},

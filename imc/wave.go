@@ -28,15 +28,15 @@ func (s *Service) say(ctx context.Context, r *room, e *Entry) error {
 	if err != nil {
 		return err
 	}
+	var p *post
+	defer func() { s.land(r, w, p) }() // whatever happens: others wait for it
 	ctx, cancel := storing(ctx)
 	defer cancel()
-	err = s.store.Append(ctx, e)
-	var p *post
-	if err == nil {
-		p = s.compose(e)
+	if err := s.store.Append(ctx, e); err != nil {
+		return err
 	}
-	s.land(r, w, p)
-	return err
+	p = s.compose(e)
+	return nil
 }
 
 // board joins the wave that runs next and waits for its turn.
@@ -77,14 +77,15 @@ func (s *Service) land(r *room, w *wave, p *post) {
 	if p != nil {
 		w.posts = append(w.posts, p)
 	}
-	var hearers []address.AoR
-	if w.open--; w.open == 0 {
-		r.running, r.waiting = r.waiting, nil
-		if r.running != nil {
-			close(r.running.start)
-		}
-		hearers = s.publish(r, w.posts)
+	if w.open--; w.open > 0 {
+		r.mu.Unlock()
+		return
 	}
+	r.running, r.waiting = r.waiting, nil
+	if r.running != nil {
+		close(r.running.start)
+	}
+	hearers := s.publish(r, w.posts)
 	r.mu.Unlock()
 	s.wake(hearers, w.posts)
 }

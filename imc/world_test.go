@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +21,8 @@ import (
 )
 
 const domain = "example.test"
+
+var quiet = slog.New(slog.DiscardHandler)
 
 func aor(user string) address.AoR {
 	name, host, found := strings.Cut(user, "@")
@@ -34,18 +38,22 @@ func aor(user string) address.AoR {
 type world struct {
 	t      *testing.T
 	store  imc.Store
+	wrap   func(imc.Store) imc.Store // what the Service gets for a Store, where set
+	page   int                       // items that are asked for at once
 	config imc.Config
 	rooms  *imc.Service
+	gate   *gate
 	stop   func()
 
 	mu       sync.Mutex
-	offline  map[string]bool            // devices that are not there; what is for them waits
-	dead     map[string]bool            // people to whom nothing can be brought, nor stored for
-	inbox    map[string][]received      // by user
-	woken    map[address.AoR]bool       // by the Service, since the last delivery
-	calls    int                        // for Call-IDs
-	got      map[string]map[string]bool // Call-IDs by user
-	unsettle bool                       // devices take messages, but the daemon dies before it knows
+	offline  map[string]bool                        // devices that are not there; what is for them waits
+	dead     map[string]bool                        // people to whom nothing can be brought, nor stored for
+	inbox    map[string][]received                  // by user
+	woken    map[address.AoR]bool                   // by the Service, since the last delivery
+	calls    int                                    // for Call-IDs
+	got      map[string]map[string]delivery.Message // by user and Call-ID
+	repeats  int
+	unsettle bool // devices take messages, but the daemon dies before it knows
 }
 
 // received is a message in somebody's hands.
@@ -56,9 +64,9 @@ type received struct {
 
 func newWorld(t *testing.T, store imc.Store, change func(*imc.Config)) *world {
 	w := &world{
-		t: t, store: store, config: imc.DefaultConfig(),
+		t: t, store: store, page: 3, config: imc.DefaultConfig(),
 		offline: map[string]bool{}, dead: map[string]bool{}, inbox: map[string][]received{},
-		woken: map[address.AoR]bool{}, got: map[string]map[string]bool{},
+		woken: map[address.AoR]bool{}, got: map[string]map[string]delivery.Message{},
 	}
 	if change != nil {
 		change(&w.config)
@@ -71,8 +79,14 @@ func newWorld(t *testing.T, store imc.Store, change func(*imc.Config)) *world {
 func (w *world) start() {
 	w.t.Helper()
 	var err error
+	g := &gate{Store: w.store}
+	w.gate = g
+	store := imc.Store(g)
+	if w.wrap != nil {
+		store = w.wrap(store)
+	}
 	w.rooms, err = imc.New(imc.Options{
-		Store: w.store, Outbox: w, Waker: w, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now,
 		Domains: address.NewDomains(domain, "other.test"), Config: w.config,
 	})
 	if err == nil {
@@ -83,10 +97,11 @@ func (w *world) start() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- w.rooms.Run(ctx) }()
+	rooms := w.rooms
+	go func() { ended <- rooms.Run(ctx) }()
 	w.stop = func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-ended; err != nil && !g.shut.Load() {
 			w.t.Error(err)
 		}
 	}
@@ -95,18 +110,14 @@ func (w *world) start() {
 	}
 }
 
-// crash begins a new life without an end of the old one: what was not written is
-// lost. The old Service goes on in the void until the test ends.
+// crash begins a new life without an end of the old one: what was not written by
+// then never is.
 func (w *world) crash() {
 	w.t.Helper()
-	old := w.stop
-	w.t.Cleanup(func() {})
-	if st, ok := w.store.(*memStore); ok {
-		// A copy, so that the late writes of the dead reach nobody.
-		w.store = st.clone()
-	}
+	w.gate.shut.Store(true)
+	end := w.stop
 	w.start()
-	old()
+	end()
 }
 
 func (w *world) restart() {
@@ -143,9 +154,17 @@ func (w *world) receive(to address.AoR, m delivery.Message) {
 	}
 	user := short(to)
 	if w.got[user] == nil {
-		w.got[user] = map[string]bool{}
+		w.got[user] = map[string]delivery.Message{}
 	}
-	w.got[user][m.CallID] = true
+	if old, again := w.got[user][m.CallID]; again {
+		// A client drops what it has got already, so it must be the very same.
+		if !reflect.DeepEqual(old, m) {
+			w.t.Errorf("%s got Call-ID %s twice:\n%+v\n%+v", user, m.CallID, old, m)
+		}
+		w.repeats++
+		return
+	}
+	w.got[user][m.CallID] = m
 	w.inbox[user] = append(w.inbox[user], received{short(from.URI.AoR()), m})
 }
 
@@ -174,7 +193,7 @@ func (w *world) deliver() {
 func (w *world) deliverTo(u address.AoR) {
 	w.t.Helper()
 	for after := int64(0); ; {
-		items, err := w.rooms.Next(w.t.Context(), u, after, 3)
+		items, err := w.rooms.Next(w.t.Context(), u, after, w.page)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -283,20 +302,37 @@ func (w *world) must(from, to, body string) {
 	}
 }
 
-func (st *memStore) clone() *memStore {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	c := newMemStore()
-	c.seq, c.order = st.seq, slices.Clone(st.order)
-	for name, r := range st.rooms {
-		c.rooms[name] = &memRoom{r.Room, maps.Clone(r.members), slices.Clone(r.order), slices.Clone(r.log)}
+// gate is a Store that a daemon loses when it dies.
+type gate struct {
+	imc.Store
+	shut atomic.Bool
+}
+
+func (g *gate) Apply(ctx context.Context, c imc.Change) error {
+	if g.shut.Load() {
+		return imc.ErrBusy
 	}
-	return c
+	return g.Store.Apply(ctx, c)
+}
+
+func (g *gate) Append(ctx context.Context, e *imc.Entry) error {
+	if g.shut.Load() {
+		return imc.ErrBusy
+	}
+	return g.Store.Append(ctx, e)
+}
+
+func (g *gate) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
+	if g.shut.Load() {
+		return imc.ErrBusy
+	}
+	return g.Store.SaveCursors(ctx, cs)
 }
 
 // stores are those on which the suites run.
 var stores = map[string]func(t *testing.T) imc.Store{
 	"memory": func(*testing.T) imc.Store { return newMemStore() },
+	"sqlite": openSQLite,
 }
 
 // within runs f in a synctest bubble on each store.

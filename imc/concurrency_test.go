@@ -1,0 +1,412 @@
+package imc_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/imc"
+)
+
+// slow is a Store that takes its time.
+type slow struct{ imc.Store }
+
+// Apply runs under a lock, for which others wait: in a bubble no time would pass.
+func (s slow) Apply(ctx context.Context, c imc.Change) error {
+	for range 50 {
+		runtime.Gosched()
+	}
+	return s.Store.Apply(ctx, c)
+}
+
+func (s slow) Append(ctx context.Context, e *imc.Entry) error {
+	select {
+	case <-time.After(10 * time.Millisecond):
+	case <-ctx.Done():
+		return imc.ErrBusy
+	}
+	return s.Store.Append(ctx, e)
+}
+
+func onSlow(t *testing.T, change func(*imc.Config), f func(w *world)) {
+	onMemory(t, change, func(w *world, _ *memStore) {
+		w.wrap = func(st imc.Store) imc.Store { return slow{st} }
+		w.restart()
+		f(w)
+	})
+}
+
+// together sends texts at the same time and gives the answers.
+func (w *world) together(reqs ...imc.Request) []imc.Reply {
+	replies := make([]imc.Reply, len(reqs))
+	var all sync.WaitGroup
+	for i, req := range reqs {
+		all.Go(func() { replies[i] = w.rooms.Handle(context.Background(), req) })
+	}
+	all.Wait()
+	w.settleDown()
+	return replies
+}
+
+// Many want the same room at once: one makes it, the others join.
+func TestManyCreateOneRoom(t *testing.T) {
+	onSlow(t, func(c *imc.Config) { c.MaxRooms = 1 }, func(w *world) {
+		var reqs []imc.Request
+		for i := range 20 {
+			reqs = append(reqs, w.message(fmt.Sprintf("user%d", i), "chat-1", "text/plain", "#create"))
+		}
+		for i, r := range w.together(reqs...) {
+			if r.Status != 200 {
+				w.t.Errorf("user%d: %+v", i, r)
+			}
+		}
+		w.ignore()
+		w.must("user0", "chat-1", "#list")
+		list := w.read("user0")
+		if len(list) != 1 || !strings.HasPrefix(list[0], "chat-1: Members of chat-1: 20\n") || strings.Count(list[0], "*") != 1 {
+			w.t.Errorf("%q", list)
+		}
+	})
+}
+
+// The limits hold however many come at once.
+func TestLimitsHoldAtOnce(t *testing.T) {
+	onSlow(t, func(c *imc.Config) { c.MaxRooms, c.MaxRoomsPerUser, c.MaxMembers = 5, 3, 4 }, func(w *world) {
+		var reqs []imc.Request
+		for i := range 20 {
+			reqs = append(reqs, w.message("alice", fmt.Sprintf("chat-%d", i), "text/plain", "#create"))
+			reqs = append(reqs, w.message("bob", fmt.Sprintf("chat-%d", 20+i), "text/plain", "#create"))
+		}
+		made := 0
+		for _, r := range w.together(reqs...) {
+			if r.Status == 200 {
+				made++
+			}
+		}
+		if made != 5 {
+			w.t.Errorf("%d rooms were made, 5 are allowed", made)
+		}
+		room := ""
+		for i := range 40 {
+			if w.rooms.Handle(context.Background(), w.message("carol", fmt.Sprintf("chat-%d", i), "text/plain", "#join")).Status == 200 {
+				room = fmt.Sprintf("chat-%d", i)
+				break
+			}
+		}
+		reqs = nil
+		for i := range 10 {
+			reqs = append(reqs, w.message(fmt.Sprintf("user%d", i), room, "text/plain", "#join"))
+		}
+		in := 0
+		for _, r := range w.together(reqs...) {
+			if r.Status == 200 {
+				in++
+			}
+		}
+		if in != 2 { // beside the owner and carol
+			w.t.Errorf("%d could join %s, 2 had a place", in, room)
+		}
+	})
+}
+
+// Messages that come at once share a commit: the second wave has all that came
+// during the first.
+func TestMessagesShareACommit(t *testing.T) {
+	onSlow(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		var reqs []imc.Request
+		for i := range 100 {
+			reqs = append(reqs, w.message("alice", "chat-1", "text/plain", fmt.Sprint(i)))
+		}
+		start := time.Now()
+		for _, r := range w.together(reqs...) {
+			if r.Status != 200 {
+				w.t.Error(r)
+			}
+		}
+		if took := time.Since(start); took > 20*time.Millisecond { // of bubble time
+			w.t.Errorf("a hundred messages took %v, which is more than two commits", took)
+		}
+		if n := len(w.read("bob")); n != 101 {
+			w.t.Errorf("bob got %d messages", n)
+		}
+	})
+}
+
+// Who gives up before the turn comes is answered 503, and the others go on.
+func TestSenderGivesUp(t *testing.T) {
+	onSlow(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		var all sync.WaitGroup
+		send := func(body string, patience time.Duration) {
+			req := w.message("alice", "chat-1", "text/plain", body)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			all.Go(func() {
+				defer cancel()
+				if r := w.rooms.Handle(ctx, req); (r.Status == 200) != (patience > 20*time.Millisecond) {
+					w.t.Errorf("%s: %+v", body, r)
+				}
+			})
+			synctest.Wait()
+		}
+		send("first", time.Second)
+		send("leaves", 5*time.Millisecond) // alone in the second wave
+		time.Sleep(6 * time.Millisecond)
+		send("second", time.Second)
+		send("leaves in the middle", 12*time.Millisecond)
+		all.Wait()
+		send("third", time.Second)
+		all.Wait()
+		w.settleDown()
+		want := []string{"chat-1: [alice]: first", "chat-1: [alice]: second", "chat-1: [alice]: third"}
+		if got := w.read("bob"); !slices.Equal(got, want) {
+			w.t.Errorf("bob got %q", got)
+		}
+	})
+}
+
+// The daemon died between the commit and the answer: the sender says it again,
+// and nobody gets it twice. The same numbers under other words are another message.
+func TestSenderRepeatsAfterACrash(t *testing.T) {
+	within(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		req := w.message("alice", "chat-1", "text/plain", "once")
+		other := w.message("alice", "chat-1", "text/plain", "another")
+		other.CallID, other.From = req.CallID, req.From
+		for range 3 {
+			if r := w.handle(req); r.Status != 200 {
+				w.t.Error(r)
+			}
+			w.crash()
+			w.settleDown()
+		}
+		w.handle(other)
+		if got := w.read("bob"); !slices.Equal(got, []string{"chat-1: [alice]: once", "chat-1: [alice]: another"}) {
+			w.t.Errorf("bob got %q", got)
+		}
+	})
+}
+
+// A device that does not answer holds up nobody else, and other rooms' messages
+// for the same person come in the order of saying when it does.
+func TestUnsettledItemsComeAgain(t *testing.T) {
+	within(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.must("alice", "chat-2", "#create")
+		w.must("bob", "chat-2", "#join")
+		w.ignore()
+		w.offline["bob"] = true
+		for i := range 10 {
+			w.must("alice", fmt.Sprintf("chat-%d", 1+i%2), fmt.Sprint(i))
+		}
+		next := func(after int64, limit int) []delivery.Item {
+			items, err := w.rooms.Next(w.t.Context(), aor("bob"), after, limit)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			return items
+		}
+		all := next(0, 100)
+		if len(all) != 10 {
+			w.t.Fatalf("%d items wait", len(all))
+		}
+		for i, it := range all {
+			if got := string(it.Body); got != fmt.Sprintf("[alice]: %d", i) {
+				w.t.Errorf("item %d is %q", i, got)
+			}
+		}
+		// Nothing was settled: the same again, from the start or from the middle.
+		if again := next(0, 3); len(again) != 3 || again[2].CallID != all[2].CallID {
+			w.t.Errorf("again: %v", again)
+		}
+		if rest := next(all[6].Key, 100); len(rest) != 3 || rest[0].CallID != all[7].CallID {
+			w.t.Errorf("the rest: %v", rest)
+		}
+		w.rooms.Settle(aor("bob"), &all[0], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
+		if now := next(0, 100); len(now) != 9 || now[0].CallID != all[1].CallID {
+			w.t.Errorf("after one was settled: %d items", len(now))
+		}
+		if none := next(all[9].Key, 100); len(none) != 0 {
+			w.t.Errorf("after the last: %v", none)
+		}
+	})
+}
+
+// A device takes some messages and never others; the engine goes past those. None
+// is lost because of that, none is given again that was taken, and it comes again
+// after a crash with the Call-ID that it had.
+func TestMessagesAreTakenOutOfOrder(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		onMemory(t, nil, func(w *world, _ *memStore) {
+			t := w.t
+			w.must("alice", "chat-1", "#create")
+			w.must("bob", "chat-1", "#join")
+			w.must("carol", "chat-2", "#create")
+			w.must("bob", "chat-2", "#join")
+			w.ignore()
+			w.offline["bob"] = true
+			said, taken, owed := 0, map[string]bool{}, map[string]bool{}
+			for range 300 {
+				switch rnd.IntN(8) {
+				case 0, 1, 2:
+					said++
+					body := fmt.Sprint("message ", said)
+					if rnd.IntN(2) == 0 {
+						w.must("alice", "chat-1", body)
+						owed["[alice]: "+body] = true
+					} else {
+						w.must("carol", "chat-2", body)
+						owed["[carol]: "+body] = true
+					}
+				case 3:
+					w.must("bob", "chat-1", "me too")
+				case 4:
+					if rnd.IntN(10) == 0 {
+						w.crash()
+						clear(taken)
+					}
+					time.Sleep(time.Duration(rnd.IntN(3000)) * time.Millisecond)
+				default: // a round of the engine
+					for after := int64(0); ; {
+						items, err := w.rooms.Next(t.Context(), aor("bob"), after, 1+rnd.IntN(5))
+						if err != nil {
+							t.Fatal(err)
+						}
+						if len(items) == 0 {
+							break
+						}
+						for i := range items {
+							after = items[i].Key
+							body := string(items[i].Body)
+							if taken[body] {
+								t.Fatalf("%q is given again", body)
+							}
+							if rnd.IntN(3) > 0 {
+								taken[body] = true
+								delete(owed, body)
+								w.rooms.Settle(aor("bob"), &items[i], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
+							}
+						}
+						if rnd.IntN(4) == 0 {
+							break // the device is gone
+						}
+					}
+				}
+			}
+			w.online("bob")
+			for _, line := range w.read("bob") {
+				_, body, _ := strings.Cut(line, ": ")
+				delete(owed, body)
+			}
+			if len(owed) > 0 {
+				t.Fatalf("bob never got %v", owed)
+			}
+			if err := w.rooms.Waiting(t.Context(), func(u address.AoR) {
+				if u == aor("bob") {
+					t.Error("something still waits for bob")
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// One message that is never taken does not cost memory without end.
+func TestMessageThatIsNeverTakenIsGivenUp(t *testing.T) {
+	onMemory(t, nil, func(w *world, st *memStore) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		w.offline["bob"] = true
+		w.must("alice", "chat-1", "poison")
+		given := 0
+		for i := range 300 {
+			w.must("alice", "chat-1", fmt.Sprint(i))
+			items, err := w.rooms.Next(w.t.Context(), aor("bob"), 0, 64)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for i := range items {
+				if string(items[i].Body) == "[alice]: poison" {
+					given++
+					continue
+				}
+				w.rooms.Settle(aor("bob"), &items[i], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
+			}
+		}
+		if given < 200 || given > 260 {
+			w.t.Errorf("it was given %d times", given)
+		}
+		if err := w.rooms.Flush(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		if c := st.rooms[aor("chat-1")].members[aor("bob")].Cursor; c != st.seq {
+			w.t.Errorf("bob's cursor is %d of %d", c, st.seq)
+		}
+	})
+}
+
+// meanwhile is a Store in which something else happens while a change is written.
+type meanwhile struct {
+	imc.Store
+	happens func()
+}
+
+func (m *meanwhile) Apply(ctx context.Context, c imc.Change) error {
+	if f := m.happens; f != nil {
+		m.happens = nil
+		f()
+	}
+	return m.Store.Apply(ctx, c)
+}
+
+// A member takes messages while their role, or that they are paused, is written: the
+// cursor does not go back, in memory or on disk.
+func TestCursorDoesNotGoBackInAChange(t *testing.T) {
+	onMemory(t, nil, func(w *world, _ *memStore) {
+		m := &meanwhile{}
+		w.wrap = func(st imc.Store) imc.Store { m.Store = st; return m }
+		w.restart()
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		w.offline["bob"] = true
+		w.must("alice", "chat-1", "one")
+		w.must("alice", "chat-1", "two")
+		m.happens = func() {
+			w.deliverTo(aor("bob"))
+			if err := w.rooms.Flush(w.t.Context()); err != nil {
+				w.t.Error(err)
+			}
+		}
+		w.must("alice", "chat-1", "#modify bob admin")
+		before := w.repeats
+		w.online("bob")
+		w.crash()
+		w.settleDown()
+		want := []string{"chat-1: [alice]: one", "chat-1: [alice]: two", "chat-1: bob is now admin of chat-1."}
+		if got := w.read("bob"); !slices.Equal(got, want) {
+			w.t.Errorf("bob got %q", got)
+		}
+		if w.repeats-before != 2 { // the notice, to each of the two, whose cursors the crash lost
+			w.t.Errorf("%d messages came again", w.repeats-before)
+		}
+	})
+}

@@ -1,0 +1,287 @@
+package imc_test
+
+import (
+	"bytes"
+	"compress/zlib"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/imc"
+)
+
+// written shows a message as it would go out.
+func written(m delivery.Message) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "From: %s\nTo: %s\nCall-ID: %s\nCSeq: %d MESSAGE\n", m.From, m.To, m.CallID, m.CSeq)
+	for _, h := range m.Headers {
+		fmt.Fprintf(&b, "%s: %s\n", h.Name, h.Value)
+	}
+	fmt.Fprintf(&b, "\n%s", m.Body)
+	return b.String()
+}
+
+// What a member gets: from the room, to the member, with the sender's content and
+// without what belongs to the sender's own device. The Call-ID, CSeq and tag
+// follow from the entry: these are the same on every machine and in every version.
+func TestWhatMembersGet(t *testing.T) {
+	within(t, func(c *imc.Config) { c.ExtraHdrs = "Supported: kamailio/imc\r\nP-Flags: 3\r\n" }, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.must("carol@far.test", "chat-1", "#join")
+		w.ignore()
+		time.Sleep(90 * time.Second)
+		req := w.message("alice", "chat-1", "text/plain;charset=UTF-8", "grüß dich\n",
+			delivery.Header{Name: "Content-Language", Value: "de"},
+			delivery.Header{Name: "Subject", Value: "Hallo"},
+			delivery.Header{Name: "Priority", Value: "urgent"},
+			delivery.Header{Name: "X-Own", Value: "1"},
+			delivery.Header{Name: "Contact", Value: "<sip:alice@192.0.2.1>"},
+			delivery.Header{Name: "Supported", Value: "outbound"},
+			delivery.Header{Name: "User-Agent", Value: "phone"},
+			delivery.Header{Name: "P-Asserted-Identity", Value: "<sip:alice@example.test>"},
+			delivery.Header{Name: "In-Reply-To", Value: "other"},
+		)
+		req.CallID = "cause"
+		if r := w.handle(req); r.Status != 200 {
+			t.Fatal(r)
+		}
+		for user, want := range map[string]string{
+			"bob": `From: <sip:chat-1@example.test>;tag=ec37ebc07763
+To: <sip:bob@example.test>
+Call-ID: 35d77b66529fcac780d35af898246783@example.test
+CSeq: 15543605 MESSAGE
+Content-Type: text/plain;charset=UTF-8
+Content-Language: de
+Subject: Hallo
+Priority: urgent
+X-Own: 1
+In-Reply-To: cause
+Date: Sat, 01 Jan 2000 00:01:30 GMT
+Supported: kamailio/imc
+P-Flags: 3
+
+[alice]: grüß dich
+`,
+			"carol@far.test": `From: <sip:chat-1@example.test>;tag=22e6c785ac8d
+To: <sip:carol@far.test>
+Call-ID: c31e5eee42ec10e784f5c9ac8c2eda8b@example.test
+CSeq: 4982065 MESSAGE
+Content-Type: text/plain;charset=UTF-8
+Content-Language: de
+Subject: Hallo
+Priority: urgent
+X-Own: 1
+In-Reply-To: cause
+Date: Sat, 01 Jan 2000 00:01:30 GMT
+Supported: kamailio/imc
+P-Flags: 3
+
+[alice]: grüß dich
+`,
+		} {
+			got := w.take(user)
+			if len(got) != 1 {
+				t.Fatalf("%s got %d messages", user, len(got))
+			}
+			if s := written(got[0].Message); s != want {
+				t.Errorf("%s got\n%s\nwant\n%s", user, s, want)
+			}
+		}
+	})
+}
+
+// Only plain text gets the speaker's name; everything else comes out as it went in.
+func TestContentIsUntouched(t *testing.T) {
+	binary := "\x00\x01\xff[bytes]\r\n"
+	for _, c := range []struct {
+		name, ctype, body string
+		headers           []delivery.Header
+		want              string // "": the body as it was
+	}{
+		{name: "plain", ctype: "text/plain", body: "x", want: "[alice]: x"},
+		{name: "capitals", ctype: "Text/Plain ; charset=\"utf-8\"", body: "x", want: "[alice]: x"},
+		{name: "latin", ctype: "text/plain;charset=ISO-8859-1", body: "\xe4", want: "[alice]: \xe4"},
+		{name: "no valid UTF-8", ctype: "text/plain", body: "\xff\x00", want: "[alice]: \xff\x00"},
+		{name: "wide characters", ctype: "text/plain;charset=UTF-16LE", body: "x\x00"},
+		{name: "html", ctype: "text/html", body: "<b>x</b>"},
+		{name: "markdown", ctype: "text/markdown", body: "#create chat-2 is no command here"},
+		{name: "image", ctype: "image/jpeg", body: binary},
+		{name: "multipart", ctype: "multipart/mixed;boundary=xyz", body: "--xyz\r\n\r\nx\r\n--xyz--"},
+		{name: "long type", ctype: "application/vnd.gsma.rcs-ft-http+xml;a=b", body: "<file/>"},
+		{name: "CPIM", ctype: "message/cpim", body: "From: <sip:alice@example.test>\r\n\r\nContent-Type: text/plain\r\n\r\nx"},
+		{
+			name: "compressed text", ctype: "text/plain", body: binary,
+			headers: []delivery.Header{{Name: "Content-Encoding", Value: "deflate"}},
+		},
+		{
+			name: "base64", ctype: "text/plain", body: "eA==",
+			headers: []delivery.Header{{Name: "Content-Transfer-Encoding", Value: "base64"}},
+		},
+		{
+			name: "disposition", ctype: "text/plain", body: "x", want: "[alice]: x",
+			headers: []delivery.Header{{Name: "Content-Disposition", Value: "render;handling=optional"}, {Name: "Content-ID", Value: "<1>"}},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			within(t, nil, func(w *world) {
+				w.must("alice", "chat-1", "#create")
+				w.must("bob", "chat-1", "#join")
+				w.must("dan", "chat-1", "#join")
+				w.ignore()
+				w.offline["dan"] = true
+				if r := w.handle(w.message("alice", "chat-1", c.ctype, c.body, c.headers...)); r.Status != 200 {
+					t.Fatal(r)
+				}
+				w.crash() // what dan gets is read from the store
+				w.online("dan")
+				want := c.want
+				if want == "" {
+					want = c.body
+				}
+				for _, user := range []string{"bob", "dan"} {
+					got := w.take(user)
+					if len(got) != 1 || string(got[0].Body) != want {
+						t.Fatalf("%s got %+v, want %q", user, got, want)
+					}
+					for _, h := range append(c.headers, delivery.Header{Name: "Content-Type", Value: c.ctype}) {
+						if v := got[0].Header(h.Name); v != h.Value {
+							t.Errorf("%s: %s is %q, want %q", user, h.Name, v, h.Value)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+func deflated(s string) string {
+	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
+	_, _ = z.Write([]byte(s))
+	_ = z.Close()
+	return b.String()
+}
+
+// Two idle clients that acknowledge everything would never stop: notifications are
+// taken and go no further, and what machines answer starts no conversation.
+func TestNoLoops(t *testing.T) {
+	deflate := delivery.Header{Name: "Content-Encoding", Value: "deflate"}
+	imdn := "From: <sip:bob@example.test>\r\nimdn.Message-ID: 1\r\n\r\nContent-Type: message/imdn+xml\r\nContent-Disposition: notification\r\n\r\n<imdn/>"
+	within(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		for _, req := range []imc.Request{
+			w.message("bob", "chat-1", "message/imdn+xml", deflated("<imdn/>"), deflate),
+			w.message("bob", "chat-1", "application/im-iscomposing+xml", "<isComposing/>"),
+			w.message("bob", "chat-1", "message/cpim", imdn),
+			w.message("bob", "chat-1", "Message/CPIM", strings.ReplaceAll(imdn, "\r\n", "\n")),
+			w.message("bob", "chat-1", "message/cpim", deflated(imdn), deflate),
+			w.message("bob", "chat-1", "message/cpim", strings.Replace(imdn, "message/imdn+xml", "application/im-iscomposing+xml", 1)),
+			w.message("stranger", "chat-1", "message/imdn+xml", "<imdn/>"),
+			w.message("stranger", "chat-manager", "message/imdn+xml", "<imdn/>"),
+			w.message("chat-1", "chat-1", "text/plain", "to myself"),
+			w.message("chat-2", "chat-1", "text/plain", "#join"),
+			w.message("chat-manager", "chat-1", "text/plain", "hello"),
+		} {
+			if r := w.handle(req); r.Status != 200 || r.Code != 1 {
+				t.Errorf("%s from %s: %+v", req.Header("Content-Type"), req.Sender, r)
+			}
+		}
+		// A room elsewhere that answers one of ours is refused without a word.
+		answer := w.message("room@far.test", "chat-1", "text/plain", "You are not in my room.", delivery.Header{Name: "In-Reply-To", Value: "x"})
+		if r := w.handle(answer); r.Status != 500 {
+			t.Errorf("an answer by a machine: %+v", r)
+		}
+		if len(w.inbox) != 0 {
+			t.Errorf("somebody got %v", w.inbox)
+		}
+		// A command within CPIM is a command.
+		cpim := "From: <sip:bob@example.test>\r\n\r\nContent-Type: text/plain;charset=utf-8\r\n\r\n#list"
+		if r := w.handle(w.message("bob", "chat-1", "message/cpim", cpim)); r.Status != 200 {
+			t.Error(r)
+		}
+		if got := w.read("bob"); len(got) != 1 || got[0] != "chat-1: Members of chat-1: 2\n*alice\nbob" {
+			t.Errorf("bob got %q", got)
+		}
+	})
+}
+
+// The same message has the same Call-ID, CSeq and tag on every try, after a crash
+// and from any node; no two members and no two messages share one.
+func TestRepeatsAreRecognised(t *testing.T) {
+	within(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		for i := range 5 {
+			w.must(fmt.Sprintf("user%d", i), "chat-1", "#join")
+		}
+		w.unsettle = true // devices take everything, the daemon knows of nothing
+		for i := range 10 {
+			w.must("alice", "chat-1", fmt.Sprint("message ", i))
+		}
+		before := w.repeats
+		w.crash()
+		w.settleDown()
+		if w.repeats-before < 50 {
+			t.Errorf("%d repeats, want at least 50", w.repeats-before)
+		}
+		w.unsettle = false
+		w.crash()
+		w.settleDown()
+		calls := map[string]bool{}
+		for user, got := range w.got {
+			for id := range got {
+				if calls[id] {
+					t.Errorf("Call-ID %s of %s is somebody else's too", id, user)
+				}
+				calls[id] = true
+			}
+		}
+		if got := len(w.read("user3")); got < 10 {
+			t.Errorf("user3 got %d messages", got)
+		}
+	})
+}
+
+// A sender may set an earlier end (RFC 3428 section 4).
+func TestSenderSetsExpires(t *testing.T) {
+	within(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		w.offline["bob"] = true
+		w.handle(w.message("alice", "chat-1", "text/plain", "now or never", delivery.Header{Name: "Expires", Value: "60"}))
+		w.must("alice", "chat-1", "at any time")
+		items, err := w.rooms.Next(w.t.Context(), aor("bob"), 0, 10)
+		if err != nil || len(items) != 2 {
+			t.Fatal(items, err)
+		}
+		now := time.Now()
+		if a, b := items[0].Expires.Sub(now), items[1].Expires.Sub(now); a != time.Minute || b != 7*24*time.Hour {
+			t.Errorf("they end after %v and %v", a, b)
+		}
+		time.Sleep(2 * time.Minute)
+		w.online("bob")
+		if got := w.read("bob"); len(got) != 1 || got[0] != "chat-1: [alice]: at any time" {
+			t.Errorf("bob got %q", got)
+		}
+	})
+}
+
+func TestIsRoom(t *testing.T) {
+	within(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		for a, want := range map[address.AoR]bool{
+			aor("chat-1"): true, aor("CHAT-1"): true, aor("chat-2"): true, aor("chat-manager"): true, aor("Chat-Manager"): true,
+			aor("alice"): false, aor("chat-x"): false, aor("chat-1@far.test"): false, aor("chat-2@other.test"): true,
+		} {
+			if got := w.rooms.IsRoom(a); got != want {
+				t.Errorf("IsRoom(%v) is %v", a, got)
+			}
+		}
+	})
+}

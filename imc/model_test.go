@@ -1,0 +1,355 @@
+package imc_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"silod/imc"
+	"silod/mi"
+)
+
+// model is a room as simply as it can be said: who is what.
+type model struct {
+	exists, private bool
+	people          map[string]string // user to role: owner, admin, member, invited, banned
+	muted           map[string]bool
+	topic           string
+}
+
+func (m *model) in(u string) bool {
+	r := m.people[u]
+	return r == "owner" || r == "admin" || r == "member"
+}
+
+func (m *model) rank(u string) int {
+	return map[string]int{"member": 1, "admin": 2, "owner": 3}[m.people[u]]
+}
+
+// below: a may do something to b that only those above b may.
+func (m *model) below(a, b string) bool {
+	return m.rank(a) >= 2 && m.people[b] != "" && m.people[b] != "owner" && (m.people[b] != "admin" || m.rank(a) == 3 || a == b)
+}
+
+// members gives those who hear what is said.
+func (m *model) members() []string {
+	var us []string
+	for u := range m.people {
+		if m.in(u) {
+			us = append(us, u)
+		}
+	}
+	slices.Sort(us)
+	return us
+}
+
+// do tells whether a command is carried out, changes the model, and gives what all
+// are told, "" for nothing.
+func (m *model) do(by, cmd, who, arg string) (ok bool, notice string) {
+	if !m.exists && cmd != "create" && cmd != "join" {
+		return false, ""
+	}
+	switch cmd {
+	case "create", "join":
+		switch {
+		case !m.exists:
+			*m = model{exists: true, private: arg == "private" && cmd == "create", people: map[string]string{by: "owner"}, muted: map[string]bool{}}
+			return true, ""
+		case m.in(by):
+			return true, ""
+		case m.people[by] == "banned" || m.private && m.people[by] != "invited":
+			return false, ""
+		}
+		m.people[by] = "member"
+		return true, by + " has joined chat-1."
+	case "accept":
+		switch {
+		case m.in(by):
+			return true, ""
+		case m.people[by] != "invited":
+			return false, ""
+		}
+		m.people[by] = "member"
+		return true, by + " has joined chat-1."
+	case "deny":
+		if m.people[by] != "invited" {
+			return false, ""
+		}
+		delete(m.people, by)
+		return true, ""
+	case "exit":
+		switch {
+		case !m.in(by):
+			return false, ""
+		case m.people[by] == "owner":
+			m.exists = false
+			return true, by + ", the owner, has left: chat-1 is destroyed."
+		}
+		delete(m.people, by)
+		delete(m.muted, by)
+		return true, by + " has left chat-1."
+	case "destroy":
+		if m.people[by] != "owner" {
+			return false, ""
+		}
+		m.exists = false
+		return true, "chat-1 has been destroyed by " + by + "."
+	case "speak":
+		return m.in(by) && !m.muted[by], ""
+	}
+	if m.rank(by) < 2 {
+		return false, ""
+	}
+	return m.govern(by, cmd, who, arg)
+}
+
+// govern is what takes an admin.
+func (m *model) govern(by, cmd, who, arg string) (ok bool, notice string) {
+	switch cmd {
+	case "invite", "add":
+		switch {
+		case m.in(who):
+			return true, ""
+		case m.people[who] == "banned":
+			return false, ""
+		case cmd == "invite":
+			m.people[who] = "invited"
+			return true, ""
+		}
+		m.people[who] = "member"
+		return true, who + " has joined chat-1."
+	case "remove":
+		if !m.below(by, who) || m.people[who] == "banned" {
+			return false, ""
+		}
+		if m.in(who) {
+			notice = who + " has been removed from chat-1 by " + by + "."
+		}
+		delete(m.people, who)
+		delete(m.muted, who)
+		return true, notice
+	case "modify":
+		switch {
+		case !m.in(who):
+			return false, ""
+		case m.people[who] == arg:
+			return true, ""
+		case !m.below(by, who) || arg == "owner" && m.people[by] != "owner":
+			return false, ""
+		}
+		if arg == "owner" {
+			m.people[by] = "admin"
+			delete(m.muted, who)
+		}
+		m.people[who] = arg
+		return true, who + " is now " + arg + " of chat-1."
+	case "ban":
+		switch {
+		case m.people[who] == "banned":
+			return true, ""
+		case m.people[who] != "" && !m.below(by, who):
+			return false, ""
+		}
+		if m.in(who) {
+			notice = who + " has been banned from chat-1 by " + by + "."
+		}
+		m.people[who] = "banned"
+		delete(m.muted, who)
+		return true, notice
+	case "unban":
+		if m.people[who] != "banned" {
+			return false, ""
+		}
+		delete(m.people, who)
+		return true, ""
+	case "mute", "unmute":
+		mute := cmd == "mute"
+		switch {
+		case !m.in(who) || !m.below(by, who):
+			return false, ""
+		case m.muted[who] == mute:
+			return true, ""
+		case mute:
+			m.muted[who] = true
+			return true, who + " has been muted by " + by + "."
+		}
+		delete(m.muted, who)
+		return true, who + " may speak again."
+	case "private", "public":
+		if m.private == (cmd == "private") {
+			return true, ""
+		}
+		m.private = !m.private
+		if m.private {
+			return true, "chat-1 is now private: new members need an invitation."
+		}
+		return true, "chat-1 is now public: everybody may join."
+	case "topic":
+		m.topic = arg
+		return true, by + " has set the topic: " + arg
+	}
+	panic(cmd)
+}
+
+// state is what imc_show_room shows of a room, and what a model would.
+type state struct {
+	Owner   string
+	Private bool
+	Topic   string
+	People  []struct {
+		User, Role string
+		Muted      bool
+	}
+}
+
+func (m *model) String() string {
+	if !m.exists {
+		return "none"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "private=%v topic=%s", m.private, m.topic)
+	for _, u := range slices.Sorted(maps.Keys(m.people)) {
+		fmt.Fprintf(&b, " %s=%s", u, m.people[u])
+		if m.muted[u] {
+			b.WriteString("(muted)")
+		}
+	}
+	return b.String()
+}
+
+func shown(t *testing.T, r *mi.Registry) string {
+	text := rpc(t, r, mi.Native, "imc_show_room", "chat-1")
+	if text == "404 no such room" {
+		return "none"
+	}
+	var s state
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		t.Fatal(err)
+	}
+	m := model{exists: true, private: s.Private, topic: s.Topic, people: map[string]string{}, muted: map[string]bool{}}
+	for _, p := range s.People {
+		u := strings.TrimSuffix(strings.TrimPrefix(p.User, "sip:"), "@"+domain)
+		m.people[u] = p.Role
+		if p.Muted {
+			m.muted[u] = true
+		}
+	}
+	return m.String()
+}
+
+// Whatever people do, in whatever order, and however often the store fails and
+// the daemon dies: the room is what the model says, everybody who should be told
+// is, there is one owner, and no room without members is in the store.
+func TestRoomsFollowTheModel(t *testing.T) {
+	commands := []string{
+		"create", "join", "accept", "deny", "exit", "destroy", "speak", "invite", "add", "remove",
+		"modify", "ban", "unban", "mute", "unmute", "private", "public", "topic",
+	}
+	users := []string{"ann", "bob", "cid", "dot", "eve"}
+	for seed := range uint64(25) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 7))
+			pick := func(list ...string) string { return list[rnd.IntN(len(list))] }
+			onMemory(t, nil, func(w *world, st *memStore) {
+				t := w.t
+				registry := func() *mi.Registry {
+					r := mi.NewRegistry(quiet)
+					r.Add(w.rooms.Commands()...)
+					return r
+				}
+				reg, m, history := registry(), model{}, ""
+				for range 400 {
+					by, cmd, who, arg := pick(users...), pick(commands...), pick(users...), ""
+					if cmd == "exit" || cmd == "destroy" {
+						cmd = pick(cmd, "speak", "invite", "join", "modify") // or rooms would not live long
+					}
+					line := "#" + cmd
+					switch cmd {
+					case "speak":
+						line = fmt.Sprint("words ", w.calls)
+					case "create":
+						if arg = pick("", "private"); arg != "" {
+							line += " chat-1 " + arg
+						}
+					case "modify":
+						arg = pick("owner", "admin", "member")
+						line += " " + who + " " + arg
+					case "topic":
+						arg = fmt.Sprint("tea ", w.calls)
+						line += " " + arg
+					case "invite", "add", "remove", "ban", "unban", "mute", "unmute":
+						line += " " + who
+					}
+					history += by + ": " + line + "\n"
+					if rnd.IntN(20) == 0 {
+						w.crash()
+						reg = registry()
+						w.settleDown()
+					}
+					w.ignore()
+					before := m.members()
+					if rnd.IntN(10) == 0 {
+						st.fails = func(op string) error {
+							if op == "read" {
+								return nil
+							}
+							return imc.ErrBusy
+						}
+						reply := w.say(by, "chat-1", line)
+						st.fails = nil
+						if reply.Status == 503 {
+							continue
+						}
+						w.ignore() // it needed no store: do it again, which must come to the same
+					}
+					reply := w.say(by, "chat-1", line)
+					ok, notice := m.do(by, cmd, who, arg)
+					if (reply.Status == 200) != ok {
+						t.Fatalf("%s answered %d %s\n%s", history, reply.Status, reply.Reason, m.String())
+					}
+					if got := shown(t, reg); got != m.String() {
+						t.Fatalf("%s\n got %s\nwant %s", history, got, m.String())
+					}
+					if notice != "" {
+						told := m.members()
+						if !m.exists {
+							told = before
+						}
+						for _, u := range told {
+							if got := w.read(u); !slices.Contains(got, "chat-1: "+notice) {
+								t.Fatalf("%s%s was not told %q but %q", history, u, notice, got)
+							}
+						}
+					}
+					st.check(t)
+				}
+			})
+		})
+	}
+}
+
+// check looks for what must never be in the store.
+func (st *memStore) check(t *testing.T) {
+	t.Helper()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for name, r := range st.rooms {
+		owners, seated := 0, 0
+		for _, m := range r.members {
+			switch m.Role {
+			case imc.Owner:
+				owners++
+				seated++
+			case imc.Plain, imc.Admin:
+				seated++
+			}
+		}
+		if owners != 1 || seated == 0 {
+			t.Fatalf("%s has %d owners and %d members in the store", name, owners, seated)
+		}
+	}
+}

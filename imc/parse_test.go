@@ -1,0 +1,309 @@
+package imc
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"silod/address"
+	"silod/delivery"
+)
+
+func quietService(tb testing.TB, change func(*Config)) *Service {
+	tb.Helper()
+	c := DefaultConfig()
+	if change != nil {
+		change(&c)
+	}
+	s, err := New(Options{
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+		Domains: address.NewDomains("example.test"), Config: c,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// Whatever is typed behind the start character is either understood, and then
+// complete, or refused in words that can be shown.
+func FuzzParse(f *testing.F) {
+	for _, c := range commands {
+		f.Add(c.name, false)
+		f.Add(c.name+" bob", true)
+		f.Add(c.name+" <sip:bob@example.test> admin chat-1", false)
+		f.Add(c.name+" chat-1 private", true)
+		f.Add(c.name+" since 2h chat-2", false)
+	}
+	for _, text := range []string{
+		"", " ", "\n", "\x00", "create\tchat-1", "join " + strings.Repeat("x", 5000), "invite <", "invite >", "invite <>",
+		"modify bob \xff\xfe", "history -1", "history since 99999d", "history since 25:00", "topic \xf0\x9f\x8d\xb5", "create @", "join sip:",
+		"invite %zz@x", "add a@[::1]:5070", "LIST chat-1\r\nx", "create private PRIVATE", "history 99999999999999999999",
+	} {
+		f.Add(text, true)
+	}
+	s := quietService(f, nil)
+	f.Fuzz(func(t *testing.T, text string, manager bool) {
+		req := &Request{
+			Sender: address.AoR{User: "alice", Domain: "example.test"},
+			Room:   address.AoR{User: "chat-1", Domain: "example.test"},
+		}
+		if manager {
+			req.Room.User = "chat-manager"
+		}
+		c, no := s.parse(req, text)
+		if no == nil {
+			checkCall(t, s, c)
+			return
+		}
+		if wordings[no.text].reason == "" {
+			t.Errorf("%q is refused as %q, which is no refusal", text, no.text)
+		}
+		words := s.text(no.text, req.Room, no.args...)
+		if !utf8.ValidString(words) || strings.ContainsAny(words, "\x00\r\n") || len(words) > pageBytes {
+			t.Errorf("%q is refused in the words %q", text, words)
+		}
+	})
+}
+
+func checkCall(t *testing.T, s *Service, c *call) {
+	t.Helper()
+	for _, p := range c.params {
+		switch p {
+		case userParam:
+			if c.user.User == "" || c.user.Domain == "" {
+				t.Errorf("no user: %+v", c)
+			}
+		case roleParam:
+			if c.role < Plain || c.role > Owner {
+				t.Errorf("no role: %+v", c)
+			}
+		case countParam:
+			if c.count < 1 {
+				t.Errorf("no number: %+v", c)
+			}
+		case sinceParam:
+			if c.since.IsZero() || c.since.After(s.now().AddDate(8000, 0, 0)) {
+				t.Errorf("no time: %+v", c)
+			}
+		case textParam:
+			if c.words == "" || !utf8.ValidString(c.words) {
+				t.Errorf("no text: %+v", c)
+			}
+		}
+	}
+	if c.needsRoom() && (s.isManager(c.room) && c.name != "create" && c.name != "join" && len(c.params) == 0 || c.room != roomName(c.room)) {
+		t.Errorf("bad room: %+v", c)
+	}
+}
+
+// Foreign bodies are looked into, never changed, and nothing in them is a reason
+// to fail.
+func FuzzInspect(f *testing.F) {
+	for _, ctype := range []string{"", "text/plain", "message/cpim", "message/imdn+xml", "text/plain;charset=\"", ";", "application/im-iscomposing+xml ;x"} {
+		for _, encoding := range []string{"", "deflate", "gzip", "br"} {
+			f.Add(ctype, encoding, []byte("From: <sip:a@b>\r\n\r\nContent-Type: message/imdn+xml\r\n\r\nx"))
+			f.Add(ctype, encoding, []byte("\n\n"))
+			f.Add(ctype, encoding, []byte("x\x9c\x03\x00\x00\x00\x00\x01"))
+			f.Add(ctype, encoding, []byte("\x1f\x8b\x08"))
+		}
+	}
+	s := quietService(f, nil)
+	f.Fuzz(func(t *testing.T, ctype, encoding string, body []byte) {
+		m := delivery.Message{Headers: []delivery.Header{{Name: "Content-Type", Value: ctype}, {Name: "Content-Encoding", Value: encoding}}, Body: body}
+		before := string(body)
+		c := inspect(&m)
+		room := address.AoR{User: "chat-1", Domain: "example.test"}
+		p := s.compose(&Entry{Room: room, From: address.AoR{User: "alice", Domain: "example.test"}, At: s.now(), Message: m})
+		if string(m.Body) != before {
+			t.Error("the body was written to")
+		}
+		if !strings.HasSuffix(string(p.body), before) {
+			t.Errorf("%q became %q", before, p.body)
+		}
+		if prefixed := string(p.body) != before; prefixed && mediaType(&m) != "text/plain" {
+			t.Errorf("%s got a prefix", ctype)
+		}
+		if c.notification && c.text != "" {
+			t.Error("a notification has a text")
+		}
+	})
+}
+
+// An operator's texts: an unknown key or placeholder is an error that says what
+// there is.
+func TestTexts(t *testing.T) {
+	for _, c := range []struct{ key, template, wrong string }{
+		{"joined", "{user} ist da: {room_uri} {start}", ""},
+		{"joined", "no placeholder, and a brace: {{", ""},
+		{"speech", "{name} <{uri}>: ", ""},
+		{"joined", "{who} is there", "imc.texts: joined: there is no {who} here; possible are: {user} {room} {room_uri} {start}"},
+		{"speech", "{room}: ", "imc.texts: speech: there is no {room} here; possible are: {user} {uri} {name}"},
+		{"joined", "{user", "imc.texts: joined: no } behind {user; write {{ for a brace"},
+		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room admins_only `},
+	} {
+		config := DefaultConfig()
+		config.Texts = map[string]string{c.key: c.template}
+		_, err := New(Options{Config: config})
+		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || !strings.HasPrefix(err.Error(), c.wrong)) {
+			t.Errorf("%s = %q: %v, want %q", c.key, c.template, err, c.wrong)
+		}
+	}
+	s := quietService(t, func(c *Config) { c.Texts = map[string]string{"joined": "{{{user}} {{x} {room}"} })
+	if got := s.text("joined", address.AoR{User: "chat-1", Domain: "d"}, "user", "bob"); got != "{bob} {x} chat-1" {
+		t.Errorf("%q", got)
+	}
+	for key, w := range wordings {
+		ps, err := takeApart(w.template)
+		if err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		for _, p := range ps {
+			known := strings.Fields(w.names + " " + common)
+			if p.name != "" && !strings.Contains(" "+strings.Join(known, " ")+" ", " "+p.name+" ") {
+				t.Errorf("%s: {%s} is not in names", key, p.name)
+			}
+		}
+		if (w.status != 0) != (w.reason != "") {
+			t.Errorf("%s: a refusal has a status and a reason", key)
+		}
+	}
+}
+
+func TestConfigErrorsNameTheKey(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		"imc.room_pattern: ":           func(c *Config) { c.RoomPattern = "(" },
+		"imc.extra_hdrs: ":             func(c *Config) { c.ExtraHdrs = "no header" },
+		"imc.extra_hdrs: \"X: 1\\n":    func(c *Config) { c.ExtraHdrs = "X: 1\nY: 2\r\n" },
+		"imc.imc_cmd_start_char: ":     func(c *Config) { c.StartChar = " " },
+		"imc.catch_up: ":               func(c *Config) { c.CatchUp = 0 },
+		"imc: no duration":             func(c *Config) { c.History = -1 },
+		`imc.owner_leave: "x" is none`: func(c *Config) { c.OwnerLeave = "x" },
+	} {
+		c := DefaultConfig()
+		change(&c)
+		_, err := New(Options{Config: c})
+		if err == nil || !strings.HasPrefix(err.Error(), strings.TrimSuffix(want, "none")) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	// A wrong configuration leaves the old one in force.
+	s := quietService(t, nil)
+	bad := DefaultConfig()
+	bad.StartChar, bad.CatchUp = "!", 0
+	if err := s.Configure(bad); err == nil || s.cfg().StartChar != "#" {
+		t.Errorf("%v, start character %q", err, s.cfg().StartChar)
+	}
+	good := DefaultConfig()
+	good.StartChar = "!"
+	if err := s.Configure(good); err != nil || s.cfg().StartChar != "!" {
+		t.Errorf("%v, start character %q", err, s.cfg().StartChar)
+	}
+}
+
+// Long lists come in pieces, no character is torn apart, and there is an end.
+func TestPages(t *testing.T) {
+	s := quietService(t, nil)
+	var lines []string
+	for range 100 {
+		lines = append(lines, strings.Repeat("ü", 30))
+	}
+	pages := s.pages(lines)
+	if len(pages) != 7 {
+		t.Errorf("%d pages", len(pages))
+	}
+	if got := strings.Join(pages, "\n"); got != strings.Join(lines, "\n") {
+		t.Error("the pages are not the lines")
+	}
+	long := strings.Repeat("日本", 1000)
+	pages = s.pages([]string{"first", long, "last"})
+	if got := strings.Join(pages, ""); got != "first"+long+"\nlast" {
+		t.Errorf("a long line became %q", got)
+	}
+	pages = append(pages, s.pages([]string{strings.Repeat("x", 100*pageBytes), "y", "z"})...)
+	if last := pages[len(pages)-1]; last != "... and 3 more" {
+		t.Errorf("the end is %q", last)
+	}
+	for _, p := range pages {
+		if len(p) > pageBytes || p == "" || !utf8.ValidString(p) {
+			t.Errorf("a page of %d bytes", len(p))
+		}
+	}
+	if len(pages) > maxPages+10 {
+		t.Errorf("%d pages", len(pages))
+	}
+}
+
+// Who writes to many rooms cannot fill the memory.
+func TestLimiterIsBounded(t *testing.T) {
+	l := limiter{period: time.Minute}
+	now := time.Now()
+	user := address.AoR{User: "mallory", Domain: "x"}
+	for i := range maxBuckets {
+		if ok, _, _ := l.take(user, address.AoR{User: itoa(i)}, 1, now); !ok {
+			t.Fatal("the first is refused")
+		}
+	}
+	if ok, first, wait := l.take(user, address.AoR{User: "more"}, 1, now); ok || first || wait <= 0 {
+		t.Error("there is no end")
+	}
+	l.forget(now.Add(2 * time.Minute))
+	if ok, _, _ := l.take(user, address.AoR{User: "more"}, 1, now); !ok || len(l.buckets) != 1 {
+		t.Errorf("%d buckets are left", len(l.buckets))
+	}
+}
+
+// The queue of letters has an end too, and people do not wait for each other.
+func TestMailerIsBounded(t *testing.T) {
+	block := make(chan struct{})
+	sent := make(chan address.AoR, 10)
+	m := newMailer(outboxFunc(func(_ context.Context, to address.AoR, _ delivery.Message) error {
+		if to.User == "slow" {
+			<-block
+		}
+		sent <- to
+		return nil
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	for range 2 {
+		go func() { m.run(ctx); ended <- struct{}{} }()
+	}
+	m.post(address.AoR{User: "slow"}, letter{})
+	m.post(address.AoR{User: "slow"}, letter{})
+	m.post(address.AoR{User: "quick"}, letter{})
+	if got := <-sent; got.User != "quick" {
+		t.Errorf("%v was first", got)
+	}
+	for m.post(address.AoR{User: "slow"}, letter{}) {
+		if m.waiting() > mailQueued+mailSlack {
+			t.Fatal("there is no end")
+		}
+	}
+	if !m.full() {
+		t.Error("it is not full")
+	}
+	close(block)
+	go func() {
+		for range sent {
+		}
+	}()
+	m.drain(ctx)
+	if m.waiting() != 0 || len(m.queues) != 0 {
+		t.Errorf("%d are left", m.waiting())
+	}
+	cancel()
+	<-ended
+	<-ended
+	close(sent)
+}
+
+type outboxFunc func(context.Context, address.AoR, delivery.Message) error
+
+func (f outboxFunc) Send(ctx context.Context, to address.AoR, m delivery.Message) error {
+	return f(ctx, to, m)
+}

@@ -1,0 +1,190 @@
+package imc_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/imc"
+)
+
+// bigStore has many rooms, which it makes up as they are read.
+type bigStore struct {
+	*memStore
+	rooms, members int
+}
+
+func (st bigStore) Load(_ context.Context, f func(imc.Room, []imc.Member), _ func(error)) error {
+	for i := range st.rooms {
+		members := make([]imc.Member, st.members)
+		for j := range members {
+			members[j] = imc.Member{
+				User: aor(fmt.Sprintf("user%d", (i+j*7919)%5000)), Role: imc.Plain, Seen: time.Unix(1700000000, 0),
+			}
+		}
+		members[0].Role = imc.Owner
+		f(imc.Room{AoR: aor(fmt.Sprintf("chat-%d", i)), Topic: "tea"}, members)
+	}
+	return nil
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// Ten thousand rooms, of five members each, take less than 2 KB each.
+func TestMemoryOfIdleRooms(t *testing.T) {
+	const rooms = 10_000
+	s := service(t, bigStore{newMemStore(), rooms, 5})
+	before := heap()
+	if err := s.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	each := (heap() - before) / rooms
+	t.Logf("%d bytes for a room", each)
+	if each > 2000 {
+		t.Errorf("a room takes %d bytes", each)
+	}
+	if !s.IsRoom(aor("chat-9999")) {
+		t.Error("a room is missing")
+	}
+}
+
+// counter counts wake-ups.
+type counter struct {
+	nobody
+	n atomic.Int64
+}
+
+func (c *counter) Wake(address.AoR) { c.n.Add(1) }
+
+// hall is a room of that many members, all of whom have got everything.
+func hall(t testing.TB, st *memStore, members int) (*imc.Service, *counter) {
+	t.Helper()
+	put := make([]imc.Member, members)
+	for i := range put {
+		put[i] = imc.Member{User: aor(fmt.Sprintf("user%d", i)), Role: imc.Plain, Seen: time.Now()}
+	}
+	put[0].Role = imc.Owner
+	if err := st.Apply(t.Context(), imc.Change{Room: imc.Room{AoR: aor("chat-1")}, Put: put}); err != nil {
+		t.Fatal(err)
+	}
+	woken := new(counter)
+	s, err := imc.New(imc.Options{
+		Store: st, Outbox: nobody{}, Waker: woken, Log: quiet, Now: time.Now,
+		Domains: address.NewDomains(domain), Config: imc.DefaultConfig(),
+	})
+	if err == nil {
+		err = s.Load(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, woken
+}
+
+func said(from, body string) imc.Request {
+	return imc.Request{Sender: aor(from), Room: aor("chat-1"), Message: delivery.Message{
+		From: "<sip:" + from + "@" + domain + ">;tag=1", To: "<sip:chat-1@" + domain + ">", CallID: "call " + body, CSeq: 1,
+		Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
+	}}
+}
+
+// A message to ten thousand members is one row and one body in memory, and wakes
+// each of the others once.
+func TestTenThousandMembers(t *testing.T) {
+	const members = 10_000
+	st := newMemStore()
+	s, woken := hall(t, st, members)
+	if r := s.Handle(t.Context(), said("user0", "hello")); r.Status != 200 {
+		t.Fatal(r)
+	}
+	if n := woken.n.Load(); n != members-1 {
+		t.Errorf("%d members were woken", n)
+	}
+	if n := len(st.rooms[aor("chat-1")].log); n != 1 {
+		t.Errorf("%d rows were written", n)
+	}
+	var body *byte
+	for i := 1; i < members; i++ {
+		u := aor(fmt.Sprintf("user%d", i))
+		items, err := s.Next(t.Context(), u, 0, 64)
+		if err != nil || len(items) != 1 || string(items[0].Body) != "[user0]: hello" {
+			t.Fatalf("%v gets %v, %v", u, items, err)
+		}
+		if body == nil {
+			body = &items[0].Body[0]
+		} else if body != &items[0].Body[0] {
+			t.Fatal("bodies are copied")
+		}
+		s.Settle(u, &items[0], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for u, m := range st.rooms[aor("chat-1")].members {
+		if m.Cursor != 1 {
+			t.Fatalf("the cursor of %v is %d", u, m.Cursor)
+		}
+	}
+	n := 0
+	if err := s.Waiting(t.Context(), func(address.AoR) { n++ }); err != nil || n != 0 {
+		t.Errorf("%d wait, %v", n, err)
+	}
+}
+
+// The tails of rooms do not grow with what is said: who is behind reads from the
+// store.
+func TestMemoryOfBusyRooms(t *testing.T) {
+	st := newMemStore()
+	s, _ := hall(t, st, 3)
+	before := heap()
+	big := make([]byte, 64<<10)
+	for i := range 500 {
+		req := said("user0", fmt.Sprint(i))
+		req.Body = append([]byte(fmt.Sprint(i)), big...)
+		if r := s.Handle(t.Context(), req); r.Status != 200 {
+			t.Fatal(r)
+		}
+		st.mu.Lock()
+		log := st.rooms[aor("chat-1")].log
+		log[len(log)-1].Body = log[len(log)-1].Body[:10] // the disk's bytes are not ours to count
+		st.mu.Unlock()
+	}
+	if took := int64(heap()) - int64(before); took > 40<<20 {
+		t.Errorf("%d bytes for 500 messages of 64 KB", took)
+	}
+	items, err := s.Next(t.Context(), aor("user1"), 0, 1000)
+	if err != nil || len(items) == 0 || items[0].Key != 1 {
+		t.Errorf("user1 gets %d items, %v", len(items), err)
+	}
+}
+
+func BenchmarkRoomOf100(b *testing.B) {
+	st := newMemStore()
+	s, _ := hall(b, st, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		if r := s.Handle(b.Context(), said("user0", "hello")); r.Status != 200 {
+			b.Fatal(r)
+		}
+		for i := 1; i < 100; i++ {
+			u := aor(fmt.Sprintf("user%d", i))
+			items, _ := s.Next(b.Context(), u, 0, 64)
+			for i := range items {
+				s.Settle(u, &items[i], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
+			}
+			_, _ = s.Next(b.Context(), u, items[0].Key, 64)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/99, "ns/delivery")
+}

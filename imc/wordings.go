@@ -1,0 +1,113 @@
+package imc
+
+// wording is a text's template: {name} stands for what name is at the time.
+type wording struct {
+	template string
+	names    string // its placeholders besides the common ones, separated by blanks
+
+	// Of a refusal: what a management command answers, and the reason phrase.
+	status int
+	reason string
+}
+
+// common placeholders are known to every text: the room's name and URI, the
+// domain, and the sign that starts a command.
+const common = "room room_uri start"
+
+// wordings are the texts as shipped; the keys are those of [imc.texts].
+//
+// Of the placeholders, {user} is the one that the text is about and {by} the one who
+// did it, both as the room's members see them; {value} is what somebody wrote, cut
+// short; {limit} is a number from the configuration.
+var wordings = map[text]wording{
+	// How speech is marked, and people who have no address.
+	"speech":   {template: "[{user}]: ", names: "user uri name"},
+	"operator": {template: "the operator"},
+
+	// What everybody in the room is told.
+	"joined":       {template: "{user} has joined {room}.", names: "user"},
+	"left":         {template: "{user} has left {room}.", names: "user"},
+	"removed":      {template: "{user} has been removed from {room} by {by}.", names: "user by"},
+	"banned":       {template: "{user} has been banned from {room} by {by}.", names: "user by"},
+	"role_changed": {template: "{user} is now {role} of {room}.", names: "user role by"},
+	"muted":        {template: "{user} has been muted by {by}.", names: "user by"},
+	"unmuted":      {template: "{user} may speak again.", names: "user by"},
+	"made_private": {template: "{room} is now private: new members need an invitation.", names: "by"},
+	"made_public":  {template: "{room} is now public: everybody may join.", names: "by"},
+	"topic_set":    {template: "{by} has set the topic: {topic}", names: "topic by"},
+	"topic_gone":   {template: "{by} has removed the topic.", names: "by"},
+	"destroyed":    {template: "{room} has been destroyed by {by}.", names: "by"},
+	"owner_left":   {template: "{user}, the owner, has left: {room} is destroyed.", names: "user"},
+
+	// What one person is told.
+	"created":         {template: "You have created {room} and own it. Write to {room_uri} to talk; {start}help lists the commands."},
+	"created_private": {template: "You have created {room}, a private room, and own it. {start}invite USER asks somebody in; {start}help lists the commands."},
+	"already_in":      {template: "You are in {room} already."},
+	"already_there":   {template: "{user} is in {room} already.", names: "user"},
+	"attempted":       {template: "{user} wanted to join {room}, which is private. {start}invite {user} would ask them in.", names: "user"},
+	"invitation":      {template: "{by} invites you to the room {room}. Answer {start}accept to come in, {start}deny to decline.", names: "by"},
+	"invited":         {template: "{user} has been invited to {room}.", names: "user"},
+	"invite_failed":   {template: "The invitation to {room} could not be brought to {user}.", names: "user"},
+	"declined":        {template: "{user} does not want to come to {room}.", names: "user"},
+	"you_declined":    {template: "You have declined the invitation to {room}."},
+	"you_left":        {template: "You have left {room}."},
+	"you_are_out":     {template: "You have been removed from {room} by {by}.", names: "by"},
+	"you_are_banned":  {template: "You have been banned from {room} by {by}.", names: "by"},
+	"withdrawn":       {template: "The invitation of {user} to {room} has been withdrawn.", names: "user"},
+	"ban_set":         {template: "{user} is banned from {room}.", names: "user"},
+	"ban_lifted":      {template: "{user} is no longer banned from {room}.", names: "user"},
+	"nothing_changed": {template: "That is so already in {room}."},
+	"members":         {template: "Members of {room}: {count}", names: "count"},
+	"member":          {template: "{mark}{user}", names: "mark user"},
+	"member_paused":   {template: "{mark}{user} (paused: not reachable for long)", names: "mark user"},
+	"member_muted":    {template: "{mark}{user} (muted)", names: "mark user"},
+	"rooms":           {template: "Rooms: {count}", names: "count"},
+	"a_room":          {template: "{room} ({count}) {topic}", names: "count topic"},
+	"more":            {template: "... and {count} more", names: "count"},
+	"topic":           {template: "Topic of {room}: {topic}", names: "topic"},
+	"no_topic":        {template: "{room} has no topic."},
+	"history":         {template: "Said in {room}: {count}", names: "count"},
+	"said":            {template: "{time} [{user}] {text}", names: "time user text"},
+	"noted":           {template: "{time} {text}", names: "time text"},
+	"sent":            {template: "{time} [{user}] ({type}, {size} bytes)", names: "time user type size"},
+	"no_history":      {template: "Nothing has been said in {room} of which a record is kept."},
+	"help":            {template: "Commands (a room in brackets may be left out: it is then the one you write to):"},
+	"help_line":       {template: "{usage} - {help}", names: "usage help"},
+
+	// Refusals.
+	"no_body":        {status: 400, reason: "Message has no body", template: "Your message was empty, so nobody got it."},
+	"bad_command":    {status: 400, reason: "Bad command", template: "There is no command name behind {start}. {start}help lists the commands."},
+	"unknown":        {status: 400, reason: "Unknown command", template: "There is no command {start}{command}. {start}help lists them.", names: "command"},
+	"usage":          {status: 400, reason: "Wrong parameters", template: "Please write: {usage}", names: "usage"},
+	"bad_user":       {status: 400, reason: "Bad user address", template: "{value} is no address of a user. Write sip:user@domain, user@domain, or user.", names: "value"},
+	"bad_room":       {status: 400, reason: "Bad room name", template: "{value} is no name for a room here. Names look like this: {pattern}", names: "value pattern"},
+	"foreign_room":   {status: 400, reason: "Room is of another domain", template: "{value} is not of a domain that is served here.", names: "value"},
+	"bad_role":       {status: 400, reason: "Unknown role", template: "{value} is no role. The roles are owner, admin and member.", names: "value"},
+	"bad_time":       {status: 400, reason: "Bad time", template: "{value} is no time. Write 30m, 2h, 3d, 15:04, 2006-01-02 or 2006-01-02T15:04.", names: "value"},
+	"too_long":       {status: 400, reason: "Name too long", template: "{value} is too long: {limit} characters at most.", names: "value limit"},
+	"name_the_room":  {status: 400, reason: "No room named", template: "Say which room you mean: {usage}", names: "usage"},
+	"manager":        {status: 400, reason: "Not a room", template: "This address takes commands only. {start}help lists them."},
+	"no_room":        {status: 404, reason: "no such room", template: "There is no room {room}. {start}create {room} makes one."},
+	"room_exists":    {status: 409, reason: "Room exists", template: "{room} exists already. {start}join {room} to enter it."},
+	"not_member":     {status: 403, reason: "Not a member", template: "You are not in {room}. Send {start}join to enter it."},
+	"no_such_member": {status: 404, reason: "No such member", template: "{user} is not in {room}. {start}list shows who is.", names: "user"},
+	"not_invited":    {status: 403, reason: "Not invited", template: "You have no invitation to {room}."},
+	"private":        {status: 403, reason: "Room is private", template: "{room} is private: you need an invitation. Its owner has been told that you asked."},
+	"admins_only":    {status: 403, reason: "Only the owner and admins may do that", template: "Only the owner and the admins of {room} may do that."},
+	"owner_only":     {status: 403, reason: "Only the owner may do that", template: "Only the owner of {room} may do that."},
+	"bad_topic":      {status: 400, reason: "Topic too long", template: "A topic may have {limit} characters at most.", names: "limit"},
+	"owner_stays":    {status: 403, reason: "Not possible with the owner", template: "{user} owns {room}: that is possible only after {start}modify OTHER owner has handed it over.", names: "user"},
+	"peer":           {status: 403, reason: "Only the owner may do that to an admin", template: "{user} is an admin: only the owner of {room} may do that.", names: "user"},
+	"you_banned":     {status: 403, reason: "Banned from the room", template: "You are banned from {room}."},
+	"they_banned":    {status: 403, reason: "User is banned", template: "{user} is banned from {room}. {start}unban {user} comes first.", names: "user"},
+	"not_banned":     {status: 404, reason: "User is not banned", template: "{user} is not banned from {room}.", names: "user"},
+	"you_muted":      {status: 403, reason: "Muted", template: "You have been muted in {room}: your message went to nobody."},
+	"owner_keeps":    {status: 403, reason: "The owner cannot leave", template: "You own {room}. Hand it over with {start}modify USER owner, or send {start}destroy."},
+	"not_a_user":     {status: 400, reason: "A room cannot be a member", template: "{user} is a room: rooms do not talk to rooms.", names: "user"},
+	"room_full":      {status: 403, reason: "Room is full", template: "{room} is full: {limit} members are the most.", names: "limit"},
+	"too_many_bans":  {status: 403, reason: "Too many are banned", template: "{limit} users are banned from {room}: more are not possible. {start}unban somebody first.", names: "limit"},
+	"too_many_rooms": {status: 403, reason: "User is in too many rooms", template: "{user} is in {limit} rooms: more are not possible.", names: "user limit"},
+	"no_more_rooms":  {status: 503, reason: "Too many rooms", template: "There are {limit} rooms: more are not possible.", names: "limit"},
+	"too_fast":       {status: 429, reason: "Too many messages", template: "You write too fast: {limit} messages a minute are possible in {room}. This one went to nobody.", names: "limit"},
+	"not_storable":   {status: 400, reason: "Message cannot be stored", template: "Your message holds something that cannot be stored, so nobody got it."},
+}
