@@ -36,7 +36,7 @@ func TestParseURIRefuses(t *testing.T) {
 	for _, in := range []string{
 		"", "bob", ":", "sip:", "sip:@example.org", "sip:bob@", "sip:bob@exa mple.org", "sip:bob@example.org:0",
 		"sip:bob@example.org:70000", "sip:bob@example.org:x", "sip:bob@[::1", "sip:bob@[1.2.3.4]", "sip:bob%4@example.org",
-		"sip:bob@example.org;;a", "sip:b\x00b@example.org", "<sip:bob@example.org>", "1sip:bob@example.org", "sip:bob@ex,ample.org",
+		"sip:bob@example.org;;a", "sip:b\x00b@example.org", "sip:alice@example.org@evil.example", "sip:bob@[fe80::1%eth0]", "sip:bob@.", "sip:bob@example..org", "<sip:bob@example.org>", "1sip:bob@example.org", "sip:bob@ex,ample.org",
 	} {
 		if u, err := ParseURI(in); err == nil {
 			t.Errorf("%q: accepted as %s", in, u)
@@ -60,6 +60,9 @@ func TestURIEqual(t *testing.T) {
 		{"sip:bob@biloxi.com", "sips:bob@biloxi.com", false},
 		// RFC 4475 section 3.1.1.4: NULs are characters as any other.
 		{"sip:null-%00-null@example.com", "sip:null-%00%00-null@example.com", false},
+		// RFC 5954 section 4: IPv6 addresses are compared as addresses.
+		{"sip:bob@[2001:DB8::9:1]", "sip:bob@[2001:db8:0:0:0:0:9:1]", true},
+		{"sip:bob@[2001:db8::9:1]", "sip:bob@[2001:db8::9]:1", false},
 	} {
 		a, errA := ParseURI(tc.a)
 		b, errB := ParseURI(tc.b)
@@ -97,6 +100,7 @@ func TestParseNameAddrRefuses(t *testing.T) {
 	for _, in := range []string{
 		"", `"unterminated <sip:a@b>`, `"a" sip:a@b`, `<sip:a@b`, `Bell, Alexander <sip:a@b>`, `<sip:a@b> junk`,
 		`sip:a@b?Route=x`, `<sip:a@b>,<sip:c@d>`, `<>`, `< sip:a@b>`, `<sip:a@b>;tag="x`,
+		"<sip:a@b>;tag=x\x01", "<sip:a@b>;tag=x\r\n", "\"a\r\nb\" <sip:a@b>", "\"a\\\n\" <sip:a@b>",
 	} {
 		if a, err := ParseNameAddr(in); err == nil {
 			t.Errorf("%q: accepted as %s", in, a)
@@ -154,6 +158,22 @@ func TestDomainsParse(t *testing.T) {
 			t.Errorf("%s: got %s, ours %v, %v", tc.in, a, ours, err)
 		}
 	}
+	for _, in := range []string{"sip:bob@[::1]", "sip:bob@[0:0:0:0:0:0:0:1]:5070", "bob@[::0001]", "<sip:bob@[0::1];transport=tcp>"} {
+		if a, ours, err := d.Parse(in); err != nil || a.String() != "sip:bob@[::1]" || !ours {
+			t.Errorf("%s: got %s, ours %v, %v", in, a, ours, err)
+		}
+	}
+	for in, want := range map[string]string{
+		"sip:bob@EXAMPLE.org.": "sip:bob@example.org", "sip:bob@[::ffff:127.0.0.1]": "sip:bob@127.0.0.1",
+		"sip:bob@[2001:DB8:0::9]:5070": "sip:bob@[2001:db8::9]:5070",
+	} {
+		if a, _, err := d.Parse(in); err != nil || a.String() != want {
+			t.Errorf("%s: got %s, %v", in, a, err)
+		}
+	}
+	if a, ours, err := NewDomains("::1").Parse("bob"); err != nil || a.String() != "sip:bob@[::1]" || !ours {
+		t.Errorf("bob of an IPv6 domain: %s, ours %v, %v", a, ours, err)
+	}
 	if !d.Has("[::1]") || !d.Has("[0:0:0:0:0:0:0:1]:5060") || d.Has("[::2]") {
 		t.Error("IPv6 domain not recognised in all its spellings")
 	}
@@ -203,7 +223,7 @@ func FuzzParseList(f *testing.F) {
 
 // FuzzDomainsParse: an AoR is canonical, so reading what was written changes nothing.
 func FuzzDomainsParse(f *testing.F) {
-	for _, s := range []string{"bob", "sip:b%6Fb@h:5070", "<sip:a@[::1]>", "sips:A@B", "a@b:1"} {
+	for _, s := range []string{"bob", "a@[::ffff:192.0.2.1].", "sip:a@h.:5060", "sip:b%6Fb@h:5070", "<sip:a@[::1]>", "sips:A@B", "a@b:1"} {
 		f.Add(s)
 	}
 	d := NewDomains("example.org", "::1")

@@ -12,7 +12,7 @@ import (
 // nothing else.
 type AoR struct {
 	User   string // escapes normalised (RFC 3261 section 19.1.4); "" names the domain itself
-	Domain string // lower case; with a port only where that is part of a foreign identity
+	Domain string // lower case, an IP address in its shortest form; with a port only where that is part of a foreign identity
 }
 
 // String writes the AoR as a SIP URI.
@@ -29,7 +29,7 @@ func (a AoR) IsZero() bool { return a == AoR{} }
 // AoR makes the AoR that a URI names, keeping a port other than the default
 // one. For URIs that may be of our own domains use Domains.AoR.
 func (u URI) AoR() AoR {
-	a := AoR{User: canonicalUser(u.User), Domain: u.Host}
+	a := AoR{User: canonicalUser(u.User), Domain: canonicalHost(u.Host)}
 	if u.Port != 0 && u.Port != 5060 && u.Port != 5061 {
 		a.Domain += ":" + strconv.Itoa(int(u.Port))
 	}
@@ -47,7 +47,7 @@ type Domains struct {
 func NewDomains(names ...string) Domains {
 	d := Domains{names: make(map[string]struct{}, len(names))}
 	for _, n := range names {
-		n = hostKey(n)
+		n = canonicalHost(strings.TrimSpace(n))
 		if n == "" {
 			continue
 		}
@@ -68,15 +68,16 @@ func (d Domains) Has(host string) bool {
 	if err != nil {
 		return false
 	}
-	_, ok := d.names[hostKey(h)]
+	_, ok := d.names[canonicalHost(h)]
 	return ok
 }
 
 // AoR makes the AoR that a URI names and tells whether it is of one of our
 // domains. An AoR of ours never has a port: sip:bob@127.0.0.1:5070 is bob.
 func (d Domains) AoR(u URI) (AoR, bool) {
-	if _, ours := d.names[hostKey(u.Host)]; ours {
-		return AoR{User: canonicalUser(u.User), Domain: u.Host}, true
+	host := canonicalHost(u.Host)
+	if _, ours := d.names[host]; ours {
+		return AoR{User: canonicalUser(u.User), Domain: host}, true
 	}
 	return u.AoR(), false
 }
@@ -130,14 +131,20 @@ func hasScheme(s string) bool {
 	return i > 0 && s[i] == ':'
 }
 
-// hostKey brings a host to the form in which it is looked up: lower case,
-// addresses in their shortest form without brackets.
-func hostKey(host string) string {
-	h := strings.TrimSuffix(lower(strings.TrimSpace(host)), ".")
-	if c := h; c != "" && (c[0] == '[' || isDigit(c[0]) || strings.Contains(c, ":")) {
-		if a, err := netip.ParseAddr(strings.Trim(h, "[]")); err == nil {
-			return a.Unmap().String()
-		}
+// canonicalHost brings the spellings of a host to one: lower case, without the dot
+// at the end; an IPv6 address in its shortest form and in brackets, an IPv4 address
+// that is mapped to one as itself (RFC 5118 section 4.9).
+func canonicalHost(host string) string {
+	h := strings.TrimSuffix(lower(host), ".")
+	if !strings.Contains(h, ":") {
+		return h
 	}
-	return h
+	a, err := netip.ParseAddr(strings.Trim(h, "[]"))
+	switch a = a.Unmap(); {
+	case err != nil:
+		return h
+	case a.Is4():
+		return a.String()
+	}
+	return "[" + a.String() + "]"
 }

@@ -147,6 +147,11 @@ func paramValue(s string) (value string, quoted bool, rest string, err error) {
 	if n < len(s) && s[n] == '"' {
 		return "", false, s, errors.New("stray quotation mark")
 	}
+	for i := range n {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return "", false, s, errors.New("control character in the value")
+		}
+	}
 	return s[:n], false, s[n:], nil
 }
 
@@ -158,12 +163,14 @@ func parseQuoted(s string) (value, rest string, err error) {
 		case '"':
 			return b.String(), s[i+1:], nil
 		case '\\':
-			if i++; i < len(s) {
-				b.WriteByte(s[i])
+			if i++; i == len(s) {
+				continue
 			}
-		default:
-			b.WriteByte(s[i])
 		}
+		if s[i] == '\r' || s[i] == '\n' { // no quoted pair either
+			return "", "", errors.New("line break in a quoted string")
+		}
+		b.WriteByte(s[i])
 	}
 	return "", "", errors.New("unterminated quoted string")
 }

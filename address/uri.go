@@ -60,8 +60,11 @@ func ParseURI(s string) (URI, error) {
 	// is looked for before anything behind the host is.
 	if at := strings.LastIndexByte(beforeHeaders(rest), '@'); at >= 0 {
 		u.User, u.Pass, _ = strings.Cut(rest[:at], ":")
-		if u.User == "" {
+		switch {
+		case u.User == "":
 			return URI{}, fmt.Errorf("URI %s has an empty user part", quote(s))
+		case strings.Contains(rest[:at], "@"):
+			return URI{}, fmt.Errorf("URI %s has an @ in the user part that is not escaped", quote(s))
 		}
 		if err := checkEscapes(rest[:at]); err != nil {
 			return URI{}, fmt.Errorf("URI %s: %w", quote(s), err)
@@ -115,7 +118,8 @@ func ParseHostPort(s string) (host string, port uint16, err error) {
 			return "", 0, errors.New("IPv6 address without closing bracket")
 		}
 		host, tail = s[:end+1], s[end+1:]
-		if a, err := netip.ParseAddr(host[1:end]); err != nil || !a.Is6() {
+		// A zone means something on one machine only, and may hold anything.
+		if a, err := netip.ParseAddr(host[1:end]); err != nil || !a.Is6() || a.Zone() != "" {
 			return "", 0, fmt.Errorf("bad IPv6 address %s", quote(host))
 		}
 	} else if i := strings.IndexByte(s, ':'); i >= 0 {
@@ -129,6 +133,9 @@ func ParseHostPort(s string) (host string, port uint16, err error) {
 			if c := host[i]; !isAlpha(c) && !isDigit(c) && c != '.' && c != '-' && c != '_' {
 				return "", 0, fmt.Errorf("bad host name %s", quote(host))
 			}
+		}
+		if host[0] == '.' || strings.Contains(host, "..") {
+			return "", 0, fmt.Errorf("bad host name %s", quote(host))
 		}
 	}
 	if tail != "" {
@@ -188,7 +195,8 @@ func (u URI) String() string {
 // without, escapes decoded, and of the parameters those that must be equal
 // when only one URI has them.
 func (u URI) Equal(v URI) bool {
-	if u.Scheme != v.Scheme || u.Opaque != v.Opaque || u.Host != v.Host || u.Port != v.Port ||
+	if u.Scheme != v.Scheme || u.Opaque != v.Opaque || u.Port != v.Port ||
+		u.Host != v.Host && canonicalHost(u.Host) != canonicalHost(v.Host) ||
 		unescape(u.User) != unescape(v.User) || unescape(u.Pass) != unescape(v.Pass) {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -271,9 +272,9 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if err != nil || nerr != nil || secs < 0 || !uri.IsSIP() {
 		return nil, mi.Errorf(400, "Bad parameter")
 	}
-	life := time.Duration(secs) * time.Second
-	if secs == 0 {
-		life = forever
+	life := forever
+	if secs > 0 && secs < int(forever/time.Second) {
+		life = time.Duration(secs) * time.Second
 	}
 	now := c.opt.Now()
 	b := Binding{
@@ -297,23 +298,16 @@ func (c commands) put(ctx context.Context, a address.AoR, b Binding) error {
 	s := c.shard(a)
 	s.update.Lock()
 	defer s.update.Unlock()
-	bs := c.Bindings(a)
-	changes := []Change{}
-	kept := bs[:0]
-	for _, old := range bs {
+	u := c.begin(s, a)
+	u.bindings = slices.DeleteFunc(u.bindings, func(old Binding) bool {
 		if old.Contact == b.Contact {
-			changes = append(changes, Change{AoR: a, Binding: old, Removed: true})
-			continue
+			u.remove(&old)
 		}
-		kept = append(kept, old)
-	}
-	if err := c.save(ctx, append(changes, Change{AoR: a, Binding: b})); err != nil {
-		return fmt.Errorf("save binding: %w", err)
-	}
-	s.mu.Lock()
-	s.users[a] = append(kept, b)
-	s.mu.Unlock()
-	return nil
+		return old.Contact == b.Contact
+	})
+	u.bindings = append(u.bindings, b)
+	u.changes = append(u.changes, Change{AoR: a, Binding: b})
+	return c.commit(ctx, s, a, u)
 }
 
 var errNoContact = errors.New("no such contact")
@@ -324,12 +318,12 @@ func (c commands) drop(ctx context.Context, a address.AoR, gone func(*Binding) b
 	s.update.Lock()
 	defer s.update.Unlock()
 	s.mu.Lock()
-	_, changes := split(s, a, gone)
+	changes := c.split(s, a, gone)
 	s.mu.Unlock()
 	if len(changes) == 0 {
 		return errNoContact
 	}
-	if err := c.Location.remove(ctx, s, a, gone); err != nil {
+	if err := c.save(ctx, changes); err != nil {
 		return fmt.Errorf("remove binding: %w", err)
 	}
 	return nil

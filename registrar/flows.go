@@ -7,12 +7,17 @@ import (
 	"silod/address"
 )
 
-// flowIndex knows who registered over which connection, so that the end of one
+// flowIndex knows who is registered over which connection, so that the end of one
 // costs no search through all bindings. Flows of UDP never end and are not in it.
-// What it holds is a hint: a binding may have moved to another flow since.
 type flowIndex struct {
 	mu     sync.Mutex
-	owners map[string][]address.AoR
+	owners map[string]owners
+}
+
+// owners are the AoRs of a flow: a phone's has one, a proxy's may have very many.
+type owners struct {
+	one  address.AoR
+	more map[address.AoR]struct{}
 }
 
 func (x *flowIndex) add(flow string, a address.AoR) {
@@ -22,21 +27,50 @@ func (x *flowIndex) add(flow string, a address.AoR) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.owners == nil {
-		x.owners = make(map[string][]address.AoR)
+		x.owners = make(map[string]owners)
 	}
-	for _, old := range x.owners[flow] {
-		if old == a {
-			return
-		}
+	switch o := x.owners[flow]; {
+	case o.one == a:
+	case o.one.IsZero() && o.more == nil:
+		x.owners[flow] = owners{one: a}
+	case o.more == nil:
+		x.owners[flow] = owners{one: o.one, more: map[address.AoR]struct{}{a: {}}}
+	default:
+		o.more[a] = struct{}{}
 	}
-	x.owners[flow] = append(x.owners[flow], a)
+}
+
+// drop forgets that an AoR has a binding over a flow.
+func (x *flowIndex) drop(flow string, a address.AoR) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	o, ok := x.owners[flow]
+	if !ok {
+		return
+	}
+	delete(o.more, a)
+	if o.one == a {
+		o.one = address.AoR{}
+	}
+	if o.one.IsZero() && len(o.more) == 0 {
+		delete(x.owners, flow)
+		return
+	}
+	x.owners[flow] = o
 }
 
 // take gives and forgets the AoRs of a flow.
 func (x *flowIndex) take(flow string) []address.AoR {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	as := x.owners[flow]
+	o := x.owners[flow]
 	delete(x.owners, flow)
+	var as []address.AoR
+	if !o.one.IsZero() {
+		as = append(as, o.one)
+	}
+	for a := range o.more {
+		as = append(as, a)
+	}
 	return as
 }

@@ -4,15 +4,17 @@
 // else understands.
 //
 // Locks: an update lock per group of AoRs, held while a REGISTER is worked out and
-// written to the store, which keeps the REGISTERs of one AoR in order; and under it
-// a lock per shard of the table, held for map work only, so that a lookup never
-// waits for the store.
+// written to the store, which keeps the REGISTERs of one AoR in order; under it a
+// lock per shard of the table, held for map work only, so that a lookup never waits
+// for the store; and under that the flow index's.
 package registrar
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,6 +86,7 @@ func (l *Location) Load(ctx context.Context, alive func(flow string) bool) (n in
 		if !alive(b.Flow) {
 			return
 		}
+		a, b.UserAgent, b.Methods = own(a), shared(b.UserAgent), shared(b.Methods)
 		s := l.shard(a)
 		s.mu.Lock()
 		s.users[a] = append(s.users[a], b)
@@ -166,6 +169,52 @@ func (l *Location) Each(f func(address.AoR, []Binding) bool) {
 	}
 }
 
+// commit writes changes to the store, and then gives an AoR its new bindings. It is
+// all or nothing. refreshed are written later; left are flows that bindings had
+// before. s.update is held.
+func (l *Location) commit(ctx context.Context, s *shard, a address.AoR, u *update) error {
+	if err := l.save(ctx, u.changes); err != nil {
+		return fmt.Errorf("save bindings: %w", err)
+	}
+	for _, c := range append(u.changes, u.refreshed...) {
+		if !c.Removed {
+			l.flows.add(c.Binding.Flow, a)
+		}
+	}
+	for _, flow := range u.left {
+		l.leave(flow, a, u.bindings)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range u.changes {
+		delete(s.dirty, c.Binding.RUID)
+	}
+	for _, c := range u.refreshed {
+		s.dirty[c.Binding.RUID] = c
+	}
+	s.set(a, u.bindings)
+	return nil
+}
+
+// leave takes an AoR off a flow over which it has no binding any more.
+func (l *Location) leave(flow string, a address.AoR, bindings []Binding) {
+	for i := range bindings {
+		if bindings[i].Flow == flow {
+			return
+		}
+	}
+	l.flows.drop(flow, a)
+}
+
+// set makes bs the bindings of a. s.mu is held.
+func (s *shard) set(a address.AoR, bs []Binding) {
+	if len(bs) == 0 {
+		delete(s.users, a)
+	} else {
+		s.users[a] = bs
+	}
+}
+
 // FlowClosed ends the bindings that were registered over a flow: the connection is
 // gone, so they lead nowhere.
 func (l *Location) FlowClosed(ctx context.Context, flow string) {
@@ -184,28 +233,36 @@ func (l *Location) FlowClosed(ctx context.Context, flow string) {
 // store: what stays there in vain is found out at the next load. s.update is held.
 func (l *Location) remove(ctx context.Context, s *shard, a address.AoR, gone func(*Binding) bool) error {
 	s.mu.Lock()
-	kept, changes := split(s, a, gone)
-	if len(kept) == 0 {
-		delete(s.users, a)
-	} else {
-		s.users[a] = kept
-	}
+	changes := l.split(s, a, gone)
 	s.mu.Unlock()
 	return l.save(ctx, changes)
 }
 
-// split parts an AoR's bindings into those that stay and the changes that remove
-// the others. s.mu is held.
-func split(s *shard, a address.AoR, gone func(*Binding) bool) (kept []Binding, changes []Change) {
-	for _, b := range s.users[a] {
+// split takes the bindings that gone selects from an AoR and gives the changes that
+// do so in the store. s.mu is held.
+func (l *Location) split(s *shard, a address.AoR, gone func(*Binding) bool) (changes []Change) {
+	bs := s.users[a]
+	first := 0
+	for first < len(bs) && !gone(&bs[first]) {
+		first++
+	}
+	if first == len(bs) {
+		return nil // as nearly always, when it is asked of everybody
+	}
+	left := slices.Clone(bs[:first])
+	for _, b := range bs[first:] {
 		if !gone(&b) {
-			kept = append(kept, b)
+			left = append(left, b)
 			continue
 		}
 		delete(s.dirty, b.RUID)
 		changes = append(changes, Change{AoR: a, Binding: b, Removed: true})
 	}
-	return kept, changes
+	for i := range changes {
+		l.leave(changes[i].Binding.Flow, a, left)
+	}
+	s.set(a, left)
+	return changes
 }
 
 // Run clears expired bindings away and writes refreshed ones until ctx ends, and
@@ -239,15 +296,7 @@ func (l *Location) sweep(ctx context.Context) {
 		s.update.Lock()
 		s.mu.Lock()
 		for a := range s.users {
-			kept, changes := split(s, a, over)
-			switch {
-			case len(changes) == 0:
-			case len(kept) == 0:
-				delete(s.users, a)
-			default:
-				s.users[a] = kept
-			}
-			gone = append(gone, changes...)
+			gone = append(gone, l.split(s, a, over)...)
 		}
 		s.mu.Unlock()
 		err := l.save(ctx, gone)
@@ -261,7 +310,7 @@ func (l *Location) sweep(ctx context.Context) {
 
 // flush writes the bindings of which nothing but their end has moved. Until then a
 // crash costs them no more than that: they end when they would have without their
-// last refresh, or are refreshed again.
+// last refresh, or are refreshed again. What cannot be written is tried again.
 func (l *Location) flush(ctx context.Context) {
 	for i := range l.shards {
 		s := &l.shards[i]
@@ -274,6 +323,13 @@ func (l *Location) flush(ctx context.Context) {
 		clear(s.dirty)
 		s.mu.Unlock()
 		err := l.save(ctx, changes)
+		if err != nil {
+			s.mu.Lock()
+			for _, c := range changes { // no other has come meanwhile: s.update is held
+				s.dirty[c.Binding.RUID] = c
+			}
+			s.mu.Unlock()
+		}
 		s.update.Unlock()
 		if err != nil {
 			l.opt.Log.Warn("refreshed bindings not written", "count", len(changes), "error", err)

@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unique"
 
 	"silod/address"
 )
@@ -42,37 +44,36 @@ func (l *Location) Update(ctx context.Context, r *Register) ([]Binding, error) {
 	if err := checkStar(r); err != nil {
 		return nil, err
 	}
-	s := l.shard(r.AoR)
+	a := own(r.AoR)
+	s := l.shard(a)
 	s.update.Lock()
 	defer s.update.Unlock()
-	now := l.opt.Now()
-	s.mu.RLock()
-	old := s.users[r.AoR]
-	s.mu.RUnlock()
-	u := update{r: r, opt: &l.opt, now: now, bindings: current(old, now)}
+	u := l.begin(s, a)
+	u.r = r
 	if err := u.apply(); err != nil {
 		return nil, err
 	}
-	if err := l.save(ctx, u.changes); err != nil {
-		return nil, fmt.Errorf("save bindings: %w", err)
+	if err := l.commit(ctx, s, a, u); err != nil {
+		return nil, err
 	}
-	for i := range u.bindings {
-		l.flows.add(u.bindings[i].Flow, r.AoR)
+	return slices.Clone(u.bindings), nil
+}
+
+// begin starts an update on a copy of an AoR's bindings, from which it removes those
+// that have expired. s.update is held.
+func (l *Location) begin(s *shard, a address.AoR) *update {
+	u := &update{aor: a, opt: &l.opt, now: l.opt.Now()}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, b := range s.users[a] {
+		if b.Expires.After(u.now) {
+			u.bindings = append(u.bindings, b)
+			continue
+		}
+		u.remove(&b)
+		l.Expired.Inc()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range u.changes {
-		delete(s.dirty, c.Binding.RUID)
-	}
-	for _, c := range u.refreshed {
-		s.dirty[c.Binding.RUID] = c
-	}
-	if len(u.bindings) == 0 {
-		delete(s.users, r.AoR)
-		return nil, nil
-	}
-	s.users[r.AoR] = u.bindings
-	return append([]Binding(nil), u.bindings...), nil
+	return u
 }
 
 // checkStar: "Contact: *" stands alone and with Expires: 0 (step 6).
@@ -87,6 +88,7 @@ func checkStar(r *Register) error {
 
 // update works one REGISTER out on a copy of the bindings.
 type update struct {
+	aor      address.AoR
 	r        *Register
 	opt      *Options
 	now      time.Time
@@ -94,9 +96,19 @@ type update struct {
 
 	changes   []Change // to be written before the answer
 	refreshed []Change // of which only the end has moved: written later, many at once
+	left      []string // flows over which there was a binding
+	bound     int      // contacts that were not removed
+	flow      bool     // one of them has a reg-id
 }
 
+// mostInOne is how many contacts one REGISTER may name: each is compared with all
+// others of the AoR.
+const mostInOne = 100
+
 func (u *update) apply() error {
+	if len(u.r.Contacts) > mostInOne {
+		return &Error{Status: 400, Reason: fmt.Sprintf("Too many contacts in one request, %d are allowed", mostInOne)}
+	}
 	if len(u.r.Contacts) == 1 && u.r.Contacts[0].Star {
 		return u.removeAll()
 	}
@@ -104,6 +116,10 @@ func (u *update) apply() error {
 		if err := u.contact(c); err != nil {
 			return err
 		}
+	}
+	if u.bound > 1 && u.flow {
+		// RFC 5626 section 6: all of them would be one device over one flow.
+		return &Error{Status: 400, Reason: "A REGISTER with reg-id is for one contact"}
 	}
 	if u.opt.Most > 0 && len(u.bindings) > u.opt.Most {
 		return &Error{Status: 403, Reason: fmt.Sprintf("Too many contacts, %d are allowed", u.opt.Most)}
@@ -116,10 +132,15 @@ func (u *update) removeAll() error {
 		if err := u.inOrder(&u.bindings[i]); err != nil {
 			return err
 		}
-		u.changes = append(u.changes, Change{AoR: u.r.AoR, Binding: u.bindings[i], Removed: true})
+		u.remove(&u.bindings[i])
 	}
 	u.bindings = nil
 	return nil
+}
+
+func (u *update) remove(b *Binding) {
+	u.changes = append(u.changes, Change{AoR: u.aor, Binding: *b, Removed: true})
+	u.left = append(u.left, b.Flow)
 }
 
 // inOrder refuses a REGISTER that was overtaken by a later one of the same client
@@ -137,30 +158,37 @@ func (u *update) contact(c address.NameAddr) error {
 		return err
 	}
 	b := u.binding(c, life)
+	if life > 0 {
+		u.bound++
+		u.flow = u.flow || b.RegID != 0
+	}
 	i := u.find(c.URI, &b)
 	if i < 0 {
 		if life > 0 {
 			b.RUID = newRUID()
 			u.bindings = append(u.bindings, b)
-			u.changes = append(u.changes, Change{AoR: u.r.AoR, Binding: b})
+			u.changes = append(u.changes, Change{AoR: u.aor, Binding: b})
 		}
 		return nil
 	}
-	if err := u.inOrder(&u.bindings[i]); err != nil {
+	old := &u.bindings[i]
+	if err := u.inOrder(old); err != nil {
 		return err
 	}
-	b.RUID = u.bindings[i].RUID
-	change := Change{AoR: u.r.AoR, Binding: b, Removed: life == 0}
-	if life > 0 && same(&b, &u.bindings[i]) && u.bindings[i].Expires.Sub(u.now) > writeAhead {
-		u.refreshed = append(u.refreshed, change)
-	} else {
-		u.changes = append(u.changes, change)
-	}
 	if life == 0 {
+		u.remove(old)
 		u.bindings = append(u.bindings[:i:i], u.bindings[i+1:]...)
 		return nil
 	}
-	u.bindings[i] = b
+	b.RUID = old.RUID
+	change := Change{AoR: u.aor, Binding: b}
+	if same(&b, old) && old.Expires.Sub(u.now) > writeAhead {
+		u.refreshed = append(u.refreshed, change)
+	} else {
+		u.changes = append(u.changes, change)
+		u.left = append(u.left, old.Flow)
+	}
+	*old = b
 	return nil
 }
 
@@ -177,18 +205,29 @@ func same(a, b *Binding) bool {
 }
 
 // find looks for the binding that a contact replaces: that of the same instance
-// and reg-id (RFC 5626 section 6), else the one with an equal URI.
+// and reg-id, else one with an equal URI. Flows of outbound are told apart by
+// instance and reg-id alone: a device has the same URI in all of them, and another
+// device may have it behind another NAT (RFC 5626 section 6).
 func (u *update) find(uri address.URI, b *Binding) int {
+	equal := -1
 	for i := range u.bindings {
 		old := &u.bindings[i]
-		if b.Instance != "" && b.RegID != 0 && old.Instance == b.Instance && old.RegID == b.RegID {
-			return i
+		if b.RegID != 0 && old.RegID != 0 {
+			if b.RegID == old.RegID && b.Instance == old.Instance {
+				return i
+			}
+			continue
 		}
-		if o, err := address.ParseURI(old.Contact); err == nil && o.Equal(uri) {
-			return i
+		if equal >= 0 {
+			continue
+		}
+		if old.Contact == b.Contact {
+			equal = i
+		} else if o, err := address.ParseURI(old.Contact); err == nil && o.Equal(uri) {
+			equal = i
 		}
 	}
-	return -1
+	return equal
 }
 
 // life is how long a contact is to be bound: its expires parameter, else the
@@ -202,12 +241,12 @@ func (u *update) life(c address.NameAddr) (time.Duration, error) {
 			secs = int(n)
 		}
 	}
-	if secs < 0 {
-		return u.opt.Default, nil
+	life := u.opt.Default
+	if secs >= 0 {
+		life = time.Duration(secs) * time.Second
 	}
-	life := time.Duration(secs) * time.Second
 	// Never for an hour or more (step 7).
-	if life > 0 && life < u.opt.Min && life < time.Hour {
+	if secs > 0 && life < u.opt.Min && life < time.Hour {
 		return 0, &Error{Status: 423, Reason: "Interval Too Brief", MinExpires: int(u.opt.Min / time.Second)}
 	}
 	if u.opt.Max > 0 {
@@ -226,8 +265,8 @@ func (u *update) binding(c address.NameAddr, life time.Duration) Binding {
 		CallID:    strings.Clone(u.r.CallID),
 		CSeq:      u.r.CSeq,
 		Flow:      u.r.Flow(c.URI),
-		UserAgent: strings.Clone(u.r.UserAgent),
-		Methods:   strings.Clone(u.r.Methods),
+		UserAgent: shared(u.r.UserAgent),
+		Methods:   shared(u.r.Methods),
 		Modified:  u.now,
 	}
 	for _, p := range u.r.Path {
@@ -235,13 +274,13 @@ func (u *update) binding(c address.NameAddr, life time.Duration) Binding {
 	}
 	if q, ok := c.Params.Get("q"); ok {
 		if v, err := strconv.ParseFloat(q, 32); err == nil && v >= 0 && v <= 1 {
-			b.Q = float32(v)
+			b.Q = float32(math.Round(v*1000) / 1000) // a qvalue has three digits (RFC 3261 section 25.1)
 		}
 	}
 	if m, ok := c.Params.Get("methods"); ok {
-		b.Methods = strings.Clone(m)
+		b.Methods = shared(m)
 	}
-	if v, ok := c.Params.Get("+sip.instance"); ok {
+	if v, _ := c.Params.Get("+sip.instance"); v != "" {
 		b.Instance = strings.Clone(v)
 		// reg-id without an instance means nothing (RFC 5626 section 6).
 		if id, ok := c.Params.Get("reg-id"); ok {
@@ -249,8 +288,16 @@ func (u *update) binding(c address.NameAddr, life time.Duration) Binding {
 			b.RegID = uint32(n)
 		}
 	}
-	b.Params = c.Params.Without("q", "expires", "+sip.instance", "reg-id").String()
+	b.Params = strings.Clone(c.Params.Without("q", "expires", "+sip.instance", "reg-id").String())
 	return b
+}
+
+// shared gives one copy of a text that very many bindings have in common.
+func shared(s string) string { return unique.Make(s).Value() }
+
+// own gives an AoR memory of its own.
+func own(a address.AoR) address.AoR {
+	return address.AoR{User: strings.Clone(a.User), Domain: shared(a.Domain)}
 }
 
 // newRUID makes a name for a binding's row that no node will make again.

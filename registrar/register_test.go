@@ -15,7 +15,7 @@ var alice = address.AoR{User: "alice", Domain: "example.org"}
 
 // kept is a Store that remembers what was saved last, or fails.
 type kept struct {
-	rows  map[string]Binding
+	rows  map[string]Binding // nil: only counted
 	saves int
 	fail  error
 }
@@ -33,9 +33,11 @@ func (k *kept) Save(_ context.Context, cs []Change) error {
 	}
 	k.saves++
 	for _, c := range cs {
-		if c.Removed {
+		switch {
+		case k.rows == nil:
+		case c.Removed:
 			delete(k.rows, c.Binding.RUID)
-		} else {
+		default:
 			k.rows[c.Binding.RUID] = c.Binding
 		}
 	}

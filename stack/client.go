@@ -103,8 +103,10 @@ func (t *clientTable) start(c *Call, raw []byte) error {
 	s.calls[c.branch] = c
 	s.mu.Unlock()
 	if err := t.send(c.Flow, raw); err != nil {
-		t.end(c)
-		return err
+		if t.end(c) {
+			return err
+		}
+		return nil // its connection has closed meanwhile, and that was its Result
 	}
 	t.wheel.add(c, c.interval)
 	return nil
@@ -178,10 +180,11 @@ func (t *clientTable) tick() {
 		s := t.shard(c.branch)
 		s.mu.Lock()
 		raw, wait, done := c.raw, c.interval, c.done
-		over := t.wheel.now() >= c.ends
+		left := time.Duration(c.ends-t.wheel.now()) * wheelTick
+		over := left <= 0
 		if !done && !over {
 			c.interval = min(2*c.interval, timerT2)
-			wait = c.interval
+			wait = min(c.interval, left)
 		}
 		s.mu.Unlock()
 		switch {

@@ -75,7 +75,7 @@ func TestClientRetransmitsAndTimesOut(t *testing.T) {
 		if !errors.Is(r.Err, ErrTimeout) {
 			t.Errorf("got %v", r.Err)
 		}
-		if d := time.Since(w.start); d < timerF || d > timerF+timerT2 {
+		if d := time.Since(w.start); d < timerF || d > timerF+wheelTick {
 			t.Errorf("Timer F fired after %v", d)
 		}
 		s := time.Second
@@ -141,6 +141,24 @@ func TestClientFailsWithItsConnection(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// A connection that closes while a call is being sent ends the call once: by a
+// Result, or by an error of Send, and never by both.
+func TestClientThatFailsTwiceEndsOnce(t *testing.T) {
+	var tab *clientTable
+	tab = newClientTable(100, func(f Flow, _ []byte) error {
+		tab.fail(f, ErrClosed)
+		return ErrTransport
+	})
+	results := make(chan Result, 2)
+	c := &Call{Flow: Flow{Transport: TCP, Remote: peer.Remote, conn: 7}, branch: newBranch(""), results: results, table: tab}
+	if err := tab.start(c, nil); err != nil {
+		t.Errorf("a call that has a Result was refused: %v", err)
+	}
+	if len(results) != 1 || !errors.Is((<-results).Err, ErrClosed) || tab.live.Load() != 0 {
+		t.Error("the call did not end once")
+	}
 }
 
 func TestClientTableIsBounded(t *testing.T) {

@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,23 +11,56 @@ import (
 	"time"
 )
 
-// connect finds the connection that we have to a target, or opens one.
+// connect finds the connection that we have to a target, or opens one: one, however
+// many ask for it at the same time.
 func (s *Stack) connect(ctx context.Context, t Target) (Flow, error) {
-	if c := s.conns.opened(t.Transport, t.Addr); c != nil {
+	key := t.dialKey()
+	if c := s.conns.opened(key); c != nil {
 		return c.flow, nil
 	}
-	nc, err := s.dial(ctx, t)
+	opening := s.dials.DoChan(string(key), func() (any, error) { return s.connectNew(t) })
+	select {
+	case r := <-opening:
+		if r.Err != nil {
+			return Flow{}, r.Err
+		}
+		return r.Val.(*conn).flow, nil
+	case <-ctx.Done():
+		return Flow{}, ctx.Err()
+	}
+}
+
+// connectNew opens a connection, within the stack's own bounds of time: those who
+// wait for it may not all have the same patience.
+func (s *Stack) connectNew(t Target) (*conn, error) {
+	key := t.dialKey()
+	if c := s.conns.opened(key); c != nil {
+		return c, nil
+	}
+	nc, err := s.dial(s.work, t)
 	if err != nil {
-		return Flow{}, err
+		return nil, err
 	}
 	local := unmap(nc.LocalAddr().(*net.TCPAddr).AddrPort())
 	c := s.adopt(&bytePipe{nc: nc}, Flow{Transport: t.Transport, Local: local, Remote: t.Addr})
 	if c == nil {
-		return Flow{}, ErrClosed
+		return nil, ErrClosed
 	}
-	s.conns.markOpened(c)
+	s.conns.markOpened(c, key)
 	go c.serve(nc)
-	return c.flow, nil
+	return c, nil
+}
+
+// dialKey names the connection to a target. One that was shown a certificate for a
+// host is good for requests to that host, and to no other at the same address.
+type dialKey string
+
+func (t Target) dialKey() dialKey {
+	key := string(t.Transport) + " " + t.Addr.String()
+	if t.Transport == TLS {
+		key += " " + t.Name
+	}
+	return dialKey(key)
 }
 
 // dial opens a connection within the bounds of those accepted.
@@ -63,17 +97,20 @@ const MaxDatagram = 1300
 // large for a datagram. A peer that takes no connections is not asked again for a
 // while.
 func (s *Stack) Widen(ctx context.Context, f Flow) (Flow, bool) {
-	if s.narrow.recently(f.Remote) {
+	t := Target{Transport: TCP, Addr: f.Remote}
+	if s.conns.opened(t.dialKey()) == nil && s.narrow.recently(f.Remote) {
 		return f, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, widenTimeout)
+	short, cancel := context.WithTimeout(ctx, widenTimeout)
 	defer cancel()
-	wide, err := s.connect(ctx, Target{Transport: TCP, Addr: f.Remote})
-	if err != nil {
+	wide, err := s.connect(short, t)
+	switch {
+	case err == nil:
+		return wide, true
+	case ctx.Err() == nil && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrClosed): // else it is not the peer's doing
 		s.narrow.note(f.Remote)
-		return f, false
 	}
-	return wide, true
+	return f, false
 }
 
 const (

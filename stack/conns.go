@@ -3,23 +3,18 @@ package stack
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"net/netip"
 	"sync"
 )
 
 // connTable holds the open streams by the number in their flow, and those that
 // we opened also by where to.
 type connTable struct {
-	mu     sync.Mutex
-	byID   map[uint64]*conn
-	dialed map[dialKey]*conn
-	next   uint64
-	closed bool
-}
-
-type dialKey struct {
-	transport Transport
-	remote    netip.AddrPort
+	mu      sync.Mutex
+	byID    map[uint64]*conn
+	dialed  map[dialKey]*conn
+	next    uint64
+	closed  bool
+	serving sync.WaitGroup // for the ends of all that were added
 }
 
 // init starts the numbers at random, so that a flow that was written down before
@@ -42,13 +37,16 @@ func (t *connTable) add(c *conn) bool {
 	t.next++
 	c.flow.conn = t.next
 	t.byID[c.flow.conn] = c
+	t.serving.Add(1)
 	return true
 }
 
-func (t *connTable) markOpened(c *conn) {
+// markOpened remembers where a connection leads that we have opened.
+func (t *connTable) markOpened(c *conn, key dialKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.dialed[dialKey{c.flow.Transport, c.flow.Remote}] = c
+	c.dialed = key
+	t.dialed[key] = c
 }
 
 // remove is true for the one caller who took it out.
@@ -59,8 +57,8 @@ func (t *connTable) remove(c *conn) bool {
 		return false
 	}
 	delete(t.byID, c.flow.conn)
-	if k := (dialKey{c.flow.Transport, c.flow.Remote}); t.dialed[k] == c {
-		delete(t.dialed, k)
+	if t.dialed[c.dialed] == c {
+		delete(t.dialed, c.dialed)
 	}
 	return true
 }
@@ -71,10 +69,10 @@ func (t *connTable) get(f Flow) *conn {
 	return t.byID[f.conn]
 }
 
-func (t *connTable) opened(transport Transport, remote netip.AddrPort) *conn {
+func (t *connTable) opened(key dialKey) *conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.dialed[dialKey{transport, remote}]
+	return t.dialed[key]
 }
 
 func (t *connTable) len() int {
@@ -93,7 +91,7 @@ func (t *connTable) closeAll() {
 	}
 	t.mu.Unlock()
 	for _, c := range all {
-		c.pipe.close() // its reader does the rest
+		go c.pipe.close() // its reader does the rest; a TLS peer that takes no goodbye delays nobody
 	}
 }
 

@@ -130,8 +130,13 @@ func appendHeader(b []byte, name, value string) []byte {
 func appendClean(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, s...)
+	if strings.IndexByte(s, '\r') < 0 && strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, 0) < 0 {
+		return b
+	}
+	var p pairs
 	for i := start; i < len(b); i++ {
-		if c := b[i]; c == '\r' || c == '\n' || c == 0 && (i == start || b[i-1] != '\\') {
+		c := b[i]
+		if second := p.second(c); c == '\r' || c == '\n' || c == 0 && !second {
 			b[i] = ' '
 		}
 	}

@@ -184,12 +184,33 @@ func hasControl(s string) bool {
 	if strings.IndexByte(s, '\r') >= 0 {
 		return true
 	}
-	for i := strings.IndexByte(s, 0); i >= 0 && i < len(s); i++ {
-		if s[i] == 0 && (i == 0 || s[i-1] != '\\') {
+	if strings.IndexByte(s, 0) < 0 {
+		return false
+	}
+	var p pairs
+	for i := range len(s) {
+		if second := p.second(s[i]); s[i] == 0 && !second {
 			return true
 		}
 	}
 	return false
+}
+
+// pairs goes through the characters of a header value and knows those that are the
+// second half of a quoted pair, which counts in a quoted string only.
+type pairs struct{ quoted, pair bool }
+
+func (p *pairs) second(c byte) bool {
+	second := p.pair
+	switch {
+	case second:
+		p.pair = false
+	case c == '"':
+		p.quoted = !p.quoted
+	default:
+		p.pair = p.quoted && c == '\\'
+	}
+	return second
 }
 
 // add appends a header, a list header's values one by one.

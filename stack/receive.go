@@ -38,7 +38,7 @@ func (s *Stack) receive(raw []byte, flow Flow) error {
 	if errors.Is(rerr, errNotSIP) {
 		return s.ignore(raw, flow, "Request without a usable Via")
 	}
-	req.stack = s
+	req.stack, req.size = s, len(raw)
 	req.makeKey()
 	if err == nil {
 		err = rerr
@@ -71,11 +71,15 @@ func (s *Stack) ignore(raw []byte, flow Flow, why string) error {
 
 // refuse answers a malformed request, without a transaction.
 func (s *Stack) refuse(req *Request, bad *parseError) {
+	if !s.cfg.Screen(req) {
+		return
+	}
 	s.Stats.Malformed.Inc()
 	s.noise.Do(func() {
 		s.cfg.Log.Info("malformed request", "method", req.Method, "reason", bad.reason, "source", req.Flow.Remote)
 	})
 	if req.Method != "ACK" {
+		req.Stateless()
 		req.Respond(bad.status, bad.reason)
 	}
 }
@@ -92,6 +96,9 @@ func (s *Stack) response(m *Message, flow Flow) {
 
 // request runs the handler for a new request and repeats the answer to an old one.
 func (s *Stack) request(req *Request) {
+	if !s.cfg.Screen(req) {
+		return
+	}
 	s.Stats.Requests.Inc()
 	if req.Method == "ACK" {
 		s.Stats.ACKs.Inc() // of our own negative answer to an INVITE; nothing to do
@@ -146,25 +153,22 @@ func (s *Stack) handle(req *Request) {
 		}
 	}()
 	s.cfg.Handler(s.work, req)
+	if !s.Alive(req.Flow) {
+		s.cfg.FlowClosed(req.Flow) // what the handler has tied to the flow came too late to be told
+	}
 }
 
 // overload answers 503 and forgets the request: a retransmission is tried anew.
 func (s *Stack) overload(req *Request) {
 	s.Stats.Overload.Inc()
-	if req.tracked {
-		s.server.forget(req.key)
-		req.tracked = false
-	}
+	req.Stateless()
 	req.Respond(503, "Service Unavailable, try again soon", Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
 }
 
 // Unavailable answers 503 with Retry-After and lets a retransmission be tried
 // anew: for when the store is down, which may pass before the client gives up.
 func (r *Request) Unavailable(reason string) {
-	if r.tracked {
-		r.stack.server.forget(r.key)
-		r.tracked = false
-	}
+	r.forget()
 	r.Respond(503, reason, Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
 }
 

@@ -22,11 +22,13 @@ type Request struct {
 	// where it wraps address.ErrScheme.
 	TargetErr error
 
-	stack    *Stack
-	key      txKey
-	merge    uint64 // see mergeKey; 0 where it is not entered
-	tracked  bool // there is a server transaction
-	answered atomic.Pointer[answer]
+	stack     *Stack
+	key       txKey
+	merge     uint64 // see mergeKey; 0 where it is not entered
+	size      int    // bytes received
+	tracked   bool   // there is a server transaction
+	stateless bool   // see Stateless
+	answered  atomic.Pointer[answer]
 }
 
 // newRequest checks what RFC 3261 section 8.1.1 makes mandatory. With an error
@@ -147,6 +149,10 @@ func (r *Request) finish(a *answer) {
 	}
 	if r.merge != 0 {
 		r.stack.server.unmerge(r.merge)
+	}
+	if r.stateless {
+		r.forget()
+		a = a.trimmed(r)
 	}
 	if r.tracked {
 		r.stack.server.finish(r.key, a)

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
 	"silod/address"
@@ -52,7 +53,16 @@ type Config struct {
 	Advertise  string         // host or host:port for Via; "": the listener's address
 	RootCAs    *x509.CertPool // whose certificates TLS peers that we call must have; nil: the system's
 	Resolver   *net.Resolver  // nil: the system's
-	FlowClosed func(Flow)     // called, from any goroutine, when a stream's flow has died
+	FlowClosed func(Flow)     // called, from any goroutine, when a stream's flow has died, and again when a handler ends that outlived it
+
+	// Screen tells whether a request is worth an answer, before anything is kept of it
+	// and where it is malformed too. It runs on the goroutine that reads, so it must not
+	// wait; nil: every request is.
+	Screen func(*Request) bool
+
+	// ClientCAs are whose certificates TLS clients are asked for; nil: nobody is asked.
+	// One that is not theirs does not end the connection, but names nobody.
+	ClientCAs *x509.CertPool
 
 	MaxMessageSize  int           // bytes, header and body; 65,535
 	MaxHandlers     int           // requests worked on at once; 8,192
@@ -90,6 +100,9 @@ func (c *Config) defaults() {
 	if c.FlowClosed == nil {
 		c.FlowClosed = func(Flow) {}
 	}
+	if c.Screen == nil {
+		c.Screen = func(*Request) bool { return true }
+	}
 }
 
 // Stack is a running or runnable SIP stack. Make it with New, open its sockets
@@ -101,6 +114,7 @@ type Stack struct {
 	udp         []*udpSocket
 	streams     []*streamListener
 	conns       connTable
+	dials       singleflight.Group
 	open        atomic.Int64 // connections, of any stream transport
 	certificate atomic.Pointer[tls.Certificate]
 	Stats       Stats
@@ -219,6 +233,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	if err := g.Wait(); !errors.Is(err, errStopped) {
 		return err
 	}
+	s.conns.serving.Wait()
 	s.handlers.Wait()
 	return nil
 }

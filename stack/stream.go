@@ -32,7 +32,7 @@ func (s *Stack) listenStream(ctx context.Context, t Transport, addr netip.AddrPo
 	local := unmap(ln.Addr().(*net.TCPAddr).AddrPort())
 	ln = &boundListener{Listener: ln, stack: s}
 	if t == TLS || t == WSS {
-		ln = tls.NewListener(ln, s.serverTLS())
+		ln = tls.NewListener(ln, s.serverTLS(t))
 	}
 	s.streams = append(s.streams, &streamListener{stack: s, transport: t, ln: ln, local: local})
 	return nil
@@ -129,14 +129,17 @@ type pipe interface {
 
 // conn is one connection, accepted or opened.
 type conn struct {
-	stack *Stack
-	flow  Flow
-	pipe  pipe
+	stack  *Stack
+	flow   Flow
+	pipe   pipe
+	dialed dialKey         // "" where the peer opened it
+	names  func() []string // see PeerNames
 }
 
 // adopt enters a connection into the table; nil when the stack is stopping.
 func (s *Stack) adopt(p pipe, f Flow) *conn {
 	c := &conn{stack: s, flow: f, pipe: p}
+	c.names = sync.OnceValue(func() []string { return s.namesOf(p) })
 	if !s.conns.add(c) {
 		p.close()
 		return nil
@@ -150,8 +153,9 @@ func (c *conn) close() {
 	if !c.stack.conns.remove(c) {
 		return
 	}
-	c.pipe.close()
+	defer c.stack.conns.serving.Done()
 	c.stack.client.fail(c.flow, ErrClosed)
+	c.pipe.close()
 	c.stack.cfg.FlowClosed(c.flow)
 }
 

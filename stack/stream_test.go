@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -94,6 +96,106 @@ func TestSlowPeersAreCutOff(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		})
+	}
+}
+
+// A restart may have thousands of messages for the same proxy.
+func TestOneConnectionForAllWhoWantOne(t *testing.T) {
+	far, addrs := runningAll(t, Config{Handler: echo})
+	near, _ := runningAll(t, Config{Handler: echo})
+	near.cfg.RootCAs = far.cfg.RootCAs
+	for _, tr := range []Transport{TCP, TLS} {
+		before := far.Stats.Connections.Value()
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if _, err := near.Connect(t.Context(), Target{tr, addrs[tr], "127.0.0.1"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if n := far.Stats.Connections.Value() - before; n != 1 {
+			t.Errorf("%s: %d connections were opened", tr, n)
+		}
+	}
+}
+
+// RFC 3261 section 18.1.1: a large request goes over TCP, where the peer takes it.
+// That it does not is remembered; that we have no room for a connection is not.
+func TestWiden(t *testing.T) {
+	_, udp, tcp := running(t, Config{Handler: echo})
+	near, nearUDP, _ := running(t, Config{Handler: echo, MaxConnections: 1})
+	flow := func(to netip.AddrPort) Flow { return Flow{Transport: UDP, Local: nearUDP, Remote: to} }
+	if f, ok := near.Widen(t.Context(), flow(udp)); ok || f != flow(udp) {
+		t.Errorf("to a port without a listener: %s", f)
+	}
+	if !near.narrow.recently(udp) {
+		t.Error("that a peer takes no connections is not remembered")
+	}
+	near.open.Add(1)
+	if _, ok := near.Widen(t.Context(), flow(tcp)); ok || near.narrow.recently(tcp) {
+		t.Error("our own bound was taken for the peer's fault")
+	}
+	near.open.Add(-1)
+	if f, ok := near.Widen(t.Context(), flow(tcp)); !ok || f.Transport != TCP || f.Remote != tcp {
+		t.Errorf("got %s, %v", f, ok)
+	}
+}
+
+// A connection that closes while its REGISTER is being worked on must not leave a
+// binding behind: the end of the flow is told again, and the stack does not stop
+// before everybody knows.
+func TestFlowThatEndsUnderItsHandler(t *testing.T) {
+	closed, begun := make(chan Flow, 10), make(chan struct{})
+	release := make(chan struct{})
+	_, _, tcp := running(t, Config{
+		FlowClosed: func(f Flow) { closed <- f },
+		Handler: func(_ context.Context, r *Request) {
+			close(begun)
+			<-release
+			r.Respond(200, "")
+		},
+	})
+	c := dial(t, "tcp", tcp)
+	send(t, c, message(c, "z9hG4bK1"))
+	<-begun
+	_ = c.Close()
+	first := <-closed
+	close(release)
+	select {
+	case again := <-closed:
+		if again != first {
+			t.Errorf("told of %s, and then of %s", first, again)
+		}
+	case <-time.After(patience):
+		t.Error("what the handler did to the flow stays for ever")
+	}
+}
+
+func TestStoppingTellsOfEveryFlow(t *testing.T) {
+	var mu sync.Mutex
+	told := map[Flow]bool{}
+	t.Run("running", func(t *testing.T) {
+		s, _, tcp := running(t, Config{Handler: echo, FlowClosed: func(f Flow) {
+			time.Sleep(50 * time.Millisecond)
+			mu.Lock()
+			defer mu.Unlock()
+			told[f] = true
+		}})
+		for i := range 10 {
+			c := dial(t, "tcp", tcp)
+			send(t, c, message(c, fmt.Sprint("z9hG4bK", i)))
+			hear(t, c, patience)
+		}
+		if s.Connections() != 10 {
+			t.Error("not all are connected")
+		}
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) != 10 {
+		t.Errorf("told of %d ends before the stack has stopped", len(told))
 	}
 }
 

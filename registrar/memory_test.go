@@ -1,0 +1,77 @@
+package registrar
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"silod/address"
+)
+
+// A binding's memory, of a phone that says all that phones say, on a connection of
+// its own.
+func TestBindingMemory(t *testing.T) {
+	const n = 100_000
+	l, k, _ := newTable(Options{})
+	k.rows = nil // what the store needs is not the question
+	before := heap()
+	for i := range n {
+		if _, err := l.Update(t.Context(), device(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	per := (heap() - before) / n
+	t.Logf("%d bytes a binding", per)
+	if per > 1000 {
+		t.Errorf("%d bytes a binding", per)
+	}
+	for i := range n {
+		l.FlowClosed(t.Context(), connection(i))
+	}
+	if aors, bindings := l.Counts(); aors+bindings+len(l.flows.owners) != 0 {
+		t.Errorf("%d AoRs, %d bindings and %d flows are left", aors, bindings, len(l.flows.owners))
+	}
+}
+
+func connection(i int) string {
+	return "tls:192.0.2.1:5061>203.0.113." + strconv.Itoa(i%250) + ":" + strconv.Itoa(30000+i%30000) + "#1kq" + strconv.Itoa(10_000_000+i)
+}
+
+// device is the REGISTER of one phone of many. All its texts are parts of the message,
+// as they are when a message was parsed.
+func device(i int) *Register {
+	text := fmt.Sprintf("REGISTER sip:example.org SIP/2.0\r\n"+
+		"Via: SIP/2.0/TLS 10.%[2]d.%[3]d.%[4]d:49152;branch=z9hG4bK.%08[1]d;rport;alias\r\n"+
+		"From: <sip:user%06[1]d@example.org>;tag=%08[1]d\r\nTo: sip:user%06[1]d@example.org\r\nCSeq: 20 REGISTER\r\n"+
+		"Call-ID: %016[1]x%016[1]x@10.0.0.1\r\nMax-Forwards: 70\r\nSupported: replaces, outbound, gruu, path\r\n"+
+		"Contact: <sip:user%06[1]d@10.%[2]d.%[3]d.%[4]d:49152;transport=tls>"+
+		";+sip.instance=\"<urn:uuid:c3dd6013-3000-40e3-8ea2-%012[1]d>\";reg-id=1;q=0.5;+sip.ice\r\nExpires: 3600\r\n"+
+		"User-Agent: Linphonec/5.1.65 (belle-sip/5.1.65)\r\n"+
+		"Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, NOTIFY, MESSAGE, SUBSCRIBE, INFO, PRACK, UPDATE\r\n"+
+		"Content-Length: 0\r\n\r\n", i, i>>16, i>>8&255, i&255)
+	header := func(name string) string {
+		_, value, _ := strings.Cut(text, "\r\n"+name+": ")
+		value, _, _ = strings.Cut(value, "\r\n")
+		return value
+	}
+	to, err := address.ParseNameAddr(header("To"))
+	contacts, err2 := address.ParseList(header("Contact"))
+	if err != nil || err2 != nil {
+		panic(errors.Join(err, err2))
+	}
+	return &Register{
+		AoR: to.URI.AoR(), Contacts: contacts, Expires: 3600, CallID: header("Call-ID"), CSeq: 20,
+		Flow:      func(address.URI) string { return connection(i) },
+		UserAgent: header("User-Agent"), Methods: header("Allow"),
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

@@ -1,0 +1,116 @@
+package stack
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// TestStatelessAnswerIsForgotten: a client that answers a challenge in the very same
+// transaction (Pidgin does) is heard, and what is challenged leaves nothing behind.
+func TestStatelessAnswerIsForgotten(t *testing.T) {
+	var runs atomic.Int32
+	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+		runs.Add(1)
+		if r.Has("Proxy-Authorization") {
+			r.Respond(202, "")
+			return
+		}
+		r.Stateless()
+		r.Respond(407, "", Header{"Proxy-Authenticate", "Digest realm=\"r\""})
+	}})
+	c := dial(t, "udp", udp)
+	plain := message(c, "z9hG4bKsame")
+	for range 2 {
+		send(t, c, plain)
+		if got := hear(t, c, patience); status(got) != "407" {
+			t.Fatalf("answered\n%s", got)
+		}
+	}
+	if n, _ := s.Transactions(); n != 0 || runs.Load() != 2 {
+		t.Errorf("%d transactions are remembered, the handler ran %d times", n, runs.Load())
+	}
+	send(t, c, message(c, "z9hG4bKsame", "Proxy-Authorization: Digest x"))
+	if got := hear(t, c, patience); status(got) != "202" {
+		t.Errorf("answered\n%s", got)
+	}
+}
+
+// TestStatelessAnswerIsTrimmed: a request from an address that may be forged brings no
+// more bytes to that address than it has itself.
+func TestStatelessAnswerIsTrimmed(t *testing.T) {
+	challenge := func(alg string) Header {
+		return Header{"Proxy-Authenticate", `Digest realm="example.org", nonce="` + strings.Repeat("n", 48) + `", algorithm=` + alg}
+	}
+	both := []Header{challenge("SHA-256"), challenge("MD5"), {"Server", strings.Repeat("s", 100)}}
+	_, udp, tcp := running(t, Config{Handler: func(_ context.Context, r *Request) {
+		r.Stateless()
+		if r.Has("X-Plain") {
+			r.Respond(400, strings.Repeat("long words ", 30), Header{"Server", "s"})
+			return
+		}
+		r.Respond(407, "", both...)
+	}})
+	pad := func(n int) string { return "X-Pad: " + strings.Repeat("x", n) }
+	for _, tc := range []struct {
+		name, network, more string
+		challenges          int
+		server, larger      bool
+	}{
+		{"room for all", "udp", pad(600), 2, true, false},
+		{"room for the challenges", "udp", pad(350), 2, false, false},
+		{"room for one", "udp", pad(180), 1, false, false},
+		{"room for none, and one is needed", "udp", "Max-Forwards: 70", 1, false, true},
+		{"no need over a connection", "tcp", "Max-Forwards: 70", 2, true, true},
+		{"words", "udp", "X-Plain: 1\r\nMax-Forwards: 70", 0, false, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			to := udp
+			if tc.network == "tcp" {
+				to = tcp
+			}
+			c := dial(t, tc.network, to)
+			m := message(c, "z9hG4bKtrim", tc.more)
+			send(t, c, m)
+			got := hear(t, c, patience)
+			if n := strings.Count(got, "Proxy-Authenticate:"); n != tc.challenges {
+				t.Errorf("%d challenges, want %d", n, tc.challenges)
+			}
+			if strings.Contains(got, "Server:") != tc.server || len(got) > len(m) != tc.larger {
+				t.Errorf("%d bytes for %d:\n%s", len(got), len(m), got)
+			}
+			if tc.challenges == 1 && !strings.Contains(got, "algorithm=MD5") {
+				t.Errorf("not the oldest algorithm:\n%s", got)
+			}
+		})
+	}
+}
+
+// TestScreen drops requests, malformed ones too, before anything is kept of them.
+func TestScreen(t *testing.T) {
+	s, udp, tcp := running(t, Config{
+		Handler: func(_ context.Context, r *Request) { r.Respond(200, "") },
+		Screen:  func(r *Request) bool { return r.Get("User-Agent") != "bad" },
+	})
+	for _, network := range []string{"udp", "tcp"} {
+		to := udp
+		if network == "tcp" {
+			to = tcp
+		}
+		c := dial(t, network, to)
+		before, _ := s.Transactions()
+		send(t, c, message(c, "z9hG4bKa", "User-Agent: bad"))
+		send(t, c, message(c, "z9hG4bKb", "User-Agent: bad", "Call-ID: twice"))
+		if got := hear(t, c, silence); got != "" {
+			t.Errorf("%s: answered\n%s", network, got)
+		}
+		if n, _ := s.Transactions(); n != before {
+			t.Errorf("%s: %d transactions are remembered", network, n-before)
+		}
+		send(t, c, message(c, "z9hG4bKc", "User-Agent: good"))
+		if got := hear(t, c, patience); status(got) != "200" {
+			t.Errorf("%s: answered\n%s", network, got)
+		}
+	}
+}
