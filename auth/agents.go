@@ -2,21 +2,15 @@ package auth
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"silod/mi"
 )
 
-// Scanners are parts of the User-Agent of well-known attack tools.
-func Scanners() []string {
-	return []string{
-		"friendly-scanner", "friendly-request", "sipvicious", "sundayddr", "sip-scan", "sipscan", "siparmyknife",
-		"sipcli/", "pplsip",
-	}
-}
-
-// Agents matches user agents that are not served. Make it with NewAgents.
+// Agents matches user agents that are not served: those of scanners. Make it with
+// NewAgents.
 type Agents struct {
-	parts   []string // lower case
+	parts   atomic.Pointer[[]string] // lower case
 	Blocked mi.Counter
 }
 
@@ -24,12 +18,19 @@ type Agents struct {
 // blocked.
 func NewAgents(parts ...string) *Agents {
 	a := &Agents{}
+	a.Configure(parts...)
+	return a
+}
+
+// Configure takes another list from now on.
+func (a *Agents) Configure(parts ...string) {
+	var list []string
 	for _, p := range parts {
 		if p = strings.ToLower(strings.TrimSpace(p)); p != "" {
-			a.parts = append(a.parts, p)
+			list = append(list, p)
 		}
 	}
-	return a
+	a.parts.Store(&list)
 }
 
 // maxAgent is how much of a User-Agent is looked at, in bytes.
@@ -38,11 +39,12 @@ const maxAgent = 256
 // Block tells whether the value of a User-Agent header is on the list, and counts it.
 // Such requests are dropped: an answer is what a scanner is after.
 func (a *Agents) Block(userAgent string) bool {
-	if userAgent == "" || len(a.parts) == 0 {
+	parts := *a.parts.Load()
+	if userAgent == "" || len(parts) == 0 {
 		return false
 	}
 	agent := strings.ToLower(userAgent[:min(len(userAgent), maxAgent)])
-	for _, p := range a.parts {
+	for _, p := range parts {
 		if strings.Contains(agent, p) {
 			a.Blocked.Inc()
 			return true

@@ -207,7 +207,7 @@ func TestBanCommands(t *testing.T) {
 }
 
 func TestAgents(t *testing.T) {
-	a := NewAgents(append(Scanners(), " MyScan ", "")...)
+	a := NewAgents("friendly-scanner", "sundayddr", "sipcli/", " MyScan ", "")
 	for agent, blocked := range map[string]bool{
 		"friendly-scanner": true, "Friendly-Scanner/2": true, "sipcli/v1.8": true, "x myscan/1": true,
 		strings.Repeat("x", maxAgent-8) + "sundayddr": false, // out of what is looked at
@@ -220,6 +220,9 @@ func TestAgents(t *testing.T) {
 	}
 	if n := stat(t, a.Counters(), "blocked_agents"); n != 4 {
 		t.Errorf("counted %d", n)
+	}
+	if a.Configure("other"); a.Block("friendly-scanner") || !a.Block("an OTHER one") {
+		t.Error("the list is still the old one")
 	}
 	if NewAgents().Block("friendly-scanner") || NewAgents("").Block("anything") {
 		t.Error("an empty list blocks")

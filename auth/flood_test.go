@@ -71,14 +71,14 @@ func TestFlood(t *testing.T) {
 	runtime.ReadMemStats(&after)
 
 	for name, n := range map[string]int{
-		"sources with failures": bans.sources.len(), "names of no user": cache.unknown.len(), "sources": int(metered(limits.sources)),
+		"sources with failures": bans.sources.len(), "names of no user": cache.unknown.len(), "sources": int(metered(*limits.sources.Load())),
 	} {
 		if n > room || n < room/2 {
 			t.Errorf("%d %s are remembered, of room for %d", n, name, room)
 		}
 	}
-	if a.used.len() > room || cache.known.len() > 4 || metered(limits.users) != 1 || len(cache.flights) != 0 {
-		t.Errorf("%d nonces, %d users, %d users' rates, %d look-ups", a.used.len(), cache.known.len(), metered(limits.users), len(cache.flights))
+	if a.used.len() > room || cache.known.len() > 4 || metered(*limits.users.Load()) != 1 || len(cache.flights) != 0 {
+		t.Errorf("%d nonces, %d users, %d users' rates, %d look-ups", a.used.len(), cache.known.len(), metered(*limits.users.Load()), len(cache.flights))
 	}
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 {
 		t.Errorf("the heap grew by %d bytes", grown)

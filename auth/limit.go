@@ -2,6 +2,7 @@ package auth
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"silod/address"
@@ -79,10 +80,11 @@ type LimitOptions struct {
 // single IPv4 address, or the /64 of an IPv6 one; what comes by way of a trusted proxy
 // is not to be counted by the proxy's. Make it with NewLimits.
 type Limits struct {
-	now     func() time.Time
-	sources map[string]*meter[network]
-	users   map[string]*meter[address.AoR]
-	Stats   LimitStats
+	now      func() time.Time
+	capacity int
+	sources  atomic.Pointer[map[string]*meter[network]]
+	users    atomic.Pointer[map[string]*meter[address.AoR]]
+	Stats    LimitStats
 }
 
 // LimitStats count the requests that were too many.
@@ -96,36 +98,47 @@ func NewLimits(opt LimitOptions) *Limits {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Limits{
-		now:     opt.Now,
-		sources: meters[network](opt.PerSource, opt.Capacity),
-		users:   meters[address.AoR](opt.PerUser, opt.Capacity),
-	}
+	l := &Limits{now: opt.Now, capacity: opt.Capacity}
+	l.sources.Store(&map[string]*meter[network]{})
+	l.users.Store(&map[string]*meter[address.AoR]{})
+	l.Configure(opt.PerSource, opt.PerUser)
+	return l
 }
 
-func meters[K comparable](rates map[string]Rate, capacity int) map[string]*meter[K] {
+// Configure takes other rates from now on. What was counted for one that stays the
+// same goes on counting.
+func (l *Limits) Configure(perSource, perUser map[string]Rate) {
+	l.sources.Store(meters(*l.sources.Load(), perSource, l.capacity))
+	l.users.Store(meters(*l.users.Load(), perUser, l.capacity))
+}
+
+func meters[K comparable](old map[string]*meter[K], rates map[string]Rate, capacity int) *map[string]*meter[K] {
 	ms := map[string]*meter[K]{}
 	for method, rate := range rates {
-		ms[method] = nil // no limit, and not the one of ""
-		if !rate.unlimited() {
+		switch m := old[method]; {
+		case rate.unlimited():
+			ms[method] = nil // no limit, and not the one of ""
+		case m != nil && m.rate == rate:
+			ms[method] = m
+		default:
 			ms[method] = newMeter[K](rate, capacity)
 		}
 	}
-	return ms
+	return &ms
 }
 
 // meterOf is the meter of a method; nil: no limit.
-func meterOf[K comparable](ms map[string]*meter[K], method string) *meter[K] {
-	if m, own := ms[method]; own {
+func meterOf[K comparable](ms *map[string]*meter[K], method string) *meter[K] {
+	if m, own := (*ms)[method]; own {
 		return m
 	}
-	return ms[""]
+	return (*ms)[""]
 }
 
 // Source asks for one request of the method from addr. Where that is one too many,
 // wait is what Retry-After may say.
 func (l *Limits) Source(method string, addr netip.Addr) (wait time.Duration, ok bool) {
-	m := meterOf(l.sources, method)
+	m := meterOf(l.sources.Load(), method)
 	if m == nil {
 		return 0, true
 	}
@@ -137,7 +150,7 @@ func (l *Limits) Source(method string, addr netip.Addr) (wait time.Duration, ok 
 
 // User asks for one request of the method from an authenticated user.
 func (l *Limits) User(method string, user address.AoR) (wait time.Duration, ok bool) {
-	m := meterOf(l.users, method)
+	m := meterOf(l.users.Load(), method)
 	if m == nil {
 		return 0, true
 	}
@@ -152,8 +165,8 @@ func (l *Limits) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "limited_sources", Help: "Requests refused because their source sent too many.", Counter: &l.Stats.Sources},
 		{Name: "limited_users", Help: "Requests refused because their user sent too many.", Counter: &l.Stats.Users},
-		{Name: "metered_sources", Help: "Sources whose requests are counted, once for each limit.", Gauge: func() int64 { return metered(l.sources) }},
-		{Name: "metered_users", Help: "Users whose requests are counted, once for each limit.", Gauge: func() int64 { return metered(l.users) }},
+		{Name: "metered_sources", Help: "Sources whose requests are counted, once for each limit.", Gauge: func() int64 { return metered(*l.sources.Load()) }},
+		{Name: "metered_users", Help: "Users whose requests are counted, once for each limit.", Gauge: func() int64 { return metered(*l.users.Load()) }},
 	}
 }
 

@@ -128,7 +128,42 @@ func TestFloodResetsNobody(t *testing.T) {
 			t.Fatalf("a new burst after %d others", i)
 		}
 	}
-	if n := metered(l.sources); n != room {
+	if n := metered(*l.sources.Load()); n != room {
 		t.Errorf("%d are remembered, want %d", n, room)
 	}
+}
+
+// TestLimitsConfigure: new rates count at once, and nobody gets a new burst by the way.
+func TestLimitsConfigure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		same, other := Rate{N: 2, Per: time.Minute}, Rate{N: 1, Per: time.Minute}
+		l := NewLimits(LimitOptions{PerSource: map[string]Rate{"REGISTER": same, "MESSAGE": same}})
+		ask := func(method string, want bool) {
+			t.Helper()
+			if _, ok := l.Source(method, here); ok != want {
+				t.Errorf("%s is allowed: %v", method, ok)
+			}
+		}
+		for range 2 {
+			ask("REGISTER", true)
+			ask("MESSAGE", true)
+		}
+		l.Configure(map[string]Rate{"REGISTER": same, "MESSAGE": other, "": other}, map[string]Rate{"MESSAGE": other})
+		ask("REGISTER", false)
+		ask("MESSAGE", true)
+		ask("MESSAGE", false)
+		ask("OPTIONS", true)
+		ask("OPTIONS", false)
+		if _, ok := l.User("MESSAGE", aor(t, "bob")); !ok {
+			t.Error("a user's first message is one too many")
+		}
+		if _, ok := l.User("MESSAGE", aor(t, "bob")); ok {
+			t.Error("a user's second message is allowed")
+		}
+		l.Configure(nil, nil)
+		ask("MESSAGE", true)
+		if n := stat(t, l.Counters(), "metered_sources"); n != 0 {
+			t.Errorf("%d sources are still counted", n)
+		}
+	})
 }

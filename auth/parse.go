@@ -69,6 +69,16 @@ func parseCredentials(value string) (*credentials, error) {
 	return c, nil
 }
 
+// RealmOf is the realm that the value of an Authorization or Proxy-Authorization header
+// has credentials for, "" where they are no digest's or cannot be read.
+func RealmOf(value string) string {
+	c, err := parseCredentials(value)
+	if c == nil || err != nil {
+		return ""
+	}
+	return c.realm
+}
+
 // parseParams reads name=value pairs with commas in between, with or without space
 // round them. Names are lower case in the result; one that occurs twice could mean
 // either value and is refused.

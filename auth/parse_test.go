@@ -147,3 +147,17 @@ func FuzzParseCredentials(f *testing.F) {
 		}
 	})
 }
+
+func TestRealmOf(t *testing.T) {
+	for value, want := range map[string]string{
+		`Digest username="b", realm="example.org", nonce="n", uri="sip:x", response="r"`: "example.org",
+		`Basic realm="example.org"`:    "",
+		`Digest realm="example.org"`:   "",
+		`Digest realm="example.org" "`: "",
+		"":                             "",
+	} {
+		if got := RealmOf(value); got != want {
+			t.Errorf("%s: %q, want %q", value, got, want)
+		}
+	}
+}

@@ -8,10 +8,12 @@ import (
 	"silod/address"
 )
 
-// Rights are what a trusted peer may do. What it sends needs no credentials in any case.
+// Rights are what a trusted peer may do. What it sends needs no credentials, unless
+// it is one that passes on the requests of users who prove themselves to us.
 type Rights struct {
 	Relay          bool // send to other domains by way of us
 	AssertIdentity bool // say who the sender is (P-Asserted-Identity, RFC 3325)
+	Challenge      bool // credentials are needed, and whoever fails is not the peer
 }
 
 // Peer is who is trusted: a proxy in front, a gateway, a second node.

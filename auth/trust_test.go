@@ -10,7 +10,7 @@ import (
 )
 
 func TestTrust(t *testing.T) {
-	both, relay, none := Rights{true, true}, Rights{Relay: true}, Rights{}
+	both, relay, none := Rights{Relay: true, AssertIdentity: true}, Rights{Relay: true}, Rights{}
 	trust := NewTrust(
 		Peer{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}, Rights: relay},
 		Peer{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32")}, Rights: both},

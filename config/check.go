@@ -15,6 +15,7 @@ func (c *Config) check() []Problem {
 	c.checkListen(report)
 	c.checkNames(report)
 	c.checkSockets(report)
+	c.checkAuth(report)
 	if r := c.Registrar; r.MaxExpires != 0 && r.MaxExpires < r.MinExpires {
 		report("registrar.max_expires", "expected 0, or at least min_expires (%d), got %d", r.MinExpires, r.MaxExpires)
 	}

@@ -102,6 +102,8 @@ func (c *Config) resolve(dir string) {
 	if dir != "" {
 		c.SIP.TLSCertificate = under(dir, c.SIP.TLSCertificate)
 		c.SIP.TLSPrivateKey = under(dir, c.SIP.TLSPrivateKey)
+		c.Auth.TrustedCA = under(dir, c.Auth.TrustedCA)
+		c.Auth.NonceSecretFile = under(dir, c.Auth.NonceSecretFile)
 	}
 }
 
@@ -140,6 +142,7 @@ func (c *Config) Notes() []Problem {
 	if c.IsSet("silo.reminder") && c.Silo.Reminder != "" && c.Silo.SendTime == 0 {
 		notes = append(notes, c.Problem("silo.reminder", "no reminders are sent while send_time is 0"))
 	}
+	notes = append(notes, c.authNotes()...)
 	slices.SortStableFunc(notes, func(a, b Problem) int { return a.Line - b.Line })
 	return notes
 }

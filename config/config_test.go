@@ -43,7 +43,8 @@ func TestDocumentedDefaults(t *testing.T) {
 		"db.url": `"sqlite:silod.db"`, "silo.db_url": `""`, "imc.db_url": `""`,
 		"silo.delivery": `"any"`, "imc.room_pattern": `"^chat-[0-9]+$"`, "imc.manager": `"chat-manager"`,
 		"imc.catch_up": `"7d"`, "imc.history": `"7d"`, "imc.echo": "false", "mi.control_socket": `"control.sock"`,
-		"auth.mode": `"none"`, "auth.realm": `""`, "auth.trusted": "[]", "http.listen": `""`, "log.format": `"text"`,
+		"auth.mode": `"none"`, "auth.realm": `""`, "auth.trusted": "[]", "auth.relay": `"nobody"`,
+		"auth.algorithms": `["SHA-256", "MD5"]`, "auth.failures": `"20/10m"`, "http.listen": `""`, "log.format": `"text"`,
 	}
 	got := map[string]string{}
 	for f := range pristine().fields() {
@@ -186,12 +187,15 @@ func TestDiff(t *testing.T) {
 }
 
 func TestNotes(t *testing.T) {
-	c := mustParse(t, "[imc]\nhash_size = 8\n[silo]\nfrom_address = 'sip:a@b'\nreminder = 'sip:r@b'\nuse_mode = 1\n")
+	c := mustParse(t, "[imc]\nhash_size = 8\n[silo]\nfrom_address = 'sip:a@b'\nreminder = 'sip:r@b'\nuse_mode = 1\n"+
+		"[auth]\ntrusted_ca = '/ca.pem'\ntrusted = ['10.0.0.1 relay']\n")
 	err := c.Fail(c.Notes()...)
 	want := `t.toml: silo.offline_message: no notices are sent: they need both from_address and offline_message
 t.toml:2: imc.hash_size: accepted, but has no effect: the table of rooms grows by itself
 t.toml:5: silo.reminder: no reminders are sent while send_time is 0
-t.toml:6: silo.use_mode: accepted, but has no effect: a stored message always keeps its Call-ID`
+t.toml:6: silo.use_mode: accepted, but has no effect: a stored message always keeps its Call-ID
+t.toml:8: auth.trusted_ca: no trusted peer has a name ("tls:NAME")
+t.toml:9: auth.trusted: the right to relay has no effect while relay is "nobody"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}

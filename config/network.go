@@ -36,16 +36,3 @@ func (n *Network) text() string { return n.String() }
 func (n *Network) expects() string {
 	return `a network or an address such as "10.0.0.0/8" or "192.0.2.1"`
 }
-
-// Networks is a list of networks.
-type Networks []Network
-
-// Contains tells whether addr lies in one of them.
-func (ns Networks) Contains(addr netip.Addr) bool {
-	for _, n := range ns {
-		if n.Contains(addr.Unmap()) {
-			return true
-		}
-	}
-	return false
-}

@@ -33,6 +33,7 @@ var rules = map[string]rule{
 	"host":    {`a host name or an IP address such as "example.org"`, isHost},
 	"http":    {`an address and a port such as "127.0.0.1:9090"`, isHTTPListen},
 	"indent":  {"spaces or tabs", func(s string) bool { return strings.Trim(s, " \t") == "" }},
+	"limit":   {`a rate such as "20/10m"`, func(s string) bool { return s != "0" }},
 	"media":   {`a media type such as "image/png" or "image/*"`, mediaType.MatchString},
 	"path":    {"a path without control characters", isPath},
 	"public":  {`a host or host:port such as "sip.example.org:5060"`, func(s string) bool { return isHost(s) || isHostPort(s) }},

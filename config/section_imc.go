@@ -65,7 +65,7 @@ type IMC struct {
 	// Rooms in all. 0: no limit.
 	MaxRooms int `toml:"max_rooms" default:"100000" allow:"0..10000000" reload:"yes"`
 
-	// Rooms that one user may own. 0: no limit.
+	// Rooms that one user may be in. 0: no limit.
 	MaxRoomsPerUser int `toml:"max_rooms_per_user" default:"100" allow:"0..10000000" reload:"yes"`
 
 	// Messages and commands that a user may send to one room in a minute; one more is

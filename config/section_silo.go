@@ -16,16 +16,20 @@ type Silo struct {
 
 	// The notice that tells a sender that the recipient is offline and the message
 	// kept: who it is from. It is sent where this key and offline_message are set, not
-	// to rooms, and not for another notice. These keys may hold pseudo-variables of the
-	// message that was stored: $ru $rU $rd $tu $tU $td $fu $fU $fd $fn $ci $ct $si $sp
-	// $rm $Ts $hdr(Name); $$ is a dollar sign.
+	// to rooms, not for what is no text, and not for another notice. What is sent to this
+	// address is answered 200 and goes nowhere, unless its user part is taken from the
+	// message. These keys may hold pseudo-variables of the message that was stored: $ru
+	// $rU $rd $tu $tU $td $fu $fU $fd $fn $ci $ct $si $sp $rm $Ts $hdr(Name); $$ is a
+	// dollar sign.
 	FromAddress Template `toml:"from_address" is:"sipText" reload:"yes"`
 
 	// The notice's Contact, with the header's name: "Contact: <sip:s@example.org>\r\n".
 	ContactHdr HeaderTemplate `toml:"contact_hdr" reload:"yes"`
 
 	// Header fields added to stored messages when they are delivered, each with its
-	// name and \r\n behind it: "X-Stored: yes\r\nX-For: $tu\r\n".
+	// name and \r\n behind it: "X-Stored: yes\r\nX-For: $tu\r\n". One that the message
+	// has already stays as it is. $ru is the owner of the mailbox; $ct, $si and $sp are
+	// empty here, because they are not kept with a message, and $Ts is when it came.
 	ExtraHdrs HeaderTemplate `toml:"extra_hdrs" reload:"yes"`
 
 	// The notice's text: "*** User $rU is offline!".
@@ -34,7 +38,8 @@ type Silo struct {
 	// The notice's Content-Type, with the header's name: "Content-Type: text/plain\r\n".
 	ContentTypeHdr HeaderTemplate `toml:"content_type_hdr" reload:"yes"`
 
-	// Who reminders are from. Unset: there are none.
+	// Who reminders are from. What is sent there is answered 200 and goes nowhere.
+	// Unset: there are none.
 	Reminder string `toml:"reminder" is:"sip" reload:"yes"`
 
 	// The next hop for what is delivered, instead of the device that registered: for
@@ -55,15 +60,20 @@ type Silo struct {
 	SendTime int `toml:"send_time" default:"0" allow:"0..86400" reload:"yes"`
 
 	// Send the notice to the Contact of the sender's message, where it has one (1), or
-	// to the sender's address (0).
+	// to the sender's address (0). Of a sender who is registered here only a registered
+	// Contact counts.
 	UseContact bool `toml:"use_contact" default:"1" reload:"yes"`
 
 	// What says when a message is to be sent as a reminder: "$hdr(X-Send-At)". Its value
-	// is YYYYMMDDHHMMSS in time_zone, or RFC 3339. Unset: every message goes at once.
+	// is YYYYMMDDHHMMSS in time_zone, or RFC 3339; one that cannot be read is answered
+	// 400, and a time in the past means now. Unset, or without reminders: every message
+	// goes at once.
 	SndTimeAVP Template `toml:"snd_time_avp" reload:"yes"`
 
 	// Put the date on which a message was stored in front of it, if it is text/plain:
-	// "[Offline message - Sat Nov 21 22:14:11 2026] ". 0 leaves every byte as it was.
+	// "[Offline message - Sat Nov 21 22:14:11 2026] ". Only where ASCII may stand there:
+	// without a Content-Encoding, in UTF-8, US-ASCII, ISO 8859 or Windows-125x. 0 leaves
+	// every byte as it was.
 	AddDate bool `toml:"add_date" default:"1" reload:"yes"`
 
 	// Messages kept for one user; one more is refused with 480. 0: no limit.
@@ -72,8 +82,9 @@ type Silo struct {
 	// Add a Contact with the sender's address to what is delivered. RFC 3428 forbids it.
 	AddContact bool `toml:"add_contact" default:"0" reload:"yes"`
 
-	// What holds header fields to keep with a message and deliver with it:
-	// "$hdr(X-Keep)". All end-to-end header fields are kept anyway.
+	// What holds header fields, each with its name and \r\n behind it, to keep with a
+	// message and deliver with it: "X-From-IP: $si\r\n". Those of the message itself are
+	// kept anyway.
 	ExtraHdrsAVP Template `toml:"extra_hdrs_avp" reload:"yes"`
 
 	// The message flag that suppresses a notice.
@@ -89,8 +100,18 @@ type Silo struct {
 
 	// A stored message is delivered to the devices that are there when the first comes
 	// online ("any"), or to every device of the user, also one that comes later, as long
-	// as the message lives ("every").
+	// as the message lives ("every"). Then every message is stored for that long and
+	// answered 202. A device is known by its +sip.instance, else by its contact.
 	Delivery string `toml:"delivery" default:"any" allow:"any|every"`
+
+	// Whose mailbox a message is put into, as a SIP URI: "sip:$rU@example.org". It is what
+	// msilo's m_store(owner) was given. Unset, or empty for a message: the recipient's.
+	StoreOwner Template `toml:"store_owner" reload:"yes"`
+
+	// Whose mailbox is delivered to the devices of a user who registers, besides the
+	// user's own: "sip:$tU@example.org", with the variables of the REGISTER. It is what
+	// msilo's m_dump(owner) was given.
+	DumpOwner Template `toml:"dump_owner" reload:"yes"`
 
 	// Media types that are worth nothing later: relayed to who is online, else answered
 	// 2xx and forgotten.
@@ -99,7 +120,8 @@ type Silo struct {
 	// Media types that are answered 2xx and go nowhere.
 	Discard MediaTypes `toml:"discard" is:"media" reload:"yes"`
 
-	// A sender gets no second notice of the same recipient within this time.
+	// A sender gets no second notice of the same recipient within this time. It is one
+	// minute at least where the user part of from_address is taken from the message.
 	NoticeInterval time.Duration `toml:"notice_interval" default:"1h" reload:"yes"`
 
 	// The date that add_date puts in front, with the conversions of strftime.
@@ -129,5 +151,5 @@ type Columns struct {
 	SCSndTime    string `toml:"sc_snd_time" default:"snd_time" is:"column"`
 	SCStoredHdrs string `toml:"sc_stored_hdrs" default:"extra_hdrs" is:"column"`
 	SCCallID     string `toml:"sc_callid" default:"callid" is:"column"`
-	SCStatus     string `toml:"sc_status" default:"status" is:"column"`
+	SCStatus     string `toml:"sc_status" default:"status" is:"column" unused:"nothing is kept in that column"`
 }

@@ -103,21 +103,6 @@ type Registrar struct {
 	MaxContacts int `toml:"max_contacts" default:"0" allow:"0..10000" reload:"yes"`
 }
 
-// Auth is who may send and register.
-type Auth struct {
-	// "digest": users prove who they are with their password (RFC 8760), and send only
-	// as themselves. "none": everybody may register and send as anybody. On an address
-	// that others can reach, silod starts with "none" only where this key is written.
-	Mode string `toml:"mode" default:"none" allow:"none|digest"`
-
-	// The realm of the passwords. Unset: the domain of the request.
-	Realm string `toml:"realm" is:"realm" reload:"yes"`
-
-	// Networks and addresses whose requests need no password, and whose word on who
-	// the sender is counts: those of your own proxies.
-	Trusted Networks `toml:"trusted" reload:"yes"`
-}
-
 // HTTP is the page for monitoring: /metrics (Prometheus), /healthz and /readyz.
 type HTTP struct {
 	// Where to listen, "127.0.0.1:9090". Unset: nowhere.

@@ -1,7 +1,7 @@
 package config
 
 import (
-	"net/netip"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,14 +55,35 @@ func TestListen(t *testing.T) {
 	}
 }
 
-func TestNetworks(t *testing.T) {
-	c := mustParse(t, `auth.trusted = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]`)
-	for addr, want := range map[string]bool{
-		"10.1.2.3": true, "11.0.0.1": false, "192.0.2.1": true, "192.0.2.2": false,
-		"::ffff:10.0.0.1": true, "2001:db8::5": true, "2001:db9::5": false,
+func TestPeers(t *testing.T) {
+	const text = `[{Network:10.0.0.0/8 Name: Identity:false Relay:false Digest:false}` +
+		` {Network:192.0.2.1/32 Name: Identity:true Relay:true Digest:false}` +
+		` {Network:2001:db8::/32 Name: Identity:false Relay:false Digest:true}` +
+		` {Network:invalid Prefix Name:proxy.example.org Identity:true Relay:false Digest:false}]`
+	c := mustParse(t, `
+		auth.trusted = ["10.0.0.0/8", " 192.0.2.1  relay identity ", "2001:db8::/32 digest", "tls:proxy.example.org identity"]
+		sip = {listen = ["tls:127.0.0.1"], tls_certificate = "/c.pem", tls_private_key = "/k.pem"}`)
+	if got := fmt.Sprintf("%+v", c.Auth.Trusted); got != text {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestRate(t *testing.T) {
+	for text, want := range map[string]Rate{
+		"0": {}, "20/10m": {20, 10 * time.Minute}, "1/1s": {1, time.Second}, " 5 / 7d ": {5, 7 * 24 * time.Hour},
 	} {
-		if got := c.Auth.Trusted.Contains(netip.MustParseAddr(addr)); got != want {
-			t.Errorf("%s: %v", addr, got)
+		var r Rate
+		if err := r.UnmarshalText([]byte(text)); err != nil || r != want {
+			t.Errorf("%q: %v, %v", text, r, err)
+		}
+		var again Rate
+		if err := again.UnmarshalText([]byte(r.text())); err != nil || again != r {
+			t.Errorf("%q is written %q: %v, %v", text, r.text(), again, err)
+		}
+	}
+	for _, text := range []string{"", "20", "/1m", "0/1m", "-1/1m", "1.5/1m", "20/", "20/10", "20/0s", "20/1us", "20/-1m", "99999999999/1m", "20/10m/1"} {
+		if err := new(Rate).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
 		}
 	}
 }

@@ -2,22 +2,23 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
-
-	"silod/address"
 )
 
-// drain brings an owner everything that waits in the queues of look, one after
+// drain brings a recipient everything that waits in the queues of look, one after
 // the other. It gives Delivered when nothing is left; else Offline when there is
 // nobody to bring it to, or Undelivered when it must be tried again, with the
 // queues that were not emptied.
-func (e *Engine) drain(ctx context.Context, a address.AoR, look uint) (v Verdict, left uint) {
+func (e *Engine) drain(ctx context.Context, r recipient, t *trouble, look uint) (v Verdict, left uint) {
 	for _, q := range e.queues {
 		if look&q.bit == 0 {
 			continue
 		}
-		if v := e.drainQueue(ctx, a, q); v != Delivered {
+		rd := round{engine: e, to: r, queue: q, trouble: t}
+		rd.source, rd.by = q.serve(r.device)
+		if v := rd.run(ctx); v != Delivered {
 			return v, look
 		}
 		look &^= q.bit
@@ -25,63 +26,150 @@ func (e *Engine) drain(ctx context.Context, a address.AoR, look uint) (v Verdict
 	return Delivered, 0
 }
 
-// drainQueue brings an owner everything of one queue. Rows are settled while
-// the next message is on its way; at the end all of them are waited for and the
-// Source is asked once more from its beginning, because a row with a lower key may
-// have been committed late by another node.
-func (e *Engine) drainQueue(ctx context.Context, a address.AoR, q *Queue) Verdict {
-	var st settling
-	defer st.wait()
-	for after, sent := int64(0), false; ; {
-		items, err := q.source.Next(ctx, a, after, e.opt.Page)
-		if err != nil {
-			e.opt.Log.Warn("read queue", "owner", a, "error", err)
+// round is one attempt to empty a queue.
+type round struct {
+	engine  *Engine
+	to      recipient
+	queue   *Queue
+	source  Source
+	by      Sender
+	trouble *trouble
+
+	settling settling
+	later    bool    // the turn has come of what goes behind the rest
+	sent     bool    // something was settled in this reading
+	skipped  bool    // something was left for later in this reading
+	resting  bool    // something is not to be tried yet
+	failed   []int64 // keys of items that failed in this round and were passed over
+	budget   int     // how many more may be
+}
+
+// run reads the queue from its beginning to its end until there is nothing left to
+// send. Rows are settled while the next message is on its way. After each reading
+// all of them are waited for, and the Source is asked once more, because a row with
+// a lower key may have been committed late by another node.
+func (r *round) run(ctx context.Context) Verdict {
+	defer r.settling.wait()
+	for {
+		r.sent, r.skipped = false, false
+		if v := r.read(ctx); v != Delivered {
+			return v
+		}
+		if err := r.settling.wait(); err != nil {
+			r.engine.opt.Log.Warn("settle", "owner", r.to.AoR, "error", err)
 			return Undelivered
 		}
-		for i := range items {
-			it := &items[i]
-			after = it.Key
-			if !it.Expires.IsZero() && !time.Now().Before(it.Expires) {
-				continue // its Source will clear it away
-			}
-			if v := e.deliver(ctx, a, q, it, &st); v != Delivered {
-				return v
-			}
-			sent = true
-		}
-		if len(items) > 0 {
-			continue
-		}
-		if err := st.wait(); err != nil {
-			e.opt.Log.Warn("settle", "owner", a, "error", err)
+		switch {
+		case r.sent:
+			r.later = false
+		case r.skipped:
+			r.later = true
+		case len(r.failed) > 0 || r.resting:
 			return Undelivered
-		}
-		if !sent {
+		default:
 			return Delivered
 		}
-		after, sent = 0, false
 	}
 }
 
+// read takes the queue page by page.
+func (r *round) read(ctx context.Context) Verdict {
+	for after := int64(0); ; {
+		items, err := r.source.Next(ctx, r.to.AoR, after, r.engine.opt.Page)
+		if err != nil {
+			r.engine.opt.Log.Warn("read queue", "owner", r.to.AoR, "error", err)
+			return Undelivered
+		}
+		if len(items) == 0 {
+			return Delivered
+		}
+		for i := range items {
+			after = items[i].Key
+			if !r.due(&items[i]) {
+				continue
+			}
+			if v := r.deliver(ctx, &items[i]); v != Delivered {
+				return v
+			}
+		}
+	}
+}
+
+// due tells whether it is an item's turn in this reading.
+func (r *round) due(it *Item) bool {
+	now := time.Now()
+	if !it.Expires.IsZero() && !now.Before(it.Expires) || slices.Contains(r.failed, it.Key) {
+		return false // what has expired its Source will clear away
+	}
+	odd := r.trouble.find(r.queue, it.Key)
+	switch {
+	case odd != nil && now.Before(odd.next):
+		r.resting = true
+	case (odd != nil || it.Later) && !r.later:
+		r.skipped = true
+	default:
+		return true
+	}
+	return false
+}
+
 // deliver sends one item. Delivered means that the queue may move on.
-func (e *Engine) deliver(ctx context.Context, a address.AoR, q *Queue, it *Item, st *settling) Verdict {
+func (r *round) deliver(ctx context.Context, it *Item) Verdict {
 	begun := time.Now()
-	out := q.sender.Send(ctx, a, &it.Message)
-	e.Latency.Observe(time.Since(begun))
+	out := r.send(ctx, it)
+	r.engine.Latency.Observe(time.Since(begun))
+	log := r.engine.opt.Log
 	switch out.Verdict {
 	case Delivered:
-		e.Delivered.Inc()
+		r.engine.Delivered.Inc()
+		r.trouble.blame(r.queue, r.failed)
 	case Refused:
-		e.Refused.Inc()
-		e.opt.Log.Info("refused for good", "owner", a, "call_id", it.CallID, "reason", out.Reason)
+		r.engine.Refused.Inc()
+		log.Info("refused for good", "owner", r.to.AoR, "call_id", it.CallID, "reason", out.Reason)
 	case Undelivered, Offline:
-		e.Failed.Inc()
-		e.opt.Log.Debug("not delivered", "owner", a, "call_id", it.CallID, "reason", out.Reason)
+		r.engine.Failed.Inc()
+		log.Debug("not delivered", "owner", r.to.AoR, "call_id", it.CallID, "reason", out.Reason)
+		if out.Verdict == Undelivered && r.mayPass(it, out) {
+			r.failed = append(r.failed, it.Key)
+			return Delivered
+		}
 		return out.Verdict
 	}
-	q.source.Settle(a, it, out, st.begin())
+	r.sent = true
+	r.source.Settle(r.to.AoR, it, out, r.settling.begin())
 	return Delivered
 }
+
+// send sends an item. Where it got no answer, and not for the first time, the
+// recipient is asked for a sign of life. One who gives it may have come back just
+// now, so the item is sent once more: then it is known what to think of it.
+func (r *round) send(ctx context.Context, it *Item) Outcome {
+	out := r.by.Send(ctx, r.to.AoR, it)
+	if out.Verdict != Undelivered || out.Answered || !r.suspect(it) {
+		return out
+	}
+	if !r.alive(ctx) {
+		return out
+	}
+	ctx, cancel := context.WithTimeout(ctx, secondSend)
+	defer cancel()
+	if out = r.by.Send(ctx, r.to.AoR, it); out.Verdict == Undelivered {
+		out.Answered = true
+	}
+	return out
+}
+
+func (r *round) alive(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, signOfLife)
+	defer cancel()
+	return r.by.Alive(ctx, r.to.AoR)
+}
+
+// What a recipient who is there gets done in spite of a lost datagram or two.
+const (
+	signOfLife = 4 * time.Second
+	secondSend = 8 * time.Second
+)
 
 // settling counts what has been settled but is not yet durable.
 type settling struct {

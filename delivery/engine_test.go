@@ -80,9 +80,11 @@ type phones struct {
 	got    []string
 	flying map[address.AoR]int
 	answer func(a address.AoR, m *Message) Outcome
+	alive  func() bool // nil: they are
 }
 
-func (p *phones) Send(_ context.Context, a address.AoR, m *Message) Outcome {
+func (p *phones) Send(_ context.Context, a address.AoR, it *Item) Outcome {
+	m := &it.Message
 	p.mu.Lock()
 	p.flying[a]++
 	if p.flying[a] > 1 {
@@ -99,6 +101,8 @@ func (p *phones) Send(_ context.Context, a address.AoR, m *Message) Outcome {
 	}
 	return out
 }
+
+func (p *phones) Alive(context.Context, address.AoR) bool { return p.alive == nil || p.alive() }
 
 func (p *phones) received() []string {
 	p.mu.Lock()
@@ -174,13 +178,17 @@ func TestRetriesWithBackOffAndAtWake(t *testing.T) {
 		if up.Load() {
 			return Outcome{Verdict: Delivered}
 		}
-		return Outcome{Verdict: Undelivered, Reason: "486 Busy Here"}
+		return Outcome{Verdict: Undelivered, Reason: "486 Busy Here", Answered: true}
 	}, func(e *Engine, q *Queue, b *box, p *phones) {
 		b.put(bob, "1")
 		b.put(bob, "2")
 		q.Wake(bob)
-		time.Sleep(40 * time.Second) // tries at 0, 5, 15 and 35 s
-		if n := tries.Load(); n != 4 || !q.Busy(bob) {
+		time.Sleep(14 * time.Second) // tries at 0 and 5 s
+		if n := tries.Load(); n != 2 || !q.Busy(bob) {
+			t.Errorf("%d tries in 14 s, busy %v", n, q.Busy(bob))
+		}
+		time.Sleep(26 * time.Second) // at 15 and 35 s the second message is tried as well
+		if n := tries.Load(); n != 6 || !q.Busy(bob) {
 			t.Errorf("%d tries in 40 s, busy %v", n, q.Busy(bob))
 		}
 		up.Store(true)

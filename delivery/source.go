@@ -19,8 +19,9 @@ const (
 
 // Outcome is a verdict with its reason in words, "603 Decline" for one.
 type Outcome struct {
-	Verdict Verdict
-	Reason  string
+	Verdict  Verdict
+	Reason   string
+	Answered bool // a device said so, and is alive
 }
 
 // Source holds messages that wait for their recipients. The silo and the rooms
@@ -39,7 +40,13 @@ type Source interface {
 	Waiting(ctx context.Context, f func(owner address.AoR)) error
 }
 
-// Sender brings one message to an owner's contacts and waits for the final answer.
+// Sender is the way to the contacts of owners.
 type Sender interface {
-	Send(ctx context.Context, owner address.AoR, m *Message) Outcome
+	// Send brings one item to an owner's contacts and waits for the final answer,
+	// or until ctx ends.
+	Send(ctx context.Context, owner address.AoR, it *Item) Outcome
+
+	// Alive tells whether a contact of the owner's answers anything at all just now.
+	// It is asked when an item has been left without an answer again and again.
+	Alive(ctx context.Context, owner address.AoR) bool
 }

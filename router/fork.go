@@ -22,6 +22,7 @@ type fork struct {
 	attempts  []attempt
 	open      int            // calls without a result
 	unreached int            // devices to which nothing could be sent
+	answered  bool           // some device has
 	best      *stack.Message // the best failure so far (section 16.7)
 	stored    bool           // some device failed in a way after which the message is stored
 }
@@ -136,6 +137,7 @@ func (r *Router) flow(ctx context.Context, h *hop) (stack.Flow, error) {
 // is followed by the device's next one.
 func (f *fork) take(ctx context.Context, res stack.Result) *stack.Message {
 	f.open--
+	f.answered = f.answered || res.Err == nil
 	if res.Err == nil && res.Response.Status < 300 {
 		return res.Response
 	}
@@ -149,7 +151,7 @@ func (f *fork) take(ctx context.Context, res stack.Result) *stack.Message {
 		f.stored = true
 		return nil
 	}
-	if f.router.StoreOn(res.Response.Status) {
+	if f.router.Silo.StoreOn(res.Response.Status) {
 		f.stored = true
 	}
 	if better(res.Response, f.best) {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"silod/address"
-	"silod/delivery"
 	"silod/imc"
 	"silod/silo"
 	"silod/stack"
@@ -16,29 +15,55 @@ import (
 
 // incoming is a MESSAGE on its way through the decisions.
 type incoming struct {
+	silo.Incoming
 	req  *stack.Request
-	to   address.AoR
-	hops int // that a relayed copy has left
-	msg  *delivery.Message
+	to   address.AoR // who it is for, whatever mailbox it may go to
+	hops int         // that a relayed copy has left
 }
 
 // message decides what becomes of a MESSAGE: a room's, relayed, stored, refused.
 func (r *Router) message(ctx context.Context, req *stack.Request) {
 	r.Stats.Messages.Inc()
+	if r.relayed(ctx, req) {
+		return
+	}
 	in, ok := r.admit(req)
 	if !ok {
 		r.Stats.Rejected.Inc()
 		return
 	}
+	in.identify(callerOf(ctx))
 	switch {
+	case r.Silo.Swallows(&in.Incoming):
+		r.Stats.Dropped.Inc()
+		req.Respond(200, "")
 	case r.Rooms.IsRoom(in.to):
 		r.toRoom(ctx, in)
 	case in.hops < 0:
 		req.Respond(483, "")
 	case req.Looped():
 		req.Respond(482, "")
-	case !r.ephemeral(in.msg) && !r.Queue.Clear(ctx, in.to, queuePatience):
-		r.store(ctx, in, nil) // behind what waits there
+	default:
+		r.forUser(ctx, in)
+	}
+}
+
+// forUser decides whether a message for a user is relayed or stored at once.
+func (r *Router) forUser(ctx context.Context, in *incoming) {
+	at, err := r.Silo.SendAt(&in.Incoming)
+	in.SendAt = at
+	switch {
+	case err != nil:
+		in.req.Respond(400, "Bad time of a reminder, "+err.Error())
+	case !at.IsZero():
+		r.store(ctx, in, nil, false)
+	case r.Silo.Instant(in.Message):
+		r.toUser(ctx, in)
+	case r.Silo.Every():
+		in.Passing = true
+		r.store(ctx, in, nil, !r.Location.Online(in.to))
+	case !r.Queue.Clear(ctx, in.to, queuePatience):
+		r.store(ctx, in, nil, false) // behind what waits there
 	default:
 		r.toUser(ctx, in)
 	}
@@ -70,7 +95,20 @@ func (r *Router) admit(req *stack.Request) (in *incoming, ok bool) {
 		req.Respond(403, "From is no SIP address")
 		return nil, false
 	}
-	return &incoming{req: req, to: to, hops: hops - 1, msg: messageOf(req)}, true
+	in = &incoming{Incoming: incomingOf(req, to), req: req, to: to, hops: hops - 1}
+	// A room, and who sends without a name, is told nothing.
+	if from, _ := r.Domains.AoR(req.From.URI); from.User != "" && !r.Rooms.IsRoom(from) {
+		in.Sender = from
+	}
+	return in, true
+}
+
+// incomingOf is what the silo wants to know of a request for a mailbox.
+func incomingOf(req *stack.Request, owner address.AoR) silo.Incoming {
+	return silo.Incoming{
+		Owner: owner, Message: messageOf(req), Method: req.Method,
+		URI: req.URI, Contact: req.Get("Contact"), Source: req.Flow.Remote,
+	}
 }
 
 // foreignRoute tells whether a Route names somebody else than us. Phones put our
@@ -84,15 +122,8 @@ func (r *Router) foreignRoute(req *stack.Request) bool {
 	return false
 }
 
-// ephemeral tells what is of use now or never, such as "is typing".
-func (r *Router) ephemeral(m *delivery.Message) bool {
-	t, _, _ := strings.Cut(m.Header("Content-Type"), ";")
-	return r.Ephemeral(strings.ToLower(strings.TrimSpace(t)))
-}
-
 func (r *Router) toRoom(ctx context.Context, in *incoming) {
-	from, _ := r.Domains.AoR(in.req.From.URI)
-	reply := r.Rooms.Handle(ctx, imc.Request{Sender: from, Room: in.to, Message: *in.msg})
+	reply := r.Rooms.Handle(ctx, imc.Request{Sender: callerOf(ctx).sender, Room: in.to, Message: *in.Message})
 	if reply.Status == 503 {
 		in.req.Unavailable(reply.Reason)
 		return
@@ -101,18 +132,23 @@ func (r *Router) toRoom(ctx context.Context, in *incoming) {
 }
 
 // store keeps the message and answers 202, or says why it cannot be kept. pending
-// are calls that may still bring an answer from a device.
-func (r *Router) store(ctx context.Context, in *incoming, pending *fork) {
-	if r.ephemeral(in.msg) {
+// are calls that may still bring an answer from a device; away says that the user
+// could not be reached.
+func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bool) {
+	if r.Silo.Ephemeral(in.Message) {
+		if pending != nil {
+			pending.abandon()
+		}
 		r.Stats.Dropped.Inc()
 		in.req.Respond(200, "OK, not delivered and not stored")
 		return
 	}
+	in.Owner = r.Silo.Mailbox(&in.Incoming)
 	var release func()
 	if pending != nil && pending.open > 0 {
-		release = r.Queue.Hold(in.to)
+		release = r.Queue.Hold(in.Owner)
 	}
-	id, err := r.Silo.Put(ctx, in.to, in.msg)
+	id, err := r.Silo.Put(ctx, &in.Incoming)
 	if err != nil {
 		r.notStored(in, err)
 	} else {
@@ -121,6 +157,9 @@ func (r *Router) store(ctx context.Context, in *incoming, pending *fork) {
 	}
 	if release != nil {
 		r.watch(pending, id, release)
+	}
+	if err == nil {
+		r.Silo.Tell(ctx, &in.Incoming, id, away)
 	}
 }
 
@@ -133,11 +172,13 @@ func (r *Router) notStored(in *incoming, err error) {
 		in.req.Respond(480, "Temporarily Unavailable, and the message has expired")
 	case errors.Is(err, silo.ErrEmpty):
 		in.req.Respond(480, "Temporarily Unavailable, and a message without a body is not stored")
+	case errors.Is(err, silo.ErrTooFar):
+		in.req.Respond(400, "Bad time of a reminder, it is too far ahead")
 	case errors.Is(err, silo.ErrInvalid):
-		r.Log.Info("message cannot be stored", "call_id", in.msg.CallID, "error", err)
+		r.Log.Info("message cannot be stored", "call_id", in.Message.CallID, "error", err)
 		in.req.Respond(400, "This message cannot be stored, "+invalidReason(err))
 	default:
-		r.Log.Error("message not stored", "call_id", in.msg.CallID, "error", err)
+		r.Log.Error("message not stored", "call_id", in.Message.CallID, "error", err)
 		in.req.Unavailable("Message cannot be stored now")
 	}
 }

@@ -37,7 +37,7 @@ func (r *Router) register(ctx context.Context, req *stack.Request) {
 	default:
 		req.Respond(200, "", r.registered(req, bindings)...)
 		if len(reg.Contacts) > 0 && len(bindings) > 0 {
-			r.Engine.Wake(reg.AoR)
+			r.arrived(req, reg.AoR)
 		}
 	}
 }

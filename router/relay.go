@@ -9,9 +9,9 @@ import (
 // is the user's own answer and goes back as well; after other failures, and when
 // nobody has answered in time, the message is stored.
 func (r *Router) toUser(ctx context.Context, in *incoming) {
-	f := r.fork(ctx, in.msg, devices(r.Location.Bindings(in.to)), in.hops, in.req.URI)
+	f := r.fork(ctx, in.Message, devices(r.Location.Bindings(in.to)), in.hops, in.req.URI)
 	if f == nil {
-		r.store(ctx, in, nil)
+		r.store(ctx, in, nil, true)
 		return
 	}
 	timer := time.NewTimer(r.AcceptTimeout)
@@ -31,7 +31,7 @@ func (r *Router) toUser(ctx context.Context, in *incoming) {
 				return
 			}
 		case <-timer.C:
-			r.store(ctx, in, f)
+			r.store(ctx, in, f, true)
 			return
 		case <-ctx.Done():
 			f.abandon()
@@ -40,7 +40,7 @@ func (r *Router) toUser(ctx context.Context, in *incoming) {
 		}
 	}
 	if f.stored {
-		r.store(ctx, in, nil)
+		r.store(ctx, in, nil, true)
 		return
 	}
 	in.req.Forward(f.best)

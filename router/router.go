@@ -4,7 +4,7 @@
 // delivery engine together, each of which knows nothing of the others: it is the
 // engine's Sender and the rooms' Outbox.
 //
-// It holds no lock.
+// Lock: boxes.mu, see there.
 package router
 
 import (
@@ -31,17 +31,16 @@ type Options struct {
 	Queue    *delivery.Queue  // the silo's
 	Engine   *delivery.Engine // woken when somebody registers
 	Rooms    *imc.Service
+	Guard    *Guard
 	Domains  address.Domains
 	Log      *slog.Logger
 	Now      func() time.Time
 
-	AcceptTimeout time.Duration                 // after this a message that no device has answered is stored
-	StoreOn       func(status int) bool         // answers of devices after which a message is stored
-	Ephemeral     func(contentType string) bool // types that are relayed, never stored
-	OutboundProxy *address.URI                  // next hop to addresses that are not ours; nil: DNS
-	LargeOverUDP  bool                          // send what is over 1300 bytes over UDP, where there is no other way
-	MaxBody       int                           // bytes of a MESSAGE's body
-	Server        string                        // Server header of OPTIONS and REGISTER answers
+	AcceptTimeout time.Duration // after this a message that no device has answered is stored
+	OutboundProxy *address.URI  // next hop to addresses that are not ours; nil: DNS
+	LargeOverUDP  bool          // send what is over 1300 bytes over UDP, where there is no other way
+	MaxBody       int           // bytes of a MESSAGE's body
+	Server        string        // Server header of OPTIONS and REGISTER answers
 }
 
 // Router routes. Make it with New.
@@ -50,13 +49,14 @@ type Router struct {
 	methods  map[string]handler
 	watchers chan struct{} // bounds the calls that outlive their request
 	watching sync.WaitGroup
+	boxes    boxes
 	Stats    Stats
 	Accept   mi.Histogram // from receiving a MESSAGE to its answer
 }
 
 // Stats count what was decided.
 type Stats struct {
-	Registers, Messages, Relayed, Stored, Dropped, Rejected mi.Counter
+	Registers, Messages, Relayed, Forwarded, Stored, Dropped, Rejected mi.Counter
 }
 
 type handler func(context.Context, *stack.Request)
@@ -86,6 +86,11 @@ var supported = map[string]bool{"path": true, "outbound": true}
 // Serve answers a request: it is the stack's Handler.
 func (r *Router) Serve(ctx context.Context, req *stack.Request) {
 	started := r.Now()
+	ctx, known := r.authorize(ctx, req)
+	if !known {
+		r.log(ctx, slog.LevelDebug, req, r.Now().Sub(started)) // a stranger must not fill the log
+		return
+	}
 	defer func() { r.done(ctx, req, r.Now().Sub(started)) }()
 	h := r.methods[req.Method]
 	if h == nil {
@@ -112,11 +117,15 @@ func (r *Router) done(ctx context.Context, req *stack.Request, took time.Duratio
 	if req.Method == "MESSAGE" {
 		r.Accept.Observe(took)
 	}
-	if !r.Log.Enabled(ctx, slog.LevelInfo) {
+	r.log(ctx, slog.LevelInfo, req, took)
+}
+
+func (r *Router) log(ctx context.Context, level slog.Level, req *stack.Request, took time.Duration) {
+	if !r.Log.Enabled(ctx, level) {
 		return
 	}
 	status, reason := req.Answer()
-	r.Log.Info("request", "method", req.Method, "uri", req.URI, "from", req.From.URI.String(),
+	r.Log.Log(ctx, level, "request", "method", req.Method, "uri", req.URI, "from", req.From.URI.String(),
 		"call_id", req.Get("Call-ID"), "source", req.Flow.Remote, "transport", req.Flow.Transport,
 		"status", status, "reason", reason, "took", took.Round(time.Microsecond))
 }
@@ -155,14 +164,15 @@ func unsupported(req *stack.Request) string {
 	return strings.Join(unknown, ", ")
 }
 
-// options says what can be done here (RFC 3261 section 11.2).
-func (r *Router) options(_ context.Context, req *stack.Request) {
+// options says what can be done here (RFC 3261 section 11.2), and who is online to
+// those whom we know.
+func (r *Router) options(ctx context.Context, req *stack.Request) {
 	a, ours := r.Domains.AoR(req.Target)
 	switch {
 	case !ours:
 		req.Respond(404, "Not a domain of this server")
 		return
-	case a.User != "" && !r.Location.Online(a) && !r.Rooms.IsRoom(a):
+	case a.User != "" && callerOf(ctx).known && !r.Location.Online(a) && !r.Rooms.IsRoom(a):
 		req.Respond(480, "")
 		return
 	}

@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"net/netip"
 	"time"
 
 	"silod/address"
@@ -17,6 +18,24 @@ type Message struct {
 	Expires time.Time   // exp_time, whole seconds
 	SendAt  time.Time   // snd_time: a reminder's hour; zero for a message
 	Stuck   string      // why it was set aside; "" while it waits
+	Copies  int         // devices that have got their copy; counted where a message is shown or expires
 
 	delivery.Message
+}
+
+// Incoming is a message on its way into the store, with what its request says
+// that is no part of it.
+type Incoming struct {
+	Owner   address.AoR // whose mailbox
+	Message *delivery.Message
+	Sender  address.AoR    // who is told what becomes of it; zero: nobody
+	Method  string         // of the request; "" stands for MESSAGE
+	URI     string         // the Request-URI
+	Contact string         // the request's Contact; "" where there is none
+	Source  netip.AddrPort // where the request came from
+	SendAt  time.Time      // when it is to be delivered; zero: as soon as possible
+
+	// Passing is set for what is stored for safety only: a message for an owner who
+	// is online bears no sign of it.
+	Passing bool
 }

@@ -23,12 +23,23 @@ type Store interface {
 	// reminders, not set aside and not expired at now, oldest first.
 	Next(ctx context.Context, owner address.AoR, after int64, limit int, now time.Time) ([]Message, error)
 
+	// NextFor is Next without what Mark has recorded for a device.
+	NextFor(ctx context.Context, owner address.AoR, device string, after int64, limit int, now time.Time) ([]Message, error)
+
 	// Due gives reminders whose time has come, the earliest first.
 	Due(ctx context.Context, now time.Time, limit int) ([]Message, error)
+
+	// Release puts m, which gets an ID of its own, in the place of a reminder, in one
+	// transaction. It tells whether there was such a reminder.
+	Release(ctx context.Context, id int64, m *Message) (bool, error)
 
 	// Delete removes a message. It may return before that is durable; done is
 	// called exactly once. Concurrent calls share a commit.
 	Delete(id int64, done func(error))
+
+	// Mark records that a device has got its copy of a message, or why it will never
+	// take it; the message stays for the other devices. done is as for Delete.
+	Mark(id int64, device, refused string, done func(error))
 
 	// SetAside keeps a message out of Next and Due and remembers why; Requeue puts
 	// it back. Both tell whether there was such a message.
@@ -39,7 +50,8 @@ type Store interface {
 	// them so that their senders can be told.
 	Expire(ctx context.Context, now time.Time, limit int) ([]Message, error)
 
-	// Count counts owner's messages without reading them (reminders are not counted).
+	// Count counts owner's messages without reading them: no reminders, and nothing
+	// of which a device has got its copy.
 	Count(ctx context.Context, owner address.AoR) (int, error)
 
 	// Waiting calls f for every owner that has a message in the sense of Next.
@@ -66,6 +78,7 @@ type Query struct {
 	Before    time.Time   // stored before this; zero: any time
 	Reminders bool        // only reminders; otherwise only messages
 	Stuck     bool        // only those set aside
+	Copied    bool        // only those of which a device has got its copy
 	AfterID   int64       // IDs above this
 	Limit     int         // 0: no limit
 }

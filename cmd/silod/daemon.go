@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"silod/address"
+	"silod/auth"
 	"silod/config"
 	"silod/db"
 	"silod/delivery"
@@ -33,14 +34,17 @@ type daemon struct {
 	database *db.DB
 	others   []*db.DB // of [silo] and [imc], where they are not that of [db]
 
-	stack    *stack.Stack
-	location *registrar.Location
-	engine   *delivery.Engine
-	silo     *silo.Service
-	rooms    *imc.Service
-	router   *router.Router
-	mail     router.Sender // of the silo's queue
-	roomMail router.Sender // of the rooms'
+	stack       *stack.Stack
+	location    *registrar.Location
+	engine      *delivery.Engine
+	silo        *silo.Service
+	rooms       *imc.Service
+	router      *router.Router
+	guard       *router.Guard
+	accounts    *auth.Accounts
+	credentials *auth.Cache
+	mail        *router.Sender // of the silo's queues
+	roomMail    *router.Sender // of the rooms'
 
 	registry *mi.Registry
 	fifo     *fifo.Server
@@ -64,7 +68,7 @@ func run(ctx context.Context, cfg *config.Config, file string, out, logs io.Writ
 func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer) (*daemon, error) {
 	d := &daemon{cfg: cfg, file: file, level: new(slog.LevelVar)}
 	d.log = newLogger(cfg, d.level, logs)
-	for _, step := range []func(context.Context) error{d.openDatabases, d.openSockets, d.assemble, d.load, d.openManagement, d.openHTTP} {
+	for _, step := range []func(context.Context) error{d.openDatabases, d.openSockets, d.openGuard, d.assemble, d.load, d.openManagement, d.openHTTP} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, d.close())
 		}
@@ -113,6 +117,11 @@ func (d *daemon) openSockets(ctx context.Context) error {
 	cfg := stackConfig(d.cfg)
 	cfg.Log = d.log
 	cfg.Handler = func(ctx context.Context, req *stack.Request) { d.router.Serve(ctx, req) }
+	cfg.Screen = func(req *stack.Request) bool { return d.router.Screen(req) }
+	var err error
+	if cfg.ClientCAs, err = clientCAs(d.cfg); err != nil {
+		return fmt.Errorf("auth.trusted_ca: %w", err)
+	}
 	cfg.FlowClosed = func(f stack.Flow) { d.location.FlowClosed(context.Background(), f.String()) }
 	d.stack = stack.New(cfg)
 	if c := d.cfg.SIP; c.TLSCertificate != "" {
@@ -142,11 +151,12 @@ func (d *daemon) assemble(ctx context.Context) error {
 	d.location = registrar.New(reg)
 
 	d.engine = delivery.New(delivery.Options{Log: d.log})
-	mailbox, roomLog := d.engine.Queue(), d.engine.Queue()
+	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
 
 	d.silo = silo.New(silo.Options{
-		Store: siloDB.Silo(), Waker: mailbox, Online: func(a address.AoR) bool { return d.mail.Online(a) }, Log: d.log,
-		Expire: seconds(d.cfg.Silo.ExpireTime), Check: seconds(d.cfg.Silo.CheckTime), Most: d.cfg.Silo.MaxMessages,
+		Store: siloDB.Silo(), Waker: mailbox, Notices: notices, Domains: d.domains, Log: d.log,
+		Online: func(a address.AoR) bool { return d.mail.Online(a) },
+		Every:  d.cfg.Silo.Delivery == "every", Settings: siloSettings(d.cfg),
 	})
 
 	d.rooms, err = imc.New(imc.Options{
@@ -159,10 +169,8 @@ func (d *daemon) assemble(ctx context.Context) error {
 
 	d.router = router.New(router.Options{
 		Stack: d.stack, Location: d.location, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
-		Domains: d.domains, Log: d.log,
+		Guard: d.guard, Domains: d.domains, Log: d.log,
 		AcceptTimeout: d.cfg.SIP.AcceptTimeout,
-		StoreOn:       d.cfg.Silo.StoreOn.Matches,
-		Ephemeral:     d.cfg.Silo.Ephemeral.Match,
 		LargeOverUDP:  d.cfg.SIP.LargeOverUDP,
 		MaxBody:       d.cfg.SIP.MaxMessageSize,
 		Server:        "silod/" + buildVersion(),
@@ -170,15 +178,34 @@ func (d *daemon) assemble(ctx context.Context) error {
 	if d.router.OutboundProxy, err = nextHop(d.cfg.SIP.OutboundProxy); err != nil {
 		return fmt.Errorf("sip.outbound_proxy: %w", err)
 	}
-	d.mail, d.roomMail = router.Sender{Router: d.router}, router.Sender{Router: d.router}
-	if d.mail.Proxy, err = nextHop(d.cfg.Silo.OutboundProxy); err != nil {
+	d.mail, d.roomMail = &router.Sender{Router: d.router}, &router.Sender{Router: d.router}
+	if err := d.setProxies(d.cfg); err != nil {
+		return err
+	}
+	if d.silo.Every() {
+		mailbox.ServeDevices(d.mail.Devices, func(device string) (delivery.Source, delivery.Sender) {
+			return d.silo.Device(device), d.silo.By(d.mail.Device(device))
+		})
+	} else {
+		mailbox.Serve(d.silo, d.silo.By(d.mail))
+	}
+	roomLog.Serve(d.rooms, d.roomMail)
+	notices.Serve(d.silo.Notices(), d.mail)
+	return nil
+}
+
+// setProxies names the next hops of what the silo and the rooms send.
+func (d *daemon) setProxies(cfg *config.Config) error {
+	mail, err := nextHop(cfg.Silo.OutboundProxy)
+	if err != nil {
 		return fmt.Errorf("silo.outbound_proxy: %w", err)
 	}
-	if d.roomMail.Proxy, err = nextHop(d.cfg.IMC.OutboundProxy); err != nil {
+	rooms, err := nextHop(cfg.IMC.OutboundProxy)
+	if err != nil {
 		return fmt.Errorf("imc.outbound_proxy: %w", err)
 	}
-	mailbox.Serve(d.silo, d.mail)
-	roomLog.Serve(d.rooms, d.roomMail)
+	d.mail.SetProxy(mail)
+	d.roomMail.SetProxy(rooms)
 	return nil
 }
 
@@ -209,6 +236,9 @@ func (d *daemon) load(ctx context.Context) error {
 	}
 	if err := d.rooms.Load(ctx); err != nil {
 		return fmt.Errorf("load rooms: %w", err)
+	}
+	if err := d.silo.Load(ctx); err != nil {
+		return fmt.Errorf("load messages: %w", err)
 	}
 	d.log.Debug("state loaded", "bindings", n)
 	return d.engine.WakeWaiting(ctx, d.mail.Online)

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
 
 	"silod/config"
 )
@@ -105,6 +106,18 @@ func command() *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), "silod", buildVersion())
 				return err
+			},
+		},
+		&cobra.Command{
+			Use:    "man DIRECTORY",
+			Short:  "Write the manual page",
+			Args:   cobra.ExactArgs(1),
+			Hidden: true,
+			RunE: func(_ *cobra.Command, args []string) error {
+				if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // documents, for everybody
+					return err
+				}
+				return doc.GenManTree(root, &doc.GenManHeader{Section: "8", Source: "silod"}, args[0])
 			},
 		},
 	)

@@ -23,10 +23,13 @@ func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry.Add(d.silo.Commands(d.domains)...)
 	d.registry.Add(d.rooms.Commands()...)
 	d.registry.Add(d.router.Commands()...)
+	d.registry.Add(d.accounts.Commands()...)
+	d.registry.Add(d.guard.Bans.Commands()...)
 	d.registry.Counters("msilo", d.silo.Counters()...)
-	d.registry.Counters("imc", d.rooms.Statistics()...)
+	d.registry.Counters("imc", d.rooms.Counters()...)
 	d.registry.Counters("usrloc", d.location.Counters()...)
 	d.registry.Counters("router", d.router.Counters()...)
+	d.registry.Counters("auth", append(d.guard.Counters(), d.credentials.Counters()...)...)
 	d.registry.Counters("delivery", d.engine.Counters()...)
 	for group, stats := range d.stack.Counters() {
 		d.registry.Counters(group, stats...)
@@ -90,6 +93,11 @@ func (d *daemon) reload(context.Context) (*mi.Node, error) {
 	if err := d.rooms.Configure(roomConfig(next)); err != nil {
 		return nil, mi.Errorf(400, "Nothing was changed: imc: %v", err)
 	}
+	if err := d.setProxies(next); err != nil {
+		return nil, mi.Errorf(400, "The rooms have their new configuration, nothing else was changed: %v", err)
+	}
+	d.silo.Configure(siloSettings(next))
+	d.configureGuard(next)
 	_ = d.level.UnmarshalText([]byte(next.Log.Level))
 	return n, nil
 }

@@ -12,6 +12,7 @@ import (
 	"silod/db"
 	"silod/imc"
 	"silod/registrar"
+	"silod/silo"
 	"silod/stack"
 )
 
@@ -19,9 +20,6 @@ import (
 // for.
 func check(cfg *config.Config) error {
 	var problems []config.Problem
-	if cfg.Auth.Mode != "none" {
-		problems = append(problems, cfg.Problem("auth.mode", `only "none" is built in`))
-	}
 	if _, err := imc.New(imc.Options{Config: roomConfig(cfg), Domains: domains(cfg, nil)}); err != nil {
 		problems = append(problems, cfg.Problem("imc", err.Error()))
 	}
@@ -109,6 +107,56 @@ func registrarOptions(cfg *config.Config) registrar.Options {
 		Max:     seconds(r.MaxExpires),
 		Most:    r.MaxContacts,
 	}
+}
+
+// siloSettings are what can change while silod runs.
+func siloSettings(cfg *config.Config) silo.Settings {
+	s := cfg.Silo
+	return silo.Settings{
+		Expire:     seconds(s.ExpireTime),
+		Sweep:      seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
+		Most:       s.MaxMessages,
+		StoreOwner: template(s.StoreOwner),
+		DumpOwner:  template(s.DumpOwner),
+
+		Ephemeral: s.Ephemeral.Match,
+		Discard:   s.Discard.Match,
+		StoreOn:   s.StoreOn.Matches,
+
+		AddDate:    s.AddDate,
+		Date:       s.DateFormat.Format,
+		AddFields:  s.ExtraHdrs.Expand,
+		AddContact: s.AddContact,
+		KeepFields: template(s.ExtraHdrsAVP),
+
+		Reminder: s.Reminder,
+		Remind:   seconds(s.SendTime),
+		SendAt:   template(s.SndTimeAVP),
+		Zone:     s.TimeZone.Location,
+
+		NoticeFrom: template(s.FromAddress),
+		NoticeText: template(s.OfflineMessage),
+		NoticeFields: func(v silo.Values) []config.Header {
+			return append(s.ContactHdr.Expand(v), s.ContentTypeHdr.Expand(v)...)
+		},
+		NoticeEvery: s.NoticeInterval,
+		UseContact:  s.UseContact,
+		NoticeOwn:   literalUser(s.FromAddress),
+	}
+}
+
+// template is nil where nothing is set.
+func template(t config.Template) silo.Template {
+	if t.IsZero() {
+		return nil
+	}
+	return t.Expand
+}
+
+// literalUser tells whether the user part of a URI holds no pseudo-variable.
+func literalUser(t config.Template) bool {
+	parts := t.Parts()
+	return len(parts) > 0 && strings.Contains(parts[0].Literal, "@")
 }
 
 func roomConfig(cfg *config.Config) imc.Config {

@@ -1,0 +1,47 @@
+package config
+
+import "slices"
+
+// checkAuth looks at who is to prove what, and whether anybody can.
+func (c *Config) checkAuth(report reporter) {
+	a := &c.Auth
+	if len(a.Algorithms) == 0 {
+		report("auth.algorithms", "expected at least one")
+	}
+	for i, alg := range a.Algorithms {
+		if slices.Contains(a.Algorithms[:i], alg) {
+			report("auth.algorithms", "%q is there twice", alg)
+		}
+	}
+	if a.Relay == "authenticated" && a.Mode == "none" {
+		report("auth.relay", `nobody is authenticated where mode is "none": write mode = "digest", or relay = "trusted"`)
+	}
+	seen := map[string]bool{}
+	for _, p := range a.Trusted {
+		who := p.Network.String() + p.Name
+		if seen[who] {
+			report("auth.trusted", "%q is there twice", p.text())
+		}
+		seen[who] = true
+		if p.Name != "" && !slices.ContainsFunc(c.SIP.Listen, func(l Listen) bool { return l.Transport == "tls" }) {
+			report("auth.trusted", "%q shows its certificate over TLS, and sip.listen has no tls", p.text())
+		}
+	}
+}
+
+// authNotes are the settings of [auth] that come to nothing.
+func (c *Config) authNotes() []Problem {
+	var notes []Problem
+	note := func(key, text string) { notes = append(notes, c.Problem(key, text)) }
+	relays := slices.ContainsFunc(c.Auth.Trusted, func(p Peer) bool { return p.Relay })
+	switch {
+	case relays && c.Auth.Relay == "nobody":
+		note("auth.trusted", `the right to relay has no effect while relay is "nobody"`)
+	case !relays && c.Auth.Relay == "trusted":
+		note("auth.relay", "no trusted peer has the right to relay")
+	}
+	if c.Auth.TrustedCA != "" && !slices.ContainsFunc(c.Auth.Trusted, func(p Peer) bool { return p.Name != "" }) {
+		note("auth.trusted_ca", `no trusted peer has a name ("tls:NAME")`)
+	}
+	return notes
+}

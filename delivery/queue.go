@@ -1,0 +1,129 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"silod/address"
+)
+
+// Queue is one Source's place in an engine.
+type Queue struct {
+	engine  *Engine
+	bit     uint
+	serve   func(device string) (Source, Sender)
+	devices func(address.AoR) []string // nil: a message is for whichever device takes it first
+}
+
+// Queue makes room for one more Source. A recipient's queues are served in the
+// order in which they were made. Before Run, Serve or ServeDevices must say what
+// is in it.
+func (e *Engine) Queue() *Queue {
+	q := &Queue{engine: e, bit: 1 << len(e.queues)}
+	e.queues = append(e.queues, q)
+	return q
+}
+
+// Serve names the Source and how its messages are sent: apart from Queue, because
+// both usually need the Queue to be made.
+func (q *Queue) Serve(s Source, by Sender) {
+	q.serve = func(string) (Source, Sender) { return s, by }
+}
+
+// ServeDevices is Serve for a queue of which every device of an owner gets a copy,
+// in its own time: one that is slow, or comes later, holds up none of the others.
+// devices names an owner's devices, and by gives the Source and the Sender for one
+// of them. Where devices are not known, their one name is "".
+func (q *Queue) ServeDevices(devices func(address.AoR) []string, by func(device string) (Source, Sender)) {
+	q.devices, q.serve = devices, by
+}
+
+// Wake has the engine look whether something waits in this queue for an owner who
+// is online. It never blocks, and no wake-up is lost: what was committed before
+// Wake will be seen.
+func (q *Queue) Wake(a address.AoR) {
+	if q.devices == nil {
+		q.engine.wake(recipient{AoR: a}, q.bit)
+		return
+	}
+	for _, device := range q.devices(a) {
+		q.engine.wake(recipient{a, device}, q.bit)
+	}
+}
+
+// Wake has the engine look into all queues of an owner: one who has registered.
+func (e *Engine) Wake(a address.AoR) {
+	look := uint(0)
+	for _, q := range e.queues {
+		if q.devices != nil {
+			q.Wake(a)
+		} else {
+			look |= q.bit
+		}
+	}
+	e.wake(recipient{AoR: a}, look)
+}
+
+// Busy tells whether something waits in this queue, or may, for an owner who was
+// reachable when last tried. A new message must then join the queue: overtaking
+// would break the order.
+func (q *Queue) Busy(a address.AoR) bool {
+	q.engine.mu.Lock()
+	defer q.engine.mu.Unlock()
+	o := q.engine.owners[recipient{AoR: a}]
+	return o != nil && (o.look|o.in)&q.bit != 0
+}
+
+// Clear tells whether nothing waits in this queue for an owner, so that a new
+// message may go past it. While the engine is just looking, or delivering, it waits
+// up to patience for the end of that: after a REGISTER that takes a millisecond.
+func (q *Queue) Clear(ctx context.Context, a address.AoR, patience time.Duration) bool {
+	e := q.engine
+	e.mu.Lock()
+	o := e.owners[recipient{AoR: a}]
+	if o == nil || (o.look|o.in)&q.bit == 0 {
+		e.mu.Unlock()
+		return true
+	}
+	if o.state == waiting || o.state == held {
+		e.mu.Unlock()
+		return false
+	}
+	if o.gone == nil {
+		o.gone = make(chan struct{})
+	}
+	gone := o.gone
+	e.mu.Unlock()
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-gone:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return !q.Busy(a)
+}
+
+// Hold keeps the engine from an owner while somebody else has a message in flight
+// there: what is stored meanwhile joins the queue behind it. release, called once,
+// ends that and has the queue looked at.
+func (q *Queue) Hold(a address.AoR) (release func()) {
+	e := q.engine
+	r := recipient{AoR: a}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o := e.owners[r]
+	if o == nil {
+		o = &owner{state: held}
+		e.owners[r] = o
+	}
+	o.holds++
+	o.look |= q.bit
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if o.holds--; o.holds == 0 && o.state == held && !e.stopped {
+			e.start(r, o)
+		}
+	}
+}

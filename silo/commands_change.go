@@ -1,0 +1,169 @@
+package silo
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/mi"
+)
+
+func (c commands) send(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	from, _, err := c.domains.Parse(req.Named("from", 0))
+	if err != nil {
+		return nil, mi.Errorf(400, "Bad from, %v", err)
+	}
+	to, err := c.user("to", req.Named("to", 1))
+	if err != nil {
+		return nil, err
+	}
+	in := c.text(from.String(), to, req.Named("text", 2))
+	if v := req.Named("owner", 3); v != "" {
+		if in.Owner, err = c.user("owner", v); err != nil {
+			return nil, err
+		}
+	}
+	return c.put(ctx, in)
+}
+
+func (c commands) remind(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	to, err := c.user("to", req.Named("to", 0))
+	if err != nil {
+		return nil, err
+	}
+	cfg := c.cfg()
+	if !cfg.reminders() {
+		return nil, mi.Errorf(503, "There are no reminders: set silo.reminder and silo.send_time")
+	}
+	at, err := ParseTime(req.Named("time", 1), cfg.Zone)
+	switch {
+	case err != nil:
+		return nil, mi.Errorf(400, "Bad time %q, %v", req.Named("time", 1), ErrTime)
+	case !at.After(c.opt.Now()):
+		return nil, mi.Errorf(400, "The time %s is in the past", at.Format(time.RFC3339))
+	}
+	in := c.text(cfg.Reminder, to, req.Named("text", 2))
+	in.SendAt = at
+	return c.put(ctx, in)
+}
+
+// user reads a user of ours.
+func (c commands) user(name, value string) (address.AoR, error) {
+	a, ours, err := c.domains.Parse(value)
+	if err != nil {
+		return a, mi.Errorf(400, "Bad %s, %v", name, err)
+	}
+	if !ours {
+		return a, mi.Errorf(403, "%s is not of a domain of this server", a)
+	}
+	return a, nil
+}
+
+// text makes a message that an administrator sends.
+func (c commands) text(from string, to address.AoR, words string) *Incoming {
+	id := strconv.FormatInt(c.opt.Now().UnixNano(), 36)
+	return &Incoming{
+		Owner: to, URI: to.String(), Passing: true,
+		Message: &delivery.Message{
+			From:    "<" + from + ">;tag=mi" + id,
+			To:      "<" + to.String() + ">",
+			CallID:  "mi-" + id + "@" + to.Domain,
+			CSeq:    1,
+			Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain;charset=utf-8"}},
+			Body:    []byte(words),
+		},
+	}
+}
+
+func (c commands) put(ctx context.Context, in *Incoming) (*mi.Node, error) {
+	id, err := c.Put(ctx, in)
+	switch {
+	case errors.Is(err, ErrQuota), errors.Is(err, ErrEmpty), errors.Is(err, ErrExpired), errors.Is(err, ErrInvalid), errors.Is(err, ErrTooFar):
+		return nil, mi.Errorf(400, "Not stored, %v", err)
+	case err != nil:
+		return nil, unavailable(err)
+	}
+	n := &mi.Node{}
+	n.Add("id", id)
+	return n, nil
+}
+
+func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
+	owner, err := c.owner(req.Named("owner", 0))
+	if err != nil {
+		return nil, err
+	}
+	if !c.opt.Online(owner) {
+		return nil, mi.Errorf(480, "%s is not registered; the messages are delivered when that changes", owner)
+	}
+	c.opt.Waker.Wake(owner)
+	return &mi.Node{}, nil
+}
+
+func (c commands) requeue(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	id, err := messageID(req)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.opt.Store.Get(ctx, id)
+	if err != nil {
+		return nil, missing(err, id)
+	}
+	ok, err := c.opt.Store.Requeue(ctx, id)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if !ok {
+		return nil, mi.Errorf(404, "Message %d is not set aside", id)
+	}
+	if c.opt.Online(m.Owner) {
+		c.opt.Waker.Wake(m.Owner)
+	}
+	return &mi.Node{}, nil
+}
+
+func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	id, err := messageID(req)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.opt.Store.Get(ctx, id); err != nil {
+		return nil, missing(err, id)
+	}
+	done := make(chan error, 1)
+	c.opt.Store.Delete(id, func(err error) { done <- err })
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return &mi.Node{}, nil
+}
+
+// purgeLimit is how many messages one call deletes where it does not say.
+const purgeLimit = 1000
+
+func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	q, err := c.query(req)
+	if err != nil {
+		return nil, err
+	}
+	limit := q.Limit
+	if limit == 0 {
+		limit = purgeLimit
+	}
+	q.Limit = 0
+	deleted, err := c.opt.Store.Purge(ctx, q, limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	n := &mi.Node{}
+	n.Add("deleted", deleted)
+	return n, nil
+}

@@ -1,0 +1,115 @@
+package silo
+
+import (
+	"context"
+	"time"
+
+	"silod/mi"
+)
+
+func (c commands) list(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	q, err := c.query(req)
+	if err != nil {
+		return nil, err
+	}
+	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+		for m, err := range c.opt.Store.List(ctx, q) {
+			if err != nil {
+				yield(nil, unavailable(err))
+				return
+			}
+			if !yield(row(&m), nil) {
+				return
+			}
+		}
+	}}, nil
+}
+
+// row is one line of a list: everything but the words.
+func row(m *Message) *mi.Node {
+	m.unmark()
+	n := &mi.Node{Name: "MESSAGE", Attrs: []mi.Attr{
+		{Name: "id", Value: m.ID},
+		{Name: "owner", Value: m.Owner.String()},
+		{Name: "from", Value: m.Src},
+		{Name: "stored", Value: stamp(m.Stored)},
+		{Name: "expires", Value: stamp(m.Expires)},
+		{Name: "bytes", Value: len(m.Body)},
+		{Name: "type", Value: m.Header("Content-Type")},
+		{Name: "call_id", Value: m.CallID},
+	}}
+	if !m.SendAt.IsZero() {
+		n.Attrs = append(n.Attrs, mi.Attr{Name: "send_at", Value: stamp(m.SendAt)})
+	}
+	if m.Copies > 0 {
+		n.Attrs = append(n.Attrs, mi.Attr{Name: "copies", Value: m.Copies})
+	}
+	if m.Stuck != "" {
+		n.Attrs = append(n.Attrs, mi.Attr{Name: "stuck", Value: m.Stuck})
+	}
+	return n
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func (c commands) show(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	id, err := messageID(req)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.opt.Store.Get(ctx, id)
+	if err != nil {
+		return nil, missing(err, id)
+	}
+	line := row(&m)
+	n := &mi.Node{}
+	for _, a := range line.Attrs {
+		n.Add(a.Name, a.Value)
+	}
+	n.Add("from_header", m.From)
+	n.Add("to_header", m.To)
+	hs := n.Add("headers", nil)
+	hs.List = true
+	for _, h := range m.Headers {
+		hs.Add("header", h.Name+": "+h.Value)
+	}
+	n.Add("body", string(m.Body))
+	return n, nil
+}
+
+func (c commands) count(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	q, err := c.query(req)
+	if err != nil {
+		return nil, err
+	}
+	t, err := c.opt.Store.Tally(ctx, q)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	n := &mi.Node{}
+	if q.Reminders {
+		n.Add("count", t.Reminders)
+	} else {
+		n.Add("count", t.Messages)
+	}
+	return n, nil
+}
+
+func (c commands) stats(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
+	t, err := c.opt.Store.Tally(ctx, Query{})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	n := &mi.Node{}
+	n.Add("messages", t.Messages)
+	n.Add("reminders", t.Reminders)
+	n.Add("stuck", t.Stuck)
+	n.Add("owners", t.Owners)
+	n.Add("oldest", stamp(t.Oldest))
+	return n, nil
+}

@@ -1,0 +1,225 @@
+package silo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+)
+
+// What Put refuses, besides the Store's errors.
+var (
+	ErrQuota   = errors.New("mailbox is full")
+	ErrExpired = errors.New("message has expired")
+	ErrEmpty   = errors.New("message has no body")
+	ErrTooFar  = errors.New("time is too far ahead")
+)
+
+// Put stores a message and returns when it is committed: then, and only then, may
+// the sender be told so. It gives the stored message's ID.
+func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
+	cfg, now := s.cfg(), s.opt.Now()
+	row, err := s.row(cfg, in, now)
+	if err != nil {
+		return 0, err
+	}
+	if cfg.Most > 0 {
+		done, err := s.turns.take(ctx, in.Owner)
+		if err != nil {
+			return 0, fmt.Errorf("wait for mailbox: %w: %w", ErrBusy, err)
+		}
+		defer done()
+		if err := s.room(ctx, cfg, in); err != nil {
+			return 0, err
+		}
+	}
+	begun := time.Now()
+	if err := s.opt.Store.Add(ctx, row); err != nil {
+		return 0, fmt.Errorf("store message: %w", err)
+	}
+	s.Stats.Commit.Observe(time.Since(begun))
+	s.Stats.Stored.Inc()
+	// The owner may have registered while this was being committed, and then found
+	// nothing: so the location is asked again, after the commit.
+	if in.SendAt.IsZero() && s.opt.Online(in.Owner) {
+		s.opt.Waker.Wake(in.Owner)
+	}
+	return row.ID, nil
+}
+
+// row makes what is stored of a message.
+func (s *Service) row(cfg *Settings, in *Incoming, now time.Time) (*Message, error) {
+	if len(in.Message.Body) == 0 {
+		return nil, ErrEmpty
+	}
+	life, err := lifetime(cfg, in.Message, now)
+	if err != nil {
+		return nil, err
+	}
+	row := &Message{
+		Owner:   in.Owner,
+		Src:     bareURI(in.Message.From),
+		Dst:     bareURI(in.Message.To),
+		Stored:  now.Truncate(time.Second),
+		Expires: now.Add(life).Truncate(time.Second),
+		SendAt:  in.SendAt,
+		Message: *in.Message,
+	}
+	if !in.SendAt.IsZero() {
+		row.Expires = in.SendAt.Add(life).Truncate(time.Second)
+		if row.Expires.Unix() >= math.MaxInt32 { // what the table's columns hold
+			return nil, ErrTooFar
+		}
+	}
+	row.Headers = unmarked(row.Headers)
+	if keep := cfg.KeepFields.expand(in.values(now)); keep != "" {
+		row.Headers = addFields(row.Headers, parseFields(keep))
+	}
+	if in.Passing && in.SendAt.IsZero() && s.opt.Online(in.Owner) {
+		row.Headers = mark(row.Headers, markPassing, "yes")
+	}
+	return row, nil
+}
+
+// room makes sure that one more message fits into a mailbox. Reminders, which an
+// owner does not see coming, have as much room of their own.
+func (s *Service) room(ctx context.Context, cfg *Settings, in *Incoming) error {
+	var n int
+	var err error
+	if in.SendAt.IsZero() {
+		n, err = s.opt.Store.Count(ctx, in.Owner)
+	} else {
+		var t Totals
+		t, err = s.opt.Store.Tally(ctx, Query{Owner: in.Owner, Reminders: true})
+		n = t.Reminders
+	}
+	if err != nil {
+		return fmt.Errorf("count mailbox: %w", err)
+	}
+	if n >= cfg.Most {
+		s.Stats.OverQuota.Inc()
+		return ErrQuota
+	}
+	return nil
+}
+
+// lifetime is the lesser of expire_time and what the Expires header leaves
+// (RFC 3428 section 7): counted from the Date header, where there is one.
+func lifetime(cfg *Settings, m *delivery.Message, now time.Time) (time.Duration, error) {
+	secs, ok := expires(m)
+	if !ok {
+		return cfg.Expire, nil
+	}
+	life := time.Duration(secs) * time.Second
+	if sent, err := time.Parse(time.RFC1123, m.Header("Date")); err == nil && sent.Before(now) {
+		life -= now.Sub(sent)
+	}
+	if life <= 0 {
+		return 0, ErrExpired
+	}
+	return min(life, cfg.Expire), nil
+}
+
+// expires reads the Expires header; one that cannot be read says nothing.
+func expires(m *delivery.Message) (seconds uint64, ok bool) {
+	v := m.Header("Expires")
+	if v == "" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 32)
+	return n, err == nil
+}
+
+// Instant tells what is of use now or never: "is typing" and its like, and a
+// message with Expires: 0.
+func (s *Service) Instant(m *delivery.Message) bool {
+	n, ok := expires(m)
+	return ok && n == 0 || s.Ephemeral(m)
+}
+
+// Ephemeral tells what is relayed and never stored.
+func (s *Service) Ephemeral(m *delivery.Message) bool {
+	return s.cfg().Ephemeral(m.Header("Content-Type"))
+}
+
+// Swallows tells what is answered with a 2xx and goes nowhere: what is not wanted,
+// and what comes to the addresses that notices and reminders are from. Real phones
+// answer every text they get; who answers that in turn never ends.
+func (s *Service) Swallows(in *Incoming) bool {
+	cfg := s.cfg()
+	return cfg.Discard(in.Message.Header("Content-Type")) || s.own(cfg, in, in.Owner)
+}
+
+// own tells whether an address is that of notices or reminders.
+func (s *Service) own(cfg *Settings, in *Incoming, a address.AoR) bool {
+	if cfg.Reminder != "" && s.is(cfg.Reminder, a) {
+		return true
+	}
+	// The domain may be taken from the message: in an answer to a notice it is the
+	// same one.
+	return cfg.NoticeOwn && s.is(cfg.NoticeFrom.expand(in.values(s.opt.Now())), a)
+}
+
+func (s *Service) is(uri string, a address.AoR) bool {
+	u, err := address.ParseURI(uri)
+	if err != nil {
+		return false
+	}
+	own, _ := s.opt.Domains.AoR(u)
+	return own == a
+}
+
+// StoreOn tells whether a message is stored after a device's answer.
+func (s *Service) StoreOn(status int) bool { return s.cfg().StoreOn(status) }
+
+// Every tells whether every device gets a copy.
+func (s *Service) Every() bool { return s.opt.Every }
+
+// Mailbox is where a message belongs that is for in.Owner: another mailbox where
+// the configuration says so.
+func (s *Service) Mailbox(in *Incoming) address.AoR {
+	return s.mailbox(s.cfg().StoreOwner, in)
+}
+
+// OtherMailbox is whose mailbox the devices of in.Owner, who registers, get besides
+// their own: in.Owner where it is no other.
+func (s *Service) OtherMailbox(in *Incoming) address.AoR {
+	return s.mailbox(s.cfg().DumpOwner, in)
+}
+
+// OtherMailboxes tells whether there is any use in asking for OtherMailbox.
+func (s *Service) OtherMailboxes() bool { return s.cfg().DumpOwner != nil }
+
+// mailbox reads the owner that a template names: in.Owner where it names none.
+func (s *Service) mailbox(t Template, in *Incoming) address.AoR {
+	if t == nil {
+		return in.Owner
+	}
+	text := t.expand(in.values(s.opt.Now()))
+	if text == "" {
+		return in.Owner
+	}
+	a, ours, err := s.opt.Domains.Parse(text)
+	if err != nil || !ours {
+		s.opt.Log.Warn("no mailbox here, the recipient's is taken", "owner", text, "recipient", in.Owner, "error", err)
+		return in.Owner
+	}
+	return a
+}
+
+// bareURI is the URI of a header value without parameters, as the columns
+// src_addr and dst_addr keep it.
+func bareURI(value string) string {
+	a, err := address.ParseNameAddr(value)
+	if err != nil {
+		return ""
+	}
+	a.URI.Params, a.URI.Header = nil, ""
+	return a.URI.String()
+}

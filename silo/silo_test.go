@@ -1,0 +1,428 @@
+package silo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"silod/address"
+	"silod/db"
+	"silod/delivery"
+	"silod/silo"
+)
+
+var (
+	alice = address.AoR{User: "alice", Domain: "example.org"}
+	bob   = address.AoR{User: "bob", Domain: "example.org"}
+	noon  = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+)
+
+// box is a silo on a database of its own, with a clock that the test turns.
+type box struct {
+	*silo.Service
+	t     *testing.T
+	store silo.Store
+
+	mu     sync.Mutex
+	now    time.Time
+	online map[address.AoR]bool
+	woken  []address.AoR // for messages
+	called []address.AoR // for notices
+}
+
+// waker notes who was woken.
+type waker struct {
+	b  *box
+	to *[]address.AoR
+}
+
+func (w waker) Wake(a address.AoR) {
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	*w.to = append(*w.to, a)
+}
+
+func newBox(t *testing.T, settings silo.Settings, change ...func(*silo.Options)) *box {
+	t.Helper()
+	b := &box{t: t, now: noon, online: map[address.AoR]bool{}}
+	d, err := db.Open(t.Context(), "sqlite:"+t.TempDir()+"/silo.db", db.Options{Now: b.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	b.store = d.Silo()
+	if settings.Zone == nil {
+		settings.Zone = time.UTC
+		settings.Date = func(t time.Time) string { return t.Format(time.ANSIC) }
+	}
+	opt := silo.Options{
+		Store: b.store, Waker: waker{b, &b.woken}, Notices: waker{b, &b.called}, Now: b.clock,
+		Domains: address.NewDomains("example.org"), Settings: settings,
+		Online: func(a address.AoR) bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.online[a]
+		},
+	}
+	for _, f := range change {
+		f(&opt)
+	}
+	b.Service = silo.New(opt)
+	return b
+}
+
+func (b *box) clock() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now
+}
+
+func (b *box) sleep(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = b.now.Add(d)
+}
+
+func (b *box) register(a address.AoR) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.online[a] = true
+}
+
+// text makes a MESSAGE from alice to bob.
+func text(body string, fields ...string) *silo.Incoming {
+	m := &delivery.Message{
+		From: `"Alice" <sip:alice@example.org>;tag=a1`, To: "<sip:bob@example.org>", CallID: "call-1@host", CSeq: 7,
+		Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
+	}
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, ": ")
+		if name == "Content-Type" {
+			m.Headers = nil
+		}
+		m.Headers = append(m.Headers, delivery.Header{Name: name, Value: value})
+	}
+	return &silo.Incoming{Owner: bob, Sender: alice, Message: m, URI: "sip:bob@example.org"}
+}
+
+func (b *box) put(in *silo.Incoming) int64 {
+	b.t.Helper()
+	id, err := b.Put(b.t.Context(), in)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return id
+}
+
+// waiting is what is to be delivered to somebody.
+func (b *box) waiting(a address.AoR) []delivery.Item {
+	b.t.Helper()
+	items, err := b.Next(b.t.Context(), a, 0, 100)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return items
+}
+
+func bodies(items []delivery.Item) []string {
+	out := []string{}
+	for _, it := range items {
+		out = append(out, string(it.Body))
+	}
+	return out
+}
+
+// notices are those that wait for somebody.
+func (b *box) notices(a address.AoR) []delivery.Item {
+	b.t.Helper()
+	items, err := b.Notices().Next(b.t.Context(), a, 0, 100)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return items
+}
+
+func settle(t *testing.T, s delivery.Source, a address.AoR, it *delivery.Item, out delivery.Outcome) {
+	t.Helper()
+	done := make(chan error, 1)
+	s.Settle(a, it, out, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run lets Run work until something is true.
+func (b *box) run(ok func() bool) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(b.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	for end := time.Now().Add(10 * time.Second); !ok() && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		b.t.Error(err)
+	}
+	if !ok() {
+		b.t.Fatal("it did not happen")
+	}
+}
+
+// stats gives the counters under msilo's names.
+func (b *box) stats() map[string]int64 {
+	m := map[string]int64{}
+	for _, s := range b.Counters() {
+		if v := s.Value(); v != 0 {
+			m[s.Name] = v
+		}
+	}
+	return m
+}
+
+func (b *box) wantStats(want map[string]int64) {
+	b.t.Helper()
+	if got := b.stats(); fmt.Sprint(got) != fmt.Sprint(want) {
+		b.t.Errorf("statistics %v, want %v", got, want)
+	}
+}
+
+func TestMessageComesOutAsItWentIn(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	body := "Grüße,\r\n\x00\xff bytes\r\n"
+	in := text(body, "Content-Type: text/plain;charset=UTF-8;x=\"y;z\"", "Subject: A, subject", "Date: Sat, 21 Nov 2026 11:59:59 GMT",
+		"Priority: urgent", "Reply-To: <sip:al@example.org>", "Content-Language: de", "X-Silod-From: mine", "X-Two: 1", "X-Two: 2", "X-Empty: ")
+	b.put(in)
+	for range 2 { // the same on every try
+		items := b.waiting(bob)
+		if len(items) != 1 {
+			t.Fatalf("%d messages wait", len(items))
+		}
+		m := items[0].Message
+		if m.From != in.Message.From || m.To != in.Message.To || m.CallID != in.Message.CallID || m.CSeq != in.Message.CSeq ||
+			string(m.Body) != body || !slices.Equal(m.Headers, in.Message.Headers) {
+			t.Errorf("out came %+v", m)
+		}
+	}
+	b.sleep(time.Hour)
+	settle(t, b.Service, bob, &b.waiting(bob)[0], delivery.Outcome{Verdict: delivery.Delivered})
+	if got := b.waiting(bob); len(got) != 0 {
+		t.Errorf("%d wait after the delivery", len(got))
+	}
+	b.wantStats(map[string]int64{"stored_messages": 1, "dumped_messages": 1})
+}
+
+// RFC 3428 section 7: counted from the Date, where there is one.
+func TestLifetime(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		fields []string
+		want   time.Duration // 0: refused
+	}{
+		{"no Expires", nil, 72 * time.Hour},
+		{"shorter", []string{"Expires: 60"}, time.Minute},
+		{"longer than allowed", []string{"Expires: 2592000"}, 72 * time.Hour},
+		{"now or never", []string{"Expires: 0"}, 0},
+		{"unreadable", []string{"Expires: soon"}, 72 * time.Hour},
+		{"negative", []string{"Expires: -5"}, 72 * time.Hour},
+		{"sent a while ago", []string{"Expires: 3600", "Date: Sat, 21 Nov 2026 11:10:00 GMT"}, 10 * time.Minute},
+		{"sent too long ago", []string{"Expires: 3600", "Date: Sat, 21 Nov 2026 11:00:00 GMT"}, 0},
+		{"sent tomorrow", []string{"Expires: 3600", "Date: Sun, 22 Nov 2026 11:00:00 GMT"}, time.Hour},
+		{"unreadable Date", []string{"Expires: 3600", "Date: yesterday"}, time.Hour},
+		{"Date alone", []string{"Date: Sat, 21 Nov 2020 11:00:00 GMT"}, 72 * time.Hour},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBox(t, silo.Settings{})
+			_, err := b.Put(t.Context(), text("x", tc.fields...))
+			if tc.want == 0 {
+				if !errors.Is(err, silo.ErrExpired) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.waiting(bob)[0].Expires.Sub(noon); got != tc.want {
+				t.Errorf("it lives %v, want %v", got, tc.want)
+			}
+			b.sleep(tc.want - time.Second)
+			if len(b.waiting(bob)) != 1 {
+				t.Error("gone before its time")
+			}
+			b.sleep(time.Second)
+			if len(b.waiting(bob)) != 0 {
+				t.Error("there after its time")
+			}
+		})
+	}
+}
+
+// A mailbox has room for so many, whatever arrives at once.
+func TestQuota(t *testing.T) {
+	b := newBox(t, silo.Settings{Most: 5})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	refused := 0
+	for range 40 {
+		wg.Go(func() {
+			_, err := b.Put(t.Context(), text("x"))
+			mu.Lock()
+			defer mu.Unlock()
+			if errors.Is(err, silo.ErrQuota) {
+				refused++
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(b.waiting(bob)); n != 5 || refused != 35 {
+		t.Errorf("%d are stored and %d refused", n, refused)
+	}
+	other := text("x")
+	other.Owner = alice
+	b.put(other) // somebody else's mailbox has room
+	b.wantStats(map[string]int64{"stored_messages": 6, "over_quota": 35})
+
+	settle(t, b.Service, bob, &b.waiting(bob)[0], delivery.Outcome{Verdict: delivery.Delivered})
+	b.put(text("room again"))
+	for i := range 6 { // reminders have room of their own
+		in := text("r")
+		in.SendAt = noon.Add(time.Hour)
+		if _, err := b.Put(t.Context(), in); errors.Is(err, silo.ErrQuota) != (i == 5) {
+			t.Errorf("reminder %d: %v", i, err)
+		}
+	}
+}
+
+func TestOwnerIsWokenWhoCameMeanwhile(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	b.put(text("1"))
+	if len(b.woken) != 0 {
+		t.Error("somebody offline was woken")
+	}
+	b.register(bob)
+	b.put(text("2"))
+	if !slices.Equal(b.woken, []address.AoR{bob}) {
+		t.Errorf("woken: %v", b.woken)
+	}
+}
+
+func TestRefusedForGoodIsSetAside(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	id := b.put(text("1"))
+	b.put(text("2"))
+	settle(t, b.Service, bob, &b.waiting(bob)[0], delivery.Outcome{Verdict: delivery.Refused, Reason: "603 Decline"})
+	if got := bodies(b.waiting(bob)); !slices.Equal(got, []string{"2"}) {
+		t.Errorf("waiting: %q", got)
+	}
+	m, err := b.store.Get(t.Context(), id)
+	if err != nil || m.Stuck != "603 Decline" {
+		t.Errorf("set aside because of %q, %v", m.Stuck, err)
+	}
+	b.wantStats(map[string]int64{"stored_messages": 2, "refused_messages": 1})
+}
+
+// What can wait goes behind chat, and nothing of it is lost.
+func TestWhatCanWait(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	b.put(text("z", "Content-Type: message/imdn+xml", "Content-Encoding: deflate", "Priority: non-urgent"))
+	b.put(text("chat"))
+	b.put(text("From: <sip:a@x>\r\n\r\nContent-Type: message/imdn+xml\r\n\r\n<imdn/>", "Content-Type: Message/CPIM"))
+	b.put(text("From: <sip:a@x>\r\n\r\nContent-Type: text/plain\r\n\r\nhi", "Content-Type: message/cpim"))
+	b.put(text("news", "Priority: Non-Urgent"))
+	var later []bool
+	for _, it := range b.waiting(bob) {
+		later = append(later, it.Later)
+	}
+	if !slices.Equal(later, []bool{true, false, true, false, true}) {
+		t.Errorf("later: %v", later)
+	}
+	if got := b.waiting(bob)[0].Header("Content-Encoding"); got != "deflate" {
+		t.Errorf("Content-Encoding %q", got)
+	}
+}
+
+// What has expired is deleted chunk by chunk.
+func TestExpiredAreClearedAway(t *testing.T) {
+	b := newBox(t, silo.Settings{Sweep: time.Millisecond})
+	var wg sync.WaitGroup
+	for i := range 450 {
+		wg.Go(func() { b.put(text(fmt.Sprint(i), "Expires: 60")) })
+	}
+	wg.Wait()
+	b.put(text("stays"))
+	b.sleep(time.Minute)
+	b.run(func() bool { return b.stats()["expired_messages"] == 450 })
+	if got := bodies(b.waiting(bob)); !slices.Equal(got, []string{"stays"}) {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// A row of which no MESSAGE can be made is set aside before it is sent.
+func TestUnfitRows(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	for _, src := range []string{"", "no URI at all", "sip:al ice@example.org", "sip:alice@example.org"} {
+		m := &silo.Message{Owner: bob, Src: src, Dst: "sip:bob@example.org", Stored: noon, Expires: noon.Add(time.Hour)}
+		m.From, m.To, m.Body = "<"+src+">", "<sip:bob@example.org>", []byte(src)
+		if err := b.store.Add(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	way := &recorder{out: delivery.Outcome{Verdict: delivery.Delivered}}
+	by := b.By(way)
+	for _, it := range b.waiting(bob) {
+		out := by.Send(t.Context(), bob, &it)
+		if want := string(it.Body) == "sip:alice@example.org"; (out.Verdict == delivery.Delivered) != want || !want && out.Verdict != delivery.Refused {
+			t.Errorf("from %q: %+v", it.Body, out)
+		}
+	}
+	if len(way.sent) != 1 || way.sent[0].CallID == "" || way.sent[0].CSeq == 0 || !strings.Contains(way.sent[0].From, ";tag=") {
+		t.Errorf("sent: %+v", way.sent)
+	}
+	b.wantStats(map[string]int64{"failed_messages": 3})
+}
+
+// recorder is a Sender that keeps what it is given.
+type recorder struct {
+	out  delivery.Outcome
+	sent []delivery.Item
+}
+
+func (r *recorder) Send(_ context.Context, _ address.AoR, it *delivery.Item) delivery.Outcome {
+	r.sent = append(r.sent, *it)
+	return r.out
+}
+
+func (r *recorder) Alive(context.Context, address.AoR) bool { return true }
+
+func TestFailedAttemptsAreCounted(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	b.put(text("x"))
+	it := b.waiting(bob)[0]
+	for _, tc := range []struct {
+		verdict delivery.Verdict
+		failed  int64
+	}{{delivery.Delivered, 0}, {delivery.Offline, 0}, {delivery.Undelivered, 1}, {delivery.Undelivered, 2}, {delivery.Refused, 3}} {
+		b.By(&recorder{out: delivery.Outcome{Verdict: tc.verdict}}).Send(t.Context(), bob, &it)
+		if got := b.stats()["failed_messages"]; got != tc.failed {
+			t.Errorf("after verdict %d: %d", tc.verdict, got)
+		}
+	}
+	stopping, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.By(&recorder{}).Send(stopping, bob, &it)
+	if got := b.stats()["failed_messages"]; got != 3 {
+		t.Errorf("what the end of the daemon interrupts counts: %d", got)
+	}
+}

@@ -1,0 +1,170 @@
+package silo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+)
+
+// Next gives what waits for an owner, dressed for delivery.
+func (s *Service) Next(ctx context.Context, owner address.AoR, after int64, limit int) ([]delivery.Item, error) {
+	ms, err := s.opt.Store.Next(ctx, owner, after, limit, s.opt.Now())
+	if err != nil {
+		return nil, fmt.Errorf("read mailbox: %w", err)
+	}
+	return s.items(ms), nil
+}
+
+func (s *Service) items(ms []Message) []delivery.Item {
+	cfg := s.cfg()
+	items := make([]delivery.Item, len(ms))
+	for i := range ms {
+		m := &ms[i]
+		m.dress(cfg)
+		items[i] = delivery.Item{Message: m.Message, Key: m.ID, Expires: m.Expires, Later: canWait(&m.Message), Row: m}
+	}
+	return items
+}
+
+// canWait tells what goes behind the rest of a mailbox: disposition notifications,
+// of which one who was away gets many, and what its sender calls non-urgent.
+func canWait(m *delivery.Message) bool {
+	return strings.EqualFold(strings.TrimSpace(m.Header("Priority")), "non-urgent") || isDisposition(m)
+}
+
+// Settle deletes what was delivered and sets aside what was refused for good.
+func (s *Service) Settle(_ address.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+	row := it.Row.(*Message)
+	if out.Verdict == delivery.Delivered {
+		s.opt.Store.Delete(it.Key, func(err error) {
+			if err == nil {
+				s.delivered(row)
+			}
+			done(err)
+		})
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	found, err := s.opt.Store.SetAside(ctx, it.Key, out.Reason)
+	if found {
+		s.Stats.Refused.Inc()
+		s.tellFailed(ctx, row)
+	}
+	done(err)
+}
+
+const settleTimeout = 15 * time.Second
+
+func (s *Service) delivered(row *Message) {
+	if row.SendAt.IsZero() {
+		s.Stats.Dumped.Inc()
+	} else {
+		s.Stats.DumpedReminders.Inc()
+	}
+}
+
+// Waiting calls f for every owner with something to deliver.
+func (s *Service) Waiting(ctx context.Context, f func(address.AoR)) error {
+	if err := s.opt.Store.Waiting(ctx, s.opt.Now(), f); err != nil {
+		return fmt.Errorf("find waiting mailboxes: %w", err)
+	}
+	return nil
+}
+
+// Remove deletes a message that was delivered by another way, by its ID: when the
+// device's answer came after the sender had been told that it is stored.
+func (s *Service) Remove(id int64) {
+	s.opt.Store.Delete(id, func(err error) {
+		if err != nil {
+			s.opt.Log.Warn("delivered message not removed", "id", id, "error", err)
+			return
+		}
+		s.Stats.Dumped.Inc()
+	})
+}
+
+// Device is the Source for one device, where every device gets a copy. The device
+// "" stands for whichever takes a message first.
+func (s *Service) Device(name string) delivery.Source {
+	if name == "" {
+		return s
+	}
+	return copies{s, name}
+}
+
+// copies is the silo as one device sees it.
+type copies struct {
+	*Service
+	device string
+}
+
+func (c copies) Next(ctx context.Context, owner address.AoR, after int64, limit int) ([]delivery.Item, error) {
+	ms, err := c.opt.Store.NextFor(ctx, owner, c.device, after, limit, c.opt.Now())
+	if err != nil {
+		return nil, fmt.Errorf("read mailbox for a device: %w", err)
+	}
+	return c.items(ms), nil
+}
+
+// Settle records that the device has its copy, or will never take it. The message
+// stays for the others until it expires.
+func (c copies) Settle(_ address.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+	refused := ""
+	if out.Verdict != delivery.Delivered {
+		if refused = out.Reason; refused == "" {
+			refused = "refused"
+		}
+	}
+	row := it.Row.(*Message)
+	c.opt.Store.Mark(it.Key, c.device, refused, func(err error) {
+		switch {
+		case err != nil:
+		case refused == "":
+			c.delivered(row)
+		default:
+			c.Stats.Refused.Inc()
+		}
+		done(err)
+	})
+}
+
+// By gives the way to devices that the silo's items take: what cannot be sent is
+// refused before it is tried, and failures are counted.
+func (s *Service) By(way delivery.Sender) delivery.Sender { return outgoing{way, s} }
+
+type outgoing struct {
+	delivery.Sender
+	silo *Service
+}
+
+func (o outgoing) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Outcome {
+	out := delivery.Outcome{Verdict: delivery.Refused, Reason: unfit(&it.Message)}
+	if out.Reason == "" {
+		out = o.Sender.Send(ctx, owner, it)
+	}
+	if row, ok := it.Row.(*Message); ok && ctx.Err() == nil && out.Verdict != delivery.Delivered && out.Verdict != delivery.Offline {
+		if row.SendAt.IsZero() {
+			o.silo.Stats.Failed.Inc()
+		} else {
+			o.silo.Stats.FailedReminders.Inc()
+		}
+	}
+	return out
+}
+
+// unfit says why no MESSAGE can be made of a row, "" where it can. Rows that we
+// stored can; Kamailio's and those that were written by hand may not.
+func unfit(m *delivery.Message) string {
+	if _, err := address.ParseNameAddr(m.From); err != nil {
+		return "no sender can be read: " + err.Error()
+	}
+	if _, err := address.ParseNameAddr(m.To); err != nil {
+		return "no recipient can be read: " + err.Error()
+	}
+	return ""
+}
