@@ -4,9 +4,12 @@
 # make fuzz     runs every fuzz target for FUZZTIME each
 # make bench    compares silod with Kamailio
 # make docs     writes the generated files anew
+# make deb      builds the Debian package in dist/
 # make install  copies the programs, the sample configuration and the manual to DESTDIR
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Debian's versions begin with a digit.
+DEBVERSION = $(shell echo "$(VERSION)" | sed -e 's/^v//' -e 's/^[^0-9]/0~&/' -e 's/-/+/g')
 FUZZTIME ?= 20s
 PREFIX   ?= /usr/local
 GO       ?= go
@@ -14,7 +17,7 @@ GO       ?= go
 TOOLS := bin/tools
 FILES  = $(shell find . -name '*.go' -not -path './bin/*')
 
-.PHONY: build test lint fuzz bench docs install clean
+.PHONY: build test lint fuzz bench docs man deb install clean
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/silod ./cmd/siloctl
@@ -45,6 +48,16 @@ bench:
 docs:
 	$(GO) test ./config -run TestGenerated -update
 	$(GO) test ./cmd/silod -run TestManagementDoc -update
+
+man: build
+	rm -rf bin/man
+	bin/silod man bin/man/man8
+	bin/siloctl man bin/man/man1
+	gzip -9nr bin/man
+
+deb: man $(TOOLS)/golangci-lint
+	mkdir -p dist
+	ARCH=$$($(GO) env GOARCH) VERSION=$(DEBVERSION) $(TOOLS)/nfpm package -f packaging/nfpm.yaml -p deb -t dist/
 
 install: build
 	install -D -t $(DESTDIR)$(PREFIX)/bin bin/silod bin/siloctl

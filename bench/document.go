@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"os"
+	"strings"
+	"text/template"
+)
+
+//go:embed benchmark.md
+var documentText string
+
+// document writes docs/benchmark.md.
+func (r *report) document(path string) error {
+	t, err := template.New("benchmark.md").Funcs(template.FuncMap{
+		"join": strings.Join,
+		"gb":   func(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<30)) },
+	}).Parse(documentText)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	data := struct {
+		*report
+		Modes    []documented
+		Kamailio string
+	}{report: r, Kamailio: strings.TrimSpace(kamailioConfig)}
+	for _, m := range modes {
+		if rows := r.rows(m.name); len(rows) > 0 {
+			data.Modes = append(data.Modes, documented{m, rows})
+		}
+	}
+	if err := t.Execute(&b, data); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// documented is a mode with its results.
+type documented struct {
+	*mode
+	rows []row
+}
+
+// Name, About and Unit are for the template.
+func (d documented) Name() string  { return d.name }
+func (d documented) About() string { return d.about }
+func (d documented) Unit() string  { return d.unit }
+
+// Table is the mode's table in Markdown.
+func (d documented) Table() string {
+	var b strings.Builder
+	line := func(cells []string) {
+		fmt.Fprintf(&b, "| %s%s |\n", strings.Join(cells, " | "), strings.Repeat(" | ", len(columns)-len(cells)))
+	}
+	line(columns)
+	b.WriteString("| ---" + strings.Repeat(" | ---:", len(columns)-1) + " |\n")
+	for i := range d.rows {
+		line(d.rows[i].cells())
+	}
+	for _, r := range ratios(d.rows) {
+		line(r)
+	}
+	return b.String()
+}
+
+// Notes are the remarks to all rows.
+func (d documented) Notes() (notes []string) {
+	for i := range d.rows {
+		for _, n := range d.rows[i].notes(d.mode) {
+			notes = append(notes, d.rows[i].System+": "+n)
+		}
+	}
+	return notes
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"syscall"
+
+	"silod/bench/proc"
+)
+
+func buildFloor(ctx context.Context, r *rig) error {
+	if r.floor != "" {
+		return nil
+	}
+	var err error
+	r.floor, err = r.build(ctx, "./bench/floor", "bench")
+	return err
+}
+
+// startFloor runs what any server in Go would have to do at least: read a datagram,
+// parse it as silod does, and send an answer back.
+func startFloor(ctx context.Context, r *rig, _ string) (*running, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s := &running{addr: loopback(port), end: syscall.SIGTERM}
+	s.daemon, err = proc.Start(proc.Command{
+		Args: []string{r.floor, s.addr.String()}, CPUs: r.subs, Log: filepath.Join(r.out, "floor.log"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := answers(ctx, s.daemon, s.addr); err != nil {
+		_ = s.stop()
+		return nil, err
+	}
+	return s, nil
+}

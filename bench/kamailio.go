@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"silod/bench/proc"
+)
+
+//go:embed kamailio.cfg
+var kamailioConfig string
+
+// kamailioSchema is where Debian puts the statements that make Kamailio's tables.
+const kamailioSchema = "/usr/share/kamailio/postgres"
+
+// Memory for Kamailio in MB: shared by all its processes, and of each. Enough that
+// none of the modes runs out of it; what is not used is not taken from the machine.
+const kamailioShared, kamailioPrivate = "4096", "32"
+
+// fastMemory has Kamailio use its fastest allocator, in place of the default one,
+// which keeps books for finding faults.
+var fastMemory = []string{"-x", "fm", "-X", "fm"}
+
+func findKamailio(context.Context, *rig) error {
+	if _, err := exec.LookPath("kamailio"); err != nil {
+		return fmt.Errorf("%w; install it (Debian: apt-get install kamailio kamailio-postgres-modules)", err)
+	}
+	return nil
+}
+
+func startKamailio(ctx context.Context, r *rig, dir string) (*running, error) {
+	return startKamailioWith(ctx, r, dir)
+}
+
+func startFastKamailio(ctx context.Context, r *rig, dir string) (*running, error) {
+	return startKamailioWith(ctx, r, dir, fastMemory...)
+}
+
+// startKamailioWith runs Kamailio with more flags.
+func startKamailioWith(ctx context.Context, r *rig, dir string, flags ...string) (*running, error) {
+	d, err := r.newDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"standard", "usrloc", "msilo", "imc"} {
+		text, err := os.ReadFile(filepath.Join(kamailioSchema, name+"-create.sql"))
+		if err != nil {
+			return nil, err
+		}
+		if err := d.server.exec(ctx, d.name, string(text)); err != nil {
+			return nil, err
+		}
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	// It is killed in the end, because it would first write all registrations, one by one.
+	s := &running{
+		addr: loopback(port), database: d.server.process, rows: d.rows, fill: d.fill,
+		end: syscall.SIGKILL, cleanup: d.drop,
+	}
+	file := filepath.Join(dir, "kamailio.cfg")
+	err = configure(file, kamailioConfig, settings{
+		Addr: s.addr.String(), Domain: domain, DB: d.url(), Proxy: "sip:" + s.addr.String() + ";transport=" + r.transport,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.daemon, err = proc.Start(proc.Command{
+		Args: append([]string{
+			"kamailio", "-DD", "-E", "-f", file, "-m", kamailioShared, "-M", kamailioPrivate,
+			"-b", "16777216", // receive buffer: as much as the system allows, as silod asks for
+			"-P", filepath.Join(dir, "kamailio.pid"), "-Y", dir, "-w", dir,
+		}, flags...),
+		CPUs: r.subs, Log: filepath.Join(r.out, "kamailio.log"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := answers(ctx, s.daemon, s.addr); err != nil {
+		_ = s.stop()
+		return nil, err
+	}
+	return s, nil
+}

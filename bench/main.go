@@ -1,0 +1,170 @@
+// Command bench runs silod and Kamailio, as Debian packages it, in turn on this
+// machine under the same load, and prints what each of them does in a second and
+// what it costs.
+//
+//	go run ./bench                                   everything, three rounds
+//	go run ./bench -mode relay -rounds 1 -seconds 3  one mode, quickly
+//	go run ./bench -mode store -systems silod -pprof where silod's time goes
+//
+// Each mode is one file that says what the traffic is; each system one file that says
+// how it is set up and run. The load itself is package load, and what it costs is
+// counted by package proc.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	modes, systems []string
+	rounds         int
+	seconds        time.Duration
+	warmup         time.Duration
+	open           int // 0: the mode's own
+	users          int // 0: the mode's own
+	clients        int
+	body           int
+	mailbox        int
+	rows           int
+	transport      string
+	pin            string
+	out, data      string
+	silod          string
+	profile        bool
+	document       string
+}
+
+func parseFlags(args []string) (*options, error) {
+	o := &options{}
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	mode := fs.String("mode", "all", "comma-separated `modes`: "+strings.Join(modeNames(), ", "))
+	system := fs.String("systems", "", "comma-separated `systems`, in place of each mode's own: "+strings.Join(systemNames(), ", "))
+	fs.IntVar(&o.rounds, "rounds", 3, "how often each system has its turn; medians are printed")
+	seconds := fs.Float64("seconds", 5, "length of each measurement")
+	warmup := fs.Float64("warmup", 1, "seconds of load before it")
+	fs.IntVar(&o.open, "open", 0, "requests kept open at once; 0: what the mode has")
+	fs.IntVar(&o.users, "users", 0, "recipients, members or registrations; 0: what the mode has")
+	fs.IntVar(&o.clients, "clients", 4, "sockets that the load comes from")
+	fs.IntVar(&o.body, "body", 100, "bytes of text in a message")
+	fs.IntVar(&o.mailbox, "mailbox", 100, "messages that wait for each user in mode deliver")
+	fs.IntVar(&o.rows, "rows", 0, "messages for others that are in the table before the load begins")
+	fs.StringVar(&o.transport, "transport", "udp", "udp or tcp")
+	fs.StringVar(&o.pin, "pin", "auto", "split: the load generator has a quarter of the processors to itself; none: everything runs everywhere; "+
+		"auto: split where there are four or more")
+	fs.StringVar(&o.out, "out", "", "`directory` for raw numbers, logs and profiles (default bench/out)")
+	fs.StringVar(&o.data, "data", os.TempDir(), "`directory` for databases; it must be on a real disk")
+	fs.StringVar(&o.silod, "silod", "", "measure this `program` and build none")
+	fs.BoolVar(&o.profile, "pprof", false, "take a CPU profile of silod during each measurement")
+	fs.StringVar(&o.document, "write", "", "write the results and how they came about to this `file`")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	o.seconds = time.Duration(*seconds * float64(time.Second))
+	o.warmup = time.Duration(*warmup * float64(time.Second))
+	if o.modes = modeNames(); *mode != "all" {
+		o.modes = strings.Split(*mode, ",")
+	}
+	if *system != "" {
+		o.systems = strings.Split(*system, ",")
+	}
+	if err := o.check(fs.Args()); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+func (o *options) check(rest []string) error {
+	for _, m := range o.modes {
+		if !slices.Contains(modeNames(), m) {
+			return fmt.Errorf("there is no mode %q; there are %s", m, strings.Join(modeNames(), ", "))
+		}
+	}
+	for _, s := range o.systems {
+		if !slices.Contains(systemNames(), s) {
+			return fmt.Errorf("there is no system %q; there are %s", s, strings.Join(systemNames(), ", "))
+		}
+	}
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q is no flag; see -help", rest[0])
+	case o.transport != "udp" && o.transport != "tcp":
+		return fmt.Errorf("-transport is %q, want udp or tcp", o.transport)
+	case o.pin != "auto" && o.pin != "split" && o.pin != "none":
+		return fmt.Errorf("-pin is %q, want auto, split or none", o.pin)
+	case o.rounds < 1 || o.seconds <= 0 || o.clients < 1 || o.mailbox < 1 || o.open < 0 || o.users < 0 || o.rows < 0:
+		return errors.New("-rounds, -seconds, -clients and -mailbox must be positive, -open, -users and -rows not negative")
+	case o.profile && o.silod != "":
+		return errors.New("-pprof needs a silod built for it: leave -silod out")
+	}
+	return nil
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o, err := parseFlags(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		err = run(ctx, o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop has been called
+	}
+}
+
+// run prepares, measures and reports.
+func run(ctx context.Context, o *options) (err error) {
+	r, err := newRig(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	fmt.Println(r.machine)
+	rep := &report{Machine: r.machine, Arguments: os.Args[1:], Started: time.Now()}
+	for _, name := range o.modes {
+		if err := r.measure(ctx, rep, modeNamed(name)); err != nil {
+			return errors.Join(err, rep.save(o.out))
+		}
+		rep.print(os.Stdout, name)
+	}
+	if o.document != "" {
+		if err := rep.document(o.document); err != nil {
+			return err
+		}
+	}
+	return rep.save(o.out)
+}
+
+// measure runs all rounds of a mode. Systems take turns, and each round begins with
+// another one, so that what else the machine does hits none more than the others.
+func (r *rig) measure(ctx context.Context, rep *report, m *mode) error {
+	names := r.systemsOf(m)
+	for round := range r.rounds {
+		for i := range names {
+			name := names[(i+round)%len(names)]
+			s := systemNamed(name)
+			fmt.Fprintf(os.Stderr, "%s, round %d of %d: %s\n", m.name, round+1, r.rounds, name)
+			sample, err := r.once(ctx, m, s)
+			if err != nil {
+				return fmt.Errorf("%s of %s: %w", m.name, name, err)
+			}
+			sample.Round = round + 1
+			rep.Samples = append(rep.Samples, sample)
+		}
+	}
+	return nil
+}

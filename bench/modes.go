@@ -1,0 +1,68 @@
+package main
+
+import "context"
+
+// mode is a kind of traffic.
+type mode struct {
+	name    string
+	unit    string   // what the rate counts
+	thing   string   // that memory is told for: "" where it is not
+	about   string   // for the document
+	systems []string // that it is for
+	open    int      // requests open at once
+	users   int      // recipients, members or registrations
+	run     func(ctx context.Context, s *stage) error
+}
+
+// modes in the order in which they are run.
+var modes = []*mode{
+	{
+		name: "raw", unit: "requests", thing: "transaction", open: 64, users: 1000, run: runRaw,
+		systems: []string{"silod", "floor", "kamailio", "kamailio-fm"},
+		about: "MESSAGE for a domain that is not served: 403. What receiving, parsing, remembering and answering cost, and nothing else. " +
+			"*floor* is a bare UDP loop over silod's parser that answers 403.",
+	},
+	{
+		name: "register", unit: "refreshes", thing: "binding", open: 64, users: 10_000, run: runRegister,
+		systems: []string{"silod", "kamailio", "kamailio-fm"},
+		about:   "REGISTERs that refresh the bindings of 10,000 users.",
+	},
+	{
+		name: "relay", unit: "messages", open: 64, users: 1000, run: runRelay,
+		systems: []string{"silod", "kamailio", "kamailio-fm"},
+		about:   "MESSAGE to 1000 users who are online, from the sender's request to the recipient's 200 back at the sender.",
+	},
+	{
+		name: "store", unit: "messages", open: 256, users: 10_000, run: runStore,
+		systems: []string{"silod", "silod-sqlite", "kamailio", "kamailio-fm"},
+		about:   "MESSAGE to 10,000 users who are offline: 202 once it is committed. Rows are counted at the end and held against the 202s.",
+	},
+	{
+		name: "deliver", unit: "messages", open: 8, users: 200, run: runDeliver,
+		systems: []string{"silod", "silod-sqlite", "kamailio", "kamailio-fm"},
+		about: "200 users with 100 stored messages each come online, 8 REGISTERs open at a time. " +
+			"CPU time is counted until the last row is deleted, the rate until the last message has arrived.",
+	},
+	{
+		name: "room", unit: "deliveries", open: 8, users: 100, run: runRoom,
+		systems: []string{"silod", "silod-sqlite", "kamailio", "kamailio-fm"},
+		about: "A room of 100 members, all online. 8 of them speak, each again once all others have what was said. " +
+			"Latency is that of the speaker's answer.",
+	},
+}
+
+func modeNames() (names []string) {
+	for _, m := range modes {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+func modeNamed(name string) *mode {
+	for _, m := range modes {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}

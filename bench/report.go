@@ -1,0 +1,226 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Sample is what one turn of a system under a mode's load gave.
+type Sample struct {
+	Mode, System string
+	Round        int
+
+	Seconds     float64
+	Done        int64   // of the mode's unit
+	Rate        float64 // a second
+	DaemonCPU   float64 // microseconds of CPU time for each
+	DatabaseCPU float64 // the same, of the database server's
+	P50, P99    float64 // milliseconds until the answer
+	Memory      int64   // bytes at the end, of the daemon; shared memory once
+	Each        float64 // bytes of it for each transaction or binding, where that is known
+
+	Missing       int64 // promised, and not there
+	Repeated      int64 // there twice, by different transactions
+	Disordered    int64 // overtaken by later ones
+	Retransmitted int64 // by the system
+	Resent        int64 // by the load generator
+	Unanswered    int64
+	Faults        int64            // what could not be read or sent
+	Status        map[string]int64 // answers
+	Others        float64          // processors that were busy with something else
+	Generator     float64          // processors that the load generator took
+	Cores         float64          // processors that daemon and database took
+}
+
+// CPU is the time for each unit, of daemon and database together.
+func (s *Sample) CPU() float64 { return s.DaemonCPU + s.DatabaseCPU }
+
+// report is all that a run has found.
+type report struct {
+	Machine   *machine
+	Arguments []string
+	Started   time.Time
+	Samples   []*Sample
+}
+
+// save writes the raw numbers.
+func (r *report) save(dir string) error {
+	data, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, r.Started.Format("results-20060102-150405.json")), data, 0o644)
+}
+
+// row is a system's medians in a mode; faults are sums.
+type row struct {
+	Sample
+	rounds int
+}
+
+// rows are a mode's systems, in the order in which they first ran.
+func (r *report) rows(mode string) (rows []row) {
+	var order []string
+	by := make(map[string][]*Sample)
+	for _, s := range r.Samples {
+		if s.Mode != mode {
+			continue
+		}
+		if by[s.System] == nil {
+			order = append(order, s.System)
+		}
+		by[s.System] = append(by[s.System], s)
+	}
+	for _, name := range order {
+		rows = append(rows, middle(by[name]))
+	}
+	return rows
+}
+
+// middle makes one row of a system's rounds.
+func middle(samples []*Sample) row {
+	m := row{Sample: Sample{Mode: samples[0].Mode, System: samples[0].System}, rounds: len(samples)}
+	of := func(value func(*Sample) float64) float64 {
+		var vs []float64
+		for _, s := range samples {
+			vs = append(vs, value(s))
+		}
+		return median(vs)
+	}
+	m.Rate = of(func(s *Sample) float64 { return s.Rate })
+	m.DaemonCPU = of(func(s *Sample) float64 { return s.DaemonCPU })
+	m.DatabaseCPU = of(func(s *Sample) float64 { return s.DatabaseCPU })
+	m.P50 = of(func(s *Sample) float64 { return s.P50 })
+	m.P99 = of(func(s *Sample) float64 { return s.P99 })
+	m.Memory = int64(of(func(s *Sample) float64 { return float64(s.Memory) }))
+	m.Each = of(func(s *Sample) float64 { return s.Each })
+	m.Others = of(func(s *Sample) float64 { return s.Others })
+	m.Cores = of(func(s *Sample) float64 { return s.Cores })
+	m.Generator = of(func(s *Sample) float64 { return s.Generator })
+	for _, s := range samples {
+		m.Done += s.Done
+		m.Missing += s.Missing
+		m.Repeated += s.Repeated
+		m.Disordered += s.Disordered
+		m.Resent += s.Resent
+		m.Unanswered += s.Unanswered
+	}
+	return m
+}
+
+// median of values; the mean of the middle two where their number is even.
+func median(vs []float64) float64 {
+	vs = slices.Sorted(slices.Values(vs))
+	n := len(vs)
+	if n == 0 {
+		return 0
+	}
+	return (vs[(n-1)/2] + vs[n/2]) / 2
+}
+
+// columns are what the tables show.
+var columns = []string{
+	"system", "rate/s", "CPU us", "daemon", "database", "p50 ms", "p99 ms", "memory MB", "cores", "missing", "repeated", "disorder",
+}
+
+// cells are a row of the table.
+func (r *row) cells() []string {
+	n := func(v int64) string { return fmt.Sprint(v) }
+	return []string{
+		r.System, fmt.Sprintf("%.0f", r.Rate), fmt.Sprintf("%.1f", r.CPU()),
+		fmt.Sprintf("%.1f", r.DaemonCPU), fmt.Sprintf("%.1f", r.DatabaseCPU),
+		short(r.P50), short(r.P99), fmt.Sprintf("%.0f", float64(r.Memory)/1e6), short(r.Cores),
+		n(r.Missing), n(r.Repeated), n(r.Disordered),
+	}
+}
+
+// short writes a number with two or three digits that matter.
+func short(v float64) string {
+	if v < 10 {
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// ratios compare each silod with another system: how many times its rate, which part
+// of its CPU time, and of its 99th percentile.
+func ratios(rows []row) (lines [][]string) {
+	part := func(a, b float64) string {
+		if b == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.2f", a/b)
+	}
+	for _, a := range rows {
+		for _, b := range rows {
+			if strings.HasPrefix(a.System, "silod") && !strings.HasPrefix(b.System, "silod") {
+				lines = append(lines, []string{
+					a.System + " / " + b.System, part(a.Rate, b.Rate), part(a.CPU(), b.CPU()),
+					part(a.DaemonCPU, b.DaemonCPU), part(a.DatabaseCPU, b.DatabaseCPU),
+					part(a.P50, b.P50), part(a.P99, b.P99), part(float64(a.Memory), float64(b.Memory)),
+				})
+			}
+		}
+	}
+	return lines
+}
+
+// print shows a mode's table.
+func (r *report) print(w io.Writer, name string) {
+	m, rows := modeNamed(name), r.rows(name)
+	fmt.Fprintf(w, "\n%s: %s, medians of %d\n", m.name, m.unit, rows[0].rounds)
+	table := [][]string{columns}
+	for i := range rows {
+		table = append(table, rows[i].cells())
+	}
+	align(w, append(table, ratios(rows)...))
+	for i := range rows {
+		for _, n := range rows[i].notes(m) {
+			fmt.Fprintf(w, "  %s: %s\n", rows[i].System, n)
+		}
+	}
+}
+
+// notes are what a reader must know besides the table.
+func (r *row) notes(m *mode) (notes []string) {
+	if r.Each > 0 {
+		notes = append(notes, fmt.Sprintf("%.0f bytes for each %s", r.Each, m.thing))
+	}
+	if r.Resent > 0 || r.Unanswered > 0 {
+		notes = append(notes, fmt.Sprintf("%d requests sent again, %d never answered", r.Resent, r.Unanswered))
+	}
+	if r.Others > crowded {
+		notes = append(notes, fmt.Sprintf("%.2f processors were busy with something else: trust CPU time more than rates", r.Others))
+	}
+	return notes
+}
+
+// crowded is how many processors' worth of other work spoils rates.
+const crowded = 0.1
+
+// align writes a table whose first column is text and whose others are numbers.
+func align(w io.Writer, table [][]string) {
+	width := make([]int, len(columns))
+	for _, line := range table {
+		for i, c := range line {
+			width[i] = max(width[i], len(c))
+		}
+	}
+	for _, line := range table {
+		var b strings.Builder
+		for i, c := range line {
+			if i == 0 {
+				fmt.Fprintf(&b, "  %-*s", width[i], c)
+			} else {
+				fmt.Fprintf(&b, "  %*s", width[i], c)
+			}
+		}
+		fmt.Fprintln(w, b.String())
+	}
+}

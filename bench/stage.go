@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"silod/bench/load"
+	"silod/bench/proc"
+)
+
+// stage is one system under one mode's load.
+type stage struct {
+	*rig
+	mode   *mode
+	system *running
+	load   *load.Load
+	ledger *load.Ledger
+	users  int
+	// arrived is told of each first arrival of what was said in a room.
+	arrived atomic.Pointer[func(user, n int)]
+	sample  *Sample
+	text    []byte // that fills bodies up
+}
+
+// patience is how long one turn of a system may take, measurement included.
+const patience = 5 * time.Minute
+
+// once runs a system under a mode's load and measures it.
+func (r *rig) once(ctx context.Context, m *mode, sys *system) (sample *Sample, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	dir, err := os.MkdirTemp(r.dir, sys.name)
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{rig: r, mode: m, users: m.users, sample: &Sample{Mode: m.name, System: sys.name}}
+	if r.options.users > 0 {
+		s.users = r.options.users
+	}
+	s.ledger = load.NewLedger(s.users)
+	for range r.body {
+		s.text = append(s.text, 'x')
+	}
+	if s.system, err = sys.start(ctx, r, dir); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.system.stop(), os.RemoveAll(dir)) }()
+	if r.rows > 0 && s.system.fill != nil {
+		if err := s.system.fill(ctx, r.rows); err != nil {
+			return nil, fmt.Errorf("fill the table: %w", err)
+		}
+	}
+
+	open := m.open
+	if r.open > 0 {
+		open = r.open
+	}
+	s.load, err = load.Start(ctx, load.Config{
+		Network: r.transport, Server: s.system.addr, Clients: min(r.clients, open), Open: open, Heard: s.heard,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer s.load.Close()
+	if err := m.run(ctx, s); err != nil {
+		return nil, errors.Join(err, s.system.daemon.Err())
+	}
+	s.sample.Memory, err = proc.Memory(s.system.daemon.PID())
+	return s.sample, errors.Join(err, s.keepProfile(ctx))
+}
+
+// heard books what a user has got.
+func (s *stage) heard(r load.Request) {
+	user, ok1 := number(r.User)
+	mailbox, n, ok2 := load.ReadMark(r.Body)
+	if !ok1 || !ok2 || mailbox != user && mailbox != everybody {
+		s.ledger.Stray()
+		return
+	}
+	if first := s.ledger.Enter(user, n, r.Branch); first && mailbox == everybody {
+		if f := s.arrived.Load(); f != nil {
+			(*f)(user, n)
+		}
+	}
+}
+
+// everybody is the mailbox in the mark of what is said in a room.
+const everybody = 1 << 30
+
+// fill makes a body: a mark, and text up to the length that was asked for.
+func (s *stage) fill(b []byte, mailbox, number int) []byte {
+	b = load.Mark(b, mailbox, number)
+	return append(b, s.text[min(len(b), len(s.text)):]...)
+}
+
+// reading is all counters at one moment.
+type reading struct {
+	at                     time.Time
+	daemon, database, mine time.Duration // CPU time
+	busy                   time.Duration
+	counts                 *load.Counts
+	totals                 load.Totals
+}
+
+func (s *stage) read() (reading, error) {
+	daemon, database := s.system.pids()
+	r := reading{at: time.Now(), counts: s.load.Counts(), totals: s.ledger.Totals()}
+	var errs [4]error
+	r.daemon, errs[0] = proc.CPU(daemon...)
+	r.database, errs[1] = proc.CPU(database...)
+	r.busy, errs[2] = proc.Busy()
+	var usage syscall.Rusage
+	errs[3] = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	r.mine = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return r, errors.Join(errs[:]...)
+}
+
+// steady measures under a load that goes on: done says how much has been done by then.
+func (s *stage) steady(ctx context.Context, src load.Source, done func(reading) int64) error {
+	s.load.Begin(src)
+	if err := pause(ctx, s.warmup); err != nil {
+		return err
+	}
+	s.toggleProfile()
+	before, err := s.read()
+	if err != nil {
+		return err
+	}
+	if err := pause(ctx, s.seconds); err != nil {
+		return err
+	}
+	after, err := s.read()
+	if err != nil {
+		return err
+	}
+	s.toggleProfile()
+	s.record(before, after, done(after)-done(before))
+	return s.load.Finish(ctx)
+}
+
+// record puts what happened between two readings into the sample.
+func (s *stage) record(before, after reading, done int64) {
+	d := after.counts.Since(before.counts)
+	elapsed := after.at.Sub(before.at)
+	p := s.sample
+	p.Done, p.Seconds = done, elapsed.Seconds()
+	p.Rate = float64(done) / elapsed.Seconds()
+	perUnit := func(t time.Duration) float64 { return float64(t.Microseconds()) / float64(max(done, 1)) }
+	p.DaemonCPU, p.DatabaseCPU = perUnit(after.daemon-before.daemon), perUnit(after.database-before.database)
+	p.P50, p.P99 = millis(d.Latency.Quantile(0.5)), millis(d.Latency.Quantile(0.99))
+	p.Resent, p.Unanswered, p.Faults = d.Resent, d.Lost, d.Faults
+	p.Status = make(map[string]int64)
+	for code, n := range &d.Status {
+		if n > 0 {
+			p.Status[strconv.Itoa(code)] = n
+		}
+	}
+	theirs := after.daemon - before.daemon + after.database - before.database
+	mine := after.mine - before.mine
+	p.Cores, p.Generator = theirs.Seconds()/elapsed.Seconds(), mine.Seconds()/elapsed.Seconds()
+	p.Others = max(0, (after.busy-before.busy-theirs-mine).Seconds()/elapsed.Seconds())
+	t := after.totals
+	t.Sub(before.totals)
+	p.Disordered, p.Repeated, p.Retransmitted = t.Disordered, t.Repeated, t.Retransmitted
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// toggleProfile begins or ends the daemon's profile, where it takes one.
+func (s *stage) toggleProfile() {
+	if s.system.profile != "" {
+		_ = s.system.daemon.Signal(syscall.SIGUSR1)
+	}
+}
+
+// keepProfile moves a profile to where results are, with its table of functions.
+func (s *stage) keepProfile(ctx context.Context) error {
+	if s.system.profile == "" {
+		return nil
+	}
+	if err := pause(ctx, time.Second); err != nil { // it is written behind the signal
+		return err
+	}
+	name := filepath.Join(s.out, s.sample.Mode+"-"+s.sample.System+".prof")
+	data, err := os.ReadFile(s.system.profile)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		return err
+	}
+	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=120", name).Output()
+	if err != nil {
+		return fmt.Errorf("go tool pprof: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "profile: %s, and its table beside it (.txt)\n", name)
+	return os.WriteFile(name+".txt", top, 0o644)
+}
+
+// quiet waits until nothing has been heard from the system for a while.
+func (s *stage) quiet(ctx context.Context) error {
+	const still = 300 * time.Millisecond
+	for last := int64(-1); ; {
+		n := s.load.Counts().Heard
+		if n == last {
+			return nil
+		}
+		last = n
+		if err := pause(ctx, still); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

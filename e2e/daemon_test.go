@@ -1,0 +1,269 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"silod/mi"
+)
+
+// daemon is a silod that runs as a process, or has run: what it keeps is in dir
+// and serves the next one.
+type daemon struct {
+	*program
+	dir  string // state, FIFO, sockets and configuration
+	addr string // where it speaks SIP, over UDP and TCP
+	env  []string
+	logs transcript
+}
+
+// domain is the daemon's, unless a test's configuration says otherwise.
+const domain = "sip.test"
+
+// serve starts a daemon; more is TOML that is added to the test's own.
+func serve(t *testing.T, more ...string) *daemon {
+	t.Helper()
+	d := prepare(t, more...)
+	d.start(t)
+	return d
+}
+
+// prepare writes a daemon's configuration without starting it.
+func prepare(t *testing.T, more ...string) *daemon {
+	t.Helper()
+	d := &daemon{dir: shortDir(t), addr: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	d.configure(t, append([]string{
+		fmt.Sprintf("sip.listen = ['udp:%s', 'tcp:%s']", d.addr, d.addr),
+		fmt.Sprintf("sip.domains = ['%s']", domain),
+		fmt.Sprintf("mi.reply_dir = '%s/'", d.dir),
+		"silo.add_date = 0",
+	}, more...)...)
+	return d
+}
+
+// configure writes the configuration file.
+func (d *daemon) configure(t *testing.T, lines ...string) {
+	t.Helper()
+	if err := os.WriteFile(d.path("silod.toml"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shortDir is a directory whose sockets have names that are not too long.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "silod") //nolint:usetesting // the names that t.TempDir makes are too long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func (d *daemon) path(name string) string { return filepath.Join(d.dir, name) }
+
+// command is one of the programs under test, with the daemon's environment.
+func (d *daemon) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(built(name), args...)
+	cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+d.dir, "RUNTIME_DIRECTORY="+d.dir, "GORACE=halt_on_error=1")
+	cmd.Env = append(cmd.Env, d.env...)
+	cmd.Dir = d.dir
+	return cmd
+}
+
+// start runs the daemon and waits until it serves.
+func (d *daemon) start(t *testing.T) {
+	t.Helper()
+	d.launch(t)
+	eventually(t, func() error {
+		if !d.running() {
+			t.Fatalf("silod has ended:\n%s", d.logs.String())
+		}
+		c, err := net.Dial("unix", d.path("control.sock"))
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+}
+
+// launch runs the daemon and waits for nothing.
+func (d *daemon) launch(t *testing.T) {
+	t.Helper()
+	cmd := d.command("silod", "--config", d.path("silod.toml"))
+	cmd.Stderr = &d.logs
+	p := start(t, cmd)
+	d.program = p
+	t.Cleanup(func() {
+		if d.program == p { // the last one that was started in this place
+			d.verify(t)
+		}
+	})
+}
+
+// verify ends what still runs, and fails where the daemon has come to harm.
+func (d *daemon) verify(t *testing.T) {
+	t.Helper()
+	if d.running() {
+		d.stop()
+	}
+	logs := d.logs.String()
+	for _, bad := range []string{"panic", "DATA RACE", "fatal error", "goroutine "} {
+		if strings.Contains(logs, bad) {
+			t.Errorf("%q is in the daemon's log", bad)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the daemon's log:\n%s", tail(logs))
+	}
+}
+
+// stop ends the daemon as systemd does, and it must end well.
+func (d *daemon) stop() {
+	d.t.Helper()
+	d.signal(syscall.SIGTERM)
+	if code := d.exit(); code != 0 {
+		d.t.Errorf("silod ended with exit code %d after SIGTERM:\n%s", code, tail(d.logs.String()))
+	}
+}
+
+func (d *daemon) signal(s syscall.Signal) {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		d.t.Fatal(err)
+	}
+}
+
+// freePort finds a port that nobody uses for UDP or TCP, and neither the next
+// one. It is below those that the system gives away by itself: a daemon that is
+// down for a moment finds its port free again.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 1000 {
+		port := 12_000 + 2*rand.IntN(10_000)
+		if unused(port) && unused(port+1) {
+			return port
+		}
+	}
+	t.Fatal("no free port was found")
+	return 0
+}
+
+func unused(port int) bool {
+	addr := fmt.Sprintf(":%d", port)
+	u, err := net.ListenPacket("udp4", addr)
+	if err != nil {
+		return false
+	}
+	defer u.Close()
+	l, err := net.Listen("tcp4", addr)
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// call asks a management command over the control socket.
+func (d *daemon) call(command string, args ...string) (*mi.Node, error) {
+	c, err := mi.Dial(d.t.Context(), mi.Target{Socket: d.path("control.sock")})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	list := make([]mi.Arg, len(args))
+	for i, a := range args {
+		list[i].Value = a
+	}
+	n, err := c.Call(d.t.Context(), command, list...)
+	if n == nil {
+		n = &mi.Node{}
+	}
+	return n, err
+}
+
+// stored gives the bodies of the messages that are kept for a user, oldest first.
+func (d *daemon) stored(user string) ([]string, error) {
+	list, err := d.call("silo_list", uri(user))
+	if err != nil {
+		return nil, err
+	}
+	var bodies []string
+	for _, row := range list.Nodes {
+		m, err := d.call("silo_show", attribute(row, "id"))
+		if err != nil {
+			return nil, err
+		}
+		bodies = append(bodies, value(m, "body"))
+	}
+	return bodies, nil
+}
+
+// awaitStored waits until exactly these messages are kept for a user.
+func (d *daemon) awaitStored(user string, bodies ...string) {
+	d.t.Helper()
+	eventually(d.t, func() error {
+		got, err := d.stored(user)
+		if err == nil && !slices.Equal(got, bodies) {
+			err = fmt.Errorf("stored for %s: %q, want %q", user, got, bodies)
+		}
+		return err
+	})
+}
+
+// awaitOnline waits until a user is registered, or is not.
+func (d *daemon) awaitOnline(user string, online bool) {
+	d.t.Helper()
+	eventually(d.t, func() error {
+		_, err := d.call("ul_show_contact", "location", user+"@"+domain)
+		if (err == nil) != online {
+			return fmt.Errorf("%s online: %t, want %t", user, err == nil, online)
+		}
+		return nil
+	})
+}
+
+// counter reads a statistic by its full name, "router:messages".
+func (d *daemon) counter(name string) int {
+	d.t.Helper()
+	n, err := d.call("get_statistics", name)
+	if err != nil || len(n.Nodes) != 1 {
+		d.t.Fatalf("get_statistics %s: %+v, %v", name, n, err)
+	}
+	var v int
+	if _, err := fmt.Sscan(fmt.Sprint(n.Nodes[0].Value), &v); err != nil {
+		d.t.Fatalf("get_statistics %s: %+v: %v", name, n.Nodes[0], err)
+	}
+	return v
+}
+
+// value is the text of the child of that name.
+func value(n *mi.Node, name string) string {
+	for _, c := range n.Nodes {
+		if c.Name == name && c.Value != nil {
+			return fmt.Sprint(c.Value)
+		}
+	}
+	return ""
+}
+
+// attribute is the text of a node's attribute.
+func attribute(n *mi.Node, name string) string {
+	for _, a := range n.Attrs {
+		if a.Name == name {
+			return fmt.Sprint(a.Value)
+		}
+	}
+	return ""
+}
+
+// uri is the address of a user or a room of ours.
+func uri(user string) string { return "sip:" + user + "@" + domain }

@@ -1,0 +1,46 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// linphone is Linphone's console, linphonec. It answers every text with a
+// disposition notification (RFC 5438) that nobody asked for.
+func linphone(t *testing.T, d *daemon, transport, user string) *device {
+	path := installed(t, "linphonec")
+	home := t.TempDir()
+	ports := fmt.Sprintf("sip_port=%d\nsip_tcp_port=-1", freePort(t))
+	if transport == "tcp" {
+		ports = "sip_port=-1\nsip_tcp_port=-1"
+	}
+	rc := file(t, fmt.Sprintf(`[sip]
+%[1]s
+sip_tls_port=-1
+use_ipv6=0
+default_proxy=0
+[rtp]
+audio_rtp_port=-1
+video_rtp_port=-1
+[proxy_0]
+reg_proxy=<sip:%[2]s;transport=%[3]s>
+reg_route=<sip:%[2]s;transport=%[3]s;lr>
+reg_identity=sip:%[4]s@%[5]s
+reg_expires=600
+reg_sendregister=1
+publish=0
+`, ports, d.addr, transport, user, domain), home, "rc")
+	// Without this directory there is no database, and without that no chat.
+	file(t, "", home, ".local/share/linphone/made")
+	cmd := exec.Command(path, "-c", rc)
+	cmd.Env = append(os.Environ(), "HOME="+home)
+	return &device{
+		program: start(t, cmd),
+		user:    user,
+		send:    func(to, text string) string { return "chat " + uri(to) + " " + text },
+		shows:   func(from, text string) string { return "Message received from " + uri(from) + ": " + text + "\n" },
+		quit:    "quit",
+	}
+}

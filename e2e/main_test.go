@@ -1,0 +1,59 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// programs is where the programs under test are: built once for all tests, from
+// the tree that the tests are in.
+var programs string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "silod-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	args := []string{"build", "-o", dir + "/"}
+	if raceEnabled {
+		args = append(args, "-race") // what the detector finds in the daemon is on its standard error
+	}
+	cmd := exec.Command("go", append(args, "./cmd/silod", "./cmd/siloctl")...)
+	cmd.Dir = ".."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v: %v\n%s", cmd.Args, err, out)
+		return 1
+	}
+	programs = dir
+	return m.Run()
+}
+
+// built is the path of a program under test.
+func built(name string) string { return filepath.Join(programs, name) }
+
+// installed finds a program that somebody else wrote, or skips the test.
+func installed(t *testing.T, name string) string {
+	t.Helper()
+	for _, dir := range []string{"", "/usr/sbin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("SILOD_TEST_SERVERS") == "required" {
+		t.Fatalf("%s is not installed, and SILOD_TEST_SERVERS=required", name)
+	}
+	t.Skipf("%s is not installed", name)
+	return ""
+}
+
+// long tells whether there is time for more than the usual.
+func long() bool { return os.Getenv("SILOD_TEST_LONG") == "1" }

@@ -1,0 +1,118 @@
+package e2e_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// quiet waits until the daemon has got no MESSAGE for a second and gives how many
+// it has got since its start.
+func (d *daemon) quiet() int {
+	d.t.Helper()
+	last, since := -1, time.Now()
+	eventually(d.t, func() error {
+		if n := d.counter("router:messages"); n != last {
+			last, since = n, time.Now()
+		}
+		if time.Since(since) < time.Second {
+			return fmt.Errorf("it does not get quiet: %d messages so far", last)
+		}
+		return nil
+	})
+	return last
+}
+
+// Linphone answers every text with a disposition notification, and a server that
+// passes those on to a room, or answers them with a notice, never gets rest.
+func TestNotificationsDoNotLoop(t *testing.T) {
+	t.Run("room", func(t *testing.T) {
+		t.Parallel()
+		d := serve(t)
+		var phones []*device
+		for _, user := range []string{"alice", "bob"} {
+			p := linphone(t, d, "udp", user)
+			d.awaitOnline(user, true)
+			p.say("chat-1", "#join")
+			phones = append(phones, p)
+		}
+		eventually(t, func() error {
+			n, err := d.call("imc_list_members", uri("chat-1"))
+			if err == nil && len(n.Nodes) != 2 {
+				err = fmt.Errorf("%d members, want 2", len(n.Nodes))
+			}
+			return err
+		})
+		before := d.quiet()
+		phones[0].say("chat-1", "hello room")
+		phones[1].hears("chat-1", "[alice]: hello room")
+		if got := d.quiet() - before; got != 2 {
+			t.Errorf("one text to a room of two made %d messages, want it and one notification", got)
+		}
+	})
+	t.Run("offline notice", func(t *testing.T) {
+		t.Parallel()
+		d := serve(t, "silo.from_address = 'sip:registrar@"+domain+"'", "silo.offline_message = '*** User $rU is offline!'",
+			`silo.content_type_hdr = "Content-Type: text/plain\r\n"`)
+		alice := linphone(t, d, "udp", "alice")
+		d.awaitOnline("alice", true)
+		alice.say("bob", "hello")
+		d.awaitStored("bob", "hello")
+		// The text, and at most one notification of the one notice.
+		if got := d.quiet(); got > 2 {
+			t.Errorf("one text to a user who is offline made %d messages", got)
+		}
+		d.awaitStored("registrar")
+	})
+	t.Run("sender gone", func(t *testing.T) {
+		t.Parallel()
+		d := serve(t)
+		alice := linphone(t, d, "udp", "alice")
+		d.awaitOnline("alice", true)
+		alice.say("bob", "hello")
+		d.awaitStored("bob", "hello")
+		alice.leave()
+		d.awaitOnline("alice", false)
+		bob := linphone(t, d, "tcp", "bob")
+		bob.hears("alice", "hello")
+		// bob's notification waits for alice; her phone takes it, and that is the end.
+		linphone(t, d, "tcp", "alice")
+		d.awaitOnline("alice", true)
+		if got := d.quiet(); got != 2 {
+			t.Errorf("one text and its notification made %d messages", got)
+		}
+		d.awaitStored("alice")
+		d.awaitStored("bob")
+	})
+}
+
+// TestPhonesOfAllKinds brings phones of four makers together in one room.
+func TestPhonesOfAllKinds(t *testing.T) {
+	d := serve(t, roomTexts)
+	alice, bob := linphone(t, d, "tcp", "alice"), baresip(t, d, "udp", "bob")
+	carol, dave := twinkle(t, d, "tcp", "carol"), libpurple(t, d, "udp", "dave")
+	phones := []*device{alice, bob, carol, dave}
+	for _, p := range phones {
+		d.awaitOnline(p.user, true)
+	}
+	alice.say("chat-1", "#create")
+	alice.hears("chat-1", "chat-1 is yours")
+	for _, p := range phones[1:] {
+		p.say("chat-1", "#join")
+		alice.hears("chat-1", p.user+" is in chat-1")
+	}
+	for _, speaker := range phones {
+		speaker.say("chat-1", hard)
+		for _, p := range phones {
+			if p != speaker {
+				p.hears("chat-1", "["+speaker.user+"]: "+hard)
+			}
+		}
+	}
+	// bob is away while others speak, and gets that when he comes back.
+	bob.leave()
+	d.awaitOnline("bob", false)
+	alice.say("chat-1", "bob is away")
+	carol.hears("chat-1", "[alice]: bob is away")
+	baresip(t, d, "tcp", "bob").hears("chat-1", "[alice]: bob is away")
+}

@@ -1,0 +1,121 @@
+package e2e_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// device is a phone of a user's: a program that somebody else wrote, which is told
+// what to do on its standard input.
+type device struct {
+	*program
+	user string
+	// send is the line that sends a text, and shows is what the screen says when
+	// one has come.
+	send  func(to, text string) string
+	shows func(from, text string) string
+	quit  string // the line that unregisters and ends the program
+}
+
+// model is a kind of phone.
+type model struct {
+	name       string
+	transports []string
+	start      func(t *testing.T, d *daemon, transport, user string) *device
+}
+
+var models = []model{
+	{"linphone", []string{"udp", "tcp"}, linphone},
+	{"baresip", []string{"udp", "tcp"}, baresip},
+	{"twinkle", []string{"udp", "tcp"}, twinkle},
+	// Over TCP it handles one message each time that it reads, and what came with it
+	// waits until there is more to read: what it shows is late, whatever a server does.
+	{"libpurple", []string{"udp"}, libpurple},
+}
+
+// say sends a text to a user or a room.
+func (p *device) say(to, text string) {
+	p.t.Helper()
+	p.write(p.send(to, text))
+}
+
+// hears waits until a text from a user or a room is on the screen.
+func (p *device) hears(from, text string) {
+	p.t.Helper()
+	p.await(p.shows(from, text))
+}
+
+// leave has a phone unregister and end.
+func (p *device) leave() {
+	p.t.Helper()
+	p.write(p.quit)
+	p.exit()
+}
+
+// file writes a file of a phone's, and the directories above it.
+func file(t *testing.T, text string, elements ...string) string {
+	t.Helper()
+	path := filepath.Join(elements...)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A text that is hard to carry, as far as every phone's command line allows.
+const hard = "Grüße, zwei  Leerzeichen: 100% + 1 = €; #5 ¡?"
+
+// roomTexts are words of our own for what a room says: the shipped ones may change.
+const roomTexts = "imc.texts = {created = '{room} is yours', joined = '{user} is in {room}'}"
+
+// TestPhones has two phones of each kind do what people do with them.
+func TestPhones(t *testing.T) {
+	for _, m := range models {
+		for _, transport := range m.transports {
+			t.Run(m.name+"/"+transport, func(t *testing.T) {
+				t.Parallel()
+				d := serve(t, roomTexts)
+				alice := m.start(t, d, transport, "alice")
+				d.awaitOnline("alice", true)
+
+				// bob is not there: what alice writes is kept, and is the first that he sees.
+				alice.say("bob", hard)
+				d.awaitStored("bob", hard)
+				bob := m.start(t, d, transport, "bob")
+				bob.hears("alice", hard)
+				d.awaitStored("bob")
+
+				bob.say("alice", "back: "+hard)
+				alice.hears("bob", "back: "+hard)
+				alice.say("bob", "forth: "+hard)
+				bob.hears("alice", "forth: "+hard)
+
+				alice.say("chat-1", "#create")
+				alice.hears("chat-1", "chat-1 is yours")
+				bob.say("chat-1", "#join")
+				alice.hears("chat-1", "bob is in chat-1")
+				bob.say("chat-1", hard)
+				alice.hears("chat-1", "[bob]: "+hard)
+				alice.say("chat-1", hard)
+				bob.hears("chat-1", "[alice]: "+hard)
+
+				bob.leave()
+				d.awaitOnline("bob", false)
+				alice.say("bob", "are you gone?")
+				d.awaitStored("bob", "are you gone?")
+				eventually(t, func() error {
+					if rows, err := d.stored("alice"); err != nil || len(rows) > 0 {
+						return errors.Join(err, errors.New("something is kept for alice, who is online: "+strings.Join(rows, "\n")))
+					}
+					return nil
+				})
+			})
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestSipsak asks with sipsak, whose Via names another port than it sends from and
+// whose addresses stand without angle brackets. Its own way to send a text (-M)
+// crashes, so that goes by a file.
+func TestSipsak(t *testing.T) {
+	path := installed(t, "sipsak")
+	d := serve(t)
+	sipsak := func(want int, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(path, append(args, "-p", d.addr, "-vvv")...)
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != want {
+			t.Errorf("%v ended with exit code %d, want %d:\n%s", cmd.Args, code, want, out)
+		}
+		return string(out)
+	}
+	// It looks the domain up, so it gets one that is an address.
+	const server, carol = "sip:127.0.0.1", "sip:carol@127.0.0.1"
+	if out := sipsak(0, "-s", server); !strings.Contains(out, "\nAllow: REGISTER, MESSAGE, OPTIONS") {
+		t.Errorf("OPTIONS was answered without Allow:\n%s", out)
+	}
+	if out := sipsak(1, "-s", carol); !strings.Contains(out, "SIP/2.0 480 ") {
+		t.Errorf("OPTIONS for a user who is offline, want 480:\n%s", out)
+	}
+	sipsak(0, "-U", "-s", carol, "-C", "sip:carol@127.0.0.1:9", "-x", "600")
+	sipsak(0, "-s", carol) // OPTIONS, now that she is online
+	sipsak(0, "-U", "-s", carol, "-C", "*", "-x", "0")
+	sipsak(1, "-s", carol)
+
+	text := file(t, strings.Join([]string{
+		"MESSAGE " + carol + " SIP/2.0", "From: <sip:sipsak@127.0.0.1>;tag=1", "To: <" + carol + ">", "Call-ID: 1@sipsak", "CSeq: 1 MESSAGE",
+		"Max-Forwards: 70", "Content-Type: text/plain", "Content-Length: 17", "", "hello from sipsak",
+	}, "\r\n"), t.TempDir(), "text")
+	if out := sipsak(0, "-s", carol, "-f", text); !strings.Contains(out, "SIP/2.0 202 ") {
+		t.Errorf("a text by sipsak, want 202:\n%s", out)
+	}
+	// As many requests as it can send, without waiting for an answer.
+	sipsak(0, "-s", server, "-F", "-e", "2000")
+	sipsak(0, "-s", server)
+}

@@ -1,0 +1,161 @@
+package e2e_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// wire is a socket to the daemon and nothing else: what goes out is written in the
+// test, byte by byte.
+type wire struct {
+	t    *testing.T
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+// dial opens a socket of a network to an address of the daemon's.
+func dial(t *testing.T, network, addr string) *wire {
+	t.Helper()
+	c, err := net.Dial(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &wire{t: t, conn: c, r: bufio.NewReaderSize(c, 1<<17)}
+}
+
+func (w *wire) send(raw string) {
+	w.t.Helper()
+	if _, err := io.WriteString(w.conn, raw); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// answer waits for one SIP message, whatever it is.
+func (w *wire) answer() *response {
+	w.t.Helper()
+	res, err := w.read(patience)
+	if err != nil {
+		w.t.Fatalf("no answer: %v", err)
+	}
+	return res
+}
+
+// silent makes sure that no answer comes for a while. The other side may have
+// closed the connection.
+func (w *wire) silent() {
+	w.t.Helper()
+	res, err := w.read(silence)
+	if err == nil {
+		w.t.Fatalf("answered, and should not be:\n%s", res)
+	}
+}
+
+// closed waits for the other side to close a connection.
+func (w *wire) closed() {
+	w.t.Helper()
+	_, err := w.read(patience)
+	var timeout net.Error
+	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+		w.t.Fatalf("the connection is still open: %v", err)
+	}
+}
+
+// response is an answer as it came.
+type response struct {
+	status int
+	line   string
+	header textproto.MIMEHeader
+	body   string
+}
+
+func (r *response) String() string { return fmt.Sprintf("%s\n%v\n%s", r.line, r.header, r.body) }
+
+func (w *wire) read(wait time.Duration) (*response, error) {
+	if err := w.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		return nil, err
+	}
+	r := textproto.NewReader(w.r)
+	line, err := r.ReadLine()
+	if err != nil {
+		return nil, err
+	}
+	res := &response{line: line}
+	if version, rest, ok := strings.Cut(line, " "); ok && version == "SIP/2.0" && len(rest) >= 3 {
+		res.status, _ = strconv.Atoi(rest[:3])
+	}
+	if res.header, err = r.ReadMIMEHeader(); err != nil {
+		return nil, err
+	}
+	n, _ := strconv.Atoi(res.header.Get("Content-Length"))
+	body := make([]byte, n)
+	_, err = io.ReadFull(w.r, body)
+	res.body = string(body)
+	return res, err
+}
+
+// requests counts them, for names that nobody else has.
+var requests atomic.Int64
+
+// lines are those of a request, to be changed by a test: {N} stands for a number of
+// its own, {VIA} for what a Via says of the socket.
+func lines(method, uri string) []string {
+	return []string{
+		method + " " + uri + " SIP/2.0",
+		"Via: {VIA};branch=z9hG4bK{N};rport",
+		"From: <sip:mallory@" + domain + ">;tag={N}",
+		"To: <" + uri + ">",
+		"Call-ID: {N}@e2e",
+		"CSeq: 1 " + method,
+		"Max-Forwards: 70",
+		"User-Agent: somebody's phone/1.0 (with a long name, as phones have it)",
+	}
+}
+
+// request puts lines and a body together, for this socket.
+func (w *wire) request(head []string, body string) string {
+	n := "e2e" + strconv.FormatInt(requests.Add(1), 10)
+	local := w.conn.LocalAddr()
+	via := "SIP/2.0/" + strings.ToUpper(local.Network()) + " " + local.String()
+	return strings.NewReplacer("{N}", n, "{VIA}", via).Replace(strings.Join(head, "\r\n")) + "\r\n\r\n" + body
+}
+
+// message is a text that nothing is wrong with.
+func (w *wire) message(to, body string) string {
+	return w.request(append(lines("MESSAGE", uri(to)), "Content-Type: text/plain", fmt.Sprint("Content-Length: ", len(body))), body)
+}
+
+// register makes the socket the contact of a user.
+func (w *wire) register(user string) {
+	w.t.Helper()
+	contact := "Contact: <sip:" + user + "@" + w.conn.LocalAddr().String() + ">"
+	w.send(w.request(swap(empty("REGISTER", "sip:"+domain, contact), "To", "To: <"+uri(user)+">"), ""))
+	if res := w.answer(); res.status != 200 {
+		w.t.Fatalf("REGISTER, want 200:\n%s", res)
+	}
+}
+
+// alive asks the daemon over a socket of its own whether it still serves.
+func (d *daemon) alive() {
+	d.t.Helper()
+	if !d.running() {
+		d.t.Fatalf("silod has ended:\n%s", tail(d.logs.String()))
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		w := dial(d.t, network, d.addr)
+		w.send(w.request(append(lines("OPTIONS", "sip:"+domain), "Content-Length: 0"), ""))
+		if res := w.answer(); res.status != 200 {
+			d.t.Fatalf("OPTIONS over %s, want 200:\n%s", network, res)
+		}
+		w.conn.Close()
+	}
+}
