@@ -97,7 +97,7 @@ func lower(s string) string {
 	for i := range len(s) {
 		if c := s[i]; c >= 'A' && c <= 'Z' {
 			b := []byte(s)
-			for j := i; j < len(b); j++ {
+			for j := range b {
 				if b[j] >= 'A' && b[j] <= 'Z' {
 					b[j] |= 0x20
 				}

@@ -43,6 +43,18 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestCommandInTheDocument(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"", "go run ./bench"},
+		{"-write docs/x.md", "go run ./bench"},
+		{"-rounds 5 -out=/tmp/x -data /disk --silod ./silod -pin split", "go run ./bench -rounds 5 -pin split"},
+	} {
+		if got := command(strings.Fields(tt.args)); got != tt.want {
+			t.Errorf("%q is documented as %q, want %q", tt.args, got, tt.want)
+		}
+	}
+}
+
 func TestMedian(t *testing.T) {
 	for _, tt := range []struct {
 		of   []float64

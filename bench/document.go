@@ -15,8 +15,7 @@ var documentText string
 // document writes docs/benchmark.md.
 func (r *report) document(path string) error {
 	t, err := template.New("benchmark.md").Funcs(template.FuncMap{
-		"join": strings.Join,
-		"gb":   func(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<30)) },
+		"gb": func(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<30)) },
 	}).Parse(documentText)
 	if err != nil {
 		return err
@@ -25,8 +24,9 @@ func (r *report) document(path string) error {
 	data := struct {
 		*report
 		Modes    []documented
+		Command  string
 		Kamailio string
-	}{report: r, Kamailio: strings.TrimSpace(kamailioConfig)}
+	}{report: r, Command: command(r.Arguments), Kamailio: strings.TrimSpace(kamailioConfig)}
 	for _, m := range modes {
 		if rows := r.rows(m.name); len(rows) > 0 {
 			data.Modes = append(data.Modes, documented{m, rows})
@@ -36,6 +36,23 @@ func (r *report) document(path string) error {
 		return err
 	}
 	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// command is how the results can be had again, without where they were written to.
+func command(args []string) string {
+	line := "go run ./bench"
+	for i := 0; i < len(args); i++ {
+		name, _, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		switch name {
+		case "write", "out", "data", "silod":
+			if !joined {
+				i++
+			}
+		default:
+			line += " " + args[i]
+		}
+	}
+	return line
 }
 
 // documented is a mode with its results.

@@ -22,6 +22,7 @@ type Sample struct {
 	DaemonCPU   float64 // microseconds of CPU time for each
 	DatabaseCPU float64 // the same, of the database server's
 	P50, P99    float64 // milliseconds until the answer
+	Longest     float64
 	Memory      int64   // bytes at the end, of the daemon; shared memory once
 	Each        float64 // bytes of it for each transaction or binding, where that is known
 
@@ -101,6 +102,7 @@ func middle(samples []*Sample) row {
 	m.Memory = int64(of(func(s *Sample) float64 { return float64(s.Memory) }))
 	m.Each = of(func(s *Sample) float64 { return s.Each })
 	m.Others = of(func(s *Sample) float64 { return s.Others })
+	m.Longest = of(func(s *Sample) float64 { return s.Longest })
 	m.Cores = of(func(s *Sample) float64 { return s.Cores })
 	m.Generator = of(func(s *Sample) float64 { return s.Generator })
 	for _, s := range samples {
@@ -193,7 +195,8 @@ func (r *row) notes(m *mode) (notes []string) {
 		notes = append(notes, fmt.Sprintf("%.0f bytes for each %s", r.Each, m.thing))
 	}
 	if r.Resent > 0 || r.Unanswered > 0 {
-		notes = append(notes, fmt.Sprintf("%d requests sent again, %d never answered", r.Resent, r.Unanswered))
+		notes = append(notes, fmt.Sprintf("%d requests sent again, %d never answered, the longest answer took %.0f ms",
+			r.Resent, r.Unanswered, r.Longest))
 	}
 	if r.Others > crowded {
 		notes = append(notes, fmt.Sprintf("%.2f processors were busy with something else: trust CPU time more than rates", r.Others))

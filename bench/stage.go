@@ -156,6 +156,7 @@ func (s *stage) record(before, after reading, done int64) {
 	perUnit := func(t time.Duration) float64 { return float64(t.Microseconds()) / float64(max(done, 1)) }
 	p.DaemonCPU, p.DatabaseCPU = perUnit(after.daemon-before.daemon), perUnit(after.database-before.database)
 	p.P50, p.P99 = millis(d.Latency.Quantile(0.5)), millis(d.Latency.Quantile(0.99))
+	p.Longest = millis(d.Latency.Quantile(1))
 	p.Resent, p.Unanswered, p.Faults = d.Resent, d.Lost, d.Faults
 	p.Status = make(map[string]int64)
 	for code, n := range &d.Status {

@@ -110,7 +110,8 @@ type Silo struct {
 
 	// Whose mailbox is delivered to the devices of a user who registers, besides the
 	// user's own: "sip:$tU@example.org", with the variables of the REGISTER. It is what
-	// msilo's m_dump(owner) was given.
+	// msilo's m_dump(owner) was given. What it is made of decides who reads whose
+	// messages: do not take it from what anybody can write.
 	DumpOwner Template `toml:"dump_owner" reload:"yes"`
 
 	// Media types that are worth nothing later: relayed to who is online, else answered

@@ -37,7 +37,9 @@ func (db *DB) findCopies(ctx context.Context) error {
 	return nil
 }
 
-func (st siloStore) NextFor(ctx context.Context, owner address.AoR, device string, after int64, limit int, now time.Time) ([]silo.Message, error) {
+func (st siloStore) NextFor(
+	ctx context.Context, owner address.AoR, device string, after int64, limit int, now time.Time,
+) ([]silo.Message, error) {
 	return st.messages(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		` AND t.silo_id IS NULL AND NOT EXISTS (SELECT 1 `+fromDevice+` AND c.device = $6) ORDER BY s.{id} LIMIT $5`,
 		now.Unix(), owner.User, owner.Domain, after, limit, deviceKey(device))

@@ -49,7 +49,7 @@ type round struct {
 // all of them are waited for, and the Source is asked once more, because a row with
 // a lower key may have been committed late by another node.
 func (r *round) run(ctx context.Context) Verdict {
-	defer r.settling.wait()
+	defer func() { _ = r.settling.wait() }() // its failure was told where it mattered
 	for {
 		r.sent, r.skipped = false, false
 		if v := r.read(ctx); v != Delivered {

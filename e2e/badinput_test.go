@@ -150,9 +150,9 @@ func TestBadRequests(t *testing.T) {
 			}
 		}
 	}
-	d.alive()
-	d.awaitStored("bob", slices.Repeat([]string{"hi"}, stored)...)
-	d.awaitOnline("mallory", false)
+	d.alive(t)
+	d.awaitStored(t, "bob", slices.Repeat([]string{"hi"}, stored)...)
+	d.awaitOnline(t, "mallory", false)
 }
 
 // checkAnswer holds an answer against what every answer must repeat (RFC 3261

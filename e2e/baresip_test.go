@@ -21,7 +21,7 @@ func baresip(t *testing.T, d *daemon, transport, user string) *device {
 	}
 	file(t, list, home, "contacts")
 	file(t, uri(contacts[current]), home, "current_contact")
-	file(t, fmt.Sprintf("<%s>;outbound=\"sip:%s;transport=%s\";regint=600;auth_pass=none\n", uri(user), d.addr, transport), home, "accounts")
+	file(t, fmt.Sprintf("<%s>;outbound=\"sip:%s;transport=%s\";regint=600;auth_pass=\"%s\"\n", uri(user), d.addr, transport, password), home, "accounts")
 	file(t, fmt.Sprintf(`sip_listen 127.0.0.1:%d
 audio_player none,none
 module_path %s

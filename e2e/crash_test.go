@@ -227,7 +227,7 @@ func TestKilledWhileStoring(t *testing.T) {
 		var e ear
 		d.online(t, transport, name, &e)
 		e.check(t, name, l, name)
-		d.awaitStored(name)
+		d.awaitStored(t, name)
 	}
 }
 
@@ -247,7 +247,7 @@ func TestKilledWhileDelivering(t *testing.T) {
 	l.end()
 	for name := range users {
 		ears[name].check(t, name, l, name)
-		d.awaitStored(name)
+		d.awaitStored(t, name)
 	}
 }
 

@@ -208,9 +208,9 @@ func (d *daemon) stored(user string) ([]string, error) {
 }
 
 // awaitStored waits until exactly these messages are kept for a user.
-func (d *daemon) awaitStored(user string, bodies ...string) {
-	d.t.Helper()
-	eventually(d.t, func() error {
+func (d *daemon) awaitStored(t *testing.T, user string, bodies ...string) {
+	t.Helper()
+	eventually(t, func() error {
 		got, err := d.stored(user)
 		if err == nil && !slices.Equal(got, bodies) {
 			err = fmt.Errorf("stored for %s: %q, want %q", user, got, bodies)
@@ -220,9 +220,9 @@ func (d *daemon) awaitStored(user string, bodies ...string) {
 }
 
 // awaitOnline waits until a user is registered, or is not.
-func (d *daemon) awaitOnline(user string, online bool) {
-	d.t.Helper()
-	eventually(d.t, func() error {
+func (d *daemon) awaitOnline(t *testing.T, user string, online bool) {
+	t.Helper()
+	eventually(t, func() error {
 		_, err := d.call("ul_show_contact", "location", user+"@"+domain)
 		if (err == nil) != online {
 			return fmt.Errorf("%s online: %t, want %t", user, err == nil, online)
@@ -232,15 +232,15 @@ func (d *daemon) awaitOnline(user string, online bool) {
 }
 
 // counter reads a statistic by its full name, "router:messages".
-func (d *daemon) counter(name string) int {
-	d.t.Helper()
+func (d *daemon) counter(t *testing.T, name string) int {
+	t.Helper()
 	n, err := d.call("get_statistics", name)
 	if err != nil || len(n.Nodes) != 1 {
-		d.t.Fatalf("get_statistics %s: %+v, %v", name, n, err)
+		t.Fatalf("get_statistics %s: %+v, %v", name, n, err)
 	}
 	var v int
 	if _, err := fmt.Sscan(fmt.Sprint(n.Nodes[0].Value), &v); err != nil {
-		d.t.Fatalf("get_statistics %s: %+v: %v", name, n.Nodes[0], err)
+		t.Fatalf("get_statistics %s: %+v: %v", name, n.Nodes[0], err)
 	}
 	return v
 }

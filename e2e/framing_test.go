@@ -122,8 +122,8 @@ func TestFraming(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := dial(t, tt.network, d.addr)
 			tt.run(t, w)
-			d.alive()
-			d.awaitStored("bob", tt.stored...)
+			d.alive(t)
+			d.awaitStored(t, "bob", tt.stored...)
 			if _, err := d.call("silo_purge", uri("bob")); err != nil {
 				t.Fatal(err)
 			}
@@ -157,5 +157,5 @@ func TestSameNamesAnotherText(t *testing.T) {
 			t.Errorf("want 202:\n%s", res)
 		}
 	}
-	d.awaitStored("bob", "first", "other")
+	d.awaitStored(t, "bob", "first", "other")
 }

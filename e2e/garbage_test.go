@@ -99,7 +99,7 @@ func TestGarbageDatagrams(t *testing.T) {
 	w := dial(t, "udp", d.addr)
 	flood := func(upTo int) {
 		t.Helper()
-		for deadline := time.Now().Add(patience); d.counter("core:drop_requests") < upTo; {
+		for deadline := time.Now().Add(patience); d.counter(t, "core:drop_requests") < upTo; {
 			for range 1000 {
 				raw := garbage[random.IntN(len(garbage))]
 				if random.IntN(2) == 0 {
@@ -108,21 +108,21 @@ func TestGarbageDatagrams(t *testing.T) {
 				_, _ = w.conn.Write([]byte(raw))
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%d datagrams of garbage were read, want %d", d.counter("core:drop_requests"), upTo)
+				t.Fatalf("%d datagrams of garbage were read, want %d", d.counter(t, "core:drop_requests"), upTo)
 			}
 		}
 	}
 	flood(20_000)
 	before := d.resident(t)
 	flood(200_000)
-	d.alive()
+	d.alive(t)
 	if grown := d.resident(t) - before; grown > 48<<20 {
 		t.Errorf("the daemon has grown by %d MiB", grown>>20)
 	}
 	if lines := strings.Count(d.logs.String(), "\n"); lines > 2000 {
 		t.Errorf("the flood made %d lines of log", lines)
 	}
-	d.awaitStored("bob", kept...)
+	d.awaitStored(t, "bob", kept...)
 }
 
 // TestGarbageStreams opens connections and sends what is no SIP, or begins like it
@@ -148,14 +148,14 @@ func TestGarbageStreams(t *testing.T) {
 		}
 		w.conn.Close()
 	}
-	d.alive()
+	d.alive(t)
 	eventually(t, func() error {
 		if now := d.descriptors(t); now > before+5 {
 			return fmt.Errorf("%d descriptors are open, %d were", now, before)
 		}
 		return nil
 	})
-	d.awaitStored("bob", kept...)
+	d.awaitStored(t, "bob", kept...)
 }
 
 // TestGarbageManagement writes garbage into each of the ways that lead to the
@@ -203,8 +203,8 @@ func TestGarbageManagement(t *testing.T) {
 			}
 		}
 	})
-	d.alive()
-	d.awaitStored("bob", kept...)
+	d.alive(t)
+	d.awaitStored(t, "bob", kept...)
 	left, _ := filepath.Glob(d.path("e2e-*"))
 	if len(left) > 0 {
 		t.Errorf("left behind: %q", left)

@@ -15,6 +15,9 @@ import (
 // from, and its Call-IDs, tags and branches are the same for all who use it.
 func libpurple(t *testing.T, d *daemon, _, user string) *device {
 	path := installed(t, "bitlbee")
+	if out, _ := exec.Command(path, "-V").CombinedOutput(); !strings.Contains(string(out), "--purple=1") {
+		missing(t, "bitlbee-libpurple")
+	}
 	home := t.TempDir()
 	conf := file(t, "[settings]\nRunMode = Inetd\n", home, "bitlbee.conf")
 	// Left to itself it would take port 5060 on all interfaces.
@@ -40,9 +43,9 @@ func libpurple(t *testing.T, d *daemon, _, user string) *device {
 	p.write("USER " + user + " host server :" + user)
 	host, serverPort, _ := strings.Cut(d.addr, ":")
 	p.root("register secret", "Account successfully created")
-	p.root("account add simple "+user+"@"+domain+" none", "Account successfully added")
+	p.root("account add simple "+user+"@"+domain+" \""+password+"\"", "Account successfully added")
 	for _, set := range []string{
-		"useproxy true", "proxy " + host, "port " + serverPort, "udp true",
+		"useproxy true", "proxy " + host, "port " + serverPort, "udp true", "authuser " + user, "authdomain " + domain,
 		"handle_unknown add_private", "nick_format %handle", "dopublish true",
 	} {
 		p.write("PRIVMSG &bitlbee :account 0 set " + set)

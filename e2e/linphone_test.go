@@ -31,7 +31,12 @@ reg_identity=sip:%[4]s@%[5]s
 reg_expires=600
 reg_sendregister=1
 publish=0
-`, ports, d.addr, transport, user, domain), home, "rc")
+[auth_info_0]
+username=%[4]s
+passwd=%[6]s
+realm=%[5]s
+domain=%[5]s
+`, ports, d.addr, transport, user, domain, password), home, "rc")
 	// Without this directory there is no database, and without that no chat.
 	file(t, "", home, ".local/share/linphone/made")
 	cmd := exec.Command(path, "-c", rc)

@@ -48,11 +48,17 @@ func installed(t *testing.T, name string) string {
 			return path
 		}
 	}
+	missing(t, name)
+	return ""
+}
+
+// missing ends a test whose program is not there.
+func missing(t *testing.T, name string) {
+	t.Helper()
 	if os.Getenv("SILOD_TEST_SERVERS") == "required" {
 		t.Fatalf("%s is not installed, and SILOD_TEST_SERVERS=required", name)
 	}
 	t.Skipf("%s is not installed", name)
-	return ""
 }
 
 // long tells whether there is time for more than the usual.

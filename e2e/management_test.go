@@ -210,11 +210,11 @@ func TestSendAndListen(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(out, "202 Accepted: stored") {
 		t.Fatalf("siloctl send ended with exit code %d: %s%s", code, out, errs)
 	}
-	d.awaitStored("bob", hard)
+	d.awaitStored(t, "bob", hard)
 	out, errs, code = d.siloctl(t, "listen", "--server", d.addr, "--count", "1", "bob@"+domain)
 	if code != 0 || !hasLine(out, []string{"alice@" + domain, hard}) {
 		t.Errorf("siloctl listen ended with exit code %d: %s%s", code, out, errs)
 	}
-	d.awaitStored("bob")
-	d.awaitOnline("bob", false)
+	d.awaitStored(t, "bob")
+	d.awaitOnline(t, "bob", false)
 }

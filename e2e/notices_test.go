@@ -8,11 +8,11 @@ import (
 
 // quiet waits until the daemon has got no MESSAGE for a second and gives how many
 // it has got since its start.
-func (d *daemon) quiet() int {
-	d.t.Helper()
+func (d *daemon) quiet(t *testing.T) int {
+	t.Helper()
 	last, since := -1, time.Now()
-	eventually(d.t, func() error {
-		if n := d.counter("router:messages"); n != last {
+	eventually(t, func() error {
+		if n := d.counter(t, "router:messages"); n != last {
 			last, since = n, time.Now()
 		}
 		if time.Since(since) < time.Second {
@@ -32,7 +32,7 @@ func TestNotificationsDoNotLoop(t *testing.T) {
 		var phones []*device
 		for _, user := range []string{"alice", "bob"} {
 			p := linphone(t, d, "udp", user)
-			d.awaitOnline(user, true)
+			d.awaitOnline(t, user, true)
 			p.say("chat-1", "#join")
 			phones = append(phones, p)
 		}
@@ -43,10 +43,10 @@ func TestNotificationsDoNotLoop(t *testing.T) {
 			}
 			return err
 		})
-		before := d.quiet()
+		before := d.quiet(t)
 		phones[0].say("chat-1", "hello room")
 		phones[1].hears("chat-1", "[alice]: hello room")
-		if got := d.quiet() - before; got != 2 {
+		if got := d.quiet(t) - before; got != 2 {
 			t.Errorf("one text to a room of two made %d messages, want it and one notification", got)
 		}
 	})
@@ -55,34 +55,35 @@ func TestNotificationsDoNotLoop(t *testing.T) {
 		d := serve(t, "silo.from_address = 'sip:registrar@"+domain+"'", "silo.offline_message = '*** User $rU is offline!'",
 			`silo.content_type_hdr = "Content-Type: text/plain\r\n"`)
 		alice := linphone(t, d, "udp", "alice")
-		d.awaitOnline("alice", true)
+		d.awaitOnline(t, "alice", true)
 		alice.say("bob", "hello")
-		d.awaitStored("bob", "hello")
-		// The text, and at most one notification of the one notice.
-		if got := d.quiet(); got > 2 {
-			t.Errorf("one text to a user who is offline made %d messages", got)
+		alice.hears("registrar", "*** User bob is offline!")
+		alice.say("bob", "are you there?") // no second notice of the same
+		d.awaitStored(t, "bob", "hello", "are you there?")
+		if got := d.quiet(t); got != 3 {
+			t.Errorf("two texts to a user who is offline made %d messages, want them and one notification of one notice", got)
 		}
-		d.awaitStored("registrar")
+		d.awaitStored(t, "registrar")
 	})
 	t.Run("sender gone", func(t *testing.T) {
 		t.Parallel()
 		d := serve(t)
 		alice := linphone(t, d, "udp", "alice")
-		d.awaitOnline("alice", true)
+		d.awaitOnline(t, "alice", true)
 		alice.say("bob", "hello")
-		d.awaitStored("bob", "hello")
+		d.awaitStored(t, "bob", "hello")
 		alice.leave()
-		d.awaitOnline("alice", false)
+		d.awaitOnline(t, "alice", false)
 		bob := linphone(t, d, "tcp", "bob")
 		bob.hears("alice", "hello")
 		// bob's notification waits for alice; her phone takes it, and that is the end.
 		linphone(t, d, "tcp", "alice")
-		d.awaitOnline("alice", true)
-		if got := d.quiet(); got != 2 {
+		d.awaitOnline(t, "alice", true)
+		if got := d.quiet(t); got != 2 {
 			t.Errorf("one text and its notification made %d messages", got)
 		}
-		d.awaitStored("alice")
-		d.awaitStored("bob")
+		d.awaitStored(t, "alice")
+		d.awaitStored(t, "bob")
 	})
 }
 
@@ -93,7 +94,7 @@ func TestPhonesOfAllKinds(t *testing.T) {
 	carol, dave := twinkle(t, d, "tcp", "carol"), libpurple(t, d, "udp", "dave")
 	phones := []*device{alice, bob, carol, dave}
 	for _, p := range phones {
-		d.awaitOnline(p.user, true)
+		d.awaitOnline(t, p.user, true)
 	}
 	alice.say("chat-1", "#create")
 	alice.hears("chat-1", "chat-1 is yours")
@@ -111,7 +112,7 @@ func TestPhonesOfAllKinds(t *testing.T) {
 	}
 	// bob is away while others speak, and gets that when he comes back.
 	bob.leave()
-	d.awaitOnline("bob", false)
+	d.awaitOnline(t, "bob", false)
 	alice.say("chat-1", "bob is away")
 	carol.hears("chat-1", "[alice]: bob is away")
 	baresip(t, d, "tcp", "bob").hears("chat-1", "[alice]: bob is away")

@@ -50,7 +50,7 @@ func TestSIPp(t *testing.T) {
 			d := serve(t)
 			message, receive := scenario(t, "message"), scenario(t, "receive")
 			succeed(sipp(t, d, transport, message, "bob", "-m", fmt.Sprint(texts)))
-			if got := d.counter("msilo:stored_messages"); got != texts {
+			if got := d.counter(t, "msilo:stored_messages"); got != texts {
 				t.Errorf("%d messages were stored, want %d", got, texts)
 			}
 
@@ -62,7 +62,7 @@ func TestSIPp(t *testing.T) {
 				lines = append(lines, fmt.Sprintf("received,number %d,text %[1]d,", i+1))
 			}
 			awaitLines(t, log, lines)
-			d.awaitStored("bob")
+			d.awaitStored(t, "bob")
 
 			// Who is online gets it at once: no 202.
 			online := strings.Replace(string(read(t, message)), `response="202"`, `response="200"`, 1)
@@ -70,12 +70,30 @@ func TestSIPp(t *testing.T) {
 			awaitLines(t, log, append(lines, "received,number 1,text 1,"))
 
 			succeed(sipp(t, d, transport, scenario(t, "unregister"), "bob", "-m", "1"))
-			d.awaitOnline("bob", false)
+			d.awaitOnline(t, "bob", false)
 			succeed(sipp(t, d, transport, message, "bob", "-m", "1"))
-			d.awaitStored("bob", "text 1")
+			d.awaitStored(t, "bob", "text 1")
 			if !bob.running() {
 				t.Error("the SIPp that received has ended")
 			}
+		})
+	}
+}
+
+// TestSIPpDigest has SIPp answer challenges: its answer names the server's address
+// and not the one that it asks for.
+func TestSIPpDigest(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			d := serve(t, md5)
+			d.admit(t, "sipp")
+			succeed(sipp(t, d, transport, scenario(t, "digest"), "bob", "-m", "1", "-au", "sipp", "-ap", password))
+			d.awaitStored(t, "bob", "text 1")
+			if p := sipp(t, d, transport, scenario(t, "digest"), "bob", "-m", "1", "-au", "sipp", "-ap", "a guess"); p.exit() == 0 {
+				t.Error("SIPp came in with a wrong password")
+			}
+			d.awaitStored(t, "bob", "text 1")
 		})
 	}
 }

@@ -6,6 +6,21 @@ import (
 	"testing"
 )
 
+// TestSipsakDigest has sipsak answer challenges.
+func TestSipsakDigest(t *testing.T) {
+	path := installed(t, "sipsak")
+	d := serve(t, digest)
+	if _, err := d.call("sub_add", "carol@127.0.0.1", password); err != nil {
+		t.Fatal(err)
+	}
+	for pw, want := range map[string]int{password: 0, "a guess": 2} {
+		cmd := exec.Command(path, "-U", "-s", "sip:carol@127.0.0.1", "-p", d.addr, "-C", "sip:carol@127.0.0.1:9", "-x", "600", "-u", "carol", "-a", pw, "-vvv")
+		if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != want {
+			t.Errorf("%v ended with exit code %d, want %d:\n%s", cmd.Args, cmd.ProcessState.ExitCode(), want, out)
+		}
+	}
+}
+
 // TestSipsak asks with sipsak, whose Via names another port than it sends from and
 // whose addresses stand without angle brackets. Its own way to send a text (-M)
 // crashes, so that goes by a file.

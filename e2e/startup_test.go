@@ -49,7 +49,7 @@ func TestPortIsTaken(t *testing.T) {
 		second := prepare(t)
 		second.configure(t, listens(first.addr))
 		second.refuses(t, []string{"silod: ", "udp:" + first.addr, "address already in use"})
-		first.alive()
+		first.alive(t)
 	})
 	t.Run("by something else", func(t *testing.T) {
 		for _, network := range []string{"udp", "tcp"} {
@@ -134,7 +134,7 @@ func TestSecondSilod(t *testing.T) {
 			[]string{"silod: ", "mi.control_socket", first.path("control.sock")})
 	})
 	// The first has noticed nothing.
-	first.alive()
+	first.alive(t)
 	if got := first.byFIFO(t, "pwd", ""); !strings.HasPrefix(got, "200 OK\n") {
 		t.Errorf("the FIFO of the first answers %q", got)
 	}
@@ -222,8 +222,8 @@ func TestEnd(t *testing.T) {
 			}
 			// In the same place, with the same port: nothing is lost.
 			d.start(t)
-			d.awaitStored("bob", kept...)
-			d.awaitStored("carol", "hello")
+			d.awaitStored(t, "bob", kept...)
+			d.awaitStored(t, "carol", "hello")
 		})
 	}
 	t.Run("in the middle of a delivery", func(t *testing.T) {
@@ -240,7 +240,7 @@ func TestEnd(t *testing.T) {
 		switch res := alice.answer(); res.status {
 		case 202:
 			d.start(t)
-			d.awaitStored("bob", "do you hear me?")
+			d.awaitStored(t, "bob", "do you hear me?")
 		case 503:
 			if res.header.Get("Retry-After") == "" {
 				t.Errorf("503 without Retry-After:\n%s", res)

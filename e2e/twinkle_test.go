@@ -13,12 +13,14 @@ func twinkle(t *testing.T, d *daemon, transport, user string) *device {
 	home := t.TempDir()
 	file(t, fmt.Sprintf(`user_name=%[1]s
 user_domain=%[2]s
+auth_name=%[1]s
+auth_pass=%[5]s
 registrar=%[3]s
 outbound_proxy=%[3]s
 register_at_startup=yes
 registration_time=600
 sip_transport=%[4]s
-`, user, domain, d.addr, transport), home, ".twinkle", user+".cfg")
+`, user, domain, d.addr, transport, password), home, ".twinkle", user+".cfg")
 	file(t, fmt.Sprintf("sip_port=%d\nrtp_port=%d\n", freePort(t), freePort(t)), home, ".twinkle/twinkle.sys")
 	cmd := exec.Command(path, user+".cfg")
 	cmd.Env = append(os.Environ(), "HOME="+home)

@@ -145,16 +145,16 @@ func (w *wire) register(user string) {
 }
 
 // alive asks the daemon over a socket of its own whether it still serves.
-func (d *daemon) alive() {
-	d.t.Helper()
+func (d *daemon) alive(t *testing.T) {
+	t.Helper()
 	if !d.running() {
-		d.t.Fatalf("silod has ended:\n%s", tail(d.logs.String()))
+		t.Fatalf("silod has ended:\n%s", tail(d.logs.String()))
 	}
 	for _, network := range []string{"udp", "tcp"} {
-		w := dial(d.t, network, d.addr)
+		w := dial(t, network, d.addr)
 		w.send(w.request(append(lines("OPTIONS", "sip:"+domain), "Content-Length: 0"), ""))
 		if res := w.answer(); res.status != 200 {
-			d.t.Fatalf("OPTIONS over %s, want 200:\n%s", network, res)
+			t.Fatalf("OPTIONS over %s, want 200:\n%s", network, res)
 		}
 		w.conn.Close()
 	}

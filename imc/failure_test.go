@@ -118,7 +118,7 @@ func TestCursorsWaitForTheStore(t *testing.T) {
 		before := st.rooms[aor("chat-1")].members[aor("bob")].Cursor
 		st.fails = nil
 		st.mu.Unlock()
-		time.Sleep(2 * time.Second)
+		time.Sleep(3 * time.Second)
 		st.mu.Lock()
 		after := st.rooms[aor("chat-1")].members[aor("bob")].Cursor
 		st.mu.Unlock()

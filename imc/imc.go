@@ -95,6 +95,7 @@ type Service struct {
 func New(o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, waker: o.Waker, log: o.Log, now: o.Now, domains: o.Domains,
+		ledger:  ledger{due: make(chan struct{}, 1)},
 		mailer:  newMailer(o.Outbox),
 		limiter: limiter{period: time.Minute},
 		knocks:  limiter{period: time.Hour},

@@ -15,6 +15,8 @@ import (
 // lazily and in batches: a cursor that a crash loses makes a message go out again
 // with the Call-ID that it had.
 type ledger struct {
+	due chan struct{} // has an element when something was entered since it was last read
+
 	mu      sync.Mutex
 	places  []place
 	resumed []place // members whose pause is over
@@ -27,9 +29,9 @@ type place struct {
 }
 
 const (
-	flushEvery = time.Second
-	flushMost  = 4 * flushBatch // cursors that are written each time: a room of thousands must not fill the store with them
-	flushBatch = 500            // cursors that are written in one transaction
+	flushAfter = 250 * time.Millisecond // from the first cursor that moves
+	flushRetry = 2 * time.Second        // when the store has failed
+	flushBatch = 500                    // cursors that are written at once: a room of thousands must not fill the store with them
 )
 
 // note enters a member whose cursor has moved. The caller holds room.mu.
@@ -41,6 +43,14 @@ func (l *ledger) note(r *room, m *member) {
 	l.mu.Lock()
 	l.places = append(l.places, place{r, m})
 	l.mu.Unlock()
+	l.signal()
+}
+
+func (l *ledger) signal() {
+	select {
+	case l.due <- struct{}{}:
+	default:
+	}
 }
 
 // resume enters a member whose pause is over.
@@ -48,6 +58,7 @@ func (l *ledger) resume(r *room, m *member) {
 	l.mu.Lock()
 	l.resumed = append(l.resumed, place{r, m})
 	l.mu.Unlock()
+	l.signal()
 }
 
 // take gives what is to be written next: so many cursors, and every ended pause.
@@ -59,6 +70,8 @@ func (l *ledger) take(most int) (places, resumed []place) {
 	l.places, l.resumed = l.places[n:], nil
 	if len(l.places) == 0 {
 		l.places = nil // the array goes, and is made anew when there is something
+	} else {
+		l.signal()
 	}
 	return places, resumed
 }

@@ -27,6 +27,7 @@ func (s *Service) invite(ctx context.Context, c *call, r *room) error {
 			return err
 		}
 	}
+	s.answer(c, r, "invited", "user", name)
 	room, by, cause := r.name, c.by, c.by.call
 	s.send(c.user, letter{
 		message: s.letter(room, c.user, cause, s.text("invitation", room, "by", s.name(by, r))),
@@ -36,7 +37,6 @@ func (s *Service) invite(ctx context.Context, c *call, r *room) error {
 			}
 		},
 	})
-	s.answer(c, r, "invited", "user", name)
 	return nil
 }
 

@@ -65,9 +65,9 @@ func (s *Service) every(ctx context.Context, d time.Duration, f func(context.Con
 // keep writes cursors and keeps memory small until ctx ends. A store that is away is
 // reported when it goes and when it comes back.
 func (s *Service) keep(ctx context.Context) {
-	flush, trim := time.NewTicker(flushEvery), time.NewTicker(trimEvery)
-	defer flush.Stop()
+	trim := time.NewTicker(trimEvery)
 	defer trim.Stop()
+	var flush <-chan time.Time // nil while no cursor has moved
 	away := false
 	for {
 		select {
@@ -75,8 +75,16 @@ func (s *Service) keep(ctx context.Context) {
 			return
 		case <-trim.C:
 			s.forget()
-		case <-flush.C:
-			err := s.write(ctx, flushMost)
+		case <-s.ledger.due:
+			if flush == nil {
+				flush = time.After(flushAfter)
+			}
+		case <-flush:
+			flush = nil
+			err := s.write(ctx, flushBatch)
+			if err != nil {
+				flush = time.After(flushRetry)
+			}
 			if ctx.Err() == nil && (err != nil) != away {
 				away = !away
 				if away {

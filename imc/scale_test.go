@@ -173,8 +173,8 @@ func BenchmarkRoomOf100(b *testing.B) {
 	st := newMemStore()
 	s, _ := hall(b, st, 100)
 	b.ReportAllocs()
-	for b.Loop() {
-		if r := s.Handle(b.Context(), said("user0", "hello")); r.Status != 200 {
+	for n := 0; b.Loop(); n++ {
+		if r := s.Handle(b.Context(), said("user0", fmt.Sprint("hello ", n))); r.Status != 200 {
 			b.Fatal(r)
 		}
 		for i := 1; i < 100; i++ {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,7 +100,7 @@ func (w *world) start() {
 	go func() { ended <- rooms.Run(ctx) }()
 	w.stop = func() {
 		cancel()
-		if err := <-ended; err != nil && !g.shut.Load() {
+		if err := <-ended; err != nil && g.pass(func() error { return nil }) == nil {
 			w.t.Error(err)
 		}
 	}
@@ -114,7 +113,7 @@ func (w *world) start() {
 // then never is.
 func (w *world) crash() {
 	w.t.Helper()
-	w.gate.shut.Store(true)
+	w.gate.close()
 	end := w.stop
 	w.start()
 	end()
@@ -302,31 +301,39 @@ func (w *world) must(from, to, body string) {
 	}
 }
 
-// gate is a Store that a daemon loses when it dies.
+// gate is a Store that a daemon loses when it dies: what was begun before is
+// committed, and nothing after.
 type gate struct {
 	imc.Store
-	shut atomic.Bool
+	mu   sync.RWMutex
+	shut bool
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = true
+}
+
+func (g *gate) pass(f func() error) error {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.shut {
+		return imc.ErrBusy
+	}
+	return f()
 }
 
 func (g *gate) Apply(ctx context.Context, c imc.Change) error {
-	if g.shut.Load() {
-		return imc.ErrBusy
-	}
-	return g.Store.Apply(ctx, c)
+	return g.pass(func() error { return g.Store.Apply(ctx, c) })
 }
 
 func (g *gate) Append(ctx context.Context, e *imc.Entry) error {
-	if g.shut.Load() {
-		return imc.ErrBusy
-	}
-	return g.Store.Append(ctx, e)
+	return g.pass(func() error { return g.Store.Append(ctx, e) })
 }
 
 func (g *gate) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
-	if g.shut.Load() {
-		return imc.ErrBusy
-	}
-	return g.Store.SaveCursors(ctx, cs)
+	return g.pass(func() error { return g.Store.SaveCursors(ctx, cs) })
 }
 
 // stores are those on which the suites run.

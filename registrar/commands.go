@@ -18,7 +18,10 @@ func (l *Location) Commands(domains address.Domains) []mi.Command {
 	c := commands{l, domains}
 	return []mi.Command{
 		{Name: "ul_dump", Aliases: []string{"ul.dump"}, Args: "[brief]", MaxArgs: 2, Help: "Lists all registered users with their contacts.", Run: c.dump},
-		{Name: "ul_show_contact", Aliases: []string{"ul.lookup"}, Args: "table aor", MinArgs: 2, MaxArgs: 2, Help: "Shows the contacts of one user.", Run: c.show},
+		{
+			Name: "ul_show_contact", Aliases: []string{"ul.lookup"}, Args: "table aor", MinArgs: 2, MaxArgs: 2,
+			Help: "Shows the contacts of one user.", Run: c.show,
+		},
 		{
 			Name: "ul_add", Aliases: []string{"ul.add"}, Args: "table aor contact expires q path flags cflags methods",
 			MinArgs: 9, MaxArgs: 9, Writes: true, Help: "Registers a contact for a user; expires 0 is for ever.", Run: c.add,
@@ -78,7 +81,8 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 		n.Stream = c.rows
 		return n, nil
 	}
-	d := n.Add("Domain", table, mi.Attr{Name: "table", Value: shards}, mi.Attr{Name: "records", Value: users}, mi.Attr{Name: "max_slot", Value: c.maxSlot()})
+	d := n.Add("Domain", table,
+		mi.Attr{Name: "table", Value: shards}, mi.Attr{Name: "records", Value: users}, mi.Attr{Name: "max_slot", Value: c.maxSlot()})
 	d.Stream = func(yield func(*mi.Node, error) bool) {
 		c.Each(func(a address.AoR, bs []Binding) bool {
 			u := &mi.Node{Name: "AOR", Value: userAt(a)}

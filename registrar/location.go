@@ -274,8 +274,8 @@ func (l *Location) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepEvery)
-			defer cancel()
 			l.flush(last)
+			cancel()
 			return nil
 		case <-t.C:
 			l.sweep(ctx)

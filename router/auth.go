@@ -133,7 +133,7 @@ func (v *visit) bind(ctx context.Context, user address.AoR, addresses []address.
 
 // unavailable answers 503: the database has said nothing, so there is no verdict.
 func (v *visit) unavailable(event string, err error) {
-	v.Log.Error(event, "method", v.req.Method, "source", v.req.Flow.Remote, "error", err)
+	v.Log.Error("users cannot be looked up", "while", event, "method", v.req.Method, "source", v.req.Flow.Remote, "error", err)
 	v.req.Stateless()
 	v.req.Unavailable("Users cannot be looked up now")
 }

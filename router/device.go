@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"silod/address"
 	"silod/delivery"
@@ -102,25 +103,43 @@ func question(b *registrar.Binding, domain string) *stack.Message {
 //
 // Lock: boxes.mu. Under it the Location is asked who is online.
 type boxes struct {
-	mu    sync.Mutex
-	users map[address.AoR][]address.AoR // by owner
+	mu      sync.Mutex
+	users   map[address.AoR][]address.AoR // by owner
+	cleared time.Time
 }
 
-func (b *boxes) add(owner, user address.AoR) {
+const (
+	mostBoxes  = 100_000
+	clearBoxes = 10 * time.Second // how often, at most, room is looked for
+)
+
+// add gives a user an owner's mailbox, where there is room for one more.
+func (b *boxes) add(owner, user address.AoR, online func(address.AoR) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.users) >= mostBoxes && time.Since(b.cleared) >= clearBoxes {
+		b.cleared = time.Now()
+		for o := range b.users {
+			b.there(o, online)
+		}
+	}
 	if b.users == nil {
 		b.users = make(map[address.AoR][]address.AoR)
 	}
-	if !slices.Contains(b.users[owner], user) {
+	if len(b.users) < mostBoxes && !slices.Contains(b.users[owner], user) {
 		b.users[owner] = append(b.users[owner], user)
 	}
 }
 
-// of gives the users who are online, and forgets the others.
+// of gives the users who are online.
 func (b *boxes) of(owner address.AoR, online func(address.AoR) bool) []address.AoR {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.there(owner, online)
+}
+
+// there gives the users who are online, and forgets the others. b.mu is held.
+func (b *boxes) there(owner address.AoR, online func(address.AoR) bool) []address.AoR {
 	users := b.users[owner]
 	if len(users) == 0 {
 		return nil
@@ -146,7 +165,7 @@ func (r *Router) arrived(req *stack.Request, user address.AoR) {
 	if r.Silo.OtherMailboxes() {
 		in := incomingOf(req, user)
 		if owner := r.Silo.OtherMailbox(&in); owner != user {
-			r.boxes.add(owner, user)
+			r.boxes.add(owner, user, r.Location.Online)
 			r.Queue.Wake(owner)
 		}
 	}

@@ -48,7 +48,8 @@ func (r *Router) toUser(ctx context.Context, in *incoming) {
 
 // watch waits for devices that were slower than the sender could wait for: a 2xx
 // that comes now removes the stored message, before the engine would send it
-// again. id is 0 where nothing was stored.
+// again. id is 0 where nothing was stored. release lets the engine go on, once the
+// message is gone.
 func (r *Router) watch(f *fork, id int64, release func()) {
 	select {
 	case r.watchers <- struct{}{}:
@@ -59,15 +60,17 @@ func (r *Router) watch(f *fork, id int64, release func()) {
 	}
 	r.watching.Go(func() {
 		defer func() { <-r.watchers }()
-		defer release()
 		for f.open > 0 {
-			if f.take(context.Background(), <-f.results) != nil {
-				f.abandon()
-				if id != 0 {
-					r.Silo.Remove(id)
-				}
+			if f.take(context.Background(), <-f.results) == nil {
+				continue
+			}
+			f.abandon()
+			if id != 0 {
+				r.Silo.Remove(id, release)
 				return
 			}
+			break
 		}
+		release()
 	})
 }

@@ -195,11 +195,11 @@ func TestOneCopyIsEnoughAgain(t *testing.T) {
 	if items, _ = b.Next(t.Context(), bob, 0, 1000); len(items) != 500 {
 		t.Errorf("%d are left while every device gets a copy", len(items))
 	}
-	any := silo.New(silo.Options{Store: b.store, Now: b.clock})
-	if err := any.Load(t.Context()); err != nil {
+	anyone := silo.New(silo.Options{Store: b.store, Now: b.clock})
+	if err := anyone.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if items, _ = any.Next(t.Context(), bob, 0, 1000); !slices.Equal(bodies(items), want) {
+	if items, _ = anyone.Next(t.Context(), bob, 0, 1000); !slices.Equal(bodies(items), want) {
 		t.Errorf("%d are left, want %d", len(items), len(want))
 	}
 }

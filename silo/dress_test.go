@@ -140,10 +140,9 @@ func TestFieldsAreKept(t *testing.T) {
 		if !slices.Equal(got, tc.want) {
 			t.Errorf("%q: kept %q", tc.keep, got)
 		}
-		b.Remove(id)
-		for len(b.waiting(bob)) > 0 {
-			time.Sleep(time.Millisecond)
-		}
+		done := make(chan bool)
+		b.Remove(id, func() { close(done) })
+		<-done
 	}
 }
 

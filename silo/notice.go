@@ -65,7 +65,7 @@ func (s *Service) notice(cfg *Settings, in *Incoming, id int64, now time.Time) (
 	v := in.values(now)
 	from := cfg.NoticeFrom.expand(v)
 	if u, err := address.ParseURI(from); err != nil || !u.IsSIP() {
-		s.opt.Log.Warn("no notice is sent: from_address gives no SIP URI", "address", from, "recipient", in.Owner)
+		s.opt.Log.Info("no notice is sent: from_address gives no SIP URI", "address", from, "recipient", in.Owner)
 		return nil, false
 	}
 	call := noticePrefix + strconv.FormatInt(id, 10) + "-" + strconv.FormatInt(now.Unix(), 10)

@@ -3,6 +3,7 @@ package silo
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -81,7 +82,7 @@ func FuzzCPIM(f *testing.F) {
 		}
 		_, doc, _ := bytes.Cut(note.Body, []byte("<?xml"))
 		for d := xml.NewDecoder(strings.NewReader("<?xml" + string(doc))); ; {
-			if _, err := d.Token(); err == io.EOF {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				t.Fatalf("no document: %v\n%q", err, doc)

@@ -207,7 +207,7 @@ func (s *Service) mailbox(t Template, in *Incoming) address.AoR {
 	}
 	a, ours, err := s.opt.Domains.Parse(text)
 	if err != nil || !ours {
-		s.opt.Log.Warn("no mailbox here, the recipient's is taken", "owner", text, "recipient", in.Owner, "error", err)
+		s.opt.Log.Info("no mailbox here, the recipient's is taken", "owner", text, "recipient", in.Owner, "error", err)
 		return in.Owner
 	}
 	return a

@@ -212,9 +212,8 @@ func TestRemindByCommand(t *testing.T) {
 		{[]string{"@", "20261121130000", "x"}, 400},
 	} {
 		_, err := b.command("silo_remind", values(tc.args...)...)
-		var refusal *mi.Error
-		if code := 0; errors.As(err, &refusal) {
-			if code = refusal.Code; code != tc.code {
+		if refusal, ok := errors.AsType[*mi.Error](err); ok {
+			if refusal.Code != tc.code {
 				t.Errorf("%q: %v", tc.args, err)
 			}
 		} else if err != nil || tc.code != 0 {

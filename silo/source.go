@@ -77,14 +77,16 @@ func (s *Service) Waiting(ctx context.Context, f func(address.AoR)) error {
 }
 
 // Remove deletes a message that was delivered by another way, by its ID: when the
-// device's answer came after the sender had been told that it is stored.
-func (s *Service) Remove(id int64) {
+// device's answer came after the sender had been told that it is stored. done is
+// called when it is not there any more, or could not be deleted.
+func (s *Service) Remove(id int64, done func()) {
 	s.opt.Store.Delete(id, func(err error) {
 		if err != nil {
 			s.opt.Log.Warn("delivered message not removed", "id", id, "error", err)
-			return
+		} else {
+			s.Stats.Dumped.Inc()
 		}
-		s.Stats.Dumped.Inc()
+		done()
 	})
 }
 

@@ -205,16 +205,18 @@ func (t *clientTable) tick() {
 
 // tokens makes what must be unique and must not be guessed: a counter, and its
 // hash under a seed that nobody knows. It costs no system call.
-var tokens struct {
-	count atomic.Uint64
+var tokens = struct {
+	count *atomic.Uint64
 	seed  maphash.Seed
-}
+}{randomCounter(), maphash.MakeSeed()}
 
-func init() {
+// randomCounter begins where no other process has.
+func randomCounter() *atomic.Uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:])
-	tokens.count.Store(binary.BigEndian.Uint64(b[:]))
-	tokens.seed = maphash.MakeSeed()
+	n := new(atomic.Uint64)
+	n.Store(binary.BigEndian.Uint64(b[:]))
+	return n
 }
 
 var base32Low = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -89,6 +89,28 @@ func (s *Stack) dial(ctx context.Context, t Target) (net.Conn, error) {
 	return tc, nil
 }
 
+// replyAnew sends an answer whose connection has closed over another one, to the
+// source's address at the port in Via (RFC 3261 section 18.2.2). Few do so at a
+// time: most clients who have gone cannot be connected to, which takes long to find
+// out.
+func (s *Stack) replyAnew(req *Request, answer []byte) {
+	select {
+	case s.reopening <- struct{}{}:
+	default:
+		return
+	}
+	go func() {
+		defer func() { <-s.reopening }()
+		f := req.Flow
+		at := netip.AddrPortFrom(f.Remote.Addr(), portOr(req.Via.Port, f.Transport))
+		if again, err := s.connect(s.work, Target{Transport: f.Transport, Addr: at, Name: req.Via.Host}); err == nil {
+			_ = s.write(again, answer)
+		}
+	}()
+}
+
+const reopeningMax = 32
+
 // MaxDatagram is the size in bytes above which a request should not go over UDP
 // (RFC 3261 section 18.1.1, RFC 3428 section 8).
 const MaxDatagram = 1300

@@ -23,7 +23,10 @@ func (s *Stack) Counters() map[string][]mi.Stat {
 		"tmx": {
 			{Name: "UAS_transactions", Help: "Server transactions since the start.", Counter: &st.ServerTransactions},
 			{Name: "UAC_transactions", Help: "Client transactions since the start.", Counter: &st.Calls},
-			{Name: "inuse_transactions", Help: "Transactions that are remembered now.", Gauge: func() int64 { return server() + s.client.live.Load() }},
+			{
+				Name: "inuse_transactions", Help: "Transactions that are remembered now.",
+				Gauge: func() int64 { return server() + s.client.live.Load() },
+			},
 		},
 		"sip": {
 			{Name: "retransmissions", Help: "Requests received again and answered from memory.", Counter: &st.Retransmissions},

@@ -14,13 +14,14 @@ type sourceLimiter struct {
 	rate    int64 // tokens a second; 0: no limit
 	burst   int64
 	seed    maphash.Seed
+	start   time.Time                     // whose monotonic clock no setting of the time moves
 	buckets [limiterBuckets]atomic.Uint64 // milliseconds<<24 | tokens
 }
 
 const limiterBuckets = 1 << 16
 
 func newSourceLimiter(rate int) *sourceLimiter {
-	return &sourceLimiter{rate: int64(rate), burst: min(2*int64(rate), 1<<24-1), seed: maphash.MakeSeed()}
+	return &sourceLimiter{rate: int64(rate), burst: min(2*int64(rate), 1<<24-1), seed: maphash.MakeSeed(), start: time.Now()}
 }
 
 // allow takes one token of the source's bucket. IPv6 sources count by their /64,
@@ -34,15 +35,14 @@ func (l *sourceLimiter) allow(a netip.Addr, now time.Time) bool {
 		a = p.Addr()
 	}
 	b := &l.buckets[maphash.Comparable(l.seed, a)%limiterBuckets]
-	ms := now.UnixMilli() & (1<<40 - 1)
+	ms := now.Sub(l.start).Milliseconds() + 1 // never 0, which is a new bucket
 	for {
 		old := b.Load()
 		then, tokens := int64(old>>24), int64(old&(1<<24-1))
 		if old == 0 {
 			then, tokens = ms, l.burst
 		}
-		// The clock may step back; then nothing is added.
-		gained := max(0, ms-then) * l.rate / 1000
+		gained := max(0, ms-then) * l.rate / 1000 // another reader may be a little ahead
 		if gained > 0 {
 			tokens, then = min(l.burst, tokens+gained), ms
 		}

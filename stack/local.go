@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"strconv"
@@ -21,7 +22,7 @@ func (s *Stack) viaFor(f Flow) string {
 		if a.IsUnspecified() {
 			a = s.localIPs.reaching(f.Remote)
 		}
-		if host = a.String(); a.Is6() {
+		if host = a.WithZone("").String(); a.Is6() {
 			host = "[" + host + "]"
 		}
 	}
@@ -58,7 +59,8 @@ func (l *localIPs) reaching(remote netip.AddrPort) netip.Addr {
 	}
 	a = netip.IPv4Unspecified()
 	// Connecting a UDP socket sends nothing; it asks the routing table.
-	if c, err := net.Dial("udp", remote.String()); err == nil {
+	var d net.Dialer
+	if c, err := d.DialContext(context.Background(), "udp", remote.String()); err == nil {
 		a = unmap(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
 		_ = c.Close()
 	}

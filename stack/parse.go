@@ -39,7 +39,7 @@ func parse(raw []byte, stream bool) (*Message, error) {
 	line, rest := nextLine(string(head))
 	m := &Message{Headers: make([]Header, 0, 16)}
 	first := parseStartLine(m, line)
-	if first == errNotSIP {
+	if errors.Is(first, errNotSIP) {
 		return nil, errNotSIP
 	}
 	err := m.parseHeaders(rest)
@@ -79,15 +79,11 @@ func headerEnd(raw []byte, from int) int {
 }
 
 func nextLine(s string) (line, rest string) {
-	i := strings.IndexByte(s, '\n')
-	if i < 0 {
+	line, rest, ended := strings.Cut(s, "\n")
+	if !ended {
 		return s, ""
 	}
-	line = s[:i]
-	if strings.HasSuffix(line, "\r") {
-		line = line[:len(line)-1]
-	}
-	return line, s[i+1:]
+	return strings.TrimSuffix(line, "\r"), rest
 }
 
 // parseStartLine reads the first line. A line that ends in a SIP version, or

@@ -113,25 +113,34 @@ func TestVia(t *testing.T) {
 			t.Errorf("%s: %+v, %v", tc.in, v, err)
 		}
 	}
-	for _, in := range []string{"", "SIP/2.0/UDP", "HTTP/2.0/UDP a", "SIP/2.0/UDP a:99999", "SIP/2.0/UDP a;br anch=1"} {
+	for _, in := range []string{"", "SIP/2.0/UDP", "HTTP/2.0/UDP a", "SIP/2.0/UDP a:99999", "SIP/2.0/UDP a;br anch=1", "SIP/2.0/UDP a b", "SIP/2.0/UDP a 5060"} {
 		if v, err := parseVia(in); err == nil {
 			t.Errorf("%q: accepted as %+v", in, v)
 		}
 	}
 }
 
-// seeds are the RFC 4475 messages and what real clients send.
-func seeds(f *testing.F) {
-	f.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "testdata", "rfc4475", "*.dat"))
+// torture are the messages of RFC 4475 and RFC 5118, by name.
+func torture(t testing.TB) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "testdata", "rfc*", "*.dat"))
 	if err != nil || len(files) == 0 {
-		f.Fatal("no seeds found", err)
+		t.Fatal("no messages found", err)
 	}
+	messages := map[string][]byte{}
 	for _, name := range files {
 		raw, err := os.ReadFile(name)
 		if err != nil {
-			f.Fatal(err)
+			t.Fatal(err)
 		}
+		messages[strings.TrimSuffix(filepath.Base(name), ".dat")] = raw
+	}
+	return messages
+}
+
+func seeds(f *testing.F) {
+	f.Helper()
+	for _, raw := range torture(f) {
 		f.Add(raw)
 	}
 }

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"errors"
 	"runtime/debug"
 	"strconv"
@@ -43,8 +44,7 @@ func (s *Stack) receive(raw []byte, flow Flow) error {
 	if err == nil {
 		err = rerr
 	}
-	var bad *parseError
-	if errors.As(err, &bad) {
+	if bad, ok := errors.AsType[*parseError](err); ok {
 		s.refuse(req, bad)
 		if bad.framing && flow.Transport.bytes() {
 			return err
@@ -185,8 +185,9 @@ func (s *Stack) reply(req *Request, a *answer) {
 	if a.status >= 400 {
 		s.Stats.ErrorReplies.Inc()
 	}
-	// A reply that cannot be sent is the client's to ask for again.
-	_ = s.write(flow, *b)
+	if err := s.write(flow, *b); errors.Is(err, ErrClosed) && flow.Transport.bytes() {
+		s.replyAnew(req, bytes.Clone(*b))
+	} // else, what cannot be sent is the client's to ask for again
 	if cap(*b) <= 64<<10 {
 		buffers.Put(b)
 	}

@@ -3,6 +3,7 @@ package stack
 import (
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -122,15 +123,26 @@ func (r *Request) Respond(status int, reason string, headers ...Header) {
 }
 
 // Forward sends a response that came from downstream as the answer, as a stateful
-// proxy does (RFC 3261 section 16.7): without the Via that was ours.
+// proxy does (RFC 3261 section 16.7): without the Via that was ours. Two are not
+// passed on: a 408 must never be sent to such a request (RFC 4320 section 4.2), and a
+// 503 would say that we are overloaded, and not that device (section 16.7, step 6).
 func (r *Request) Forward(res *Message) {
 	a := &answer{status: res.Status, reason: res.Reason, to: res.Get("To"), body: res.Body}
+	switch res.Status {
+	case 408:
+		a.status, a.reason = 480, ReasonPhrase(480)
+	case 503:
+		a.status, a.reason = 500, ReasonPhrase(500)
+	}
 	for _, h := range res.Headers {
 		switch h.Name {
 		case "Via", "From", "To", "Call-ID", "CSeq", "Content-Length":
 		default:
 			a.headers = append(a.headers, h)
 		}
+	}
+	if r.tracked {
+		a.detach()
 	}
 	r.finish(a)
 }
@@ -170,7 +182,29 @@ type answer struct {
 	body    []byte
 }
 
-// appendResponse writes the response to r (RFC 3261 section 8.2.6.2).
+// detach copies the answer's texts, which are parts of a response: they would keep
+// all of it in memory for as long as retransmissions may come.
+func (a *answer) detach() {
+	n := len(a.reason) + len(a.to)
+	for _, h := range a.headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	own := func(s *string) {
+		b.WriteString(*s)
+		*s = b.String()[b.Len()-len(*s):]
+	}
+	own(&a.reason)
+	own(&a.to)
+	a.headers = slices.Clip(a.headers)
+	for i := range a.headers {
+		own(&a.headers[i].Name)
+		own(&a.headers[i].Value)
+	}
+}
+
+// appendTo writes the response to r (RFC 3261 section 8.2.6.2).
 func (a *answer) appendTo(b []byte, r *Request) []byte {
 	m := Message{Status: a.status, Reason: a.reason, Body: a.body}
 	m.Headers = make([]Header, 0, 8+len(a.headers))

@@ -3,6 +3,7 @@ package stack
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,9 +147,7 @@ func (s *serverShard) shrink() {
 		return
 	}
 	small := make(map[txKey]*answer, len(s.entries))
-	for k, a := range s.entries {
-		small[k] = a
-	}
+	maps.Copy(small, s.entries)
 	s.entries, s.peak = small, len(small)
 }
 

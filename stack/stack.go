@@ -115,7 +115,8 @@ type Stack struct {
 	streams     []*streamListener
 	conns       connTable
 	dials       singleflight.Group
-	open        atomic.Int64 // connections, of any stream transport
+	reopening   chan struct{} // see replyAnew
+	open        atomic.Int64  // connections, of any stream transport
 	certificate atomic.Pointer[tls.Certificate]
 	Stats       Stats
 
@@ -156,7 +157,7 @@ type Stats struct {
 // New makes a stack; it opens nothing yet.
 func New(cfg Config) *Stack {
 	cfg.defaults()
-	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers), jobs: make(chan *Request)}
+	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers), jobs: make(chan *Request), reopening: make(chan struct{}, reopeningMax)}
 	s.server = newServerTable(cfg.MaxTransactions)
 	s.client = newClientTable(cfg.MaxTransactions, s.write)
 	s.limiter = newSourceLimiter(cfg.SourceRate)

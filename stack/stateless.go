@@ -21,30 +21,33 @@ func (r *Request) forget() {
 }
 
 // trimmed takes from an answer until it is no larger than the request: header fields
-// from the last on, then the reason's words, then all challenges but one. The last one
-// stays, which the oldest clients understand; without any, a client could do nothing.
+// from the last on, then the reason's words, then challenges from the first on. What a
+// client could not go on without stays: one challenge, the last, which the oldest
+// clients understand; and Retry-After.
 func (a *answer) trimmed(r *Request) *answer {
 	if r.Flow.Transport != UDP {
 		return a
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	over := func() int {
+	over := func() bool {
 		*buf = a.appendTo((*buf)[:0], r)
-		return len(*buf) - r.size
+		return len(*buf) > r.size
 	}
-	for i := len(a.headers) - 1; i >= 0 && over() > 0; i-- {
-		if !isChallenge(a.headers[i].Name) {
+	for i := len(a.headers) - 1; i >= 0 && over(); i-- {
+		if !isChallenge(a.headers[i]) && a.headers[i].Name != "Retry-After" {
 			a.headers = slices.Delete(slices.Clone(a.headers), i, i+1)
 		}
 	}
-	if over() > 0 {
+	if over() {
 		a.reason, _, _ = strings.Cut(ReasonPhrase(a.status), " ")
 	}
-	for len(a.headers) > 1 && over() > 0 {
+	for len(a.headers) > 1 && isChallenge(a.headers[0]) && over() {
 		a.headers = a.headers[1:]
 	}
 	return a
 }
 
-func isChallenge(name string) bool { return name == "WWW-Authenticate" || name == "Proxy-Authenticate" }
+func isChallenge(h Header) bool {
+	return h.Name == "WWW-Authenticate" || h.Name == "Proxy-Authenticate"
+}

@@ -34,9 +34,9 @@ func parseVia(s string) (Via, error) {
 		return v, errors.New("bad protocol in Via")
 	}
 	v.Transport = proto
-	sentBy = strings.TrimSpace(sentBy)
-	if strings.ContainsAny(sentBy, " \t") {
-		sentBy = strings.Join(strings.Fields(sentBy), "")
+	sentBy = strings.Trim(sentBy, " \t")
+	if i := strings.LastIndexByte(sentBy, ':'); i > strings.LastIndexByte(sentBy, ']') {
+		sentBy = strings.TrimRight(sentBy[:i], " \t") + ":" + strings.TrimLeft(sentBy[i+1:], " \t")
 	}
 	var err error
 	if v.Host, v.Port, err = address.ParseHostPort(sentBy); err != nil {
@@ -66,11 +66,16 @@ func (v *Via) Branch() string {
 	return b
 }
 
+// addr is the host of sent-by, where that is an IP address.
+func (v *Via) addr() (netip.Addr, bool) {
+	a, err := netip.ParseAddr(strings.Trim(v.Host, "[]"))
+	return a.Unmap(), err == nil
+}
+
 // sentBySource tells whether a request came straight from where its Via says:
 // then no NAT was in between.
 func (v *Via) sentBySource(src netip.AddrPort) bool {
-	a, err := netip.ParseAddr(strings.Trim(v.Host, "[]"))
-	if err != nil || a.Unmap() != src.Addr() {
+	if a, ok := v.addr(); !ok || a != src.Addr().WithZone("") {
 		return false
 	}
 	return v.Port == src.Port() || v.Port == 0 && src.Port() == 5060
@@ -81,14 +86,11 @@ func (v *Via) sentBySource(src netip.AddrPort) bool {
 // and always with it and the port where rport asks for that (RFC 3581 section 4).
 func stamped(value string, v *Via, src netip.AddrPort) string {
 	_, rport := v.Params.Get("rport")
-	if !rport && v.sentBySource(src) {
+	host := src.Addr().WithZone("")
+	if a, ok := v.addr(); !rport && ok && a == host {
 		return value
 	}
-	host := src.Addr().String()
-	if !rport && v.Host == host {
-		return value
-	}
-	ps := v.Params.With("received", host)
+	ps := v.Params.With("received", host.String()) // without brackets (RFC 5118 section 4.5)
 	if rport {
 		ps = ps.With("rport", strconv.Itoa(int(src.Port())))
 	}
@@ -108,7 +110,7 @@ func stamped(value string, v *Via, src netip.AddrPort) string {
 // other port open; else to the source's address at the port that Via names.
 func (v *Via) replyAddr(src netip.AddrPort) netip.AddrPort {
 	_, rport := v.Params.Get("rport")
-	if a, err := netip.ParseAddr(strings.Trim(v.Host, "[]")); rport || err == nil && a.Unmap() != src.Addr() {
+	if a, ok := v.addr(); rport || ok && a != src.Addr().WithZone("") {
 		return src
 	}
 	port := v.Port

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -64,12 +65,7 @@ func asksFor(values []string, token string) bool {
 	for _, v := range values {
 		m.Headers = append(m.Headers, Header{"P", v})
 	}
-	for _, t := range m.Tokens("P") {
-		if t == token {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(m.Tokens("P"), token)
 }
 
 type addrOf string

@@ -68,7 +68,9 @@ func run(ctx context.Context, cfg *config.Config, file string, out, logs io.Writ
 func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer) (*daemon, error) {
 	d := &daemon{cfg: cfg, file: file, level: new(slog.LevelVar)}
 	d.log = newLogger(cfg, d.level, logs)
-	for _, step := range []func(context.Context) error{d.openDatabases, d.openSockets, d.openGuard, d.assemble, d.load, d.openManagement, d.openHTTP} {
+	for _, step := range []func(context.Context) error{
+		d.openDatabases, d.openSockets, d.openGuard, d.assemble, d.load, d.openManagement, d.openHTTP,
+	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, d.close())
 		}

@@ -9,7 +9,7 @@ import (
 
 func (s *served) get(path string) (int, string) {
 	s.t.Helper()
-	res, err := http.Get("http://" + s.http.ln.Addr().String() + path) //nolint:noctx // a test
+	res, err := http.Get("http://" + s.http.ln.Addr().String() + path)
 	if err != nil {
 		s.t.Fatal(err)
 	}

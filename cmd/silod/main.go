@@ -24,9 +24,11 @@ import (
 var version = "dev"
 
 func main() {
+	setGC()
 	ctx, cancel := signalContext()
-	defer cancel()
-	if err := command().ExecuteContext(ctx); err != nil {
+	err := command().ExecuteContext(ctx)
+	cancel()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, text(err))
 		os.Exit(1)
 	}
@@ -35,8 +37,7 @@ func main() {
 // text has one line for each problem of a configuration, and says who speaks
 // where the line does not begin with the name of a file.
 func text(err error) string {
-	var problems *config.Error
-	if errors.As(err, &problems) {
+	if _, ok := errors.AsType[*config.Error](err); ok {
 		return err.Error()
 	}
 	return "silod: " + err.Error()

@@ -10,7 +10,8 @@ import (
 // for an eighth of its processor time.
 const gcPercent = 200
 
-func init() {
+// setGC applies it, unless the administrator has chosen.
+func setGC() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

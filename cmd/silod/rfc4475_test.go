@@ -13,46 +13,69 @@ import (
 	"time"
 )
 
-const torture = "../../testdata/rfc4475"
-
 // TestRFC4475 sends the torture messages, byte for byte, and compares what comes
 // back with testdata/rfc4475/answers.txt. None may be missing there.
 func TestRFC4475(t *testing.T) {
-	want := tortureAnswers(t)
-	files, err := filepath.Glob(torture + "/*.dat")
-	if err != nil || len(files) != 49 || len(want) != 49 {
-		t.Fatalf("%d messages, %d expectations, %v", len(files), len(want), err)
-	}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".dat")
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, m := range tortureMessages(t, "../../testdata/rfc4475", 49) {
 		for i, network := range []string{"udp", "tcp"} {
 			t.Run(name+"/"+network, func(t *testing.T) {
 				s := serve(t, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
-				if got := s.torture(t, network, raw, want[name][i]); got != want[name][i] {
-					t.Errorf("answered %s, want %s", got, want[name][i])
+				if got := s.torture(t, network, m.raw, m.answers[i]); got != m.answers[i] {
+					t.Errorf("answered %s, want %s", got, m.answers[i])
 				}
 			})
 		}
 	}
 }
 
-func tortureAnswers(t *testing.T) map[string][2]string {
+// TestRFC5118 does the same with the messages of IPv6, over IPv6.
+func TestRFC5118(t *testing.T) {
+	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skip("there is no IPv6 here: ", err)
+	} else {
+		_ = l.Close()
+	}
+	s := serveIn(t, t.TempDir(), "'tcp:[::1]:0'", "sip.start_timeout = '1s'",
+		"sip.domains = ['example.com', 'host.example.net', '2001:db8::10', '2001:db8::192.0.2.1']")
+	for name, m := range tortureMessages(t, "../../testdata/rfc5118", 12) {
+		t.Run(name, func(t *testing.T) {
+			if got := s.torture(t, "tcp", m.raw, m.answers[0]); got != m.answers[0] {
+				t.Errorf("answered %s, want %s", got, m.answers[0])
+			}
+		})
+	}
+}
+
+// tortured is a message and what silod answers to it, by transport.
+type tortured struct {
+	raw     []byte
+	answers []string
+}
+
+// tortureMessages reads the messages of a directory, n of them, and answers.txt.
+func tortureMessages(t *testing.T, dir string, n int) map[string]tortured {
 	t.Helper()
-	data, err := os.ReadFile(torture + "/answers.txt")
+	data, err := os.ReadFile(dir + "/answers.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string][2]string{}
+	messages := map[string]tortured{}
 	for line := range strings.Lines(string(data)) {
-		if f := strings.Fields(line); len(f) == 3 && !strings.HasPrefix(line, "#") {
-			want[f[0]] = [2]string{f[1], f[2]}
+		f := strings.Fields(line)
+		if len(f) < 2 || strings.HasPrefix(line, "#") {
+			continue
 		}
+		raw, err := os.ReadFile(filepath.Join(dir, f[0]+".dat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages[f[0]] = tortured{raw, f[1:]}
 	}
-	return want
+	files, err := filepath.Glob(dir + "/*.dat")
+	if err != nil || len(files) != n || len(messages) != n {
+		t.Fatalf("%d messages, %d expectations, %v", len(files), len(messages), err)
+	}
+	return messages
 }
 
 // torture sends a message from a socket of its own and says what came back, in

@@ -12,13 +12,13 @@ import (
 func notifySystemd(ctx context.Context) error {
 	if ok, err := sd.SdNotify(false, sd.SdNotifyReady); err != nil || !ok {
 		<-ctx.Done()
-		return nil //nolint:nilerr // nobody there to be told
+		return nil
 	}
 	defer func() { _, _ = sd.SdNotify(false, sd.SdNotifyStopping) }()
 	every, err := sd.SdWatchdogEnabled(false)
 	if err != nil || every == 0 {
 		<-ctx.Done()
-		return nil //nolint:nilerr // no watchdog is asked for
+		return nil
 	}
 	t := time.NewTicker(every / 3)
 	defer t.Stop()

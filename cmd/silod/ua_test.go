@@ -41,10 +41,15 @@ func phone(t *testing.T, network string, to netip.AddrPort, aor string) *ua {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newUA(t, c, aor)
+}
+
+// newUA makes a user agent of a socket.
+func newUA(t *testing.T, c net.Conn, aor string) *ua {
 	u := &ua{t: t, conn: c, aor: aor, answers: make(chan string, 1000), requests: make(chan string, 10_000)}
 	u.autoReply.Store(200)
 	t.Cleanup(func() { _ = c.Close() })
-	if network == "udp" {
+	if c.LocalAddr().Network() == "udp" {
 		go u.readDatagrams()
 	} else {
 		go u.readStream()

@@ -1,0 +1,179 @@
+package imc_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/imc"
+)
+
+// A device takes some messages and never others; the engine goes past those. None
+// is lost because of that, none is given again that was taken, and it comes again
+// after a crash with the Call-ID that it had.
+func TestMessagesAreTakenOutOfOrder(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		onMemory(t, nil, func(w *world, _ *memStore) {
+			t := w.t
+			w.must("alice", "chat-1", "#create")
+			w.must("bob", "chat-1", "#join")
+			w.must("carol", "chat-2", "#create")
+			w.must("bob", "chat-2", "#join")
+			w.ignore()
+			w.offline["bob"] = true
+			said, taken, owed := 0, map[string]bool{}, map[string]bool{}
+			for range 300 {
+				switch rnd.IntN(8) {
+				case 0, 1, 2:
+					said++
+					body := fmt.Sprint("message ", said)
+					if rnd.IntN(2) == 0 {
+						w.must("alice", "chat-1", body)
+						owed["[alice]: "+body] = true
+					} else {
+						w.must("carol", "chat-2", body)
+						owed["[carol]: "+body] = true
+					}
+				case 3:
+					w.must("bob", "chat-1", "me too")
+				case 4:
+					if rnd.IntN(10) == 0 {
+						w.crash()
+						clear(taken)
+					}
+					time.Sleep(time.Duration(rnd.IntN(3000)) * time.Millisecond)
+				default: // a round of the engine
+					for after := int64(0); ; {
+						items, err := w.rooms.Next(t.Context(), aor("bob"), after, 1+rnd.IntN(5))
+						if err != nil {
+							t.Fatal(err)
+						}
+						if len(items) == 0 {
+							break
+						}
+						for i := range items {
+							after = items[i].Key
+							body := string(items[i].Body)
+							if taken[body] {
+								t.Fatalf("%q is given again", body)
+							}
+							if rnd.IntN(3) > 0 {
+								taken[body] = true
+								delete(owed, body)
+								w.rooms.Settle(aor("bob"), &items[i], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
+							}
+						}
+						if rnd.IntN(4) == 0 {
+							break // the device is gone
+						}
+					}
+				}
+			}
+			w.online("bob")
+			for _, line := range w.read("bob") {
+				_, body, _ := strings.Cut(line, ": ")
+				delete(owed, body)
+			}
+			if len(owed) > 0 {
+				t.Fatalf("bob never got %v", owed)
+			}
+			if err := w.rooms.Waiting(t.Context(), func(u address.AoR) {
+				if u == aor("bob") {
+					t.Error("something still waits for bob")
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// One message that is never taken does not cost memory without end.
+func TestMessageThatIsNeverTakenIsGivenUp(t *testing.T) {
+	onMemory(t, nil, func(w *world, st *memStore) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		w.offline["bob"] = true
+		w.must("alice", "chat-1", "poison")
+		given := 0
+		for i := range 300 {
+			w.must("alice", "chat-1", fmt.Sprint(i))
+			items, err := w.rooms.Next(w.t.Context(), aor("bob"), 0, 64)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for i := range items {
+				if string(items[i].Body) == "[alice]: poison" {
+					given++
+					continue
+				}
+				w.rooms.Settle(aor("bob"), &items[i], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
+			}
+		}
+		if given < 200 || given > 260 {
+			w.t.Errorf("it was given %d times", given)
+		}
+		if err := w.rooms.Flush(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		if c := st.rooms[aor("chat-1")].members[aor("bob")].Cursor; c != st.seq {
+			w.t.Errorf("bob's cursor is %d of %d", c, st.seq)
+		}
+	})
+}
+
+// meanwhile is a Store in which something else happens while a change is written.
+type meanwhile struct {
+	imc.Store
+	happens func()
+}
+
+func (m *meanwhile) Apply(ctx context.Context, c imc.Change) error {
+	if f := m.happens; f != nil {
+		m.happens = nil
+		f()
+	}
+	return m.Store.Apply(ctx, c)
+}
+
+// A member takes messages while their role, or that they are paused, is written: the
+// cursor does not go back, in memory or on disk.
+func TestCursorDoesNotGoBackInAChange(t *testing.T) {
+	onMemory(t, nil, func(w *world, _ *memStore) {
+		m := &meanwhile{}
+		w.wrap = func(st imc.Store) imc.Store { m.Store = st; return m }
+		w.restart()
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		w.offline["bob"] = true
+		w.must("alice", "chat-1", "one")
+		w.must("alice", "chat-1", "two")
+		m.happens = func() {
+			w.deliverTo(aor("bob"))
+			if err := w.rooms.Flush(w.t.Context()); err != nil {
+				w.t.Error(err)
+			}
+		}
+		w.must("alice", "chat-1", "#modify bob admin")
+		before := w.repeats
+		w.online("bob")
+		w.crash()
+		w.settleDown()
+		want := []string{"chat-1: [alice]: one", "chat-1: [alice]: two", "chat-1: bob is now admin of chat-1."}
+		if got := w.read("bob"); !slices.Equal(got, want) {
+			w.t.Errorf("bob got %q", got)
+		}
+		if w.repeats-before != 2 { // the notice, to each of the two, whose cursors the crash lost
+			w.t.Errorf("%d messages came again", w.repeats-before)
+		}
+	})
+}

@@ -1,0 +1,109 @@
+package silo_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"silod/address"
+	"silod/delivery"
+	"silod/silo"
+)
+
+// What can wait goes behind chat, and nothing of it is lost.
+func TestWhatCanWait(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	b.put(text("z", "Content-Type: message/imdn+xml", "Content-Encoding: deflate", "Priority: non-urgent"))
+	b.put(text("chat"))
+	b.put(text("From: <sip:a@x>\r\n\r\nContent-Type: message/imdn+xml\r\n\r\n<imdn/>", "Content-Type: Message/CPIM"))
+	b.put(text("From: <sip:a@x>\r\n\r\nContent-Type: text/plain\r\n\r\nhi", "Content-Type: message/cpim"))
+	b.put(text("news", "Priority: Non-Urgent"))
+	var later []bool
+	for _, it := range b.waiting(bob) {
+		later = append(later, it.Later)
+	}
+	if !slices.Equal(later, []bool{true, false, true, false, true}) {
+		t.Errorf("later: %v", later)
+	}
+	if got := b.waiting(bob)[0].Header("Content-Encoding"); got != "deflate" {
+		t.Errorf("Content-Encoding %q", got)
+	}
+}
+
+// What has expired is deleted chunk by chunk.
+func TestExpiredAreClearedAway(t *testing.T) {
+	b := newBox(t, silo.Settings{Sweep: time.Millisecond})
+	var wg sync.WaitGroup
+	for i := range 450 {
+		wg.Go(func() { b.put(text(fmt.Sprint(i), "Expires: 60")) })
+	}
+	wg.Wait()
+	b.put(text("stays"))
+	b.sleep(time.Minute)
+	b.run(func() bool { return b.stats()["expired_messages"] == 450 })
+	if got := bodies(b.waiting(bob)); !slices.Equal(got, []string{"stays"}) {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// A row of which no MESSAGE can be made is set aside before it is sent.
+func TestUnfitRows(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	for _, src := range []string{"", "no URI at all", "sip:al ice@example.org", "sip:alice@example.org"} {
+		m := &silo.Message{Owner: bob, Src: src, Dst: "sip:bob@example.org", Stored: noon, Expires: noon.Add(time.Hour)}
+		m.From, m.To, m.Body = "<"+src+">", "<sip:bob@example.org>", []byte(src)
+		if err := b.store.Add(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	way := &recorder{out: delivery.Outcome{Verdict: delivery.Delivered}}
+	by := b.By(way)
+	for _, it := range b.waiting(bob) {
+		out := by.Send(t.Context(), bob, &it)
+		if want := string(it.Body) == "sip:alice@example.org"; (out.Verdict == delivery.Delivered) != want || !want && out.Verdict != delivery.Refused {
+			t.Errorf("from %q: %+v", it.Body, out)
+		}
+	}
+	if len(way.sent) != 1 || way.sent[0].CallID == "" || way.sent[0].CSeq == 0 || !strings.Contains(way.sent[0].From, ";tag=") {
+		t.Errorf("sent: %+v", way.sent)
+	}
+	b.wantStats(map[string]int64{"failed_messages": 3})
+}
+
+// recorder is a Sender that keeps what it is given.
+type recorder struct {
+	out  delivery.Outcome
+	sent []delivery.Item
+}
+
+func (r *recorder) Send(_ context.Context, _ address.AoR, it *delivery.Item) delivery.Outcome {
+	r.sent = append(r.sent, *it)
+	return r.out
+}
+
+func (r *recorder) Alive(context.Context, address.AoR) bool { return true }
+
+func TestFailedAttemptsAreCounted(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	b.put(text("x"))
+	it := b.waiting(bob)[0]
+	for _, tc := range []struct {
+		verdict delivery.Verdict
+		failed  int64
+	}{{delivery.Delivered, 0}, {delivery.Offline, 0}, {delivery.Undelivered, 1}, {delivery.Undelivered, 2}, {delivery.Refused, 3}} {
+		b.By(&recorder{out: delivery.Outcome{Verdict: tc.verdict}}).Send(t.Context(), bob, &it)
+		if got := b.stats()["failed_messages"]; got != tc.failed {
+			t.Errorf("after verdict %d: %d", tc.verdict, got)
+		}
+	}
+	stopping, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.By(&recorder{}).Send(stopping, bob, &it)
+	if got := b.stats()["failed_messages"]; got != 3 {
+		t.Errorf("what the end of the daemon interrupts counts: %d", got)
+	}
+}
