@@ -51,7 +51,7 @@ func unescape(s string) string {
 
 // checkEscapes finds a '%' that two hexadecimal digits do not follow.
 func checkEscapes(s string) error {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
 			return errors.New("bad escape in the user part")
 		}

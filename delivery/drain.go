@@ -144,7 +144,7 @@ func (r *round) deliver(ctx context.Context, it *Item) Verdict {
 // recipient is asked for a sign of life. One who gives it may have come back just
 // now, so the item is sent once more: then it is known what to think of it.
 func (r *round) send(ctx context.Context, it *Item) Outcome {
-	out := r.by.Send(ctx, r.to.AoR, it)
+	out := r.try(ctx, it)
 	if out.Verdict != Undelivered || out.Answered || !r.suspect(it) {
 		return out
 	}
@@ -153,10 +153,22 @@ func (r *round) send(ctx context.Context, it *Item) Outcome {
 	}
 	ctx, cancel := context.WithTimeout(ctx, secondSend)
 	defer cancel()
-	if out = r.by.Send(ctx, r.to.AoR, it); out.Verdict == Undelivered {
+	if out = r.try(ctx, it); out.Verdict == Undelivered {
 		out.Answered = true
 	}
 	return out
+}
+
+// try sends an item once. One that cannot be sent without a panic is set aside: it
+// would be the same every time.
+func (r *round) try(ctx context.Context, it *Item) (out Outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.engine.panicked(r.to, p)
+			out = Outcome{Verdict: Refused, Reason: "silod failed to send it, see its log"}
+		}
+	}()
+	return r.by.Send(ctx, r.to.AoR, it)
 }
 
 func (r *round) alive(ctx context.Context) bool {

@@ -10,6 +10,7 @@ package delivery
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -225,8 +226,23 @@ func (e *Engine) serve(ctx context.Context, r recipient, o *owner) {
 		if look == 0 {
 			return
 		}
-		v, left = e.drain(ctx, r, &o.trouble, look)
+		v, left = e.attempt(ctx, r, o, look)
 	}
+}
+
+// attempt is drain, in which a panic is a failure like others.
+func (e *Engine) attempt(ctx context.Context, r recipient, o *owner, look uint) (v Verdict, left uint) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.panicked(r, p)
+			v, left = Undelivered, look
+		}
+	}()
+	return e.drain(ctx, r, &o.trouble, look)
+}
+
+func (e *Engine) panicked(r recipient, p any) {
+	e.opt.Log.Error("panic while delivering", "owner", r.AoR, "panic", p, "stack", string(debug.Stack()))
 }
 
 // next takes the queues that are to be looked into, or, with none, lets the owner

@@ -351,7 +351,7 @@ func TestReaderRubbishIsCheap(t *testing.T) {
 		}
 		go func() {
 			_, _ = dst.WriteString(strings.Repeat(line, 2*maxRequest/len(line)) + "\n\n")
-			time.Sleep(10 * time.Millisecond) // the patience of what waits for more
+			time.Sleep(300 * time.Millisecond) // longer than the patience of what waits for more, on a busy machine too
 			_, _ = dst.WriteString(":which:good\n\n")
 			_ = dst.Close()
 		}()

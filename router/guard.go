@@ -96,24 +96,35 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// Screen drops the requests of banned sources and of blocked agents: it is the stack's.
-func (r *Router) Screen(req *stack.Request) bool {
-	if _, trusted := r.rights(req); trusted {
+// Hear tells whether requests from a peer are read: not from sources that are banned.
+// It is the stack's.
+func (r *Router) Hear(flow stack.Flow) bool {
+	if _, trusted := r.rights(flow); trusted {
 		return true
 	}
-	return !r.Guard.Bans.Banned(req.Flow.Remote.Addr()) && !r.Guard.Agents.Block(req.Get("User-Agent"))
+	return !r.Guard.Bans.Banned(flow.Remote.Addr())
 }
 
-// rights are what the peer that a request came from may do; ok is false for strangers.
-func (r *Router) rights(req *stack.Request) (rights auth.Rights, ok bool) {
-	return r.Guard.policy.Load().Trust.Rights(req.Flow.Remote.Addr(), r.Stack.PeerNames(req.Flow)...)
+// Screen drops the requests of agents that are not served. It is the stack's.
+func (r *Router) Screen(req *stack.Request) bool {
+	agent := req.Get("User-Agent")
+	if agent == "" {
+		return true
+	}
+	_, trusted := r.rights(req.Flow)
+	return trusted || !r.Guard.Agents.Block(agent)
+}
+
+// rights are what the peer at the other end of a flow may do; ok is false for strangers.
+func (r *Router) rights(flow stack.Flow) (rights auth.Rights, ok bool) {
+	return r.Guard.policy.Load().Trust.Rights(flow.Remote.Addr(), r.Stack.PeerNames(flow)...)
 }
 
 // authorize finds out who sent a request and whether it may be served. Where it may
 // not, it is answered.
 func (r *Router) authorize(ctx context.Context, req *stack.Request) (context.Context, bool) {
 	policy := r.Guard.policy.Load()
-	rights, trusted := r.rights(req)
+	rights, trusted := r.rights(req.Flow)
 	asserted, err := r.asserted(req, rights)
 	if err != nil {
 		req.Respond(400, "Bad P-Asserted-Identity header")

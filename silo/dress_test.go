@@ -14,6 +14,7 @@ import (
 const prefix = "[Offline message - Sat Nov 21 12:00:00 2026] "
 
 func TestDateInFrontOfTheText(t *testing.T) {
+	b := newBox(t, silo.Settings{AddDate: true})
 	for _, tc := range []struct {
 		name, body string
 		fields     []string
@@ -38,14 +39,16 @@ func TestDateInFrontOfTheText(t *testing.T) {
 		{"has a reminder's", "[Reminder message - x] hello", nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			b := newBox(t, silo.Settings{AddDate: true})
-			b.put(text(tc.body, tc.fields...))
+			in := text(tc.body, tc.fields...)
+			in.Owner.User = tc.name
+			b.set(noon)
+			b.put(in)
 			want := tc.body
 			if tc.dated {
 				want = prefix + tc.body
 			}
 			for range 2 {
-				if got := string(b.waiting(bob)[0].Body); got != want {
+				if got := string(b.waiting(in.Owner)[0].Body); got != want {
 					t.Errorf("body %q, want %q", got, want)
 				}
 				b.sleep(time.Hour)

@@ -79,6 +79,7 @@ func TestNotice(t *testing.T) {
 func TestNoNotice(t *testing.T) {
 	own := address.AoR{User: "registrar", Domain: "example.org"}
 	reminder := address.AoR{User: "reminder", Domain: "example.org"}
+	b := newBox(t, silo.Settings{})
 	for name, tc := range map[string]struct {
 		settings func(*silo.Settings)
 		in       func() *silo.Incoming
@@ -108,7 +109,8 @@ func TestNoNotice(t *testing.T) {
 			if tc.in != nil {
 				in = tc.in()
 			}
-			b := newBox(t, s)
+			in.Owner.User = name
+			b.Configure(s)
 			b.tell(in)
 			if len(b.called) != 0 || len(b.notices(in.Sender)) != 0 {
 				t.Errorf("there is a notice for %v", b.called)

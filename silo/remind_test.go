@@ -24,6 +24,9 @@ func TestTimeOfAReminder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := reminding(t)
+	s.Zone = rome
+	b := newBox(t, s)
 	for _, tc := range []struct {
 		text, want string // want in UTC; "": at once; "bad"
 	}{
@@ -41,9 +44,6 @@ func TestTimeOfAReminder(t *testing.T) {
 		{"202701010000", "bad"},
 		{"tomorrow", "bad"},
 	} {
-		s := reminding(t)
-		s.Zone = rome
-		b := newBox(t, s)
 		in := text("x")
 		if tc.text != "" {
 			in = text("x", "Content-Type: text/plain", "X-Send-At: "+tc.text)

@@ -21,6 +21,9 @@ func (s *Stack) receive(raw []byte, flow Flow) error {
 		s.Stats.Limited.Inc()
 		return nil // an answer to a flood is a flood
 	}
+	if !s.cfg.Hear(flow) && !isResponse(raw) {
+		return nil
+	}
 	m, err := parse(raw, flow.Transport.bytes())
 	if errors.Is(err, errNotSIP) {
 		return s.ignore(raw, flow, "Not SIP")

@@ -55,7 +55,7 @@ func (s *Stack) Resolve(ctx context.Context, u address.URI) ([]Target, error) {
 		if err != nil {
 			continue // no such service; that the name does not exist is found out below
 		}
-		for _, r := range records { // sorted by priority and weight
+		for _, r := range records[:min(len(records), maxTargets)] { // sorted by priority and weight
 			more, err := s.addresses(ctx, svc.transport, strings.TrimSuffix(r.Target, "."), r.Port, u.Host)
 			if err == nil {
 				found = append(found, more...)
@@ -91,8 +91,8 @@ func (s *Stack) addresses(ctx context.Context, t Transport, host string, port ui
 // transportOf is the transport that a URI names; sips means TLS (RFC 3261 section
 // 26.2.2).
 func transportOf(u address.URI) (Transport, bool) {
-	name, named := u.Params.Get("transport")
-	t := Transport(strings.ToLower(name))
+	name, _ := u.Params.Get("transport")
+	t, named := Transport(strings.ToLower(name)), name != ""
 	if secure(u) && (!named || t == TCP || t == UDP) {
 		return TLS, named
 	}

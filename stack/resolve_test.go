@@ -88,6 +88,7 @@ func TestResolve(t *testing.T) {
 		{"sip:bob@192.0.2.7", "udp:192.0.2.7:5060"},
 		{"sip:bob@192.0.2.7:5070;transport=TCP", "tcp:192.0.2.7:5070"},
 		{"sip:bob@[2001:db8::1]", "udp:[2001:db8::1]:5060"},
+		{"sip:bob@192.0.2.7;transport", "udp:192.0.2.7:5060"},
 		{"sips:bob@192.0.2.7", "tls:192.0.2.7:5061"},
 		{"sip:bob@a.example:5090", "udp:192.0.2.1:5090"},
 		{"sip:bob@plain.example", "udp:192.0.2.3:5060"},

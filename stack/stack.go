@@ -55,6 +55,10 @@ type Config struct {
 	Resolver   *net.Resolver  // nil: the system's
 	FlowClosed func(Flow)     // called, from any goroutine, when a stream's flow has died, and again when a handler ends that outlived it
 
+	// Hear tells whether requests from a peer are read at all. Like Screen it must not
+	// wait; nil: everybody's are.
+	Hear func(Flow) bool
+
 	// Screen tells whether a request is worth an answer, before anything is kept of it
 	// and where it is malformed too. It runs on the goroutine that reads, so it must not
 	// wait; nil: every request is.
@@ -99,6 +103,9 @@ func (c *Config) defaults() {
 	}
 	if c.FlowClosed == nil {
 		c.FlowClosed = func(Flow) {}
+	}
+	if c.Hear == nil {
+		c.Hear = func(Flow) bool { return true }
 	}
 	if c.Screen == nil {
 		c.Screen = func(*Request) bool { return true }
@@ -157,7 +164,8 @@ type Stats struct {
 // New makes a stack; it opens nothing yet.
 func New(cfg Config) *Stack {
 	cfg.defaults()
-	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers), jobs: make(chan *Request), reopening: make(chan struct{}, reopeningMax)}
+	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers), jobs: make(chan *Request)}
+	s.reopening = make(chan struct{}, reopeningMax)
 	s.server = newServerTable(cfg.MaxTransactions)
 	s.client = newClientTable(cfg.MaxTransactions, s.write)
 	s.limiter = newSourceLimiter(cfg.SourceRate)

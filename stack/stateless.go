@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -51,3 +52,6 @@ func (a *answer) trimmed(r *Request) *answer {
 func isChallenge(h Header) bool {
 	return h.Name == "WWW-Authenticate" || h.Name == "Proxy-Authenticate"
 }
+
+// isResponse tells a response by its first bytes: who is not heard may still answer.
+func isResponse(raw []byte) bool { return bytes.HasPrefix(raw, []byte("SIP/2.0 ")) }

@@ -87,6 +87,41 @@ func TestStatelessAnswerIsTrimmed(t *testing.T) {
 	}
 }
 
+// TestHear: what a peer that is not heard asks is not even read, but it may answer.
+func TestHear(t *testing.T) {
+	var deaf atomic.Bool
+	s, udp, tcp := running(t, Config{
+		Handler: func(_ context.Context, r *Request) { r.Respond(200, "") },
+		Hear:    func(Flow) bool { return !deaf.Load() },
+	})
+	for _, network := range []string{"udp", "tcp"} {
+		to := udp
+		if network == "tcp" {
+			to = tcp
+		}
+		c := dial(t, network, to)
+		deaf.Store(false)
+		send(t, c, message(c, "z9hG4bKfirst"))
+		if got := hear(t, c, patience); status(got) != "200" {
+			t.Fatalf("%s: answered\n%s", network, got)
+		}
+		deaf.Store(true)
+		requests := s.Stats.Requests.Value()
+		send(t, c, message(c, "z9hG4bKa"))
+		send(t, c, message(c, "z9hG4bKb", "Call-ID: twice"))
+		send(t, c, "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKstray\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n")
+		if got := hear(t, c, silence); got != "" {
+			t.Errorf("%s: answered\n%s", network, got)
+		}
+		if n := s.Stats.Requests.Value() - requests + s.Stats.Malformed.Value(); n != 0 {
+			t.Errorf("%s: %d requests were read", network, n)
+		}
+	}
+	if n := s.Stats.Responses.Value(); n != 2 {
+		t.Errorf("%d responses were read, want 2", n)
+	}
+}
+
 // TestScreen drops requests, malformed ones too, before anything is kept of them.
 func TestScreen(t *testing.T) {
 	s, udp, tcp := running(t, Config{

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -241,5 +242,54 @@ func TestSlowWebSocketIsCutOff(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(strings.Repeat("x", 512)))
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// A peer that takes nothing any more loses its connection, and whoever sends to it
+// knows soon, however many they are.
+func TestStuckPeerIsGivenUp(t *testing.T) {
+	flows := make(chan Flow, 1)
+	s, addrs := runningAll(t, Config{WriteTimeout: 300 * time.Millisecond, Handler: func(_ context.Context, r *Request) {
+		flows <- r.Flow
+		r.Respond(200, "")
+	}})
+	for _, tr := range []Transport{TCP, TLS, WS, WSS} {
+		var c net.Conn = dial(t, "tcp", addrs[tr])
+		if tr == TLS || tr == WSS {
+			c = tls.Client(c, insecure())
+		}
+		hello := []byte(message(c, "z9hG4bK"+string(tr)))
+		if tr == WS || tr == WSS {
+			if err := converse(c, []byte(wsHello), "101 "); err != nil {
+				t.Fatal(err)
+			}
+			hello = wsFrame(0x81, hello)
+		}
+		if err := converse(c, hello, "200 "); err != nil {
+			t.Fatal(err)
+		}
+		flow := <-flows
+		m := Message{Method: "MESSAGE", URI: "sip:x@y", Body: make([]byte, 60_000)}
+		results := make(chan Result, 1000)
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				for range 50 { // 60 MB, more than any buffer between us
+					if _, err := s.Send(&m, flow, results); err != nil {
+						return
+					}
+				}
+				t.Errorf("%s: everything was sent to a peer that reads nothing", tr)
+			})
+		}
+		all.Wait()
+		for end := time.Now().Add(patience); s.Alive(flow); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: the connection is still open", tr)
+			}
+		}
+		if _, calls := s.Transactions(); calls != 0 {
+			t.Errorf("%s: %d calls wait for an answer", tr, calls)
+		}
 	}
 }

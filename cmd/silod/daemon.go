@@ -119,6 +119,7 @@ func (d *daemon) openSockets(ctx context.Context) error {
 	cfg := stackConfig(d.cfg)
 	cfg.Log = d.log
 	cfg.Handler = func(ctx context.Context, req *stack.Request) { d.router.Serve(ctx, req) }
+	cfg.Hear = func(f stack.Flow) bool { return d.router.Hear(f) }
 	cfg.Screen = func(req *stack.Request) bool { return d.router.Screen(req) }
 	var err error
 	if cfg.ClientCAs, err = clientCAs(d.cfg); err != nil {

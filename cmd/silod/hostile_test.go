@@ -25,10 +25,10 @@ func TestRFC4475WithDigest(t *testing.T) {
 			messages[f[0]] = m
 		}
 	}
+	s := serve(t, withDigest, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
 	for name, m := range messages {
 		for i, network := range []string{"udp", "tcp"} {
 			t.Run(name+"/"+network, func(t *testing.T) {
-				s := serve(t, withDigest, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
 				if got := s.torture(t, network, m.raw, m.answers[i]); got != m.answers[i] {
 					t.Errorf("answered %s, want %s", got, m.answers[i])
 				}

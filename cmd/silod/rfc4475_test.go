@@ -35,10 +35,10 @@ func TestRFC5118(t *testing.T) {
 	} else {
 		_ = l.Close()
 	}
-	s := serveIn(t, t.TempDir(), "'tcp:[::1]:0'", "sip.start_timeout = '1s'",
-		"sip.domains = ['example.com', 'host.example.net', '2001:db8::10', '2001:db8::192.0.2.1']")
 	for name, m := range tortureMessages(t, "../../testdata/rfc5118", 12) {
 		t.Run(name, func(t *testing.T) {
+			s := serveIn(t, t.TempDir(), "'tcp:[::1]:0'", "sip.start_timeout = '1s'",
+				"sip.domains = ['example.com', 'host.example.net', '2001:db8::10', '2001:db8::192.0.2.1']")
 			if got := s.torture(t, "tcp", m.raw, m.answers[0]); got != m.answers[0] {
 				t.Errorf("answered %s, want %s", got, m.answers[0])
 			}
