@@ -40,7 +40,8 @@ func (r *report) document(path string) error {
 
 // command is how the results can be had again, without where they were written to.
 func command(args []string) string {
-	line := "go run ./bench"
+	var line strings.Builder
+	line.WriteString("go run ./bench")
 	for i := 0; i < len(args); i++ {
 		name, _, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		switch name {
@@ -49,10 +50,10 @@ func command(args []string) string {
 				i++
 			}
 		default:
-			line += " " + args[i]
+			line.WriteString(" " + args[i])
 		}
 	}
-	return line
+	return line.String()
 }
 
 // documented is a mode with its results.

@@ -254,7 +254,7 @@ func TestStuckPeerIsGivenUp(t *testing.T) {
 		r.Respond(200, "")
 	}})
 	for _, tr := range []Transport{TCP, TLS, WS, WSS} {
-		var c net.Conn = dial(t, "tcp", addrs[tr])
+		c := dial(t, "tcp", addrs[tr])
 		if tr == TLS || tr == WSS {
 			c = tls.Client(c, insecure())
 		}

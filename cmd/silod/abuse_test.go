@@ -303,9 +303,7 @@ func TestNoSecretInSight(t *testing.T) {
 		asAlice.password, asBob.password, "a guess", "changed-pässword", "in-the-clear", "another-password", "the-nodes-own-secret", "c0ffee",
 		`response="`,
 	}
-	for _, h := range s.hashes() {
-		hidden = append(hidden, h)
-	}
+	hidden = append(hidden, s.hashes()...)
 	if len(hidden) < 12 || !strings.Contains(seen, "SHA-256") || !strings.Contains(seen, "sub_passwd") {
 		t.Fatal("the test looks in the wrong place")
 	}

@@ -45,11 +45,11 @@ func TestDispositionNotifications(t *testing.T) {
 			return
 		}
 	}
-	request := send("expires", 202)
+	send("expires", 202)
 	told("expires", "stored")
 	told("expires", "failed")
 
-	request = send("arrives", 202)
+	request := send("arrives", 202)
 	told("arrives", "stored")
 	b.register(300)
 	if m := b.next(); body(m) != body(request) || header(m, "Call-ID") != header(request, "Call-ID") {
