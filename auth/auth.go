@@ -315,10 +315,10 @@ func (v *verification) unused() bool {
 	return v.used.take(v.nonce, v.nc)
 }
 
-// refuse answers a wrong guess. The next challenge leaves out the algorithm that
-// failed, as long as there are others: so a user of whom only an older HA1 is known
-// gets in with that, and looks no different from an unknown one on the way. Only the
-// last refusal is one that clients show to people.
+// refuse answers a wrong guess. The next challenge offers what is weaker than the
+// algorithm that failed, if anything: so a user of whom only an older HA1 is known gets
+// in with that, and looks no different from an unknown one on the way. Only the last
+// refusal is one that clients show to people.
 //
 // guess tells that there was a password to guess. What was guessed is charged to the
 // network that the nonce was made for. That has received it, while the source of a
@@ -327,9 +327,10 @@ func (v *verification) refuse(outcome Outcome, guess bool) Result {
 	if guess && v.opt.Bans != nil && v.nonce.source != nobody {
 		v.opt.Bans.fail(v.nonce.source)
 	}
-	at := slices.Index(v.opt.Algorithms, v.algorithm)
-	if rest := v.opt.Algorithms[at+1:]; len(rest) > 0 {
-		return v.result(outcome, rest, true)
+	stronger := Algorithms()[:slices.Index(Algorithms(), v.algorithm)+1]
+	weaker := slices.DeleteFunc(slices.Clone(v.opt.Algorithms), func(a Algorithm) bool { return slices.Contains(stronger, a) })
+	if len(weaker) > 0 {
+		return v.result(outcome, weaker, true)
 	}
 	return v.result(outcome, v.opt.Algorithms, false)
 }

@@ -325,3 +325,23 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// Whatever the order of the challenges: who has failed with the weakest algorithm has
+// failed, and is not told to try again, which old clients would do without end.
+func TestWeakestAlgorithmFirst(t *testing.T) {
+	a := server(t, Options{Algorithms: []Algorithm{MD5, SHA256}})
+	for _, p := range []phone{{name: "alice", password: "wrong", only: []Algorithm{MD5}}, {name: "nobody", only: []Algorithm{MD5}}} {
+		results := p.attempt(t, a, here)
+		if last := shape(results[len(results)-1]); len(results) != 2 || strings.Contains(last, "stale") || !strings.Contains(last, "MD5") {
+			t.Errorf("%s is answered %d times, and at last %s", p.name, len(results), last)
+		}
+	}
+	newer := carol
+	newer.only = []Algorithm{SHA256, MD5} // of which she has no hash of the first
+	first := newer.answer(a.Challenge(realm, here)[1:], "MESSAGE", bobURI, 1)
+	res := verify(t, a, message(first))
+	if len(res.Challenges) != 1 || !strings.Contains(shape(res), "algorithm=MD5, stale=true") {
+		t.Fatalf("challenges %q", res.Challenges)
+	}
+	want(t, verify(t, a, message(newer.answer(res.Challenges, "MESSAGE", bobURI, 1))), Accepted)
+}

@@ -29,7 +29,7 @@ type model struct {
 var models = []model{
 	{"linphone", []string{"udp", "tcp"}, linphone, digest},
 	{"baresip", []string{"udp", "tcp"}, baresip, md5},
-	{"twinkle", []string{"udp", "tcp"}, twinkle, digest},
+	{"twinkle", []string{"udp", "tcp"}, twinkle, md5},
 	// Over TCP it handles one message each time that it reads, and what came with it
 	// waits until there is more to read: what it shows is late, whatever a server does.
 	{"libpurple", []string{"udp"}, libpurple, digest},

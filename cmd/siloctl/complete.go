@@ -42,7 +42,7 @@ func (a *app) values(ctx context.Context, command string) []string {
 // isName tells the column that says which one an entry is.
 func isName(column string) bool {
 	switch strings.ToLower(column) {
-	case "uri", "room", "user", "aor", "id":
+	case "uri", "room", "user", "aor", "id", "address":
 		return true
 	}
 	return false

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
+
+	"silod/address"
+	"silod/auth"
+	"silod/config"
 )
 
 // TestRFC4475WithDigest sends the torture messages to a server that asks for
@@ -35,4 +41,63 @@ func TestRFC4475WithDigest(t *testing.T) {
 			})
 		}
 	}
+}
+
+// FuzzCredentials puts anything where credentials stand in a request: it is answered
+// with a challenge or refused, and nobody gets in.
+func FuzzCredentials(f *testing.F) {
+	for _, seed := range []string{
+		"", "Digest", "Basic YWxpY2U6eA==", `Digest username="alice", realm="127.0.0.1", nonce="{NONCE}", uri="sip:bob@127.0.0.1", response="0"`,
+		`Digest username="alice",realm="127.0.0.1",nonce="{NONCE}",uri="sip:bob@127.0.0.1",qop=auth,nc=00000001,cnonce="",response="0123456789abcdef0123456789abcdef",algorithm=MD5`,
+		`digest USERNAME = "al\"ice" , realm="127.0.0.1", nonce="{NONCE}", uri="sip:bob@127.0.0.1", response="x", algorithm=sha-256, qop="auth-int", nc=ffffffff, cnonce="c"`,
+		`Digest username="", realm="127.0.0.1", nonce="", realm="127.0.0.1"`, `Digest username="alice@127.0.0.1:5060" realm=`,
+		"Digest \xff\x00=\"\\", `Digest username="%00", realm="127.0.0.1", nonce="{NONCE}", uri="*", response="` + strings.Repeat("0", 5000) + `"`,
+		`Digest username="<sip:alice@127.0.0.1>", realm="127.0.0.1", nonce="{NONCE}", uri="tel:1", response="0"`,
+	} {
+		f.Add(seed)
+	}
+	d := fuzzed(f)
+	f.Fuzz(func(t *testing.T, value string) {
+		u := (&served{daemon: d, t: t}).phone("tcp", "alice")
+		defer u.conn.Close()
+		nonce := params(challenges(u.ask(u.text(bob, "hello")))[0])["nonce"]
+		value = strings.NewReplacer("{NONCE}", nonce, "\r", " ", "\n", " ", "\x00", " ").Replace(value)
+		for _, name := range []string{"Authorization", "Proxy-Authorization"} {
+			if got := status(u.ask(with(u.text(bob, "hello"), name, value))); got != 407 && got != 400 {
+				t.Errorf("%s: %q was answered %d", name, value, got)
+			}
+		}
+	})
+}
+
+// fuzzed runs one daemon, which knows alice, for all inputs.
+func fuzzed(f *testing.F) *daemon {
+	f.Helper()
+	dir := f.TempDir()
+	f.Setenv("STATE_DIRECTORY", dir)
+	f.Setenv("RUNTIME_DIRECTORY", dir)
+	cfg, err := config.Parse("test.toml", []byte("sip.listen = ['tcp:127.0.0.1:0']\n"+
+		"auth = {mode = 'digest', failures = '1000000/1s', source_messages = '0'}\nlog.level = 'error'"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	d, err := start(f.Context(), cfg, "", f.Output())
+	if err != nil {
+		f.Fatal(err)
+	}
+	user := d.domains.Default()
+	alice := address.AoR{User: "alice", Domain: user}
+	if err := d.accounts.Users.AddUser(f.Context(), alice, auth.NewSecret(alice, user, asAlice.password)); err != nil {
+		f.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.serve(ctx) }()
+	f.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, d.close()); err != nil {
+			f.Error(err)
+		}
+	})
+	return d
 }

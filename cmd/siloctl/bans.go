@@ -1,0 +1,12 @@
+package main
+
+// bansNoun is about sources that have guessed passwords too often.
+func bansNoun() noun {
+	return noun{name: "bans", short: "Sources banned for wrong passwords: list, lift", verbs: []verb{
+		{use: "list", short: "List the banned sources", mi: "ban_list", list: true, none: "nobody is banned"},
+		{
+			use: "lift ADDRESS", short: "End the ban of a source", example: "  siloctl bans lift 192.0.2.66",
+			mi: "ban_lift", min: 1, max: 1, live: []string{"ban_list"}, done: "%s is no longer banned",
+		},
+	}}
+}
