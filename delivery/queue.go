@@ -85,7 +85,7 @@ func (q *Queue) Clear(ctx context.Context, a address.AoR, patience time.Duration
 		e.mu.Unlock()
 		return true
 	}
-	if o.state == waiting || o.state == held {
+	if o.state == waiting {
 		e.mu.Unlock()
 		return false
 	}
@@ -105,8 +105,8 @@ func (q *Queue) Clear(ctx context.Context, a address.AoR, patience time.Duration
 }
 
 // Hold keeps the engine from an owner while somebody else has a message in flight
-// there: what is stored meanwhile joins the queue behind it. release, called once,
-// ends that and has the queue looked at.
+// there, or while the owner comes online: what is sent meanwhile joins the queue.
+// release, called once, ends that and has the queue looked at.
 func (q *Queue) Hold(a address.AoR) (release func()) {
 	e := q.engine
 	r := recipient{AoR: a}

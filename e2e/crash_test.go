@@ -277,3 +277,35 @@ func TestKilledWhileSpeaking(t *testing.T) {
 		e.check(t, name, l, "chat-1")
 	}
 }
+
+// TestComingAndGoing has users come online and go offline all the time, while
+// messages for them come in: what is relayed never overtakes what is stored.
+func TestComingAndGoing(t *testing.T) {
+	t.Parallel()
+	d := serve(t)
+	l := begin(t, d, slices.Sorted(maps.Keys(users))...)
+	ears := make(map[string]*ear)
+	var moving sync.WaitGroup
+	for name, transport := range users {
+		ears[name] = new(ear)
+		p := d.user(t, transport, name, ears[name].hear)
+		moving.Go(func() {
+			for range 20 * rounds() {
+				for _, life := range []time.Duration{time.Minute, 0} {
+					if res, _, err := p.Register(t.Context(), life); err != nil || !res.OK() {
+						t.Errorf("%s: REGISTER: %v, %v", name, res, err)
+						return
+					}
+				}
+				time.Sleep(10 * time.Millisecond) // while something is stored
+			}
+		})
+	}
+	moving.Wait()
+	l.end()
+	for name, transport := range users {
+		d.online(t, transport, name, ears[name])
+		ears[name].check(t, name, l, name)
+		d.awaitStored(t, name)
+	}
+}

@@ -58,14 +58,19 @@ func (r *Router) forUser(ctx context.Context, in *incoming) {
 	case !at.IsZero():
 		r.store(ctx, in, nil, false)
 	case r.Silo.Instant(in.Message):
-		r.toUser(ctx, in)
+		r.toUser(ctx, in, devices(r.Location.Bindings(in.to)))
 	case r.Silo.Every():
 		in.Passing = true
 		r.store(ctx, in, nil, !r.Location.Online(in.to))
 	case !r.Queue.Clear(ctx, in.to, queuePatience):
 		r.store(ctx, in, nil, false) // behind what waits there
 	default:
-		r.toUser(ctx, in)
+		ds := devices(r.Location.Bindings(in.to))
+		if r.Queue.Busy(in.to) { // registered just now, see register: what waits comes first
+			r.store(ctx, in, nil, false)
+			return
+		}
+		r.toUser(ctx, in, ds)
 	}
 }
 

@@ -24,6 +24,11 @@ func (r *Router) register(ctx context.Context, req *stack.Request) {
 		req.Respond(refusal.Status, refusal.Reason)
 		return
 	}
+	if len(reg.Contacts) > 0 && !r.Location.Online(reg.AoR) && !r.Silo.Every() {
+		// What is sent to one who comes online goes behind what waits: the queue counts
+		// as busy from before the devices can be seen until it is woken.
+		defer r.Queue.Hold(reg.AoR)()
+	}
 	bindings, err := r.Location.Update(ctx, reg)
 	var no *registrar.Error
 	switch {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// toUser relays to the user's devices. The first 2xx goes back. Without one, a 6xx
+// toUser relays to devices of the user's. The first 2xx goes back. Without one, a 6xx
 // is the user's own answer and goes back as well; after other failures, and when
 // nobody has answered in time, the message is stored.
-func (r *Router) toUser(ctx context.Context, in *incoming) {
-	f := r.fork(ctx, in.Message, devices(r.Location.Bindings(in.to)), in.hops, in.req.URI)
+func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
+	f := r.fork(ctx, in.Message, ds, in.hops, in.req.URI)
 	if f == nil {
 		r.store(ctx, in, nil, true)
 		return
