@@ -36,23 +36,22 @@ type round struct {
 	trouble *trouble
 
 	settling settling
-	later    bool    // the turn has come of what goes behind the rest
-	sent     bool    // something was settled in this reading
-	skipped  bool    // something was left for later in this reading
+	sent     bool    // something was settled since the queue was begun
+	skipped  bool    // something is to go behind the rest
 	resting  bool    // something is not to be tried yet
 	failed   []int64 // keys of items that failed in this round and were passed over
 	budget   int     // how many more may be
 }
 
-// run reads the queue from its beginning to its end until there is nothing left to
-// send. Rows are settled while the next message is on its way. After each reading
-// all of them are waited for, and the Source is asked once more, because a row with
-// a lower key may have been committed late by another node.
+// run goes through the queue until there is nothing left to send. Rows are settled
+// while the next message is on its way. In the end all of them are waited for, and
+// the Source is asked once more, because a row with a lower key may have been
+// committed late by another node.
 func (r *round) run(ctx context.Context) Verdict {
 	defer func() { _ = r.settling.wait() }() // its failure was told where it mattered
 	for {
 		r.sent, r.skipped = false, false
-		if v := r.read(ctx); v != Delivered {
+		if v := r.all(ctx); v != Delivered {
 			return v
 		}
 		if err := r.settling.wait(); err != nil {
@@ -61,9 +60,6 @@ func (r *round) run(ctx context.Context) Verdict {
 		}
 		switch {
 		case r.sent:
-			r.later = false
-		case r.skipped:
-			r.later = true
 		case len(r.failed) > 0 || r.resting:
 			return Undelivered
 		default:
@@ -72,45 +68,66 @@ func (r *round) run(ctx context.Context) Verdict {
 	}
 }
 
-// read takes the queue page by page.
-func (r *round) read(ctx context.Context) Verdict {
-	for after := int64(0); ; {
-		items, err := r.source.Next(ctx, r.to.AoR, after, r.engine.opt.Page)
-		if err != nil {
-			r.engine.opt.Log.Warn("read queue", "owner", r.to.AoR, "error", err)
-			return Undelivered
-		}
-		if len(items) == 0 {
-			return Delivered
-		}
-		for i := range items {
-			after = items[i].Key
-			if !r.due(&items[i]) {
-				continue
-			}
-			if v := r.deliver(ctx, &items[i]); v != Delivered {
+// all sends everything once: first what has to go behind nothing, then page by page
+// what goes behind the rest. What comes in the meantime does not wait for that.
+func (r *round) all(ctx context.Context) Verdict {
+	var top int64
+	var v Verdict
+	for after, more := int64(0), true; more; {
+		for begun := int64(-1); begun != top; { // to the end of the queue
+			begun = top
+			if top, v = r.page(ctx, top, false); v != Delivered {
 				return v
 			}
 		}
+		begun := after
+		if r.skipped {
+			if after, v = r.page(ctx, after, true); v != Delivered {
+				return v
+			}
+		}
+		more = after != begun
 	}
+	return Delivered
 }
 
-// due tells whether it is an item's turn in this reading.
-func (r *round) due(it *Item) bool {
+// page takes the items with keys above after, as many as are read at once, and sends
+// those that go behind the rest, or those that do not. It gives the last key: after
+// itself at the end of the queue.
+func (r *round) page(ctx context.Context, after int64, behind bool) (int64, Verdict) {
+	items, err := r.source.Next(ctx, r.to.AoR, after, r.engine.opt.Page)
+	if err != nil {
+		r.engine.opt.Log.Warn("read queue", "owner", r.to.AoR, "error", err)
+		return after, Undelivered
+	}
+	for i := range items {
+		after = items[i].Key
+		if !r.due(&items[i], behind) {
+			continue
+		}
+		if v := r.deliver(ctx, &items[i]); v != Delivered {
+			return after, v
+		}
+	}
+	return after, Delivered
+}
+
+// due tells whether it is an item's turn.
+func (r *round) due(it *Item, behind bool) bool {
 	now := time.Now()
 	if !it.Expires.IsZero() && !now.Before(it.Expires) || slices.Contains(r.failed, it.Key) {
 		return false // what has expired its Source will clear away
 	}
 	odd := r.trouble.find(r.queue, it.Key)
-	switch {
-	case odd != nil && now.Before(odd.next):
+	if odd != nil && now.Before(odd.next) {
 		r.resting = true
-	case (odd != nil || it.Later) && !r.later:
-		r.skipped = true
-	default:
-		return true
+		return false
 	}
-	return false
+	if odd == nil && !it.Later {
+		return !behind
+	}
+	r.skipped = true
+	return behind
 }
 
 // deliver sends one item. Delivered means that the queue may move on.

@@ -34,6 +34,36 @@ func TestLaterGoesBehindTheRest(t *testing.T) {
 	})
 }
 
+// What comes while receipts are on their way does not wait for all of them.
+func TestChatDoesNotWaitForReceipts(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
+		for i := range 300 {
+			b.put(bob, fmt.Sprint("receipt ", i))
+			b.items[bob][i].Later = true
+		}
+		q.Wake(bob)
+		for i := range 10 {
+			time.Sleep(20 * time.Millisecond) // 20 receipts
+			b.put(bob, fmt.Sprint("chat ", i))
+			q.Wake(bob)
+			time.Sleep(6 * time.Millisecond) // the rest of a page, and one more
+			if got := p.received(); !slices.Contains(got, fmt.Sprint("chat ", i)) {
+				t.Errorf("after %d messages chat %d has not come", len(got), i)
+			}
+		}
+		time.Sleep(time.Second)
+		var receipts []string
+		for _, s := range p.received() {
+			if s[0] == 'r' {
+				receipts = append(receipts, s)
+			}
+		}
+		if len(p.received()) != 310 || receipts[299] != "receipt 299" || receipts[0] != "receipt 0" {
+			t.Errorf("got %q", p.received())
+		}
+	})
+}
+
 // What expires while it waits is not sent any more.
 func TestExpiredIsNotSent(t *testing.T) {
 	inEngine(t, func(_ address.AoR, m *Message) Outcome {

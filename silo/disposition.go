@@ -31,10 +31,11 @@ func (s *Service) tellStored(ctx context.Context, in *Incoming, id int64) {
 	s.dispose(ctx, stored, in.Sender, &Message{ID: id, Owner: in.Owner, Stored: s.opt.Now(), Message: *in.Message})
 }
 
-// tellFailed sends <failed/> to a sender who asked for it.
+// tellFailed sends <failed/> to a sender who asked for it. A reminder is nobody's
+// message any more.
 func (s *Service) tellFailed(ctx context.Context, m *Message) {
 	from := nameAddr(m.From)
-	if !from.URI.IsSIP() || from.URI.User == "" {
+	if !from.URI.IsSIP() || from.URI.User == "" || m.untold || !m.SendAt.IsZero() {
 		return
 	}
 	sender, _ := s.opt.Domains.AoR(from.URI)

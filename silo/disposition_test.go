@@ -120,6 +120,22 @@ func TestFailedNotificationOfARefusal(t *testing.T) {
 	}
 }
 
+// Who may not be the one that From names is told nothing, now or later.
+func TestNoFailedNotificationForWhoIsNotKnown(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	in := cpim("negative-delivery, processing")
+	in.Sender.User, in.Sender.Domain = "", ""
+	b.tell(in)
+	it := b.waiting(bob)[0]
+	if string(it.Body) != string(in.Message.Body) || it.Header("X-Silod-Untold") != "" {
+		t.Errorf("it is %+v", it)
+	}
+	settle(t, b.Service, bob, &it, delivery.Outcome{Verdict: delivery.Refused, Reason: "603 Decline"})
+	if n := len(b.waiting(alice)); n != 0 {
+		t.Errorf("%d notifications", n)
+	}
+}
+
 // A notification asks for nothing, so there is no end of notifications.
 func TestNotificationsEnd(t *testing.T) {
 	b := newBox(t, noticing(t))

@@ -15,10 +15,11 @@ import (
 const (
 	markPassing  = "X-Silod-Passing"  // stored for safety only, see Incoming
 	markReminder = "X-Silod-Reminder" // was a reminder; its hour
+	markUntold   = "X-Silod-Untold"   // its sender is not known for sure, and is told nothing
 )
 
 func isMark(h delivery.Header) bool {
-	return strings.EqualFold(h.Name, markPassing) || strings.EqualFold(h.Name, markReminder)
+	return strings.EqualFold(h.Name, markPassing) || strings.EqualFold(h.Name, markReminder) || strings.EqualFold(h.Name, markUntold)
 }
 
 // unmarked gives the fields without marks. The slice that was given stays as it is.
@@ -36,6 +37,7 @@ func mark(hs []delivery.Header, name, value string) []delivery.Header {
 // unmark takes the marks off a message that was stored, and what they say into it.
 func (m *Message) unmark() (passing bool) {
 	passing = m.Header(markPassing) != ""
+	m.untold = m.untold || m.Header(markUntold) != ""
 	if at, err := time.Parse(time.RFC3339, m.Header(markReminder)); err == nil {
 		m.SendAt = at
 	}

@@ -21,6 +21,8 @@ type Message struct {
 	Copies  int         // devices that have got their copy; counted where a message is shown or expires
 
 	delivery.Message
+
+	untold bool // its sender is not told what becomes of it
 }
 
 // Incoming is a message on its way into the store, with what its request says
