@@ -77,14 +77,16 @@ func TestSTUN(t *testing.T) {
 
 // RFC 3261 section 8.2.2.2: a request that comes twice by different ways.
 func TestMergedRequest(t *testing.T) {
-	hold := make(chan struct{})
+	begun, hold := make(chan struct{}), make(chan struct{})
 	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+		close(begun)
 		<-hold
 		r.Respond(200, "")
 	}})
 	c := dial(t, "udp", udp)
 	m := message(c, "z9hG4bK1")
 	send(t, c, m)
+	<-begun
 	send(t, c, strings.Replace(m, "branch=z9hG4bK1", "branch=z9hG4bK2", 1))
 	if r := hear(t, c, patience); status(r) != "482" || !strings.Contains(r, "branch=z9hG4bK2") {
 		t.Errorf("the copy was answered %s", r)

@@ -22,9 +22,9 @@ func (r *Request) forget() {
 }
 
 // trimmed takes from an answer until it is no larger than the request: header fields
-// from the last on, then the reason's words, then challenges from the first on. What a
-// client could not go on without stays: one challenge, the last, which the oldest
-// clients understand; and Retry-After.
+// from the last on, then the reason's words, then the longest challenges. What a client
+// could not go on without stays: the shortest challenge, which is MD5's, the one that
+// every client understands; and Retry-After.
 func (a *answer) trimmed(r *Request) *answer {
 	if r.Flow.Transport != UDP {
 		return a
@@ -35,16 +35,21 @@ func (a *answer) trimmed(r *Request) *answer {
 		*buf = a.appendTo((*buf)[:0], r)
 		return len(*buf) > r.size
 	}
+	if !over() {
+		return a
+	}
+	a.headers = slices.Clone(a.headers) // they are the caller's
 	for i := len(a.headers) - 1; i >= 0 && over(); i-- {
 		if !isChallenge(a.headers[i]) && a.headers[i].Name != "Retry-After" {
-			a.headers = slices.Delete(slices.Clone(a.headers), i, i+1)
+			a.headers = slices.Delete(a.headers, i, i+1)
 		}
 	}
 	if over() {
 		a.reason, _, _ = strings.Cut(ReasonPhrase(a.status), " ")
 	}
 	for len(a.headers) > 1 && isChallenge(a.headers[0]) && over() {
-		a.headers = a.headers[1:]
+		longest := slices.MaxFunc(a.headers, func(x, y Header) int { return len(x.Value) - len(y.Value) })
+		a.headers = slices.DeleteFunc(a.headers, func(h Header) bool { return h == longest })
 	}
 	return a
 }

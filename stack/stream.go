@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -90,12 +91,12 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		case errors.Is(err, net.ErrClosed):
 			return nil, err
 		case err != nil:
-			// Out of descriptors, or a peer that was gone at once: neither ends the
-			// listener, the first must not spin.
-			if failures++; failures > 1000 {
+			// A peer that was gone at once, or no room, which lasts for as long as
+			// others stay: neither ends the listener, and neither must make it spin.
+			if failures++; failures > 1000 && !noRoom(err) {
 				return nil, err
 			}
-			l.stack.cfg.Log.Warn("accept", "error", err)
+			l.stack.noise.Do(func() { l.stack.cfg.Log.Warn("accept", "error", err) })
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
@@ -107,6 +108,16 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		}
 		return &boundConn{Conn: nc, stack: l.stack}, nil
 	}
+}
+
+// noRoom tells whether the system is short of what a connection needs.
+func noRoom(err error) bool {
+	for _, short := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, short) {
+			return true
+		}
+	}
+	return false
 }
 
 // boundConn gives its place back when it is closed.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"time"
 )
 
 // udpReaders read one socket: as many as there are cores, because one upstream
@@ -62,6 +63,7 @@ func (u *udpSocket) read() error {
 			if failures++; failures > 1000 {
 				return fmt.Errorf("read from udp:%s: %w", u.local, err)
 			}
+			time.Sleep(10 * time.Millisecond) // what it is short of may come back
 			continue
 		}
 		failures = 0
