@@ -163,7 +163,8 @@ func cutLine(line string) (name, value string, ok bool) {
 
 // sameSender tells whether a From value names the user that another one names.
 func sameSender(from, other string) bool {
-	if from == other {
+	// One pair of angle brackets, with that URI in it: the usual case, without parsing.
+	if strings.Count(from, "<") == 1 && strings.Contains(from, other) {
 		return true
 	}
 	a, err := address.ParseNameAddr(from)

@@ -45,8 +45,9 @@ func TestSender(t *testing.T) {
 		`sip:alice@example.org;tag=1`:                               true,
 		`<sips:alice@example.org>`:                                  false,
 		`<sip:bob@example.org>`:                                     false,
-		`<tel:alice>`:                                               false,
-		`"Alice" <sip:alice@example.org`:                            false,
+		`"<sip:alice@example.org>" <sip:mallory@example.org>`:       false,
+		`<tel:alice>`:                    false,
+		`"Alice" <sip:alice@example.org`: false,
 	} {
 		if sameSender(from, alice) != want {
 			t.Errorf("%s: %v", from, !want)

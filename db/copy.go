@@ -134,6 +134,8 @@ func (c *copying) messages(ctx context.Context) error {
 	}
 }
 
+// putMessages writes a page with its numbers. A row is made anew: columns and
+// their widths may be others in the target.
 func (c *copying) putMessages(ctx context.Context, numbered *table, page []silo.Message) error {
 	var rows, meta, stuck [][]any
 	for i := range page {
@@ -208,6 +210,7 @@ func (c *copying) devicePage(ctx context.Context, id int64, device string) ([][]
 	return out, rows.Err()
 }
 
+// users copies passwords as they are known: hashes stay hashes.
 func (c *copying) users(ctx context.Context) error {
 	from, to := userStore{c.from}, userStore{c.to}
 	last := address.AoR{}
@@ -239,6 +242,7 @@ func (c *copying) users(ctx context.Context) error {
 	}
 }
 
+// contacts copies bindings, expired ones too, so that the counts can be compared.
 func (c *copying) contacts(ctx context.Context) error {
 	var batch []registrar.Change
 	var errs []error
@@ -258,6 +262,7 @@ func (c *copying) contacts(ctx context.Context) error {
 	return errors.Join(append(errs, err)...)
 }
 
+// rooms copies rooms with their members and cursors.
 func (c *copying) rooms(ctx context.Context) error {
 	var errs []error
 	err := c.from.Rooms().Load(ctx, func(r imc.Room, ms []imc.Member) {
@@ -269,6 +274,7 @@ func (c *copying) rooms(ctx context.Context) error {
 	return errors.Join(append(errs, err)...)
 }
 
+// roomLog copies what was said. Its numbers stay, since the cursors name them.
 func (c *copying) roomLog(ctx context.Context) error {
 	after, err := c.last(ctx, "seq", "silod_room_log")
 	if err != nil {

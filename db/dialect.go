@@ -67,7 +67,7 @@ const (
 type words struct {
 	raw       string // reads a text column as bytes; %s is the column
 	exact     string // narrows a comparison to equal case; %[1]s is the column, $# the value
-	distinct  string // selects different pairs; %s are the columns
+	pair      string // two columns as bytes, behind themselves in a list; %s are the columns
 	both      string // two columns as one value
 	forUpdate string // locks what a SELECT from silo reads
 

@@ -3,6 +3,7 @@ package db
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"silod/imc"
 	"silod/silo"
@@ -30,3 +31,6 @@ func busy(err error) error {
 	}
 	return fmt.Errorf("%w: %w", errBusy, err)
 }
+
+// oneLine is the text of an error that may be several.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -206,6 +206,24 @@ func TestServerFreezes(t *testing.T) {
 	}
 }
 
+// TestFailover: the primary of a pair dies and its synchronous standby takes over.
+// What was acknowledged is there, and writes go on by themselves.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	primary := dbtest.NewPostgreSQL(t)
+	url := primary.Database(t)
+	standby := primary.Standby(t)
+	l := startLoad(t, open(t, primary.With(standby, url), Options{}))
+	l.progress(t, 500)
+	standby.Freeze() // so that commits are on their way when the primary dies
+	time.Sleep(300 * time.Millisecond)
+	primary.Kill()
+	standby.Thaw()
+	standby.Promote(t)
+	l.progress(t, 500)
+	l.check(t)
+}
+
 // TestDiskFull: what does not fit is refused, what was acknowledged stays, and
 // when there is room again the store goes on.
 func TestDiskFull(t *testing.T) {

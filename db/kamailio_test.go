@@ -338,3 +338,46 @@ func TestStartTogether(t *testing.T) {
 		})
 	}
 }
+
+// TestMailboxesByCase: MySQL's own collation takes "Bob" for "bob"; a mailbox does not.
+func TestMailboxesByCase(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, e.prepared(t, fixture(t, "8", e.name)...), Options{})
+			st := db.Silo()
+			owners := []address.AoR{aor("dora@example.org"), aor("DORA@example.org"), aor("Dora@example.org")}
+			for _, a := range owners {
+				m := text(a.User)
+				m.Owner = a
+				add(t, st, m)
+			}
+			for _, a := range owners {
+				ms, err := st.Next(t.Context(), a, 0, 10, noon)
+				if err != nil || bodies(ms) != a.User {
+					t.Errorf("%s has %q, %v", a, bodies(ms), err)
+				}
+				if n, err := st.Count(t.Context(), a); n != 1 || err != nil {
+					t.Errorf("%s has %d, %v", a, n, err)
+				}
+			}
+			var waiting []address.AoR
+			if err := st.Waiting(t.Context(), noon, func(a address.AoR) { waiting = append(waiting, a) }); err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range append(owners, bob) {
+				if !slices.Contains(waiting, a) {
+					t.Errorf("%s is not among %v", a, waiting)
+				}
+			}
+			if n, err := st.Purge(t.Context(), silo.Query{Owner: owners[0]}, 10); n != 1 || err != nil {
+				t.Errorf("Purge = %d, %v", n, err)
+			}
+			total, err := st.Tally(t.Context(), silo.Query{})
+			if err != nil || total.Owners != 3 {
+				t.Errorf("Tally = %+v, %v", total, err)
+			}
+		})
+	}
+}

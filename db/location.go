@@ -2,12 +2,9 @@ package db
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -61,6 +58,8 @@ func (l *locations) save(changes []registrar.Change) *op {
 	}
 }
 
+// Save checks everything before anything is queued: a call is written whole, or
+// refused whole.
 func (l locations) Save(ctx context.Context, changes []registrar.Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -93,72 +92,6 @@ func (c *locationColumns) check(ch *registrar.Change) error {
 	}
 	_, _, err := c.row(ch)
 	return err
-}
-
-// row makes the table's row and the lines of what it does not say.
-func (c *locationColumns) row(ch *registrar.Change) (row []any, lines string, err error) {
-	b := &ch.Binding
-	var w blockWriter
-	// text is the value for a column, and a line where the column does not take it.
-	text := func(column, line, value string) string {
-		if _, ok := c.info[column]; ok && fits(c.info[column], value) {
-			return value
-		}
-		w.line(line, value)
-		return ""
-	}
-	whole := func(line string, value uint32) int64 {
-		if value > math.MaxInt32 {
-			w.line(line, strconv.FormatUint(uint64(value), 10))
-			return math.MaxInt32
-		}
-		return int64(value)
-	}
-	values := map[string]any{
-		"ruid": b.RUID, "username": ch.AoR.User, "domain": ch.AoR.Domain, "contact": b.Contact,
-		"path": nullable(text("path", "Path", strings.Join(b.Path, ","))), "expires": b.Expires.Unix(),
-		"q": float64(b.Q), "callid": text("callid", "Call-ID", b.CallID), "cseq": whole("CSeq", b.CSeq),
-		"last_modified": b.Modified.Unix(), "flags": int64(0), "cflags": int64(0),
-		"user_agent": text("user_agent", "User-Agent", b.UserAgent), "methods": methodMask(b.Methods),
-		"instance": nullable(text("instance", "Instance", b.Instance)), "reg_id": whole("Reg-ID", b.RegID),
-	}
-	received, socket := flowColumns(b.Flow)
-	values["received"], values["socket"] = nullable(received), nullable(socket)
-	if flowOf(received, socket) != b.Flow {
-		w.line("Flow", b.Flow)
-	}
-	if values["callid"] == "" {
-		values["callid"] = b.RUID // Kamailio refuses a row without
-		w.line("Call-ID", b.CallID)
-	}
-	if q := strconv.FormatFloat(float64(b.Q), 'g', -1, 32); len(q) > len("0.25") {
-		w.line("Q", q)
-	}
-	if b.Methods != methodList(methodMask(b.Methods)) {
-		w.line("Methods", b.Methods)
-	}
-	if b.Params != "" {
-		w.line("Params", b.Params)
-	}
-	if len(b.Path) > 1 {
-		for _, p := range b.Path {
-			w.line("Path-Value", p)
-		}
-	}
-	for _, f := range c.table.fields {
-		row = append(row, values[f.name])
-	}
-	if w.err != nil {
-		return nil, "", fmt.Errorf("%w: %w", errInvalid, w.err)
-	}
-	return row, w.b.String(), nil
-}
-
-func nullable(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
 }
 
 // saveBindings writes changes, the last of each RUID. Rows that exist are
@@ -279,107 +212,4 @@ func (l locations) load(ctx context.Context, f func(address.AoR, registrar.Bindi
 		return fmt.Errorf("load bindings: %w", busy(err))
 	}
 	return nil
-}
-
-// binding reads a row: the columns of the table in order, then our lines.
-func (db *DB) binding(values []any) (address.AoR, registrar.Binding, error) {
-	v := map[string]any{}
-	for i, f := range db.location.table.fields {
-		v[f.name] = values[i]
-	}
-	var b registrar.Binding
-	b.RUID, b.Contact, b.CallID = asText(v["ruid"]), asText(v["contact"]), asText(v["callid"])
-	b.UserAgent, b.Instance = asText(v["user_agent"]), asText(v["instance"])
-	a := owner(asText(v["username"]), strings.ToLower(asText(v["domain"])))
-	if a.Domain == "" {
-		a.Domain = db.opts.Domain
-	}
-	if a.User == "" || b.Contact == "" || b.RUID == "" {
-		return a, b, errors.New("no user name, contact or ruid")
-	}
-	if a.Domain == "" {
-		return a, b, errors.New("no domain")
-	}
-	expires, err := db.d.time(v["expires"])
-	if err != nil {
-		return a, b, fmt.Errorf("expires: %w", err)
-	}
-	if expires == 0 {
-		expires = never // Kamailio's permanent contact
-	}
-	modified, err := db.d.time(v["last_modified"])
-	if err != nil {
-		return a, b, fmt.Errorf("last_modified: %w", err)
-	}
-	b.Expires, b.Modified = time.Unix(expires, 0), time.Unix(modified, 0)
-	if b.Q = float32(asFloat(v["q"])); b.Q < 0 || b.Q > 1 {
-		b.Q = 1
-	}
-	b.CSeq, b.RegID = uint32(asInt(v["cseq"])), uint32(asInt(v["reg_id"]))
-	if m, ok := v["methods"]; ok && m != nil {
-		b.Methods = methodList(asInt(m))
-	}
-	b.Flow = flowOf(asText(v["received"]), asText(v["socket"]))
-	if p := asText(v["path"]); p != "" {
-		b.Path = splitPath(p)
-	}
-	readLines(asText(values[len(values)-1]), &b)
-	return a, b, nil
-}
-
-// readLines adds what silod_binding has.
-func readLines(lines string, b *registrar.Binding) {
-	var path []string
-	for line := range blockLines(lines) {
-		name, value, ok := cutLine(line)
-		if !ok {
-			continue
-		}
-		n, _ := strconv.ParseUint(value, 10, 32)
-		switch name {
-		case "Params":
-			b.Params = value
-		case "Flow":
-			b.Flow = value
-		case "Methods":
-			b.Methods = value
-		case "Call-ID":
-			b.CallID = value
-		case "User-Agent":
-			b.UserAgent = value
-		case "Instance":
-			b.Instance = value
-		case "Path":
-			b.Path = []string{value}
-		case "Path-Value":
-			path = append(path, value)
-		case "CSeq":
-			b.CSeq = uint32(n)
-		case "Reg-ID":
-			b.RegID = uint32(n)
-		case "Q":
-			if q, err := strconv.ParseFloat(value, 32); err == nil {
-				b.Q = float32(q)
-			}
-		}
-	}
-	if path != nil {
-		b.Path = path
-	}
-}
-
-// splitPath takes Path values apart as Kamailio stores them.
-func splitPath(s string) []string {
-	list, err := address.ParseList(s)
-	if err != nil {
-		return []string{s}
-	}
-	if len(list) == 1 {
-		return []string{s}
-	}
-	out := make([]string, len(list))
-	for i, a := range list {
-		out[i] = a.String()
-	}
-	return out
 }

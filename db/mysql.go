@@ -92,12 +92,13 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
+// explain says what to do about a server that cannot be used.
 func (d *mysqlDB) explain(err error) error {
 	where := fmt.Sprintf("MySQL at %s, database %s", d.cfg.Addr, d.cfg.DBName)
 	var me *mysql.MySQLError
 	switch {
 	case !errors.As(err, &me):
-		return fmt.Errorf("%s does not answer: %w; start it, or set another db.url", where, err)
+		return fmt.Errorf("%s does not answer: %s; start it, or set another db.url", where, oneLine(err))
 	case me.Number == 1049:
 		return fmt.Errorf("%s does not exist: CREATE DATABASE makes it, or set another db.url", where)
 	case me.Number == 1045 || me.Number == 1044 || me.Number == 1698:
@@ -116,7 +117,7 @@ func (d *mysqlDB) bind(text string) query { return positional(text) }
 func (d *mysqlDB) words() words {
 	return words{
 		raw: "CAST(%s AS BINARY)", exact: " AND CAST(%s AS BINARY) = $#",
-		distinct:  "DISTINCT CAST(%s AS BINARY), CAST(%s AS BINARY)",
+		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",
 		schemaBegin: []string{
@@ -165,6 +166,7 @@ func quoted(t *table) []string {
 	return names
 }
 
+// insert has the rows numbered by the server. MariaDB tells the numbers.
 func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	tuples, args := d.values(t, rows)
 	text := "INSERT INTO " + t.name + " (" + strings.Join(quoted(t), ",") + ") VALUES " + tuples
@@ -200,6 +202,7 @@ func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	return ids, nil
 }
 
+// upsert counts on the key being unique in the table.
 func (d *mysqlDB) upsert(s *session, t *table, rows [][]any) error {
 	tuples, args := d.values(t, rows)
 	names := quoted(t)
@@ -246,6 +249,7 @@ func (d *mysqlDB) list(column string, n int, values []any) (string, []any) {
 	return column + " IN (" + b.String()[1:] + ")", values
 }
 
+// fault goes by the server's error numbers.
 func (d *mysqlDB) fault(err error) fault {
 	var me *mysql.MySQLError
 	if !errors.As(err, &me) {

@@ -95,7 +95,7 @@ func (d *postgresDB) explain(err error) error {
 	where := fmt.Sprintf("PostgreSQL at %s, database %s", d.cfg.Host, d.cfg.Database)
 	switch pe := pq.As(err); {
 	case pe == nil:
-		return fmt.Errorf("%s does not answer: %w; start it, or set another db.url", where, err)
+		return fmt.Errorf("%s does not answer: %s; start it, or set another db.url", where, oneLine(err))
 	case pe.Code == pqerror.InvalidCatalogName:
 		return fmt.Errorf("%s does not exist: createdb makes it, or set another db.url", where)
 	case pe.Code.Class() == pqerror.ClassInvalidAuthorizationSpecification:
@@ -128,7 +128,7 @@ func (d *postgresDB) bind(text string) query { return query{text: text} }
 
 func (d *postgresDB) words() words {
 	return words{
-		raw: "%s", exact: "%.0s", distinct: "DISTINCT %s, %s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
+		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",
 			"SELECT pg_advisory_xact_lock(5060)",
@@ -138,6 +138,8 @@ func (d *postgresDB) words() words {
 	}
 }
 
+// fault goes by the SQLSTATE's class; what is no answer of the server at all is an
+// error of the connection.
 func (d *postgresDB) fault(err error) fault {
 	pe := pq.As(err)
 	if pe == nil {
@@ -169,6 +171,7 @@ func (d *postgresDB) flush(*session) error { return nil }
 // server whose wait for its standby was cut short only warns.
 func (d *postgresDB) committed() bool { return !d.warned.Swap(false) }
 
+// columns asks the catalogue, which also tells of tables that we may not read.
 func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
 	rows, err := q.QueryContext(ctx, `SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod FROM pg_attribute a
 		WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`, table)

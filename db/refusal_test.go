@@ -84,3 +84,14 @@ func TestRights(t *testing.T) {
 		})
 	}
 }
+
+// TestNoServer: a server that is not there is named, in one line.
+func TestNoServer(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"postgres://silod@127.0.0.1:1/silod?sslmode=disable", "postgres://silod@127.0.0.1:1,127.0.0.1:2/silod?sslmode=disable",
+		"mysql://silod@127.0.0.1:1/silod", "mysql://silod@127.0.0.1:1,127.0.0.1:2/silod", "mysql://silod@/silod?socket=/nowhere/s",
+	} {
+		refused(t, url, Options{}, "does not answer", "start it", "db.url")
+	}
+}

@@ -65,6 +65,7 @@ func (st roomStore) each(ctx context.Context, text string, f func(func(...any) e
 	return rows.Err()
 }
 
+// kamailioRoom reads a row of imc_rooms, which says that there is a room.
 func (l *roomLoad) kamailioRoom(scan func(...any) error) error {
 	var name, domain string
 	var flag int64
@@ -79,6 +80,8 @@ func (l *roomLoad) kamailioRoom(scan func(...any) error) error {
 	return nil
 }
 
+// ownRoom adds what imc_rooms has no column for. A room of which we think that it
+// has members, and that is not in imc_rooms, was destroyed by somebody else.
 func (l *roomLoad) ownRoom(scan func(...any) error) error {
 	var uri string
 	var flag, empty, created int64
@@ -102,6 +105,7 @@ func (l *roomLoad) ownRoom(scan func(...any) error) error {
 	return nil
 }
 
+// kamailioMember reads a row of imc_members. One without a room is reported.
 func (l *roomLoad) kamailioMember(scan func(...any) error) error {
 	var user, domain, uri string
 	var flag int64
@@ -124,6 +128,8 @@ func (l *roomLoad) kamailioMember(scan func(...any) error) error {
 	return nil
 }
 
+// ownMember adds what imc_members cannot say. Whom somebody else took out there is
+// no member any more; whom we banned never was in there.
 func (l *roomLoad) ownMember(scan func(...any) error) error {
 	var uri, user, domain string
 	var muted, paused, banned int64
@@ -147,6 +153,7 @@ func (l *roomLoad) ownMember(scan func(...any) error) error {
 	return nil
 }
 
+// cursor adds how far a member has got; what is left of former members is passed over.
 func (l *roomLoad) cursor(scan func(...any) error) error {
 	var uri, user, domain string
 	var seq, seen int64

@@ -25,6 +25,8 @@ var logTable = table{name: "silod_room_log", serial: "seq", fields: []field{
 
 const selectEntry = `SELECT seq, room, from_user, from_domain, at, head, body FROM silod_room_log `
 
+// Append shares the writer's transactions with messages, so a room's entry costs
+// what a message does, however many its members are.
 func (st roomStore) Append(ctx context.Context, e *imc.Entry) error {
 	if err := checkEntry(e); err != nil {
 		return fmt.Errorf("append to room's log: %w", err)
@@ -87,6 +89,7 @@ func (st roomStore) Log(ctx context.Context, room address.AoR, after int64, limi
 	return st.entries(ctx, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
 }
 
+// Recent reads backwards along the index and turns the result round.
 func (st roomStore) Recent(ctx context.Context, room address.AoR, since time.Time, limit int) ([]imc.Entry, error) {
 	es, err := st.entries(ctx, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
 		room.String(), millis(since), limit)
@@ -192,6 +195,8 @@ func (st roomStore) Purge(ctx context.Context, before time.Time, deliveredOnly b
 	return int(n), nil
 }
 
+// purgeable finds entries to delete. What everybody has got is what lies below the
+// lowest cursor of a room; one without members has nobody to wait for.
 func (st roomStore) purgeable(ctx context.Context, before time.Time, deliveredOnly bool, limit int) ([]int64, error) {
 	if !deliveredOnly {
 		seqs, err := st.db.ints(ctx, `SELECT seq FROM silod_room_log WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), limit)

@@ -67,6 +67,7 @@ func (db *DB) imcMembers() *table {
 	}}
 }
 
+// roomsTable is imc's parameter rooms_table.
 func (db *DB) roomsTable() string {
 	if db.opts.RoomsTable != "" {
 		return db.opts.RoomsTable
@@ -74,6 +75,7 @@ func (db *DB) roomsTable() string {
 	return "imc_rooms"
 }
 
+// membersTable is the parameter members_table.
 func (db *DB) membersTable() string {
 	if db.opts.MembersTable != "" {
 		return db.opts.MembersTable
@@ -81,6 +83,7 @@ func (db *DB) membersTable() string {
 	return "imc_members"
 }
 
+// Apply is one step of the writer's, so rooms change in one order everywhere.
 func (st roomStore) Apply(ctx context.Context, c imc.Change) error {
 	if err := st.check(&c); err != nil {
 		return fmt.Errorf("room %s: %w", c.Room.AoR, err)
@@ -132,6 +135,7 @@ func (st roomStore) check(c *imc.Change) error {
 // ownName is the width of names in our own tables.
 var ownName = columnInfo{width: 255}
 
+// destroy removes every trace of a room.
 func (st roomStore) destroy(s *session, room address.AoR) error {
 	if err := st.deleteRoom(s, room); err != nil {
 		return err
@@ -179,6 +183,8 @@ func (st roomStore) put(s *session, c *imc.Change) error {
 	return st.db.d.upsert(s, st.db.imcRooms(), [][]any{{c.Room.AoR.User, c.Room.AoR.Domain, flag}})
 }
 
+// putMembers writes members, the last word on each. Who is banned is no member for
+// Kamailio, and stays on record with us only.
 func (st roomStore) putMembers(s *session, room string, put []imc.Member) error {
 	if len(put) == 0 {
 		return nil
@@ -216,6 +222,7 @@ func (st roomStore) putMembers(s *session, room string, put []imc.Member) error 
 	return st.db.d.upsert(s, &cursorTable, cursors)
 }
 
+// memberFlag and roleOf translate roles; a plain member has no flag.
 func memberFlag(r imc.Role) int64 {
 	switch r {
 	case imc.Owner:

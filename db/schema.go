@@ -132,7 +132,7 @@ func (db *DB) names() replacer {
 	}
 	user, host := "s."+n.User, "s."+n.Host
 	pairs = append(pairs,
-		"{distinct}", fmt.Sprintf(db.distinct, user, host), "{grouped}", "ORDER BY "+user+", "+host,
+		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(db.pair, user, host), "{grouped}", "ORDER BY "+user+", "+host,
 		"{fullowner}", fmt.Sprintf(db.both, user, host),
 		"{account:1}", "s.username = $1 AND s.domain = $2"+exactly(db.exact, "s.username", 1))
 	for i := 1; i < 8; i++ {
@@ -204,7 +204,8 @@ func firstLine(s string) string {
 	return strings.TrimSuffix(line, " (")
 }
 
-// makeOwn brings our own tables to the newest version.
+// makeOwn brings our own tables to the newest version. A version that is not known
+// is left alone: a newer silod may keep something there that we would lose.
 func (db *DB) makeOwn(ctx context.Context, conn querier) error {
 	done, err := scanInts(conn.QueryContext(ctx, "SELECT version FROM silod_schema"))
 	if err != nil {
@@ -253,7 +254,9 @@ func (db *DB) makeIndexes(ctx context.Context, conn querier) error {
 	return nil
 }
 
-// inspect checks the tables that may be Kamailio's and settles what they can hold.
+// inspect checks the tables that may be Kamailio's and settles what they can hold:
+// columns are known by their names, and those that a version does not have are done
+// without.
 func (db *DB) inspect(ctx context.Context) error {
 	versions, err := db.versions(ctx)
 	if err != nil {

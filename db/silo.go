@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"iter"
-	"slices"
 	"time"
 
 	"silod/address"
@@ -25,6 +23,8 @@ type siloStore struct{ db *DB }
 // Silo is the store of messages and reminders.
 func (db *DB) Silo() silo.Store { return siloStore{db} }
 
+// Every read of messages begins with one of these, and scanMessage reads what it
+// gives. The side tables are joined: they are nearly empty, and so cost little.
 const (
 	selectMessage = selectRow + `0` + fromSilo
 	selectCounted = selectRow + copies + fromSilo // with the number of copies that were delivered
@@ -37,6 +37,8 @@ const (
 	alive     = `(s.{exp} = 0 OR s.{exp} > $1)`
 )
 
+// Add finds out first what the table cannot hold, so that a bad message does not
+// get its neighbours' transaction tried twice. Only the writer sets the ID.
 func (st siloStore) Add(ctx context.Context, m *silo.Message) error {
 	row, err := st.db.silo.row(m, st.db.now(), st.db.d.headersFit)
 	if err != nil {
@@ -80,6 +82,7 @@ func (db *DB) insertMessages(s *session, adds []*siloRow) error {
 	return nil
 }
 
+// The side tables of silo.
 var (
 	metaTable = table{name: "silod_meta", keys: 1, fields: []field{
 		{name: "silo_id", kind: kindInt}, {name: "inc_time", kind: kindInt}, {name: "headers", kind: kindBytes},
@@ -89,11 +92,14 @@ var (
 	}}
 )
 
+// Next is what every REGISTER asks. The mailbox index has all columns of the
+// condition and the order, so a mailbox that is empty costs one look.
 func (st siloStore) Next(ctx context.Context, owner address.AoR, after int64, limit int, now time.Time) ([]silo.Message, error) {
 	return st.messages(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		` AND t.silo_id IS NULL ORDER BY s.{id} LIMIT $5`, now.Unix(), owner.User, owner.Domain, after, limit)
 }
 
+// Due has an index of reminders alone, where the engine has such a thing.
 func (st siloStore) Due(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
 	return st.messages(ctx, selectMessage+`WHERE s.{snd} > 0 AND s.{snd} <= $1 AND `+alive+
 		` AND t.silo_id IS NULL ORDER BY s.{snd}, s.{id} LIMIT $2`, now.Unix(), limit)
@@ -123,6 +129,7 @@ func (st siloStore) scan(rows *sql.Rows, err error) ([]silo.Message, error) {
 	return out, nil
 }
 
+// Delete needs no answer of the row: one that is gone is gone.
 func (st siloStore) Delete(id int64, done func(error)) {
 	o := &op{join: func(p *plan) { p.deletes = append(p.deletes, id) }, rows: 1, bytes: 50}
 	st.db.w.send(o, func(err error) {
@@ -151,6 +158,8 @@ func (db *DB) deleteMessages(s *session, ids []any) (int, error) {
 	return int(n), nil
 }
 
+// SetAside notes the row's time of storing with the reason: a row that gets the
+// same id later must not inherit it.
 func (st siloStore) SetAside(ctx context.Context, id int64, reason string) (bool, error) {
 	var found bool
 	reason = reasonText(reason)
@@ -183,6 +192,8 @@ func (st siloStore) Requeue(ctx context.Context, id int64) (bool, error) {
 	return found, nil
 }
 
+// Expire takes small steps, whatever the limit: SQLite has one writer, and nobody
+// can store while it works.
 func (st siloStore) Expire(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
 	limit = min(limit, pageRows)
 	var out []silo.Message
@@ -204,6 +215,7 @@ func (st siloStore) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 	return out, nil
 }
 
+// Count reads the index only.
 func (st siloStore) Count(ctx context.Context, owner address.AoR) (int, error) {
 	text := `SELECT count(*) FROM {silo} s WHERE {owner:1} AND s.{snd} = 0`
 	if st.db.copied.Load() {
@@ -214,168 +226,4 @@ func (st siloStore) Count(ctx context.Context, owner address.AoR) (int, error) {
 		return 0, fmt.Errorf("count messages: %w", err)
 	}
 	return int(n[0]), nil
-}
-
-// Waiting reads owners in pages, in the order of the mailbox index. A page begins
-// with the last owner of the one before: in MySQL two names may sort alike.
-func (st siloStore) Waiting(ctx context.Context, now time.Time, f func(address.AoR)) error {
-	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
-		` AND t.silo_id IS NULL AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
-	var last []address.AoR
-	for {
-		from := address.AoR{}
-		if len(last) > 0 {
-			from = last[len(last)-1]
-		}
-		page, err := st.owners(ctx, text, now.Unix(), from.User, from.Domain, pageRows)
-		if err != nil {
-			return fmt.Errorf("read waiting mailboxes: %w", err)
-		}
-		for _, a := range page {
-			if !slices.Contains(last, a) {
-				f(a)
-			}
-		}
-		if len(page) < pageRows || slices.Equal(page, last) {
-			return nil
-		}
-		last = page
-	}
-}
-
-func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]address.AoR, error) {
-	rows, err := st.db.query(ctx, text, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBusy, err)
-	}
-	defer rows.Close()
-	var out []address.AoR
-	for rows.Next() {
-		var a address.AoR
-		if err := rows.Scan(&a.User, &a.Domain); err != nil {
-			return nil, err
-		}
-		out = append(out, a)
-	}
-	return out, rows.Err()
-}
-
-func (st siloStore) Get(ctx context.Context, id int64) (silo.Message, error) {
-	ms, err := st.messages(ctx, selectCounted+`WHERE s.{id} = $1`, id)
-	if err != nil {
-		return silo.Message{}, err
-	}
-	if len(ms) == 0 {
-		return silo.Message{}, fmt.Errorf("message %d: %w", id, silo.ErrNotFound)
-	}
-	return ms[0], nil
-}
-
-func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Message, error] {
-	return func(yield func(silo.Message, error) bool) {
-		left := q.Limit
-		for {
-			limit := pageRows
-			if q.Limit > 0 {
-				limit = min(limit, left)
-			}
-			where, args := selection(q, !q.Reminders)
-			args = append(args, limit)
-			page, err := st.messages(ctx, selectCounted+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
-			if err != nil {
-				yield(silo.Message{}, err)
-				return
-			}
-			for _, m := range page {
-				if !yield(m, nil) {
-					return
-				}
-				q.AfterID = m.ID
-			}
-			if left -= len(page); len(page) < limit || q.Limit > 0 && left <= 0 {
-				return
-			}
-		}
-	}
-}
-
-// selection writes a query as a condition. noReminders says what a Query that
-// does not ask for reminders means: not for them only, or none of them.
-func selection(q silo.Query, noReminders bool) (string, []any) {
-	args := []any{q.AfterID}
-	where := `WHERE s.{id} > $1`
-	add := func(cond string, values ...any) {
-		args = append(args, values...)
-		where += " AND " + fmt.Sprintf(cond, len(args))
-	}
-	if !q.Owner.IsZero() {
-		args = append(args, q.Owner.User, q.Owner.Domain)
-		where += fmt.Sprintf(` AND {owner:%d}`, len(args)-1)
-	}
-	if q.From != "" {
-		add(`s.{from} = $%d`, q.From)
-	}
-	if !q.Before.IsZero() {
-		add(`s.{inc} < $%d`, q.Before.Unix())
-	}
-	switch {
-	case q.Reminders:
-		where += ` AND s.{snd} > 0`
-	case noReminders:
-		where += ` AND s.{snd} = 0`
-	}
-	if q.Stuck {
-		where += ` AND t.silo_id IS NOT NULL`
-	}
-	if q.Copied {
-		where += ` AND ` + copied
-	}
-	return where, args
-}
-
-func (st siloStore) Tally(ctx context.Context, q silo.Query) (silo.Totals, error) {
-	where, args := selection(q, false)
-	n, err := st.db.ints(ctx, `SELECT COUNT(CASE WHEN s.{snd} = 0 THEN 1 END),
-		COUNT(CASE WHEN s.{snd} > 0 THEN 1 END), COUNT(t.silo_id), COUNT(DISTINCT {fullowner}), COALESCE(MIN(s.{inc}), 0)
-		FROM {silo} s `+joinStuck+where, args...)
-	if err != nil {
-		return silo.Totals{}, fmt.Errorf("count messages: %w", err)
-	}
-	return silo.Totals{
-		Messages: int(n[0]), Reminders: int(n[1]), Stuck: int(n[2]), Owners: int(n[3]), Oldest: fromUnix(n[4]),
-	}, nil
-}
-
-func (st siloStore) Purge(ctx context.Context, q silo.Query, limit int) (int, error) {
-	if q.Copied && !st.db.copied.Load() {
-		return 0, nil
-	}
-	limit = min(limit, pageRows)
-	if q.Limit > 0 {
-		limit = min(limit, q.Limit)
-	}
-	where, args := selection(q, !q.Reminders)
-	args = append(args, limit)
-	text := `SELECT s.{id} FROM {silo} s ` + joinStuck + where + fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args))
-	var n int
-	err := st.db.step(ctx, limit, func(s *session) error {
-		ids, err := s.ints(text, args...)
-		if err != nil {
-			return err
-		}
-		n, err = st.db.deleteMessages(s, anys(ids))
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("purge messages: %w", err)
-	}
-	return n, nil
-}
-
-func anys[T any](in []T) []any {
-	out := make([]any, len(in))
-	for i, v := range in {
-		out[i] = v
-	}
-	return out
 }

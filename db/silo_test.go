@@ -16,7 +16,7 @@ import (
 // text makes a plain message to bob that was stored at noon and lives an hour.
 func text(body string) *silo.Message {
 	return &silo.Message{
-		Owner: aor("bob@example.org"), Src: "sip:alice@example.org", Dst: "sip:bob@example.org",
+		Owner: bob, Src: "sip:alice@example.org", Dst: "sip:bob@example.org",
 		Stored: noon, Expires: noon.Add(time.Hour),
 		Message: delivery.Message{
 			From: "<sip:alice@example.org>;tag=1", To: "<sip:bob@example.org>", CallID: "c1@host", CSeq: 1,
@@ -36,7 +36,7 @@ func add(t testing.TB, st silo.Store, ms ...*silo.Message) {
 
 func next(t testing.TB, st silo.Store, after int64, limit int) []silo.Message {
 	t.Helper()
-	ms, err := st.Next(t.Context(), aor("bob@example.org"), after, limit, noon)
+	ms, err := st.Next(t.Context(), bob, after, limit, noon)
 	if err != nil {
 		t.Fatal(err)
 	}

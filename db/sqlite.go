@@ -101,7 +101,7 @@ func (d *sqliteDB) bind(text string) query { return positional(text) }
 
 func (d *sqliteDB) words() words {
 	return words{
-		raw: "%s", exact: "%.0s", distinct: "DISTINCT %s, %s", both: "%s || '@' || %s",
+		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s",
 		schemaBegin: []string{
 			"BEGIN IMMEDIATE",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at INTEGER NOT NULL)",

@@ -83,6 +83,7 @@ func scanUser(scan func(...any) error) (address.AoR, auth.Secret, error) {
 	return owner(asText(values[0]), strings.ToLower(asText(values[1]))), s, nil
 }
 
+// Lookup reads the user's row and what silod_secret has beside it, at once.
 func (st userStore) Lookup(ctx context.Context, user address.AoR) (auth.Secret, error) {
 	rows, err := st.db.query(ctx, selectUser()+" WHERE {account:1}", user.User, user.Domain)
 	if err != nil {
@@ -158,6 +159,7 @@ func (st userStore) AddUser(ctx context.Context, user address.AoR, secret auth.S
 	})
 }
 
+// SetSecret replaces the password in the clear as well: it would still let in.
 func (st userStore) SetSecret(ctx context.Context, user address.AoR, secret auth.Secret) error {
 	return st.change(ctx, "set the password of", user, func(s *session, there bool) error {
 		if !there {

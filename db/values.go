@@ -127,3 +127,12 @@ func flowOf(received, socket string) string {
 	}
 	return socket + ">" + remote
 }
+
+// anys are values of one type as arguments.
+func anys[T any](in []T) []any {
+	out := make([]any, len(in))
+	for i, v := range in {
+		out[i] = v
+	}
+	return out
+}

@@ -1,0 +1,72 @@
+package dbtest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Standby starts a PostgreSQL server that follows this one and that this one waits
+// for at every commit.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	clone := *s.engine
+	clone.init = func(data string) *exec.Cmd {
+		return exec.CommandContext(t.Context(), program("pg_basebackup"), "-D", data, "-R", "-X", "stream", "-c", "fast",
+			"-d", fmt.Sprintf("host=%s port=%d user=silod application_name=standby", s.dir, s.port))
+	}
+	other := start(t, &clone)
+	t.Cleanup(other.close)
+	s.exec(t, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+	s.exec(t, "SELECT pg_reload_conf()")
+	for deadline := time.Now().Add(time.Minute); s.value(t, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("the standby does not follow")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return other
+}
+
+// Promote makes a standby the one that takes writes.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	s.exec(t, "SELECT pg_promote()")
+}
+
+// With gives the URL of a database on this server or, when it is away, on another.
+func (s *Server) With(other *Server, url string) string {
+	return strings.Replace(url, fmt.Sprintf(":%d/", s.port), fmt.Sprintf(":%d,127.0.0.1:%d/", s.port, other.port), 1)
+}
+
+func (s *Server) exec(t testing.TB, text string) {
+	t.Helper()
+	pool := s.open(t)
+	defer pool.Close()
+	if _, err := pool.ExecContext(t.Context(), text); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+func (s *Server) value(t testing.TB, text string) (n int) {
+	t.Helper()
+	pool := s.open(t)
+	defer pool.Close()
+	if err := pool.QueryRowContext(context.Background(), text).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return n
+}
+
+func (s *Server) open(t testing.TB) *sql.DB {
+	t.Helper()
+	pool, err := sql.Open(s.engine.driver, s.engine.dsn(s.dir, s.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pool
+}

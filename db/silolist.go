@@ -1,0 +1,180 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"silod/address"
+	"silod/silo"
+)
+
+// Waiting reads owners in pages, in the order of the mailbox index. A page begins
+// with the last owner of the one before: in MySQL two names may sort alike.
+func (st siloStore) Waiting(ctx context.Context, now time.Time, f func(address.AoR)) error {
+	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
+		` AND t.silo_id IS NULL AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
+	var last []address.AoR
+	for {
+		from := address.AoR{}
+		if len(last) > 0 {
+			from = last[len(last)-1]
+		}
+		page, err := st.owners(ctx, text, now.Unix(), from.User, from.Domain, pageRows)
+		if err != nil {
+			return fmt.Errorf("read waiting mailboxes: %w", err)
+		}
+		for _, a := range page {
+			if !slices.Contains(last, a) {
+				f(a)
+			}
+		}
+		if len(page) < pageRows || slices.Equal(page, last) {
+			return nil
+		}
+		last = page
+	}
+}
+
+// owners reads a page of Waiting. Where names sort alike that are not the same,
+// their bytes follow, which make the rows different.
+func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]address.AoR, error) {
+	rows, err := st.db.query(ctx, text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBusy, err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	var a address.AoR
+	var bytes [2]any
+	into := []any{&a.User, &a.Domain, &bytes[0], &bytes[1]}[:len(columns)]
+	var out []address.AoR
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return out, rows.Err()
+}
+
+func (st siloStore) Get(ctx context.Context, id int64) (silo.Message, error) {
+	ms, err := st.messages(ctx, selectCounted+`WHERE s.{id} = $1`, id)
+	if err != nil {
+		return silo.Message{}, err
+	}
+	if len(ms) == 0 {
+		return silo.Message{}, fmt.Errorf("message %d: %w", id, silo.ErrNotFound)
+	}
+	return ms[0], nil
+}
+
+// List reads by pages, so that no transaction is open while the caller works.
+func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Message, error] {
+	return func(yield func(silo.Message, error) bool) {
+		left := q.Limit
+		for {
+			limit := pageRows
+			if q.Limit > 0 {
+				limit = min(limit, left)
+			}
+			where, args := selection(q, !q.Reminders)
+			args = append(args, limit)
+			page, err := st.messages(ctx, selectCounted+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
+			if err != nil {
+				yield(silo.Message{}, err)
+				return
+			}
+			for _, m := range page {
+				if !yield(m, nil) {
+					return
+				}
+				q.AfterID = m.ID
+			}
+			if left -= len(page); len(page) < limit || q.Limit > 0 && left <= 0 {
+				return
+			}
+		}
+	}
+}
+
+// selection writes a query as a condition. noReminders says what a Query that
+// does not ask for reminders means: not for them only, or none of them.
+func selection(q silo.Query, noReminders bool) (string, []any) {
+	args := []any{q.AfterID}
+	where := `WHERE s.{id} > $1`
+	add := func(cond string, values ...any) {
+		args = append(args, values...)
+		where += " AND " + fmt.Sprintf(cond, len(args))
+	}
+	if !q.Owner.IsZero() {
+		args = append(args, q.Owner.User, q.Owner.Domain)
+		where += fmt.Sprintf(` AND {owner:%d}`, len(args)-1)
+	}
+	if q.From != "" {
+		add(`s.{from} = $%d`, q.From)
+	}
+	if !q.Before.IsZero() {
+		add(`s.{inc} < $%d`, q.Before.Unix())
+	}
+	switch {
+	case q.Reminders:
+		where += ` AND s.{snd} > 0`
+	case noReminders:
+		where += ` AND s.{snd} = 0`
+	}
+	if q.Stuck {
+		where += ` AND t.silo_id IS NOT NULL`
+	}
+	if q.Copied {
+		where += ` AND ` + copied
+	}
+	return where, args
+}
+
+// Tally counts both kinds unless it is asked for reminders: that is what an
+// overview of everything wants.
+func (st siloStore) Tally(ctx context.Context, q silo.Query) (silo.Totals, error) {
+	where, args := selection(q, false)
+	n, err := st.db.ints(ctx, `SELECT COUNT(CASE WHEN s.{snd} = 0 THEN 1 END),
+		COUNT(CASE WHEN s.{snd} > 0 THEN 1 END), COUNT(t.silo_id), COUNT(DISTINCT {fullowner}), COALESCE(MIN(s.{inc}), 0)
+		FROM {silo} s `+joinStuck+where, args...)
+	if err != nil {
+		return silo.Totals{}, fmt.Errorf("count messages: %w", err)
+	}
+	return silo.Totals{
+		Messages: int(n[0]), Reminders: int(n[1]), Stuck: int(n[2]), Owners: int(n[3]), Oldest: fromUnix(n[4]),
+	}, nil
+}
+
+// Purge looks and deletes in one transaction: between the two nobody may requeue.
+func (st siloStore) Purge(ctx context.Context, q silo.Query, limit int) (int, error) {
+	if q.Copied && !st.db.copied.Load() {
+		return 0, nil
+	}
+	limit = min(limit, pageRows)
+	if q.Limit > 0 {
+		limit = min(limit, q.Limit)
+	}
+	where, args := selection(q, !q.Reminders)
+	args = append(args, limit)
+	text := `SELECT s.{id} FROM {silo} s ` + joinStuck + where + fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args))
+	var n int
+	err := st.db.step(ctx, limit, func(s *session) error {
+		ids, err := s.ints(text, args...)
+		if err != nil {
+			return err
+		}
+		n, err = st.db.deleteMessages(s, anys(ids))
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("purge messages: %w", err)
+	}
+	return n, nil
+}
