@@ -19,6 +19,9 @@ func (c *Config) check() []Problem {
 	if r := c.Registrar; r.MaxExpires != 0 && r.MaxExpires < r.MinExpires {
 		report("registrar.max_expires", "expected 0, or at least min_expires (%d), got %d", r.MinExpires, r.MaxExpires)
 	}
+	if c.HTTP.Pprof && !isLoopback(c.HTTP.Listen) {
+		report("http.pprof", "profiles are not for others: expected listen to be an address of this machine only, such as \"127.0.0.1:9090\"")
+	}
 	if c.IMC.RoomPattern.MatchString(c.IMC.Manager) {
 		report("imc.manager", "%q is the name of a room by room_pattern", c.IMC.Manager)
 	}

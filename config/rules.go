@@ -92,6 +92,16 @@ func isHTTPListen(s string) bool {
 	return ok && err == nil && n <= 65535 && (host == "" || isHost(host))
 }
 
+// isLoopback tells of a host with a port whether nobody else can reach it.
+func isLoopback(s string) bool {
+	host, _, _ := cutLast(s, ":")
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.IsLoopback()
+}
+
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)
 	if i < 0 {

@@ -93,6 +93,10 @@ type Silo struct {
 	// Whether to deliver under the original Call-ID.
 	UseMode bool `toml:"use_mode" default:"0" unused:"a stored message always keeps its Call-ID"`
 
+	// Messages of one sender kept for one user; one more is refused with 480, and others
+	// can still write. 0: no limit.
+	MaxPerSender int `toml:"max_per_sender" default:"0" allow:"0..2147483647" reload:"yes"`
+
 	// The answers of an online user's devices after which a message is stored: statuses,
 	// classes, and with ! what is excepted. That no device answers always is a reason.
 	// A 6xx is the user's own refusal and goes back to the sender.

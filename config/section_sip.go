@@ -107,6 +107,11 @@ type Registrar struct {
 type HTTP struct {
 	// Where to listen, "127.0.0.1:9090". Unset: nowhere.
 	Listen string `toml:"listen" is:"http"`
+
+	// Show profiles of the running silod as well, under /debug/pprof: what it does with
+	// its time and memory. They tell much of its inside, so listen has to be an address
+	// of this machine only.
+	Pprof bool `toml:"pprof" default:"false"`
 }
 
 // Log is what silod writes to standard error.

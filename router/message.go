@@ -173,6 +173,8 @@ func (r *Router) notStored(in *incoming, err error) {
 	switch {
 	case errors.Is(err, silo.ErrQuota):
 		in.req.Respond(480, "Temporarily Unavailable, the recipient's mailbox is full")
+	case errors.Is(err, silo.ErrSenderQuota):
+		in.req.Respond(480, "Temporarily Unavailable, the recipient's mailbox has enough of your messages")
 	case errors.Is(err, silo.ErrExpired):
 		in.req.Respond(480, "Temporarily Unavailable, and the message has expired")
 	case errors.Is(err, silo.ErrEmpty):

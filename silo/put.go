@@ -15,10 +15,11 @@ import (
 
 // What Put refuses, besides the Store's errors.
 var (
-	ErrQuota   = errors.New("mailbox is full")
-	ErrExpired = errors.New("message has expired")
-	ErrEmpty   = errors.New("message has no body")
-	ErrTooFar  = errors.New("time is too far ahead")
+	ErrQuota       = errors.New("mailbox is full")
+	ErrSenderQuota = errors.New("mailbox has enough of this sender's messages")
+	ErrExpired     = errors.New("message has expired")
+	ErrEmpty       = errors.New("message has no body")
+	ErrTooFar      = errors.New("time is too far ahead")
 )
 
 // Put stores a message and returns when it is committed: then, and only then, may
@@ -29,13 +30,13 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if cfg.Most > 0 {
+	if cfg.Most > 0 || cfg.MostOfSender > 0 {
 		done, err := s.turns.take(ctx, in.Owner)
 		if err != nil {
 			return 0, fmt.Errorf("wait for mailbox: %w: %w", ErrBusy, err)
 		}
 		defer done()
-		if err := s.room(ctx, cfg, in); err != nil {
+		if err := s.room(ctx, cfg, row); err != nil {
 			return 0, err
 		}
 	}
@@ -64,7 +65,7 @@ func (s *Service) row(cfg *Settings, in *Incoming, now time.Time) (*Message, err
 	}
 	row := &Message{
 		Owner:   in.Owner,
-		Src:     bareURI(in.Message.From),
+		Src:     s.source(in.Message.From),
 		Dst:     bareURI(in.Message.To),
 		Stored:  now.Truncate(time.Second),
 		Expires: now.Add(life).Truncate(time.Second),
@@ -90,26 +91,52 @@ func (s *Service) row(cfg *Settings, in *Incoming, now time.Time) (*Message, err
 	return row, nil
 }
 
-// room makes sure that one more message fits into a mailbox. Reminders, which an
-// owner does not see coming, have as much room of their own.
-func (s *Service) room(ctx context.Context, cfg *Settings, in *Incoming) error {
-	var n int
-	var err error
-	if in.SendAt.IsZero() {
-		n, err = s.opt.Store.Count(ctx, in.Owner)
-	} else {
-		var t Totals
-		t, err = s.opt.Store.Tally(ctx, Query{Owner: in.Owner, Reminders: true})
-		n = t.Reminders
+// room makes sure that one more message fits into a mailbox, and is not one too many
+// of its sender. Reminders, which an owner does not see coming, have as much room of
+// their own.
+func (s *Service) room(ctx context.Context, cfg *Settings, row *Message) error {
+	if cfg.Most > 0 {
+		if n, err := s.count(ctx, row, ""); err != nil {
+			return err
+		} else if n >= cfg.Most {
+			s.Stats.OverQuota.Inc()
+			return ErrQuota
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("count mailbox: %w", err)
-	}
-	if n >= cfg.Most {
-		s.Stats.OverQuota.Inc()
-		return ErrQuota
+	if cfg.MostOfSender > 0 {
+		if n, err := s.count(ctx, row, row.Src); err != nil {
+			return err
+		} else if n >= cfg.MostOfSender {
+			s.Stats.OverSenderQuota.Inc()
+			return ErrSenderQuota
+		}
 	}
 	return nil
+}
+
+// count counts what waits in the mailbox of a row and is of its kind, a message or a
+// reminder; from "" everybody.
+func (s *Service) count(ctx context.Context, row *Message, from string) (n int, err error) {
+	q := Query{Owner: row.Owner, From: from, Reminders: !row.SendAt.IsZero()}
+	var all, copied Totals
+	switch {
+	case from == "" && !q.Reminders:
+		n, err = s.opt.Store.Count(ctx, row.Owner)
+	case q.Reminders:
+		all, err = s.opt.Store.Tally(ctx, q)
+		n = all.Reminders
+	default:
+		all, err = s.opt.Store.Tally(ctx, q)
+		if err == nil && s.opt.Every { // what a device has got waits for others only
+			q.Copied = true
+			copied, err = s.opt.Store.Tally(ctx, q)
+		}
+		n = all.Messages - copied.Messages
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count mailbox: %w", err)
+	}
+	return n, nil
 }
 
 // lifetime is the lesser of expire_time and what the Expires header leaves
@@ -214,6 +241,19 @@ func (s *Service) mailbox(t Template, in *Incoming) address.AoR {
 		return in.Owner
 	}
 	return a
+}
+
+// source is the sender's URI: for one of ours the address-of-record, of which there is
+// one spelling, or a sender would have a quota for each port that he writes behind it.
+func (s *Service) source(from string) string {
+	a, err := address.ParseNameAddr(from)
+	if err != nil {
+		return ""
+	}
+	if own, ours := s.opt.Domains.AoR(a.URI); ours && own.User != "" {
+		return own.String()
+	}
+	return bareURI(from)
 }
 
 // bareURI is the URI of a header value without parameters, as the columns

@@ -14,6 +14,8 @@ type Settings struct {
 	Sweep  time.Duration // how often expired messages are cleared away; 150 s (check_time times clean_period)
 	Most   int           // messages that an owner may have; 0: no limit (max_messages)
 
+	MostOfSender int // messages of one sender that an owner may have; 0: no limit
+
 	// Whose mailbox it is, as a URI, where it is not the recipient's.
 	StoreOwner Template // into which a message is put (m_store(owner))
 	DumpOwner  Template // that one who registers gets as well (m_dump(owner))

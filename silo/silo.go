@@ -54,7 +54,8 @@ type Service struct {
 type Stats struct {
 	Stored, Dumped, Failed           mi.Counter // messages
 	DumpedReminders, FailedReminders mi.Counter
-	Expired, Refused, OverQuota      mi.Counter
+	Expired, Refused                 mi.Counter
+	OverQuota, OverSenderQuota       mi.Counter
 	Notices, Unnoticed, Dispositions mi.Counter
 	Commit                           mi.Histogram // how long a message waited for its commit
 }
@@ -98,6 +99,7 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "expired_messages", Help: "Messages and reminders that expired undelivered.", Counter: &st.Expired},
 		{Name: "refused_messages", Help: "Messages and reminders that a device refused for good.", Counter: &st.Refused},
 		{Name: "over_quota", Help: "Messages refused because the mailbox was full.", Counter: &st.OverQuota},
+		{Name: "over_sender_quota", Help: "Messages refused because the mailbox had enough of their sender's.", Counter: &st.OverSenderQuota},
 		{Name: "notices", Help: "Notices sent, that a recipient is offline.", Counter: &st.Notices},
 		{Name: "suppressed_notices", Help: "Notices not sent: the sender was told a short while ago.", Counter: &st.Unnoticed},
 		{Name: "dispositions", Help: "Disposition notifications made (RFC 5438).", Counter: &st.Dispositions},

@@ -314,6 +314,46 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// A sender has so much of a mailbox, however he spells his address, and leaves room to
+// others.
+func TestQuotaOfASender(t *testing.T) {
+	for name, every := range map[string]bool{"any": false, "every": true} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, silo.Settings{Most: 5, MostOfSender: 2}, func(o *silo.Options) { o.Every = every })
+			put := func(from string, want error) {
+				t.Helper()
+				in := text("x")
+				in.Message.From = from
+				if _, err := b.Put(t.Context(), in); !errors.Is(err, want) {
+					t.Errorf("from %s: %v, want %v", from, err, want)
+				}
+			}
+			put("<sip:alice@example.org>;tag=1", nil)
+			put(`"Alice" <sip:%61lice@Example.org:5070;transport=tcp>;tag=2`, nil)
+			put("sip:alice@example.org:5080;tag=3", silo.ErrSenderQuota)
+			put("<sip:carol@example.org>;tag=4", nil)
+			put("<sip:alice@elsewhere.example>;tag=5", nil)
+			put("<sip:dave@example.org>;tag=6", nil)
+			put("<sip:erin@example.org>;tag=7", silo.ErrQuota)
+			b.wantStats(map[string]int64{"stored_messages": 5, "over_quota": 1, "over_sender_quota": 1})
+			var by delivery.Source = b.Service
+			if every {
+				by = b.Device("phone") // there it stays, for devices yet to come
+			}
+			settle(t, by, bob, &b.waiting(bob)[0], delivery.Outcome{Verdict: delivery.Delivered})
+			put("<sip:alice@example.org>;tag=8", nil)
+
+			for i := range 3 { // reminders have room of their own
+				in := text("r")
+				in.SendAt = noon.Add(time.Hour)
+				if _, err := b.Put(t.Context(), in); errors.Is(err, silo.ErrSenderQuota) != (i == 2) {
+					t.Errorf("reminder %d: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
 func TestOwnerIsWokenWhoCameMeanwhile(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	b.put(text("1"))

@@ -3,6 +3,7 @@ package stack
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 )
 
 // Phones that keep a UDP flow open by RFC 5626 section 4.4.2 send STUN binding
@@ -15,8 +16,25 @@ const (
 	stunHeader   = 20
 )
 
+// stun answers a STUN binding request, and tells whether it was one. Who sends too much,
+// or is banned, gets no answer to these either.
+func (u *udpSocket) stun(b []byte, src netip.AddrPort) bool {
+	r := stunReply(b, src)
+	if r == nil {
+		return false
+	}
+	flow := Flow{Transport: UDP, Local: u.local, Remote: unmap(src)}
+	if !u.stack.limiter.allow(flow.Remote.Addr(), time.Now()) {
+		u.stack.Stats.Limited.Inc()
+	} else if u.stack.cfg.Hear(flow) {
+		_, _ = u.conn.WriteToUDPAddrPort(r, src)
+	}
+	return true
+}
+
 // stunReply gives the answer to a STUN binding request (RFC 5389 section 7.3), or
-// nil for what is none. It is hardly longer than the request.
+// nil for what is none. It is 12 bytes longer than the shortest
+// request, and 24 over IPv6.
 func stunReply(b []byte, src netip.AddrPort) []byte {
 	if len(b) < stunHeader || binary.BigEndian.Uint16(b) != stunRequest || binary.BigEndian.Uint32(b[4:]) != stunCookie ||
 		int(binary.BigEndian.Uint16(b[2:])) != len(b)-stunHeader {

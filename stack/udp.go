@@ -70,11 +70,8 @@ func (u *udpSocket) read() error {
 		if n < 16 { // keep-alives: CRLF, four NULs, one byte
 			continue
 		}
-		if buf[0] == 0 {
-			if r := stunReply(buf[:n], src); r != nil {
-				_, _ = u.conn.WriteToUDPAddrPort(r, src)
-				continue
-			}
+		if buf[0] == 0 && u.stun(buf[:n], src) {
+			continue
 		}
 		if n > u.stack.cfg.MaxMessageSize {
 			n = u.stack.cfg.MaxMessageSize // its Content-Length will not fit any more: 513

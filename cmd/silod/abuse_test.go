@@ -53,7 +53,8 @@ func TestBans(t *testing.T) {
 			mallory.text(bob, "hello"), mallory.request("OPTIONS", "sip:127.0.0.1", "sip:127.0.0.1", ""), mallory.request("INVITE", bob, bob, ""),
 			strings.Replace(mallory.text(bob, "hello"), "CSeq:", "CSeq: x", 1), // malformed
 		)
-		s.phoneFrom("udp", from, "carol").unheard(mallory.text(bob, "hello")) // whoever it is, and from any port
+		// Whoever it is, from any port, and whatever it is: also what keeps a flow open.
+		s.phoneFrom("udp", from, "carol").unheard(mallory.text(bob, "hello"), "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1")
 		if got := a.proven(asAlice, a.text(bob, "hello")); status(got) != 202 {
 			t.Errorf("the true alice was answered\n%s", got)
 		}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"silod/config"
 )
 
 func (s *served) get(path string) (int, string) {
@@ -51,5 +53,26 @@ func TestMonitoring(t *testing.T) {
 	}
 	if code, text := s.get("/readyz"); code != 503 || !strings.Contains(text, "database") {
 		t.Errorf("without a database: %d %s", code, text)
+	}
+}
+
+// TestProfiles: they are shown where that is asked for, and only to this machine.
+func TestProfiles(t *testing.T) {
+	s := serve(t, "http = {listen = '127.0.0.1:0', pprof = true}")
+	for _, path := range []string{"", "goroutine?debug=1", "heap", "cmdline", "symbol", "profile?seconds=1", "trace?seconds=0.1"} {
+		if code, text := s.get("/debug/pprof/" + path); code != 200 || text == "" {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
+	}
+	for _, listen := range []string{"", "0.0.0.0:9090", ":9090", "[::]:9090", "192.0.2.1:9090", "monitor.example.org:9090"} {
+		_, err := config.Parse("test.toml", []byte("http = {listen = '"+listen+"', pprof = true}"))
+		if err == nil || !strings.Contains(err.Error(), "http.pprof: profiles are not for others") {
+			t.Errorf("%q: %v", listen, err)
+		}
+	}
+	for _, listen := range []string{"127.0.0.1:9090", "localhost:9090", "[::1]:9090"} {
+		if _, err := config.Parse("test.toml", []byte("http = {listen = '"+listen+"', pprof = true}")); err != nil {
+			t.Errorf("%q: %v", listen, err)
+		}
 	}
 }

@@ -113,11 +113,13 @@ func registrarOptions(cfg *config.Config) registrar.Options {
 func siloSettings(cfg *config.Config) silo.Settings {
 	s := cfg.Silo
 	return silo.Settings{
-		Expire:     seconds(s.ExpireTime),
-		Sweep:      seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
-		Most:       s.MaxMessages,
-		StoreOwner: template(s.StoreOwner),
-		DumpOwner:  template(s.DumpOwner),
+		Expire: seconds(s.ExpireTime),
+		Sweep:  seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
+		Most:   s.MaxMessages,
+
+		MostOfSender: s.MaxPerSender,
+		StoreOwner:   template(s.StoreOwner),
+		DumpOwner:    template(s.DumpOwner),
 
 		Ephemeral: s.Ephemeral.Match,
 		Discard:   s.Discard.Match,

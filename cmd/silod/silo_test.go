@@ -181,6 +181,23 @@ func TestQuotaIsToldInWords(t *testing.T) {
 	}
 }
 
+func TestQuotaOfASender(t *testing.T) {
+	s := serve(t, "silo.max_per_sender = 2")
+	a, carol := s.phone("udp", "alice"), s.phone("tcp", "carol")
+	for i := range 3 {
+		got := a.ask(a.request("MESSAGE", bob, bob, "x", "Content-Type: text/plain"))
+		if i < 2 && status(got) != 202 || i == 2 && !strings.HasPrefix(got, "SIP/2.0 480 Temporarily Unavailable, the recipient's mailbox has enough") {
+			t.Errorf("message %d: %s", i, got)
+		}
+	}
+	if got := a.message("sip:dave@127.0.0.1", "x"); got != 202 {
+		t.Errorf("to another one: %d", got)
+	}
+	if got := carol.message(bob, "x"); got != 202 {
+		t.Errorf("from another one: %d", got)
+	}
+}
+
 // Expired messages are not delivered, before and after they are swept out.
 func TestExpiry(t *testing.T) {
 	s := serve(t, "silo.expire_time = 2", "silo.check_time = 1", "silo.clean_period = 3")
