@@ -2,7 +2,6 @@ package stack
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,10 +49,17 @@ func TestCrowd(t *testing.T) {
 	if err := clients.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if line != "ready\n" {
-		t.Fatalf("the clients said %q, %v", line, err)
+	said := bufio.NewReader(out)
+	expect := func(want string) {
+		if line, err := said.ReadString('\n'); line != want {
+			rest, _ := io.ReadAll(said)
+			t.Fatalf("%d are connected, and the clients said %q, %v", s.open.Load(), line+string(rest), err)
+		}
 	}
+	expect("connected\n")
+	await(t, "all are accepted", func() bool { return s.open.Load() == crowd })
+	_, _ = io.WriteString(in, "more\n")
+	expect("ready\n")
 	if n := s.open.Load(); n != crowd {
 		t.Errorf("%d are connected", n)
 	}
@@ -151,16 +157,11 @@ func playCrowd(t *testing.T, at string) {
 		}
 		return err
 	})
-	await(t, "all are accepted", func() bool {
-		c, err := net.Dial("tcp", tcp)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		_ = c.SetReadDeadline(time.Now().Add(time.Second))
-		_, err = c.Read(make([]byte, 1))
-		return errors.Is(err, io.EOF)
-	})
+	told := bufio.NewReader(os.Stdin)
+	if !t.Failed() {
+		fmt.Println("connected")
+		_, _ = told.ReadString('\n')
+	}
 	open(crowdBeyond, func(int) error {
 		c, err := connect(tcp)
 		if err == nil {
@@ -173,7 +174,7 @@ func playCrowd(t *testing.T, at string) {
 	if !t.Failed() {
 		fmt.Println("ready")
 	}
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	_, _ = io.Copy(io.Discard, told)
 	runtime.KeepAlive(keep)
 }
 
