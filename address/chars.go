@@ -61,7 +61,7 @@ func checkEscapes(s string) error {
 
 func tokenLen(s string) int {
 	n := 0
-	for n < len(s) && isToken(s[n]) {
+	for n < len(s) && tokenChars[s[n]] {
 		n++
 	}
 	return n
@@ -70,8 +70,21 @@ func tokenLen(s string) int {
 // IsToken tells whether s is a non-empty token (RFC 3261 section 25.1).
 func IsToken(s string) bool { return s != "" && tokenLen(s) == len(s) }
 
-func isToken(c byte) bool {
-	return isAlpha(c) || isDigit(c) || strings.IndexByte("-.!%*_+`'~", c) >= 0
+func isToken(c byte) bool { return tokenChars[c] }
+
+// tokenChars are those of a token, uriChars what may stand in a URI at all, and
+// hostChars what a host name is made of. Tables, because every message goes through.
+var (
+	tokenChars = charTable(func(c byte) bool { return isAlpha(c) || isDigit(c) || strings.IndexByte("-.!%*_+`'~", c) >= 0 })
+	uriChars   = charTable(func(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' })
+	hostChars  = charTable(func(c byte) bool { return isAlpha(c) || isDigit(c) || c == '.' || c == '-' || c == '_' })
+)
+
+func charTable(in func(byte) bool) (t [256]bool) {
+	for i := range t {
+		t[i] = in(byte(i))
+	}
+	return t
 }
 
 // isUserChar: unreserved and user-unreserved, which mean the same escaped or not.
@@ -90,7 +103,12 @@ func unhex(c byte) byte {
 	return c&^0x20 - 'A' + 10
 }
 
-func trimLeft(s string) string { return strings.TrimLeft(s, " \t") }
+func trimLeft(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	return s
+}
 
 // lower is strings.ToLower for ASCII, without allocating where nothing changes.
 func lower(s string) string {

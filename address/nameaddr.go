@@ -17,14 +17,14 @@ type NameAddr struct {
 
 // ParseNameAddr reads one value. Anything behind it is an error.
 func ParseNameAddr(s string) (NameAddr, error) {
-	list, err := ParseList(s)
-	if err != nil {
+	a, rest, err := parseOne(s)
+	switch {
+	case err != nil:
 		return NameAddr{}, err
+	case rest != "":
+		return NameAddr{}, fmt.Errorf("one address expected, %s follows", quote(rest))
 	}
-	if len(list) != 1 {
-		return NameAddr{}, fmt.Errorf("one address expected, %d found", len(list))
-	}
-	return list[0], nil
+	return a, nil
 }
 
 // ParseList reads the comma-separated values of one header field.

@@ -22,7 +22,7 @@ type Params []Param
 // Get gives the value of the first parameter of that name.
 func (ps Params) Get(name string) (string, bool) {
 	for i := range ps {
-		if strings.EqualFold(ps[i].Name, name) {
+		if n := ps[i].Name; n == name || len(n) == len(name) && strings.EqualFold(n, name) {
 			return ps[i].Value, true
 		}
 	}
@@ -130,6 +130,9 @@ func parseParams(s string) (Params, string, error) {
 				return nil, s, fmt.Errorf("parameter %s: %w", p.Name, err)
 			}
 		}
+		if ps == nil {
+			ps = make(Params, 0, 1+min(strings.Count(s, ";"), 7))
+		}
 		ps = append(ps, p)
 	}
 }
@@ -140,19 +143,17 @@ func paramValue(s string) (value string, quoted bool, rest string, err error) {
 		value, rest, err = parseQuoted(s)
 		return value, true, rest, err
 	}
-	n := strings.IndexAny(s, ";, \t\"")
-	if n < 0 {
-		n = len(s)
-	}
-	if n < len(s) && s[n] == '"' {
-		return "", false, s, errors.New("stray quotation mark")
-	}
-	for i := range n {
-		if s[i] < ' ' || s[i] == 0x7f {
+	for n := range len(s) {
+		switch c := s[n]; {
+		case c == ';' || c == ',' || c == ' ' || c == '\t':
+			return s[:n], false, s[n:], nil
+		case c == '"':
+			return "", false, s, errors.New("stray quotation mark")
+		case c < ' ' || c == 0x7f:
 			return "", false, s, errors.New("control character in the value")
 		}
 	}
-	return s[:n], false, s[n:], nil
+	return s, false, "", nil
 }
 
 // parseQuoted reads a quoted string with its backslash escapes.

@@ -46,7 +46,7 @@ func ParseURI(s string) (URI, error) {
 		}
 	}
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c == 0x7f || c == '<' || c == '>' || c == '"' {
+		if !uriChars[s[i]] {
 			return URI{}, fmt.Errorf("URI %s holds a character that must be escaped", quote(s))
 		}
 	}
@@ -130,7 +130,7 @@ func ParseHostPort(s string) (host string, port uint16, err error) {
 	}
 	if host[0] != '[' {
 		for i := range len(host) {
-			if c := host[i]; !isAlpha(c) && !isDigit(c) && c != '.' && c != '-' && c != '_' {
+			if !hostChars[host[i]] {
 				return "", 0, fmt.Errorf("bad host name %s", quote(host))
 			}
 		}
