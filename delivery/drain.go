@@ -48,13 +48,13 @@ type round struct {
 // the Source is asked once more, because a row with a lower key may have been
 // committed late by another node.
 func (r *round) run(ctx context.Context) Verdict {
-	defer func() { _ = r.settling.wait() }() // its failure was told where it mattered
+	defer func() { _ = r.settling.wait(r.engine.turns) }() // its failure was told where it mattered
 	for {
 		r.sent, r.skipped = false, false
 		if v := r.all(ctx); v != Delivered {
 			return v
 		}
-		if err := r.settling.wait(); err != nil {
+		if err := r.settling.wait(r.engine.turns); err != nil {
 			r.engine.opt.Log.Warn("settle", "owner", r.to.AoR, "error", err)
 			return Undelivered
 		}
@@ -185,13 +185,16 @@ func (r *round) try(ctx context.Context, it *Item) (out Outcome) {
 			out = Outcome{Verdict: Refused, Reason: "silod failed to send it, see its log"}
 		}
 	}()
-	return r.by.Send(ctx, r.to.AoR, it)
+	a := r.by.Send(ctx, r.to.AoR, it)
+	r.engine.turns.without(func() { out = a.Wait(ctx) })
+	return out
 }
 
-func (r *round) alive(ctx context.Context) bool {
+func (r *round) alive(ctx context.Context) (alive bool) {
 	ctx, cancel := context.WithTimeout(ctx, signOfLife)
 	defer cancel()
-	return r.by.Alive(ctx, r.to.AoR)
+	r.engine.turns.without(func() { alive = r.by.Alive(ctx, r.to.AoR) })
+	return alive
 }
 
 // What a recipient who is there gets done in spite of a lost datagram or two.
@@ -202,30 +205,43 @@ const (
 
 // settling counts what has been settled but is not yet durable.
 type settling struct {
-	wg    sync.WaitGroup
 	mu    sync.Mutex
+	open  int
+	none  chan struct{} // closed when open is 0 again; nil while nobody waits
 	first error
 }
 
 func (s *settling) begin() func(error) {
-	s.wg.Add(1)
-	return func(err error) {
-		if err != nil {
-			s.mu.Lock()
-			if s.first == nil {
-				s.first = err
-			}
-			s.mu.Unlock()
-		}
-		s.wg.Done()
+	s.mu.Lock()
+	s.open++
+	s.mu.Unlock()
+	return s.end
+}
+
+func (s *settling) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == nil {
+		s.first = err
+	}
+	if s.open--; s.open == 0 && s.none != nil {
+		close(s.none)
+		s.none = nil
 	}
 }
 
-// wait waits until all is durable, and gives the first failure since the last wait.
-func (s *settling) wait() error {
-	s.wg.Wait()
+// wait waits until all is durable, without a turn, and gives the first failure since
+// the last wait.
+func (s *settling) wait(t *turns) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.open > 0 {
+		none := make(chan struct{})
+		s.none = none
+		s.mu.Unlock()
+		t.without(func() { <-none })
+		s.mu.Lock()
+	}
 	err := s.first
 	s.first = nil
 	return err

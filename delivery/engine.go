@@ -5,11 +5,13 @@
 // its Sources' business, and how one reaches a contact its Sender's.
 //
 // Locks: Engine.mu guards the table of recipients; it is held for map work only.
+// turns and settling guard themselves and call nobody.
 package delivery
 
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -33,6 +35,7 @@ type Engine struct {
 	opt    Options
 	queues []*Queue
 	slots  chan struct{}
+	turns  *turns
 
 	mu      sync.Mutex
 	owners  map[recipient]*owner
@@ -96,6 +99,7 @@ func New(opt Options) *Engine {
 	return &Engine{
 		opt:    opt,
 		slots:  make(chan struct{}, opt.Workers),
+		turns:  newTurns(max(1, runtime.GOMAXPROCS(0)-1)),
 		owners: make(map[recipient]*owner),
 		signal: make(chan struct{}, 1),
 	}
@@ -152,25 +156,43 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.workers.Wait()
 	defer e.stop()
 	for {
-		r, o, ok := e.pop()
-		if !ok {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-e.signal:
-			}
-			continue
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case e.slots <- struct{}{}:
+		case <-e.signal:
 		}
-		e.workers.Go(func() {
-			defer func() { <-e.slots }()
-			e.serve(ctx, r, o)
-		})
+		for e.waiting() {
+			select {
+			case <-ctx.Done():
+				return nil
+			case e.slots <- struct{}{}:
+			}
+			e.turns.begin()
+			e.workers.Go(func() { e.work(ctx) })
+		}
 	}
+}
+
+// work is a worker: it serves recipients for as long as some are ready. Its slot and
+// its turn were taken for it, so that there are no more workers than have something
+// to do.
+func (e *Engine) work(ctx context.Context) {
+	defer func() { <-e.slots }()
+	defer e.turns.end()
+	for {
+		r, o, ok := e.pop()
+		if !ok {
+			return
+		}
+		e.serve(ctx, r, o)
+	}
+}
+
+// waiting tells whether somebody is ready to be served.
+func (e *Engine) waiting() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.ready) > 0
 }
 
 func (e *Engine) pop() (recipient, *owner, bool) {

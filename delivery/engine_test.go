@@ -83,8 +83,16 @@ type phones struct {
 	alive  func() bool // nil: they are
 }
 
-func (p *phones) Send(_ context.Context, a address.AoR, it *Item) Outcome {
-	m := &it.Message
+func (p *phones) Send(_ context.Context, a address.AoR, it *Item) Attempt {
+	return later(func() Outcome { return p.ring(a, &it.Message) })
+}
+
+// later is an Attempt of which nobody knows yet what becomes of it.
+type later func() Outcome
+
+func (f later) Wait(context.Context) Outcome { return f() }
+
+func (p *phones) ring(a address.AoR, m *Message) Outcome {
 	p.mu.Lock()
 	p.flying[a]++
 	if p.flying[a] > 1 {

@@ -13,7 +13,7 @@ import (
 // fuse is a Sender that panics at the message "2".
 type fuse struct{ *phones }
 
-func (f fuse) Send(ctx context.Context, a address.AoR, it *Item) Outcome {
+func (f fuse) Send(ctx context.Context, a address.AoR, it *Item) Attempt {
 	if it.CallID == "2" {
 		panic("two")
 	}

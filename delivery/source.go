@@ -24,6 +24,15 @@ type Outcome struct {
 	Answered bool // a device said so, and is alive
 }
 
+// Attempt is an item on its way.
+type Attempt interface {
+	// Wait waits for the final answer, or until ctx ends.
+	Wait(ctx context.Context) Outcome
+}
+
+// Wait makes an Outcome an Attempt: one that has ended at once.
+func (o Outcome) Wait(context.Context) Outcome { return o }
+
 // Source holds messages that wait for their recipients. The silo and the rooms
 // are the Sources.
 type Source interface {
@@ -42,9 +51,9 @@ type Source interface {
 
 // Sender is the way to the contacts of owners.
 type Sender interface {
-	// Send brings one item to an owner's contacts and waits for the final answer,
-	// or until ctx ends.
-	Send(ctx context.Context, owner address.AoR, it *Item) Outcome
+	// Send puts one item on its way to an owner's contacts. The engine waits for the
+	// Attempt that it gives, once.
+	Send(ctx context.Context, owner address.AoR, it *Item) Attempt
 
 	// Alive tells whether a contact of the owner's answers anything at all just now.
 	// It is asked when an item has been left without an answer again and again.

@@ -23,8 +23,18 @@ type phones struct {
 	when  map[string]time.Time     // when it last took something
 }
 
-func (p *phones) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Outcome {
-	u := short(owner)
+func (p *phones) Send(_ context.Context, owner address.AoR, it *delivery.Item) delivery.Attempt {
+	return ringing{p, short(owner), string(it.Body)}
+}
+
+// ringing is a message on its way to a device.
+type ringing struct {
+	*phones
+	user, body string
+}
+
+func (p ringing) Wait(ctx context.Context) delivery.Outcome {
+	u := p.user
 	p.mu.Lock()
 	wait, gone := p.waits[u], p.gone[u]
 	p.mu.Unlock()
@@ -43,7 +53,7 @@ func (p *phones) Send(ctx context.Context, owner address.AoR, it *delivery.Item)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.got[u] = append(p.got[u], string(it.Body))
+	p.got[u] = append(p.got[u], p.body)
 	p.when[u] = time.Now()
 	return delivery.Outcome{Verdict: delivery.Delivered, Answered: true}
 }

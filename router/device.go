@@ -44,7 +44,7 @@ type deviceSender struct {
 	name string
 }
 
-func (d deviceSender) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Outcome {
+func (d deviceSender) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Attempt {
 	return d.send(ctx, owner, d.name, it)
 }
 

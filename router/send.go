@@ -24,17 +24,24 @@ type Sender struct {
 // SetProxy names the next hop for everything; nil for none.
 func (s *Sender) SetProxy(u *address.URI) { s.proxy.Store(u) }
 
-// Send brings a message to its owner. Any device that takes it settles it.
-func (s *Sender) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Outcome {
+// Send puts a message on its way to its owner. Any device that takes it settles it.
+func (s *Sender) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Attempt {
 	return s.send(ctx, owner, "", it)
 }
 
-func (s *Sender) send(ctx context.Context, owner address.AoR, device string, it *delivery.Item) delivery.Outcome {
+func (s *Sender) send(ctx context.Context, owner address.AoR, device string, it *delivery.Item) delivery.Attempt {
 	ds, out := s.targets(ctx, owner, device, it.Contact)
-	f := s.fork(ctx, &it.Message, ds, initialHops, "")
-	if f == nil {
-		return out
+	if f := s.fork(ctx, &it.Message, ds, initialHops, ""); f != nil {
+		return sent{f}
 	}
+	return out
+}
+
+// sent is a queued message on its way.
+type sent struct{ *fork }
+
+// Wait waits until a device takes the message, or none will.
+func (f sent) Wait(ctx context.Context) delivery.Outcome {
 	defer f.abandon()
 	final := f.unreached == 0 // every device that answered said that it will never take this message
 	for f.open > 0 {

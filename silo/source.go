@@ -144,16 +144,27 @@ type outgoing struct {
 	silo *Service
 }
 
-func (o outgoing) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Outcome {
-	out := delivery.Outcome{Verdict: delivery.Refused, Reason: unfit(&it.Message)}
-	if out.Reason == "" {
-		out = o.Sender.Send(ctx, owner, it)
+func (o outgoing) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Attempt {
+	if reason := unfit(&it.Message); reason != "" {
+		return counted{delivery.Outcome{Verdict: delivery.Refused, Reason: reason}, o.silo, it}
 	}
-	if row, ok := it.Row.(*Message); ok && ctx.Err() == nil && out.Verdict != delivery.Delivered && out.Verdict != delivery.Offline {
+	return counted{o.Sender.Send(ctx, owner, it), o.silo, it}
+}
+
+// counted is an item of ours on its way.
+type counted struct {
+	delivery.Attempt
+	silo *Service
+	item *delivery.Item
+}
+
+func (c counted) Wait(ctx context.Context) delivery.Outcome {
+	out := c.Attempt.Wait(ctx)
+	if row, ok := c.item.Row.(*Message); ok && ctx.Err() == nil && out.Verdict != delivery.Delivered && out.Verdict != delivery.Offline {
 		if row.SendAt.IsZero() {
-			o.silo.Stats.Failed.Inc()
+			c.silo.Stats.Failed.Inc()
 		} else {
-			o.silo.Stats.FailedReminders.Inc()
+			c.silo.Stats.FailedReminders.Inc()
 		}
 	}
 	return out

@@ -1,0 +1,99 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"silod/address"
+)
+
+// busy is a Sender that takes a while for sending, and then a while for the answer.
+type busy struct {
+	send, answer time.Duration
+
+	mu      sync.Mutex
+	sending int
+	most    int
+	done    int
+}
+
+func (b *busy) Send(context.Context, address.AoR, *Item) Attempt {
+	b.mu.Lock()
+	b.sending++
+	b.most = max(b.most, b.sending)
+	b.mu.Unlock()
+	time.Sleep(b.send)
+	b.mu.Lock()
+	b.sending--
+	b.mu.Unlock()
+	return later(func() Outcome {
+		time.Sleep(b.answer)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.done++
+		return Outcome{Verdict: Delivered}
+	})
+}
+
+func (b *busy) Alive(context.Context, address.AoR) bool { return true }
+
+// crowd gives a message to so many people and waits until they have it.
+func crowd(t *testing.T, people int, way *busy) (took time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(Options{})
+		e.turns = newTurns(1)
+		b, q := newBox(), e.Queue()
+		q.Serve(b, way)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = e.Run(ctx) })
+		begun := time.Now()
+		for i := range people {
+			a := address.AoR{User: fmt.Sprint(i), Domain: "example.org"}
+			b.put(a, "x")
+			q.Wake(a)
+		}
+		for e.Active() > 0 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		took = time.Since(begun)
+		time.Sleep(2 * lookEvery)
+		cancel()
+		running.Wait()
+		e.turns.mu.Lock()
+		defer e.turns.mu.Unlock()
+		if e.turns.free != 1 || e.turns.total != 1 || len(e.turns.queue) != 0 {
+			t.Errorf("in the end there are %d turns, %d free, %d waiting", e.turns.total, e.turns.free, len(e.turns.queue))
+		}
+	})
+	if way.done != people {
+		t.Errorf("%d of %d messages were delivered", way.done, people)
+	}
+	return took
+}
+
+// Workers that compute do so one after the other, and while they wait for answers
+// others compute.
+func TestTurnsGoRound(t *testing.T) {
+	way := &busy{send: 20 * time.Microsecond, answer: 500 * time.Millisecond}
+	took := crowd(t, 1000, way)
+	if way.most != 1 {
+		t.Errorf("%d worked at once", way.most)
+	}
+	if most := time.Second; took > most {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// Workers that wait for something with a turn in their hands do not hold up the
+// others for long.
+func TestSlowTurns(t *testing.T) {
+	way := &busy{send: 5 * time.Second}
+	if took := crowd(t, 1000, way); took > 6*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
