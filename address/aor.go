@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // AoR is a canonical address-of-record, fit to be a map key: two URIs that name
@@ -36,8 +37,12 @@ func (u URI) AoR() AoR {
 	return a
 }
 
-// Domains are the host names and addresses that are ours. The zero value holds none.
-type Domains struct {
+// Domains are the host names and addresses that are ours. Copies share their set:
+// what Replace does to one, all see. The zero value holds none, for ever.
+type Domains struct{ set *atomic.Pointer[domainSet] }
+
+// domainSet is never changed once it is in use.
+type domainSet struct {
 	names map[string]struct{}
 	first string
 }
@@ -45,7 +50,16 @@ type Domains struct {
 // NewDomains makes a set of domains; the first is the one that silod writes
 // where it must choose.
 func NewDomains(names ...string) Domains {
-	d := Domains{names: make(map[string]struct{}, len(names))}
+	d := Domains{new(atomic.Pointer[domainSet])}
+	d.Replace(names...)
+	return d
+}
+
+// Replace puts other domains in the place of those that NewDomains was given.
+func (d Domains) Replace(names ...string) { d.set.Store(newDomainSet(names)) }
+
+func newDomainSet(names []string) *domainSet {
+	d := &domainSet{names: make(map[string]struct{}, len(names))}
 	for _, n := range names {
 		n = canonicalHost(strings.TrimSpace(n))
 		if n == "" {
@@ -59,8 +73,18 @@ func NewDomains(names ...string) Domains {
 	return d
 }
 
+// noDomains is the set of the zero value.
+var noDomains domainSet
+
+func (d Domains) load() *domainSet {
+	if d.set == nil {
+		return &noDomains
+	}
+	return d.set.Load()
+}
+
 // Default is the first domain.
-func (d Domains) Default() string { return d.first }
+func (d Domains) Default() string { return d.load().first }
 
 // Has tells whether a host, with or without a port, is ours.
 func (d Domains) Has(host string) bool {
@@ -68,7 +92,7 @@ func (d Domains) Has(host string) bool {
 	if err != nil {
 		return false
 	}
-	_, ok := d.names[canonicalHost(h)]
+	_, ok := d.load().names[canonicalHost(h)]
 	return ok
 }
 
@@ -76,7 +100,7 @@ func (d Domains) Has(host string) bool {
 // domains. An AoR of ours never has a port: sip:bob@127.0.0.1:5070 is bob.
 func (d Domains) AoR(u URI) (AoR, bool) {
 	host := canonicalHost(u.Host)
-	if _, ours := d.names[host]; ours {
+	if _, ours := d.load().names[host]; ours {
 		return AoR{User: canonicalUser(u.User), Domain: host}, true
 	}
 	return u.AoR(), false
@@ -100,10 +124,10 @@ func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	case hasScheme(s):
 	case strings.Contains(s, "@"):
 		s = "sip:" + s
-	case d.first == "":
+	case d.Default() == "":
 		return AoR{}, false, fmt.Errorf("%s names no domain", quote(s))
 	default:
-		s = "sip:" + s + "@" + d.first
+		s = "sip:" + s + "@" + d.Default()
 	}
 	u, err := ParseURI(s)
 	if err != nil {

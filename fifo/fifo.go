@@ -11,6 +11,7 @@
 package fifo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,13 +42,14 @@ type Server struct {
 	Path        string      // fifo_name
 	Mode        fs.FileMode // fifo_mode; 0 is 0660
 	User, Group string      // fifo_user, fifo_group: name or number; "" is the daemon's own
-	ReplyDir    string      // reply_dir; "" is /tmp/
-	ReplyIndent string      // reply_indent; "" is a TAB
+	ReplyDir    string      // reply_dir, until SetReplyDir names another; "" is /tmp/
 	ReadOnly    bool        // refuse commands that change something
 
 	Timeout time.Duration // how long a client may take to read 32 KiB of its reply; 0 is 30 s
 	Late    time.Duration // how long it may take to open its reply FIFO; 0 is 2 s
 	Check   time.Duration // how often to see whether the FIFO is still there; 0 is 3 s
+
+	replyDir atomic.Pointer[string]
 
 	file *os.File    // the request FIFO
 	made fs.FileInfo // and what was made at Path
@@ -60,6 +63,9 @@ type Server struct {
 	slots    chan struct{}
 	service  *mi.Service
 }
+
+// SetReplyDir says where reply FIFOs are looked for from the next request on.
+func (s *Server) SetReplyDir(dir string) { s.replyDir.Store(&dir) }
 
 // errLost: the FIFO at Path is not the one that was made there.
 var errLost = errors.New("request FIFO was removed or replaced")
@@ -111,12 +117,12 @@ func (s *Server) prepare() {
 	orDefault(&s.Timeout, 30*time.Second)
 	orDefault(&s.Late, 2*time.Second)
 	orDefault(&s.Check, 3*time.Second)
-	if s.ReplyDir == "" {
-		s.ReplyDir = "/tmp/"
+	if s.replyDir.Load() == nil {
+		s.SetReplyDir(cmp.Or(s.ReplyDir, "/tmp/"))
 	}
 	s.lanes = map[string]*lane{}
 	s.slots = make(chan struct{}, maxWorkers)
-	s.service = &mi.Service{Registry: s.Registry, Transport: mi.Pipe, Indent: s.ReplyIndent, ReadOnly: s.ReadOnly}
+	s.service = &mi.Service{Registry: s.Registry, Transport: mi.Pipe, ReadOnly: s.ReadOnly}
 }
 
 // serve reads requests until ctx ends or the FIFO is lost.

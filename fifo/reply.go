@@ -35,7 +35,7 @@ func (r *replyFIFO) Write(p []byte) (int, error) {
 // is followed; what was opened must be what was looked at, without another name
 // elsewhere, and its owner somebody who may ask.
 func (s *Server) openReply(ctx context.Context, name string) (*replyFIFO, error) {
-	path := filepath.Join(s.ReplyDir, name)
+	path := filepath.Join(*s.replyDir.Load(), name)
 	giveUp := time.Now().Add(s.Late)
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 80*time.Millisecond) {
 		before, err := os.Lstat(path)

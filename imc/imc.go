@@ -110,15 +110,27 @@ func New(o Options) (*Service, error) {
 
 // Configure puts another configuration in force. After an error the old one is.
 func (s *Service) Configure(c Config) error {
-	next, err := newSettings(c)
+	apply, err := s.Prepare(c)
 	if err != nil {
 		return err
 	}
-	s.settings.Store(next)
+	apply()
 	return nil
 }
 
-// cfg is the configuration in force.
+// Prepare checks a configuration. What it gives brings it into effect.
+func (s *Service) Prepare(c Config) (apply func(), err error) {
+	next, err := newSettings(c)
+	if err != nil {
+		return nil, err
+	}
+	return func() { s.settings.Store(next) }, nil
+}
+
+// Config is the configuration in force.
+func (s *Service) Config() Config { return s.cfg().Config }
+
+// cfg is the configuration in force, made ready.
 func (s *Service) cfg() *settings { return s.settings.Load() }
 
 // IsRoom tells whether what is sent to an address is for Handle: a room, a name

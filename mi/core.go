@@ -41,7 +41,7 @@ func (c *Core) Commands() []Command {
 		{Name: "kill", Aliases: []string{"core.kill"}, Help: "Stops the daemon.", Writes: true, Run: c.kill},
 		{Name: "debug", Args: "[LEVEL]", MaxArgs: 1, Help: "Tells or sets the log level, from -1 (errors) to 3 (debug).", Writes: true, Run: c.level(kamailioLevels)},
 		{Name: "log_level", Args: "[LEVEL]", MaxArgs: 1, Help: "Tells or sets the log level, from -1 (errors) to 4 (debug).", Writes: true, Run: c.level(opensipsLevels)},
-		{Name: "reload", Help: "Reads the configuration again.", Writes: true, Timeout: time.Minute, Run: c.reload},
+		{Name: "reload", Help: "Reads the configuration again, and tells which keys have changed and which of them need a restart.", Writes: true, Timeout: time.Minute, Run: c.reload},
 	}, c.statistics()...)
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,11 +23,17 @@ const maxDatagrams = 64
 type DatagramServer struct {
 	Socket
 
-	// Timeout is how long a client may take to make room for its reply; 0 is two
-	// seconds, mi_datagram's socket_timeout.
-	Timeout time.Duration
+	conn    *net.UnixConn
+	timeout atomic.Int64 // nanoseconds
+}
 
-	conn *net.UnixConn
+// SetTimeout says how long a client may take to make room for its reply, from now
+// on: mi_datagram's socket_timeout. Two seconds, where it is never set.
+func (s *DatagramServer) SetTimeout(d time.Duration) { s.timeout.Store(int64(d)) }
+
+// Timeout is the one in force.
+func (s *DatagramServer) Timeout() time.Duration {
+	return cmp.Or(time.Duration(s.timeout.Load()), 2*time.Second)
 }
 
 // Listen makes the socket, so that a client may send from now on.
@@ -94,7 +101,7 @@ func (s *DatagramServer) Run(ctx context.Context) error {
 // answer runs the request and sends the reply to the address that the client
 // bound. A client without one, or with a path that only it can resolve, gets none.
 func (s *DatagramServer) answer(ctx context.Context, f *Frame, from *net.UnixAddr) {
-	to := &datagramWriter{ctx: ctx, conn: s.conn, timeout: cmp.Or(s.Timeout, 2*time.Second)}
+	to := &datagramWriter{ctx: ctx, conn: s.conn, timeout: s.Timeout()}
 	if from != nil && (strings.HasPrefix(from.Name, "/") || strings.HasPrefix(from.Name, "@")) {
 		to.addr = from.Name
 	}

@@ -57,8 +57,7 @@ const maxDatagram = 65457
 type Service struct {
 	Registry  *Registry
 	Transport Transport
-	Indent    string // of a level of classic lines; "" is a TAB
-	ReadOnly  bool   // refuse commands that change something
+	ReadOnly  bool // refuse commands that change something
 }
 
 // Serve runs the frame's command and writes the reply to w in chunks; for a
@@ -138,17 +137,13 @@ func (s *Service) encode(w *writer, f *Frame, node *Node, err error) {
 // encodeClassic ends every reply with an empty line, errors too: clients drop it
 // or look for it, and none minds. A datagram ends by itself.
 func (s *Service) encodeClassic(w *writer, f *Frame, node *Node, err error) {
-	indent := s.Indent
-	if indent == "" {
-		indent = "\t"
-	}
 	if err != nil {
 		w.printable(s.classicError(f, err))
 		w.char('\n')
 	} else {
 		w.str("200 OK\n")
 		if node != nil {
-			w.classic(node, indent, 0)
+			w.classic(node, *s.Registry.indent.Load(), 0)
 		}
 	}
 	if w.broken != nil {

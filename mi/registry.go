@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,8 +33,14 @@ type Registry struct {
 	commands []Command          // as they were added
 	groups   map[string][]Stat  // sorted by name
 
+	indent atomic.Pointer[string]
+
 	calls, refused, failed Counter
 }
+
+// SetIndent says what stands in front of a classic line, once for each level, from
+// now on: Kamailio's reply_indent. It is a TAB until then.
+func (r *Registry) SetIndent(s string) { r.indent.Store(&s) }
 
 // NewRegistry makes a registry that has statistics of its own, but no command.
 func NewRegistry(log *slog.Logger) *Registry {
@@ -43,6 +50,7 @@ func NewRegistry(log *slog.Logger) *Registry {
 		names:  map[string]Command{},
 		groups: map[string][]Stat{},
 	}
+	r.SetIndent("\t")
 	r.Counters("mi",
 		Stat{Name: "commands", Help: "Management commands run.", Counter: &r.calls},
 		Stat{Name: "refused_commands", Help: "Management commands answered with an error.", Counter: &r.refused},

@@ -23,8 +23,7 @@ type Socket struct {
 	Log      *slog.Logger
 	Path     string
 	Access   Access
-	Indent   string // of a level of classic lines; "" is a TAB
-	ReadOnly bool   // refuse commands that change something
+	ReadOnly bool // refuse commands that change something
 
 	made fs.FileInfo // what was made at Path
 }
@@ -37,7 +36,7 @@ func (s *Socket) known(command string) bool {
 
 // service answers what this socket reads.
 func (s *Socket) service(t Transport) *Service {
-	return &Service{Registry: s.Registry, Transport: t, Indent: s.Indent, ReadOnly: s.ReadOnly}
+	return &Service{Registry: s.Registry, Transport: t, ReadOnly: s.ReadOnly}
 }
 
 // config makes a socket that nobody else may connect to before Access is applied:

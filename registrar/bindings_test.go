@@ -125,7 +125,7 @@ func TestManyUsersOnOneFlow(t *testing.T) {
 }
 
 func TestRegisterIsBounded(t *testing.T) {
-	l, _, now := newTable(Options{Default: 2 * time.Hour, Max: time.Hour, Min: time.Minute})
+	l, _, now := newTable(Options{Rules: Rules{Default: 2 * time.Hour, Max: time.Hour, Min: time.Minute}})
 	if bs, err := register(t, l, "a", 1, -1, "<sip:1@h>;q=0.00001"); err != nil || contacts(bs, *now) != "sip:1@h 3600" {
 		t.Errorf("a default above the maximum: %v, %v", contacts(bs, *now), err)
 	} else if v := bs[0].ContactValue(*now); v != "<sip:1@h>;q=0;expires=3600" {

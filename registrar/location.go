@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"silod/address"
@@ -24,11 +25,16 @@ import (
 
 // Options are what a Location needs. Zero values stand for the defaults given.
 type Options struct {
-	Store   Store // nil: bindings are kept in memory only
-	Log     *slog.Logger
-	Now     func() time.Time
-	Default time.Duration // life of a binding that asks for none; 1 h
-	Min     time.Duration // shortest life that may be asked for; 60 s
+	Store Store // nil: bindings are kept in memory only
+	Log   *slog.Logger
+	Now   func() time.Time
+	Rules Rules
+}
+
+// Rules are what can be changed while the table is in use.
+type Rules struct {
+	Default time.Duration // life of a binding that asks for none; 0: 1 h
+	Min     time.Duration // shortest life that may be asked for; 0: any
 	Max     time.Duration // longest life that is given; 0: no limit
 	Most    int           // contacts an AoR may have; 0: no limit
 }
@@ -36,6 +42,7 @@ type Options struct {
 // Location is the table of all bindings.
 type Location struct {
 	opt    Options
+	rules  atomic.Pointer[Rules]
 	shards [shards]shard
 	flows  flowIndex
 
@@ -56,19 +63,28 @@ func New(opt Options) *Location {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if opt.Default == 0 {
-		opt.Default = time.Hour
-	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	l := &Location{opt: opt}
+	l.Configure(opt.Rules)
 	for i := range l.shards {
 		l.shards[i].users = make(map[address.AoR][]Binding)
 		l.shards[i].dirty = make(map[string]Change)
 	}
 	return l
 }
+
+// Configure takes other rules from now on. Bindings that there are stay as they are.
+func (l *Location) Configure(r Rules) {
+	if r.Default == 0 {
+		r.Default = time.Hour
+	}
+	l.rules.Store(&r)
+}
+
+// Rules are those in force.
+func (l *Location) Rules() Rules { return *l.rules.Load() }
 
 var seed = maphash.MakeSeed()
 

@@ -62,7 +62,7 @@ func (l *Location) Update(ctx context.Context, r *Register) ([]Binding, error) {
 // begin starts an update on a copy of an AoR's bindings, from which it removes those
 // that have expired. s.update is held.
 func (l *Location) begin(s *shard, a address.AoR) *update {
-	u := &update{aor: a, opt: &l.opt, now: l.opt.Now()}
+	u := &update{aor: a, rules: l.rules.Load(), now: l.opt.Now()}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, b := range s.users[a] {
@@ -90,7 +90,7 @@ func checkStar(r *Register) error {
 type update struct {
 	aor      address.AoR
 	r        *Register
-	opt      *Options
+	rules    *Rules
 	now      time.Time
 	bindings []Binding
 
@@ -121,8 +121,8 @@ func (u *update) apply() error {
 		// RFC 5626 section 6: all of them would be one device over one flow.
 		return &Error{Status: 400, Reason: "A REGISTER with reg-id is for one contact"}
 	}
-	if u.opt.Most > 0 && len(u.bindings) > u.opt.Most {
-		return &Error{Status: 403, Reason: fmt.Sprintf("Too many contacts, %d are allowed", u.opt.Most)}
+	if u.rules.Most > 0 && len(u.bindings) > u.rules.Most {
+		return &Error{Status: 403, Reason: fmt.Sprintf("Too many contacts, %d are allowed", u.rules.Most)}
 	}
 	return nil
 }
@@ -241,16 +241,16 @@ func (u *update) life(c address.NameAddr) (time.Duration, error) {
 			secs = int(n)
 		}
 	}
-	life := u.opt.Default
+	life := u.rules.Default
 	if secs >= 0 {
 		life = time.Duration(secs) * time.Second
 	}
 	// Never for an hour or more (step 7).
-	if secs > 0 && life < u.opt.Min && life < time.Hour {
-		return 0, &Error{Status: 423, Reason: "Interval Too Brief", MinExpires: int(u.opt.Min / time.Second)}
+	if secs > 0 && life < u.rules.Min && life < time.Hour {
+		return 0, &Error{Status: 423, Reason: "Interval Too Brief", MinExpires: int(u.rules.Min / time.Second)}
 	}
-	if u.opt.Max > 0 {
-		life = min(life, u.opt.Max)
+	if u.rules.Max > 0 {
+		life = min(life, u.rules.Max)
 	}
 	return life, nil
 }

@@ -79,7 +79,7 @@ func contacts(bs []Binding, now time.Time) string {
 
 // RFC 3261 section 10.3, step by step: each line is one REGISTER.
 func TestRegister(t *testing.T) {
-	l, k, now := newTable(Options{Min: 60 * time.Second, Max: 2 * time.Hour, Most: 3})
+	l, k, now := newTable(Options{Rules: Rules{Min: 60 * time.Second, Max: 2 * time.Hour, Most: 3}})
 	for i, tc := range []struct {
 		callID   string
 		cseq     uint32

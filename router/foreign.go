@@ -41,8 +41,8 @@ func (r *Router) toForeign(ctx context.Context, req *stack.Request, left int) {
 	ctx, cancel := context.WithTimeout(ctx, foreignTimeout)
 	defer cancel()
 	next := req.Target
-	if r.OutboundProxy != nil {
-		next = *r.OutboundProxy
+	if proxy := r.settings.Load().OutboundProxy; proxy != nil {
+		next = *proxy
 	}
 	targets, err := r.Stack.Resolve(ctx, next)
 	if err != nil || len(targets) == 0 {

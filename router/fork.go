@@ -106,7 +106,7 @@ func (f *fork) send(ctx context.Context, h *hop) (*stack.Call, error) {
 	out.For = f.uri
 	if flow.Transport == stack.UDP && out.Size() > stack.MaxDatagram {
 		var wide bool
-		if flow, wide = f.router.Stack.Widen(ctx, flow); !wide && !f.router.LargeOverUDP {
+		if flow, wide = f.router.Stack.Widen(ctx, flow); !wide && !f.router.settings.Load().LargeOverUDP {
 			return nil, errors.New("too large for UDP, and there is no other way")
 		}
 	}

@@ -61,6 +61,9 @@ type GuardStats struct{ Forged, Strangers mi.Counter }
 // SetPolicy takes another policy from now on.
 func (g *Guard) SetPolicy(p Policy) { g.policy.Store(&p) }
 
+// Policy is the one in force.
+func (g *Guard) Policy() Policy { return *g.policy.Load() }
+
 // RealmOf is the realm of the users of a domain.
 func (g *Guard) RealmOf(domain string) string {
 	if g.Realm != "" {

@@ -14,7 +14,7 @@ func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
 		r.store(ctx, in, nil, true)
 		return
 	}
-	timer := time.NewTimer(r.AcceptTimeout)
+	timer := time.NewTimer(r.settings.Load().AcceptTimeout)
 	defer timer.Stop()
 	for f.open > 0 {
 		select {

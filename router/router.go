@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"silod/address"
@@ -36,16 +37,21 @@ type Options struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 
+	MaxBody int    // bytes of a MESSAGE's body
+	Server  string // Server header of OPTIONS and REGISTER answers
+}
+
+// Settings are what can change while requests are served.
+type Settings struct {
 	AcceptTimeout time.Duration // after this a message that no device has answered is stored
 	OutboundProxy *address.URI  // next hop to addresses that are not ours; nil: DNS
 	LargeOverUDP  bool          // send what is over 1300 bytes over UDP, where there is no other way
-	MaxBody       int           // bytes of a MESSAGE's body
-	Server        string        // Server header of OPTIONS and REGISTER answers
 }
 
 // Router routes. Make it with New.
 type Router struct {
 	Options
+	settings atomic.Pointer[Settings]
 	methods  map[string]handler
 	watchers chan struct{} // bounds the calls that outlive their request
 	watching sync.WaitGroup
@@ -64,11 +70,12 @@ type handler func(context.Context, *stack.Request)
 const maxWatchers = 10_000
 
 // New makes a router.
-func New(opt Options) *Router {
+func New(opt Options, set Settings) *Router {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
 	r := &Router{Options: opt, watchers: make(chan struct{}, maxWatchers)}
+	r.Configure(set)
 	r.methods = map[string]handler{
 		"REGISTER": r.register,
 		"MESSAGE":  r.message,
@@ -76,6 +83,12 @@ func New(opt Options) *Router {
 	}
 	return r
 }
+
+// Configure takes other settings from now on.
+func (r *Router) Configure(set Settings) { r.settings.Store(&set) }
+
+// Settings are those in force.
+func (r *Router) Settings() Settings { return *r.settings.Load() }
 
 // allow is what the Allow header lists.
 const allow = "REGISTER, MESSAGE, OPTIONS"

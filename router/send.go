@@ -116,7 +116,7 @@ func (s *Sender) targets(ctx context.Context, owner address.AoR, device, contact
 func (s *Sender) resolve(ctx context.Context, uri string) ([]stack.Target, error) {
 	next := s.proxy.Load()
 	if next == nil {
-		next = s.OutboundProxy
+		next = s.settings.Load().OutboundProxy
 	}
 	if next == nil {
 		u, err := address.ParseURI(uri)

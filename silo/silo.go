@@ -83,6 +83,9 @@ func (s *Service) Configure(c Settings) {
 	}
 }
 
+// Settings are those in force, complete with their defaults.
+func (s *Service) Settings() Settings { return *s.cfg() }
+
 // cfg are the settings of this moment. What is done for one message is done with
 // one copy of them.
 func (s *Service) cfg() *Settings { return s.current.Load() }

@@ -56,6 +56,15 @@ func certificate(t *testing.T, serial int64) (certFile, keyFile string, pool *x5
 	return certFile, keyFile, pool
 }
 
+func keyPair(t *testing.T, certFile, keyFile string) *tls.Certificate {
+	t.Helper()
+	c, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &c
+}
+
 // runningAll starts a stack on every stream transport.
 func runningAll(t *testing.T, cfg Config) (*Stack, map[Transport]netip.AddrPort) {
 	t.Helper()
@@ -66,9 +75,7 @@ func runningAll(t *testing.T, cfg Config) (*Stack, map[Transport]netip.AddrPort)
 		cfg.Listen = append(cfg.Listen, Endpoint{tr, netip.MustParseAddrPort("127.0.0.1:0")})
 	}
 	s := New(cfg)
-	if err := s.SetCertificate(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	s.SetCertificate(keyPair(t, cert, key))
 	start(t, s)
 	addrs := map[Transport]netip.AddrPort{}
 	for _, e := range s.Endpoints() {
@@ -186,19 +193,11 @@ func TestTLSAndCertificateReload(t *testing.T) {
 	old := secure()
 	ask(old, "z9hG4bK1")
 	cert, key, _ := certificate(t, 2)
-	if err := s.SetCertificate(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	s.SetCertificate(keyPair(t, cert, key))
 	if n := serial(secure()); n != 2 {
 		t.Errorf("a new connection sees certificate %d", n)
 	}
-	ask(old, "z9hG4bK2") // the open connection has not noticed
-	if err := s.SetCertificate(cert, cert); err == nil {
-		t.Error("a certificate was taken for a key")
-	}
-	if n := serial(secure()); n != 2 {
-		t.Errorf("after a bad reload certificate %d", n)
-	}
+	ask(old, "z9hG4bK2")                                                                                                                 // the open connection has not noticed
 	if c, err := tls.Dial("tcp", addrs[TLS].String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:gosec // the point of the test
 		_ = c.Close()
 		t.Error("TLS 1.1 was accepted")

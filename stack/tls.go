@@ -3,21 +3,12 @@ package stack
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"strings"
 )
 
-// SetCertificate reads the certificate, with its chain, and key that TLS and WSS
-// listeners show from now on. Connections that are open stay as they are. After an
-// error the old certificate is still in use.
-func (s *Stack) SetCertificate(certFile, keyFile string) error {
-	c, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return fmt.Errorf("read certificate: %w", err)
-	}
-	s.certificate.Store(&c)
-	return nil
-}
+// SetCertificate names the certificate, with its chain and key, that TLS and WSS
+// listeners show from now on. Connections that are open stay as they are.
+func (s *Stack) SetCertificate(c *tls.Certificate) { s.certificate.Store(c) }
 
 // serverTLS is TLS 1.2 and newer with Go's choice of ciphers, which has no weak one.
 // No WebSocket client is asked for a certificate: browsers would ask people.

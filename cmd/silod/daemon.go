@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,8 +30,8 @@ import (
 
 // daemon is everything that runs, wired together.
 type daemon struct {
-	cfg      *config.Config
-	file     string // the configuration's; "" for the defaults
+	cfg      *config.Config // as it was at the start
+	file     string         // the configuration's; "" for the defaults
 	log      *slog.Logger
 	level    *slog.LevelVar
 	domains  address.Domains
@@ -52,21 +56,31 @@ type daemon struct {
 	control  *mi.ControlServer
 	http     *httpServer
 	stop     context.CancelFunc
+
+	hangups   <-chan os.Signal // nil: SIGHUP is not for us
+	reloading sync.Mutex       // one reload at a time
+	applied   *config.Config   // by the last one; guarded by reloading
 }
 
 // run starts a daemon, says what is where, and serves until ctx ends.
 func run(ctx context.Context, cfg *config.Config, file string, out, logs io.Writer) error {
+	hangups := make(chan os.Signal, 1)
+	if file != "" { // else there is nothing to reload, and a closed terminal ends us
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+	}
 	d, err := start(ctx, cfg, file, logs)
 	if err != nil {
 		return err
 	}
+	d.hangups = hangups
 	d.greet(out)
 	return errors.Join(d.serve(ctx), d.close())
 }
 
 // start makes and opens everything, or closes again what was opened.
 func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer) (*daemon, error) {
-	d := &daemon{cfg: cfg, file: file, level: new(slog.LevelVar)}
+	d := &daemon{cfg: cfg, applied: cfg, file: file, level: new(slog.LevelVar)}
 	d.log = newLogger(cfg, d.level, logs)
 	for _, step := range []func(context.Context) error{
 		d.openDatabases, d.openSockets, d.openGuard, d.assemble, d.load, d.openManagement, d.openHTTP,
@@ -121,21 +135,22 @@ func (d *daemon) openSockets(ctx context.Context) error {
 	cfg.Handler = func(ctx context.Context, req *stack.Request) { d.router.Serve(ctx, req) }
 	cfg.Hear = func(f stack.Flow) bool { return d.router.Hear(f) }
 	cfg.Screen = func(req *stack.Request) bool { return d.router.Screen(req) }
-	var err error
-	if cfg.ClientCAs, err = clientCAs(d.cfg); err != nil {
+	cas, err := clientCAs(d.cfg)
+	if err != nil {
 		return fmt.Errorf("auth.trusted_ca: %w", err)
 	}
+	cfg.ClientCAs = cas
 	cfg.FlowClosed = func(f stack.Flow) { d.location.FlowClosed(context.Background(), f.String()) }
 	d.stack = stack.New(cfg)
-	if c := d.cfg.SIP; c.TLSCertificate != "" {
-		if err := d.stack.SetCertificate(c.TLSCertificate, c.TLSPrivateKey); err != nil {
-			return fmt.Errorf("sip.tls_certificate: %w", err)
-		}
+	apply, err := d.applyCertificate(d.cfg)
+	if err != nil {
+		return err
 	}
+	apply()
 	if err := d.stack.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
 	}
-	d.domains = domains(d.cfg, d.stack.Endpoints())
+	d.domains = address.NewDomains(domains(d.cfg, d.stack.Endpoints())...)
 	return nil
 }
 
@@ -149,9 +164,9 @@ func (d *daemon) assemble(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("imc.db_url: %w", err)
 	}
-	reg := registrarOptions(d.cfg)
-	reg.Store, reg.Log = d.database.Locations(), d.log
-	d.location = registrar.New(reg)
+	d.location = registrar.New(registrar.Options{
+		Store: d.database.Locations(), Log: d.log, Rules: registrarRules(d.cfg),
+	})
 
 	d.engine = delivery.New(delivery.Options{Log: d.log})
 	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
@@ -170,21 +185,22 @@ func (d *daemon) assemble(ctx context.Context) error {
 		return err
 	}
 
+	set, err := routerSettings(d.cfg)
+	if err != nil {
+		return err
+	}
 	d.router = router.New(router.Options{
 		Stack: d.stack, Location: d.location, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
 		Guard: d.guard, Domains: d.domains, Log: d.log,
-		AcceptTimeout: d.cfg.SIP.AcceptTimeout,
-		LargeOverUDP:  d.cfg.SIP.LargeOverUDP,
-		MaxBody:       d.cfg.SIP.MaxMessageSize,
-		Server:        "silod/" + buildVersion(),
-	})
-	if d.router.OutboundProxy, err = nextHop(d.cfg.SIP.OutboundProxy); err != nil {
-		return fmt.Errorf("sip.outbound_proxy: %w", err)
-	}
+		MaxBody: d.cfg.SIP.MaxMessageSize,
+		Server:  "silod/" + buildVersion(),
+	}, set)
 	d.mail, d.roomMail = &router.Sender{Router: d.router}, &router.Sender{Router: d.router}
-	if err := d.setProxies(d.cfg); err != nil {
+	apply, err := d.applyProxies(d.cfg)
+	if err != nil {
 		return err
 	}
+	apply()
 	if d.silo.Every() {
 		mailbox.ServeDevices(d.mail.Devices, func(device string) (delivery.Source, delivery.Sender) {
 			return d.silo.Device(device), d.silo.By(d.mail.Device(device))
@@ -195,30 +211,6 @@ func (d *daemon) assemble(ctx context.Context) error {
 	roomLog.Serve(d.rooms, d.roomMail)
 	notices.Serve(d.silo.Notices(), d.mail)
 	return nil
-}
-
-// setProxies names the next hops of what the silo and the rooms send.
-func (d *daemon) setProxies(cfg *config.Config) error {
-	mail, err := nextHop(cfg.Silo.OutboundProxy)
-	if err != nil {
-		return fmt.Errorf("silo.outbound_proxy: %w", err)
-	}
-	rooms, err := nextHop(cfg.IMC.OutboundProxy)
-	if err != nil {
-		return fmt.Errorf("imc.outbound_proxy: %w", err)
-	}
-	d.mail.SetProxy(mail)
-	d.roomMail.SetProxy(rooms)
-	return nil
-}
-
-// nextHop reads a proxy's URI; nil where there is none.
-func nextHop(s string) (*address.URI, error) {
-	if s == "" {
-		return nil, nil
-	}
-	u, err := address.ParseURI(s)
-	return &u, err
 }
 
 // outbox stands for the router, which is made last because it needs all others.
@@ -291,7 +283,7 @@ func (d *daemon) listeners() []func(context.Context) error {
 	if d.http != nil {
 		runs = append(runs, d.http.Run)
 	}
-	return append(runs, notifySystemd)
+	return append(runs, notifySystemd, d.reloadOnHangup)
 }
 
 // watch stops the daemon where a part of it ends with an error.

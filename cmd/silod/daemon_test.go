@@ -65,9 +65,15 @@ func (s *served) restart(more ...string) *served {
 func serveIn(t *testing.T, dir, listen string, more ...string) *served {
 	t.Helper()
 	cfg := testConfig(t, dir, listen, more...)
-	s := &served{t: t, dir: dir, log: new(syncBuffer)}
+	return (&served{t: t, dir: dir, log: new(syncBuffer)}).begin(cfg, "")
+}
+
+// begin starts the daemon with a configuration that came from file.
+func (s *served) begin(cfg *config.Config, file string) *served {
+	s.t.Helper()
+	t := s.t
 	var err error
-	if s.daemon, err = start(t.Context(), cfg, "", s.log); err != nil {
+	if s.daemon, err = start(t.Context(), cfg, file, s.log); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

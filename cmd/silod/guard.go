@@ -138,7 +138,7 @@ func nonceSecret(file string) ([]byte, error) {
 // clientCAs are whose certificates name trusted peers; nil where none is trusted by
 // a name.
 func clientCAs(cfg *config.Config) (*x509.CertPool, error) {
-	if !slices.ContainsFunc(cfg.Auth.Trusted, func(p config.Peer) bool { return p.Name != "" }) {
+	if !namesPeers(cfg) {
 		return nil, nil
 	}
 	if cfg.Auth.TrustedCA == "" {
@@ -153,4 +153,9 @@ func clientCAs(cfg *config.Config) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("no certificate in %s", cfg.Auth.TrustedCA)
 	}
 	return pool, nil
+}
+
+// namesPeers tells whether somebody is trusted by the name in a certificate.
+func namesPeers(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Auth.Trusted, func(p config.Peer) bool { return p.Name != "" })
 }

@@ -14,9 +14,10 @@ import (
 // the sockets that serve them.
 func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry = mi.NewRegistry(d.log)
+	d.registry.SetIndent(d.cfg.MI.ReplyIndent)
 	core := &mi.Core{
 		Registry: d.registry, Name: "silod", Version: buildVersion(), Started: time.Now(), Level: d.level,
-		Stop: func() { d.stop() }, Reload: d.reload,
+		Stop: func() { d.stop() }, Reload: d.reloadCommand,
 	}
 	d.registry.Add(core.Commands()...)
 	d.registry.Add(d.location.Commands(d.domains)...)
@@ -47,14 +48,15 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 	if m.FIFOName != "" {
 		d.fifo = &fifo.Server{
 			Registry: d.registry, Log: d.log, Path: m.FIFOName, Mode: m.FIFOMode, User: m.FIFOUser, Group: m.FIFOGroup,
-			ReplyDir: m.ReplyDir, ReplyIndent: m.ReplyIndent,
+			ReplyDir: m.ReplyDir,
 		}
 		if err := d.fifo.Listen(); err != nil {
 			return fmt.Errorf("mi.fifo_name: %w", err)
 		}
 	}
 	if m.SocketName != "" {
-		d.datagram = &mi.DatagramServer{Timeout: time.Duration(m.SocketTimeout) * time.Millisecond}
+		d.datagram = &mi.DatagramServer{}
+		d.datagram.SetTimeout(time.Duration(m.SocketTimeout) * time.Millisecond)
 		d.socket(&d.datagram.Socket, m.SocketName)
 		if err := d.datagram.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.socket_name: %w", err)
@@ -72,32 +74,6 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 
 func (d *daemon) socket(s *mi.Socket, path string) {
 	m := d.cfg.MI
-	s.Registry, s.Log, s.Path, s.Indent = d.registry, d.log, path, m.ReplyIndent
+	s.Registry, s.Log, s.Path = d.registry, d.log, path
 	s.Access = mi.Access{Mode: m.UnixSocketMode, User: m.UnixSocketUser, Group: m.UnixSocketGroup}
-}
-
-// reload reads the configuration again, whole and checked before anything of it
-// counts, and tells what changed and what waits for a restart.
-func (d *daemon) reload(context.Context) (*mi.Node, error) {
-	if d.file == "" {
-		return nil, mi.Errorf(404, "silod was started without a configuration file")
-	}
-	next, err := load(d.file)
-	if err != nil {
-		return nil, mi.Errorf(400, "Nothing was changed: %v", err)
-	}
-	n := &mi.Node{List: true}
-	for _, c := range config.Diff(d.cfg, next) {
-		n.Add("CHANGED", c.String())
-	}
-	if err := d.rooms.Configure(roomConfig(next)); err != nil {
-		return nil, mi.Errorf(400, "Nothing was changed: imc: %v", err)
-	}
-	if err := d.setProxies(next); err != nil {
-		return nil, mi.Errorf(400, "The rooms have their new configuration, nothing else was changed: %v", err)
-	}
-	d.silo.Configure(siloSettings(next))
-	d.configureGuard(next)
-	_ = d.level.UnmarshalText([]byte(next.Log.Level))
-	return n, nil
 }

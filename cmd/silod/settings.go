@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"silod/db"
 	"silod/imc"
 	"silod/registrar"
+	"silod/router"
 	"silod/silo"
 	"silod/stack"
 )
@@ -20,7 +23,7 @@ import (
 // for.
 func check(cfg *config.Config) error {
 	var problems []config.Problem
-	if _, err := imc.New(imc.Options{Config: roomConfig(cfg), Domains: domains(cfg, nil)}); err != nil {
+	if _, err := imc.New(imc.Options{Config: roomConfig(cfg), Domains: address.NewDomains(domains(cfg, nil)...)}); err != nil {
 		problems = append(problems, cfg.Problem("imc", err.Error()))
 	}
 	return cfg.Fail(problems...)
@@ -50,11 +53,11 @@ func stackConfig(cfg *config.Config) stack.Config {
 
 // domains are those configured; else the addresses that are listened on and
 // localhost. A listener on all addresses makes all of this machine's ours.
-func domains(cfg *config.Config, listening []stack.Endpoint) address.Domains {
+func domains(cfg *config.Config, listening []stack.Endpoint) []string {
 	if len(cfg.SIP.Domains) > 0 {
-		return address.NewDomains(append(cfg.SIP.Domains, listenAddresses(listening)...)...)
+		return append(slices.Clip(cfg.SIP.Domains), listenAddresses(listening)...)
 	}
-	return address.NewDomains(append(listenAddresses(listening), "localhost")...)
+	return append(listenAddresses(listening), "localhost")
 }
 
 func listenAddresses(listening []stack.Endpoint) []string {
@@ -99,9 +102,30 @@ func dbOptions(cfg *config.Config) db.Options {
 	}
 }
 
-func registrarOptions(cfg *config.Config) registrar.Options {
+func routerSettings(cfg *config.Config) (router.Settings, error) {
+	proxy, err := nextHop(cfg.SIP.OutboundProxy)
+	if err != nil {
+		return router.Settings{}, fmt.Errorf("sip.outbound_proxy: %w", err)
+	}
+	return router.Settings{
+		AcceptTimeout: cfg.SIP.AcceptTimeout,
+		OutboundProxy: proxy,
+		LargeOverUDP:  cfg.SIP.LargeOverUDP,
+	}, nil
+}
+
+// nextHop reads a proxy's URI; nil where there is none.
+func nextHop(s string) (*address.URI, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := address.ParseURI(s)
+	return &u, err
+}
+
+func registrarRules(cfg *config.Config) registrar.Rules {
 	r := cfg.Registrar
-	return registrar.Options{
+	return registrar.Rules{
 		Default: seconds(r.DefaultExpires),
 		Min:     seconds(r.MinExpires),
 		Max:     seconds(r.MaxExpires),

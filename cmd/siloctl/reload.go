@@ -1,0 +1,15 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// reloadCommand is a verb without a noun.
+func (a *app) reloadCommand() *cobra.Command {
+	cmd := a.verb(verb{
+		use: "reload", short: "Have the daemon read its configuration again",
+		long: "The file is read and checked as a whole; if anything is wrong with it, nothing changes.\n" +
+			"The table tells each key that has changed, and whether it counts now or after a restart.",
+		mi: "reload", list: true, none: "nothing has changed in the configuration",
+	})
+	cmd.GroupID = groupAdmin
+	return cmd
+}

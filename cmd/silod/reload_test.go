@@ -1,0 +1,421 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"math/big"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"silod/address"
+	"silod/config"
+	"silod/mi"
+	"silod/router"
+	"silod/silo"
+)
+
+// effect is how it shows that a key has another value: what look gives must not be
+// what it gave before.
+type effect struct {
+	lines []string // of the configuration: the other value, and what it needs
+	look  func(s *served) any
+}
+
+// one is an effect of a key whose value needs nothing else.
+func one(line string, look func(s *served) any) effect { return effect{[]string{line}, look} }
+
+// inSilo, inRooms and inRouter look at what is in force there.
+func inSilo(line string, look func(c silo.Settings) any) effect {
+	return one(line, func(s *served) any { return look(s.silo.Settings()) })
+}
+
+func inRooms(line string) effect {
+	return one(line, func(s *served) any { return fmt.Sprintf("%+v", s.rooms.Config()) })
+}
+
+func inRouter(line string) effect {
+	return one(line, func(s *served) any {
+		set := s.router.Settings()
+		return fmt.Sprint(set.AcceptTimeout, set.LargeOverUDP, set.OutboundProxy != nil)
+	})
+}
+
+func inRegistrar(line string) effect {
+	return one(line, func(s *served) any { return s.location.Rules() })
+}
+
+func inPolicy(line string, look func(router.Policy) any) effect {
+	return one(line, func(s *served) any { return look(s.guard.Policy()) })
+}
+
+// limit shows by the third request of somebody new.
+func limit(line, kind string, user bool) effect {
+	n := byte(0)
+	return one(line, func(s *served) (ok any) {
+		n++
+		for range 3 {
+			if user {
+				_, ok = s.guard.Limits.User(kind, address.AoR{User: fmt.Sprint("user", n), Domain: "127.0.0.1"})
+			} else {
+				_, ok = s.guard.Limits.Source(kind, netip.AddrFrom4([4]byte{192, 0, 2, n}))
+			}
+		}
+		return ok
+	})
+}
+
+// proxy shows by who can be sent to: with one, everybody.
+func proxy(line string, of func(*served) *router.Sender) effect {
+	return one(line, func(s *served) any { return of(s).Online(address.AoR{User: "nobody", Domain: "127.0.0.1"}) })
+}
+
+func written(t silo.Template) string {
+	if t == nil {
+		return ""
+	}
+	return t(func(name, arg string) string { return name + arg })
+}
+
+// effects has an entry for every key that a reload is enough for.
+func effects(dir string) map[string]effect {
+	values := func(name, arg string) string { return name + arg }
+	summer := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	certificate := effect{[]string{
+		"sip.tls_certificate = '" + filepath.Join(dir, "2.pem") + "'", "sip.tls_private_key = '" + filepath.Join(dir, "2.key") + "'",
+	}, func(s *served) any { return s.serial() }}
+	return map[string]effect{
+		"sip.domains":         one("sip.domains = ['other.example']", func(s *served) any { return s.domains.Default() }),
+		"sip.outbound_proxy":  inRouter("sip.outbound_proxy = 'sip:127.0.0.1:9'"),
+		"sip.accept_timeout":  inRouter("sip.accept_timeout = '1s'"),
+		"sip.large_over_udp":  inRouter("sip.large_over_udp = false"),
+		"sip.tls_certificate": certificate,
+		"sip.tls_private_key": certificate,
+
+		"registrar.default_expires": inRegistrar("registrar.default_expires = 7"),
+		"registrar.min_expires":     inRegistrar("registrar.min_expires = 7"),
+		"registrar.max_expires":     inRegistrar("registrar.max_expires = 70"),
+		"registrar.max_contacts":    inRegistrar("registrar.max_contacts = 7"),
+
+		"silo.from_address":     inSilo("silo.from_address = 'sip:x@127.0.0.1'", func(c silo.Settings) any { return written(c.NoticeFrom) }),
+		"silo.offline_message":  inSilo("silo.offline_message = 'x'", func(c silo.Settings) any { return written(c.NoticeText) }),
+		"silo.contact_hdr":      inSilo(`silo.contact_hdr = "Contact: <sip:x@y>\r\n"`, func(c silo.Settings) any { return len(c.NoticeFields(values)) }),
+		"silo.content_type_hdr": inSilo(`silo.content_type_hdr = "Content-Type: a/b\r\n"`, func(c silo.Settings) any { return len(c.NoticeFields(values)) }),
+		"silo.notice_interval":  inSilo("silo.notice_interval = '7m'", func(c silo.Settings) any { return c.NoticeEvery }),
+		"silo.use_contact":      inSilo("silo.use_contact = 0", func(c silo.Settings) any { return c.UseContact }),
+		"silo.extra_hdrs":       inSilo(`silo.extra_hdrs = "X-A: b\r\n"`, func(c silo.Settings) any { return len(c.AddFields(values)) }),
+		"silo.extra_hdrs_avp":   inSilo(`silo.extra_hdrs_avp = '$hdr(X)'`, func(c silo.Settings) any { return written(c.KeepFields) }),
+		"silo.add_date":         inSilo("silo.add_date = 0", func(c silo.Settings) any { return c.AddDate }),
+		"silo.add_contact":      inSilo("silo.add_contact = 1", func(c silo.Settings) any { return c.AddContact }),
+		"silo.date_format":      inSilo("silo.date_format = '%Y'", func(c silo.Settings) any { return c.Date(summer) }),
+		"silo.time_zone":        inSilo("silo.time_zone = 'Asia/Tokyo'", func(c silo.Settings) any { return c.Zone.String() }),
+		"silo.reminder":         inSilo("silo.reminder = 'sip:r@127.0.0.1'", func(c silo.Settings) any { return c.Reminder }),
+		"silo.send_time":        inSilo("silo.send_time = 7", func(c silo.Settings) any { return c.Remind }),
+		"silo.snd_time_avp":     inSilo("silo.snd_time_avp = '$hdr(X)'", func(c silo.Settings) any { return written(c.SendAt) }),
+		"silo.expire_time":      inSilo("silo.expire_time = 7", func(c silo.Settings) any { return c.Expire }),
+		"silo.check_time":       inSilo("silo.check_time = 7", func(c silo.Settings) any { return c.Sweep }),
+		"silo.clean_period":     inSilo("silo.clean_period = 7", func(c silo.Settings) any { return c.Sweep }),
+		"silo.max_messages":     inSilo("silo.max_messages = 7", func(c silo.Settings) any { return c.Most }),
+		"silo.store_on":         inSilo("silo.store_on = ['486']", func(c silo.Settings) any { return c.StoreOn(404) }),
+		"silo.store_owner":      inSilo("silo.store_owner = 'sip:$rU@127.0.0.1'", func(c silo.Settings) any { return written(c.StoreOwner) }),
+		"silo.dump_owner":       inSilo("silo.dump_owner = 'sip:$tU@127.0.0.1'", func(c silo.Settings) any { return written(c.DumpOwner) }),
+		"silo.ephemeral":        inSilo("silo.ephemeral = ['x/y']", func(c silo.Settings) any { return c.Ephemeral("x/y") }),
+		"silo.discard":          inSilo("silo.discard = ['x/y']", func(c silo.Settings) any { return c.Discard("x/y") }),
+		"silo.outbound_proxy":   proxy("silo.outbound_proxy = 'sip:127.0.0.1:9'", func(s *served) *router.Sender { return s.mail }),
+
+		"imc.imc_cmd_start_char": inRooms("imc.imc_cmd_start_char = '!'"),
+		"imc.extra_hdrs":         inRooms(`imc.extra_hdrs = "X-A: b\r\n"`),
+		"imc.create_on_join":     inRooms("imc.create_on_join = 0"),
+		"imc.check_on_create":    inRooms("imc.check_on_create = 1"),
+		"imc.owner_leave":        inRooms("imc.owner_leave = 'refuse'"),
+		"imc.history":            inRooms("imc.history = '7m'"),
+		"imc.catch_up":           inRooms("imc.catch_up = '7m'"),
+		"imc.pause_after":        inRooms("imc.pause_after = '7m'"),
+		"imc.echo":               inRooms("imc.echo = true"),
+		"imc.max_members":        inRooms("imc.max_members = 7"),
+		"imc.max_rooms":          inRooms("imc.max_rooms = 7"),
+		"imc.max_rooms_per_user": inRooms("imc.max_rooms_per_user = 7"),
+		"imc.message_rate":       inRooms("imc.message_rate = 7"),
+		"imc.texts":              inRooms("imc.texts.joined = '{user} is here'"),
+		"imc.outbound_proxy":     proxy("imc.outbound_proxy = 'sip:127.0.0.1:9'", func(s *served) *router.Sender { return s.roomMail }),
+
+		"mi.reply_dir":      one("mi.reply_dir = '"+filepath.Join(dir, "replies")+"/'", func(s *served) any { return s.answersIn(filepath.Join(dir, "replies")) }),
+		"mi.reply_indent":   one("mi.reply_indent = '   '", func(s *served) any { return s.raw("imc_list_members", "chat-1") }),
+		"mi.socket_timeout": one("mi.socket_timeout = 7", func(s *served) any { return s.datagram.Timeout() }),
+
+		"auth.trusted": inPolicy("auth.trusted = ['192.0.2.7']", func(p router.Policy) any {
+			_, ok := p.Trust.Rights(netip.MustParseAddr("192.0.2.7"))
+			return ok
+		}),
+		"auth.relay":            inPolicy("auth.relay = 'trusted'", func(p router.Policy) any { return p.Relay }),
+		"auth.strangers":        inPolicy("auth.strangers = 'all'", func(p router.Policy) any { return p.Strangers }),
+		"auth.source_registers": limit("auth.source_registers = '1/1h'", "REGISTER", false),
+		"auth.source_messages":  limit("auth.source_messages = '1/1h'", "MESSAGE", false),
+		"auth.source_others":    limit("auth.source_others = '1/1h'", "", false),
+		"auth.user_registers":   limit("auth.user_registers = '1/1h'", "REGISTER", true),
+		"auth.user_messages":    limit("auth.user_messages = '1/1h'", "MESSAGE", true),
+		"auth.blocked_agents":   one("auth.blocked_agents = ['scan-me']", func(s *served) any { return s.guard.Agents.Block("a scan-me 1.0") }),
+
+		"log.level": one("log.level = 'warn'", func(s *served) any { return s.level.Level() }),
+	}
+}
+
+// TestReloadOfEveryKey: a key that is said to need no restart is in effect after a
+// reload, and out of effect after the next.
+func TestReloadOfEveryKey(t *testing.T) {
+	dir := t.TempDir()
+	makeCertificate(t, dir, 1)
+	makeCertificate(t, dir, 2)
+	if err := os.Mkdir(filepath.Join(dir, "replies"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	all := effects(dir)
+	base := []string{
+		"sip.listen = ['udp:127.0.0.1:0', 'tls:127.0.0.1:0']", "silo.time_zone = 'UTC'",
+		"sip.tls_certificate = '" + filepath.Join(dir, "1.pem") + "'", "sip.tls_private_key = '" + filepath.Join(dir, "1.key") + "'",
+	}
+	s := serveFile(t, dir, base...)
+	s.call("imc_create_room", "chat-1", "alice")
+	for _, key := range reloadable() {
+		t.Run(key, func(t *testing.T) {
+			e, ok := all[key]
+			if !ok {
+				t.Fatal("nothing here tells whether a reload brings this key into effect")
+			}
+			before := e.look(s)
+			if got := s.reloadWith(merged(base, e.lines)...); !slices.Contains(got, key+" now") {
+				t.Errorf("the reload tells %q", got)
+			}
+			during := e.look(s)
+			if reflect.DeepEqual(before, during) {
+				t.Errorf("it is still %v", before)
+			}
+			s.reloadWith(base...)
+			if after := e.look(s); !reflect.DeepEqual(before, after) {
+				t.Errorf("it was %v, and after a reload of the first configuration it is %v", before, after)
+			}
+			delete(all, key)
+		})
+	}
+	if len(all) > 0 {
+		t.Errorf("no reload is enough for %q, says package config", slices.Collect(maps.Keys(all)))
+	}
+}
+
+// TestReloadTellsWhatNeedsARestart, again and again, and nothing of what is wrong
+// counts.
+func TestReloadTellsWhatNeedsARestart(t *testing.T) {
+	dir := t.TempDir()
+	makeCertificate(t, dir, 1)
+	base := []string{"sip.listen = ['tls:127.0.0.1:0']", "sip.tls_certificate = '1.pem'", "sip.tls_private_key = '1.key'"}
+	s := serveFile(t, dir, base...)
+	if got := s.reloadWith(base...); len(got) != 0 {
+		t.Errorf("nothing has changed, and it tells %q", got)
+	}
+	more := append(slices.Clone(base), "silo.delivery = 'every'", "silo.max_messages = 3", "auth.trusted = ['tls:a.example']")
+	if got, want := s.reloadWith(more...), []string{"silo.max_messages now", "silo.delivery restart", "auth.trusted restart"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := s.reloadWith(more...), []string{"silo.delivery restart", "auth.trusted restart"}; !slices.Equal(got, want) {
+		t.Errorf("the second time: got %q, want %q", got, want)
+	}
+	for _, bad := range []string{"silo.max_messages = 'x'", "silo.no_such_key = 1", "imc.texts.nosuch = 'x'", "silo.reminder = 'nobody'"} {
+		s.write(append(slices.Clone(base), "registrar.max_contacts = 7", bad)...)
+		_, err := s.tryCall("reload")
+		if err == nil || !strings.Contains(err.Error(), "Nothing was changed") {
+			t.Errorf("%s: %v", bad, err)
+		}
+		if n := s.location.Rules().Most; n != 0 {
+			t.Fatalf("%s: half of it is in effect", bad)
+		}
+	}
+	if got := s.silo.Settings().Most; got != 3 {
+		t.Errorf("max_messages is %d", got)
+	}
+}
+
+// A certificate that was renewed under its old name is shown to new connections, and
+// those that are open do not notice.
+func TestReloadReadsCertificatesAgain(t *testing.T) {
+	dir := t.TempDir()
+	makeCertificate(t, dir, 1)
+	base := []string{
+		"sip.listen = ['tls:127.0.0.1:0']", "sip.tls_certificate = '1.pem'", "sip.tls_private_key = '1.key'",
+	}
+	s := serveFile(t, dir, base...)
+	old := s.secure()
+	makeCertificate(t, dir, 3)
+	for _, ext := range []string{".pem", ".key"} {
+		if err := os.Rename(filepath.Join(dir, "3"+ext), filepath.Join(dir, "1"+ext)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.reloadWith(base...); len(got) != 0 {
+		t.Errorf("no key has changed, and it tells %q", got)
+	}
+	if n := s.serial(); n != 3 {
+		t.Errorf("a new connection sees certificate %d", n)
+	}
+	fmt.Fprintf(old, "OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bK1\r\nFrom: <sip:a@127.0.0.1>;tag=1\r\n"+
+		"To: <sip:127.0.0.1>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n")
+	answer := make([]byte, 15)
+	if _, err := old.Read(answer); err != nil || string(answer) != "SIP/2.0 200 OK\r" {
+		t.Errorf("the open connection: %q, %v", answer, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "1.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.tryCall("reload"); err == nil {
+		t.Error("a key that is missing was not noticed")
+	}
+	if n := s.serial(); n != 3 {
+		t.Errorf("after that a new connection sees certificate %d", n)
+	}
+}
+
+// serveFile starts a daemon with a configuration that it reads from a file.
+func serveFile(t *testing.T, dir string, lines ...string) *served {
+	t.Helper()
+	t.Setenv("STATE_DIRECTORY", dir)
+	t.Setenv("RUNTIME_DIRECTORY", dir)
+	s := &served{t: t, dir: dir, log: new(syncBuffer)}
+	s.write(lines...)
+	cfg, err := load(filepath.Join(dir, "silod.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.begin(cfg, filepath.Join(dir, "silod.toml"))
+}
+
+func (s *served) write(lines ...string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, "silod.toml"), []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// reloadWith reloads other lines and gives what the daemon tells: "silo.add_date now".
+func (s *served) reloadWith(lines ...string) []string {
+	s.t.Helper()
+	s.write(lines...)
+	var told []string
+	for _, n := range s.call("reload").Nodes {
+		told = append(told, fmt.Sprint(n.Value, " ", n.Attrs[0].Value))
+	}
+	return told
+}
+
+// merged puts lines in the place of those that set the same key.
+func merged(base, lines []string) []string {
+	key := func(line string) string { k, _, _ := strings.Cut(line, " ="); return k }
+	return append(slices.DeleteFunc(slices.Clone(base), func(b string) bool {
+		return slices.ContainsFunc(lines, func(l string) bool { return key(l) == key(b) })
+	}), lines...)
+}
+
+// reloadable are the keys with the tag reload.
+func reloadable() []string {
+	var keys []string
+	var walk func(section string, t reflect.Type)
+	walk = func(section string, t reflect.Type) {
+		for f := range t.Fields() {
+			switch {
+			case f.Anonymous:
+				walk(section, f.Type)
+			case f.Tag.Get("reload") == "yes":
+				keys = append(keys, section+"."+f.Tag.Get("toml"))
+			}
+		}
+	}
+	for f := range reflect.TypeFor[config.Config]().Fields() {
+		if name := f.Tag.Get("toml"); name != "" {
+			walk(name, f.Type)
+		}
+	}
+	return keys
+}
+
+// secure opens a TLS connection to the daemon.
+func (s *served) secure() *tls.Conn {
+	s.t.Helper()
+	c, err := tls.Dial("tcp", s.addr("tls").String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // whose it is, is the question
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// serial is the number of the certificate that is shown now.
+func (s *served) serial() int64 {
+	s.t.Helper()
+	return s.secure().ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+}
+
+// answersIn tells whether a client with its reply FIFO in dir is answered.
+func (s *served) answersIn(dir string) bool {
+	s.t.Helper()
+	c, err := mi.Dial(s.t.Context(), mi.Target{FIFO: filepath.Join(s.dir, "silod.fifo"), ReplyDir: dir, Timeout: time.Second})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Second)
+	defer cancel()
+	_, err = c.Call(ctx, "uptime")
+	return err == nil
+}
+
+// raw is a reply in classic lines.
+func (s *served) raw(command, arg string) string {
+	s.t.Helper()
+	c, err := mi.Dial(s.t.Context(), mi.Target{Socket: filepath.Join(s.dir, "control.sock")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	var b strings.Builder
+	if err := c.Raw(s.t.Context(), &b, command, mi.Arg{Value: arg}); err != nil {
+		s.t.Fatal(err)
+	}
+	return b.String()
+}
+
+// makeCertificate writes SERIAL.pem and SERIAL.key.
+func makeCertificate(t *testing.T, dir string, serial int64) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		fmt.Sprint(serial, ".pem"): {Type: "CERTIFICATE", Bytes: cert}, fmt.Sprint(serial, ".key"): {Type: "EC PRIVATE KEY", Bytes: der},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
