@@ -12,7 +12,7 @@ import (
 
 // A server that is frozen or cut off keeps a connection open without a word, and
 // a context does not end that wait, so every single read and write has a limit.
-var silence = map[role]time.Duration{forSchema: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second}
+var silence = map[role]time.Duration{forSchema: time.Hour, forLooking: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second}
 
 const (
 	connectTimeout = 3 * time.Second

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -19,13 +20,21 @@ type Progress struct {
 
 // Copy copies everything from one database to another, whatever their engines,
 // and compares the counts at the end. Numbers of messages and room messages stay
-// the same, so the target must be empty, or hold what an earlier Copy that was cut
-// off has left: then it goes on from there. Nobody else may write to either.
+// the same, so the target must be empty, or hold what an earlier Copy from the same
+// database that was cut off has left: then it goes on from there. Until it is done
+// Open refuses the target. Nobody else may write to either.
 func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 	if report == nil {
 		report = func(Progress) {}
 	}
 	c := &copying{from: from, to: to, report: report}
+	if err := c.claim(ctx); err != nil {
+		return err
+	}
+	if t, ok := to.d.(*textDB); ok { // whose every commit writes whole files
+		t.held = true
+		defer func() { t.held = false }()
+	}
 	for _, part := range []struct {
 		what string
 		run  func(context.Context) error
@@ -47,7 +56,15 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 			return err
 		}
 	}
-	return to.step(ctx, 1, func(s *session) error { return to.d.renumber(s, to) })
+	if t, ok := to.d.(*textDB); ok {
+		t.held = false
+	}
+	return to.step(ctx, 1, func(s *session) error {
+		if _, err := s.exec("DELETE FROM silod_copy"); err != nil {
+			return err
+		}
+		return to.d.renumber(s, to)
+	})
 }
 
 // copying is a copy on its way.
@@ -65,6 +82,54 @@ var counted = map[string]string{
 	"contacts":      "{location}",
 	"rooms":         "{members}",
 	"room messages": "silod_room_log",
+}
+
+// claim notes in the target what it becomes a copy of. One that holds anything else
+// is left alone.
+func (c *copying) claim(ctx context.Context) error {
+	source, err := c.to.copyOf(ctx)
+	switch {
+	case err != nil:
+		return err
+	case source == c.from.name():
+		return nil // goes on
+	case source != "":
+		return fmt.Errorf("%s holds a part of a copy of %s: go on with that one, or make the database anew", c.to.name(), source)
+	case c.from.name() == c.to.name():
+		return fmt.Errorf("%s cannot be copied to itself", c.to.name())
+	}
+	for _, table := range counted {
+		n, err := c.to.ints(ctx, "SELECT COUNT(*) FROM "+table)
+		if err != nil {
+			return err
+		}
+		if n[0] > 0 {
+			return fmt.Errorf("%s must be empty, and its table %s has %d rows: copy to a database of its own, `siloctl db init` makes the tables",
+				c.to.name(), c.to.fill.Replace(table), n[0])
+		}
+	}
+	return c.to.step(ctx, 1, func(s *session) error {
+		_, err := s.exec("INSERT INTO silod_copy (source, at) VALUES ($1, $2)", c.from.name(), s.now)
+		return err
+	})
+}
+
+// copyOf is the database of which this one holds an unfinished copy; "" for none.
+func (db *DB) copyOf(ctx context.Context) (source string, err error) {
+	err = db.read.QueryRowContext(ctx, "SELECT source FROM silod_copy").Scan(&source)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("look at table silod_copy: %w", busy(err))
+	}
+	return source, nil
+}
+
+// refuseUnfinished keeps a daemon from serving a part of what there is.
+func (db *DB) refuseUnfinished(ctx context.Context) error {
+	source, err := db.copyOf(ctx)
+	if err == nil && source != "" {
+		err = fmt.Errorf("%s holds a part of a copy of %s: the same `siloctl db copy` again goes on and finishes it", db.name(), source)
+	}
+	return err
 }
 
 func (c *copying) begin(ctx context.Context, what string) error {
@@ -89,7 +154,7 @@ func (c *copying) compare(ctx context.Context) error {
 		return fmt.Errorf("count %s: %w", c.p.What, err)
 	}
 	if int(n[0]) != c.p.Total {
-		return fmt.Errorf("copy %s: %d rows in the source, %d in the target: the target must be empty, and nobody may write to either meanwhile",
+		return fmt.Errorf("copy %s: %d rows in the source, %d in the target: nobody may write to either meanwhile; stop who does, make the target anew and copy again",
 			c.p.What, c.p.Total, n[0])
 	}
 	return nil

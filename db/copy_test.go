@@ -1,6 +1,8 @@
 package db
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -94,12 +96,10 @@ func TestCopy(t *testing.T) {
 			stock(t, from)
 			var last Progress
 			report := func(p Progress) { last = p }
-			for range 2 { // the second time there is nothing left to do
-				if err := Copy(t.Context(), from, to, report); err != nil {
-					t.Fatal(err)
-				}
+			if err := Copy(t.Context(), from, to, report); err != nil {
+				t.Fatal(err)
 			}
-			if last != (Progress{"room messages", 0, 5}) && last != (Progress{"room messages", 5, 5}) {
+			if last != (Progress{"room messages", 5, 5}) {
 				t.Errorf("last progress: %+v", last)
 			}
 			want, got := contents(t, from), contents(t, to)
@@ -116,9 +116,78 @@ func TestCopy(t *testing.T) {
 			if m.ID <= want[380].(silo.Message).ID || e.Seq <= 5 {
 				t.Errorf("new numbers: %d, %d", m.ID, e.Seq)
 			}
-			if err := Copy(t.Context(), from, to, nil); err == nil || !strings.Contains(err.Error(), "must be empty") {
+			if err := Copy(t.Context(), from, to, nil); err == nil || !strings.Contains(err.Error(), "must be empty, and its table") {
 				t.Errorf("copied over something else: %v", err)
 			}
 		})
+	}
+}
+
+// TestCopyInterrupted: what was cut off is not served, and goes on where it was.
+func TestCopyInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			from := open(t, "sqlite:"+t.TempDir()+"/from.db", Options{})
+			stock(t, from)
+			url := e.fresh(t)
+			for _, cut := range []struct {
+				what string
+				done int
+			}{{"messages", 200}, {"users", 0}, {"rooms", 3}, {"room messages", 5}} {
+				to := open(t, url, Options{Unfinished: true})
+				ctx, stop := context.WithCancel(t.Context())
+				err := Copy(ctx, from, to, func(p Progress) {
+					if p.What == cut.what && p.Done >= cut.done {
+						stop()
+					}
+				})
+				if !errors.Is(err, context.Canceled) {
+					t.Fatalf("cut off at %+v: %v", cut, err)
+				}
+				closeDB(t, to)
+				refused(t, url, Options{}, "a part of a copy of sqlite:", "siloctl db copy")
+			}
+			to := open(t, url, Options{Unfinished: true})
+			other := open(t, "sqlite:"+t.TempDir()+"/other.db", Options{})
+			if err := Copy(t.Context(), other, to, nil); err == nil || !strings.Contains(err.Error(), "go on with that one") {
+				t.Errorf("went on with another source: %v", err)
+			}
+			first := true
+			err := Copy(t.Context(), from, to, func(p Progress) {
+				if p.What == "messages" && p.Done > 0 && first {
+					if first = false; p.Done != p.Total {
+						t.Errorf("went on at %+v", p)
+					}
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want, got := contents(t, from), contents(t, to); !reflect.DeepEqual(got, want) {
+				t.Errorf("\n got %+v\nwant %+v", got, want)
+			}
+			closeDB(t, to)
+			closeDB(t, open(t, url, Options{}))
+		})
+	}
+}
+
+// TestCopyRefusals: what cannot be copied is named.
+func TestCopyRefusals(t *testing.T) {
+	t.Parallel()
+	from, to := open(t, "sqlite:"+t.TempDir()+"/from.db", Options{}), open(t, "text:"+t.TempDir(), Options{})
+	m := text(strings.Repeat("x", 20_000))
+	add(t, from.Silo(), text("short"))
+	add(t, from.Silo(), m)
+	err := Copy(t.Context(), from, to, nil)
+	for _, w := range []string{"table silo", "row 2", "16,384 bytes"} {
+		if err == nil || !strings.Contains(err.Error(), w) {
+			t.Errorf("%v does not say %q", err, w)
+		}
+	}
+	if err := Copy(t.Context(), from, from, nil); err == nil || !strings.Contains(err.Error(), "cannot be copied to itself") {
+		t.Errorf("copied to itself: %v", err)
 	}
 }

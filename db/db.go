@@ -35,6 +35,11 @@ type Options struct {
 	Silo         SiloNames
 	RoomsTable   string // default "imc_rooms"
 	MembersTable string // default "imc_members"
+
+	// Unfinished opens also a database that an interrupted Copy has left.
+	Unfinished bool
+
+	ownOnly bool // make no table that may be Kamailio's
 }
 
 // SiloNames are the names of the columns of the table silo, as msilo's
@@ -47,6 +52,7 @@ type SiloNames struct {
 // DB is one open database.
 type DB struct {
 	d       dialect
+	url     string
 	log     *slog.Logger
 	now     func() time.Time
 	opts    Options
@@ -68,6 +74,9 @@ type DB struct {
 
 	aliases atomic.Bool // the table dbaliases is there
 
+	looking bool     // nothing may be changed, see Check
+	made    []string // what opening had to make
+
 	watch func(text string, args []any) // tests look at the plans of what is read
 
 	words
@@ -83,7 +92,19 @@ type DB struct {
 // and checks the tables that are Kamailio's. Its errors are one line that says
 // what to do. See ParseURL for the spellings.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
-	db := &DB{log: o.Log, now: o.Now, opts: o}
+	db, err := choose(url, o, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.open(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// choose makes a database that is not open yet.
+func choose(url string, o Options, looking bool) (*DB, error) {
+	db := &DB{url: url, log: o.Log, now: o.Now, opts: o, looking: looking}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
@@ -97,15 +118,12 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err := db.choose(url); err != nil {
 		return nil, err
 	}
-	if err := db.open(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
+	db.words = db.d.words()
 	return db, nil
 }
 
 // open connects and prepares the schema.
-func (db *DB) open(ctx context.Context) (err error) {
-	db.words = db.d.words()
+func (db *DB) open(ctx context.Context) error {
 	pool, err := db.d.connect(ctx, forSchema)
 	if err != nil {
 		return err
@@ -123,7 +141,13 @@ func (db *DB) open(ctx context.Context) (err error) {
 	if err := db.inspect(ctx); err != nil {
 		return err
 	}
-	return db.findCopies(ctx)
+	if err := db.findCopies(ctx); err != nil {
+		return err
+	}
+	if !db.opts.Unfinished {
+		return db.refuseUnfinished(ctx)
+	}
+	return nil
 }
 
 // check refuses names that cannot be written into a statement.

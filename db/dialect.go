@@ -38,8 +38,6 @@ type dialect interface {
 	committed() bool
 	// columns describes a table, nil where there is none.
 	columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error)
-	// index runs a CREATE INDEX of indexes.sql, unless the index is there.
-	index(ctx context.Context, q querier, text string) error
 	// time reads a time of the table location as unix seconds; 0 for none.
 	time(v any) (int64, error)
 	// headers writes and reads header lines as Kamailio does on this engine, and
@@ -61,6 +59,7 @@ const (
 	forSchema  role = iota // may take its time
 	forWriting             // the writer's one connection
 	forReading
+	forLooking // changes nothing, not even the file's format
 )
 
 // words are pieces of SQL that engines spell differently.
@@ -70,6 +69,7 @@ type words struct {
 	pair      string // two columns as bytes, behind themselves in a list; %s are the columns
 	both      string // two columns as one value
 	forUpdate string // locks what a SELECT from silo reads
+	hasIndex  string // finds the index $2 of table $1
 
 	schemaBegin, schemaEnd, schemaUndo []string // let one process at a time change the schema
 }

@@ -120,6 +120,8 @@ func (d *mysqlDB) words() words {
 		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",
+		hasIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
+			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
 		schemaBegin: []string{
 			"DO GET_LOCK('silod_schema', 60)",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at BIGINT NOT NULL) ENGINE=InnoDB",
@@ -295,19 +297,6 @@ func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[str
 		cols[strings.ToLower(name)] = c
 	}
 	return cols, rows.Err()
-}
-
-// index makes an index that is missing: only MariaDB has IF NOT EXISTS here.
-func (d *mysqlDB) index(ctx context.Context, q querier, text string) error {
-	name, rest, _ := strings.Cut(strings.TrimPrefix(text, "CREATE INDEX "), " ON ")
-	table, _, _ := strings.Cut(rest, " ")
-	n, err := scanInts(q.QueryContext(ctx, `SELECT COUNT(*) FROM information_schema.statistics
-		WHERE table_schema = DATABASE() AND table_name = ? AND index_name = ?`, table, name))
-	if err != nil || n[0] > 0 {
-		return err
-	}
-	_, err = q.ExecContext(ctx, text)
-	return err
 }
 
 // time reads Kamailio's local time.

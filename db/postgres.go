@@ -129,6 +129,7 @@ func (d *postgresDB) bind(text string) query { return query{text: text} }
 func (d *postgresDB) words() words {
 	return words{
 		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
+		hasIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",
 			"SELECT pg_advisory_xact_lock(5060)",
@@ -199,23 +200,6 @@ func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[
 		cols[name] = c
 	}
 	return cols, rows.Err()
-}
-
-// index makes an index that is missing. A failure must not end the transaction.
-func (d *postgresDB) index(ctx context.Context, q querier, text string) error {
-	name, _, _ := strings.Cut(strings.TrimPrefix(text, "CREATE INDEX IF NOT EXISTS "), " ")
-	there, err := scanInts(q.QueryContext(ctx, "SELECT 1 WHERE to_regclass($1) IS NOT NULL", name))
-	if err != nil || len(there) > 0 {
-		return err
-	}
-	if _, err := q.ExecContext(ctx, "SAVEPOINT make_index"); err != nil {
-		return err
-	}
-	if _, err := q.ExecContext(ctx, text); err != nil {
-		_, _ = q.ExecContext(ctx, "ROLLBACK TO SAVEPOINT make_index")
-		return err
-	}
-	return nil
 }
 
 // time reads Kamailio's local time.

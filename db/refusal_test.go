@@ -85,6 +85,38 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestNoRightNeeded: where everything is there, made by somebody who may, silod's user
+// needs no right to make anything.
+func TestNoRightNeeded(t *testing.T) {
+	t.Parallel()
+	for name, grants := range map[string][]string{
+		"postgres": {
+			"CREATE ROLE plain LOGIN", "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO plain",
+			"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO plain",
+		},
+		"mariadb": {"CREATE USER plain@'127.0.0.1'", "GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.* TO plain@'127.0.0.1'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := engines[slices.IndexFunc(engines, func(e engine) bool { return e.name == name })].fresh(t)
+			s, err := parseServer(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Init(t.Context(), url, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range grants {
+				grants[i] = strings.ReplaceAll(grants[i], "{db}", s.database)
+			}
+			filled(t, url, grants...)
+			db := open(t, strings.Replace(url, s.user+"@", "plain@", 1), Options{})
+			add(t, db.Silo(), text("x"))
+			appendTo(t, db.Rooms(), room1, "x")
+		})
+	}
+}
+
 // TestNoServer: a server that is not there is named, in one line.
 func TestNoServer(t *testing.T) {
 	t.Parallel()

@@ -36,6 +36,13 @@ func (db *DB) openSQLite(path string) error {
 	if err != nil {
 		return fmt.Errorf("database %s: %w", path, err)
 	}
+	db.d = &sqliteDB{path: path}
+	db.begin, db.prepare = "BEGIN IMMEDIATE", true
+	if db.looking || db.opts.ownOnly {
+		if err := there(path); err != nil || db.looking {
+			return err
+		}
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("cannot make the directory of database %s: %w; make it for the user that runs silod, or set another db.url", path, cause(err))
 	}
@@ -47,8 +54,14 @@ func (db *DB) openSQLite(path string) error {
 		return err
 	}
 	db.closers = append(db.closers, lock)
-	db.d = &sqliteDB{path: path}
-	db.begin, db.prepare = "BEGIN IMMEDIATE", true
+	return nil
+}
+
+// there tells of a database that is not there, and must not be made by looking at it.
+func there(path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("no database %s: %w; `siloctl db init` makes it", path, cause(err))
+	}
 	return nil
 }
 
@@ -61,14 +74,15 @@ func cause(err error) error {
 }
 
 func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
-	pragmas := []string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"}
-	conns := 1
-	if r == forReading {
-		pragmas = []string{"busy_timeout(5000)", "query_only(1)"}
-		conns = sqliteReaders
+	params, conns := url.Values{"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"}}, 1
+	switch r {
+	case forReading:
+		params, conns = url.Values{"_pragma": {"busy_timeout(5000)", "query_only(1)"}}, sqliteReaders
+	case forLooking:
+		params = url.Values{"_pragma": {"busy_timeout(5000)"}, "mode": {"rw"}}
 	}
 	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: d.path}).EscapedPath()}).String()
-	pool, err := sql.Open("sqlite", file+"?"+url.Values{"_pragma": pragmas}.Encode())
+	pool, err := sql.Open("sqlite", file+"?"+params.Encode())
 	if err != nil {
 		return nil, d.explain(err)
 	}
@@ -102,17 +116,13 @@ func (d *sqliteDB) bind(text string) query { return positional(text) }
 func (d *sqliteDB) words() words {
 	return words{
 		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s",
+		hasIndex: "SELECT 1 FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) = lower($1) AND lower(name) = lower($2)",
 		schemaBegin: []string{
 			"BEGIN IMMEDIATE",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at INTEGER NOT NULL)",
 		},
 		schemaEnd: []string{"COMMIT"}, schemaUndo: []string{"ROLLBACK"},
 	}
-}
-
-func (d *sqliteDB) index(ctx context.Context, q querier, text string) error {
-	_, err := q.ExecContext(ctx, text)
-	return err
 }
 
 // time reads the Julian day that Kamailio's db_sqlite writes, and what other

@@ -22,12 +22,14 @@ import (
 // systems, and for moving in and out; Kamailio must not use the directory meanwhile.
 type textDB struct {
 	*sqliteDB
-	dir    string
-	name   string // of the database in memory
-	keep   *sql.DB
-	tables []string          // in the order in which they are written
-	heads  map[string]string // the first line of files that were there
-	last   map[string][]byte // what every file holds
+	dir     string
+	name    string // of the database in memory
+	keep    *sql.DB
+	tables  []string          // in the order in which they are written
+	heads   map[string]string // the first line of files that were there
+	last    map[string][]byte // what every file holds
+	looking bool              // no file may be changed
+	held    bool              // nor yet: more is to come
 }
 
 var textCount atomic.Int64
@@ -37,20 +39,13 @@ func (db *DB) openText(dir string) error {
 	if err != nil {
 		return fmt.Errorf("directory %s: %w", dir, err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("cannot make directory %s: %w; make it for the user that runs silod, or set another db.url", dir, cause(err))
-	}
-	lock, err := lockFile(filepath.Join(dir, ".silod.lock"), dir)
-	if err != nil {
-		return err
-	}
 	d := &textDB{
 		sqliteDB: &sqliteDB{path: dir, unixTimes: true}, dir: dir,
 		name:  fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
 		heads: map[string]string{}, last: map[string][]byte{},
 		tables: []string{
 			"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_binding",
-			"silod_room", "silod_member", "silod_cursor", "silod_room_log",
+			"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_copy",
 			"version", "subscriber", "location", "location_attrs", db.roomsTable(), db.membersTable(), "silo",
 		},
 	}
@@ -58,8 +53,19 @@ func (db *DB) openText(dir string) error {
 		d.tables[len(d.tables)-1] = db.opts.SiloTable
 	}
 	db.d = d
-	db.closers = append(db.closers, d, lock)
+	db.closers = append(db.closers, d)
 	db.begin, db.prepare = "BEGIN IMMEDIATE", true
+	if d.looking = db.looking; d.looking {
+		return there(dir)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make directory %s: %w; make it for the user that runs silod, or set another db.url", dir, cause(err))
+	}
+	lock, err := lockFile(filepath.Join(dir, ".silod.lock"), dir)
+	if err != nil {
+		return err
+	}
+	db.closers = append(db.closers, lock)
 	return nil
 }
 
@@ -181,6 +187,9 @@ func (d *textDB) ready(ctx context.Context, db *DB) error {
 	if err := d.load(ctx, db.write, func(name string) bool { return strings.HasPrefix(name, "silod_") }); err != nil {
 		return err
 	}
+	if d.looking {
+		return nil
+	}
 	conn, err := db.write.Conn(ctx)
 	if err != nil {
 		return err
@@ -194,6 +203,9 @@ func (d *textDB) ready(ctx context.Context, db *DB) error {
 
 // flush writes the tables that differ from their files.
 func (d *textDB) flush(s *session) error {
+	if d.held {
+		return nil
+	}
 	for _, name := range d.tables {
 		t, err := d.dump(s, name)
 		if err != nil {

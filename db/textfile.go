@@ -162,7 +162,7 @@ func (t *textTable) write(limit int) ([]byte, error) {
 				b.WriteByte(':')
 			}
 			if n := writeTextField(&b, v); n > limit {
-				return nil, errTextField
+				return nil, fmt.Errorf("row %v: %w", row[0], errTextField)
 			}
 		}
 		b.WriteByte('\n')

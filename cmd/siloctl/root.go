@@ -64,7 +64,10 @@ func (a *app) root() *cobra.Command {
 
 // nouns are all that have verbs: a new one is one more entry here, and its file.
 func (a *app) nouns() []noun {
-	return []noun{roomsNoun(), membersNoun(), a.messagesNoun(), remindersNoun(), contactsNoun(), a.usersNoun(), bansNoun(), a.configNoun()}
+	return []noun{
+		roomsNoun(), membersNoun(), a.messagesNoun(), remindersNoun(), contactsNoun(), a.usersNoun(), bansNoun(),
+		a.configNoun(), a.dbNoun(),
+	}
 }
 
 // passThrough runs a management command by its own name. One that stands behind a

@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"silod/db"
 	"silod/mi"
 )
 
@@ -25,6 +27,7 @@ func TestMain(m *testing.M) {
 //	silod        starts a daemon: a registry with rooms, messages and users, on
 //	             the default control socket
 //	sipserver    starts a SIP server and sets $SIP to its address
+//	opened URL   uses a database, as a daemon does
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -32,6 +35,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run"))
 			e.Setenv("RUNTIME_DIRECTORY", "")
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
+			e.Setenv("STATE_DIRECTORY", "")
 			e.Setenv("TZ", "UTC")
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // or each siloctl takes a second more
 			return nil
@@ -48,6 +53,12 @@ func TestScripts(t *testing.T) {
 				ts.Check(err)
 				ts.Defer(s.close)
 				ts.Setenv("SIP", s.addr())
+			},
+			"opened": func(ts *testscript.TestScript, _ bool, args []string) {
+				engine, path, _ := strings.Cut(args[0], ":")
+				d, err := db.Open(context.Background(), engine+":"+ts.MkAbs(path), db.Options{})
+				ts.Check(err)
+				ts.Defer(func() { ts.Check(d.Close()) })
 			},
 			"waitfor": waitFor,
 		},

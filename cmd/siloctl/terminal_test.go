@@ -271,6 +271,32 @@ func TestPurgeShowsProgress(t *testing.T) {
 	}
 }
 
+// TestCopyShowsProgress, and ^C leaves what the same command goes on with.
+func TestCopyShowsProgress(t *testing.T) {
+	dir := t.TempDir()
+	var rows strings.Builder
+	rows.WriteString("id(int,auto) src_addr(string) dst_addr(string) username(string) domain(string) inc_time(int) exp_time(int) " +
+		"snd_time(int) ctype(string) body(string,null) extra_hdrs(string,null) callid(string) status(int)\n")
+	const n = 20_000
+	for i := range n {
+		fmt.Fprintf(&rows, "%d:sip\\:a@example.org:sip\\:b@example.org:b:example.org:1795262400:1795521600:0:text/plain:hello:::0\n", i+1)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "silo"), []byte(rows.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	from, to := "text:"+dir, "sqlite:"+filepath.Join(dir, "to.db")
+	term := startTerminal(t, 80, "db", "copy", from, to)
+	term.expect(fmt.Sprintf(" of %d messages", n))
+	term.typed("\x03")
+	if code := term.exit(); code != exitInterrupted || !strings.Contains(term.text(), "the same command again goes on from here") {
+		t.Fatalf("exit %d:\n%s", code, term.text())
+	}
+	term = startTerminal(t, 80, "db", "copy", from, to)
+	if code := term.exit(); code != exitDone || !strings.Contains(term.text(), fmt.Sprintf("%9d messages\n", n)) {
+		t.Errorf("exit %d:\n%s", code, term.text())
+	}
+}
+
 // TestListsStream: what has arrived is written before the rest is there.
 func TestListsStream(t *testing.T) {
 	for _, output := range []string{"json", "table", "mi"} {

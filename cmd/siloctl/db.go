@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"silod/config"
+	"silod/db"
+	"silod/mi"
+)
+
+// dbNoun is about databases themselves. It needs no daemon.
+func (a *app) dbNoun() noun {
+	var file string
+	commands := []*cobra.Command{
+		{
+			Use: "init [DATABASE]", Short: "Make the tables that are missing", Args: arguments(0, 1),
+			Long: "Makes every table that is missing in a database, Kamailio's and silod's own, and the database's file.\n" +
+				"silod does so by itself when it starts; this is for a database in which its user has no right to.",
+			RunE: func(cmd *cobra.Command, args []string) error { return a.dbMake(cmd.Context(), file, args, db.Init) },
+		},
+		{
+			Use: "migrate [DATABASE]", Short: "Bring silod's own tables to the newest version", Args: arguments(0, 1),
+			Long: "Brings silod's own tables and indexes to the version that this silod needs. Kamailio's tables and their\n" +
+				"version rows stay as they are. silod does so by itself when it starts, if its user has the right to.",
+			RunE: func(cmd *cobra.Command, args []string) error { return a.dbMake(cmd.Context(), file, args, db.Migrate) },
+		},
+		{
+			Use: "check [DATABASE]", Short: "Look whether silod can work with a database", Args: arguments(0, 1),
+			Long: "Looks at the tables, their versions, columns, indexes and rights, and tells how to mend what is wrong.\n" +
+				"Changes nothing. A daemon may be using the database.",
+			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCheck(cmd.Context(), file, args) },
+		},
+		{
+			Use: "copy FROM TO", Short: "Copy everything to an empty database of any engine", Args: arguments(2, 2),
+			Long: "Copies messages, rooms, users and contacts, and compares the counts at the end. Stop everything that uses\n" +
+				"either database first. A copy that was interrupted goes on where it was when it is started again.",
+			Example: "  siloctl db copy sqlite:/var/lib/silod/silod.db postgres://silod@db1,db2/silod\n" +
+				"  siloctl db copy text:/usr/local/etc/kamailio/dbtext /etc/silod/silod.toml",
+			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCopy(cmd.Context(), file, args[0], args[1]) },
+		},
+	}
+	for _, c := range commands {
+		c.Long += "\n\nA DATABASE is a URL (sqlite:PATH, postgres://USER@HOST/NAME, mysql://..., text:DIRECTORY) or a\n" +
+			"configuration file that names one: others can see the passwords of a command line."
+		c.DisableFlagsInUseLine = true
+		c.Flags().StringVar(&file, "config", "", "silod's configuration: names of tables and columns, and the database where none is given")
+		c.PreRunE = func(*cobra.Command, []string) error {
+			if a.output == "mi" {
+				return usagef("db asks no daemon: -o table or -o json")
+			}
+			return nil
+		}
+	}
+	return noun{name: "db", short: "Databases: init, migrate, check, copy", more: commands}
+}
+
+// database is one to work on.
+type database struct {
+	url  config.DBURL
+	opts db.Options
+}
+
+// databases gives those that args name, or else the configuration's.
+func databases(file string, args []string) ([]database, error) {
+	cfg, err := configOf(file)
+	if err != nil {
+		return nil, err
+	}
+	opts := tableNames(cfg)
+	if len(args) == 0 {
+		return configured(cfg), nil
+	}
+	if scheme, _, ok := strings.Cut(args[0], ":"); !ok || strings.Contains(scheme, "/") {
+		if cfg, err = configOf(args[0]); err != nil {
+			return nil, err
+		}
+		return configured(cfg), nil
+	}
+	url, err := config.ParseDBURL(args[0])
+	if err != nil {
+		return nil, usagef("the URL of the database: %s", err)
+	}
+	return []database{{url, opts}}, nil
+}
+
+// configured are the databases of a configuration: [silo] and [imc] may have their own.
+func configured(cfg *config.Config) []database {
+	var list []database
+	for _, u := range []config.DBURL{cfg.DB.URL, cfg.SiloDB(), cfg.IMCDB()} {
+		if !slices.ContainsFunc(list, func(d database) bool { return d.url.URL() == u.URL() }) {
+			list = append(list, database{u, tableNames(cfg)})
+		}
+	}
+	return list
+}
+
+// configOf reads a configuration; without a file it is the default one, as silod has it.
+func configOf(file string) (*config.Config, error) {
+	if file == "" {
+		return config.Default(), nil
+	}
+	return config.Load(file)
+}
+
+// tableNames are the tables and columns that a configuration names.
+func tableNames(cfg *config.Config) db.Options {
+	c := cfg.Silo.Columns
+	return db.Options{
+		SiloTable: cfg.Silo.DBTable, RoomsTable: cfg.IMC.RoomsTable, MembersTable: cfg.IMC.MembersTable,
+		Silo: db.SiloNames{
+			ID: c.SCMid, From: c.SCFrom, To: c.SCTo, User: c.SCURIUser, Host: c.SCURIHost, Body: c.SCBody,
+			CType: c.SCCType, Exp: c.SCExpTime, Inc: c.SCIncTime, Snd: c.SCSndTime, Headers: c.SCStoredHdrs, CallID: c.SCCallID,
+		},
+	}
+}
+
+// dbMake makes what is missing and tells what that was.
+func (a *app) dbMake(
+	ctx context.Context, file string, args []string, work func(context.Context, string, db.Options) ([]string, error),
+) error {
+	list, err := databases(file, args)
+	if err != nil {
+		return err
+	}
+	type made struct {
+		Database config.DBURL `json:"database"`
+		Made     []string     `json:"made"`
+	}
+	all := []made{}
+	for _, d := range list {
+		what, err := work(ctx, d.url.URL(), d.opts)
+		if err != nil {
+			return err
+		}
+		all = append(all, made{d.url, append([]string{}, what...)})
+	}
+	if a.output == "json" {
+		return writeLine(a.out, all)
+	}
+	for _, m := range all {
+		for _, what := range m.Made {
+			fmt.Fprintf(a.out, "made %s\n", clean(what))
+		}
+		text := "everything was there already"
+		if len(m.Made) > 0 {
+			text = "is ready"
+		}
+		fmt.Fprintf(a.out, "%s: %s\n", clean(m.Database.String()), text)
+	}
+	return nil
+}
+
+// dbCheck shows what was found, and fails where something is wrong.
+func (a *app) dbCheck(ctx context.Context, file string, args []string) error {
+	list, err := databases(file, args)
+	if err != nil {
+		return err
+	}
+	problems := 0
+	reply := &mi.Node{List: true}
+	for _, d := range list {
+		found, err := db.Check(ctx, d.url.URL(), d.opts)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			state := "ok"
+			if f.Problem != "" {
+				state = f.Problem
+				problems++
+			}
+			reply.Add("TABLE", nil, mi.Attr{Name: "database", Value: d.url.String()}, mi.Attr{Name: "table", Value: f.Table},
+				mi.Attr{Name: "version", Value: f.Version}, mi.Attr{Name: "rows", Value: f.Rows}, mi.Attr{Name: "state", Value: state})
+		}
+	}
+	if err := a.checked(reply, len(list)); err != nil {
+		return err
+	}
+	if problems > 0 {
+		return fmt.Errorf("problems: %d", problems)
+	}
+	return nil
+}
+
+// checked shows a check's findings; people need the database's name only where there are several.
+func (a *app) checked(reply *mi.Node, databases int) error {
+	if a.output == "json" {
+		return writeJSON(a.out, reply)
+	}
+	t := table{w: a.out}
+	if databases == 1 {
+		t.hide = []string{"database"}
+	}
+	for _, n := range reply.Nodes {
+		if err := t.add(n.Attrs); err != nil {
+			return err
+		}
+	}
+	return t.flush()
+}
+
+// dbCopy opens both databases for a copy.
+func (a *app) dbCopy(ctx context.Context, file, from, to string) error {
+	source, err := openOne(ctx, file, from, false)
+	if err != nil {
+		return err
+	}
+	target, err := openOne(ctx, file, to, true)
+	if err != nil {
+		return errors.Join(err, source.Close())
+	}
+	return errors.Join(a.copyTo(ctx, source, target), source.Close(), target.Close())
+}
+
+// openOne opens the one database that arg names.
+func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, error) {
+	list, err := databases(file, []string{arg})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 1 {
+		return nil, usagef("%s names %d databases: copy them one by one, by their URLs", arg, len(list))
+	}
+	list[0].opts.Unfinished = unfinished
+	return db.Open(ctx, list[0].url.URL(), list[0].opts)
+}
+
+// copyTo copies, with a bar for each kind of thing.
+func (a *app) copyTo(ctx context.Context, from, to *db.DB) error {
+	c := &copyReport{a: a}
+	err := db.Copy(ctx, from, to, c.at)
+	c.end()
+	if err != nil {
+		if ctx.Err() != nil {
+			a.note("the same command again goes on from here")
+			return ctx.Err()
+		}
+		return err
+	}
+	if a.output == "json" {
+		return writeLine(a.out, c.done)
+	}
+	for _, p := range c.done {
+		fmt.Fprintf(a.out, "%9d %s\n", p.Rows, p.What)
+	}
+	fmt.Fprintln(a.out, "are copied, and as many are there")
+	return nil
+}
+
+// copyReport follows a copy.
+type copyReport struct {
+	a    *app
+	bar  *progress
+	done []copied
+}
+
+type copied struct {
+	What string `json:"what"`
+	Rows int    `json:"rows"`
+}
+
+func (c *copyReport) at(p db.Progress) {
+	if n := len(c.done); n == 0 || c.done[n-1].What != p.What {
+		c.end()
+		c.bar = c.a.progress(p.What, int64(p.Total))
+		c.done = append(c.done, copied{p.What, p.Total})
+	}
+	c.bar.at(int64(p.Done))
+}
+
+func (c *copyReport) end() {
+	if c.bar != nil {
+		c.bar.end()
+	}
+}

@@ -1,0 +1,236 @@
+package db
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// ownFixture is our own tables as an earlier silod made and filled them, beside
+// Kamailio's. These files are never changed: a new version gets a new one.
+func ownFixture(t testing.TB, version int, engine string) []string {
+	t.Helper()
+	if engine == "mariadb" {
+		engine = "mysql"
+	}
+	data, err := os.ReadFile(filepath.Join("testdata", fmt.Sprintf("silod-%03d.%s.sql", version, engine)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(fixture(t, "8", engine), strings.Split(strings.TrimSuffix(strings.TrimSpace(string(data)), ";"), ";\n")...)
+}
+
+// TestOldSchemas: what an earlier silod has left is brought up to date and stays.
+func TestOldSchemas(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		for version := 1; version <= 2; version++ {
+			t.Run(fmt.Sprint(e.name, "/", version), func(t *testing.T) {
+				t.Parallel()
+				url := e.prepared(t, ownFixture(t, version, e.name)...)
+				made, err := Init(t.Context(), url, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := []string{}
+				for v := int64(version) + 1; v <= 3; v++ {
+					want = append(want, fmt.Sprint("version of silod's own tables ", v))
+				}
+				made = slices.DeleteFunc(made, func(s string) bool { return !strings.HasPrefix(s, "version") })
+				if !slices.Equal(made, want) {
+					t.Errorf("made %q, want %q", made, want)
+				}
+				db := open(t, url, Options{Domain: "example.org"})
+				if db.made != nil {
+					t.Errorf("opening made %q still", db.made)
+				}
+				ms := next(t, db.Silo(), 0, 10)
+				if len(ms) != 1 || ms[0].CallID != "kept" || ms[0].From != `"A" <sip:alice@example.org>;tag=1` {
+					t.Errorf("messages: %+v", ms)
+				}
+				if got := db.copied.Load(); got != (version == 2) {
+					t.Errorf("device copies: %v", got)
+				}
+				es, err := db.Rooms().Log(t.Context(), room1, 0, 10)
+				if err != nil || len(es) != 1 || string(es[0].Body) != "said before" {
+					t.Errorf("log: %+v, %v", es, err)
+				}
+				if rooms := loadRooms(t, db.Rooms()); !strings.Contains(fmt.Sprintf("%+v", rooms), "weather") {
+					t.Errorf("rooms: %+v", rooms)
+				}
+				add(t, db.Silo(), text("after"))
+			})
+		}
+	}
+}
+
+// TestManyStartAtOnce: several daemons that start on one empty database, or on one of
+// Kamailio's, make its schema together.
+func TestManyStartAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines[1:] { // an SQLite file is one daemon's
+		for _, kamailio := range []bool{false, true} {
+			for _, lock := range []bool{true, false} { // a cluster may have none that all its servers know
+				if !lock && e.name == "postgres" {
+					continue // makes its schema in one transaction, under a lock of its own
+				}
+				t.Run(fmt.Sprintf("%s/kamailio=%v/lock=%v", e.name, kamailio, lock), func(t *testing.T) {
+					t.Parallel()
+					url := e.fresh(t)
+					if kamailio {
+						filled(t, url, fixture(t, "8", e.name)...)
+					}
+					startTogether(t, url, lock)
+					found, err := Check(t.Context(), url, Options{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, f := range found {
+						if f.Problem != "" && f.Table != "subscriber" {
+							t.Errorf("%+v", f)
+						}
+					}
+					db := open(t, url, Options{})
+					if n := asInt(rawValue(t, db, "SELECT COUNT(*) FROM silod_schema")); n != db.newest() {
+						t.Errorf("%d versions", n)
+					}
+					for _, table := range []string{"silo", "location", "imc_rooms"} {
+						if n := asInt(rawValue(t, db, "SELECT COUNT(*) FROM version WHERE table_name = '"+table+"'")); n != 1 {
+							t.Errorf("%d version rows of table %s", n, table)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// startTogether opens a database eight times at once, and stores by each.
+func startTogether(t *testing.T, url string, lock bool) {
+	t.Helper()
+	var group sync.WaitGroup
+	gate := make(chan struct{})
+	for range 8 {
+		group.Go(func() {
+			db, err := choose(url, Options{}, false)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer closeDB(t, db)
+			if !lock {
+				db.schemaBegin = db.schemaBegin[1:]
+			}
+			<-gate
+			if err := db.open(t.Context()); err != nil {
+				t.Error(err)
+				return
+			}
+			add(t, db.Silo(), text("one of eight"))
+		})
+	}
+	close(gate)
+	group.Wait()
+}
+
+// TestSQLiteIsOneDaemons: of several that start on one file one gets it, and the
+// others say who has.
+func TestSQLiteIsOneDaemons(t *testing.T) {
+	t.Parallel()
+	url := engines[0].fresh(t)
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var got []*DB
+	for range 8 {
+		group.Go(func() {
+			db, err := Open(t.Context(), url, Options{})
+			if err != nil {
+				if !strings.Contains(err.Error(), "in use by") {
+					t.Error(err)
+				}
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, db)
+		})
+	}
+	group.Wait()
+	if len(got) != 1 {
+		t.Errorf("%d have it", len(got))
+	}
+	for _, db := range got {
+		closeDB(t, db)
+	}
+	for _, name := range []string{"one", "two"} { // one after the other
+		db := open(t, url, Options{})
+		add(t, db.Silo(), text(name))
+		closeDB(t, db)
+	}
+}
+
+// TestCheck: a database as Kamailio made it is looked at without a change; what
+// Migrate adds, and what it lacks later, is told.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			statements := append(fixture(t, "8", e.name), "CREATE TABLE location_attrs (id INTEGER)")
+			url := e.prepared(t, statements...)
+			problems(t, url, "silod_schema: silod's own tables are not there: `siloctl db init`", "subscriber: no table subscriber: `siloctl db init`")
+			if _, err := Migrate(t.Context(), url, Options{}); err == nil || !strings.Contains(err.Error(), "no table subscriber: `siloctl db init`") {
+				t.Errorf("migrated without a table: %v", err)
+			}
+			if _, err := Init(t.Context(), url, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			problems(t, url)
+			if made, err := Init(t.Context(), url, Options{}); err != nil || made != nil {
+				t.Errorf("made %q, %v", made, err)
+			}
+			drop := "DROP INDEX silod_silo_exp_idx"
+			if e.name == "mariadb" {
+				drop += " ON silo"
+			}
+			filled(t, url, drop, "DELETE FROM silod_schema WHERE version = 3")
+			problems(t, url, "silod_schema: silod's own tables are of version 2, this silod's of 3: `siloctl db migrate`",
+				"index silod_silo_exp_idx: missing, large mailboxes are slow: `siloctl db migrate`")
+			if made, err := Migrate(t.Context(), url, Options{}); err != nil || len(made) != 2 {
+				t.Errorf("made %q, %v", made, err)
+			}
+			filled(t, url, "INSERT INTO silod_copy (source, at) VALUES ('sqlite:/old.db', 0)", "UPDATE version SET table_version = 77 WHERE table_name = 'imc_rooms'")
+			problems(t, url, "imc_rooms: table imc_rooms has version 77", "silod_schema: ", "holds a part of a copy of sqlite:/old.db")
+		})
+	}
+}
+
+// problems checks a database and compares what is wrong with what is told, word by word.
+func problems(t *testing.T, url string, want ...string) {
+	t.Helper()
+	found, err := Check(t.Context(), url, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 6 || found[0].Table != "silo" || found[0].Version != 8 || found[0].Rows != 3 {
+		t.Errorf("found %+v", found)
+	}
+	var all []string
+	for _, f := range found {
+		if f.Problem != "" {
+			all = append(all, f.Table+": "+f.Problem)
+		}
+	}
+	for _, w := range want {
+		if !slices.ContainsFunc(all, func(s string) bool { return strings.Contains(s, w) }) {
+			t.Errorf("nothing tells %q in\n%s", w, strings.Join(all, "\n"))
+		}
+	}
+	if len(want) == 0 && len(all) > 0 {
+		t.Errorf("wrong is\n%s", strings.Join(all, "\n"))
+	}
+}

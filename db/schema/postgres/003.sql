@@ -1,0 +1,4 @@
+CREATE TABLE IF NOT EXISTS silod_copy (
+    source VARCHAR(255) PRIMARY KEY NOT NULL,
+    at BIGINT NOT NULL
+);
