@@ -49,8 +49,9 @@ func (s *Service) Commands(domains address.Domains) []mi.Command {
 			Help: "Deletes one stored message.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.remove,
 		},
 		{
-			Name: "silo_purge", Aliases: []string{"silo.purge"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [limit]",
-			Help: "Deletes up to limit (1000) of the messages that the arguments select, and tells how many.", MinArgs: 1, MaxArgs: 6, Writes: true, Run: c.purge,
+			Name: "silo_purge", Aliases: []string{"silo.purge"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [limit] [all]",
+			Help:    "Deletes up to limit (1000) of the messages that the arguments select, and tells how many. Where nothing selects, all::yes is needed.",
+			MaxArgs: 7, Writes: true, Run: c.purge,
 		},
 		{
 			Name: "silo_stats", Aliases: []string{"silo.stats"},

@@ -160,6 +160,9 @@ func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) 
 		limit = purgeLimit
 	}
 	q.Limit = 0
+	if q == (Query{}) && !flag(req, "all") {
+		return nil, mi.Errorf(400, "Say which messages: owner, from, older_than, stuck or reminders; or all::yes for every one")
+	}
 	deleted, err := c.opt.Store.Purge(ctx, q, limit)
 	if err != nil {
 		return nil, unavailable(err)

@@ -59,7 +59,7 @@ func (f *fake) commands() []mi.Command {
 		{Name: "silo_dump", Args: "owner", MinArgs: 1, MaxArgs: 1, Writes: true, Help: "Delivers.", Run: f.ok},
 		{Name: "silo_requeue", Args: "id", MinArgs: 1, MaxArgs: 1, Writes: true, Help: "Requeues.", Run: f.requeue},
 		{Name: "silo_delete", Args: "id", MinArgs: 1, MaxArgs: 1, Writes: true, Help: "Deletes a message.", Run: f.remove},
-		{Name: "silo_purge", Args: "[owner] [from] [older_than] [stuck] [reminders] [limit]", MinArgs: 1, MaxArgs: 6, Writes: true, Help: "Deletes messages.", Run: f.purge},
+		{Name: "silo_purge", Args: "[owner] [from] [older_than] [stuck] [reminders] [limit] [all]", MaxArgs: 7, Writes: true, Help: "Deletes messages.", Run: f.purge},
 		{Name: "silo_remind", Args: "to time text", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Reminds.", Run: f.remind},
 		{Name: "ul_dump", Args: "[brief]", MaxArgs: 2, Help: "Lists contacts.", Run: f.dump},
 		{Name: "ul_show_contact", Args: "table aor", MinArgs: 2, MaxArgs: 2, Help: "Shows contacts.", Run: f.dump},
@@ -317,6 +317,9 @@ func (f *fake) remove(_ context.Context, req *mi.Request) (*mi.Node, error) {
 
 func (f *fake) purge(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	limit, _ := strconv.Atoi(req.Named("limit", -1))
+	if len(req.Args) == 2 && req.Arg(0) == "" { // an owner who is nobody, and a limit
+		return nil, mi.Errorf(400, "Say which messages")
+	}
 	gone := f.selected(req)
 	gone = gone[:min(len(gone), limit)]
 	f.messages = slices.DeleteFunc(f.messages, func(m message) bool { return slices.Contains(gone, m) })

@@ -112,7 +112,7 @@ func (a *app) purgeCommand() *cobra.Command {
 			if rate < 0 {
 				return usagef("--rate cannot be below 0")
 			}
-			return a.purge(cmd.Context(), which, dry, rate)
+			return a.purge(cmd.Context(), which, all, dry, rate)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -124,7 +124,7 @@ func (a *app) purgeCommand() *cobra.Command {
 }
 
 // purge counts, asks, and deletes no more than was asked about.
-func (a *app) purge(ctx context.Context, which []mi.Arg, dry bool, rate int) error {
+func (a *app) purge(ctx context.Context, which []mi.Arg, all, dry bool, rate int) error {
 	total, err := a.number(ctx, "count", "silo_count", which)
 	if err != nil {
 		return err
@@ -136,6 +136,9 @@ func (a *app) purge(ctx context.Context, which []mi.Arg, dry bool, rate int) err
 		if err := a.confirm(ctx, fmt.Sprintf("Delete %d stored messages for good?", total)); err != nil {
 			return err
 		}
+	}
+	if all {
+		which = append(which, mi.Arg{Name: "all", Value: "yes"})
 	}
 	bar := a.progress("deleted", total)
 	defer bar.end()

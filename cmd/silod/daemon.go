@@ -262,10 +262,15 @@ func (d *daemon) serve(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
 	d.router.Wait(grace)
-	return errors.Join(err, behind.Wait())
+	err = errors.Join(err, behind.Wait())
+	// The engine's last deliveries have moved cursors after the rooms had written theirs.
+	last, cancelLast := context.WithTimeout(context.Background(), stopGrace)
+	defer cancelLast()
+	return errors.Join(err, d.rooms.Flush(last))
 }
 
-// stopGrace is how long calls that outlived their requests are waited for.
+// stopGrace is how long calls that outlived their requests are waited for, and then
+// the last cursors.
 const stopGrace = time.Second
 
 // listeners are what takes requests.

@@ -225,6 +225,21 @@ func (s *served) hashes() []string {
 	return list
 }
 
+// callNamed asks a management command with arguments by name: "older_than", "0".
+func (s *served) callNamed(command string, pairs ...string) (*mi.Node, error) {
+	s.t.Helper()
+	c, err := mi.Dial(s.t.Context(), mi.Target{Socket: filepath.Join(s.dir, "control.sock")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	var args []mi.Arg
+	for i := 0; i < len(pairs); i += 2 {
+		args = append(args, mi.Arg{Name: pairs[i], Value: pairs[i+1]})
+	}
+	return c.Call(s.t.Context(), command, args...)
+}
+
 // tryCall asks a management command that may be refused.
 func (s *served) tryCall(command string, args ...string) (*mi.Node, error) {
 	s.t.Helper()

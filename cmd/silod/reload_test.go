@@ -128,6 +128,7 @@ func effects(dir string) map[string]effect {
 		"silo.check_time":       inSilo("silo.check_time = 7", func(c silo.Settings) any { return c.Sweep }),
 		"silo.clean_period":     inSilo("silo.clean_period = 7", func(c silo.Settings) any { return c.Sweep }),
 		"silo.max_messages":     inSilo("silo.max_messages = 7", func(c silo.Settings) any { return c.Most }),
+		"silo.max_per_sender":   inSilo("silo.max_per_sender = 7", func(c silo.Settings) any { return c.MostOfSender }),
 		"silo.store_on":         inSilo("silo.store_on = ['486']", func(c silo.Settings) any { return c.StoreOn(404) }),
 		"silo.store_owner":      inSilo("silo.store_owner = 'sip:$rU@127.0.0.1'", func(c silo.Settings) any { return written(c.StoreOwner) }),
 		"silo.dump_owner":       inSilo("silo.dump_owner = 'sip:$tU@127.0.0.1'", func(c silo.Settings) any { return written(c.DumpOwner) }),

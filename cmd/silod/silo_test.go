@@ -216,3 +216,34 @@ func TestExpiry(t *testing.T) {
 var reminders = []string{
 	"silo.reminder = 'sip:reminder@127.0.0.1'", "silo.send_time = 1", "silo.snd_time_avp = '$hdr(X-Send-At)'", "silo.time_zone = 'UTC'",
 }
+
+// TestPurgeSelects: what is deleted for good is what was asked for, and never all by
+// a mistake.
+func TestPurgeSelects(t *testing.T) {
+	s := serve(t)
+	a := s.phone("udp", "alice")
+	for _, to := range []string{bob, bob, "sip:carol@127.0.0.1"} {
+		if got := a.message(to, "hello"); got != 202 {
+			t.Fatalf("answered %d", got)
+		}
+	}
+	for _, args := range [][]string{nil, {"owner", ""}, {"limit", "10"}, {"all", "no"}} {
+		if n, err := s.callNamed("silo_purge", args...); err == nil || !strings.Contains(err.Error(), "400 Say which messages") {
+			t.Errorf("%q: %+v, %v", args, n, err)
+		}
+	}
+	for _, c := range []struct {
+		args    []string
+		deleted int64
+	}{
+		{[]string{"older_than", "1h"}, 0},
+		{[]string{"owner", "carol"}, 1},
+		{[]string{"from", "alice", "limit", "1"}, 1},
+		{[]string{"all", "yes"}, 1},
+	} {
+		n, err := s.callNamed("silo_purge", c.args...)
+		if err != nil || n.Nodes[0].Value != c.deleted {
+			t.Errorf("%q: %+v, %v, want %d deleted", c.args, n, err, c.deleted)
+		}
+	}
+}
