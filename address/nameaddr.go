@@ -116,14 +116,12 @@ func (a NameAddr) String() string {
 	if a.Star {
 		return "*"
 	}
-	var b strings.Builder
+	b := make([]byte, 0, 128)
 	if a.Name != "" {
-		b.WriteString(Quote(a.Name))
-		b.WriteByte(' ')
+		b = append(append(b, Quote(a.Name)...), ' ')
 	}
-	b.WriteByte('<')
-	b.WriteString(a.URI.String())
-	b.WriteByte('>')
-	a.Params.writeTo(&b)
-	return b.String()
+	b = append(b, '<')
+	b = a.URI.appendTo(b)
+	b = append(b, '>')
+	return string(a.Params.appendTo(b))
 }

@@ -67,26 +67,26 @@ next:
 }
 
 // String writes the parameters, each with its leading semicolon.
-func (ps Params) String() string {
-	var b strings.Builder
-	ps.writeTo(&b)
-	return b.String()
+func (ps Params) String() string { return string(ps.appendTo(nil)) }
+
+func (ps Params) appendTo(b []byte) []byte {
+	for i := range ps {
+		b = ps[i].AppendTo(b)
+	}
+	return b
 }
 
-func (ps Params) writeTo(b *strings.Builder) {
-	for _, p := range ps {
-		b.WriteByte(';')
-		b.WriteString(p.Name)
-		if !p.HasValue {
-			continue
-		}
-		b.WriteByte('=')
-		if p.Quoted {
-			b.WriteString(Quote(p.Value))
-		} else {
-			b.WriteString(p.Value)
-		}
+// AppendTo writes one parameter with its leading semicolon.
+func (p *Param) AppendTo(b []byte) []byte {
+	b = append(b, ';')
+	b = append(b, p.Name...)
+	switch {
+	case !p.HasValue:
+		return b
+	case p.Quoted:
+		return append(append(b, '='), Quote(p.Value)...)
 	}
+	return append(append(b, '='), p.Value...)
 }
 
 // ParseParams reads ";name = value; name = "quoted; string"; flag" up to the end

@@ -166,29 +166,29 @@ func (u URI) Addr() (netip.Addr, bool) {
 }
 
 // String writes the URI.
-func (u URI) String() string {
-	var b strings.Builder
-	b.WriteString(u.Scheme)
-	b.WriteByte(':')
+func (u URI) String() string { return string(u.appendTo(make([]byte, 0, 80))) }
+
+func (u *URI) appendTo(b []byte) []byte {
+	b = append(append(b, u.Scheme...), ':')
 	if !u.IsSIP() {
-		b.WriteString(u.Opaque)
-		return b.String()
+		return append(b, u.Opaque...)
 	}
 	if u.User != "" {
-		b.WriteString(u.User)
+		b = append(b, u.User...)
 		if u.Pass != "" {
-			b.WriteByte(':')
-			b.WriteString(u.Pass)
+			b = append(append(b, ':'), u.Pass...)
 		}
-		b.WriteByte('@')
+		b = append(b, '@')
 	}
-	b.WriteString(u.HostPort())
-	u.Params.writeTo(&b)
+	b = append(b, u.Host...)
+	if u.Port != 0 {
+		b = strconv.AppendUint(append(b, ':'), uint64(u.Port), 10)
+	}
+	b = u.Params.appendTo(b)
 	if u.Header != "" {
-		b.WriteByte('?')
-		b.WriteString(u.Header)
+		b = append(append(b, '?'), u.Header...)
 	}
-	return b.String()
+	return b
 }
 
 // Equal compares two URIs by RFC 3261 section 19.1.4: user with case, host

@@ -39,7 +39,7 @@ func TestWhereAnswersGo(t *testing.T) {
 			t.Fatalf("%s: %v", tc.via, err)
 		}
 		src := netip.MustParseAddrPort(tc.from)
-		stamp, ok := strings.CutPrefix(stamped(value, &v, src), "SIP/2.0/UDP "+sentBy)
+		stamp, ok := strings.CutPrefix(stamped(&v, value, src), "SIP/2.0/UDP "+sentBy)
 		got, err := parseVia("SIP/2.0/UDP " + sentBy + stamp)
 		if !ok || err != nil || got.Branch() != "z9hG4bK1" {
 			t.Fatalf("%s from %s: stamped %q, %v", tc.via, src, stamp, err)
@@ -120,4 +120,8 @@ func TestAnswerOverANewConnection(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
+}
+
+func stamped(v *Via, value string, src netip.AddrPort) string {
+	return string(v.appendStamped(nil, value, src))
 }

@@ -26,8 +26,6 @@ func BenchmarkRequest(b *testing.B) {
 			b.Fatal(err)
 		}
 		r.stack = s
-		r.makeKey()
-		r.merge = r.mergeKey()
 		return r
 	}
 	b.Run("receive", func(b *testing.B) {
@@ -41,12 +39,11 @@ func BenchmarkRequest(b *testing.B) {
 		a := &answer{status: 202, reason: "Accepted"}
 		b.ReportAllocs()
 		for b.Loop() {
-			s.server.begin(r.key)
-			s.server.merged(r.merge)
-			s.server.unmerge(r.merge)
-			s.server.forget(r.key)
+			s.server.begin(r)
+			s.server.finish(r, a)
+			s.server.forget(r)
+			clear(s.server.shard(&r.id).ring[:])
 		}
-		_ = a
 	})
 	b.Run("answer", func(b *testing.B) {
 		r := received()

@@ -64,7 +64,6 @@ func FuzzReceive(f *testing.F) {
 // checkAnswer reads the answer to a request back; bad says that the request is.
 func checkAnswer(t *testing.T, r *Request, bad error) {
 	t.Helper()
-	r.makeKey()
 	out := (&answer{status: 200, reason: "OK", headers: []Header{{"Server", "s"}}}).appendTo(nil, r)
 	res, err := parse(out, true)
 	if err != nil || res.Status != 200 {
@@ -106,12 +105,12 @@ func FuzzVia(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parseVia(stamped(s, &v, src))
+		again, err := parseVia(stamped(&v, s, src))
 		if err != nil {
-			t.Fatalf("%q is stamped %q: %v", s, stamped(s, &v, src), err)
+			t.Fatalf("%q is stamped %q: %v", s, stamped(&v, s, src), err)
 		}
 		if again.Transport != v.Transport || again.Host != v.Host || again.Port != v.Port || again.Branch() != v.Branch() {
-			t.Fatalf("%q is stamped %q", s, stamped(s, &v, src))
+			t.Fatalf("%q is stamped %q", s, stamped(&v, s, src))
 		}
 		if _, rport := v.Params.Get("rport"); rport && again.replyAddr(src) != src {
 			t.Fatalf("%q is answered to %s", s, again.replyAddr(src))

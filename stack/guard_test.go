@@ -122,13 +122,11 @@ func TestServerTransactionMemory(t *testing.T) {
 	tab := newServerTable(1_000_000)
 	before := heap()
 	for i := range n {
-		var k txKey
-		binary.BigEndian.PutUint64(k[:], uint64(i)*0x9E3779B97F4A7C15)
-		binary.BigEndian.PutUint64(k[8:], uint64(i)*0xC2B2AE3D27D4EB4F)
-		if st, _ := tab.begin(k); st != txNew {
+		r := numbered(i)
+		if st, _ := tab.begin(r); st != txNew {
 			t.Fatal("a new request was taken for an old one")
 		}
-		tab.finish(k, &answer{status: 202, reason: "Accepted"})
+		tab.finish(r, &answer{status: 202, reason: "Accepted"})
 	}
 	if per := (heap() - before) / n; per > 150 {
 		t.Errorf("%d bytes a transaction", per)
@@ -154,9 +152,9 @@ func TestRelayedAnswerMemory(t *testing.T) {
 		"CSeq: 20 MESSAGE", "Contact: <sip:bob@192.0.2.8:5060>", "User-Agent: "+strings.Repeat("x", 40), "Supported: replaces, outbound", "Content-Length: 0", "", "")
 	before := heap()
 	for i := range n {
-		r := &Request{Message: &Message{}, stack: s, tracked: true, Flow: peer}
-		binary.BigEndian.PutUint64(r.key[8:], uint64(i)*0xC2B2AE3D27D4EB4F)
-		s.server.begin(r.key)
+		r := numbered(i)
+		r.stack = s
+		s.server.begin(r)
 		res, err := parse(response, false)
 		if err != nil {
 			t.Fatal(err)
@@ -169,6 +167,15 @@ func TestRelayedAnswerMemory(t *testing.T) {
 		t.Errorf("%d bytes a transaction", per)
 	}
 	runtime.KeepAlive(s)
+}
+
+// numbered is a request unlike any with another number.
+func numbered(i int) *Request {
+	r := &Request{Message: &Message{}, Flow: peer}
+	binary.BigEndian.PutUint64(r.id.key[:], uint64(i)*0x9E3779B97F4A7C15)
+	binary.BigEndian.PutUint64(r.id.key[8:], uint64(i)*0xC2B2AE3D27D4EB4F)
+	r.id.merge = uint64(i)*0x9E3779B97F4A7C15 + 1
+	return r
 }
 
 func heap() uint64 {

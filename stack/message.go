@@ -76,8 +76,10 @@ func (m *Message) Tokens(name string) []string {
 }
 
 // CSeq gives the sequence number and method of the CSeq header.
-func (m *Message) CSeq() (n uint32, method string, ok bool) {
-	num, method, ok := cutSpace(m.Get("CSeq"))
+func (m *Message) CSeq() (n uint32, method string, ok bool) { return parseCSeq(m.Get("CSeq")) }
+
+func parseCSeq(value string) (n uint32, method string, ok bool) {
+	num, method, ok := cutSpace(value)
 	v, err := strconv.ParseUint(num, 10, 32)
 	// RFC 3261 section 8.1.1.5: less than 2**31.
 	return uint32(v), method, ok && err == nil && v < 1<<31
@@ -97,11 +99,7 @@ func (m *Message) appendTo(b []byte, via string) []byte {
 		b = appendClean(b, m.URI)
 		b = append(b, " SIP/2.0\r\n"...)
 	} else {
-		b = append(b, "SIP/2.0 "...)
-		b = strconv.AppendInt(b, int64(m.Status), 10)
-		b = append(b, ' ')
-		b = appendClean(b, m.Reason)
-		b = append(b, '\r', '\n')
+		b = appendStatusLine(b, m.Status, m.Reason)
 	}
 	if via != "" {
 		b = appendHeader(b, "Via", via)
@@ -113,10 +111,23 @@ func (m *Message) appendTo(b []byte, via string) []byte {
 		}
 		b = appendHeader(b, h.Name, h.Value)
 	}
+	return appendBody(b, m.Body)
+}
+
+func appendStatusLine(b []byte, status int, reason string) []byte {
+	b = append(b, "SIP/2.0 "...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, ' ')
+	b = appendClean(b, reason)
+	return append(b, '\r', '\n')
+}
+
+// appendBody ends the header, and writes the body behind it.
+func appendBody(b, body []byte) []byte {
 	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(len(m.Body)), 10)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\n\r\n"...)
-	return append(b, m.Body...)
+	return append(b, body...)
 }
 
 func appendHeader(b []byte, name, value string) []byte {
@@ -154,9 +165,24 @@ func (m *Message) Size() int {
 
 // cutSpace splits at the first run of white space.
 func cutSpace(s string) (before, after string, ok bool) {
-	i := strings.IndexAny(s, " \t")
-	if i < 0 {
-		return s, "", false
+	for i := range len(s) {
+		if isBlank(s[i]) {
+			return s[:i], trimLeft(s[i:]), true
+		}
 	}
-	return s[:i], strings.TrimLeft(s[i:], " \t"), true
+	return s, "", false
+}
+
+func trimLeft(s string) string {
+	for s != "" && isBlank(s[0]) {
+		s = s[1:]
+	}
+	return s
+}
+
+func trim(s string) string {
+	for s != "" && isBlank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return trimLeft(s)
 }

@@ -159,7 +159,7 @@ func (m *Message) parseHeaders(s string) error {
 			continue
 		}
 		name := strings.TrimRight(line[:colon], " \t")
-		value := strings.Trim(line[colon+1:], " \t")
+		value := trim(line[colon+1:])
 		if !isToken(name) {
 			bad = malformed("Bad header name")
 			continue

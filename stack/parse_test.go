@@ -162,7 +162,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q became %q", m.AppendTo(nil), again.AppendTo(nil))
 		}
 		if v, err := parseVia(m.Get("Via")); err == nil {
-			if _, err := parseVia(stamped(m.Get("Via"), &v, netip.MustParseAddrPort("[2001:db8::1]:5070"))); err != nil {
+			if _, err := parseVia(stamped(&v, m.Get("Via"), netip.MustParseAddrPort("[2001:db8::1]:5070"))); err != nil {
 				t.Fatalf("stamped Via is refused: %v", err)
 			}
 		}

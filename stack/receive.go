@@ -43,7 +43,6 @@ func (s *Stack) receive(raw []byte, flow Flow) error {
 		return s.ignore(raw, flow, "Request without a usable Via")
 	}
 	req.stack, req.size = s, len(raw)
-	req.makeKey()
 	if err == nil {
 		err = rerr
 	}
@@ -107,33 +106,27 @@ func (s *Stack) request(req *Request) {
 		s.Stats.ACKs.Inc() // of our own negative answer to an INVITE; nothing to do
 		return
 	}
-	if !req.Flow.Transport.Reliable() {
-		switch state, a := s.server.begin(req.key); state {
-		case txWorking:
-			s.Stats.Retransmissions.Inc()
-			return
-		case txDone:
-			s.Stats.Retransmissions.Inc()
-			s.reply(req, a)
-			return
-		case txFull:
-			s.overload(req)
-			return
-		case txNew:
-			req.tracked = true
-		}
+	switch state, a := s.server.begin(req); state {
+	case txWorking:
+		s.Stats.Retransmissions.Inc()
+		return
+	case txDone:
+		s.Stats.Retransmissions.Inc()
+		s.reply(req, a)
+		return
+	case txFull:
+		s.overload(req)
+		return
+	case txMerged:
+		s.Stats.ServerTransactions.Inc()
+		req.Respond(482, "Loop Detected, the same request is being worked on")
+		return
+	case txNew:
+		s.Stats.ServerTransactions.Inc()
 	}
-	s.Stats.ServerTransactions.Inc()
 	if s.draining.Load() {
 		s.overload(req)
 		return
-	}
-	if merge := req.mergeKey(); req.To.Tag() == "" {
-		if s.server.merged(merge) {
-			req.Respond(482, "Loop Detected, the same request is being worked on")
-			return
-		}
-		req.merge = merge
 	}
 	select {
 	case s.slots <- struct{}{}:

@@ -24,11 +24,11 @@ type Request struct {
 	TargetErr error
 
 	stack     *Stack
-	key       txKey
-	merge     uint64 // see mergeKey; 0 where it is not entered
-	size      int    // bytes received
-	tracked   bool   // there is a server transaction
-	stateless bool   // see Stateless
+	id        txID
+	size      int  // bytes received
+	tracked   bool // there is a server transaction
+	alone     bool // entered as the one request of its kind that is worked on
+	stateless bool // see Stateless
 	answered  atomic.Pointer[answer]
 }
 
@@ -36,36 +36,22 @@ type Request struct {
 // the request holds what is needed for an answer, if Via and the rest allow one.
 func newRequest(m *Message, flow Flow) (*Request, error) {
 	r := &Request{Message: m, Flow: flow}
+	f := survey(m)
 	var err error
-	if r.Via, err = parseVia(m.Get("Via")); err != nil {
+	if r.Via, err = parseVia(f.via); err != nil {
 		return nil, errNotSIP // no Via, no way back
 	}
-	if n := m.count("Via"); n > 1 {
-		for _, v := range m.Values("Via")[1:] {
-			if _, err := parseVia(v); err != nil {
-				return r, malformed("Bad Via header")
-			}
-		}
+	r.identify(&f)
+	if err := f.check(m); err != nil {
+		return r, err
 	}
-	for _, name := range []string{"From", "To", "Call-ID", "CSeq"} {
-		switch m.count(name) {
-		case 0:
-			return r, malformed("Header " + name + " is missing")
-		case 1:
-		default:
-			return r, malformed("Header " + name + " occurs twice")
-		}
-	}
-	if m.count("Max-Forwards") > 1 {
-		return r, malformed("Header Max-Forwards occurs twice")
-	}
-	if r.From, err = address.ParseNameAddr(m.Get("From")); err != nil || r.From.Star {
+	if r.From, err = address.ParseNameAddr(f.from); err != nil || r.From.Star {
 		return r, malformed("Bad From header")
 	}
-	if r.To, err = address.ParseNameAddr(m.Get("To")); err != nil || r.To.Star {
+	if r.To, err = address.ParseNameAddr(f.to); err != nil || r.To.Star {
 		return r, malformed("Bad To header")
 	}
-	seq, method, ok := m.CSeq()
+	seq, method, ok := parseCSeq(f.cseq)
 	if !ok {
 		return r, malformed("Bad CSeq header")
 	}
@@ -73,11 +59,76 @@ func newRequest(m *Message, flow Flow) (*Request, error) {
 		return r, malformed("CSeq names another method")
 	}
 	r.Seq = seq
-	if m.Get("Call-ID") == "" {
+	if f.callID == "" {
 		return r, malformed("Empty Call-ID header")
 	}
 	r.Target, r.TargetErr = address.ParseURI(m.URI)
 	return r, nil
+}
+
+// fields are the header fields that say which request this is: the value of the first
+// of each, and how many there are.
+type fields struct {
+	via, from, to, callID, cseq, auth, proxyAuth string
+
+	vias, froms, tos, callIDs, cseqs, maxForwards int
+}
+
+// survey finds them in one go.
+func survey(m *Message) (f fields) {
+	note := func(first *string, n *int, value string) {
+		if *n++; *n == 1 {
+			*first = value
+		}
+	}
+	var auths, proxyAuths int
+	for i := range m.Headers {
+		switch h := &m.Headers[i]; h.Name {
+		case "Via":
+			note(&f.via, &f.vias, h.Value)
+		case "From":
+			note(&f.from, &f.froms, h.Value)
+		case "To":
+			note(&f.to, &f.tos, h.Value)
+		case "Call-ID":
+			note(&f.callID, &f.callIDs, h.Value)
+		case "CSeq":
+			note(&f.cseq, &f.cseqs, h.Value)
+		case "Max-Forwards":
+			f.maxForwards++
+		case "Authorization":
+			note(&f.auth, &auths, h.Value)
+		case "Proxy-Authorization":
+			note(&f.proxyAuth, &proxyAuths, h.Value)
+		}
+	}
+	return f
+}
+
+// check finds what is missing, or there twice.
+func (f *fields) check(m *Message) error {
+	if f.vias > 1 {
+		for _, v := range m.Values("Via")[1:] {
+			if _, err := parseVia(v); err != nil {
+				return malformed("Bad Via header")
+			}
+		}
+	}
+	for _, one := range [...]struct {
+		name string
+		n    int
+	}{{"From", f.froms}, {"To", f.tos}, {"Call-ID", f.callIDs}, {"CSeq", f.cseqs}} {
+		switch {
+		case one.n == 0:
+			return malformed("Header " + one.name + " is missing")
+		case one.n > 1:
+			return malformed("Header " + one.name + " occurs twice")
+		}
+	}
+	if f.maxForwards > 1 {
+		return malformed("Header Max-Forwards occurs twice")
+	}
+	return nil
 }
 
 func (m *Message) count(name string) int {
@@ -159,15 +210,12 @@ func (r *Request) finish(a *answer) {
 	if !r.answered.CompareAndSwap(nil, a) {
 		return
 	}
-	if r.merge != 0 {
-		r.stack.server.unmerge(r.merge)
-	}
 	if r.stateless {
 		r.forget()
 		a = a.trimmed(r)
 	}
-	if r.tracked {
-		r.stack.server.finish(r.key, a)
+	if r.tracked || r.alone {
+		r.stack.server.finish(r, a)
 	}
 	r.stack.reply(r, a)
 }
@@ -204,40 +252,45 @@ func (a *answer) detach() {
 	}
 }
 
-// appendTo writes the response to r (RFC 3261 section 8.2.6.2).
+// appendTo writes the response to r (RFC 3261 section 8.2.6.2). What is copied from
+// the request was found clean when it was parsed.
 func (a *answer) appendTo(b []byte, r *Request) []byte {
-	m := Message{Status: a.status, Reason: a.reason, Body: a.body}
-	m.Headers = make([]Header, 0, 8+len(a.headers))
-	first := true
-	for _, h := range r.Headers {
+	b = appendStatusLine(b, a.status, a.reason)
+	vias := 0
+	for i := range r.Headers {
+		h := &r.Headers[i]
 		switch h.Name {
-		case "Via":
-			if first {
-				h.Value = stamped(h.Value, &r.Via, r.Flow.Remote)
-				first = false
-			}
-		case "From", "Call-ID", "CSeq":
+		case "Via", "From", "Call-ID", "CSeq", "Timestamp":
 		case "To":
 			if a.to != "" {
-				h.Value = a.to
-			} else if r.To.Tag() == "" && a.status != 100 {
-				h.Value += ";tag=" + r.toTag()
+				b = appendHeader(b, "To", a.to)
+				continue
 			}
-		case "Timestamp":
 		default:
 			continue
 		}
-		m.Headers = append(m.Headers, h)
+		b = append(append(b, h.Name...), ": "...)
+		if h.Name == "Via" && vias == 0 {
+			vias++
+			b = r.Via.appendStamped(b, h.Value, r.Flow.Remote)
+		} else {
+			b = append(b, h.Value...)
+		}
+		if h.Name == "To" && r.To.Tag() == "" && a.status != 100 {
+			b = append(b, ";tag="...)
+			b = r.appendTag(b)
+		}
+		b = append(b, '\r', '\n')
 	}
-	m.Headers = append(m.Headers, a.headers...)
-	return m.AppendTo(b)
+	for i := range a.headers {
+		b = appendHeader(b, a.headers[i].Name, a.headers[i].Value)
+	}
+	return appendBody(b, a.body)
 }
 
-// toTag is made from the transaction, so that a repeated answer has the same one
-// without anything being kept.
-func (r *Request) toTag() string {
-	return hex.EncodeToString(r.key[:6])
-}
+// appendTag writes a tag that is made from the transaction, so that a repeated answer
+// has the same one without anything being kept.
+func (r *Request) appendTag(b []byte) []byte { return hex.AppendEncode(b, r.id.key[:6]) }
 
 // replyTo is where the answer goes.
 func (r *Request) replyTo() netip.AddrPort {

@@ -13,32 +13,46 @@ import (
 // section 17.2.2): 64*T1.
 const timerJ = 32 * time.Second
 
+// txID says which request this is, twice.
+type txID struct {
+	key   txKey
+	merge uint64
+}
+
 // txKey names a server transaction (RFC 3261 section 17.2.3): a hash of branch,
 // sent-by, method and, because real clients reuse branches, of source, Call-ID,
 // From, CSeq, Request-URI, credentials and body: BitlBee uses all other names again
-// when it is started again. The seed is secret and new in every process, so nobody
-// can aim at another's transaction.
+// when it is started again.
 type txKey [16]byte
 
-var txSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+// txSeeds are secret and new in every process, so nobody can aim at another's
+// transaction. The last one is that of merge keys.
+var txSeeds = [3]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed(), maphash.MakeSeed()}
 
-func (r *Request) makeKey() {
+// identify makes the request's ID. Its merge key is the same for requests that are one
+// request which came by different ways: From with its tag, Call-ID, CSeq and
+// Request-URI (RFC 3261 section 8.2.2.2). The source and the body are part of it: two
+// clients that make the same identifiers, because neither seeds its random numbers,
+// are told apart, and a fork's branches come to us from the same proxy. All of that is
+// part of the transaction's key as well.
+func (r *Request) identify(f *fields) {
 	b := make([]byte, 0, 512)
-	for _, s := range [...]string{
-		r.Method, r.URI, r.Via.Branch(), r.Via.Host, r.Get("Call-ID"), r.Get("CSeq"), r.Get("From"),
-		r.Get("Authorization"), r.Get("Proxy-Authorization"), string(r.Flow.Transport),
-	} {
-		b = append(b, s...)
-		b = append(b, 0)
+	add := func(s string) { b = append(append(b, s...), 0) }
+	for _, s := range [...]string{r.Method, r.URI, f.from, f.callID, f.cseq, r.Via.Host} {
+		add(s)
 	}
 	addr := r.Flow.Remote.Addr().As16()
 	b = append(b, addr[:]...)
+	b = binary.BigEndian.AppendUint64(b, maphash.Bytes(txSeeds[2], r.Body))
+	r.id.merge = maphash.Bytes(txSeeds[2], b)
+	for _, s := range [...]string{r.Via.Branch(), f.auth, f.proxyAuth, string(r.Flow.Transport)} {
+		add(s)
+	}
 	b = binary.BigEndian.AppendUint16(b, r.Flow.Remote.Port())
 	b = binary.BigEndian.AppendUint16(b, r.Via.Port)
 	b = binary.BigEndian.AppendUint64(b, r.Flow.conn)
-	b = binary.BigEndian.AppendUint64(b, maphash.Bytes(txSeeds[0], r.Body))
-	for i, seed := range txSeeds {
-		binary.BigEndian.PutUint64(r.key[8*i:], maphash.Bytes(seed, b))
+	for i, seed := range txSeeds[:2] {
+		binary.BigEndian.PutUint64(r.id.key[8*i:], maphash.Bytes(seed, b))
 	}
 }
 
@@ -58,7 +72,7 @@ type serverShard struct {
 	ring    [timerJRing][]txKey
 	at      int                 // the ring's slot that is filled now
 	peak    int                 // most entries since the map was made
-	running map[uint64]struct{} // merge keys of what handlers work on
+	running map[uint64]struct{} // merge keys of what is worked on
 }
 
 // timerJRing has a slot a second and one to spare, so that nothing leaves early.
@@ -69,6 +83,7 @@ type txState int
 const (
 	txNew     txState = iota // the caller runs the handler
 	txWorking                // a retransmission; the answer will come
+	txMerged                 // another copy of what is being worked on
 	txDone                   // a retransmission; the same answer goes out again
 	txFull                   // no room
 )
@@ -82,42 +97,60 @@ func newServerTable(limit int) *serverTable {
 	return t
 }
 
-func (t *serverTable) shard(k txKey) *serverShard { return &t.shards[k[15]%serverShards] }
+// shard is the same for requests that are one request, which so meet under one lock.
+func (t *serverTable) shard(id *txID) *serverShard { return &t.shards[id.merge%serverShards] }
 
-// begin looks a request up and enters it where it is new.
-func (t *serverTable) begin(k txKey) (txState, *answer) {
-	s := t.shard(k)
+// begin looks a request up and enters it where it is new: over an unreliable transport
+// as a transaction, and where it has no To tag as the one copy that is worked on, until
+// it is answered: clients use its identifiers again to answer a challenge.
+func (t *serverTable) begin(r *Request) (txState, *answer) {
+	s := t.shard(&r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a, known := s.entries[k]
-	switch {
-	case known && a == nil:
-		return txWorking, nil
-	case known:
-		return txDone, a
-	case len(s.entries) >= t.limit:
-		return txFull, nil
+	if !r.Flow.Transport.Reliable() {
+		a, known := s.entries[r.id.key]
+		switch {
+		case known && a == nil:
+			return txWorking, nil
+		case known:
+			return txDone, a
+		case len(s.entries) >= t.limit:
+			return txFull, nil
+		}
+		s.entries[r.id.key] = nil
+		s.peak = max(s.peak, len(s.entries))
+		r.tracked = true
 	}
-	s.entries[k] = nil
-	s.peak = max(s.peak, len(s.entries))
+	if r.To.Tag() == "" {
+		if _, dup := s.running[r.id.merge]; dup {
+			return txMerged, nil
+		}
+		s.running[r.id.merge] = struct{}{}
+		r.alone = true
+	}
 	return txNew, nil
 }
 
-// finish keeps the answer for Timer J.
-func (t *serverTable) finish(k txKey, a *answer) {
-	s := t.shard(k)
+// finish ends the work on a request, and keeps the answer for Timer J.
+func (t *serverTable) finish(r *Request, a *answer) {
+	s := t.shard(&r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.entries[k] = a.shared()
-	s.ring[s.at] = append(s.ring[s.at], k)
+	if r.alone {
+		delete(s.running, r.id.merge)
+	}
+	if r.tracked {
+		s.entries[r.id.key] = a.shared()
+		s.ring[s.at] = append(s.ring[s.at], r.id.key)
+	}
 }
 
-// forget drops a transaction that got no answer.
-func (t *serverTable) forget(k txKey) {
-	s := t.shard(k)
+// forget drops a transaction of which nothing is kept.
+func (t *serverTable) forget(r *Request) {
+	s := t.shard(&r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.entries, k)
+	delete(s.entries, r.id.key)
 }
 
 // tick moves the ring on by one slot and forgets what lies there. It is called

@@ -16,7 +16,7 @@ func (r *Request) Stateless() { r.stateless = true }
 // forget drops the server transaction, where there is one.
 func (r *Request) forget() {
 	if r.tracked {
-		r.stack.server.forget(r.key)
+		r.stack.server.forget(r)
 		r.tracked = false
 	}
 }

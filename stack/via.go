@@ -34,8 +34,8 @@ func parseVia(s string) (Via, error) {
 		return v, errors.New("bad protocol in Via")
 	}
 	v.Transport = proto
-	sentBy = strings.Trim(sentBy, " \t")
-	if i := strings.LastIndexByte(sentBy, ':'); i > strings.LastIndexByte(sentBy, ']') {
+	sentBy = trim(sentBy)
+	if i := strings.LastIndexByte(sentBy, ':'); strings.ContainsAny(sentBy, " \t") && i > strings.LastIndexByte(sentBy, ']') {
 		sentBy = strings.TrimRight(sentBy[:i], " \t") + ":" + strings.TrimLeft(sentBy[i+1:], " \t")
 	}
 	var err error
@@ -56,7 +56,7 @@ func cutProtocol(s string) (transport, rest string, ok bool) {
 	if !ok1 || !ok2 || !strings.EqualFold(strings.TrimSpace(name), "SIP") {
 		return "", "", false
 	}
-	transport, rest, ok = cutSpace(strings.TrimLeft(s, " \t"))
+	transport, rest, ok = cutSpace(trimLeft(s))
 	return strings.ToUpper(transport), rest, ok && isToken(transport)
 }
 
@@ -68,6 +68,9 @@ func (v *Via) Branch() string {
 
 // addr is the host of sent-by, where that is an IP address.
 func (v *Via) addr() (netip.Addr, bool) {
+	if v.Host == "" || v.Host[0] != '[' && (v.Host[0] < '0' || v.Host[0] > '9') {
+		return netip.Addr{}, false // a name
+	}
 	a, err := netip.ParseAddr(strings.Trim(v.Host, "[]"))
 	return a.Unmap(), err == nil
 }
@@ -81,27 +84,33 @@ func (v *Via) sentBySource(src netip.AddrPort) bool {
 	return v.Port == src.Port() || v.Port == 0 && src.Port() == 5060
 }
 
-// stamped is the value of a received top Via as it goes back in the response:
-// with received where the source differs from sent-by (RFC 3261 section 18.2.1),
-// and always with it and the port where rport asks for that (RFC 3581 section 4).
-func stamped(value string, v *Via, src netip.AddrPort) string {
+// appendStamped writes the value of a received top Via as it goes back in the
+// response: with received where the source differs from sent-by (RFC 3261 section
+// 18.2.1), and always with it and the port where rport asks for that (RFC 3581
+// section 4).
+func (v *Via) appendStamped(b []byte, value string, src netip.AddrPort) []byte {
 	_, rport := v.Params.Get("rport")
 	host := src.Addr().WithZone("")
 	if a, ok := v.addr(); !rport && ok && a == host {
-		return value
+		return append(b, value...)
 	}
-	ps := v.Params.With("received", host.String()) // without brackets (RFC 5118 section 4.5)
-	if rport {
-		ps = ps.With("rport", strconv.Itoa(int(src.Port())))
-	}
-	var b strings.Builder
-	b.Grow(len(value) + 40)
 	if i := strings.IndexByte(value, ';'); i >= 0 {
 		value = value[:i]
 	}
-	b.WriteString(strings.TrimRight(value, " \t"))
-	b.WriteString(ps.String())
-	return b.String()
+	b = append(b, strings.TrimRight(value, " \t")...)
+	for i := range v.Params {
+		switch p := &v.Params[i]; {
+		case strings.EqualFold(p.Name, "received"):
+		case !strings.EqualFold(p.Name, "rport"):
+			b = p.AppendTo(b)
+		case rport: // once
+			rport = false
+			b = append(append(append(b, ';'), p.Name...), '=')
+			b = strconv.AppendUint(b, uint64(src.Port()), 10)
+		}
+	}
+	b = append(b, ";received="...)
+	return host.AppendTo(b) // without brackets (RFC 5118 section 4.5)
 }
 
 // replyAddr is where a response goes that travels over UDP (RFC 3261 section
