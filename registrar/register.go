@@ -26,6 +26,7 @@ type Register struct {
 	Flow      func(contact address.URI) string // where a contact is reached
 	UserAgent string
 	Methods   string
+	Wait      func() // called before the store, or another REGISTER, is waited for; may be nil
 }
 
 // Error is a refusal, as the SIP answer that the client gets.
@@ -46,12 +47,22 @@ func (l *Location) Update(ctx context.Context, r *Register) ([]Binding, error) {
 	}
 	a := own(r.AoR)
 	s := l.shard(a)
-	s.update.Lock()
+	wait := r.Wait
+	if wait == nil {
+		wait = func() {}
+	}
+	if !s.update.TryLock() {
+		wait()
+		s.update.Lock()
+	}
 	defer s.update.Unlock()
 	u := l.begin(s, a)
 	u.r = r
 	if err := u.apply(); err != nil {
 		return nil, err
+	}
+	if len(u.changes) > 0 {
+		wait()
 	}
 	if err := l.commit(ctx, s, a, u); err != nil {
 		return nil, err

@@ -76,9 +76,13 @@ func (v *visit) verifyRegister(ctx context.Context) bool {
 // prove asks for digest credentials of a user of the domain who may use all these
 // addresses.
 func (v *visit) prove(ctx context.Context, status int, domain string, addresses ...address.AoR) bool {
+	credentials := append(v.req.Values("Authorization"), v.req.Values("Proxy-Authorization")...)
+	if len(credentials) > 0 {
+		v.req.Detach() // the user may have to be read
+	}
 	res, err := v.Guard.Auth.Verify(ctx, auth.Request{
 		Method: v.req.Method, URI: v.req.URI, Realm: v.Guard.RealmOf(domain), Domain: domain, Source: v.source,
-		Credentials: append(v.req.Values("Authorization"), v.req.Values("Proxy-Authorization")...),
+		Credentials: credentials,
 	})
 	if err != nil {
 		v.unavailable("request not authenticated", err)

@@ -38,6 +38,7 @@ func (r *Router) relayed(ctx context.Context, req *stack.Request) bool {
 // toForeign sends a MESSAGE on to the servers of its domain, one after the other
 // while they cannot be reached, and its answer back.
 func (r *Router) toForeign(ctx context.Context, req *stack.Request, left int) {
+	req.Detach()
 	ctx, cancel := context.WithTimeout(ctx, foreignTimeout)
 	defer cancel()
 	next := req.Target

@@ -62,7 +62,7 @@ func (r *Router) forUser(ctx context.Context, in *incoming) {
 	case r.Silo.Every():
 		in.Passing = true
 		r.store(ctx, in, nil, !r.Location.Online(in.to))
-	case !r.Queue.Clear(ctx, in.to, queuePatience):
+	case !r.clear(ctx, in):
 		r.store(ctx, in, nil, false) // behind what waits there
 	default:
 		ds := devices(r.Location.Bindings(in.to))
@@ -72,6 +72,15 @@ func (r *Router) forUser(ctx context.Context, in *incoming) {
 		}
 		r.toUser(ctx, in, ds)
 	}
+}
+
+// clear tells whether nothing waits for the user that a message must not overtake.
+func (r *Router) clear(ctx context.Context, in *incoming) bool {
+	if !r.Queue.Busy(in.to) {
+		return true
+	}
+	in.req.Detach()
+	return r.Queue.Clear(ctx, in.to, queuePatience)
 }
 
 // queuePatience is how long a message waits for the queue in front of it to empty
@@ -128,6 +137,7 @@ func (r *Router) foreignRoute(req *stack.Request) bool {
 }
 
 func (r *Router) toRoom(ctx context.Context, in *incoming) {
+	in.req.Detach()
 	reply := r.Rooms.Handle(ctx, imc.Request{Sender: callerOf(ctx).sender, Room: in.to, Message: *in.Message})
 	if reply.Status == 503 {
 		in.req.Unavailable(reply.Reason)
@@ -140,6 +150,7 @@ func (r *Router) toRoom(ctx context.Context, in *incoming) {
 // are calls that may still bring an answer from a device; away says that the user
 // could not be reached.
 func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bool) {
+	in.req.Detach()
 	if r.Silo.Ephemeral(in.Message) {
 		if pending != nil {
 			pending.abandon()

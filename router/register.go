@@ -70,6 +70,7 @@ func (r *Router) parseRegister(req *stack.Request) (*registrar.Register, *regist
 		Flow:      func(contact address.URI) string { return flowTo(req, contact).String() },
 		UserAgent: req.Get("User-Agent"),
 		Methods:   strings.Join(req.Tokens("Allow"), ", "),
+		Wait:      req.Detach,
 	}
 	for _, v := range req.Values("Contact") {
 		list, err := address.ParseList(v)

@@ -9,6 +9,7 @@ import (
 // is the user's own answer and goes back as well; after other failures, and when
 // nobody has answered in time, the message is stored.
 func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
+	in.req.Detach()
 	f := r.fork(ctx, in.Message, ds, in.hops, in.req.URI)
 	if f == nil {
 		r.store(ctx, in, nil, true)

@@ -33,7 +33,7 @@ func (s *Stack) Counters() map[string][]mi.Stat {
 			{Name: "stray_responses", Help: "Responses that belong to no request of ours.", Counter: &st.Stray},
 			{Name: "rate_limited", Help: "Messages dropped because their source sent too many.", Counter: &st.Limited},
 			{Name: "dropped_sends", Help: "Messages that the network did not take.", Counter: &st.DroppedSends},
-			{Name: "handlers", Help: "Requests being worked on now.", Gauge: func() int64 { return int64(len(s.slots)) }},
+			{Name: "handlers", Help: "Requests being worked on now.", Gauge: func() int64 { return s.working.Load() }},
 			{Name: "connections", Help: "Streams open now.", Gauge: func() int64 { return int64(s.conns.len()) }},
 			{Name: "connections_total", Help: "Streams opened since the start.", Counter: &st.Connections},
 			{Name: "connections_refused", Help: "Streams refused because a limit was reached.", Counter: &st.RefusedConnects},

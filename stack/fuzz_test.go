@@ -36,7 +36,7 @@ func FuzzReceive(f *testing.F) {
 		if stream {
 			flow = Flow{Transport: TCP, Local: peer.Local, Remote: peer.Remote, conn: 7}
 		}
-		_ = s.receive(raw, flow) // what it sends has no socket to leave by
+		_ = s.receiveStream(raw, flow) // what it sends has no socket to leave by
 		for s.Handlers() > 0 {
 			runtime.Gosched()
 		}

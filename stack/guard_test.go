@@ -80,6 +80,7 @@ func TestMergedRequest(t *testing.T) {
 	begun, hold := make(chan struct{}), make(chan struct{})
 	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
 		close(begun)
+		r.Detach()
 		<-hold
 		r.Respond(200, "")
 	}})

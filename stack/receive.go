@@ -13,34 +13,34 @@ import (
 // burst to pass, short enough that nobody gives the message up.
 const retryAfter = 5
 
-// receive takes one message off a flow. It returns an error only where a stream
-// cannot be read on.
-func (s *Stack) receive(raw []byte, flow Flow) error {
+// receive takes one message off a flow. It gives the request that a handler is to be
+// run for, if any, and an error only where a stream cannot be read on.
+func (s *Stack) receive(raw []byte, flow Flow) (*Request, error) {
 	s.Stats.BytesReceived.Add(len(raw))
 	if !s.limiter.allow(flow.Remote.Addr(), time.Now()) {
 		s.Stats.Limited.Inc()
-		return nil // an answer to a flood is a flood
+		return nil, nil // an answer to a flood is a flood
 	}
 	if !s.cfg.Hear(flow) && !isResponse(raw) {
-		return nil
+		return nil, nil
 	}
 	m, err := parse(raw, flow.Transport.bytes())
 	if errors.Is(err, errNotSIP) {
-		return s.ignore(raw, flow, "Not SIP")
+		return nil, s.ignore(raw, flow, "Not SIP")
 	}
 	if errors.Is(err, errShort) && (flow.Transport.bytes() || len(raw) == s.cfg.MaxMessageSize) {
 		err = errLong // a stream's reader waits for all else, and a datagram's cuts it here
 	}
 	if m.Status != 0 {
 		if err != nil {
-			return s.ignore(raw, flow, "Bad response")
+			return nil, s.ignore(raw, flow, "Bad response")
 		}
 		s.response(m, flow)
-		return nil
+		return nil, nil
 	}
 	req, rerr := newRequest(m, flow)
 	if errors.Is(rerr, errNotSIP) {
-		return s.ignore(raw, flow, "Request without a usable Via")
+		return nil, s.ignore(raw, flow, "Request without a usable Via")
 	}
 	req.stack, req.size = s, len(raw)
 	if err == nil {
@@ -49,12 +49,14 @@ func (s *Stack) receive(raw []byte, flow Flow) error {
 	if bad, ok := errors.AsType[*parseError](err); ok {
 		s.refuse(req, bad)
 		if bad.framing && flow.Transport.bytes() {
-			return err
+			return nil, err
 		}
-		return nil
+		return nil, nil
 	}
-	s.request(req)
-	return nil
+	if !s.admit(req) {
+		return nil, nil
+	}
+	return req, nil
 }
 
 // ignore counts what gets no answer (RFC 3261 section 16.3, 18.1.2) and logs a
@@ -96,50 +98,52 @@ func (s *Stack) response(m *Message, flow Flow) {
 	}
 }
 
-// request runs the handler for a new request and repeats the answer to an old one.
-func (s *Stack) request(req *Request) {
+// admit tells whether a handler is to be run for a request; the place that it takes
+// among those that are worked on is then counted. It repeats the answer to an old one.
+func (s *Stack) admit(req *Request) bool {
 	if !s.cfg.Screen(req) {
-		return
+		return false
 	}
 	s.Stats.Requests.Inc()
 	if req.Method == "ACK" {
 		s.Stats.ACKs.Inc() // of our own negative answer to an INVITE; nothing to do
-		return
+		return false
 	}
 	switch state, a := s.server.begin(req); state {
 	case txWorking:
 		s.Stats.Retransmissions.Inc()
-		return
+		return false
 	case txDone:
 		s.Stats.Retransmissions.Inc()
 		s.reply(req, a)
-		return
+		return false
 	case txFull:
 		s.overload(req)
-		return
+		return false
 	case txMerged:
 		s.Stats.ServerTransactions.Inc()
 		req.Respond(482, "Loop Detected, the same request is being worked on")
-		return
+		return false
 	case txNew:
 		s.Stats.ServerTransactions.Inc()
 	}
 	if s.draining.Load() {
 		s.overload(req)
-		return
+		return false
 	}
-	select {
-	case s.slots <- struct{}{}:
-		s.dispatch(req)
-	default:
+	if s.working.Add(1) > int64(s.cfg.MaxHandlers) {
+		s.working.Add(-1)
 		s.overload(req)
+		return false
 	}
+	s.handlers.Add(1)
+	return true
 }
 
-// handle runs the handler for one request.
+// handle runs the handler for one request that was admitted.
 func (s *Stack) handle(req *Request) {
 	defer s.handlers.Done()
-	defer func() { <-s.slots }()
+	defer s.working.Add(-1)
 	defer func() {
 		if p := recover(); p != nil {
 			s.cfg.Log.Error("panic in a request handler", "method", req.Method, "panic", p, "stack", string(debug.Stack()))

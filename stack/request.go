@@ -25,10 +25,12 @@ type Request struct {
 
 	stack     *Stack
 	id        txID
-	size      int  // bytes received
-	tracked   bool // there is a server transaction
-	alone     bool // entered as the one request of its kind that is worked on
-	stateless bool // see Stateless
+	size      int        // bytes received
+	tracked   bool       // there is a server transaction
+	alone     bool       // entered as the one request of its kind that is worked on
+	stateless bool       // see Stateless
+	socket    *udpSocket // see Detach; nil where nobody waits for the handler
+	buf       []byte     // its reader's
 	answered  atomic.Pointer[answer]
 }
 

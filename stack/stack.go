@@ -41,8 +41,9 @@ type Endpoint struct {
 }
 
 // Handler answers a request. It must call Respond or Forward once; if it returns
-// or panics without having done so, the answer is 500. ctx ends when the stack is
-// told to stop and its grace is over.
+// or panics without having done so, the answer is 500. It begins on the goroutine that
+// reads the socket, so it must call the request's Detach before it waits for anything.
+// ctx ends when the stack is told to stop and its grace is over.
 type Handler func(ctx context.Context, req *Request)
 
 // Config is what a Stack needs. Zero values stand for the defaults given.
@@ -127,7 +128,7 @@ type Stack struct {
 	certificate atomic.Pointer[tls.Certificate]
 	Stats       Stats
 
-	slots    chan struct{} // one token a running handler
+	working  atomic.Int64  // requests that are worked on
 	jobs     chan *Request // to a worker that waits
 	idle     atomic.Int64  // workers that do
 	work     context.Context
@@ -164,7 +165,7 @@ type Stats struct {
 // New makes a stack; it opens nothing yet.
 func New(cfg Config) *Stack {
 	cfg.defaults()
-	s := &Stack{cfg: cfg, slots: make(chan struct{}, cfg.MaxHandlers), jobs: make(chan *Request)}
+	s := &Stack{cfg: cfg, jobs: make(chan *Request)}
 	s.reopening = make(chan struct{}, reopeningMax)
 	s.server = newServerTable(cfg.MaxTransactions)
 	s.client = newClientTable(cfg.MaxTransactions, s.write)
@@ -219,8 +220,9 @@ func (s *Stack) Endpoints() []Endpoint {
 func (s *Stack) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	for _, u := range s.udp {
+		u.readers = g
 		for range udpReaders {
-			g.Go(u.read)
+			g.Go(func() error { return u.serve(make([]byte, maxDatagram)) })
 		}
 	}
 	for _, l := range s.streams {
@@ -256,7 +258,7 @@ const lastWords = time.Second
 // drain waits for the handlers that run, but no longer than most.
 func (s *Stack) drain(most time.Duration) {
 	end := time.Now().Add(most)
-	for len(s.slots) > 0 && time.Now().Before(end) {
+	for s.working.Load() > 0 && time.Now().Before(end) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
@@ -298,7 +300,7 @@ func (s *Stack) Transactions() (server, client int) {
 }
 
 // Handlers is the number of requests being worked on.
-func (s *Stack) Handlers() int { return len(s.slots) }
+func (s *Stack) Handlers() int { return int(s.working.Load()) }
 
 // Send sends a request over a flow with a Via of ours on top, as a client
 // transaction. Its one Result goes to results, which must have room for it. An

@@ -166,6 +166,7 @@ func TestAnswersToWhatIsMalformed(t *testing.T) {
 func TestOverloadIsAnswered(t *testing.T) {
 	hold := make(chan struct{})
 	s, udp, _ := running(t, Config{MaxHandlers: 1, Handler: func(_ context.Context, r *Request) {
+		r.Detach()
 		<-hold
 		r.Respond(200, "")
 	}})

@@ -242,13 +242,13 @@ func (c *conn) take(buf []byte, frames *framer) (left []byte, n int, err error) 
 		}
 		msg, after, err := frames.next(rest)
 		if err != nil {
-			_ = c.stack.receive(rest[:min(len(rest), c.stack.cfg.MaxMessageSize)], c.flow) // answers 400 or 513 where it can
+			_, _ = c.stack.receive(rest[:min(len(rest), c.stack.cfg.MaxMessageSize)], c.flow) // answers 400 or 513 where it can
 			return nil, n, err
 		}
 		if msg == nil {
 			break
 		}
-		if err := c.stack.receive(msg, c.flow); err != nil {
+		if err := c.stack.receiveStream(msg, c.flow); err != nil {
 			return nil, n, err
 		}
 		rest = after

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"runtime"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // udpReaders read one socket: as many as there are cores, because one upstream
@@ -18,12 +20,18 @@ var udpReaders = max(2, runtime.NumCPU())
 // there and is not lost while the collector runs.
 const receiveBuffer = 4 << 20
 
-// udpSocket is one UDP listener.
+// udpSocket is one UDP listener. Whoever reads a request handles it, because to wake
+// another goroutine costs more than most requests do; where its handler has to wait, it
+// gives the buffer to another goroutine, which reads on (see Detach).
 type udpSocket struct {
-	stack *Stack
-	conn  *net.UDPConn
-	local netip.AddrPort
+	stack   *Stack
+	conn    *net.UDPConn
+	local   netip.AddrPort
+	readers *errgroup.Group
+	lead    chan []byte // the buffer, to a goroutine that waits to read on
 }
+
+const maxDatagram = 65536
 
 // network is "udp4" or "udp6" and so on, so that an address means what it says.
 func network(base string, a netip.Addr) string {
@@ -45,23 +53,69 @@ func (s *Stack) listenUDP(ctx context.Context, addr netip.AddrPort) error {
 	}
 	_ = conn.SetWriteBuffer(receiveBuffer)
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	s.udp = append(s.udp, &udpSocket{stack: s, conn: conn, local: unmap(local)})
+	s.udp = append(s.udp, &udpSocket{stack: s, conn: conn, local: unmap(local), lead: make(chan []byte)})
 	return nil
 }
 
-func (u *udpSocket) read() error {
-	buf := make([]byte, 65536)
+// serve reads and handles requests, until the socket is closed or this goroutine is one
+// too many.
+func (u *udpSocket) serve(buf []byte) error {
+	for buf != nil {
+		req, err := u.read(buf)
+		if err != nil {
+			return ignoreClosed(err)
+		}
+		req.socket, req.buf = u, buf
+		u.stack.handle(req)
+		if req.socket == nil { // detached
+			buf = u.follow()
+		}
+	}
+	return nil
+}
+
+// follow waits for a buffer to read on with; nil where none is wanted any more.
+func (u *udpSocket) follow() []byte {
+	defer u.stack.idle.Add(-1)
+	if u.stack.idle.Add(1) > idleWorkers {
+		return nil
+	}
+	select {
+	case buf := <-u.lead:
+		return buf
+	case <-u.stack.work.Done():
+		return nil
+	}
+}
+
+// Detach must be called by a handler before it waits for anything: somebody else then
+// reads the socket that the request came from. More calls do nothing.
+func (r *Request) Detach() {
+	u, buf := r.socket, r.buf
+	if u == nil {
+		return
+	}
+	r.socket, r.buf = nil, nil
+	select {
+	case u.lead <- buf:
+	default:
+		u.readers.Go(func() error { return u.serve(buf) })
+	}
+}
+
+// read reads until there is a request to be handled.
+func (u *udpSocket) read(buf []byte) (*Request, error) {
 	failures := 0
 	for {
 		n, src, err := u.conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
-				return nil
+				return nil, err
 			}
 			// What the kernel reports here is some peer's ICMP error; a socket that
 			// gives nothing else is broken.
 			if failures++; failures > 1000 {
-				return fmt.Errorf("read from udp:%s: %w", u.local, err)
+				return nil, fmt.Errorf("read from udp:%s: %w", u.local, err)
 			}
 			time.Sleep(10 * time.Millisecond) // what it is short of may come back
 			continue
@@ -76,7 +130,10 @@ func (u *udpSocket) read() error {
 		if n > u.stack.cfg.MaxMessageSize {
 			n = u.stack.cfg.MaxMessageSize // its Content-Length will not fit any more: 513
 		}
-		_ = u.stack.receive(buf[:n], Flow{Transport: UDP, Local: u.local, Remote: unmap(src)})
+		req, _ := u.stack.receive(buf[:n], Flow{Transport: UDP, Local: u.local, Remote: unmap(src)})
+		if req != nil {
+			return req, nil
+		}
 	}
 }
 

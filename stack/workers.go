@@ -5,10 +5,19 @@ package stack
 // have to do anew for each request.
 const idleWorkers = 256
 
-// dispatch hands a request, whose slot is taken, to a goroutine that waits, or to
-// a new one.
+// receiveStream is receive for a connection, which has one reader: that never handles
+// a request itself.
+func (s *Stack) receiveStream(raw []byte, flow Flow) error {
+	req, err := s.receive(raw, flow)
+	if req != nil {
+		s.dispatch(req)
+	}
+	return err
+}
+
+// dispatch hands a request that was admitted to a goroutine that waits, or to a new
+// one.
 func (s *Stack) dispatch(req *Request) {
-	s.handlers.Add(1)
 	select {
 	case s.jobs <- req:
 	default:

@@ -87,7 +87,7 @@ func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
 			}
 			continue
 		}
-		if c.stack.receive(b, c.flow) != nil {
+		if c.stack.receiveStream(b, c.flow) != nil {
 			return
 		}
 		wait = c.stack.cfg.IdleTimeout
