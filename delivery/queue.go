@@ -64,6 +64,28 @@ func (e *Engine) Wake(a address.AoR) {
 	e.wake(recipient{AoR: a}, look)
 }
 
+// Again has what is known to wait for an owner tried now, and not when its time comes.
+func (e *Engine) Again(a address.AoR) {
+	e.again(recipient{AoR: a})
+	for _, q := range e.queues {
+		if q.devices == nil {
+			continue
+		}
+		for _, device := range q.devices(a) {
+			e.again(recipient{a, device})
+		}
+	}
+}
+
+func (e *Engine) again(r recipient) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if o := e.owners[r]; o != nil && o.state == waiting && o.timer.Stop() {
+		o.retries = 0
+		e.start(r, o)
+	}
+}
+
 // Busy tells whether something waits in this queue, or may, for an owner who was
 // reachable when last tried. A new message must then join the queue: overtaking
 // would break the order.

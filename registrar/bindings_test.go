@@ -195,7 +195,8 @@ func FuzzContact(f *testing.F) {
 		}
 		l, _, now := newTable(Options{})
 		r := Register{AoR: alice, Contacts: list, Expires: 600, CallID: "1", CSeq: 1, Flow: func(address.URI) string { return "udp:a>b" }}
-		first, err := l.Update(t.Context(), &r)
+		made, err := l.Update(t.Context(), &r)
+		first := made.Bindings
 		if err != nil || len(first) == 0 {
 			return
 		}
@@ -207,7 +208,8 @@ func FuzzContact(f *testing.F) {
 			}
 			r.Contacts = append(r.Contacts, c)
 		}
-		again, err := l.Update(t.Context(), &r)
+		refreshed, err := l.Update(t.Context(), &r)
+		again := refreshed.Bindings
 		if err != nil || len(again) != len(first) {
 			t.Fatalf("%q: %d bindings became %d, %v", s, len(first), len(again), err)
 		}

@@ -55,7 +55,7 @@ type shard struct {
 	update sync.Mutex
 	mu     sync.RWMutex
 	users  map[address.AoR][]Binding
-	dirty  map[string]Change // refreshed since they were written, by RUID
+	dirty  map[string]address.AoR // whose binding of that RUID was refreshed since it was written
 }
 
 // New makes an empty table.
@@ -70,7 +70,7 @@ func New(opt Options) *Location {
 	l.Configure(opt.Rules)
 	for i := range l.shards {
 		l.shards[i].users = make(map[address.AoR][]Binding)
-		l.shards[i].dirty = make(map[string]Change)
+		l.shards[i].dirty = make(map[string]address.AoR)
 	}
 	return l
 }
@@ -206,7 +206,7 @@ func (l *Location) commit(ctx context.Context, s *shard, a address.AoR, u *updat
 		delete(s.dirty, c.Binding.RUID)
 	}
 	for _, c := range u.refreshed {
-		s.dirty[c.Binding.RUID] = c
+		s.dirty[c.Binding.RUID] = a
 	}
 	s.set(a, u.bindings)
 	return nil
@@ -282,45 +282,57 @@ func (l *Location) split(s *shard, a address.AoR, gone func(*Binding) bool) (cha
 }
 
 // Run clears expired bindings away and writes refreshed ones until ctx ends, and
-// then writes what is left.
+// then writes what is left. It goes round the shards, one at a time, so that nobody
+// waits long for a lock.
 func (l *Location) Run(ctx context.Context) error {
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
-	for {
+	sweep, flush := time.NewTicker(sweepEvery/shards), time.NewTicker(flushEvery/shards)
+	defer sweep.Stop()
+	defer flush.Stop()
+	for swept, flushed := 0, 0; ; {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepEvery)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
 			l.flush(last)
 			cancel()
 			return nil
-		case <-t.C:
-			l.sweep(ctx)
-			l.flush(ctx)
+		case <-sweep.C:
+			l.sweepShard(ctx, &l.shards[swept%shards])
+			swept++
+		case <-flush.C:
+			l.flushShard(ctx, &l.shards[flushed%shards])
+			flushed++
 		}
 	}
 }
 
-const sweepEvery = 5 * time.Second
+const (
+	sweepEvery = 5 * time.Second
+	flushEvery = 15 * time.Second
+	lastFlush  = 5 * time.Second // may the last one take
+)
 
 // sweep removes the bindings that have expired.
 func (l *Location) sweep(ctx context.Context) {
+	for i := range l.shards {
+		l.sweepShard(ctx, &l.shards[i])
+	}
+}
+
+func (l *Location) sweepShard(ctx context.Context, s *shard) {
 	now := l.opt.Now()
 	over := func(b *Binding) bool { return !b.Expires.After(now) }
-	for i := range l.shards {
-		s := &l.shards[i]
-		var gone []Change
-		s.update.Lock()
-		s.mu.Lock()
-		for a := range s.users {
-			gone = append(gone, l.split(s, a, over)...)
-		}
-		s.mu.Unlock()
-		err := l.save(ctx, gone)
-		s.update.Unlock()
-		l.Expired.Add(len(gone))
-		if err != nil {
-			l.opt.Log.Warn("expired bindings not removed from the store", "count", len(gone), "error", err)
-		}
+	var gone []Change
+	s.update.Lock()
+	s.mu.Lock()
+	for a := range s.users {
+		gone = append(gone, l.split(s, a, over)...)
+	}
+	s.mu.Unlock()
+	err := l.save(ctx, gone)
+	s.update.Unlock()
+	l.Expired.Add(len(gone))
+	if err != nil {
+		l.opt.Log.Warn("expired bindings not removed from the store", "count", len(gone), "error", err)
 	}
 }
 
@@ -329,28 +341,38 @@ func (l *Location) sweep(ctx context.Context) {
 // last refresh, or are refreshed again. What cannot be written is tried again.
 func (l *Location) flush(ctx context.Context) {
 	for i := range l.shards {
-		s := &l.shards[i]
-		s.update.Lock()
-		s.mu.Lock()
-		changes := make([]Change, 0, len(s.dirty))
-		for _, c := range s.dirty {
-			changes = append(changes, c)
-		}
-		clear(s.dirty)
-		s.mu.Unlock()
-		err := l.save(ctx, changes)
-		if err != nil {
-			s.mu.Lock()
-			for _, c := range changes { // no other has come meanwhile: s.update is held
-				s.dirty[c.Binding.RUID] = c
+		l.flushShard(ctx, &l.shards[i])
+	}
+}
+
+func (l *Location) flushShard(ctx context.Context, s *shard) {
+	s.update.Lock()
+	defer s.update.Unlock()
+	changes := s.refreshed()
+	if err := l.save(ctx, changes); err != nil {
+		l.opt.Log.Warn("refreshed bindings not written", "count", len(changes), "error", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range changes {
+		delete(s.dirty, changes[i].Binding.RUID) // not refreshed meanwhile: s.update is held
+	}
+}
+
+// refreshed are the bindings that are to be written.
+func (s *shard) refreshed() []Change {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	changes := make([]Change, 0, len(s.dirty))
+	for ruid, a := range s.dirty {
+		for _, b := range s.users[a] {
+			if b.RUID == ruid {
+				changes = append(changes, Change{AoR: a, Binding: b})
 			}
-			s.mu.Unlock()
-		}
-		s.update.Unlock()
-		if err != nil {
-			l.opt.Log.Warn("refreshed bindings not written", "count", len(changes), "error", err)
 		}
 	}
+	return changes
 }
 
 func (l *Location) save(ctx context.Context, changes []Change) error {

@@ -38,12 +38,20 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason) }
 
+// Registered is what a REGISTER has led to.
+type Registered struct {
+	Bindings []Binding // all that the AoR has now
+	// Refreshed is when the bindings were made or refreshed before, the oldest of those
+	// that the REGISTER names; zero where anything but their end has changed.
+	Refreshed time.Time
+}
+
 // Update carries a REGISTER out (RFC 3261 section 10.3, steps 6 to 8): all of it
-// or nothing. It gives all bindings that the AoR has then. An *Error is the
-// client's fault; any other error is the store's, and nothing was changed.
-func (l *Location) Update(ctx context.Context, r *Register) ([]Binding, error) {
+// or nothing. An *Error is the client's fault; any other error is the store's, and
+// nothing was changed.
+func (l *Location) Update(ctx context.Context, r *Register) (Registered, error) {
 	if err := checkStar(r); err != nil {
-		return nil, err
+		return Registered{}, err
 	}
 	a := own(r.AoR)
 	s := l.shard(a)
@@ -59,15 +67,19 @@ func (l *Location) Update(ctx context.Context, r *Register) ([]Binding, error) {
 	u := l.begin(s, a)
 	u.r = r
 	if err := u.apply(); err != nil {
-		return nil, err
+		return Registered{}, err
 	}
 	if len(u.changes) > 0 {
 		wait()
 	}
 	if err := l.commit(ctx, s, a, u); err != nil {
-		return nil, err
+		return Registered{}, err
 	}
-	return slices.Clone(u.bindings), nil
+	res := Registered{Bindings: slices.Clone(u.bindings)}
+	if len(u.changes) == 0 {
+		res.Refreshed = u.before
+	}
+	return res, nil
 }
 
 // begin starts an update on a copy of an AoR's bindings, from which it removes those
@@ -107,7 +119,8 @@ type update struct {
 
 	changes   []Change // to be written before the answer
 	refreshed []Change // of which only the end has moved: written later, many at once
-	left      []string // flows over which there was a binding
+	before    time.Time // when the first of them was refreshed last
+	left      []string  // flows over which there was a binding
 	bound     int      // contacts that were not removed
 	flow      bool     // one of them has a reg-id
 }
@@ -195,6 +208,9 @@ func (u *update) contact(c address.NameAddr) error {
 	change := Change{AoR: u.aor, Binding: b}
 	if same(&b, old) && old.Expires.Sub(u.now) > writeAhead {
 		u.refreshed = append(u.refreshed, change)
+		if u.before.IsZero() || old.Modified.Before(u.before) {
+			u.before = old.Modified
+		}
 	} else {
 		u.changes = append(u.changes, change)
 		u.left = append(u.left, old.Flow)
@@ -205,7 +221,7 @@ func (u *update) contact(c address.NameAddr) error {
 
 // writeAhead is how long what is in the store must still be good for, to leave a
 // refresh to a later, common write.
-const writeAhead = 4 * sweepEvery
+const writeAhead = flushEvery + 5*time.Second
 
 // same tells whether nothing but time and the counting of requests is between two
 // bindings.

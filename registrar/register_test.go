@@ -66,7 +66,8 @@ func register(t *testing.T, l *Location, callID string, cseq uint32, expires int
 		}
 		r.Contacts = append(r.Contacts, list...)
 	}
-	return l.Update(t.Context(), r)
+	res, err := l.Update(t.Context(), r)
+	return res.Bindings, err
 }
 
 func contacts(bs []Binding, now time.Time) string {
@@ -183,6 +184,37 @@ func TestLoad(t *testing.T) {
 	n, err := again.Load(t.Context(), func(flow string) bool { return strings.HasSuffix(flow, "h2") })
 	if got := contacts(again.Bindings(alice), *now); err != nil || n != 1 || got != "sip:2@h2 600" {
 		t.Errorf("loaded %d: %s, %v", n, got, err)
+	}
+}
+
+// A REGISTER that changes nothing but the end of bindings says since when they are known.
+func TestRefreshIsToldFromNews(t *testing.T) {
+	l, _, now := newTable(Options{})
+	start, seq := *now, uint32(0)
+	for _, tc := range []struct {
+		contacts  string
+		refreshed time.Duration // since the start; -1: news
+	}{
+		{"<sip:1@h1>, <sip:2@h2>", -1}, {"<sip:1@h1>", 0}, {"<sip:1@h1>, <sip:2@h2>", 0}, {"<sip:1@h1>", 2 * time.Minute},
+		{"<sip:1@h1>;q=0.5", -1}, {"<sip:1@h1>;q=0.5, <sip:3@h3>", -1}, {"<sip:2@h2>;expires=0", -1},
+	} {
+		list, err := address.ParseList(tc.contacts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq++
+		res, err := l.Update(t.Context(), &Register{
+			AoR: alice, CallID: "a", CSeq: seq, Expires: 3600, Contacts: list,
+			Flow: func(address.URI) string { return "udp:a>b" },
+		})
+		want := time.Time{}
+		if tc.refreshed >= 0 {
+			want = start.Add(tc.refreshed)
+		}
+		if err != nil || !res.Refreshed.Equal(want) {
+			t.Errorf("%s: refreshed %v, want %v, %v", tc.contacts, res.Refreshed, want, err)
+		}
+		*now = now.Add(time.Minute)
 	}
 }
 

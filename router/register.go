@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"silod/address"
 	"silod/registrar"
@@ -29,7 +30,7 @@ func (r *Router) register(ctx context.Context, req *stack.Request) {
 		// as busy from before the devices can be seen until it is woken.
 		defer r.Queue.Hold(reg.AoR)()
 	}
-	bindings, err := r.Location.Update(ctx, reg)
+	res, err := r.Location.Update(ctx, reg)
 	var no *registrar.Error
 	switch {
 	case errors.As(err, &no) && no.MinExpires > 0:
@@ -40,12 +41,21 @@ func (r *Router) register(ctx context.Context, req *stack.Request) {
 		r.Log.Error("registration not stored", "aor", reg.AoR, "error", err)
 		req.Unavailable("Registration cannot be stored now")
 	default:
-		req.Respond(200, "", r.registered(req, bindings)...)
-		if len(reg.Contacts) > 0 && len(bindings) > 0 {
+		req.Respond(200, "", r.registered(req, res.Bindings)...)
+		switch {
+		case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
+		case r.Now().Sub(res.Refreshed) < lookEvery:
+			r.Engine.Again(reg.AoR)
+		default:
 			r.arrived(req, reg.AoR)
 		}
 	}
 }
+
+// lookEvery is how often, at most, the database is asked what waits for a user whose
+// devices do nothing but refresh. What was stored here is known without asking; what
+// others have stored in the same tables can wait as long.
+const lookEvery = 10 * time.Second
 
 // parseRegister takes a REGISTER apart; the error says why it cannot be done.
 func (r *Router) parseRegister(req *stack.Request) (*registrar.Register, *registrar.Error) {
