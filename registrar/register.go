@@ -117,12 +117,12 @@ type update struct {
 	now      time.Time
 	bindings []Binding
 
-	changes   []Change // to be written before the answer
-	refreshed []Change // of which only the end has moved: written later, many at once
+	changes   []Change  // to be written before the answer
+	refreshed []Change  // of which only the end has moved: written later, many at once
 	before    time.Time // when the first of them was refreshed last
 	left      []string  // flows over which there was a binding
-	bound     int      // contacts that were not removed
-	flow      bool     // one of them has a reg-id
+	bound     int       // contacts that were not removed
+	flow      bool      // one of them has a reg-id
 }
 
 // mostInOne is how many contacts one REGISTER may name: each is compared with all

@@ -195,8 +195,13 @@ func TestRefreshIsToldFromNews(t *testing.T) {
 		contacts  string
 		refreshed time.Duration // since the start; -1: news
 	}{
-		{"<sip:1@h1>, <sip:2@h2>", -1}, {"<sip:1@h1>", 0}, {"<sip:1@h1>, <sip:2@h2>", 0}, {"<sip:1@h1>", 2 * time.Minute},
-		{"<sip:1@h1>;q=0.5", -1}, {"<sip:1@h1>;q=0.5, <sip:3@h3>", -1}, {"<sip:2@h2>;expires=0", -1},
+		{"<sip:1@h1>, <sip:2@h2>", -1},
+		{"<sip:1@h1>", 0},
+		{"<sip:1@h1>, <sip:2@h2>", 0},
+		{"<sip:1@h1>", 2 * time.Minute},
+		{"<sip:1@h1>;q=0.5", -1},
+		{"<sip:1@h1>;q=0.5, <sip:3@h3>", -1},
+		{"<sip:2@h2>;expires=0", -1},
 	} {
 		list, err := address.ParseList(tc.contacts)
 		if err != nil {
