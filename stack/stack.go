@@ -289,6 +289,9 @@ func (s *Stack) turn(ctx context.Context) error {
 		s.client.tick()
 		if n%int(time.Second/wheelTick) == 0 {
 			s.server.tick()
+			for _, u := range s.udp {
+				u.check()
+			}
 		}
 	}
 }

@@ -191,6 +191,43 @@ func TestOverloadIsAnswered(t *testing.T) {
 	}
 }
 
+// Handlers that wait give the socket away first; those that forget to do not stop it for
+// long.
+func TestHandlersThatWait(t *testing.T) {
+	for _, polite := range []bool{true, false} {
+		hold := make(chan struct{})
+		s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+			if r.Target.User == "bob" {
+				if polite {
+					r.Detach()
+				}
+				<-hold
+			}
+			r.Respond(200, "")
+		}})
+		c := dial(t, "udp", udp)
+		n := 100
+		if !polite {
+			n = udpReaders
+		}
+		for i := range n {
+			send(t, c, message(c, fmt.Sprint("z9hG4bKwait", i)))
+		}
+		for s.Handlers() < n {
+			time.Sleep(time.Millisecond)
+		}
+		other := dial(t, "udp", udp)
+		send(t, other, strings.ReplaceAll(message(other, "z9hG4bKother"), "sip:bob@", "sip:carol@"))
+		if r := hear(t, other, patience); status(r) != "200" {
+			t.Errorf("behind %d handlers that wait, another is answered %q", n, r)
+		}
+		close(hold)
+		for range n {
+			hear(t, c, patience)
+		}
+	}
+}
+
 func TestPanicAndSilenceAreAnswered500(t *testing.T) {
 	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
 		if r.Target.User == "bob" {

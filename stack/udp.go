@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,7 +29,13 @@ type udpSocket struct {
 	conn    *net.UDPConn
 	local   netip.AddrPort
 	readers *errgroup.Group
-	lead    chan []byte // the buffer, to a goroutine that waits to read on
+	lead    chan []byte   // the buffer, to a goroutine that waits to read on
+	reading atomic.Int32  // goroutines that do
+	reads   atomic.Uint64 // messages read
+	watch   struct {
+		reads uint64
+		more  int // readers that were started
+	}
 }
 
 const maxDatagram = 65536
@@ -103,8 +110,26 @@ func (r *Request) Detach() {
 	}
 }
 
+// check starts another reader where nobody has read for a second, because all handlers
+// wait and have not called Detach. That is a fault of theirs, which must not stop the
+// rest. It is called once a second.
+func (u *udpSocket) check() {
+	w, reads := &u.watch, u.reads.Load()
+	stuck := u.reading.Load() == 0 && reads == w.reads
+	w.reads = reads
+	if stuck && w.more < mostStuck {
+		w.more++
+		u.stack.cfg.Log.Error("handlers wait on the goroutines that read", "socket", u.local)
+		u.readers.Go(func() error { return u.serve(make([]byte, maxDatagram)) })
+	}
+}
+
+const mostStuck = 16
+
 // read reads until there is a request to be handled.
 func (u *udpSocket) read(buf []byte) (*Request, error) {
+	u.reading.Add(1)
+	defer u.reading.Add(-1)
 	failures := 0
 	for {
 		n, src, err := u.conn.ReadFromUDPAddrPort(buf)
@@ -121,6 +146,7 @@ func (u *udpSocket) read(buf []byte) (*Request, error) {
 			continue
 		}
 		failures = 0
+		u.reads.Add(1)
 		if n < 16 { // keep-alives: CRLF, four NULs, one byte
 			continue
 		}
