@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -24,10 +25,11 @@ import (
 var version = "dev"
 
 func main() {
-	setGC()
+	aboard := ballast()
 	ctx, cancel := signalContext()
 	err := command().ExecuteContext(ctx)
 	cancel()
+	runtime.KeepAlive(aboard)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, text(err))
 		os.Exit(1)
