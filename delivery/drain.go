@@ -209,13 +209,17 @@ type settling struct {
 	open  int
 	none  chan struct{} // closed when open is 0 again; nil while nobody waits
 	first error
+	done  func(error) // end
 }
 
 func (s *settling) begin() func(error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.open++
-	s.mu.Unlock()
-	return s.end
+	if s.done == nil {
+		s.done = s.end
+	}
+	return s.done
 }
 
 func (s *settling) end(err error) {

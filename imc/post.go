@@ -99,27 +99,42 @@ func (p *post) repeats(req *Request) bool {
 // the room and the member, so that it is the same on every retry, after a restart
 // and from any node, and no two entries share a Call-ID even where an emptied
 // store counts from 1 again.
-func (p *post) item(room, to address.AoR) delivery.Item {
-	roomURI, toURI := room.String(), to.String()
-	seed := make([]byte, 0, 256)
-	seed = strconv.AppendInt(seed, p.seq, 10)
-	seed = strconv.AppendInt(append(seed, ' '), p.at.Unix(), 10)
-	for _, s := range []string{roomURI, toURI, p.call} {
-		seed = append(append(seed, ' '), s...)
-	}
-	sum := sha256.Sum256(seed)
+func (p *post) item(r *room, to address.AoR) delivery.Item {
+	b := make([]byte, 0, 512)
+	b = strconv.AppendInt(b, p.seq, 10)
+	b = strconv.AppendInt(append(b, ' '), p.at.Unix(), 10)
+	b = append(append(b, ' '), r.uri...)
+	b = appendURI(append(b, ' '), to)
+	b = append(append(b, ' '), p.call...)
+	sum := sha256.Sum256(b)
+
+	// One text for all three, because there is one for every member.
+	b = append(append(b[:0], '<'), r.uri...)
+	b = hex.AppendEncode(append(b, ">;tag="...), sum[16:22])
+	from := len(b)
+	b = append(appendURI(append(b, '<'), to), '>')
+	uri := len(b)
+	b = hex.AppendEncode(b, sum[:16])
+	text := string(append(append(b, '@'), r.name.Domain...))
 	return delivery.Item{
 		Key:     p.seq,
 		Expires: p.expires,
+		Row:     r,
 		Message: delivery.Message{
-			From:    "<" + roomURI + ">;tag=" + hex.EncodeToString(sum[16:22]),
-			To:      "<" + toURI + ">",
-			CallID:  hex.EncodeToString(sum[:16]) + "@" + room.Domain,
+			From:    text[:from],
+			To:      text[from:uri],
+			CallID:  text[uri:],
 			CSeq:    binary.BigEndian.Uint32(sum[22:])&0xffffff | 1, // below 2^31 (RFC 3261 section 8.1.1.5)
 			Headers: p.headers,
 			Body:    p.body,
 		},
 	}
+}
+
+// appendURI is AoR.String for a user.
+func appendURI(b []byte, a address.AoR) []byte {
+	b = append(append(b, "sip:"...), a.User...)
+	return append(append(b, '@'), a.Domain...)
 }
 
 // letter makes a message from a room, or from the manager, to one person; cause is the

@@ -5,8 +5,10 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"silod/address"
+	"silod/delivery"
 )
 
 // logPage is how many entries are read from the store at least.
@@ -28,8 +30,10 @@ const mostSettled = 256
 // reading is one look of a member at the log.
 type reading struct {
 	user    address.AoR
-	after   int64   // what is given has a higher Seq
-	limit   int     // and is not more than this
+	after   int64 // what is given has a higher Seq
+	limit   int   // and is not more than this
+	begun   bool
+	from    int64   // all up to here was looked at
 	done    []int64 // Seqs that were settled
 	found   []*post
 	owed    []int64 // Seqs of all that must be given, now or another time
@@ -38,73 +42,95 @@ type reading struct {
 	stale   int64   // up to here everything is too old for anybody; 0 where unknown
 }
 
-// unread gives at most limit posts that a member has not got, with a Seq above
-// after. The cursor moves over what need not be given: the member's own words, and
-// what has expired.
-func (s *Service) unread(ctx context.Context, r *room, user address.AoR, after int64, limit int) ([]*post, error) {
-	rd := reading{user: user, after: after, limit: limit}
-	from, member := r.begin(&rd)
-	if !member {
-		return nil, nil
-	}
-	for whole := false; !whole && len(rd.found) < limit; {
-		var posts []*post
-		var last int64
-		if posts, last, whole = r.above(from); !whole {
-			entries, err := s.store.Log(ctx, r.name, from, max(limit, logPage))
-			if err != nil {
-				return nil, err
-			}
-			if posts = s.composeAll(entries, last); len(posts) == 0 { // the rest has been purged
-				rd.pass(last)
-				break
-			}
-		}
-		for _, p := range posts {
-			if len(rd.found) == limit {
-				break
-			}
-			s.consider(&rd, p)
-			from = p.seq
-		}
-	}
-	s.end(r, &rd)
-	return rd.found, nil
+// readings are kept for their slices: there is one for every message to every member.
+var readings = sync.Pool{New: func() any { return new(reading) }}
+
+func (rd *reading) free() {
+	clear(rd.found)
+	*rd = reading{found: rd.found[:0], owed: rd.owed[:0], done: rd.done[:0]}
+	readings.Put(rd)
 }
 
-// begin tells from where a member has to read: from the cursor, or from the last
-// entry that was handed out if everything before it was asked for already.
-func (r *room) begin(rd *reading) (from int64, member bool) {
+// unread adds to items at most limit that a member has not got, with a Seq above
+// after. The cursor moves over what need not be given: the member's own words, and
+// what has expired.
+func (s *Service) unread(ctx context.Context, r *room, user address.AoR, after int64, limit int, items []delivery.Item) ([]delivery.Item, error) {
+	rd := readings.Get().(*reading)
+	defer rd.free()
+	rd.user, rd.after, rd.limit = user, after, limit
+	for {
+		last, over := s.readTail(r, rd)
+		if over {
+			break
+		}
+		entries, err := s.store.Log(ctx, r.name, rd.from, max(limit, logPage))
+		if err != nil {
+			return nil, err
+		}
+		posts := s.composeAll(entries, last)
+		s.readOn(rd, posts)
+		if len(posts) == 0 { // the rest has been purged
+			rd.pass(last)
+			rd.from = last
+		}
+	}
+	if items == nil && len(rd.found) > 0 {
+		items = make([]delivery.Item, 0, len(rd.found))
+	}
+	for _, p := range rd.found {
+		items = append(items, p.item(r, user))
+	}
+	return items, nil
+}
+
+// readTail reads on in what is held in memory. Where that does not reach back so far
+// the reading is not over, and the store has what is missing, up to last.
+func (s *Service) readTail(r *room, rd *reading) (last int64, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.index[rd.user]
 	if !m.seated() {
-		return 0, false
+		rd.found = rd.found[:0] // left meanwhile
+		return 0, true
 	}
+	if !rd.begun {
+		rd.begin(r, m)
+	}
+	posts, whole := r.since(rd.from)
+	s.readOn(rd, posts)
+	if over = whole || len(rd.found) == rd.limit; over {
+		s.end(r, m, rd)
+	}
+	return r.last, over
+}
+
+// begin tells from where a member has to read: from the cursor, or from the last
+// entry that was handed out if everything before it was asked for already. The
+// caller holds r.mu.
+func (rd *reading) begin(r *room, m *member) {
+	rd.begun = true
 	cursor := max(m.Cursor, r.stale)
-	from = cursor
+	rd.from = cursor
 	if n := len(m.handed); n > 0 {
-		from = max(cursor, min(rd.after, m.handed[n-1].seq))
+		rd.from = max(cursor, min(rd.after, m.handed[n-1].seq))
 	}
-	rd.skipped = from == cursor
+	rd.skipped = rd.from == cursor
 	for _, h := range m.handed {
 		if h.settled {
 			rd.done = append(rd.done, h.seq)
 		}
 	}
-	return from, true
 }
 
-// above gives the entries above a Seq and how far the log goes. Where the tail does
-// not reach back so far it gives none, and false.
-func (r *room) above(from int64) (posts []*post, last int64, whole bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if from >= r.last {
-		return nil, r.last, true
+// readOn reads entries, until enough are found.
+func (s *Service) readOn(rd *reading, posts []*post) {
+	for _, p := range posts {
+		if len(rd.found) == rd.limit {
+			return
+		}
+		s.consider(rd, p)
+		rd.from = p.seq
 	}
-	posts, whole = r.since(from)
-	return slices.Clone(posts), r.last, whole
 }
 
 // consider takes an entry up, or passes over it.
@@ -136,15 +162,9 @@ func (rd *reading) pass(seq int64) {
 
 // end remembers what was found out: where the member's cursor is now, what was
 // handed out, and what is too old for anybody, so that the next member need not
-// read it.
-func (s *Service) end(r *room, rd *reading) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// read it. The caller holds r.mu.
+func (s *Service) end(r *room, m *member, rd *reading) {
 	r.stale = max(r.stale, rd.stale)
-	m := r.index[rd.user]
-	if !m.seated() {
-		return
-	}
 	if rd.skip > m.Cursor {
 		m.advance(rd.skip)
 		s.ledger.note(r, m)
@@ -170,9 +190,7 @@ func (m *member) advance(to int64) {
 		m.Cursor = max(m.Cursor, m.handed[n].seq)
 		n++
 	}
-	if m.handed = slices.Delete(m.handed, 0, n); len(m.handed) == 0 {
-		m.handed = nil
-	}
+	m.handed = slices.Delete(m.handed, 0, n)
 }
 
 // settle records that a member has got an entry, or never will. An entry that was

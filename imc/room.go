@@ -12,6 +12,7 @@ import (
 // room is a Room in memory. The package comment says which lock guards what.
 type room struct {
 	name address.AoR // never changes
+	uri  string      // the same as a URI
 	step sync.RWMutex
 
 	gone bool // no longer in Service.rooms: look the name up anew; guarded by step
@@ -39,7 +40,7 @@ type room struct {
 // guarded by room.mu alone.
 type member struct {
 	Member
-	handed []handed // by Seq; nil for most members at most times
+	handed []handed // by Seq; nil in an idle room
 	noted  bool     // waits in the ledger for its cursor to be written
 }
 
@@ -47,7 +48,7 @@ type member struct {
 func (m *member) seated() bool { return m != nil && m.Role >= Plain && m.Role <= Owner }
 
 func newRoom(name address.AoR) *room {
-	return &room{name: name, Room: Room{AoR: name}, index: make(map[address.AoR]*member)}
+	return &room{name: name, uri: name.String(), Room: Room{AoR: name}, index: make(map[address.AoR]*member)}
 }
 
 // exists tells whether people see the room. The caller holds step or mu.
@@ -177,7 +178,18 @@ func (r *room) trim(now time.Time, bytes int) {
 	}
 	r.tail = slices.Delete(r.tail, 0, n)
 	if len(r.tail) == 0 {
-		r.tail, r.audience = nil, nil // an idle room is small
+		r.rest()
+	}
+}
+
+// rest gives back what a room needs only while something is said in it. The caller
+// holds mu.
+func (r *room) rest() {
+	r.tail, r.audience = nil, nil
+	for _, m := range r.members {
+		if len(m.handed) == 0 {
+			m.handed = nil
+		}
 	}
 }
 

@@ -16,16 +16,11 @@ var _ delivery.Source = (*Service)(nil)
 // in the order in which they were said.
 func (s *Service) Next(ctx context.Context, owner address.AoR, after int64, limit int) ([]delivery.Item, error) {
 	var items []delivery.Item
+	var err error
 	rooms := s.roomsOf(owner)
 	for _, r := range rooms {
-		posts, err := s.unread(ctx, r, owner, after, limit)
-		if err != nil {
+		if items, err = s.unread(ctx, r, owner, after, limit, items); err != nil {
 			return nil, fmt.Errorf("read the log of %s: %w", r.name, err)
-		}
-		for _, p := range posts {
-			it := p.item(r.name, owner)
-			it.Row = r
-			items = append(items, it)
 		}
 	}
 	if len(rooms) > 1 {

@@ -118,7 +118,7 @@ func (s *Service) strike(r *room, users []address.AoR) {
 		if x == nil {
 			continue
 		}
-		x.rooms = slices.DeleteFunc(x.rooms, func(y *room) bool { return y == r })
+		x.rooms = slices.DeleteFunc(slices.Clone(x.rooms), func(y *room) bool { return y == r })
 		if !r.Closed {
 			x.seats--
 		}
@@ -141,12 +141,13 @@ func (s *Service) vacate(r *room) {
 	}
 }
 
-// roomsOf gives the rooms in which a user is a member, closed ones among them.
+// roomsOf gives the rooms in which a user is a member, closed ones among them. The
+// list is shared: it may grow at its end, and is replaced when something is taken out.
 func (s *Service) roomsOf(u address.AoR) []*room {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if x := s.users[u]; x != nil {
-		return slices.Clone(x.rooms)
+		return x.rooms
 	}
 	return nil
 }

@@ -30,25 +30,26 @@ func messageOf(req *stack.Request) *delivery.Message {
 	return m
 }
 
-// requestFor makes the MESSAGE that brings m to a binding. Relayed, stored or from
-// a room, it is made here and looks the same.
-func requestFor(m *delivery.Message, b *registrar.Binding, hops int) *stack.Message {
-	out := requestTo(m, "MESSAGE", b, hops)
+// requestFor makes the MESSAGE that brings m to a binding, with its headers in room.
+// Relayed, stored or from a room, it is made here and looks the same.
+func requestFor(m *delivery.Message, b *registrar.Binding, hops int, room []stack.Header) stack.Message {
+	out := requestTo(m, "MESSAGE", b, hops, room)
 	out.Body = m.Body
 	out.Headers = append(out.Headers, m.Headers...)
 	return out
 }
 
 // requestTo makes all of a request to a binding but its end-to-end headers and body.
-func requestTo(m *delivery.Message, method string, b *registrar.Binding, hops int) *stack.Message {
-	out := &stack.Message{Method: method, URI: b.Contact}
-	out.Headers = make([]stack.Header, 0, 8+len(b.Path)+len(m.Headers))
-	out.Headers = append(out.Headers,
+func requestTo(m *delivery.Message, method string, b *registrar.Binding, hops int, room []stack.Header) stack.Message {
+	cseq := make([]byte, 0, 32)
+	cseq = append(append(strconv.AppendUint(cseq, uint64(m.CSeq), 10), ' '), method...)
+	out := stack.Message{Method: method, URI: b.Contact}
+	out.Headers = append(room,
 		stack.Header{Name: "Max-Forwards", Value: strconv.Itoa(hops)},
 		stack.Header{Name: "From", Value: m.From},
 		stack.Header{Name: "To", Value: m.To},
 		stack.Header{Name: "Call-ID", Value: m.CallID},
-		stack.Header{Name: "CSeq", Value: strconv.FormatUint(uint64(m.CSeq), 10) + " " + method})
+		stack.Header{Name: "CSeq", Value: string(cseq)})
 	for _, p := range b.Path {
 		out.Headers = append(out.Headers, stack.Header{Name: "Route", Value: p})
 	}

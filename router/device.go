@@ -65,7 +65,7 @@ func (s *Sender) alive(ctx context.Context, owner address.AoR, device string) bo
 		if err != nil {
 			continue
 		}
-		if call, err := s.Stack.Send(question(&d[0].Binding, s.Domains.Default()), flow, results); err == nil {
+		if call, err := s.Stack.Send(question(d[0].Binding, s.Domains.Default()), flow, results); err == nil {
 			calls = append(calls, call)
 		}
 	}
@@ -92,9 +92,9 @@ func question(b *registrar.Binding, domain string) *stack.Message {
 		From:   "<sip:" + domain + ">;tag=" + stack.NewToken(),
 		To:     "<" + b.Contact + ">",
 		CallID: stack.NewToken(), CSeq: 1,
-	}, "OPTIONS", b, initialHops)
+	}, "OPTIONS", b, initialHops, nil)
 	m.Headers = append(m.Headers, stack.Header{Name: "Accept", Value: "*/*"})
-	return m
+	return &m
 }
 
 // boxes knows whose devices get a mailbox besides its owner's (m_dump(owner)). It

@@ -6,6 +6,7 @@ import (
 
 	"silod/auth"
 	"silod/delivery"
+	"silod/registrar"
 	"silod/stack"
 )
 
@@ -53,7 +54,7 @@ func (r *Router) toForeign(ctx context.Context, req *stack.Request, left int) {
 	}
 	way := make([]hop, len(targets))
 	for i := range targets {
-		way[i].Contact, way[i].target = req.URI, targets[i]
+		way[i] = hop{&registrar.Binding{Contact: req.URI}, targets[i]}
 	}
 	f := r.fork(ctx, r.forForeign(req), [][]hop{way}, left, req.URI)
 	defer f.abandon()

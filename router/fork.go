@@ -25,6 +25,8 @@ type fork struct {
 	answered  bool           // some device has
 	best      *stack.Message // the best failure so far (section 16.7)
 	stored    bool           // some device failed in a way after which the message is stored
+
+	first [1]attempt // room for the attempts of nearly everybody
 }
 
 // attempt is one call to a device, and the flows of that device that are left.
@@ -35,7 +37,7 @@ type attempt struct {
 
 // hop is one way to a device: a binding, or a target that was looked up.
 type hop struct {
-	registrar.Binding
+	*registrar.Binding
 	target stack.Target
 }
 
@@ -49,6 +51,7 @@ func (r *Router) fork(ctx context.Context, m *delivery.Message, ds [][]hop, hops
 		return nil
 	}
 	f := &fork{router: r, msg: m, hops: hops, uri: uri, results: make(chan stack.Result, n)}
+	f.attempts = f.first[:0]
 	for _, flows := range ds {
 		f.try(ctx, flows)
 	}
@@ -58,21 +61,26 @@ func (r *Router) fork(ctx context.Context, m *delivery.Message, ds [][]hop, hops
 // devices groups the bindings that take messages by device: two flows of one
 // instance are never used at once (RFC 5626 section 5.3), the newest goes first.
 func devices(bindings []registrar.Binding) [][]hop {
-	var ds [][]hop
+	if len(bindings) == 0 {
+		return nil
+	}
+	ds, hops := make([][]hop, 0, len(bindings)), make([]hop, len(bindings))
 next:
-	for _, b := range bindings {
+	for i := range bindings {
+		b := &bindings[i]
 		if !b.Takes("MESSAGE") {
 			continue
 		}
 		if b.Instance != "" && b.RegID != 0 {
-			for i := range ds {
-				if ds[i][0].Instance == b.Instance && ds[i][0].RegID != 0 {
-					ds[i] = append(ds[i], hop{Binding: b})
+			for d := range ds {
+				if ds[d][0].Instance == b.Instance && ds[d][0].RegID != 0 {
+					ds[d] = append(ds[d], hop{Binding: b})
 					continue next
 				}
 			}
 		}
-		ds = append(ds, []hop{{Binding: b}})
+		hops[i].Binding = b
+		ds = append(ds, hops[i:i+1:i+1])
 	}
 	for _, d := range ds {
 		if len(d) > 1 {
@@ -102,7 +110,8 @@ func (f *fork) send(ctx context.Context, h *hop) (*stack.Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := requestFor(f.msg, &h.Binding, f.hops)
+	var room [24]stack.Header // for nearly every message; what is sent is gone at once
+	out := requestFor(f.msg, h.Binding, f.hops, room[:0])
 	out.For = f.uri
 	if flow.Transport == stack.UDP && out.Size() > stack.MaxDatagram {
 		var wide bool
@@ -110,7 +119,7 @@ func (f *fork) send(ctx context.Context, h *hop) (*stack.Call, error) {
 			return nil, errors.New("too large for UDP, and there is no other way")
 		}
 	}
-	return f.router.Stack.Send(out, flow, f.results)
+	return f.router.Stack.Send(&out, flow, f.results)
 }
 
 // flow is where a hop is reached: as registered; or at a target; or, for a binding

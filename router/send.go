@@ -107,7 +107,7 @@ func (s *Sender) targets(ctx context.Context, owner address.AoR, device, contact
 	}
 	one := make([]hop, len(ts))
 	for i := range ts {
-		one[i].Contact, one[i].target = uri, ts[i]
+		one[i] = hop{&registrar.Binding{Contact: uri}, ts[i]}
 	}
 	return [][]hop{one}, delivery.Outcome{}
 }
