@@ -40,6 +40,7 @@ type Engine struct {
 	mu      sync.Mutex
 	owners  map[recipient]*owner
 	ready   []recipient   // to be started, in the order of waking
+	crowds  crowds        // to be woken
 	signal  chan struct{} // has an element when ready may have one
 	stopped bool
 
@@ -108,6 +109,11 @@ func New(opt Options) *Engine {
 func (e *Engine) wake(r recipient, look uint) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.wakeLocked(r, look)
+}
+
+// wakeLocked is wake with e.mu held.
+func (e *Engine) wakeLocked(r recipient, look uint) {
 	if e.stopped || look == 0 {
 		return
 	}
@@ -137,6 +143,11 @@ func (e *Engine) start(r recipient, o *owner) {
 // push makes an owner ready. e.mu is held.
 func (e *Engine) push(r recipient) {
 	e.ready = append(e.ready, r)
+	e.call()
+}
+
+// call has Run look for who is ready.
+func (e *Engine) call() {
 	select {
 	case e.signal <- struct{}{}:
 	default:
@@ -192,12 +203,15 @@ func (e *Engine) work(ctx context.Context) {
 func (e *Engine) waiting() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.ready) > 0
+	return len(e.ready)+len(e.crowds.line) > 0
 }
 
 func (e *Engine) pop() (recipient, *owner, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for len(e.ready) == 0 && len(e.crowds.line) > 0 {
+		e.wakeNext()
+	}
 	if len(e.ready) == 0 {
 		return recipient{}, nil, false
 	}

@@ -41,8 +41,8 @@ func (b *busy) Send(context.Context, address.AoR, *Item) Attempt {
 
 func (b *busy) Alive(context.Context, address.AoR) bool { return true }
 
-// crowd gives a message to so many people and waits until they have it.
-func crowd(t *testing.T, people int, way *busy) (took time.Duration) {
+// serve gives a message to so many people and waits until they have it.
+func serve(t *testing.T, people int, way *busy) (took time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(Options{})
 		e.turns = newTurns(1)
@@ -80,7 +80,7 @@ func crowd(t *testing.T, people int, way *busy) (took time.Duration) {
 // others compute.
 func TestTurnsGoRound(t *testing.T) {
 	way := &busy{send: 20 * time.Microsecond, answer: 500 * time.Millisecond}
-	took := crowd(t, 1000, way)
+	took := serve(t, 1000, way)
 	if way.most != 1 {
 		t.Errorf("%d worked at once", way.most)
 	}
@@ -93,7 +93,7 @@ func TestTurnsGoRound(t *testing.T) {
 // others for long.
 func TestSlowTurns(t *testing.T) {
 	way := &busy{send: 5 * time.Second}
-	if took := crowd(t, 1000, way); took > 6*time.Second {
+	if took := serve(t, 1000, way); took > 6*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }

@@ -307,4 +307,4 @@ func service(t *testing.T, st imc.Store) *imc.Service {
 type nobody struct{}
 
 func (nobody) Send(context.Context, address.AoR, delivery.Message) error { return nil }
-func (nobody) Wake(address.AoR)                                          {}
+func (nobody) WakeAll([]address.AoR, address.AoR)                        {}

@@ -51,10 +51,11 @@ type Outbox interface {
 	Send(ctx context.Context, to address.AoR, m delivery.Message) error
 }
 
-// Waker is told that something waits for an AoR; delivery.Queue is one. It is
-// called for every member of a room and must return at once.
+// Waker is told that something waits for all of owners but one, the zero AoR for
+// nobody; delivery.Queue is one. It keeps the list, which nobody writes to, and must
+// return at once, however long that is: a speaker waits for it.
 type Waker interface {
-	Wake(owner address.AoR)
+	WakeAll(owners []address.AoR, but address.AoR)
 }
 
 // Options are what a Service needs. All must be given.

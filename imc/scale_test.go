@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -65,7 +66,12 @@ type counter struct {
 	n atomic.Int64
 }
 
-func (c *counter) Wake(address.AoR) { c.n.Add(1) }
+func (c *counter) WakeAll(owners []address.AoR, but address.AoR) {
+	c.n.Add(int64(len(owners)))
+	if slices.Contains(owners, but) {
+		c.n.Add(-1)
+	}
+}
 
 // hall is a room of that many members, all of whom have got everything.
 func hall(t testing.TB, st *memStore, members int) (*imc.Service, *counter) {

@@ -114,10 +114,9 @@ func (s *Service) trim(r *room, before int) {
 
 // wake wakes those who hear a room, but not somebody who alone has spoken.
 func (s *Service) wake(hearers []address.AoR, posts []*post) {
-	for _, u := range hearers {
-		if len(posts) == 1 && posts[0].from == u && !s.cfg().Echo {
-			continue
-		}
-		s.waker.Wake(u)
+	var speaker address.AoR
+	if len(posts) == 1 && !s.cfg().Echo {
+		speaker = posts[0].from
 	}
+	s.waker.WakeAll(hearers, speaker)
 }

@@ -104,7 +104,7 @@ func (w *world) start() {
 			w.t.Error(err)
 		}
 	}
-	if err := w.rooms.Waiting(w.t.Context(), w.Wake); err != nil {
+	if err := w.rooms.Waiting(w.t.Context(), func(u address.AoR) { w.WakeAll([]address.AoR{u}, address.AoR{}) }); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -136,11 +136,15 @@ func (w *world) Send(_ context.Context, to address.AoR, m delivery.Message) erro
 	return nil
 }
 
-// Wake is the Waker.
-func (w *world) Wake(owner address.AoR) {
+// WakeAll is the Waker.
+func (w *world) WakeAll(owners []address.AoR, but address.AoR) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.woken[owner] = true
+	for _, u := range owners {
+		if u != but {
+			w.woken[u] = true
+		}
+	}
 }
 
 func (w *world) receive(to address.AoR, m delivery.Message) {

@@ -1,0 +1,101 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"silod/address"
+)
+
+func people(n int) []address.AoR {
+	all := make([]address.AoR, n)
+	for i := range all {
+		all[i] = address.AoR{User: fmt.Sprint(i), Domain: "example.org"}
+	}
+	return all
+}
+
+// A crowd is woken, all but the one who spoke; what is said while that goes on is
+// brought to those too who were woken already.
+func TestCrowd(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
+		all := people(300)
+		say := func(from int, text string) {
+			for i, a := range all {
+				if i != from {
+					b.put(a, text)
+				}
+			}
+			q.WakeAll(all, all[from])
+		}
+		say(0, "1")
+		say(0, "2")
+		time.Sleep(500 * time.Microsecond) // amid the first
+		say(7, "3")
+		e.mu.Lock()
+		if n := len(e.crowds.line); n > 1 {
+			t.Errorf("%d crowds of the same people", n)
+		}
+		e.mu.Unlock()
+		time.Sleep(time.Second)
+		e.mu.Lock()
+		if n := len(e.crowds.line) + len(e.crowds.known); n > 0 {
+			t.Errorf("%d crowds in the end", n)
+		}
+		e.mu.Unlock()
+		for _, a := range all {
+			if n := b.left(a); n != 0 {
+				t.Errorf("%s has %d left", a, n)
+			}
+		}
+		if got := len(p.received()); got != 3*299 || e.Active() != 0 {
+			t.Errorf("%d messages arrived, %d active", got, e.Active())
+		}
+	})
+}
+
+// inOrder is a Sender that remembers in which order it was asked.
+type inOrder struct {
+	mu    sync.Mutex
+	asked []address.AoR
+}
+
+func (s *inOrder) Send(_ context.Context, a address.AoR, _ *Item) Attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, a)
+	return Outcome{Verdict: Delivered}
+}
+
+func (s *inOrder) Alive(context.Context, address.AoR) bool { return true }
+
+// Who is written to in person does not wait for a crowd.
+func TestCrowdStandsBehind(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, _ *phones) {
+		s := new(inOrder)
+		q.Serve(b, s)
+		for range e.turns.least { // nothing happens until both have been woken
+			e.turns.begin()
+		}
+		all := people(100)
+		for _, a := range all {
+			b.put(a, "room")
+		}
+		q.WakeAll(all, address.AoR{})
+		b.put(bob, "bob")
+		q.Wake(bob)
+		for range e.turns.least {
+			e.turns.end()
+		}
+		time.Sleep(time.Second)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if n := slices.Index(s.asked, bob); len(s.asked) != 101 || n > e.turns.least {
+			t.Errorf("%d were sent to, bob as number %d", len(s.asked), n)
+		}
+	})
+}
