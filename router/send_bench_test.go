@@ -73,12 +73,13 @@ func BenchmarkSend(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &Sender{Router: New(Options{Stack: st, Location: loc, Domains: domains, Silo: silo.New(silo.Options{Domains: domains})})}
+	s := &Sender{Router: New(Options{Stack: st, Location: loc, Domains: domains, Silo: silo.New(silo.Options{Domains: domains})}, Settings{})}
 	it := delivery.Item{Key: 1, Message: delivery.Message{
 		From: "<sip:chat-1@example.org>;tag=0a1b2c3d4e5f", To: "<sip:bob@example.org>",
 		CallID: "0123456789abcdef0123456789abcdef@example.org", CSeq: 4711,
 		Headers: []delivery.Header{
-			{Name: "Content-Type", Value: "text/plain"}, {Name: "In-Reply-To", Value: "0123456789abcdef"},
+			{Name: "Content-Type", Value: "text/plain"},
+			{Name: "In-Reply-To", Value: "0123456789abcdef"},
 			{Name: "Date", Value: "Sun, 22 Nov 2026 02:48:18 GMT"},
 		},
 		Body: bytes.Repeat([]byte{'x'}, 110),
