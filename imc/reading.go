@@ -54,7 +54,9 @@ func (rd *reading) free() {
 // unread adds to items at most limit that a member has not got, with a Seq above
 // after. The cursor moves over what need not be given: the member's own words, and
 // what has expired.
-func (s *Service) unread(ctx context.Context, r *room, user address.AoR, after int64, limit int, items []delivery.Item) ([]delivery.Item, error) {
+func (s *Service) unread(
+	ctx context.Context, r *room, user address.AoR, after int64, limit int, items []delivery.Item,
+) ([]delivery.Item, error) {
 	rd := readings.Get().(*reading)
 	defer rd.free()
 	rd.user, rd.after, rd.limit = user, after, limit

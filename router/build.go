@@ -43,8 +43,8 @@ func requestFor(m *delivery.Message, b *registrar.Binding, hops int, room []stac
 func requestTo(m *delivery.Message, method string, b *registrar.Binding, hops int, room []stack.Header) stack.Message {
 	cseq := make([]byte, 0, 32)
 	cseq = append(append(strconv.AppendUint(cseq, uint64(m.CSeq), 10), ' '), method...)
-	out := stack.Message{Method: method, URI: b.Contact}
-	out.Headers = append(room,
+	out := stack.Message{Method: method, URI: b.Contact, Headers: room}
+	out.Headers = append(out.Headers,
 		stack.Header{Name: "Max-Forwards", Value: strconv.Itoa(hops)},
 		stack.Header{Name: "From", Value: m.From},
 		stack.Header{Name: "To", Value: m.To},
