@@ -71,7 +71,10 @@ func (c *Config) checkNames(report reporter) {
 func (c *Config) checkSockets(report reporter) {
 	seen := map[string]string{}
 	for _, s := range []struct{ key, path string }{
-		{"mi.fifo_name", c.MI.FIFOName}, {"mi.socket_name", c.MI.SocketName}, {"mi.control_socket", c.MI.ControlSocket},
+		{"mi.fifo_name", c.MI.FIFOName},
+		{"mi.socket_name", c.MI.SocketName},
+		{"mi.control_socket", c.MI.ControlSocket},
+		{"mi.read_only_socket", c.MI.ReadOnlySocket},
 	} {
 		if s.path == "" {
 			continue

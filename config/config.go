@@ -96,7 +96,7 @@ func (c *Config) resolve(dir string) {
 	for _, u := range []*DBURL{&c.DB.URL, &c.Silo.DBURL, &c.IMC.DBURL} {
 		u.Path = under(state, u.Path)
 	}
-	for _, p := range []*string{&c.MI.FIFOName, &c.MI.SocketName, &c.MI.ControlSocket} {
+	for _, p := range []*string{&c.MI.FIFOName, &c.MI.SocketName, &c.MI.ControlSocket, &c.MI.ReadOnlySocket} {
 		*p = under(runtime, *p)
 	}
 	if dir != "" {

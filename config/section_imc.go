@@ -113,4 +113,11 @@ type MI struct {
 
 	// The stream socket, which siloctl prefers.
 	ControlSocket string `toml:"control_socket" default:"control.sock" is:"path"`
+
+	// Another stream socket, for those who may look but not touch: it takes no command
+	// that changes anything, and shows nothing that people have written. Its permissions
+	// and its group are its own.
+	ReadOnlySocket      string      `toml:"read_only_socket" is:"path"`
+	ReadOnlySocketMode  fs.FileMode `toml:"read_only_socket_mode" default:"0660"`
+	ReadOnlySocketGroup string      `toml:"read_only_socket_group" is:"account"`
 }

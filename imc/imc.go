@@ -41,6 +41,7 @@ import (
 
 	"silod/address"
 	"silod/delivery"
+	"silod/watch"
 )
 
 // Outbox brings a message to one person, who need not be online: it is relayed
@@ -66,13 +67,15 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Domains address.Domains
-	Config  Config // DefaultConfig, changed as wanted
+	Watch   *watch.Hub // told what happens; may be nil
+	Config  Config     // DefaultConfig, changed as wanted
 }
 
 // Service is all the rooms. Its methods may be called concurrently.
 type Service struct {
 	store    Store
 	waker    Waker
+	hub      *watch.Hub
 	log      *slog.Logger
 	now      func() time.Time
 	domains  address.Domains
@@ -95,7 +98,7 @@ type Service struct {
 // configuration that is wrong.
 func New(o Options) (*Service, error) {
 	s := &Service{
-		store: o.Store, waker: o.Waker, log: o.Log, now: o.Now, domains: o.Domains,
+		store: o.Store, waker: o.Waker, hub: o.Watch, log: o.Log, now: o.Now, domains: o.Domains,
 		ledger:  ledger{due: make(chan struct{}, 1)},
 		mailer:  newMailer(o.Outbox),
 		limiter: limiter{period: time.Minute},

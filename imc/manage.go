@@ -32,7 +32,7 @@ func (s *Service) Commands() []mi.Command {
 			Help: "Tells whether a user is a member of a room, and in which role.",
 		}, {
 			Name: "imc_history", Aliases: []string{"imc.history"}, Args: "ROOM [COUNT] [SINCE]", MinArgs: 1, MaxArgs: 3, Run: s.miHistory,
-			Help: "Shows what was said last in a room.",
+			Help: "Shows what was said last in a room.", Bodies: true,
 		}, {
 			Name: "imc_unused_rooms", Aliases: []string{"imc.unused_rooms"}, Args: "[DAYS]", MaxArgs: 1, Run: s.miUnusedRooms,
 			Help: "Lists the rooms in which nobody has spoken or read for so many days (30).",

@@ -8,6 +8,7 @@ import (
 
 	"silod/address"
 	"silod/delivery"
+	"silod/watch"
 )
 
 var _ delivery.Source = (*Service)(nil)
@@ -59,10 +60,15 @@ func (s *Service) Settle(owner address.AoR, it *delivery.Item, out delivery.Outc
 	}
 	s.settle(r, m, it.Key)
 	s.ledger.note(r, m)
+	what := watch.Delivered
 	if out.Verdict == delivery.Delivered {
 		s.stats.Deliveries.Add(1)
 	} else {
+		what = watch.SetAside
 		s.stats.DeliveriesRefused.Add(1)
+	}
+	if s.hub.On() {
+		s.hub.Tell(watch.Event{What: what, User: owner, From: it.From, CallID: it.CallID, Reason: out.Reason})
 	}
 	if out.Verdict == delivery.Delivered || out.Answered {
 		s.seen(r, m)

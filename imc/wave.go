@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"silod/address"
+	"silod/watch"
 )
 
 // storeTime is how long a call of the store may take: well below the time after
@@ -36,6 +37,11 @@ func (s *Service) say(ctx context.Context, r *room, e *Entry) error {
 		return err
 	}
 	p = s.compose(e)
+	if s.hub.On() {
+		s.hub.Tell(watch.Event{
+			What: watch.Said, User: e.Room, From: e.From.String(), CallID: e.CallID, Type: e.Header("Content-Type"), Body: e.Body,
+		})
+	}
 	return nil
 }
 

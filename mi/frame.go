@@ -77,14 +77,19 @@ func (s *Service) run(ctx context.Context, f *Frame) (*Node, error) {
 	if f.Err != nil {
 		return nil, f.Err
 	}
-	if cmd, ok := s.Registry.Lookup(f.Command); ok && cmd.Writes {
+	if cmd, ok := s.Registry.Lookup(f.Command); ok {
 		switch {
-		case s.ReadOnly:
+		case cmd.Writes && s.ReadOnly:
 			return nil, Errorf(403, "%s changes something, and this socket is for reading only", cmd.Name)
-		case f.Cut:
+		case cmd.Bodies && s.ReadOnly:
+			return nil, Errorf(403, "%s shows what people have written, and this socket does not", cmd.Name)
+		case cmd.Writes && f.Cut:
 			return nil, Errorf(400, "%s was not run: the request is not ended by an empty line", cmd.Name)
+		case cmd.Follows && s.Transport != Stream:
+			return nil, Errorf(400, "%s goes on until you leave: ask over the control socket", cmd.Name)
 		}
 	}
+	f.ReadOnly = s.ReadOnly
 	return s.Registry.Call(ctx, &f.Request)
 }
 

@@ -42,6 +42,12 @@ type Command struct {
 	MaxArgs int  // below 0: any number
 	Writes  bool // it changes something: logged with who asked, refused on a read-only socket
 
+	// Follows says that the reply goes on for as long as the client listens. It is for
+	// connections only: at the other end of a FIFO nobody notices that a client has gone.
+	Follows bool
+	// Bodies says that it shows what people have written: refused on a read-only socket.
+	Bodies bool
+
 	// Private are the names in Args whose values never get into a log. Those that
 	// speak of a password, a text or a body are kept out in any case.
 	Private []string
@@ -63,6 +69,8 @@ type Request struct {
 	Args    []Arg
 	Dialect Dialect
 	Peer    string // who asks, for the log: "fifo", "uid=1000 pid=77"
+
+	ReadOnly bool // it came over a socket for reading only
 }
 
 // Arg is the i-th argument's value, or "" where there are fewer.

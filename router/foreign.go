@@ -56,7 +56,7 @@ func (r *Router) toForeign(ctx context.Context, req *stack.Request, left int) {
 	for i := range targets {
 		way[i] = hop{&registrar.Binding{Contact: req.URI}, targets[i]}
 	}
-	f := r.fork(ctx, r.forForeign(req), [][]hop{way}, left, req.URI)
+	f := r.fork(ctx, req.Target.AoR(), r.forForeign(req), [][]hop{way}, left, req.URI)
 	defer f.abandon()
 	for f.open > 0 {
 		select {

@@ -14,6 +14,7 @@ import (
 // fork is one MESSAGE on its way to all devices of a user (RFC 3261 section 16.6).
 type fork struct {
 	router  *Router
+	to      address.AoR // whose devices they are
 	msg     *delivery.Message
 	hops    int
 	uri     string // the Request-URI that is relayed; "" for what we send ourselves
@@ -31,8 +32,9 @@ type fork struct {
 
 // attempt is one call to a device, and the flows of that device that are left.
 type attempt struct {
-	call *stack.Call
-	rest []hop
+	call    *stack.Call
+	contact string
+	rest    []hop
 }
 
 // hop is one way to a device: a binding, or a target that was looked up.
@@ -42,7 +44,7 @@ type hop struct {
 }
 
 // fork sends m to every device that takes messages; nil where there is none.
-func (r *Router) fork(ctx context.Context, m *delivery.Message, ds [][]hop, hops int, uri string) *fork {
+func (r *Router) fork(ctx context.Context, to address.AoR, m *delivery.Message, ds [][]hop, hops int, uri string) *fork {
 	n := 0
 	for _, d := range ds {
 		n += len(d)
@@ -50,7 +52,7 @@ func (r *Router) fork(ctx context.Context, m *delivery.Message, ds [][]hop, hops
 	if n == 0 {
 		return nil
 	}
-	f := &fork{router: r, msg: m, hops: hops, uri: uri, results: make(chan stack.Result, n)}
+	f := &fork{router: r, to: to, msg: m, hops: hops, uri: uri, results: make(chan stack.Result, n)}
 	f.attempts = f.first[:0]
 	for _, flows := range ds {
 		f.try(ctx, flows)
@@ -95,8 +97,11 @@ func (f *fork) try(ctx context.Context, flows []hop) {
 	for i := range flows {
 		call, err := f.send(ctx, &flows[i])
 		if err == nil {
-			f.attempts = append(f.attempts, attempt{call, flows[i+1:]})
+			f.attempts = append(f.attempts, attempt{call, flows[i].Contact, flows[i+1:]})
 			f.open++
+			if f.router.Watch.On() {
+				f.tellSent(flows[i].Contact)
+			}
 			return
 		}
 		f.router.Log.Debug("device not reached", "contact", flows[i].Contact, "error", err)
@@ -147,6 +152,9 @@ func (r *Router) flow(ctx context.Context, h *hop) (stack.Flow, error) {
 func (f *fork) take(ctx context.Context, res stack.Result) *stack.Message {
 	f.open--
 	f.answered = f.answered || res.Err == nil
+	if f.router.Watch.On() {
+		f.tellAnswered(res)
+	}
 	if res.Err == nil && res.Response.Status < 300 {
 		return res.Response
 	}

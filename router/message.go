@@ -11,6 +11,7 @@ import (
 	"silod/imc"
 	"silod/silo"
 	"silod/stack"
+	"silod/watch"
 )
 
 // incoming is a MESSAGE on its way through the decisions.
@@ -33,6 +34,9 @@ func (r *Router) message(ctx context.Context, req *stack.Request) {
 		return
 	}
 	in.identify(callerOf(ctx))
+	if r.Watch.On() {
+		r.tell(watch.Received, in.to, in.Message)
+	}
 	switch {
 	case r.Silo.Swallows(&in.Incoming):
 		r.Stats.Dropped.Inc()

@@ -42,6 +42,9 @@ func (r *Router) register(ctx context.Context, req *stack.Request) {
 		req.Unavailable("Registration cannot be stored now")
 	default:
 		req.Respond(200, "", r.registered(req, res.Bindings)...)
+		if r.Watch.On() && len(reg.Contacts) > 0 {
+			r.tellRegistered(reg, res.Bindings)
+		}
 		switch {
 		case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
 		case r.Now().Sub(res.Refreshed) < lookEvery:

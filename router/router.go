@@ -22,6 +22,7 @@ import (
 	"silod/registrar"
 	"silod/silo"
 	"silod/stack"
+	"silod/watch"
 )
 
 // Options are what a Router needs.
@@ -34,6 +35,7 @@ type Options struct {
 	Rooms    *imc.Service
 	Guard    *Guard
 	Domains  address.Domains
+	Watch    *watch.Hub // told what happens; may be nil
 	Log      *slog.Logger
 	Now      func() time.Time
 
@@ -129,6 +131,9 @@ func (r *Router) Serve(ctx context.Context, req *stack.Request) {
 func (r *Router) done(ctx context.Context, req *stack.Request, took time.Duration) {
 	if req.Method == "MESSAGE" {
 		r.Accept.Observe(took)
+		if r.Watch.On() {
+			r.tellAnswer(req)
+		}
 	}
 	r.log(ctx, slog.LevelInfo, req, took)
 }

@@ -31,7 +31,7 @@ func (s *Sender) Send(ctx context.Context, owner address.AoR, it *delivery.Item)
 
 func (s *Sender) send(ctx context.Context, owner address.AoR, device string, it *delivery.Item) delivery.Attempt {
 	ds, out := s.targets(ctx, owner, device, it.Contact)
-	if f := s.fork(ctx, &it.Message, ds, initialHops, ""); f != nil {
+	if f := s.fork(ctx, owner, &it.Message, ds, initialHops, ""); f != nil {
 		return sent{f}
 	}
 	return out

@@ -20,7 +20,7 @@ func (s *Service) Commands(domains address.Domains) []mi.Command {
 		},
 		{
 			Name: "silo_show", Aliases: []string{"silo.show"}, Args: "id",
-			Help: "Shows one stored message with its headers and body.", MinArgs: 1, MaxArgs: 1, Run: c.show,
+			Help: "Shows one stored message with its headers and body.", MinArgs: 1, MaxArgs: 1, Bodies: true, Run: c.show,
 		},
 		{
 			Name: "silo_count", Aliases: []string{"silo.count"}, Args: "[owner] [from] [older_than] [stuck] [reminders]",

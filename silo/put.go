@@ -11,6 +11,7 @@ import (
 
 	"silod/address"
 	"silod/delivery"
+	"silod/watch"
 )
 
 // What Put refuses, besides the Store's errors.
@@ -46,6 +47,7 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	}
 	s.Stats.Commit.Observe(time.Since(begun))
 	s.Stats.Stored.Inc()
+	s.tell(watch.Stored, row, "")
 	// The owner may have registered while this was being committed, and then found
 	// nothing: so the location is asked again, after the commit.
 	if in.SendAt.IsZero() && s.opt.Online(in.Owner) {

@@ -20,6 +20,7 @@ import (
 	"silod/address"
 	"silod/delivery"
 	"silod/mi"
+	"silod/watch"
 )
 
 // Waker is a queue in the delivery engine.
@@ -32,6 +33,7 @@ type Options struct {
 	Notices Waker                  // the queue of notices; nil: none are sent
 	Online  func(address.AoR) bool // asked after each commit
 	Domains address.Domains        // that are ours
+	Watch   *watch.Hub             // told what happens; may be nil
 	Log     *slog.Logger
 	Now     func() time.Time
 	Every   bool // every device of an owner gets a copy, also one that comes later

@@ -8,6 +8,7 @@ import (
 
 	"silod/address"
 	"silod/delivery"
+	"silod/watch"
 )
 
 // Next gives what waits for an owner, dressed for delivery.
@@ -53,6 +54,7 @@ func (s *Service) Settle(_ address.AoR, it *delivery.Item, out delivery.Outcome,
 	found, err := s.opt.Store.SetAside(ctx, it.Key, out.Reason)
 	if found {
 		s.Stats.Refused.Inc()
+		s.tell(watch.SetAside, row, out.Reason)
 		s.tellFailed(ctx, row)
 	}
 	done(err)
@@ -60,7 +62,18 @@ func (s *Service) Settle(_ address.AoR, it *delivery.Item, out delivery.Outcome,
 
 const settleTimeout = 15 * time.Second
 
+// tell tells who watches what became of a stored message.
+func (s *Service) tell(what string, m *Message, reason string) {
+	if s.opt.Watch.On() {
+		s.opt.Watch.Tell(watch.Event{
+			What: what, User: m.Owner, From: m.From, CallID: m.CallID, ID: m.ID, Reason: reason,
+			Type: m.Header("Content-Type"), Body: m.Body,
+		})
+	}
+}
+
 func (s *Service) delivered(row *Message) {
+	s.tell(watch.Delivered, row, "")
 	if row.SendAt.IsZero() {
 		s.Stats.Dumped.Inc()
 	} else {
@@ -130,6 +143,7 @@ func (c copies) Settle(_ address.AoR, it *delivery.Item, out delivery.Outcome, d
 			c.delivered(row)
 		default:
 			c.Stats.Refused.Inc()
+			c.tell(watch.SetAside, row, refused)
 		}
 		done(err)
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"silod/watch"
 )
 
 const (
@@ -37,6 +39,7 @@ func (s *Service) expired(ctx context.Context, m *Message) {
 		return
 	}
 	s.Stats.Expired.Inc()
+	s.tell(watch.Expired, m, "")
 	if m.Stuck == "" { // else its sender has been told
 		s.tellFailed(ctx, m)
 	}

@@ -57,7 +57,8 @@ func (a *app) root() *cobra.Command {
 	for _, n := range a.nouns() {
 		root.AddCommand(a.noun(n))
 	}
-	root.AddCommand(a.statsCommand(), a.topCommand(), a.reloadCommand(), a.sendCommand(), a.listenCommand(), manCommand(root))
+	root.AddCommand(a.statsCommand(), a.topCommand(), a.watchCommand(), a.reloadCommand())
+	root.AddCommand(a.sendCommand(), a.listenCommand(), manCommand(root))
 	root.SetHelpCommand(a.helpCommand())
 	return root
 }

@@ -26,6 +26,7 @@ import (
 	"silod/router"
 	"silod/silo"
 	"silod/stack"
+	"silod/watch"
 )
 
 // daemon is everything that runs, wired together.
@@ -54,6 +55,8 @@ type daemon struct {
 	fifo     *fifo.Server
 	datagram *mi.DatagramServer
 	control  *mi.ControlServer
+	readOnly *mi.ControlServer
+	hub      *watch.Hub
 	http     *httpServer
 	stop     context.CancelFunc
 
@@ -168,18 +171,19 @@ func (d *daemon) assemble(ctx context.Context) error {
 		Store: d.database.Locations(), Log: d.log, Rules: registrarRules(d.cfg),
 	})
 
+	d.hub = watch.New(d.domains, d.log)
 	d.engine = delivery.New(delivery.Options{Log: d.log})
 	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
 
 	d.silo = silo.New(silo.Options{
-		Store: siloDB.Silo(), Waker: mailbox, Notices: notices, Domains: d.domains, Log: d.log,
+		Store: siloDB.Silo(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
 		Online: func(a address.AoR) bool { return d.mail.Online(a) },
 		Every:  d.cfg.Silo.Delivery == "every", Settings: siloSettings(d.cfg),
 	})
 
 	d.rooms, err = imc.New(imc.Options{
 		Store: roomDB.Rooms(), Outbox: outbox{d}, Waker: roomLog, Log: d.log, Now: time.Now,
-		Domains: d.domains, Config: roomConfig(d.cfg),
+		Domains: d.domains, Watch: d.hub, Config: roomConfig(d.cfg),
 	})
 	if err != nil {
 		return err
@@ -191,7 +195,7 @@ func (d *daemon) assemble(ctx context.Context) error {
 	}
 	d.router = router.New(router.Options{
 		Stack: d.stack, Location: d.location, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
-		Guard: d.guard, Domains: d.domains, Log: d.log,
+		Guard: d.guard, Domains: d.domains, Watch: d.hub, Log: d.log,
 		MaxBody: d.cfg.SIP.MaxMessageSize,
 		Server:  "silod/" + buildVersion(),
 	}, set)
@@ -253,6 +257,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		behind.Go(func() error { return d.watch(run(back)) })
 	}
 	front, fctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(fctx, d.hub.Stop)() // who watches would wait for ever
 	for _, run := range d.listeners() {
 		front.Go(func() error { return d.watch(run(fctx)) })
 	}
@@ -284,6 +289,9 @@ func (d *daemon) listeners() []func(context.Context) error {
 	}
 	if d.control != nil {
 		runs = append(runs, d.control.Run)
+	}
+	if d.readOnly != nil {
+		runs = append(runs, d.readOnly.Run)
 	}
 	if d.http != nil {
 		runs = append(runs, d.http.Run)

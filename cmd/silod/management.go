@@ -26,11 +26,13 @@ func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry.Add(d.router.Commands()...)
 	d.registry.Add(d.accounts.Commands()...)
 	d.registry.Add(d.guard.Bans.Commands()...)
+	d.registry.Add(d.hub.Commands()...)
 	d.registry.Counters("msilo", d.silo.Counters()...)
 	d.registry.Counters("imc", d.rooms.Counters()...)
 	d.registry.Counters("usrloc", d.location.Counters()...)
 	d.registry.Counters("router", d.router.Counters()...)
 	d.registry.Counters("auth", append(d.guard.Counters(), d.credentials.Counters()...)...)
+	d.registry.Counters("watch", d.hub.Counters()...)
 	d.registry.Counters("delivery", d.engine.Counters()...)
 	for group, stats := range d.stack.Counters() {
 		d.registry.Counters(group, stats...)
@@ -40,7 +42,7 @@ func (d *daemon) openManagement(ctx context.Context) error {
 
 func (d *daemon) openManagementSockets(ctx context.Context) error {
 	m := d.cfg.MI
-	if m.FIFOName != "" || m.SocketName != "" || m.ControlSocket != "" {
+	if m.FIFOName != "" || m.SocketName != "" || m.ControlSocket != "" || m.ReadOnlySocket != "" {
 		if err := config.MakeDir(config.RuntimeDir()); err != nil {
 			return err
 		}
@@ -67,6 +69,15 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 		d.socket(&d.control.Socket, m.ControlSocket)
 		if err := d.control.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.control_socket: %w", err)
+		}
+	}
+	if m.ReadOnlySocket != "" {
+		d.readOnly = &mi.ControlServer{}
+		d.socket(&d.readOnly.Socket, m.ReadOnlySocket)
+		d.readOnly.ReadOnly = true
+		d.readOnly.Access = mi.Access{Mode: m.ReadOnlySocketMode, Group: m.ReadOnlySocketGroup}
+		if err := d.readOnly.Listen(ctx); err != nil {
+			return fmt.Errorf("mi.read_only_socket: %w", err)
 		}
 	}
 	return nil

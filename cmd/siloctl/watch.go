@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"silod/mi"
+)
+
+// watchCommand follows what happens, as the daemon tells it.
+func (a *app) watchCommand() *cobra.Command {
+	var bodies bool
+	var count int
+	cmd := &cobra.Command{
+		Use: "watch AOR|ROOM", Short: "Follow what happens to one user or room", GroupID: groupAdmin,
+		Long: "Shows, until ^C, what happens to a user or a room, as it happens: messages that are received,\n" +
+			"stored, said in a room, sent to a device, answered, accepted or rejected, delivered, set aside\n" +
+			"or expired, and devices that register. Texts are shown with --bodies only, and never by a socket\n" +
+			"for reading only. Who cannot read as fast as things happen is told how many events are missing.\n" +
+			"With -o json each event is one object on a line of its own.",
+		Example: "  siloctl watch bob@example.org\n  siloctl watch chat-1 -o json --count 10",
+		Args:    arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if count < 0 {
+				return usagef("--count cannot be below 0")
+			}
+			return a.watch(cmd.Context(), args[0], bodies, count)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, noFiles
+			}
+			return append(a.values(cmd.Context(), liveRooms), a.values(cmd.Context(), liveContacts)...), noFiles
+		},
+	}
+	cmd.Flags().BoolVar(&bodies, "bodies", false, "show the texts, too")
+	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after so many events; 0 for never")
+	return cmd
+}
+
+// watch shows events until it is interrupted.
+func (a *app) watch(ctx context.Context, of string, bodies bool, count int) error {
+	a.target.Timeout = -1 // nothing may happen for a long time
+	c := call{command: "watch", args: []mi.Arg{{Value: of}}}
+	if bodies {
+		c.args = append(c.args, mi.Arg{Value: "yes"})
+	}
+	if a.output == "mi" {
+		return a.raw(ctx, c)
+	}
+	client, err := a.daemon(ctx)
+	if err != nil {
+		return err
+	}
+	shown := 0
+	for n, err := range client.Stream(ctx, c.command, c.args...) {
+		if err != nil {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil // ^C is how it ends
+			}
+			return err
+		}
+		e := eventOf(n)
+		if e["event"] == "watching" {
+			a.note(fmt.Sprintf("watching %s, ^C ends it", e["user"]))
+			continue
+		}
+		if err := a.event(n, e); err != nil {
+			return err
+		}
+		if shown++; shown == count {
+			return nil
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("%w any more: it has stopped", mi.ErrUnreachable)
+}
+
+// eventOf is an event by the names of what is known of it.
+func eventOf(n *mi.Node) map[string]string {
+	e := map[string]string{}
+	for _, at := range n.Attrs {
+		e[at.Name] = fmt.Sprint(at.Value)
+	}
+	return e
+}
+
+// event shows one event at once.
+func (a *app) event(n *mi.Node, e map[string]string) error {
+	if a.output == "json" {
+		if err := writeLine(a.out, n); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(a.out, clean(eventLine(e)))
+		for line := range strings.Lines(cleanLines(bodyOf(e))) {
+			fmt.Fprintln(a.out, "    "+strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return a.out.Flush()
+}
+
+// eventLine is an event for people: when, what, from whom to whom, and what else is
+// known.
+func eventLine(e map[string]string) string {
+	at := e["time"]
+	if t, err := time.Parse(time.RFC3339Nano, at); err == nil {
+		at = t.Local().Format("15:04:05.000")
+	}
+	if e["event"] == "lost" {
+		return at + gap + e["count"] + " events are missing here: they came too fast"
+	}
+	who := person(e["user"])
+	if e["from"] != "" {
+		who = person(e["from"]) + " to " + who
+	}
+	line := []string{at, pad(e["event"], len("registered")), who}
+	add := func(text string) {
+		if text = strings.TrimSpace(text); text != "" {
+			line = append(line, text)
+		}
+	}
+	add(e["status"] + " " + e["reason"])
+	add(e["contact"])
+	if e["id"] != "" {
+		add("id " + e["id"])
+	}
+	if e["bytes"] != "" {
+		add(e["type"] + " " + e["bytes"] + " bytes")
+	}
+	add(e["call_id"])
+	return strings.Join(line, gap)
+}
+
+// person is a user as people write one.
+func person(uri string) string { return strings.TrimPrefix(uri, "sip:") }
+
+// bodyOf is the text of an event, "" where there is none that can be shown.
+func bodyOf(e map[string]string) string {
+	if b, err := base64.StdEncoding.DecodeString(e["body_base64"]); err == nil && len(b) > 0 {
+		return fmt.Sprintf("(%d bytes that are no text)", len(b))
+	}
+	return e["body"]
+}

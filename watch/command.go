@@ -1,0 +1,117 @@
+package watch
+
+import (
+	"context"
+	"encoding/base64"
+	"time"
+	"unicode/utf8"
+
+	"silod/mi"
+)
+
+// Commands gives the command that watches.
+func (h *Hub) Commands() []mi.Command {
+	return []mi.Command{{
+		Name: "watch", Args: "of [bodies]", MinArgs: 1, MaxArgs: 2, Follows: true, Run: h.watch,
+		Help: "Follows what happens to a user or a room, until the connection is closed; with bodies::yes the texts, too.",
+	}}
+}
+
+// Counters tell of the watchers.
+func (h *Hub) Counters() []mi.Stat {
+	return []mi.Stat{{
+		Name: "watchers", Help: "Administrators who follow a user or a room.", Gauge: func() int64 { return int64(h.Watchers()) },
+	}}
+}
+
+func (h *Hub) watch(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	of, ours, err := h.domains.Parse(req.Named("of", 0))
+	switch {
+	case err != nil:
+		return nil, mi.Errorf(400, "Bad address, %v", err)
+	case !ours:
+		return nil, mi.Errorf(404, "%s is not of a domain of this server: nothing happens to it here", of)
+	}
+	bodies := req.Named("bodies", 1)
+	w := &watcher{of: of, bodies: bodies == "yes" || bodies == "true" || bodies == "1", events: make(chan seen, maxWaiting)}
+	if w.bodies && req.ReadOnly {
+		return nil, mi.Errorf(403, "This socket shows no bodies: leave them out, or ask over the control socket")
+	}
+	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+		if !h.join(w) {
+			yield(nil, mi.Errorf(503, "There are %d watchers already: end one of them", maxWatchers))
+			return
+		}
+		defer h.leave(w)
+		h.log.Info("watching begins", "of", of, "peer", req.Peer, "bodies", w.bodies)
+		defer h.log.Info("watching ends", "of", of, "peer", req.Peer)
+		h.follow(ctx, w, func(n *mi.Node) bool { return yield(n, nil) })
+	}}, nil
+}
+
+// follow passes events on until somebody has had enough. The first says that it has
+// begun.
+func (h *Hub) follow(ctx context.Context, w *watcher, yield func(*mi.Node) bool) {
+	if !yield(node(seen{Event: Event{What: "watching", User: w.of}, at: h.now()})) {
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.over:
+			return
+		case s := <-w.events:
+			if !yield(node(s)) {
+				return
+			}
+		}
+		if n := w.lost.Swap(0); n > 0 && !yield(lost(h.now(), n)) {
+			return
+		}
+	}
+}
+
+// node writes an event. Fields that say nothing are left out.
+func node(s seen) *mi.Node {
+	n := &mi.Node{Name: "EVENT", Attrs: []mi.Attr{
+		{Name: "time", Value: s.at.UTC().Format(timeForm)},
+		{Name: "event", Value: s.What},
+		{Name: "user", Value: s.User.String()},
+	}}
+	text := func(name, value string) {
+		if value != "" {
+			n.Attrs = append(n.Attrs, mi.Attr{Name: name, Value: value})
+		}
+	}
+	number := func(name string, value int64) {
+		if value != 0 {
+			n.Attrs = append(n.Attrs, mi.Attr{Name: name, Value: value})
+		}
+	}
+	if !s.from.IsZero() {
+		text("from", s.from.String())
+	}
+	number("id", s.ID)
+	text("call_id", s.CallID)
+	text("contact", s.Contact)
+	number("status", int64(s.Status))
+	text("reason", s.Reason)
+	text("type", s.Type)
+	number("bytes", int64(s.size))
+	if utf8.Valid(s.Body) {
+		text("body", string(s.Body))
+	} else {
+		text("body_base64", base64.StdEncoding.EncodeToString(s.Body))
+	}
+	return n
+}
+
+// timeForm is RFC 3339 with milliseconds: things happen fast.
+const timeForm = "2006-01-02T15:04:05.000Z07:00"
+
+func lost(at time.Time, n int64) *mi.Node {
+	return &mi.Node{Name: "EVENT", Attrs: []mi.Attr{
+		{Name: "time", Value: at.UTC().Format(timeForm)}, {Name: "event", Value: "lost"}, {Name: "count", Value: n},
+	}}
+}

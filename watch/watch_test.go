@@ -1,0 +1,236 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"silod/address"
+	"silod/mi"
+)
+
+var bob = address.AoR{User: "bob", Domain: "example.org"}
+
+func newHub() *Hub { return New(address.NewDomains("example.org"), slog.New(slog.DiscardHandler)) }
+
+// text is a reply's child as a line.
+func text(n *mi.Node) string {
+	var words []string
+	for _, a := range n.Attrs {
+		if a.Name != "time" {
+			words = append(words, fmt.Sprint(a.Name, "=", a.Value))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// watcher calls the command and reads its reply.
+type reader struct {
+	lines chan string
+	stop  context.CancelFunc
+	done  chan error
+}
+
+func read(t *testing.T, h *Hub, args ...string) *reader {
+	t.Helper()
+	req := &mi.Request{Command: "watch", Peer: "uid=0"}
+	for _, a := range args {
+		req.Args = append(req.Args, mi.Arg{Value: a})
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	n, err := h.watch(ctx, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{lines: make(chan string), stop: stop, done: make(chan error, 1)}
+	go func() {
+		for n, err := range n.Stream {
+			if err != nil {
+				r.done <- err
+				return
+			}
+			r.lines <- text(n)
+		}
+		r.done <- nil
+	}()
+	return r
+}
+
+// Who follows a user sees what is for the user and what is from the user, and nothing
+// else; bodies only where they were asked for.
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		if h.On() || (*Hub)(nil).On() {
+			t.Error("somebody watches")
+		}
+		h.Tell(Event{What: Stored, User: bob})
+		plain, curious := read(t, h, "bob"), read(t, h, "sip:bob@example.org;x=y", "yes")
+		for _, r := range []*reader{plain, curious} {
+			if got := <-r.lines; got != "event=watching user=sip:bob@example.org" {
+				t.Errorf("it begins with %q", got)
+			}
+		}
+		if !h.On() || h.Watchers() != 2 {
+			t.Errorf("%d watch", h.Watchers())
+		}
+		alice := address.AoR{User: "alice", Domain: "example.org"}
+		body := []byte("hello")
+		h.Tell(Event{
+			What: Stored, User: bob, From: `"Alice" <sip:alice@example.org>;tag=1`, CallID: "c1", ID: 7, Type: "text/plain", Body: body,
+		})
+		copy(body, "XXXXX") // its memory is used again
+		h.Tell(Event{What: Stored, User: alice, From: "sip:carol@example.org"})
+		h.Tell(Event{What: Answered, User: alice, From: "<sip:bob@EXAMPLE.org:5060>", Contact: "sip:a@192.0.2.1", Status: 200, Reason: "OK"})
+		h.Tell(Event{What: Expired, User: bob, Body: []byte("\xff\xfe")})
+		const stored = "event=stored user=sip:bob@example.org from=sip:alice@example.org id=7 call_id=c1 type=text/plain bytes=5"
+		const answered = "event=answered user=sip:alice@example.org from=sip:bob@example.org contact=sip:a@192.0.2.1 status=200 reason=OK"
+		const expired = "event=expired user=sip:bob@example.org bytes=2"
+		for _, c := range []struct {
+			r    *reader
+			want []string
+		}{
+			{plain, []string{stored, answered, expired}},
+			{curious, []string{stored + " body=hello", answered, expired + " body_base64=//4="}},
+		} {
+			for _, want := range c.want {
+				if got := <-c.r.lines; got != want {
+					t.Errorf("got  %q\nwant %q", got, want)
+				}
+			}
+			c.r.stop()
+			if err := <-c.r.done; err != nil {
+				t.Error(err)
+			}
+		}
+		if h.On() {
+			t.Error("they have left, and events still cost something")
+		}
+	})
+}
+
+// A watcher who does not read keeps nobody waiting and takes no more memory than
+// anybody; afterwards it is told what it has missed.
+func TestSlowWatcherIsToldWhatItMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		r := read(t, h, "bob")
+		<-r.lines
+		const told = maxWaiting + 100
+		for i := range told {
+			h.Tell(Event{What: Sent, User: bob, ID: int64(i + 1)})
+			if i == 0 {
+				synctest.Wait() // it holds the first in its hand, and reads no more
+			}
+		}
+		want := make([]string, 0, maxWaiting+2)
+		for i := range 2 {
+			want = append(want, fmt.Sprintf("event=sent user=sip:bob@example.org id=%d", i+1))
+		}
+		want = append(want, fmt.Sprintf("event=lost count=%d", told-1-maxWaiting))
+		for i := 2; i < maxWaiting+1; i++ {
+			want = append(want, fmt.Sprintf("event=sent user=sip:bob@example.org id=%d", i+1))
+		}
+		var got []string
+		for range want {
+			got = append(got, <-r.lines)
+		}
+		slices.Sort(got) // where the loss is told is of no importance
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("got %d lines: %q...", len(got), got[:3])
+		}
+		r.stop()
+		<-r.done
+	})
+}
+
+// There are so many watchers and no more, whoever leaves makes room, and all are sent
+// away when the daemon stops.
+func TestWatchersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		var rs []*reader
+		for range maxWatchers {
+			r := read(t, h, "bob")
+			<-r.lines
+			rs = append(rs, r)
+		}
+		if err := <-read(t, h, "bob").done; err == nil || !strings.Contains(err.Error(), "503 There are 16 watchers") {
+			t.Errorf("one too many: %v", err)
+		}
+		rs[3].stop()
+		<-rs[3].done
+		rs[3] = read(t, h, "bob")
+		<-rs[3].lines
+		h.Stop()
+		h.Stop()
+		for _, r := range rs {
+			if err := <-r.done; err != nil {
+				t.Error(err)
+			}
+		}
+		if h.Watchers() != 0 {
+			t.Errorf("%d watch", h.Watchers())
+		}
+	})
+}
+
+func TestWatchRefuses(t *testing.T) {
+	h := newHub()
+	for want, req := range map[string]*mi.Request{
+		"400 Bad address":         {Args: []mi.Arg{{Value: "sip:@"}}},
+		"404 sip:x@elsewhere.net": {Args: []mi.Arg{{Value: "x@elsewhere.net"}}},
+		"403 This socket shows no bodies": {
+			Args: []mi.Arg{{Value: "bob"}, {Value: "yes"}}, ReadOnly: true,
+		},
+	} {
+		if _, err := h.watch(t.Context(), req); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// Tellers, watchers who come and go, and readers at once: for the race detector.
+func TestWatchConcurrently(t *testing.T) {
+	h := newHub()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 1000 {
+				if h.On() {
+					h.Tell(Event{What: Sent, User: bob, Body: []byte("x")})
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 50 {
+				w := &watcher{of: bob, bodies: true, events: make(chan seen, maxWaiting)}
+				h.join(w)
+				for len(w.events) > 0 {
+					<-w.events
+				}
+				h.leave(w)
+			}
+		})
+	}
+	wg.Wait()
+	if h.On() {
+		t.Error("somebody is left over")
+	}
+}
+
+func BenchmarkNobodyWatches(b *testing.B) {
+	h := newHub()
+	b.ReportAllocs()
+	for b.Loop() {
+		if h.On() {
+			h.Tell(Event{What: Sent, User: bob})
+		}
+	}
+}
