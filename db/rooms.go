@@ -140,7 +140,7 @@ func (st roomStore) destroy(s *session, room address.AoR) error {
 	if err := st.deleteRoom(s, room); err != nil {
 		return err
 	}
-	for _, t := range []string{"{members}", "silod_room", "silod_member", "silod_cursor", "silod_room_log"} {
+	for _, t := range roomTables {
 		if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1", room.String()); err != nil {
 			return err
 		}
@@ -154,9 +154,28 @@ func (st roomStore) deleteRoom(s *session, room address.AoR) error {
 	return err
 }
 
+// roomTables are those with a column for a room's URI.
+var roomTables = []string{"{members}", "silod_room", "silod_member", "silod_cursor", "silod_room_log"}
+
+// move keeps all of a room under another AoR. Its row in Kamailio's table is written
+// anew behind this.
+func (st roomStore) move(s *session, was, now address.AoR) error {
+	for _, t := range roomTables {
+		if _, err := s.exec("UPDATE "+t+" SET room = $1 WHERE room = $2", now.String(), was.String()); err != nil {
+			return err
+		}
+	}
+	return st.deleteRoom(s, was)
+}
+
 // put writes the room, its changed members, and whether it has any.
 func (st roomStore) put(s *session, c *imc.Change) error {
 	room := c.Room.AoR.String()
+	if !c.Was.IsZero() {
+		if err := st.move(s, c.Was, c.Room.AoR); err != nil {
+			return err
+		}
+	}
 	if err := st.putMembers(s, room, c.Put); err != nil {
 		return err
 	}

@@ -353,3 +353,35 @@ func TestRoomsOfKamailio(t *testing.T) {
 		}
 	})
 }
+
+// TestRoomsGiveWay: a room is kept under another AoR from now on, with everybody and
+// everything in it, and its old one is free.
+func TestRoomsGiveWay(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Rooms()
+		away := aor("~k3@example.org")
+		members := []imc.Member{{User: alice, Role: imc.Owner, Seen: noon.Local()}, {User: bob, Role: imc.Plain, Muted: true}}
+		old := imc.Room{AoR: room1, Created: noon.Local()}
+		last := &imc.Entry{Room: room1, From: room1, At: noon, Message: delivery.Message{Body: []byte("destroyed")}}
+		old.Closed = true
+		apply(t, st, imc.Change{Room: old, Put: members, Notice: last})
+		old.AoR, old.Topic = away, "chat-1"
+		apply(t, st, imc.Change{Room: old, Was: room1})
+		fresh := imc.Room{AoR: room1, Created: noon.Local()}
+		apply(t, st, imc.Change{Room: fresh, Put: []imc.Member{{User: bob, Role: imc.Owner, Cursor: last.Seq}}})
+
+		got := loadRooms(t, st)
+		if len(got) != 2 || got[away].Room != old || len(got[away].Members) != 2 || !got[away].Members[bob].Muted || got[away].Members[bob].Cursor != 0 {
+			t.Errorf("the old room is now %+v", got[away])
+		}
+		if got[room1].Room != fresh || len(got[room1].Members) != 1 || got[room1].Members[bob].Cursor != last.Seq {
+			t.Errorf("the new room is %+v", got[room1])
+		}
+		for room, want := range map[address.AoR]string{away: "destroyed", room1: ""} {
+			if es, err := st.Log(t.Context(), room, 0, 10); err != nil || said(es) != want {
+				t.Errorf("the log of %v: %v, %v", room, es, err)
+			}
+		}
+	})
+}

@@ -135,7 +135,7 @@ func (s *Service) recent(ctx context.Context, r *room, since time.Time, count in
 	}
 	sctx, cancel := storing(ctx)
 	defer cancel()
-	entries, err := s.store.Recent(sctx, r.name, since, count)
+	entries, err := s.store.Recent(sctx, r.kept(), since, count)
 	if err != nil {
 		return nil, fmt.Errorf("read the log of %s: %w", r.name, err)
 	}

@@ -3,6 +3,8 @@ package imc
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"silod/address"
@@ -107,8 +109,43 @@ func (s *Service) nameable(name address.AoR) error {
 	return nil
 }
 
-// bury deletes a closed room: everybody has got what was said in it, or its name is
-// wanted for a new one. The caller holds r.step exclusively.
+// giveWay frees the name of a closed room, which goes on under an AoR that nobody can
+// have given to a room, until its members have heard its end. That they know it by its
+// name is in its topic, of which it has no more need. The caller holds r.step
+// exclusively.
+func (s *Service) giveWay(ctx context.Context, r *room) error {
+	next := r.Room
+	next.AoR = address.AoR{User: awayMark + strconv.FormatInt(r.last, 36), Domain: r.name.Domain}
+	next.Topic = r.name.User
+	sctx, cancel := storing(ctx)
+	defer cancel()
+	if err := s.store.Apply(sctx, Change{Room: next, Was: r.AoR}); err != nil {
+		return fmt.Errorf("move closed room %s: %w", r.name, err)
+	}
+	s.mu.Lock()
+	delete(s.rooms, r.AoR)
+	s.rooms[next.AoR] = r
+	s.mu.Unlock()
+	r.mu.Lock()
+	r.Room = next
+	r.mu.Unlock()
+	return nil
+}
+
+// awayMark begins the user part under which a closed room is kept whose name was given
+// to another one; the Seq of its last entry follows.
+const awayMark = "~"
+
+// publicName is what people know a stored room by.
+func publicName(stored Room) address.AoR {
+	if stored.Closed && strings.HasPrefix(stored.AoR.User, awayMark) && stored.Topic != "" {
+		return address.AoR{User: stored.Topic, Domain: stored.AoR.Domain}
+	}
+	return stored.AoR
+}
+
+// bury deletes a closed room: everybody has got what was said in it. The caller holds
+// r.step exclusively.
 func (s *Service) bury(ctx context.Context, r *room) error {
 	sctx, cancel := storing(ctx)
 	defer cancel()

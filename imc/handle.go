@@ -22,7 +22,7 @@ type Request struct {
 type Reply struct {
 	Status     int           // 200: committed. 500: refused. 503: nothing happened, to be tried again
 	Reason     string        // the reason phrase
-	Code       int           // what the documented imc_manager function returns; for logs
+	Code       int           // what the documented imc_manager function returns
 	RetryAfter time.Duration // of a 503, and of a 500 that is about speed
 }
 

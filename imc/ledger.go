@@ -106,7 +106,7 @@ func (s *Service) saveCursors(ctx context.Context, places []place) error {
 		p.room.mu.Lock()
 		p.member.noted = false
 		if p.room.index[p.member.User] == p.member { // not taken out meanwhile
-			cs = append(cs, Cursor{Room: p.room.name, User: p.member.User, Seq: p.member.Cursor, Seen: p.member.Seen})
+			cs = append(cs, Cursor{Room: p.room.AoR, User: p.member.User, Seq: p.member.Cursor, Seen: p.member.Seen})
 		}
 		p.room.mu.Unlock()
 	}

@@ -24,8 +24,8 @@ func (s *Service) create(ctx context.Context, c *call, r *room) error {
 	if err := s.eligible(r, c.user); err != nil {
 		return err
 	}
-	if r.made { // destroyed, but not everybody has its last words: they give way to the new room
-		if err := s.bury(ctx, r); err != nil {
+	if r.made { // destroyed, but not everybody has its last words
+		if err := s.giveWay(ctx, r); err != nil {
 			return err
 		}
 		return errAgain

@@ -49,7 +49,7 @@ func (s *Service) Load(ctx context.Context) error {
 // recallTail finds out how far a room's log goes, and remembers what was said just
 // now: a sender who has had no answer from the daemon that died says it again.
 func (s *Service) recallTail(ctx context.Context, r *room) error {
-	newest, err := s.store.Recent(ctx, r.name, time.Time{}, 1)
+	newest, err := s.store.Recent(ctx, r.AoR, time.Time{}, 1)
 	if err != nil || len(newest) == 0 {
 		return err
 	}
@@ -57,10 +57,10 @@ func (s *Service) recallTail(ctx context.Context, r *room) error {
 	if s.now().Sub(r.lastAt) >= tailAge {
 		return nil
 	}
-	if newest, err = s.store.Recent(ctx, r.name, time.Time{}, tailEntries); err != nil || len(newest) == 0 {
+	if newest, err = s.store.Recent(ctx, r.AoR, time.Time{}, tailEntries); err != nil || len(newest) == 0 {
 		return err
 	}
-	r.tail = s.composeAll(newest, r.last)
+	r.tail = s.composeAll(r, newest, r.last)
 	r.tailFrom = r.tail[0].seq - 1
 	for _, p := range r.tail {
 		r.tailSize += p.size()
@@ -80,8 +80,8 @@ func (s *Service) revive(stored Room, members []Member) *room {
 		log.Warn("a stored room is there twice and the second is passed over")
 		return nil
 	}
-	r := newRoom(name)
 	stored.AoR = name
+	r := newRoom(publicName(stored))
 	// The first owner stays the owner.
 	members = slices.Clone(members)
 	owners := 0

@@ -62,6 +62,11 @@ func (st *memStore) Apply(_ context.Context, c imc.Change) error {
 		return err
 	}
 	defer st.mu.Unlock()
+	if !c.Was.IsZero() {
+		st.rooms[c.Room.AoR] = st.rooms[c.Was]
+		delete(st.rooms, c.Was)
+		st.order[slices.Index(st.order, c.Was)] = c.Room.AoR
+	}
 	r := st.rooms[c.Room.AoR]
 	if c.Delete {
 		delete(st.rooms, c.Room.AoR)

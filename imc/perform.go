@@ -99,12 +99,12 @@ func (s *Service) hold(name address.AoR, a access) *room {
 		} else {
 			r.step.Lock()
 		}
-		if !r.gone && (r.exists() || a == creating) {
+		away := r.gone || r.AoR != name
+		if !away && (r.exists() || a == creating) {
 			return r
 		}
-		gone := r.gone
 		s.release(r, a)
-		if !gone {
+		if !away {
 			return nil
 		}
 	}
@@ -143,7 +143,7 @@ func (s *Service) release(r *room, a access) {
 func (s *Service) drop(r *room) {
 	r.gone = true
 	s.mu.Lock()
-	delete(s.rooms, r.name)
+	delete(s.rooms, r.AoR)
 	s.mu.Unlock()
 }
 

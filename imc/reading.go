@@ -61,15 +61,15 @@ func (s *Service) unread(
 	defer rd.free()
 	rd.user, rd.after, rd.limit = user, after, limit
 	for {
-		last, over := s.readTail(r, rd)
+		kept, last, over := s.readTail(r, rd)
 		if over {
 			break
 		}
-		entries, err := s.store.Log(ctx, r.name, rd.from, max(limit, logPage))
+		entries, err := s.store.Log(ctx, kept, rd.from, max(limit, logPage))
 		if err != nil {
 			return nil, err
 		}
-		posts := s.composeAll(entries, last)
+		posts := s.composeAll(r, entries, last)
 		s.readOn(rd, posts)
 		if len(posts) == 0 { // the rest has been purged
 			rd.pass(last)
@@ -86,14 +86,15 @@ func (s *Service) unread(
 }
 
 // readTail reads on in what is held in memory. Where that does not reach back so far
-// the reading is not over, and the store has what is missing, up to last.
-func (s *Service) readTail(r *room, rd *reading) (last int64, over bool) {
+// the reading is not over, and the store has what is missing, up to last, under the
+// room's AoR.
+func (s *Service) readTail(r *room, rd *reading) (kept address.AoR, last int64, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.index[rd.user]
 	if !m.seated() {
 		rd.found = rd.found[:0] // left meanwhile
-		return 0, true
+		return r.AoR, 0, true
 	}
 	if !rd.begun {
 		rd.begin(r, m)
@@ -103,7 +104,7 @@ func (s *Service) readTail(r *room, rd *reading) (last int64, over bool) {
 	if over = whole || len(rd.found) == rd.limit; over {
 		s.end(r, m, rd)
 	}
-	return r.last, over
+	return r.AoR, r.last, over
 }
 
 // begin tells from where a member has to read: from the cursor, or from the last

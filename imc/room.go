@@ -11,8 +11,8 @@ import (
 
 // room is a Room in memory. The package comment says which lock guards what.
 type room struct {
-	name address.AoR // never changes
-	uri  string      // the same as a URI
+	name address.AoR // what people know it by; never changes. Room.AoR is what it is kept under
+	uri  string      // name as a URI
 	step sync.RWMutex
 
 	gone bool // no longer in Service.rooms: look the name up anew; guarded by step
@@ -49,6 +49,13 @@ func (m *member) seated() bool { return m != nil && m.Role >= Plain && m.Role <=
 
 func newRoom(name address.AoR) *room {
 	return &room{name: name, uri: name.String(), Room: Room{AoR: name}, index: make(map[address.AoR]*member)}
+}
+
+// kept is the AoR under which the store has the room.
+func (r *room) kept() address.AoR {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.AoR
 }
 
 // exists tells whether people see the room. The caller holds step or mu.

@@ -32,10 +32,11 @@ func (s *Service) Next(ctx context.Context, owner address.AoR, after int64, limi
 
 // composeAll makes posts of entries up to a Seq: what was committed later is not
 // published yet.
-func (s *Service) composeAll(entries []Entry, last int64) []*post {
+func (s *Service) composeAll(r *room, entries []Entry, last int64) []*post {
 	posts := make([]*post, 0, len(entries))
 	for i := range entries {
 		if entries[i].Seq <= last {
+			entries[i].Room = r.name
 			posts = append(posts, s.compose(&entries[i]))
 		}
 	}

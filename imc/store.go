@@ -66,6 +66,7 @@ type Cursor struct {
 // one transaction, or nothing.
 type Change struct {
 	Room   Room
+	Was    address.AoR   // the AoR under which the room was kept until now, where that was another
 	Delete bool          // destroy the room, its members, log and cursors
 	Put    []Member      // members to be added or updated; a cursor never goes back
 	Remove []address.AoR // users to be taken out

@@ -30,7 +30,8 @@ func (s *Service) seat(r *room, c *Change, comes []address.AoR) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if most := s.cfg().MaxRooms; !r.made && most > 0 && s.live+s.making >= most {
+	// Destroyed rooms whose end somebody has still to hear may be as many again.
+	if most := s.cfg().MaxRooms; !r.made && most > 0 && (s.live+s.making >= most || len(s.rooms) > 2*most) {
 		return refuse("no_more_rooms", "limit", itoa(most)).in(r.name)
 	}
 	if most := s.cfg().MaxRoomsPerUser; most > 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -143,11 +145,29 @@ func (r *Router) foreignRoute(req *stack.Request) bool {
 func (r *Router) toRoom(ctx context.Context, in *incoming) {
 	in.req.Detach()
 	reply := r.Rooms.Handle(ctx, imc.Request{Sender: callerOf(ctx).sender, Room: in.to, Message: *in.Message})
+	if reply.Status >= 300 {
+		r.Log.DebugContext(ctx, "room refuses", "room", in.to, "call_id", in.Message.CallID, "code", reply.Code, "reason", reply.Reason)
+	}
 	if reply.Status == 503 {
-		in.req.Unavailable(reply.Reason)
+		in.req.Unavailable(reply.Reason, r.refusal(&reply)...)
 		return
 	}
-	in.req.Respond(reply.Status, reply.Reason)
+	in.req.Respond(reply.Status, reply.Reason, r.refusal(&reply)...)
+}
+
+// refusal is what the answer of a room has besides its reason: when to try again, and
+// for programs the code that imc's function returns in a routing script (RFC 3261
+// section 20.43: a warning of no other kind).
+func (r *Router) refusal(reply *imc.Reply) []stack.Header {
+	if reply.Status < 300 {
+		return nil
+	}
+	hs := []stack.Header{{Name: "Warning", Value: fmt.Sprintf(`399 %s "imc_manager %d"`, r.Domains.Default(), reply.Code)}}
+	if reply.RetryAfter > 0 {
+		seconds := int(math.Ceil(reply.RetryAfter.Seconds()))
+		hs = append(hs, stack.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
+	}
+	return hs
 }
 
 // store keeps the message and answers 202, or says why it cannot be kept. pending

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -165,11 +166,15 @@ func (s *Stack) overload(req *Request) {
 	req.Respond(503, "Service Unavailable, try again soon", Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
 }
 
-// Unavailable answers 503 with Retry-After and lets a retransmission be tried
-// anew: for when the store is down, which may pass before the client gives up.
-func (r *Request) Unavailable(reason string) {
+// Unavailable answers 503 with Retry-After, one's own or the usual one, and lets a
+// retransmission be tried anew: for when the store is down, which may pass before the
+// client gives up.
+func (r *Request) Unavailable(reason string, more ...Header) {
 	r.forget()
-	r.Respond(503, reason, Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
+	if !slices.ContainsFunc(more, func(h Header) bool { return h.Name == "Retry-After" }) {
+		more = append(more, Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
+	}
+	r.Respond(503, reason, more...)
 }
 
 // buffers are for messages that nobody keeps once they are sent.
