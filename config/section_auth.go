@@ -44,9 +44,10 @@ type Auth struct {
 
 	// The algorithms that are offered, in this order, and no other is accepted. Newer
 	// clients choose. Older ones take the first challenge and give up if it is not MD5
-	// (JsSIP, SIP.js, SIPp); a few take the last (Twinkle), or give up if there is any
-	// other (baresip 1.0): for those offer ["MD5"] alone. Over UDP a small request is
-	// answered with the shortest challenge alone, so that the answer is no larger.
+	// (SIPp); others take the last (Twinkle; JsSIP and SIP.js, and so the order is turned
+	// round over WebSockets), or give up if there is any other (baresip 1.0): for those
+	// offer ["MD5"] alone. Over UDP a small request is answered with the shortest challenge
+	// alone, so that the answer is no larger.
 	Algorithms []string `toml:"algorithms" default:"MD5 SHA-256" allow:"SHA-512-256|SHA-256|MD5"`
 
 	// How long a challenge can be answered. Nothing is remembered of one until then.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -101,6 +102,9 @@ func (v *visit) prove(ctx context.Context, status int, domain string, addresses 
 	name := "WWW-Authenticate"
 	if status == 407 {
 		name = "Proxy-Authenticate"
+	}
+	if t := v.req.Flow.Transport; t == stack.WS || t == stack.WSS {
+		slices.Reverse(res.Challenges) // JsSIP and SIP.js look at the last, where others look at the first
 	}
 	headers := make([]stack.Header, len(res.Challenges))
 	for i, value := range res.Challenges {

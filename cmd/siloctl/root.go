@@ -45,7 +45,7 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors:              true,
 		DisableFlagsInUseLine:      true,
 		SilenceUsage:               true,
-		Version:                    version(),
+		Version:                    ownVersion(),
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(a.in)
@@ -153,8 +153,14 @@ func (a *app) helpCommand() *cobra.Command {
 	}
 }
 
-// version is siloctl's own; `siloctl version` asks the daemon for its.
-func version() string {
+// version is set by the linker: see the Makefile.
+var version string
+
+// ownVersion is siloctl's; `siloctl version` asks the daemon for its.
+func ownVersion() string {
+	if version != "" {
+		return version
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
