@@ -22,7 +22,7 @@ func TestRFC4475WithDigest(t *testing.T) {
 	}
 	messages := tortureMessages(t, dir, 49)
 	for line := range strings.Lines(string(data)) {
-		if f := strings.Fields(line); len(f) == 3 && !strings.HasPrefix(line, "#") {
+		if f := strings.Fields(line); len(f) == 4 && !strings.HasPrefix(line, "#") {
 			m, ok := messages[f[0]]
 			if !ok {
 				t.Errorf("there is no message %s", f[0])
@@ -31,9 +31,9 @@ func TestRFC4475WithDigest(t *testing.T) {
 			messages[f[0]] = m
 		}
 	}
-	s := serve(t, withDigest, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
+	s := serveIn(t, t.TempDir(), anyPort+webPort, withDigest, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
 	for name, m := range messages {
-		for i, network := range []string{"udp", "tcp"} {
+		for i, network := range []string{"udp", "tcp", "ws"} {
 			t.Run(name+"/"+network, func(t *testing.T) {
 				if got := s.torture(t, network, m.raw, m.answers[i]); got != m.answers[i] {
 					t.Errorf("answered %s, want %s", got, m.answers[i])

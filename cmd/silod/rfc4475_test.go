@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,15 +12,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // TestRFC4475 sends the torture messages, byte for byte, and compares what comes
 // back with testdata/rfc4475/answers.txt. None may be missing there.
 func TestRFC4475(t *testing.T) {
 	for name, m := range tortureMessages(t, "../../testdata/rfc4475", 49) {
-		for i, network := range []string{"udp", "tcp"} {
+		for i, network := range []string{"udp", "tcp", "ws"} {
 			t.Run(name+"/"+network, func(t *testing.T) {
-				s := serve(t, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
+				s := serveIn(t, t.TempDir(), anyPort+webPort, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
 				if got := s.torture(t, network, m.raw, m.answers[i]); got != m.answers[i] {
 					t.Errorf("answered %s, want %s", got, m.answers[i])
 				}
@@ -78,21 +81,65 @@ func tortureMessages(t *testing.T, dir string, n int) map[string]tortured {
 	return messages
 }
 
+// webPort is where tests listen for browsers, behind anyPort.
+const webPort = ", 'ws:127.0.0.1:0'"
+
+// tortureConn is a socket for one message.
+func (s *served) tortureConn(t *testing.T, network string, raw []byte) net.Conn {
+	t.Helper()
+	d := net.Dialer{}
+	to := s.addr(network).String()
+	switch network {
+	case "udp":
+		// Without rport the answer goes to the port in Via, which is 5060 in all of
+		// them: so that is where they come from, each from an address of its own.
+		d.LocalAddr = &net.UDPAddr{IP: net.IPv4(127, 1, byte(len(raw)>>8), byte(len(raw))), Port: 5060}
+	case "ws":
+		ws, _, err := websocket.Dial(t.Context(), "ws://"+to, &websocket.DialOptions{Subprotocols: []string{"sip"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &webConn{t: t, ws: ws}
+	}
+	c, err := d.Dial(network, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// webConn is a WebSocket, to which a message is a write, and from which one is a read.
+type webConn struct {
+	net.Conn
+	t     *testing.T
+	ws    *websocket.Conn
+	until time.Time
+}
+
+func (c *webConn) SetReadDeadline(at time.Time) error { c.until = at; return nil }
+
+func (c *webConn) Write(b []byte) (int, error) {
+	return len(b), c.ws.Write(c.t.Context(), websocket.MessageBinary, b) // not all of it is text
+}
+
+func (c *webConn) Read(b []byte) (int, error) {
+	ctx, cancel := context.WithDeadline(c.t.Context(), c.until)
+	defer cancel()
+	_, m, err := c.ws.Read(ctx)
+	if ctx.Err() != nil {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return copy(b, m), err
+}
+
+func (c *webConn) Close() error { return c.ws.CloseNow() }
+
 // torture sends a message from a socket of its own and says what came back, in
 // the words of answers.txt. It listens until it has heard what is wanted, and for
 // a moment where that is silence.
 func (s *served) torture(t *testing.T, network string, raw []byte, want string) string {
 	t.Helper()
-	d := net.Dialer{}
-	if network == "udp" {
-		// Without rport the answer goes to the port in Via, which is 5060 in all of
-		// them: so that is where they come from, each from an address of its own.
-		d.LocalAddr = &net.UDPAddr{IP: net.IPv4(127, 1, byte(len(raw)>>8), byte(len(raw))), Port: 5060}
-	}
-	c, err := d.Dial(network, s.addr(network).String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := s.tortureConn(t, network, raw)
 	defer c.Close()
 	if _, err := c.Write(raw); err != nil {
 		t.Fatal(err)
@@ -109,7 +156,7 @@ func (s *served) torture(t *testing.T, network string, raw []byte, want string) 
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return strings.Join(append(got, "-"), ",")
-		case errors.Is(err, io.EOF) || err != nil && network == "tcp":
+		case errors.Is(err, io.EOF) || err != nil && network != "udp":
 			return strings.Join(append(got, "close"), ",")
 		case err != nil:
 			t.Fatal(err)
