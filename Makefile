@@ -26,6 +26,7 @@ build:
 # fails; otherwise it is skipped by name.
 test:
 	./tools/install-test-deps
+	./tools/install-test-modules
 	SILOD_TEST_SERVERS=required $(GO) test -race -shuffle=on -timeout 20m ./...
 
 lint: $(TOOLS)/golangci-lint
