@@ -1,6 +1,9 @@
 package main
 
 import (
+	"database/sql"
+	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,7 +14,6 @@ func TestRoomRefuses(t *testing.T) {
 	s := serve(t, "imc.message_rate = 2")
 	a := s.phone("udp", "alice")
 	a.register(300)
-	const room = "sip:chat-1@127.0.0.1"
 	for _, step := range []struct {
 		text, reason, code string
 		status             int
@@ -21,7 +23,7 @@ func TestRoomRefuses(t *testing.T) {
 		{text: "#frobnicate", status: 500, reason: "Unknown command", code: "-130"},
 		{text: "#remove bob chat-2", status: 500, reason: "Too many messages", code: "-200", retry: true},
 	} {
-		answer := a.ask(a.request("MESSAGE", room, room, step.text, "Content-Type: text/plain"))
+		answer := a.ask(a.request("MESSAGE", room1, room1, step.text, "Content-Type: text/plain"))
 		first, _, _ := strings.Cut(answer, "\r\n")
 		if status(answer) != step.status || !strings.HasSuffix(first, step.reason) {
 			t.Errorf("%q is answered %q", step.text, first)
@@ -36,5 +38,90 @@ func TestRoomRefuses(t *testing.T) {
 	if answer := a.ask(a.request("MESSAGE", "sip:chat-2@127.0.0.1", "sip:chat-2@127.0.0.1", "#create", "Content-Type: text/plain")); status(answer) != 200 ||
 		header(answer, "Warning") != "" || header(answer, "Retry-After") != "" {
 		t.Errorf("#create is answered\n%s", answer)
+	}
+}
+
+const room1 = "sip:chat-1@127.0.0.1"
+
+// TestRoomsOwnDatabase: imc.db_url, with rooms_table and members_table.
+func TestRoomsOwnDatabase(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rooms.db")
+	s := serve(t, "imc.db_url = 'sqlite:"+file+"'", "imc.rooms_table = 'my_rooms'", "imc.members_table = 'my_members'")
+	a := s.phone("udp", "alice")
+	if got := a.message(room1, "#create"); got != 200 {
+		t.Fatalf("#create is answered %d", got)
+	}
+	db, err := sql.Open("sqlite", "file:"+file+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var name, user string
+	err = db.QueryRow("SELECT name, username FROM my_rooms, my_members WHERE room = 'sip:' || name || '@' || my_rooms.domain").Scan(&name, &user)
+	if err != nil || name != "chat-1" || user != "alice" {
+		t.Errorf("the tables have %q and %q, %v", name, user, err)
+	}
+	if n := len(s.restart("imc.db_url = 'sqlite:"+file+"'", "imc.rooms_table = 'my_rooms'", "imc.members_table = 'my_members'").
+		call("imc_list_rooms").Nodes); n != 1 {
+		t.Errorf("after a restart there are %d rooms", n)
+	}
+}
+
+// TestRoomsByProxy: with imc.outbound_proxy all that rooms send goes there, addressed to
+// the member, registered here or not, and with imc.extra_hdrs; other messages do not.
+func TestRoomsByProxy(t *testing.T) {
+	free, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := free.LocalAddr().(*net.UDPAddr)
+	free.Close()
+	s := serve(t, "imc.outbound_proxy = 'sip:"+at.String()+"'", `imc.extra_hdrs = "Supported: kamailio/imc\r\n"`)
+	conn, err := net.DialUDP("udp4", at, net.UDPAddrFromAddrPort(s.addr("udp")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := newUA(t, conn, "sip:proxy@127.0.0.1")
+	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
+	b.register(300)
+	for _, step := range []struct {
+		by   *ua
+		text string
+	}{{a, "#create"}, {b, "#join"}, {a, "hello"}} {
+		if got := step.by.message(room1, step.text); got != 200 {
+			t.Fatalf("%q is answered %d", step.text, got)
+		}
+	}
+	for {
+		m := proxy.next()
+		if !strings.Contains(body(m), "hello") {
+			continue
+		}
+		if !strings.HasPrefix(m, "MESSAGE "+bob+" SIP/2.0\r\n") || header(m, "Supported") != "kamailio/imc" || header(m, "Contact") != "" {
+			t.Errorf("the proxy gets\n%s", m)
+		}
+		break
+	}
+	b.nothing()
+	if got := a.message(bob, "directly"); got != 200 || body(b.next()) != "directly" {
+		t.Errorf("a message from person to person is answered %d", got)
+	}
+}
+
+// TestRoomManager: imc.manager takes commands for any room, which then must be named.
+func TestRoomManager(t *testing.T) {
+	s := serve(t, "imc.manager = 'porter'", "imc.room_pattern = '^[a-z]+-room$'")
+	a := s.phone("udp", "alice")
+	const porter = "sip:porter@127.0.0.1"
+	for text, want := range map[string]int{"#create tea-room": 200, "#create": 500, "hello": 500, "#create chat-1": 500} {
+		if got := a.message(porter, text); got != want {
+			t.Errorf("%q is answered %d, want %d", text, got, want)
+		}
+	}
+	if got := a.message("sip:tea-room@127.0.0.1", "hello"); got != 200 {
+		t.Errorf("the room answers %d", got)
+	}
+	if got := a.message(room1, "hello"); got != 202 { // nobody's room: a user who is offline
+		t.Errorf("chat-1 answers %d", got)
 	}
 }
