@@ -34,10 +34,11 @@ func (d *daemon) user(t *testing.T, transport, name string, receive func(*phone.
 
 // load sends numbered texts to several users, and remembers what was promised.
 type load struct {
-	d    *daemon
-	to   []string
-	stop chan struct{}
-	wait sync.WaitGroup
+	d     *daemon
+	to    []string
+	pause time.Duration // of each sender between two texts
+	stop  chan struct{}
+	wait  sync.WaitGroup
 
 	mu       sync.Mutex
 	promised map[string]map[string]bool // by recipient: texts that got a 2xx
@@ -48,16 +49,32 @@ type load struct {
 // answer, or a 5xx, sends the same message again under the same Call-ID, as people
 // do who press the button once more, and no other before that was taken.
 func begin(t *testing.T, d *daemon, to ...string) *load {
-	l := &load{d: d, to: to, stop: make(chan struct{}), promised: make(map[string]map[string]bool), again: make(map[string]bool)}
+	return beginAs(t, d, names(6, "sender"), 0, to...)
+}
+
+// beginAs is begin with these senders, who pause between their texts.
+func beginAs(t *testing.T, d *daemon, senders []string, pause time.Duration, to ...string) *load {
+	l := &load{
+		d: d, to: to, pause: pause, stop: make(chan struct{}),
+		promised: make(map[string]map[string]bool), again: make(map[string]bool),
+	}
 	for _, name := range to {
 		l.promised[name] = make(map[string]bool)
 	}
-	for i := range 6 {
-		name := fmt.Sprintf("sender%d", i)
+	for i, name := range senders {
 		p := d.user(t, []string{"udp", "tcp"}[i%2], name, nil)
 		l.wait.Go(func() { l.send(t.Context(), p, name) })
 	}
 	return l
+}
+
+// names makes so many names.
+func names(n int, stem string) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprint(stem, i)
+	}
+	return all
 }
 
 func (l *load) send(ctx context.Context, p *phone.Phone, name string) {
@@ -85,6 +102,7 @@ func (l *load) send(ctx context.Context, p *phone.Phone, name string) {
 		l.mu.Lock()
 		l.promised[to][text] = true
 		l.mu.Unlock()
+		time.Sleep(l.pause)
 	}
 }
 
@@ -141,13 +159,14 @@ func (e *ear) hear(m *phone.Message) phone.Answer {
 	return phone.Answer{}
 }
 
-// missing gives the texts that were promised and have not come.
-func (e *ear) missing(promised map[string]bool) []string {
+// missing gives the texts that were promised and have not come; a room does not say to
+// somebody what they have said.
+func (e *ear) missing(name string, promised map[string]bool) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var left []string
 	for text := range promised {
-		if _, ok := e.callIDs[text]; !ok {
+		if _, ok := e.callIDs[text]; !ok && !strings.HasPrefix(text, name+" ") {
 			left = append(left, text)
 		}
 	}
@@ -182,7 +201,7 @@ func (e *ear) check(t *testing.T, name string, l *load, to string) {
 	t.Helper()
 	promised := l.promised[to]
 	eventually(t, func() error {
-		if left := e.missing(promised); len(left) > 0 {
+		if left := e.missing(name, promised); len(left) > 0 {
 			slices.Sort(left)
 			return fmt.Errorf("%s has not got %d of %d messages that were acknowledged: %q", name, len(left), len(promised), left)
 		}
@@ -251,24 +270,25 @@ func TestKilledWhileDelivering(t *testing.T) {
 	}
 }
 
-// TestKilledWhileSpeaking kills the daemon again and again while people speak in a
-// room. Every member gets every word that was acknowledged: those who are online,
-// and one who is not.
+// TestKilledWhileSpeaking kills the daemon again and again while fifty members of a
+// room speak and listen. Each of them gets every word of the others that was
+// acknowledged, in order, and so does one who was offline all the time.
 func TestKilledWhileSpeaking(t *testing.T) {
 	t.Parallel()
 	d := serve(t)
-	for _, name := range append(slices.Sorted(maps.Keys(users)), "sender0", "sender1", "sender2", "sender3", "sender4", "sender5", "frank") {
+	members := names(50, "member")
+	for _, name := range append(slices.Clone(members), "frank") {
 		p := d.user(t, "udp", name, nil)
 		if res, err := p.Send(t.Context(), uri("chat-1"), "", []byte("#join")); err != nil || !res.OK() {
 			t.Fatal(res, err)
 		}
 	}
 	ears := make(map[string]*ear)
-	for name, transport := range users {
+	for i, name := range members {
 		ears[name] = &ear{room: true}
-		d.online(t, transport, name, ears[name])
+		d.online(t, []string{"tcp", "udp"}[i%2], name, ears[name])
 	}
-	l := begin(t, d, "chat-1")
+	l := beginAs(t, d, members, 500*time.Millisecond, "chat-1") // so much as this test's own phones can take
 	d.killAgain(t)
 	l.end()
 	ears["frank"] = &ear{room: true}
