@@ -49,6 +49,7 @@ bench:
 docs:
 	$(GO) test ./config -run TestGenerated -update
 	$(GO) test ./cmd/silod -run TestManagementDoc -update
+	$(GO) test ./imc -run TestRoomsDoc -update
 
 man: build
 	rm -rf bin/man

@@ -1,0 +1,99 @@
+package imc
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the generated parts of the document anew")
+
+const roomsDoc = "../docs/rooms.md"
+
+// commandTable is what the table of commands says to people.
+func commandTable() string {
+	s := &Service{}
+	s.settings.Store(&settings{Config: DefaultConfig(), commands: commands})
+	var b strings.Builder
+	b.WriteString("| command | for | |\n| --- | --- | --- |\n")
+	for _, c := range commands {
+		names := "`" + strings.ReplaceAll(s.usage(c), "|", "\\|") + "`"
+		for _, a := range c.aliases {
+			names += ", `#" + a + "`"
+		}
+		who := map[Role]string{anyone: "everybody", Plain: "members", Admin: "owner and admins", Owner: "the owner"}[c.role]
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", names, who, c.help)
+	}
+	return b.String()
+}
+
+// textTable is all texts with what they can hold.
+func textTable() string {
+	var b strings.Builder
+	b.WriteString("| key | text | of its own |\n| --- | --- | --- |\n")
+	for _, key := range slices.Sorted(maps.Keys(wordings)) {
+		w := wordings[key]
+		var names []string
+		for _, n := range strings.Fields(w.names) {
+			names = append(names, "{"+n+"}")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", key, strings.ReplaceAll(w.template, "|", "\\|"), strings.Join(names, " "))
+	}
+	return b.String()
+}
+
+// generated puts text between the line that begins with mark and the next end.
+func generated(t *testing.T, doc, mark, text string) string {
+	t.Helper()
+	before, rest, ok1 := strings.Cut(doc, "<!-- "+mark+":")
+	line, rest, ok2 := strings.Cut(rest, "\n")
+	_, after, ok3 := strings.Cut(rest, "<!-- end -->")
+	if !ok1 || !ok2 || !ok3 {
+		t.Fatalf("docs/rooms.md has no place for the %s", mark)
+	}
+	return before + "<!-- " + mark + ":" + line + "\n" + text + "<!-- end -->" + after
+}
+
+// TestRoomsDoc keeps what docs/rooms.md lists equal to what rooms do.
+func TestRoomsDoc(t *testing.T) {
+	got, err := os.ReadFile(roomsDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := generated(t, string(got), "commands", commandTable())
+	want = generated(t, want, "texts", textTable())
+	if *update {
+		if err := os.WriteFile(roomsDoc, []byte(want), 0o644); err != nil { //nolint:gosec // a document
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(got) != want {
+		t.Error("docs/rooms.md is not what rooms do: run the test with -update")
+	}
+}
+
+// What docs/rooms.md says of the settings is so.
+func TestRoomsDocDefaults(t *testing.T) {
+	doc, err := os.ReadFile(roomsDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(string(doc)), " ")
+	c := DefaultConfig()
+	for _, want := range []string{
+		fmt.Sprintf("`imc.catch_up` (%.0f days)", c.CatchUp.Hours()/24),
+		fmt.Sprintf("as far back as `imc.history` goes (%.0f days)", c.History.Hours()/24),
+		fmt.Sprintf("`imc.pause_after` (%.0f days)", c.PauseAfter.Hours()/24),
+		fmt.Sprintf("`%s` (`imc.manager`)", c.Manager),
+		fmt.Sprintf("The URI of a room has at most %d characters", maxRoomURI),
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("docs/rooms.md does not say: %s", want)
+		}
+	}
+}
