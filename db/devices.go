@@ -64,6 +64,27 @@ func (st siloStore) Mark(id int64, device, refused string, done func(error)) {
 	})
 }
 
+func (st siloStore) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
+	if !st.db.copied.Load() {
+		return nil, nil
+	}
+	rows, err := st.db.query(ctx, `SELECT c.device, c.refused FROM silod_device c JOIN {silo} s
+		ON s.{id} = c.silo_id AND s.{inc} = c.inc_time WHERE c.silo_id = $1 ORDER BY c.device`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read copies of message: %w", busy(err))
+	}
+	defer rows.Close()
+	var list []silo.Copy
+	for rows.Next() {
+		var c silo.Copy
+		if err := rows.Scan(&c.Device, &c.Refused); err != nil {
+			return nil, fmt.Errorf("read copies of message: %w", err)
+		}
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
 func (st siloStore) Release(ctx context.Context, id int64, m *silo.Message) (bool, error) {
 	row, err := st.db.silo.row(m, st.db.now(), st.db.d.headersFit)
 	if err != nil {

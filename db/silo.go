@@ -53,6 +53,31 @@ func (st siloStore) Add(ctx context.Context, m *silo.Message) error {
 	return nil
 }
 
+// AddAll is one op: what is in it goes into one transaction, in its order.
+func (st siloStore) AddAll(ctx context.Context, ms []*silo.Message) error {
+	o := &op{rows: len(ms)}
+	adds := make([]*siloRow, len(ms))
+	for i, m := range ms {
+		row, err := st.db.silo.row(m, st.db.now(), st.db.d.headersFit)
+		if err != nil {
+			return fmt.Errorf("store message: %w", err)
+		}
+		adds[i] = row
+		o.bytes += row.bytes
+	}
+	o.join = func(p *plan) { p.adds = append(p.adds, adds...) }
+	if err := st.db.w.do(ctx, o); err != nil {
+		for _, m := range ms {
+			m.ID = 0
+		}
+		return fmt.Errorf("store messages: %w", err)
+	}
+	for i, m := range ms {
+		m.Stored = time.Unix(adds[i].stored, 0)
+	}
+	return nil
+}
+
 // insertMessages writes new rows and gives the messages their IDs.
 func (db *DB) insertMessages(s *session, adds []*siloRow) error {
 	if len(adds) == 0 {

@@ -83,7 +83,7 @@ func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 			if q.Limit > 0 {
 				limit = min(limit, left)
 			}
-			where, args := selection(q, !q.Reminders)
+			where, args := selection(q, !q.Both)
 			args = append(args, limit)
 			page, err := st.messages(ctx, selectCounted+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
 			if err != nil {
@@ -118,6 +118,9 @@ func selection(q silo.Query, noReminders bool) (string, []any) {
 	}
 	if q.From != "" {
 		add(`s.{from} = $%d`, q.From)
+	}
+	if !q.Since.IsZero() {
+		add(`s.{inc} >= $%d`, q.Since.Unix())
 	}
 	if !q.Before.IsZero() {
 		add(`s.{inc} < $%d`, q.Before.Unix())
@@ -161,7 +164,7 @@ func (st siloStore) Purge(ctx context.Context, q silo.Query, limit int) (int, er
 	if q.Limit > 0 {
 		limit = min(limit, q.Limit)
 	}
-	where, args := selection(q, !q.Reminders)
+	where, args := selection(q, !q.Both)
 	args = append(args, limit)
 	text := `SELECT s.{id} FROM {silo} s ` + joinStuck + where + fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args))
 	var n int

@@ -30,6 +30,8 @@ type ControlServer struct {
 	// minute: it may be a person who pages through a list.
 	Timeout time.Duration
 
+	MaxRequest int // bytes of a request; 0 is 64 KiB
+
 	ln *net.UnixListener
 }
 
@@ -132,7 +134,7 @@ func (s *ControlServer) serve(ctx context.Context, c *net.UnixConn) {
 func (s *ControlServer) read(work context.Context, c *net.UnixConn, frames chan<- *Frame, pending *atomic.Int32) {
 	defer close(frames)
 	in := NewReader(c, s.known)
-	in.Idle = idle
+	in.Idle, in.Most = idle, s.MaxRequest
 	for {
 		f, err := in.Next()
 		if errors.Is(err, os.ErrDeadlineExceeded) && pending.Load() > 0 {

@@ -56,7 +56,7 @@ func (r *Reader) classic() *Frame {
 		if err != nil {
 			f.Cut = true
 			if errors.Is(err, errTooLong) {
-				f.refuse(Errorf(400, "request is longer than %d bytes", maxRequest))
+				f.refuse(Errorf(400, "request is longer than %d bytes", r.most()))
 			}
 			r.drop(r.rest(&args, opened, next), err)
 			return f.with(&args)

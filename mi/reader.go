@@ -2,6 +2,7 @@ package mi
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -31,6 +32,7 @@ var errTooLong = errors.New("request is too long")
 type Reader struct {
 	Idle     time.Duration // how long to wait for a request; 0: for ever
 	Patience time.Duration // how long its end may take; 0: two seconds
+	Most     int           // bytes of a request; 0: 64 KiB
 
 	src     io.Reader
 	known   func(command string) bool
@@ -110,7 +112,7 @@ func (r *Reader) setDeadline(d time.Duration) {
 
 // more reads more of the request at hand, within its time.
 func (r *Reader) more() error {
-	if len(r.buf) >= maxRequest {
+	if len(r.buf) >= r.most() {
 		return errTooLong
 	}
 	if r.giveUp.IsZero() {
@@ -122,6 +124,8 @@ func (r *Reader) more() error {
 	r.setDeadline(max(time.Until(r.giveUp), 1))
 	return r.read()
 }
+
+func (r *Reader) most() int { return cmp.Or(r.Most, maxRequest) }
 
 // read adds what the source has now. It does not wait for more than that.
 func (r *Reader) read() error {

@@ -54,6 +54,15 @@ func (s *Service) Commands(domains address.Domains) []mi.Command {
 			MaxArgs: 7, Writes: true, Run: c.purge,
 		},
 		{
+			Name: "silo_export", Aliases: []string{"silo.export"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [after] [limit]",
+			Help: "Gives stored messages, and reminders with them, a JSON text each, from which silo_import makes them again.", MaxArgs: 7, Bodies: true, Run: c.export,
+		},
+		{
+			Name: "silo_import", Aliases: []string{"silo.import"}, Args: "messages", Private: []string{"messages"}, Timeout: time.Minute,
+			Help:    "Stores what silo_export gave, one message a line, and passes over what is there already.",
+			MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.restore,
+		},
+		{
 			Name: "silo_stats", Aliases: []string{"silo.stats"},
 			Help: "Tells how many messages are stored, for how many users, and how old the oldest is.", Run: c.stats,
 		},

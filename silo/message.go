@@ -25,6 +25,12 @@ type Message struct {
 	untold bool // its sender is not told what becomes of it
 }
 
+// Copy is what a device has said to its copy of a message.
+type Copy struct {
+	Device  string
+	Refused string // why it will never take it; "" where it has got it
+}
+
 // Incoming is a message on its way into the store, with what its request says
 // that is no part of it.
 type Incoming struct {

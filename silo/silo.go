@@ -49,7 +49,9 @@ type Service struct {
 	turns   turns
 	told    limiter
 	notices noticeBox
-	Stats   Stats
+
+	importing gate // one import at a time
+	Stats     Stats
 }
 
 // Stats are msilo's counters, and ours.
@@ -70,7 +72,7 @@ func New(opt Options) *Service {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{opt: opt, changed: make(chan struct{}, 1)}
+	s := &Service{opt: opt, changed: make(chan struct{}, 1), importing: make(gate, 1)}
 	s.notices.now = opt.Now
 	s.current.Store(opt.Settings.complete())
 	return s

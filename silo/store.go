@@ -19,6 +19,10 @@ type Store interface {
 	// be later.
 	Add(ctx context.Context, m *Message) error
 
+	// AddAll commits messages in their order, all or none, and sets their IDs. Errors
+	// are those of Add.
+	AddAll(ctx context.Context, ms []*Message) error
+
 	// Next gives owner's oldest messages with an ID above after that are no
 	// reminders, not set aside and not expired at now, oldest first.
 	Next(ctx context.Context, owner address.AoR, after int64, limit int, now time.Time) ([]Message, error)
@@ -40,6 +44,9 @@ type Store interface {
 	// Mark records that a device has got its copy of a message, or why it will never
 	// take it; the message stays for the other devices. done is as for Delete.
 	Mark(id int64, device, refused string, done func(error))
+
+	// Marks gives what Mark has recorded of a message.
+	Marks(ctx context.Context, id int64) ([]Copy, error)
 
 	// SetAside keeps a message out of Next and Due and remembers why; Requeue puts
 	// it back. Both tell whether there was such a message.
@@ -75,8 +82,10 @@ type Store interface {
 type Query struct {
 	Owner     address.AoR // zero: every owner
 	From      string      // sender's URI; "": every sender
+	Since     time.Time   // stored at this time or later; zero: any time
 	Before    time.Time   // stored before this; zero: any time
 	Reminders bool        // only reminders; otherwise only messages
+	Both      bool        // messages and reminders
 	Stuck     bool        // only those set aside
 	Copied    bool        // only those of which a device has got its copy
 	AfterID   int64       // IDs above this

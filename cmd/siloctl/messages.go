@@ -15,7 +15,7 @@ import (
 
 // messagesNoun is about what waits for users who are offline.
 func (a *app) messagesNoun() noun {
-	return noun{name: "messages", short: "Stored messages: list, show, count, send, deliver, requeue, delete, purge", verbs: []verb{
+	return noun{name: "messages", short: "Stored messages: list, show, count, send, deliver, requeue, delete, purge, export, import", verbs: []verb{
 		{
 			use: "list", short: "List stored messages, oldest first",
 			example: "  siloctl messages list --user bob@example.org\n  siloctl messages list --stuck -o json",
@@ -54,7 +54,7 @@ func (a *app) messagesNoun() noun {
 			mi: "silo_delete", min: 1, max: -1, each: true, live: []string{liveMessages},
 			ask: "Delete message %s?", done: "message %s is deleted",
 		},
-	}, more: []*cobra.Command{a.purgeCommand()}}
+	}, more: []*cobra.Command{a.purgeCommand(), a.exportCommand(), a.importCommand()}}
 }
 
 // selection are the flags that choose among stored messages.

@@ -65,7 +65,7 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 		}
 	}
 	if m.ControlSocket != "" {
-		d.control = &mi.ControlServer{}
+		d.control = &mi.ControlServer{MaxRequest: max(1<<20, 8*d.cfg.SIP.MaxMessageSize)} // a message in JSON, in JSON
 		d.socket(&d.control.Socket, m.ControlSocket)
 		if err := d.control.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.control_socket: %w", err)

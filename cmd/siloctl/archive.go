@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"silod/mi"
+)
+
+// The first line of an export says what it is. docs/management.md describes the rest.
+const (
+	archiveFormat  = "silod messages"
+	archiveVersion = 1
+)
+
+// archiveHeader is that line.
+type archiveHeader struct {
+	Format  string `json:"format"`
+	Version int    `json:"version"`
+}
+
+// exportCommand writes stored messages into a file, one a line.
+func (a *app) exportCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "export [FILE]", Short: "Write stored messages and reminders into a file",
+		Long: "Writes what the flags select, or everything, as lines of JSON from which `siloctl messages import`\n" +
+			"makes the same messages again: nothing of them is lost. Without FILE, or with -, it goes to standard\n" +
+			"output. The file is private to you, and it is there under its name only when it is complete.",
+		Example: "  siloctl messages export backup.jsonl\n  siloctl messages export --user bob@example.org | gzip > bob.jsonl.gz",
+		Args:    arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			which, err := selected(cmd.Flags(), nil)
+			if err != nil {
+				return err
+			}
+			which = append(which, named(mi.Arg{Name: "reminders", Value: flagText(cmd.Flags(), "reminders")})...)
+			if len(args) == 0 || args[0] == "-" {
+				_, err := a.export(cmd.Context(), a.out, which)
+				return err
+			}
+			return a.exportTo(cmd.Context(), args[0], which)
+		},
+	}
+	selection(cmd.Flags())
+	cmd.Flags().Bool("reminders", false, "only reminders")
+	return cmd
+}
+
+// exportTo writes a file of its own and gives it its name in the end.
+func (a *app) exportTo(ctx context.Context, path string, which []mi.Arg) error {
+	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%w: it is of an export that broke off, or still runs", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // where it has got its name there is nothing
+	defer f.Close()
+	w := bufio.NewWriterSize(f, 1<<16)
+	n, err := a.export(ctx, w, which)
+	for _, finish := range []func() error{w.Flush, f.Sync, f.Close, func() error { return os.Rename(f.Name(), path) }} {
+		if err == nil {
+			err = finish()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return a.tell("exported", n, "%d messages are exported\n")
+}
+
+// export writes each line as it comes.
+func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int64, error) {
+	client, err := a.daemon(ctx)
+	if err != nil {
+		return 0, err
+	}
+	total, err := a.number(ctx, "count", "silo_count", which)
+	if err != nil {
+		return 0, err
+	}
+	bar := a.progress("exported", total)
+	defer bar.end()
+	if err := writeLine(w, archiveHeader{archiveFormat, archiveVersion}); err != nil {
+		return 0, err
+	}
+	var n int64
+	for c, err := range client.Stream(ctx, "silo_export", which...) {
+		if err != nil {
+			return n, err
+		}
+		if _, err := fmt.Fprintln(w, c.Value); err != nil {
+			return n, err
+		}
+		n++
+		bar.at(n)
+	}
+	return n, nil
+}
+
+// importCommand has the daemon store what was exported.
+func (a *app) importCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "import [FILE]", Short: "Store messages from a file that was exported",
+		Long: "Has the daemon store the messages of an export. One that is there already is passed over, so that\n" +
+			"an import that broke off can be begun again, and so is one whose time is over. Who is online gets\n" +
+			"the messages at once. Without FILE, or with -, it reads standard input.",
+		Example: "  siloctl messages import backup.jsonl\n  zcat bob.jsonl.gz | siloctl messages import",
+		Args:    arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 || args[0] == "-" {
+				return a.restore(cmd.Context(), a.stdin, 0)
+			}
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			info, err := f.Stat()
+			if err != nil {
+				return err
+			}
+			return a.restore(cmd.Context(), bufio.NewReaderSize(f, 1<<16), info.Size())
+		},
+	}
+}
+
+// The daemon is given so much at a time: it stores that in one transaction.
+const (
+	importLines = 200
+	importBytes = 256 << 10
+)
+
+// importing is an import under way.
+type importing struct {
+	app                    *app
+	bar                    *progress
+	batch                  bytes.Buffer
+	lines                  []int // the numbers of its lines in the file
+	read                   int64
+	stored, known, expired int64
+	refused                int64
+}
+
+// restore reads lines and has them stored, a batch at a time. size is for the bar; 0
+// where it is not known.
+func (a *app) restore(ctx context.Context, in *bufio.Reader, size int64) error {
+	im := &importing{app: a, bar: a.progress("bytes imported", size)}
+	defer im.bar.end()
+	for n := 1; ; n++ {
+		line, err := in.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+		if ierr := im.line(ctx, n, line); ierr != nil {
+			return ierr
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err := im.flush(ctx); err != nil {
+		return err
+	}
+	im.bar.end()
+	return im.report()
+}
+
+// line adds a line to the batch, once there is room for it.
+func (im *importing) line(ctx context.Context, n int, line []byte) error {
+	im.read += int64(len(line))
+	line = bytes.TrimSpace(line)
+	var h archiveHeader
+	switch {
+	case len(line) == 0:
+		return nil
+	case bytes.HasPrefix(line, []byte(`{"format"`)):
+		if err := json.Unmarshal(line, &h); err != nil || h.Format != archiveFormat || h.Version != archiveVersion {
+			return fmt.Errorf("line %d: this is no export of messages that this siloctl knows: expected format %q, version %d",
+				n, archiveFormat, archiveVersion)
+		}
+		return nil
+	}
+	if len(im.lines) >= importLines || len(im.lines) > 0 && im.batch.Len()+len(line) > importBytes {
+		if err := im.flush(ctx); err != nil {
+			return err
+		}
+	}
+	im.lines = append(im.lines, n)
+	im.batch.Write(line)
+	im.batch.WriteByte('\n')
+	return nil
+}
+
+// flush has the batch stored.
+func (im *importing) flush(ctx context.Context) error {
+	if len(im.lines) == 0 {
+		return nil
+	}
+	n, err := im.app.ask(ctx, "silo_import", mi.Arg{Value: im.batch.String()})
+	if err != nil {
+		return fmt.Errorf("from line %d on: %w", im.lines[0], err)
+	}
+	for _, c := range n.Nodes {
+		v, _ := number(c.Value)
+		switch c.Name {
+		case "stored":
+			im.stored += v
+		case "known":
+			im.known += v
+		case "expired":
+			im.expired += v
+		case "refused":
+			im.refuse(c)
+		}
+	}
+	im.batch.Reset()
+	im.lines = im.lines[:0]
+	im.bar.at(im.read)
+	return nil
+}
+
+// refuse tells of the lines that cannot be stored here.
+func (im *importing) refuse(list *mi.Node) {
+	for _, r := range list.Nodes {
+		var at int64
+		var reason any
+		for _, a := range r.Attrs {
+			switch a.Name {
+			case "line":
+				at, _ = number(a.Value)
+			case "reason":
+				reason = a.Value
+			}
+		}
+		im.refused++
+		if at > 0 && at <= int64(len(im.lines)) {
+			im.app.say("line %d is not imported: %v", im.lines[at-1], reason)
+		}
+	}
+}
+
+// report tells what came of it.
+func (im *importing) report() error {
+	if im.app.output == "json" {
+		err := writeLine(im.app.out, map[string]int64{
+			"stored": im.stored, "known": im.known, "expired": im.expired, "refused": im.refused,
+		})
+		if err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(im.app.out, "%d messages are stored", im.stored)
+		if im.known > 0 {
+			fmt.Fprintf(im.app.out, ", %d were there already", im.known)
+		}
+		if im.expired > 0 {
+			fmt.Fprintf(im.app.out, ", the time of %d is over", im.expired)
+		}
+		fmt.Fprintln(im.app.out)
+	}
+	if im.refused > 0 {
+		return fmt.Errorf("%s cannot be stored here", plural(im.refused, "message"))
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"silod/stack/phone"
+)
+
+// TestArchive: what is exported, deleted and imported is what it was; importing it
+// again, or where it is still there, stores nothing twice; and who is online gets it.
+func TestArchive(t *testing.T) {
+	d := serve(t, "silo.reminder = 'sip:reminder@sip.test'", "silo.send_time = 1")
+	w := dial(t, "tcp", d.addr)
+	texts := []string{
+		"hello", "Grüße\r\n<b>&\u2028", "\xff\xfe is no text", strings.Repeat("\x01\"", 20_000), "last",
+	}
+	for _, text := range texts {
+		w.send(w.message("bob", text))
+		if res := w.answer(); res.status != 202 {
+			t.Fatalf("want 202:\n%s", res)
+		}
+	}
+	if _, err := d.call("silo_remind", "carol", "20370101000000", "a reminder"); err != nil {
+		t.Fatal(err)
+	}
+	ctl := func(want string, args ...string) {
+		t.Helper()
+		stdout, stderr, code := d.siloctl(t, args...)
+		if code != 0 || stdout != want {
+			t.Fatalf("siloctl %q: exit code %d, %q, want %q\n%s", args, code, stdout, want, stderr)
+		}
+	}
+	// What a row is called in another store is no part of the message.
+	ids := regexp.MustCompile(`"id":[0-9]+,`)
+	read := func(name string) string {
+		t.Helper()
+		b, err := os.ReadFile(d.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids.ReplaceAllString(string(b), "")
+	}
+	ctl("6 messages are exported\n", "messages", "export", "first.jsonl")
+	first := read("first.jsonl")
+	if !strings.HasPrefix(first, `{"format":"silod messages","version":1}`+"\n"+`{"user":"bob","domain":"sip.test","stored":`) {
+		t.Errorf("the export begins %.200s", first)
+	}
+	info, err := os.Stat(d.path("first.jsonl"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others can read it: %v %v", info.Mode(), err)
+	}
+	ctl("0 messages are stored, 6 were there already\n", "messages", "import", "first.jsonl")
+	ctl(`{"deleted":5}`+"\n", "-o", "json", "messages", "purge", "--all", "--yes")
+	ctl("5 messages are stored, 1 were there already\n", "messages", "import", "first.jsonl")
+	ctl("0 messages are stored, 6 were there already\n", "messages", "import", "first.jsonl")
+	ctl("6 messages are exported\n", "messages", "export", "second.jsonl")
+	sorted := func(s string) string { // the reminder has an older number now than the messages
+		lines := strings.SplitAfter(s, "\n")
+		for i, l := range lines {
+			if strings.Contains(l, "send_at") {
+				lines = append(append(lines[:i:i], lines[i+1:]...), l)
+				break
+			}
+		}
+		return strings.Join(lines, "")
+	}
+	if second := read("second.jsonl"); sorted(second) != sorted(first) {
+		t.Errorf("exported again it is\n%.2000s\nand was\n%.2000s", second, first)
+	}
+
+	// Into another silod, by way of a pipe, where bob is online.
+	other := serve(t)
+	got := make(chan string, 10)
+	bob := other.user(t, "tcp", "bob", func(m *phone.Message) phone.Answer {
+		got <- string(m.Body)
+		return phone.Answer{}
+	})
+	if _, _, err := bob.Register(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	cmd := other.command("siloctl", "messages", "import", "-")
+	cmd.Stdin = strings.NewReader(read("second.jsonl"))
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.HasPrefix(out, []byte("6 messages are stored\n")) {
+		t.Errorf("import through a pipe: %s %v", out, err)
+	}
+	for _, want := range texts {
+		select {
+		case body := <-got:
+			if body != want {
+				t.Errorf("bob got %.100q, want %.100q", body, want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("bob did not get %.100q", want)
+		}
+	}
+
+	// What is no export, and what does not fit, is told with its line.
+	for _, c := range []struct{ text, want string }{
+		{`{"format":"silod messages","version":2}`, "line 1: this is no export of messages that this siloctl knows"},
+		{first + "rubbish\n", "from line 2 on: 400 Nothing was stored, line 7: invalid character"},
+		{strings.Replace(first, `"user":"bob"`, `"user":"`+strings.Repeat("b", 100)+`"`, 1), "line 2 is not imported: "},
+	} {
+		cmd := other.command("siloctl", "messages", "import")
+		cmd.Stdin = strings.NewReader(c.text)
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("%.80q: %v %s", c.text, err, out)
+		}
+	}
+	if logs := fmt.Sprint(d.logs.String(), other.logs.String()); strings.Contains(logs, "hello") {
+		t.Error("the log has the texts")
+	}
+}

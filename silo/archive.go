@@ -1,0 +1,159 @@
+package silo
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+	"unicode/utf8"
+
+	"silod/address"
+	"silod/delivery"
+)
+
+// archived is a stored message as a line of JSON: everything that the store knows of
+// it. docs/management.md describes the form, and programs depend on it: fields may be
+// added, and none is taken away or changes its meaning.
+type archived struct {
+	ID      int64       `json:"id,omitempty"` // in the store that it came from
+	User    octets      `json:"user"`         // whose mailbox
+	Domain  octets      `json:"domain"`
+	Stored  time.Time   `json:"stored"`
+	Expires *time.Time  `json:"expires,omitempty"` // nil: never
+	SendAt  *time.Time  `json:"send_at,omitempty"` // a reminder's
+	Stuck   octets      `json:"stuck,omitempty"`   // why it was set aside
+	Copies  []copyOf    `json:"copies,omitempty"`  // where every device gets one
+	Src     octets      `json:"src"`
+	Dst     octets      `json:"dst"`
+	From    octets      `json:"from"`
+	To      octets      `json:"to"`
+	CallID  octets      `json:"call_id"`
+	CSeq    uint32      `json:"cseq"`
+	Headers [][2]octets `json:"headers"`
+	Body    octets      `json:"body"`
+}
+
+// copyOf is a device that has got the message, or has refused it for good.
+type copyOf struct {
+	Device  octets `json:"device"`
+	Refused octets `json:"refused,omitempty"`
+}
+
+// octets is a string of JSON; bytes that are no UTF-8 are {"base64": "..."}.
+type octets string
+
+// MarshalJSON loses nothing.
+func (t octets) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(t)) {
+		return plainJSON(string(t))
+	}
+	return json.Marshal(map[string][]byte{"base64": []byte(t)})
+}
+
+// UnmarshalJSON takes both forms.
+func (t *octets) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '"' {
+		return json.Unmarshal(data, (*string)(t))
+	}
+	var coded struct{ Base64 *string }
+	if err := json.Unmarshal(data, &coded); err != nil || coded.Base64 == nil {
+		return errors.New(`expected a string, or {"base64": "..."}`)
+	}
+	b, err := base64.StdEncoding.DecodeString(*coded.Base64)
+	*t = octets(b)
+	return err
+}
+
+// plainJSON leaves < and > as they are: SIP is full of them.
+func plainJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// archive makes the line of a message.
+func archive(m *Message, copies []Copy) *archived {
+	a := &archived{
+		ID: m.ID, User: octets(m.Owner.User), Domain: octets(m.Owner.Domain),
+		Stored: m.Stored.UTC(), Expires: optional(m.Expires), SendAt: optional(m.SendAt), Stuck: octets(m.Stuck),
+		Src: octets(m.Src), Dst: octets(m.Dst), From: octets(m.From), To: octets(m.To), CallID: octets(m.CallID), CSeq: m.CSeq,
+		Headers: make([][2]octets, len(m.Headers)), Body: octets(m.Body),
+	}
+	for i, h := range m.Headers {
+		a.Headers[i] = [2]octets{octets(h.Name), octets(h.Value)}
+	}
+	for _, c := range copies {
+		a.Copies = append(a.Copies, copyOf{octets(c.Device), octets(c.Refused)})
+	}
+	return a
+}
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// message makes the message of a line again.
+func (a *archived) message() *Message {
+	m := &Message{
+		Owner:  address.AoR{User: string(a.User), Domain: string(a.Domain)},
+		Stored: a.Stored, Src: string(a.Src), Dst: string(a.Dst),
+		Message: delivery.Message{
+			From: string(a.From), To: string(a.To), CallID: string(a.CallID), CSeq: a.CSeq, Body: []byte(a.Body),
+		},
+	}
+	if a.Expires != nil {
+		m.Expires = *a.Expires
+	}
+	if a.SendAt != nil {
+		m.SendAt = *a.SendAt
+	}
+	for _, h := range a.Headers {
+		m.Headers = append(m.Headers, delivery.Header{Name: string(h[0]), Value: string(h[1])})
+	}
+	return m
+}
+
+// key is what two messages have in common that are the same, wherever they are and
+// whatever has become of them.
+func (a *archived) key() string {
+	b, err := plainJSON(archive(a.message(), nil))
+	if err != nil {
+		panic("silo: " + err.Error()) // nothing in it can fail
+	}
+	return string(b)
+}
+
+// unarchive reads lines, and says which is wrong.
+func unarchive(lines []byte) ([]*archived, error) {
+	var list []*archived
+	for n, line := range bytes.Split(bytes.TrimSpace(lines), []byte("\n")) {
+		a := &archived{}
+		if err := json.Unmarshal(line, a); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n+1, err)
+		}
+		if a.User == "" || a.Domain == "" || a.Stored.IsZero() {
+			return nil, fmt.Errorf("line %d: user, domain and stored are needed", n+1)
+		}
+		for _, t := range []*time.Time{&a.Stored, a.Expires, a.SendAt} {
+			if t == nil {
+				continue
+			}
+			if *t = t.UTC().Truncate(time.Second); t.Unix() <= 0 || t.Unix() >= math.MaxInt32 { // what the columns hold
+				return nil, fmt.Errorf("line %d: %s is no time of a message", n+1, t.Format(time.RFC3339))
+			}
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
