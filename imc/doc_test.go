@@ -38,7 +38,7 @@ func textTable() string {
 	for _, key := range slices.Sorted(maps.Keys(wordings)) {
 		w := wordings[key]
 		var names []string
-		for _, n := range strings.Fields(w.names) {
+		for n := range strings.FieldsSeq(w.names) {
 			names = append(names, "{"+n+"}")
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", key, strings.ReplaceAll(w.template, "|", "\\|"), strings.Join(names, " "))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -240,6 +241,7 @@ func (d *daemon) load(ctx context.Context) error {
 		return fmt.Errorf("load messages: %w", err)
 	}
 	d.log.Debug("state loaded", "bindings", n)
+	debug.FreeOSMemory() // what loading has left behind would stay until as much has come together again
 	return d.engine.WakeWaiting(ctx, d.mail.Online)
 }
 
