@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"silod/address"
+	"silod/db/dbtest"
 	"silod/delivery"
 	"silod/imc"
 )
@@ -158,12 +159,12 @@ func startKamailio(t *testing.T, url string) (p *phone, stop func()) {
 	t.Helper()
 	program, err := exec.LookPath("kamailio")
 	if err != nil {
-		t.Skip("kamailio is not installed")
+		dbtest.Missing(t, "kamailio")
 	}
 	scheme, rest, _ := strings.Cut(url, ":")
 	module := map[string]string{"sqlite": "db_sqlite.so", "postgres": "db_postgres.so", "mysql": "db_mysql.so", "text": "db_text.so"}[scheme]
 	if found, _ := filepath.Glob("/usr/lib/*/kamailio/modules/" + module); found == nil {
-		t.Skip("kamailio has no " + module)
+		dbtest.Missing(t, "kamailio's module "+module)
 	}
 	switch scheme {
 	case "sqlite":

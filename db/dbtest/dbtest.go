@@ -101,10 +101,7 @@ func start(t testing.TB, e *engine) *Server {
 	t.Helper()
 	for _, p := range e.programs {
 		if _, err := exec.LookPath(p); err != nil {
-			if os.Getenv("SILOD_TEST_SERVERS") == "required" {
-				t.Fatalf("%s is not installed, and SILOD_TEST_SERVERS=required: %v", e.name, err)
-			}
-			t.Skipf("%s is not installed (%s)", e.name, p)
+			Missing(t, p)
 		}
 	}
 	//nolint:usetesting // outlives the test, and must be short: it is part of a socket's name
@@ -129,6 +126,15 @@ func start(t testing.TB, e *engine) *Server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Missing ends a test whose program is not there.
+func Missing(t testing.TB, program string) {
+	t.Helper()
+	if os.Getenv("SILOD_TEST_SERVERS") == "required" {
+		t.Fatalf("%s is not installed, and SILOD_TEST_SERVERS=required", program)
+	}
+	t.Skipf("%s is not installed", program)
 }
 
 const nobody = 65534
