@@ -77,7 +77,7 @@ type DB struct {
 	looking bool     // nothing may be changed, see Check
 	made    []string // what opening had to make
 
-	watch func(text string, args []any) // tests look at the plans of what is read
+	watch func(text string, args []any) // tests look at the plans of what is run
 
 	words
 	silo      siloColumns
@@ -209,19 +209,28 @@ type reading struct {
 	stmt *sql.Stmt
 }
 
-// query reads. The text may hold {names}; see names.
+// query reads. The text may hold {names}; see names. A statement that was prepared
+// before somebody changed its table is prepared anew.
 func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	r, err := db.reading(ctx, text)
-	if err != nil {
-		return nil, err
+	for again := true; ; again = false {
+		r, err := db.reading(ctx, text)
+		if err != nil {
+			return nil, err
+		}
+		if db.watch != nil {
+			db.watch(r.text, r.args(args))
+		}
+		if r.stmt == nil {
+			return db.read.QueryContext(ctx, r.text, r.args(args)...)
+		}
+		rows, err := r.stmt.QueryContext(ctx, r.args(args)...)
+		if err == nil || !again || db.d.fault(err) != faultStale {
+			return rows, err
+		}
+		if db.reads.CompareAndDelete(text, r) {
+			r.stmt.Close()
+		}
 	}
-	if db.watch != nil {
-		db.watch(r.text, r.args(args))
-	}
-	if r.stmt != nil {
-		return r.stmt.QueryContext(ctx, r.args(args)...)
-	}
-	return db.read.QueryContext(ctx, r.text, r.args(args)...)
 }
 
 func (db *DB) reading(ctx context.Context, text string) (*reading, error) {

@@ -83,6 +83,7 @@ const (
 	faultRetry              // nothing was committed, try again
 	faultLost               // the connection is gone: nothing is known of what was sent last
 	faultTwice              // a key that is there already
+	faultStale              // a table was changed under a prepared statement
 )
 
 // querier is a pool, a connection or a transaction.
@@ -185,9 +186,13 @@ type session struct {
 	now     int64 // unix seconds of the transaction
 }
 
-// raw runs a statement in the engine's own spelling.
+// raw runs a statement in the engine's own spelling. One without parameters, BEGIN
+// or COMMIT, is not worth preparing.
 func (s *session) raw(text string, args ...any) (sql.Result, error) {
-	if !s.prepare {
+	if s.watch != nil && len(args) > 0 {
+		s.watch(text, args)
+	}
+	if !s.prepare || len(args) == 0 {
 		return s.conn.ExecContext(context.Background(), text, args...)
 	}
 	st, err := s.stmt(text) //nolint:sqlclosecheck // the session keeps it
@@ -195,6 +200,21 @@ func (s *session) raw(text string, args ...any) (sql.Result, error) {
 		return nil, err
 	}
 	return st.ExecContext(context.Background(), args...)
+}
+
+// rows is raw for a statement that gives rows.
+func (s *session) rows(text string, args ...any) (*sql.Rows, error) {
+	if s.watch != nil {
+		s.watch(text, args)
+	}
+	if !s.prepare {
+		return s.conn.QueryContext(context.Background(), text, args...)
+	}
+	st, err := s.stmt(text) //nolint:sqlclosecheck // the session keeps it
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(context.Background(), args...)
 }
 
 // stmt prepares a statement once. Statement texts are few, so the map is small.
@@ -224,10 +244,7 @@ func (s *session) exec(text string, args ...any) (int64, error) {
 // query reads inside the transaction.
 func (s *session) query(text string, args ...any) (*sql.Rows, error) {
 	q := s.d.bind(s.fill.Replace(text))
-	if s.watch != nil {
-		s.watch(q.text, q.args(args))
-	}
-	return s.conn.QueryContext(context.Background(), q.text, q.args(args)...)
+	return s.rows(q.text, q.args(args)...)
 }
 
 // deleteAll deletes the rows whose column is one of the values.

@@ -234,3 +234,30 @@ func problems(t *testing.T, url string, want ...string) {
 		t.Errorf("wrong is\n%s", strings.Join(all, "\n"))
 	}
 }
+
+// TestTableChangesUnderneath: a column that somebody widens while silod runs breaks
+// neither reads nor writes, though their statements were prepared before.
+func TestTableChangesUnderneath(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines[1:] {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, e.fresh(t), Options{})
+			add(t, db.Silo(), text("before"))
+			for i, change := range []string{"ctype VARCHAR(64)", "callid VARCHAR(200)"} {
+				change, column := "ALTER TABLE silo MODIFY "+change+" NOT NULL", strings.Fields(change)
+				if e.name == "postgres" {
+					change = "ALTER TABLE silo ALTER COLUMN " + column[0] + " TYPE " + column[1]
+				}
+				rawExec(t, db, change)
+				if got := len(next(t, db.Silo(), 0, 10)); got != i+1 {
+					t.Errorf("%d messages after %s", got, change)
+				}
+				add(t, db.Silo(), text("after"))
+				if _, err := db.Silo().Expire(t.Context(), noon, 10); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}

@@ -177,7 +177,7 @@ func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 		return nil, err
 	}
 	if d.returning {
-		ids, err := scanInts(s.conn.QueryContext(context.Background(), text+" RETURNING "+t.serial, args...))
+		ids, err := scanInts(s.rows(text+" RETURNING "+t.serial, args...))
 		if err == nil && len(ids) != len(rows) {
 			err = fmt.Errorf("%d rows inserted instead of %d", len(ids), len(rows))
 		}
