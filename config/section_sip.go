@@ -84,6 +84,12 @@ type DB struct {
 	//	"mysql://user:password@host/database"
 	//	"text:/var/lib/silod/dbtext"
 	URL DBURL `toml:"url" default:"sqlite:silod.db"`
+
+	// Refuse to start on a database on which another silod is at work: both would deliver
+	// what is stored. The lock is a session's. "false" only where a pool between silod and
+	// the server gives every transaction another session (PgBouncer's pool_mode
+	// "transaction"), and only one silod is started.
+	Exclusive bool `toml:"exclusive" default:"true"`
 }
 
 // Registrar is the rules for the registrations of devices (RFC 3261 section 10). The

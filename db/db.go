@@ -69,6 +69,7 @@ type DB struct {
 	w      writer
 	sess   *session    // the writer's; nil where there is none
 	health health      // the writer's
+	alone  alone       // Run's
 	copied atomic.Bool // silod_device has rows
 	forgot int64       // when the writer last deleted old batch keys, unix seconds
 

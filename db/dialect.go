@@ -70,6 +70,7 @@ type words struct {
 	both      string // two columns as one value
 	forUpdate string // locks what a SELECT from silo reads
 	hasIndex  string // finds the index $2 of table $1
+	alone     string // gives 1 to the one session that has silod's lock; "" where a file is locked
 
 	schemaBegin, schemaEnd, schemaUndo []string // let one process at a time change the schema
 }

@@ -122,6 +122,7 @@ func (d *mysqlDB) words() words {
 		forUpdate: "FOR UPDATE",
 		hasIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
 			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
+		alone: "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
 		schemaBegin: []string{
 			"DO GET_LOCK('silod_schema', 60)",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at BIGINT NOT NULL) ENGINE=InnoDB",

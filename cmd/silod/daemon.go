@@ -112,11 +112,22 @@ func (d *daemon) openDatabases(ctx context.Context) error {
 	if err := config.MakeDir(config.StateDir()); err != nil {
 		return err
 	}
+	var err error
+	d.database, err = d.openDatabase(ctx, d.cfg.DB.URL)
+	return err
+}
+
+func (d *daemon) openDatabase(ctx context.Context, url config.DBURL) (*db.DB, error) {
 	opt := dbOptions(d.cfg)
 	opt.Log = d.log
-	var err error
-	d.database, err = db.Open(ctx, d.cfg.DB.URL.URL(), opt)
-	return err
+	b, err := db.Open(ctx, url.URL(), opt)
+	if err != nil || !d.cfg.DB.Exclusive {
+		return b, err
+	}
+	if err := b.Occupy(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
 }
 
 // databaseOf is the database at url, opened unless it is one that is already.
@@ -124,9 +135,7 @@ func (d *daemon) databaseOf(ctx context.Context, url config.DBURL) (*db.DB, erro
 	if url.URL() == d.cfg.DB.URL.URL() {
 		return d.database, nil
 	}
-	opt := dbOptions(d.cfg)
-	opt.Log = d.log
-	other, err := db.Open(ctx, url.URL(), opt)
+	other, err := d.openDatabase(ctx, url)
 	if err == nil {
 		d.others = append(d.others, other)
 	}
@@ -255,7 +264,11 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer stopBack()
 
 	var behind errgroup.Group
-	for _, run := range []func(context.Context) error{d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run} {
+	runs := []func(context.Context) error{d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run}
+	for _, b := range append(d.others, d.database) {
+		runs = append(runs, b.Run)
+	}
+	for _, run := range runs {
 		behind.Go(func() error { return d.watch(run(back)) })
 	}
 	front, fctx := errgroup.WithContext(ctx)

@@ -1,0 +1,79 @@
+package db
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// One silod works on a database: a second one is refused, and may come when the first is
+// gone. A server that has ended the session is told again, unless another was faster.
+func TestOneSilodAtATime(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines[1:] {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			url := e.fresh(t)
+			first, second, look := open(t, url, Options{}), open(t, url, Options{}), open(t, url, Options{})
+			if err := first.Occupy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := open(t, e.fresh(t), Options{}).Occupy(t.Context()); err != nil {
+				t.Errorf("another database of the server: %v", err)
+			}
+			if err := second.Occupy(t.Context()); !errors.Is(err, errInUse) {
+				t.Errorf("the second one is told %v", err)
+			}
+			first.alone.every = 200 * time.Millisecond
+			running := make(chan error, 1)
+			go func() { running <- first.Run(t.Context()) }()
+			endHolder(t, e, look)
+			for holder(t, e, look) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+
+			for second.occupy(t.Context()) != nil {
+				endHolder(t, e, look) // which is the first one
+			}
+			if err := <-running; !errors.Is(err, errInUse) {
+				t.Errorf("the one that was overtaken ends with %v", err)
+			}
+			closeDB(t, second)
+			if err := first.Occupy(t.Context()); err != nil {
+				t.Errorf("when all others are gone: %v", err)
+			}
+		})
+	}
+}
+
+// holder is the session that has the lock, 0 for none.
+func holder(t *testing.T, e engine, db *DB) int64 {
+	t.Helper()
+	text := map[string]string{
+		"postgres": "SELECT COALESCE(MAX(l.pid), 0) FROM pg_locks l JOIN pg_database d ON d.oid = l.database " +
+			"WHERE l.locktype = 'advisory' AND l.classid = 5060 AND l.objid = 1 AND l.granted AND d.datname = current_database()",
+		"mariadb": "SELECT COALESCE(IS_USED_LOCK(CONCAT('silod.', DATABASE())), 0)",
+	}[e.name]
+	v := rawValue(t, db, text)
+	if b, ok := v.([]byte); ok {
+		v = string(b)
+	}
+	id, err := strconv.ParseInt(fmt.Sprint(v), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// endHolder has the server end that session.
+func endHolder(t *testing.T, e engine, db *DB) {
+	t.Helper()
+	if id := holder(t, e, db); id != 0 {
+		end := map[string]string{"postgres": "SELECT pg_terminate_backend(%d)", "mariadb": "KILL %d"}[e.name]
+		if _, err := db.read.ExecContext(t.Context(), fmt.Sprintf(end, id)); err != nil {
+			t.Logf("session %d: %v", id, err) // has just ended by itself
+		}
+	}
+}
