@@ -14,6 +14,9 @@ func (h *Hub) Commands() []mi.Command {
 	return []mi.Command{{
 		Name: "watch", Args: "of [bodies]", MinArgs: 1, MaxArgs: 2, Follows: true, Run: h.watch,
 		Help: "Follows what happens to a user or a room, until the connection is closed; with bodies::yes the texts, too.",
+	}, {
+		Name: "busiest", Args: "[seconds]", MaxArgs: 1, Follows: true, Run: h.busiest,
+		Help: "Tells, each time so many seconds (1) are over and until the connection is closed, in which rooms most was said, and for whom most was stored.",
 	}}
 }
 
@@ -39,7 +42,7 @@ func (h *Hub) watch(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	}
 	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
 		if !h.join(w) {
-			yield(nil, mi.Errorf(503, "There are %d watchers already: end one of them", maxWatchers))
+			yield(nil, errFull)
 			return
 		}
 		defer h.leave(w)
@@ -48,6 +51,8 @@ func (h *Hub) watch(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		h.follow(ctx, w, func(n *mi.Node) bool { return yield(n, nil) })
 	}}, nil
 }
+
+var errFull = mi.Errorf(503, "There are %d watchers already: end one of them", maxWatchers)
 
 // follow passes events on until somebody has had enough. The first says that it has
 // begun.

@@ -64,9 +64,12 @@ type Hub struct {
 	over    chan struct{} // closed when the daemon stops
 	stop    sync.Once
 
-	watchers atomic.Pointer[[]*watcher] // nil: nobody watches
+	watchers atomic.Pointer[[]follower] // nil: nobody watches
 	mu       sync.Mutex
 }
+
+// follower is told of every event. It never waits.
+type follower interface{ take(h *Hub, s *seen) }
 
 // watcher is somebody who follows a user or a room.
 type watcher struct {
@@ -80,8 +83,16 @@ type watcher struct {
 type seen struct {
 	Event
 	at   time.Time
-	from address.AoR
+	from address.AoR // who From is; zero until somebody asks
 	size int
+}
+
+// sender is who From is.
+func (s *seen) sender(h *Hub) address.AoR {
+	if s.from.IsZero() && s.From != "" {
+		s.from, _, _ = h.domains.Parse(s.From)
+	}
+	return s.from
 }
 
 // New makes a Hub; domains tell which addresses are ours.
@@ -103,16 +114,17 @@ func (h *Hub) Tell(e Event) {
 		return
 	}
 	s := seen{Event: e, at: h.now(), size: len(e.Body)}
-	s.from, _, _ = h.domains.Parse(e.From)
-	for _, w := range *list {
-		if w.of == s.User || w.of == s.from {
-			w.pass(s)
-		}
+	for _, f := range *list {
+		f.take(h, &s)
 	}
 }
 
-// pass never waits.
-func (w *watcher) pass(s seen) {
+// take passes on what is about the one who is followed.
+func (w *watcher) take(h *Hub, e *seen) {
+	if sender := e.sender(h); w.of != e.User && w.of != sender {
+		return
+	}
+	s := *e
 	if w.bodies {
 		s.Body = bytes.Clone(s.Body) // its memory may be used again
 	} else {
@@ -129,27 +141,27 @@ func (w *watcher) pass(s seen) {
 func (h *Hub) Stop() { h.stop.Do(func() { close(h.over) }) }
 
 // join adds a watcher, unless there are too many.
-func (h *Hub) join(w *watcher) bool {
-	return h.change(func(list []*watcher) []*watcher {
+func (h *Hub) join(f follower) bool {
+	return h.change(func(list []follower) []follower {
 		if len(list) >= maxWatchers {
 			return list
 		}
-		return append(list, w)
+		return append(list, f)
 	})
 }
 
-func (h *Hub) leave(w *watcher) {
-	h.change(func(list []*watcher) []*watcher {
-		return slices.DeleteFunc(list, func(x *watcher) bool { return x == w })
+func (h *Hub) leave(f follower) {
+	h.change(func(list []follower) []follower {
+		return slices.DeleteFunc(list, func(x follower) bool { return x == f })
 	})
 }
 
 // change puts another list in the place of the watchers', and tells whether it is
 // another.
-func (h *Hub) change(f func([]*watcher) []*watcher) bool {
+func (h *Hub) change(f func([]follower) []follower) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var list []*watcher
+	var list []follower
 	if p := h.watchers.Load(); p != nil {
 		list = slices.Clone(*p)
 	}

@@ -234,3 +234,55 @@ func BenchmarkNobodyWatches(b *testing.B) {
 		}
 	}
 }
+
+// What is counted is counted only while somebody wants to know.
+func TestBusiest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		ctx, stop := context.WithCancel(t.Context())
+		n, err := h.busiest(ctx, &mi.Request{Args: []mi.Arg{{Value: "5"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports := make(chan string)
+		go func() {
+			defer close(reports)
+			for n, err := range n.Stream {
+				if err != nil {
+					t.Error(err)
+				}
+				var lines []string
+				for _, c := range n.Nodes {
+					lines = append(lines, fmt.Sprint(c.Name, " ", c.Value, " ", c.Attrs[0].Name, "=", c.Attrs[0].Value))
+				}
+				for _, a := range n.Attrs[1:] {
+					lines = append(lines, fmt.Sprint(a.Name, "=", a.Value))
+				}
+				reports <- strings.Join(lines, ", ")
+			}
+		}()
+		synctest.Wait()
+		room := address.AoR{User: "chat-1", Domain: "example.org"}
+		for range 3 {
+			h.Tell(Event{What: Said, User: room})
+			h.Tell(Event{What: Sent, User: bob})
+		}
+		h.Tell(Event{What: Stored, User: bob})
+		if got := <-reports; got != "ROOM sip:chat-1@example.org said=3, MAILBOX sip:bob@example.org stored=1" {
+			t.Errorf("got %q", got)
+		}
+		for i := range maxCounted + 5 {
+			h.Tell(Event{What: Stored, User: address.AoR{User: fmt.Sprint(i), Domain: "example.org"}})
+		}
+		if got := <-reports; strings.Count(got, "MAILBOX") != maxListed || !strings.HasSuffix(got, "not_counted=5") {
+			t.Errorf("got %q", got)
+		}
+		stop()
+		if _, more := <-reports; more || h.On() {
+			t.Error("it goes on")
+		}
+		if _, err := h.busiest(t.Context(), &mi.Request{Args: []mi.Arg{{Value: "0"}}}); err == nil {
+			t.Error("an interval of nothing was taken")
+		}
+	})
+}

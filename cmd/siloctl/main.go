@@ -5,8 +5,8 @@
 // per noun, each naming the management command behind it; every other first word
 // goes to the daemon as a management command by its own name.
 //
-// There are no locks, and one goroutine, beside the phone's and one that waits for a
-// person's answer.
+// There are no locks, and one goroutine, beside the phone's, one that waits for a
+// person's answer, and one that follows the daemon for top.
 package main
 
 import (

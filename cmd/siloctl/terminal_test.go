@@ -238,10 +238,39 @@ func TestPager(t *testing.T) {
 }
 
 func TestTop(t *testing.T) {
-	socket := daemon(t, newFake().commands())
+	// Each time that is looked, a thousand more have been delivered, and ten of them slowly.
+	looks := int64(0)
+	commands := append(newFake().commands(), mi.Command{
+		Name: "latencies", Run: func(context.Context, *mi.Request) (*mi.Node, error) {
+			looks++
+			n := &mi.Node{List: true}
+			l := n.Add("LATENCY", "delivery", mi.Attr{Name: "count", Value: looks * 1000}, mi.Attr{Name: "seconds", Value: 1.5})
+			l.Add("AT_MOST", 0.01, mi.Attr{Name: "count", Value: looks * 980})
+			l.Add("AT_MOST", 1.0, mi.Attr{Name: "count", Value: looks * 1000})
+			return n, nil
+		},
+	}, mi.Command{
+		Name: "busiest", MaxArgs: 1, Follows: true, Run: func(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
+			return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+				n := &mi.Node{Name: "INTERVAL"}
+				n.Add("ROOM", "sip:chat-1@example.org", mi.Attr{Name: "said", Value: 3})
+				n.Add("MAILBOX", "sip:bob@example.org", mi.Attr{Name: "stored", Value: 7})
+				for ctx.Err() == nil && yield(n, nil) {
+					select {
+					case <-ctx.Done():
+					case <-time.After(50 * time.Millisecond):
+					}
+				}
+			}}, nil
+		},
+	})
+	socket := daemon(t, commands)
 	term := startTerminal(t, 80, "--socket", socket, "top", "--every", "100ms")
-	term.expect("BUSIEST") // top itself runs commands, which are counted
+	term.expect("STATISTIC") // top itself runs commands, which are counted
 	term.expect("mi:commands")
+	term.expect("delivery  5.1ms       505ms")
+	term.expect("mailbox  bob@example.org              7")
+	term.expect("room     chat-1@example.org           3")
 	term.typed("\x03")
 	if code := term.exit(); code != exitDone || !strings.HasSuffix(term.text(), "\x1b[?25h") {
 		t.Errorf("exit %d, the cursor is hidden still:\n%q", code, term.text())

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -14,13 +15,14 @@ import (
 	"golang.org/x/term"
 )
 
-// topCommand is a live view of get_statistics: it needs no more of the daemon.
+// topCommand is a live view of what the daemon tells of itself.
 func (a *app) topCommand() *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use: "top", Short: "Watch what the daemon does, the busiest first", GroupID: groupAdmin,
-		Long: "Shows, until ^C, the statistics that change, the busiest first, with their rates as a sparkline,\n" +
-			"and below them what there is now: what waits, who is online.",
+		Long: "Shows, until ^C, how long things take, the statistics that change, the busiest first, with their\n" +
+			"rates as a sparkline, the rooms and mailboxes in which most happens, and what there is now: what\n" +
+			"waits, who is online. The daemon counts rooms and mailboxes only while somebody looks.",
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !isTerminal(a.stdout) || a.output != "table" {
@@ -45,14 +47,31 @@ func (a *app) top(ctx context.Context, every time.Duration) error {
 	}
 	fmt.Fprint(a.out, "\x1b[?25l") // no cursor
 	defer fmt.Fprint(a.out, "\x1b[?25h")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var h history
+	var times latencies
+	var busy talkers
+	counted := a.follow(ctx)
 	for {
-		if err := a.sample(ctx, &h, positional([]string{"all"})); err != nil {
+		if err := errors.Join(a.sample(ctx, &h, positional([]string{"all"})), times.sample(ctx, a)); err != nil {
 			return err
+		}
+		for more := true; more; {
+			select {
+			case in, ok := <-counted:
+				if more = ok; ok {
+					busy.add(in)
+				} else {
+					counted = nil
+				}
+			default:
+				more = false
+			}
 		}
 		a.clearScreen()
 		fmt.Fprintf(a.out, "silod at %s  %s  every %s, ^C ends\n\n", a.target.Socket+a.target.FIFO, time.Now().Format(time.TimeOnly), every)
-		if err := a.picture(&h, counters); err != nil {
+		if err := a.picture(&h, &times, &busy, counters); err != nil {
 			return err
 		}
 		if err := a.out.Flush(); err != nil {
@@ -82,7 +101,7 @@ func (a *app) counters(ctx context.Context) (map[string]bool, error) {
 }
 
 // picture draws as many lines as the screen has.
-func (a *app) picture(h *history, counters map[string]bool) error {
+func (a *app) picture(h *history, times *latencies, where *talkers, counters map[string]bool) error {
 	busy, state := slices.Clone(h.names), []string{}
 	busy = slices.DeleteFunc(busy, func(name string) bool {
 		if !counters[name] && h.last(name) != 0 {
@@ -91,13 +110,19 @@ func (a *app) picture(h *history, counters map[string]bool) error {
 		return !counters[name] || !slices.ContainsFunc(h.rates(name), func(r float64) bool { return r != 0 })
 	})
 	slices.SortStableFunc(busy, func(x, y string) int { return cmp.Compare(total(h.rates(y)), total(h.rates(x))) })
-	room := a.height() - 8
-	busy = busy[:min(len(busy), max(1, room*2/3))]
-	state = state[:min(len(state), max(1, room-len(busy)))]
+	// Of the lines that are left a third for each of the three lists.
+	room := a.height() - 10 - len(times.names)
+	busy = busy[:min(len(busy), max(1, room/3))]
+	talking := where.busiest(max(1, room/3))
+	state = state[:min(len(state), max(1, room-len(busy)-len(talking)))]
 
+	if err := times.draw(a); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.out)
 	t := &table{w: a.out, width: a.width()}
 	for _, name := range busy {
-		row := cells("busiest", name, "total", h.last(name), "per second", rate(h.rate(name)), "trend", sparkline(h.rates(name)))
+		row := cells("statistic", name, "total", h.last(name), "per second", rate(h.rate(name)), "trend", sparkline(h.rates(name)))
 		if err := t.add(row); err != nil {
 			return err
 		}
@@ -105,7 +130,7 @@ func (a *app) picture(h *history, counters map[string]bool) error {
 	if len(busy) == 0 {
 		fmt.Fprintln(a.out, "nothing has happened yet")
 	}
-	if err := t.flush(); err != nil {
+	if err := errors.Join(t.flush(), where.draw(a, len(talking))); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.out)
@@ -147,8 +172,12 @@ func floats(list []int64) []float64 {
 	return out
 }
 
-// sparkline draws values as a row of blocks, the largest at full height.
+// trendWidth is how many values a sparkline has at most: it stands beside others.
+const trendWidth = 24
+
+// sparkline draws the last values as a row of blocks, the largest at full height.
 func sparkline(values []float64) string {
+	values = values[max(0, len(values)-trendWidth):]
 	const blocks = "▁▂▃▄▅▆▇█"
 	steps := []rune(blocks)
 	top := 0.0

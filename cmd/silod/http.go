@@ -114,17 +114,3 @@ func metricName(group string, s mi.Stat) (string, prometheus.ValueType) {
 	}
 	return strings.TrimSuffix(name, "_total") + "_total", prometheus.CounterValue
 }
-
-type latency struct {
-	hist *mi.Histogram
-	help string
-}
-
-// latencies are how long what people wait for takes.
-func (d *daemon) latencies() map[string]latency {
-	return map[string]latency{
-		"accept":   {&d.router.Accept, "From receiving a MESSAGE to its final answer."},
-		"commit":   {&d.silo.Stats.Commit, "From accepting a message for the store to its commit."},
-		"delivery": {&d.engine.Latency, "From sending a queued message to a device to its answer."},
-	}
-}

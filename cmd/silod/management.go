@@ -27,6 +27,7 @@ func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry.Add(d.accounts.Commands()...)
 	d.registry.Add(d.guard.Bans.Commands()...)
 	d.registry.Add(d.hub.Commands()...)
+	d.registry.Add(d.latencyCommand())
 	d.registry.Counters("msilo", d.silo.Counters()...)
 	d.registry.Counters("imc", d.rooms.Counters()...)
 	d.registry.Counters("usrloc", d.location.Counters()...)

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"silod/mi"
+)
+
+type latency struct {
+	hist *mi.Histogram
+	help string
+}
+
+// latencies are how long what people wait for takes.
+func (d *daemon) latencies() map[string]latency {
+	return map[string]latency{
+		"accept":   {&d.router.Accept, "From receiving a MESSAGE to its final answer."},
+		"commit":   {&d.silo.Stats.Commit, "From accepting a message for the store to its commit."},
+		"delivery": {&d.engine.Latency, "From sending a queued message to a device to its answer."},
+	}
+}
+
+// latencyCommand tells them as siloctl top wants them: how many took at most how long.
+func (d *daemon) latencyCommand() mi.Command {
+	return mi.Command{
+		Name: "latencies", Help: "Tells how long accepting, committing and delivering messages took: how many at most so many seconds.",
+		Run: func(context.Context, *mi.Request) (*mi.Node, error) {
+			n := &mi.Node{List: true}
+			all := d.latencies()
+			for _, name := range slices.Sorted(maps.Keys(all)) {
+				count, sum, atMost := all[name].hist.Snapshot()
+				l := n.Add("LATENCY", name, mi.Attr{Name: "count", Value: int64(count)}, mi.Attr{Name: "seconds", Value: sum})
+				for _, bound := range slices.Sorted(maps.Keys(atMost)) {
+					l.Add("AT_MOST", bound, mi.Attr{Name: "count", Value: int64(atMost[bound])})
+				}
+			}
+			return n, nil
+		},
+	}
+}
