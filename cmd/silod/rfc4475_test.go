@@ -93,7 +93,7 @@ func (s *served) tortureConn(t *testing.T, network string, raw []byte) net.Conn 
 	case "udp":
 		// Without rport the answer goes to the port in Via, which is 5060 in all of
 		// them: so that is where they come from, each from an address of its own.
-		d.LocalAddr = &net.UDPAddr{IP: net.IPv4(127, 1, byte(len(raw)>>8), byte(len(raw))), Port: 5060}
+		d.LocalAddr = &net.UDPAddr{IP: net.IPv4(127, byte(1+os.Getpid()%250), byte(len(raw)>>8), byte(len(raw))), Port: 5060}
 	case "ws":
 		ws, _, err := websocket.Dial(t.Context(), "ws://"+to, &websocket.DialOptions{Subprotocols: []string{"sip"}})
 		if err != nil {
