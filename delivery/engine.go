@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"silod/address"
@@ -34,8 +35,10 @@ type Options struct {
 type Engine struct {
 	opt    Options
 	queues []*Queue
-	slots  chan struct{}
+	slots  chan struct{} // a token for each worker that has something to do
 	turns  *turns
+	jobs   chan struct{} // slot and turn for a worker that waits
+	idle   atomic.Int64  // workers that do
 
 	mu      sync.Mutex
 	owners  map[recipient]*owner
@@ -102,6 +105,7 @@ func New(opt Options) *Engine {
 		slots:  make(chan struct{}, opt.Workers),
 		turns:  newTurns(max(1, runtime.GOMAXPROCS(0)-1)),
 		owners: make(map[recipient]*owner),
+		jobs:   make(chan struct{}),
 		signal: make(chan struct{}, 1),
 	}
 }
@@ -179,15 +183,41 @@ func (e *Engine) Run(ctx context.Context) error {
 			case e.slots <- struct{}{}:
 			}
 			e.turns.begin()
-			e.workers.Go(func() { e.work(ctx) })
+			select {
+			case e.jobs <- struct{}{}:
+			default:
+				e.workers.Go(func() { e.work(ctx) })
+			}
 		}
 	}
 }
 
-// work is a worker: it serves recipients for as long as some are ready. Its slot and
-// its turn were taken for it, so that there are no more workers than have something
-// to do.
+// work is a worker. Its slot and its turn were taken for it, so that there are no more
+// workers than have something to do. Some stay when there is nothing: their stacks have
+// grown to what is needed.
 func (e *Engine) work(ctx context.Context) {
+	for {
+		e.serveReady(ctx)
+		if e.idle.Add(1) > idleWorkers {
+			e.idle.Add(-1)
+			return
+		}
+		select {
+		case <-e.jobs:
+			e.idle.Add(-1)
+		case <-ctx.Done():
+			e.idle.Add(-1)
+			return
+		}
+	}
+}
+
+// idleWorkers is how many workers wait for the next job instead of ending.
+const idleWorkers = 128
+
+// serveReady serves recipients for as long as some are ready, and gives slot and turn
+// back.
+func (e *Engine) serveReady(ctx context.Context) {
 	defer func() { <-e.slots }()
 	defer e.turns.end()
 	for {

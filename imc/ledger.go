@@ -29,7 +29,7 @@ type place struct {
 }
 
 const (
-	flushAfter = 250 * time.Millisecond // from the first cursor that moves
+	flushAfter = 500 * time.Millisecond // from the first cursor that moves
 	flushRetry = 2 * time.Second        // when the store has failed
 	flushBatch = 500                    // cursors that are written at once: a room of thousands must not fill the store with them
 )

@@ -16,12 +16,17 @@ func (s *Stack) viaFor(f Flow) string {
 	if f.Transport.Reliable() {
 		local = s.listenerOf(f)
 	}
+	if s.advertised.host == "" && local.Addr().IsUnspecified() {
+		local = netip.AddrPortFrom(s.localIPs.reaching(f.Remote), local.Port())
+	}
+	return s.vias.of(f.Transport, local, s.writeVia)
+}
+
+// writeVia is viaFor where the address is known.
+func (s *Stack) writeVia(t Transport, local netip.AddrPort) string {
 	host, port := s.advertised.host, s.advertised.port
 	if host == "" {
 		a := local.Addr()
-		if a.IsUnspecified() {
-			a = s.localIPs.reaching(f.Remote)
-		}
 		if host = a.WithZone("").String(); a.Is6() {
 			host = "[" + host + "]"
 		}
@@ -29,7 +34,37 @@ func (s *Stack) viaFor(f Flow) string {
 	if port == 0 {
 		port = local.Port()
 	}
-	return "SIP/2.0/" + f.Transport.via() + " " + host + ":" + strconv.Itoa(int(port))
+	return "SIP/2.0/" + t.via() + " " + host + ":" + strconv.Itoa(int(port))
+}
+
+// vias remembers what was written: there are no more than this machine has addresses
+// and listeners, and one is needed for every request.
+type vias struct {
+	mu    sync.RWMutex
+	known map[viaKey]string
+}
+
+type viaKey struct {
+	transport Transport
+	local     netip.AddrPort
+}
+
+func (v *vias) of(t Transport, local netip.AddrPort, write func(Transport, netip.AddrPort) string) string {
+	k := viaKey{t, local}
+	v.mu.RLock()
+	s, ok := v.known[k]
+	v.mu.RUnlock()
+	if ok {
+		return s
+	}
+	s = write(t, local)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.known == nil {
+		v.known = make(map[viaKey]string)
+	}
+	v.known[k] = s
+	return s
 }
 
 // listenerOf is where a stream's peer could open a connection to us.

@@ -138,6 +138,7 @@ type Stack struct {
 	limiter  *sourceLimiter
 	noise    rate.Sometimes // keeps garbage from flooding the log
 	localIPs localIPs
+	vias     vias
 	narrow   narrow
 
 	advertised struct {
@@ -310,7 +311,7 @@ func (s *Stack) Handlers() int { return int(s.working.Load()) }
 // error means that nothing was sent and no Result will come.
 func (s *Stack) Send(m *Message, flow Flow, results chan<- Result) (*Call, error) {
 	c := &Call{Flow: flow, branch: newBranch(m.For), results: results, table: s.client}
-	raw := m.appendTo(make([]byte, 0, 1024+len(m.Body)), s.viaFor(flow)+";branch="+c.branch+";rport")
+	raw := m.appendTo(make([]byte, 0, m.Size()), s.viaFor(flow)+";branch="+c.branch+";rport")
 	s.Stats.Calls.Inc()
 	if err := s.client.start(c, raw); err != nil {
 		return nil, err
