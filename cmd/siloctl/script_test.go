@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 // waitFor waits until a file holds a line that begins with a text: what a command
 // in the background has written so far.
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		f, err := os.Open(ts.MkAbs(args[0]))
 		if err == nil {

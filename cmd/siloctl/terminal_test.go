@@ -91,7 +91,7 @@ func (term *terminal) text() string {
 // expect waits until the terminal shows a text.
 func (term *terminal) expect(want string) {
 	term.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if strings.Contains(term.text(), want) {
 			return
 		}
