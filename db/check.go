@@ -130,6 +130,9 @@ func (c *checking) add(ctx context.Context, f Finding) {
 		f.Version, f.Problem = 0, fmt.Sprintf("no table %s: `siloctl db init` makes it", f.Table)
 	} else if n, err := c.db.ints(ctx, "SELECT COUNT(*) FROM "+f.Table); err == nil {
 		f.Rows = n[0]
+		if f.Problem == "" {
+			f.Problem = c.db.weak(ctx, f.Table)
+		}
 	} else if f.Problem == "" {
 		f.Problem = oneLine(c.db.d.explain(fmt.Errorf("cannot read table %s: %w", f.Table, err)))
 	}

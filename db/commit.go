@@ -207,13 +207,18 @@ func (db *DB) session() (*session, error) {
 	return db.sess, nil
 }
 
-// dropSession throws the writer's connection away.
+// dropSession throws the writer's connection away, and those of the readers that
+// nobody uses: they lead to the same server, which may no longer be the one.
 func (db *DB) dropSession() {
 	if db.sess == nil {
 		return
 	}
 	db.sess.drop()
 	db.sess = nil
+	if db.keyed {
+		db.read.SetMaxIdleConns(0)
+		db.read.SetMaxIdleConns(readerConns)
+	}
 }
 
 // health logs when the database goes away and when it is back, once each.

@@ -71,6 +71,7 @@ type words struct {
 	forUpdate string // locks what a SELECT from silo reads
 	hasIndex  string // finds the index $2 of table $1
 	alone     string // gives 1 to the one session that has silod's lock; "" where a file is locked
+	weakness  string // tells why a commit to table $1 promises less than it should; "" where all promise it
 
 	schemaBegin, schemaEnd, schemaUndo []string // let one process at a time change the schema
 }

@@ -224,6 +224,30 @@ func TestFailover(t *testing.T) {
 	l.check(t)
 }
 
+// TestMySQLFailover: a server that stops taking writes is left for the next one.
+func TestMySQLFailover(t *testing.T) {
+	t.Parallel()
+	one, two := dbtest.NewMariaDB(t), dbtest.NewMariaDB(t)
+	urls := []string{one.Database(t), two.Database(t)}
+	for _, url := range urls {
+		if _, err := Init(t.Context(), url, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		filled(t, url, "CREATE USER app@'127.0.0.1'", "GRANT ALL ON test1.* TO app@'127.0.0.1'")
+	}
+	db := open(t, strings.Replace(one.With(two, urls[0]), "root@", "app@", 1), Options{})
+	add(t, db.Silo(), text("at the first"))
+	filled(t, urls[0], "SET GLOBAL read_only = 1")
+	for range 3 {
+		add(t, db.Silo(), text("at the second"))
+	}
+	if got := bodies(next(t, db.Silo(), 0, 10)); strings.Contains(got, "first") || strings.Count(got, "second") != 3 {
+		t.Errorf("read %q", got)
+	}
+	filled(t, urls[1], "SET GLOBAL read_only = 1")
+	refused(t, strings.Replace(one.With(two, urls[0]), "root@", "app@", 1), Options{}, "takes no writes", "db.url")
+}
+
 // TestDiskFull: what does not fit is refused, what was acknowledged stays, and
 // when there is room again the store goes on.
 func TestDiskFull(t *testing.T) {

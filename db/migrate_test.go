@@ -1,7 +1,9 @@
 package db
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -206,6 +208,29 @@ func TestCheck(t *testing.T) {
 			filled(t, url, "INSERT INTO silod_copy (source, at) VALUES ('sqlite:/old.db', 0)", "UPDATE version SET table_version = 77 WHERE table_name = 'imc_rooms'")
 			problems(t, url, "imc_rooms: table imc_rooms has version 77", "silod_schema: ", "holds a part of a copy of sqlite:/old.db")
 		})
+	}
+}
+
+// TestMyISAM: a table that cannot keep what was promised is told.
+func TestMyISAM(t *testing.T) {
+	t.Parallel()
+	url := engines[2].fresh(t)
+	if _, err := Init(t.Context(), url, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	filled(t, url, "ALTER TABLE imc_rooms ENGINE=MyISAM")
+	found, err := Check(t.Context(), url, Options{})
+	if err != nil || len(found) < 2 {
+		t.Fatal(found, err)
+	}
+	want := "table imc_rooms is of the storage engine MyISAM, which keeps no promise when the server dies: ALTER TABLE imc_rooms ENGINE=InnoDB"
+	if found[1].Problem != want || found[0].Problem != "" {
+		t.Errorf("found %+v", found)
+	}
+	var log bytes.Buffer
+	closeDB(t, open(t, url, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}))
+	if !strings.Contains(log.String(), want) {
+		t.Errorf("log: %s", log.String())
 	}
 }
 

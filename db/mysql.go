@@ -2,10 +2,8 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -30,66 +28,6 @@ func (db *DB) openMySQL(s server) error {
 	db.d = &mysqlDB{cfg: cfg}
 	db.begin, db.keyed = "START TRANSACTION", true
 	return nil
-}
-
-// mysqlConfig makes the driver's configuration. The parameter socket is ours.
-func mysqlConfig(s server) (*mysql.Config, error) {
-	socket := s.params.Get("socket")
-	s.params.Del("socket")
-	cfg, err := mysql.ParseDSN("/?" + s.params.Encode())
-	if err != nil {
-		return nil, err
-	}
-	cfg.User, cfg.Passwd, cfg.DBName = s.user, s.password, s.database
-	var addrs []string
-	for _, h := range s.hosts {
-		addrs = append(addrs, net.JoinHostPort(hostPort(h, "3306")))
-	}
-	if addrs == nil {
-		addrs = []string{"127.0.0.1:3306"}
-	}
-	cfg.Net, cfg.Addr, cfg.DialFunc = "tcp", strings.Join(addrs, ","), dialAny(addrs)
-	if socket != "" {
-		cfg.Net, cfg.Addr, cfg.DialFunc = "unix", socket, nil
-	}
-	cfg.InterpolateParams, cfg.ClientFoundRows, cfg.RejectReadOnly = true, true, true
-	cfg.Timeout = connectTimeout
-	cfg.Logger = &mysql.NopLogger{} // what it says comes back as an error, too
-	return cfg, nil
-}
-
-// dialAny tries hosts in order.
-func dialAny(addrs []string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var errs []error
-		for _, a := range addrs {
-			d := net.Dialer{Timeout: connectTimeout}
-			c, err := d.DialContext(ctx, "tcp", a)
-			if err == nil {
-				return c, nil
-			}
-			errs = append(errs, err)
-		}
-		return nil, errors.Join(errs...)
-	}
-}
-
-func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
-	cfg := d.cfg.Clone()
-	cfg.ReadTimeout, cfg.WriteTimeout = silence[r], silence[r]
-	c, err := mysql.NewConnector(cfg)
-	if err != nil {
-		return nil, d.explain(err)
-	}
-	pool := sql.OpenDB(c)
-	limit(pool, r)
-	var version string
-	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
-		pool.Close()
-		return nil, d.explain(err)
-	}
-	d.returning = strings.Contains(version, "MariaDB") && !strings.HasPrefix(version, "10.4") && !strings.HasPrefix(version, "10.3")
-	return pool, nil
 }
 
 // explain says what to do about a server that cannot be used.
@@ -123,6 +61,8 @@ func (d *mysqlDB) words() words {
 		hasIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
 			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
 		alone: "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
+		weakness: "SELECT CONCAT('is of the storage engine ', engine, ', which keeps no promise when the server dies: ALTER TABLE ', table_name, ' ENGINE=InnoDB') " +
+			"FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = $1 AND engine <> 'InnoDB'",
 		schemaBegin: []string{
 			"DO GET_LOCK('silod_schema', 60)",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at BIGINT NOT NULL) ENGINE=InnoDB",

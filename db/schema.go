@@ -159,8 +159,23 @@ func (db *DB) inspect(ctx context.Context) error {
 		if err := db.inspectTable(ctx, &t, versions); err != nil {
 			return err
 		}
+		if weak := db.weak(ctx, t.name); weak != "" {
+			db.log.Warn("a table is not safe", "problem", weak)
+		}
 	}
 	return db.d.ready(ctx, db)
+}
+
+// weak tells of a table that keeps less than a commit promises.
+func (db *DB) weak(ctx context.Context, table string) (text string) {
+	if db.weakness == "" {
+		return ""
+	}
+	q := db.d.bind(db.weakness)
+	if err := db.read.QueryRowContext(ctx, q.text, q.args([]any{table})...).Scan(&text); err != nil {
+		return "" // there is nothing to tell
+	}
+	return "table " + table + " " + text
 }
 
 // inspectTable checks one table: its version, its columns, and our rights.

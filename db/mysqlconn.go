@@ -1,0 +1,109 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// mysqlConfig makes the driver's configuration; of several hosts Addr has all. The
+// parameter socket is ours.
+func mysqlConfig(s server) (*mysql.Config, error) {
+	socket := s.params.Get("socket")
+	s.params.Del("socket")
+	cfg, err := mysql.ParseDSN("/?" + s.params.Encode())
+	if err != nil {
+		return nil, err
+	}
+	cfg.User, cfg.Passwd, cfg.DBName = s.user, s.password, s.database
+	var addrs []string
+	for _, h := range s.hosts {
+		addrs = append(addrs, net.JoinHostPort(hostPort(h, "3306")))
+	}
+	if addrs == nil {
+		addrs = []string{"127.0.0.1:3306"}
+	}
+	cfg.Net, cfg.Addr = "tcp", strings.Join(addrs, ",")
+	if socket != "" {
+		cfg.Net, cfg.Addr = "unix", socket
+	}
+	cfg.InterpolateParams, cfg.ClientFoundRows, cfg.RejectReadOnly = true, true, true
+	cfg.Timeout = connectTimeout
+	cfg.Logger = &mysql.NopLogger{} // what it says comes back as an error, too
+	return cfg, nil
+}
+
+func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
+	var hosts mysqlHosts
+	for addr := range strings.SplitSeq(d.cfg.Addr, ",") {
+		cfg := d.cfg.Clone()
+		cfg.Addr, cfg.ReadTimeout, cfg.WriteTimeout = addr, silence[r], silence[r]
+		c, err := mysql.NewConnector(cfg)
+		if err != nil {
+			return nil, d.explain(err)
+		}
+		hosts = append(hosts, c)
+	}
+	pool := sql.OpenDB(hosts)
+	limit(pool, r)
+	var version string
+	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		pool.Close()
+		return nil, d.explain(err)
+	}
+	d.returning = strings.Contains(version, "MariaDB") && !strings.HasPrefix(version, "10.4") && !strings.HasPrefix(version, "10.3")
+	return pool, nil
+}
+
+// mysqlHosts connects to the first of several servers that takes writes. A member
+// of a Galera cluster that has lost the others answers, but refuses to read even this.
+type mysqlHosts []driver.Connector
+
+// Connect implements driver.Connector.
+func (hs mysqlHosts) Connect(ctx context.Context) (driver.Conn, error) {
+	var errs []error
+	for _, h := range hs {
+		c, err := h.Connect(ctx)
+		if err == nil && len(hs) > 1 {
+			if err = takesWrites(ctx, c); err != nil {
+				c.Close()
+			}
+		}
+		if err == nil {
+			return c, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// Driver implements driver.Connector.
+func (hs mysqlHosts) Driver() driver.Driver { return hs[0].Driver() }
+
+var errReadOnly = errors.New("the server takes no writes")
+
+func takesWrites(ctx context.Context, c driver.Conn) error {
+	q, ok := c.(driver.QueryerContext)
+	if !ok {
+		return fmt.Errorf("a connection of type %T cannot be asked", c)
+	}
+	rows, err := q.QueryContext(ctx, "SELECT @@global.read_only", nil)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	value := make([]driver.Value, 1)
+	if err := rows.Next(value); err != nil {
+		return err
+	}
+	if asInt(value[0]) != 0 {
+		return errReadOnly
+	}
+	return nil
+}
