@@ -19,8 +19,7 @@ import (
 // postgresDB is PostgreSQL by lib/pq. A bulk write is one statement over arrays.
 // Writes never go through *sql.DB, which repeats a statement on its own when the
 // connection is lost, committed or not. Statements are prepared, since to plan a
-// read takes PostgreSQL ten times as long as to do it; the parameter prepare=no of the
-// URL is for a pooler that hands a connection on with every transaction.
+// read takes PostgreSQL ten times as long as to do it.
 type postgresDB struct {
 	cfg    pq.Config
 	types  map[string]map[string]columnInfo
@@ -28,14 +27,12 @@ type postgresDB struct {
 }
 
 func (db *DB) openPostgres(s server) error {
-	db.prepare = s.params.Get("prepare") != "no"
-	s.params.Del("prepare")
 	cfg, err := pq.NewConfig(postgresDSN(s, db.opts.Node))
 	if err != nil {
 		return s.bad(err)
 	}
 	db.d = &postgresDB{cfg: cfg}
-	db.begin, db.keyed = "BEGIN", true
+	db.begin, db.keyed, db.prepare = "BEGIN", true, true
 	return nil
 }
 

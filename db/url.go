@@ -12,7 +12,7 @@ import (
 //
 //	sqlite:PATH  sqlite:///PATH
 //	text:DIRECTORY  text:///DIRECTORY
-//	postgres://USER:PASSWORD@HOST[:PORT][,HOST...]/DATABASE[?sslmode=...&prepare=no]
+//	postgres://USER:PASSWORD@HOST[:PORT][,HOST...]/DATABASE[?sslmode=...]
 //	mysql://USER:PASSWORD@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH]
 //
 // A relative PATH is below the working directory. Of several hosts the first that

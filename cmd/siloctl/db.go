@@ -218,7 +218,7 @@ func (a *app) dbCopy(ctx context.Context, file, from, to string) error {
 	return errors.Join(a.copyTo(ctx, source, target), source.Close(), target.Close())
 }
 
-// openOne opens the one database that arg names.
+// openOne opens the one database that arg names, and keeps daemons out of it.
 func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, error) {
 	list, err := databases(file, []string{arg})
 	if err != nil {
@@ -228,7 +228,14 @@ func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, er
 		return nil, usagef("%s names %d databases: copy them one by one, by their URLs", arg, len(list))
 	}
 	list[0].opts.Unfinished = unfinished
-	return db.Open(ctx, list[0].url.URL(), list[0].opts)
+	d, err := db.Open(ctx, list[0].url.URL(), list[0].opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Occupy(ctx); err != nil { // or it changes while it is copied
+		return nil, errors.Join(fmt.Errorf("%s: %w", list[0].url, err), d.Close())
+	}
+	return d, nil
 }
 
 // copyTo copies, with a bar for each kind of thing.
