@@ -98,7 +98,7 @@ func childStore(url string) {
 				}
 				name = fmt.Sprintf("e-%d-%d-%d", os.Getpid(), c, i)
 				e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{Body: []byte(name)}}
-				if db.Rooms().Append(ctx, e) == nil {
+				if db.Rooms().Append(ctx, e, func() {}) == nil {
 					say(name)
 				}
 			}

@@ -58,7 +58,7 @@ func (l *ledger) write(t *testing.T, name string, message bool) {
 		id = m.ID
 	} else {
 		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{Body: []byte(name)}}
-		err = l.db.Rooms().Append(context.Background(), e)
+		err = l.db.Rooms().Append(context.Background(), e, func() {})
 		id = e.Seq
 	}
 	l.mu.Lock()

@@ -27,7 +27,7 @@ const selectEntry = `SELECT seq, room, from_user, from_domain, at, head, body FR
 
 // Append shares the writer's transactions with messages, so a room's entry costs
 // what a message does, however many its members are.
-func (st roomStore) Append(ctx context.Context, e *imc.Entry) error {
+func (st roomStore) Append(ctx context.Context, e *imc.Entry, queued func()) error {
 	if err := checkEntry(e); err != nil {
 		return fmt.Errorf("append to room's log: %w", err)
 	}
@@ -35,7 +35,7 @@ func (st roomStore) Append(ctx context.Context, e *imc.Entry) error {
 	for _, h := range e.Headers {
 		size += len(h.Name) + len(h.Value)
 	}
-	o := &op{join: func(p *plan) { p.entries = append(p.entries, e) }, rows: 1, bytes: size}
+	o := &op{join: func(p *plan) { p.entries = append(p.entries, e) }, rows: 1, bytes: size, queued: queued}
 	if err := st.db.w.do(ctx, o); err != nil {
 		e.Seq = 0
 		return fmt.Errorf("append to room's log: %w", err)

@@ -198,7 +198,7 @@ func appendTo(t testing.TB, st imc.Store, room address.AoR, body string) *imc.En
 		Headers: []delivery.Header{{Name: "Subject", Value: "s\xff"}, {Name: "Content-Type", Value: "text/plain; charset=x"}},
 		Body:    []byte(body),
 	}}
-	if err := st.Append(t.Context(), e); err != nil {
+	if err := st.Append(t.Context(), e, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	return e
@@ -318,7 +318,7 @@ func TestRoomInvalid(t *testing.T) {
 			}
 		}
 		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{From: "a\r\nb"}}
-		if err := st.Append(t.Context(), e); !errors.Is(err, silo.ErrInvalid) {
+		if err := st.Append(t.Context(), e, func() {}); !errors.Is(err, silo.ErrInvalid) {
 			t.Errorf("line break: %v", err)
 		}
 		if got := loadRooms(t, st); len(got) != 0 {

@@ -24,8 +24,11 @@ type op struct {
 	rows  int
 	bytes int
 	done  func(error) // called once, from the writer
-	since time.Time
-	state opState
+	// queued, where there is one, is called under the writer's lock when the op gets its
+	// place in the queue: ops are written in the order of these calls.
+	queued func()
+	since  time.Time
+	state  opState
 }
 
 type opState int
@@ -112,6 +115,9 @@ func (w *writer) enqueue(ctx context.Context, o *op) error {
 	}
 	o.since = w.now()
 	w.queue = append(w.queue, o)
+	if o.queued != nil {
+		o.queued()
+	}
 	w.rows += o.rows
 	w.bytes += o.bytes
 	if !w.running {

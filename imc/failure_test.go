@@ -135,9 +135,9 @@ func TestCursorsWaitForTheStore(t *testing.T) {
 // first need not be known first.
 type shuffled struct{ imc.Store }
 
-func (s shuffled) Append(ctx context.Context, e *imc.Entry) error {
+func (s shuffled) Append(ctx context.Context, e *imc.Entry, queued func()) error {
 	time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
-	err := s.Store.Append(ctx, e)
+	err := s.Store.Append(ctx, e, queued)
 	time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
 	return err
 }
@@ -256,7 +256,7 @@ func TestLoadOfForeignRows(t *testing.T) {
 		}
 	}
 	old := &imc.Entry{Room: aor("chat-1"), From: aor("alice"), At: time.Now()}
-	if err := st.Append(t.Context(), old); err != nil {
+	if err := st.Append(t.Context(), old, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {

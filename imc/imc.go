@@ -24,7 +24,7 @@
 //	             the order in which memory learns of them; never while anything is
 //	             sent.
 //	Service.mu   the maps of rooms and users
-//	room.mu      a room's memory: members' cursors, tail, waves
+//	room.mu      a room's memory: members' cursors, tail, line; the Store takes it to tell a place in line
 //	the rest     (ledger, mailer, limiter) guard themselves and call nobody
 //
 // A room's state (Room, who is a member, in which role) is changed only under both

@@ -108,11 +108,12 @@ func (st *memStore) append(e *imc.Entry) {
 	r.log = append(r.log, kept)
 }
 
-func (st *memStore) Append(_ context.Context, e *imc.Entry) error {
+func (st *memStore) Append(_ context.Context, e *imc.Entry, queued func()) error {
 	if err := st.begin("append"); err != nil {
 		return err
 	}
 	defer st.mu.Unlock()
+	queued()
 	st.append(e)
 	return nil
 }

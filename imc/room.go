@@ -25,15 +25,15 @@ type room struct {
 	seated  int // members that are neither invited nor banned
 	banned  int
 
-	mu               sync.Mutex
-	last             int64 // Seq of the newest entry
-	lastAt           time.Time
-	tail             []*post // the newest entries in order: all those with a Seq above tailFrom
-	tailFrom         int64
-	tailSize         int
-	stale            int64         // up to this Seq everything is too old for anybody
-	audience         []address.AoR // whom to wake, made anew when nil; never written to
-	running, waiting *wave
+	mu       sync.Mutex
+	line     []*underway // what is being committed, in the order of its Seqs
+	last     int64       // Seq of the newest entry
+	lastAt   time.Time
+	tail     []*post // the newest entries in order: all those with a Seq above tailFrom
+	tailFrom int64
+	tailSize int
+	stale    int64         // up to this Seq everything is too old for anybody
+	audience []address.AoR // whom to wake, made anew when nil; never written to
 }
 
 // member is a Member in memory. Its Cursor, Seen and Paused, and what follows, are
@@ -193,6 +193,9 @@ func (r *room) trim(now time.Time, bytes int) {
 // holds mu.
 func (r *room) rest() {
 	r.tail, r.audience = nil, nil
+	if len(r.line) == 0 {
+		r.line = nil
+	}
 	for _, m := range r.members {
 		if len(m.handed) == 0 {
 			m.handed = nil

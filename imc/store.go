@@ -88,8 +88,10 @@ type Store interface {
 	// Apply commits a change.
 	Apply(ctx context.Context, c Change) error
 
-	// Append commits an entry and sets its Seq. Concurrent calls share a commit.
-	Append(ctx context.Context, e *Entry) error
+	// Append commits an entry and sets its Seq. Concurrent calls share a commit. queued
+	// is called, once at most and under the store's lock, when the entry's place among
+	// others is certain: their Seqs rise in the order of these calls.
+	Append(ctx context.Context, e *Entry, queued func()) error
 
 	// Log gives a room's entries with a Seq above after, oldest first.
 	Log(ctx context.Context, room address.AoR, after int64, limit int) ([]Entry, error)

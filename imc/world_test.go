@@ -332,8 +332,8 @@ func (g *gate) Apply(ctx context.Context, c imc.Change) error {
 	return g.pass(func() error { return g.Store.Apply(ctx, c) })
 }
 
-func (g *gate) Append(ctx context.Context, e *imc.Entry) error {
-	return g.pass(func() error { return g.Store.Append(ctx, e) })
+func (g *gate) Append(ctx context.Context, e *imc.Entry, queued func()) error {
+	return g.pass(func() error { return g.Store.Append(ctx, e, queued) })
 }
 
 func (g *gate) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
