@@ -5,11 +5,12 @@
 # make bench    compares silod with Kamailio
 # make docs     writes the generated files anew
 # make deb      builds the Debian package in dist/
+# make deb-test installs it in a root of its own, runs it, and purges it
 # make install  copies the programs, the sample configuration and the manual to DESTDIR
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-# Debian's versions begin with a digit.
-DEBVERSION = $(shell echo "$(VERSION)" | sed -e 's/^v//' -e 's/^[^0-9]/0~&/' -e 's/-/+/g')
+# Debian's versions begin with a digit; a build without a release's tag is older than any.
+DEBVERSION = $(shell echo "$(VERSION)" | sed -e 's/^v//' -e '/^[0-9]*\./!s/^/0~/' -e 's/-/+/g')
 FUZZTIME ?= 20s
 PREFIX   ?= /usr/local
 GO       ?= go
@@ -17,7 +18,7 @@ GO       ?= go
 TOOLS := bin/tools
 FILES  = $(shell find . -name '*.go' -not -path './bin/*')
 
-.PHONY: build test lint fuzz bench docs man deb install clean
+.PHONY: build test lint fuzz bench docs man deb deb-test install clean
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/silod ./cmd/siloctl
@@ -60,6 +61,10 @@ man: build
 deb: man $(TOOLS)/golangci-lint
 	mkdir -p dist
 	ARCH=$$($(GO) env GOARCH) VERSION=$(DEBVERSION) $(TOOLS)/nfpm package -f packaging/nfpm.yaml -p deb -t dist/
+
+deb-test: deb
+	./tools/install-test-deps "debootstrap debootstrap"
+	./packaging/test dist/silod_$(DEBVERSION)_$$($(GO) env GOARCH).deb
 
 install: build
 	install -D -t $(DESTDIR)$(PREFIX)/bin bin/silod bin/siloctl
