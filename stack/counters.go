@@ -32,6 +32,7 @@ func (s *Stack) Counters() map[string][]mi.Stat {
 			{Name: "retransmissions", Help: "Requests received again and answered from memory.", Counter: &st.Retransmissions},
 			{Name: "stray_responses", Help: "Responses that belong to no request of ours.", Counter: &st.Stray},
 			{Name: "rate_limited", Help: "Messages dropped because their source sent too many.", Counter: &st.Limited},
+			{Name: "held_back", Help: "Answers not sent to sources that may be forged, being larger than the request.", Counter: &st.HeldBack},
 			{Name: "dropped_sends", Help: "Messages that the network did not take.", Counter: &st.DroppedSends},
 			{Name: "handlers", Help: "Requests being worked on now.", Gauge: func() int64 { return s.working.Load() }},
 			{Name: "connections", Help: "Streams open now.", Gauge: func() int64 { return int64(s.conns.len()) }},

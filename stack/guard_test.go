@@ -63,6 +63,10 @@ func TestSTUN(t *testing.T) {
 	c := dial(t, "udp", udp)
 	q := "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1"
 	send(t, c, q)
+	if r := hear(t, c, silence); r != "" {
+		t.Errorf("answered %q, which is longer, to the first", r)
+	}
+	send(t, c, q)
 	r := []byte(hear(t, c, patience))
 	if len(r) != 32 || string(r[4:20]) != q[4:20] || binary.BigEndian.Uint16(r) != stunResponse {
 		t.Fatalf("answered %q", r)

@@ -212,14 +212,19 @@ func (r *Request) finish(a *answer) {
 	if !r.answered.CompareAndSwap(nil, a) {
 		return
 	}
+	goes := true
 	if r.stateless {
 		r.forget()
-		a = a.trimmed(r)
+		a, goes = a.trimmed(r)
 	}
 	if r.tracked || r.alone {
 		r.stack.server.finish(r, a)
 	}
-	r.stack.reply(r, a)
+	if goes {
+		r.stack.reply(r, a)
+	} else {
+		r.stack.Stats.HeldBack.Inc()
+	}
 }
 
 // answer is what a server transaction keeps of its final response: all that

@@ -19,6 +19,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -136,6 +137,7 @@ type Stack struct {
 	handlers sync.WaitGroup
 	draining atomic.Bool
 	limiter  *sourceLimiter
+	credits  *credits
 	noise    rate.Sometimes // keeps garbage from flooding the log
 	localIPs localIPs
 	vias     vias
@@ -161,6 +163,7 @@ type Stats struct {
 	Connections, RefusedConnects mi.Counter // streams accepted or opened; refused by the limit
 	BytesReceived, BytesSent     mi.Counter
 	DroppedSends                 mi.Counter // messages that the network did not take
+	HeldBack                     mi.Counter // answers that were larger than what came from where they would go
 }
 
 // New makes a stack; it opens nothing yet.
@@ -171,6 +174,7 @@ func New(cfg Config) *Stack {
 	s.server = newServerTable(cfg.MaxTransactions)
 	s.client = newClientTable(cfg.MaxTransactions, s.write)
 	s.limiter = newSourceLimiter(cfg.SourceRate)
+	s.credits = &credits{seed: maphash.MakeSeed()}
 	s.noise = rate.Sometimes{First: 20, Interval: time.Second}
 	s.conns.init()
 	s.work, s.stopWork = context.WithCancel(context.Background())

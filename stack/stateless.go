@@ -9,8 +9,8 @@ import (
 // Stateless has the answer that follows forgotten as soon as it is sent (RFC 3261
 // section 8.2.7): a retransmission is then a new request. It is for requests of whom
 // nobody knows: they leave nothing behind, and over UDP, where the source may be a
-// victim's address, the answer is trimmed to the size of the request, as far as that
-// goes.
+// victim's address, the answer is trimmed to the size of the request, and held back
+// where that is not enough (credits).
 func (r *Request) Stateless() { r.stateless = true }
 
 // forget drops the server transaction, where there is one.
@@ -24,10 +24,11 @@ func (r *Request) forget() {
 // trimmed takes from an answer until it is no larger than the request: header fields
 // from the last on, then the reason's words, then the longest challenges. What a client
 // could not go on without stays: the shortest challenge, which is MD5's, the one that
-// every client understands; and Retry-After.
-func (a *answer) trimmed(r *Request) *answer {
+// every client understands; and Retry-After. ok is false where that is still more than
+// may be sent now.
+func (a *answer) trimmed(r *Request) (_ *answer, ok bool) {
 	if r.Flow.Transport != UDP {
-		return a
+		return a, true
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -36,7 +37,7 @@ func (a *answer) trimmed(r *Request) *answer {
 		return len(*buf) > r.size
 	}
 	if !over() {
-		return a
+		return a, true
 	}
 	a.headers = slices.Clone(a.headers) // they are the caller's
 	for i := len(a.headers) - 1; i >= 0 && over(); i-- {
@@ -51,7 +52,7 @@ func (a *answer) trimmed(r *Request) *answer {
 		longest := slices.MaxFunc(a.headers, func(x, y Header) int { return len(x.Value) - len(y.Value) })
 		a.headers = slices.DeleteFunc(a.headers, func(h Header) bool { return h == longest })
 	}
-	return a
+	return a, !over() || r.stack.credits.covers(r.replyTo().Addr(), r.size, len(*buf))
 }
 
 func isChallenge(h Header) bool {

@@ -2,6 +2,9 @@ package stack
 
 import (
 	"context"
+	"hash/maphash"
+	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,7 +24,7 @@ func TestStatelessAnswerIsForgotten(t *testing.T) {
 		r.Respond(407, "", Header{"Proxy-Authenticate", "Digest realm=\"r\""})
 	}})
 	c := dial(t, "udp", udp)
-	plain := message(c, "z9hG4bKsame")
+	plain := message(c, "z9hG4bKsame", usual)
 	for range 2 {
 		send(t, c, plain)
 		if got := hear(t, c, patience); status(got) != "407" {
@@ -31,7 +34,7 @@ func TestStatelessAnswerIsForgotten(t *testing.T) {
 	if n, _ := s.Transactions(); n != 0 || runs.Load() != 2 {
 		t.Errorf("%d transactions are remembered, the handler ran %d times", n, runs.Load())
 	}
-	send(t, c, message(c, "z9hG4bKsame", "Proxy-Authorization: Digest x"))
+	send(t, c, message(c, "z9hG4bKsame", usual, "Proxy-Authorization: Digest x"))
 	if got := hear(t, c, patience); status(got) != "202" {
 		t.Errorf("answered\n%s", got)
 	}
@@ -61,7 +64,7 @@ func TestStatelessAnswerIsTrimmed(t *testing.T) {
 		{"room for all", "udp", pad(600), 2, true, false},
 		{"room for the challenges", "udp", pad(350), 2, false, false},
 		{"room for one", "udp", pad(180), 1, false, false},
-		{"room for none, and one is needed", "udp", "Max-Forwards: 70", 1, false, true},
+		{"room for none, and one is needed", "udp", "X-Terse: 1", 1, false, true},
 		{"no need over a connection", "tcp", "Max-Forwards: 70", 2, true, true},
 		{"words", "udp", "X-Plain: 1\r\nMax-Forwards: 70", 0, false, false},
 	} {
@@ -73,6 +76,12 @@ func TestStatelessAnswerIsTrimmed(t *testing.T) {
 			c := dial(t, tc.network, to)
 			m := message(c, "z9hG4bKtrim", tc.more)
 			send(t, c, m)
+			if tc.larger && tc.network == "udp" { // not before as much has come from there
+				if got := hear(t, c, silence); got != "" {
+					t.Errorf("%d bytes for %d:\n%s", len(got), len(m), got)
+				}
+				send(t, c, m)
+			}
 			got := hear(t, c, patience)
 			if n := strings.Count(got, "Proxy-Authenticate:"); n != tc.challenges {
 				t.Errorf("%d challenges, want %d", n, tc.challenges)
@@ -84,6 +93,32 @@ func TestStatelessAnswerIsTrimmed(t *testing.T) {
 				t.Errorf("not the oldest algorithm:\n%s", got)
 			}
 		})
+	}
+}
+
+// TestCredits: no source is sent more than came from it, and who goes on asking is
+// answered.
+func TestCredits(t *testing.T) {
+	c := &credits{seed: maphash.MakeSeed()}
+	a := netip.MustParseAddr("192.0.2.1")
+	in, out, waited := 0, 0, 0
+	for range 10_000 {
+		request := 1 + rand.IntN(500)
+		answer := request + 1 + rand.IntN(500) // what is no larger than its request is not asked about
+		in += request
+		if !c.covers(a, request, answer) {
+			if waited += request; waited > 1000 {
+				t.Fatalf("no answer of %d bytes to %d", answer, waited)
+			}
+			continue
+		}
+		waited = 0
+		if out += answer; out > in {
+			t.Fatalf("%d bytes sent for %d", out, in)
+		}
+	}
+	if c.covers(netip.MustParseAddr("192.0.2.2"), 100, 101) || c.covers(netip.MustParseAddr("2001:db8::1"), 100, 101) {
+		t.Error("another source has the same credit")
 	}
 }
 

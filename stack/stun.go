@@ -17,16 +17,20 @@ const (
 )
 
 // stun answers a STUN binding request, and tells whether it was one. Who sends too much,
-// or is banned, gets no answer to these either.
+// or is banned, gets no answer to these either, and nobody more than he sends.
 func (u *udpSocket) stun(b []byte, src netip.AddrPort) bool {
 	r := stunReply(b, src)
 	if r == nil {
 		return false
 	}
-	flow := Flow{Transport: UDP, Local: u.local, Remote: unmap(src)}
-	if !u.stack.limiter.allow(flow.Remote.Addr(), time.Now()) {
-		u.stack.Stats.Limited.Inc()
-	} else if u.stack.cfg.Hear(flow) {
+	s, flow := u.stack, Flow{Transport: UDP, Local: u.local, Remote: unmap(src)}
+	switch {
+	case !s.limiter.allow(flow.Remote.Addr(), time.Now()):
+		s.Stats.Limited.Inc()
+	case !s.cfg.Hear(flow):
+	case len(r) > len(b) && !s.credits.covers(flow.Remote.Addr(), len(b), len(r)):
+		s.Stats.HeldBack.Inc() // it is repeated after half a second (RFC 5389 section 7.2.1)
+	default:
 		_, _ = u.conn.WriteToUDPAddrPort(r, src)
 	}
 	return true

@@ -31,6 +31,7 @@ var branches atomic.Int64
 const (
 	patience = 10 * time.Second       // for what must come
 	silence  = 200 * time.Millisecond // for what must not
+	timerE   = 500 * time.Millisecond // until a request is repeated
 )
 
 // phone connects a user agent to a daemon over "udp" or "tcp". It answers 200 to
@@ -155,19 +156,27 @@ func (u *ua) request(method, uri, to, body string, more ...string) string {
 	return strings.Join(append(lines, fmt.Sprintf("Content-Length: %d", len(body)), "", body), "\r\n")
 }
 
-// ask sends a request and waits for its final answer.
+// ask sends a request and waits for its final answer. Over UDP it repeats the request,
+// as everybody does.
 func (u *ua) ask(request string) string {
 	u.t.Helper()
+	again := time.NewTicker(timerE)
+	defer again.Stop()
+	if u.conn.LocalAddr().Network() != "udp" {
+		again.Stop()
+	}
 	if _, err := io.WriteString(u.conn, request); err != nil {
 		u.t.Fatal(err)
 	}
-	for {
+	for late := time.After(patience); ; {
 		select {
 		case a := <-u.answers:
 			if header(a, "CSeq") == header(request, "CSeq") && header(a, "Call-ID") == header(request, "Call-ID") {
 				return a
 			}
-		case <-time.After(patience):
+		case <-again.C:
+			_, _ = io.WriteString(u.conn, request)
+		case <-late:
 			u.t.Fatalf("no answer to\n%s", request)
 		}
 	}
