@@ -4,8 +4,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"silod/config"
 )
 
 var update = flag.Bool("update", false, "write the generated documents anew")
@@ -44,5 +48,51 @@ func TestManagementDoc(t *testing.T) {
 	got, err := os.ReadFile(managementDoc)
 	if err != nil || string(got) != b.String() {
 		t.Errorf("docs/management.md is not what the daemon has (%v): run the test with -update", err)
+	}
+}
+
+// TestSecurityDoc: what docs/security.md names is there: tests, files and keys.
+func TestSecurityDoc(t *testing.T) {
+	const root = "../../"
+	doc, err := os.ReadFile(root + "docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, pattern := range []string{"*/*_test.go", "*/*/*_test.go"} {
+		files, err := filepath.Glob(root + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(b)
+		}
+	}
+	keys, all := config.Sample(), tests.String()
+	counted := 0
+	for _, word := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(string(doc), -1) {
+		switch name := word[1]; {
+		case regexp.MustCompile(`^(Test|Fuzz)\w+$`).MatchString(name):
+			counted++
+			if !strings.Contains(all, "func "+name+"(") {
+				t.Errorf("there is no %s", name)
+			}
+		case regexp.MustCompile(`^[a-z]+/[a-z]+\.go$`).MatchString(name):
+			if _, err := os.Stat(root + name); err != nil {
+				t.Error(err)
+			}
+		case regexp.MustCompile(`^(auth|sip|silo|imc|http|registrar)\.[a-z_]+`).MatchString(name):
+			_, key, _ := strings.Cut(strings.Fields(name)[0], ".")
+			if !strings.Contains(keys, "\n#"+key+" = ") {
+				t.Errorf("there is no key %s", name)
+			}
+		}
+	}
+	if counted < 50 {
+		t.Errorf("only %d tests are named", counted)
 	}
 }
