@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -123,5 +124,50 @@ func TestRoomManager(t *testing.T) {
 	}
 	if got := a.message(room1, "hello"); got != 202 { // nobody's room: a user who is offline
 		t.Errorf("chat-1 answers %d", got)
+	}
+}
+
+// TestWhatBroughtOthersDown: what ends, or spoils the memory of, the module that rooms
+// come from is answered like anything else, and the room goes on.
+func TestWhatBroughtOthersDown(t *testing.T) {
+	s := serve(t)
+	a, b := s.phone("tcp", "alice"), s.phone("udp", "bob")
+	b.register(300)
+	if got := a.message(room1, "#create"); got != 200 {
+		t.Fatalf("#create is answered %d", got)
+	}
+	huge := strings.Repeat("x", 50_000)
+	for _, text := range []string{
+		"#invite", "#remove", "#add", "#modify", "#ban", "#mute", "#history x", "#", "##", "# ", "#\x00", "#invite \x00",
+		"#modify stranger admin", "#remove stranger", "#modify bob owner", "#remove alice", "#unban stranger",
+		"#create " + huge, "#join " + huge, "#invite " + huge, "#invite bob " + huge, "#" + huge, "#join sip:", "#join <sip:", "#join sip:@", "#join %",
+		"#invite <>", "#invite sip:sip:sip:", "#accept chat-2", "#deny chat-2", "#destroy chat-2", "#exit chat-2", "#list chat-2",
+	} {
+		if got := a.message(room1, text); got != 500 {
+			t.Errorf("%.40q is answered %d", text, got)
+		}
+	}
+	for i := range 80 {
+		if got := a.message(room1, fmt.Sprintf("#add somebody-with-a-long-name-%d", i)); got != 200 {
+			t.Fatalf("#add is answered %d", got)
+		}
+	}
+	if got := b.message(room1, "#join"); got != 200 {
+		t.Fatalf("#join is answered %d", got)
+	}
+	b.next() // bob has joined
+	if got := b.message(room1, "#list"); got != 200 {
+		t.Fatalf("#list is answered %d", got)
+	}
+	var list []string
+	for len(list) < 83 { // "Members of", alice, the 80, bob
+		m := b.next()
+		if len(m) > 1500 {
+			t.Errorf("a part of the list has %d bytes", len(m))
+		}
+		list = append(list, strings.Split(body(m), "\n")...)
+	}
+	if list[1] != "*alice" || list[len(list)-1] != "bob" {
+		t.Errorf("the list is %q", list)
 	}
 }
