@@ -58,7 +58,8 @@ var mariadb = engine{
 	run: func(dir string, port int) *exec.Cmd {
 		return exec.Command(program("mariadbd"), "--no-defaults", "--datadir="+filepath.Join(dir, "data"),
 			"--socket="+filepath.Join(dir, "s"), "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
-			"--pid-file="+filepath.Join(dir, "pid"), "--max-connections=300", "--innodb-log-file-size=64M")
+			"--pid-file="+filepath.Join(dir, "pid"), "--max-connections=300", "--innodb-log-file-size=64M",
+			"--tmpdir="+dir) // of its own: a server that starts deletes what others have there
 	},
 	url: func(dir string, port int, database string) string {
 		return fmt.Sprintf("mysql://root@127.0.0.1:%d/%s", port, database)
