@@ -116,7 +116,11 @@ func TestGarbageDatagrams(t *testing.T) {
 	before := d.resident(t)
 	flood(200_000)
 	d.alive(t)
-	if grown := d.resident(t) - before; grown > 96<<20 { // so much garbage may wait for the collector
+	most := 96 << 20 // so much garbage may wait for the collector
+	if raceEnabled {
+		most *= 3 // with the detector's notes on it
+	}
+	if grown := d.resident(t) - before; grown > most {
 		t.Errorf("the daemon has grown by %d MiB", grown>>20)
 	}
 	if lines := strings.Count(d.logs.String(), "\n"); lines > 2000 {
