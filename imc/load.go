@@ -42,7 +42,7 @@ func (s *Service) Load(ctx context.Context) error {
 			}
 		}
 	}
-	s.log.Info("rooms loaded", slog.Int("rooms", s.live), slog.Int("users", len(s.users)))
+	s.log.Debug("rooms loaded", slog.Int("rooms", s.live), slog.Int("users", len(s.users)))
 	return nil
 }
 
