@@ -142,7 +142,7 @@ func (c *Config) Notes() []Problem {
 	if c.IsSet("silo.reminder") && c.Silo.Reminder != "" && c.Silo.SendTime == 0 {
 		notes = append(notes, c.Problem("silo.reminder", "no reminders are sent while send_time is 0"))
 	}
-	notes = append(notes, c.authNotes()...)
+	notes = append(notes, slices.Concat(c.authNotes(), c.secretNotes())...)
 	slices.SortStableFunc(notes, func(a, b Problem) int { return a.Line - b.Line })
 	return notes
 }
