@@ -34,7 +34,16 @@ var (
 // the number of dimensions, whether there are NULLs, the elements' type, the size and
 // first index of the one dimension, then each element behind its length.
 func (e *pgElement) array(rows [][]any, i int) []byte {
-	b := make([]byte, 0, 20+16*len(rows))
+	size := 20 + 12*len(rows)
+	for _, row := range rows {
+		switch v := row[i].(type) {
+		case string:
+			size += len(v)
+		case []byte:
+			size += len(v)
+		}
+	}
+	b := make([]byte, 0, size)
 	for _, n := range [...]uint32{1, 0, e.oid, uint32(len(rows)), 1} {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
