@@ -1,6 +1,7 @@
 package db
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,5 +28,14 @@ func lockFile(path, database string) (io.Closer, error) {
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
-	return f, nil
+	return lock{f}, nil
+}
+
+// lock is a lock file that is locked.
+type lock struct{ f *os.File }
+
+// Close unlocks, and does not leave that to the end of the file: a process that is
+// being started may have it open for a moment longer.
+func (l lock) Close() error {
+	return errors.Join(syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN), l.f.Close())
 }

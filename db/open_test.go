@@ -105,3 +105,21 @@ func TestOpenWithoutRights(t *testing.T) {
 		}
 	}
 }
+
+// TestLockEndsWithClose, although a child that was forked just now still has the file.
+func TestLockEndsWithClose(t *testing.T) {
+	t.Parallel()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "silod.db")
+	db := open(t, url, Options{})
+	for _, c := range db.closers {
+		if l, ok := c.(lock); ok {
+			fd, err := syscall.Dup(int(l.f.Fd()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer syscall.Close(fd)
+		}
+	}
+	closeDB(t, db)
+	closeDB(t, open(t, url, Options{}))
+}
