@@ -117,7 +117,7 @@ func TestLockEndsWithClose(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer syscall.Close(fd)
+			t.Cleanup(func() { syscall.Close(fd) })
 		}
 	}
 	closeDB(t, db)
