@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"silod/delivery"
 	"silod/silo"
@@ -188,4 +190,48 @@ func TestSiloContext(t *testing.T) {
 			t.Errorf("%d rows, %v; %d calls said that they stored one", n, err, stored+1)
 		}
 	})
+}
+
+// FuzzEscapeHeaders: what PostgreSQL is given comes back as it was, and is text that
+// it takes.
+func FuzzEscapeHeaders(f *testing.F) {
+	for _, s := range []string{"", "X-Foo: bar\r\n", `X-Foo: a\b`, `\x41`, "X-Foo: \xff\x00\r\n", "Subject: Grüße\r\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, lines string) {
+		stored := escapeHeaders(lines)
+		if !utf8.ValidString(stored) || strings.ContainsRune(stored, 0) {
+			t.Fatalf("%q is stored as %q", lines, stored)
+		}
+		if got := string(new(postgresDB).decodeHeaders([]byte(stored))); got != lines {
+			t.Fatalf("%q becomes %q", lines, got)
+		}
+	})
+}
+
+// TestPostgresArrays: every kind of value is in the database what it was here.
+func TestPostgresArrays(t *testing.T) {
+	t.Parallel()
+	db := open(t, engines[1].fresh(t), Options{})
+	rawExec(t, db, "CREATE TABLE things (n BIGINT, x FLOAT8, t TEXT, b BYTEA, at TIMESTAMP)")
+	things := table{name: "things", fields: []field{
+		{name: "n", kind: kindInt}, {name: "x", kind: kindReal}, {name: "t"}, {name: "b", kind: kindBytes}, {name: "at", kind: kindTime},
+	}}
+	rows := [][]any{
+		{int64(-1), -0.25, "{\"a\",NULL} \\ ü", []byte{0, 255}, noon.Unix()},
+		{int64(math.MaxInt64), math.Inf(1), "", []byte{}, int64(0)},
+		{nil, nil, nil, nil, nil},
+	}
+	err := db.step(t.Context(), 3, func(s *session) error {
+		_, err := db.d.insert(s, &things, rows)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := rawValue(t, db, "SELECT string_agg(concat_ws('|', n, x, t, b, at), E'\\n' ORDER BY n) FROM things")
+	want := "-1|-0.25|{\"a\",NULL} \\ ü|\\x00ff|" + localTime(noon.Unix()) + "\n9223372036854775807|Infinity||\\x|" + localTime(0) + "\n"
+	if asText(got) != want {
+		t.Errorf("\n got %q\nwant %q", asText(got), want)
+	}
 }
