@@ -314,3 +314,48 @@ func TestSiloListTallyPurge(t *testing.T) {
 		}
 	})
 }
+
+// What is restored together is stored together and in its order, or not at all.
+func TestSiloAddAll(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Silo()
+		long := text("2")
+		long.Owner.User = strings.Repeat("x", 300)
+		if err := st.AddAll(t.Context(), []*silo.Message{text("1"), long, text("3")}); !errors.Is(err, silo.ErrInvalid) {
+			t.Errorf("one that does not fit: %v", err)
+		}
+		if got := bodies(next(t, st, 0, 10)); got != "" {
+			t.Errorf("part of it is stored: %q", got)
+		}
+		ms := []*silo.Message{text("1"), text("2"), text("3")}
+		ms[1].SendAt = noon.Add(time.Hour)
+		if err := st.AddAll(t.Context(), ms); err != nil {
+			t.Fatal(err)
+		}
+		if !(ms[0].ID < ms[1].ID && ms[1].ID < ms[2].ID && ms[0].ID > 0) {
+			t.Errorf("IDs %d %d %d", ms[0].ID, ms[1].ID, ms[2].ID)
+		}
+		var both []string
+		for m, err := range st.List(t.Context(), silo.Query{Both: true, Since: ms[0].Stored, Before: ms[0].Stored.Add(time.Second)}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			both = append(both, string(m.Body))
+		}
+		if got := strings.Join(both, " "); got != "1 2 3" {
+			t.Errorf("messages and reminders of that second: %q", got)
+		}
+		for range st.List(t.Context(), silo.Query{Since: ms[0].Stored.Add(time.Second)}) {
+			t.Error("there is none of the next second")
+		}
+		markCopy(t, st, ms[0].ID, "b", "415 No")
+		markCopy(t, st, ms[0].ID, "a", "")
+		for id, want := range map[int64]string{ms[0].ID: "[{a } {b 415 No}]", ms[2].ID: "[]", 999: "[]"} {
+			got, err := st.Marks(t.Context(), id)
+			if fmt.Sprint(got) != want || err != nil {
+				t.Errorf("marks of %d: %v, %v, want %s", id, got, err, want)
+			}
+		}
+	})
+}

@@ -74,12 +74,16 @@ func (st siloStore) Get(ctx context.Context, id int64) (silo.Message, error) {
 	return ms[0], nil
 }
 
+// listRows is how many rows one read of a list takes: so few that whoever stores
+// meanwhile does not notice.
+const listRows = 50
+
 // List reads by pages, so that no transaction is open while the caller works.
 func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Message, error] {
 	return func(yield func(silo.Message, error) bool) {
 		left := q.Limit
 		for {
-			limit := pageRows
+			limit := listRows
 			if q.Limit > 0 {
 				limit = min(limit, left)
 			}

@@ -62,7 +62,7 @@ func (r *room) seatedFirst() []Member {
 // them or invited.
 func (s *Service) listRooms(_ context.Context, c *call, _ *room) error {
 	var lines []string
-	for _, r := range s.sorted() {
+	for r := range s.sorted() {
 		r.mu.Lock()
 		m := r.index[c.by.user]
 		if r.exists() && (!r.Private || m != nil && m.Role != Banned) {
@@ -74,15 +74,6 @@ func (s *Service) listRooms(_ context.Context, c *call, _ *room) error {
 	lines = slices.Insert(lines, 0, s.text("rooms", c.to, "count", itoa(len(lines))))
 	s.tell(c.by.user, c.to, c.by.call, s.pages(lines)...)
 	return nil
-}
-
-// sorted gives all rooms, closed ones among them, by their URI.
-func (s *Service) sorted() []*room {
-	rooms := s.all()
-	slices.SortFunc(rooms, func(a, b *room) int {
-		return cmp.Or(strings.Compare(a.name.Domain, b.name.Domain), strings.Compare(a.name.User, b.name.User))
-	})
-	return rooms
 }
 
 // help lists the commands as the table has them, all of them whatever the caller's

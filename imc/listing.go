@@ -16,7 +16,7 @@ import (
 func (s *Service) miListRooms(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	list := &mi.Node{List: true}
 	list.Stream = func(yield func(*mi.Node, error) bool) {
-		for _, r := range s.sorted() {
+		for r := range s.sorted() {
 			r.mu.Lock()
 			n := (*mi.Node)(nil)
 			if r.exists() {

@@ -124,7 +124,7 @@ func (s *Service) miUnusedRooms(_ context.Context, req *mi.Request) (*mi.Node, e
 	}
 	limit := s.now().AddDate(0, 0, -days)
 	n := &mi.Node{List: true}
-	for _, r := range s.sorted() {
+	for r := range s.sorted() {
 		r.mu.Lock()
 		if last := r.lastUse(); r.exists() && !last.After(limit) {
 			n.Nodes = append(n.Nodes, row("room", r.name.String(), "members", r.seated,

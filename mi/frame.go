@@ -95,7 +95,8 @@ func (s *Service) run(ctx context.Context, f *Frame) (*Node, error) {
 
 // reply writes the reply, or in its place the refusal that became of it.
 func (s *Service) reply(f *Frame, dst io.Writer, node *Node, err error) error {
-	w := &writer{dst: dst}
+	cmd, _ := s.Registry.Lookup(f.Command)
+	w := &writer{dst: dst, hasty: cmd.Follows} // what is followed comes as it happens
 	if s.Transport == Datagram {
 		w.limit = maxDatagram
 	}

@@ -13,6 +13,15 @@ const (
 	latency = 100 * time.Millisecond // what a slow stream may keep back for so long
 )
 
+// How a long list is written: in short stretches of work, each followed by a rest of
+// several times its length. Then it takes at most a quarter of one processor, and what
+// comes in meanwhile waits behind a stretch at most.
+const (
+	stretch = 500 * time.Microsecond
+	rests   = 3 // times as long as the work
+	maxRest = 10 * time.Millisecond
+)
+
 // errTooLarge ends a reply that has a limit, when it is over it.
 var errTooLarge = errors.New("reply is too large")
 
@@ -33,6 +42,10 @@ type writer struct {
 	broken  error // of a stream: the reply ends early
 	waiting bool  // inside a stream
 	timer   *time.Timer
+
+	hasty bool          // no rests
+	begun time.Time     // of this stretch of work
+	idle  time.Duration // of it, waiting for the client
 }
 
 // str, char and fill add to the reply.
@@ -62,9 +75,11 @@ func (w *writer) drain() {
 // flush hands on what is there, if anybody still takes it.
 func (w *writer) flush() {
 	if w.err == nil && len(w.buf) > 0 {
+		at := time.Now()
 		n, err := w.dst.Write(w.buf)
 		w.sent += int64(n)
 		w.err = err
+		w.idle += time.Since(at)
 	}
 	w.buf = w.buf[:0]
 }
@@ -100,6 +115,7 @@ func (w *writer) stream(n *Node, f func(*Node)) {
 			w.mu.Unlock()
 		}()
 	}
+	w.begun, w.idle = time.Now(), 0
 	_, err := guard(func() (struct{}, error) {
 		for c, err := range n.Stream {
 			if err != nil {
@@ -107,6 +123,9 @@ func (w *writer) stream(n *Node, f func(*Node)) {
 			}
 			if !w.child(c, f, outer) {
 				break
+			}
+			if outer {
+				w.rest()
 			}
 		}
 		return struct{}{}, nil
@@ -125,6 +144,20 @@ func (w *writer) child(c *Node, f func(*Node), outer bool) bool {
 	f(c)
 	w.drain()
 	return !w.full()
+}
+
+// rest waits for a while behind a stretch of work.
+func (w *writer) rest() {
+	w.mu.Lock()
+	work, short := time.Since(w.begun)-w.idle, w.sent == 0
+	w.mu.Unlock()
+	if w.hasty || short || work < stretch { // a short list is soon done
+		return
+	}
+	time.Sleep(min(rests*work, maxRest))
+	w.mu.Lock()
+	w.begun, w.idle = time.Now(), 0
+	w.mu.Unlock()
 }
 
 // tick hands on what a stream has given so far.

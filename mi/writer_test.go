@@ -217,3 +217,39 @@ func FuzzDecodeReply(f *testing.F) {
 		_ = copyClassic(io.Discard, bytes.NewReader(b))
 	})
 }
+
+// A long list leaves three quarters of the time to others, from its first piece on;
+// what is followed comes as it happens.
+func TestLongListRests(t *testing.T) {
+	const children = 200
+	list := func(n int) *Node {
+		return &Node{List: true, Stream: func(yield func(*Node, error) bool) {
+			for range n {
+				time.Sleep(time.Millisecond) // work
+				if !yield(&Node{Value: strings.Repeat("x", 1023)}, nil) {
+					return
+				}
+			}
+		}}
+	}
+	for name, c := range map[string]struct {
+		n         int
+		hasty     bool
+		low, high time.Duration
+	}{
+		"short":    {30, false, 30 * time.Millisecond, 30 * time.Millisecond},
+		"long":     {children, false, 650 * time.Millisecond, 800 * time.Millisecond},
+		"followed": {children, true, 200 * time.Millisecond, 200 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				w := &writer{dst: io.Discard, hasty: c.hasty}
+				w.classic(list(c.n), "\t", 0)
+				if took := time.Since(begun); took < c.low || took > c.high {
+					t.Errorf("it took %v, want %v to %v", took, c.low, c.high)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	_ "modernc.org/sqlite" // to fill the tables
+)
+
+// domain is whose users everybody is.
+const domain = "bench.test"
+
+// system is a silod that runs, in a directory of its own.
+type system struct {
+	dir    string
+	addr   string
+	daemon *exec.Cmd
+	sent   int
+}
+
+// start builds the programs, fills a database and starts silod on it.
+func start(ctx context.Context, o options) (*system, error) {
+	dir, err := os.MkdirTemp("", "silod-manage")
+	if err != nil {
+		return nil, err
+	}
+	s := &system{dir: dir}
+	if err := s.setUp(ctx, o); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *system) setUp(ctx context.Context, o options) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.program("")+"/", "./cmd/silod", "./cmd/siloctl")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build, inside silod's source tree: %w", err)
+	}
+	var lc net.ListenConfig
+	probe, err := lc.ListenPacket(ctx, "udp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.addr = probe.LocalAddr().String()
+	probe.Close()
+	config := fmt.Sprintf("[sip]\nlisten = [\"udp:%s\"]\ndomains = [%q]\n[log]\nlevel = \"warn\"\n[imc]\nmax_rooms = 0\nmax_rooms_per_user = 0\n", s.addr, domain)
+	if err := os.WriteFile(s.path("silod.toml"), []byte(config), 0o600); err != nil {
+		return err
+	}
+	// The first start makes the tables.
+	if err := s.launch(ctx); err != nil {
+		return err
+	}
+	s.end()
+	if err := s.fill(ctx, o); err != nil {
+		return fmt.Errorf("fill the tables: %w", err)
+	}
+	return s.launch(ctx)
+}
+
+// launch starts silod and waits until it serves.
+func (s *system) launch(ctx context.Context) error {
+	s.daemon = exec.Command(s.program("silod"), "--config", s.path("silod.toml")) //nolint:noctx // it is ended by a signal
+	s.daemon.Env = append(os.Environ(), "STATE_DIRECTORY="+s.dir, "RUNTIME_DIRECTORY="+s.dir)
+	s.daemon.Stderr = os.Stderr
+	s.daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := s.daemon.Start(); err != nil {
+		return err
+	}
+	var d net.Dialer
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		c, err := d.DialContext(ctx, "unix", s.path("control.sock"))
+		if err == nil {
+			return c.Close()
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("silod does not serve: %w", err)
+		}
+	}
+}
+
+// end stops silod.
+func (s *system) end() {
+	if s.daemon != nil {
+		_ = s.daemon.Process.Signal(syscall.SIGTERM)
+		_ = s.daemon.Wait()
+		s.daemon = nil
+	}
+}
+
+func (s *system) stop() {
+	s.end()
+	_ = os.RemoveAll(s.dir)
+}
+
+// fill stores messages, in mailboxes of 100 that nobody opens, and rooms.
+func (s *system) fill(ctx context.Context, o options) error {
+	db, err := sql.Open("sqlite", "file:"+s.path("silod.db"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	const numbers = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM s WHERE n < %d) "
+	for _, text := range []string{
+		fmt.Sprintf(numbers, o.messages) + `INSERT INTO silo
+			(src_addr, dst_addr, username, domain, inc_time, exp_time, snd_time, ctype, body)
+			SELECT 'sip:a@` + domain + `', 'sip:b@` + domain + `', 'other' || (n / 100), '` + domain + `', 1, 2147483647, 0, 'text/plain',
+			'a message of the usual length, which is about a hundred bytes, so that rows are as large as they are' FROM s`,
+		fmt.Sprintf(numbers, o.rooms) + `INSERT INTO imc_rooms (id, name, domain, flag) SELECT n, 'chat-' || n, '` + domain + `', 0 FROM s`,
+		fmt.Sprintf(numbers, 2*o.rooms) + `INSERT INTO imc_members (id, username, domain, room, flag)
+			SELECT n, 'user' || (n % 5000), '` + domain + `', 'sip:chat-' || ((n + 1) / 2) || '@` + domain + `', n % 2 FROM s`,
+	} {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store sends messages to users who are offline, at a steady pace and for so long, and
+// gives how long each took until its 202. What is late does not make the next late.
+func (s *system) store(ctx context.Context, rate int, spell time.Duration) ([]time.Duration, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "udp4", s.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	n := int(spell.Seconds() * float64(rate))
+	w := &waiting{begun: make([]time.Time, n), took: make([]time.Duration, 0, n)}
+	first := s.sent
+	s.sent += n
+	answered := make(chan error, 1)
+	go func() { answered <- w.read(conn, first) }()
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	for i := range n {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		w.send(i)
+		if _, err := conn.Write(request(conn.LocalAddr().String(), first+i)); err != nil {
+			return nil, err
+		}
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if err := <-answered; err != nil {
+		return nil, err
+	}
+	return w.took, nil
+}
+
+// waiting are requests that are open.
+type waiting struct {
+	mu    sync.Mutex
+	begun []time.Time
+	took  []time.Duration
+}
+
+func (w *waiting) send(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begun[i] = time.Now()
+}
+
+// read takes answers until all have come.
+func (w *waiting) read(conn net.Conn, first int) error {
+	buf := make([]byte, 4096)
+	for len(w.took) < len(w.begun) {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return fmt.Errorf("%d of %d messages were not answered: %w", len(w.begun)-len(w.took), len(w.begun), err)
+		}
+		at := time.Now()
+		if !bytes.HasPrefix(buf[:n], []byte("SIP/2.0 202 ")) {
+			return errors.New("answered: " + string(buf[:bytes.IndexByte(buf[:n], '\r')]))
+		}
+		_, rest, _ := bytes.Cut(buf[:n], []byte("Call-ID: "))
+		id, _, _ := bytes.Cut(rest, []byte("@"))
+		i, err := strconv.Atoi(string(id))
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		w.took = append(w.took, at.Sub(w.begun[i-first]))
+		w.mu.Unlock()
+	}
+	return nil
+}
+
+func request(local string, n int) []byte {
+	const body = "a message of the usual length, which is about a hundred bytes, so that rows are as large as they are"
+	return fmt.Appendf(nil, "MESSAGE sip:bob%d@%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%d;rport\r\nMax-Forwards: 70\r\n"+
+		"From: <sip:alice@%s>;tag=%d\r\nTo: <sip:bob@%s>\r\nCall-ID: %d@manage\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\n"+
+		"Content-Length: %d\r\n\r\n%s", n%1000, domain, local, n, domain, n, domain, n, len(body), body)
+}
