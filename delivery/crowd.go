@@ -58,8 +58,12 @@ func (cs *crowds) add(c *crowd) {
 	cs.known[&c.owners[0]] = c
 }
 
-// wakeNext wakes the next one of the first crowd. e.mu is held.
-func (e *Engine) wakeNext() {
+// wakeNext wakes the next one of the first crowd; false where there is none. e.mu is
+// held.
+func (e *Engine) wakeNext() bool {
+	if len(e.crowds.line) == 0 {
+		return false
+	}
 	c := e.crowds.line[0]
 	a := c.owners[c.next]
 	c.next = (c.next + 1) % len(c.owners)
@@ -69,6 +73,7 @@ func (e *Engine) wakeNext() {
 	if a != c.but {
 		e.wakeLocked(recipient{AoR: a}, c.queue.bit)
 	}
+	return true
 }
 
 // drop takes the first crowd out.
@@ -77,4 +82,54 @@ func (cs *crowds) drop() {
 	if cs.line = cs.line[1:]; len(cs.line) == 0 {
 		cs.line = nil
 	}
+}
+
+// spare tells whether so many more workers can be spared for crowds, and for those who have not
+// answered before. A quarter of them is kept for others: however many phones in large
+// rooms are dead, who has just come online is served at once.
+func (e *Engine) spare(more int) bool { return len(e.slots)+more <= cap(e.slots)-cap(e.slots)/4 }
+
+// retry makes an owner ready whose time to be tried again has come, behind others.
+func (e *Engine) retry(r recipient, o *owner) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped || e.owners[r] != o || o.state != waiting {
+		return
+	}
+	if o.holds > 0 {
+		o.state = held
+		return
+	}
+	o.state, o.late = queued, true
+	e.late = append(e.late, r)
+	e.call()
+}
+
+// hurry makes an owner ready who waits to be tried again. e.mu is held.
+func (e *Engine) hurry(r recipient, o *owner) {
+	switch {
+	case o.state == waiting && o.timer.Stop():
+		o.retries = 0
+		e.start(r, o)
+	case o.state == queued && o.late:
+		o.late = false // what is left in e.late means nothing
+		e.push(r)
+	}
+}
+
+// tryLate makes the first one ready who is to be tried again; false where there is none.
+// e.mu is held.
+func (e *Engine) tryLate() bool {
+	if len(e.late) == 0 {
+		return false
+	}
+	r := e.late[0]
+	if e.late = e.late[1:]; len(e.late) == 0 {
+		e.late = nil
+	}
+	if o := e.owners[r]; o != nil && o.late {
+		o.late = false
+		e.ready = append(e.ready, r)
+	}
+	return true
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"silod/address"
@@ -97,5 +98,47 @@ func TestCrowdStandsBehind(t *testing.T) {
 		if n := slices.Index(s.asked, bob); len(s.asked) != 101 || n > e.turns.least {
 			t.Errorf("%d were sent to, bob as number %d", len(s.asked), n)
 		}
+	})
+}
+
+// However many phones of a crowd are dead, who is written to in person, or comes online,
+// is served at once, and so are those of the crowd who are there when a few have been
+// given up.
+func TestCrowdOfTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const workers = 100
+		dead := func(a address.AoR, _ *Message) Outcome {
+			if a == bob || a == carol {
+				return Outcome{Verdict: Delivered}
+			}
+			time.Sleep(32 * time.Second)
+			return Outcome{Verdict: Undelivered}
+		}
+		p := &phones{flying: map[address.AoR]int{}, answer: dead}
+		e := New(Options{Workers: workers})
+		b, q := newBox(), e.Queue()
+		q.Serve(b, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = e.Run(ctx) })
+		all := append(people(10*workers), carol)
+		for _, a := range all {
+			b.put(a, "room")
+		}
+		q.WakeAll(all, address.AoR{})
+		for range 20 {
+			time.Sleep(time.Minute)
+			b.put(bob, "bob")
+			q.Wake(bob)
+			time.Sleep(2 * time.Millisecond)
+			if b.left(bob) != 0 {
+				t.Error("bob waits for the dead")
+			}
+		}
+		if b.left(carol) != 0 {
+			t.Error("carol, at the end of the crowd, has nothing yet")
+		}
+		cancel()
+		running.Wait()
 	})
 }

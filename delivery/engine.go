@@ -24,7 +24,7 @@ import (
 // Options are what an Engine needs. Zero numbers stand for the defaults given.
 type Options struct {
 	Log     *slog.Logger
-	Workers int           // recipients served at once; 4,096
+	Workers int           // recipients served at once; 8,192
 	Page    int           // items asked of a Source at once; 64
 	Retry   time.Duration // first wait after a failure, doubled up to Most; 5 s
 	Most    time.Duration // longest wait between tries; 5 min
@@ -40,12 +40,15 @@ type Engine struct {
 	jobs   chan struct{} // slot and turn for a worker that waits
 	idle   atomic.Int64  // workers that do
 
-	mu      sync.Mutex
-	owners  map[recipient]*owner
-	ready   []recipient   // to be started, in the order of waking
-	crowds  crowds        // to be woken
-	signal  chan struct{} // has an element when ready may have one
-	stopped bool
+	mu     sync.Mutex
+	owners map[recipient]*owner
+	ready  []recipient // to be started, in the order of waking
+	late   []recipient // to be started behind those: they are tried anew
+	crowds crowds      // to be woken beside those
+
+	lateFirst bool          // whose turn it is
+	signal    chan struct{} // has an element when ready may have one
+	stopped   bool
 
 	workers   sync.WaitGroup
 	Delivered mi.Counter
@@ -67,6 +70,7 @@ type owner struct {
 	state   state
 	look    uint // queues that may have something, as bits
 	in      uint // the queues that the worker is at
+	late    bool // queued in late, and not in ready
 	holds   int  // somebody else has a message in flight to this owner
 	retries int
 	timer   *time.Timer
@@ -86,7 +90,7 @@ const (
 // New makes an engine; it starts nothing.
 func New(opt Options) *Engine {
 	if opt.Workers == 0 {
-		opt.Workers = 4096
+		opt.Workers = 8192
 	}
 	if opt.Page == 0 {
 		opt.Page = 64
@@ -128,10 +132,7 @@ func (e *Engine) wakeLocked(r recipient, look uint) {
 		return
 	}
 	o.look |= look
-	if o.state == waiting && o.timer.Stop() {
-		o.retries = 0
-		e.start(r, o)
-	}
+	e.hurry(r, o)
 }
 
 // start makes an owner ready, or leaves it to the end of its holds. e.mu is held.
@@ -218,7 +219,12 @@ const idleWorkers = 128
 // serveReady serves recipients for as long as some are ready, and gives slot and turn
 // back.
 func (e *Engine) serveReady(ctx context.Context) {
-	defer func() { <-e.slots }()
+	defer func() {
+		<-e.slots
+		if e.waiting() {
+			e.call()
+		}
+	}()
 	defer e.turns.end()
 	for {
 		r, o, ok := e.pop()
@@ -233,14 +239,20 @@ func (e *Engine) serveReady(ctx context.Context) {
 func (e *Engine) waiting() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.ready)+len(e.crowds.line) > 0
+	return len(e.ready) > 0 || len(e.late)+len(e.crowds.line) > 0 && e.spare(1)
 }
 
 func (e *Engine) pop() (recipient, *owner, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for len(e.ready) == 0 && len(e.crowds.line) > 0 {
-		e.wakeNext()
+	for len(e.ready) == 0 && e.spare(0) {
+		if e.lateFirst = !e.lateFirst; e.lateFirst { // one of these, one of those
+			if !e.tryLate() && !e.wakeNext() {
+				break
+			}
+		} else if !e.wakeNext() && !e.tryLate() {
+			break
+		}
 	}
 	if len(e.ready) == 0 {
 		return recipient{}, nil, false
@@ -350,13 +362,4 @@ func (e *Engine) letGo(r recipient, o *owner) {
 	if o.gone != nil {
 		close(o.gone)
 	}
-}
-
-func (e *Engine) retry(r recipient, o *owner) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stopped || e.owners[r] != o || o.state != waiting {
-		return
-	}
-	e.start(r, o)
 }

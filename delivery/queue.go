@@ -80,9 +80,8 @@ func (e *Engine) Again(a address.AoR) {
 func (e *Engine) again(r recipient) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if o := e.owners[r]; o != nil && o.state == waiting && o.timer.Stop() {
-		o.retries = 0
-		e.start(r, o)
+	if o := e.owners[r]; o != nil {
+		e.hurry(r, o)
 	}
 }
 
