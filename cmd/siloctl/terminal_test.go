@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"silod/mi"
 )
@@ -106,6 +107,22 @@ func (term *terminal) typed(s string) {
 	}
 }
 
+// secret types what is asked for, once the terminal does not show it any more.
+func (term *terminal) secret(question, s string) {
+	term.t.Helper()
+	term.expect(question)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		mode, err := unix.IoctlGetTermios(int(term.tty.Fd()), unix.TCGETS)
+		if err != nil || time.Now().After(deadline) {
+			term.t.Fatalf("the terminal shows what is typed, %v", err)
+		}
+		if mode.Lflag&unix.ECHO == 0 {
+			break
+		}
+	}
+	term.typed(s)
+}
+
 // exit waits for the end and gives the exit code.
 func (term *terminal) exit() int {
 	term.t.Helper()
@@ -168,10 +185,8 @@ func TestPasswordIsNotShown(t *testing.T) {
 	f := newFake()
 	socket := daemon(t, f.commands())
 	term := startTerminal(t, 80, "--socket", socket, "users", "add", "dan@example.org")
-	term.expect("password for dan@example.org: ")
-	term.typed("correct horse\n")
-	term.expect("the same again: ")
-	term.typed("correct horse\n")
+	term.secret("password for dan@example.org: ", "correct horse\n")
+	term.secret("the same again: ", "correct horse\n")
 	if code := term.exit(); code != exitDone || strings.Contains(term.text(), "horse") {
 		t.Errorf("exit %d:\n%s", code, term.text())
 	}
@@ -182,10 +197,8 @@ func TestPasswordIsNotShown(t *testing.T) {
 	f.mu.Unlock()
 
 	term = startTerminal(t, 80, "--socket", socket, "users", "passwd", "dan@example.org")
-	term.expect("password for dan@example.org: ")
-	term.typed("one\n")
-	term.expect("the same again: ")
-	term.typed("two\n")
+	term.secret("password for dan@example.org: ", "one\n")
+	term.secret("the same again: ", "two\n")
 	if code := term.exit(); code != exitRefused || !strings.Contains(term.text(), "the two passwords differ: nothing was done") {
 		t.Errorf("exit %d:\n%s", code, term.text())
 	}
