@@ -150,7 +150,11 @@ func (c *checking) own(ctx context.Context) {
 		f.Problem = fmt.Sprintf("silod's own tables are of version %d, this silod's of %d: `siloctl db migrate` brings them up", f.Version, newest)
 	default:
 		f.Rows = newest
-		if err := c.db.refuseUnfinished(ctx); err != nil {
+		err := c.db.tryOwn(ctx)
+		if err == nil {
+			err = c.db.refuseUnfinished(ctx)
+		}
+		if err != nil {
 			f.Problem = oneLine(err)
 		}
 	}

@@ -262,10 +262,13 @@ func unescapeOctal(in []byte) []byte {
 // ready remembers the columns' types, and whether ids may be taken.
 func (d *postgresDB) ready(ctx context.Context, db *DB) error {
 	d.types = map[string]map[string]columnInfo{db.location.table.name: db.location.info}
-	for _, t := range []string{db.silo.table, db.roomsTable(), db.membersTable(), db.location.table.name} {
+	for _, t := range []string{db.silo.table, db.roomsTable(), db.membersTable(), db.location.table.name, "silod_room_log"} {
 		id := "id"
-		if t == db.silo.table {
+		switch t {
+		case db.silo.table:
 			id = db.silo.id
+		case "silod_room_log":
+			id = "seq"
 		}
 		bad, err := scanInts(db.write.QueryContext(ctx, `SELECT 1 FROM pg_get_serial_sequence($1, $2) s
 			WHERE s IS NOT NULL AND NOT has_sequence_privilege(s, 'USAGE')`, t, id))

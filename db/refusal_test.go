@@ -85,6 +85,44 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestNoRightToOwnTables: those that an administrator made are tried as well.
+func TestNoRightToOwnTables(t *testing.T) {
+	t.Parallel()
+	for name, grants := range map[string][]string{
+		"postgres": {
+			"CREATE ROLE half LOGIN", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO half", "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO half",
+			"GRANT INSERT, UPDATE, DELETE ON silo, location, imc_rooms, imc_members TO half",
+		},
+		"mariadb": {
+			"CREATE USER half@'127.0.0.1'", "GRANT SELECT ON {db}.* TO half@'127.0.0.1'", "GRANT INSERT, UPDATE, DELETE ON {db}.silo TO half@'127.0.0.1'",
+			"GRANT INSERT, UPDATE, DELETE ON {db}.location TO half@'127.0.0.1'", "GRANT INSERT, UPDATE, DELETE ON {db}.imc_rooms TO half@'127.0.0.1'",
+			"GRANT INSERT, UPDATE, DELETE ON {db}.imc_members TO half@'127.0.0.1'",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := engines[slices.IndexFunc(engines, func(e engine) bool { return e.name == name })].fresh(t)
+			s, err := parseServer(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Init(t.Context(), url, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range grants {
+				grants[i] = strings.ReplaceAll(grants[i], "{db}", s.database)
+			}
+			filled(t, url, grants...)
+			half := strings.Replace(url, s.user+"@", "half@", 1)
+			refused(t, half, Options{}, "cannot write table silod_meta", "GRANT", "half")
+			found, err := Check(t.Context(), half, Options{})
+			if err != nil || !strings.Contains(found[len(found)-1].Problem, "cannot write table silod_meta") {
+				t.Errorf("found %+v, %v", found, err)
+			}
+		})
+	}
+}
+
 // TestNoRightNeeded: where everything is there, made by somebody who may, silod's user
 // needs no right to make anything.
 func TestNoRightNeeded(t *testing.T) {

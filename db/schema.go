@@ -163,7 +163,28 @@ func (db *DB) inspect(ctx context.Context) error {
 			db.log.Warn("a table is not safe", "problem", weak)
 		}
 	}
+	if err := db.tryOwn(ctx); err != nil {
+		return err
+	}
 	return db.d.ready(ctx, db)
+}
+
+// tryOwn tries our rights to the tables that are ours alone: somebody else may have
+// made them.
+func (db *DB) tryOwn(ctx context.Context) error {
+	own := []*table{
+		&metaTable, &stuckTable, &deviceTable, &bindingTable, &roomTable, &memberTable, &cursorTable, &logTable, &secretTable,
+		{name: "silod_copy", fields: []field{{name: "source"}, {name: "at"}}},
+	}
+	if db.keyed {
+		own = append(own, &table{name: "silod_batch", fields: []field{{name: "batch_key"}, {name: "at"}}})
+	}
+	for _, t := range own {
+		if err := db.tryRights(ctx, t.name, t.names()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // weak tells of a table that keeps less than a commit promises.
