@@ -333,7 +333,7 @@ func TestSiloAddAll(t *testing.T) {
 		if err := st.AddAll(t.Context(), ms); err != nil {
 			t.Fatal(err)
 		}
-		if !(ms[0].ID < ms[1].ID && ms[1].ID < ms[2].ID && ms[0].ID > 0) {
+		if ms[0].ID <= 0 || ms[1].ID <= ms[0].ID || ms[2].ID <= ms[1].ID {
 			t.Errorf("IDs %d %d %d", ms[0].ID, ms[1].ID, ms[2].ID)
 		}
 		var both []string

@@ -53,6 +53,7 @@ func TestKamctl(t *testing.T) {
 		{"rpc silo.count", `"count": `},
 		{"ul add bob@" + domain + " sip:bob@127.0.0.1:9", `"result": { }`},
 		{"ul show bob@" + domain, `"Address": "sip:bob@127.0.0.1:9"`},
+		{"online", "bob@" + domain},
 		{"ul show", `"AoR": "bob@` + domain + `"`},
 		{"ul rm bob@" + domain, `"result": { }`},
 		{"ul show bob@" + domain, `"code": 404, "message": "AOR not found"`},

@@ -171,7 +171,7 @@ func (c commands) dumpJSON(users int, brief bool) *mi.Node {
 		c.Each(func(a address.AoR, bs []Binding) bool {
 			u := &mi.Node{}
 			if brief {
-				u.Value = userAt(a)
+				u.Add("AoR", userAt(a)) // kamctl online looks for this name
 				return yield(u, nil)
 			}
 			c.infoJSON(u.Add("Info", nil), a, bs)
