@@ -93,12 +93,12 @@ func TestFloods(t *testing.T) {
 				defer over()
 				f.run(t, socket, n)
 			}()
-			begun := time.Now()
+			begun, used := time.Now(), d.cpu(t)
 			busy := alice.write(t, ctx.Done(), 10)
-			took := time.Since(begun)
+			took, used := time.Since(begun), d.cpu(t)-used
 			peak := d.memory(t, "VmHWM")
-			t.Logf("%d requests in %v, %d answers of %d bytes for %d; answers to alice in %v and %v (p50, p99), before %v and %v; memory %d MB, at most %d MB",
-				f.sent.Load(), took.Round(time.Second), f.answers.Load(), f.received.Load(), f.written.Load(),
+			t.Logf("%d requests in %v, %v of processor time each; %d answers of %d bytes for %d; answers to alice in %v and %v (p50, p99), before %v and %v; memory %d MB, at most %d MB",
+				f.sent.Load(), took.Round(time.Second), (used / time.Duration(f.sent.Load())).Round(100*time.Nanosecond), f.answers.Load(), f.received.Load(), f.written.Load(),
 				quantile(busy, 0.5), quantile(busy, 0.99), quantile(quiet, 0.5), quantile(quiet, 0.99), before>>20, peak>>20)
 			if peak > floodRSS {
 				t.Errorf("memory: %d MB", peak>>20)
@@ -136,6 +136,22 @@ func (d *daemon) memory(t *testing.T, name string) int64 {
 	}
 	t.Fatalf("no %s in\n%s", name, b)
 	return 0
+}
+
+// cpu is the processor time that a daemon has used.
+func (d *daemon) cpu(t *testing.T) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	fields := strings.Fields(rest)
+	var user, system int64
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * time.Second / 100 // USER_HZ
 }
 
 // honest is a user who does nothing wrong, and writes to another one, who is online.
