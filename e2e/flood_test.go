@@ -56,7 +56,7 @@ func guess(f *flooder, i int) string {
 		user = fmt.Sprintf("u%d", i)
 	}
 	credentials := fmt.Sprintf("Authorization: Digest username=\"%s\", realm=\"%s\", nonce=\"%s\", uri=\"sip:%[2]s\", algorithm=MD5, "+
-		"response=\"0123456789abcdef0123456789abcdef\", qop=auth, nc=%08x, cnonce=\"c\"\r\n", user, domain, nonce, i)
+		"response=\"0123456789abcdef0123456789abcdef\", qop=auth, nc=%08[4]x, cnonce=\"c\"\r\n", user, domain, nonce, i+1)
 	if i%4 == 2 {
 		credentials = ""
 	}
