@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"silod/address"
+	"silod/watch"
 )
 
 // storeTime is how long a call of the store may take: well below the time after
@@ -34,10 +35,16 @@ func (s *Service) say(ctx context.Context, r *room, e *Entry) error {
 		defer r.mu.Unlock()
 		r.line = append(r.line, u)
 	})
-	if err == nil {
-		p = s.compose(e)
+	if err != nil {
+		return err
 	}
-	return err
+	p = s.compose(e)
+	if s.hub.On() {
+		s.hub.Tell(watch.Event{
+			What: watch.Said, User: e.Room, From: e.From.String(), CallID: e.CallID, Type: e.Header("Content-Type"), Body: e.Body,
+		})
+	}
+	return nil
 }
 
 // land notes that an entry has come back, nil where it failed, and publishes what
