@@ -16,8 +16,8 @@ const foreignTimeout = 25 * time.Second
 
 // relayed takes a MESSAGE for another domain from those who may send there. Nothing
 // of it is stored: the answer is that of the other domain.
-func (r *Router) relayed(ctx context.Context, req *stack.Request) bool {
-	if _, ours := r.Domains.AoR(req.Target); ours || !callerOf(ctx).relay || r.foreignRoute(req) {
+func (r *Router) relayed(ctx context.Context, req *stack.Request, from caller) bool {
+	if _, ours := r.Domains.AoR(req.Target); ours || !from.relay || r.foreignRoute(req) {
 		return false // and so it is refused
 	}
 	left, ok := req.MaxForwards()

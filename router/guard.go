@@ -91,14 +91,6 @@ type caller struct {
 	relay  bool        // may send to other domains
 }
 
-type callerKey struct{}
-
-// callerOf is what authorize found out. Without that nobody is known.
-func callerOf(ctx context.Context) caller {
-	c, _ := ctx.Value(callerKey{}).(caller)
-	return c
-}
-
 // Hear tells whether requests from a peer are read: not from sources that are banned.
 // It is the stack's.
 func (r *Router) Hear(flow stack.Flow) bool {
@@ -125,19 +117,19 @@ func (r *Router) rights(flow stack.Flow) (rights auth.Rights, ok bool) {
 
 // authorize finds out who sent a request and whether it may be served. Where it may
 // not, it is answered.
-func (r *Router) authorize(ctx context.Context, req *stack.Request) (context.Context, bool) {
+func (r *Router) authorize(ctx context.Context, req *stack.Request) (caller, bool) {
 	policy := r.Guard.policy.Load()
 	rights, trusted := r.rights(req.Flow)
 	asserted, err := r.asserted(req, rights)
 	if err != nil {
 		req.Respond(400, "Bad P-Asserted-Identity header")
-		return ctx, false
+		return caller{}, false
 	}
 	v := visit{Router: r, req: req, policy: policy, source: req.Flow.Remote.Addr()}
 	if trusted {
 		v.source = netip.Addr{} // whoever sends by way of a peer, it is not the peer
 	} else if !v.withinLimits() {
-		return ctx, false
+		return caller{}, false
 	}
 	ok := true
 	switch {
@@ -155,7 +147,7 @@ func (r *Router) authorize(ctx context.Context, req *stack.Request) (context.Con
 	case v.known || policy.Strangers == StrangersToAll:
 		v.sender, _ = r.Domains.AoR(req.From.URI)
 	}
-	return context.WithValue(ctx, callerKey{}, v.caller), ok
+	return v.caller, ok
 }
 
 // asserted is who a peer says that the sender is (RFC 3325), where its word counts.

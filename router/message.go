@@ -25,9 +25,9 @@ type incoming struct {
 }
 
 // message decides what becomes of a MESSAGE: a room's, relayed, stored, refused.
-func (r *Router) message(ctx context.Context, req *stack.Request) {
+func (r *Router) message(ctx context.Context, req *stack.Request, from caller) {
 	r.Stats.Messages.Inc()
-	if r.relayed(ctx, req) {
+	if r.relayed(ctx, req, from) {
 		return
 	}
 	in, ok := r.admit(req)
@@ -35,7 +35,7 @@ func (r *Router) message(ctx context.Context, req *stack.Request) {
 		r.Stats.Rejected.Inc()
 		return
 	}
-	in.identify(callerOf(ctx))
+	in.identify(from)
 	if r.Watch.On() {
 		r.tell(watch.Received, in.to, in.Message)
 	}
@@ -44,7 +44,7 @@ func (r *Router) message(ctx context.Context, req *stack.Request) {
 		r.Stats.Dropped.Inc()
 		req.Respond(200, "")
 	case r.Rooms.IsRoom(in.to):
-		r.toRoom(ctx, in)
+		r.toRoom(ctx, in, from.sender)
 	case in.hops < 0:
 		req.Respond(483, "")
 	case req.Looped():
@@ -142,9 +142,9 @@ func (r *Router) foreignRoute(req *stack.Request) bool {
 	return false
 }
 
-func (r *Router) toRoom(ctx context.Context, in *incoming) {
+func (r *Router) toRoom(ctx context.Context, in *incoming, sender address.AoR) {
 	in.req.Detach()
-	reply := r.Rooms.Handle(ctx, imc.Request{Sender: callerOf(ctx).sender, Room: in.to, Message: *in.Message})
+	reply := r.Rooms.Handle(ctx, imc.Request{Sender: sender, Room: in.to, Message: *in.Message})
 	if reply.Status >= 300 {
 		r.Log.DebugContext(ctx, "room refuses", "room", in.to, "call_id", in.Message.CallID, "code", reply.Code, "reason", reply.Reason)
 	}

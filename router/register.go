@@ -18,7 +18,7 @@ func isScheme(err error) bool { return errors.Is(err, address.ErrScheme) }
 
 // register carries a REGISTER out (RFC 3261 section 10.3) and, once its answer is
 // on the wire, has whatever waits for the user delivered.
-func (r *Router) register(ctx context.Context, req *stack.Request) {
+func (r *Router) register(ctx context.Context, req *stack.Request, _ caller) {
 	r.Stats.Registers.Inc()
 	reg, refusal := r.parseRegister(req)
 	if refusal != nil {

@@ -67,7 +67,7 @@ type Stats struct {
 	Registers, Messages, Relayed, Forwarded, Stored, Dropped, Rejected mi.Counter
 }
 
-type handler func(context.Context, *stack.Request)
+type handler func(context.Context, *stack.Request, caller)
 
 const maxWatchers = 10_000
 
@@ -101,8 +101,8 @@ var supported = map[string]bool{"path": true, "outbound": true}
 // Serve answers a request: it is the stack's Handler.
 func (r *Router) Serve(ctx context.Context, req *stack.Request) {
 	started := r.Now()
-	ctx, known := r.authorize(ctx, req)
-	if !known {
+	from, served := r.authorize(ctx, req)
+	if !served {
 		r.log(ctx, slog.LevelDebug, req, r.Now().Sub(started)) // a stranger must not fill the log
 		return
 	}
@@ -124,7 +124,7 @@ func (r *Router) Serve(ctx context.Context, req *stack.Request) {
 		req.Respond(420, "", stack.Header{Name: "Unsupported", Value: unknown})
 		return
 	}
-	h(ctx, req)
+	h(ctx, req, from)
 }
 
 // done counts and logs a request that was answered.
@@ -184,13 +184,13 @@ func unsupported(req *stack.Request) string {
 
 // options says what can be done here (RFC 3261 section 11.2), and who is online to
 // those whom we know.
-func (r *Router) options(ctx context.Context, req *stack.Request) {
+func (r *Router) options(_ context.Context, req *stack.Request, from caller) {
 	a, ours := r.Domains.AoR(req.Target)
 	switch {
 	case !ours:
 		req.Respond(404, "Not a domain of this server")
 		return
-	case a.User != "" && callerOf(ctx).known && !r.Location.Online(a) && !r.Rooms.IsRoom(a):
+	case a.User != "" && from.known && !r.Location.Online(a) && !r.Rooms.IsRoom(a):
 		req.Respond(480, "")
 		return
 	}

@@ -91,8 +91,10 @@ func (v *Via) sentBySource(src netip.AddrPort) bool {
 func (v *Via) appendStamped(b []byte, value string, src netip.AddrPort) []byte {
 	_, rport := v.Params.Get("rport")
 	host := src.Addr().WithZone("")
-	if a, ok := v.addr(); !rport && ok && a == host {
-		return append(b, value...)
+	if !rport {
+		if a, ok := v.addr(); ok && a == host {
+			return append(b, value...)
+		}
 	}
 	if i := strings.IndexByte(value, ';'); i >= 0 {
 		value = value[:i]
@@ -118,8 +120,10 @@ func (v *Via) appendStamped(b []byte, value string, src netip.AddrPort) []byte {
 // rport, or where its sent-by names another host, which shows a NAT that has no
 // other port open; else to the source's address at the port that Via names.
 func (v *Via) replyAddr(src netip.AddrPort) netip.AddrPort {
-	_, rport := v.Params.Get("rport")
-	if a, ok := v.addr(); rport || ok && a != src.Addr().WithZone("") {
+	if _, rport := v.Params.Get("rport"); rport {
+		return src
+	}
+	if a, ok := v.addr(); ok && a != src.Addr().WithZone("") {
 		return src
 	}
 	port := v.Port
