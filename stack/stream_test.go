@@ -109,7 +109,7 @@ func TestOneConnectionForAllWhoWantOne(t *testing.T) {
 	near, _ := runningAll(t, Config{Handler: echo})
 	near.cfg.RootCAs = far.cfg.RootCAs
 	for _, tr := range []Transport{TCP, TLS} {
-		before := far.Stats.Connections.Value()
+		before := near.Stats.Connections.Value()
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
@@ -119,7 +119,7 @@ func TestOneConnectionForAllWhoWantOne(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if n := far.Stats.Connections.Value() - before; n != 1 {
+		if n := near.Stats.Connections.Value() - before; n != 1 {
 			t.Errorf("%s: %d connections were opened", tr, n)
 		}
 	}
