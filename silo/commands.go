@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -147,19 +148,20 @@ func age(v string) (time.Duration, error) {
 	return time.ParseDuration(v)
 }
 
-func messageID(req *mi.Request) (int64, error) {
+// named is the stored message that a request names by its number.
+func (c commands) named(ctx context.Context, req *mi.Request) (Message, error) {
 	id, err := strconv.ParseInt(req.Named("id", 0), 10, 64)
 	if err != nil {
-		return 0, mi.Errorf(400, "Bad id %q: the number that silo_list shows is expected", req.Named("id", 0))
+		return Message{}, mi.Errorf(400, "Bad id %q: the number that silo_list shows is expected", req.Named("id", 0))
 	}
-	return id, nil
-}
-
-func missing(err error, id int64) error {
-	if errors.Is(err, ErrNotFound) {
-		return mi.Errorf(404, "There is no message %d; it may have been delivered", id)
+	m, err := c.opt.Store.Get(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Message{}, mi.Errorf(404, "There is no message %d; it may have been delivered", id)
+	case err != nil:
+		return Message{}, unavailable(err)
 	}
-	return unavailable(err)
+	return m, nil
 }
 
 // unavailable is what a client is told of a store that fails; the log has the rest.

@@ -105,20 +105,16 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 }
 
 func (c commands) requeue(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	id, err := messageID(req)
+	m, err := c.named(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.opt.Store.Get(ctx, id)
-	if err != nil {
-		return nil, missing(err, id)
-	}
-	ok, err := c.opt.Store.Requeue(ctx, id)
+	ok, err := c.opt.Store.Requeue(ctx, m.ID)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	if !ok {
-		return nil, mi.Errorf(404, "Message %d is not set aside", id)
+		return nil, mi.Errorf(404, "Message %d is not set aside", m.ID)
 	}
 	if c.opt.Online(m.Owner) {
 		c.opt.Waker.Wake(m.Owner)
@@ -127,15 +123,12 @@ func (c commands) requeue(ctx context.Context, req *mi.Request) (*mi.Node, error
 }
 
 func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	id, err := messageID(req)
+	m, err := c.named(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.opt.Store.Get(ctx, id); err != nil {
-		return nil, missing(err, id)
-	}
 	done := make(chan error, 1)
-	c.opt.Store.Delete(id, func(err error) { done <- err })
+	c.opt.Store.Delete(m.ID, func(err error) { done <- err })
 	select {
 	case err = <-done:
 	case <-ctx.Done():

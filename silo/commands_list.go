@@ -58,13 +58,9 @@ func stamp(t time.Time) string {
 }
 
 func (c commands) show(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	id, err := messageID(req)
+	m, err := c.named(ctx, req)
 	if err != nil {
 		return nil, err
-	}
-	m, err := c.opt.Store.Get(ctx, id)
-	if err != nil {
-		return nil, missing(err, id)
 	}
 	line := row(&m)
 	n := &mi.Node{}
