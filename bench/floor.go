@@ -25,15 +25,7 @@ func startFloor(ctx context.Context, r *rig, _ string) (*running, error) {
 		return nil, err
 	}
 	s := &running{addr: loopback(port), end: syscall.SIGTERM}
-	s.daemon, err = proc.Start(proc.Command{
+	return s.start(ctx, proc.Command{
 		Args: []string{r.floor, s.addr.String()}, CPUs: r.subs, Log: filepath.Join(r.out, "floor.log"),
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := answers(ctx, s.daemon, s.addr); err != nil {
-		_ = s.stop()
-		return nil, err
-	}
-	return s, nil
 }

@@ -72,7 +72,7 @@ func startKamailioWith(ctx context.Context, r *rig, dir string, flags ...string)
 	if err != nil {
 		return nil, err
 	}
-	s.daemon, err = proc.Start(proc.Command{
+	return s.start(ctx, proc.Command{
 		Args: append([]string{
 			"kamailio", "-DD", "-E", "-f", file, "-m", kamailioShared, "-M", kamailioPrivate,
 			"-b", "16777216", // receive buffer: as much as the system allows, as silod asks for
@@ -80,12 +80,4 @@ func startKamailioWith(ctx context.Context, r *rig, dir string, flags ...string)
 		}, flags...),
 		CPUs: r.subs, Log: filepath.Join(r.out, "kamailio.log"),
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := answers(ctx, s.daemon, s.addr); err != nil {
-		_ = s.stop()
-		return nil, err
-	}
-	return s, nil
 }

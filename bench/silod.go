@@ -97,21 +97,13 @@ func startSilod(ctx context.Context, r *rig, dir, url string) (*running, error) 
 	if err := configure(file, silodConfig, settings{Addr: s.addr.String(), Domain: domain, DB: url}); err != nil {
 		return nil, err
 	}
-	s.daemon, err = proc.Start(proc.Command{
+	return s.start(ctx, proc.Command{
 		Args: []string{r.silod, "--config", file}, CPUs: r.subs, Log: filepath.Join(r.out, "silod.log"),
 		Env: []string{
 			"STATE_DIRECTORY=" + dir, "RUNTIME_DIRECTORY=" + dir,
 			"SILOD_CPUPROFILE=" + s.profile,
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := answers(ctx, s.daemon, s.addr); err != nil {
-		_ = s.stop()
-		return nil, err
-	}
-	return s, nil
 }
 
 // countRows counts stored messages.

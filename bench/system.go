@@ -30,6 +30,19 @@ type running struct {
 	profile  string                                 // file of the CPU profile that SIGUSR1 begins and ends; "": none
 }
 
+// start starts the daemon and waits until it answers.
+func (s *running) start(ctx context.Context, c proc.Command) (*running, error) {
+	var err error
+	if s.daemon, err = proc.Start(c); err != nil {
+		return nil, err
+	}
+	if err := answers(ctx, s.daemon, s.addr); err != nil {
+		_ = s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
 // systems are all that can be measured.
 var systems = []*system{
 	{"silod", startSilodPostgres, buildSilod},
