@@ -60,7 +60,7 @@ func isListHeader(name string) bool {
 }
 
 // reasonPhrases are those of RFC 3261 section 21 and its extensions.
-var reasonPhrases = map[int]string{
+var reasonPhrases = [700]string{
 	100: "Trying", 200: "OK", 202: "Accepted",
 	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
 	405: "Method Not Allowed", 407: "Proxy Authentication Required", 408: "Request Timeout",
@@ -76,6 +76,9 @@ var reasonPhrases = map[int]string{
 
 // ReasonPhrase is the standard phrase of a status code.
 func ReasonPhrase(status int) string {
+	if status < 0 || status >= len(reasonPhrases) {
+		return ""
+	}
 	if p := reasonPhrases[status]; p != "" {
 		return p
 	}

@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"maps"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -68,12 +67,21 @@ const serverShards = 64
 
 type serverShard struct {
 	mu      sync.Mutex
-	entries map[txKey]*answer // nil while the handler works
+	entries map[txKey]outcome // without pointers, so that the collector passes over a million of them
+	whole   map[txKey]*answer // the answers that are more than a status
 	ring    [timerJRing][]txKey
 	at      int                 // the ring's slot that is filled now
 	peak    int                 // most entries since the map was made
 	running map[uint64]struct{} // merge keys of what is worked on
 }
+
+// outcome is what became of a request: the status of its answer, or one of these.
+type outcome uint16
+
+const (
+	working outcome = 0      // its handler runs
+	kept    outcome = 0xffff // its answer is in whole
+)
 
 // timerJRing has a slot a second and one to spare, so that nothing leaves early.
 const timerJRing = int(timerJ/time.Second) + 2
@@ -91,7 +99,8 @@ const (
 func newServerTable(limit int) *serverTable {
 	t := &serverTable{limit: max(1, limit/serverShards)}
 	for i := range t.shards {
-		t.shards[i].entries = make(map[txKey]*answer)
+		t.shards[i].entries = make(map[txKey]outcome)
+		t.shards[i].whole = make(map[txKey]*answer)
 		t.shards[i].running = make(map[uint64]struct{})
 	}
 	return t
@@ -108,16 +117,18 @@ func (t *serverTable) begin(r *Request) (txState, *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !r.Flow.Transport.Reliable() {
-		a, known := s.entries[r.id.key]
+		o, known := s.entries[r.id.key]
 		switch {
-		case known && a == nil:
+		case known && o == working:
 			return txWorking, nil
+		case known && o == kept:
+			return txDone, s.whole[r.id.key]
 		case known:
-			return txDone, a
+			return txDone, plainAnswer(int(o))
 		case len(s.entries) >= t.limit:
 			return txFull, nil
 		}
-		s.entries[r.id.key] = nil
+		s.entries[r.id.key] = working
 		s.peak = max(s.peak, len(s.entries))
 		r.tracked = true
 	}
@@ -140,7 +151,11 @@ func (t *serverTable) finish(r *Request, a *answer) {
 		delete(s.running, r.id.merge)
 	}
 	if r.tracked {
-		s.entries[r.id.key] = a.shared()
+		o := outcome(a.status)
+		if !a.plain() {
+			o, s.whole[r.id.key] = kept, a
+		}
+		s.entries[r.id.key] = o
 		s.ring[s.at] = append(s.ring[s.at], r.id.key)
 	}
 }
@@ -161,6 +176,9 @@ func (t *serverTable) tick() {
 		s.mu.Lock()
 		s.at = (s.at + 1) % timerJRing
 		for _, k := range s.ring[s.at] {
+			if s.entries[k] == kept {
+				delete(s.whole, k)
+			}
 			delete(s.entries, k)
 		}
 		// The slot's memory is let go with a flood, and kept without one.
@@ -179,9 +197,14 @@ func (s *serverShard) shrink() {
 	if s.peak < 4096 || len(s.entries) > s.peak/4 {
 		return
 	}
-	small := make(map[txKey]*answer, len(s.entries))
-	maps.Copy(small, s.entries)
-	s.entries, s.peak = small, len(small)
+	s.entries, s.whole = smaller(s.entries), smaller(s.whole)
+	s.peak = len(s.entries)
+}
+
+func smaller[V any](m map[txKey]V) map[txKey]V {
+	small := make(map[txKey]V, len(m))
+	maps.Copy(small, m)
+	return small
 }
 
 // len counts the transactions that are remembered.
@@ -195,17 +218,9 @@ func (t *serverTable) len() int {
 	return n
 }
 
-// plainAnswers holds, by status, the answers that are a status with its standard
-// phrase and nothing else: all transactions that end so share one.
-var plainAnswers [700]atomic.Pointer[answer]
-
-// shared gives the one answer of its kind, where there is nothing else to it.
-func (a *answer) shared() *answer {
-	if a.to != "" || len(a.headers) > 0 || len(a.body) > 0 || a.reason != reasonPhrases[a.status] {
-		return a
-	}
-	if plainAnswers[a.status].CompareAndSwap(nil, a) {
-		return a
-	}
-	return plainAnswers[a.status].Load()
+// plain tells whether there is nothing to an answer but a status with its standard phrase.
+func (a *answer) plain() bool {
+	return a.to == "" && len(a.headers) == 0 && len(a.body) == 0 && a.reason == ReasonPhrase(a.status)
 }
+
+func plainAnswer(status int) *answer { return &answer{status: status, reason: ReasonPhrase(status)} }
