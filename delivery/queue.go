@@ -65,16 +65,36 @@ func (e *Engine) Wake(a address.AoR) {
 }
 
 // Again has what is known to wait for an owner tried now, and not when its time comes.
-func (e *Engine) Again(a address.AoR) {
-	e.again(recipient{AoR: a})
+// If there is anything, ready is called first.
+func (e *Engine) Again(a address.AoR, ready func()) {
+	var known []recipient
+	note := func(r recipient) {
+		if e.knows(r) {
+			known = append(known, r)
+		}
+	}
+	note(recipient{AoR: a})
 	for _, q := range e.queues {
 		if q.devices == nil {
 			continue
 		}
 		for _, device := range q.devices(a) {
-			e.again(recipient{a, device})
+			note(recipient{a, device})
 		}
 	}
+	if len(known) == 0 {
+		return
+	}
+	ready()
+	for _, r := range known {
+		e.again(r)
+	}
+}
+
+func (e *Engine) knows(r recipient) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.owners[r] != nil
 }
 
 func (e *Engine) again(r recipient) {

@@ -48,8 +48,9 @@ func (r *Router) register(ctx context.Context, req *stack.Request, _ caller) {
 		switch {
 		case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
 		case r.Now().Sub(res.Refreshed) < lookEvery:
-			r.Engine.Again(reg.AoR)
+			r.Engine.Again(reg.AoR, req.Flush)
 		default:
+			req.Flush()
 			r.arrived(req, reg.AoR)
 		}
 	}

@@ -15,8 +15,9 @@ import (
 const retryAfter = 5
 
 // receive takes one message off a flow. It gives the request that a handler is to be
-// run for, if any, and an error only where a stream cannot be read on.
-func (s *Stack) receive(raw []byte, flow Flow) (*Request, error) {
+// run for, if any, and an error only where a stream cannot be read on. b is the batch
+// that the message came with, if it did.
+func (s *Stack) receive(raw []byte, flow Flow, b *batch) (*Request, error) {
 	s.Stats.BytesReceived.Add(len(raw))
 	if !s.limiter.allow(flow.Remote.Addr(), time.Now()) {
 		s.Stats.Limited.Inc()
@@ -43,7 +44,7 @@ func (s *Stack) receive(raw []byte, flow Flow) (*Request, error) {
 	if errors.Is(rerr, errNotSIP) {
 		return nil, s.ignore(raw, flow, "Request without a usable Via")
 	}
-	req.stack, req.size = s, len(raw)
+	req.stack, req.size, req.batch = s, len(raw), b
 	if err == nil {
 		err = rerr
 	}
@@ -180,20 +181,27 @@ func (r *Request) Unavailable(reason string, more ...Header) {
 // buffers are for messages that nobody keeps once they are sent.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
+// keptBuffer is how large a buffer may have grown to be used again, in bytes.
+const keptBuffer = 64 << 10
+
 // reply sends an answer to where RFC 3261 section 18.2.2 wants it.
 func (s *Stack) reply(req *Request, a *answer) {
-	b := buffers.Get().(*[]byte)
-	*b = a.appendTo((*b)[:0], req)
-	flow := req.Flow
-	flow.Remote = req.replyTo()
 	s.Stats.Replies.Inc()
 	if a.status >= 400 {
 		s.Stats.ErrorReplies.Inc()
 	}
+	if req.batch != nil {
+		req.batch.reply(req, a)
+		return
+	}
+	b := buffers.Get().(*[]byte)
+	*b = a.appendTo((*b)[:0], req)
+	flow := req.Flow
+	flow.Remote = req.replyTo()
 	if err := s.write(flow, *b); errors.Is(err, ErrClosed) && flow.Transport.bytes() {
 		s.replyAnew(req, bytes.Clone(*b))
 	} // else, what cannot be sent is the client's to ask for again
-	if cap(*b) <= 64<<10 {
+	if cap(*b) <= keptBuffer {
 		buffers.Put(b)
 	}
 }

@@ -25,12 +25,11 @@ type Request struct {
 
 	stack     *Stack
 	id        txID
-	size      int        // bytes received
-	tracked   bool       // there is a server transaction
-	alone     bool       // entered as the one request of its kind that is worked on
-	stateless bool       // see Stateless
-	socket    *udpSocket // see Detach; nil where nobody waits for the handler
-	buf       []byte     // its reader's
+	size      int    // bytes received
+	tracked   bool   // there is a server transaction
+	alone     bool   // entered as the one request of its kind that is worked on
+	stateless bool   // see Stateless
+	batch     *batch // that it came with; nil where nobody waits for the handler
 	answered  atomic.Pointer[answer]
 }
 
@@ -166,7 +165,7 @@ func (r *Request) Direct() bool {
 }
 
 // Respond sends the final answer. An empty reason stands for the standard phrase.
-// Only the first call counts. Once it returns, the answer is on its way, and
+// Only the first call counts. Once it returns, the answer is on its way (see Flush), and
 // retransmissions of the request will get the same one.
 func (r *Request) Respond(status int, reason string, headers ...Header) {
 	if reason == "" {

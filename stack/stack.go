@@ -130,6 +130,7 @@ type Stack struct {
 	Stats       Stats
 
 	working  atomic.Int64  // requests that are worked on
+	unsent   atomic.Int64  // batches with answers that have not left
 	jobs     chan *Request // to a worker that waits
 	idle     atomic.Int64  // workers that do
 	work     context.Context
@@ -227,7 +228,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	for _, u := range s.udp {
 		u.readers = g
 		for range udpReaders {
-			g.Go(func() error { return u.serve(make([]byte, maxDatagram)) })
+			g.Go(func() error { return u.serve(newBatch(u)) })
 		}
 	}
 	for _, l := range s.streams {
@@ -260,10 +261,11 @@ var errStopped = errors.New("stopped")
 // there are sockets.
 const lastWords = time.Second
 
-// drain waits for the handlers that run, but no longer than most.
+// drain waits for the handlers that run and for their answers to leave, but no longer
+// than most.
 func (s *Stack) drain(most time.Duration) {
 	end := time.Now().Add(most)
-	for s.working.Load() > 0 && time.Now().Before(end) {
+	for s.working.Load()+s.unsent.Load() > 0 && time.Now().Before(end) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }

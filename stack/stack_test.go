@@ -215,6 +215,9 @@ func TestHandlersThatWait(t *testing.T) {
 		}
 		for i := range n {
 			send(t, c, message(c, fmt.Sprint("z9hG4bKwait", i)))
+			for !polite && s.Handlers() <= i { // what comes with it waits behind it
+				time.Sleep(time.Millisecond)
+			}
 		}
 		for s.Handlers() < n {
 			time.Sleep(time.Millisecond)

@@ -242,7 +242,7 @@ func (c *conn) take(buf []byte, frames *framer) (left []byte, n int, err error) 
 		}
 		msg, after, err := frames.next(rest)
 		if err != nil {
-			_, _ = c.stack.receive(rest[:min(len(rest), c.stack.cfg.MaxMessageSize)], c.flow) // answers 400 or 513 where it can
+			_, _ = c.stack.receive(rest[:min(len(rest), c.stack.cfg.MaxMessageSize)], c.flow, nil) // answers 400 or 513 where it can
 			return nil, n, err
 		}
 		if msg == nil {

@@ -3,13 +3,12 @@ package stack
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
 	"sync/atomic"
-	"time"
 
+	"golang.org/x/net/ipv4"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -23,13 +22,14 @@ const receiveBuffer = 4 << 20
 
 // udpSocket is one UDP listener. Whoever reads a request handles it, because to wake
 // another goroutine costs more than most requests do; where its handler has to wait, it
-// gives the buffer to another goroutine, which reads on (see Detach).
+// gives the rest of its batch to another goroutine, which reads on (see Detach).
 type udpSocket struct {
 	stack   *Stack
 	conn    *net.UDPConn
 	local   netip.AddrPort
+	packets *ipv4.PacketConn // conn, to read and write many at once
 	readers *errgroup.Group
-	lead    chan []byte   // the buffer, to a goroutine that waits to read on
+	lead    chan *batch   // to a goroutine that waits to read on
 	reading atomic.Int32  // goroutines that do
 	reads   atomic.Uint64 // messages read
 	watch   struct {
@@ -60,36 +60,37 @@ func (s *Stack) listenUDP(ctx context.Context, addr netip.AddrPort) error {
 	}
 	_ = conn.SetWriteBuffer(receiveBuffer)
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	s.udp = append(s.udp, &udpSocket{stack: s, conn: conn, local: unmap(local), lead: make(chan []byte)})
+	s.udp = append(s.udp, &udpSocket{
+		stack: s, conn: conn, packets: ipv4.NewPacketConn(conn), local: unmap(local), lead: make(chan *batch),
+	})
 	return nil
 }
 
 // serve reads and handles requests, until the socket is closed or this goroutine is one
 // too many.
-func (u *udpSocket) serve(buf []byte) error {
-	for buf != nil {
-		req, err := u.read(buf)
+func (u *udpSocket) serve(b *batch) error {
+	for b != nil {
+		req, err := u.read(b)
 		if err != nil {
 			return ignoreClosed(err)
 		}
-		req.socket, req.buf = u, buf
 		u.stack.handle(req)
-		if req.socket == nil { // detached
-			buf = u.follow()
+		if req.batch == nil { // detached
+			b = u.follow()
 		}
 	}
 	return nil
 }
 
-// follow waits for a buffer to read on with; nil where none is wanted any more.
-func (u *udpSocket) follow() []byte {
+// follow waits for a batch to go on with; nil where nobody is wanted any more.
+func (u *udpSocket) follow() *batch {
 	defer u.stack.idle.Add(-1)
 	if u.stack.idle.Add(1) > idleWorkers {
 		return nil
 	}
 	select {
-	case buf := <-u.lead:
-		return buf
+	case b := <-u.lead:
+		return b
 	case <-u.stack.work.Done():
 		return nil
 	}
@@ -98,15 +99,24 @@ func (u *udpSocket) follow() []byte {
 // Detach must be called by a handler before it waits for anything: somebody else then
 // reads the socket that the request came from. More calls do nothing.
 func (r *Request) Detach() {
-	u, buf := r.socket, r.buf
-	if u == nil {
+	b := r.batch
+	if b == nil {
 		return
 	}
-	r.socket, r.buf = nil, nil
+	r.batch = nil
+	b.flush()
 	select {
-	case u.lead <- buf:
+	case b.socket.lead <- b:
 	default:
-		u.readers.Go(func() error { return u.serve(buf) })
+		b.socket.readers.Go(func() error { return b.socket.serve(b) })
+	}
+}
+
+// Flush puts the answer on the wire, if it is still to leave with others: for a handler
+// that has something sent that must not overtake it.
+func (r *Request) Flush() {
+	if r.batch != nil {
+		r.batch.flush()
 	}
 }
 
@@ -120,43 +130,31 @@ func (u *udpSocket) check() {
 	if stuck && w.more < mostStuck {
 		w.more++
 		u.stack.cfg.Log.Error("handlers wait on the goroutines that read", "socket", u.local)
-		u.readers.Go(func() error { return u.serve(make([]byte, maxDatagram)) })
+		u.readers.Go(func() error { return u.serve(newBatch(u)) })
 	}
 }
 
 const mostStuck = 16
 
 // read reads until there is a request to be handled.
-func (u *udpSocket) read(buf []byte) (*Request, error) {
+func (u *udpSocket) read(b *batch) (*Request, error) {
 	u.reading.Add(1)
 	defer u.reading.Add(-1)
-	failures := 0
 	for {
-		n, src, err := u.conn.ReadFromUDPAddrPort(buf)
+		raw, source, err := b.datagram()
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return nil, err
-			}
-			// What the kernel reports here is some peer's ICMP error; a socket that
-			// gives nothing else is broken.
-			if failures++; failures > 1000 {
-				return nil, fmt.Errorf("read from udp:%s: %w", u.local, err)
-			}
-			time.Sleep(10 * time.Millisecond) // what it is short of may come back
-			continue
+			return nil, err
 		}
-		failures = 0
 		u.reads.Add(1)
-		if n < 16 { // keep-alives: CRLF, four NULs, one byte
+		if len(raw) < 16 { // keep-alives: CRLF, four NULs, one byte
 			continue
 		}
-		if buf[0] == 0 && u.stun(buf[:n], src) {
+		if raw[0] == 0 && u.stun(raw, source) {
 			continue
 		}
-		if n > u.stack.cfg.MaxMessageSize {
-			n = u.stack.cfg.MaxMessageSize // its Content-Length will not fit any more: 513
-		}
-		req, _ := u.stack.receive(buf[:n], Flow{Transport: UDP, Local: u.local, Remote: unmap(src)})
+		// What is cut here does not fit its Content-Length any more: 513.
+		raw = raw[:min(len(raw), u.stack.cfg.MaxMessageSize)]
+		req, _ := u.stack.receive(raw, Flow{Transport: UDP, Local: u.local, Remote: source}, b)
 		if req != nil {
 			return req, nil
 		}

@@ -8,7 +8,7 @@ const idleWorkers = 256
 // receiveStream is receive for a connection, which has one reader: that never handles
 // a request itself.
 func (s *Stack) receiveStream(raw []byte, flow Flow) error {
-	req, err := s.receive(raw, flow)
+	req, err := s.receive(raw, flow, nil)
 	if req != nil {
 		s.dispatch(req)
 	}

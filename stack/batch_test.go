@@ -1,0 +1,138 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// gathering starts a stack all of whose readers are busy until release is called: what is
+// sent meanwhile lies in the socket, and comes as one batch.
+func gathering(t *testing.T, handler Handler) (s *Stack, udp netip.AddrPort, release func()) {
+	t.Helper()
+	hold := make(chan struct{})
+	s, udp, _ = running(t, Config{Handler: func(ctx context.Context, r *Request) {
+		if r.Target.User == "holder" {
+			<-hold
+			r.Respond(200, "")
+			return
+		}
+		handler(ctx, r)
+	}})
+	c := dial(t, "udp", udp)
+	for i := range udpReaders {
+		send(t, c, strings.Replace(message(c, fmt.Sprint("z9hG4bKhold", i)), "sip:bob@", "sip:holder@", 1))
+		for s.Handlers() <= i {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return s, udp, func() { close(hold) }
+}
+
+// What comes at once is answered, each its own, whatever the others are: malformed,
+// repeated, answered later, or with more than a datagram can hold.
+func TestBatch(t *testing.T) {
+	s, udp, release := gathering(t, func(_ context.Context, r *Request) {
+		switch branch := r.Via.Branch(); branch[len(branch)-1] {
+		case '0':
+			r.Detach()
+			time.Sleep(time.Millisecond)
+			r.Respond(202, "")
+		case '1':
+			r.Respond(200, "", Header{"X-Large", strings.Repeat("x", maxDatagram)})
+		default:
+			r.Respond(200, "")
+		}
+	})
+	c := dial(t, "udp", udp)
+	const n = 5 * batchSize
+	want := map[string]int{}
+	for i := range n {
+		m := message(c, fmt.Sprint("z9hG4bKbatch", i), usual)
+		switch i % 10 {
+		case 0:
+			want[fmt.Sprint("202 ", i)] = 1
+		case 1: // no answer can leave
+		case 2:
+			m = strings.Replace(m, "CSeq: 1 MESSAGE", "CSeq: 1 OPTIONS", 1)
+			want[fmt.Sprint("400 ", i)] = 1
+		case 3:
+			send(t, c, m)
+			want[fmt.Sprint("200 ", i)] = 2
+		default:
+			want[fmt.Sprint("200 ", i)] = 1
+		}
+		send(t, c, m)
+	}
+	release()
+	for range n { // one is missing of ten, and one comes twice
+		r := hear(t, c, patience)
+		_, branch, _ := strings.Cut(r, "z9hG4bKbatch")
+		branch, _, _ = strings.Cut(branch, ";")
+		want[status(r)+" "+branch]--
+	}
+	for answer, missing := range want {
+		if missing != 0 {
+			t.Errorf("%q: %d too few", answer, missing)
+		}
+	}
+	if lost := s.Stats.DroppedSends.Value(); lost != n/10 {
+		t.Errorf("%d answers could not be sent, want %d", lost, n/10)
+	}
+}
+
+// Answers leave together, so one that something will be sent behind must leave first.
+func TestFlush(t *testing.T) {
+	hold := make(chan struct{})
+	flush := make(chan bool, 2)
+	_, udp, release := gathering(t, func(_ context.Context, r *Request) {
+		r.Respond(200, "")
+		if <-flush {
+			r.Flush()
+			<-hold
+		}
+	})
+	c := dial(t, "udp", udp)
+	send(t, c, message(c, "z9hG4bKfirst"))
+	send(t, c, message(c, "z9hG4bKsecond"))
+	release()
+	flush <- false
+	if r := hear(t, c, silence); r != "" {
+		t.Errorf("an answer left before the batch was worked off: %s", r)
+	}
+	flush <- true
+	for range 2 {
+		if r := hear(t, c, patience); status(r) != "200" {
+			t.Errorf("answered %q", r)
+		}
+	}
+	close(hold)
+}
+
+// A stack that stops sends what it has answered.
+func TestBatchAtTheEnd(t *testing.T) {
+	answered := make(chan struct{})
+	s, udp, release := gathering(t, func(_ context.Context, r *Request) {
+		r.Respond(200, "")
+		if r.Via.Branch() == "z9hG4bKlast" {
+			answered <- struct{}{}
+			time.Sleep(silence) // until it stops
+		}
+	})
+	c := dial(t, "udp", udp)
+	send(t, c, message(c, "z9hG4bKfirst"))
+	send(t, c, message(c, "z9hG4bKlast"))
+	release()
+	<-answered
+	s.draining.Store(true)
+	s.drain(patience)
+	s.closeSockets()
+	for range 2 {
+		if r := hear(t, c, patience); status(r) != "200" {
+			t.Errorf("answered %q", r)
+		}
+	}
+}
