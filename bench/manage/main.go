@@ -6,8 +6,8 @@
 //	go run ./bench/manage -messages 1000000 -rounds 3
 //
 // silod runs on SQLite with its defaults. Messages are stored at a steady pace, well
-// below what silod can do; each round has a spell without and a spell with siloctl at
-// work, one after the other, so that what else the machine does hits both alike.
+// below what silod can do, in spells without and with siloctl at work, in turn, so that
+// what else the machine does hits both alike; quantiles are of all spells together.
 package main
 
 import (
@@ -15,7 +15,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -42,7 +41,7 @@ func main() {
 	flag.IntVar(&o.messages, "messages", 100_000, "messages that are stored")
 	flag.IntVar(&o.rooms, "rooms", 100_000, "rooms that exist, of two members each")
 	flag.IntVar(&o.rate, "rate", 400, "messages that are stored in a second")
-	flag.IntVar(&o.rounds, "rounds", 5, "how often each listing is measured; medians are printed")
+	flag.IntVar(&o.rounds, "rounds", 10, "spells without and with each listing")
 	only := flag.String("only", "", "measure only this listing, \"rooms list\" for one")
 	flag.DurationVar(&o.spell, "spell", 4*time.Second, "length of a measurement, without siloctl and again with it")
 	flag.Parse()
@@ -63,13 +62,29 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer s.stop()
-	fmt.Printf("silod with %d stored messages and %d rooms; medians of %d rounds\n\n", o.messages, o.rooms, o.rounds)
+	fmt.Printf("silod with %d stored messages and %d rooms\n\n", o.messages, o.rooms)
 	if err := s.commands(ctx); err != nil {
 		return err
 	}
+	fmt.Printf("\n| siloctl, while nothing else happens | s | memory MB |\n| --- | ---: | ---: |\n")
+	for _, args := range o.listings() {
+		if err := s.alone(ctx, args); err != nil {
+			return err
+		}
+	}
 	fmt.Printf("\n%d messages a second are stored meanwhile\n\n", o.rate)
-	fmt.Printf("| siloctl | p50 ms without | with | p99 ms without | with | p99 with / without | siloctl's memory MB | times |\n" +
-		"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	fmt.Printf("| siloctl | p50 ms without | with | p99 ms without | with | p50 with / without | p99 with / without |\n" +
+		"| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	for _, args := range o.listings() {
+		if err := s.meanwhile(ctx, o, args); err != nil {
+			return fmt.Errorf("siloctl %q: %w", args, err)
+		}
+	}
+	return nil
+}
+
+// listings are those to be measured.
+func (o options) listings() (list [][]string) {
 	for _, args := range [][]string{
 		{"messages", "list"},
 		{"messages", "list", "-o", "json"},
@@ -77,14 +92,11 @@ func run(ctx context.Context, o options) error {
 		{"rooms", "list"},
 		{"rooms", "list", "-o", "json"},
 	} {
-		if o.only != "" && o.only != strings.Join(args, " ") {
-			continue
-		}
-		if err := s.listing(ctx, o, args); err != nil {
-			return fmt.Errorf("siloctl %q: %w", args, err)
+		if o.only == "" || o.only == strings.Join(args, " ") {
+			list = append(list, args)
 		}
 	}
-	return nil
+	return list
 }
 
 // commands measures management commands while nothing else happens.
@@ -118,55 +130,66 @@ func (s *system) commands(ctx context.Context) error {
 	return nil
 }
 
-// listing measures storing without and with siloctl at work.
-func (s *system) listing(ctx context.Context, o options, args []string) error {
-	var halves, mosts, halvesWith, mostsWith, ratios []float64
-	var memory int64
-	times := 0
+// alone measures a listing by itself.
+func (s *system) alone(ctx context.Context, args []string) error {
+	begun := time.Now()
+	cmd, err := s.siloctl(ctx, args)
+	if err != nil {
+		return fmt.Errorf("siloctl %q: %w", args, err)
+	}
+	took := time.Since(begun)
+	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	fmt.Printf("| %s | %.1f | %d |\n", strings.Join(args, " "), took.Seconds(), usage.Maxrss>>10)
+	return nil
+}
+
+// meanwhile measures storing without and with siloctl at work, spell by spell.
+func (s *system) meanwhile(ctx context.Context, o options, args []string) error {
+	var without, with []time.Duration
 	for range o.rounds {
-		without, err := s.store(ctx, o.rate, o.spell)
+		times, err := s.store(ctx, o.rate, o.spell)
 		if err != nil {
 			return err
 		}
+		without = append(without, times...)
 		busy, stop := context.WithCancel(ctx)
 		ended := make(chan error, 1)
 		go func() {
-			ended <- func() error {
-				for busy.Err() == nil {
-					used, err := s.siloctl(ctx, args)
-					if err != nil {
-						return err
-					}
-					memory = max(memory, used)
-					times++
+			for {
+				_, err := s.siloctl(busy, args)
+				if busy.Err() != nil {
+					err = nil // the spell was over
+				} else if err == nil {
+					continue
 				}
-				return nil
-			}()
+				ended <- err
+				return
+			}
 		}()
-		with, err := s.store(ctx, o.rate, o.spell)
+		times, err = s.store(ctx, o.rate, o.spell)
 		stop()
 		if err := errors.Join(err, <-ended); err != nil {
 			return err
 		}
-		halves, halvesWith = append(halves, quantile(without, 0.5).Seconds()), append(halvesWith, quantile(with, 0.5).Seconds())
-		mosts, mostsWith = append(mosts, quantile(without, 0.99).Seconds()), append(mostsWith, quantile(with, 0.99).Seconds())
-		ratios = append(ratios, mostsWith[len(mostsWith)-1]/mosts[len(mosts)-1])
+		with = append(with, times...)
 	}
-	in := func(list []float64) string { return ms(time.Duration(median(list) * float64(time.Second))) }
-	fmt.Printf("| %s | %s | %s | %s | %s | %.2f | %.0f | %d |\n", args, in(halves), in(halvesWith), in(mosts), in(mostsWith),
-		median(ratios), float64(memory)/(1<<20), times)
+	ratio := func(q float64) float64 { return quantile(with, q).Seconds() / quantile(without, q).Seconds() }
+	fmt.Printf("| %s | %s | %s | %s | %s | %.2f | %.2f |\n", strings.Join(args, " "), ms(quantile(without, 0.5)), ms(quantile(with, 0.5)),
+		ms(quantile(without, 0.99)), ms(quantile(with, 0.99)), ratio(0.5), ratio(0.99))
 	return nil
 }
 
-// siloctl runs it once, to the end, and gives the most memory that it had.
-func (s *system) siloctl(ctx context.Context, args []string) (bytes int64, err error) {
-	cmd := exec.CommandContext(ctx, s.program("siloctl"), append([]string{"--socket", s.path("control.sock")}, args...)...)
-	cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return 0, err
+// siloctl runs it to its end. What it prints goes where nobody has to read it.
+func (s *system) siloctl(ctx context.Context, args []string) (*exec.Cmd, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
 	}
-	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return usage.Maxrss << 10, nil
+	defer null.Close()
+	cmd := exec.CommandContext(ctx, s.program("siloctl"), append([]string{"--socket", s.path("control.sock")}, args...)...)
+	cmd.Stdout, cmd.Stderr = null, os.Stderr
+	err = cmd.Run()
+	return cmd, err
 }
 
 func (s *system) path(name string) string    { return filepath.Join(s.dir, name) }
@@ -177,10 +200,4 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d.Microseco
 func quantile(times []time.Duration, q float64) time.Duration {
 	slices.Sort(times)
 	return times[min(len(times)-1, int(q*float64(len(times))))]
-}
-
-func median(list []float64) float64 {
-	list = slices.Clone(list)
-	slices.Sort(list)
-	return list[len(list)/2]
 }
