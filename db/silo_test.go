@@ -1,6 +1,7 @@
 package db
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -240,6 +241,21 @@ func TestSiloWaiting(t *testing.T) {
 	})
 }
 
+// However long messages are, one read takes little, and not less than one.
+func TestPageOf(t *testing.T) {
+	for _, c := range []struct{ n, each, want int }{
+		{50, 100, 50}, {50, 0, 50}, {0, 0, 1}, {50, 4096, 16}, {16, 65535, 1}, {1, 65535, 1}, {1, 8192, 8}, {8, 100, 50},
+	} {
+		page := make([]silo.Message, c.n)
+		for i := range page {
+			page[i].Body = make([]byte, c.each)
+		}
+		if got := pageOf(page); got != c.want {
+			t.Errorf("after %d messages of %d bytes: %d, want %d", c.n, c.each, got, c.want)
+		}
+	}
+}
+
 func TestSiloListTallyPurge(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
@@ -253,6 +269,9 @@ func TestSiloListTallyPurge(t *testing.T) {
 			}
 			if i%10 == 0 {
 				m.Src = "sip:dan@example.org"
+			}
+			if i >= 100 && i < 140 {
+				m.Body = bytes.Repeat([]byte("long "), 3000) // of these fewer are read at once
 			}
 			if i == 7 {
 				m.SendAt = noon

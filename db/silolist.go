@@ -74,16 +74,29 @@ func (st siloStore) Get(ctx context.Context, id int64) (silo.Message, error) {
 	return ms[0], nil
 }
 
-// listRows is how many rows one read of a list takes: so few that whoever stores
-// meanwhile does not notice.
-const listRows = 50
+// How much one read of a list takes: so little that whoever stores meanwhile does not
+// notice.
+const (
+	listRows  = 50
+	listBytes = 64 << 10
+)
+
+// pageOf is how many rows to read next, after a page of so many: fewer where messages are
+// long.
+func pageOf(page []silo.Message) int {
+	bytes := 0
+	for i := range page {
+		bytes += len(page[i].Body)
+	}
+	return max(1, min(listRows, listBytes*len(page)/max(bytes, 1)))
+}
 
 // List reads by pages, so that no transaction is open while the caller works.
 func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Message, error] {
 	return func(yield func(silo.Message, error) bool) {
-		left := q.Limit
+		left, rows := q.Limit, listRows
 		for {
-			limit := listRows
+			limit := rows
 			if q.Limit > 0 {
 				limit = min(limit, left)
 			}
@@ -100,6 +113,7 @@ func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 				}
 				q.AfterID = m.ID
 			}
+			rows = pageOf(page)
 			if left -= len(page); len(page) < limit || q.Limit > 0 && left <= 0 {
 				return
 			}
