@@ -96,7 +96,10 @@ func (s *Service) run(ctx context.Context, f *Frame) (*Node, error) {
 // reply writes the reply, or in its place the refusal that became of it.
 func (s *Service) reply(f *Frame, dst io.Writer, node *Node, err error) error {
 	cmd, _ := s.Registry.Lookup(f.Command)
-	w := &writer{dst: dst, hasty: cmd.Follows} // what is followed comes as it happens
+	w := &writer{dst: dst}
+	if !cmd.Follows { // what is followed comes as it happens
+		w.pace = s.Registry.pace()
+	}
 	if s.Transport == Datagram {
 		w.limit = maxDatagram
 	}

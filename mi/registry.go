@@ -33,7 +33,8 @@ type Registry struct {
 	commands []Command          // as they were added
 	groups   map[string][]Stat  // sorted by name
 
-	indent atomic.Pointer[string]
+	indent    atomic.Pointer[string]
+	preferred atomic.Pointer[func() int64]
 
 	calls, refused, failed Counter
 }

@@ -13,15 +13,6 @@ const (
 	latency = 100 * time.Millisecond // what a slow stream may keep back for so long
 )
 
-// How a long list is written: in short stretches of work, each followed by a rest of
-// several times its length. Then it takes at most a quarter of one processor, and what
-// comes in meanwhile waits behind a stretch at most.
-const (
-	stretch = 500 * time.Microsecond
-	rests   = 3 // times as long as the work
-	maxRest = 10 * time.Millisecond
-)
-
 // errTooLarge ends a reply that has a limit, when it is over it.
 var errTooLarge = errors.New("reply is too large")
 
@@ -43,9 +34,7 @@ type writer struct {
 	waiting bool  // inside a stream
 	timer   *time.Timer
 
-	hasty bool          // no rests
-	begun time.Time     // of this stretch of work
-	idle  time.Duration // of it, waiting for the client
+	pace *pace
 }
 
 // str, char and fill add to the reply.
@@ -79,7 +68,7 @@ func (w *writer) flush() {
 		n, err := w.dst.Write(w.buf)
 		w.sent += int64(n)
 		w.err = err
-		w.idle += time.Since(at)
+		w.pace.waited(time.Since(at))
 	}
 	w.buf = w.buf[:0]
 }
@@ -106,6 +95,7 @@ func (w *writer) stream(n *Node, f func(*Node)) {
 	if outer {
 		w.mu.Lock()
 		w.waiting = true
+		w.pace.begin()
 		w.timer = time.AfterFunc(latency, w.tick)
 		w.mu.Unlock()
 		defer func() {
@@ -115,7 +105,6 @@ func (w *writer) stream(n *Node, f func(*Node)) {
 			w.mu.Unlock()
 		}()
 	}
-	w.begun, w.idle = time.Now(), 0
 	_, err := guard(func() (struct{}, error) {
 		for c, err := range n.Stream {
 			if err != nil {
@@ -146,17 +135,21 @@ func (w *writer) child(c *Node, f func(*Node), outer bool) bool {
 	return !w.full()
 }
 
-// rest waits for a while behind a stretch of work.
+// rest waits for a while behind a stretch of work, whose lines the client has meanwhile.
 func (w *writer) rest() {
 	w.mu.Lock()
-	work, short := time.Since(w.begun)-w.idle, w.sent == 0
+	short := w.sent == 0 // a short list is soon done
+	d, over := w.pace.rest()
+	if over && !short {
+		w.flush()
+	}
 	w.mu.Unlock()
-	if w.hasty || short || work < stretch { // a short list is soon done
+	if !over || short {
 		return
 	}
-	time.Sleep(min(rests*work, maxRest))
+	time.Sleep(d)
 	w.mu.Lock()
-	w.begun, w.idle = time.Now(), 0
+	w.pace.begin()
 	w.mu.Unlock()
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -218,8 +219,8 @@ func FuzzDecodeReply(f *testing.F) {
 	})
 }
 
-// A long list leaves three quarters of the time to others, from its first piece on;
-// what is followed comes as it happens.
+// A long list leaves most of the time to what is preferred, from its first piece on, but
+// only while there is such a thing; what is followed comes as it happens.
 func TestLongListRests(t *testing.T) {
 	const children = 200
 	list := func(n int) *Node {
@@ -232,24 +233,63 @@ func TestLongListRests(t *testing.T) {
 			}
 		}}
 	}
+	var asked int64
+	steadily := func() int64 { asked++; return asked }
+	rest := time.Duration(rests(runtime.GOMAXPROCS(0)) * float64(time.Millisecond))
 	for name, c := range map[string]struct {
-		n         int
-		hasty     bool
-		low, high time.Duration
+		n    int
+		pace *pace
+		want time.Duration // to within a tenth
 	}{
-		"short":    {30, false, 30 * time.Millisecond, 30 * time.Millisecond},
-		"long":     {children, false, 650 * time.Millisecond, 800 * time.Millisecond},
-		"followed": {children, true, 200 * time.Millisecond, 200 * time.Millisecond},
+		"short":                {30, &pace{work: steadily}, 30 * time.Millisecond},
+		"long":                 {children, &pace{work: steadily}, 200*time.Millisecond + (children-chunk>>10)*rest},
+		"long with idle hands": {children, &pace{work: func() int64 { return 0 }}, 200 * time.Millisecond},
+		"followed":             {children, nil, 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				w := &writer{dst: io.Discard, hasty: c.hasty}
+				w := &writer{dst: io.Discard, pace: c.pace}
 				w.classic(list(c.n), "\t", 0)
-				if took := time.Since(begun); took < c.low || took > c.high {
-					t.Errorf("it took %v, want %v to %v", took, c.low, c.high)
+				if took := time.Since(begun); took < c.want-c.want/10 || took > c.want+c.want/10 {
+					t.Errorf("it took %v, want %v", took, c.want)
 				}
 			})
 		})
 	}
+}
+
+// The larger the machine, the less a list has to rest.
+func TestRests(t *testing.T) {
+	for processors, want := range map[int]float64{1: 31, 2: 15, 8: 3, 32: 0, 64: 0} {
+		if got := rests(processors); got != want {
+			t.Errorf("%d processors: rests of %v times the work, want %v", processors, got, want)
+		}
+	}
+}
+
+// What a stretch has made is handed on before the rest, not when a piece is full.
+func TestStretchIsHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		w := &writer{dst: writes(func(b []byte) { sizes = append(sizes, len(b)) }), pace: &pace{work: func() int64 { return 0 }}}
+		w.classic(&Node{List: true, Stream: func(yield func(*Node, error) bool) {
+			for range 2 * chunk / 1024 {
+				time.Sleep(time.Millisecond)
+				if !yield(&Node{Value: strings.Repeat("x", 1023)}, nil) {
+					return
+				}
+			}
+		}}, "\t", 0)
+		if len(sizes) != chunk/1024+1 || sizes[0] < chunk || sizes[1] > 2048 {
+			t.Errorf("pieces of %v bytes", sizes)
+		}
+	})
+}
+
+type writes func([]byte)
+
+func (f writes) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
 }

@@ -43,3 +43,6 @@ func (s *Stack) Counters() map[string][]mi.Stat {
 		},
 	}
 }
+
+// Received is how many messages have come so far.
+func (s *Stack) Received() int64 { return s.Stats.Requests.Value() + s.Stats.Responses.Value() }

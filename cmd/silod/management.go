@@ -15,6 +15,7 @@ import (
 func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry = mi.NewRegistry(d.log)
 	d.registry.SetIndent(d.cfg.MI.ReplyIndent)
+	d.registry.Prefer(d.stack.Received)
 	core := &mi.Core{
 		Registry: d.registry, Name: "silod", Version: buildVersion(), Started: time.Now(), Level: d.level,
 		Stop: func() { d.stop() }, Reload: d.reloadCommand,
