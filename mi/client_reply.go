@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // namedParams become an object, in their order; a name that is there twice gets
@@ -49,14 +50,11 @@ func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
 		line, err := r.ReadString('\n') // a daemon that has not even read the request
 		return refusalLine(line, err)
 	}
-	d := json.NewDecoder(r)
-	d.UseNumber()
-	var refusal *struct {
-		Code    int
-		Message string
-	}
+	// A daemon of another version may name something twice: that is no reason to be strict.
+	d := jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true))
+	var refusal *Error
 	stopped := false
-	err := members(d, func(name string) error {
+	err := members(d, func(name string) (err error) {
 		switch name {
 		case "result":
 			return decodeTree(d, root, func() error {
@@ -70,10 +68,10 @@ func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
 				return nil
 			})
 		case "error":
-			return d.Decode(&refusal)
+			refusal, err = decodeRefusal(d)
+			return err
 		}
-		var skip json.RawMessage
-		return d.Decode(&skip)
+		return d.SkipValue()
 	})
 	switch {
 	case stopped:
@@ -81,7 +79,7 @@ func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
 	case err != nil:
 		return err
 	case refusal != nil:
-		return &Error{Code: refusal.Code, Text: refusal.Message}
+		return refusal
 	}
 	return nil
 }
@@ -90,7 +88,7 @@ func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
 var errStopped = errors.New("no more is wanted")
 
 // decodeNode reads a whole node, as writer.tree writes it.
-func decodeNode(d *json.Decoder, n *Node) error {
+func decodeNode(d *jsontext.Decoder, n *Node) error {
 	return decodeTree(d, n, func() error {
 		c := &Node{}
 		n.Nodes = append(n.Nodes, c)
@@ -99,82 +97,113 @@ func decodeNode(d *json.Decoder, n *Node) error {
 }
 
 // decodeTree reads a node and calls child where each of its children begins.
-func decodeTree(d *json.Decoder, n *Node, child func() error) error {
-	return members(d, func(name string) error {
+func decodeTree(d *jsontext.Decoder, n *Node, child func() error) error {
+	return members(d, func(name string) (err error) {
 		switch name {
 		case "name":
-			return d.Decode(&n.Name)
+			n.Name, err = decodeText(d)
 		case "value":
-			return decodeScalar(d, &n.Value)
+			n.Value, err = decodeScalar(d)
 		case "list":
-			return d.Decode(&n.List)
+			var v any
+			v, err = decodeScalar(d)
+			n.List, _ = v.(bool)
 		case "attrs":
-			return members(d, func(name string) error {
-				a := Attr{Name: name}
-				err := decodeScalar(d, &a.Value)
-				n.Attrs = append(n.Attrs, a)
+			err = members(d, func(name string) error {
+				v, err := decodeScalar(d)
+				n.Attrs = append(n.Attrs, Attr{Name: name, Value: v})
 				return err
 			})
 		case "nodes":
-			return elements(d, child)
+			err = elements(d, child)
+		default:
+			err = fmt.Errorf("reply has an unknown member %q: siloctl and silod are of different versions", name)
 		}
-		return fmt.Errorf("reply has an unknown member %q: siloctl and silod are of different versions", name)
+		return err
+	})
+}
+
+// decodeRefusal reads the error of JSON-RPC.
+func decodeRefusal(d *jsontext.Decoder) (*Error, error) {
+	e := &Error{}
+	return e, members(d, func(name string) (err error) {
+		switch name {
+		case "code":
+			var v any
+			v, err = decodeScalar(d)
+			code, _ := v.(int64)
+			e.Code = int(code)
+		case "message":
+			e.Text, err = decodeText(d)
+		default:
+			err = d.SkipValue()
+		}
+		return err
 	})
 }
 
 // members calls f for each member of an object, to read its value.
-func members(d *json.Decoder, f func(name string) error) error {
+func members(d *jsontext.Decoder, f func(name string) error) error {
 	return within(d, '{', func() error {
-		t, err := d.Token()
+		name, err := decodeText(d)
 		if err != nil {
 			return err
 		}
-		name, _ := t.(string)
 		return f(name)
 	})
 }
 
 // elements calls f where each element of an array begins.
-func elements(d *json.Decoder, f func() error) error { return within(d, '[', f) }
+func elements(d *jsontext.Decoder, f func() error) error { return within(d, '[', f) }
 
 // within reads what stands between two brackets, piece by piece.
-func within(d *json.Decoder, open json.Delim, f func() error) error {
-	t, err := d.Token()
+func within(d *jsontext.Decoder, open jsontext.Kind, f func() error) error {
+	t, err := d.ReadToken()
 	if err != nil {
 		return err
 	}
-	if t != open {
+	if t.Kind() != open {
 		return fmt.Errorf("reply is not understood: %v where a %v was expected", t, open)
 	}
-	for d.More() {
+	for {
+		switch d.PeekKind() {
+		case ']', '}', 0: // 0 is an error, which reading gives
+			_, err := d.ReadToken()
+			return err
+		}
 		if err := f(); err != nil {
 			return err
 		}
 	}
-	_, err = d.Token()
-	return err
+}
+
+// decodeText reads a string.
+func decodeText(d *jsontext.Decoder) (string, error) {
+	v, err := decodeScalar(d)
+	s, _ := v.(string)
+	return s, err
 }
 
 // decodeScalar gives a number the type that a command would have given it.
-func decodeScalar(d *json.Decoder, v *any) error {
-	t, err := d.Token()
+func decodeScalar(d *jsontext.Decoder) (any, error) {
+	t, err := d.ReadToken()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	switch t := t.(type) {
-	case json.Delim:
-		return fmt.Errorf("reply is not understood: %v where a value was expected", t)
-	case json.Number:
-		if n, err := t.Int64(); err == nil {
-			*v = n
-			return nil
+	switch t.Kind() {
+	case 'n':
+		return nil, nil
+	case 't', 'f':
+		return t.Bool(), nil
+	case '"':
+		return t.String(), nil
+	case '0':
+		if n, err := strconv.ParseInt(t.String(), 10, 64); err == nil {
+			return n, nil
 		}
-		*v, err = t.Float64()
-		return err
-	default:
-		*v = t
-		return nil
+		return t.Float()
 	}
+	return nil, fmt.Errorf("reply is not understood: %v where a value was expected", t)
 }
 
 // errOutput marks an error of whoever reads what the client prints.
