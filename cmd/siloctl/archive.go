@@ -84,9 +84,11 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 	if err != nil {
 		return 0, err
 	}
-	total, err := a.number(ctx, "count", "silo_count", which)
-	if err != nil {
-		return 0, err
+	var total int64
+	if a.watched() { // counting is work for the daemon
+		if total, err = a.number(ctx, "count", "silo_count", which); err != nil {
+			return 0, err
+		}
 	}
 	bar := a.progress("exported", total)
 	defer bar.end()

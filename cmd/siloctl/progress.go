@@ -24,11 +24,14 @@ const (
 // progress begins a bar. It draws nothing for programs.
 func (a *app) progress(what string, total int64) *progress {
 	p := &progress{what: what, total: total, shown: time.Now()}
-	if isTerminal(a.stderr) && a.output == "table" {
+	if a.watched() {
 		p.w = a.stderr
 	}
 	return p
 }
+
+// watched tells whether a person sees how far we are.
+func (a *app) watched() bool { return isTerminal(a.stderr) && a.output == "table" }
 
 // at draws the bar anew, if it is time.
 func (p *progress) at(n int64) {
