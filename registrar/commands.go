@@ -26,7 +26,10 @@ func (l *Location) Commands(domains address.Domains) []mi.Command {
 			Name: "ul_add", Aliases: []string{"ul.add"}, Args: "table aor contact expires q path flags cflags methods",
 			MinArgs: 9, MaxArgs: 9, Writes: true, Help: "Registers a contact for a user; expires 0 is for ever.", Run: c.add,
 		},
-		{Name: "ul_rm", Aliases: []string{"ul.rm"}, Args: "table aor", MinArgs: 2, MaxArgs: 2, Writes: true, Help: "Removes a user's contacts.", Run: c.remove},
+		{
+			Name: "ul_rm", Aliases: []string{"ul.rm"}, Args: "table aor [contact]", MinArgs: 2, MaxArgs: 3, Writes: true,
+			Help: "Removes a user's contacts, or the one that is named.", Run: c.remove,
+		},
 		{Name: "ul_rm_contact", Aliases: []string{"ul.rm_contact"}, Args: "table aor contact", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Removes one contact of a user.", Run: c.removeContact},
 		{Name: "ul_flush", Aliases: []string{"ul.flush"}, Writes: true, Help: "Writes refreshed contacts to the database now, and not within seconds.", Run: c.writeOut},
 	}
@@ -272,9 +275,12 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		return nil, err
 	}
 	uri, err := address.ParseURI(strings.Trim(req.Arg(2), "<>"))
-	secs, nerr := strconv.Atoi(req.Arg(3))
-	if err != nil || nerr != nil || secs < 0 || !uri.IsSIP() {
-		return nil, mi.Errorf(400, "Bad parameter")
+	if err != nil || !uri.IsSIP() {
+		return nil, mi.Errorf(400, "Bad contact %.60q: a SIP URI is expected", req.Arg(2))
+	}
+	secs, err := strconv.Atoi(req.Arg(3))
+	if err != nil || secs < 0 {
+		return nil, mi.Errorf(400, "Bad expires %.60q: seconds are expected, or 0 for ever", req.Arg(3))
 	}
 	life := forever
 	if secs > 0 && secs < int(forever/time.Second) {
@@ -333,7 +339,11 @@ func (c commands) drop(ctx context.Context, a address.AoR, gone func(*Binding) b
 	return nil
 }
 
+// remove: that it may name a contact is kamcli's.
 func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	if len(req.Args) > 2 {
+		return c.removeContact(ctx, req)
+	}
 	a, err := c.aor(req)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (f *fake) commands() []mi.Command {
 		{Name: "ul_dump", Args: "[brief]", MaxArgs: 2, Help: "Lists contacts.", Run: f.dump},
 		{Name: "ul_show_contact", Args: "table aor", MinArgs: 2, MaxArgs: 2, Help: "Shows contacts.", Run: f.dump},
 		{Name: "ul_add", Args: "table aor contact expires q path flags cflags methods", MinArgs: 9, MaxArgs: 9, Writes: true, Help: "Adds a contact.", Run: f.echo},
-		{Name: "ul_rm", Args: "table aor", MinArgs: 2, MaxArgs: 2, Writes: true, Help: "Removes contacts.", Run: f.echo},
+		{Name: "ul_rm", Args: "table aor [contact]", MinArgs: 2, MaxArgs: 3, Writes: true, Help: "Removes contacts.", Run: f.echo},
 		{Name: "ul_rm_contact", Args: "table aor contact", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Removes a contact.", Run: f.echo},
 		{Name: "sub_list", Help: "Lists users.", Run: f.listUsers},
 		{Name: "sub_add", Args: "user password", MinArgs: 2, MaxArgs: 2, Writes: true, Help: "Adds a user.", Run: f.addUser},
