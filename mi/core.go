@@ -33,6 +33,7 @@ func (c *Core) Commands() []Command {
 	return append([]Command{
 		{Name: "uptime", Aliases: []string{"core.uptime"}, Help: "Tells since when the daemon runs.", Run: c.uptime},
 		{Name: "version", Aliases: []string{"core.version"}, Help: "Tells the daemon's version.", Run: c.version},
+		{Name: "info", Aliases: []string{"core.info"}, Help: "Tells what the daemon was built from and with.", Run: c.info},
 		{Name: "pwd", Aliases: []string{"core.pwd"}, Help: "Tells the daemon's working directory.", Run: c.pwd},
 		{Name: "arg", Aliases: []string{"core.arg"}, Help: "Lists the arguments that the daemon was started with.", Run: c.arg},
 		{Name: "which", Aliases: []string{"system.listMethods"}, Help: "Lists the names of all commands.", Run: c.which},
@@ -68,25 +69,49 @@ func (c *Core) uptime(_ context.Context, req *Request) (*Node, error) {
 
 // version: the first line is what kamctl monitor shows.
 func (c *Core) version(_ context.Context, req *Request) (*Node, error) {
-	platform := "x86_64"
-	if runtime.GOARCH != "amd64" {
-		platform = runtime.GOARCH
-	}
-	platform += "/" + runtime.GOOS
 	if req.Dialect == Kamailio {
-		return &Node{Value: fmt.Sprintf("%s %s (%s)", c.Name, c.Version, platform)}, nil
+		return &Node{Value: fmt.Sprintf("%s %s (%s)", c.Name, c.Version, platform())}, nil
 	}
 	n := &Node{}
-	n.Add("Server", fmt.Sprintf("%s (%s (%s))", c.Name, c.Version, platform))
+	n.Add("Server", fmt.Sprintf("%s (%s (%s))", c.Name, c.Version, platform()))
 	n.Add("Build", "compiled with "+runtime.Version())
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				n.Add("GIT", s.Value[:min(len(s.Value), 12)])
-			}
-		}
+	if r := revision(); r != "" {
+		n.Add("GIT", r)
 	}
 	return n, nil
+}
+
+// info has the names of Kamailio's core.info.
+func (c *Core) info(context.Context, *Request) (*Node, error) {
+	n := &Node{}
+	n.Add("version", c.Name+" "+c.Version)
+	n.Add("id", revision())
+	n.Add("compiler", runtime.Version())
+	n.Add("platform", platform())
+	return n, nil
+}
+
+// platform is spelt as Kamailio does.
+func platform() string {
+	arch := runtime.GOARCH
+	if arch == "amd64" {
+		arch = "x86_64"
+	}
+	return arch + "/" + runtime.GOOS
+}
+
+// revision is the commit that the program was built from; "" where that is not known.
+func revision() string {
+	info, _ := debug.ReadBuildInfo()
+	if info == nil {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return ""
 }
 
 // pwd: the one-element array is Kamailio's.

@@ -1,8 +1,10 @@
 package stack
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
+	"slices"
 	"sync"
 )
 
@@ -79,6 +81,23 @@ func (t *connTable) len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.byID)
+}
+
+// open is every stream in the order in which they were opened, and whether by us.
+func (t *connTable) open() []openConn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]openConn, 0, len(t.byID))
+	for _, c := range t.byID {
+		all = append(all, openConn{c.flow, c.dialed != ""})
+	}
+	slices.SortFunc(all, func(a, b openConn) int { return cmp.Compare(a.flow.conn, b.flow.conn) })
+	return all
+}
+
+type openConn struct {
+	flow Flow
+	ours bool
 }
 
 // closeAll ends all streams and lets no more in.

@@ -21,6 +21,7 @@ func (d *daemon) openManagement(ctx context.Context) error {
 		Stop: func() { d.stop() }, Reload: d.reloadCommand,
 	}
 	d.registry.Add(core.Commands()...)
+	d.registry.Add(d.stack.Commands()...)
 	d.registry.Add(d.location.Commands(d.domains)...)
 	d.registry.Add(d.silo.Commands(d.domains)...)
 	d.registry.Add(d.rooms.Commands()...)

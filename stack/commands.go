@@ -1,0 +1,97 @@
+package stack
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+
+	"silod/mi"
+)
+
+// Commands are the management commands about sockets and connections, by OpenSIPS's and
+// Kamailio's names.
+func (s *Stack) Commands() []mi.Command {
+	return []mi.Command{
+		{
+			Name: "list_sockets", Aliases: []string{"corex.list_sockets"},
+			Help: "Lists the addresses where SIP is heard.", Run: s.listSockets,
+		},
+		{
+			Name: "list_tcp_conns", Aliases: []string{"core.tcp_list"},
+			Help: "Lists the open connections: TCP, TLS and WebSocket.", Run: s.listConns,
+		},
+		{
+			Name: "tcp_info", Aliases: []string{"core.tcp_info"},
+			Help: "Tells how many connections are open, and how many may be.", Run: s.countConns,
+		},
+	}
+}
+
+// listSockets: Kamailio's clients know other names, and an address in an object of its own.
+func (s *Stack) listSockets(_ context.Context, req *mi.Request) (*mi.Node, error) {
+	n := &mi.Node{List: true}
+	for _, e := range s.Endpoints() {
+		addr, port := e.Addr.Addr().String(), strconv.Itoa(int(e.Addr.Port()))
+		if req.Dialect == mi.Kamailio {
+			socket := n.Add("", nil)
+			socket.Add("PROTO", string(e.Transport))
+			socket.Add("NAME", addr)
+			socket.Add("ADDRLIST", nil).Add("ADDR", addr)
+			socket.Add("PORT", port)
+			socket.Add("ADVERTISE", cmp.Or(s.advertisement(), "-"))
+			continue
+		}
+		n.Add("SOCKET", nil, mi.Attr{Name: "proto", Value: string(e.Transport)}, mi.Attr{Name: "address", Value: addr},
+			mi.Attr{Name: "port", Value: port}, mi.Attr{Name: "advertise", Value: s.advertisement()})
+	}
+	return n, nil
+}
+
+// advertisement is what stands in place of a socket's address in Via; "" if nothing does.
+func (s *Stack) advertisement() string {
+	if s.advertised.port == 0 {
+		return s.advertised.host
+	}
+	return s.advertised.host + ":" + strconv.Itoa(int(s.advertised.port))
+}
+
+// listConns: id is that of the flow of a contact.
+func (s *Stack) listConns(context.Context, *mi.Request) (*mi.Node, error) {
+	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+		for _, c := range s.conns.open() {
+			opened := "peer"
+			if c.ours {
+				opened = "us"
+			}
+			f := c.flow
+			if !yield(&mi.Node{Name: "CONN", Attrs: []mi.Attr{
+				{Name: "id", Value: strconv.FormatUint(f.conn, 36)},
+				{Name: "type", Value: strings.ToUpper(string(f.Transport))},
+				{Name: "src_ip", Value: f.Remote.Addr().String()},
+				{Name: "src_port", Value: int(f.Remote.Port())},
+				{Name: "dst_ip", Value: f.Local.Addr().String()},
+				{Name: "dst_port", Value: int(f.Local.Port())},
+				{Name: "opened_by", Value: opened},
+			}}, nil) {
+				return
+			}
+		}
+	}}, nil
+}
+
+// countConns: half-open ones are among the connections, but not in the list.
+func (s *Stack) countConns(context.Context, *mi.Request) (*mi.Node, error) {
+	secure := 0
+	for _, c := range s.conns.open() {
+		if t := c.flow.Transport; t == TLS || t == WSS {
+			secure++
+		}
+	}
+	n := &mi.Node{}
+	n.Add("max_connections", s.cfg.MaxConnections)
+	n.Add("opened_connections", s.open.Load())
+	n.Add("opened_tls_connections", secure)
+	n.Add("refused_connections", s.Stats.RefusedConnects.Value())
+	return n, nil
+}
