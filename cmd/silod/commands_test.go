@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"silod/mi"
+)
+
+// session is every command in an order that gives each something to do. It begins with
+// alice connected over TCP, who has said hello in chat-1, and nothing else.
+var session = []string{
+	"uptime", "version", "info", "pwd", "arg", "ps", "which", "help", "help|ul_rm", "help|nosuch",
+	"debug", "debug|2", "debug|x", "log_level", "log_level|1", "reload",
+	"list_sockets", "list_tcp_conns", "tcp_info",
+
+	"ul_add|location|bob@127.0.0.1|sip:bob@192.0.2.7:5060|0|0.5|0|0|0|4294967295",
+	"ul_add|location|bob@127.0.0.1|sip:bob@192.0.2.8:5060|0|1.0|<sip:192.0.2.9;lr>|0|0|4294967295",
+	"ul_add|location|bob@127.0.0.1|bob|0|1.0|0|0|0|0", "ul_add|location|bob@127.0.0.1",
+	"ul_dump", "ul_dump|brief", "ul_show_contact|location|bob@127.0.0.1", "ul_show_contact|location|nobody@127.0.0.1",
+	"ul_show_contact|nowhere|bob@127.0.0.1",
+	"ul_rm|location|bob@127.0.0.1|sip:bob@192.0.2.7:5060", "ul_rm|location|bob@127.0.0.1|sip:bob@192.0.2.7:5060",
+	"ul_rm_contact|location|bob@127.0.0.1|sip:bob@192.0.2.9", "ul_rm_contact|location|bob@127.0.0.1|sip:bob@192.0.2.8:5060",
+	"ul_rm|location|bob@127.0.0.1", "ul_flush",
+
+	"silo_count", "silo_send|" + alice + "|" + bob + "|hello\tBob, \"Grüße\"", "silo_send|" + alice + "|" + bob + "|again",
+	"silo_send|" + alice + "|nowhere.example|hello", "silo_remind|" + bob + "|2099-01-01T00:00:00Z|get up", "silo_remind|" + bob + "|soon|get up",
+	"silo_list", "silo_list|" + bob + "|limit::1", "silo_list|carol", "silo_count|" + bob, "silo_show|1", "silo_show|99", "silo_show|x",
+	"silo_export|" + bob + "|limit::1", "silo_import|" + exported, "silo_import|" + exported, "silo_import|{}", "silo_dump|" + bob,
+	"silo_requeue|1", "silo_requeue|99", "silo_stats", "silo_delete|1", "silo_delete|1", "silo_purge", "silo_purge|from::" + alice, "silo_count",
+
+	"imc_list_rooms", "imc_create_room|chat-2|" + bob, "imc_create_room|chat-2|" + bob, "imc_create_room|chat-3|" + bob + "|private",
+	"imc_list_rooms", "imc_list_members|" + room1, "imc_list_members|chat-9", "imc_list_members", "imc_show_room|" + room1,
+	"imc_room_active|chat-1", "imc_room_active|chat-9", "imc_add_member|chat-2|" + alice, "imc_add_member|chat-2|" + alice + "|king",
+	"imc_room_member|chat-2|" + alice, "imc_room_member|chat-2|sip:carol@127.0.0.1", "imc_modify_member|chat-2|" + alice + "|admin",
+	"imc_modify_member|chat-2|" + alice + "|muted", "imc_show_room|chat-2", "imc_remove_member|chat-2|" + alice,
+	"imc_remove_member|chat-2|" + alice, "imc_history|chat-1", "imc_history|chat-9", "imc_unused_rooms", "imc_unused_rooms|0",
+	"imc_destroy_room|chat-3", "imc_destroy_room|chat-3",
+
+	"sub_list", "sub_add|dave|secret", "sub_add|dave|secret", "sub_passwd|dave|another", "sub_passwd|nobody|x", "sub_list", "sub_remove|dave",
+	"sub_remove|dave", "ban_list", "ban_lift|192.0.2.66", "ban_lift|x",
+
+	"get_statistics|imc:", "get_statistics|msilo:stored_messages|active_rooms", "get_statistics|nosuch", "clear_statistics|msilo:stored_messages",
+	"reset_statistics|all", "stats.fetch|msilo:stored_messages", "stats.fetchn|imc:active_rooms", "list_statistics", "latencies",
+	"t_uac_dlg|OPTIONS|sip:nobody@127.0.0.1|.|.|From: <sip:mi@127.0.0.1>;tag=1\r\nTo: <sip:nobody@127.0.0.1>\r\n",
+	"t_uac_dlg|OPTIONS", "watch|bob", "busiest", "nosuch", "kill",
+}
+
+const exported = `{"user":"carol","domain":"127.0.0.1","stored":"2019-01-02T03:04:05Z","src":"sip:alice@127.0.0.1","dst":"sip:carol@127.0.0.1",` +
+	`"from":"<sip:alice@127.0.0.1>;tag=1","to":"<sip:carol@127.0.0.1>","call_id":"an-old-one","cseq":1,` +
+	`"headers":[["Content-Type","text/plain"]],"body":"from the export"}`
+
+// TestCommands holds what every command answers in every framing against testdata.
+func TestCommands(t *testing.T) {
+	for _, dialect := range []mi.Dialect{mi.Classic, mi.Kamailio, mi.OpenSIPS, mi.Native} {
+		name := [...]string{"classic", "kamailio", "opensips", "native"}[dialect]
+		t.Run(name, func(t *testing.T) {
+			golden(t, filepath.Join("testdata", "commands", name+".txt"), administer(t, dialect))
+		})
+	}
+}
+
+// golden compares with a file, or writes it.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a document
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	g, w := strings.Split(got, "\n= "), strings.Split(string(want), "\n= ")
+	for i := range max(len(g), len(w)) {
+		if i >= len(g) || i >= len(w) || g[i] != w[i] {
+			t.Errorf("%s:\n got %q\nwant %q", path, append(g, "")[min(i, len(g))], append(w, "")[min(i, len(w))])
+		}
+	}
+}
+
+// administer has a session with a fresh daemon and writes down what it answers.
+func administer(t *testing.T, dialect mi.Dialect) string {
+	t.Helper()
+	args := os.Args
+	os.Args = []string{"silod", "--config", "silod.toml"}
+	t.Cleanup(func() { os.Args = args })
+	s := serve(t, reminders...)
+	a := s.phone("tcp", "alice")
+	a.message(room1, "#create")
+	a.message(room1, "hello")
+	s.settled()
+	known := map[string]bool{}
+	service := &mi.Service{Registry: s.registry, Transport: mi.Pipe}
+	if dialect == mi.Native {
+		service.Transport = mi.Stream
+	}
+	var b strings.Builder
+	for _, step := range session {
+		words := strings.Split(step, "|")
+		cmd, _ := s.registry.Lookup(words[0])
+		known[cmd.Name] = true
+		if cmd.Follows && dialect == mi.Native {
+			continue // it would not end; e2e has it
+		}
+		var reply bytes.Buffer
+		f, err := mi.NewReader(strings.NewReader(framed(dialect, cmd, words)), func(string) bool { return true }).Next()
+		if err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		if err := service.Serve(t.Context(), f, &reply); err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		s.settled()
+		fmt.Fprintf(&b, "= %s\n%s\n", strings.TrimSpace(step), s.unvarying(cmd.Name, reply.String()))
+	}
+	for _, c := range s.registry.Commands() {
+		if !known[c.Name] {
+			t.Errorf("%s is not in the session", c.Name)
+		}
+	}
+	return strings.ReplaceAll(b.String(), a.conn.LocalAddr().String()[len("127.0.0.1:"):], "PHONE")
+}
+
+// framed is a request as a client of the dialect writes it, by the newest name that the
+// command has.
+func framed(d mi.Dialect, cmd mi.Command, words []string) string {
+	if d == mi.Classic {
+		var b strings.Builder
+		fmt.Fprintf(&b, ":%s:reply\n", words[0])
+		for _, w := range words[1:] {
+			if strings.ContainsAny(w, "\r\n\"") {
+				w = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(w) + `"`
+			}
+			b.WriteString(w + "\n")
+		}
+		return b.String() + "\n"
+	}
+	call := map[string]any{"jsonrpc": "2.0", "method": words[0], "params": words[1:], "id": 7}
+	switch d {
+	case mi.Kamailio:
+		call["method"] = append(cmd.Aliases, words[0])[0]
+		call["reply_name"] = "reply"
+	case mi.Native:
+		call["dialect"] = "native"
+	}
+	raw, _ := json.Marshal(call)
+	if d == mi.OpenSIPS {
+		return ":reply:" + string(raw)
+	}
+	return string(raw) + "\n"
+}
+
+// volatile is what differs from run to run, and what stands in its place.
+var volatile = []struct {
+	re   *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`\b20[2-8]\d-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?`), "TIME"},
+	{regexp.MustCompile(`\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}`), "DATE"},
+	{regexp.MustCompile(`\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d \w+`), "DATE"},
+	{regexp.MustCompile(`\b1[789]\d{8}\b`), "SECONDS"},
+	{regexp.MustCompile(`\b3153\d{5}\b`), "FOREVER"},
+	{regexp.MustCompile(`(Up time:*"?: ?"?|"uptime":\s*)\d+`), "${1}N"},
+	{regexp.MustCompile(`\b(mi-[0-9a-z]{12}|[A-Z2-7]{26})@`), "CALL@"},
+	{regexp.MustCompile(`\bcall-\d+@test`), "call@test"},
+	{regexp.MustCompile(`\bsilod-[0-9a-f]{16,}\b`), "RUID"},
+	{regexp.MustCompile(`\b[0-9a-f]{24,}\b`), "HEX"},
+	{regexp.MustCompile(`((?:^|\W)id(?:=|":\s*"))[0-9a-z]{11,13}\b`), "${1}ID"},
+	{regexp.MustCompile(`\bdev-[0-9a-f]{12}\b`), "dev"},
+	{regexp.MustCompile(`;branch=[^;\s\\]+`), ";branch=B"},
+	{regexp.MustCompile(`;tag=[0-9a-zA-Z.-]{4,}`), ";tag=T"},
+}
+
+var numbers = regexp.MustCompile(`\d+(\.\d+)?(e-\d+)?`)
+
+func (s *served) unvarying(command, reply string) string {
+	dir, _ := os.Getwd()
+	reply = strings.NewReplacer(s.dir, "DIR", dir, "CWD", strconv.Itoa(os.Getpid()), "PID", runtime.Version(), "GO",
+		runtime.GOARCH+"/linux", "x86_64/linux", fmt.Sprint(s.addr("udp").Port()), "5060", fmt.Sprint(s.addr("tcp").Port()), "5062").Replace(reply)
+	for _, v := range volatile {
+		reply = v.re.ReplaceAllString(reply, v.with)
+	}
+	if command == "latencies" || command == "silo_stats" {
+		reply = numbers.ReplaceAllString(reply, "N")
+	}
+	return cmp.Or(strings.TrimSuffix(reply, "\n"), "(nothing)")
+}
