@@ -1,10 +1,12 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +146,46 @@ func TestServerTransactionMemory(t *testing.T) {
 	}
 	if left := int64(heap()) - int64(before); left > 2<<20 {
 		t.Errorf("%d bytes are kept for nothing", left)
+	}
+}
+
+// A retransmission gets its own answer again, whatever else was answered in the same
+// second, for as long as Timer J runs, and not longer.
+func TestAnswersAreRemembered(t *testing.T) {
+	tab := newServerTable(1_000_000)
+	answers := []*answer{
+		{status: 202, reason: "Accepted"},
+		{status: 202, reason: "taken"},
+		{status: 404, reason: "Not Found", to: "<sip:bob@example.org>;tag=1"},
+		{status: 200, reason: "OK", headers: []Header{{"Contact", "<sip:b@b>"}, {"X-Empty", ""}}},
+		{status: 699, reason: "", headers: []Header{{"A", "b"}}, body: []byte("\x00text\r\n")},
+		{status: 200, reason: "OK", body: bytes.Repeat([]byte("long "), 10_000)},
+	}
+	const n, seconds = 300, timerJRing - 2
+	number := func(second, i int) *Request { return numbered(second*n + i) }
+	for second := range seconds {
+		for i := range n {
+			r := number(second, i)
+			tab.begin(r)
+			tab.finish(r, answers[(second+i)%len(answers)])
+		}
+		tab.tick()
+	}
+	for second := range seconds {
+		for i := range n {
+			state, a := tab.begin(number(second, i))
+			want := answers[(second+i)%len(answers)]
+			if state != txDone || a.status != want.status || a.reason != want.reason || a.to != want.to ||
+				!slices.Equal(a.headers, want.headers) || !bytes.Equal(a.body, want.body) {
+				t.Fatalf("second %d, request %d: got %v %+v, want %+v", second, i, state, a, want)
+			}
+		}
+	}
+	for range timerJRing {
+		tab.tick()
+	}
+	if state, _ := tab.begin(number(0, 0)); state != txNew || tab.len() != 1 {
+		t.Errorf("after Timer J the state is %v, and %d are left", state, tab.len()-1)
 	}
 }
 

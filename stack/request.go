@@ -1,9 +1,7 @@
 package stack
 
 import (
-	"encoding/hex"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -193,9 +191,6 @@ func (r *Request) Forward(res *Message) {
 			a.headers = append(a.headers, h)
 		}
 	}
-	if r.tracked {
-		a.detach()
-	}
 	r.finish(a)
 }
 
@@ -225,78 +220,6 @@ func (r *Request) finish(a *answer) {
 		r.stack.Stats.HeldBack.Inc()
 	}
 }
-
-// answer is what a server transaction keeps of its final response: all that
-// cannot be taken from the request when that is retransmitted.
-type answer struct {
-	status  int
-	reason  string
-	to      string // To value; "" for the request's with a tag of ours
-	headers []Header
-	body    []byte
-}
-
-// detach copies the answer's texts, which are parts of a response: they would keep
-// all of it in memory for as long as retransmissions may come.
-func (a *answer) detach() {
-	n := len(a.reason) + len(a.to)
-	for _, h := range a.headers {
-		n += len(h.Name) + len(h.Value)
-	}
-	var b strings.Builder
-	b.Grow(n)
-	own := func(s *string) {
-		b.WriteString(*s)
-		*s = b.String()[b.Len()-len(*s):]
-	}
-	own(&a.reason)
-	own(&a.to)
-	a.headers = slices.Clip(a.headers)
-	for i := range a.headers {
-		own(&a.headers[i].Name)
-		own(&a.headers[i].Value)
-	}
-}
-
-// appendTo writes the response to r (RFC 3261 section 8.2.6.2). What is copied from
-// the request was found clean when it was parsed.
-func (a *answer) appendTo(b []byte, r *Request) []byte {
-	b = appendStatusLine(b, a.status, a.reason)
-	vias := 0
-	for i := range r.Headers {
-		h := &r.Headers[i]
-		switch h.Name {
-		case "Via", "From", "Call-ID", "CSeq", "Timestamp":
-		case "To":
-			if a.to != "" {
-				b = appendHeader(b, "To", a.to)
-				continue
-			}
-		default:
-			continue
-		}
-		b = append(append(b, h.Name...), ": "...)
-		if h.Name == "Via" && vias == 0 {
-			vias++
-			b = r.Via.appendStamped(b, h.Value, r.Flow.Remote)
-		} else {
-			b = append(b, h.Value...)
-		}
-		if h.Name == "To" && r.To.Tag() == "" && a.status != 100 {
-			b = append(b, ";tag="...)
-			b = r.appendTag(b)
-		}
-		b = append(b, '\r', '\n')
-	}
-	for i := range a.headers {
-		b = appendHeader(b, a.headers[i].Name, a.headers[i].Value)
-	}
-	return appendBody(b, a.body)
-}
-
-// appendTag writes a tag that is made from the transaction, so that a repeated answer
-// has the same one without anything being kept.
-func (r *Request) appendTag(b []byte) []byte { return hex.AppendEncode(b, r.id.key[:6]) }
 
 // replyTo is where the answer goes.
 func (r *Request) replyTo() netip.AddrPort {

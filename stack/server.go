@@ -68,20 +68,49 @@ const serverShards = 64
 type serverShard struct {
 	mu      sync.Mutex
 	entries map[txKey]outcome // without pointers, so that the collector passes over a million of them
-	whole   map[txKey]*answer // the answers that are more than a status
-	ring    [timerJRing][]txKey
+	ring    [timerJRing]ended
 	at      int                 // the ring's slot that is filled now
 	peak    int                 // most entries since the map was made
 	running map[uint64]struct{} // merge keys of what is worked on
 }
 
-// outcome is what became of a request: the status of its answer, or one of these.
-type outcome uint16
+// ended is what was answered within one second.
+type ended struct {
+	keys    []txKey
+	answers []byte // those that are more than a status, packed
+}
+
+// outcome is what became of a request: a status, where the answer is no more than that,
+// or the bit kept, and where in the ring the answer lies.
+type outcome uint64
 
 const (
-	working outcome = 0      // its handler runs
-	kept    outcome = 0xffff // its answer is in whole
+	working outcome = 0 // its handler runs
+	kept    outcome = 1 << 63
+
+	slotShift  = 48
+	offsetMask = 1<<slotShift - 1
 )
+
+// keep enters an answer into the slot that is filled now.
+func (s *serverShard) keep(k txKey, a *answer) {
+	e := &s.ring[s.at]
+	o := outcome(a.status)
+	if !a.plain() {
+		o = kept | outcome(s.at)<<slotShift | outcome(len(e.answers))
+		e.answers = a.pack(e.answers)
+	}
+	e.keys = append(e.keys, k)
+	s.entries[k] = o
+}
+
+// answer gives it again.
+func (s *serverShard) answer(o outcome) *answer {
+	if o&kept == 0 {
+		return plainAnswer(int(o))
+	}
+	return unpack(s.ring[o&^kept>>slotShift].answers[o&offsetMask:])
+}
 
 // timerJRing has a slot a second and one to spare, so that nothing leaves early.
 const timerJRing = int(timerJ/time.Second) + 2
@@ -100,7 +129,6 @@ func newServerTable(limit int) *serverTable {
 	t := &serverTable{limit: max(1, limit/serverShards)}
 	for i := range t.shards {
 		t.shards[i].entries = make(map[txKey]outcome)
-		t.shards[i].whole = make(map[txKey]*answer)
 		t.shards[i].running = make(map[uint64]struct{})
 	}
 	return t
@@ -121,10 +149,8 @@ func (t *serverTable) begin(r *Request) (txState, *answer) {
 		switch {
 		case known && o == working:
 			return txWorking, nil
-		case known && o == kept:
-			return txDone, s.whole[r.id.key]
 		case known:
-			return txDone, plainAnswer(int(o))
+			return txDone, s.answer(o)
 		case len(s.entries) >= t.limit:
 			return txFull, nil
 		}
@@ -151,12 +177,7 @@ func (t *serverTable) finish(r *Request, a *answer) {
 		delete(s.running, r.id.merge)
 	}
 	if r.tracked {
-		o := outcome(a.status)
-		if !a.plain() {
-			o, s.whole[r.id.key] = kept, a
-		}
-		s.entries[r.id.key] = o
-		s.ring[s.at] = append(s.ring[s.at], r.id.key)
+		s.keep(r.id.key, a)
 	}
 }
 
@@ -175,21 +196,22 @@ func (t *serverTable) tick() {
 		s := &t.shards[i]
 		s.mu.Lock()
 		s.at = (s.at + 1) % timerJRing
-		for _, k := range s.ring[s.at] {
-			if s.entries[k] == kept {
-				delete(s.whole, k)
-			}
+		over := &s.ring[s.at]
+		for _, k := range over.keys {
 			delete(s.entries, k)
 		}
-		// The slot's memory is let go with a flood, and kept without one.
-		if cap(s.ring[s.at]) > 1024 {
-			s.ring[s.at] = nil
-		} else {
-			s.ring[s.at] = s.ring[s.at][:0]
-		}
+		over.keys, over.answers = emptied(over.keys, 1024), emptied(over.answers, 4096)
 		s.shrink()
 		s.mu.Unlock()
 	}
+}
+
+// emptied lets a slot's memory go with a flood, and keeps it without one.
+func emptied[T any](s []T, most int) []T {
+	if cap(s) > most {
+		return nil
+	}
+	return s[:0]
 }
 
 // shrink gives back what a flood made the map grow to: a Go map never does.
@@ -197,14 +219,9 @@ func (s *serverShard) shrink() {
 	if s.peak < 4096 || len(s.entries) > s.peak/4 {
 		return
 	}
-	s.entries, s.whole = smaller(s.entries), smaller(s.whole)
-	s.peak = len(s.entries)
-}
-
-func smaller[V any](m map[txKey]V) map[txKey]V {
-	small := make(map[txKey]V, len(m))
-	maps.Copy(small, m)
-	return small
+	small := make(map[txKey]outcome, len(s.entries))
+	maps.Copy(small, s.entries)
+	s.entries, s.peak = small, len(small)
 }
 
 // len counts the transactions that are remembered.
@@ -217,10 +234,3 @@ func (t *serverTable) len() int {
 	}
 	return n
 }
-
-// plain tells whether there is nothing to an answer but a status with its standard phrase.
-func (a *answer) plain() bool {
-	return a.to == "" && len(a.headers) == 0 && len(a.body) == 0 && a.reason == ReasonPhrase(a.status)
-}
-
-func plainAnswer(status int) *answer { return &answer{status: status, reason: ReasonPhrase(status)} }
