@@ -192,8 +192,8 @@ func (l *Location) commit(ctx context.Context, s *shard, a address.AoR, u *updat
 	if err := l.save(ctx, u.changes); err != nil {
 		return fmt.Errorf("save bindings: %w", err)
 	}
-	for _, c := range append(u.changes, u.refreshed...) {
-		if !c.Removed {
+	for i := range u.changes {
+		if c := &u.changes[i]; !c.Removed {
 			l.flows.add(c.Binding.Flow, a)
 		}
 	}
@@ -202,11 +202,11 @@ func (l *Location) commit(ctx context.Context, s *shard, a address.AoR, u *updat
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range u.changes {
-		delete(s.dirty, c.Binding.RUID)
+	for i := range u.changes {
+		delete(s.dirty, u.changes[i].Binding.RUID)
 	}
-	for _, c := range u.refreshed {
-		s.dirty[c.Binding.RUID] = a
+	for _, ruid := range u.refreshed {
+		s.dirty[ruid] = a
 	}
 	s.set(a, u.bindings)
 	return nil

@@ -40,7 +40,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason)
 
 // Registered is what a REGISTER has led to.
 type Registered struct {
-	Bindings []Binding // all that the AoR has now
+	Bindings []Binding // all that the AoR has now; not to be changed
 	// Refreshed is when the bindings were made or refreshed before, the oldest of those
 	// that the REGISTER names; zero where anything but their end has changed.
 	Refreshed time.Time
@@ -75,7 +75,7 @@ func (l *Location) Update(ctx context.Context, r *Register) (Registered, error) 
 	if err := l.commit(ctx, s, a, u); err != nil {
 		return Registered{}, err
 	}
-	res := Registered{Bindings: slices.Clone(u.bindings)}
+	res := Registered{Bindings: u.bindings}
 	if len(u.changes) == 0 {
 		res.Refreshed = u.before
 	}
@@ -88,13 +88,15 @@ func (l *Location) begin(s *shard, a address.AoR) *update {
 	u := &update{aor: a, rules: l.rules.Load(), now: l.opt.Now()}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, b := range s.users[a] {
-		if b.Expires.After(u.now) {
-			u.bindings = append(u.bindings, b)
-			continue
+	known := s.users[a]
+	u.bindings = make([]Binding, 0, len(known))
+	for i := range known {
+		if b := &known[i]; b.Expires.After(u.now) {
+			u.bindings = append(u.bindings, *b)
+		} else {
+			u.remove(b)
+			l.Expired.Inc()
 		}
-		u.remove(&b)
-		l.Expired.Inc()
 	}
 	return u
 }
@@ -118,7 +120,7 @@ type update struct {
 	bindings []Binding
 
 	changes   []Change  // to be written before the answer
-	refreshed []Change  // of which only the end has moved: written later, many at once
+	refreshed []string  // RUIDs of which only the end has moved: written later, many at once
 	before    time.Time // when the first of them was refreshed last
 	left      []string  // flows over which there was a binding
 	bound     int       // contacts that were not removed
@@ -205,14 +207,13 @@ func (u *update) contact(c address.NameAddr) error {
 		return nil
 	}
 	b.RUID = old.RUID
-	change := Change{AoR: u.aor, Binding: b}
 	if same(&b, old) && old.Expires.Sub(u.now) > writeAhead {
-		u.refreshed = append(u.refreshed, change)
+		u.refreshed = append(u.refreshed, b.RUID)
 		if u.before.IsZero() || old.Modified.Before(u.before) {
 			u.before = old.Modified
 		}
 	} else {
-		u.changes = append(u.changes, change)
+		u.changes = append(u.changes, Change{AoR: u.aor, Binding: b})
 		u.left = append(u.left, old.Flow)
 	}
 	*old = b

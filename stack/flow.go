@@ -45,11 +45,14 @@ func (f Flow) String() string {
 	if f.Transport == "" {
 		return ""
 	}
-	s := string(f.Transport) + ":" + f.Local.String() + ">" + f.Remote.String()
+	var room [128]byte
+	b := append(append(room[:0], f.Transport...), ':')
+	b = append(f.Local.AppendTo(b), '>')
+	b = f.Remote.AppendTo(b)
 	if f.conn != 0 {
-		s += "#" + strconv.FormatUint(f.conn, 36)
+		b = strconv.AppendUint(append(b, '#'), f.conn, 36)
 	}
-	return s
+	return string(b)
 }
 
 // ParseFlow reads what String wrote.
