@@ -69,6 +69,7 @@ type words struct {
 	pair      string // two columns as bytes, behind themselves in a list; %s are the columns
 	both      string // two columns as one value
 	forUpdate string // locks what a SELECT from silo reads
+	indexed   string // has the transaction find rows by an index; "" where that goes without saying
 	hasIndex  string // finds the index $2 of table $1
 	alone     string // gives 1 to the one session that has silod's lock; "" where a file is locked
 	weakness  string // tells why a commit to table $1 promises less than it should; "" where all promise it

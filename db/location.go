@@ -100,6 +100,13 @@ func (db *DB) saveBindings(s *session, changes []registrar.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	// What PostgreSQL prepares while the table is empty, it plans as a scan of all of it,
+	// and does so until the table is analyzed, however many rows have come meanwhile.
+	if db.indexed != "" {
+		if _, err := s.raw(db.indexed); err != nil {
+			return fmt.Errorf("save bindings: %w", err)
+		}
+	}
 	last := map[string]*registrar.Change{}
 	for i := range changes {
 		last[changes[i].Binding.RUID] = &changes[i]

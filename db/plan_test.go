@@ -137,6 +137,47 @@ func request(t *testing.T, db *DB) {
 	save(t, db.Locations(), simpleBinding("r5"), registrar.Change{Removed: true, Binding: registrar.Binding{RUID: "r6"}})
 }
 
+// TestPlansOfAnEmptyTable: PostgreSQL plans what is prepared for the tables as they are
+// then. It must not go on reading all of a table that has grown since.
+func TestPlansOfAnEmptyTable(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		if e.name != "postgres" {
+			continue
+		}
+		db := open(t, e.fresh(t), Options{})
+		rawExec(t, db, "ALTER TABLE location SET (autovacuum_enabled = false)")
+		refresh := func() {
+			var changes []registrar.Change
+			for i := range 50 {
+				changes = append(changes, simpleBinding(fmt.Sprint("r", i)))
+			}
+			save(t, db.Locations(), changes...)
+		}
+		for range 10 { // PostgreSQL plans the first five for their values
+			refresh()
+		}
+		rawExec(t, db, "INSERT INTO location (ruid, username, domain, contact) SELECT CONCAT('x', n), 'u', 'example.org', 'sip:x@y' "+series["postgres"])
+		rawExec(t, db, "SELECT pg_stat_force_next_flush()")
+		rows := func() (n int) {
+			if err := db.read.QueryRow("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'location'").Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		before := rows()
+		for range 10 {
+			refresh()
+		}
+		time.Sleep(1100 * time.Millisecond) // until the server's process has told its numbers
+		refresh()
+		time.Sleep(100 * time.Millisecond)
+		if n := rows() - before; n > 50_000 {
+			t.Errorf("%d rows were read to refresh 550", n)
+		}
+	}
+}
+
 // checkPlan asks the engine how it would do it.
 func checkPlan(t *testing.T, db *DB, engine, text string, args []any) {
 	t.Helper()
