@@ -19,18 +19,18 @@ func (l *Location) Commands(domains address.Domains) []mi.Command {
 	return []mi.Command{
 		{Name: "ul_dump", Aliases: []string{"ul.dump"}, Args: "[brief]", MaxArgs: 2, Help: "Lists all registered users with their contacts.", Run: c.dump},
 		{
-			Name: "ul_show_contact", Aliases: []string{"ul.lookup"}, Args: "table aor", MinArgs: 2, MaxArgs: 2,
+			Name: "ul_show_contact", Aliases: []string{"ul.lookup"}, Args: "table_name aor", MinArgs: 2, MaxArgs: 2,
 			Help: "Shows the contacts of one user.", Run: c.show,
 		},
 		{
-			Name: "ul_add", Aliases: []string{"ul.add"}, Args: "table aor contact expires q path flags cflags methods",
+			Name: "ul_add", Aliases: []string{"ul.add"}, Args: "table_name aor contact expires q path flags cflags methods",
 			MinArgs: 9, MaxArgs: 9, Writes: true, Help: "Registers a contact for a user; expires 0 is for ever.", Run: c.add,
 		},
 		{
-			Name: "ul_rm", Aliases: []string{"ul.rm"}, Args: "table aor [contact]", MinArgs: 2, MaxArgs: 3, Writes: true,
+			Name: "ul_rm", Aliases: []string{"ul.rm"}, Args: "table_name aor [contact]", MinArgs: 2, MaxArgs: 3, Writes: true,
 			Help: "Removes a user's contacts, or the one that is named.", Run: c.remove,
 		},
-		{Name: "ul_rm_contact", Aliases: []string{"ul.rm_contact"}, Args: "table aor contact", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Removes one contact of a user.", Run: c.removeContact},
+		{Name: "ul_rm_contact", Aliases: []string{"ul.rm_contact"}, Args: "table_name aor contact", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Removes one contact of a user.", Run: c.removeContact},
 		{Name: "ul_flush", Aliases: []string{"ul.flush"}, Writes: true, Help: "Writes refreshed contacts to the database now, and not within seconds.", Run: c.writeOut},
 	}
 }
@@ -74,30 +74,16 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 		return nil, mi.ErrArguments
 	}
 	brief := req.Arg(0) == "brief"
-	users, _ := c.Counts()
-	if req.Dialect == mi.Kamailio {
-		return c.dumpJSON(users, brief), nil
+	switch req.Dialect {
+	case mi.Kamailio:
+		return c.dumpKamailio(brief), nil
+	case mi.OpenSIPS:
+		return c.dumpOpenSIPS(brief), nil
+	case mi.Native:
+		return &mi.Node{List: true, Stream: c.rows}, nil
+	default:
+		return c.dumpClassic(brief), nil
 	}
-	n := &mi.Node{}
-	if req.Dialect == mi.Native {
-		n.List = true
-		n.Stream = c.rows
-		return n, nil
-	}
-	d := n.Add("Domain", table,
-		mi.Attr{Name: "table", Value: shards}, mi.Attr{Name: "records", Value: users}, mi.Attr{Name: "max_slot", Value: c.maxSlot()})
-	d.Stream = func(yield func(*mi.Node, error) bool) {
-		c.Each(func(a address.AoR, bs []Binding) bool {
-			u := &mi.Node{Name: "AOR", Value: userAt(a)}
-			for i := range bs {
-				if !brief {
-					u.Nodes = append(u.Nodes, c.classic(&bs[i]))
-				}
-			}
-			return yield(u, nil)
-		})
-	}
-	return n, nil
 }
 
 // rows is one line for each contact, for siloctl's tables.
@@ -135,96 +121,6 @@ func (c commands) maxSlot() int {
 	return most
 }
 
-// classic is a contact in ul_dump's lines.
-func (c commands) classic(b *Binding) *mi.Node {
-	now := c.opt.Now()
-	n := &mi.Node{Name: "Contact", Value: b.Contact, Attrs: []mi.Attr{{Name: "Q", Value: qText(b.Q)}}}
-	n.Add("Expires", expiresText(b, now))
-	n.Add("Callid", b.CallID)
-	n.Add("Cseq", int64(b.CSeq))
-	n.Add("User-agent", orNA(b.UserAgent))
-	if b.Flow != "" {
-		n.Add("Received", received(b))
-	}
-	if len(b.Path) > 0 {
-		n.Add("Path", strings.Join(b.Path, ", "))
-	}
-	n.Add("State", "CS_SYNC")
-	n.Add("Flags", 0)
-	n.Add("Cflag", 0)
-	n.Add("Socket", socket(b))
-	n.Add("Methods", int64(4294967295))
-	n.Add("Ruid", b.RUID)
-	n.Add("Reg-Id", int64(b.RegID))
-	n.Add("Last-Keepalive", b.Modified.Unix())
-	n.Add("Last-Modified", b.Modified.Unix())
-	return n
-}
-
-func (c commands) dumpJSON(users int, brief bool) *mi.Node {
-	root := &mi.Node{}
-	ds := root.Add("Domains", nil)
-	ds.List = true
-	d := ds.Add("", nil).Add("Domain", nil)
-	d.Add("Domain", table)
-	d.Add("Size", shards)
-	aors := d.Add("AoRs", nil)
-	aors.List = true
-	aors.Stream = func(yield func(*mi.Node, error) bool) {
-		c.Each(func(a address.AoR, bs []Binding) bool {
-			u := &mi.Node{}
-			if brief {
-				u.Add("AoR", userAt(a)) // kamctl online looks for this name
-				return yield(u, nil)
-			}
-			c.infoJSON(u.Add("Info", nil), a, bs)
-			return yield(u, nil)
-		})
-	}
-	st := d.Add("Stats", nil)
-	st.Add("Records", users)
-	st.Add("Max-Slots", c.maxSlot())
-	return root
-}
-
-func (c commands) infoJSON(n *mi.Node, a address.AoR, bs []Binding) {
-	n.Add("AoR", userAt(a))
-	n.Add("HashID", 0)
-	cs := n.Add("Contacts", nil)
-	cs.List = true
-	for i := range bs {
-		c.contactJSON(cs.Add("", nil).Add("Contact", nil), &bs[i])
-	}
-}
-
-func (c commands) contactJSON(n *mi.Node, b *Binding) {
-	const unset = "[not set]"
-	or := func(s string) string {
-		if s == "" {
-			return unset
-		}
-		return s
-	}
-	n.Add("Address", b.Contact)
-	n.Add("Expires", max(0, int(b.Expires.Sub(c.opt.Now())/time.Second)))
-	n.Add("Q", float64(b.Q))
-	n.Add("Call-ID", b.CallID)
-	n.Add("CSeq", int64(b.CSeq))
-	n.Add("User-Agent", or(b.UserAgent))
-	n.Add("Received", or(received(b)))
-	n.Add("Path", or(strings.Join(b.Path, ", ")))
-	n.Add("State", "CS_SYNC")
-	n.Add("Flags", 0)
-	n.Add("CFlags", 0)
-	n.Add("Socket", or(socket(b)))
-	n.Add("Methods", -1)
-	n.Add("Ruid", b.RUID)
-	n.Add("Instance", or(b.Instance))
-	n.Add("Reg-Id", int64(b.RegID))
-	n.Add("Last-Keepalive", b.Modified.Unix())
-	n.Add("Last-Modified", b.Modified.Unix())
-}
-
 func (c commands) show(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	a, err := c.aor(req)
 	if err != nil {
@@ -238,32 +134,21 @@ func (c commands) show(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	switch req.Dialect {
 	case mi.Kamailio:
 		n.Add("AoR", userAt(a))
-		cs := n.Add("Contacts", nil)
-		cs.List = true
-		for i := range bs {
-			c.contactJSON(cs.Add("", nil).Add("Contact", nil), &bs[i])
-		}
+		c.contactsKamailio(n, bs)
+	case mi.OpenSIPS:
+		n.Add("AOR", userAt(a))
+		c.contactsOpenSIPS(n, bs)
 	case mi.Native:
 		n.List = true
 		for i := range bs {
 			n.Nodes = append(n.Nodes, row(a, &bs[i], c.opt.Now()))
 		}
-	case mi.Classic, mi.OpenSIPS:
+	case mi.Classic:
 		for i := range bs {
 			n.Add("Contact", c.line(&bs[i]))
 		}
 	}
 	return n, nil
-}
-
-// line is a contact as ul_show_contact prints it.
-func (c commands) line(b *Binding) string {
-	path := ""
-	if len(b.Path) > 0 {
-		path = ";path=<" + strings.Join(b.Path, ", ") + ">"
-	}
-	return fmt.Sprintf("<%s>;q=%s;expires=%d;flags=0x0;cflags=0x0;state=0;socket=<%s>;methods=0xFFFFFFFF;user_agent=<%s>%s;reg-id=%d",
-		b.Contact, qText(b.Q), max(0, int(b.Expires.Sub(c.opt.Now())/time.Second)), socket(b), orNA(b.UserAgent), path, b.RegID)
 }
 
 // forever is the life of a binding that an administrator makes without an end.

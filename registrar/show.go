@@ -1,12 +1,201 @@
 package registrar
 
 import (
+	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
+
+	"silod/address"
+	"silod/mi"
 )
 
-// How Kamailio's tools expect to see a binding.
+// How each kind of client expects to see AoRs and their bindings.
+
+const (
+	synced     = "CS_SYNC" // what usrloc calls a binding that is in the database
+	allMethods = int64(1<<32 - 1)
+)
+
+// dumpClassic is the reply of Kamailio up to 4 and OpenSIPS up to 2.
+func (c commands) dumpClassic(brief bool) *mi.Node {
+	users, _ := c.Counts()
+	n := &mi.Node{}
+	d := n.Add("Domain", table,
+		mi.Attr{Name: "table", Value: shards}, mi.Attr{Name: "records", Value: users}, mi.Attr{Name: "max_slot", Value: c.maxSlot()})
+	d.Stream = c.each(func(a address.AoR, bs []Binding) *mi.Node {
+		u := &mi.Node{Name: "AOR", Value: userAt(a)}
+		for i := range bs {
+			if !brief {
+				u.Nodes = append(u.Nodes, c.classic(&bs[i]))
+			}
+		}
+		return u
+	})
+	return n
+}
+
+// each gives a node for each AoR.
+func (c commands) each(node func(address.AoR, []Binding) *mi.Node) iter.Seq2[*mi.Node, error] {
+	return func(yield func(*mi.Node, error) bool) {
+		c.Each(func(a address.AoR, bs []Binding) bool { return yield(node(a, bs), nil) })
+	}
+}
+
+// classic is a contact in ul_dump's lines.
+func (c commands) classic(b *Binding) *mi.Node {
+	now := c.opt.Now()
+	n := &mi.Node{Name: "Contact", Value: b.Contact, Attrs: []mi.Attr{{Name: "Q", Value: qText(b.Q)}}}
+	n.Add("Expires", expiresText(b, now))
+	n.Add("Callid", b.CallID)
+	n.Add("Cseq", int64(b.CSeq))
+	n.Add("User-agent", orNA(b.UserAgent))
+	if b.Flow != "" {
+		n.Add("Received", received(b))
+	}
+	if len(b.Path) > 0 {
+		n.Add("Path", strings.Join(b.Path, ", "))
+	}
+	n.Add("State", synced)
+	n.Add("Flags", 0)
+	n.Add("Cflag", 0)
+	n.Add("Socket", socket(b))
+	n.Add("Methods", allMethods)
+	n.Add("Ruid", b.RUID)
+	n.Add("Reg-Id", int64(b.RegID))
+	n.Add("Last-Keepalive", b.Modified.Unix())
+	n.Add("Last-Modified", b.Modified.Unix())
+	return n
+}
+
+// line is a contact as ul_show_contact prints it.
+func (c commands) line(b *Binding) string {
+	path := ""
+	if len(b.Path) > 0 {
+		path = ";path=<" + strings.Join(b.Path, ", ") + ">"
+	}
+	return fmt.Sprintf("<%s>;q=%s;expires=%d;flags=0x0;cflags=0x0;state=0;socket=<%s>;methods=0xFFFFFFFF;user_agent=<%s>%s;reg-id=%d",
+		b.Contact, qText(b.Q), max(0, int(b.Expires.Sub(c.opt.Now())/time.Second)), socket(b), orNA(b.UserAgent), path, b.RegID)
+}
+
+// dumpKamailio is the reply of Kamailio 5 and 6.
+func (c commands) dumpKamailio(brief bool) *mi.Node {
+	root := &mi.Node{}
+	d := list(root, "Domains").Add("", nil).Add("Domain", nil)
+	d.Add("Domain", table)
+	d.Add("Size", shards)
+	list(d, "AoRs").Stream = c.each(func(a address.AoR, bs []Binding) *mi.Node {
+		u := &mi.Node{}
+		if brief {
+			u.Add("AoR", userAt(a)) // kamctl online looks for this name
+			return u
+		}
+		info := u.Add("Info", nil)
+		info.Add("AoR", userAt(a))
+		info.Add("HashID", 0)
+		c.contactsKamailio(info, bs)
+		return u
+	})
+	st := d.Add("Stats", nil)
+	users, _ := c.Counts()
+	st.Add("Records", users)
+	st.Add("Max-Slots", c.maxSlot())
+	return root
+}
+
+func (c commands) contactsKamailio(n *mi.Node, bs []Binding) {
+	contacts := list(n, "Contacts")
+	for i := range bs {
+		c.contactKamailio(contacts.Add("", nil).Add("Contact", nil), &bs[i])
+	}
+}
+
+func (c commands) contactKamailio(n *mi.Node, b *Binding) {
+	const unset = "[not set]"
+	or := func(s string) string {
+		if s == "" {
+			return unset
+		}
+		return s
+	}
+	n.Add("Address", b.Contact)
+	n.Add("Expires", max(0, int(b.Expires.Sub(c.opt.Now())/time.Second)))
+	n.Add("Q", float64(b.Q))
+	n.Add("Call-ID", b.CallID)
+	n.Add("CSeq", int64(b.CSeq))
+	n.Add("User-Agent", or(b.UserAgent))
+	n.Add("Received", or(received(b)))
+	n.Add("Path", or(strings.Join(b.Path, ", ")))
+	n.Add("State", synced)
+	n.Add("Flags", 0)
+	n.Add("CFlags", 0)
+	n.Add("Socket", or(socket(b)))
+	n.Add("Methods", -1)
+	n.Add("Ruid", b.RUID)
+	n.Add("Instance", or(b.Instance))
+	n.Add("Reg-Id", int64(b.RegID))
+	n.Add("Last-Keepalive", b.Modified.Unix())
+	n.Add("Last-Modified", b.Modified.Unix())
+}
+
+// dumpOpenSIPS is the reply of OpenSIPS 3 and 4.
+func (c commands) dumpOpenSIPS(brief bool) *mi.Node {
+	root := &mi.Node{}
+	d := list(root, "Domains").Add("", nil)
+	d.Add("name", table)
+	d.Add("hash_size", shards)
+	list(d, "AORs").Stream = c.each(func(a address.AoR, bs []Binding) *mi.Node {
+		u := &mi.Node{}
+		u.Add("AOR", userAt(a))
+		if !brief {
+			c.contactsOpenSIPS(u, bs)
+		}
+		return u
+	})
+	return root
+}
+
+func (c commands) contactsOpenSIPS(n *mi.Node, bs []Binding) {
+	contacts := list(n, "Contacts")
+	for i := range bs {
+		c.contactOpenSIPS(contacts.Add("", nil), &bs[i])
+	}
+}
+
+// contactOpenSIPS leaves out what there is not.
+func (c commands) contactOpenSIPS(n *mi.Node, b *Binding) {
+	known := func(name, value string) {
+		if value != "" {
+			n.Add(name, value)
+		}
+	}
+	n.Add("Contact", b.Contact)
+	n.Add("ContactID", b.RUID)
+	if left := b.Expires.Sub(c.opt.Now()); left > forever/2 {
+		n.Add("Expires", permanent)
+	} else {
+		n.Add("Expires", max(0, int(left/time.Second)))
+	}
+	n.Add("Q", qText(b.Q))
+	n.Add("Callid", b.CallID)
+	n.Add("Cseq", int64(b.CSeq))
+	known("User-agent", b.UserAgent)
+	known("Received", received(b))
+	known("Path", strings.Join(b.Path, ", "))
+	n.Add("State", synced)
+	n.Add("Flags", 0)
+	n.Add("Cflags", "")
+	known("Socket", socket(b))
+	n.Add("Methods", allMethods)
+	known("SIP_instance", b.Instance)
+}
+
+func list(n *mi.Node, name string) *mi.Node {
+	l := n.Add(name, nil)
+	l.List = true
+	return l
+}
 
 // qText is empty for a contact that asked for no preference.
 func qText(q float32) string {
@@ -16,9 +205,12 @@ func qText(q float32) string {
 	return strconv.FormatFloat(float64(q), 'f', 2, 32)
 }
 
+// permanent is the end of a contact that an administrator has added for ever.
+const permanent = "permanent"
+
 func expiresText(b *Binding, now time.Time) string {
 	if b.Expires.Sub(now) > forever/2 {
-		return "permanent"
+		return permanent
 	}
 	return strconv.Itoa(max(0, int(b.Expires.Sub(now)/time.Second)))
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"silod/mi"
 )
 
@@ -104,28 +106,16 @@ func administer(t *testing.T, dialect mi.Dialect) string {
 	a.message(room1, "hello")
 	s.settled()
 	known := map[string]bool{}
-	service := &mi.Service{Registry: s.registry, Transport: mi.Pipe}
-	if dialect == mi.Native {
-		service.Transport = mi.Stream
-	}
 	var b strings.Builder
 	for _, step := range session {
-		words := strings.Split(step, "|")
-		cmd, _ := s.registry.Lookup(words[0])
+		cmd, _ := s.registry.Lookup(strings.Split(step, "|")[0])
 		known[cmd.Name] = true
 		if cmd.Follows && dialect == mi.Native {
 			continue // it would not end; e2e has it
 		}
-		var reply bytes.Buffer
-		f, err := mi.NewReader(strings.NewReader(framed(dialect, cmd, words)), func(string) bool { return true }).Next()
-		if err != nil {
-			t.Fatalf("%s: %v", step, err)
-		}
-		if err := service.Serve(t.Context(), f, &reply); err != nil {
-			t.Fatalf("%s: %v", step, err)
-		}
+		reply := s.ask(dialect, step)
 		s.settled()
-		fmt.Fprintf(&b, "= %s\n%s\n", strings.TrimSpace(step), s.unvarying(cmd.Name, reply.String()))
+		fmt.Fprintf(&b, "= %s\n%s\n", strings.TrimSpace(step), s.unvarying(cmd.Name, reply))
 	}
 	for _, c := range s.registry.Commands() {
 		if !known[c.Name] {
@@ -133,6 +123,57 @@ func administer(t *testing.T, dialect mi.Dialect) string {
 		}
 	}
 	return strings.ReplaceAll(b.String(), a.conn.LocalAddr().String()[len("127.0.0.1:"):], "PHONE")
+}
+
+// ask gives the reply to one step of a session, which in JSON names nothing twice.
+func (s *served) ask(dialect mi.Dialect, step string) string {
+	s.t.Helper()
+	words := strings.Split(step, "|")
+	cmd, _ := s.registry.Lookup(words[0])
+	service := &mi.Service{Registry: s.registry, Transport: mi.Pipe}
+	if dialect == mi.Native {
+		service.Transport = mi.Stream
+	}
+	f, err := mi.NewReader(strings.NewReader(framed(dialect, cmd, words)), func(string) bool { return true }).Next()
+	if err != nil {
+		s.t.Fatalf("%s: %v", step, err)
+	}
+	var reply bytes.Buffer
+	if err := service.Serve(s.t.Context(), f, &reply); err != nil {
+		s.t.Fatalf("%s: %v", step, err)
+	}
+	if v := jsontext.Value(reply.Bytes()); dialect != mi.Classic && !v.IsValid() {
+		s.t.Errorf("%s: this is no JSON, or names something twice: %s", step, v)
+	}
+	return reply.String()
+}
+
+// TestListsOfMany: a list has all of its entries in every framing, also where a parser
+// keeps one member of each name only.
+func TestListsOfMany(t *testing.T) {
+	s := serve(t)
+	users := []string{"alice@127.0.0.1", "bob@127.0.0.1", "carol@127.0.0.1"}
+	for i, user := range users {
+		s.call("ul_add", "location", user, "sip:x@192.0.2.7:5060", "0", "1", "0", "0", "0", "0")
+		s.call("ul_add", "location", user, "sip:y@192.0.2.7:5060", "0", "1", "0", "0", "0", "0")
+		s.call("silo_send", "sip:dave@127.0.0.1", "sip:nobody-"+user, "hello")
+		s.call("imc_create_room", fmt.Sprint("chat-", i), "sip:"+user)
+		s.call("imc_add_member", "chat-0", "sip:"+user)
+		s.call("sub_add", user, "secret")
+	}
+	for _, dialect := range []mi.Dialect{mi.Classic, mi.Kamailio, mi.OpenSIPS, mi.Native} {
+		for _, step := range []string{
+			"ul_dump", "ul_dump|brief", "silo_list", "silo_export", "imc_list_rooms", "imc_list_members|chat-0", "imc_show_room|chat-0",
+			"imc_unused_rooms|0", "sub_list",
+		} {
+			reply := s.ask(dialect, step)
+			for _, user := range users {
+				if !strings.Contains(reply, user) {
+					t.Errorf("%v, %s: no %s in %s", dialect, step, user, reply)
+				}
+			}
+		}
+	}
 }
 
 // framed is a request as a client of the dialect writes it, by the newest name that the
