@@ -20,6 +20,7 @@ import (
 const (
 	fromDevice = `FROM silod_device c WHERE c.silo_id = s.{id} AND c.inc_time = s.{inc}`
 	copies     = `(SELECT COUNT(*) ` + fromDevice + ` AND c.refused = '')`
+	marked     = `CASE WHEN EXISTS (SELECT 1 ` + fromDevice + `) THEN 1 ELSE 0 END`
 	copied     = `EXISTS (SELECT 1 ` + fromDevice + ` AND c.refused = '')`
 )
 

@@ -26,8 +26,8 @@ func (db *DB) Silo() silo.Store { return siloStore{db} }
 // Every read of messages begins with one of these, and scanMessage reads what it
 // gives. The side tables are joined: they are nearly empty, and so cost little.
 const (
-	selectMessage = selectRow + `0` + fromSilo
-	selectCounted = selectRow + copies + fromSilo // with the number of copies that were delivered
+	selectMessage = selectRow + `0, 0` + fromSilo
+	selectCounted = selectRow + copies + `, ` + marked + fromSilo // with the number of copies that were delivered
 
 	selectRow = `SELECT s.{id}, s.{user}, s.{host}, s.{from}, s.{to}, s.{inc}, s.{exp}, s.{snd}, s.{ctype}, s.{body},
 	{callid}, {headers}, m.headers, t.reason, `

@@ -376,5 +376,16 @@ func TestSiloAddAll(t *testing.T) {
 				t.Errorf("marks of %d: %v, %v, want %s", id, got, err, want)
 			}
 		}
+		markCopy(t, st, ms[1].ID, "b", "415 No")
+		var marked []string
+		for m, err := range st.List(t.Context(), silo.Query{Both: true}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			marked = append(marked, fmt.Sprint(m.Copies, m.Marked))
+		}
+		if got := strings.Join(marked, " "); got != "1 true 0 true 0 false" {
+			t.Errorf("copies and marks: %s", got)
+		}
 	})
 }

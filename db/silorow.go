@@ -135,7 +135,7 @@ func scanMessage(rows *sql.Rows, decode func([]byte) []byte) (silo.Message, erro
 	var inc, exp, snd int64
 	var stuck sql.NullString
 	err := rows.Scan(&m.ID, &m.Owner.User, &m.Owner.Domain, &m.Src, &m.Dst, &inc, &exp, &snd, &ctype, &m.Body,
-		&callID, &headers, &meta, &stuck, &m.Copies)
+		&callID, &headers, &meta, &stuck, &m.Copies, &m.Marked)
 	if err != nil {
 		return m, fmt.Errorf("read stored message: %w", err)
 	}

@@ -55,6 +55,10 @@ func TestArchive(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("others can read it: %v %v", info.Mode(), err)
 	}
+	ctl(`{"format":"silod messages","version":1}`+"\n", "messages", "export", "--user", "nobody")
+	if stdout, _, code := d.siloctl(t, "messages", "export", "--older-than", "soon"); code == 0 || stdout != "" {
+		t.Errorf("refused with exit code %d, it wrote %q", code, stdout)
+	}
 	ctl("0 messages are stored, 6 were there already\n", "messages", "import", "first.jsonl")
 	ctl(`{"deleted":5}`+"\n", "-o", "json", "messages", "purge", "--all", "--yes")
 	ctl("5 messages are stored, 1 were there already\n", "messages", "import", "first.jsonl")

@@ -35,9 +35,12 @@ func (c commands) export(ctx context.Context, req *mi.Request) (*mi.Node, error)
 }
 
 func (c commands) line(ctx context.Context, m *Message) ([]byte, error) {
-	copies, err := c.opt.Store.Marks(ctx, m.ID)
-	if err != nil {
-		return nil, err
+	var copies []Copy
+	if m.Marked {
+		var err error
+		if copies, err = c.opt.Store.Marks(ctx, m.ID); err != nil {
+			return nil, err
+		}
 	}
 	return plainJSON(archive(m, copies))
 }

@@ -19,6 +19,7 @@ type Message struct {
 	SendAt  time.Time   // snd_time: a reminder's hour; zero for a message
 	Stuck   string      // why it was set aside; "" while it waits
 	Copies  int         // devices that have got their copy; counted where a message is shown or expires
+	Marked  bool        // some device has got its copy, or has refused it; found out where Copies are counted
 
 	delivery.Message
 

@@ -39,7 +39,8 @@ func contactsNoun() noun {
 		{
 			use: "remove USER [CONTACT]", short: "Take a user offline, or one contact of theirs away",
 			mi: "ul_rm", min: 1, max: 2, live: []string{liveContacts}, done: "removed from %s",
-			args: inLocation,
+			miFor: func(args []string) string { return [...]string{"ul_rm", "ul_rm_contact"}[len(args)-1] },
+			args:  inLocation,
 		},
 	}}
 }

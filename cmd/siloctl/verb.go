@@ -25,8 +25,9 @@ type verb struct {
 	short    string
 	long     string
 	example  string
-	mi       string // the management command
-	min, max int    // arguments; max below 0: any number
+	mi       string                     // the management command
+	miFor    func(args []string) string // where it depends on the arguments
+	min, max int                        // arguments; max below 0: any number
 	flags    func(*pflag.FlagSet)
 
 	// args makes the management command's arguments; nil: as they are given.
@@ -126,6 +127,9 @@ func (a *app) once(ctx context.Context, v verb, flags *pflag.FlagSet, args []str
 		if list, err = v.args(flags, args); err != nil {
 			return err
 		}
+	}
+	if v.miFor != nil {
+		v.mi = v.miFor(args)
 	}
 	return a.perform(ctx, v, args, list)
 }
