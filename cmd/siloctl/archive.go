@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -92,11 +93,13 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 	}
 	bar := a.progress("exported", total)
 	defer bar.end()
-	if err := writeLine(w, archiveHeader{archiveFormat, archiveVersion}); err != nil {
-		return 0, err
-	}
+	// What is refused is no archive: its head comes with the first message, or with the end.
+	head := sync.OnceValue(func() error { return writeLine(w, archiveHeader{archiveFormat, archiveVersion}) })
 	var n int64
 	for c, err := range client.Stream(ctx, "silo_export", which...) {
+		if err == nil {
+			err = head()
+		}
 		if err != nil {
 			return n, err
 		}
@@ -106,7 +109,7 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 		n++
 		bar.at(n)
 	}
-	return n, nil
+	return n, head()
 }
 
 // importCommand has the daemon store what was exported.
