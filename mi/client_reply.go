@@ -50,8 +50,9 @@ func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
 		line, err := r.ReadString('\n') // a daemon that has not even read the request
 		return refusalLine(line, err)
 	}
-	// A daemon of another version may name something twice: that is no reason to be strict.
-	d := jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true))
+	// A daemon of another version may name something twice, or cut a character: that is no
+	// reason to be strict.
+	d := jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	var refusal *Error
 	stopped := false
 	err := members(d, func(name string) (err error) {
@@ -101,13 +102,11 @@ func decodeTree(d *jsontext.Decoder, n *Node, child func() error) error {
 	return members(d, func(name string) (err error) {
 		switch name {
 		case "name":
-			n.Name, err = decodeText(d)
+			n.Name, err = decode[string](d)
 		case "value":
 			n.Value, err = decodeScalar(d)
 		case "list":
-			var v any
-			v, err = decodeScalar(d)
-			n.List, _ = v.(bool)
+			n.List, err = decode[bool](d)
 		case "attrs":
 			err = members(d, func(name string) error {
 				v, err := decodeScalar(d)
@@ -123,18 +122,20 @@ func decodeTree(d *jsontext.Decoder, n *Node, child func() error) error {
 	})
 }
 
-// decodeRefusal reads the error of JSON-RPC.
+// decodeRefusal reads the error of JSON-RPC; null is none.
 func decodeRefusal(d *jsontext.Decoder) (*Error, error) {
+	if d.PeekKind() == 'n' {
+		return nil, d.SkipValue()
+	}
 	e := &Error{}
 	return e, members(d, func(name string) (err error) {
 		switch name {
 		case "code":
-			var v any
-			v, err = decodeScalar(d)
-			code, _ := v.(int64)
+			var code int64
+			code, err = decode[int64](d)
 			e.Code = int(code)
 		case "message":
-			e.Text, err = decodeText(d)
+			e.Text, err = decode[string](d)
 		default:
 			err = d.SkipValue()
 		}
@@ -145,7 +146,7 @@ func decodeRefusal(d *jsontext.Decoder) (*Error, error) {
 // members calls f for each member of an object, to read its value.
 func members(d *jsontext.Decoder, f func(name string) error) error {
 	return within(d, '{', func() error {
-		name, err := decodeText(d)
+		name, err := decode[string](d)
 		if err != nil {
 			return err
 		}
@@ -177,11 +178,17 @@ func within(d *jsontext.Decoder, open jsontext.Kind, f func() error) error {
 	}
 }
 
-// decodeText reads a string.
-func decodeText(d *jsontext.Decoder) (string, error) {
+// decode reads a value of one type; null is its zero.
+func decode[T string | bool | int64](d *jsontext.Decoder) (zero T, err error) {
 	v, err := decodeScalar(d)
-	s, _ := v.(string)
-	return s, err
+	if err != nil || v == nil {
+		return zero, err
+	}
+	t, ok := v.(T)
+	if !ok {
+		return zero, fmt.Errorf("reply is not understood: %v where a %T was expected", v, zero)
+	}
+	return t, nil
 }
 
 // decodeScalar gives a number the type that a command would have given it.

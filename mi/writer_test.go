@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"runtime"
@@ -217,6 +218,34 @@ func FuzzDecodeReply(f *testing.F) {
 		_ = decodeReply(bytes.NewReader(b), &Node{}, func(*Node) bool { return true })
 		_ = copyClassic(io.Discard, bytes.NewReader(b))
 	})
+}
+
+// What a daemon of another version may send is read where its meaning is plain, and
+// nothing else is taken for something that it is not.
+func TestDecodeReply(t *testing.T) {
+	for _, c := range []struct{ in, want, err string }{
+		{`{"result":{"value":"a\u00ffb"}}`, "aÿb", ""},
+		{"{\"result\":{\"value\":\"a\xffb\"}}", "a\uFFFDb", ""},
+		{`{"result":{"value":"\ud800x"}}`, "\uFFFDx", ""},
+		{`{"result":{"value":7},"error":null}`, "7", ""},
+		{`{"result":{"value":1,"value":2}}`, "2", ""},
+		{`{"result":{"name":null,"value":1e999}}`, "", "1e999"},
+		{`{"result":{"value":12345678901234567890}}`, "1.2345678901234567e+19", ""},
+		{`{"result":{"name":5}}`, "", "5 where a string"},
+		{`{"result":{"list":"x"}}`, "", "x where a bool"},
+		{`{"result":{"other":1}}`, "", "different versions"},
+		{`{"result":[]}`, "", "where a { was expected"},
+		{`{"error":{"code":404,"message":"no","data":{}}}`, "", "404 no"},
+		{`{"error":{"code":"404"}}`, "", "404 where a int64"},
+		{`{"error":{"code":404,"message":5}}`, "", "5 where a string"},
+		{`{"result":{"value":"cut`, "", "unexpected EOF"},
+	} {
+		var n Node
+		err := decodeReply(strings.NewReader(c.in), &n, nil)
+		if c.err == "" && (err != nil || fmt.Sprint(n.Value) != c.want) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: got %v, %v; want %s %s", c.in, n.Value, err, c.want, c.err)
+		}
+	}
 }
 
 // A long list leaves most of the time to what is preferred, from its first piece on, but
