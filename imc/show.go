@@ -123,16 +123,24 @@ func (s *Service) miUnusedRooms(_ context.Context, req *mi.Request) (*mi.Node, e
 		}
 	}
 	limit := s.now().AddDate(0, 0, -days)
-	n := &mi.Node{List: true}
-	for r := range s.sorted() {
-		r.mu.Lock()
-		if last := r.lastUse(); r.exists() && !last.After(limit) {
-			n.Nodes = append(n.Nodes, row("room", r.name.String(), "members", r.seated,
-				"owner", r.ownerURI(), "last_use", when(last)))
+	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+		for r := range s.sorted() {
+			if n := r.unusedSince(limit); n != nil && !yield(n, nil) {
+				return
+			}
 		}
-		r.mu.Unlock()
+	}}, nil
+}
+
+// unusedSince describes a room that was not used since then; nil for any other.
+func (r *room) unusedSince(limit time.Time) *mi.Node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.lastUse()
+	if !r.exists() || last.After(limit) {
+		return nil
 	}
-	return n, nil
+	return row("room", r.name.String(), "members", r.seated, "owner", r.ownerURI(), "last_use", when(last))
 }
 
 // ownerURI is "" where there is none. The caller holds step or mu.
