@@ -82,16 +82,10 @@ func (s *Stack) listConns(context.Context, *mi.Request) (*mi.Node, error) {
 
 // countConns: half-open ones are among the connections, but not in the list.
 func (s *Stack) countConns(context.Context, *mi.Request) (*mi.Node, error) {
-	secure := 0
-	for _, c := range s.conns.open() {
-		if t := c.flow.Transport; t == TLS || t == WSS {
-			secure++
-		}
-	}
 	n := &mi.Node{}
 	n.Add("max_connections", s.cfg.MaxConnections)
 	n.Add("opened_connections", s.open.Load())
-	n.Add("opened_tls_connections", secure)
+	n.Add("opened_tls_connections", s.conns.secure())
 	n.Add("refused_connections", s.Stats.RefusedConnects.Value())
 	return n, nil
 }

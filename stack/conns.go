@@ -86,11 +86,11 @@ func (t *connTable) len() int {
 // open is every stream in the order in which they were opened, and whether by us.
 func (t *connTable) open() []openConn {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	all := make([]openConn, 0, len(t.byID))
 	for _, c := range t.byID {
 		all = append(all, openConn{c.flow, c.dialed != ""})
 	}
+	t.mu.Unlock() // what uses a flow waits for it
 	slices.SortFunc(all, func(a, b openConn) int { return cmp.Compare(a.flow.conn, b.flow.conn) })
 	return all
 }
@@ -98,6 +98,18 @@ func (t *connTable) open() []openConn {
 type openConn struct {
 	flow Flow
 	ours bool
+}
+
+// secure is how many of them are encrypted.
+func (t *connTable) secure() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.byID {
+		if c.flow.Transport == TLS || c.flow.Transport == WSS {
+			n++
+		}
+	}
+	return n
 }
 
 // closeAll ends all streams and lets no more in.
