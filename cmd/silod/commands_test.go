@@ -5,11 +5,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -104,7 +105,7 @@ func administer(t *testing.T, dialect mi.Dialect) string {
 	a := s.phone("tcp", "alice")
 	a.message(room1, "#create")
 	a.message(room1, "hello")
-	s.settled()
+	s.quiet()
 	known := map[string]bool{}
 	var b strings.Builder
 	for _, step := range session {
@@ -114,7 +115,7 @@ func administer(t *testing.T, dialect mi.Dialect) string {
 			continue // it would not end; e2e has it
 		}
 		reply := s.ask(dialect, step)
-		s.settled()
+		s.quiet()
 		fmt.Fprintf(&b, "= %s\n%s\n", strings.TrimSpace(step), s.unvarying(cmd.Name, reply))
 	}
 	for _, c := range s.registry.Commands() {
@@ -122,7 +123,15 @@ func administer(t *testing.T, dialect mi.Dialect) string {
 			t.Errorf("%s is not in the session", c.Name)
 		}
 	}
-	return strings.ReplaceAll(b.String(), a.conn.LocalAddr().String()[len("127.0.0.1:"):], "PHONE")
+	_, port, _ := net.SplitHostPort(a.conn.LocalAddr().String())
+	return regexp.MustCompile(`(src_port(?:=|":\s*))`+port+`\b`).ReplaceAllString(b.String(), "${1}PHONE")
+}
+
+// quiet waits until nothing is being delivered, and no room has anything to say.
+func (s *served) quiet() {
+	s.t.Helper()
+	s.eventually("the rooms' answers", func() bool { return s.stat("imc:waiting_answers") == 0 })
+	s.settled()
 }
 
 // ask gives the reply to one step of a session, which in JSON names nothing twice.
@@ -220,23 +229,49 @@ var volatile = []struct {
 	{regexp.MustCompile(`\bcall-\d+@test`), "call@test"},
 	{regexp.MustCompile(`\bsilod-[0-9a-f]{16,}\b`), "RUID"},
 	{regexp.MustCompile(`\b[0-9a-f]{24,}\b`), "HEX"},
-	{regexp.MustCompile(`((?:^|\W)id(?:=|":\s*"))[0-9a-z]{11,13}\b`), "${1}ID"},
 	{regexp.MustCompile(`\bdev-[0-9a-f]{12}\b`), "dev"},
 	{regexp.MustCompile(`;branch=[^;\s\\]+`), ";branch=B"},
 	{regexp.MustCompile(`;tag=[0-9a-zA-Z.-]{4,}`), ";tag=T"},
 }
 
-var numbers = regexp.MustCompile(`\d+(\.\d+)?(e-\d+)?`)
+var (
+	numbers = regexp.MustCompile(`\d+(\.\d+)?(e-\d+)?`)
+	connID  = regexp.MustCompile(`(\Wid(?:=|":\s*"))[0-9a-z]+`)
+	pid     = regexp.MustCompile(`((?:^|\W)PID(?:=|":\s*))\d+`)
+)
 
 func (s *served) unvarying(command, reply string) string {
-	dir, _ := os.Getwd()
-	reply = strings.NewReplacer(s.dir, "DIR", dir, "CWD", strconv.Itoa(os.Getpid()), "PID", runtime.Version(), "GO",
-		runtime.GOARCH+"/linux", "x86_64/linux", fmt.Sprint(s.addr("udp").Port()), "5060", fmt.Sprint(s.addr("tcp").Port()), "5062").Replace(reply)
 	for _, v := range volatile {
 		reply = v.re.ReplaceAllString(reply, v.with)
 	}
-	if command == "latencies" || command == "silo_stats" {
+	port := func(p any, with string) {
+		reply = regexp.MustCompile(fmt.Sprintf(`\b%v\b`, p)).ReplaceAllString(reply, with)
+	}
+	port(s.addr("udp").Port(), "5060")
+	port(s.addr("tcp").Port(), "5062")
+	dir, _ := os.Getwd()
+	reply = strings.NewReplacer(s.dir, "DIR", dir, "CWD", runtime.Version(), "GO", runtime.GOARCH+"/linux", "x86_64/linux").Replace(reply)
+	if rev := revision(); rev != "" {
+		reply = strings.NewReplacer("\nGIT:: "+rev, "", `,"GIT":"`+rev+`"`, "", `,{"name":"GIT","value":"`+rev+`"}`, "", rev, "").Replace(reply)
+	}
+	switch command {
+	case "latencies", "silo_stats":
 		reply = numbers.ReplaceAllString(reply, "N")
+	case "list_tcp_conns":
+		reply = connID.ReplaceAllString(reply, "${1}ID")
+	case "ps":
+		reply = pid.ReplaceAllString(reply, "${1}PID")
 	}
 	return cmp.Or(strings.TrimSuffix(reply, "\n"), "(nothing)")
+}
+
+// revision is what the test was built from; "" where nobody noted it.
+func revision() string {
+	info, _ := debug.ReadBuildInfo()
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:12]
+		}
+	}
+	return ""
 }
