@@ -78,6 +78,7 @@ func (st siloStore) Get(ctx context.Context, id int64) (silo.Message, error) {
 // notice.
 const (
 	listRows  = 50
+	fewRows   = 8 // at least, because a page may take the database as long as all that follow
 	listBytes = 64 << 10
 )
 
@@ -88,7 +89,7 @@ func pageOf(page []silo.Message) int {
 	for i := range page {
 		bytes += len(page[i].Body)
 	}
-	return max(1, min(listRows, listBytes*len(page)/max(bytes, 1)))
+	return max(fewRows, min(listRows, listBytes*len(page)/max(bytes, 1)))
 }
 
 // List reads by pages, so that no transaction is open while the caller works.
