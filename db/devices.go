@@ -20,7 +20,7 @@ import (
 const (
 	fromDevice = `FROM silod_device c WHERE c.silo_id = s.{id} AND c.inc_time = s.{inc}`
 	copies     = `(SELECT COUNT(*) ` + fromDevice + ` AND c.refused = '')`
-	marked     = `CASE WHEN EXISTS (SELECT 1 ` + fromDevice + `) THEN 1 ELSE 0 END`
+	marked     = `CASE WHEN (SELECT COUNT(*) ` + fromDevice + `) > 0 THEN 1 ELSE 0 END` // PostgreSQL would read all for an EXISTS
 	copied     = `EXISTS (SELECT 1 ` + fromDevice + ` AND c.refused = '')`
 )
 
