@@ -101,7 +101,8 @@ func (db *DB) saveBindings(s *session, changes []registrar.Change) error {
 		return nil
 	}
 	// What PostgreSQL prepares while the table is empty, it plans as a scan of all of it,
-	// and does so until the table is analyzed, however many rows have come meanwhile.
+	// and does so until the table is analyzed, however many rows have come meanwhile. Where
+	// a scan is all there is, as in tables of Kamailio 3, it is not to be compiled for it.
 	if db.indexed != "" {
 		if _, err := s.raw(db.indexed); err != nil {
 			return fmt.Errorf("save bindings: %w", err)

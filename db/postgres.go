@@ -131,7 +131,7 @@ func (d *postgresDB) bind(text string) query { return query{text: text} }
 func (d *postgresDB) words() words {
 	return words{
 		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
-		indexed:  "SET LOCAL enable_seqscan = off",
+		indexed:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
 		hasIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
 		alone:    "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
 		schemaBegin: []string{

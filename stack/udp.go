@@ -122,7 +122,7 @@ func (r *Request) Flush() {
 
 // check starts another reader where nobody has read for a second, because all handlers
 // wait and have not called Detach. That is a fault of theirs, which must not stop the
-// rest. It is called once a second.
+// rest, but for what came in one batch with a request of theirs. It is called once a second.
 func (u *udpSocket) check() {
 	w, reads := &u.watch, u.reads.Load()
 	stuck := u.reading.Load() == 0 && reads == w.reads
