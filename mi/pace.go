@@ -10,8 +10,8 @@ import (
 // machine only, and whoever comes meanwhile waits behind a stretch at most.
 const (
 	stretch = 500 * time.Microsecond
-	longest = 2 * stretch // what a stretch took beyond was not work, but waiting
-	share   = 1.0 / 32    // of all processors
+	share   = 1.0 / 48              // of all processors
+	maxRest = 50 * time.Millisecond // a stretch may have been long: it had to wait, and others did with it
 )
 
 // pace is that of one list. Where nothing else goes on it does not rest, and one that is
@@ -60,7 +60,7 @@ func (p *pace) rest() (d time.Duration, over bool) {
 	}
 	if now := p.work(); now != p.seen {
 		p.seen = now
-		d = time.Duration(rests(runtime.GOMAXPROCS(0)) * float64(min(took, longest)))
+		d = min(time.Duration(rests(runtime.GOMAXPROCS(0))*float64(took)), maxRest)
 	}
 	return d, true
 }

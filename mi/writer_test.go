@@ -290,7 +290,7 @@ func TestLongListRests(t *testing.T) {
 
 // The larger the machine, the less a list has to rest.
 func TestRests(t *testing.T) {
-	for processors, want := range map[int]float64{1: 31, 2: 15, 8: 3, 32: 0, 64: 0} {
+	for processors, want := range map[int]float64{1: 47, 2: 23, 8: 5, 48: 0, 64: 0} {
 		if got := rests(processors); got != want {
 			t.Errorf("%d processors: rests of %v times the work, want %v", processors, got, want)
 		}
