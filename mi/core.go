@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ type Core struct {
 	Registry *Registry
 	Name     string         // "silod"
 	Version  string         // "1.0.0"
+	Revision string         // the commit that it was built from; "": not known
 	Started  time.Time      // for uptime
 	Level    *slog.LevelVar // of the log; nil: debug and log_level cannot set it
 
@@ -75,8 +75,8 @@ func (c *Core) version(_ context.Context, req *Request) (*Node, error) {
 	n := &Node{}
 	n.Add("Server", fmt.Sprintf("%s (%s (%s))", c.Name, c.Version, platform()))
 	n.Add("Build", "compiled with "+runtime.Version())
-	if r := revision(); r != "" {
-		n.Add("GIT", r)
+	if c.Revision != "" {
+		n.Add("GIT", c.Revision)
 	}
 	return n, nil
 }
@@ -85,7 +85,7 @@ func (c *Core) version(_ context.Context, req *Request) (*Node, error) {
 func (c *Core) info(context.Context, *Request) (*Node, error) {
 	n := &Node{}
 	n.Add("version", c.Name+" "+c.Version)
-	n.Add("id", revision())
+	n.Add("id", c.Revision)
 	n.Add("compiler", runtime.Version())
 	n.Add("platform", platform())
 	return n, nil
@@ -98,20 +98,6 @@ func platform() string {
 		arch = "x86_64"
 	}
 	return arch + "/" + runtime.GOOS
-}
-
-// revision is the commit that the program was built from; "" where that is not known.
-func revision() string {
-	info, _ := debug.ReadBuildInfo()
-	if info == nil {
-		return ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value[:min(len(s.Value), 12)]
-		}
-	}
-	return ""
 }
 
 // pwd: the one-element array is Kamailio's.

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -263,15 +262,4 @@ func (s *served) unvarying(command, reply string) string {
 		reply = pid.ReplaceAllString(reply, "${1}PID")
 	}
 	return cmp.Or(strings.TrimSuffix(reply, "\n"), "(nothing)")
-}
-
-// revision is what the test was built from; "" where nobody noted it.
-func revision() string {
-	info, _ := debug.ReadBuildInfo()
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value[:12]
-		}
-	}
-	return ""
 }

@@ -132,14 +132,22 @@ func buildVersion() string {
 	if version != "dev" {
 		return version
 	}
+	if r := revision(); r != "" {
+		return version + "-" + r
+	}
+	return version
+}
+
+// revision is the commit that silod was built from; "" where the go command noted none.
+func revision() string {
 	if bi, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range bi.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-				return "dev-" + s.Value[:12]
+			if s.Key == "vcs.revision" {
+				return s.Value[:min(len(s.Value), 12)]
 			}
 		}
 	}
-	return version
+	return ""
 }
 
 // load reads the configuration and has those check it who know what config does

@@ -17,7 +17,7 @@ func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry.SetIndent(d.cfg.MI.ReplyIndent)
 	d.registry.Prefer(d.stack.Received)
 	core := &mi.Core{
-		Registry: d.registry, Name: "silod", Version: buildVersion(), Started: time.Now(), Level: d.level,
+		Registry: d.registry, Name: "silod", Version: buildVersion(), Revision: revision(), Started: time.Now(), Level: d.level,
 		Stop: func() { d.stop() }, Reload: d.reloadCommand,
 	}
 	d.registry.Add(core.Commands()...)
