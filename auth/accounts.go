@@ -6,8 +6,8 @@ import (
 	"iter"
 	"strings"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // ErrUserExists is what Users says of a user who is to be added and is there already.
@@ -15,7 +15,7 @@ var ErrUserExists = errors.New("user exists")
 
 // User is a user with a password, in a list.
 type User struct {
-	AoR        address.AoR
+	AoR        sip.AoR
 	Algorithms []Algorithm // that the user can answer
 }
 
@@ -26,21 +26,21 @@ type Users interface {
 	// Users lists all, ordered by domain and name.
 	Users(ctx context.Context) iter.Seq2[User, error]
 	// AddUser adds a user, or says ErrUserExists.
-	AddUser(ctx context.Context, user address.AoR, secret Secret) error
+	AddUser(ctx context.Context, user sip.AoR, secret Secret) error
 	// SetSecret replaces all that is known of a password, one in the clear too, or
 	// says ErrUnknownUser.
-	SetSecret(ctx context.Context, user address.AoR, secret Secret) error
+	SetSecret(ctx context.Context, user sip.AoR, secret Secret) error
 	// RemoveUser removes a user, or says ErrUnknownUser.
-	RemoveUser(ctx context.Context, user address.AoR) error
+	RemoveUser(ctx context.Context, user sip.AoR) error
 }
 
 // Accounts manages users for administrators. What it hands on of a password are
 // HA1s of all algorithms, and nothing that it could be read from.
 type Accounts struct {
 	Users   Users
-	Domains address.Domains
+	Domains sip.Domains
 	Realm   func(domain string) string // of the users of a domain; nil: the domain
-	Changed func(user address.AoR)     // called after each change: Cache.Invalidate; nil: nobody
+	Changed func(user sip.AoR)         // called after each change: Cache.Invalidate; nil: nobody
 }
 
 // Commands are the management commands for users.
@@ -105,7 +105,7 @@ func (a *Accounts) remove(ctx context.Context, req *mi.Request) (*mi.Node, error
 }
 
 // set carries out what gives a user a password.
-func (a *Accounts) set(ctx context.Context, req *mi.Request, do func(context.Context, address.AoR, Secret) error) (*mi.Node, error) {
+func (a *Accounts) set(ctx context.Context, req *mi.Request, do func(context.Context, sip.AoR, Secret) error) (*mi.Node, error) {
 	user, err := a.user(req)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (a *Accounts) set(ctx context.Context, req *mi.Request, do func(context.Con
 	return a.changed(user, do(ctx, user, NewSecret(user, quotable(realm), password)))
 }
 
-func (a *Accounts) user(req *mi.Request) (address.AoR, error) {
+func (a *Accounts) user(req *mi.Request) (sip.AoR, error) {
 	user, ours, err := a.Domains.Parse(req.Arg(0))
 	switch {
 	case err != nil:
@@ -149,7 +149,7 @@ func checkPassword(password string) error {
 
 // changed answers a change, and tells who has to know of it. Also a failed one may
 // have been done.
-func (a *Accounts) changed(user address.AoR, err error) (*mi.Node, error) {
+func (a *Accounts) changed(user sip.AoR, err error) (*mi.Node, error) {
 	switch {
 	case errors.Is(err, ErrUserExists):
 		return nil, mi.Errorf(409, "User %s exists: sub_passwd gives another password", user)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // register is Users in memory, on the same rows as people.
@@ -19,7 +19,7 @@ type register struct{ *people }
 
 func (r register) Users(context.Context) iter.Seq2[User, error] {
 	return func(yield func(User, error) bool) {
-		order := func(a, b address.AoR) int {
+		order := func(a, b sip.AoR) int {
 			return cmp.Or(strings.Compare(a.Domain, b.Domain), strings.Compare(a.User, b.User))
 		}
 		for _, user := range slices.SortedFunc(maps.Keys(r.secrets), order) {
@@ -39,7 +39,7 @@ func (r register) Users(context.Context) iter.Seq2[User, error] {
 	}
 }
 
-func (r register) AddUser(_ context.Context, user address.AoR, s Secret) error {
+func (r register) AddUser(_ context.Context, user sip.AoR, s Secret) error {
 	if _, there := r.secrets[user]; there {
 		return ErrUserExists
 	}
@@ -47,7 +47,7 @@ func (r register) AddUser(_ context.Context, user address.AoR, s Secret) error {
 	return r.down
 }
 
-func (r register) SetSecret(_ context.Context, user address.AoR, s Secret) error {
+func (r register) SetSecret(_ context.Context, user sip.AoR, s Secret) error {
 	if _, there := r.secrets[user]; !there {
 		return ErrUnknownUser
 	}
@@ -55,7 +55,7 @@ func (r register) SetSecret(_ context.Context, user address.AoR, s Secret) error
 	return r.down
 }
 
-func (r register) RemoveUser(_ context.Context, user address.AoR) error {
+func (r register) RemoveUser(_ context.Context, user sip.AoR) error {
 	if _, there := r.secrets[user]; !there {
 		return ErrUnknownUser
 	}
@@ -134,7 +134,7 @@ func TestAccountsWhenTheDatabaseFails(t *testing.T) {
 	db.down = errors.New("connection lost")
 	changed := 0
 	accounts := &Accounts{
-		Users: db, Domains: ours, Changed: func(address.AoR) { changed++ }, Realm: func(string) string { return "chat" },
+		Users: db, Domains: ours, Changed: func(sip.AoR) { changed++ }, Realm: func(string) string { return "chat" },
 	}
 	r := registry(&bytes.Buffer{}, accounts.Commands()...)
 	if got := call(r, "sub_passwd", "alice", "new"); got != "500 command failed" || changed != 1 {

@@ -25,13 +25,13 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Options are what an Authenticator needs. Zero values stand for the defaults given.
 type Options struct {
 	Credentials Credentials
-	Domains     address.Domains // users of any other domain are unknown
+	Domains     sip.Domains // users of any other domain are unknown
 
 	// Algorithms are offered in this order, and no other is accepted; SHA-256, MD5.
 	Algorithms []Algorithm
@@ -141,10 +141,10 @@ const (
 // Result is a verdict on a request.
 type Result struct {
 	Outcome    Outcome
-	User       address.AoR // who sent it; set if it is Accepted, and only then
-	Name       string      // the user name as claimed, for the log
-	Challenges []string    // values of WWW-Authenticate or Proxy-Authenticate, a header each
-	Reason     string      // for the 400
+	User       sip.AoR  // who sent it; set if it is Accepted, and only then
+	Name       string   // the user name as claimed, for the log
+	Challenges []string // values of WWW-Authenticate or Proxy-Authenticate, a header each
+	Reason     string   // for the 400
 }
 
 // Challenge makes the values of WWW-Authenticate or Proxy-Authenticate, one for each
@@ -291,10 +291,10 @@ func (v *verification) verify(ctx context.Context) (Result, error) {
 }
 
 // user is the AoR that the user name stands for, and whether it is ours.
-func (v *verification) user() (address.AoR, bool) {
+func (v *verification) user() (sip.AoR, bool) {
 	name := v.username
 	if strings.ContainsAny(name, ":<>") {
-		return address.AoR{}, false
+		return sip.AoR{}, false
 	}
 	if !strings.Contains(name, "@") {
 		domain := v.req.Domain

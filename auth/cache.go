@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // CacheOptions are what a Cache may have. Zero values stand for the defaults given.
@@ -26,10 +26,10 @@ type Cache struct {
 	from Credentials
 	opt  CacheOptions
 	// Two tables, so that a flood of made-up names does not drive out users.
-	known, unknown *table[address.AoR, cached]
+	known, unknown *table[sip.AoR, cached]
 
 	mu      sync.Mutex
-	flights map[address.AoR]*flight
+	flights map[sip.AoR]*flight
 	Stats   CacheStats
 }
 
@@ -80,14 +80,14 @@ func NewCache(from Credentials, opt CacheOptions) *Cache {
 	return &Cache{
 		from:    from,
 		opt:     opt,
-		known:   newTable[address.AoR](opt.Size, worth),
-		unknown: newTable[address.AoR](opt.Size, worth),
-		flights: map[address.AoR]*flight{},
+		known:   newTable[sip.AoR](opt.Size, worth),
+		unknown: newTable[sip.AoR](opt.Size, worth),
+		flights: map[sip.AoR]*flight{},
 	}
 }
 
 // Lookup gives what is remembered of a user, or asks.
-func (c *Cache) Lookup(ctx context.Context, user address.AoR) (Secret, error) {
+func (c *Cache) Lookup(ctx context.Context, user sip.AoR) (Secret, error) {
 	for {
 		c.mu.Lock()
 		if e, ok := c.remembered(user); ok {
@@ -118,7 +118,7 @@ func (c *Cache) Lookup(ctx context.Context, user address.AoR) (Secret, error) {
 }
 
 // ask looks the user up for everybody who waits, and also if that panics lets them go.
-func (c *Cache) ask(ctx context.Context, user address.AoR, f *flight) {
+func (c *Cache) ask(ctx context.Context, user sip.AoR, f *flight) {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -135,7 +135,7 @@ func (c *Cache) ask(ctx context.Context, user address.AoR, f *flight) {
 	f.givenUp = f.err != nil && ctx.Err() != nil
 }
 
-func (c *Cache) remembered(user address.AoR) (found cached, ok bool) {
+func (c *Cache) remembered(user sip.AoR) (found cached, ok bool) {
 	now := c.opt.Now()
 	look := func(e *cached) {
 		if ok = now.Before(e.until); ok {
@@ -149,7 +149,7 @@ func (c *Cache) remembered(user address.AoR) (found cached, ok bool) {
 	return found, ok
 }
 
-func (c *Cache) remember(user address.AoR, s Secret, err error) {
+func (c *Cache) remember(user sip.AoR, s Secret, err error) {
 	now := c.opt.Now()
 	switch {
 	case err == nil:
@@ -162,7 +162,7 @@ func (c *Cache) remember(user address.AoR, s Secret, err error) {
 }
 
 // Invalidate forgets a user whose password was set or removed.
-func (c *Cache) Invalidate(user address.AoR) {
+func (c *Cache) Invalidate(user sip.AoR) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.flights, user)

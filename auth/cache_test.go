@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 func lookup(t testing.TB, c *Cache, user string, wantErr error) Secret {
@@ -88,7 +88,7 @@ type slow struct {
 	running atomic.Int64
 }
 
-func (s *slow) Lookup(ctx context.Context, user address.AoR) (Secret, error) {
+func (s *slow) Lookup(ctx context.Context, user sip.AoR) (Secret, error) {
 	s.running.Add(1)
 	defer s.running.Add(-1)
 	found, err := s.people.Lookup(ctx, user) // as of now
@@ -161,7 +161,7 @@ func TestCacheGivenUp(t *testing.T) {
 func TestCacheInvalidateMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bob := aor(t, "bob")
-		db := &slow{people: people{secrets: map[address.AoR]Secret{bob: {Password: "old"}}}, gate: make(chan struct{})}
+		db := &slow{people: people{secrets: map[sip.AoR]Secret{bob: {Password: "old"}}}, gate: make(chan struct{})}
 		c := NewCache(db, CacheOptions{})
 		var done sync.WaitGroup
 		done.Go(func() { lookup(t, c, "bob", nil) })
@@ -189,7 +189,7 @@ func TestCacheInvalidateMeanwhile(t *testing.T) {
 
 type panicky struct{}
 
-func (panicky) Lookup(context.Context, address.AoR) (Secret, error) { panic("programmer's error") }
+func (panicky) Lookup(context.Context, sip.AoR) (Secret, error) { panic("programmer's error") }
 
 func TestCacheSurvivesPanic(t *testing.T) {
 	c := NewCache(panicky{}, CacheOptions{})

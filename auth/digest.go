@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"strings"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Algorithm is a digest algorithm by its name in RFC 7616 section 3.3.
@@ -97,11 +97,11 @@ func sameTarget(digest, request string) bool {
 	if digest == request {
 		return true
 	}
-	d, err := address.ParseURI(digest)
+	d, err := sip.ParseURI(digest)
 	if err != nil || !d.IsSIP() {
 		return false
 	}
-	r, err := address.ParseURI(request)
+	r, err := sip.ParseURI(request)
 	if err != nil || !r.IsSIP() {
 		return false
 	}

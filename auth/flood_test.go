@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // A million bad requests, from as many addresses and for as many names, leave behind
@@ -54,7 +54,7 @@ func TestFlood(t *testing.T) {
 				t.Errorf("after %d bad requests an honest user has outcome %v, %v", i, res.Outcome, err)
 				return
 			}
-			limits.User("MESSAGE", address.AoR{User: "alice", Domain: realm})
+			limits.User("MESSAGE", sip.AoR{User: "alice", Domain: realm})
 		}
 	}
 	run := func(n int) {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Aliases tells whether a user may send under another address, as Kamailio's table
 // dbaliases says.
-type Aliases func(ctx context.Context, user, alias address.AoR) (bool, error)
+type Aliases func(ctx context.Context, user, alias sip.AoR) (bool, error)
 
 // Identity binds From to who was authenticated.
 type Identity struct {
@@ -18,7 +18,7 @@ type Identity struct {
 
 // Allowed tells whether an authenticated user may send as from, or register it. The
 // error says that the aliases could not be asked: the request is answered 5xx.
-func (id Identity) Allowed(ctx context.Context, user, from address.AoR) (bool, error) {
+func (id Identity) Allowed(ctx context.Context, user, from sip.AoR) (bool, error) {
 	switch {
 	case user.IsZero() || from.User == "":
 		return false, nil

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // Rate is how often something may happen: N times at once, and N times in each Per
@@ -83,7 +83,7 @@ type Limits struct {
 	now      func() time.Time
 	capacity int
 	sources  atomic.Pointer[map[string]*meter[network]]
-	users    atomic.Pointer[map[string]*meter[address.AoR]]
+	users    atomic.Pointer[map[string]*meter[sip.AoR]]
 	Stats    LimitStats
 }
 
@@ -100,7 +100,7 @@ func NewLimits(opt LimitOptions) *Limits {
 	}
 	l := &Limits{now: opt.Now, capacity: opt.Capacity}
 	l.sources.Store(&map[string]*meter[network]{})
-	l.users.Store(&map[string]*meter[address.AoR]{})
+	l.users.Store(&map[string]*meter[sip.AoR]{})
 	l.Configure(opt.PerSource, opt.PerUser)
 	return l
 }
@@ -149,7 +149,7 @@ func (l *Limits) Source(method string, addr netip.Addr) (wait time.Duration, ok 
 }
 
 // User asks for one request of the method from an authenticated user.
-func (l *Limits) User(method string, user address.AoR) (wait time.Duration, ok bool) {
+func (l *Limits) User(method string, user sip.AoR) (wait time.Duration, ok bool) {
 	m := meterOf(l.users.Load(), method)
 	if m == nil {
 		return 0, true

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // credentials are the value of an Authorization or Proxy-Authorization header with
@@ -87,7 +87,7 @@ func parseParams(s string) (map[string]string, error) {
 	for s = strings.TrimLeft(s, lws+","); s != ""; s = strings.TrimLeft(s, lws+",") {
 		name, rest, ok := strings.Cut(s, "=")
 		name = strings.ToLower(strings.TrimRight(name, lws))
-		if !ok || !address.IsToken(name) {
+		if !ok || !sip.IsToken(name) {
 			return nil, errors.New("no name=value where one should be")
 		}
 		if _, twice := params[name]; twice {
@@ -112,7 +112,7 @@ func parseValue(s string) (value, rest string, err error) {
 		if end < 0 {
 			end = len(s)
 		}
-		if !address.IsToken(s[:end]) {
+		if !sip.IsToken(s[:end]) {
 			return "", "", errors.New("the value should stand in quotes")
 		}
 		return s[:end], s[end:], nil

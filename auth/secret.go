@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // ErrUnknownUser is what Credentials and Users say of a user who does not exist.
@@ -18,7 +18,7 @@ type Credentials interface {
 	// Lookup gives what is known of a user, or ErrUnknownUser. User and domain are
 	// compared exactly: a database that takes "Bob" for "bob" must look again, or it
 	// lets one user pass for another.
-	Lookup(ctx context.Context, user address.AoR) (Secret, error)
+	Lookup(ctx context.Context, user sip.AoR) (Secret, error)
 }
 
 // Hashes are HA1s in hexadecimals, by their algorithm.
@@ -36,7 +36,7 @@ type Secret struct {
 }
 
 // NewSecret makes the HA1s of all algorithms.
-func NewSecret(user address.AoR, realm, password string) Secret {
+func NewSecret(user sip.AoR, realm, password string) Secret {
 	s := Secret{HA1: Hashes{}, HA1B: Hashes{}}
 	for _, alg := range Algorithms() {
 		s.HA1[alg] = alg.HA1(user.User, realm, password)

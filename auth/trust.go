@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Rights are what a trusted peer may do. What it sends needs no credentials, unless
@@ -64,13 +64,13 @@ func (p *Peer) named(names []string) bool {
 // Asserted reads the identities that a peer asserts in the values of its
 // P-Asserted-Identity headers: at most a SIP and a tel URI (RFC 3325 section 9.1). From
 // a peer that may not assert any there are none, and its headers are not to be passed on.
-func (r Rights) Asserted(values []string) ([]address.NameAddr, error) {
+func (r Rights) Asserted(values []string) ([]sip.NameAddr, error) {
 	if !r.AssertIdentity {
 		return nil, nil
 	}
-	var ids []address.NameAddr
+	var ids []sip.NameAddr
 	for _, v := range values {
-		list, err := address.ParseList(v)
+		list, err := sip.ParseList(v)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"silod/address"
+	"silod/sip"
 )
 
 func TestTrust(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAsserted(t *testing.T) {
 func TestAllowed(t *testing.T) {
 	alice, bob, sales := aor(t, "alice"), aor(t, "bob"), aor(t, "sales@second.test")
 	down := errors.New("connection refused")
-	id := Identity{Aliases: func(_ context.Context, user, alias address.AoR) (bool, error) {
+	id := Identity{Aliases: func(_ context.Context, user, alias sip.AoR) (bool, error) {
 		if user == bob {
 			return false, down
 		}
@@ -70,21 +70,21 @@ func TestAllowed(t *testing.T) {
 	}}
 	for _, tc := range []struct {
 		id         Identity
-		user, from address.AoR
+		user, from sip.AoR
 		ok         bool
 		err        error
 	}{
 		{Identity{}, alice, alice, true, nil},
 		{Identity{}, alice, bob, false, nil},
 		{Identity{}, alice, sales, false, nil},
-		{Identity{}, address.AoR{}, address.AoR{}, false, nil},
-		{Identity{}, alice, address.AoR{Domain: realm}, false, nil},
-		{Identity{}, alice, address.AoR{User: "alice", Domain: "other.example"}, false, nil},
+		{Identity{}, sip.AoR{}, sip.AoR{}, false, nil},
+		{Identity{}, alice, sip.AoR{Domain: realm}, false, nil},
+		{Identity{}, alice, sip.AoR{User: "alice", Domain: "other.example"}, false, nil},
 		{id, alice, sales, true, nil},
 		{id, alice, bob, false, nil},
 		{id, bob, bob, true, nil}, // needs no look-up
 		{id, bob, sales, false, down},
-		{id, address.AoR{}, sales, false, nil},
+		{id, sip.AoR{}, sales, false, nil},
 	} {
 		if ok, err := tc.id.Allowed(context.Background(), tc.user, tc.from); ok != tc.ok || !errors.Is(err, tc.err) {
 			t.Errorf("%s as %s: %v, %v", tc.user, tc.from, ok, err)

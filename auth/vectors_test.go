@@ -9,7 +9,7 @@ import (
 
 	"github.com/icholy/digest"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // The examples of the specifications. RFC 2069's and the last of RFC 7616's are as
@@ -100,7 +100,7 @@ func TestRealClientsCompute(t *testing.T) {
 // user in: over the order of the parts, the spaces and the quotes of every client.
 func TestRealClientsGetIn(t *testing.T) {
 	nonces, responses := regexp.MustCompile(`nonce="[^"]*"`), regexp.MustCompile(`response="[^"]*"`)
-	everybody := &people{secrets: map[address.AoR]Secret{}}
+	everybody := &people{secrets: map[sip.AoR]Secret{}}
 	a := server(t, Options{Credentials: everybody})
 	for _, l := range fromClients(t) {
 		old, err := parseCredentials(l.value)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 var (
@@ -129,9 +129,9 @@ func TestWrongAnswers(t *testing.T) {
 
 // A row without a password lets nobody in, and not somebody with an empty one.
 func TestEmptySecret(t *testing.T) {
-	eve := address.AoR{User: "eve", Domain: realm}
+	eve := sip.AoR{User: "eve", Domain: realm}
 	for _, s := range []Secret{{}, {HA1: Hashes{MD5: ""}}, {HA1: Hashes{MD5: MD5.HA1("eve", realm, "")[:20]}}} {
-		a := server(t, Options{Algorithms: []Algorithm{MD5}, Credentials: &people{secrets: map[address.AoR]Secret{eve: s}}})
+		a := server(t, Options{Algorithms: []Algorithm{MD5}, Credentials: &people{secrets: map[sip.AoR]Secret{eve: s}}})
 		results := phone{name: "eve"}.attempt(t, a, here)
 		want(t, results[len(results)-1], WrongPassword)
 	}
@@ -172,8 +172,8 @@ func TestUserNameWithDomain(t *testing.T) {
 
 // One realm for several domains: a name without a domain is of the request's.
 func TestOneRealm(t *testing.T) {
-	dave := address.AoR{User: "dave", Domain: "second.test"}
-	a := server(t, Options{Credentials: &people{secrets: map[address.AoR]Secret{dave: NewSecret(dave, "chat", "pw-dave")}}})
+	dave := sip.AoR{User: "dave", Domain: "second.test"}
+	a := server(t, Options{Credentials: &people{secrets: map[sip.AoR]Secret{dave: NewSecret(dave, "chat", "pw-dave")}}})
 	req := message(phone{name: "dave", password: "pw-dave"}.answer(a.Challenge("chat", here), "MESSAGE", bobURI, 1))
 	req.Realm = "chat"
 	want(t, verify(t, a, req), UnknownUser)
@@ -289,7 +289,7 @@ func TestNew(t *testing.T) {
 }
 
 func TestSecretsDoNotShow(t *testing.T) {
-	s := NewSecret(address.AoR{User: "alice", Domain: realm}, realm, "pw-alice")
+	s := NewSecret(sip.AoR{User: "alice", Domain: realm}, realm, "pw-alice")
 	s.Password = "pw-alice"
 	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%+v %#v %s", s, s, &s), s.LogValue().String()} {
 		if strings.Contains(text, "pw-alice") || strings.Contains(text, s.HA1[MD5]) {

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // The realm and domain of the tests, and where their requests come from.
@@ -18,10 +18,10 @@ const realm = "sip.test"
 var (
 	here  = netip.MustParseAddr("192.0.2.1")
 	there = netip.MustParseAddr("192.0.2.2")
-	ours  = address.NewDomains(realm, "second.test")
+	ours  = sip.NewDomains(realm, "second.test")
 )
 
-func aor(t testing.TB, s string) address.AoR {
+func aor(t testing.TB, s string) sip.AoR {
 	t.Helper()
 	a, _, err := ours.Parse(s)
 	if err != nil {
@@ -32,12 +32,12 @@ func aor(t testing.TB, s string) address.AoR {
 
 // people is Credentials in memory.
 type people struct {
-	secrets map[address.AoR]Secret
+	secrets map[sip.AoR]Secret
 	asked   atomic.Int64
 	down    error
 }
 
-func (p *people) Lookup(_ context.Context, user address.AoR) (Secret, error) {
+func (p *people) Lookup(_ context.Context, user sip.AoR) (Secret, error) {
 	p.asked.Add(1)
 	if p.down != nil {
 		return Secret{}, p.down
@@ -53,7 +53,7 @@ func (p *people) Lookup(_ context.Context, user address.AoR) (Secret, error) {
 // is stored, carol of whom Kamailio's columns are known and nothing else.
 func town(t testing.TB) *people {
 	alice, bob, carol := aor(t, "alice"), aor(t, "bob"), aor(t, "carol")
-	return &people{secrets: map[address.AoR]Secret{
+	return &people{secrets: map[sip.AoR]Secret{
 		alice: NewSecret(alice, realm, "pw-alice"),
 		bob:   {Password: "pw-bob"},
 		carol: {HA1: Hashes{MD5: MD5.HA1("carol", realm, "pw-carol")}, HA1B: Hashes{MD5: MD5.HA1("carol@sip.test", realm, "pw-carol")}},

@@ -5,17 +5,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// Header is one header field. It is an alias of the plain struct, so that a list
-// of them can be handed to packages that do not know this one.
-type Header = struct{ Name, Value string }
+	"silod/sip"
+)
 
 // Headers is header fields as Kamailio's parameters hold them: each with its name,
 // and \r\n behind it.
 type Headers struct {
 	raw  string
-	list []Header
+	list []sip.Header
 }
 
 // UnmarshalText reads the fields. The last \r\n may be missing.
@@ -26,7 +24,7 @@ func (h *Headers) UnmarshalText(b []byte) error {
 }
 
 // List is the fields in order.
-func (h Headers) List() []Header { return slices.Clone(h.list) }
+func (h Headers) List() []sip.Header { return slices.Clone(h.list) }
 
 func (h *Headers) text() string { return h.raw }
 
@@ -59,11 +57,11 @@ func (h *HeaderTemplate) UnmarshalText(b []byte) error {
 // Expand gives the fields with their variables replaced, as Template.Expand does. A
 // line break or control character in a value becomes a space, so that no request can
 // put a field of its own into a message that we write; a field left empty is left out.
-func (h HeaderTemplate) Expand(value func(name, arg string) string) []Header {
-	var list []Header
+func (h HeaderTemplate) Expand(value func(name, arg string) string) []sip.Header {
+	var list []sip.Header
 	for i, t := range h.values {
 		if v := strings.TrimSpace(strings.Map(printable, t.Expand(value))); v != "" {
-			list = append(list, Header{h.names[i], v})
+			list = append(list, sip.Header{Name: h.names[i], Value: v})
 		}
 	}
 	return list
@@ -88,11 +86,11 @@ var ours = []string{
 	"content-length", "l",
 }
 
-func splitHeaders(s string) ([]Header, error) {
+func splitHeaders(s string) ([]sip.Header, error) {
 	if strings.Contains(s, `\r`) || strings.Contains(s, `\n`) {
 		return nil, errors.New(`the line break is written with a backslash: take double quotes, which turn \r\n into one`)
 	}
-	var list []Header
+	var list []sip.Header
 	for line := range strings.SplitSeq(strings.TrimRight(s, "\r\n"), "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if s == "" || line == "" {
@@ -108,7 +106,7 @@ func splitHeaders(s string) ([]Header, error) {
 		case strings.ContainsFunc(value, func(r rune) bool { return printable(r) != r }):
 			return nil, fmt.Errorf("%s has control characters in its value", name)
 		}
-		list = append(list, Header{name, value})
+		list = append(list, sip.Header{Name: name, Value: value})
 	}
 	return list, nil
 }

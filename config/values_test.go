@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/sip"
 )
 
 func TestDuration(t *testing.T) {
@@ -232,12 +234,12 @@ func TestHeaders(t *testing.T) {
 		}
 		return ""
 	})
-	want := []Header{{"X-From", "eve  Route: <sip:evil@example.org>"}, {"Contact", "<sip:a@b>;x=y"}}
+	want := []sip.Header{{Name: "X-From", Value: "eve  Route: <sip:evil@example.org>"}, {Name: "Contact", Value: "<sip:a@b>;x=y"}}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("got %q", got)
 	}
 	var plain Headers
-	if err := plain.UnmarshalText([]byte("P-Flags: $3")); err != nil || plain.List()[0] != (Header{"P-Flags", "$3"}) {
+	if err := plain.UnmarshalText([]byte("P-Flags: $3")); err != nil || plain.List()[0] != (sip.Header{Name: "P-Flags", Value: "$3"}) {
 		t.Errorf("got %q %v", plain.List(), err)
 	}
 	for _, text := range []string{"x", ": y", "a b: c", "X: a\x00b", "X: a\rb\n", "Via: x", "v: x", "From: x", "X: 1\r\n folded"} {

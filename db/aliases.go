@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Aliases tells whether a user has another address, as Kamailio's table dbaliases
 // says. silod does not make that table: where there is none, nobody has.
-func (db *DB) Aliases(ctx context.Context, user, alias address.AoR) (bool, error) {
+func (db *DB) Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) {
 	if !db.aliases.Load() {
 		info, err := db.d.columns(ctx, db.read, "dbaliases")
 		if err != nil {
@@ -27,7 +27,7 @@ func (db *DB) Aliases(ctx context.Context, user, alias address.AoR) (bool, error
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var a, u address.AoR
+		var a, u sip.AoR
 		if err := rows.Scan(&a.User, &a.Domain, &u.User, &u.Domain); err != nil {
 			return false, fmt.Errorf("look up alias: %w", err)
 		}

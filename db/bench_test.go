@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // BenchmarkAdd stores as 512 callers at once do, each waiting for its commit.
@@ -53,7 +53,7 @@ func BenchmarkAddAndDelete(b *testing.B) {
 			var n atomic.Int64
 			b.SetParallelism(256)
 			b.RunParallel(func(pb *testing.PB) {
-				owner := address.AoR{User: fmt.Sprint("u", n.Add(1)), Domain: "example.org"}
+				owner := sip.AoR{User: fmt.Sprint("u", n.Add(1)), Domain: "example.org"}
 				done := make(chan error, 1)
 				for pb.Next() {
 					m := text("hello")

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // A header block is what Kamailio's columns cannot say about a message, as
@@ -35,7 +35,7 @@ func bareOf(src, dst, callID, ctype string) bare {
 var errLine = errors.New("a header cannot hold a line break or NUL")
 
 // encodeBlock writes the lines that, with the columns, give back the message.
-func encodeBlock(m *delivery.Message, b bare) (string, error) {
+func encodeBlock(m *im.Message, b bare) (string, error) {
 	var w blockWriter
 	if m.From != b.from {
 		w.line(lineFrom, m.From)
@@ -60,7 +60,7 @@ func encodeBlock(m *delivery.Message, b bare) (string, error) {
 		default:
 			w.line(h.Name, h.Value)
 		}
-		if !address.IsToken(h.Name) && w.err == nil {
+		if !sip.IsToken(h.Name) && w.err == nil {
 			w.err = fmt.Errorf("%q is no header name", h.Name)
 		}
 	}
@@ -86,8 +86,8 @@ func (w *blockWriter) line(name, value string) {
 // block is one that nobody but silod writes; otherwise its From is only believed
 // where it names the sender that the columns name, because a Kamailio keeps
 // whatever header a stranger sent.
-func decodeBlock(block string, b bare, trusted bool) delivery.Message {
-	m := delivery.Message{From: b.from, To: b.to, CallID: b.callID}
+func decodeBlock(block string, b bare, trusted bool) im.Message {
+	m := im.Message{From: b.from, To: b.to, CallID: b.callID}
 	typed := false
 	for line := range blockLines(block) {
 		name, value, ok := cutLine(line)
@@ -95,7 +95,7 @@ func decodeBlock(block string, b bare, trusted bool) delivery.Message {
 			continue
 		}
 		if !hasPrefixFold(name, linePrefix) {
-			m.Headers = append(m.Headers, delivery.Header{Name: name, Value: value})
+			m.Headers = append(m.Headers, sip.Header{Name: name, Value: value})
 			continue
 		}
 		switch {
@@ -113,16 +113,16 @@ func decodeBlock(block string, b bare, trusted bool) delivery.Message {
 			}
 		case strings.EqualFold(name, lineType):
 			typed = true
-			m.Headers = append(m.Headers, delivery.Header{Name: "Content-Type", Value: value})
+			m.Headers = append(m.Headers, sip.Header{Name: "Content-Type", Value: value})
 		case strings.EqualFold(name, lineHeader):
 			if name, value, ok := cutLine(value); ok {
-				m.Headers = append(m.Headers, delivery.Header{Name: name, Value: value})
+				m.Headers = append(m.Headers, sip.Header{Name: name, Value: value})
 			}
 		}
 	}
 	if !typed && b.ctype != "" {
-		ct := delivery.Header{Name: "Content-Type", Value: b.ctype}
-		m.Headers = append([]delivery.Header{ct}, m.Headers...)
+		ct := sip.Header{Name: "Content-Type", Value: b.ctype}
+		m.Headers = append([]sip.Header{ct}, m.Headers...)
 	}
 	return m
 }
@@ -158,7 +158,7 @@ func cutEnd(s string) (line, rest string) {
 func cutLine(line string) (name, value string, ok bool) {
 	name, value, ok = strings.Cut(line, ":")
 	name = strings.TrimRight(name, " \t")
-	return name, strings.TrimPrefix(value, " "), ok && address.IsToken(name)
+	return name, strings.TrimPrefix(value, " "), ok && sip.IsToken(name)
 }
 
 // sameSender tells whether a From value names the user that another one names.
@@ -167,11 +167,11 @@ func sameSender(from, other string) bool {
 	if strings.Count(from, "<") == 1 && strings.Contains(from, other) {
 		return true
 	}
-	a, err := address.ParseNameAddr(from)
+	a, err := sip.ParseNameAddr(from)
 	if err != nil {
 		return false
 	}
-	b, err := address.ParseNameAddr(other)
+	b, err := sip.ParseNameAddr(other)
 	return err == nil && a.URI.AoR() == b.URI.AoR() && a.URI.Scheme == b.URI.Scheme && a.URI.Opaque == b.URI.Opaque
 }
 
@@ -182,7 +182,7 @@ func hasPrefixFold(s, prefix string) bool {
 // foreignBlock is the part of a message's headers that Kamailio itself would
 // have kept: those that its parser does not know and the identity headers
 // (RFC 3325, RFC 3323), as many as fit.
-func foreignBlock(m *delivery.Message, fits func(string) bool) string {
+func foreignBlock(m *im.Message, fits func(string) bool) string {
 	var w blockWriter
 	for _, h := range m.Headers {
 		if knownHeader(h.Name) || hasPrefixFold(h.Name, linePrefix) || w.b.Len()+len(h.Name)+len(h.Value)+4 > blockMax {

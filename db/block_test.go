@@ -6,14 +6,15 @@ import (
 	"strings"
 	"testing"
 
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // TestForeignBlock: header lines as other programs may have left them.
 func TestForeignBlock(t *testing.T) {
 	t.Parallel()
 	b := bareOf("sip:alice@example.org", "sip:bob@example.org", "", "text/plain")
-	type header = delivery.Header
+	type header = sip.Header
 	ct := header{Name: "Content-Type", Value: "text/plain"}
 	for name, c := range map[string]struct {
 		block string
@@ -66,7 +67,7 @@ func FuzzBlock(f *testing.F) {
 	f.Fuzz(func(t *testing.T, from, to, callID string, cseq uint32, n1, v1, n2, v2, foreign string) {
 		b := bareOf("sip:a@b", "sip:c@d", "call", "text/plain")
 		_ = decodeBlock(foreign, b, false)
-		m := delivery.Message{From: from, To: to, CallID: callID, CSeq: cseq, Headers: []delivery.Header{{Name: n1, Value: v1}, {Name: n2, Value: v2}}}
+		m := im.Message{From: from, To: to, CallID: callID, CSeq: cseq, Headers: []sip.Header{{Name: n1, Value: v1}, {Name: n2, Value: v2}}}
 		if strings.EqualFold(n1, "Content-Type") {
 			m.Headers = slices.Delete(m.Headers, 1, 2)
 			b.ctype = bareType(v1)

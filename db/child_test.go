@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"silod/db/dbtest"
-	"silod/delivery"
+	"silod/im"
 	"silod/imc"
 )
 
@@ -97,7 +97,7 @@ func childStore(url string) {
 					say(name)
 				}
 				name = fmt.Sprintf("e-%d-%d-%d", os.Getpid(), c, i)
-				e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{Body: []byte(name)}}
+				e := &imc.Entry{Room: room1, From: alice, At: noon, Message: im.Message{Body: []byte(name)}}
 				if db.Rooms().Append(ctx, e, func() {}) == nil {
 					say(name)
 				}

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 
-	"silod/address"
 	"silod/imc"
 	"silod/registrar"
 	"silod/silo"
+	"silod/sip"
 )
 
 // Progress is told during Copy: so many of the rows of a kind have been copied.
@@ -278,7 +278,7 @@ func (c *copying) devicePage(ctx context.Context, id int64, device string) ([][]
 // users copies passwords as they are known: hashes stay hashes.
 func (c *copying) users(ctx context.Context) error {
 	from, to := userStore{c.from}, userStore{c.to}
-	last := address.AoR{}
+	last := sip.AoR{}
 	account := subscriberTable
 	account.keys = 2
 	for {
@@ -318,7 +318,7 @@ func (c *copying) contacts(ctx context.Context) error {
 		c.done(len(batch))
 		batch = nil
 	}
-	err := locations{c.from}.load(ctx, func(a address.AoR, b registrar.Binding) {
+	err := locations{c.from}.load(ctx, func(a sip.AoR, b registrar.Binding) {
 		if batch = append(batch, registrar.Change{AoR: a, Binding: b}); len(batch) == pageRows {
 			flush()
 		}

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"silod/auth"
-	"silod/delivery"
 	"silod/imc"
 	"silod/silo"
+	"silod/sip"
 )
 
 // stock fills a database with some of everything.
@@ -22,7 +22,7 @@ func stock(t *testing.T, db *DB) {
 		m := text(fmt.Sprint(i))
 		switch i % 50 {
 		case 0:
-			m.Headers = append(m.Headers, delivery.Header{Name: "X-Long", Value: strings.Repeat("x", 1500)})
+			m.Headers = append(m.Headers, sip.Header{Name: "X-Long", Value: strings.Repeat("x", 1500)})
 		case 1:
 			m.SendAt = noon.Add(time.Hour)
 		case 2:

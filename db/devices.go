@@ -9,8 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"silod/address"
 	"silod/silo"
+	"silod/sip"
 )
 
 // Where every device of a user gets its own copy of a message, silod_device has a
@@ -39,7 +39,7 @@ func (db *DB) findCopies(ctx context.Context) error {
 }
 
 func (st siloStore) NextFor(
-	ctx context.Context, owner address.AoR, device string, after int64, limit int, now time.Time,
+	ctx context.Context, owner sip.AoR, device string, after int64, limit int, now time.Time,
 ) ([]silo.Message, error) {
 	return st.messages(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		` AND t.silo_id IS NULL AND NOT EXISTS (SELECT 1 `+fromDevice+` AND c.device = $6) ORDER BY s.{id} LIMIT $5`,

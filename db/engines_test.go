@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/db/dbtest"
+	"silod/sip"
 )
 
 // engine is a database engine that the contract is tested on.
@@ -83,8 +83,8 @@ func rawValue(t testing.TB, db *DB, text string) any {
 	return v
 }
 
-func aor(s string) address.AoR {
-	a, err := address.ParseAoR(s)
+func aor(s string) sip.AoR {
+	a, err := sip.ParseAoR(s)
 	if err != nil {
 		panic(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"silod/db/dbtest"
-	"silod/delivery"
+	"silod/im"
 	"silod/imc"
 	"silod/silo"
 )
@@ -57,7 +57,7 @@ func (l *ledger) write(t *testing.T, name string, message bool) {
 		err = l.db.Silo().Add(context.Background(), m)
 		id = m.ID
 	} else {
-		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{Body: []byte(name)}}
+		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: im.Message{Body: []byte(name)}}
 		err = l.db.Rooms().Append(context.Background(), e, func() {})
 		id = e.Seq
 	}

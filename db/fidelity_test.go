@@ -12,8 +12,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"silod/delivery"
 	"silod/silo"
+	"silod/sip"
 )
 
 // TestSiloFidelity: what a sender wrote comes out as it went in.
@@ -28,9 +28,9 @@ func TestSiloFidelity(t *testing.T) {
 		change(m)
 		return m
 	}
-	h := func(kv ...string) (out []delivery.Header) {
+	h := func(kv ...string) (out []sip.Header) {
 		for i := 0; i < len(kv); i += 2 {
-			out = append(out, delivery.Header{Name: kv[i], Value: kv[i+1]})
+			out = append(out, sip.Header{Name: kv[i], Value: kv[i+1]})
 		}
 		return out
 	}
@@ -105,9 +105,9 @@ func TestSiloInvalid(t *testing.T) {
 		"long sender":     func(m *silo.Message) { m.Src = "sip:" + strings.Repeat("s", 252) },
 		"NUL in sender":   func(m *silo.Message) { m.Src = "sip:a\x00b@c" },
 		"no UTF-8":        func(m *silo.Message) { m.Dst = "sip:\xff@c" },
-		"line break":      func(m *silo.Message) { m.Headers = []delivery.Header{{Name: "X", Value: "a\r\nInjected: b"}} },
+		"line break":      func(m *silo.Message) { m.Headers = []sip.Header{{Name: "X", Value: "a\r\nInjected: b"}} },
 		"NUL in header":   func(m *silo.Message) { m.From = "<sip:a@b>;tag=\x00" },
-		"bad header name": func(m *silo.Message) { m.Headers = []delivery.Header{{Name: "X Y", Value: "a"}} },
+		"bad header name": func(m *silo.Message) { m.Headers = []sip.Header{{Name: "X Y", Value: "a"}} },
 	}
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Silo()

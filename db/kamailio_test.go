@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/imc"
 	"silod/registrar"
 	"silod/silo"
+	"silod/sip"
 )
 
 // prepared is a database that somebody else filled.
@@ -128,13 +128,13 @@ func kamailioMessages(t *testing.T, db *DB, version string) {
 	if len(ms) != 2 {
 		t.Fatalf("%d messages", len(ms))
 	}
-	want := delivery.Message{
+	want := im.Message{
 		From: "<sip:alice@example.org>", To: "<sip:bob@example.org>",
-		Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte("hello \xff\x00"),
+		Headers: []sip.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte("hello \xff\x00"),
 	}
 	if version != "5" {
-		want.Headers = append(want.Headers, delivery.Header{Name: "X-Foo", Value: `bar\baz`},
-			delivery.Header{Name: "P-Asserted-Identity", Value: "<sip:alice@example.org>"})
+		want.Headers = append(want.Headers, sip.Header{Name: "X-Foo", Value: `bar\baz`},
+			sip.Header{Name: "P-Asserted-Identity", Value: "<sip:alice@example.org>"})
 	}
 	if !reflect.DeepEqual(ms[0].Message, want) || !ms[0].Stored.Equal(noon) || ms[0].Owner != bob {
 		t.Errorf("\n got %+v\nwant %+v", ms[0], want)
@@ -150,9 +150,9 @@ func kamailioMessages(t *testing.T, db *DB, version string) {
 	// Ours go in beside them and come out whole.
 	ours := text("ours")
 	ours.From = `"Älice" <sip:alice@example.org>;tag=1`
-	ours.Headers = append(ours.Headers, delivery.Header{Name: "X-Own", Value: "\xff"}, delivery.Header{Name: "Subject", Value: "ü"})
+	ours.Headers = append(ours.Headers, sip.Header{Name: "X-Own", Value: "\xff"}, sip.Header{Name: "Subject", Value: "ü"})
 	long := text("long")
-	long.Headers = append(long.Headers, delivery.Header{Name: "X-Long", Value: strings.Repeat("x", 2000)}, delivery.Header{Name: "X-Own", Value: "y"})
+	long.Headers = append(long.Headers, sip.Header{Name: "X-Long", Value: strings.Repeat("x", 2000)}, sip.Header{Name: "X-Own", Value: "y"})
 	add(t, st, ours, long)
 	for _, m := range []*silo.Message{ours, long} {
 		got, err := st.Get(t.Context(), m.ID)
@@ -200,7 +200,7 @@ func kamailioRooms(t *testing.T, db *DB) {
 	t.Helper()
 	st := db.Rooms()
 	got := loadRooms(t, st)[room1]
-	want := loaded{imc.Room{AoR: room1, Private: true}, map[address.AoR]imc.Member{
+	want := loaded{imc.Room{AoR: room1, Private: true}, map[sip.AoR]imc.Member{
 		alice: {User: alice, Role: imc.Owner}, bob: {User: bob, Role: imc.Plain},
 	}}
 	if !reflect.DeepEqual(got, want) {
@@ -223,7 +223,7 @@ func TestKamailioReads(t *testing.T) {
 			t.Parallel()
 			db := open(t, e.prepared(t, fixture(t, "8", e.name)...), Options{})
 			m := text("body\x00\xff")
-			m.Headers = []delivery.Header{
+			m.Headers = []sip.Header{
 				{Name: "Content-Type", Value: "text/plain;charset=utf-8"},
 				{Name: "Subject", Value: "s"},
 				{Name: "X-Foo", Value: `bar\baz`},
@@ -289,7 +289,7 @@ func TestRenamed(t *testing.T) {
 			for range 2 {
 				db := open(t, url, Options{SiloTable: "mysilo", Silo: names, RoomsTable: "myrooms", MembersTable: "mymembers"})
 				m := text("x")
-				m.Headers = append(m.Headers, delivery.Header{Name: "X", Value: strings.Repeat("x", 1000)})
+				m.Headers = append(m.Headers, sip.Header{Name: "X", Value: strings.Repeat("x", 1000)})
 				add(t, db.Silo(), m)
 				if ms := next(t, db.Silo(), m.ID-1, 10); len(ms) != 1 || !reflect.DeepEqual(ms[0].Message, m.Message) {
 					t.Errorf("got %+v", ms)
@@ -347,7 +347,7 @@ func TestMailboxesByCase(t *testing.T) {
 			t.Parallel()
 			db := open(t, e.prepared(t, fixture(t, "8", e.name)...), Options{})
 			st := db.Silo()
-			owners := []address.AoR{aor("dora@example.org"), aor("DORA@example.org"), aor("Dora@example.org")}
+			owners := []sip.AoR{aor("dora@example.org"), aor("DORA@example.org"), aor("Dora@example.org")}
 			for _, a := range owners {
 				m := text(a.User)
 				m.Owner = a
@@ -362,8 +362,8 @@ func TestMailboxesByCase(t *testing.T) {
 					t.Errorf("%s has %d, %v", a, n, err)
 				}
 			}
-			var waiting []address.AoR
-			if err := st.Waiting(t.Context(), noon, func(a address.AoR) { waiting = append(waiting, a) }); err != nil {
+			var waiting []sip.AoR
+			if err := st.Waiting(t.Context(), noon, func(a sip.AoR) { waiting = append(waiting, a) }); err != nil {
 				t.Fatal(err)
 			}
 			for _, a := range append(owners, bob) {

@@ -14,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/db/dbtest"
-	"silod/delivery"
 	"silod/imc"
+	"silod/sip"
 )
 
 // kamailioConfig stores every MESSAGE and dumps at every REGISTER, as msilo's
@@ -219,10 +218,10 @@ func TestKamailioDelivers(t *testing.T) {
 			ours := text("from silod: ü")
 			ours.Stored, ours.Expires = time.Now(), time.Now().Add(time.Hour)
 			ours.From = `"Alice" <sip:alice@example.org>;tag=1`
-			ours.Headers = []delivery.Header{{Name: "Content-Type", Value: "text/plain; charset=utf-8"}, {Name: "X-Foo", Value: `a\b`}}
+			ours.Headers = []sip.Header{{Name: "Content-Type", Value: "text/plain; charset=utf-8"}, {Name: "X-Foo", Value: `a\b`}}
 			long := text("long")
 			long.Stored, long.Expires = ours.Stored, ours.Expires
-			long.Headers = []delivery.Header{{Name: "Content-Type", Value: "text/html"}, {Name: "X-Long", Value: strings.Repeat("x", 1000)}, {Name: "X-Bar", Value: "c"}}
+			long.Headers = []sip.Header{{Name: "Content-Type", Value: "text/html"}, {Name: "X-Long", Value: strings.Repeat("x", 1000)}, {Name: "X-Bar", Value: "c"}}
 			add(t, st, ours, long)
 			apply(t, db.Rooms(), imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{{User: alice, Role: imc.Owner}, {User: bob, Role: imc.Plain}}})
 			p, stop := startKamailio(t, url)
@@ -279,7 +278,7 @@ func TestKamailioDelivers(t *testing.T) {
 			// Kamailio empties the tables of rooms when it has read them, and writes
 			// what it has when it ends.
 			stop()
-			want := loaded{imc.Room{AoR: room1}, map[address.AoR]imc.Member{
+			want := loaded{imc.Room{AoR: room1}, map[sip.AoR]imc.Member{
 				alice: {User: alice, Role: imc.Owner}, bob: {User: bob, Role: imc.Plain},
 			}}
 			if e.name == "sqlite" {
@@ -300,7 +299,7 @@ func TestKamailioReadsText(t *testing.T) {
 	db := open(t, url, Options{})
 	m := text("a:b\\c\nd\r\te ü")
 	m.Stored, m.Expires = time.Now(), time.Now().Add(time.Hour)
-	m.Headers = []delivery.Header{{Name: "Content-Type", Value: "text/html"}, {Name: "X-Foo", Value: `a:b\c`}}
+	m.Headers = []sip.Header{{Name: "Content-Type", Value: "text/html"}, {Name: "X-Foo", Value: `a:b\c`}}
 	add(t, db.Silo(), m)
 	closeDB(t, db)
 	p, stop := startKamailio(t, url)

@@ -9,8 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"silod/address"
 	"silod/registrar"
+	"silod/sip"
 )
 
 // locations implements registrar.Store on Kamailio's table location. What its
@@ -179,8 +179,8 @@ func (db *DB) existing(s *session, ruids []string) (map[string]bool, error) {
 	return there, rows.Err()
 }
 
-func (l locations) Load(ctx context.Context, now time.Time, f func(address.AoR, registrar.Binding), skip func(error)) error {
-	return l.load(ctx, func(a address.AoR, b registrar.Binding) {
+func (l locations) Load(ctx context.Context, now time.Time, f func(sip.AoR, registrar.Binding), skip func(error)) error {
+	return l.load(ctx, func(a sip.AoR, b registrar.Binding) {
 		if b.Expires.After(now) {
 			f(a, b)
 		}
@@ -188,7 +188,7 @@ func (l locations) Load(ctx context.Context, now time.Time, f func(address.AoR, 
 }
 
 // load reads all bindings, expired ones too.
-func (l locations) load(ctx context.Context, f func(address.AoR, registrar.Binding), skip func(error)) error {
+func (l locations) load(ctx context.Context, f func(sip.AoR, registrar.Binding), skip func(error)) error {
 	var cols []string
 	for _, fd := range l.db.location.table.fields {
 		cols = append(cols, "l."+fd.name)

@@ -9,15 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/registrar"
 	"silod/silo"
+	"silod/sip"
 )
 
 func loadBindings(t testing.TB, st registrar.Store, now time.Time) map[string]registrar.Change {
 	t.Helper()
 	out := map[string]registrar.Change{}
-	err := st.Load(t.Context(), now, func(a address.AoR, b registrar.Binding) {
+	err := st.Load(t.Context(), now, func(a sip.AoR, b registrar.Binding) {
 		out[b.RUID] = registrar.Change{AoR: a, Binding: b}
 	}, func(err error) { t.Errorf("skipped: %v", err) })
 	if err != nil {

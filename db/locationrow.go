@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/registrar"
+	"silod/sip"
 )
 
 // row makes the table's row and the lines of what it does not say.
@@ -81,7 +81,7 @@ func nullable(s string) any {
 }
 
 // binding reads a row: the columns of the table in order, then our lines.
-func (db *DB) binding(values []any) (address.AoR, registrar.Binding, error) {
+func (db *DB) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	v := map[string]any{}
 	for i, f := range db.location.table.fields {
 		v[f.name] = values[i]
@@ -169,7 +169,7 @@ func readLines(lines string, b *registrar.Binding) {
 
 // splitPath takes Path values apart as Kamailio stores them.
 func splitPath(s string) []string {
-	list, err := address.ParseList(s)
+	list, err := sip.ParseList(s)
 	if err != nil {
 		return []string{s}
 	}

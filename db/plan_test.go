@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"silod/delivery"
 	"silod/imc"
 	"silod/registrar"
 	"silod/silo"
+	"silod/sip"
 )
 
 // series selects the numbers n from 1 to 100,000.
@@ -106,7 +106,7 @@ func request(t *testing.T, db *DB) {
 	_, err = st.Get(ctx, 5)
 	check(0, err, 0)
 	m := text("new")
-	m.Headers = append(m.Headers, delivery.Header{Name: "X-Long", Value: strings.Repeat("x", 1500)})
+	m.Headers = append(m.Headers, sip.Header{Name: "X-Long", Value: strings.Repeat("x", 1500)})
 	add(t, st, m)
 	_, err = st.SetAside(ctx, m.ID, "488 Not here")
 	check(0, err, 0)

@@ -6,25 +6,25 @@ import (
 	"fmt"
 	"strings"
 
-	"silod/address"
 	"silod/imc"
+	"silod/sip"
 )
 
 // roomLoad puts rooms together from the tables that know of them.
 type roomLoad struct {
 	order []*roomLoaded
-	rooms map[address.AoR]*roomLoaded
+	rooms map[sip.AoR]*roomLoaded
 }
 
 // roomLoaded is a room with its members in the order in which they came.
 type roomLoaded struct {
 	imc.Room
 	members []*imc.Member
-	index   map[address.AoR]*imc.Member
+	index   map[sip.AoR]*imc.Member
 }
 
 func (st roomStore) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip func(error)) error {
-	l := &roomLoad{rooms: map[address.AoR]*roomLoaded{}}
+	l := &roomLoad{rooms: map[sip.AoR]*roomLoaded{}}
 	for _, part := range []struct {
 		text string
 		row  func(scan func(...any) error) error
@@ -133,7 +133,7 @@ func (l *roomLoad) kamailioMember(scan func(...any) error) error {
 func (l *roomLoad) ownMember(scan func(...any) error) error {
 	var uri, user, domain string
 	var muted, paused, banned int64
-	var by address.AoR
+	var by sip.AoR
 	if err := scan(&uri, &user, &domain, &muted, &paused, &banned, &by.User, &by.Domain); err != nil {
 		return fmt.Errorf("row of silod_member: %w", err)
 	}
@@ -171,10 +171,10 @@ func (l *roomLoad) cursor(scan func(...any) error) error {
 	return nil
 }
 
-func (l *roomLoad) room(a address.AoR) *roomLoaded {
+func (l *roomLoad) room(a sip.AoR) *roomLoaded {
 	r := l.rooms[a]
 	if r == nil {
-		r = &roomLoaded{Room: imc.Room{AoR: a}, index: map[address.AoR]*imc.Member{}}
+		r = &roomLoaded{Room: imc.Room{AoR: a}, index: map[sip.AoR]*imc.Member{}}
 		l.rooms[a] = r
 		l.order = append(l.order, r)
 	}
@@ -185,7 +185,7 @@ func (r *roomLoaded) setFlag(flag int64) {
 	r.Private, r.Closed = flag&roomPrivate != 0, flag&roomDeleted != 0
 }
 
-func (r *roomLoaded) member(user address.AoR) *imc.Member {
+func (r *roomLoaded) member(user sip.AoR) *imc.Member {
 	m := r.index[user]
 	if m == nil {
 		m = &imc.Member{User: user, Role: imc.Plain}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/imc"
+	"silod/sip"
 )
 
 // logTable is a room's log. head has the whole header block, in our own lines.
@@ -85,12 +85,12 @@ func entryRow(e *imc.Entry) ([]any, error) {
 	return []any{e.Room.String(), e.From.User, e.From.Domain, millis(e.At), []byte(head), nonNil(e.Body)}, nil
 }
 
-func (st roomStore) Log(ctx context.Context, room address.AoR, after int64, limit int) ([]imc.Entry, error) {
+func (st roomStore) Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
 	return st.entries(ctx, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
 }
 
 // Recent reads backwards along the index and turns the result round.
-func (st roomStore) Recent(ctx context.Context, room address.AoR, since time.Time, limit int) ([]imc.Entry, error) {
+func (st roomStore) Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
 	es, err := st.entries(ctx, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
 		room.String(), millis(since), limit)
 	slices.Reverse(es)
@@ -151,7 +151,7 @@ func (db *DB) saveCursors(s *session, cs []imc.Cursor) error {
 	if len(cs) == 0 {
 		return nil
 	}
-	type key struct{ room, user address.AoR }
+	type key struct{ room, user sip.AoR }
 	last := map[key]imc.Cursor{}
 	for _, c := range cs {
 		old := last[key{c.Room, c.User}]

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"testing"
 
-	"silod/delivery"
+	"silod/im"
 	"silod/imc"
 )
 
@@ -23,7 +23,7 @@ func TestRoomsLine(t *testing.T) {
 		for i := range 20 {
 			all.Go(func() {
 				for n := range 20 {
-					e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{From: "a", Body: []byte("x")}}
+					e := &imc.Entry{Room: room1, From: alice, At: noon, Message: im.Message{From: "a", Body: []byte("x")}}
 					if n == 7 && i%5 == 0 {
 						e.From.User = string(make([]byte, 300)) // wider than its column
 					}

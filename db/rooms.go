@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/imc"
+	"silod/sip"
 )
 
 // roomStore implements imc.Store. A room is in Kamailio's imc_rooms while it has
@@ -136,7 +136,7 @@ func (st roomStore) check(c *imc.Change) error {
 var ownName = columnInfo{width: 255}
 
 // destroy removes every trace of a room.
-func (st roomStore) destroy(s *session, room address.AoR) error {
+func (st roomStore) destroy(s *session, room sip.AoR) error {
 	if err := st.deleteRoom(s, room); err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (st roomStore) destroy(s *session, room address.AoR) error {
 }
 
 // deleteRoom takes a room out of Kamailio's table, however its name is spelled there.
-func (st roomStore) deleteRoom(s *session, room address.AoR) error {
+func (st roomStore) deleteRoom(s *session, room sip.AoR) error {
 	_, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.User, room.Domain)
 	return err
 }
@@ -159,7 +159,7 @@ var roomTables = []string{"{members}", "silod_room", "silod_member", "silod_curs
 
 // move keeps all of a room under another AoR. Its row in Kamailio's table is written
 // anew behind this.
-func (st roomStore) move(s *session, was, now address.AoR) error {
+func (st roomStore) move(s *session, was, now sip.AoR) error {
 	for _, t := range roomTables {
 		if _, err := s.exec("UPDATE "+t+" SET room = $1 WHERE room = $2", now.String(), was.String()); err != nil {
 			return err
@@ -208,7 +208,7 @@ func (st roomStore) putMembers(s *session, room string, put []imc.Member) error 
 	if len(put) == 0 {
 		return nil
 	}
-	seen := map[address.AoR]int{}
+	seen := map[sip.AoR]int{}
 	var listed, flags, cursors [][]any
 	for i, m := range put { // the last word on a user counts
 		seen[m.User] = i
@@ -267,8 +267,8 @@ func roleOf(flag int64) imc.Role {
 }
 
 // roomAoR reads a room's URI; rooms are lower case throughout.
-func roomAoR(uri string) (address.AoR, error) {
-	return address.ParseAoR(strings.ToLower(uri))
+func roomAoR(uri string) (sip.AoR, error) {
+	return sip.ParseAoR(strings.ToLower(uri))
 }
 
 func oneIf(b bool) int64 {

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/imc"
 	"silod/silo"
+	"silod/sip"
 )
 
 var (
@@ -24,14 +24,14 @@ var (
 // loaded is what a restart would find.
 type loaded struct {
 	Room    imc.Room
-	Members map[address.AoR]imc.Member
+	Members map[sip.AoR]imc.Member
 }
 
-func loadRooms(t testing.TB, st imc.Store) map[address.AoR]loaded {
+func loadRooms(t testing.TB, st imc.Store) map[sip.AoR]loaded {
 	t.Helper()
-	out := map[address.AoR]loaded{}
+	out := map[sip.AoR]loaded{}
 	err := st.Load(t.Context(), func(r imc.Room, ms []imc.Member) {
-		l := loaded{r, map[address.AoR]imc.Member{}}
+		l := loaded{r, map[sip.AoR]imc.Member{}}
 		for _, m := range ms {
 			l.Members[m.User] = m
 		}
@@ -63,7 +63,7 @@ func TestRoomsRoundTrip(t *testing.T) {
 			{User: aor("mallory@example.org"), Role: imc.Banned},
 		}
 		apply(t, st, imc.Change{Room: room, Put: members})
-		want := loaded{room, map[address.AoR]imc.Member{}}
+		want := loaded{room, map[sip.AoR]imc.Member{}}
 		for _, m := range members {
 			want.Members[m.User] = m
 		}
@@ -79,8 +79,8 @@ func TestRoomsRoundTrip(t *testing.T) {
 		members[0].Role, members[1].Role, members[1].Muted = imc.Admin, imc.Owner, false
 		members[4].Role = imc.Plain
 		members[2].Role = imc.Banned
-		apply(t, st, imc.Change{Room: room, Put: members, Remove: []address.AoR{members[3].User}})
-		want = loaded{room, map[address.AoR]imc.Member{}}
+		apply(t, st, imc.Change{Room: room, Put: members, Remove: []sip.AoR{members[3].User}})
+		want = loaded{room, map[sip.AoR]imc.Member{}}
 		for i, m := range members {
 			if i != 3 {
 				want.Members[m.User] = m
@@ -99,7 +99,7 @@ func TestRoomsClosed(t *testing.T) {
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Rooms()
 		room := imc.Room{AoR: room1, Closed: true, Created: noon.Local()}
-		notice := &imc.Entry{Room: room1, From: room1, At: noon, Message: delivery.Message{Body: []byte("destroyed")}}
+		notice := &imc.Entry{Room: room1, From: room1, At: noon, Message: im.Message{Body: []byte("destroyed")}}
 		apply(t, st, imc.Change{Room: room, Put: []imc.Member{{User: bob, Role: imc.Owner}}, Notice: notice})
 		if got := loadRooms(t, st)[room1]; got.Room != room || len(got.Members) != 1 {
 			t.Errorf("got %+v", got)
@@ -111,7 +111,7 @@ func TestRoomsClosed(t *testing.T) {
 		if got := rawValue(t, db, "SELECT flag FROM imc_rooms"); asInt(got) != roomDeleted {
 			t.Errorf("flag = %v", got)
 		}
-		notice = &imc.Entry{Room: room1, From: room1, Message: delivery.Message{From: "a\nb"}}
+		notice = &imc.Entry{Room: room1, From: room1, Message: im.Message{From: "a\nb"}}
 		err = st.Apply(t.Context(), imc.Change{Room: imc.Room{AoR: room1}, Notice: notice})
 		if !errors.Is(err, imc.ErrInvalid) || !loadRooms(t, st)[room1].Room.Closed {
 			t.Errorf("a change with a bad notice: %v", err)
@@ -159,7 +159,7 @@ func TestRoomsEmpty(t *testing.T) {
 		if count() != "1" {
 			t.Error("imc_rooms has no room")
 		}
-		apply(t, st, imc.Change{Room: room, Remove: []address.AoR{bob}})
+		apply(t, st, imc.Change{Room: room, Remove: []sip.AoR{bob}})
 		if count() != "0" {
 			t.Error("imc_rooms has a room whose last member left")
 		}
@@ -175,7 +175,7 @@ func TestRoomsDestroy(t *testing.T) {
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Rooms()
 		other := aor("chat-2@example.org")
-		for _, r := range []address.AoR{room1, other} {
+		for _, r := range []sip.AoR{room1, other} {
 			apply(t, st, imc.Change{Room: imc.Room{AoR: r}, Put: []imc.Member{{User: bob, Role: imc.Owner, Cursor: 1}, {User: alice, Role: imc.Banned}}})
 			appendTo(t, st, r, "hello")
 		}
@@ -191,11 +191,11 @@ func TestRoomsDestroy(t *testing.T) {
 	})
 }
 
-func appendTo(t testing.TB, st imc.Store, room address.AoR, body string) *imc.Entry {
+func appendTo(t testing.TB, st imc.Store, room sip.AoR, body string) *imc.Entry {
 	t.Helper()
-	e := &imc.Entry{Room: room, From: alice, At: noon.Local(), Message: delivery.Message{
+	e := &imc.Entry{Room: room, From: alice, At: noon.Local(), Message: im.Message{
 		From: `"A" <sip:alice@example.org>;tag=1`, To: "<" + room.String() + ">", CallID: "c@x", CSeq: 7,
-		Headers: []delivery.Header{{Name: "Subject", Value: "s\xff"}, {Name: "Content-Type", Value: "text/plain; charset=x"}},
+		Headers: []sip.Header{{Name: "Subject", Value: "s\xff"}, {Name: "Content-Type", Value: "text/plain; charset=x"}},
 		Body:    []byte(body),
 	}}
 	if err := st.Append(t.Context(), e, func() {}); err != nil {
@@ -317,7 +317,7 @@ func TestRoomInvalid(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: delivery.Message{From: "a\r\nb"}}
+		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: im.Message{From: "a\r\nb"}}
 		if err := st.Append(t.Context(), e, func() {}); !errors.Is(err, silo.ErrInvalid) {
 			t.Errorf("line break: %v", err)
 		}
@@ -363,7 +363,7 @@ func TestRoomsGiveWay(t *testing.T) {
 		away := aor("~k3@example.org")
 		members := []imc.Member{{User: alice, Role: imc.Owner, Seen: noon.Local()}, {User: bob, Role: imc.Plain, Muted: true}}
 		old := imc.Room{AoR: room1, Created: noon.Local()}
-		last := &imc.Entry{Room: room1, From: room1, At: noon, Message: delivery.Message{Body: []byte("destroyed")}}
+		last := &imc.Entry{Room: room1, From: room1, At: noon, Message: im.Message{Body: []byte("destroyed")}}
 		old.Closed = true
 		apply(t, st, imc.Change{Room: old, Put: members, Notice: last})
 		old.AoR, old.Topic = away, "chat-1"
@@ -378,7 +378,7 @@ func TestRoomsGiveWay(t *testing.T) {
 		if got[room1].Room != fresh || len(got[room1].Members) != 1 || got[room1].Members[bob].Cursor != last.Seq {
 			t.Errorf("the new room is %+v", got[room1])
 		}
-		for room, want := range map[address.AoR]string{away: "destroyed", room1: ""} {
+		for room, want := range map[sip.AoR]string{away: "destroyed", room1: ""} {
 			if es, err := st.Log(t.Context(), room, 0, 10); err != nil || said(es) != want {
 				t.Errorf("the log of %v: %v, %v", room, es, err)
 			}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"silod/address"
 	"silod/silo"
+	"silod/sip"
 )
 
 // pageRows is how many rows one read of a long list takes.
@@ -119,7 +119,7 @@ var (
 
 // Next is what every REGISTER asks. The mailbox index has all columns of the
 // condition and the order, so a mailbox that is empty costs one look.
-func (st siloStore) Next(ctx context.Context, owner address.AoR, after int64, limit int, now time.Time) ([]silo.Message, error) {
+func (st siloStore) Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]silo.Message, error) {
 	return st.messages(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		` AND t.silo_id IS NULL ORDER BY s.{id} LIMIT $5`, now.Unix(), owner.User, owner.Domain, after, limit)
 }
@@ -241,7 +241,7 @@ func (st siloStore) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 }
 
 // Count reads the index only.
-func (st siloStore) Count(ctx context.Context, owner address.AoR) (int, error) {
+func (st siloStore) Count(ctx context.Context, owner sip.AoR) (int, error) {
 	text := `SELECT count(*) FROM {silo} s WHERE {owner:1} AND s.{snd} = 0`
 	if st.db.copied.Load() {
 		text += ` AND NOT ` + copied

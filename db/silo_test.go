@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/silo"
+	"silod/sip"
 )
 
 // text makes a plain message to bob that was stored at noon and lives an hour.
@@ -19,9 +19,9 @@ func text(body string) *silo.Message {
 	return &silo.Message{
 		Owner: bob, Src: "sip:alice@example.org", Dst: "sip:bob@example.org",
 		Stored: noon, Expires: noon.Add(time.Hour),
-		Message: delivery.Message{
+		Message: im.Message{
 			From: "<sip:alice@example.org>;tag=1", To: "<sip:bob@example.org>", CallID: "c1@host", CSeq: 1,
-			Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
+			Headers: []sip.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
 		},
 	}
 }
@@ -171,7 +171,7 @@ func TestSiloExpire(t *testing.T) {
 		for i := range 5 {
 			m := text(fmt.Sprint(i))
 			m.Expires = noon.Add(time.Duration(i-3) * time.Second)
-			m.Headers = append(m.Headers, delivery.Header{Name: "X-Long", Value: strings.Repeat("x", 2000)})
+			m.Headers = append(m.Headers, sip.Header{Name: "X-Long", Value: strings.Repeat("x", 2000)})
 			add(t, st, m)
 		}
 		forever := text("forever")
@@ -200,7 +200,7 @@ func TestSiloWaiting(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Silo()
-		want := map[address.AoR]bool{}
+		want := map[sip.AoR]bool{}
 		var wg sync.WaitGroup
 		for i := range 500 {
 			for range 2 {
@@ -229,7 +229,7 @@ func TestSiloWaiting(t *testing.T) {
 				}
 			}
 		}
-		err := st.Waiting(t.Context(), noon, func(a address.AoR) {
+		err := st.Waiting(t.Context(), noon, func(a sip.AoR) {
 			if !want[a] {
 				t.Errorf("Waiting gives %v, unknown or twice", a)
 			}

@@ -7,18 +7,18 @@ import (
 	"slices"
 	"time"
 
-	"silod/address"
 	"silod/silo"
+	"silod/sip"
 )
 
 // Waiting reads owners in pages, in the order of the mailbox index. A page begins
 // with the last owner of the one before: in MySQL two names may sort alike.
-func (st siloStore) Waiting(ctx context.Context, now time.Time, f func(address.AoR)) error {
+func (st siloStore) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
 	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
 		` AND t.silo_id IS NULL AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
-	var last []address.AoR
+	var last []sip.AoR
 	for {
-		from := address.AoR{}
+		from := sip.AoR{}
 		if len(last) > 0 {
 			from = last[len(last)-1]
 		}
@@ -40,7 +40,7 @@ func (st siloStore) Waiting(ctx context.Context, now time.Time, f func(address.A
 
 // owners reads a page of Waiting. Where names sort alike that are not the same,
 // their bytes follow, which make the rows different.
-func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]address.AoR, error) {
+func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]sip.AoR, error) {
 	rows, err := st.db.query(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBusy, err)
@@ -50,10 +50,10 @@ func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]add
 	if err != nil {
 		return nil, err
 	}
-	var a address.AoR
+	var a sip.AoR
 	var bytes [2]any
 	into := []any{&a.User, &a.Domain, &bytes[0], &bytes[1]}[:len(columns)]
-	var out []address.AoR
+	var out []sip.AoR
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return nil, err

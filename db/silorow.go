@@ -8,9 +8,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/silo"
+	"silod/sip"
 )
 
 // siloRow is a message as the table silo takes it.
@@ -149,10 +149,10 @@ func scanMessage(rows *sql.Rows, decode func([]byte) []byte) (silo.Message, erro
 	return m, nil
 }
 
-func withBody(m delivery.Message, body []byte) delivery.Message {
+func withBody(m im.Message, body []byte) im.Message {
 	m.Body = body
 	return m
 }
 
 // owner gives the AoR of columns username and domain.
-func owner(user, domain string) address.AoR { return address.AoR{User: user, Domain: domain} }
+func owner(user, domain string) sip.AoR { return sip.AoR{User: user, Domain: domain} }

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"silod/address"
-	"silod/delivery"
 	"silod/imc"
+	"silod/sip"
 )
 
 // kamailioText is a directory as Kamailio's db_text leaves it.
@@ -57,12 +56,12 @@ func TestTextInPlace(t *testing.T) {
 			t.Errorf("binding: %+v", b)
 		}
 		r := loadRooms(t, db.Rooms())[room1]
-		if !r.Room.Private || !reflect.DeepEqual(r.Members, map[address.AoR]imc.Member{alice: {User: alice, Role: imc.Owner}}) {
+		if !r.Room.Private || !reflect.DeepEqual(r.Members, map[sip.AoR]imc.Member{alice: {User: alice, Role: imc.Owner}}) {
 			t.Errorf("room: %+v", r)
 		}
 		if run == 0 {
 			m := text("new: \\ \n")
-			m.Headers = []delivery.Header{{Name: "X", Value: "y"}}
+			m.Headers = []sip.Header{{Name: "X", Value: "y"}}
 			add(t, db.Silo(), m)
 			added = m.ID
 		} else if ms[2].ID != added || string(ms[2].Body) != "new: \\ \n" {

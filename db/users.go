@@ -7,8 +7,8 @@ import (
 	"iter"
 	"strings"
 
-	"silod/address"
 	"silod/auth"
+	"silod/sip"
 )
 
 // UserStore is the users who have a password.
@@ -33,7 +33,7 @@ var subscriberTable = table{name: "subscriber", serial: "id", fields: []field{
 	{name: "username"}, {name: "domain"}, {name: "password"}, {name: "ha1"}, {name: "ha1b"},
 }}
 
-func secretRow(user address.AoR, s *auth.Secret) []any {
+func secretRow(user sip.AoR, s *auth.Secret) []any {
 	return []any{user.User, user.Domain, s.Password, s.HA1[auth.MD5], s.HA1B[auth.MD5]}
 }
 
@@ -58,14 +58,14 @@ func selectUser() string {
 	return columns + " FROM subscriber s" + joins
 }
 
-func scanUser(scan func(...any) error) (address.AoR, auth.Secret, error) {
+func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
 	values := make([]any, 5+2*len(others()))
 	ptrs := make([]any, len(values))
 	for i := range values {
 		ptrs[i] = &values[i]
 	}
 	if err := scan(ptrs...); err != nil {
-		return address.AoR{}, auth.Secret{}, fmt.Errorf("read user: %w", err)
+		return sip.AoR{}, auth.Secret{}, fmt.Errorf("read user: %w", err)
 	}
 	s := auth.Secret{HA1: auth.Hashes{}, HA1B: auth.Hashes{}, Password: asText(values[2])}
 	set := func(alg auth.Algorithm, ha1, ha1b any) {
@@ -84,7 +84,7 @@ func scanUser(scan func(...any) error) (address.AoR, auth.Secret, error) {
 }
 
 // Lookup reads the user's row and what silod_secret has beside it, at once.
-func (st userStore) Lookup(ctx context.Context, user address.AoR) (auth.Secret, error) {
+func (st userStore) Lookup(ctx context.Context, user sip.AoR) (auth.Secret, error) {
 	rows, err := st.db.query(ctx, selectUser()+" WHERE {account:1}", user.User, user.Domain)
 	if err != nil {
 		return auth.Secret{}, fmt.Errorf("look up user: %w", busy(err))
@@ -102,7 +102,7 @@ func (st userStore) Lookup(ctx context.Context, user address.AoR) (auth.Secret, 
 
 func (st userStore) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 	return func(yield func(auth.User, error) bool) {
-		last := address.AoR{}
+		last := sip.AoR{}
 		for {
 			page, err := st.page(ctx, last)
 			if err != nil {
@@ -123,7 +123,7 @@ func (st userStore) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 }
 
 // page reads the users behind the last one.
-func (st userStore) page(ctx context.Context, last address.AoR) ([]auth.User, error) {
+func (st userStore) page(ctx context.Context, last sip.AoR) ([]auth.User, error) {
 	rows, err := st.db.query(ctx, selectUser()+
 		" WHERE s.domain >= $2 AND (s.domain > $2 OR s.username > $1) ORDER BY s.domain, s.username LIMIT $3", last.User, last.Domain, pageRows)
 	if err != nil {
@@ -147,7 +147,7 @@ func (st userStore) page(ctx context.Context, last address.AoR) ([]auth.User, er
 	return out, rows.Err()
 }
 
-func (st userStore) AddUser(ctx context.Context, user address.AoR, secret auth.Secret) error {
+func (st userStore) AddUser(ctx context.Context, user sip.AoR, secret auth.Secret) error {
 	return st.change(ctx, "add", user, func(s *session, there bool) error {
 		if there {
 			return auth.ErrUserExists
@@ -160,7 +160,7 @@ func (st userStore) AddUser(ctx context.Context, user address.AoR, secret auth.S
 }
 
 // SetSecret replaces the password in the clear as well: it would still let in.
-func (st userStore) SetSecret(ctx context.Context, user address.AoR, secret auth.Secret) error {
+func (st userStore) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret) error {
 	return st.change(ctx, "set the password of", user, func(s *session, there bool) error {
 		if !there {
 			return auth.ErrUnknownUser
@@ -174,7 +174,7 @@ func (st userStore) SetSecret(ctx context.Context, user address.AoR, secret auth
 	})
 }
 
-func (st userStore) RemoveUser(ctx context.Context, user address.AoR) error {
+func (st userStore) RemoveUser(ctx context.Context, user sip.AoR) error {
 	return st.change(ctx, "remove", user, func(s *session, there bool) error {
 		if !there {
 			return auth.ErrUnknownUser
@@ -190,7 +190,7 @@ func (st userStore) RemoveUser(ctx context.Context, user address.AoR) error {
 
 // change runs a step that knows whether the user is there. What the step says of
 // that is no failure of the database: the transaction is committed, without a change.
-func (st userStore) change(ctx context.Context, doing string, user address.AoR, f func(*session, bool) error) error {
+func (st userStore) change(ctx context.Context, doing string, user sip.AoR, f func(*session, bool) error) error {
 	if !fits(ownSecret, user.User) || !fits(ownSecret, user.Domain) || user.User == "" {
 		return fmt.Errorf("%s user: %w: the name %s is too long or empty", doing, errInvalid, user)
 	}
@@ -219,7 +219,7 @@ func (st userStore) change(ctx context.Context, doing string, user address.AoR, 
 var ownSecret = columnInfo{width: 64}
 
 // putSecrets replaces what the other algorithms know.
-func (st userStore) putSecrets(s *session, user address.AoR, secret *auth.Secret) error {
+func (st userStore) putSecrets(s *session, user sip.AoR, secret *auth.Secret) error {
 	if _, err := s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", user.User, user.Domain); err != nil {
 		return err
 	}

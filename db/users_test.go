@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"silod/address"
 	"silod/auth"
+	"silod/sip"
 )
 
-func lookup(t testing.TB, st UserStore, user address.AoR) auth.Secret {
+func lookup(t testing.TB, st UserStore, user sip.AoR) auth.Secret {
 	t.Helper()
 	s, err := st.Lookup(t.Context(), user)
 	if err != nil {
@@ -53,7 +53,7 @@ func TestUsers(t *testing.T) {
 		want("remove", st.RemoveUser(t.Context(), bob), nil)
 		_, err = st.Lookup(t.Context(), bob)
 		want("look up a removed one", err, auth.ErrUnknownUser)
-		want("a long name", st.AddUser(t.Context(), address.AoR{User: strings.Repeat("u", 65), Domain: "d"}, first), errInvalid)
+		want("a long name", st.AddUser(t.Context(), sip.AoR{User: strings.Repeat("u", 65), Domain: "d"}, first), errInvalid)
 	})
 }
 
@@ -82,7 +82,7 @@ func TestUserList(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Users()
-		var want []address.AoR
+		var want []sip.AoR
 		var values []string
 		for i := range 450 {
 			a := aor(fmt.Sprintf("u%03d@d%d.example", i%225, i/225))
@@ -90,7 +90,7 @@ func TestUserList(t *testing.T) {
 			values = append(values, fmt.Sprintf("('%s', '%s', 'x')", a.User, a.Domain))
 		}
 		rawExec(t, db, "INSERT INTO subscriber (username, domain, ha1) VALUES "+strings.Join(values, ", "))
-		var got []address.AoR
+		var got []sip.AoR
 		for u, err := range st.Users(t.Context()) {
 			if err != nil || !reflect.DeepEqual(u.Algorithms, []auth.Algorithm{auth.MD5}) {
 				t.Fatal(u, err)

@@ -1,27 +1,27 @@
 package delivery
 
-import "silod/address"
+import "silod/sip"
 
 // crowd is owners who are woken together: all who hear a room. It is worked off
 // behind those who were woken one by one, so that whoever wakes thousands need not
 // wait, and neither need those to whom somebody writes in person.
 type crowd struct {
 	queue  *Queue
-	owners []address.AoR
-	but    address.AoR // not woken
-	next   int         // index of who is next
-	left   int         // how many are still to be woken; round the end of the list
+	owners []sip.AoR
+	but    sip.AoR // not woken
+	next   int     // index of who is next
+	left   int     // how many are still to be woken; round the end of the list
 }
 
 // crowds are those that are being woken, in order. Engine.mu guards them.
 type crowds struct {
 	line  []*crowd
-	known map[*address.AoR]*crowd // by the beginning of their lists
+	known map[*sip.AoR]*crowd // by the beginning of their lists
 }
 
 // WakeAll is Wake for all owners but one, the zero AoR for nobody. It takes as long
 // for thousands as for one. The list must not be written to any more.
-func (q *Queue) WakeAll(owners []address.AoR, but address.AoR) {
+func (q *Queue) WakeAll(owners []sip.AoR, but sip.AoR) {
 	if len(owners) == 0 {
 		return
 	}
@@ -42,7 +42,7 @@ func (q *Queue) WakeAll(owners []address.AoR, but address.AoR) {
 	if c := e.crowds.known[&owners[0]]; c != nil && c.queue == q && len(c.owners) == len(owners) {
 		// The same people, who are just being woken: once round the list from here.
 		if c.left = len(owners); c.but != but {
-			c.but = address.AoR{}
+			c.but = sip.AoR{}
 		}
 		return
 	}
@@ -52,7 +52,7 @@ func (q *Queue) WakeAll(owners []address.AoR, but address.AoR) {
 
 func (cs *crowds) add(c *crowd) {
 	if cs.known == nil {
-		cs.known = make(map[*address.AoR]*crowd)
+		cs.known = make(map[*sip.AoR]*crowd)
 	}
 	cs.line = append(cs.line, c)
 	cs.known[&c.owners[0]] = c

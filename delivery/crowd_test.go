@@ -9,13 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"silod/address"
+	"silod/im"
+	"silod/sip"
 )
 
-func people(n int) []address.AoR {
-	all := make([]address.AoR, n)
+func people(n int) []sip.AoR {
+	all := make([]sip.AoR, n)
 	for i := range all {
-		all[i] = address.AoR{User: fmt.Sprint(i), Domain: "example.org"}
+		all[i] = sip.AoR{User: fmt.Sprint(i), Domain: "example.org"}
 	}
 	return all
 }
@@ -62,17 +63,17 @@ func TestCrowd(t *testing.T) {
 // inOrder is a Sender that remembers in which order it was asked.
 type inOrder struct {
 	mu    sync.Mutex
-	asked []address.AoR
+	asked []sip.AoR
 }
 
-func (s *inOrder) Send(_ context.Context, a address.AoR, _ *Item) Attempt {
+func (s *inOrder) Send(_ context.Context, a sip.AoR, _ *Item) Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, a)
 	return Outcome{Verdict: Delivered}
 }
 
-func (s *inOrder) Alive(context.Context, address.AoR) bool { return true }
+func (s *inOrder) Alive(context.Context, sip.AoR) bool { return true }
 
 // Who is written to in person does not wait for a crowd.
 func TestCrowdStandsBehind(t *testing.T) {
@@ -86,7 +87,7 @@ func TestCrowdStandsBehind(t *testing.T) {
 		for _, a := range all {
 			b.put(a, "room")
 		}
-		q.WakeAll(all, address.AoR{})
+		q.WakeAll(all, sip.AoR{})
 		b.put(bob, "bob")
 		q.Wake(bob)
 		for range e.turns.least {
@@ -107,14 +108,14 @@ func TestCrowdStandsBehind(t *testing.T) {
 func TestCrowdOfTheDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const workers = 100
-		dead := func(a address.AoR, _ *Message) Outcome {
+		dead := func(a sip.AoR, _ *im.Message) Outcome {
 			if a == bob || a == carol {
 				return Outcome{Verdict: Delivered}
 			}
 			time.Sleep(32 * time.Second)
 			return Outcome{Verdict: Undelivered}
 		}
-		p := &phones{flying: map[address.AoR]int{}, answer: dead}
+		p := &phones{flying: map[sip.AoR]int{}, answer: dead}
 		e := New(Options{Workers: workers})
 		b, q := newBox(), e.Queue()
 		q.Serve(b, p)
@@ -125,7 +126,7 @@ func TestCrowdOfTheDead(t *testing.T) {
 		for _, a := range all {
 			b.put(a, "room")
 		}
-		q.WakeAll(all, address.AoR{})
+		q.WakeAll(all, sip.AoR{})
 		for range 20 {
 			time.Sleep(time.Minute)
 			b.put(bob, "bob")

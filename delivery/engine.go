@@ -17,8 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // Options are what an Engine needs. Zero numbers stand for the defaults given.
@@ -60,7 +60,7 @@ type Engine struct {
 // recipient is who is served one message at a time: a user, or one device of a
 // user, where every device gets its own copy.
 type recipient struct {
-	address.AoR
+	sip.AoR
 	device string
 }
 
@@ -282,10 +282,10 @@ func (e *Engine) stop() {
 
 // WakeWaiting wakes every owner for whom something waits and who is online. It is
 // called once at the start, when bindings have been loaded.
-func (e *Engine) WakeWaiting(ctx context.Context, online func(address.AoR) bool) error {
+func (e *Engine) WakeWaiting(ctx context.Context, online func(sip.AoR) bool) error {
 	for _, q := range e.queues {
 		source, _ := q.serve("")
-		if err := source.Waiting(ctx, func(a address.AoR) {
+		if err := source.Waiting(ctx, func(a sip.AoR) {
 			if online(a) {
 				q.Wake(a)
 			}

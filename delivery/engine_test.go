@@ -11,33 +11,34 @@ import (
 	"testing/synctest"
 	"time"
 
-	"silod/address"
+	"silod/im"
+	"silod/sip"
 )
 
 var (
-	bob   = address.AoR{User: "bob", Domain: "example.org"}
-	carol = address.AoR{User: "carol", Domain: "example.org"}
+	bob   = sip.AoR{User: "bob", Domain: "example.org"}
+	carol = sip.AoR{User: "carol", Domain: "example.org"}
 )
 
 // box is a Source in memory.
 type box struct {
 	mu    sync.Mutex
-	items map[address.AoR][]Item
+	items map[sip.AoR][]Item
 	aside map[int64]string
 	key   int64
 	fail  error // of Next
 }
 
-func newBox() *box { return &box{items: map[address.AoR][]Item{}, aside: map[int64]string{}} }
+func newBox() *box { return &box{items: map[sip.AoR][]Item{}, aside: map[int64]string{}} }
 
-func (b *box) put(a address.AoR, text string) {
+func (b *box) put(a sip.AoR, text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.key++
-	b.items[a] = append(b.items[a], Item{Key: b.key, Message: Message{CallID: text}})
+	b.items[a] = append(b.items[a], Item{Key: b.key, Message: im.Message{CallID: text}})
 }
 
-func (b *box) Next(_ context.Context, a address.AoR, after int64, limit int) ([]Item, error) {
+func (b *box) Next(_ context.Context, a sip.AoR, after int64, limit int) ([]Item, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []Item
@@ -49,7 +50,7 @@ func (b *box) Next(_ context.Context, a address.AoR, after int64, limit int) ([]
 	return out, b.fail
 }
 
-func (b *box) Settle(a address.AoR, it *Item, out Outcome, done func(error)) {
+func (b *box) Settle(a sip.AoR, it *Item, out Outcome, done func(error)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.items[a] = slices.DeleteFunc(b.items[a], func(x Item) bool { return x.Key == it.Key })
@@ -59,7 +60,7 @@ func (b *box) Settle(a address.AoR, it *Item, out Outcome, done func(error)) {
 	go done(nil)
 }
 
-func (b *box) Waiting(_ context.Context, f func(address.AoR)) error {
+func (b *box) Waiting(_ context.Context, f func(sip.AoR)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for a := range b.items {
@@ -68,7 +69,7 @@ func (b *box) Waiting(_ context.Context, f func(address.AoR)) error {
 	return nil
 }
 
-func (b *box) left(a address.AoR) int {
+func (b *box) left(a sip.AoR) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.items[a])
@@ -78,12 +79,12 @@ func (b *box) left(a address.AoR) int {
 type phones struct {
 	mu     sync.Mutex
 	got    []string
-	flying map[address.AoR]int
-	answer func(a address.AoR, m *Message) Outcome
+	flying map[sip.AoR]int
+	answer func(a sip.AoR, m *im.Message) Outcome
 	alive  func() bool // nil: they are
 }
 
-func (p *phones) Send(_ context.Context, a address.AoR, it *Item) Attempt {
+func (p *phones) Send(_ context.Context, a sip.AoR, it *Item) Attempt {
 	return later(func() Outcome { return p.ring(a, &it.Message) })
 }
 
@@ -92,7 +93,7 @@ type later func() Outcome
 
 func (f later) Wait(context.Context) Outcome { return f() }
 
-func (p *phones) ring(a address.AoR, m *Message) Outcome {
+func (p *phones) ring(a sip.AoR, m *im.Message) Outcome {
 	p.mu.Lock()
 	p.flying[a]++
 	if p.flying[a] > 1 {
@@ -110,7 +111,7 @@ func (p *phones) ring(a address.AoR, m *Message) Outcome {
 	return out
 }
 
-func (p *phones) Alive(context.Context, address.AoR) bool { return p.alive == nil || p.alive() }
+func (p *phones) Alive(context.Context, sip.AoR) bool { return p.alive == nil || p.alive() }
 
 func (p *phones) received() []string {
 	p.mu.Lock()
@@ -119,9 +120,9 @@ func (p *phones) received() []string {
 }
 
 // inEngine runs a test with an engine, its first queue's box and a Sender.
-func inEngine(t *testing.T, answer func(address.AoR, *Message) Outcome, f func(e *Engine, q *Queue, b *box, p *phones)) {
+func inEngine(t *testing.T, answer func(sip.AoR, *im.Message) Outcome, f func(e *Engine, q *Queue, b *box, p *phones)) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &phones{flying: map[address.AoR]int{}, answer: answer}
+		p := &phones{flying: map[sip.AoR]int{}, answer: answer}
 		e := New(Options{Page: 3})
 		b, q := newBox(), e.Queue()
 		q.Serve(b, p)
@@ -136,7 +137,7 @@ func inEngine(t *testing.T, answer func(address.AoR, *Message) Outcome, f func(e
 	})
 }
 
-func accept(address.AoR, *Message) Outcome { return Outcome{Verdict: Delivered} }
+func accept(sip.AoR, *im.Message) Outcome { return Outcome{Verdict: Delivered} }
 
 func TestDeliversInOrderOneAtATime(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
@@ -181,7 +182,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 func TestRetriesWithBackOffAndAtWake(t *testing.T) {
 	var tries atomic.Int32
 	var up atomic.Bool
-	inEngine(t, func(address.AoR, *Message) Outcome {
+	inEngine(t, func(sip.AoR, *im.Message) Outcome {
 		tries.Add(1)
 		if up.Load() {
 			return Outcome{Verdict: Delivered}
@@ -209,7 +210,7 @@ func TestRetriesWithBackOffAndAtWake(t *testing.T) {
 }
 
 func TestRefusedIsSetAsideAndBlocksNobody(t *testing.T) {
-	inEngine(t, func(_ address.AoR, m *Message) Outcome {
+	inEngine(t, func(_ sip.AoR, m *im.Message) Outcome {
 		if m.CallID == "2" {
 			return Outcome{Verdict: Refused, Reason: "603 Decline"}
 		}
@@ -228,7 +229,7 @@ func TestRefusedIsSetAsideAndBlocksNobody(t *testing.T) {
 
 func TestOfflineIsForgottenUntilWoken(t *testing.T) {
 	var online atomic.Bool
-	inEngine(t, func(address.AoR, *Message) Outcome {
+	inEngine(t, func(sip.AoR, *im.Message) Outcome {
 		if !online.Load() {
 			return Outcome{Verdict: Offline}
 		}
@@ -250,7 +251,7 @@ func TestOfflineIsForgottenUntilWoken(t *testing.T) {
 }
 
 func TestSlowRecipientDelaysNobody(t *testing.T) {
-	inEngine(t, func(a address.AoR, _ *Message) Outcome {
+	inEngine(t, func(a sip.AoR, _ *im.Message) Outcome {
 		if a == carol {
 			time.Sleep(32 * time.Second)
 			return Outcome{Verdict: Undelivered}
@@ -289,7 +290,7 @@ func TestHold(t *testing.T) {
 }
 
 func TestQueuesAreBusyEachForItself(t *testing.T) {
-	inEngine(t, func(address.AoR, *Message) Outcome {
+	inEngine(t, func(sip.AoR, *im.Message) Outcome {
 		time.Sleep(time.Second)
 		return Outcome{Verdict: Delivered}
 	}, func(e *Engine, q *Queue, b *box, p *phones) {
@@ -330,7 +331,7 @@ func TestWakeWaitingFindsThoseOnline(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
 		b.put(bob, "for bob")
 		b.put(carol, "for carol")
-		if err := e.WakeWaiting(t.Context(), func(a address.AoR) bool { return a == bob }); err != nil {
+		if err := e.WakeWaiting(t.Context(), func(a sip.AoR) bool { return a == bob }); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

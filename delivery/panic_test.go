@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // fuse is a Sender that panics at the message "2".
 type fuse struct{ *phones }
 
-func (f fuse) Send(ctx context.Context, a address.AoR, it *Item) Attempt {
+func (f fuse) Send(ctx context.Context, a sip.AoR, it *Item) Attempt {
 	if it.CallID == "2" {
 		panic("two")
 	}
@@ -41,7 +41,7 @@ type fragile struct {
 	reads atomic.Int32
 }
 
-func (f *fragile) Next(ctx context.Context, a address.AoR, after int64, limit int) ([]Item, error) {
+func (f *fragile) Next(ctx context.Context, a sip.AoR, after int64, limit int) ([]Item, error) {
 	if f.reads.Add(1) == 1 {
 		panic("the first")
 	}

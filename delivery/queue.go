@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Queue is one Source's place in an engine.
@@ -12,7 +12,7 @@ type Queue struct {
 	engine  *Engine
 	bit     uint
 	serve   func(device string) (Source, Sender)
-	devices func(address.AoR) []string // nil: a message is for whichever device takes it first
+	devices func(sip.AoR) []string // nil: a message is for whichever device takes it first
 }
 
 // Queue makes room for one more Source. A recipient's queues are served in the
@@ -34,14 +34,14 @@ func (q *Queue) Serve(s Source, by Sender) {
 // in its own time: one that is slow, or comes later, holds up none of the others.
 // devices names an owner's devices, and by gives the Source and the Sender for one
 // of them. Where devices are not known, their one name is "".
-func (q *Queue) ServeDevices(devices func(address.AoR) []string, by func(device string) (Source, Sender)) {
+func (q *Queue) ServeDevices(devices func(sip.AoR) []string, by func(device string) (Source, Sender)) {
 	q.devices, q.serve = devices, by
 }
 
 // Wake has the engine look whether something waits in this queue for an owner who
 // is online. It never blocks, and no wake-up is lost: what was committed before
 // Wake will be seen.
-func (q *Queue) Wake(a address.AoR) {
+func (q *Queue) Wake(a sip.AoR) {
 	if q.devices == nil {
 		q.engine.wake(recipient{AoR: a}, q.bit)
 		return
@@ -52,7 +52,7 @@ func (q *Queue) Wake(a address.AoR) {
 }
 
 // Wake has the engine look into all queues of an owner: one who has registered.
-func (e *Engine) Wake(a address.AoR) {
+func (e *Engine) Wake(a sip.AoR) {
 	look := uint(0)
 	for _, q := range e.queues {
 		if q.devices != nil {
@@ -66,7 +66,7 @@ func (e *Engine) Wake(a address.AoR) {
 
 // Again has what is known to wait for an owner tried now, and not when its time comes.
 // If there is anything, ready is called first.
-func (e *Engine) Again(a address.AoR, ready func()) {
+func (e *Engine) Again(a sip.AoR, ready func()) {
 	var known []recipient
 	note := func(r recipient) {
 		if e.knows(r) {
@@ -108,7 +108,7 @@ func (e *Engine) again(r recipient) {
 // Busy tells whether something waits in this queue, or may, for an owner who was
 // reachable when last tried. A new message must then join the queue: overtaking
 // would break the order.
-func (q *Queue) Busy(a address.AoR) bool {
+func (q *Queue) Busy(a sip.AoR) bool {
 	q.engine.mu.Lock()
 	defer q.engine.mu.Unlock()
 	o := q.engine.owners[recipient{AoR: a}]
@@ -118,7 +118,7 @@ func (q *Queue) Busy(a address.AoR) bool {
 // Clear tells whether nothing waits in this queue for an owner, so that a new
 // message may go past it. While the engine is just looking, or delivering, it waits
 // up to patience for the end of that: after a REGISTER that takes a millisecond.
-func (q *Queue) Clear(ctx context.Context, a address.AoR, patience time.Duration) bool {
+func (q *Queue) Clear(ctx context.Context, a sip.AoR, patience time.Duration) bool {
 	e := q.engine
 	e.mu.Lock()
 	o := e.owners[recipient{AoR: a}]
@@ -148,7 +148,7 @@ func (q *Queue) Clear(ctx context.Context, a address.AoR, patience time.Duration
 // Hold keeps the engine from an owner while somebody else has a message in flight
 // there, or while the owner comes online: what is sent meanwhile joins the queue.
 // release, called once, ends that and has the queue looked at.
-func (q *Queue) Hold(a address.AoR) (release func()) {
+func (q *Queue) Hold(a sip.AoR) (release func()) {
 	e := q.engine
 	r := recipient{AoR: a}
 	e.mu.Lock()

@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
+	"silod/im"
+	"silod/sip"
 )
 
 func TestLaterGoesBehindTheRest(t *testing.T) {
@@ -66,7 +67,7 @@ func TestChatDoesNotWaitForReceipts(t *testing.T) {
 
 // What expires while it waits is not sent any more.
 func TestExpiredIsNotSent(t *testing.T) {
-	inEngine(t, func(_ address.AoR, m *Message) Outcome {
+	inEngine(t, func(_ sip.AoR, m *im.Message) Outcome {
 		time.Sleep(10 * time.Second)
 		return Outcome{Verdict: Delivered}
 	}, func(e *Engine, q *Queue, b *box, p *phones) {
@@ -110,7 +111,7 @@ type counting struct {
 	most, read int
 }
 
-func (c *counting) Next(ctx context.Context, a address.AoR, after int64, limit int) ([]Item, error) {
+func (c *counting) Next(ctx context.Context, a sip.AoR, after int64, limit int) ([]Item, error) {
 	items, err := c.box.Next(ctx, a, after, limit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +132,7 @@ type view struct {
 	device string
 }
 
-func (v view) Next(_ context.Context, _ address.AoR, after int64, limit int) ([]Item, error) {
+func (v view) Next(_ context.Context, _ sip.AoR, after int64, limit int) ([]Item, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var out []Item
@@ -143,14 +144,14 @@ func (v view) Next(_ context.Context, _ address.AoR, after int64, limit int) ([]
 	return out, nil
 }
 
-func (v view) Settle(_ address.AoR, it *Item, _ Outcome, done func(error)) {
+func (v view) Settle(_ sip.AoR, it *Item, _ Outcome, done func(error)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.got[v.device] = append(v.got[v.device], it.CallID)
 	go done(nil)
 }
 
-func (v view) Waiting(_ context.Context, f func(address.AoR)) error {
+func (v view) Waiting(_ context.Context, f func(sip.AoR)) error {
 	f(bob)
 	return nil
 }
@@ -160,21 +161,21 @@ func TestEveryDeviceGetsACopyInItsOwnTime(t *testing.T) {
 		s := &shelf{got: map[string][]string{}}
 		var want []string
 		for i := range 10 {
-			s.items = append(s.items, Item{Key: int64(i + 1), Message: Message{CallID: fmt.Sprint(i)}})
+			s.items = append(s.items, Item{Key: int64(i + 1), Message: im.Message{CallID: fmt.Sprint(i)}})
 			want = append(want, fmt.Sprint(i))
 		}
 		there := []string{"phone", "dead", "tablet"}
 		q := e.Queue()
-		q.ServeDevices(func(address.AoR) []string { return there }, func(device string) (Source, Sender) {
+		q.ServeDevices(func(sip.AoR) []string { return there }, func(device string) (Source, Sender) {
 			if device == "dead" {
-				return view{s, device}, &phones{flying: map[address.AoR]int{}, answer: func(address.AoR, *Message) Outcome {
+				return view{s, device}, &phones{flying: map[sip.AoR]int{}, answer: func(sip.AoR, *im.Message) Outcome {
 					time.Sleep(32 * time.Second)
 					return Outcome{Verdict: Undelivered}
 				}, alive: func() bool { return false }}
 			}
-			return view{s, device}, &phones{flying: map[address.AoR]int{}, answer: accept}
+			return view{s, device}, &phones{flying: map[sip.AoR]int{}, answer: accept}
 		})
-		if err := e.WakeWaiting(t.Context(), func(a address.AoR) bool { return a == bob }); err != nil {
+		if err := e.WakeWaiting(t.Context(), func(a sip.AoR) bool { return a == bob }); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

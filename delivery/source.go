@@ -3,7 +3,7 @@ package delivery
 import (
 	"context"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Verdict is what became of an attempt to deliver an item.
@@ -38,24 +38,24 @@ func (o Outcome) Wait(context.Context) Outcome { return o }
 type Source interface {
 	// Next gives the oldest waiting items of owner with a Key above after, at most
 	// limit of them, oldest first. Expired items and items set aside are left out.
-	Next(ctx context.Context, owner address.AoR, after int64, limit int) ([]Item, error)
+	Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]Item, error)
 
 	// Settle records that an item was delivered or refused, so that Next does not
 	// give it again. It may return before that is durable; done is called exactly
 	// once when it is, or has failed.
-	Settle(owner address.AoR, it *Item, out Outcome, done func(error))
+	Settle(owner sip.AoR, it *Item, out Outcome, done func(error))
 
 	// Waiting calls f for every owner that has something waiting.
-	Waiting(ctx context.Context, f func(owner address.AoR)) error
+	Waiting(ctx context.Context, f func(owner sip.AoR)) error
 }
 
 // Sender is the way to the contacts of owners.
 type Sender interface {
 	// Send puts one item on its way to an owner's contacts. The engine waits for the
 	// Attempt that it gives, once.
-	Send(ctx context.Context, owner address.AoR, it *Item) Attempt
+	Send(ctx context.Context, owner sip.AoR, it *Item) Attempt
 
 	// Alive tells whether a contact of the owner's answers anything at all just now.
 	// It is asked when an item has been left without an answer again and again.
-	Alive(ctx context.Context, owner address.AoR) bool
+	Alive(ctx context.Context, owner sip.AoR) bool
 }

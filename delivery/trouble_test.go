@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
+	"silod/im"
+	"silod/sip"
 )
 
 // A message that the device never takes does not keep the others out.
@@ -15,7 +16,7 @@ func TestOddMessageBlocksNobody(t *testing.T) {
 	for name, answered := range map[string]bool{"answered 500": true, "not answered": false} {
 		t.Run(name, func(t *testing.T) {
 			var tries atomic.Int32
-			inEngine(t, func(_ address.AoR, m *Message) Outcome {
+			inEngine(t, func(_ sip.AoR, m *im.Message) Outcome {
 				if m.CallID != "odd" {
 					return Outcome{Verdict: Delivered}
 				}
@@ -60,7 +61,7 @@ func TestOddMessageBlocksNobody(t *testing.T) {
 func TestOrderHoldsForADeviceThatWasAway(t *testing.T) {
 	for away := time.Second; away < 20*time.Minute; away = away * 51 / 50 {
 		start := atomic.Int64{}
-		inEngine(t, func(address.AoR, *Message) Outcome {
+		inEngine(t, func(sip.AoR, *im.Message) Outcome {
 			// As over UDP: 32 s of retransmissions, and an answer when the device is back.
 			for range 64 {
 				if time.Now().UnixNano()-start.Load() > int64(away) {

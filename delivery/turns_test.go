@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // busy is a Sender that takes a while for sending, and then a while for the answer.
@@ -21,7 +21,7 @@ type busy struct {
 	done    int
 }
 
-func (b *busy) Send(context.Context, address.AoR, *Item) Attempt {
+func (b *busy) Send(context.Context, sip.AoR, *Item) Attempt {
 	b.mu.Lock()
 	b.sending++
 	b.most = max(b.most, b.sending)
@@ -39,7 +39,7 @@ func (b *busy) Send(context.Context, address.AoR, *Item) Attempt {
 	})
 }
 
-func (b *busy) Alive(context.Context, address.AoR) bool { return true }
+func (b *busy) Alive(context.Context, sip.AoR) bool { return true }
 
 // serve gives a message to so many people and waits until they have it.
 func serve(t *testing.T, people int, way *busy) (took time.Duration) {
@@ -53,7 +53,7 @@ func serve(t *testing.T, people int, way *busy) (took time.Duration) {
 		running.Go(func() { _ = e.Run(ctx) })
 		begun := time.Now()
 		for i := range people {
-			a := address.AoR{User: fmt.Sprint(i), Domain: "example.org"}
+			a := sip.AoR{User: fmt.Sprint(i), Domain: "example.org"}
 			b.put(a, "x")
 			q.Wake(a)
 		}

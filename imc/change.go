@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // The widths of Kamailio's columns: imc_members.room holds the room's URI.
@@ -53,7 +53,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 }
 
 // turnover tells who becomes a member by a change, and who is none any more.
-func (r *room) turnover(c *Change) (comes, goes []address.AoR) {
+func (r *room) turnover(c *Change) (comes, goes []sip.AoR) {
 	for _, p := range c.Put {
 		next := member{Member: p}
 		switch was := r.index[p.User].seated(); {
@@ -73,22 +73,22 @@ func (r *room) turnover(c *Change) (comes, goes []address.AoR) {
 
 // notice makes an entry in which the room speaks to all its members.
 func (s *Service) notice(c *call, r *room, key text, a ...string) *Entry {
-	return &Entry{Room: r.name, From: r.name, At: s.stamp(), Message: delivery.Message{
+	return &Entry{Room: r.name, From: r.name, At: s.stamp(), Message: im.Message{
 		From:    "<" + r.name.String() + ">",
 		To:      "<" + r.name.String() + ">",
 		CallID:  c.by.call,
-		Headers: []delivery.Header{plainText},
+		Headers: []sip.Header{plainText},
 		Body:    []byte(s.text(key, r.name, a...)),
 	}}
 }
 
 // newMember makes a member who is owed nothing that was said before.
-func (s *Service) newMember(r *room, u address.AoR, role Role, by address.AoR) Member {
+func (s *Service) newMember(r *room, u sip.AoR, role Role, by sip.AoR) Member {
 	return Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Seen: s.now()}
 }
 
 // storable checks a user's address against the columns that will hold it.
-func storable(u address.AoR) error {
+func storable(u sip.AoR) error {
 	switch {
 	case len(u.User) > maxUser:
 		return refuse("too_long", "value", clip(u.User), "limit", itoa(maxUser))
@@ -99,7 +99,7 @@ func storable(u address.AoR) error {
 }
 
 // nameable checks the name of a room that is to be made.
-func (s *Service) nameable(name address.AoR) error {
+func (s *Service) nameable(name sip.AoR) error {
 	switch {
 	case s.isManager(name) || !s.cfg().pattern.MatchString(name.User):
 		return refuse("bad_room", "value", clip(name.User), "pattern", s.cfg().RoomPattern)
@@ -115,7 +115,7 @@ func (s *Service) nameable(name address.AoR) error {
 // exclusively.
 func (s *Service) giveWay(ctx context.Context, r *room) error {
 	next := r.Room
-	next.AoR = address.AoR{User: awayMark + strconv.FormatInt(r.last, 36), Domain: r.name.Domain}
+	next.AoR = sip.AoR{User: awayMark + strconv.FormatInt(r.last, 36), Domain: r.name.Domain}
 	next.Topic = r.name.User
 	sctx, cancel := storing(ctx)
 	defer cancel()
@@ -137,9 +137,9 @@ func (s *Service) giveWay(ctx context.Context, r *room) error {
 const awayMark = "~"
 
 // publicName is what people know a stored room by.
-func publicName(stored Room) address.AoR {
+func publicName(stored Room) sip.AoR {
 	if stored.Closed && strings.HasPrefix(stored.AoR.User, awayMark) && stored.Topic != "" {
-		return address.AoR{User: stored.Topic, Domain: stored.AoR.Domain}
+		return sip.AoR{User: stored.Topic, Domain: stored.AoR.Domain}
 	}
 	return stored.AoR
 }
@@ -152,7 +152,7 @@ func (s *Service) bury(ctx context.Context, r *room) error {
 	if err := s.store.Apply(sctx, Change{Room: r.Room, Delete: true}); err != nil {
 		return fmt.Errorf("delete room %s: %w", r.name, err)
 	}
-	var users []address.AoR
+	var users []sip.AoR
 	for _, m := range r.members {
 		if m.seated() {
 			users = append(users, m.User)

@@ -7,8 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/sip"
 )
 
 // What happens to a room when its owner leaves it.
@@ -61,7 +60,7 @@ type settings struct {
 	Config
 	pattern  *regexp.Regexp
 	texts    texts
-	extra    []delivery.Header
+	extra    []sip.Header
 	commands []*command
 }
 
@@ -92,18 +91,18 @@ func newSettings(c Config) (*settings, error) {
 }
 
 // parseHeaders takes header lines apart. Each must end in CR LF, or be the last.
-func parseHeaders(lines string) ([]delivery.Header, error) {
-	var hs []delivery.Header
+func parseHeaders(lines string) ([]sip.Header, error) {
+	var hs []sip.Header
 	for line := range strings.SplitSeq(strings.TrimSuffix(lines, "\r\n"), "\r\n") {
 		if lines == "" {
 			break
 		}
 		name, value, found := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
-		if !found || !address.IsToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+		if !found || !sip.IsToken(name) || strings.ContainsAny(value, "\r\n\x00") {
 			return nil, fmt.Errorf("%q is no header line", line)
 		}
-		hs = append(hs, delivery.Header{Name: name, Value: value})
+		hs = append(hs, sip.Header{Name: name, Value: value})
 	}
 	return hs, nil
 }

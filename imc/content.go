@@ -9,7 +9,7 @@ import (
 	"net/textproto"
 	"strings"
 
-	"silod/delivery"
+	"silod/im"
 )
 
 // content is what a room needs to know of a message.
@@ -19,7 +19,7 @@ type content struct {
 }
 
 // inspect looks into a message without changing it.
-func inspect(m *delivery.Message) content {
+func inspect(m *im.Message) content {
 	switch mediaType(m) {
 	case "message/imdn+xml", "application/im-iscomposing+xml":
 		return content{notification: true}
@@ -76,7 +76,7 @@ func cutHeader(b []byte) (h textproto.MIMEHeader, rest []byte, found bool) {
 
 // decoded gives the start of a body without its Content-Encoding: Linphone
 // compresses what it sends by itself. What cannot be decoded is given as it is.
-func decoded(m *delivery.Message) []byte {
+func decoded(m *im.Message) []byte {
 	const most = 64 << 10
 	var r io.Reader
 	var err error
@@ -97,7 +97,7 @@ func decoded(m *delivery.Message) []byte {
 
 // mediaType is the Content-Type without parameters, in lower case. Text without
 // any is plain.
-func mediaType(m *delivery.Message) string {
+func mediaType(m *im.Message) string {
 	value := m.Header("Content-Type")
 	if value == "" {
 		return "text/plain"
@@ -108,7 +108,7 @@ func mediaType(m *delivery.Message) string {
 
 // speakable tells whether the speaker's name can be put before the body: plain
 // text in a charset that has ASCII in it, with nothing wrapped round it.
-func speakable(m *delivery.Message) bool {
+func speakable(m *im.Message) bool {
 	if mediaType(m) != "text/plain" || m.Header("Content-Encoding") != "" {
 		return false
 	}

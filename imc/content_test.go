@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/imc"
+	"silod/sip"
 )
 
 // written shows a message as it would go out.
-func written(m delivery.Message) string {
+func written(m im.Message) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: %s\nTo: %s\nCall-ID: %s\nCSeq: %d MESSAGE\n", m.From, m.To, m.CallID, m.CSeq)
 	for _, h := range m.Headers {
@@ -35,15 +35,15 @@ func TestWhatMembersGet(t *testing.T) {
 		w.ignore()
 		time.Sleep(90 * time.Second)
 		req := w.message("alice", "chat-1", "text/plain;charset=UTF-8", "grüß dich\n",
-			delivery.Header{Name: "Content-Language", Value: "de"},
-			delivery.Header{Name: "Subject", Value: "Hallo"},
-			delivery.Header{Name: "Priority", Value: "urgent"},
-			delivery.Header{Name: "X-Own", Value: "1"},
-			delivery.Header{Name: "Contact", Value: "<sip:alice@192.0.2.1>"},
-			delivery.Header{Name: "Supported", Value: "outbound"},
-			delivery.Header{Name: "User-Agent", Value: "phone"},
-			delivery.Header{Name: "P-Asserted-Identity", Value: "<sip:alice@example.test>"},
-			delivery.Header{Name: "In-Reply-To", Value: "other"},
+			sip.Header{Name: "Content-Language", Value: "de"},
+			sip.Header{Name: "Subject", Value: "Hallo"},
+			sip.Header{Name: "Priority", Value: "urgent"},
+			sip.Header{Name: "X-Own", Value: "1"},
+			sip.Header{Name: "Contact", Value: "<sip:alice@192.0.2.1>"},
+			sip.Header{Name: "Supported", Value: "outbound"},
+			sip.Header{Name: "User-Agent", Value: "phone"},
+			sip.Header{Name: "P-Asserted-Identity", Value: "<sip:alice@example.test>"},
+			sip.Header{Name: "In-Reply-To", Value: "other"},
 		)
 		req.CallID = "cause"
 		if r := w.handle(req); r.Status != 200 {
@@ -99,7 +99,7 @@ func TestContentIsUntouched(t *testing.T) {
 	binary := "\x00\x01\xff[bytes]\r\n"
 	for _, c := range []struct {
 		name, ctype, body string
-		headers           []delivery.Header
+		headers           []sip.Header
 		want              string // "": the body as it was
 	}{
 		{name: "plain", ctype: "text/plain", body: "x", want: "[alice]: x"},
@@ -115,15 +115,15 @@ func TestContentIsUntouched(t *testing.T) {
 		{name: "CPIM", ctype: "message/cpim", body: "From: <sip:alice@example.test>\r\n\r\nContent-Type: text/plain\r\n\r\nx"},
 		{
 			name: "compressed text", ctype: "text/plain", body: binary,
-			headers: []delivery.Header{{Name: "Content-Encoding", Value: "deflate"}},
+			headers: []sip.Header{{Name: "Content-Encoding", Value: "deflate"}},
 		},
 		{
 			name: "base64", ctype: "text/plain", body: "eA==",
-			headers: []delivery.Header{{Name: "Content-Transfer-Encoding", Value: "base64"}},
+			headers: []sip.Header{{Name: "Content-Transfer-Encoding", Value: "base64"}},
 		},
 		{
 			name: "disposition", ctype: "text/plain", body: "x", want: "[alice]: x",
-			headers: []delivery.Header{{Name: "Content-Disposition", Value: "render;handling=optional"}, {Name: "Content-ID", Value: "<1>"}},
+			headers: []sip.Header{{Name: "Content-Disposition", Value: "render;handling=optional"}, {Name: "Content-ID", Value: "<1>"}},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestContentIsUntouched(t *testing.T) {
 					if len(got) != 1 || string(got[0].Body) != want {
 						t.Fatalf("%s got %+v, want %q", user, got, want)
 					}
-					for _, h := range append(c.headers, delivery.Header{Name: "Content-Type", Value: c.ctype}) {
+					for _, h := range append(c.headers, sip.Header{Name: "Content-Type", Value: c.ctype}) {
 						if v := got[0].Header(h.Name); v != h.Value {
 							t.Errorf("%s: %s is %q, want %q", user, h.Name, v, h.Value)
 						}
@@ -169,7 +169,7 @@ func deflated(s string) string {
 // Two idle clients that acknowledge everything would never stop: notifications are
 // taken and go no further, and what machines answer starts no conversation.
 func TestNoLoops(t *testing.T) {
-	deflate := delivery.Header{Name: "Content-Encoding", Value: "deflate"}
+	deflate := sip.Header{Name: "Content-Encoding", Value: "deflate"}
 	imdn := "From: <sip:bob@example.test>\r\nimdn.Message-ID: 1\r\n\r\nContent-Type: message/imdn+xml\r\nContent-Disposition: notification\r\n\r\n<imdn/>"
 	within(t, nil, func(w *world) {
 		w.must("alice", "chat-1", "#create")
@@ -193,7 +193,7 @@ func TestNoLoops(t *testing.T) {
 			}
 		}
 		// A room elsewhere that answers one of ours is refused without a word.
-		answer := w.message("room@far.test", "chat-1", "text/plain", "You are not in my room.", delivery.Header{Name: "In-Reply-To", Value: "x"})
+		answer := w.message("room@far.test", "chat-1", "text/plain", "You are not in my room.", sip.Header{Name: "In-Reply-To", Value: "x"})
 		if r := w.handle(answer); r.Status != 500 {
 			t.Errorf("an answer by a machine: %+v", r)
 		}
@@ -254,7 +254,7 @@ func TestSenderSetsExpires(t *testing.T) {
 		w.must("bob", "chat-1", "#join")
 		w.ignore()
 		w.offline["bob"] = true
-		w.handle(w.message("alice", "chat-1", "text/plain", "now or never", delivery.Header{Name: "Expires", Value: "60"}))
+		w.handle(w.message("alice", "chat-1", "text/plain", "now or never", sip.Header{Name: "Expires", Value: "60"}))
 		w.must("alice", "chat-1", "at any time")
 		items, err := w.rooms.Next(w.t.Context(), aor("bob"), 0, 10)
 		if err != nil || len(items) != 2 {
@@ -275,7 +275,7 @@ func TestSenderSetsExpires(t *testing.T) {
 func TestIsRoom(t *testing.T) {
 	within(t, nil, func(w *world) {
 		w.must("alice", "chat-1", "#create")
-		for a, want := range map[address.AoR]bool{
+		for a, want := range map[sip.AoR]bool{
 			aor("chat-1"): true, aor("CHAT-1"): true, aor("chat-2"): true, aor("chat-manager"): true, aor("Chat-Manager"): true,
 			aor("alice"): false, aor("chat-x"): false, aor("chat-1@far.test"): false, aor("chat-2@other.test"): true,
 		} {

@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
 	"silod/imc"
+	"silod/sip"
 )
 
 // phones are members' devices, behind the real delivery engine.
@@ -23,7 +23,7 @@ type phones struct {
 	when  map[string]time.Time     // when it last took something
 }
 
-func (p *phones) Send(_ context.Context, owner address.AoR, it *delivery.Item) delivery.Attempt {
+func (p *phones) Send(_ context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
 	return ringing{p, short(owner), string(it.Body)}
 }
 
@@ -58,7 +58,7 @@ func (p ringing) Wait(ctx context.Context) delivery.Outcome {
 	return delivery.Outcome{Verdict: delivery.Delivered, Answered: true}
 }
 
-func (p *phones) Alive(context.Context, address.AoR) bool { return false }
+func (p *phones) Alive(context.Context, sip.AoR) bool { return false }
 
 // With the real engine: everybody gets everything in order and once, a dead or
 // slow device holds up nobody else, and gets what it missed when it is back.
@@ -69,7 +69,7 @@ func TestRoomBehindTheEngine(t *testing.T) {
 		queue := engine.Queue()
 		s, err := imc.New(imc.Options{
 			Store: newMemStore(), Outbox: nobody{}, Waker: queue, Log: quiet, Now: time.Now,
-			Domains: address.NewDomains(domain), Config: imc.DefaultConfig(),
+			Domains: sip.NewDomains(domain), Config: imc.DefaultConfig(),
 		})
 		if err != nil {
 			t.Fatal(err)

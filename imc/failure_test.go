@@ -13,9 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/imc"
+	"silod/sip"
 )
 
 // onMemory runs f in a bubble on a store that can be made to fail.
@@ -295,7 +295,7 @@ func service(t *testing.T, st imc.Store) *imc.Service {
 	t.Helper()
 	s, err := imc.New(imc.Options{
 		Store: st, Outbox: nobody{}, Waker: nobody{}, Log: quiet, Now: time.Now,
-		Domains: address.NewDomains(domain), Config: imc.DefaultConfig(),
+		Domains: sip.NewDomains(domain), Config: imc.DefaultConfig(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -306,5 +306,5 @@ func service(t *testing.T, st imc.Store) *imc.Service {
 // nobody is an Outbox and a Waker that do nothing.
 type nobody struct{}
 
-func (nobody) Send(context.Context, address.AoR, delivery.Message) error { return nil }
-func (nobody) WakeAll([]address.AoR, address.AoR)                        {}
+func (nobody) Send(context.Context, sip.AoR, im.Message) error { return nil }
+func (nobody) WakeAll([]sip.AoR, sip.AoR)                      {}

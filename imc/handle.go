@@ -7,15 +7,15 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // Request is a MESSAGE for a room or for the manager.
 type Request struct {
-	Sender address.AoR // who sent it; believed
-	Room   address.AoR // the Request-URI
-	delivery.Message
+	Sender sip.AoR // who sent it; believed
+	Room   sip.AoR // the Request-URI
+	im.Message
 }
 
 // Reply is what a Request is answered.
@@ -43,7 +43,7 @@ const retryAfter = 10 * time.Second
 type refusal struct {
 	text text
 	args args
-	room address.AoR // the room it is about; zero: the address written to
+	room sip.AoR // the room it is about; zero: the address written to
 	wait time.Duration
 	mute bool // the sender has been told before
 }
@@ -53,7 +53,7 @@ func refuse(key text, a ...string) *refusal { return &refusal{text: key, args: a
 func (r *refusal) Error() string { return wordings[r.text].reason }
 
 // in says which room a refusal is about.
-func (r *refusal) in(room address.AoR) *refusal {
+func (r *refusal) in(room sip.AoR) *refusal {
 	r.room = room
 	return r
 }
@@ -173,18 +173,18 @@ func (s *Service) explains(req *Request, no *refusal, code int) bool {
 }
 
 // text writes a text about a room.
-func (s *Service) text(key text, room address.AoR, a ...string) string {
+func (s *Service) text(key text, room sip.AoR, a ...string) string {
 	return s.cfg().texts.write(key, append(a, "room", room.User, "room_uri", room.String(), "start", s.cfg().StartChar))
 }
 
 // tell sends a person what concerns nobody else.
-func (s *Service) tell(to, from address.AoR, cause string, bodies ...string) {
+func (s *Service) tell(to, from sip.AoR, cause string, bodies ...string) {
 	for _, b := range bodies {
 		s.send(to, letter{message: s.letter(from, to, cause, b)})
 	}
 }
 
-func (s *Service) send(to address.AoR, l letter) {
+func (s *Service) send(to sip.AoR, l letter) {
 	failed := l.failed
 	l.failed = func(err error) {
 		s.stats.AnswersFailed.Add(1)

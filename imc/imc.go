@@ -39,8 +39,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 	"silod/watch"
 )
 
@@ -49,14 +49,14 @@ import (
 // long as a device may take to answer. Two messages for the same person are never
 // in it at once.
 type Outbox interface {
-	Send(ctx context.Context, to address.AoR, m delivery.Message) error
+	Send(ctx context.Context, to sip.AoR, m im.Message) error
 }
 
 // Waker is told that something waits for all of owners but one, the zero AoR for
 // nobody; delivery.Queue is one. It keeps the list, which nobody writes to, and must
 // return at once, however long that is: a speaker waits for it.
 type Waker interface {
-	WakeAll(owners []address.AoR, but address.AoR)
+	WakeAll(owners []sip.AoR, but sip.AoR)
 }
 
 // Options are what a Service needs. All must be given.
@@ -66,7 +66,7 @@ type Options struct {
 	Waker   Waker
 	Log     *slog.Logger
 	Now     func() time.Time
-	Domains address.Domains
+	Domains sip.Domains
 	Watch   *watch.Hub // told what happens; may be nil
 	Config  Config     // DefaultConfig, changed as wanted
 }
@@ -78,7 +78,7 @@ type Service struct {
 	hub      *watch.Hub
 	log      *slog.Logger
 	now      func() time.Time
-	domains  address.Domains
+	domains  sip.Domains
 	settings atomic.Pointer[settings]
 	stats    Stats
 	ledger   ledger
@@ -88,8 +88,8 @@ type Service struct {
 	tails    atomic.Int64 // bytes in all rooms' tails
 
 	mu     sync.RWMutex
-	rooms  map[address.AoR]*room // by name, also names that are just being given to a room
-	users  map[address.AoR]*user
+	rooms  map[sip.AoR]*room // by name, also names that are just being given to a room
+	users  map[sip.AoR]*user
 	live   int // rooms that exist, closed ones not counted
 	making int // rooms that are being written for the first time
 }
@@ -103,8 +103,8 @@ func New(o Options) (*Service, error) {
 		mailer:  newMailer(o.Outbox),
 		limiter: limiter{period: time.Minute},
 		knocks:  limiter{period: time.Hour},
-		rooms:   make(map[address.AoR]*room),
-		users:   make(map[address.AoR]*user),
+		rooms:   make(map[sip.AoR]*room),
+		users:   make(map[sip.AoR]*user),
 	}
 	if err := s.Configure(o.Config); err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (s *Service) cfg() *settings { return s.settings.Load() }
 
 // IsRoom tells whether what is sent to an address is for Handle: a room, a name
 // that a room could have, or the manager.
-func (s *Service) IsRoom(a address.AoR) bool {
+func (s *Service) IsRoom(a sip.AoR) bool {
 	a = roomName(a)
 	s.mu.RLock()
 	_, known := s.rooms[a]
@@ -147,11 +147,11 @@ func (s *Service) IsRoom(a address.AoR) bool {
 	return known || s.domains.Has(a.Domain) && (s.isManager(a) || s.cfg().pattern.MatchString(a.User))
 }
 
-func (s *Service) isManager(a address.AoR) bool {
+func (s *Service) isManager(a sip.AoR) bool {
 	return s.cfg().Manager != "" && a.User == s.cfg().Manager
 }
 
 // roomName brings an AoR to the form that rooms have: lower case.
-func roomName(a address.AoR) address.AoR {
-	return address.AoR{User: strings.ToLower(a.User), Domain: strings.ToLower(a.Domain)}
+func roomName(a sip.AoR) sip.AoR {
+	return sip.AoR{User: strings.ToLower(a.User), Domain: strings.ToLower(a.Domain)}
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // ledger remembers whose cursors have moved, until they are written. That is done
@@ -85,7 +85,7 @@ func (s *Service) write(ctx context.Context, most int) error {
 	places, resumed := s.ledger.take(most)
 	var failed error
 	for _, p := range resumed {
-		if err := s.setPaused(ctx, p.room, []address.AoR{p.member.User}, false); err != nil {
+		if err := s.setPaused(ctx, p.room, []sip.AoR{p.member.User}, false); err != nil {
 			s.ledger.resume(p.room, p.member)
 			failed = errors.Join(failed, err)
 		}

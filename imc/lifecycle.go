@@ -3,7 +3,7 @@ package imc
 import (
 	"context"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // create makes a room with the caller, or for an operator another user, as its
@@ -32,7 +32,7 @@ func (s *Service) create(ctx context.Context, c *call, r *room) error {
 	}
 	err := s.commit(ctx, r, Change{
 		Room: Room{AoR: r.name, Private: c.priv, Created: s.stamp()},
-		Put:  []Member{s.newMember(r, c.user, Owner, address.AoR{})},
+		Put:  []Member{s.newMember(r, c.user, Owner, sip.AoR{})},
 	})
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (s *Service) join(ctx context.Context, c *call, r *room) error {
 	}
 	return s.commit(ctx, r, Change{
 		Room:   r.Room,
-		Put:    []Member{s.newMember(r, c.user, Plain, address.AoR{})},
+		Put:    []Member{s.newMember(r, c.user, Plain, sip.AoR{})},
 		Notice: s.notice(c, r, "joined", "user", name),
 	})
 }
@@ -98,7 +98,7 @@ func (s *Service) knock(c *call, r *room) {
 
 // eligible tells whether a user could be a member of any room: a person, whose
 // address the store can hold.
-func (s *Service) eligible(r *room, u address.AoR) error {
+func (s *Service) eligible(r *room, u sip.AoR) error {
 	if s.IsRoom(u) {
 		return refuse("not_a_user", "user", display(u, r.name)).in(r.name)
 	}
@@ -117,7 +117,7 @@ func (s *Service) exit(ctx context.Context, c *call, r *room) error {
 	}
 	err := s.commit(ctx, r, Change{
 		Room:   r.Room,
-		Remove: []address.AoR{c.user},
+		Remove: []sip.AoR{c.user},
 		Notice: s.notice(c, r, "left", "user", name),
 	})
 	if err != nil {

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // limiter bounds how often a user may do something to a room: a bucket that holds
@@ -16,7 +16,7 @@ type limiter struct {
 	buckets map[pair]bucket
 }
 
-type pair struct{ user, room address.AoR }
+type pair struct{ user, room sip.AoR }
 
 type bucket struct {
 	left   float64
@@ -31,7 +31,7 @@ const maxBuckets = 100_000
 // take asks for one time more, of which so many are possible in a period, 0 for any
 // number. Where it is one too many, wait says how long to wait and first that the
 // user has not been told yet.
-func (l *limiter) take(user, room address.AoR, possible int, now time.Time) (ok, first bool, wait time.Duration) {
+func (l *limiter) take(user, room sip.AoR, possible int, now time.Time) (ok, first bool, wait time.Duration) {
 	if possible <= 0 {
 		return true, false, 0
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 	"silod/watch"
 )
 
@@ -69,7 +69,7 @@ func (s *Service) land(r *room, u *underway, p *post) {
 }
 
 // publish makes posts readable and gives whom to wake. The caller holds r.mu.
-func (s *Service) publish(r *room, posts []*post) []address.AoR {
+func (s *Service) publish(r *room, posts []*post) []sip.AoR {
 	if len(posts) == 0 {
 		return nil
 	}
@@ -91,8 +91,8 @@ func (s *Service) trim(r *room, before int) {
 }
 
 // wake wakes those who hear a room, but not somebody who alone has spoken.
-func (s *Service) wake(hearers []address.AoR, posts []*post) {
-	var speaker address.AoR
+func (s *Service) wake(hearers []sip.AoR, posts []*post) {
+	var speaker sip.AoR
 	if len(posts) == 1 && !s.cfg().Echo {
 		speaker = posts[0].from
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // The two commands that Kamailio and OpenSIPS have too, each in the shape that its
@@ -93,34 +93,34 @@ func (s *Service) miListMembers(_ context.Context, req *mi.Request) (*mi.Node, e
 
 // listedRoom reads the argument of imc_list_members, with the words for a bad one
 // that the dialect's clients know.
-func (s *Service) listedRoom(req *mi.Request) (address.AoR, error) {
+func (s *Service) listedRoom(req *mi.Request) (sip.AoR, error) {
 	arg, kamailio := req.Arg(0), req.Dialect == mi.Kamailio
 	switch {
 	case len(req.Args) == 0 && kamailio:
-		return address.AoR{}, mi.Errorf(500, "No room name")
+		return sip.AoR{}, mi.Errorf(500, "No room name")
 	case len(req.Args) == 0:
-		return address.AoR{}, mi.ErrArguments
+		return sip.AoR{}, mi.ErrArguments
 	case (arg == "" || arg[0] == '.') && kamailio:
-		return address.AoR{}, mi.Errorf(500, "Empty room name")
+		return sip.AoR{}, mi.Errorf(500, "Empty room name")
 	case arg == "":
-		return address.AoR{}, mi.Errorf(404, "room name not found")
+		return sip.AoR{}, mi.Errorf(404, "room name not found")
 	case arg[0] == '.':
-		return address.AoR{}, mi.Errorf(400, "empty param")
+		return sip.AoR{}, mi.Errorf(400, "empty param")
 	}
 	name, no := s.parseRoom(arg, "")
 	switch {
 	case no == nil:
 		return name, nil
 	case kamailio && no.text == "bad_room":
-		return address.AoR{}, mi.Errorf(500, "Invalid room name")
+		return sip.AoR{}, mi.Errorf(500, "Invalid room name")
 	case kamailio:
-		return address.AoR{}, mi.Errorf(500, "Room not found")
+		return sip.AoR{}, mi.Errorf(500, "Room not found")
 	}
-	return address.AoR{}, mi.Errorf(404, "no such room")
+	return sip.AoR{}, mi.Errorf(404, "no such room")
 }
 
 // uris makes a list of plain values.
-func uris(name string, users []address.AoR) *mi.Node {
+func uris(name string, users []sip.AoR) *mi.Node {
 	n := &mi.Node{Name: name, List: true}
 	for _, u := range users {
 		n.Add("", u.String())
@@ -130,8 +130,8 @@ func uris(name string, users []address.AoR) *mi.Node {
 
 // newestFirst gives members as the management interface lists them: the owner
 // first, then who came last. The caller holds r.mu.
-func (r *room) newestFirst() []address.AoR {
-	var list []address.AoR
+func (r *room) newestFirst() []sip.AoR {
+	var list []sip.AoR
 	for _, m := range slices.Backward(r.members) {
 		if m.seated() && m.Role != Owner {
 			list = append(list, m.User)

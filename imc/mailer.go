@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // mailer sends what concerns one person only: answers, refusals, invitations. It
@@ -17,14 +17,14 @@ type mailer struct {
 	outbox Outbox
 
 	mu     sync.Mutex
-	queues map[address.AoR][]letter // by recipient; present while a worker has the recipient
+	queues map[sip.AoR][]letter // by recipient; present while a worker has the recipient
 	queued int
-	work   chan address.AoR // recipients whose letters no worker has taken yet
+	work   chan sip.AoR // recipients whose letters no worker has taken yet
 }
 
 // letter is a message on its way. failed, where set, is told why it did not arrive.
 type letter struct {
-	message delivery.Message
+	message im.Message
 	failed  func(error)
 }
 
@@ -38,8 +38,8 @@ const (
 func newMailer(o Outbox) *mailer {
 	return &mailer{
 		outbox: o,
-		queues: make(map[address.AoR][]letter),
-		work:   make(chan address.AoR, mailQueued+mailSlack),
+		queues: make(map[sip.AoR][]letter),
+		work:   make(chan sip.AoR, mailQueued+mailSlack),
 	}
 }
 
@@ -49,7 +49,7 @@ func (m *mailer) full() bool {
 }
 
 // post queues a letter, and tells whether there was room for it. It never blocks.
-func (m *mailer) post(to address.AoR, l letter) bool {
+func (m *mailer) post(to sip.AoR, l letter) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.queued >= mailQueued+mailSlack {
@@ -78,7 +78,7 @@ func (m *mailer) run(ctx context.Context) {
 
 // serve sends one letter and queues its recipient again where there are more, so
 // that a long list for one does not hold up the others.
-func (m *mailer) serve(ctx context.Context, to address.AoR) {
+func (m *mailer) serve(ctx context.Context, to sip.AoR) {
 	m.mu.Lock()
 	l := m.queues[to][0]
 	m.mu.Unlock()

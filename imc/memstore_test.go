@@ -8,29 +8,29 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
 	"silod/imc"
+	"silod/sip"
 )
 
 // memStore keeps rooms in memory as a Store does on disk: a crash of the Service
 // loses nothing of it. It can be made to fail.
 type memStore struct {
 	mu    sync.Mutex
-	rooms map[address.AoR]*memRoom
+	rooms map[sip.AoR]*memRoom
 	seq   int64
-	order []address.AoR
+	order []sip.AoR
 	fails func(op string) error // asked before each call
 }
 
 type memRoom struct {
 	imc.Room
-	members map[address.AoR]imc.Member
-	order   []address.AoR
+	members map[sip.AoR]imc.Member
+	order   []sip.AoR
 	log     []imc.Entry
 }
 
-func newMemStore() *memStore { return &memStore{rooms: map[address.AoR]*memRoom{}} }
+func newMemStore() *memStore { return &memStore{rooms: map[sip.AoR]*memRoom{}} }
 
 func (st *memStore) begin(op string) error {
 	st.mu.Lock()
@@ -70,18 +70,18 @@ func (st *memStore) Apply(_ context.Context, c imc.Change) error {
 	r := st.rooms[c.Room.AoR]
 	if c.Delete {
 		delete(st.rooms, c.Room.AoR)
-		st.order = slices.DeleteFunc(st.order, func(a address.AoR) bool { return a == c.Room.AoR })
+		st.order = slices.DeleteFunc(st.order, func(a sip.AoR) bool { return a == c.Room.AoR })
 		return nil
 	}
 	if r == nil {
-		r = &memRoom{members: map[address.AoR]imc.Member{}}
+		r = &memRoom{members: map[sip.AoR]imc.Member{}}
 		st.rooms[c.Room.AoR] = r
 		st.order = append(st.order, c.Room.AoR)
 	}
 	r.Room = c.Room
 	for _, u := range c.Remove {
 		delete(r.members, u)
-		r.order = slices.DeleteFunc(r.order, func(a address.AoR) bool { return a == u })
+		r.order = slices.DeleteFunc(r.order, func(a sip.AoR) bool { return a == u })
 	}
 	for _, m := range c.Put {
 		old, known := r.members[m.User]
@@ -118,14 +118,14 @@ func (st *memStore) Append(_ context.Context, e *imc.Entry, queued func()) error
 	return nil
 }
 
-func (st *memStore) Log(_ context.Context, room address.AoR, after int64, limit int) ([]imc.Entry, error) {
+func (st *memStore) Log(_ context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
 	return st.read(room, func(es []imc.Entry) []imc.Entry {
 		i, _ := slices.BinarySearchFunc(es, after+1, func(e imc.Entry, seq int64) int { return cmp.Compare(e.Seq, seq) })
 		return es[i:min(i+limit, len(es))]
 	})
 }
 
-func (st *memStore) Recent(_ context.Context, room address.AoR, since time.Time, limit int) ([]imc.Entry, error) {
+func (st *memStore) Recent(_ context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
 	return st.read(room, func(es []imc.Entry) []imc.Entry {
 		i := slices.IndexFunc(es, func(e imc.Entry) bool { return !e.At.Before(since) })
 		if i < 0 {
@@ -135,7 +135,7 @@ func (st *memStore) Recent(_ context.Context, room address.AoR, since time.Time,
 	})
 }
 
-func (st *memStore) read(room address.AoR, f func([]imc.Entry) []imc.Entry) ([]imc.Entry, error) {
+func (st *memStore) read(room sip.AoR, f func([]imc.Entry) []imc.Entry) ([]imc.Entry, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.fails != nil {

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
 	"silod/imc"
+	"silod/sip"
 )
 
 // A device takes some messages and never others; the engine goes past those. None
@@ -84,7 +84,7 @@ func TestMessagesAreTakenOutOfOrder(t *testing.T) {
 			if len(owed) > 0 {
 				t.Fatalf("bob never got %v", owed)
 			}
-			if err := w.rooms.Waiting(t.Context(), func(u address.AoR) {
+			if err := w.rooms.Waiting(t.Context(), func(u sip.AoR) {
 				if u == aor("bob") {
 					t.Error("something still waits for bob")
 				}

@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // param is a kind of parameter.
@@ -33,9 +33,9 @@ var usage = map[param]string{
 type call struct {
 	*command
 	by    actor
-	to    address.AoR // the address that was written to; zero for an operator
-	room  address.AoR
-	user  address.AoR // whom it is about: the caller where no other is named
+	to    sip.AoR // the address that was written to; zero for an operator
+	room  sip.AoR
+	user  sip.AoR // whom it is about: the caller where no other is named
 	role  Role
 	priv  bool
 	count int
@@ -200,7 +200,7 @@ func (r Role) String() string {
 
 // parseAddress reads a user or a room: a URI or a name, in angle brackets or not. A
 // name alone is of the domain that the command was sent to.
-func (s *Service) parseAddress(word, domain string) (a address.AoR, ours bool, err error) {
+func (s *Service) parseAddress(word, domain string) (a sip.AoR, ours bool, err error) {
 	if w, found := strings.CutPrefix(word, "<"); found {
 		word = strings.TrimSuffix(w, ">")
 	}
@@ -210,21 +210,21 @@ func (s *Service) parseAddress(word, domain string) (a address.AoR, ours bool, e
 	return s.domains.Parse(word)
 }
 
-func (s *Service) parseUser(word, domain string) (address.AoR, *refusal) {
+func (s *Service) parseUser(word, domain string) (sip.AoR, *refusal) {
 	a, _, err := s.parseAddress(word, domain)
 	if err != nil {
-		return address.AoR{}, refuse("bad_user", "value", printable(clip(word)))
+		return sip.AoR{}, refuse("bad_user", "value", printable(clip(word)))
 	}
 	return a, nil
 }
 
-func (s *Service) parseRoom(word, domain string) (address.AoR, *refusal) {
+func (s *Service) parseRoom(word, domain string) (sip.AoR, *refusal) {
 	a, ours, err := s.parseAddress(word, domain)
 	switch {
 	case err != nil:
-		return address.AoR{}, refuse("bad_room", "value", printable(clip(word)), "pattern", s.cfg().RoomPattern)
+		return sip.AoR{}, refuse("bad_room", "value", printable(clip(word)), "pattern", s.cfg().RoomPattern)
 	case !ours:
-		return address.AoR{}, refuse("foreign_room", "value", printable(clip(word)))
+		return sip.AoR{}, refuse("foreign_room", "value", printable(clip(word)))
 	}
 	return roomName(a), nil
 }

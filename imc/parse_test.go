@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 func quietService(tb testing.TB, change func(*Config)) *Service {
@@ -20,7 +20,7 @@ func quietService(tb testing.TB, change func(*Config)) *Service {
 	}
 	s, err := New(Options{
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
-		Domains: address.NewDomains("example.test"), Config: c,
+		Domains: sip.NewDomains("example.test"), Config: c,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -48,8 +48,8 @@ func FuzzParse(f *testing.F) {
 	s := quietService(f, nil)
 	f.Fuzz(func(t *testing.T, text string, manager bool) {
 		req := &Request{
-			Sender: address.AoR{User: "alice", Domain: "example.test"},
-			Room:   address.AoR{User: "chat-1", Domain: "example.test"},
+			Sender: sip.AoR{User: "alice", Domain: "example.test"},
+			Room:   sip.AoR{User: "chat-1", Domain: "example.test"},
 		}
 		if manager {
 			req.Room.User = "chat-manager"
@@ -113,11 +113,11 @@ func FuzzInspect(f *testing.F) {
 	}
 	s := quietService(f, nil)
 	f.Fuzz(func(t *testing.T, ctype, encoding string, body []byte) {
-		m := delivery.Message{Headers: []delivery.Header{{Name: "Content-Type", Value: ctype}, {Name: "Content-Encoding", Value: encoding}}, Body: body}
+		m := im.Message{Headers: []sip.Header{{Name: "Content-Type", Value: ctype}, {Name: "Content-Encoding", Value: encoding}}, Body: body}
 		before := string(body)
 		c := inspect(&m)
-		room := address.AoR{User: "chat-1", Domain: "example.test"}
-		p := s.compose(&Entry{Room: room, From: address.AoR{User: "alice", Domain: "example.test"}, At: s.now(), Message: m})
+		room := sip.AoR{User: "chat-1", Domain: "example.test"}
+		p := s.compose(&Entry{Room: room, From: sip.AoR{User: "alice", Domain: "example.test"}, At: s.now(), Message: m})
 		if string(m.Body) != before {
 			t.Error("the body was written to")
 		}
@@ -153,7 +153,7 @@ func TestTexts(t *testing.T) {
 		}
 	}
 	s := quietService(t, func(c *Config) { c.Texts = map[string]string{"joined": "{{{user}} {{x} {room}"} })
-	if got := s.text("joined", address.AoR{User: "chat-1", Domain: "d"}, "user", "bob"); got != "{bob} {x} chat-1" {
+	if got := s.text("joined", sip.AoR{User: "chat-1", Domain: "d"}, "user", "bob"); got != "{bob} {x} chat-1" {
 		t.Errorf("%q", got)
 	}
 	for key, w := range wordings {
@@ -241,17 +241,17 @@ func TestPages(t *testing.T) {
 func TestLimiterIsBounded(t *testing.T) {
 	l := limiter{period: time.Minute}
 	now := time.Now()
-	user := address.AoR{User: "mallory", Domain: "x"}
+	user := sip.AoR{User: "mallory", Domain: "x"}
 	for i := range maxBuckets {
-		if ok, _, _ := l.take(user, address.AoR{User: itoa(i)}, 1, now); !ok {
+		if ok, _, _ := l.take(user, sip.AoR{User: itoa(i)}, 1, now); !ok {
 			t.Fatal("the first is refused")
 		}
 	}
-	if ok, first, wait := l.take(user, address.AoR{User: "more"}, 1, now); ok || first || wait <= 0 {
+	if ok, first, wait := l.take(user, sip.AoR{User: "more"}, 1, now); ok || first || wait <= 0 {
 		t.Error("there is no end")
 	}
 	l.forget(now.Add(2 * time.Minute))
-	if ok, _, _ := l.take(user, address.AoR{User: "more"}, 1, now); !ok || len(l.buckets) != 1 {
+	if ok, _, _ := l.take(user, sip.AoR{User: "more"}, 1, now); !ok || len(l.buckets) != 1 {
 		t.Errorf("%d buckets are left", len(l.buckets))
 	}
 }
@@ -259,8 +259,8 @@ func TestLimiterIsBounded(t *testing.T) {
 // The queue of letters has an end too, and people do not wait for each other.
 func TestMailerIsBounded(t *testing.T) {
 	block := make(chan struct{})
-	sent := make(chan address.AoR, 10)
-	m := newMailer(outboxFunc(func(_ context.Context, to address.AoR, _ delivery.Message) error {
+	sent := make(chan sip.AoR, 10)
+	m := newMailer(outboxFunc(func(_ context.Context, to sip.AoR, _ im.Message) error {
 		if to.User == "slow" {
 			<-block
 		}
@@ -273,13 +273,13 @@ func TestMailerIsBounded(t *testing.T) {
 	for range 2 {
 		go func() { m.run(ctx); ended <- struct{}{} }()
 	}
-	m.post(address.AoR{User: "slow"}, letter{})
-	m.post(address.AoR{User: "slow"}, letter{})
-	m.post(address.AoR{User: "quick"}, letter{})
+	m.post(sip.AoR{User: "slow"}, letter{})
+	m.post(sip.AoR{User: "slow"}, letter{})
+	m.post(sip.AoR{User: "quick"}, letter{})
 	if got := <-sent; got.User != "quick" {
 		t.Errorf("%v was first", got)
 	}
-	for m.post(address.AoR{User: "slow"}, letter{}) {
+	for m.post(sip.AoR{User: "slow"}, letter{}) {
 		if m.waiting() > mailQueued+mailSlack {
 			t.Fatal("there is no end")
 		}
@@ -302,8 +302,8 @@ func TestMailerIsBounded(t *testing.T) {
 	close(sent)
 }
 
-type outboxFunc func(context.Context, address.AoR, delivery.Message) error
+type outboxFunc func(context.Context, sip.AoR, im.Message) error
 
-func (f outboxFunc) Send(ctx context.Context, to address.AoR, m delivery.Message) error {
+func (f outboxFunc) Send(ctx context.Context, to sip.AoR, m im.Message) error {
 	return f(ctx, to, m)
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // invite asks a user in. To invite again is to send the invitation again. The inviter
@@ -59,7 +59,7 @@ func (s *Service) deny(ctx context.Context, c *call, r *room) error {
 	if m == nil || m.Role != Invited {
 		return refuse("not_invited").in(r.name)
 	}
-	if err := s.commit(ctx, r, Change{Room: r.Room, Remove: []address.AoR{c.user}}); err != nil {
+	if err := s.commit(ctx, r, Change{Room: r.Room, Remove: []sip.AoR{c.user}}); err != nil {
 		return err
 	}
 	host := m.InvitedBy
@@ -114,7 +114,7 @@ func (s *Service) remove(ctx context.Context, c *call, r *room) error {
 	case m.Role == Banned:
 		return refuse("no_such_member", "user", name).in(r.name)
 	case m.Role == Invited:
-		err := s.commit(ctx, r, Change{Room: r.Room, Remove: []address.AoR{m.User}})
+		err := s.commit(ctx, r, Change{Room: r.Room, Remove: []sip.AoR{m.User}})
 		if err == nil {
 			s.answer(c, r, "withdrawn", "user", name)
 		}
@@ -123,7 +123,7 @@ func (s *Service) remove(ctx context.Context, c *call, r *room) error {
 	by := s.name(c.by, r)
 	err = s.commit(ctx, r, Change{
 		Room:   r.Room,
-		Remove: []address.AoR{m.User},
+		Remove: []sip.AoR{m.User},
 		Notice: s.notice(c, r, "removed", "user", name, "by", by),
 	})
 	if err == nil {
@@ -206,7 +206,7 @@ func (s *Service) unban(ctx context.Context, c *call, r *room) error {
 	if m == nil || m.Role != Banned {
 		return refuse("not_banned", "user", clip(name)).in(r.name)
 	}
-	if err := s.commit(ctx, r, Change{Room: r.Room, Remove: []address.AoR{m.User}}); err != nil {
+	if err := s.commit(ctx, r, Change{Room: r.Room, Remove: []sip.AoR{m.User}}); err != nil {
 		return err
 	}
 	s.answer(c, r, "ban_lifted", "user", name)

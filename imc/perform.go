@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // actor is who asks for something: the sender of a command, or an operator, who
 // may do everything and has no address.
 type actor struct {
-	user     address.AoR
+	user     sip.AoR
 	call     string // Call-ID of the request
 	operator bool
 }
@@ -88,7 +88,7 @@ func (c *call) allowed(r *room) error {
 
 // hold finds a room and takes its step lock as access asks for. It gives nil where
 // there is none; for creating it gives a new one, which is not made yet.
-func (s *Service) hold(name address.AoR, a access) *room {
+func (s *Service) hold(name sip.AoR, a access) *room {
 	for {
 		r := s.find(name, a == creating)
 		if r == nil {
@@ -111,7 +111,7 @@ func (s *Service) hold(name address.AoR, a access) *room {
 }
 
 // find looks a name up; with add it is added where it is missing.
-func (s *Service) find(name address.AoR, add bool) *room {
+func (s *Service) find(name sip.AoR, add bool) *room {
 	s.mu.RLock()
 	r := s.rooms[name]
 	s.mu.RUnlock()

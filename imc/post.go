@@ -11,8 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // post is an entry as all members get it: composed once, whatever their number.
@@ -20,12 +21,12 @@ import (
 type post struct {
 	seq     int64
 	at      time.Time
-	from    address.AoR
+	from    sip.AoR
 	sender  string // the From header with its tag, the Call-ID and the CSeq
 	call    string // of the request that caused it
 	cseq    uint32
 	expires time.Time
-	headers []delivery.Header
+	headers []sip.Header
 	body    []byte
 }
 
@@ -51,11 +52,11 @@ func (s *Service) compose(e *Entry) *post {
 		}
 	}
 	if e.CallID != "" {
-		p.headers = append(p.headers, delivery.Header{Name: "In-Reply-To", Value: e.CallID})
+		p.headers = append(p.headers, sip.Header{Name: "In-Reply-To", Value: e.CallID})
 	}
 	if e.Header("Date") == "" {
 		// The hour at which it was said, for those who get it later (RFC 3261 section 20.17).
-		p.headers = append(p.headers, delivery.Header{Name: "Date", Value: e.At.UTC().Format(dateFormat)})
+		p.headers = append(p.headers, sip.Header{Name: "Date", Value: e.At.UTC().Format(dateFormat)})
 	}
 	p.headers = slices.Clip(append(p.headers, s.cfg().extra...))
 	if e.From != e.Room && speakable(&e.Message) {
@@ -72,14 +73,14 @@ const dateFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
 func (s *Service) speech(e *Entry) string {
 	user := display(e.From, e.Room)
 	name := user
-	if na, err := address.ParseNameAddr(e.Message.From); err == nil && na.Name != "" {
+	if na, err := sip.ParseNameAddr(e.Message.From); err == nil && na.Name != "" {
 		name = printable(clip(na.Name))
 	}
 	return s.cfg().texts.write("speech", args{"user", user, "uri", e.From.String(), "name", name})
 }
 
 // display is how people see a user: the domain only where it is not the room's.
-func display(u, room address.AoR) string {
+func display(u, room sip.AoR) string {
 	if u.Domain == room.Domain {
 		return u.User
 	}
@@ -99,7 +100,7 @@ func (p *post) repeats(req *Request) bool {
 // the room and the member, so that it is the same on every retry, after a restart
 // and from any node, and no two entries share a Call-ID even where an emptied
 // store counts from 1 again.
-func (p *post) item(r *room, to address.AoR) delivery.Item {
+func (p *post) item(r *room, to sip.AoR) delivery.Item {
 	b := make([]byte, 0, 512)
 	b = strconv.AppendInt(b, p.seq, 10)
 	b = strconv.AppendInt(append(b, ' '), p.at.Unix(), 10)
@@ -120,7 +121,7 @@ func (p *post) item(r *room, to address.AoR) delivery.Item {
 		Key:     p.seq,
 		Expires: p.expires,
 		Row:     r,
-		Message: delivery.Message{
+		Message: im.Message{
 			From:    text[:from],
 			To:      text[from:uri],
 			CallID:  text[uri:],
@@ -132,24 +133,24 @@ func (p *post) item(r *room, to address.AoR) delivery.Item {
 }
 
 // appendURI is AoR.String for a user.
-func appendURI(b []byte, a address.AoR) []byte {
+func appendURI(b []byte, a sip.AoR) []byte {
 	b = append(append(b, "sip:"...), a.User...)
 	return append(append(b, '@'), a.Domain...)
 }
 
 // letter makes a message from a room, or from the manager, to one person; cause is the
 // Call-ID of the request that it answers, if there was one.
-func (s *Service) letter(from, to address.AoR, cause, body string) delivery.Message {
-	m := delivery.Message{
+func (s *Service) letter(from, to sip.AoR, cause, body string) im.Message {
+	m := im.Message{
 		From:    "<" + from.String() + ">;tag=" + rand.Text()[:12],
 		To:      "<" + to.String() + ">",
 		CallID:  rand.Text() + "@" + from.Domain,
 		CSeq:    1,
-		Headers: []delivery.Header{plainText},
+		Headers: []sip.Header{plainText},
 		Body:    []byte(body),
 	}
 	if cause != "" {
-		m.Headers = append(m.Headers, delivery.Header{Name: "In-Reply-To", Value: cause})
+		m.Headers = append(m.Headers, sip.Header{Name: "In-Reply-To", Value: cause})
 	}
 	m.Headers = append(m.Headers, s.cfg().extra...)
 	return m
@@ -157,7 +158,7 @@ func (s *Service) letter(from, to address.AoR, cause, body string) delivery.Mess
 
 // plainText marks what rooms write themselves. The charset of text in SIP is
 // UTF-8 where none is named (RFC 3261 section 7.4.1).
-var plainText = delivery.Header{Name: "Content-Type", Value: "text/plain"}
+var plainText = sip.Header{Name: "Content-Type", Value: "text/plain"}
 
 // passes tells which of a speaker's headers go on to the members: all that tell of
 // the content or the conversation, known or not. Those that speak of the speaker's

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"sync"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/sip"
 )
 
 // logPage is how many entries are read from the store at least.
@@ -29,7 +29,7 @@ const mostSettled = 256
 
 // reading is one look of a member at the log.
 type reading struct {
-	user    address.AoR
+	user    sip.AoR
 	after   int64 // what is given has a higher Seq
 	limit   int   // and is not more than this
 	begun   bool
@@ -55,7 +55,7 @@ func (rd *reading) free() {
 // after. The cursor moves over what need not be given: the member's own words, and
 // what has expired.
 func (s *Service) unread(
-	ctx context.Context, r *room, user address.AoR, after int64, limit int, items []delivery.Item,
+	ctx context.Context, r *room, user sip.AoR, after int64, limit int, items []delivery.Item,
 ) ([]delivery.Item, error) {
 	rd := readings.Get().(*reading)
 	defer rd.free()
@@ -88,7 +88,7 @@ func (s *Service) unread(
 // readTail reads on in what is held in memory. Where that does not reach back so far
 // the reading is not over, and the store has what is missing, up to last, under the
 // room's AoR.
-func (s *Service) readTail(r *room, rd *reading) (kept address.AoR, last int64, over bool) {
+func (s *Service) readTail(r *room, rd *reading) (kept sip.AoR, last int64, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.index[rd.user]

@@ -6,13 +6,13 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // room is a Room in memory. The package comment says which lock guards what.
 type room struct {
-	name address.AoR // what people know it by; never changes. Room.AoR is what it is kept under
-	uri  string      // name as a URI
+	name sip.AoR // what people know it by; never changes. Room.AoR is what it is kept under
+	uri  string  // name as a URI
 	step sync.RWMutex
 
 	gone bool // no longer in Service.rooms: look the name up anew; guarded by step
@@ -21,7 +21,7 @@ type room struct {
 	Room
 	made    bool      // it is in the store; a name that somebody tries to create is not yet
 	members []*member // in the order in which they came
-	index   map[address.AoR]*member
+	index   map[sip.AoR]*member
 	seated  int // members that are neither invited nor banned
 	banned  int
 
@@ -32,8 +32,8 @@ type room struct {
 	tail     []*post // the newest entries in order: all those with a Seq above tailFrom
 	tailFrom int64
 	tailSize int
-	stale    int64         // up to this Seq everything is too old for anybody
-	audience []address.AoR // whom to wake, made anew when nil; never written to
+	stale    int64     // up to this Seq everything is too old for anybody
+	audience []sip.AoR // whom to wake, made anew when nil; never written to
 }
 
 // member is a Member in memory. Its Cursor, Seen and Paused, and what follows, are
@@ -47,12 +47,12 @@ type member struct {
 // seated tells whether the user hears what is said in the room.
 func (m *member) seated() bool { return m != nil && m.Role >= Plain && m.Role <= Owner }
 
-func newRoom(name address.AoR) *room {
-	return &room{name: name, uri: name.String(), Room: Room{AoR: name}, index: make(map[address.AoR]*member)}
+func newRoom(name sip.AoR) *room {
+	return &room{name: name, uri: name.String(), Room: Room{AoR: name}, index: make(map[sip.AoR]*member)}
 }
 
 // kept is the AoR under which the store has the room.
-func (r *room) kept() address.AoR {
+func (r *room) kept() sip.AoR {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.AoR
@@ -116,9 +116,9 @@ func (r *room) apply(c *Change) {
 // hearers gives whom to wake when something was said. The list is made once and
 // then shared, so that to wake ten thousand members takes no memory. The caller
 // holds mu.
-func (r *room) hearers() []address.AoR {
+func (r *room) hearers() []sip.AoR {
 	if r.audience == nil {
-		r.audience = make([]address.AoR, 0, r.seated)
+		r.audience = make([]sip.AoR, 0, r.seated)
 		for _, m := range r.members {
 			if m.seated() && !m.Paused {
 				r.audience = append(r.audience, m.User)

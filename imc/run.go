@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // How often the rooms are kept in order. Deleting is done in small pieces with
@@ -182,7 +182,7 @@ func (s *Service) pauseAbsent(ctx context.Context) {
 		return
 	}
 	for _, r := range s.all() {
-		var absent []address.AoR
+		var absent []sip.AoR
 		r.mu.Lock()
 		for _, m := range r.members {
 			if s.absent(r, m) {
@@ -211,7 +211,7 @@ func (s *Service) absent(r *room, m *member) bool {
 
 // setPaused writes that members are paused, or are no longer. Meanwhile a member may
 // have come back, or left: that is looked at again under the step lock.
-func (s *Service) setPaused(ctx context.Context, r *room, users []address.AoR, paused bool) error {
+func (s *Service) setPaused(ctx context.Context, r *room, users []sip.AoR, paused bool) error {
 	r.step.Lock()
 	defer r.step.Unlock()
 	if !r.exists() {

@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/im"
 	"silod/imc"
+	"silod/sip"
 )
 
 // bigStore has many rooms, which it makes up as they are read.
@@ -66,7 +67,7 @@ type counter struct {
 	n atomic.Int64
 }
 
-func (c *counter) WakeAll(owners []address.AoR, but address.AoR) {
+func (c *counter) WakeAll(owners []sip.AoR, but sip.AoR) {
 	c.n.Add(int64(len(owners)))
 	if slices.Contains(owners, but) {
 		c.n.Add(-1)
@@ -87,7 +88,7 @@ func hall(t testing.TB, st *memStore, members int) (*imc.Service, *counter) {
 	woken := new(counter)
 	s, err := imc.New(imc.Options{
 		Store: st, Outbox: nobody{}, Waker: woken, Log: quiet, Now: time.Now,
-		Domains: address.NewDomains(domain), Config: imc.DefaultConfig(),
+		Domains: sip.NewDomains(domain), Config: imc.DefaultConfig(),
 	})
 	if err == nil {
 		err = s.Load(t.Context())
@@ -99,9 +100,9 @@ func hall(t testing.TB, st *memStore, members int) (*imc.Service, *counter) {
 }
 
 func said(from, body string) imc.Request {
-	return imc.Request{Sender: aor(from), Room: aor("chat-1"), Message: delivery.Message{
+	return imc.Request{Sender: aor(from), Room: aor("chat-1"), Message: im.Message{
 		From: "<sip:" + from + "@" + domain + ">;tag=1", To: "<sip:chat-1@" + domain + ">", CallID: "call " + body, CSeq: 1,
-		Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
+		Headers: []sip.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
 	}}
 }
 
@@ -143,7 +144,7 @@ func TestTenThousandMembers(t *testing.T) {
 		}
 	}
 	n := 0
-	if err := s.Waiting(t.Context(), func(address.AoR) { n++ }); err != nil || n != 0 {
+	if err := s.Waiting(t.Context(), func(sip.AoR) { n++ }); err != nil || n != 0 {
 		t.Errorf("%d wait, %v", n, err)
 	}
 }

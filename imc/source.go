@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/sip"
 	"silod/watch"
 )
 
@@ -15,7 +15,7 @@ var _ delivery.Source = (*Service)(nil)
 
 // Next gives the oldest messages that owner has not got yet in all the rooms,
 // in the order in which they were said.
-func (s *Service) Next(ctx context.Context, owner address.AoR, after int64, limit int) ([]delivery.Item, error) {
+func (s *Service) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
 	var items []delivery.Item
 	var err error
 	rooms := s.roomsOf(owner)
@@ -47,7 +47,7 @@ func (s *Service) composeAll(r *room, entries []Entry, last int64) []*post {
 // memory is what Next goes by, and one that a crash loses makes the message go out
 // again with the Call-ID that it had, which is better than to wait for a commit
 // after every message.
-func (s *Service) Settle(owner address.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	defer done(nil)
 	r, ok := it.Row.(*room)
 	if !ok {
@@ -88,9 +88,9 @@ func (s *Service) seen(r *room, m *member) {
 }
 
 // Waiting calls f for every member who has something to get and is not paused.
-func (s *Service) Waiting(ctx context.Context, f func(owner address.AoR)) error {
+func (s *Service) Waiting(ctx context.Context, f func(owner sip.AoR)) error {
 	s.mu.RLock()
-	owners := make([]address.AoR, 0, len(s.users))
+	owners := make([]sip.AoR, 0, len(s.users))
 	for u := range s.users {
 		owners = append(owners, u)
 	}
@@ -107,7 +107,7 @@ func (s *Service) Waiting(ctx context.Context, f func(owner address.AoR)) error 
 }
 
 // owes tells whether a member who is not paused has something to get.
-func (r *room) owes(user address.AoR) bool {
+func (r *room) owes(user sip.AoR) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.index[user]

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // Role is what a member may do.
@@ -23,7 +23,7 @@ const (
 
 // Room is a chat room. Its AoR is lower case throughout.
 type Room struct {
-	AoR     address.AoR
+	AoR     sip.AoR
 	Private bool
 	Topic   string
 	Created time.Time
@@ -36,28 +36,28 @@ type Room struct {
 
 // Member is a user's place in a room, and the cursor into its log.
 type Member struct {
-	User      address.AoR
+	User      sip.AoR
 	Role      Role
 	Muted     bool
-	Paused    bool        // not reachable for too long: gets nothing until seen again
-	InvitedBy address.AoR // whom a refusal of the invitation is told; zero where unknown
-	Cursor    int64       // Seq of the last entry that this member has got or needs not get
-	Seen      time.Time   // when last heard, reached or owed nothing; zero for a row that is not ours
+	Paused    bool      // not reachable for too long: gets nothing until seen again
+	InvitedBy sip.AoR   // whom a refusal of the invitation is told; zero where unknown
+	Cursor    int64     // Seq of the last entry that this member has got or needs not get
+	Seen      time.Time // when last heard, reached or owed nothing; zero for a row that is not ours
 }
 
 // Entry is one row of a room's log. Its Message is as it came: From names the
 // speaker, CallID is that of the request that caused the entry.
 type Entry struct {
 	Seq  int64 // rises over all rooms in the order of committing
-	Room address.AoR
-	From address.AoR // who said it; the room itself for a notice
-	At   time.Time   // when it came in; read back, exact to the second at least
-	delivery.Message
+	Room sip.AoR
+	From sip.AoR   // who said it; the room itself for a notice
+	At   time.Time // when it came in; read back, exact to the second at least
+	im.Message
 }
 
 // Cursor says how far a member has got in a room.
 type Cursor struct {
-	Room, User address.AoR
+	Room, User sip.AoR
 	Seq        int64
 	Seen       time.Time
 }
@@ -66,10 +66,10 @@ type Cursor struct {
 // one transaction, or nothing.
 type Change struct {
 	Room   Room
-	Was    address.AoR   // the AoR under which the room was kept until now, where that was another
-	Delete bool          // destroy the room, its members, log and cursors
-	Put    []Member      // members to be added or updated; a cursor never goes back
-	Remove []address.AoR // users to be taken out
+	Was    sip.AoR   // the AoR under which the room was kept until now, where that was another
+	Delete bool      // destroy the room, its members, log and cursors
+	Put    []Member  // members to be added or updated; a cursor never goes back
+	Remove []sip.AoR // users to be taken out
 
 	// Notice, where there is one, goes into the room's log in the same transaction;
 	// its Seq is set as by Append.
@@ -94,10 +94,10 @@ type Store interface {
 	Append(ctx context.Context, e *Entry, queued func()) error
 
 	// Log gives a room's entries with a Seq above after, oldest first.
-	Log(ctx context.Context, room address.AoR, after int64, limit int) ([]Entry, error)
+	Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]Entry, error)
 
 	// Recent gives the last limit entries of a room not older than since, oldest first.
-	Recent(ctx context.Context, room address.AoR, since time.Time, limit int) ([]Entry, error)
+	Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]Entry, error)
 
 	// SaveCursors commits cursors. A cursor never goes back, and one whose user is no
 	// member of the room any more is passed over.

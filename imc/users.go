@@ -3,7 +3,7 @@ package imc
 import (
 	"slices"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // What belongs to users rather than to one room: in which rooms they are, and what
@@ -17,7 +17,7 @@ type user struct {
 }
 
 // seat reserves what a change takes up of the limits.
-func (s *Service) seat(r *room, c *Change, comes []address.AoR) error {
+func (s *Service) seat(r *room, c *Change, comes []sip.AoR) error {
 	// The room's own limits need no reservation: its step lock is held.
 	if most := s.cfg().MaxMembers; most > 0 {
 		in, out := r.news(c)
@@ -64,7 +64,7 @@ func (r *room) news(c *Change) (in, out int) {
 }
 
 // entry finds or makes a user's record. The caller holds s.mu.
-func (s *Service) entry(u address.AoR) *user {
+func (s *Service) entry(u sip.AoR) *user {
 	x := s.users[u]
 	if x == nil {
 		x = new(user)
@@ -74,7 +74,7 @@ func (s *Service) entry(u address.AoR) *user {
 }
 
 // unseat gives back what seat has reserved.
-func (s *Service) unseat(r *room, comes []address.AoR) {
+func (s *Service) unseat(r *room, comes []sip.AoR) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, u := range comes {
@@ -86,7 +86,7 @@ func (s *Service) unseat(r *room, comes []address.AoR) {
 }
 
 // leave frees one of a user's seats. The caller holds s.mu.
-func (s *Service) leave(u address.AoR) {
+func (s *Service) leave(u sip.AoR) {
 	x := s.users[u]
 	if x == nil {
 		return
@@ -97,7 +97,7 @@ func (s *Service) leave(u address.AoR) {
 }
 
 // enrol lets Next find the room for its new members, and counts a new room.
-func (s *Service) enrol(r *room, users []address.AoR) {
+func (s *Service) enrol(r *room, users []sip.AoR) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !r.made {
@@ -111,7 +111,7 @@ func (s *Service) enrol(r *room, users []address.AoR) {
 }
 
 // strike undoes enrol and frees the seats, those of a closed room being free already.
-func (s *Service) strike(r *room, users []address.AoR) {
+func (s *Service) strike(r *room, users []sip.AoR) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, u := range users {
@@ -144,7 +144,7 @@ func (s *Service) vacate(r *room) {
 
 // roomsOf gives the rooms in which a user is a member, closed ones among them. The
 // list is shared: it may grow at its end, and is replaced when something is taken out.
-func (s *Service) roomsOf(u address.AoR) []*room {
+func (s *Service) roomsOf(u sip.AoR) []*room {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if x := s.users[u]; x != nil {

@@ -14,21 +14,22 @@ import (
 	"testing/synctest"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/im"
 	"silod/imc"
+	"silod/sip"
 )
 
 const domain = "example.test"
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func aor(user string) address.AoR {
+func aor(user string) sip.AoR {
 	name, host, found := strings.Cut(user, "@")
 	if !found {
 		host = domain
 	}
-	return address.AoR{User: name, Domain: host}
+	return sip.AoR{User: name, Domain: host}
 }
 
 // world is a Service with people around it: it stands for the router, which
@@ -45,12 +46,12 @@ type world struct {
 	stop   func()
 
 	mu       sync.Mutex
-	offline  map[string]bool                        // devices that are not there; what is for them waits
-	dead     map[string]bool                        // people to whom nothing can be brought, nor stored for
-	inbox    map[string][]received                  // by user
-	woken    map[address.AoR]bool                   // by the Service, since the last delivery
-	calls    int                                    // for Call-IDs
-	got      map[string]map[string]delivery.Message // by user and Call-ID
+	offline  map[string]bool                  // devices that are not there; what is for them waits
+	dead     map[string]bool                  // people to whom nothing can be brought, nor stored for
+	inbox    map[string][]received            // by user
+	woken    map[sip.AoR]bool                 // by the Service, since the last delivery
+	calls    int                              // for Call-IDs
+	got      map[string]map[string]im.Message // by user and Call-ID
 	repeats  int
 	unsettle bool // devices take messages, but the daemon dies before it knows
 }
@@ -58,14 +59,14 @@ type world struct {
 // received is a message in somebody's hands.
 type received struct {
 	from string // user part, the room's or the manager's
-	delivery.Message
+	im.Message
 }
 
 func newWorld(t *testing.T, store imc.Store, change func(*imc.Config)) *world {
 	w := &world{
 		t: t, store: store, page: 3, config: imc.DefaultConfig(),
 		offline: map[string]bool{}, dead: map[string]bool{}, inbox: map[string][]received{},
-		woken: map[address.AoR]bool{}, got: map[string]map[string]delivery.Message{},
+		woken: map[sip.AoR]bool{}, got: map[string]map[string]im.Message{},
 	}
 	if change != nil {
 		change(&w.config)
@@ -86,7 +87,7 @@ func (w *world) start() {
 	}
 	w.rooms, err = imc.New(imc.Options{
 		Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now,
-		Domains: address.NewDomains(domain, "other.test"), Config: w.config,
+		Domains: sip.NewDomains(domain, "other.test"), Config: w.config,
 	})
 	if err == nil {
 		err = w.rooms.Load(w.t.Context())
@@ -104,7 +105,7 @@ func (w *world) start() {
 			w.t.Error(err)
 		}
 	}
-	if err := w.rooms.Waiting(w.t.Context(), func(u address.AoR) { w.WakeAll([]address.AoR{u}, address.AoR{}) }); err != nil {
+	if err := w.rooms.Waiting(w.t.Context(), func(u sip.AoR) { w.WakeAll([]sip.AoR{u}, sip.AoR{}) }); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -126,7 +127,7 @@ func (w *world) restart() {
 }
 
 // Send is the Outbox.
-func (w *world) Send(_ context.Context, to address.AoR, m delivery.Message) error {
+func (w *world) Send(_ context.Context, to sip.AoR, m im.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dead[short(to)] {
@@ -137,7 +138,7 @@ func (w *world) Send(_ context.Context, to address.AoR, m delivery.Message) erro
 }
 
 // WakeAll is the Waker.
-func (w *world) WakeAll(owners []address.AoR, but address.AoR) {
+func (w *world) WakeAll(owners []sip.AoR, but sip.AoR) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, u := range owners {
@@ -147,8 +148,8 @@ func (w *world) WakeAll(owners []address.AoR, but address.AoR) {
 	}
 }
 
-func (w *world) receive(to address.AoR, m delivery.Message) {
-	from, err := address.ParseNameAddr(m.From)
+func (w *world) receive(to sip.AoR, m im.Message) {
+	from, err := sip.ParseNameAddr(m.From)
 	if err != nil {
 		w.t.Errorf("bad From %q: %v", m.From, err)
 	}
@@ -157,7 +158,7 @@ func (w *world) receive(to address.AoR, m delivery.Message) {
 	}
 	user := short(to)
 	if w.got[user] == nil {
-		w.got[user] = map[string]delivery.Message{}
+		w.got[user] = map[string]im.Message{}
 	}
 	if old, again := w.got[user][m.CallID]; again {
 		// A client drops what it has got already, so it must be the very same.
@@ -172,7 +173,7 @@ func (w *world) receive(to address.AoR, m delivery.Message) {
 }
 
 // short is how scripts write an AoR.
-func short(a address.AoR) string {
+func short(a sip.AoR) string {
 	if a.Domain == domain {
 		return a.User
 	}
@@ -184,7 +185,7 @@ func (w *world) deliver() {
 	w.t.Helper()
 	w.mu.Lock()
 	owners := slices.Collect(maps.Keys(w.woken))
-	w.woken = map[address.AoR]bool{}
+	w.woken = map[sip.AoR]bool{}
 	w.mu.Unlock()
 	for _, u := range owners {
 		if !w.offline[short(u)] {
@@ -193,7 +194,7 @@ func (w *world) deliver() {
 	}
 }
 
-func (w *world) deliverTo(u address.AoR) {
+func (w *world) deliverTo(u sip.AoR) {
 	w.t.Helper()
 	for after := int64(0); ; {
 		items, err := w.rooms.Next(w.t.Context(), u, after, w.page)
@@ -237,14 +238,14 @@ func (w *world) online(user string) {
 }
 
 // message makes what a client would send.
-func (w *world) message(from, to, ctype, body string, headers ...delivery.Header) imc.Request {
+func (w *world) message(from, to, ctype, body string, headers ...sip.Header) imc.Request {
 	w.calls++
-	m := delivery.Message{
+	m := im.Message{
 		From:    fmt.Sprintf("<%s>;tag=%d", aor(from), w.calls),
 		To:      fmt.Sprintf("<%s>", aor(to)),
 		CallID:  fmt.Sprintf("call-%d", w.calls),
 		CSeq:    1,
-		Headers: append([]delivery.Header{{Name: "Content-Type", Value: ctype}}, headers...),
+		Headers: append([]sip.Header{{Name: "Content-Type", Value: ctype}}, headers...),
 		Body:    []byte(body),
 	}
 	return imc.Request{Sender: aor(from), Room: aor(to), Message: m}

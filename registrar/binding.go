@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Binding is one contact under which an AoR can be reached (RFC 3261 section 10).
@@ -27,7 +27,7 @@ type Binding struct {
 
 // Change is a binding to be written, or to be removed from, the store.
 type Change struct {
-	AoR     address.AoR
+	AoR     sip.AoR
 	Binding Binding
 	Removed bool
 }
@@ -36,7 +36,7 @@ type Change struct {
 type Store interface {
 	// Load calls f for every binding that had not expired at now; a row that cannot
 	// be read is reported to skip and passed over.
-	Load(ctx context.Context, now time.Time, f func(address.AoR, Binding), skip func(error)) error
+	Load(ctx context.Context, now time.Time, f func(sip.AoR, Binding), skip func(error)) error
 
 	// Save commits the changes in one transaction, matching rows by RUID.
 	// Concurrent calls share a commit.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // RFC 5626 section 6: a device has as many flows as it has reg-ids, under one and
@@ -84,10 +84,10 @@ func TestManyUsersOnOneFlow(t *testing.T) {
 	l, k, now := newTable(Options{})
 	put := func(i int, flow string, expires int) {
 		t.Helper()
-		uri, _ := address.ParseURI(fmt.Sprintf("sip:%d@h", i))
+		uri, _ := sip.ParseURI(fmt.Sprintf("sip:%d@h", i))
 		_, err := l.Update(t.Context(), &Register{
-			AoR: address.AoR{User: fmt.Sprint(i), Domain: "h"}, Expires: expires, CallID: fmt.Sprint(now.UnixNano(), flow), CSeq: 1,
-			Contacts: []address.NameAddr{{URI: uri}}, Flow: func(address.URI) string { return flow },
+			AoR: sip.AoR{User: fmt.Sprint(i), Domain: "h"}, Expires: expires, CallID: fmt.Sprint(now.UnixNano(), flow), CSeq: 1,
+			Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) string { return flow },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -112,7 +112,7 @@ func TestManyUsersOnOneFlow(t *testing.T) {
 		t.Errorf("%d are on the connection", got)
 	}
 	for i := range n {
-		l.flows.add("tcp:a>b#1", address.AoR{User: fmt.Sprint(i), Domain: "h"})
+		l.flows.add("tcp:a>b#1", sip.AoR{User: fmt.Sprint(i), Domain: "h"})
 	}
 	l.FlowClosed(t.Context(), "tcp:a>b#1")
 	if _, left := l.Counts(); left != 20 || len(k.rows) != 20 {
@@ -150,7 +150,7 @@ func TestAddCommand(t *testing.T) {
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h>", "<sip:2@h>;expires=60")
 	*now = now.Add(time.Minute)
 	_, _ = register(t, l, "a", 2, 600, "<sip:1@h>")
-	commands := l.Commands(address.NewDomains("example.org"))
+	commands := l.Commands(sip.NewDomains("example.org"))
 	add := commands[slices.IndexFunc(commands, func(c mi.Command) bool { return c.Name == "ul_add" })]
 	run := func(expires string) {
 		t.Helper()
@@ -189,12 +189,12 @@ func FuzzContact(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		list, err := address.ParseList(s)
+		list, err := sip.ParseList(s)
 		if err != nil || strings.Contains(s, "\x00") { // which becomes a space
 			return
 		}
 		l, _, now := newTable(Options{})
-		r := Register{AoR: alice, Contacts: list, Expires: 600, CallID: "1", CSeq: 1, Flow: func(address.URI) string { return "udp:a>b" }}
+		r := Register{AoR: alice, Contacts: list, Expires: 600, CallID: "1", CSeq: 1, Flow: func(sip.URI) string { return "udp:a>b" }}
 		made, err := l.Update(t.Context(), &r)
 		first := made.Bindings
 		if err != nil || len(first) == 0 {
@@ -202,7 +202,7 @@ func FuzzContact(f *testing.F) {
 		}
 		r.Contacts, r.CSeq = nil, 2
 		for i := range first {
-			c, err := address.ParseNameAddr(first[i].ContactValue(*now))
+			c, err := sip.ParseNameAddr(first[i].ContactValue(*now))
 			if err != nil {
 				t.Fatalf("%q is listed as %q, which is not read: %v", s, first[i].ContactValue(*now), err)
 			}

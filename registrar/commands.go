@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // Commands are Kamailio's management commands of usrloc, classic and newer names.
-func (l *Location) Commands(domains address.Domains) []mi.Command {
+func (l *Location) Commands(domains sip.Domains) []mi.Command {
 	c := commands{l, domains}
 	return []mi.Command{
 		{Name: "ul_dump", Aliases: []string{"ul.dump"}, Args: "[brief]", MaxArgs: 2, Help: "Lists all registered users with their contacts.", Run: c.dump},
@@ -49,15 +49,15 @@ func (l *Location) Counters() []mi.Stat {
 
 type commands struct {
 	*Location
-	domains address.Domains
+	domains sip.Domains
 }
 
 // table is the one location table, by Kamailio's name.
 const table = "location"
 
-func (c commands) aor(req *mi.Request) (address.AoR, error) {
+func (c commands) aor(req *mi.Request) (sip.AoR, error) {
 	if req.Arg(0) != table {
-		return address.AoR{}, mi.Errorf(404, "Table not found")
+		return sip.AoR{}, mi.Errorf(404, "Table not found")
 	}
 	a, _, err := c.domains.Parse(req.Arg(1))
 	if err != nil {
@@ -67,7 +67,7 @@ func (c commands) aor(req *mi.Request) (address.AoR, error) {
 }
 
 // userAt is the AoR as usrloc prints it.
-func userAt(a address.AoR) string { return a.User + "@" + a.Domain }
+func userAt(a sip.AoR) string { return a.User + "@" + a.Domain }
 
 func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	if len(req.Args) > 1 && req.Dialect == mi.Classic {
@@ -89,7 +89,7 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 // rows is one line for each contact, for siloctl's tables.
 func (c commands) rows(yield func(*mi.Node, error) bool) {
 	now := c.opt.Now()
-	c.Each(func(a address.AoR, bs []Binding) bool {
+	c.Each(func(a sip.AoR, bs []Binding) bool {
 		for i := range bs {
 			if !yield(row(a, &bs[i], now), nil) {
 				return false
@@ -99,7 +99,7 @@ func (c commands) rows(yield func(*mi.Node, error) bool) {
 	})
 }
 
-func row(a address.AoR, b *Binding, now time.Time) *mi.Node {
+func row(a sip.AoR, b *Binding, now time.Time) *mi.Node {
 	return &mi.Node{Name: "CONTACT", Attrs: []mi.Attr{
 		{Name: "aor", Value: a.String()},
 		{Name: "contact", Value: b.Contact},
@@ -159,7 +159,7 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	uri, err := address.ParseURI(strings.Trim(req.Arg(2), "<>"))
+	uri, err := sip.ParseURI(strings.Trim(req.Arg(2), "<>"))
 	if err != nil || !uri.IsSIP() {
 		return nil, mi.Errorf(400, "Bad contact %.60q: a SIP URI is expected", req.Arg(2))
 	}
@@ -189,7 +189,7 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 }
 
 // put adds a binding, or replaces the one of the same contact.
-func (c commands) put(ctx context.Context, a address.AoR, b Binding) error {
+func (c commands) put(ctx context.Context, a sip.AoR, b Binding) error {
 	s := c.shard(a)
 	s.update.Lock()
 	defer s.update.Unlock()
@@ -208,7 +208,7 @@ func (c commands) put(ctx context.Context, a address.AoR, b Binding) error {
 var errNoContact = errors.New("no such contact")
 
 // drop removes the bindings that gone selects.
-func (c commands) drop(ctx context.Context, a address.AoR, gone func(*Binding) bool) error {
+func (c commands) drop(ctx context.Context, a sip.AoR, gone func(*Binding) bool) error {
 	s := c.shard(a)
 	s.update.Lock()
 	defer s.update.Unlock()
@@ -248,12 +248,12 @@ func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node,
 	if !c.Online(a) {
 		return nil, mi.Errorf(404, "AOR not found")
 	}
-	uri, err := address.ParseURI(strings.Trim(req.Arg(2), "<>"))
+	uri, err := sip.ParseURI(strings.Trim(req.Arg(2), "<>"))
 	if err != nil {
 		return nil, mi.Errorf(400, "Bad contact, %v", err)
 	}
 	err = c.drop(ctx, a, func(b *Binding) bool {
-		u, err := address.ParseURI(b.Contact)
+		u, err := sip.ParseURI(b.Contact)
 		return err == nil && u.Equal(uri)
 	})
 	if errors.Is(err, errNoContact) {

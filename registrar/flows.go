@@ -4,7 +4,7 @@ import (
 	"strings"
 	"sync"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // flowIndex knows who is registered over which connection, so that the end of one
@@ -16,11 +16,11 @@ type flowIndex struct {
 
 // owners are the AoRs of a flow: a phone's has one, a proxy's may have very many.
 type owners struct {
-	one  address.AoR
-	more map[address.AoR]struct{}
+	one  sip.AoR
+	more map[sip.AoR]struct{}
 }
 
-func (x *flowIndex) add(flow string, a address.AoR) {
+func (x *flowIndex) add(flow string, a sip.AoR) {
 	if flow == "" || strings.HasPrefix(flow, "udp:") {
 		return
 	}
@@ -34,14 +34,14 @@ func (x *flowIndex) add(flow string, a address.AoR) {
 	case o.one.IsZero() && o.more == nil:
 		x.owners[flow] = owners{one: a}
 	case o.more == nil:
-		x.owners[flow] = owners{one: o.one, more: map[address.AoR]struct{}{a: {}}}
+		x.owners[flow] = owners{one: o.one, more: map[sip.AoR]struct{}{a: {}}}
 	default:
 		o.more[a] = struct{}{}
 	}
 }
 
 // drop forgets that an AoR has a binding over a flow.
-func (x *flowIndex) drop(flow string, a address.AoR) {
+func (x *flowIndex) drop(flow string, a sip.AoR) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	o, ok := x.owners[flow]
@@ -50,7 +50,7 @@ func (x *flowIndex) drop(flow string, a address.AoR) {
 	}
 	delete(o.more, a)
 	if o.one == a {
-		o.one = address.AoR{}
+		o.one = sip.AoR{}
 	}
 	if o.one.IsZero() && len(o.more) == 0 {
 		delete(x.owners, flow)
@@ -60,12 +60,12 @@ func (x *flowIndex) drop(flow string, a address.AoR) {
 }
 
 // take gives and forgets the AoRs of a flow.
-func (x *flowIndex) take(flow string) []address.AoR {
+func (x *flowIndex) take(flow string) []sip.AoR {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	o := x.owners[flow]
 	delete(x.owners, flow)
-	var as []address.AoR
+	var as []sip.AoR
 	if !o.one.IsZero() {
 		as = append(as, o.one)
 	}

@@ -19,8 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // Options are what a Location needs. Zero values stand for the defaults given.
@@ -54,8 +54,8 @@ const shards = 64
 type shard struct {
 	update sync.Mutex
 	mu     sync.RWMutex
-	users  map[address.AoR][]Binding
-	dirty  map[string]address.AoR // whose binding of that RUID was refreshed since it was written
+	users  map[sip.AoR][]Binding
+	dirty  map[string]sip.AoR // whose binding of that RUID was refreshed since it was written
 }
 
 // New makes an empty table.
@@ -69,8 +69,8 @@ func New(opt Options) *Location {
 	l := &Location{opt: opt}
 	l.Configure(opt.Rules)
 	for i := range l.shards {
-		l.shards[i].users = make(map[address.AoR][]Binding)
-		l.shards[i].dirty = make(map[string]address.AoR)
+		l.shards[i].users = make(map[sip.AoR][]Binding)
+		l.shards[i].dirty = make(map[string]sip.AoR)
 	}
 	return l
 }
@@ -88,7 +88,7 @@ func (l *Location) Rules() Rules { return *l.rules.Load() }
 
 var seed = maphash.MakeSeed()
 
-func (l *Location) shard(a address.AoR) *shard {
+func (l *Location) shard(a sip.AoR) *shard {
 	return &l.shards[maphash.Comparable(seed, a)%shards]
 }
 
@@ -98,7 +98,7 @@ func (l *Location) Load(ctx context.Context, alive func(flow string) bool) (n in
 	if l.opt.Store == nil {
 		return 0, nil
 	}
-	err = l.opt.Store.Load(ctx, l.opt.Now(), func(a address.AoR, b Binding) {
+	err = l.opt.Store.Load(ctx, l.opt.Now(), func(a sip.AoR, b Binding) {
 		if !alive(b.Flow) {
 			return
 		}
@@ -117,7 +117,7 @@ func (l *Location) Load(ctx context.Context, alive func(flow string) bool) (n in
 
 // Bindings gives an AoR's bindings that have not expired. The slice is the
 // caller's.
-func (l *Location) Bindings(a address.AoR) []Binding {
+func (l *Location) Bindings(a sip.AoR) []Binding {
 	now := l.opt.Now()
 	s := l.shard(a)
 	s.mu.RLock()
@@ -126,7 +126,7 @@ func (l *Location) Bindings(a address.AoR) []Binding {
 }
 
 // Online tells whether an AoR has a binding.
-func (l *Location) Online(a address.AoR) bool {
+func (l *Location) Online(a sip.AoR) bool {
 	now := l.opt.Now()
 	s := l.shard(a)
 	s.mu.RLock()
@@ -165,12 +165,12 @@ func (l *Location) Counts() (aors, bindings int) {
 
 // Each calls f for every AoR with its bindings, shard by shard, without holding a
 // lock while f runs. f returns false to end it.
-func (l *Location) Each(f func(address.AoR, []Binding) bool) {
+func (l *Location) Each(f func(sip.AoR, []Binding) bool) {
 	now := l.opt.Now()
 	for i := range l.shards {
 		s := &l.shards[i]
 		s.mu.RLock()
-		snapshot := make(map[address.AoR][]Binding, len(s.users))
+		snapshot := make(map[sip.AoR][]Binding, len(s.users))
 		for a, bs := range s.users {
 			if bs = current(bs, now); len(bs) > 0 {
 				snapshot[a] = bs
@@ -188,7 +188,7 @@ func (l *Location) Each(f func(address.AoR, []Binding) bool) {
 // commit writes changes to the store, and then gives an AoR its new bindings. It is
 // all or nothing. refreshed are written later; left are flows that bindings had
 // before. s.update is held.
-func (l *Location) commit(ctx context.Context, s *shard, a address.AoR, u *update) error {
+func (l *Location) commit(ctx context.Context, s *shard, a sip.AoR, u *update) error {
 	if err := l.save(ctx, u.changes); err != nil {
 		return fmt.Errorf("save bindings: %w", err)
 	}
@@ -213,7 +213,7 @@ func (l *Location) commit(ctx context.Context, s *shard, a address.AoR, u *updat
 }
 
 // leave takes an AoR off a flow over which it has no binding any more.
-func (l *Location) leave(flow string, a address.AoR, bindings []Binding) {
+func (l *Location) leave(flow string, a sip.AoR, bindings []Binding) {
 	for i := range bindings {
 		if bindings[i].Flow == flow {
 			return
@@ -223,7 +223,7 @@ func (l *Location) leave(flow string, a address.AoR, bindings []Binding) {
 }
 
 // set makes bs the bindings of a. s.mu is held.
-func (s *shard) set(a address.AoR, bs []Binding) {
+func (s *shard) set(a sip.AoR, bs []Binding) {
 	if len(bs) == 0 {
 		delete(s.users, a)
 	} else {
@@ -247,7 +247,7 @@ func (l *Location) FlowClosed(ctx context.Context, flow string) {
 
 // remove takes the bindings that gone selects out of memory, and then out of the
 // store: what stays there in vain is found out at the next load. s.update is held.
-func (l *Location) remove(ctx context.Context, s *shard, a address.AoR, gone func(*Binding) bool) error {
+func (l *Location) remove(ctx context.Context, s *shard, a sip.AoR, gone func(*Binding) bool) error {
 	s.mu.Lock()
 	changes := l.split(s, a, gone)
 	s.mu.Unlock()
@@ -256,7 +256,7 @@ func (l *Location) remove(ctx context.Context, s *shard, a address.AoR, gone fun
 
 // split takes the bindings that gone selects from an AoR and gives the changes that
 // do so in the store. s.mu is held.
-func (l *Location) split(s *shard, a address.AoR, gone func(*Binding) bool) (changes []Change) {
+func (l *Location) split(s *shard, a sip.AoR, gone func(*Binding) bool) (changes []Change) {
 	bs := s.users[a]
 	first := 0
 	for first < len(bs) && !gone(&bs[first]) {

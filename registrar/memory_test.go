@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // A binding's memory, of a phone that says all that phones say, on a connection of
@@ -57,14 +57,14 @@ func device(i int) *Register {
 		value, _, _ = strings.Cut(value, "\r\n")
 		return value
 	}
-	to, err := address.ParseNameAddr(header("To"))
-	contacts, err2 := address.ParseList(header("Contact"))
+	to, err := sip.ParseNameAddr(header("To"))
+	contacts, err2 := sip.ParseList(header("Contact"))
 	if err != nil || err2 != nil {
 		panic(errors.Join(err, err2))
 	}
 	return &Register{
 		AoR: to.URI.AoR(), Contacts: contacts, Expires: 3600, CallID: header("Call-ID"), CSeq: 20,
-		Flow:      func(address.URI) string { return connection(i) },
+		Flow:      func(sip.URI) string { return connection(i) },
 		UserAgent: header("User-Agent"), Methods: header("Allow"),
 	}
 }

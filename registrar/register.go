@@ -12,18 +12,18 @@ import (
 	"time"
 	"unique"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Register is one REGISTER request, taken apart.
 type Register struct {
-	AoR       address.AoR
-	Contacts  []address.NameAddr
+	AoR       sip.AoR
+	Contacts  []sip.NameAddr
 	Expires   int // the Expires header in seconds; below 0: none
 	CallID    string
 	CSeq      uint32
 	Path      []string
-	Flow      func(contact address.URI) string // where a contact is reached
+	Flow      func(contact sip.URI) string // where a contact is reached
 	UserAgent string
 	Methods   string
 	Wait      func() // called before the store, or another REGISTER, is waited for; may be nil
@@ -84,7 +84,7 @@ func (l *Location) Update(ctx context.Context, r *Register) (Registered, error) 
 
 // begin starts an update on a copy of an AoR's bindings, from which it removes those
 // that have expired. s.update is held.
-func (l *Location) begin(s *shard, a address.AoR) *update {
+func (l *Location) begin(s *shard, a sip.AoR) *update {
 	u := &update{aor: a, rules: l.rules.Load(), now: l.opt.Now()}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -113,7 +113,7 @@ func checkStar(r *Register) error {
 
 // update works one REGISTER out on a copy of the bindings.
 type update struct {
-	aor      address.AoR
+	aor      sip.AoR
 	r        *Register
 	rules    *Rules
 	now      time.Time
@@ -178,7 +178,7 @@ func (u *update) inOrder(b *Binding) error {
 	return nil
 }
 
-func (u *update) contact(c address.NameAddr) error {
+func (u *update) contact(c sip.NameAddr) error {
 	life, err := u.life(c)
 	if err != nil {
 		return err
@@ -236,7 +236,7 @@ func same(a, b *Binding) bool {
 // and reg-id, else one with an equal URI. Flows of outbound are told apart by
 // instance and reg-id alone: a device has the same URI in all of them, and another
 // device may have it behind another NAT (RFC 5626 section 6).
-func (u *update) find(uri address.URI, b *Binding) int {
+func (u *update) find(uri sip.URI, b *Binding) int {
 	equal := -1
 	for i := range u.bindings {
 		old := &u.bindings[i]
@@ -251,7 +251,7 @@ func (u *update) find(uri address.URI, b *Binding) int {
 		}
 		if old.Contact == b.Contact {
 			equal = i
-		} else if o, err := address.ParseURI(old.Contact); err == nil && o.Equal(uri) {
+		} else if o, err := sip.ParseURI(old.Contact); err == nil && o.Equal(uri) {
 			equal = i
 		}
 	}
@@ -260,7 +260,7 @@ func (u *update) find(uri address.URI, b *Binding) int {
 
 // life is how long a contact is to be bound: its expires parameter, else the
 // Expires header, else the default; 0 removes it.
-func (u *update) life(c address.NameAddr) (time.Duration, error) {
+func (u *update) life(c sip.NameAddr) (time.Duration, error) {
 	secs := u.r.Expires
 	if p, ok := c.Params.Get("expires"); ok {
 		// A value that is no number counts as 3600 (RFC 3261 section 10.2.1.1).
@@ -285,7 +285,7 @@ func (u *update) life(c address.NameAddr) (time.Duration, error) {
 
 // binding makes the binding of a contact. Texts are cloned: a part of a message
 // would keep all of it in memory.
-func (u *update) binding(c address.NameAddr, life time.Duration) Binding {
+func (u *update) binding(c sip.NameAddr, life time.Duration) Binding {
 	b := Binding{
 		Contact:   strings.Clone(c.URI.String()),
 		Q:         1,
@@ -324,8 +324,8 @@ func (u *update) binding(c address.NameAddr, life time.Duration) Binding {
 func shared(s string) string { return unique.Make(s).Value() }
 
 // own gives an AoR memory of its own.
-func own(a address.AoR) address.AoR {
-	return address.AoR{User: strings.Clone(a.User), Domain: shared(a.Domain)}
+func own(a sip.AoR) sip.AoR {
+	return sip.AoR{User: strings.Clone(a.User), Domain: shared(a.Domain)}
 }
 
 // newRUID makes a name for a binding's row that no node will make again.
@@ -345,7 +345,7 @@ func (b *Binding) ContactValue(now time.Time) string {
 	left := max(0, int(b.Expires.Sub(now)/time.Second))
 	s.WriteString(";expires=" + strconv.Itoa(left))
 	if b.Instance != "" {
-		s.WriteString(`;+sip.instance=` + address.Quote(b.Instance))
+		s.WriteString(`;+sip.instance=` + sip.Quote(b.Instance))
 		if b.RegID != 0 {
 			s.WriteString(";reg-id=" + strconv.Itoa(int(b.RegID)))
 		}

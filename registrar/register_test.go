@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
-var alice = address.AoR{User: "alice", Domain: "example.org"}
+var alice = sip.AoR{User: "alice", Domain: "example.org"}
 
 // kept is a Store that remembers what was saved last, or fails.
 type kept struct {
@@ -20,7 +20,7 @@ type kept struct {
 	fail  error
 }
 
-func (k *kept) Load(_ context.Context, _ time.Time, f func(address.AoR, Binding), _ func(error)) error {
+func (k *kept) Load(_ context.Context, _ time.Time, f func(sip.AoR, Binding), _ func(error)) error {
 	for _, b := range k.rows {
 		f(alice, b)
 	}
@@ -57,10 +57,10 @@ func register(t *testing.T, l *Location, callID string, cseq uint32, expires int
 	t.Helper()
 	r := &Register{
 		AoR: alice, CallID: callID, CSeq: cseq, Expires: expires,
-		Flow: func(u address.URI) string { return "tcp:127.0.0.1:5060>" + u.HostPort() },
+		Flow: func(u sip.URI) string { return "tcp:127.0.0.1:5060>" + u.HostPort() },
 	}
 	for _, c := range contacts {
-		list, err := address.ParseList(c)
+		list, err := sip.ParseList(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,14 +203,14 @@ func TestRefreshIsToldFromNews(t *testing.T) {
 		{"<sip:1@h1>;q=0.5, <sip:3@h3>", -1},
 		{"<sip:2@h2>;expires=0", -1},
 	} {
-		list, err := address.ParseList(tc.contacts)
+		list, err := sip.ParseList(tc.contacts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		seq++
 		res, err := l.Update(t.Context(), &Register{
 			AoR: alice, CallID: "a", CSeq: seq, Expires: 3600, Contacts: list,
-			Flow: func(address.URI) string { return "udp:a>b" },
+			Flow: func(sip.URI) string { return "udp:a>b" },
 		})
 		want := time.Time{}
 		if tc.refreshed >= 0 {

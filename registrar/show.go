@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // How each kind of client expects to see AoRs and their bindings.
@@ -24,7 +24,7 @@ func (c commands) dumpClassic(brief bool) *mi.Node {
 	n := &mi.Node{}
 	d := n.Add("Domain", table,
 		mi.Attr{Name: "table", Value: shards}, mi.Attr{Name: "records", Value: users}, mi.Attr{Name: "max_slot", Value: c.maxSlot()})
-	d.Stream = c.each(func(a address.AoR, bs []Binding) *mi.Node {
+	d.Stream = c.each(func(a sip.AoR, bs []Binding) *mi.Node {
 		u := &mi.Node{Name: "AOR", Value: userAt(a)}
 		for i := range bs {
 			if !brief {
@@ -37,9 +37,9 @@ func (c commands) dumpClassic(brief bool) *mi.Node {
 }
 
 // each gives a node for each AoR.
-func (c commands) each(node func(address.AoR, []Binding) *mi.Node) iter.Seq2[*mi.Node, error] {
+func (c commands) each(node func(sip.AoR, []Binding) *mi.Node) iter.Seq2[*mi.Node, error] {
 	return func(yield func(*mi.Node, error) bool) {
-		c.Each(func(a address.AoR, bs []Binding) bool { return yield(node(a, bs), nil) })
+		c.Each(func(a sip.AoR, bs []Binding) bool { return yield(node(a, bs), nil) })
 	}
 }
 
@@ -85,7 +85,7 @@ func (c commands) dumpKamailio(brief bool) *mi.Node {
 	d := list(root, "Domains").Add("", nil).Add("Domain", nil)
 	d.Add("Domain", table)
 	d.Add("Size", shards)
-	list(d, "AoRs").Stream = c.each(func(a address.AoR, bs []Binding) *mi.Node {
+	list(d, "AoRs").Stream = c.each(func(a sip.AoR, bs []Binding) *mi.Node {
 		u := &mi.Node{}
 		if brief {
 			u.Add("AoR", userAt(a)) // kamctl online looks for this name
@@ -145,7 +145,7 @@ func (c commands) dumpOpenSIPS(brief bool) *mi.Node {
 	d := list(root, "Domains").Add("", nil)
 	d.Add("name", table)
 	d.Add("hash_size", shards)
-	list(d, "AORs").Stream = c.each(func(a address.AoR, bs []Binding) *mi.Node {
+	list(d, "AORs").Stream = c.each(func(a sip.AoR, bs []Binding) *mi.Node {
 		u := &mi.Node{}
 		u.Add("AOR", userAt(a))
 		if !brief {

@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"silod/address"
 	"silod/auth"
+	"silod/sip"
 	"silod/stack"
 )
 
@@ -37,11 +37,11 @@ func (v *visit) withinLimits() bool {
 
 func (v *visit) tooMany(wait time.Duration, reason string) {
 	seconds := int(min(wait, time.Hour)/time.Second) + 1
-	v.refuse(503, reason, stack.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
+	v.refuse(503, reason, sip.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
 }
 
 // refuse answers somebody who is not known to us.
-func (v *visit) refuse(status int, reason string, headers ...stack.Header) {
+func (v *visit) refuse(status int, reason string, headers ...sip.Header) {
 	v.req.Stateless()
 	v.req.Respond(status, reason, headers...)
 }
@@ -76,7 +76,7 @@ func (v *visit) verifyRegister(ctx context.Context) bool {
 
 // prove asks for digest credentials of a user of the domain who may use all these
 // addresses.
-func (v *visit) prove(ctx context.Context, status int, domain string, addresses ...address.AoR) bool {
+func (v *visit) prove(ctx context.Context, status int, domain string, addresses ...sip.AoR) bool {
 	credentials := append(v.req.Values("Authorization"), v.req.Values("Proxy-Authorization")...)
 	if len(credentials) > 0 {
 		v.req.Detach() // the user may have to be read
@@ -106,9 +106,9 @@ func (v *visit) prove(ctx context.Context, status int, domain string, addresses 
 	if t := v.req.Flow.Transport; t == stack.WS || t == stack.WSS {
 		slices.Reverse(res.Challenges) // JsSIP and SIP.js look at the last, where others look at the first
 	}
-	headers := make([]stack.Header, len(res.Challenges))
+	headers := make([]sip.Header, len(res.Challenges))
 	for i, value := range res.Challenges {
-		headers[i] = stack.Header{Name: name, Value: value}
+		headers[i] = sip.Header{Name: name, Value: value}
 	}
 	v.refuse(status, "", headers...)
 	return false
@@ -116,7 +116,7 @@ func (v *visit) prove(ctx context.Context, status int, domain string, addresses 
 
 // bind makes sure that a user who has proved himself says no other name, and does not
 // send too much.
-func (v *visit) bind(ctx context.Context, user address.AoR, addresses []address.AoR) bool {
+func (v *visit) bind(ctx context.Context, user sip.AoR, addresses []sip.AoR) bool {
 	if wait, ok := v.Guard.Limits.User(v.req.Method, user); !ok {
 		v.tooMany(wait, "Too many requests of this user")
 		return false

@@ -3,20 +3,21 @@ package router
 import (
 	"strconv"
 
-	"silod/delivery"
+	"silod/im"
 	"silod/registrar"
+	"silod/sip"
 	"silod/stack"
 )
 
 // messageOf takes what goes end to end out of a MESSAGE. What belongs to the hop,
 // and credentials meant for us, stay behind.
-func messageOf(req *stack.Request) *delivery.Message {
-	m := &delivery.Message{
+func messageOf(req *stack.Request) *im.Message {
+	m := &im.Message{
 		From:    req.Get("From"),
 		To:      req.Get("To"),
 		CallID:  req.Get("Call-ID"),
 		CSeq:    req.Seq,
-		Headers: make([]delivery.Header, 0, len(req.Headers)),
+		Headers: make([]sip.Header, 0, len(req.Headers)),
 		Body:    req.Body,
 	}
 	for _, h := range req.Headers {
@@ -32,7 +33,7 @@ func messageOf(req *stack.Request) *delivery.Message {
 
 // requestFor makes the MESSAGE that brings m to a binding, with its headers in room.
 // Relayed, stored or from a room, it is made here and looks the same.
-func requestFor(m *delivery.Message, b *registrar.Binding, hops int, room []stack.Header) stack.Message {
+func requestFor(m *im.Message, b *registrar.Binding, hops int, room []sip.Header) stack.Message {
 	out := requestTo(m, "MESSAGE", b, hops, room)
 	out.Body = m.Body
 	out.Headers = append(out.Headers, m.Headers...)
@@ -40,18 +41,18 @@ func requestFor(m *delivery.Message, b *registrar.Binding, hops int, room []stac
 }
 
 // requestTo makes all of a request to a binding but its end-to-end headers and body.
-func requestTo(m *delivery.Message, method string, b *registrar.Binding, hops int, room []stack.Header) stack.Message {
+func requestTo(m *im.Message, method string, b *registrar.Binding, hops int, room []sip.Header) stack.Message {
 	cseq := make([]byte, 0, 32)
 	cseq = append(append(strconv.AppendUint(cseq, uint64(m.CSeq), 10), ' '), method...)
 	out := stack.Message{Method: method, URI: b.Contact, Headers: room}
 	out.Headers = append(out.Headers,
-		stack.Header{Name: "Max-Forwards", Value: strconv.Itoa(hops)},
-		stack.Header{Name: "From", Value: m.From},
-		stack.Header{Name: "To", Value: m.To},
-		stack.Header{Name: "Call-ID", Value: m.CallID},
-		stack.Header{Name: "CSeq", Value: string(cseq)})
+		sip.Header{Name: "Max-Forwards", Value: strconv.Itoa(hops)},
+		sip.Header{Name: "From", Value: m.From},
+		sip.Header{Name: "To", Value: m.To},
+		sip.Header{Name: "Call-ID", Value: m.CallID},
+		sip.Header{Name: "CSeq", Value: string(cseq)})
 	for _, p := range b.Path {
-		out.Headers = append(out.Headers, stack.Header{Name: "Route", Value: p})
+		out.Headers = append(out.Headers, sip.Header{Name: "Route", Value: p})
 	}
 	return out
 }

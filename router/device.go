@@ -6,9 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/im"
 	"silod/registrar"
+	"silod/sip"
 	"silod/stack"
 )
 
@@ -23,7 +24,7 @@ func deviceOf(b *registrar.Binding) string {
 
 // Devices names the devices of a user that take messages. Of those that a proxy or
 // another server knows, and we do not, the one name is "".
-func (s *Sender) Devices(a address.AoR) []string {
+func (s *Sender) Devices(a sip.AoR) []string {
 	if s.proxy.Load() != nil || !s.Domains.Has(a.Domain) {
 		return []string{""}
 	}
@@ -44,19 +45,19 @@ type deviceSender struct {
 	name string
 }
 
-func (d deviceSender) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Attempt {
+func (d deviceSender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
 	return d.send(ctx, owner, d.name, it)
 }
 
-func (d deviceSender) Alive(ctx context.Context, owner address.AoR) bool {
+func (d deviceSender) Alive(ctx context.Context, owner sip.AoR) bool {
 	return d.alive(ctx, owner, d.name)
 }
 
 // Alive tells whether a device of the owner's answers anything at all: it is asked
 // what it can (RFC 3261 section 11).
-func (s *Sender) Alive(ctx context.Context, owner address.AoR) bool { return s.alive(ctx, owner, "") }
+func (s *Sender) Alive(ctx context.Context, owner sip.AoR) bool { return s.alive(ctx, owner, "") }
 
-func (s *Sender) alive(ctx context.Context, owner address.AoR, device string) bool {
+func (s *Sender) alive(ctx context.Context, owner sip.AoR, device string) bool {
 	ds, _ := s.targets(ctx, owner, device, "")
 	results := make(chan stack.Result, len(ds))
 	var calls []*stack.Call
@@ -88,12 +89,12 @@ func (s *Sender) alive(ctx context.Context, owner address.AoR, device string) bo
 
 // question is an OPTIONS to a device.
 func question(b *registrar.Binding, domain string) *stack.Message {
-	m := requestTo(&delivery.Message{
+	m := requestTo(&im.Message{
 		From:   "<sip:" + domain + ">;tag=" + stack.NewToken(),
 		To:     "<" + b.Contact + ">",
 		CallID: stack.NewToken(), CSeq: 1,
 	}, "OPTIONS", b, initialHops, nil)
-	m.Headers = append(m.Headers, stack.Header{Name: "Accept", Value: "*/*"})
+	m.Headers = append(m.Headers, sip.Header{Name: "Accept", Value: "*/*"})
 	return &m
 }
 
@@ -104,7 +105,7 @@ func question(b *registrar.Binding, domain string) *stack.Message {
 // Lock: boxes.mu. Under it the Location is asked who is online.
 type boxes struct {
 	mu      sync.Mutex
-	users   map[address.AoR][]address.AoR // by owner
+	users   map[sip.AoR][]sip.AoR // by owner
 	cleared time.Time
 }
 
@@ -114,7 +115,7 @@ const (
 )
 
 // add gives a user an owner's mailbox, where there is room for one more.
-func (b *boxes) add(owner, user address.AoR, online func(address.AoR) bool) {
+func (b *boxes) add(owner, user sip.AoR, online func(sip.AoR) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.users) >= mostBoxes && time.Since(b.cleared) >= clearBoxes {
@@ -124,7 +125,7 @@ func (b *boxes) add(owner, user address.AoR, online func(address.AoR) bool) {
 		}
 	}
 	if b.users == nil {
-		b.users = make(map[address.AoR][]address.AoR)
+		b.users = make(map[sip.AoR][]sip.AoR)
 	}
 	if len(b.users) < mostBoxes && !slices.Contains(b.users[owner], user) {
 		b.users[owner] = append(b.users[owner], user)
@@ -132,19 +133,19 @@ func (b *boxes) add(owner, user address.AoR, online func(address.AoR) bool) {
 }
 
 // of gives the users who are online.
-func (b *boxes) of(owner address.AoR, online func(address.AoR) bool) []address.AoR {
+func (b *boxes) of(owner sip.AoR, online func(sip.AoR) bool) []sip.AoR {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.there(owner, online)
 }
 
 // there gives the users who are online, and forgets the others. b.mu is held.
-func (b *boxes) there(owner address.AoR, online func(address.AoR) bool) []address.AoR {
+func (b *boxes) there(owner sip.AoR, online func(sip.AoR) bool) []sip.AoR {
 	users := b.users[owner]
 	if len(users) == 0 {
 		return nil
 	}
-	users = slices.DeleteFunc(slices.Clone(users), func(u address.AoR) bool { return !online(u) })
+	users = slices.DeleteFunc(slices.Clone(users), func(u sip.AoR) bool { return !online(u) })
 	if b.users[owner] = users; len(users) == 0 {
 		delete(b.users, owner)
 	}
@@ -152,7 +153,7 @@ func (b *boxes) there(owner address.AoR, online func(address.AoR) bool) []addres
 }
 
 // bindings are those that get what is in a mailbox.
-func (r *Router) bindings(owner address.AoR) []registrar.Binding {
+func (r *Router) bindings(owner sip.AoR) []registrar.Binding {
 	bs := r.Location.Bindings(owner)
 	for _, u := range r.boxes.of(owner, r.Location.Online) {
 		bs = append(bs, r.Location.Bindings(u)...)
@@ -161,7 +162,7 @@ func (r *Router) bindings(owner address.AoR) []registrar.Binding {
 }
 
 // arrived has whatever waits for a user who has registered delivered.
-func (r *Router) arrived(req *stack.Request, user address.AoR) {
+func (r *Router) arrived(req *stack.Request, user sip.AoR) {
 	if r.Silo.OtherMailboxes() {
 		in := incomingOf(req, user)
 		if owner := r.Silo.OtherMailbox(&in); owner != user {

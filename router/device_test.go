@@ -6,24 +6,24 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/registrar"
+	"silod/sip"
 )
 
-func user(name string) address.AoR { return address.AoR{User: name, Domain: "example.org"} }
+func user(name string) sip.AoR { return sip.AoR{User: name, Domain: "example.org"} }
 
 func TestBoxesAreForWhoIsThere(t *testing.T) {
-	gone := map[address.AoR]bool{}
-	online := func(a address.AoR) bool { return !gone[a] }
+	gone := map[sip.AoR]bool{}
+	online := func(a sip.AoR) bool { return !gone[a] }
 	var b boxes
 	for _, name := range []string{"desk", "till", "desk"} {
 		b.add(user("shop"), user(name), online)
 	}
-	if got := b.of(user("shop"), online); !slices.Equal(got, []address.AoR{user("desk"), user("till")}) {
+	if got := b.of(user("shop"), online); !slices.Equal(got, []sip.AoR{user("desk"), user("till")}) {
 		t.Errorf("the shop's messages go to %v", got)
 	}
 	gone[user("desk")] = true
-	if got := b.of(user("shop"), online); !slices.Equal(got, []address.AoR{user("till")}) {
+	if got := b.of(user("shop"), online); !slices.Equal(got, []sip.AoR{user("till")}) {
 		t.Errorf("the shop's messages go to %v", got)
 	}
 	gone[user("till")] = true
@@ -34,7 +34,7 @@ func TestBoxesAreForWhoIsThere(t *testing.T) {
 
 func TestBoxesAreBounded(t *testing.T) {
 	there := true
-	online := func(address.AoR) bool { return there }
+	online := func(sip.AoR) bool { return there }
 	var b boxes
 	for i := range mostBoxes + 10 {
 		b.add(user(fmt.Sprint(i)), user("x"), online)

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"silod/auth"
-	"silod/delivery"
+	"silod/im"
 	"silod/registrar"
 	"silod/stack"
 )
@@ -79,7 +79,7 @@ func (r *Router) toForeign(ctx context.Context, req *stack.Request, left int) {
 }
 
 // forForeign is a MESSAGE with the credentials that are another's than ours.
-func (r *Router) forForeign(req *stack.Request) *delivery.Message {
+func (r *Router) forForeign(req *stack.Request) *im.Message {
 	m := messageOf(req)
 	from, _ := r.Domains.AoR(req.From.URI)
 	ours := r.Guard.RealmOf(from.Domain)

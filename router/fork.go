@@ -5,17 +5,17 @@ import (
 	"errors"
 	"slices"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/registrar"
+	"silod/sip"
 	"silod/stack"
 )
 
 // fork is one MESSAGE on its way to all devices of a user (RFC 3261 section 16.6).
 type fork struct {
 	router  *Router
-	to      address.AoR // whose devices they are
-	msg     *delivery.Message
+	to      sip.AoR // whose devices they are
+	msg     *im.Message
 	hops    int
 	uri     string // the Request-URI that is relayed; "" for what we send ourselves
 	results chan stack.Result
@@ -44,7 +44,7 @@ type hop struct {
 }
 
 // fork sends m to every device that takes messages; nil where there is none.
-func (r *Router) fork(ctx context.Context, to address.AoR, m *delivery.Message, ds [][]hop, hops int, uri string) *fork {
+func (r *Router) fork(ctx context.Context, to sip.AoR, m *im.Message, ds [][]hop, hops int, uri string) *fork {
 	n := 0
 	for _, d := range ds {
 		n += len(d)
@@ -115,7 +115,7 @@ func (f *fork) send(ctx context.Context, h *hop) (*stack.Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	var room [24]stack.Header // for nearly every message; what is sent is gone at once
+	var room [24]sip.Header // for nearly every message; what is sent is gone at once
 	out := requestFor(f.msg, h.Binding, f.hops, room[:0])
 	out.For = f.uri
 	if flow.Transport == stack.UDP && out.Size() > stack.MaxDatagram {
@@ -136,7 +136,7 @@ func (r *Router) flow(ctx context.Context, h *hop) (stack.Flow, error) {
 	case h.target.Transport != "":
 		return r.Stack.Connect(ctx, h.target)
 	}
-	u, err := address.ParseURI(h.Contact)
+	u, err := sip.ParseURI(h.Contact)
 	if err != nil {
 		return stack.Flow{}, err
 	}

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"silod/address"
 	"silod/auth"
 	"silod/mi"
+	"silod/sip"
 	"silod/stack"
 )
 
@@ -86,9 +86,9 @@ func (g *Guard) Counters() []mi.Stat {
 
 // caller is who sent a request, as far as that is known.
 type caller struct {
-	sender address.AoR // who it is from, to rooms and for notices; zero: that is not known
-	known  bool        // trusted, authenticated, or one that need not be
-	relay  bool        // may send to other domains
+	sender sip.AoR // who it is from, to rooms and for notices; zero: that is not known
+	known  bool    // trusted, authenticated, or one that need not be
+	relay  bool    // may send to other domains
 }
 
 // Hear tells whether requests from a peer are read: not from sources that are banned.
@@ -153,13 +153,13 @@ func (r *Router) authorize(ctx context.Context, req *stack.Request) (caller, boo
 // asserted is who a peer says that the sender is (RFC 3325), where its word counts.
 // Nobody else's assertion goes on to anybody, nor what a client would like it to be, nor
 // one that the sender wants to be kept from users (Privacy: id).
-func (r *Router) asserted(req *stack.Request, rights auth.Rights) (sender address.AoR, err error) {
+func (r *Router) asserted(req *stack.Request, rights auth.Rights) (sender sip.AoR, err error) {
 	if !req.Has("P-Asserted-Identity") && !req.Has("P-Preferred-Identity") {
-		return address.AoR{}, nil
+		return sip.AoR{}, nil
 	}
 	ids, err := rights.Asserted(req.Values("P-Asserted-Identity"))
 	private := wantsPrivacy(req)
-	req.Headers = slices.DeleteFunc(req.Headers, func(h stack.Header) bool {
+	req.Headers = slices.DeleteFunc(req.Headers, func(h sip.Header) bool {
 		return h.Name == "P-Preferred-Identity" || h.Name == "P-Asserted-Identity" && (private || !rights.AssertIdentity)
 	})
 	for _, id := range ids {

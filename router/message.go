@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/imc"
 	"silod/silo"
+	"silod/sip"
 	"silod/stack"
 	"silod/watch"
 )
@@ -20,8 +20,8 @@ import (
 type incoming struct {
 	silo.Incoming
 	req  *stack.Request
-	to   address.AoR // who it is for, whatever mailbox it may go to
-	hops int         // that a relayed copy has left
+	to   sip.AoR // who it is for, whatever mailbox it may go to
+	hops int     // that a relayed copy has left
 }
 
 // message decides what becomes of a MESSAGE: a room's, relayed, stored, refused.
@@ -124,7 +124,7 @@ func (r *Router) admit(req *stack.Request) (in *incoming, ok bool) {
 }
 
 // incomingOf is what the silo wants to know of a request for a mailbox.
-func incomingOf(req *stack.Request, owner address.AoR) silo.Incoming {
+func incomingOf(req *stack.Request, owner sip.AoR) silo.Incoming {
 	return silo.Incoming{
 		Owner: owner, Message: messageOf(req), Method: req.Method,
 		URI: req.URI, Contact: req.Get("Contact"), Source: req.Flow.Remote,
@@ -135,14 +135,14 @@ func incomingOf(req *stack.Request, owner address.AoR) silo.Incoming {
 // own address there.
 func (r *Router) foreignRoute(req *stack.Request) bool {
 	for _, v := range req.Values("Route") {
-		if a, err := address.ParseNameAddr(v); err != nil || !r.Domains.Has(a.URI.Host) {
+		if a, err := sip.ParseNameAddr(v); err != nil || !r.Domains.Has(a.URI.Host) {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *Router) toRoom(ctx context.Context, in *incoming, sender address.AoR) {
+func (r *Router) toRoom(ctx context.Context, in *incoming, sender sip.AoR) {
 	in.req.Detach()
 	reply := r.Rooms.Handle(ctx, imc.Request{Sender: sender, Room: in.to, Message: *in.Message})
 	if reply.Status >= 300 {
@@ -158,14 +158,14 @@ func (r *Router) toRoom(ctx context.Context, in *incoming, sender address.AoR) {
 // refusal is what the answer of a room has besides its reason: when to try again, and
 // for programs the code that imc's function returns in a routing script (RFC 3261
 // section 20.43: a warning of no other kind).
-func (r *Router) refusal(reply *imc.Reply) []stack.Header {
+func (r *Router) refusal(reply *imc.Reply) []sip.Header {
 	if reply.Status < 300 {
 		return nil
 	}
-	hs := []stack.Header{{Name: "Warning", Value: fmt.Sprintf(`399 %s "imc_manager %d"`, r.Domains.Default(), reply.Code)}}
+	hs := []sip.Header{{Name: "Warning", Value: fmt.Sprintf(`399 %s "imc_manager %d"`, r.Domains.Default(), reply.Code)}}
 	if reply.RetryAfter > 0 {
 		seconds := int(math.Ceil(reply.RetryAfter.Seconds()))
-		hs = append(hs, stack.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
+		hs = append(hs, sip.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
 	}
 	return hs
 }

@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/registrar"
+	"silod/sip"
 	"silod/stack"
 )
 
-func isScheme(err error) bool { return errors.Is(err, address.ErrScheme) }
+func isScheme(err error) bool { return errors.Is(err, sip.ErrScheme) }
 
 // register carries a REGISTER out (RFC 3261 section 10.3) and, once its answer is
 // on the wire, has whatever waits for the user delivered.
@@ -34,7 +34,7 @@ func (r *Router) register(ctx context.Context, req *stack.Request, _ caller) {
 	var no *registrar.Error
 	switch {
 	case errors.As(err, &no) && no.MinExpires > 0:
-		req.Respond(no.Status, no.Reason, stack.Header{Name: "Min-Expires", Value: strconv.Itoa(no.MinExpires)})
+		req.Respond(no.Status, no.Reason, sip.Header{Name: "Min-Expires", Value: strconv.Itoa(no.MinExpires)})
 	case errors.As(err, &no):
 		req.Respond(no.Status, no.Reason)
 	case err != nil:
@@ -81,13 +81,13 @@ func (r *Router) parseRegister(req *stack.Request) (*registrar.Register, *regist
 		CallID:    req.Get("Call-ID"),
 		CSeq:      req.Seq,
 		Path:      req.Values("Path"),
-		Flow:      func(contact address.URI) string { return flowTo(req, contact).String() },
+		Flow:      func(contact sip.URI) string { return flowTo(req, contact).String() },
 		UserAgent: req.Get("User-Agent"),
 		Methods:   strings.Join(req.Tokens("Allow"), ", "),
 		Wait:      req.Detach,
 	}
 	for _, v := range req.Values("Contact") {
-		list, err := address.ParseList(v)
+		list, err := sip.ParseList(v)
 		if err != nil {
 			return nil, &registrar.Error{Status: 400, Reason: "Bad Contact header, " + err.Error()}
 		}
@@ -118,7 +118,7 @@ func expires(v string) int {
 // it registered on. Over UDP: at the Contact's own address, where the REGISTER
 // came straight from the client; at the packet's source where a NAT or a proxy was
 // in between, or the Contact names no address.
-func flowTo(req *stack.Request, contact address.URI) stack.Flow {
+func flowTo(req *stack.Request, contact sip.URI) stack.Flow {
 	f := req.Flow
 	if f.Transport != stack.UDP || !req.Direct() {
 		return f
@@ -137,25 +137,25 @@ func flowTo(req *stack.Request, contact address.URI) stack.Flow {
 
 // registered are the headers of the 200: all bindings, the date, and the Path
 // where the client understands it (RFC 3327 section 5.3).
-func (r *Router) registered(req *stack.Request, bindings []registrar.Binding) []stack.Header {
+func (r *Router) registered(req *stack.Request, bindings []registrar.Binding) []sip.Header {
 	now := r.Now()
-	hs := make([]stack.Header, 0, len(bindings)+4)
+	hs := make([]sip.Header, 0, len(bindings)+4)
 	for i := range bindings {
-		hs = append(hs, stack.Header{Name: "Contact", Value: bindings[i].ContactValue(now)})
+		hs = append(hs, sip.Header{Name: "Contact", Value: bindings[i].ContactValue(now)})
 	}
 	tags := req.OptionTags("Supported")
 	if slices.Contains(tags, "path") {
 		for _, p := range req.Values("Path") {
-			hs = append(hs, stack.Header{Name: "Path", Value: p})
+			hs = append(hs, sip.Header{Name: "Path", Value: p})
 		}
 	}
 	if slices.Contains(tags, "outbound") && outboundUsed(req) {
 		// RFC 5626 section 6: the device may count on its flows, and must keep them open.
-		hs = append(hs, stack.Header{Name: "Require", Value: "outbound"}, stack.Header{Name: "Flow-Timer", Value: flowTimer})
+		hs = append(hs, sip.Header{Name: "Require", Value: "outbound"}, sip.Header{Name: "Flow-Timer", Value: flowTimer})
 	}
 	return append(hs,
-		stack.Header{Name: "Date", Value: now.UTC().Format(httpDate)},
-		stack.Header{Name: "Server", Value: r.Server})
+		sip.Header{Name: "Date", Value: now.UTC().Format(httpDate)},
+		sip.Header{Name: "Server", Value: r.Server})
 }
 
 // flowTimer is how often, in seconds, a device should send a keep-alive.
@@ -168,7 +168,7 @@ func outboundUsed(req *stack.Request) bool {
 		return false
 	}
 	for _, v := range req.Values("Contact") {
-		if list, err := address.ParseList(v); err == nil {
+		if list, err := sip.ParseList(v); err == nil {
 			for _, c := range list {
 				_, instance := c.Params.Get("+sip.instance")
 				_, id := c.Params.Get("reg-id")

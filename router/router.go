@@ -15,12 +15,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
 	"silod/imc"
 	"silod/mi"
 	"silod/registrar"
 	"silod/silo"
+	"silod/sip"
 	"silod/stack"
 	"silod/watch"
 )
@@ -34,7 +34,7 @@ type Options struct {
 	Engine   *delivery.Engine // woken when somebody registers
 	Rooms    *imc.Service
 	Guard    *Guard
-	Domains  address.Domains
+	Domains  sip.Domains
 	Watch    *watch.Hub // told what happens; may be nil
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -46,7 +46,7 @@ type Options struct {
 // Settings are what can change while requests are served.
 type Settings struct {
 	AcceptTimeout time.Duration // after this a message that no device has answered is stored
-	OutboundProxy *address.URI  // next hop to addresses that are not ours; nil: DNS
+	OutboundProxy *sip.URI      // next hop to addresses that are not ours; nil: DNS
 	LargeOverUDP  bool          // send what is over 1300 bytes over UDP, where there is no other way
 }
 
@@ -117,11 +117,11 @@ func (r *Router) Serve(ctx context.Context, req *stack.Request) {
 		return
 	}
 	if !req.Target.IsSIP() {
-		r.badTarget(req, address.ErrScheme)
+		r.badTarget(req, sip.ErrScheme)
 		return
 	}
 	if unknown := unsupported(req); unknown != "" {
-		req.Respond(420, "", stack.Header{Name: "Unsupported", Value: unknown})
+		req.Respond(420, "", sip.Header{Name: "Unsupported", Value: unknown})
 		return
 	}
 	h(ctx, req, from)
@@ -151,7 +151,7 @@ func (r *Router) log(ctx context.Context, level slog.Level, req *stack.Request, 
 // otherMethod: calls and subscriptions are no service of ours. 405 for a method
 // that SIP knows, 501 for one that it does not (RFC 3261 sections 8.2.1, 21.5.2).
 func (r *Router) otherMethod(req *stack.Request) {
-	header := stack.Header{Name: "Allow", Value: allow}
+	header := sip.Header{Name: "Allow", Value: allow}
 	switch req.Method {
 	case "CANCEL", "BYE", "PRACK":
 		req.Respond(481, "") // of a dialog or transaction that cannot exist here
@@ -195,12 +195,12 @@ func (r *Router) options(_ context.Context, req *stack.Request, from caller) {
 		return
 	}
 	req.Respond(200, "",
-		stack.Header{Name: "Allow", Value: allow},
-		stack.Header{Name: "Accept", Value: "*/*"},
-		stack.Header{Name: "Accept-Encoding", Value: "*"},
-		stack.Header{Name: "Accept-Language", Value: "*"},
-		stack.Header{Name: "Supported", Value: "path, outbound"},
-		stack.Header{Name: "Server", Value: r.Server})
+		sip.Header{Name: "Allow", Value: allow},
+		sip.Header{Name: "Accept", Value: "*/*"},
+		sip.Header{Name: "Accept-Encoding", Value: "*"},
+		sip.Header{Name: "Accept-Language", Value: "*"},
+		sip.Header{Name: "Supported", Value: "path, outbound"},
+		sip.Header{Name: "Server", Value: r.Server})
 }
 
 // Wait waits for the calls that have outlived their requests; ctx bounds it.

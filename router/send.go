@@ -7,10 +7,11 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/im"
 	"silod/registrar"
 	"silod/silo"
+	"silod/sip"
 	"silod/stack"
 )
 
@@ -18,18 +19,18 @@ import (
 // there, with the AoR as Request-URI, and the proxy finds the devices.
 type Sender struct {
 	*Router
-	proxy atomic.Pointer[address.URI]
+	proxy atomic.Pointer[sip.URI]
 }
 
 // SetProxy names the next hop for everything; nil for none.
-func (s *Sender) SetProxy(u *address.URI) { s.proxy.Store(u) }
+func (s *Sender) SetProxy(u *sip.URI) { s.proxy.Store(u) }
 
 // Send puts a message on its way to its owner. Any device that takes it settles it.
-func (s *Sender) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Attempt {
+func (s *Sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
 	return s.send(ctx, owner, "", it)
 }
 
-func (s *Sender) send(ctx context.Context, owner address.AoR, device string, it *delivery.Item) delivery.Attempt {
+func (s *Sender) send(ctx context.Context, owner sip.AoR, device string, it *delivery.Item) delivery.Attempt {
 	ds, out := s.targets(ctx, owner, device, it.Contact)
 	if f := s.fork(ctx, owner, &it.Message, ds, initialHops, ""); f != nil {
 		return sent{f}
@@ -84,7 +85,7 @@ func answerText(m *stack.Message) string {
 // targets are the devices of a user of ours, or the one that is named, or the one
 // whose contact is. Somebody else's user is reached at the AoR, and so is everybody
 // where there is a proxy that knows better. Without any, the outcome says why.
-func (s *Sender) targets(ctx context.Context, owner address.AoR, device, contact string) ([][]hop, delivery.Outcome) {
+func (s *Sender) targets(ctx context.Context, owner sip.AoR, device, contact string) ([][]hop, delivery.Outcome) {
 	if s.proxy.Load() == nil {
 		bs := s.bindings(owner)
 		if contact != "" {
@@ -119,7 +120,7 @@ func (s *Sender) resolve(ctx context.Context, uri string) ([]stack.Target, error
 		next = s.settings.Load().OutboundProxy
 	}
 	if next == nil {
-		u, err := address.ParseURI(uri)
+		u, err := sip.ParseURI(uri)
 		if err != nil {
 			return nil, fmt.Errorf("read address: %w", err)
 		}
@@ -133,12 +134,12 @@ func (s *Sender) resolve(ctx context.Context, uri string) ([]stack.Target, error
 // who has no devices here is sought where the contact says: left is then what is
 // left to be resolved.
 func atContact(bs []registrar.Binding, contact string) (found []registrar.Binding, left string) {
-	u, err := address.ParseURI(contact)
+	u, err := sip.ParseURI(contact)
 	if err != nil {
 		return bs, ""
 	}
 	for _, b := range bs {
-		if c, err := address.ParseURI(b.Contact); err == nil && c.Equal(u) {
+		if c, err := sip.ParseURI(b.Contact); err == nil && c.Equal(u) {
 			return []registrar.Binding{b}, ""
 		}
 	}
@@ -150,7 +151,7 @@ func atContact(bs []registrar.Binding, contact string) (found []registrar.Bindin
 
 // Online tells whether something can be sent to an AoR now: a registered user of
 // ours, and anybody elsewhere, whom DNS or the proxy may find.
-func (s *Sender) Online(a address.AoR) bool {
+func (s *Sender) Online(a sip.AoR) bool {
 	return s.proxy.Load() != nil || !s.Domains.Has(a.Domain) || s.Location.Online(a) || len(s.boxes.of(a, s.Location.Online)) > 0
 }
 
@@ -159,7 +160,7 @@ func (s *Sender) Online(a address.AoR) bool {
 type Outbox struct{ *Router }
 
 // Send stores m for to.
-func (o Outbox) Send(ctx context.Context, to address.AoR, m delivery.Message) error {
+func (o Outbox) Send(ctx context.Context, to sip.AoR, m im.Message) error {
 	if _, err := o.Silo.Put(ctx, &silo.Incoming{Owner: to, URI: to.String(), Message: &m, Passing: true}); err != nil {
 		return fmt.Errorf("send to %s: %w", to, err)
 	}

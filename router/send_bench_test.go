@@ -7,10 +7,11 @@ import (
 	"net/netip"
 	"testing"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/im"
 	"silod/registrar"
 	"silod/silo"
+	"silod/sip"
 	"silod/stack"
 )
 
@@ -60,24 +61,24 @@ func BenchmarkSend(b *testing.B) {
 	go func() { ended <- st.Run(ctx) }()
 	phone := answering(b)
 	flow := stack.Flow{Transport: stack.UDP, Local: st.Endpoints()[0].Addr, Remote: phone}
-	domains := address.NewDomains("example.org")
+	domains := sip.NewDomains("example.org")
 	loc := registrar.New(registrar.Options{})
 	bob := user("bob")
-	contact, err := address.ParseNameAddr("<sip:bob@" + phone.String() + ">")
+	contact, err := sip.ParseNameAddr("<sip:bob@" + phone.String() + ">")
 	if err == nil {
 		_, err = loc.Update(ctx, &registrar.Register{
-			AoR: bob, Contacts: []address.NameAddr{contact}, Expires: 3600, CallID: "1", CSeq: 1, Methods: "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE",
-			Flow: func(address.URI) string { return flow.String() },
+			AoR: bob, Contacts: []sip.NameAddr{contact}, Expires: 3600, CallID: "1", CSeq: 1, Methods: "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE",
+			Flow: func(sip.URI) string { return flow.String() },
 		})
 	}
 	if err != nil {
 		b.Fatal(err)
 	}
 	s := &Sender{Router: New(Options{Stack: st, Location: loc, Domains: domains, Silo: silo.New(silo.Options{Domains: domains})}, Settings{})}
-	it := delivery.Item{Key: 1, Message: delivery.Message{
+	it := delivery.Item{Key: 1, Message: im.Message{
 		From: "<sip:chat-1@example.org>;tag=0a1b2c3d4e5f", To: "<sip:bob@example.org>",
 		CallID: "0123456789abcdef0123456789abcdef@example.org", CSeq: 4711,
-		Headers: []delivery.Header{
+		Headers: []sip.Header{
 			{Name: "Content-Type", Value: "text/plain"},
 			{Name: "In-Reply-To", Value: "0123456789abcdef"},
 			{Name: "Date", Value: "Sun, 22 Nov 2026 02:48:18 GMT"},

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 	"silod/stack"
 )
 
@@ -25,11 +25,11 @@ func (r *Router) Commands() []mi.Command {
 // that registered last; anybody else where the URI, or the next hop, leads.
 func (r *Router) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	method := req.Arg(0)
-	target, err := address.ParseURI(strings.Trim(req.Arg(1), "<>"))
+	target, err := sip.ParseURI(strings.Trim(req.Arg(1), "<>"))
 	if err != nil || !target.IsSIP() {
 		return nil, mi.Errorf(400, "Invalid request-URI")
 	}
-	if !address.IsToken(method) || method == "INVITE" || method == "ACK" || method == "CANCEL" {
+	if !sip.IsToken(method) || method == "INVITE" || method == "ACK" || method == "CANCEL" {
 		return nil, mi.Errorf(400, "Invalid method, a request outside of calls is expected")
 	}
 	m, err := r.uacRequest(method, target, req.Arg(4), req.Arg(5))
@@ -56,7 +56,7 @@ func uacFailure(err error) string {
 }
 
 // uacRequest completes what the client gave as header lines.
-func (r *Router) uacRequest(method string, target address.URI, lines, body string) (*stack.Message, error) {
+func (r *Router) uacRequest(method string, target sip.URI, lines, body string) (*stack.Message, error) {
 	m := &stack.Message{Method: method, URI: target.String(), Body: []byte(body)}
 	for line := range strings.Lines(lines) {
 		line = strings.TrimRight(line, "\r\n")
@@ -64,16 +64,16 @@ func (r *Router) uacRequest(method string, target address.URI, lines, body strin
 			continue
 		}
 		name, value, ok := strings.Cut(line, ":")
-		if !ok || !address.IsToken(strings.TrimSpace(name)) {
+		if !ok || !sip.IsToken(strings.TrimSpace(name)) {
 			return nil, errors.New("a line without a name")
 		}
-		m.Headers = append(m.Headers, stack.Header{Name: stack.CanonicalName(strings.TrimSpace(name)), Value: strings.TrimSpace(value)})
+		m.Headers = append(m.Headers, sip.Header{Name: stack.CanonicalName(strings.TrimSpace(name)), Value: strings.TrimSpace(value)})
 	}
 	for i, h := range m.Headers {
 		if h.Name != "From" {
 			continue
 		}
-		from, err := address.ParseNameAddr(h.Value)
+		from, err := sip.ParseNameAddr(h.Value)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (r *Router) uacRequest(method string, target address.URI, lines, body strin
 		}
 		m.Headers[i].Value = from.String()
 	}
-	for _, h := range []stack.Header{
+	for _, h := range []sip.Header{
 		{Name: "Max-Forwards", Value: strconv.Itoa(initialHops)},
 		{Name: "From", Value: "<sip:silod@" + r.Domains.Default() + ">;tag=" + stack.NewToken()},
 		{Name: "To", Value: "<" + target.String() + ">"},
@@ -97,7 +97,7 @@ func (r *Router) uacRequest(method string, target address.URI, lines, body strin
 }
 
 // ask sends to where the target is reached.
-func (r *Router) ask(ctx context.Context, m *stack.Message, target address.URI, next string) (*stack.Message, error) {
+func (r *Router) ask(ctx context.Context, m *stack.Message, target sip.URI, next string) (*stack.Message, error) {
 	if a, ours := r.Domains.AoR(target); ours && next == "." {
 		bs := devices(r.Location.Bindings(a))
 		if len(bs) == 0 {
@@ -111,7 +111,7 @@ func (r *Router) ask(ctx context.Context, m *stack.Message, target address.URI, 
 		return r.Stack.Do(ctx, m, flow)
 	}
 	if next != "." && next != "" {
-		u, err := address.ParseURI(strings.Trim(next, "<>"))
+		u, err := sip.ParseURI(strings.Trim(next, "<>"))
 		if err != nil {
 			return nil, err
 		}

@@ -4,16 +4,16 @@ import (
 	"slices"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/registrar"
+	"silod/sip"
 	"silod/stack"
 	"silod/watch"
 )
 
 // What follows is only called while somebody watches.
 
-func (r *Router) tell(what string, user address.AoR, m *delivery.Message) {
+func (r *Router) tell(what string, user sip.AoR, m *im.Message) {
 	r.Watch.Tell(watch.Event{
 		What: what, User: user, From: m.From, CallID: m.CallID, Type: m.Header("Content-Type"), Body: m.Body,
 	})

@@ -10,8 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // archived is a stored message as a line of JSON: everything that the store knows of
@@ -106,9 +106,9 @@ func optional(t time.Time) *time.Time {
 // message makes the message of a line again.
 func (a *archived) message() *Message {
 	m := &Message{
-		Owner:  address.AoR{User: string(a.User), Domain: string(a.Domain)},
+		Owner:  sip.AoR{User: string(a.User), Domain: string(a.Domain)},
 		Stored: a.Stored, Src: string(a.Src), Dst: string(a.Dst),
-		Message: delivery.Message{
+		Message: im.Message{
 			From: string(a.From), To: string(a.To), CallID: string(a.CallID), CSeq: a.CSeq, Body: []byte(a.Body),
 		},
 	}
@@ -119,7 +119,7 @@ func (a *archived) message() *Message {
 		m.SendAt = *a.SendAt
 	}
 	for _, h := range a.Headers {
-		m.Headers = append(m.Headers, delivery.Header{Name: string(h[0]), Value: string(h[1])})
+		m.Headers = append(m.Headers, sip.Header{Name: string(h[0]), Value: string(h[1])})
 	}
 	return m
 }

@@ -7,16 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/mi"
 	"silod/silo"
+	"silod/sip"
 )
 
 // ask calls a management command of the box by name.
 func (b *box) ask(name string, args ...mi.Arg) (*mi.Node, error) {
 	b.t.Helper()
-	for _, c := range b.Commands(address.NewDomains("example.org")) {
+	for _, c := range b.Commands(sip.NewDomains("example.org")) {
 		if c.Name == name {
 			return c.Run(b.t.Context(), &mi.Request{Command: name, Args: args})
 		}
@@ -84,9 +84,9 @@ func archiveOf(b *box) []string {
 			b.t.Fatal(err)
 		}
 	}
-	plain := delivery.Message{
+	plain := im.Message{
 		From: `"Alice \"A\" Ünal" <sip:alice@example.org>;tag=a<b&c`, To: "<sip:bob@example.org>", CallID: "c1@example.org", CSeq: 7,
-		Headers: []delivery.Header{{Name: "Content-Type", Value: `text/plain;charset="utf-8"`}, {Name: "X-Own", Value: " as \xe9 written"}},
+		Headers: []sip.Header{{Name: "Content-Type", Value: `text/plain;charset="utf-8"`}, {Name: "X-Own", Value: " as \xe9 written"}},
 		Body:    []byte("Grüße\r\n\x00\u2028<b>&"),
 	}
 	binary, other := plain, plain
@@ -96,8 +96,8 @@ func archiveOf(b *box) []string {
 		{Message: plain, Expires: noon.Add(time.Hour)},
 		{Message: binary},
 		{Message: other, Expires: noon.Add(time.Hour), SendAt: noon.Add(30 * time.Minute)},
-		{Message: delivery.Message{From: "<sip:alice@example.org>", To: "<sip:bob@example.org>", CallID: "stuck", CSeq: 1, Body: []byte("x")}},
-		{Message: delivery.Message{From: "<sip:alice@example.org>", To: "<sip:bob@example.org>", CallID: "copied", CSeq: 1, Body: []byte("y")}},
+		{Message: im.Message{From: "<sip:alice@example.org>", To: "<sip:bob@example.org>", CallID: "stuck", CSeq: 1, Body: []byte("x")}},
+		{Message: im.Message{From: "<sip:alice@example.org>", To: "<sip:bob@example.org>", CallID: "copied", CSeq: 1, Body: []byte("y")}},
 	} {
 		add(m)
 		switch i {

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // Commands are the management commands for stored messages.
-func (s *Service) Commands(domains address.Domains) []mi.Command {
+func (s *Service) Commands(domains sip.Domains) []mi.Command {
 	c := commands{s, domains}
 	return []mi.Command{
 		{
@@ -72,12 +72,12 @@ func (s *Service) Commands(domains address.Domains) []mi.Command {
 
 type commands struct {
 	*Service
-	domains address.Domains
+	domains sip.Domains
 }
 
-func (c commands) owner(arg string) (address.AoR, error) {
+func (c commands) owner(arg string) (sip.AoR, error) {
 	if arg == "" {
-		return address.AoR{}, nil
+		return sip.AoR{}, nil
 	}
 	a, _, err := c.domains.Parse(arg)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // export streams the lines of what the arguments select, each as a value.
@@ -126,9 +126,9 @@ func (im *importer) run(ctx context.Context, list []*archived) error {
 // the list were, by their keys.
 func (im *importer) present(ctx context.Context, list []*archived) (map[string]*Message, error) {
 	type span struct{ first, last time.Time }
-	spans := map[address.AoR]span{}
+	spans := map[sip.AoR]span{}
 	for _, a := range list {
-		owner := address.AoR{User: string(a.User), Domain: string(a.Domain)}
+		owner := sip.AoR{User: string(a.User), Domain: string(a.Domain)}
 		s, ok := spans[owner]
 		if !ok || a.Stored.Before(s.first) {
 			s.first = a.Stored

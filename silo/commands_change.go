@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/mi"
+	"silod/sip"
 )
 
 func (c commands) send(ctx context.Context, req *mi.Request) (*mi.Node, error) {
@@ -51,7 +51,7 @@ func (c commands) remind(ctx context.Context, req *mi.Request) (*mi.Node, error)
 }
 
 // user reads a user of ours.
-func (c commands) user(name, value string) (address.AoR, error) {
+func (c commands) user(name, value string) (sip.AoR, error) {
 	a, ours, err := c.domains.Parse(value)
 	if err != nil {
 		return a, mi.Errorf(400, "Bad %s, %v", name, err)
@@ -63,16 +63,16 @@ func (c commands) user(name, value string) (address.AoR, error) {
 }
 
 // text makes a message that an administrator sends.
-func (c commands) text(from string, to address.AoR, words string) *Incoming {
+func (c commands) text(from string, to sip.AoR, words string) *Incoming {
 	id := strconv.FormatInt(c.opt.Now().UnixNano(), 36)
 	return &Incoming{
 		Owner: to, URI: to.String(), Passing: true,
-		Message: &delivery.Message{
+		Message: &im.Message{
 			From:    "<" + from + ">;tag=mi" + id,
 			To:      "<" + to.String() + ">",
 			CallID:  "mi-" + id + "@" + to.Domain,
 			CSeq:    1,
-			Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain;charset=utf-8"}},
+			Headers: []sip.Header{{Name: "Content-Type", Value: "text/plain;charset=utf-8"}},
 			Body:    []byte(words),
 		},
 	}

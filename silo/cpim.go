@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"silod/delivery"
+	"silod/im"
 )
 
 // cpim is what the silo wants to know of a message/cpim body (RFC 3862): its
@@ -25,7 +25,7 @@ const cpimMost = 16 << 10
 const imdnNamespace = "urn:ietf:params:imdn"
 
 // cpimOf reads a message that is CPIM; false where it is none, or cannot be read.
-func cpimOf(m *delivery.Message) (cpim, bool) {
+func cpimOf(m *im.Message) (cpim, bool) {
 	if kind, _ := mediaType(m.Header("Content-Type")); kind != "message/cpim" || !plainEncoding(m) {
 		return cpim{}, false
 	}
@@ -133,7 +133,7 @@ func lines(b []byte) func(yield func(string) bool) {
 
 // isDisposition tells whether a message is a disposition notification (RFC 5438),
 // as it is or wrapped in CPIM.
-func isDisposition(m *delivery.Message) bool {
+func isDisposition(m *im.Message) bool {
 	const imdnXML = "message/imdn+xml"
 	if kind, _ := mediaType(m.Header("Content-Type")); kind == imdnXML {
 		return true
@@ -143,7 +143,7 @@ func isDisposition(m *delivery.Message) bool {
 }
 
 // isText tells whether a message is words for a person.
-func isText(m *delivery.Message) bool {
+func isText(m *im.Message) bool {
 	kind, _ := mediaType(m.Header("Content-Type"))
 	if strings.HasPrefix(kind, "text/") {
 		return plainEncoding(m)

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // disposition is what a sender can ask to be told of a message (RFC 5438). The
@@ -44,7 +44,7 @@ func (s *Service) tellFailed(ctx context.Context, m *Message) {
 
 // dispose puts a notification into the sender's mailbox: from there it is delivered
 // when the sender is online.
-func (s *Service) dispose(ctx context.Context, d disposition, sender address.AoR, m *Message) {
+func (s *Service) dispose(ctx context.Context, d disposition, sender sip.AoR, m *Message) {
 	c, ok := cpimOf(&m.Message)
 	if !ok || !c.wants(d.asked) || c.messageID == "" || sender.IsZero() {
 		return
@@ -61,7 +61,7 @@ func (s *Service) dispose(ctx context.Context, d disposition, sender address.AoR
 // recipient, as the recipient's own would: clients know by its From to which
 // conversation it belongs. It goes to the sender who is known, not where an
 // IMDN-Record-Route may point.
-func (d disposition) notification(c *cpim, m *Message, now time.Time) *delivery.Message {
+func (d disposition) notification(c *cpim, m *Message, now time.Time) *im.Message {
 	id := "silo-" + d.status + "-" + strconv.FormatInt(m.ID, 10) + "-" + strconv.FormatInt(m.Stored.Unix(), 10)
 	doc := d.document(c, m)
 	var b strings.Builder
@@ -77,12 +77,12 @@ func (d disposition) notification(c *cpim, m *Message, now time.Time) *delivery.
 		}
 	}
 	fmt.Fprintf(&b, "\r\nContent-type: message/imdn+xml\r\nContent-Disposition: notification\r\nContent-length: %d\r\n\r\n%s", len(doc), doc)
-	return &delivery.Message{
+	return &im.Message{
 		From:   "<" + m.Owner.String() + ">;tag=" + id,
 		To:     "<" + bareURI(m.From) + ">",
 		CallID: id + "@" + m.Owner.Domain,
 		CSeq:   1,
-		Headers: []delivery.Header{
+		Headers: []sip.Header{
 			{Name: "Content-Type", Value: "message/cpim"},
 			{Name: "Priority", Value: "non-urgent"},
 		},

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"silod/delivery"
+	"silod/im"
 	"silod/silo"
+	"silod/sip"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -26,7 +28,7 @@ func cpim(wants string) *silo.Incoming {
 }
 
 // golden holds a message against the file that has it.
-func golden(t *testing.T, name string, m *delivery.Message) {
+func golden(t *testing.T, name string, m *im.Message) {
 	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: %s\nTo: %s\nCall-ID: %s\nCSeq: %d\n", m.From, m.To, m.CallID, m.CSeq)
@@ -72,7 +74,7 @@ func TestNoNotificationUnlessAskedFor(t *testing.T) {
 	lower := cpim("processing")
 	lower.Message.Body = []byte(strings.Replace(string(lower.Message.Body), "imdn.Disposition", "imdn.disposition", 1))
 	squeezed := cpim("processing")
-	squeezed.Message.Headers = append(squeezed.Message.Headers, delivery.Header{Name: "Content-Encoding", Value: "deflate"})
+	squeezed.Message.Headers = append(squeezed.Message.Headers, sip.Header{Name: "Content-Encoding", Value: "deflate"})
 	for name, in := range map[string]*silo.Incoming{
 		"plain text":               text("imdn.Disposition-Notification: processing"),
 		"other wishes":             cpim("positive-delivery, negative-delivery, display"),
@@ -93,7 +95,7 @@ func TestNoNotificationUnlessAskedFor(t *testing.T) {
 func TestFailedNotification(t *testing.T) {
 	b := newBox(t, silo.Settings{Sweep: time.Millisecond})
 	in := cpim("negative-delivery;x=y,processing")
-	in.Message.Headers = append(in.Message.Headers, delivery.Header{Name: "Expires", Value: "60"})
+	in.Message.Headers = append(in.Message.Headers, sip.Header{Name: "Expires", Value: "60"})
 	b.put(in)
 	b.sleep(time.Minute)
 	b.run(func() bool { return len(b.waiting(alice)) == 1 })
@@ -109,7 +111,7 @@ func TestFailedNotification(t *testing.T) {
 func TestFailedNotificationOfARefusal(t *testing.T) {
 	b := newBox(t, silo.Settings{Sweep: time.Millisecond})
 	in := cpim("negative-delivery")
-	in.Message.Headers = append(in.Message.Headers, delivery.Header{Name: "Expires", Value: "60"})
+	in.Message.Headers = append(in.Message.Headers, sip.Header{Name: "Expires", Value: "60"})
 	b.put(in)
 	settle(t, b.Service, bob, &b.waiting(bob)[0], delivery.Outcome{Verdict: delivery.Refused, Reason: "603 Decline"})
 	golden(t, "refused.txt", &b.waiting(alice)[0].Message)
@@ -155,7 +157,7 @@ func TestNotificationsEnd(t *testing.T) {
 func TestCopies(t *testing.T) {
 	b := newBox(t, silo.Settings{Sweep: time.Millisecond}, func(o *silo.Options) { o.Every = true })
 	short := cpim("negative-delivery")
-	short.Message.Headers = append(short.Message.Headers, delivery.Header{Name: "Expires", Value: "60"})
+	short.Message.Headers = append(short.Message.Headers, sip.Header{Name: "Expires", Value: "60"})
 	b.put(short)
 	b.put(text("2"))
 	phone, tablet := b.Device("phone"), b.Device("tablet")

@@ -6,7 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // dress makes the message that is delivered of one that was stored: the same on
@@ -20,10 +21,10 @@ func (m *Message) dress(cfg *Settings) {
 	}
 	hs := m.Headers
 	if m.Header("Date") == "" {
-		hs = addFields(hs, []delivery.Header{{Name: "Date", Value: m.Stored.UTC().Format(sipDate)}})
+		hs = addFields(hs, []sip.Header{{Name: "Date", Value: m.Stored.UTC().Format(sipDate)}})
 	}
 	if cfg.AddContact && m.Src != "" {
-		hs = addFields(hs, []delivery.Header{{Name: "Contact", Value: "<" + m.Src + ">;msilo=yes"}})
+		hs = addFields(hs, []sip.Header{{Name: "Contact", Value: "<" + m.Src + ">;msilo=yes"}})
 	}
 	if cfg.AddFields != nil {
 		hs = addFields(hs, cfg.AddFields(m.values()))
@@ -66,7 +67,7 @@ const datePart = " message - "
 // takesDate tells whether a date may be put in front of a text: it is text/plain,
 // not encoded, in a charset in which the date is written as in ASCII, and has none
 // yet.
-func takesDate(m *delivery.Message) bool {
+func takesDate(m *im.Message) bool {
 	kind, params := mediaType(m.Header("Content-Type"))
 	if kind != "text/plain" || !plainEncoding(m) {
 		return false
@@ -80,7 +81,7 @@ func takesDate(m *delivery.Message) bool {
 }
 
 // plainEncoding tells whether the body's bytes are the text's.
-func plainEncoding(m *delivery.Message) bool {
+func plainEncoding(m *im.Message) bool {
 	if v := m.Header("Content-Encoding"); v != "" && !strings.EqualFold(v, "identity") {
 		return false
 	}

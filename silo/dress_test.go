@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"silod/delivery"
 	"silod/silo"
+	"silod/sip"
 )
 
 const prefix = "[Offline message - Sat Nov 21 12:00:00 2026] "
@@ -71,7 +71,7 @@ func TestDateFormAndZone(t *testing.T) {
 func TestPassingMessageIsNotDated(t *testing.T) {
 	b := newBox(t, silo.Settings{
 		AddDate: true, AddContact: true,
-		AddFields: func(silo.Values) []delivery.Header { return []delivery.Header{{Name: "X-Stored", Value: "yes"}} },
+		AddFields: func(silo.Values) []sip.Header { return []sip.Header{{Name: "X-Stored", Value: "yes"}} },
 	})
 	in := text("offline")
 	in.Passing = true
@@ -93,8 +93,8 @@ func TestPassingMessageIsNotDated(t *testing.T) {
 }
 
 func TestFieldsAreAdded(t *testing.T) {
-	expand := func(v silo.Values) []delivery.Header {
-		return []delivery.Header{
+	expand := func(v silo.Values) []sip.Header {
+		return []sip.Header{
 			{Name: "X-For", Value: v("tu", "") + " of " + v("ru", "")},
 			{Name: "X-From", Value: strings.Join([]string{v("fu", ""), v("fU", ""), v("fd", ""), v("fn", ""), v("ci", ""), v("hdr", "subject"), v("Ts", "")}, "|")},
 			{Name: "x-theirs", Value: "ours"},
@@ -103,7 +103,7 @@ func TestFieldsAreAdded(t *testing.T) {
 	b := newBox(t, silo.Settings{AddFields: expand, AddContact: true})
 	b.put(text("x", "Content-Type: text/plain", "Subject: Hi", "X-Theirs: theirs"))
 	b.sleep(time.Hour)
-	want := []delivery.Header{
+	want := []sip.Header{
 		{Name: "Content-Type", Value: "text/plain"},
 		{Name: "Subject", Value: "Hi"},
 		{Name: "X-Theirs", Value: "theirs"},

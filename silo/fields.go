@@ -5,8 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/sip"
 )
 
 // Marks are header fields in which a row says about itself what no column of
@@ -18,20 +17,20 @@ const (
 	markUntold   = "X-Silod-Untold"   // its sender is not known for sure, and is told nothing
 )
 
-func isMark(h delivery.Header) bool {
+func isMark(h sip.Header) bool {
 	return strings.EqualFold(h.Name, markPassing) || strings.EqualFold(h.Name, markReminder) || strings.EqualFold(h.Name, markUntold)
 }
 
 // unmarked gives the fields without marks. The slice that was given stays as it is.
-func unmarked(hs []delivery.Header) []delivery.Header {
+func unmarked(hs []sip.Header) []sip.Header {
 	if !slices.ContainsFunc(hs, isMark) {
 		return hs
 	}
 	return slices.DeleteFunc(slices.Clone(hs), isMark)
 }
 
-func mark(hs []delivery.Header, name, value string) []delivery.Header {
-	return append(slices.Clip(hs), delivery.Header{Name: name, Value: value})
+func mark(hs []sip.Header, name, value string) []sip.Header {
+	return append(slices.Clip(hs), sip.Header{Name: name, Value: value})
 }
 
 // unmark takes the marks off a message that was stored, and what they say into it.
@@ -47,10 +46,10 @@ func (m *Message) unmark() (passing bool) {
 
 // addFields adds those fields that a message does not have: what its sender wrote
 // stays, and nothing is added twice.
-func addFields(hs, more []delivery.Header) []delivery.Header {
+func addFields(hs, more []sip.Header) []sip.Header {
 	hs = slices.Clip(hs)
 	for _, h := range more {
-		if !slices.ContainsFunc(hs, func(x delivery.Header) bool { return strings.EqualFold(x.Name, h.Name) }) {
+		if !slices.ContainsFunc(hs, func(x sip.Header) bool { return strings.EqualFold(x.Name, h.Name) }) {
 			hs = append(hs, h)
 		}
 	}
@@ -60,12 +59,12 @@ func addFields(hs, more []delivery.Header) []delivery.Header {
 // parseFields reads header lines. Their text may come from anybody: lines that
 // cannot be read, marks, and the fields that a message has from its hop or from
 // its own sender are passed over.
-func parseFields(text string) []delivery.Header {
-	var hs []delivery.Header
+func parseFields(text string) []sip.Header {
+	var hs []sip.Header
 	for line := range strings.SplitSeq(text, "\n") {
 		name, value, ok := strings.Cut(line, ":")
-		h := delivery.Header{Name: strings.TrimRight(name, " \t"), Value: strings.TrimSpace(value)}
-		if !ok || !address.IsToken(h.Name) || h.Value == "" || strings.ContainsFunc(h.Value, isControl) ||
+		h := sip.Header{Name: strings.TrimRight(name, " \t"), Value: strings.TrimSpace(value)}
+		if !ok || !sip.IsToken(h.Name) || h.Value == "" || strings.ContainsFunc(h.Value, isControl) ||
 			isMark(h) || notOurs[strings.ToLower(h.Name)] {
 			continue
 		}

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
 	"silod/silo"
+	"silod/sip"
 )
 
 // What can wait goes behind chat, and nothing of it is lost.
@@ -80,12 +80,12 @@ type recorder struct {
 	sent []delivery.Item
 }
 
-func (r *recorder) Send(_ context.Context, _ address.AoR, it *delivery.Item) delivery.Attempt {
+func (r *recorder) Send(_ context.Context, _ sip.AoR, it *delivery.Item) delivery.Attempt {
 	r.sent = append(r.sent, *it)
 	return r.out
 }
 
-func (r *recorder) Alive(context.Context, address.AoR) bool { return true }
+func (r *recorder) Alive(context.Context, sip.AoR) bool { return true }
 
 func TestFailedAttemptsAreCounted(t *testing.T) {
 	b := newBox(t, silo.Settings{})

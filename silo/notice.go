@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 // Tell tells a sender what has become of a message, once the answer to it is on
@@ -61,21 +62,21 @@ const (
 )
 
 // notice makes the notice for a message.
-func (s *Service) notice(cfg *Settings, in *Incoming, id int64, now time.Time) (*delivery.Message, bool) {
+func (s *Service) notice(cfg *Settings, in *Incoming, id int64, now time.Time) (*im.Message, bool) {
 	v := in.values(now)
 	from := cfg.NoticeFrom.expand(v)
-	if u, err := address.ParseURI(from); err != nil || !u.IsSIP() {
+	if u, err := sip.ParseURI(from); err != nil || !u.IsSIP() {
 		s.opt.Log.Info("no notice is sent: from_address gives no SIP URI", "address", from, "recipient", in.Owner)
 		return nil, false
 	}
 	call := noticePrefix + strconv.FormatInt(id, 10) + "-" + strconv.FormatInt(now.Unix(), 10)
 	fields := cfg.NoticeFields.expand(v)
-	return &delivery.Message{
+	return &im.Message{
 		From:    "<" + from + ">;tag=" + call,
 		To:      "<" + bareURI(in.Message.From) + ">",
 		CallID:  call + "@" + in.Owner.Domain,
 		CSeq:    1,
-		Headers: addFields(fields, []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}),
+		Headers: addFields(fields, []sip.Header{{Name: "Content-Type", Value: "text/plain"}}),
 		Body:    []byte(cfg.NoticeText.expand(v)),
 	}, true
 }

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/config"
 	"silod/delivery"
 	"silod/silo"
+	"silod/sip"
 )
 
 // template reads a template as the configuration does.
@@ -60,12 +60,12 @@ func TestNotice(t *testing.T) {
 		m.CSeq != 1 || string(m.Body) != "*** User bob is offline!" || m.Contact != "" {
 		t.Errorf("the notice is %+v", m)
 	}
-	if want := []delivery.Header{
+	if want := []sip.Header{
 		{Name: "Contact", Value: "<sip:registrar@example.org>;msilo=yes"}, {Name: "Content-Type", Value: "text/plain"},
 	}; !slices.Equal(m.Headers, want) {
 		t.Errorf("its fields are %q", m.Headers)
 	}
-	if !slices.Equal(b.called, []address.AoR{alice}) {
+	if !slices.Equal(b.called, []sip.AoR{alice}) {
 		t.Errorf("called: %v", b.called)
 	}
 	settle(t, b.Notices(), alice, &got[0], delivery.Outcome{Verdict: delivery.Refused})
@@ -77,8 +77,8 @@ func TestNotice(t *testing.T) {
 
 // Who gets none.
 func TestNoNotice(t *testing.T) {
-	own := address.AoR{User: "registrar", Domain: "example.org"}
-	reminder := address.AoR{User: "reminder", Domain: "example.org"}
+	own := sip.AoR{User: "registrar", Domain: "example.org"}
+	reminder := sip.AoR{User: "reminder", Domain: "example.org"}
 	b := newBox(t, silo.Settings{})
 	for name, tc := range map[string]struct {
 		settings func(*silo.Settings)
@@ -94,7 +94,7 @@ func TestNoNotice(t *testing.T) {
 			return text("A: b\n\nContent-Type: message/imdn+xml\n\n", "Content-Type: message/cpim")
 		}},
 		"picture":               {in: func() *silo.Incoming { return text("x", "Content-Type: image/png") }},
-		"room or no name":       {in: func() *silo.Incoming { in := text("x"); in.Sender = address.AoR{}; return in }},
+		"room or no name":       {in: func() *silo.Incoming { in := text("x"); in.Sender = sip.AoR{}; return in }},
 		"a notice":              {in: func() *silo.Incoming { in := text("x"); in.Sender = own; return in }},
 		"a reminder":            {settings: func(s *silo.Settings) { s.Reminder = "sip:reminder@example.org" }, in: func() *silo.Incoming { in := text("x"); in.Sender = reminder; return in }},
 		"a notice in disguise":  {in: func() *silo.Incoming { in := text("x"); in.Message.CallID = "silo-notice-1-2@x"; return in }},
@@ -138,7 +138,7 @@ func TestNoticeOnlyWhereTheRecipientIsAway(t *testing.T) {
 
 func TestNoticeOnceInAWhile(t *testing.T) {
 	b := newBox(t, noticing(t))
-	carol := address.AoR{User: "carol", Domain: "example.org"}
+	carol := sip.AoR{User: "carol", Domain: "example.org"}
 	count := func(want int, in *silo.Incoming) {
 		t.Helper()
 		b.tell(in)
@@ -194,7 +194,7 @@ func TestOwnAddressesSwallow(t *testing.T) {
 	b := newBox(t, s)
 	to := func(user string, fields ...string) *silo.Incoming {
 		in := text("x", fields...)
-		in.Owner = address.AoR{User: user, Domain: "example.org"}
+		in.Owner = sip.AoR{User: user, Domain: "example.org"}
 		in.URI = in.Owner.String()
 		return in
 	}
@@ -231,7 +231,7 @@ func TestNoticesAreBounded(t *testing.T) {
 	b := newBox(t, s)
 	for i := range 60_000 {
 		in := text("x")
-		in.Sender = address.AoR{User: fmt.Sprint(i), Domain: "elsewhere.example"}
+		in.Sender = sip.AoR{User: fmt.Sprint(i), Domain: "elsewhere.example"}
 		b.Tell(t.Context(), in, int64(i), true)
 	}
 	if n := b.stats()["notices"]; n != 10_000 {
@@ -239,7 +239,7 @@ func TestNoticesAreBounded(t *testing.T) {
 	}
 	b.sleep(time.Minute) // those that wait have expired
 	in := text("x")
-	in.Sender = address.AoR{User: "last", Domain: "elsewhere.example"}
+	in.Sender = sip.AoR{User: "last", Domain: "elsewhere.example"}
 	b.Tell(t.Context(), in, 1, true)
 	if n := b.stats()["notices"]; n != 10_000 {
 		t.Errorf("%d notices, and it is not remembered who got one", n)

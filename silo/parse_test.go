@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 )
 
 func crlf(lines ...string) string { return strings.Join(lines, "\r\n") }
@@ -69,7 +69,7 @@ func FuzzCPIM(f *testing.F) {
 		if !ok {
 			return
 		}
-		m := &Message{ID: 1, Owner: address.AoR{User: "bob", Domain: "example.org"}, Stored: time.Unix(1e9, 0)}
+		m := &Message{ID: 1, Owner: sip.AoR{User: "bob", Domain: "example.org"}, Stored: time.Unix(1e9, 0)}
 		m.From = "<sip:alice@example.org>;tag=1"
 		note := stored.notification(&c, m, time.Unix(1e9, 0))
 		for _, v := range []string{note.From, note.To, note.CallID} {
@@ -105,7 +105,7 @@ func FuzzContentType(f *testing.F) {
 				t.Errorf("parameter %q of %q", name, s)
 			}
 		}
-		m := &delivery.Message{Headers: []delivery.Header{{Name: "Content-Type", Value: s}}, Body: []byte("x")}
+		m := &im.Message{Headers: []sip.Header{{Name: "Content-Type", Value: s}}, Body: []byte("x")}
 		if takesDate(m) && kind != "text/plain" {
 			t.Errorf("%q takes a date", s)
 		}
@@ -120,7 +120,7 @@ func FuzzParseFields(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, h := range parseFields(s) {
-			if !address.IsToken(h.Name) || strings.ContainsAny(h.Value, "\r\n\x00") || h.Value == "" || notOurs[strings.ToLower(h.Name)] || isMark(h) {
+			if !sip.IsToken(h.Name) || strings.ContainsAny(h.Value, "\r\n\x00") || h.Value == "" || notOurs[strings.ToLower(h.Name)] || isMark(h) {
 				t.Errorf("%q gives %q", s, h)
 			}
 		}
@@ -145,9 +145,9 @@ func FuzzParseTime(f *testing.F) {
 
 // Fields that are added never change the slice they are added to: it may be shared.
 func TestFieldsAreNotShared(t *testing.T) {
-	base := make([]delivery.Header, 1, 10)
-	base[0] = delivery.Header{Name: "A", Value: "1"}
-	one := addFields(base, []delivery.Header{{Name: "B", Value: "1"}})
+	base := make([]sip.Header, 1, 10)
+	base[0] = sip.Header{Name: "A", Value: "1"}
+	one := addFields(base, []sip.Header{{Name: "B", Value: "1"}})
 	two := mark(base, "C", "1")
 	if one[1].Name != "B" || two[1].Name != "C" || len(base) != 1 || !slices.Equal(addFields(one, base), one) {
 		t.Errorf("%q, %q", one, two)

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 	"silod/watch"
 )
 
@@ -143,7 +143,7 @@ func (s *Service) count(ctx context.Context, row *Message, from string) (n int, 
 
 // lifetime is the lesser of expire_time and what the Expires header leaves
 // (RFC 3428 section 7): counted from the Date header, where there is one.
-func lifetime(cfg *Settings, m *delivery.Message, now time.Time) (time.Duration, error) {
+func lifetime(cfg *Settings, m *im.Message, now time.Time) (time.Duration, error) {
 	secs, ok := expires(m)
 	if !ok {
 		return cfg.Expire, nil
@@ -159,7 +159,7 @@ func lifetime(cfg *Settings, m *delivery.Message, now time.Time) (time.Duration,
 }
 
 // expires reads the Expires header; one that cannot be read says nothing.
-func expires(m *delivery.Message) (seconds uint64, ok bool) {
+func expires(m *im.Message) (seconds uint64, ok bool) {
 	v := m.Header("Expires")
 	if v == "" {
 		return 0, false
@@ -170,13 +170,13 @@ func expires(m *delivery.Message) (seconds uint64, ok bool) {
 
 // Instant tells what is of use now or never: "is typing" and its like, and a
 // message with Expires: 0.
-func (s *Service) Instant(m *delivery.Message) bool {
+func (s *Service) Instant(m *im.Message) bool {
 	n, ok := expires(m)
 	return ok && n == 0 || s.Ephemeral(m)
 }
 
 // Ephemeral tells what is relayed and never stored.
-func (s *Service) Ephemeral(m *delivery.Message) bool {
+func (s *Service) Ephemeral(m *im.Message) bool {
 	return s.cfg().Ephemeral(m.Header("Content-Type"))
 }
 
@@ -189,7 +189,7 @@ func (s *Service) Swallows(in *Incoming) bool {
 }
 
 // own tells whether an address is that of notices or reminders.
-func (s *Service) own(cfg *Settings, in *Incoming, a address.AoR) bool {
+func (s *Service) own(cfg *Settings, in *Incoming, a sip.AoR) bool {
 	if cfg.Reminder != "" && s.is(cfg.Reminder, a) {
 		return true
 	}
@@ -198,8 +198,8 @@ func (s *Service) own(cfg *Settings, in *Incoming, a address.AoR) bool {
 	return cfg.NoticeOwn && s.is(cfg.NoticeFrom.expand(in.values(s.opt.Now())), a)
 }
 
-func (s *Service) is(uri string, a address.AoR) bool {
-	u, err := address.ParseURI(uri)
+func (s *Service) is(uri string, a sip.AoR) bool {
+	u, err := sip.ParseURI(uri)
 	if err != nil {
 		return false
 	}
@@ -215,13 +215,13 @@ func (s *Service) Every() bool { return s.opt.Every }
 
 // Mailbox is where a message belongs that is for in.Owner: another mailbox where
 // the configuration says so.
-func (s *Service) Mailbox(in *Incoming) address.AoR {
+func (s *Service) Mailbox(in *Incoming) sip.AoR {
 	return s.mailbox(s.cfg().StoreOwner, in)
 }
 
 // OtherMailbox is whose mailbox the devices of in.Owner, who registers, get besides
 // their own: in.Owner where it is no other.
-func (s *Service) OtherMailbox(in *Incoming) address.AoR {
+func (s *Service) OtherMailbox(in *Incoming) sip.AoR {
 	return s.mailbox(s.cfg().DumpOwner, in)
 }
 
@@ -229,7 +229,7 @@ func (s *Service) OtherMailbox(in *Incoming) address.AoR {
 func (s *Service) OtherMailboxes() bool { return s.cfg().DumpOwner != nil }
 
 // mailbox reads the owner that a template names: in.Owner where it names none.
-func (s *Service) mailbox(t Template, in *Incoming) address.AoR {
+func (s *Service) mailbox(t Template, in *Incoming) sip.AoR {
 	if t == nil {
 		return in.Owner
 	}
@@ -248,7 +248,7 @@ func (s *Service) mailbox(t Template, in *Incoming) address.AoR {
 // source is the sender's URI: for one of ours the address-of-record, of which there is
 // one spelling, or a sender would have a quota for each port that he writes behind it.
 func (s *Service) source(from string) string {
-	a, err := address.ParseNameAddr(from)
+	a, err := sip.ParseNameAddr(from)
 	if err != nil {
 		return ""
 	}
@@ -261,7 +261,7 @@ func (s *Service) source(from string) string {
 // bareURI is the URI of a header value without parameters, as the columns
 // src_addr and dst_addr keep it.
 func bareURI(value string) string {
-	a, err := address.ParseNameAddr(value)
+	a, err := sip.ParseNameAddr(value)
 	if err != nil {
 		return ""
 	}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"silod/delivery"
+	"silod/im"
 )
 
 // ErrTime says that what should be a reminder's time is none.
@@ -97,7 +97,7 @@ func (s *Service) reminder(r *Message) *Message {
 	id := "silo-reminder-" + strconv.FormatInt(r.ID, 10) + "-" + strconv.FormatInt(r.Stored.Unix(), 10)
 	m := *r
 	m.ID, m.Stored, m.SendAt = 0, now.Truncate(time.Second), time.Time{}
-	m.Message = delivery.Message{
+	m.Message = im.Message{
 		From:    "<" + s.cfg().Reminder + ">;tag=" + id,
 		To:      r.To,
 		CallID:  id + "@" + r.Owner.Domain,

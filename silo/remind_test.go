@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
 	"silod/mi"
 	"silod/silo"
+	"silod/sip"
 )
 
 func reminding(t *testing.T) silo.Settings {
@@ -107,7 +107,7 @@ func TestReminder(t *testing.T) {
 	if got := it.Expires.Sub(noon); got != time.Hour+10*time.Minute {
 		t.Errorf("it lives until %v", it.Expires)
 	}
-	if !slices.Equal(b.woken, []address.AoR{bob}) {
+	if !slices.Equal(b.woken, []sip.AoR{bob}) {
 		t.Errorf("woken: %v", b.woken)
 	}
 	again := b.waiting(bob)[0]
@@ -141,7 +141,7 @@ func TestReminderOfKamailio(t *testing.T) {
 	b := newBox(t, reminding(t))
 	m := &silo.Message{Owner: bob, Src: "sip:alice@example.org", Dst: "sip:bob@example.org", Stored: noon, Expires: noon.Add(time.Hour), SendAt: noon}
 	m.From, m.To, m.Body = "<sip:alice@example.org>", "<sip:bob@example.org>", []byte("x")
-	m.Headers = []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}
+	m.Headers = []sip.Header{{Name: "Content-Type", Value: "text/plain"}}
 	if err := b.store.Add(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestManyReminders(t *testing.T) {
 // command calls a management command.
 func (b *box) command(name string, args ...mi.Arg) (*mi.Node, error) {
 	b.t.Helper()
-	for _, c := range b.Commands(address.NewDomains("example.org")) {
+	for _, c := range b.Commands(sip.NewDomains("example.org")) {
 		if c.Name == name {
 			return c.Run(b.t.Context(), &mi.Request{Command: name, Args: args})
 		}
@@ -258,7 +258,7 @@ func TestExplicitOwnerByCommand(t *testing.T) {
 	if _, err := b.command("silo_send", values("alice", "bob", "hello", "sip:carol@example.org")...); err != nil {
 		t.Fatal(err)
 	}
-	carol := address.AoR{User: "carol", Domain: "example.org"}
+	carol := sip.AoR{User: "carol", Domain: "example.org"}
 	items := b.waiting(carol)
 	if len(items) != 1 || items[0].To != "<sip:bob@example.org>" || !strings.HasPrefix(items[0].From, "<sip:alice@example.org>") {
 		t.Fatalf("carol's mailbox has %+v", items)
@@ -268,7 +268,7 @@ func TestExplicitOwnerByCommand(t *testing.T) {
 		t.Errorf("dump of one who is offline: %v", err)
 	}
 	b.register(carol)
-	if _, err := b.command("silo_dump", values("carol")...); err != nil || !slices.Equal(b.woken, []address.AoR{carol}) {
+	if _, err := b.command("silo_dump", values("carol")...); err != nil || !slices.Equal(b.woken, []sip.AoR{carol}) {
 		t.Errorf("woken %v, %v", b.woken, err)
 	}
 	for _, args := range [][]string{{"alice", "bob", ""}, {"alice", "bob", "x", "carol@elsewhere.example"}, {"@", "bob", "x"}, {"alice", "bob@elsewhere.example", "x"}} {

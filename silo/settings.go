@@ -3,7 +3,7 @@ package silo
 import (
 	"time"
 
-	"silod/delivery"
+	"silod/sip"
 )
 
 // Settings are what can be changed while the silo runs. They are msilo's
@@ -56,7 +56,7 @@ type Values = func(name, arg string) string
 type Template func(Values) string
 
 // Fields are header fields with pseudo-variables; nil is none.
-type Fields func(Values) []delivery.Header
+type Fields func(Values) []sip.Header
 
 func (t Template) expand(v Values) string {
 	if t == nil {
@@ -65,7 +65,7 @@ func (t Template) expand(v Values) string {
 	return t(v)
 }
 
-func (f Fields) expand(v Values) []delivery.Header {
+func (f Fields) expand(v Values) []sip.Header {
 	if f == nil {
 		return nil
 	}

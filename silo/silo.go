@@ -17,23 +17,23 @@ import (
 	"sync/atomic"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
 	"silod/mi"
+	"silod/sip"
 	"silod/watch"
 )
 
 // Waker is a queue in the delivery engine.
-type Waker interface{ Wake(owner address.AoR) }
+type Waker interface{ Wake(owner sip.AoR) }
 
 // Options are what a Service needs.
 type Options struct {
 	Store   Store
-	Waker   Waker                  // the queue of messages
-	Notices Waker                  // the queue of notices; nil: none are sent
-	Online  func(address.AoR) bool // asked after each commit
-	Domains address.Domains        // that are ours
-	Watch   *watch.Hub             // told what happens; may be nil
+	Waker   Waker              // the queue of messages
+	Notices Waker              // the queue of notices; nil: none are sent
+	Online  func(sip.AoR) bool // asked after each commit
+	Domains sip.Domains        // that are ours
+	Watch   *watch.Hub         // told what happens; may be nil
 	Log     *slog.Logger
 	Now     func() time.Time
 	Every   bool // every device of an owner gets a copy, also one that comes later

@@ -10,15 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/db"
 	"silod/delivery"
+	"silod/im"
 	"silod/silo"
+	"silod/sip"
 )
 
 var (
-	alice = address.AoR{User: "alice", Domain: "example.org"}
-	bob   = address.AoR{User: "bob", Domain: "example.org"}
+	alice = sip.AoR{User: "alice", Domain: "example.org"}
+	bob   = sip.AoR{User: "bob", Domain: "example.org"}
 	noon  = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 )
 
@@ -30,18 +31,18 @@ type box struct {
 
 	mu     sync.Mutex
 	now    time.Time
-	online map[address.AoR]bool
-	woken  []address.AoR // for messages
-	called []address.AoR // for notices
+	online map[sip.AoR]bool
+	woken  []sip.AoR // for messages
+	called []sip.AoR // for notices
 }
 
 // waker notes who was woken.
 type waker struct {
 	b  *box
-	to *[]address.AoR
+	to *[]sip.AoR
 }
 
-func (w waker) Wake(a address.AoR) {
+func (w waker) Wake(a sip.AoR) {
 	w.b.mu.Lock()
 	defer w.b.mu.Unlock()
 	*w.to = append(*w.to, a)
@@ -49,7 +50,7 @@ func (w waker) Wake(a address.AoR) {
 
 func newBox(t *testing.T, settings silo.Settings, change ...func(*silo.Options)) *box {
 	t.Helper()
-	b := &box{t: t, now: noon, online: map[address.AoR]bool{}}
+	b := &box{t: t, now: noon, online: map[sip.AoR]bool{}}
 	d, err := db.Open(t.Context(), "sqlite:"+t.TempDir()+"/silo.db", db.Options{Now: b.clock})
 	if err != nil {
 		t.Fatal(err)
@@ -66,8 +67,8 @@ func newBox(t *testing.T, settings silo.Settings, change ...func(*silo.Options))
 	}
 	opt := silo.Options{
 		Store: b.store, Waker: waker{b, &b.woken}, Notices: waker{b, &b.called}, Now: b.clock,
-		Domains: address.NewDomains("example.org"), Settings: settings,
-		Online: func(a address.AoR) bool {
+		Domains: sip.NewDomains("example.org"), Settings: settings,
+		Online: func(a sip.AoR) bool {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			return b.online[a]
@@ -98,7 +99,7 @@ func (b *box) set(now time.Time) {
 	b.now = now
 }
 
-func (b *box) register(a address.AoR) {
+func (b *box) register(a sip.AoR) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.online[a] = true
@@ -106,16 +107,16 @@ func (b *box) register(a address.AoR) {
 
 // text makes a MESSAGE from alice to bob.
 func text(body string, fields ...string) *silo.Incoming {
-	m := &delivery.Message{
+	m := &im.Message{
 		From: `"Alice" <sip:alice@example.org>;tag=a1`, To: "<sip:bob@example.org>", CallID: "call-1@host", CSeq: 7,
-		Headers: []delivery.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
+		Headers: []sip.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
 	}
 	for _, f := range fields {
 		name, value, _ := strings.Cut(f, ": ")
 		if name == "Content-Type" {
 			m.Headers = nil
 		}
-		m.Headers = append(m.Headers, delivery.Header{Name: name, Value: value})
+		m.Headers = append(m.Headers, sip.Header{Name: name, Value: value})
 	}
 	return &silo.Incoming{Owner: bob, Sender: alice, Message: m, URI: "sip:bob@example.org"}
 }
@@ -130,7 +131,7 @@ func (b *box) put(in *silo.Incoming) int64 {
 }
 
 // waiting is what is to be delivered to somebody.
-func (b *box) waiting(a address.AoR) []delivery.Item {
+func (b *box) waiting(a sip.AoR) []delivery.Item {
 	b.t.Helper()
 	items, err := b.Next(b.t.Context(), a, 0, 100)
 	if err != nil {
@@ -148,7 +149,7 @@ func bodies(items []delivery.Item) []string {
 }
 
 // notices are those that wait for somebody.
-func (b *box) notices(a address.AoR) []delivery.Item {
+func (b *box) notices(a sip.AoR) []delivery.Item {
 	b.t.Helper()
 	items, err := b.Notices().Next(b.t.Context(), a, 0, 100)
 	if err != nil {
@@ -157,7 +158,7 @@ func (b *box) notices(a address.AoR) []delivery.Item {
 	return items
 }
 
-func settle(t *testing.T, s delivery.Source, a address.AoR, it *delivery.Item, out delivery.Outcome) {
+func settle(t *testing.T, s delivery.Source, a sip.AoR, it *delivery.Item, out delivery.Outcome) {
 	t.Helper()
 	done := make(chan error, 1)
 	s.Settle(a, it, out, func(err error) { done <- err })
@@ -362,7 +363,7 @@ func TestOwnerIsWokenWhoCameMeanwhile(t *testing.T) {
 	}
 	b.register(bob)
 	b.put(text("2"))
-	if !slices.Equal(b.woken, []address.AoR{bob}) {
+	if !slices.Equal(b.woken, []sip.AoR{bob}) {
 		t.Errorf("woken: %v", b.woken)
 	}
 }

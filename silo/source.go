@@ -6,13 +6,14 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/im"
+	"silod/sip"
 	"silod/watch"
 )
 
 // Next gives what waits for an owner, dressed for delivery.
-func (s *Service) Next(ctx context.Context, owner address.AoR, after int64, limit int) ([]delivery.Item, error) {
+func (s *Service) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
 	ms, err := s.opt.Store.Next(ctx, owner, after, limit, s.opt.Now())
 	if err != nil {
 		return nil, fmt.Errorf("read mailbox: %w", err)
@@ -33,12 +34,12 @@ func (s *Service) items(ms []Message) []delivery.Item {
 
 // canWait tells what goes behind the rest of a mailbox: disposition notifications,
 // of which one who was away gets many, and what its sender calls non-urgent.
-func canWait(m *delivery.Message) bool {
+func canWait(m *im.Message) bool {
 	return strings.EqualFold(strings.TrimSpace(m.Header("Priority")), "non-urgent") || isDisposition(m)
 }
 
 // Settle deletes what was delivered and sets aside what was refused for good.
-func (s *Service) Settle(_ address.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+func (s *Service) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	row := it.Row.(*Message)
 	if out.Verdict == delivery.Delivered {
 		s.opt.Store.Delete(it.Key, func(err error) {
@@ -82,7 +83,7 @@ func (s *Service) delivered(row *Message) {
 }
 
 // Waiting calls f for every owner with something to deliver.
-func (s *Service) Waiting(ctx context.Context, f func(address.AoR)) error {
+func (s *Service) Waiting(ctx context.Context, f func(sip.AoR)) error {
 	if err := s.opt.Store.Waiting(ctx, s.opt.Now(), f); err != nil {
 		return fmt.Errorf("find waiting mailboxes: %w", err)
 	}
@@ -118,7 +119,7 @@ type copies struct {
 	device string
 }
 
-func (c copies) Next(ctx context.Context, owner address.AoR, after int64, limit int) ([]delivery.Item, error) {
+func (c copies) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
 	ms, err := c.opt.Store.NextFor(ctx, owner, c.device, after, limit, c.opt.Now())
 	if err != nil {
 		return nil, fmt.Errorf("read mailbox for a device: %w", err)
@@ -128,7 +129,7 @@ func (c copies) Next(ctx context.Context, owner address.AoR, after int64, limit 
 
 // Settle records that the device has its copy, or will never take it. The message
 // stays for the others until it expires.
-func (c copies) Settle(_ address.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+func (c copies) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	refused := ""
 	if out.Verdict != delivery.Delivered {
 		if refused = out.Reason; refused == "" {
@@ -158,7 +159,7 @@ type outgoing struct {
 	silo *Service
 }
 
-func (o outgoing) Send(ctx context.Context, owner address.AoR, it *delivery.Item) delivery.Attempt {
+func (o outgoing) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
 	if reason := unfit(&it.Message); reason != "" {
 		return counted{delivery.Outcome{Verdict: delivery.Refused, Reason: reason}, o.silo, it}
 	}
@@ -186,11 +187,11 @@ func (c counted) Wait(ctx context.Context) delivery.Outcome {
 
 // unfit says why no MESSAGE can be made of a row, "" where it can. Rows that we
 // stored can; Kamailio's and those that were written by hand may not.
-func unfit(m *delivery.Message) string {
-	if _, err := address.ParseNameAddr(m.From); err != nil {
+func unfit(m *im.Message) string {
+	if _, err := sip.ParseNameAddr(m.From); err != nil {
 		return "no sender can be read: " + err.Error()
 	}
-	if _, err := address.ParseNameAddr(m.To); err != nil {
+	if _, err := sip.ParseNameAddr(m.To); err != nil {
 		return "no recipient can be read: " + err.Error()
 	}
 	return ""

@@ -6,7 +6,7 @@ import (
 	"iter"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Store keeps messages durably. db implements it on every engine. Its methods
@@ -25,10 +25,10 @@ type Store interface {
 
 	// Next gives owner's oldest messages with an ID above after that are no
 	// reminders, not set aside and not expired at now, oldest first.
-	Next(ctx context.Context, owner address.AoR, after int64, limit int, now time.Time) ([]Message, error)
+	Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]Message, error)
 
 	// NextFor is Next without what Mark has recorded for a device.
-	NextFor(ctx context.Context, owner address.AoR, device string, after int64, limit int, now time.Time) ([]Message, error)
+	NextFor(ctx context.Context, owner sip.AoR, device string, after int64, limit int, now time.Time) ([]Message, error)
 
 	// Due gives reminders whose time has come, the earliest first.
 	Due(ctx context.Context, now time.Time, limit int) ([]Message, error)
@@ -59,10 +59,10 @@ type Store interface {
 
 	// Count counts owner's messages without reading them: no reminders, and nothing
 	// of which a device has got its copy.
-	Count(ctx context.Context, owner address.AoR) (int, error)
+	Count(ctx context.Context, owner sip.AoR) (int, error)
 
 	// Waiting calls f for every owner that has a message in the sense of Next.
-	Waiting(ctx context.Context, now time.Time, f func(address.AoR)) error
+	Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error
 
 	// Get gives one message, ErrNotFound where there is none.
 	Get(ctx context.Context, id int64) (Message, error)
@@ -80,16 +80,16 @@ type Store interface {
 
 // Query selects stored messages. The zero value selects all.
 type Query struct {
-	Owner     address.AoR // zero: every owner
-	From      string      // sender's URI; "": every sender
-	Since     time.Time   // stored at this time or later; zero: any time
-	Before    time.Time   // stored before this; zero: any time
-	Reminders bool        // only reminders; otherwise only messages
-	Both      bool        // messages and reminders
-	Stuck     bool        // only those set aside
-	Copied    bool        // only those of which a device has got its copy
-	AfterID   int64       // IDs above this
-	Limit     int         // 0: no limit
+	Owner     sip.AoR   // zero: every owner
+	From      string    // sender's URI; "": every sender
+	Since     time.Time // stored at this time or later; zero: any time
+	Before    time.Time // stored before this; zero: any time
+	Reminders bool      // only reminders; otherwise only messages
+	Both      bool      // messages and reminders
+	Stuck     bool      // only those set aside
+	Copied    bool      // only those of which a device has got its copy
+	AfterID   int64     // IDs above this
+	Limit     int       // 0: no limit
 }
 
 // Totals is what a Query selects, in sum.

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
 	"silod/delivery"
+	"silod/sip"
 )
 
 // limiter remembers who has been told of whom. Whom it has no room for is not told.
@@ -17,7 +17,7 @@ type limiter struct {
 	cleared time.Time
 }
 
-type pair struct{ sender, recipient address.AoR }
+type pair struct{ sender, recipient sip.AoR }
 
 const (
 	mostTold   = 50_000
@@ -67,7 +67,7 @@ type noticeBox struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	boxes   map[address.AoR][]delivery.Item
+	boxes   map[sip.AoR][]delivery.Item
 	waiting int // items in all boxes
 	key     int64
 	cleared time.Time
@@ -77,7 +77,7 @@ type noticeBox struct {
 func (s *Service) Notices() delivery.Source { return &s.notices }
 
 // add takes a notice in, and tells whether there was room.
-func (b *noticeBox) add(to address.AoR, it delivery.Item) bool {
+func (b *noticeBox) add(to sip.AoR, it delivery.Item) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now := b.now(); b.waiting >= mostWaits && now.Sub(b.cleared) >= clearEvery {
@@ -87,7 +87,7 @@ func (b *noticeBox) add(to address.AoR, it delivery.Item) bool {
 		return false
 	}
 	if b.boxes == nil {
-		b.boxes = make(map[address.AoR][]delivery.Item)
+		b.boxes = make(map[sip.AoR][]delivery.Item)
 	}
 	b.key++
 	it.Key = b.key
@@ -111,7 +111,7 @@ func (b *noticeBox) clear(now time.Time) {
 }
 
 // drop takes items out of a box.
-func (b *noticeBox) drop(a address.AoR, gone func(delivery.Item) bool) {
+func (b *noticeBox) drop(a sip.AoR, gone func(delivery.Item) bool) {
 	box := b.boxes[a]
 	kept := slices.DeleteFunc(slices.Clone(box), gone)
 	b.waiting -= len(box) - len(kept)
@@ -121,7 +121,7 @@ func (b *noticeBox) drop(a address.AoR, gone func(delivery.Item) bool) {
 }
 
 // Next gives the notices for somebody.
-func (b *noticeBox) Next(_ context.Context, owner address.AoR, after int64, limit int) ([]delivery.Item, error) {
+func (b *noticeBox) Next(_ context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	box := b.boxes[owner]
@@ -132,7 +132,7 @@ func (b *noticeBox) Next(_ context.Context, owner address.AoR, after int64, limi
 }
 
 // Settle forgets a notice, whatever became of it.
-func (b *noticeBox) Settle(owner address.AoR, it *delivery.Item, _ delivery.Outcome, done func(error)) {
+func (b *noticeBox) Settle(owner sip.AoR, it *delivery.Item, _ delivery.Outcome, done func(error)) {
 	b.mu.Lock()
 	b.drop(owner, func(x delivery.Item) bool { return x.Key == it.Key })
 	b.mu.Unlock()
@@ -140,9 +140,9 @@ func (b *noticeBox) Settle(owner address.AoR, it *delivery.Item, _ delivery.Outc
 }
 
 // Waiting calls f for everybody who has a notice to get.
-func (b *noticeBox) Waiting(_ context.Context, f func(address.AoR)) error {
+func (b *noticeBox) Waiting(_ context.Context, f func(sip.AoR)) error {
 	b.mu.Lock()
-	var all []address.AoR
+	var all []sip.AoR
 	for a := range b.boxes {
 		all = append(all, a)
 	}

@@ -4,14 +4,14 @@ import (
 	"context"
 	"sync"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // turns lets one after the other count a mailbox and store into it, so that a
 // quota holds whatever arrives at once.
 type turns struct {
 	mu    sync.Mutex
-	boxes map[address.AoR]*turn
+	boxes map[sip.AoR]*turn
 }
 
 type turn struct {
@@ -20,12 +20,12 @@ type turn struct {
 }
 
 // take waits for an owner's turn. done, called once, passes it on.
-func (t *turns) take(ctx context.Context, a address.AoR) (done func(), err error) {
+func (t *turns) take(ctx context.Context, a sip.AoR) (done func(), err error) {
 	t.mu.Lock()
 	b := t.boxes[a]
 	if b == nil {
 		if t.boxes == nil {
-			t.boxes = make(map[address.AoR]*turn)
+			t.boxes = make(map[sip.AoR]*turn)
 		}
 		b = &turn{now: make(chan struct{}, 1)}
 		t.boxes[a] = b
@@ -44,7 +44,7 @@ func (t *turns) take(ctx context.Context, a address.AoR) (done func(), err error
 	}
 }
 
-func (t *turns) leave(a address.AoR, b *turn) {
+func (t *turns) leave(a sip.AoR, b *turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if b.users--; b.users == 0 {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // values gives what the pseudo-variables stand for in a message that came in at a
@@ -96,24 +96,24 @@ func (m *Message) values() Values {
 }
 
 // parsed is a URI taken apart, empty where it is none.
-func parsed(s string) address.URI {
-	u, err := address.ParseURI(s)
+func parsed(s string) sip.URI {
+	u, err := sip.ParseURI(s)
 	if err != nil {
-		return address.URI{}
+		return sip.URI{}
 	}
 	return u
 }
 
-func nameAddr(s string) address.NameAddr {
-	a, err := address.ParseNameAddr(s)
+func nameAddr(s string) sip.NameAddr {
+	a, err := sip.ParseNameAddr(s)
 	if err != nil {
-		return address.NameAddr{}
+		return sip.NameAddr{}
 	}
 	return a
 }
 
 // text is a URI as it is written, "" for the empty one.
-func text(u address.URI) string {
+func text(u sip.URI) string {
 	if u.Scheme == "" {
 		return ""
 	}

@@ -3,6 +3,8 @@ package stack
 import (
 	"encoding/binary"
 	"encoding/hex"
+
+	"silod/sip"
 )
 
 // answer is a response without what is taken from the request, also from one that is
@@ -11,7 +13,7 @@ type answer struct {
 	status  int
 	reason  string
 	to      string // To value; "" for the request's with a tag of ours
-	headers []Header
+	headers []sip.Header
 	body    []byte
 }
 
@@ -93,9 +95,9 @@ func unpack(b []byte) *answer {
 		b = b[n:]
 		return s
 	}
-	a := &answer{status: number(), reason: text(), to: text(), headers: make([]Header, number())}
+	a := &answer{status: number(), reason: text(), to: text(), headers: make([]sip.Header, number())}
 	for i := range a.headers {
-		a.headers[i] = Header{text(), text()}
+		a.headers[i] = sip.Header{Name: text(), Value: text()}
 	}
 	a.body = []byte(text())
 	return a

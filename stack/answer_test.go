@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/sip"
 )
 
 // RFC 3261 section 18.2.1 and RFC 3581 section 4: what is added to the topmost Via;
@@ -61,8 +63,8 @@ func TestWhereAnswersGo(t *testing.T) {
 func TestForward(t *testing.T) {
 	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
 		n, _ := strconv.Atoi(r.Target.User)
-		r.Forward(&Message{Status: n, Reason: "As I say", Body: []byte("why"), Headers: []Header{
-			{"Via", "SIP/2.0/UDP ours"}, {"From", "x"}, {"To", "<sip:bob@127.0.0.1>;tag=theirs"}, {"Warning", "399 x y"}, {"Content-Length", "3"},
+		r.Forward(&Message{Status: n, Reason: "As I say", Body: []byte("why"), Headers: []sip.Header{
+			{Name: "Via", Value: "SIP/2.0/UDP ours"}, {Name: "From", Value: "x"}, {Name: "To", Value: "<sip:bob@127.0.0.1>;tag=theirs"}, {Name: "Warning", Value: "399 x y"}, {Name: "Content-Length", Value: "3"},
 		}})
 	}})
 	for asked, want := range map[string]string{

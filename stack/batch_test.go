@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/sip"
 )
 
 // gathering starts a stack all of whose readers are busy until release is called: what is
@@ -42,7 +44,7 @@ func TestBatch(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			r.Respond(202, "")
 		case '1':
-			r.Respond(200, "", Header{"X-Large", strings.Repeat("x", maxDatagram)})
+			r.Respond(200, "", sip.Header{Name: "X-Large", Value: strings.Repeat("x", maxDatagram)})
 		default:
 			r.Respond(200, "")
 		}

@@ -5,6 +5,8 @@ package stack
 import (
 	"fmt"
 	"net"
+
+	"silod/sip"
 )
 
 // Refuse answers every request that comes to a socket with one status, without
@@ -23,7 +25,7 @@ func Refuse(conn *net.UDPConn, status int) error {
 		if err != nil || m.Status != 0 {
 			continue
 		}
-		res := Message{Status: status, Reason: ReasonPhrase(status), Headers: make([]Header, 0, 8)}
+		res := Message{Status: status, Reason: ReasonPhrase(status), Headers: make([]sip.Header, 0, 8)}
 		for _, h := range m.Headers {
 			switch h.Name {
 			case "Via", "From", "To", "Call-ID", "CSeq":

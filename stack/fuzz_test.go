@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/sip"
 )
 
 // FuzzReceive: whatever comes in a datagram or on a stream, a request that gets an
@@ -64,7 +66,7 @@ func FuzzReceive(f *testing.F) {
 // checkAnswer reads the answer to a request back; bad says that the request is.
 func checkAnswer(t *testing.T, r *Request, bad error) {
 	t.Helper()
-	out := (&answer{status: 200, reason: "OK", headers: []Header{{"Server", "s"}}}).appendTo(nil, r)
+	out := (&answer{status: 200, reason: "OK", headers: []sip.Header{{Name: "Server", Value: "s"}}}).appendTo(nil, r)
 	res, err := parse(out, true)
 	if err != nil || res.Status != 200 {
 		t.Fatalf("answered %q: %v", out, err)

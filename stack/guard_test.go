@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/sip"
 )
 
 func TestSourceLimiter(t *testing.T) {
@@ -157,8 +159,8 @@ func TestAnswersAreRemembered(t *testing.T) {
 		{status: 202, reason: "Accepted"},
 		{status: 202, reason: "taken"},
 		{status: 404, reason: "Not Found", to: "<sip:bob@example.org>;tag=1"},
-		{status: 200, reason: "OK", headers: []Header{{"Contact", "<sip:b@b>"}, {"X-Empty", ""}}},
-		{status: 699, reason: "", headers: []Header{{"A", "b"}}, body: []byte("\x00text\r\n")},
+		{status: 200, reason: "OK", headers: []sip.Header{{Name: "Contact", Value: "<sip:b@b>"}, {Name: "X-Empty", Value: ""}}},
+		{status: 699, reason: "", headers: []sip.Header{{Name: "A", Value: "b"}}, body: []byte("\x00text\r\n")},
 		{status: 200, reason: "OK", body: bytes.Repeat([]byte("long "), 10_000)},
 	}
 	const n, seconds = 300, timerJRing - 2

@@ -3,13 +3,9 @@ package stack
 import (
 	"strconv"
 	"strings"
-)
 
-// Header is one header field. Names that silod knows are in their canonical
-// spelling, whatever was received; all others, and all values, are as written.
-// It is an alias of the plain struct so that a []Header can be handed to packages
-// that do not know this one.
-type Header = struct{ Name, Value string }
+	"silod/sip"
+)
 
 // Message is a SIP request or response as bytes say it: start line, header fields
 // in order, body. Via, Route, Record-Route and Path fields hold one value each.
@@ -19,7 +15,7 @@ type Message struct {
 	Status int    // response
 	Reason string
 
-	Headers []Header
+	Headers []sip.Header
 	Body    []byte
 
 	// For is, in a request that is relayed, the Request-URI that it came with: it

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"silod/sip"
 )
 
 // parseError is a message that is SIP, but malformed. Where enough of it could be
@@ -37,7 +39,7 @@ func parse(raw []byte, stream bool) (*Message, error) {
 		head, body = raw[:end], raw[end:]
 	}
 	line, rest := nextLine(string(head))
-	m := &Message{Headers: make([]Header, 0, 16)}
+	m := &Message{Headers: make([]sip.Header, 0, 16)}
 	first := parseStartLine(m, line)
 	if errors.Is(first, errNotSIP) {
 		return nil, errNotSIP
@@ -217,11 +219,11 @@ func (m *Message) add(name, value string) {
 			if i < 0 {
 				break
 			}
-			m.Headers = append(m.Headers, Header{Name: name, Value: strings.TrimRight(value[:i], " \t")})
+			m.Headers = append(m.Headers, sip.Header{Name: name, Value: strings.TrimRight(value[:i], " \t")})
 			value = strings.TrimLeft(value[i+1:], " \t")
 		}
 	}
-	m.Headers = append(m.Headers, Header{Name: name, Value: value})
+	m.Headers = append(m.Headers, sip.Header{Name: name, Value: value})
 }
 
 // topComma finds the first comma outside quotes and angle brackets, or -1.

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/emiago/sipgo/sip"
+	"silod/sip"
+
+	sipgo "github.com/emiago/sipgo/sip"
 )
 
 func request(lines ...string) []byte {
@@ -29,17 +31,17 @@ func TestParseKeepsWhatWasWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Header{
-		{"Via", "SIP/2.0/UDP a.example;branch=z9hG4bK1"},
-		{"Via", "SIP / 2.0 / TCP b.example:5070;branch=z9hG4bK2"},
-		{"From", `"Alice, \"A\"" <sip:alice@example.org>;tag=1`},
-		{"To", "sip:bob@example.org"},
-		{"Call-ID", "1@a"},
-		{"CSeq", "1 MESSAGE"},
-		{"Content-Type", "text/plain;charset=utf-8"},
-		{"Subject", "one, two"},
-		{"x-Own", "As  Written"},
-		{"Content-Length", "3"},
+	want := []sip.Header{
+		{Name: "Via", Value: "SIP/2.0/UDP a.example;branch=z9hG4bK1"},
+		{Name: "Via", Value: "SIP / 2.0 / TCP b.example:5070;branch=z9hG4bK2"},
+		{Name: "From", Value: `"Alice, \"A\"" <sip:alice@example.org>;tag=1`},
+		{Name: "To", Value: "sip:bob@example.org"},
+		{Name: "Call-ID", Value: "1@a"},
+		{Name: "CSeq", Value: "1 MESSAGE"},
+		{Name: "Content-Type", Value: "text/plain;charset=utf-8"},
+		{Name: "Subject", Value: "one, two"},
+		{Name: "x-Own", Value: "As  Written"},
+		{Name: "Content-Length", Value: "3"},
 	}
 	if len(m.Headers) != len(want) {
 		t.Fatalf("headers: %q", m.Headers)
@@ -96,7 +98,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestNothingIsSmuggled(t *testing.T) {
-	m := Message{Method: "MESSAGE", URI: "sip:b@b", Headers: []Header{{"Subject", "a\r\nRoute: <sip:evil>\x00"}}}
+	m := Message{Method: "MESSAGE", URI: "sip:b@b", Headers: []sip.Header{{Name: "Subject", Value: "a\r\nRoute: <sip:evil>\x00"}}}
 	if got := string(m.AppendTo(nil)); got != "MESSAGE sip:b@b SIP/2.0\r\nSubject: a  Route: <sip:evil> \r\nContent-Length: 0\r\n\r\n" {
 		t.Errorf("got %q", got)
 	}
@@ -226,7 +228,7 @@ func BenchmarkParse(b *testing.B) {
 	})
 	b.Run("sipgo", func(b *testing.B) {
 		b.ReportAllocs()
-		p := sip.NewParser()
+		p := sipgo.NewParser()
 		for b.Loop() {
 			if _, err := p.ParseSIP(raw); err != nil {
 				b.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"silod/sip"
 )
 
 // retryAfter is what a 503 asks the client to wait, in seconds: long enough for a
@@ -164,16 +166,16 @@ func (s *Stack) handle(req *Request) {
 func (s *Stack) overload(req *Request) {
 	s.Stats.Overload.Inc()
 	req.Stateless()
-	req.Respond(503, "Service Unavailable, try again soon", Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
+	req.Respond(503, "Service Unavailable, try again soon", sip.Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
 }
 
 // Unavailable answers 503 with Retry-After, one's own or the usual one, and lets a
 // retransmission be tried anew: for when the store is down, which may pass before the
 // client gives up.
-func (r *Request) Unavailable(reason string, more ...Header) {
+func (r *Request) Unavailable(reason string, more ...sip.Header) {
 	r.forget()
-	if !slices.ContainsFunc(more, func(h Header) bool { return h.Name == "Retry-After" }) {
-		more = append(more, Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
+	if !slices.ContainsFunc(more, func(h sip.Header) bool { return h.Name == "Retry-After" }) {
+		more = append(more, sip.Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
 	}
 	r.Respond(503, reason, more...)
 }

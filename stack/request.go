@@ -5,7 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Request is a request that came in, with what every handler needs of it already
@@ -14,11 +14,11 @@ type Request struct {
 	*Message
 	Flow     Flow // where it came from; its answer and later requests go there
 	Via      Via  // topmost
-	To, From address.NameAddr
-	Target   address.URI // the Request-URI
-	Seq      uint32      // of CSeq
+	To, From sip.NameAddr
+	Target   sip.URI // the Request-URI
+	Seq      uint32  // of CSeq
 	// TargetErr says why Target could not be read; the answer is then 400, or 416
-	// where it wraps address.ErrScheme.
+	// where it wraps sip.ErrScheme.
 	TargetErr error
 
 	stack     *Stack
@@ -44,10 +44,10 @@ func newRequest(m *Message, flow Flow) (*Request, error) {
 	if err := f.check(m); err != nil {
 		return r, err
 	}
-	if r.From, err = address.ParseNameAddr(f.from); err != nil || r.From.Star {
+	if r.From, err = sip.ParseNameAddr(f.from); err != nil || r.From.Star {
 		return r, malformed("Bad From header")
 	}
-	if r.To, err = address.ParseNameAddr(f.to); err != nil || r.To.Star {
+	if r.To, err = sip.ParseNameAddr(f.to); err != nil || r.To.Star {
 		return r, malformed("Bad To header")
 	}
 	seq, method, ok := parseCSeq(f.cseq)
@@ -61,7 +61,7 @@ func newRequest(m *Message, flow Flow) (*Request, error) {
 	if f.callID == "" {
 		return r, malformed("Empty Call-ID header")
 	}
-	r.Target, r.TargetErr = address.ParseURI(m.URI)
+	r.Target, r.TargetErr = sip.ParseURI(m.URI)
 	return r, nil
 }
 
@@ -165,7 +165,7 @@ func (r *Request) Direct() bool {
 // Respond sends the final answer. An empty reason stands for the standard phrase.
 // Only the first call counts. Once it returns, the answer is on its way (see Flush), and
 // retransmissions of the request will get the same one.
-func (r *Request) Respond(status int, reason string, headers ...Header) {
+func (r *Request) Respond(status int, reason string, headers ...sip.Header) {
 	if reason == "" {
 		reason = ReasonPhrase(status)
 	}

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Target is a place where a request can be sent (RFC 3263).
@@ -35,7 +35,7 @@ var services = []struct {
 // Resolve finds where a URI leads, best first: a transport and port that it names
 // count, an IP address is taken at once, else SRV records are asked for, else
 // address records.
-func (s *Stack) Resolve(ctx context.Context, u address.URI) ([]Target, error) {
+func (s *Stack) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 	t, named := transportOf(u)
 	if !named && !secure(u) {
 		t = UDP
@@ -90,7 +90,7 @@ func (s *Stack) addresses(ctx context.Context, t Transport, host string, port ui
 
 // transportOf is the transport that a URI names; sips means TLS (RFC 3261 section
 // 26.2.2).
-func transportOf(u address.URI) (Transport, bool) {
+func transportOf(u sip.URI) (Transport, bool) {
 	name, _ := u.Params.Get("transport")
 	t, named := Transport(strings.ToLower(name)), name != ""
 	if secure(u) && (!named || t == TCP || t == UDP) {
@@ -99,7 +99,7 @@ func transportOf(u address.URI) (Transport, bool) {
 	return t, named
 }
 
-func secure(u address.URI) bool { return u.Scheme == "sips" }
+func secure(u sip.URI) bool { return u.Scheme == "sips" }
 
 func portOr(port uint16, t Transport) uint16 {
 	if port != 0 {

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // zone is a name server on loopback: records as "name A 192.0.2.1" and
@@ -98,7 +98,7 @@ func TestResolve(t *testing.T) {
 		{"sips:bob@example.org", "tls:192.0.2.2:5071"},
 		{"sip:bob@nowhere.example", "look up nowhere.example"},
 	} {
-		u, err := address.ParseURI(tc.uri)
+		u, err := sip.ParseURI(tc.uri)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,7 @@ package stack
 import (
 	"testing"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // The messages of RFC 5118: where each says that it goes, and whom it comes from.
@@ -35,7 +35,7 @@ func TestRFC5118(t *testing.T) {
 		if r.Target.HostPort() != tc.target || r.Via.Host != tc.via {
 			t.Errorf("%s: for %q, from %q", tc.name, r.Target.HostPort(), r.Via.Host)
 		}
-		contact, _ := address.ParseNameAddr(m.Get("Contact"))
+		contact, _ := sip.ParseNameAddr(m.Get("Contact"))
 		if contact.URI.Host != tc.contact {
 			t.Errorf("%s: contact %q", tc.name, contact.URI.Host)
 		}

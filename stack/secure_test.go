@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"silod/sip"
+
 	"github.com/coder/websocket"
 )
 
@@ -215,8 +217,8 @@ func TestConnectOut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			res, err := near.Do(t.Context(), &Message{Method: "MESSAGE", URI: "sip:b@127.0.0.1", Headers: []Header{
-				{"From", "<sip:a@a>;tag=1"}, {"To", "<sip:b@b>"}, {"Call-ID", "1"}, {"CSeq", "1 MESSAGE"},
+			res, err := near.Do(t.Context(), &Message{Method: "MESSAGE", URI: "sip:b@127.0.0.1", Headers: []sip.Header{
+				{Name: "From", Value: "<sip:a@a>;tag=1"}, {Name: "To", Value: "<sip:b@b>"}, {Name: "Call-ID", Value: "1"}, {Name: "CSeq", Value: "1 MESSAGE"},
 			}}, flow)
 			if err != nil || res.Status != 200 || res.Reason != string(tr) {
 				t.Errorf("%s: %+v, %v", tr, res, err)

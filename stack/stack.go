@@ -31,8 +31,8 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // Endpoint is an address to listen on.
@@ -186,7 +186,7 @@ func New(cfg Config) *Stack {
 func (s *Stack) Listen(ctx context.Context) error {
 	if a := s.cfg.Advertise; a != "" {
 		var err error
-		if s.advertised.host, s.advertised.port, err = address.ParseHostPort(a); err != nil {
+		if s.advertised.host, s.advertised.port, err = sip.ParseHostPort(a); err != nil {
 			return fmt.Errorf("advertise %q: %w", a, err)
 		}
 	}

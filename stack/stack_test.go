@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"silod/sip"
 )
 
 // running starts a stack on loopback and gives its UDP and TCP addresses.
@@ -91,7 +93,7 @@ func TestRetransmissionGetsTheSameAnswerAndRunsNothing(t *testing.T) {
 	var runs atomic.Int32
 	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
 		runs.Add(1)
-		r.Respond(202, "", Header{"X-Extra", "kept"})
+		r.Respond(202, "", sip.Header{Name: "X-Extra", Value: "kept"})
 	}})
 	c := dial(t, "udp", udp)
 	m := message(c, "z9hG4bKa")
@@ -329,7 +331,7 @@ func TestSendOverFlows(t *testing.T) {
 			t.Fatalf("flow %s is read as %s, %v", flow, again, err)
 		}
 		results := make(chan Result, 1)
-		if _, err := s.Send(&Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []Header{{"CSeq", "1 MESSAGE"}}}, flow, results); err != nil {
+		if _, err := s.Send(&Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []sip.Header{{Name: "CSeq", Value: "1 MESSAGE"}}}, flow, results); err != nil {
 			t.Fatal(err)
 		}
 		got := hear(t, c, patience)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+
+	"silod/sip"
 )
 
 // Stateless has the answer that follows forgotten as soon as it is sent (RFC 3261
@@ -49,13 +51,13 @@ func (a *answer) trimmed(r *Request) (_ *answer, ok bool) {
 		a.reason, _, _ = strings.Cut(ReasonPhrase(a.status), " ")
 	}
 	for len(a.headers) > 1 && isChallenge(a.headers[0]) && over() {
-		longest := slices.MaxFunc(a.headers, func(x, y Header) int { return len(x.Value) - len(y.Value) })
-		a.headers = slices.DeleteFunc(a.headers, func(h Header) bool { return h == longest })
+		longest := slices.MaxFunc(a.headers, func(x, y sip.Header) int { return len(x.Value) - len(y.Value) })
+		a.headers = slices.DeleteFunc(a.headers, func(h sip.Header) bool { return h == longest })
 	}
 	return a, !over() || r.stack.credits.covers(r.replyTo().Addr(), r.size, len(*buf))
 }
 
-func isChallenge(h Header) bool {
+func isChallenge(h sip.Header) bool {
 	return h.Name == "WWW-Authenticate" || h.Name == "Proxy-Authenticate"
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"silod/sip"
 )
 
 // TestStatelessAnswerIsForgotten: a client that answers a challenge in the very same
@@ -21,7 +23,7 @@ func TestStatelessAnswerIsForgotten(t *testing.T) {
 			return
 		}
 		r.Stateless()
-		r.Respond(407, "", Header{"Proxy-Authenticate", "Digest realm=\"r\""})
+		r.Respond(407, "", sip.Header{Name: "Proxy-Authenticate", Value: "Digest realm=\"r\""})
 	}})
 	c := dial(t, "udp", udp)
 	plain := message(c, "z9hG4bKsame", usual)
@@ -43,14 +45,14 @@ func TestStatelessAnswerIsForgotten(t *testing.T) {
 // TestStatelessAnswerIsTrimmed: a request from an address that may be forged brings no
 // more bytes to that address than it has itself.
 func TestStatelessAnswerIsTrimmed(t *testing.T) {
-	challenge := func(alg string) Header {
-		return Header{"Proxy-Authenticate", `Digest realm="example.org", nonce="` + strings.Repeat("n", 48) + `", algorithm=` + alg}
+	challenge := func(alg string) sip.Header {
+		return sip.Header{Name: "Proxy-Authenticate", Value: `Digest realm="example.org", nonce="` + strings.Repeat("n", 48) + `", algorithm=` + alg}
 	}
-	both := []Header{challenge("SHA-256"), challenge("MD5"), {"Server", strings.Repeat("s", 100)}}
+	both := []sip.Header{challenge("SHA-256"), challenge("MD5"), {Name: "Server", Value: strings.Repeat("s", 100)}}
 	_, udp, tcp := running(t, Config{Handler: func(_ context.Context, r *Request) {
 		r.Stateless()
 		if r.Has("X-Plain") {
-			r.Respond(400, strings.Repeat("long words ", 30), Header{"Server", "s"})
+			r.Respond(400, strings.Repeat("long words ", 30), sip.Header{Name: "Server", Value: "s"})
 			return
 		}
 		r.Respond(407, "", both...)

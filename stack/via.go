@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // magicCookie starts every branch that is unique in space and time (RFC 3261
@@ -18,7 +18,7 @@ type Via struct {
 	Transport string // upper case: "UDP"
 	Host      string
 	Port      uint16 // 0 where none was written
-	Params    address.Params
+	Params    sip.Params
 }
 
 // parseVia reads "SIP/2.0/UDP host:port;params", with white space round the
@@ -39,10 +39,10 @@ func parseVia(s string) (Via, error) {
 		sentBy = strings.TrimRight(sentBy[:i], " \t") + ":" + strings.TrimLeft(sentBy[i+1:], " \t")
 	}
 	var err error
-	if v.Host, v.Port, err = address.ParseHostPort(sentBy); err != nil {
+	if v.Host, v.Port, err = sip.ParseHostPort(sentBy); err != nil {
 		return v, errors.New("bad host in Via")
 	}
-	if v.Params, err = address.ParseParams(s[end:]); err != nil {
+	if v.Params, err = sip.ParseParams(s[end:]); err != nil {
 		return v, errors.New("bad parameter in Via")
 	}
 	return v, nil

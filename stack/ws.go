@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"silod/sip"
+
 	"github.com/coder/websocket"
 )
 
@@ -63,7 +65,7 @@ func (l *streamListener) upgrade(w http.ResponseWriter, r *http.Request) {
 func asksFor(values []string, token string) bool {
 	m := Message{}
 	for _, v := range values {
-		m.Headers = append(m.Headers, Header{"P", v})
+		m.Headers = append(m.Headers, sip.Header{Name: "P", Value: v})
 	}
 	return slices.Contains(m.Tokens("P"), token)
 }

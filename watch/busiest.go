@@ -8,16 +8,16 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // tally counts what is said in rooms and stored for users, for somebody who wants to
 // know where most happens. Its lock is held while one number is counted.
 type tally struct {
 	mu      sync.Mutex
-	said    map[address.AoR]int
-	stored  map[address.AoR]int
+	said    map[sip.AoR]int
+	stored  map[sip.AoR]int
 	uncount int // events of more addresses than are counted
 }
 
@@ -28,7 +28,7 @@ const (
 )
 
 func newTally() *tally {
-	return &tally{said: map[address.AoR]int{}, stored: map[address.AoR]int{}}
+	return &tally{said: map[sip.AoR]int{}, stored: map[sip.AoR]int{}}
 }
 
 func (t *tally) take(_ *Hub, s *seen) {
@@ -87,7 +87,7 @@ func (h *Hub) busiest(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 func (t *tally) report(at time.Time) *mi.Node {
 	t.mu.Lock()
 	said, stored, uncount := t.said, t.stored, t.uncount
-	t.said, t.stored, t.uncount = map[address.AoR]int{}, map[address.AoR]int{}, 0
+	t.said, t.stored, t.uncount = map[sip.AoR]int{}, map[sip.AoR]int{}, 0
 	t.mu.Unlock()
 	n := &mi.Node{Name: "INTERVAL", Attrs: []mi.Attr{{Name: "time", Value: at.UTC().Format(timeForm)}}}
 	if uncount > 0 {
@@ -99,9 +99,9 @@ func (t *tally) report(at time.Time) *mi.Node {
 }
 
 // top adds the largest counts.
-func top(n *mi.Node, name, what string, counts map[address.AoR]int) {
+func top(n *mi.Node, name, what string, counts map[sip.AoR]int) {
 	type entry struct {
-		who address.AoR
+		who sip.AoR
 		n   int
 	}
 	list := make([]entry, 0, len(counts))

@@ -18,7 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // What can happen.
@@ -39,8 +39,8 @@ const (
 // Event is what happened. Fields without a meaning for it are empty.
 type Event struct {
 	What    string
-	User    address.AoR // whom it is for, or whose it is: a user or a room
-	From    string      // the sender: a From header's value, or a URI
+	User    sip.AoR // whom it is for, or whose it is: a user or a room
+	From    string  // the sender: a From header's value, or a URI
 	CallID  string
 	ID      int64  // of the message in the store
 	Contact string // the device
@@ -58,7 +58,7 @@ const (
 
 // Hub passes events on. Make it with New; a nil Hub has no watchers.
 type Hub struct {
-	domains address.Domains
+	domains sip.Domains
 	log     *slog.Logger
 	now     func() time.Time
 	over    chan struct{} // closed when the daemon stops
@@ -73,7 +73,7 @@ type follower interface{ take(h *Hub, s *seen) }
 
 // watcher is somebody who follows a user or a room.
 type watcher struct {
-	of     address.AoR
+	of     sip.AoR
 	bodies bool
 	events chan seen
 	lost   atomic.Int64 // events since the last that was passed on
@@ -83,12 +83,12 @@ type watcher struct {
 type seen struct {
 	Event
 	at   time.Time
-	from address.AoR // who From is; zero until somebody asks
+	from sip.AoR // who From is; zero until somebody asks
 	size int
 }
 
 // sender is who From is.
-func (s *seen) sender(h *Hub) address.AoR {
+func (s *seen) sender(h *Hub) sip.AoR {
 	if s.from.IsZero() && s.From != "" {
 		s.from, _, _ = h.domains.Parse(s.From)
 	}
@@ -96,7 +96,7 @@ func (s *seen) sender(h *Hub) address.AoR {
 }
 
 // New makes a Hub; domains tell which addresses are ours.
-func New(domains address.Domains, log *slog.Logger) *Hub {
+func New(domains sip.Domains, log *slog.Logger) *Hub {
 	return &Hub{domains: domains, log: log, now: time.Now, over: make(chan struct{})}
 }
 

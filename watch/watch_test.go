@@ -10,13 +10,13 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
-var bob = address.AoR{User: "bob", Domain: "example.org"}
+var bob = sip.AoR{User: "bob", Domain: "example.org"}
 
-func newHub() *Hub { return New(address.NewDomains("example.org"), slog.New(slog.DiscardHandler)) }
+func newHub() *Hub { return New(sip.NewDomains("example.org"), slog.New(slog.DiscardHandler)) }
 
 // text is a reply's child as a line.
 func text(n *mi.Node) string {
@@ -79,7 +79,7 @@ func TestWatch(t *testing.T) {
 		if !h.On() || h.Watchers() != 2 {
 			t.Errorf("%d watch", h.Watchers())
 		}
-		alice := address.AoR{User: "alice", Domain: "example.org"}
+		alice := sip.AoR{User: "alice", Domain: "example.org"}
 		body := []byte("hello")
 		h.Tell(Event{
 			What: Stored, User: bob, From: `"Alice" <sip:alice@example.org>;tag=1`, CallID: "c1", ID: 7, Type: "text/plain", Body: body,
@@ -262,7 +262,7 @@ func TestBusiest(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		room := address.AoR{User: "chat-1", Domain: "example.org"}
+		room := sip.AoR{User: "chat-1", Domain: "example.org"}
 		for range 3 {
 			h.Tell(Event{What: Said, User: room})
 			h.Tell(Event{What: Sent, User: bob})
@@ -272,7 +272,7 @@ func TestBusiest(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		for i := range maxCounted + 5 {
-			h.Tell(Event{What: Stored, User: address.AoR{User: fmt.Sprint(i), Domain: "example.org"}})
+			h.Tell(Event{What: Stored, User: sip.AoR{User: fmt.Sprint(i), Domain: "example.org"}})
 		}
 		if got := <-reports; strings.Count(got, "MAILBOX") != maxListed || !strings.HasSuffix(got, "not_counted=5") {
 			t.Errorf("got %q", got)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"silod/address"
+	"silod/sip"
 	"silod/stack/phone"
 )
 
@@ -100,7 +100,7 @@ func (s *sipFlags) complete(who string) string {
 }
 
 // shortURI leaves away what goes without saying.
-func shortURI(u address.URI) string {
+func shortURI(u sip.URI) string {
 	s := clean(u.String())
 	if u.Scheme == "sip" {
 		s = strings.TrimPrefix(s, "sip:")

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 	"silod/stack/phone"
 )
 
@@ -59,12 +59,12 @@ func TestLocalTime(t *testing.T) {
 func TestLetter(t *testing.T) {
 	at := time.Date(2026, 11, 21, 22, 14, 11, 0, time.UTC)
 	message := func(name, contentType, body string, more ...phone.Header) *phone.Message {
-		uri, err := address.ParseURI("sip:alice@example.org")
+		uri, err := sip.ParseURI("sip:alice@example.org")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return &phone.Message{
-			From: address.NameAddr{Name: name, URI: uri}, Body: []byte(body), At: at, Source: netip.AddrPort{},
+			From: sip.NameAddr{Name: name, URI: uri}, Body: []byte(body), At: at, Source: netip.AddrPort{},
 			Headers: append(phone.Headers{{Name: "Content-Type", Value: contentType}}, more...),
 		}
 	}

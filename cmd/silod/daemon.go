@@ -15,17 +15,18 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"silod/address"
 	"silod/auth"
 	"silod/config"
 	"silod/db"
 	"silod/delivery"
 	"silod/fifo"
+	"silod/im"
 	"silod/imc"
 	"silod/mi"
 	"silod/registrar"
 	"silod/router"
 	"silod/silo"
+	"silod/sip"
 	"silod/stack"
 	"silod/watch"
 )
@@ -36,7 +37,7 @@ type daemon struct {
 	file     string         // the configuration's; "" for the defaults
 	log      *slog.Logger
 	level    *slog.LevelVar
-	domains  address.Domains
+	domains  sip.Domains
 	database *db.DB
 	others   []*db.DB // of [silo] and [imc], where they are not that of [db]
 
@@ -163,7 +164,7 @@ func (d *daemon) openSockets(ctx context.Context) error {
 	if err := d.stack.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
 	}
-	d.domains = address.NewDomains(domains(d.cfg, d.stack.Endpoints())...)
+	d.domains = sip.NewDomains(domains(d.cfg, d.stack.Endpoints())...)
 	return nil
 }
 
@@ -187,7 +188,7 @@ func (d *daemon) assemble(ctx context.Context) error {
 
 	d.silo = silo.New(silo.Options{
 		Store: siloDB.Silo(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
-		Online: func(a address.AoR) bool { return d.mail.Online(a) },
+		Online: func(a sip.AoR) bool { return d.mail.Online(a) },
 		Every:  d.cfg.Silo.Delivery == "every", Settings: siloSettings(d.cfg),
 	})
 
@@ -230,7 +231,7 @@ func (d *daemon) assemble(ctx context.Context) error {
 // outbox stands for the router, which is made last because it needs all others.
 type outbox struct{ d *daemon }
 
-func (o outbox) Send(ctx context.Context, to address.AoR, m delivery.Message) error {
+func (o outbox) Send(ctx context.Context, to sip.AoR, m im.Message) error {
 	return router.Outbox{Router: o.d.router}.Send(ctx, to, m)
 }
 

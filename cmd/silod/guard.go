@@ -10,10 +10,10 @@ import (
 	"os"
 	"slices"
 
-	"silod/address"
 	"silod/auth"
 	"silod/config"
 	"silod/router"
+	"silod/sip"
 )
 
 // guard makes what decides who may do what.
@@ -22,7 +22,7 @@ func (d *daemon) openGuard(ctx context.Context) error {
 	users := d.database.Users()
 	if a.Mode == "digest" {
 		// A table that cannot be read is better known now than at the first REGISTER.
-		_, err := users.Lookup(ctx, address.AoR{User: "silod", Domain: "invalid"})
+		_, err := users.Lookup(ctx, sip.AoR{User: "silod", Domain: "invalid"})
 		if err != nil && !errors.Is(err, auth.ErrUnknownUser) {
 			return fmt.Errorf("auth.mode: users cannot be looked up: %w", err)
 		}

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"silod/address"
 	"silod/auth"
 	"silod/config"
+	"silod/sip"
 )
 
 // TestRFC4475WithDigest sends the torture messages to a server that asks for
@@ -86,7 +86,7 @@ func fuzzed(f *testing.F) *daemon {
 		f.Fatal(err)
 	}
 	user := d.domains.Default()
-	alice := address.AoR{User: "alice", Domain: user}
+	alice := sip.AoR{User: "alice", Domain: user}
 	if err := d.accounts.Users.AddUser(f.Context(), alice, auth.NewSecret(alice, user, asAlice.password)); err != nil {
 		f.Fatal(err)
 	}

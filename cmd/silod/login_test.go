@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"silod/address"
 	"silod/mi"
+	"silod/sip"
 )
 
 // withDigest is TOML for a daemon that asks for passwords.
@@ -190,7 +190,7 @@ func (s *served) sql(statement string) {
 }
 
 // aor is the address of a user here.
-func (s *served) aor(user string) address.AoR {
+func (s *served) aor(user string) sip.AoR {
 	s.t.Helper()
 	a, ours, err := s.domains.Parse(user + "@127.0.0.1")
 	if err != nil || !ours {

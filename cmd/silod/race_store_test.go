@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
-	"silod/delivery"
+	"silod/im"
 	"silod/silo"
+	"silod/sip"
 )
 
 // Users register at the very moment at which they are sent a message. Whoever comes
@@ -111,8 +111,8 @@ func TestLongMailbox(t *testing.T) {
 		wg.Go(func() {
 			for i := lane; i < messages; i += lanes {
 				text := fmt.Sprint(i)
-				m := &delivery.Message{From: "<" + alice + ">;tag=1", To: "<" + bob + ">", CallID: text, CSeq: 1, Body: []byte(text)}
-				id, err := s.silo.Put(t.Context(), &silo.Incoming{Owner: address.AoR{User: "bob", Domain: "127.0.0.1"}, Message: m})
+				m := &im.Message{From: "<" + alice + ">;tag=1", To: "<" + bob + ">", CallID: text, CSeq: 1, Body: []byte(text)}
+				id, err := s.silo.Put(t.Context(), &silo.Incoming{Owner: sip.AoR{User: "bob", Domain: "127.0.0.1"}, Message: m})
 				if err != nil || id < 1 || id > int64(messages) {
 					t.Errorf("stored as %d, %v", id, err)
 					return

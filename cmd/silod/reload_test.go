@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"silod/address"
 	"silod/router"
 	"silod/silo"
+	"silod/sip"
 )
 
 // effect is how it shows that a key has another value: what look gives must not be
@@ -58,7 +58,7 @@ func limit(line, kind string, user bool) effect {
 		n++
 		for range 3 {
 			if user {
-				_, ok = s.guard.Limits.User(kind, address.AoR{User: fmt.Sprint("user", n), Domain: "127.0.0.1"})
+				_, ok = s.guard.Limits.User(kind, sip.AoR{User: fmt.Sprint("user", n), Domain: "127.0.0.1"})
 			} else {
 				_, ok = s.guard.Limits.Source(kind, netip.AddrFrom4([4]byte{192, 0, 2, n}))
 			}
@@ -69,7 +69,7 @@ func limit(line, kind string, user bool) effect {
 
 // proxy shows by who can be sent to: with one, everybody.
 func proxy(line string, of func(*served) *router.Sender) effect {
-	return one(line, func(s *served) any { return of(s).Online(address.AoR{User: "nobody", Domain: "127.0.0.1"}) })
+	return one(line, func(s *served) any { return of(s).Online(sip.AoR{User: "nobody", Domain: "127.0.0.1"}) })
 }
 
 func written(t silo.Template) string {

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"silod/address"
 	"silod/config"
 	"silod/db"
 	"silod/imc"
 	"silod/registrar"
 	"silod/router"
 	"silod/silo"
+	"silod/sip"
 	"silod/stack"
 )
 
@@ -23,7 +23,7 @@ import (
 // for.
 func check(cfg *config.Config) error {
 	var problems []config.Problem
-	if _, err := imc.New(imc.Options{Config: roomConfig(cfg), Domains: address.NewDomains(domains(cfg, nil)...)}); err != nil {
+	if _, err := imc.New(imc.Options{Config: roomConfig(cfg), Domains: sip.NewDomains(domains(cfg, nil)...)}); err != nil {
 		problems = append(problems, cfg.Problem("imc", err.Error()))
 	}
 	return cfg.Fail(problems...)
@@ -115,11 +115,11 @@ func routerSettings(cfg *config.Config) (router.Settings, error) {
 }
 
 // nextHop reads a proxy's URI; nil where there is none.
-func nextHop(s string) (*address.URI, error) {
+func nextHop(s string) (*sip.URI, error) {
 	if s == "" {
 		return nil, nil
 	}
-	u, err := address.ParseURI(s)
+	u, err := sip.ParseURI(s)
 	return &u, err
 }
 
@@ -162,7 +162,7 @@ func siloSettings(cfg *config.Config) silo.Settings {
 
 		NoticeFrom: template(s.FromAddress),
 		NoticeText: template(s.OfflineMessage),
-		NoticeFields: func(v silo.Values) []config.Header {
+		NoticeFields: func(v silo.Values) []sip.Header {
 			return append(s.ContactHdr.Expand(v), s.ContentTypeHdr.Expand(v)...)
 		},
 		NoticeEvery: s.NoticeInterval,

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
+	sipgo "github.com/emiago/sipgo/sip"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // The timers of RFC 3261 section 17.1.2.2.
@@ -77,7 +77,7 @@ func (p *Phone) do(ctx context.Context, r Request) (*Response, error) {
 }
 
 // build makes a request but for what each transaction has anew: Via and CSeq.
-func (p *Phone) build(r Request) (*sip.Request, error) {
+func (p *Phone) build(r Request) (*sipgo.Request, error) {
 	to, err := parseNameAddr(r.To)
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w", r.To, err)
@@ -86,20 +86,20 @@ func (p *Phone) build(r Request) (*sip.Request, error) {
 	if uri == "" {
 		uri = to.URI.String()
 	}
-	if !address.IsToken(r.Method) {
+	if !sip.IsToken(r.Method) {
 		return nil, fmt.Errorf("bad method %q", r.Method)
 	}
-	if _, err := address.ParseURI(uri); err != nil {
+	if _, err := sip.ParseURI(uri); err != nil {
 		return nil, err
 	}
-	var target sip.Uri
-	if err := sip.ParseUri(uri, &target); err != nil {
+	var target sipgo.Uri
+	if err := sipgo.ParseUri(uri, &target); err != nil {
 		return nil, fmt.Errorf("address %q: %w", uri, err)
 	}
 	if r.CallID == "" {
 		r.CallID = token()
 	}
-	own := address.NameAddr{Name: p.cfg.Name, URI: p.aor}
+	own := sip.NameAddr{Name: p.cfg.Name, URI: p.aor}
 	own.Params = own.Params.With("tag", token())
 	hs := append(Headers{
 		{Name: "From", Value: own.String()},
@@ -108,7 +108,7 @@ func (p *Phone) build(r Request) (*sip.Request, error) {
 		{Name: "Max-Forwards", Value: "70"},
 		{Name: "User-Agent", Value: "silod-phone"},
 	}, r.Headers...)
-	req := sip.NewRequest(sip.RequestMethod(r.Method), target)
+	req := sipgo.NewRequest(sipgo.RequestMethod(r.Method), target)
 	for i, h := range hs {
 		if err := checkHeader(h); err != nil {
 			return nil, err
@@ -116,21 +116,21 @@ func (p *Phone) build(r Request) (*sip.Request, error) {
 		if i < len(hs)-len(r.Headers) && r.Headers.Get(h.Name) != "" {
 			continue // the caller's own
 		}
-		req.AppendHeader(sip.NewHeader(h.Name, h.Value))
+		req.AppendHeader(sipgo.NewHeader(h.Name, h.Value))
 	}
 	req.SetBody(r.Body)
 	return req, nil
 }
 
 // exchange is one non-INVITE client transaction (RFC 3261 section 17.1.2).
-func (p *Phone) exchange(ctx context.Context, f *flow, req *sip.Request) (*Response, error) {
+func (p *Phone) exchange(ctx context.Context, f *flow, req *sipgo.Request) (*Response, error) {
 	branch := "z9hG4bK" + token()
 	req.RemoveHeader("Via")
 	req.RemoveHeader("CSeq")
 	req.PrependHeader(
-		sip.NewHeader("Via", fmt.Sprintf("SIP/2.0/%s %s;rport;branch=%s",
+		sipgo.NewHeader("Via", fmt.Sprintf("SIP/2.0/%s %s;rport;branch=%s",
 			strings.ToUpper(f.server.network), f.conn.LocalAddr(), branch)),
-		sip.NewHeader("CSeq", fmt.Sprintf("%d %s", p.nextSeq(), req.Method)),
+		sipgo.NewHeader("CSeq", fmt.Sprintf("%d %s", p.nextSeq(), req.Method)),
 	)
 	results, err := f.wait(branch)
 	if err != nil {
@@ -178,18 +178,18 @@ func (p *Phone) exchange(ctx context.Context, f *flow, req *sip.Request) (*Respo
 
 // parseNameAddr reads an address as people write it, with or without a display
 // name, angle brackets and scheme.
-func parseNameAddr(s string) (address.NameAddr, error) {
+func parseNameAddr(s string) (sip.NameAddr, error) {
 	if !strings.ContainsAny(s, "<>") {
 		u, err := parseURI(s)
-		return address.NameAddr{URI: u}, err
+		return sip.NameAddr{URI: u}, err
 	}
-	na, err := address.ParseNameAddr(s)
+	na, err := sip.ParseNameAddr(s)
 	switch {
 	case err != nil:
 	case na.Star:
 		err = errors.New("not an address")
 	case !na.URI.IsSIP():
-		err = address.ErrScheme
+		err = sip.ErrScheme
 	}
 	return na, err
 }

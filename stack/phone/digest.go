@@ -5,14 +5,14 @@ import (
 	"io"
 	"strings"
 
-	"github.com/emiago/sipgo/sip"
+	sipgo "github.com/emiago/sipgo/sip"
 	"github.com/icholy/digest"
 )
 
 // authorize answers a challenge by putting credentials into the request. It tells
 // whether it is worth sending again: there is a password, an algorithm that we
 // know, and it is not the refusal of these same credentials.
-func (p *Phone) authorize(req *sip.Request, res *Response) bool {
+func (p *Phone) authorize(req *sipgo.Request, res *Response) bool {
 	challenge, credentials := "WWW-Authenticate", "Authorization"
 	switch res.Code {
 	case 401:
@@ -45,7 +45,7 @@ func (p *Phone) authorize(req *sip.Request, res *Response) bool {
 			continue
 		}
 		req.RemoveHeader(credentials)
-		req.AppendHeader(sip.NewHeader(credentials, cred.String()))
+		req.AppendHeader(sipgo.NewHeader(credentials, cred.String()))
 		return true
 	}
 	return false

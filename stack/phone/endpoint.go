@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // endpoint is where the server is.
@@ -32,7 +32,7 @@ func parseEndpoint(s string) (endpoint, error) {
 	if !strings.HasPrefix(s, "sip:") && !strings.HasPrefix(s, "sips:") {
 		s = "sip:" + s
 	}
-	u, err := address.ParseURI(s)
+	u, err := sip.ParseURI(s)
 	if err != nil {
 		return e, err
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
+	sipgo "github.com/emiago/sipgo/sip"
 )
 
 // Bounds on what the server can make us hold, or wait for.
@@ -200,15 +200,15 @@ func (p *Phone) readStream(f *flow) error {
 }
 
 // dispatch gives a message to the transaction that it belongs to.
-func (p *Phone) dispatch(f *flow, msg sip.Message, raw []byte) {
+func (p *Phone) dispatch(f *flow, msg sipgo.Message, raw []byte) {
 	switch msg := msg.(type) {
-	case *sip.Response:
+	case *sipgo.Response:
 		hs := headersOf(msg)
 		f.resolve(&Response{
 			Code: msg.StatusCode, Reason: msg.Reason, CallID: hs.Get("Call-ID"),
 			Headers: hs, Body: msg.Body(),
 		})
-	case *sip.Request:
+	case *sipgo.Request:
 		m, err := newMessage(f, msg, raw)
 		if err != nil {
 			p.log.Debug("unanswerable request dropped", "reason", err)

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
+	sipgo "github.com/emiago/sipgo/sip"
 
-	"silod/address"
+	"silod/sip"
 )
 
 const seedRequest = "MESSAGE sip:bob@127.0.0.1 SIP/2.0\r\nv: SIP/2.0/UDP h;branch=z9hG4bK1\r\n" +
@@ -29,13 +29,13 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		switch msg := msg.(type) {
-		case *sip.Response:
+		case *sipgo.Response:
 			res := &Response{Code: msg.StatusCode, Headers: headersOf(msg)}
 			viaBranch(res.Headers.Get("Via"))
-			if d := granted(res, address.URI{Scheme: "sip", User: "a", Host: "h"}, time.Minute); d < 0 {
+			if d := granted(res, sip.URI{Scheme: "sip", User: "a", Host: "h"}, time.Minute); d < 0 {
 				t.Errorf("granted %v", d)
 			}
-		case *sip.Request:
+		case *sipgo.Request:
 			m, err := newMessage(flow, msg, data)
 			if err != nil {
 				return
@@ -48,7 +48,7 @@ func FuzzRequest(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%v in\n%q", err, out)
 			}
-			hs := headersOf(back.(*sip.Response))
+			hs := headersOf(back.(*sipgo.Response))
 			for _, name := range []string{"Via", "From", "Call-ID", "CSeq"} {
 				if got, want := hs.All(name), m.Headers.All(name); strings.Join(got, "\n") != strings.Join(want, "\n") {
 					t.Errorf("%s is %q, was %q", name, got, want)

@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
+	sipgo "github.com/emiago/sipgo/sip"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Header is one header field, its value as it was on the wire but unfolded. It is
 // an alias of the plain struct so that others' headers can be handed over.
-type Header = struct{ Name, Value string }
+type Header = sip.Header
 
 // Headers are header fields in the order of the wire.
 type Headers []Header
@@ -45,8 +45,8 @@ func (hs Headers) All(name string) []string {
 type Message struct {
 	Method  string
 	URI     string // the Request-URI
-	From    address.NameAddr
-	To      address.NameAddr
+	From    sip.NameAddr
+	To      sip.NameAddr
 	CallID  string
 	Headers Headers
 	Body    []byte
@@ -83,9 +83,9 @@ func (r *Response) OK() bool { return r.Code/100 == 2 }
 
 // newParser leaves every header as it is written, but for the one that ends a
 // message on a stream.
-func newParser() *sip.Parser {
-	all := sip.DefaultHeadersParser()
-	p := sip.NewParser(sip.WithHeadersParsers(sip.HeadersParser{
+func newParser() *sipgo.Parser {
+	all := sipgo.DefaultHeadersParser()
+	p := sipgo.NewParser(sipgo.WithHeadersParsers(sipgo.HeadersParser{
 		"content-length": all["content-length"],
 		"l":              all["l"],
 	}))
@@ -94,7 +94,7 @@ func newParser() *sip.Parser {
 }
 
 // headersOf copies what the parser found.
-func headersOf(m interface{ Headers() []sip.Header }) Headers {
+func headersOf(m interface{ Headers() []sipgo.Header }) Headers {
 	lines := m.Headers()
 	hs := make(Headers, len(lines))
 	for i, h := range lines {
@@ -105,7 +105,7 @@ func headersOf(m interface{ Headers() []sip.Header }) Headers {
 
 // newMessage takes a request apart. It fails where the request cannot be
 // answered, because what an answer repeats is missing (RFC 3261 section 8.2.6.2).
-func newMessage(f *flow, req *sip.Request, raw []byte) (*Message, error) {
+func newMessage(f *flow, req *sipgo.Request, raw []byte) (*Message, error) {
 	m := &Message{
 		Method: string(req.Method), Headers: headersOf(req), Body: req.Body(),
 		Raw: bytes.Clone(raw), Source: addrPort(f.conn.RemoteAddr()), Local: addrPort(f.conn.LocalAddr()),
@@ -127,10 +127,10 @@ func newMessage(f *flow, req *sip.Request, raw []byte) (*Message, error) {
 		}
 	}
 	var err error
-	if m.From, err = address.ParseNameAddr(m.Headers.Get("From")); err != nil {
+	if m.From, err = sip.ParseNameAddr(m.Headers.Get("From")); err != nil {
 		return nil, fmt.Errorf("header From: %w", err)
 	}
-	if m.To, err = address.ParseNameAddr(m.Headers.Get("To")); err != nil {
+	if m.To, err = sip.ParseNameAddr(m.Headers.Get("To")); err != nil {
 		return nil, fmt.Errorf("header To: %w", err)
 	}
 	m.CallID = m.Headers.Get("Call-ID")
@@ -142,7 +142,7 @@ func newMessage(f *flow, req *sip.Request, raw []byte) (*Message, error) {
 
 // checkHeader refuses a field that would not stay one field on the wire.
 func checkHeader(h Header) error {
-	if !address.IsToken(h.Name) {
+	if !sip.IsToken(h.Name) {
 		return fmt.Errorf("bad header name %q", h.Name)
 	}
 	switch longName(h.Name) {

@@ -24,7 +24,7 @@ import (
 	"sync"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Config says whose phone it is and which server it talks to.
@@ -65,7 +65,7 @@ const inboxSize = 256
 // closed it.
 type Phone struct {
 	cfg     Config
-	aor     address.URI
+	aor     sip.URI
 	contact string // parameters behind the contact
 	server  endpoint
 	log     *slog.Logger
@@ -104,7 +104,7 @@ func New(cfg Config) (*Phone, error) {
 	if p.aor.User == "" {
 		return nil, fmt.Errorf("own address: %s names no user", p.aor)
 	}
-	params, err := address.ParseParams(cfg.ContactParams)
+	params, err := sip.ParseParams(cfg.ContactParams)
 	if err == nil {
 		err = checkValue(cfg.ContactParams)
 	}
@@ -125,7 +125,7 @@ func New(cfg Config) (*Phone, error) {
 }
 
 // AoR is the address that the phone registers, in its canonical form.
-func (p *Phone) AoR() address.AoR { return p.aor.AoR() }
+func (p *Phone) AoR() sip.AoR { return p.aor.AoR() }
 
 // Close answers the message that Receive has in hand, ends the connection, and
 // waits until everything that the phone started has ended. It must not be called
@@ -219,24 +219,24 @@ func (p *Phone) nextSeq() uint32 {
 }
 
 // parseURI reads a SIP URI as people write it: with or without its scheme.
-func parseURI(s string) (address.URI, error) {
+func parseURI(s string) (sip.URI, error) {
 	s = strings.TrimSpace(s)
 	if strings.ContainsAny(s, "<>") {
-		na, err := address.ParseNameAddr(s)
+		na, err := sip.ParseNameAddr(s)
 		if err != nil {
-			return address.URI{}, err
+			return sip.URI{}, err
 		}
 		s = na.URI.String()
 	}
 	if i := strings.IndexAny(s, ":@"); i >= 0 && s[i] == '@' {
 		s = "sip:" + s
 	}
-	u, err := address.ParseURI(s)
+	u, err := sip.ParseURI(s)
 	if err != nil {
-		return address.URI{}, err
+		return sip.URI{}, err
 	}
 	if !u.IsSIP() {
-		return address.URI{}, fmt.Errorf("%s: %w", u, address.ErrScheme)
+		return sip.URI{}, fmt.Errorf("%s: %w", u, sip.ErrScheme)
 	}
 	return u, nil
 }

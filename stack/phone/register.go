@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Register registers the phone for a time, rounded to seconds; 0 removes the
@@ -19,7 +19,7 @@ func (p *Phone) Register(ctx context.Context, expires time.Duration) (*Response,
 		return nil, 0, fmt.Errorf("REGISTER: %w", err)
 	}
 	contact := p.contactURI(f)
-	registrar := address.URI{Scheme: p.aor.Scheme, Host: p.aor.Host, Port: p.aor.Port}
+	registrar := sip.URI{Scheme: p.aor.Scheme, Host: p.aor.Host, Port: p.aor.Port}
 	res, err := p.Do(ctx, Request{
 		Method: "REGISTER", URI: registrar.String(), To: p.aor.String(), CallID: p.callID,
 		Headers: Headers{
@@ -41,9 +41,9 @@ func (p *Phone) Unregister(ctx context.Context) (*Response, error) {
 }
 
 // contactURI is where the server finds us: on a stream, only on this connection.
-func (p *Phone) contactURI(f *flow) address.URI {
+func (p *Phone) contactURI(f *flow) sip.URI {
 	local := addrPort(f.conn.LocalAddr())
-	u := address.URI{Scheme: "sip", User: p.aor.User, Host: local.Addr().String(), Port: local.Port()}
+	u := sip.URI{Scheme: "sip", User: p.aor.User, Host: local.Addr().String(), Port: local.Port()}
 	if local.Addr().Is6() {
 		u.Host = "[" + u.Host + "]"
 	}
@@ -54,12 +54,12 @@ func (p *Phone) contactURI(f *flow) address.URI {
 }
 
 // granted finds our contact's time in a 2xx (RFC 3261 section 10.2.4).
-func granted(res *Response, contact address.URI, asked time.Duration) time.Duration {
+func granted(res *Response, contact sip.URI, asked time.Duration) time.Duration {
 	if !res.OK() {
 		return 0
 	}
 	for _, value := range res.Headers.All("Contact") {
-		list, err := address.ParseList(value)
+		list, err := sip.ParseList(value)
 		if err != nil {
 			continue
 		}

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
+	sipgo "github.com/emiago/sipgo/sip"
 
-	"silod/address"
+	"silod/sip"
 )
 
 // Answer is what goes back for a message. The zero Answer is 200 OK, at once.
@@ -163,7 +163,7 @@ func response(m *Message, a Answer) []byte {
 	if a.Reason == "" {
 		a.Reason = reason(a.Code)
 	}
-	res := sip.NewResponse(a.Code, strings.Map(printable, a.Reason))
+	res := sipgo.NewResponse(a.Code, strings.Map(printable, a.Reason))
 	for _, h := range m.Headers {
 		name, repeated := repeats[longName(h.Name)]
 		if !repeated {
@@ -172,11 +172,11 @@ func response(m *Message, a Answer) []byte {
 		if _, tagged := m.To.Params.Get("tag"); name == "To" && !tagged && a.Code != 100 {
 			h.Value += ";tag=" + token()
 		}
-		res.AppendHeader(sip.NewHeader(name, h.Value))
+		res.AppendHeader(sipgo.NewHeader(name, h.Value))
 	}
 	for _, h := range a.Headers {
 		if checkHeader(h) == nil {
-			res.AppendHeader(sip.NewHeader(h.Name, h.Value))
+			res.AppendHeader(sipgo.NewHeader(h.Name, h.Value))
 		}
 	}
 	res.SetBody(nil)
@@ -225,7 +225,7 @@ var reasons = map[int]string{
 func viaBranch(via string) string {
 	via, _, _ = strings.Cut(via, ",")
 	_, params, _ := strings.Cut(via, ";")
-	ps, err := address.ParseParams(";" + params)
+	ps, err := sip.ParseParams(";" + params)
 	if err != nil {
 		return ""
 	}

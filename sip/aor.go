@@ -1,4 +1,4 @@
-package address
+package sip
 
 import (
 	"fmt"

@@ -1,11 +1,11 @@
-// Package address is the syntax of SIP addresses: URIs, name-addr header
-// values with their parameters, and the canonical address-of-record (AoR) that
-// everything in silod is keyed by. It owns parsing and comparison rules
-// (RFC 3261 sections 19.1 and 20.10) and nothing else: no I/O, no DNS, no locks.
+// Package sip is the syntax and the values of SIP: URIs, name-addr header values with
+// their parameters, the canonical address-of-record (AoR) that everything in silod is
+// keyed by, and the comparison rules of RFC 3261 sections 19.1 and 20.10. It is pure:
+// no I/O, no DNS, no clock, no locks.
 //
-// Foreign bytes come through here first, so nothing panics and nothing is
-// silently mended: what does not parse is an error with the reason in words.
-package address
+// Parsers take bytes from strangers: they never panic and mend nothing silently. A value
+// that does not parse is an error with the reason in words.
+package sip
 
 import (
 	"errors"
