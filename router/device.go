@@ -66,7 +66,7 @@ func (s *Sender) alive(ctx context.Context, owner sip.AoR, device string) bool {
 		if err != nil {
 			continue
 		}
-		if call, err := s.Stack.Send(question(d[0].Binding, s.Domains.Default()), flow, results); err == nil {
+		if call, err := s.Stack.Send(question(d[0].Binding, s.Domains.Default()), "", flow, results); err == nil {
 			calls = append(calls, call)
 		}
 	}

@@ -28,7 +28,7 @@ func (r *Router) relayed(ctx context.Context, req *stack.Request, from caller) b
 		req.Respond(413, "")
 	case left == 0:
 		req.Respond(483, "")
-	case req.Looped():
+	case req.Looped(req.Target.AoR().String()):
 		req.Respond(482, "")
 	default:
 		r.toForeign(ctx, req, left-1)
@@ -56,7 +56,7 @@ func (r *Router) toForeign(ctx context.Context, req *stack.Request, left int) {
 	for i := range targets {
 		way[i] = hop{&registrar.Binding{Contact: req.URI}, targets[i]}
 	}
-	f := r.fork(ctx, req.Target.AoR(), r.forForeign(req), [][]hop{way}, left, req.URI)
+	f := r.fork(ctx, req.Target.AoR(), r.forForeign(req), [][]hop{way}, left)
 	defer f.abandon()
 	for f.open > 0 {
 		select {

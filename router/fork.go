@@ -17,7 +17,6 @@ type fork struct {
 	to      sip.AoR // whose devices they are
 	msg     *im.Message
 	hops    int
-	uri     string // the Request-URI that is relayed; "" for what we send ourselves
 	results chan stack.Result
 
 	attempts  []attempt
@@ -44,7 +43,7 @@ type hop struct {
 }
 
 // fork sends m to every device that takes messages; nil where there is none.
-func (r *Router) fork(ctx context.Context, to sip.AoR, m *im.Message, ds [][]hop, hops int, uri string) *fork {
+func (r *Router) fork(ctx context.Context, to sip.AoR, m *im.Message, ds [][]hop, hops int) *fork {
 	n := 0
 	for _, d := range ds {
 		n += len(d)
@@ -52,7 +51,7 @@ func (r *Router) fork(ctx context.Context, to sip.AoR, m *im.Message, ds [][]hop
 	if n == 0 {
 		return nil
 	}
-	f := &fork{router: r, to: to, msg: m, hops: hops, uri: uri, results: make(chan stack.Result, n)}
+	f := &fork{router: r, to: to, msg: m, hops: hops, results: make(chan stack.Result, n)}
 	f.attempts = f.first[:0]
 	for _, flows := range ds {
 		f.try(ctx, flows)
@@ -117,14 +116,13 @@ func (f *fork) send(ctx context.Context, h *hop) (*stack.Call, error) {
 	}
 	var room [24]sip.Header // for nearly every message; what is sent is gone at once
 	out := requestFor(f.msg, h.Binding, f.hops, room[:0])
-	out.For = f.uri
 	if flow.Transport == stack.UDP && out.Size() > stack.MaxDatagram {
 		var wide bool
 		if flow, wide = f.router.Stack.Widen(ctx, flow); !wide && !f.router.settings.Load().LargeOverUDP {
 			return nil, errors.New("too large for UDP, and there is no other way")
 		}
 	}
-	return f.router.Stack.Send(&out, flow, f.results)
+	return f.router.Stack.Send(&out, f.to.String(), flow, f.results)
 }
 
 // flow is where a hop is reached: as registered; or at a target; or, for a binding

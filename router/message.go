@@ -47,7 +47,7 @@ func (r *Router) message(ctx context.Context, req *stack.Request, from caller) {
 		r.toRoom(ctx, in, from.sender)
 	case in.hops < 0:
 		req.Respond(483, "")
-	case req.Looped():
+	case req.Looped(in.to.String()):
 		req.Respond(482, "")
 	default:
 		r.forUser(ctx, in)

@@ -10,7 +10,7 @@ import (
 // nobody has answered in time, the message is stored.
 func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
 	in.req.Detach()
-	f := r.fork(ctx, in.to, in.Message, ds, in.hops, in.req.URI)
+	f := r.fork(ctx, in.to, in.Message, ds, in.hops)
 	if f == nil {
 		r.store(ctx, in, nil, true)
 		return

@@ -32,7 +32,7 @@ func (s *Sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) del
 
 func (s *Sender) send(ctx context.Context, owner sip.AoR, device string, it *delivery.Item) delivery.Attempt {
 	ds, out := s.targets(ctx, owner, device, it.Contact)
-	if f := s.fork(ctx, owner, &it.Message, ds, initialHops, ""); f != nil {
+	if f := s.fork(ctx, owner, &it.Message, ds, initialHops); f != nil {
 		return sent{f}
 	}
 	return out

@@ -94,11 +94,12 @@ func (t *clientTable) start(c *Call, raw []byte) error {
 		return ErrBusy
 	}
 	s := t.shard(c.branch)
+	interval := timerT2 // a stream's call only has Timer F to be looked at for
 	s.mu.Lock()
-	c.interval = timerT2 // a stream's call only has Timer F to be looked at for
 	if !c.Flow.Transport.Reliable() {
-		c.raw, c.interval = raw, timerT1
+		c.raw, interval = raw, timerT1
 	}
+	c.interval = interval
 	c.ends = t.wheel.after(timerF)
 	s.calls[c.branch] = c
 	s.mu.Unlock()
@@ -108,7 +109,7 @@ func (t *clientTable) start(c *Call, raw []byte) error {
 		}
 		return nil // its connection has closed meanwhile, and that was its Result
 	}
-	t.wheel.add(c, c.interval)
+	t.wheel.add(c, interval) // the response may have changed c.interval already
 	return nil
 }
 
@@ -221,17 +222,17 @@ func randomCounter() *atomic.Uint64 {
 
 var base32Low = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// newBranch makes a branch that no other call has had or will have. For a relayed
-// request it ends in a mark of the Request-URI that was relayed.
-func newBranch(relayed string) string {
+// newBranch returns a branch that no other call has had or will have. It ends in the
+// loop mark of the recipient, unless that is "".
+func newBranch(recipient string) string {
 	var n [16]byte
 	binary.BigEndian.PutUint64(n[:], tokens.count.Add(1))
 	binary.BigEndian.PutUint64(n[8:], maphash.Bytes(tokens.seed, n[:8]))
 	b := make([]byte, 0, len(magicCookie)+40)
 	b = append(b, magicCookie...)
 	b = base32Low.AppendEncode(b, n[3:])
-	if relayed != "" {
-		b = append(b, loopMark(relayed)...)
+	if recipient != "" {
+		b = append(b, loopMark(recipient)...)
 	}
 	return string(b)
 }
@@ -240,18 +241,18 @@ func newBranch(relayed string) string {
 // can guess: for Call-IDs and tags.
 func NewToken() string { return newBranch("")[len(magicCookie):] }
 
-// loopMark is a mark of a Request-URI that only this process can make.
-func loopMark(uri string) string {
+// loopMark returns a mark of a recipient that only this process can make.
+func loopMark(recipient string) string {
 	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], maphash.String(tokens.seed, uri))
+	binary.BigEndian.PutUint64(n[:], maphash.String(tokens.seed, recipient))
 	return "." + base32Low.EncodeToString(n[:5])
 }
 
-// Looped tells whether a request has been relayed by this process for the same
-// Request-URI before (RFC 3261 section 16.3, item 4): going on would go round.
-// One that comes back for another Request-URI is a spiral, which is no fault.
-func (r *Request) Looped() bool {
-	mark := loopMark(r.URI)
+// Looped reports whether this process has sent the request to the same recipient before
+// (RFC 3261 section 16.3, item 4). A request that comes back for another recipient is
+// a spiral, which is allowed.
+func (r *Request) Looped(recipient string) bool {
+	mark := loopMark(recipient)
 	for i := range r.Headers {
 		if r.Headers[i].Name == "Via" && strings.Contains(r.Headers[i].Value, mark) {
 			return true
@@ -263,7 +264,7 @@ func (r *Request) Looped() bool {
 // Do sends a request and waits for its final response.
 func (s *Stack) Do(ctx context.Context, m *Message, flow Flow) (*Message, error) {
 	results := make(chan Result, 1)
-	call, err := s.Send(m, flow, results)
+	call, err := s.Send(m, "", flow, results)
 	if err != nil {
 		return nil, err
 	}

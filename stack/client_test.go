@@ -183,3 +183,21 @@ func TestBranchesAreUniqueAndUnguessable(t *testing.T) {
 		seen[b] = true
 	}
 }
+
+// TestAnswerWhileSending: a provisional response may come before start returns. Run it
+// with -race.
+func TestAnswerWhileSending(t *testing.T) {
+	var tab *clientTable
+	var answered sync.WaitGroup
+	tab = newClientTable(1000, func(f Flow, b []byte) error {
+		answered.Go(func() { tab.respond(string(b), f, &Message{Status: 100}) })
+		return nil
+	})
+	for range 1000 {
+		c := &Call{Flow: peer, branch: newBranch(""), results: make(chan Result, 1), table: tab}
+		if err := tab.start(c, []byte(c.branch)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answered.Wait()
+}

@@ -28,7 +28,7 @@ func FuzzReceive(f *testing.F) {
 	}
 	s := New(Config{Handler: func(_ context.Context, r *Request) {
 		_, ok := r.MaxForwards()
-		if !ok || r.Looped() || r.Direct() || len(r.OptionTags("Require")) > 0 {
+		if !ok || r.Looped("sip:b@b") || r.Direct() || len(r.OptionTags("Require")) > 0 {
 			r.Unavailable("")
 		}
 		r.Respond(200, "")

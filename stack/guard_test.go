@@ -110,7 +110,7 @@ func TestLoopAndSpiral(t *testing.T) {
 	type seen struct{ looped bool }
 	got := make(chan seen, 1)
 	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
-		got <- seen{r.Looped()}
+		got <- seen{r.Looped(r.Target.AoR().String())}
 		r.Respond(200, "")
 	}})
 	c := dial(t, "udp", udp)

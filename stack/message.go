@@ -17,10 +17,6 @@ type Message struct {
 
 	Headers []sip.Header
 	Body    []byte
-
-	// For is, in a request that is relayed, the Request-URI that it came with: it
-	// leaves a trace in our branch, by which Looped knows the request again.
-	For string
 }
 
 // Get gives the value of the first header of that canonical name, or "".

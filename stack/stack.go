@@ -314,9 +314,11 @@ func (s *Stack) Handlers() int { return int(s.working.Load()) }
 
 // Send sends a request over a flow with a Via of ours on top, as a client
 // transaction. Its one Result goes to results, which must have room for it. An
-// error means that nothing was sent and no Result will come.
-func (s *Stack) Send(m *Message, flow Flow, results chan<- Result) (*Call, error) {
-	c := &Call{Flow: flow, branch: newBranch(m.For), results: results, table: s.client}
+// error means that nothing was sent and no Result will come. recipient is the
+// canonical address to which the request is sent on: if the request comes back to us
+// for it, Looped reports that. "" is for a request that ends at its receiver.
+func (s *Stack) Send(m *Message, recipient string, flow Flow, results chan<- Result) (*Call, error) {
+	c := &Call{Flow: flow, branch: newBranch(recipient), results: results, table: s.client}
 	raw := m.appendTo(make([]byte, 0, m.Size()), s.viaFor(flow)+";branch="+c.branch+";rport")
 	s.Stats.Calls.Inc()
 	if err := s.client.start(c, raw); err != nil {

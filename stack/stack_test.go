@@ -331,7 +331,7 @@ func TestSendOverFlows(t *testing.T) {
 			t.Fatalf("flow %s is read as %s, %v", flow, again, err)
 		}
 		results := make(chan Result, 1)
-		if _, err := s.Send(&Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []sip.Header{{Name: "CSeq", Value: "1 MESSAGE"}}}, flow, results); err != nil {
+		if _, err := s.Send(&Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []sip.Header{{Name: "CSeq", Value: "1 MESSAGE"}}}, "", flow, results); err != nil {
 			t.Fatal(err)
 		}
 		got := hear(t, c, patience)

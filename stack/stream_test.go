@@ -304,7 +304,7 @@ func TestStuckPeerIsGivenUp(t *testing.T) {
 		for range 20 {
 			all.Go(func() {
 				for range 50 { // 60 MB, more than any buffer between us
-					if _, err := s.Send(&m, flow, results); err != nil {
+					if _, err := s.Send(&m, "", flow, results); err != nil {
 						return
 					}
 				}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// oneRow waits a second and checks that a message which cannot be delivered is stored
+// once and that its copies were few.
+func (s *served) oneRow(rounds int64) {
+	s.t.Helper()
+	s.eventually("storing", func() bool { return s.stored() > 0 })
+	time.Sleep(time.Second)
+	if n := s.stored(); n != 1 {
+		s.t.Errorf("%d rows are stored for one message", n)
+	}
+	if n := s.router.Stats.Messages.Value(); n > rounds {
+		s.t.Errorf("%d MESSAGEs were handled for one, want at most %d", n, rounds)
+	}
+	if n := s.silo.Stats.Dumped.Value(); n != 0 {
+		s.t.Errorf("%d messages count as delivered", n)
+	}
+}
+
+// TestContactNamesUs: contacts that lead back to silod cost one round each, and the
+// message is stored once (RFC 3261 section 16.3, item 4).
+func TestContactNamesUs(t *testing.T) {
+	s := serve(t)
+	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
+	const contacts = 20
+	var own []string
+	for i := range contacts {
+		own = append(own, fmt.Sprintf("Contact: <sip:bob@%s;x=%d>;expires=300", s.addr("udp"), i))
+	}
+	req := b.request("REGISTER", "sip:127.0.0.1", bob, "", own...)
+	if got := b.ask(req); status(got) != 200 {
+		t.Fatalf("REGISTER is answered %s", got)
+	}
+	if got := a.message(bob, "hello"); got != 202 {
+		t.Errorf("answered %d", got)
+	}
+	// The sender's, one for each contact of the relay, and one for each of the first tries.
+	s.oneRow(1 + 4*contacts)
+}
+
+// TestProxyIsUs: silo.outbound_proxy names silod itself.
+func TestProxyIsUs(t *testing.T) {
+	s := serve(t)
+	s = s.restart("silo.outbound_proxy = 'sip:" + s.addr("udp").String() + "'")
+	if got := s.phone("udp", "alice").message(bob, "hello"); got != 202 {
+		t.Errorf("answered %d", got)
+	}
+	s.oneRow(4)
+}
+
+// TestProxySendsBack: a proxy that does not find the recipient sends the message back,
+// as a Kamailio does whose failure route is silod.
+func TestProxySendsBack(t *testing.T) {
+	proxy, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	s := serve(t, "silo.outbound_proxy = 'sip:"+proxy.LocalAddr().String()+"'")
+	go func() {
+		b := make([]byte, 65536)
+		for {
+			n, _, err := proxy.ReadFromUDP(b)
+			if err != nil {
+				return
+			}
+			m := string(b[:n])
+			if strings.HasPrefix(m, "MESSAGE ") {
+				via := fmt.Sprintf("\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKback%x\r\n", proxy.LocalAddr(), time.Now().UnixNano())
+				back := strings.Replace(strings.Replace(m, "\r\n", via, 1), "Max-Forwards: 70", "Max-Forwards: 69", 1)
+				_, _ = proxy.WriteToUDPAddrPort([]byte(back), s.addr("udp"))
+				continue
+			}
+			// A response goes back along the Via below the proxy's own.
+			first := strings.Index(m, "Via:")
+			end := first + strings.Index(m[first:], "\r\n") + 2
+			_, _ = proxy.WriteToUDPAddrPort([]byte(m[:first]+m[end:]), s.addr("udp"))
+		}
+	}()
+	if got := s.phone("udp", "alice").message(bob, "hello"); got != 202 {
+		t.Errorf("answered %d", got)
+	}
+	s.oneRow(4)
+}
