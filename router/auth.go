@@ -17,14 +17,14 @@ import (
 type visit struct {
 	*Router
 	caller
-	req    *stack.Request
+	tx     *stack.ServerTx
 	policy *Policy
 	source netip.Addr // that is charged; zero for what comes by way of a peer
 }
 
 // withinLimits answers a request that is one too many of its source.
 func (v *visit) withinLimits() bool {
-	kind := v.req.Method
+	kind := v.tx.Request.Method
 	if kind != "REGISTER" && kind != "MESSAGE" {
 		kind = ""
 	}
@@ -42,47 +42,47 @@ func (v *visit) tooMany(wait time.Duration, reason string) {
 
 // refuse answers somebody who is not known to us.
 func (v *visit) refuse(status int, reason string, headers ...sip.Header) {
-	v.req.Stateless()
-	v.req.Respond(status, reason, headers...)
+	v.tx.Stateless()
+	v.tx.Respond(status, reason, headers...)
 }
 
 // verify asks who sends a request to prove it, where that is to be proved.
 func (v *visit) verify(ctx context.Context) bool {
-	switch v.req.Method {
+	switch v.tx.Request.Method {
 	case "REGISTER":
 		return v.verifyRegister(ctx)
 	case "MESSAGE":
-		from, ours := v.Domains.AoR(v.req.From.URI)
+		from, ours := v.Domains.AoR(v.tx.Request.From.URI)
 		if !ours {
 			return v.admitStranger()
 		}
 		return v.prove(ctx, 407, from.Domain, from)
 	}
-	v.req.Stateless() // nothing is done that needs to be known again
+	v.tx.Stateless() // nothing is done that needs to be known again
 	return true
 }
 
 // verifyRegister is for a REGISTER: To is who is registered, and From who does it (RFC
 // 3261 section 10.2). A third party may where it is a trusted peer.
 func (v *visit) verifyRegister(ctx context.Context) bool {
-	to, ours := v.Domains.AoR(v.req.To.URI)
+	to, ours := v.Domains.AoR(v.tx.Request.To.URI)
 	if !ours {
 		v.refuse(404, "Not a domain of this registrar")
 		return false
 	}
-	from, _ := v.Domains.AoR(v.req.From.URI)
+	from, _ := v.Domains.AoR(v.tx.Request.From.URI)
 	return v.prove(ctx, 401, to.Domain, to, from)
 }
 
 // prove asks for digest credentials of a user of the domain who may use all these
 // addresses.
 func (v *visit) prove(ctx context.Context, status int, domain string, addresses ...sip.AoR) bool {
-	credentials := append(v.req.Values("Authorization"), v.req.Values("Proxy-Authorization")...)
+	credentials := append(v.tx.Request.Values("Authorization"), v.tx.Request.Values("Proxy-Authorization")...)
 	if len(credentials) > 0 {
-		v.req.Detach() // the user may have to be read
+		v.tx.Detach() // the user may have to be read
 	}
 	res, err := v.Guard.Auth.Verify(ctx, auth.Request{
-		Method: v.req.Method, URI: v.req.URI, Realm: v.Guard.RealmOf(domain), Domain: domain, Source: v.source,
+		Method: v.tx.Request.Method, URI: v.tx.Request.URI, Realm: v.Guard.RealmOf(domain), Domain: domain, Source: v.source,
 		Credentials: credentials,
 	})
 	if err != nil {
@@ -96,14 +96,14 @@ func (v *visit) prove(ctx context.Context, status int, domain string, addresses 
 		v.refuse(400, res.Reason)
 		return false
 	case auth.WrongPassword, auth.UnknownUser:
-		v.Log.Info("authentication failed", "user", fmt.Sprintf("%.100s", res.Name), "method", v.req.Method,
-			"source", v.req.Flow.Remote, "transport", v.req.Flow.Transport)
+		v.Log.Info("authentication failed", "user", fmt.Sprintf("%.100s", res.Name), "method", v.tx.Request.Method,
+			"source", v.tx.Flow.Remote, "transport", v.tx.Flow.Transport)
 	}
 	name := "WWW-Authenticate"
 	if status == 407 {
 		name = "Proxy-Authenticate"
 	}
-	if t := v.req.Flow.Transport; t == stack.WS || t == stack.WSS {
+	if t := v.tx.Flow.Transport; t == sip.WS || t == sip.WSS {
 		slices.Reverse(res.Challenges) // JsSIP and SIP.js look at the last, where others look at the first
 	}
 	headers := make([]sip.Header, len(res.Challenges))
@@ -117,7 +117,7 @@ func (v *visit) prove(ctx context.Context, status int, domain string, addresses 
 // bind makes sure that a user who has proved himself says no other name, and does not
 // send too much.
 func (v *visit) bind(ctx context.Context, user sip.AoR, addresses []sip.AoR) bool {
-	if wait, ok := v.Guard.Limits.User(v.req.Method, user); !ok {
+	if wait, ok := v.Guard.Limits.User(v.tx.Request.Method, user); !ok {
 		v.tooMany(wait, "Too many requests of this user")
 		return false
 	}
@@ -129,7 +129,7 @@ func (v *visit) bind(ctx context.Context, user sip.AoR, addresses []sip.AoR) boo
 		}
 		if !ok {
 			v.Guard.Stats.Forged.Inc()
-			v.Log.Info("user uses another's address", "user", user, "address", a, "method", v.req.Method, "source", v.req.Flow.Remote)
+			v.Log.Info("user uses another's address", "user", user, "address", a, "method", v.tx.Request.Method, "source", v.tx.Flow.Remote)
 			v.refuse(403, fmt.Sprintf("Forbidden, %s may not use the address %s", user, a))
 			return false
 		}
@@ -141,14 +141,14 @@ func (v *visit) bind(ctx context.Context, user sip.AoR, addresses []sip.AoR) boo
 
 // unavailable answers 503: the database has said nothing, so there is no verdict.
 func (v *visit) unavailable(event string, err error) {
-	v.Log.Error("users cannot be looked up", "while", event, "method", v.req.Method, "source", v.req.Flow.Remote, "error", err)
-	v.req.Stateless()
-	v.req.Unavailable("Users cannot be looked up now")
+	v.Log.Error("users cannot be looked up", "while", event, "method", v.tx.Request.Method, "source", v.tx.Flow.Remote, "error", err)
+	v.tx.Stateless()
+	v.tx.Unavailable("Users cannot be looked up now")
 }
 
 // admitStranger decides about a MESSAGE whose sender says that he is of another domain.
 func (v *visit) admitStranger() bool {
-	to, ours := v.Domains.AoR(v.req.Target)
+	to, ours := v.Domains.AoR(v.tx.Request.Target)
 	switch {
 	case v.policy.Strangers == StrangersRefused:
 		v.strange("Forbidden, only users of this server may send")

@@ -11,16 +11,16 @@ import (
 
 // messageOf takes what goes end to end out of a MESSAGE. What belongs to the hop,
 // and credentials meant for us, stay behind.
-func messageOf(req *stack.Request) *im.Message {
+func messageOf(tx *stack.ServerTx) *im.Message {
 	m := &im.Message{
-		From:    req.Get("From"),
-		To:      req.Get("To"),
-		CallID:  req.Get("Call-ID"),
-		CSeq:    req.Seq,
-		Headers: make([]sip.Header, 0, len(req.Headers)),
-		Body:    req.Body,
+		From:    tx.Request.Get("From"),
+		To:      tx.Request.Get("To"),
+		CallID:  tx.Request.Get("Call-ID"),
+		CSeq:    tx.Request.CSeq,
+		Headers: make([]sip.Header, 0, len(tx.Request.Headers)),
+		Body:    tx.Request.Body,
 	}
-	for _, h := range req.Headers {
+	for _, h := range tx.Request.Headers {
 		switch h.Name {
 		case "Via", "Route", "Record-Route", "Path", "Max-Forwards", "From", "To", "Call-ID", "CSeq",
 			"Content-Length", "Authorization", "Proxy-Authorization", "Proxy-Require", "Max-Breadth", "Contact":
@@ -33,7 +33,7 @@ func messageOf(req *stack.Request) *im.Message {
 
 // requestFor makes the MESSAGE that brings m to a binding, with its headers in room.
 // Relayed, stored or from a room, it is made here and looks the same.
-func requestFor(m *im.Message, b *registrar.Binding, hops int, room []sip.Header) stack.Message {
+func requestFor(m *im.Message, b *registrar.Binding, hops int, room []sip.Header) sip.Message {
 	out := requestTo(m, "MESSAGE", b, hops, room)
 	out.Body = m.Body
 	out.Headers = append(out.Headers, m.Headers...)
@@ -41,10 +41,10 @@ func requestFor(m *im.Message, b *registrar.Binding, hops int, room []sip.Header
 }
 
 // requestTo makes all of a request to a binding but its end-to-end headers and body.
-func requestTo(m *im.Message, method string, b *registrar.Binding, hops int, room []sip.Header) stack.Message {
+func requestTo(m *im.Message, method string, b *registrar.Binding, hops int, room []sip.Header) sip.Message {
 	cseq := make([]byte, 0, 32)
 	cseq = append(append(strconv.AppendUint(cseq, uint64(m.CSeq), 10), ' '), method...)
-	out := stack.Message{Method: method, URI: b.Contact, Headers: room}
+	out := sip.Message{Method: method, URI: b.Contact, Headers: room}
 	out.Headers = append(out.Headers,
 		sip.Header{Name: "Max-Forwards", Value: strconv.Itoa(hops)},
 		sip.Header{Name: "From", Value: m.From},

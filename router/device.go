@@ -66,7 +66,7 @@ func (s *Sender) alive(ctx context.Context, owner sip.AoR, device string) bool {
 		if err != nil {
 			continue
 		}
-		if call, err := s.Stack.Send(question(d[0].Binding, s.Domains.Default()), "", flow, results); err == nil {
+		if call, err := s.Stack.Send(question(d[0].Binding, s.Domains.Default()), sip.AoR{}, flow, results); err == nil {
 			calls = append(calls, call)
 		}
 	}
@@ -88,7 +88,7 @@ func (s *Sender) alive(ctx context.Context, owner sip.AoR, device string) bool {
 }
 
 // question is an OPTIONS to a device.
-func question(b *registrar.Binding, domain string) *stack.Message {
+func question(b *registrar.Binding, domain string) *sip.Message {
 	m := requestTo(&im.Message{
 		From:   "<sip:" + domain + ">;tag=" + stack.NewToken(),
 		To:     "<" + b.Contact + ">",
@@ -162,9 +162,9 @@ func (r *Router) bindings(owner sip.AoR) []registrar.Binding {
 }
 
 // arrived has whatever waits for a user who has registered delivered.
-func (r *Router) arrived(req *stack.Request, user sip.AoR) {
+func (r *Router) arrived(tx *stack.ServerTx, user sip.AoR) {
 	if r.Silo.OtherMailboxes() {
-		in := incomingOf(req, user)
+		in := incomingOf(tx, user)
 		if owner := r.Silo.OtherMailbox(&in); owner != user {
 			r.boxes.add(owner, user, r.Location.Online)
 			r.Queue.Wake(owner)

@@ -16,74 +16,74 @@ const foreignTimeout = 25 * time.Second
 
 // relayed takes a MESSAGE for another domain from those who may send there. Nothing
 // of it is stored: the answer is that of the other domain.
-func (r *Router) relayed(ctx context.Context, req *stack.Request, from caller) bool {
-	if _, ours := r.Domains.AoR(req.Target); ours || !from.relay || r.foreignRoute(req) {
+func (r *Router) relayed(ctx context.Context, tx *stack.ServerTx, from caller) bool {
+	if _, ours := r.Domains.AoR(tx.Request.Target); ours || !from.relay || r.foreignRoute(tx) {
 		return false // and so it is refused
 	}
-	left, ok := req.MaxForwards()
+	left, ok := tx.Request.MaxForwards()
 	switch {
 	case !ok:
-		req.Respond(400, "Bad Max-Forwards header")
-	case len(req.Body) > r.MaxBody:
-		req.Respond(413, "")
+		tx.Respond(400, "Bad Max-Forwards header")
+	case len(tx.Request.Body) > r.MaxBody:
+		tx.Respond(413, "")
 	case left == 0:
-		req.Respond(483, "")
-	case req.Looped(req.Target.AoR().String()):
-		req.Respond(482, "")
+		tx.Respond(483, "")
+	case tx.Looped(tx.Request.Target.AoR()):
+		tx.Respond(482, "")
 	default:
-		r.toForeign(ctx, req, left-1)
+		r.toForeign(ctx, tx, left-1)
 	}
 	return true
 }
 
 // toForeign sends a MESSAGE on to the servers of its domain, one after the other
 // while they cannot be reached, and its answer back.
-func (r *Router) toForeign(ctx context.Context, req *stack.Request, left int) {
-	req.Detach()
+func (r *Router) toForeign(ctx context.Context, tx *stack.ServerTx, left int) {
+	tx.Detach()
 	ctx, cancel := context.WithTimeout(ctx, foreignTimeout)
 	defer cancel()
-	next := req.Target
+	next := tx.Request.Target
 	if proxy := r.settings.Load().OutboundProxy; proxy != nil {
 		next = *proxy
 	}
 	targets, err := r.Stack.Resolve(ctx, next)
 	if err != nil || len(targets) == 0 {
-		r.Log.Info("no server of another domain was found", "uri", req.URI, "error", err)
-		req.Respond(502, "Bad Gateway, no server of "+next.Host+" was found")
+		r.Log.Info("no server of another domain was found", "uri", tx.Request.URI, "error", err)
+		tx.Respond(502, "Bad Gateway, no server of "+next.Host+" was found")
 		return
 	}
 	way := make([]hop, len(targets))
 	for i := range targets {
-		way[i] = hop{&registrar.Binding{Contact: req.URI}, targets[i]}
+		way[i] = hop{&registrar.Binding{Contact: tx.Request.URI}, targets[i]}
 	}
-	f := r.fork(ctx, req.Target.AoR(), r.forForeign(req), [][]hop{way}, left)
+	f := r.fork(ctx, tx.Request.Target.AoR(), r.forForeign(tx), [][]hop{way}, left)
 	defer f.abandon()
 	for f.open > 0 {
 		select {
 		case res := <-f.results:
 			if ok := f.take(ctx, res); ok != nil {
 				r.Stats.Forwarded.Inc()
-				req.Forward(ok)
+				tx.Forward(ok)
 				return
 			}
 		case <-ctx.Done():
-			req.Respond(504, "Server Time-out, "+next.Host+" does not answer")
+			tx.Respond(504, "Server Time-out, "+next.Host+" does not answer")
 			return
 		}
 	}
 	if f.best == nil {
-		req.Respond(502, "Bad Gateway, "+next.Host+" cannot be reached")
+		tx.Respond(502, "Bad Gateway, "+next.Host+" cannot be reached")
 		return
 	}
-	req.Forward(f.best)
+	tx.Forward(f.best)
 }
 
 // forForeign is a MESSAGE with the credentials that are another's than ours.
-func (r *Router) forForeign(req *stack.Request) *im.Message {
-	m := messageOf(req)
-	from, _ := r.Domains.AoR(req.From.URI)
+func (r *Router) forForeign(tx *stack.ServerTx) *im.Message {
+	m := messageOf(tx)
+	from, _ := r.Domains.AoR(tx.Request.From.URI)
 	ours := r.Guard.RealmOf(from.Domain)
-	for _, h := range req.Headers {
+	for _, h := range tx.Request.Headers {
 		if h.Name != "Authorization" && h.Name != "Proxy-Authorization" {
 			continue
 		}

@@ -20,11 +20,11 @@ type fork struct {
 	results chan stack.Result
 
 	attempts  []attempt
-	open      int            // calls without a result
-	unreached int            // devices to which nothing could be sent
-	answered  bool           // some device has
-	best      *stack.Message // the best failure so far (section 16.7)
-	stored    bool           // some device failed in a way after which the message is stored
+	open      int          // calls without a result
+	unreached int          // devices to which nothing could be sent
+	answered  bool         // some device has
+	best      *sip.Message // the best failure so far (section 16.7)
+	stored    bool         // some device failed in a way after which the message is stored
 
 	first [1]attempt // room for the attempts of nearly everybody
 }
@@ -116,38 +116,38 @@ func (f *fork) send(ctx context.Context, h *hop) (*stack.Call, error) {
 	}
 	var room [24]sip.Header // for nearly every message; what is sent is gone at once
 	out := requestFor(f.msg, h.Binding, f.hops, room[:0])
-	if flow.Transport == stack.UDP && out.Size() > stack.MaxDatagram {
+	if flow.Transport == sip.UDP && out.Size() > stack.MaxDatagram {
 		var wide bool
 		if flow, wide = f.router.Stack.Widen(ctx, flow); !wide && !f.router.settings.Load().LargeOverUDP {
 			return nil, errors.New("too large for UDP, and there is no other way")
 		}
 	}
-	return f.router.Stack.Send(&out, f.to.String(), flow, f.results)
+	return f.router.Stack.Send(&out, f.to, flow, f.results)
 }
 
 // flow is where a hop is reached: as registered; or at a target; or, for a binding
 // that was made by an administrator, where its URI points.
-func (r *Router) flow(ctx context.Context, h *hop) (stack.Flow, error) {
+func (r *Router) flow(ctx context.Context, h *hop) (sip.Flow, error) {
 	switch {
 	case h.Flow != "":
-		return stack.ParseFlow(h.Flow)
+		return sip.ParseFlow(h.Flow)
 	case h.target.Transport != "":
 		return r.Stack.Connect(ctx, h.target)
 	}
 	u, err := sip.ParseURI(h.Contact)
 	if err != nil {
-		return stack.Flow{}, err
+		return sip.Flow{}, err
 	}
 	ts, err := r.Stack.Resolve(ctx, u)
 	if err != nil {
-		return stack.Flow{}, err
+		return sip.Flow{}, err
 	}
 	return r.Stack.Connect(ctx, ts[0])
 }
 
 // take counts one result in. It gives the 2xx, where it is one. A flow that failed
 // is followed by the device's next one.
-func (f *fork) take(ctx context.Context, res stack.Result) *stack.Message {
+func (f *fork) take(ctx context.Context, res stack.Result) *sip.Message {
 	f.open--
 	f.answered = f.answered || res.Err == nil
 	if f.router.Watch.On() {
@@ -181,7 +181,7 @@ func flowFailed(res stack.Result) bool {
 }
 
 // better prefers a 6xx, else the lowest class (RFC 3261 section 16.7, step 6).
-func better(a, b *stack.Message) bool {
+func better(a, b *sip.Message) bool {
 	switch {
 	case b == nil:
 		return true

@@ -93,7 +93,7 @@ type caller struct {
 
 // Hear tells whether requests from a peer are read: not from sources that are banned.
 // It is the stack's.
-func (r *Router) Hear(flow stack.Flow) bool {
+func (r *Router) Hear(flow sip.Flow) bool {
 	if _, trusted := r.rights(flow); trusted {
 		return true
 	}
@@ -101,31 +101,31 @@ func (r *Router) Hear(flow stack.Flow) bool {
 }
 
 // Screen drops the requests of agents that are not served. It is the stack's.
-func (r *Router) Screen(req *stack.Request) bool {
-	agent := req.Get("User-Agent")
+func (r *Router) Screen(tx *stack.ServerTx) bool {
+	agent := tx.Request.Get("User-Agent")
 	if agent == "" {
 		return true
 	}
-	_, trusted := r.rights(req.Flow)
+	_, trusted := r.rights(tx.Flow)
 	return trusted || !r.Guard.Agents.Block(agent)
 }
 
 // rights are what the peer at the other end of a flow may do; ok is false for strangers.
-func (r *Router) rights(flow stack.Flow) (rights auth.Rights, ok bool) {
+func (r *Router) rights(flow sip.Flow) (rights auth.Rights, ok bool) {
 	return r.Guard.policy.Load().Trust.Rights(flow.Remote.Addr(), r.Stack.PeerNames(flow)...)
 }
 
 // authorize finds out who sent a request and whether it may be served. Where it may
 // not, it is answered.
-func (r *Router) authorize(ctx context.Context, req *stack.Request) (caller, bool) {
+func (r *Router) authorize(ctx context.Context, tx *stack.ServerTx) (caller, bool) {
 	policy := r.Guard.policy.Load()
-	rights, trusted := r.rights(req.Flow)
-	asserted, err := r.asserted(req, rights)
+	rights, trusted := r.rights(tx.Flow)
+	asserted, err := r.asserted(tx, rights)
 	if err != nil {
-		req.Respond(400, "Bad P-Asserted-Identity header")
+		tx.Respond(400, "Bad P-Asserted-Identity header")
 		return caller{}, false
 	}
-	v := visit{Router: r, req: req, policy: policy, source: req.Flow.Remote.Addr()}
+	v := visit{Router: r, tx: tx, policy: policy, source: tx.Flow.Remote.Addr()}
 	if trusted {
 		v.source = netip.Addr{} // whoever sends by way of a peer, it is not the peer
 	} else if !v.withinLimits() {
@@ -145,7 +145,7 @@ func (r *Router) authorize(ctx context.Context, req *stack.Request) (caller, boo
 	case !asserted.IsZero():
 		v.sender = asserted
 	case v.known || policy.Strangers == StrangersToAll:
-		v.sender, _ = r.Domains.AoR(req.From.URI)
+		v.sender, _ = r.Domains.AoR(tx.Request.From.URI)
 	}
 	return v.caller, ok
 }
@@ -153,13 +153,13 @@ func (r *Router) authorize(ctx context.Context, req *stack.Request) (caller, boo
 // asserted is who a peer says that the sender is (RFC 3325), where its word counts.
 // Nobody else's assertion goes on to anybody, nor what a client would like it to be, nor
 // one that the sender wants to be kept from users (Privacy: id).
-func (r *Router) asserted(req *stack.Request, rights auth.Rights) (sender sip.AoR, err error) {
-	if !req.Has("P-Asserted-Identity") && !req.Has("P-Preferred-Identity") {
+func (r *Router) asserted(tx *stack.ServerTx, rights auth.Rights) (sender sip.AoR, err error) {
+	if !tx.Request.Has("P-Asserted-Identity") && !tx.Request.Has("P-Preferred-Identity") {
 		return sip.AoR{}, nil
 	}
-	ids, err := rights.Asserted(req.Values("P-Asserted-Identity"))
-	private := wantsPrivacy(req)
-	req.Headers = slices.DeleteFunc(req.Headers, func(h sip.Header) bool {
+	ids, err := rights.Asserted(tx.Request.Values("P-Asserted-Identity"))
+	private := wantsPrivacy(tx)
+	tx.Request.Headers = slices.DeleteFunc(tx.Request.Headers, func(h sip.Header) bool {
 		return h.Name == "P-Preferred-Identity" || h.Name == "P-Asserted-Identity" && (private || !rights.AssertIdentity)
 	})
 	for _, id := range ids {
@@ -173,8 +173,8 @@ func (r *Router) asserted(req *stack.Request, rights auth.Rights) (sender sip.Ao
 
 // wantsPrivacy tells whether Privacy asks to keep the identity from users (RFC 3325
 // section 9.3). Its words are parted by semicolons.
-func wantsPrivacy(req *stack.Request) bool {
-	for _, v := range req.Values("Privacy") {
+func wantsPrivacy(tx *stack.ServerTx) bool {
+	for _, v := range tx.Request.Values("Privacy") {
 		for word := range strings.SplitSeq(v, ";") {
 			if strings.EqualFold(strings.TrimSpace(word), "id") {
 				return true

@@ -19,18 +19,18 @@ import (
 // incoming is a MESSAGE on its way through the decisions.
 type incoming struct {
 	silo.Incoming
-	req  *stack.Request
+	tx   *stack.ServerTx
 	to   sip.AoR // who it is for, whatever mailbox it may go to
 	hops int     // that a relayed copy has left
 }
 
 // message decides what becomes of a MESSAGE: a room's, relayed, stored, refused.
-func (r *Router) message(ctx context.Context, req *stack.Request, from caller) {
+func (r *Router) message(ctx context.Context, tx *stack.ServerTx, from caller) {
 	r.Stats.Messages.Inc()
-	if r.relayed(ctx, req, from) {
+	if r.relayed(ctx, tx, from) {
 		return
 	}
-	in, ok := r.admit(req)
+	in, ok := r.admit(tx)
 	if !ok {
 		r.Stats.Rejected.Inc()
 		return
@@ -42,13 +42,13 @@ func (r *Router) message(ctx context.Context, req *stack.Request, from caller) {
 	switch {
 	case r.Silo.Swallows(&in.Incoming):
 		r.Stats.Dropped.Inc()
-		req.Respond(200, "")
+		tx.Respond(200, "")
 	case r.Rooms.IsRoom(in.to):
 		r.toRoom(ctx, in, from.sender)
 	case in.hops < 0:
-		req.Respond(483, "")
-	case req.Looped(in.to.String()):
-		req.Respond(482, "")
+		tx.Respond(483, "")
+	case tx.Looped(in.to):
+		tx.Respond(482, "")
 	default:
 		r.forUser(ctx, in)
 	}
@@ -60,7 +60,7 @@ func (r *Router) forUser(ctx context.Context, in *incoming) {
 	in.SendAt = at
 	switch {
 	case err != nil:
-		in.req.Respond(400, "Bad time of a reminder, "+err.Error())
+		in.tx.Respond(400, "Bad time of a reminder, "+err.Error())
 	case !at.IsZero():
 		r.store(ctx, in, nil, false)
 	case r.Silo.Instant(in.Message):
@@ -85,7 +85,7 @@ func (r *Router) clear(ctx context.Context, in *incoming) bool {
 	if !r.Queue.Busy(in.to) {
 		return true
 	}
-	in.req.Detach()
+	in.tx.Detach()
 	return r.Queue.Clear(ctx, in.to, queuePatience)
 }
 
@@ -94,47 +94,47 @@ func (r *Router) clear(ctx context.Context, in *incoming) bool {
 const queuePatience = 50 * time.Millisecond
 
 // admit refuses what can be refused before anything is done.
-func (r *Router) admit(req *stack.Request) (in *incoming, ok bool) {
-	hops, ok := req.MaxForwards()
+func (r *Router) admit(tx *stack.ServerTx) (in *incoming, ok bool) {
+	hops, ok := tx.Request.MaxForwards()
 	if !ok {
-		req.Respond(400, "Bad Max-Forwards header")
+		tx.Respond(400, "Bad Max-Forwards header")
 		return nil, false
 	}
-	to, ours := r.Domains.AoR(req.Target)
+	to, ours := r.Domains.AoR(tx.Request.Target)
 	switch {
-	case !ours || r.foreignRoute(req):
-		req.Respond(403, "Forbidden, this server does not relay to other domains")
+	case !ours || r.foreignRoute(tx):
+		tx.Respond(403, "Forbidden, this server does not relay to other domains")
 		return nil, false
 	case to.User == "":
-		req.Respond(404, "Not Found, the Request-URI names no user")
+		tx.Respond(404, "Not Found, the Request-URI names no user")
 		return nil, false
-	case len(req.Body) > r.MaxBody:
-		req.Respond(413, fmt.Sprintf("Message body is larger than %d bytes", r.MaxBody))
+	case len(tx.Request.Body) > r.MaxBody:
+		tx.Respond(413, fmt.Sprintf("Message body is larger than %d bytes", r.MaxBody))
 		return nil, false
-	case !req.From.URI.IsSIP():
-		req.Respond(403, "From is no SIP address")
+	case !tx.Request.From.URI.IsSIP():
+		tx.Respond(403, "From is no SIP address")
 		return nil, false
 	}
-	in = &incoming{Incoming: incomingOf(req, to), req: req, to: to, hops: hops - 1}
+	in = &incoming{Incoming: incomingOf(tx, to), tx: tx, to: to, hops: hops - 1}
 	// A room, and who sends without a name, is told nothing.
-	if from, _ := r.Domains.AoR(req.From.URI); from.User != "" && !r.Rooms.IsRoom(from) {
+	if from, _ := r.Domains.AoR(tx.Request.From.URI); from.User != "" && !r.Rooms.IsRoom(from) {
 		in.Sender = from
 	}
 	return in, true
 }
 
 // incomingOf is what the silo wants to know of a request for a mailbox.
-func incomingOf(req *stack.Request, owner sip.AoR) silo.Incoming {
+func incomingOf(tx *stack.ServerTx, owner sip.AoR) silo.Incoming {
 	return silo.Incoming{
-		Owner: owner, Message: messageOf(req), Method: req.Method,
-		URI: req.URI, Contact: req.Get("Contact"), Source: req.Flow.Remote,
+		Owner: owner, Message: messageOf(tx), Method: tx.Request.Method,
+		URI: tx.Request.URI, Contact: tx.Request.Get("Contact"), Source: tx.Flow.Remote,
 	}
 }
 
 // foreignRoute tells whether a Route names somebody else than us. Phones put our
 // own address there.
-func (r *Router) foreignRoute(req *stack.Request) bool {
-	for _, v := range req.Values("Route") {
+func (r *Router) foreignRoute(tx *stack.ServerTx) bool {
+	for _, v := range tx.Request.Values("Route") {
 		if a, err := sip.ParseNameAddr(v); err != nil || !r.Domains.Has(a.URI.Host) {
 			return true
 		}
@@ -143,16 +143,16 @@ func (r *Router) foreignRoute(req *stack.Request) bool {
 }
 
 func (r *Router) toRoom(ctx context.Context, in *incoming, sender sip.AoR) {
-	in.req.Detach()
+	in.tx.Detach()
 	reply := r.Rooms.Handle(ctx, imc.Request{Sender: sender, Room: in.to, Message: *in.Message})
 	if reply.Status >= 300 {
 		r.Log.DebugContext(ctx, "room refuses", "room", in.to, "call_id", in.Message.CallID, "code", reply.Code, "reason", reply.Reason)
 	}
 	if reply.Status == 503 {
-		in.req.Unavailable(reply.Reason, r.refusal(&reply)...)
+		in.tx.Unavailable(reply.Reason, r.refusal(&reply)...)
 		return
 	}
-	in.req.Respond(reply.Status, reply.Reason, r.refusal(&reply)...)
+	in.tx.Respond(reply.Status, reply.Reason, r.refusal(&reply)...)
 }
 
 // refusal is what the answer of a room has besides its reason: when to try again, and
@@ -174,13 +174,13 @@ func (r *Router) refusal(reply *imc.Reply) []sip.Header {
 // are calls that may still bring an answer from a device; away says that the user
 // could not be reached.
 func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bool) {
-	in.req.Detach()
+	in.tx.Detach()
 	if r.Silo.Ephemeral(in.Message) {
 		if pending != nil {
 			pending.abandon()
 		}
 		r.Stats.Dropped.Inc()
-		in.req.Respond(200, "OK, not delivered and not stored")
+		in.tx.Respond(200, "OK, not delivered and not stored")
 		return
 	}
 	in.Owner = r.Silo.Mailbox(&in.Incoming)
@@ -193,7 +193,7 @@ func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bo
 		r.notStored(in, err)
 	} else {
 		r.Stats.Stored.Inc()
-		in.req.Respond(202, "")
+		in.tx.Respond(202, "")
 	}
 	if release != nil {
 		r.watch(pending, id, release)
@@ -207,21 +207,21 @@ func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bo
 func (r *Router) notStored(in *incoming, err error) {
 	switch {
 	case errors.Is(err, silo.ErrQuota):
-		in.req.Respond(480, "Temporarily Unavailable, the recipient's mailbox is full")
+		in.tx.Respond(480, "Temporarily Unavailable, the recipient's mailbox is full")
 	case errors.Is(err, silo.ErrSenderQuota):
-		in.req.Respond(480, "Temporarily Unavailable, the recipient's mailbox has enough of your messages")
+		in.tx.Respond(480, "Temporarily Unavailable, the recipient's mailbox has enough of your messages")
 	case errors.Is(err, silo.ErrExpired):
-		in.req.Respond(480, "Temporarily Unavailable, and the message has expired")
+		in.tx.Respond(480, "Temporarily Unavailable, and the message has expired")
 	case errors.Is(err, silo.ErrEmpty):
-		in.req.Respond(480, "Temporarily Unavailable, and a message without a body is not stored")
+		in.tx.Respond(480, "Temporarily Unavailable, and a message without a body is not stored")
 	case errors.Is(err, silo.ErrTooFar):
-		in.req.Respond(400, "Bad time of a reminder, it is too far ahead")
+		in.tx.Respond(400, "Bad time of a reminder, it is too far ahead")
 	case errors.Is(err, silo.ErrInvalid):
 		r.Log.Info("message cannot be stored", "call_id", in.Message.CallID, "error", err)
-		in.req.Respond(400, "This message cannot be stored, "+invalidReason(err))
+		in.tx.Respond(400, "This message cannot be stored, "+invalidReason(err))
 	default:
 		r.Log.Error("message not stored", "call_id", in.Message.CallID, "error", err)
-		in.req.Unavailable("Message cannot be stored now")
+		in.tx.Unavailable("Message cannot be stored now")
 	}
 }
 

@@ -18,11 +18,11 @@ func isScheme(err error) bool { return errors.Is(err, sip.ErrScheme) }
 
 // register carries a REGISTER out (RFC 3261 section 10.3) and, once its answer is
 // on the wire, has whatever waits for the user delivered.
-func (r *Router) register(ctx context.Context, req *stack.Request, _ caller) {
+func (r *Router) register(ctx context.Context, tx *stack.ServerTx, _ caller) {
 	r.Stats.Registers.Inc()
-	reg, refusal := r.parseRegister(req)
+	reg, refusal := r.parseRegister(tx)
 	if refusal != nil {
-		req.Respond(refusal.Status, refusal.Reason)
+		tx.Respond(refusal.Status, refusal.Reason)
 		return
 	}
 	if len(reg.Contacts) > 0 && !r.Location.Online(reg.AoR) && !r.Silo.Every() {
@@ -34,24 +34,24 @@ func (r *Router) register(ctx context.Context, req *stack.Request, _ caller) {
 	var no *registrar.Error
 	switch {
 	case errors.As(err, &no) && no.MinExpires > 0:
-		req.Respond(no.Status, no.Reason, sip.Header{Name: "Min-Expires", Value: strconv.Itoa(no.MinExpires)})
+		tx.Respond(no.Status, no.Reason, sip.Header{Name: "Min-Expires", Value: strconv.Itoa(no.MinExpires)})
 	case errors.As(err, &no):
-		req.Respond(no.Status, no.Reason)
+		tx.Respond(no.Status, no.Reason)
 	case err != nil:
 		r.Log.Error("registration not stored", "aor", reg.AoR, "error", err)
-		req.Unavailable("Registration cannot be stored now")
+		tx.Unavailable("Registration cannot be stored now")
 	default:
-		req.Respond(200, "", r.registered(req, res.Bindings)...)
+		tx.Respond(200, "", r.registered(tx, res.Bindings)...)
 		if r.Watch.On() && len(reg.Contacts) > 0 {
 			r.tellRegistered(reg, res.Bindings)
 		}
 		switch {
 		case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
 		case r.Now().Sub(res.Refreshed) < lookEvery:
-			r.Engine.Again(reg.AoR, req.Flush)
+			r.Engine.Again(reg.AoR, tx.Flush)
 		default:
-			req.Flush()
-			r.arrived(req, reg.AoR)
+			tx.Flush()
+			r.arrived(tx, reg.AoR)
 		}
 	}
 }
@@ -62,13 +62,13 @@ func (r *Router) register(ctx context.Context, req *stack.Request, _ caller) {
 const lookEvery = 10 * time.Second
 
 // parseRegister takes a REGISTER apart; the error says why it cannot be done.
-func (r *Router) parseRegister(req *stack.Request) (*registrar.Register, *registrar.Error) {
-	if !req.To.URI.IsSIP() {
+func (r *Router) parseRegister(tx *stack.ServerTx) (*registrar.Register, *registrar.Error) {
+	if !tx.Request.To.URI.IsSIP() {
 		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
 	}
-	aor, ours := r.Domains.AoR(req.To.URI)
+	aor, ours := r.Domains.AoR(tx.Request.To.URI)
 	switch {
-	case !ours || !r.Domains.Has(req.Target.Host):
+	case !ours || !r.Domains.Has(tx.Request.Target.Host):
 		return nil, &registrar.Error{Status: 404, Reason: "Not a domain of this registrar"}
 	case aor.User == "":
 		return nil, &registrar.Error{Status: 400, Reason: "To names no user"}
@@ -77,16 +77,16 @@ func (r *Router) parseRegister(req *stack.Request) (*registrar.Register, *regist
 	}
 	reg := &registrar.Register{
 		AoR:       aor,
-		Expires:   expires(req.Get("Expires")),
-		CallID:    req.Get("Call-ID"),
-		CSeq:      req.Seq,
-		Path:      req.Values("Path"),
-		Flow:      func(contact sip.URI) string { return flowTo(req, contact).String() },
-		UserAgent: req.Get("User-Agent"),
-		Methods:   strings.Join(req.Tokens("Allow"), ", "),
-		Wait:      req.Detach,
+		Expires:   expires(tx.Request.Get("Expires")),
+		CallID:    tx.Request.Get("Call-ID"),
+		CSeq:      tx.Request.CSeq,
+		Path:      tx.Request.Values("Path"),
+		Flow:      func(contact sip.URI) string { return flowTo(tx, contact).String() },
+		UserAgent: tx.Request.Get("User-Agent"),
+		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),
+		Wait:      tx.Detach,
 	}
-	for _, v := range req.Values("Contact") {
+	for _, v := range tx.Request.Values("Contact") {
 		list, err := sip.ParseList(v)
 		if err != nil {
 			return nil, &registrar.Error{Status: 400, Reason: "Bad Contact header, " + err.Error()}
@@ -118,9 +118,9 @@ func expires(v string) int {
 // it registered on. Over UDP: at the Contact's own address, where the REGISTER
 // came straight from the client; at the packet's source where a NAT or a proxy was
 // in between, or the Contact names no address.
-func flowTo(req *stack.Request, contact sip.URI) stack.Flow {
-	f := req.Flow
-	if f.Transport != stack.UDP || !req.Direct() {
+func flowTo(tx *stack.ServerTx, contact sip.URI) sip.Flow {
+	f := tx.Flow
+	if f.Transport != sip.UDP || !tx.Request.Direct(tx.Flow.Remote) {
 		return f
 	}
 	ip, ok := contact.Addr()
@@ -137,19 +137,19 @@ func flowTo(req *stack.Request, contact sip.URI) stack.Flow {
 
 // registered are the headers of the 200: all bindings, the date, and the Path
 // where the client understands it (RFC 3327 section 5.3).
-func (r *Router) registered(req *stack.Request, bindings []registrar.Binding) []sip.Header {
+func (r *Router) registered(tx *stack.ServerTx, bindings []registrar.Binding) []sip.Header {
 	now := r.Now()
 	hs := make([]sip.Header, 0, len(bindings)+4)
 	for i := range bindings {
 		hs = append(hs, sip.Header{Name: "Contact", Value: bindings[i].ContactValue(now)})
 	}
-	tags := req.OptionTags("Supported")
+	tags := tx.Request.OptionTags("Supported")
 	if slices.Contains(tags, "path") {
-		for _, p := range req.Values("Path") {
+		for _, p := range tx.Request.Values("Path") {
 			hs = append(hs, sip.Header{Name: "Path", Value: p})
 		}
 	}
-	if slices.Contains(tags, "outbound") && outboundUsed(req) {
+	if slices.Contains(tags, "outbound") && outboundUsed(tx) {
 		// RFC 5626 section 6: the device may count on its flows, and must keep them open.
 		hs = append(hs, sip.Header{Name: "Require", Value: "outbound"}, sip.Header{Name: "Flow-Timer", Value: flowTimer})
 	}
@@ -163,11 +163,11 @@ const flowTimer = "120"
 
 // outboundUsed tells whether a REGISTER made a flow of RFC 5626: a contact with
 // instance and reg-id, straight from the device, so that the flow is the device's.
-func outboundUsed(req *stack.Request) bool {
-	if len(req.Values("Via")) != 1 {
+func outboundUsed(tx *stack.ServerTx) bool {
+	if len(tx.Request.Values("Via")) != 1 {
 		return false
 	}
-	for _, v := range req.Values("Contact") {
+	for _, v := range tx.Request.Values("Contact") {
 		if list, err := sip.ParseList(v); err == nil {
 			for _, c := range list {
 				_, instance := c.Params.Get("+sip.instance")

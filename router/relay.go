@@ -9,7 +9,7 @@ import (
 // is the user's own answer and goes back as well; after other failures, and when
 // nobody has answered in time, the message is stored.
 func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
-	in.req.Detach()
+	in.tx.Detach()
 	f := r.fork(ctx, in.to, in.Message, ds, in.hops)
 	if f == nil {
 		r.store(ctx, in, nil, true)
@@ -23,12 +23,12 @@ func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
 			if ok := f.take(ctx, res); ok != nil {
 				f.abandon()
 				r.Stats.Relayed.Inc()
-				in.req.Forward(ok)
+				in.tx.Forward(ok)
 				return
 			}
 			if f.best != nil && f.best.Status >= 600 {
 				f.abandon()
-				in.req.Forward(f.best)
+				in.tx.Forward(f.best)
 				return
 			}
 		case <-timer.C:
@@ -36,7 +36,7 @@ func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
 			return
 		case <-ctx.Done():
 			f.abandon()
-			in.req.Unavailable("Server is stopping")
+			in.tx.Unavailable("Server is stopping")
 			return
 		}
 	}
@@ -44,7 +44,7 @@ func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
 		r.store(ctx, in, nil, true)
 		return
 	}
-	in.req.Forward(f.best)
+	in.tx.Forward(f.best)
 }
 
 // watch waits for devices that were slower than the sender could wait for: a 2xx

@@ -67,7 +67,7 @@ type Stats struct {
 	Registers, Messages, Relayed, Forwarded, Stored, Dropped, Rejected mi.Counter
 }
 
-type handler func(context.Context, *stack.Request, caller)
+type handler func(context.Context, *stack.ServerTx, caller)
 
 const maxWatchers = 10_000
 
@@ -99,82 +99,82 @@ const allow = "REGISTER, MESSAGE, OPTIONS"
 var supported = map[string]bool{"path": true, "outbound": true}
 
 // Serve answers a request: it is the stack's Handler.
-func (r *Router) Serve(ctx context.Context, req *stack.Request) {
+func (r *Router) Serve(ctx context.Context, tx *stack.ServerTx) {
 	started := r.Now()
-	from, served := r.authorize(ctx, req)
+	from, served := r.authorize(ctx, tx)
 	if !served {
-		r.log(ctx, slog.LevelDebug, req, r.Now().Sub(started)) // a stranger must not fill the log
+		r.log(ctx, slog.LevelDebug, tx, r.Now().Sub(started)) // a stranger must not fill the log
 		return
 	}
-	defer func() { r.done(ctx, req, r.Now().Sub(started)) }()
-	h := r.methods[req.Method]
+	defer func() { r.done(ctx, tx, r.Now().Sub(started)) }()
+	h := r.methods[tx.Request.Method]
 	if h == nil {
-		r.otherMethod(req)
+		r.otherMethod(tx)
 		return
 	}
-	if err := req.TargetErr; err != nil {
-		r.badTarget(req, err)
+	if err := tx.Request.TargetErr; err != nil {
+		r.badTarget(tx, err)
 		return
 	}
-	if !req.Target.IsSIP() {
-		r.badTarget(req, sip.ErrScheme)
+	if !tx.Request.Target.IsSIP() {
+		r.badTarget(tx, sip.ErrScheme)
 		return
 	}
-	if unknown := unsupported(req); unknown != "" {
-		req.Respond(420, "", sip.Header{Name: "Unsupported", Value: unknown})
+	if unknown := unsupported(tx); unknown != "" {
+		tx.Respond(420, "", sip.Header{Name: "Unsupported", Value: unknown})
 		return
 	}
-	h(ctx, req, from)
+	h(ctx, tx, from)
 }
 
 // done counts and logs a request that was answered.
-func (r *Router) done(ctx context.Context, req *stack.Request, took time.Duration) {
-	if req.Method == "MESSAGE" {
+func (r *Router) done(ctx context.Context, tx *stack.ServerTx, took time.Duration) {
+	if tx.Request.Method == "MESSAGE" {
 		r.Accept.Observe(took)
 		if r.Watch.On() {
-			r.tellAnswer(req)
+			r.tellAnswer(tx)
 		}
 	}
-	r.log(ctx, slog.LevelInfo, req, took)
+	r.log(ctx, slog.LevelInfo, tx, took)
 }
 
-func (r *Router) log(ctx context.Context, level slog.Level, req *stack.Request, took time.Duration) {
+func (r *Router) log(ctx context.Context, level slog.Level, tx *stack.ServerTx, took time.Duration) {
 	if !r.Log.Enabled(ctx, level) {
 		return
 	}
-	status, reason := req.Answer()
-	r.Log.Log(ctx, level, "request", "method", req.Method, "uri", req.URI, "from", req.From.URI.String(),
-		"call_id", req.Get("Call-ID"), "source", req.Flow.Remote, "transport", req.Flow.Transport,
+	status, reason := tx.Answer()
+	r.Log.Log(ctx, level, "request", "method", tx.Request.Method, "uri", tx.Request.URI, "from", tx.Request.From.URI.String(),
+		"call_id", tx.Request.Get("Call-ID"), "source", tx.Flow.Remote, "transport", tx.Flow.Transport,
 		"status", status, "reason", reason, "took", took.Round(time.Microsecond))
 }
 
 // otherMethod: calls and subscriptions are no service of ours. 405 for a method
 // that SIP knows, 501 for one that it does not (RFC 3261 sections 8.2.1, 21.5.2).
-func (r *Router) otherMethod(req *stack.Request) {
+func (r *Router) otherMethod(tx *stack.ServerTx) {
 	header := sip.Header{Name: "Allow", Value: allow}
-	switch req.Method {
+	switch tx.Request.Method {
 	case "CANCEL", "BYE", "PRACK":
-		req.Respond(481, "") // of a dialog or transaction that cannot exist here
+		tx.Respond(481, "") // of a dialog or transaction that cannot exist here
 	case "INVITE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER", "INFO", "UPDATE":
-		req.Respond(405, "Method Not Allowed, this server handles instant messages only", header)
+		tx.Respond(405, "Method Not Allowed, this server handles instant messages only", header)
 	default:
-		req.Respond(501, "", header)
+		tx.Respond(501, "", header)
 	}
 }
 
-func (r *Router) badTarget(req *stack.Request, err error) {
+func (r *Router) badTarget(tx *stack.ServerTx, err error) {
 	if isScheme(err) {
-		req.Respond(416, "")
+		tx.Respond(416, "")
 		return
 	}
-	req.Respond(400, "Bad Request-URI")
+	tx.Respond(400, "Bad Request-URI")
 }
 
 // unsupported lists the option tags that are required and that we do not have. A
 // proxy looks at Proxy-Require, an endpoint at Require; we are both.
-func unsupported(req *stack.Request) string {
+func unsupported(tx *stack.ServerTx) string {
 	var unknown []string
-	for _, tag := range append(req.OptionTags("Require"), req.OptionTags("Proxy-Require")...) {
+	for _, tag := range append(tx.Request.OptionTags("Require"), tx.Request.OptionTags("Proxy-Require")...) {
 		if !supported[tag] {
 			unknown = append(unknown, tag)
 		}
@@ -184,17 +184,17 @@ func unsupported(req *stack.Request) string {
 
 // options says what can be done here (RFC 3261 section 11.2), and who is online to
 // those whom we know.
-func (r *Router) options(_ context.Context, req *stack.Request, from caller) {
-	a, ours := r.Domains.AoR(req.Target)
+func (r *Router) options(_ context.Context, tx *stack.ServerTx, from caller) {
+	a, ours := r.Domains.AoR(tx.Request.Target)
 	switch {
 	case !ours:
-		req.Respond(404, "Not a domain of this server")
+		tx.Respond(404, "Not a domain of this server")
 		return
 	case a.User != "" && from.known && !r.Location.Online(a) && !r.Rooms.IsRoom(a):
-		req.Respond(480, "")
+		tx.Respond(480, "")
 		return
 	}
-	req.Respond(200, "",
+	tx.Respond(200, "",
 		sip.Header{Name: "Allow", Value: allow},
 		sip.Header{Name: "Accept", Value: "*/*"},
 		sip.Header{Name: "Accept-Encoding", Value: "*"},

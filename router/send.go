@@ -78,7 +78,7 @@ func never(status int) bool {
 	return status >= 600
 }
 
-func answerText(m *stack.Message) string {
+func answerText(m *sip.Message) string {
 	return strconv.Itoa(m.Status) + " " + m.Reason
 }
 

@@ -50,8 +50,8 @@ func answering(b *testing.B) netip.AddrPort {
 // part of it included.
 func BenchmarkSend(b *testing.B) {
 	st := stack.New(stack.Config{
-		Listen:  []stack.Endpoint{{Transport: stack.UDP, Addr: netip.MustParseAddrPort("127.0.0.1:0")}},
-		Handler: func(context.Context, *stack.Request) {},
+		Listen:  []stack.Endpoint{{Transport: sip.UDP, Addr: netip.MustParseAddrPort("127.0.0.1:0")}},
+		Handler: func(context.Context, *stack.ServerTx) {},
 	})
 	if err := st.Listen(b.Context()); err != nil {
 		b.Fatal(err)
@@ -60,7 +60,7 @@ func BenchmarkSend(b *testing.B) {
 	ended := make(chan error)
 	go func() { ended <- st.Run(ctx) }()
 	phone := answering(b)
-	flow := stack.Flow{Transport: stack.UDP, Local: st.Endpoints()[0].Addr, Remote: phone}
+	flow := sip.Flow{Transport: sip.UDP, Local: st.Endpoints()[0].Addr, Remote: phone}
 	domains := sip.NewDomains("example.org")
 	loc := registrar.New(registrar.Options{})
 	bob := user("bob")

@@ -43,7 +43,7 @@ func (r *Router) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		if errors.Is(err, stack.ErrTransport) {
 			status = 477
 		}
-		res = &stack.Message{Status: status, Reason: uacFailure(err)}
+		res = &sip.Message{Status: status, Reason: uacFailure(err)}
 	}
 	return uacReply(req.Dialect, res), nil
 }
@@ -56,8 +56,8 @@ func uacFailure(err error) string {
 }
 
 // uacRequest completes what the client gave as header lines.
-func (r *Router) uacRequest(method string, target sip.URI, lines, body string) (*stack.Message, error) {
-	m := &stack.Message{Method: method, URI: target.String(), Body: []byte(body)}
+func (r *Router) uacRequest(method string, target sip.URI, lines, body string) (*sip.Message, error) {
+	m := &sip.Message{Method: method, URI: target.String(), Body: []byte(body)}
 	for line := range strings.Lines(lines) {
 		line = strings.TrimRight(line, "\r\n")
 		if line == "" {
@@ -67,7 +67,7 @@ func (r *Router) uacRequest(method string, target sip.URI, lines, body string) (
 		if !ok || !sip.IsToken(strings.TrimSpace(name)) {
 			return nil, errors.New("a line without a name")
 		}
-		m.Headers = append(m.Headers, sip.Header{Name: stack.CanonicalName(strings.TrimSpace(name)), Value: strings.TrimSpace(value)})
+		m.Headers = append(m.Headers, sip.Header{Name: sip.CanonicalName(strings.TrimSpace(name)), Value: strings.TrimSpace(value)})
 	}
 	for i, h := range m.Headers {
 		if h.Name != "From" {
@@ -97,11 +97,11 @@ func (r *Router) uacRequest(method string, target sip.URI, lines, body string) (
 }
 
 // ask sends to where the target is reached.
-func (r *Router) ask(ctx context.Context, m *stack.Message, target sip.URI, next string) (*stack.Message, error) {
+func (r *Router) ask(ctx context.Context, m *sip.Message, target sip.URI, next string) (*sip.Message, error) {
 	if a, ours := r.Domains.AoR(target); ours && next == "." {
 		bs := devices(r.Location.Bindings(a))
 		if len(bs) == 0 {
-			return &stack.Message{Status: 480, Reason: "Temporarily Unavailable, not registered"}, nil
+			return &sip.Message{Status: 480, Reason: "Temporarily Unavailable, not registered"}, nil
 		}
 		flow, err := r.flow(ctx, &bs[len(bs)-1][0])
 		if err != nil {
@@ -130,7 +130,7 @@ func (r *Router) ask(ctx context.Context, m *stack.Message, target sip.URI, next
 
 // uacReply is the answer in the lines that kamctl reads: status, three dots for
 // what only dialogs have, and the headers.
-func uacReply(d mi.Dialect, res *stack.Message) *mi.Node {
+func uacReply(d mi.Dialect, res *sip.Message) *mi.Node {
 	n := &mi.Node{}
 	if d == mi.Kamailio || d == mi.Native {
 		n.Add("code", res.Status)

@@ -20,15 +20,15 @@ func (r *Router) tell(what string, user sip.AoR, m *im.Message) {
 }
 
 // tellAnswer tells what the sender of a MESSAGE was told.
-func (r *Router) tellAnswer(req *stack.Request) {
+func (r *Router) tellAnswer(tx *stack.ServerTx) {
 	what := watch.Rejected
-	status, reason := req.Answer()
+	status, reason := tx.Answer()
 	if status/100 == 2 {
 		what = watch.Accepted
 	}
-	user, _ := r.Domains.AoR(req.Target)
+	user, _ := r.Domains.AoR(tx.Request.Target)
 	r.Watch.Tell(watch.Event{
-		What: what, User: user, From: req.Get("From"), CallID: req.Get("Call-ID"), Status: status, Reason: reason,
+		What: what, User: user, From: tx.Request.Get("From"), CallID: tx.Request.Get("Call-ID"), Status: status, Reason: reason,
 	})
 }
 

@@ -19,16 +19,16 @@ type answer struct {
 
 // appendTo writes the response to r (RFC 3261 section 8.2.6.2). What is copied from
 // the request was found clean when it was parsed.
-func (a *answer) appendTo(b []byte, r *Request) []byte {
-	b = appendStatusLine(b, a.status, a.reason)
+func (a *answer) appendTo(b []byte, r *ServerTx) []byte {
+	b = sip.AppendStatusLine(b, a.status, a.reason)
 	vias := 0
-	for i := range r.Headers {
-		h := &r.Headers[i]
+	for i := range r.Request.Headers {
+		h := &r.Request.Headers[i]
 		switch h.Name {
 		case "Via", "From", "Call-ID", "CSeq", "Timestamp":
 		case "To":
 			if a.to != "" {
-				b = appendHeader(b, "To", a.to)
+				b = sip.AppendHeader(b, "To", a.to)
 				continue
 			}
 		default:
@@ -37,32 +37,34 @@ func (a *answer) appendTo(b []byte, r *Request) []byte {
 		b = append(append(b, h.Name...), ": "...)
 		if h.Name == "Via" && vias == 0 {
 			vias++
-			b = r.Via.appendStamped(b, h.Value, r.Flow.Remote)
+			b = r.Request.Via.AppendStamped(b, h.Value, r.Flow.Remote)
 		} else {
 			b = append(b, h.Value...)
 		}
-		if h.Name == "To" && r.To.Tag() == "" && a.status != 100 {
+		if h.Name == "To" && r.Request.To.Tag() == "" && a.status != 100 {
 			b = append(b, ";tag="...)
 			b = r.appendTag(b)
 		}
 		b = append(b, '\r', '\n')
 	}
 	for i := range a.headers {
-		b = appendHeader(b, a.headers[i].Name, a.headers[i].Value)
+		b = sip.AppendHeader(b, a.headers[i].Name, a.headers[i].Value)
 	}
-	return appendBody(b, a.body)
+	return sip.AppendBody(b, a.body)
 }
 
 // appendTag writes a tag that is made from the transaction, so that a repeated answer
 // has the same one without anything being kept.
-func (r *Request) appendTag(b []byte) []byte { return hex.AppendEncode(b, r.id.key[:6]) }
+func (r *ServerTx) appendTag(b []byte) []byte { return hex.AppendEncode(b, r.id.key[:6]) }
 
 // plain tells whether there is nothing to an answer but a status with its standard phrase.
 func (a *answer) plain() bool {
-	return a.to == "" && len(a.headers) == 0 && len(a.body) == 0 && a.reason == ReasonPhrase(a.status)
+	return a.to == "" && len(a.headers) == 0 && len(a.body) == 0 && a.reason == sip.ReasonPhrase(a.status)
 }
 
-func plainAnswer(status int) *answer { return &answer{status: status, reason: ReasonPhrase(status)} }
+func plainAnswer(status int) *answer {
+	return &answer{status: status, reason: sip.ReasonPhrase(status)}
+}
 
 // pack writes an answer behind others, to be kept for long: bytes without pointers,
 // of which the collector has no work, and which keep nothing else in memory.

@@ -71,7 +71,7 @@ func (b *batch) read() error {
 }
 
 // reply writes the answer to a request; it leaves with the others.
-func (b *batch) reply(r *Request, a *answer) {
+func (b *batch) reply(r *ServerTx, a *answer) {
 	if b.waiting == batchSize {
 		b.flush()
 	}

@@ -16,8 +16,8 @@ import (
 func gathering(t *testing.T, handler Handler) (s *Stack, udp netip.AddrPort, release func()) {
 	t.Helper()
 	hold := make(chan struct{})
-	s, udp, _ = running(t, Config{Handler: func(ctx context.Context, r *Request) {
-		if r.Target.User == "holder" {
+	s, udp, _ = running(t, Config{Handler: func(ctx context.Context, r *ServerTx) {
+		if r.Request.Target.User == "holder" {
 			<-hold
 			r.Respond(200, "")
 			return
@@ -37,8 +37,8 @@ func gathering(t *testing.T, handler Handler) (s *Stack, udp netip.AddrPort, rel
 // What comes at once is answered, each its own, whatever the others are: malformed,
 // repeated, answered later, or with more than a datagram can hold.
 func TestBatch(t *testing.T) {
-	s, udp, release := gathering(t, func(_ context.Context, r *Request) {
-		switch branch := r.Via.Branch(); branch[len(branch)-1] {
+	s, udp, release := gathering(t, func(_ context.Context, r *ServerTx) {
+		switch branch := r.Request.Via.Branch(); branch[len(branch)-1] {
 		case '0':
 			r.Detach()
 			time.Sleep(time.Millisecond)
@@ -90,7 +90,7 @@ func TestBatch(t *testing.T) {
 func TestFlush(t *testing.T) {
 	hold := make(chan struct{})
 	flush := make(chan bool, 2)
-	_, udp, release := gathering(t, func(_ context.Context, r *Request) {
+	_, udp, release := gathering(t, func(_ context.Context, r *ServerTx) {
 		r.Respond(200, "")
 		if <-flush {
 			r.Flush()
@@ -117,9 +117,9 @@ func TestFlush(t *testing.T) {
 // A stack that stops sends what it has answered.
 func TestBatchAtTheEnd(t *testing.T) {
 	answered := make(chan struct{})
-	s, udp, release := gathering(t, func(_ context.Context, r *Request) {
+	s, udp, release := gathering(t, func(_ context.Context, r *ServerTx) {
 		r.Respond(200, "")
-		if r.Via.Branch() == "z9hG4bKlast" {
+		if r.Request.Via.Branch() == "z9hG4bKlast" {
 			answered <- struct{}{}
 			time.Sleep(silence) // until it stops
 		}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"silod/sip"
 )
 
 // Timers of the non-INVITE client transaction (RFC 3261 section 17.1.2.2).
@@ -31,14 +33,14 @@ var (
 // Result is how a client transaction ended: with a final response, or an error.
 type Result struct {
 	Call     *Call
-	Response *Message
+	Response *sip.Message
 	Err      error
 }
 
 // Call is a non-INVITE client transaction. Its one Result comes on the channel
 // that Send was given.
 type Call struct {
-	Flow Flow
+	Flow sip.Flow
 
 	branch  string
 	results chan<- Result
@@ -62,7 +64,7 @@ type clientTable struct {
 	wheel  wheel
 	live   atomic.Int64
 	limit  int64
-	send   func(Flow, []byte) error
+	send   func(sip.Flow, []byte) error
 }
 
 const clientShards = 32
@@ -72,7 +74,7 @@ type clientShard struct {
 	calls map[string]*Call
 }
 
-func newClientTable(limit int, send func(Flow, []byte) error) *clientTable {
+func newClientTable(limit int, send func(sip.Flow, []byte) error) *clientTable {
 	t := &clientTable{limit: int64(limit), send: send}
 	for i := range t.shards {
 		t.shards[i].calls = make(map[string]*Call)
@@ -132,14 +134,14 @@ func (t *clientTable) end(c *Call) bool {
 // respond gives a response to the call it belongs to; false where there is none.
 // Over a stream it counts only on the connection that was asked; over UDP the
 // branch, which cannot be guessed, is what proves it.
-func (t *clientTable) respond(branch string, from Flow, res *Message) bool {
+func (t *clientTable) respond(branch string, from sip.Flow, res *sip.Message) bool {
 	if branch == "" {
 		return false
 	}
 	s := t.shard(branch)
 	s.mu.Lock()
 	c := s.calls[branch]
-	if c == nil || c.Flow.Transport != from.Transport || c.Flow.conn != from.conn {
+	if c == nil || c.Flow.Transport != from.Transport || c.Flow.Conn != from.Conn {
 		s.mu.Unlock()
 		return false
 	}
@@ -156,7 +158,7 @@ func (t *clientTable) respond(branch string, from Flow, res *Message) bool {
 }
 
 // fail ends all calls over a flow, because its connection closed.
-func (t *clientTable) fail(f Flow, err error) {
+func (t *clientTable) fail(f sip.Flow, err error) {
 	var gone []*Call
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -204,6 +206,10 @@ func (t *clientTable) tick() {
 	}
 }
 
+// magicCookie starts every branch that is unique in space and time (RFC 3261
+// section 8.1.1.7).
+const magicCookie = "z9hG4bK"
+
 // tokens makes what must be unique and must not be guessed: a counter, and its
 // hash under a seed that nobody knows. It costs no system call.
 var tokens = struct {
@@ -223,38 +229,39 @@ func randomCounter() *atomic.Uint64 {
 var base32Low = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // newBranch returns a branch that no other call has had or will have. It ends in the
-// loop mark of the recipient, unless that is "".
-func newBranch(recipient string) string {
+// loop mark of the recipient, unless that is zero.
+func newBranch(recipient sip.AoR) string {
 	var n [16]byte
 	binary.BigEndian.PutUint64(n[:], tokens.count.Add(1))
 	binary.BigEndian.PutUint64(n[8:], maphash.Bytes(tokens.seed, n[:8]))
-	b := make([]byte, 0, len(magicCookie)+40)
+	b := make([]byte, 0, 48)
 	b = append(b, magicCookie...)
 	b = base32Low.AppendEncode(b, n[3:])
-	if recipient != "" {
-		b = append(b, loopMark(recipient)...)
+	if !recipient.IsZero() {
+		b = appendLoopMark(b, recipient)
 	}
 	return string(b)
 }
 
 // NewToken makes a text that no other call has had or will have, and that nobody
 // can guess: for Call-IDs and tags.
-func NewToken() string { return newBranch("")[len(magicCookie):] }
+func NewToken() string { return newBranch(sip.AoR{})[len(magicCookie):] }
 
-// loopMark returns a mark of a recipient that only this process can make.
-func loopMark(recipient string) string {
+// appendLoopMark appends a mark of a recipient that only this process can make.
+func appendLoopMark(b []byte, recipient sip.AoR) []byte {
 	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], maphash.String(tokens.seed, recipient))
-	return "." + base32Low.EncodeToString(n[:5])
+	binary.BigEndian.PutUint64(n[:], maphash.Comparable(tokens.seed, recipient))
+	return base32Low.AppendEncode(append(b, '.'), n[:5])
 }
 
 // Looped reports whether this process has sent the request to the same recipient before
 // (RFC 3261 section 16.3, item 4). A request that comes back for another recipient is
 // a spiral, which is allowed.
-func (r *Request) Looped(recipient string) bool {
-	mark := loopMark(recipient)
-	for i := range r.Headers {
-		if r.Headers[i].Name == "Via" && strings.Contains(r.Headers[i].Value, mark) {
+func (r *ServerTx) Looped(recipient sip.AoR) bool {
+	var room [16]byte
+	mark := string(appendLoopMark(room[:0], recipient))
+	for i := range r.Request.Headers {
+		if r.Request.Headers[i].Name == "Via" && strings.Contains(r.Request.Headers[i].Value, mark) {
 			return true
 		}
 	}
@@ -262,9 +269,9 @@ func (r *Request) Looped(recipient string) bool {
 }
 
 // Do sends a request and waits for its final response.
-func (s *Stack) Do(ctx context.Context, m *Message, flow Flow) (*Message, error) {
+func (s *Stack) Do(ctx context.Context, m *sip.Message, flow sip.Flow) (*sip.Message, error) {
 	results := make(chan Result, 1)
-	call, err := s.Send(m, "", flow, results)
+	call, err := s.Send(m, sip.AoR{}, flow, results)
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"silod/sip"
 )
 
-var peer = Flow{Transport: UDP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.1:5070")}
+var peer = sip.Flow{Transport: sip.UDP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.1:5070")}
 
 // wire records when the table sends.
 type wire struct {
@@ -20,7 +22,7 @@ type wire struct {
 	at    []time.Duration
 }
 
-func (w *wire) send(Flow, []byte) error {
+func (w *wire) send(sip.Flow, []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.at = append(w.at, time.Since(w.start).Round(wheelTick))
@@ -57,10 +59,10 @@ func inTable(t *testing.T, f func(tab *clientTable, w *wire)) {
 	})
 }
 
-func begin(t *testing.T, tab *clientTable, f Flow) (*Call, chan Result) {
+func begin(t *testing.T, tab *clientTable, f sip.Flow) (*Call, chan Result) {
 	t.Helper()
 	results := make(chan Result, 1)
-	c := &Call{Flow: f, branch: newBranch(""), results: results, table: tab}
+	c := &Call{Flow: f, branch: newBranch(sip.AoR{}), results: results, table: tab}
 	if err := tab.start(c, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -93,18 +95,18 @@ func TestClientProvisionalSlowsDown(t *testing.T) {
 	inTable(t, func(tab *clientTable, w *wire) {
 		c, results := begin(t, tab, peer)
 		time.Sleep(200 * time.Millisecond)
-		if !tab.respond(c.branch, peer, &Message{Status: 100}) {
+		if !tab.respond(c.branch, peer, &sip.Message{Status: 100}) {
 			t.Error("100 was not taken")
 		}
 		time.Sleep(9 * time.Second)
-		tab.respond(c.branch, peer, &Message{Status: 200})
+		tab.respond(c.branch, peer, &sip.Message{Status: 200})
 		if r := <-results; r.Err != nil || r.Response.Status != 200 {
 			t.Errorf("got %+v", r)
 		}
 		if at := w.times(); len(at) != 4 { // at 0, 0.5, 4.5 and 8.5 s
 			t.Errorf("sent at %v", at)
 		}
-		if tab.respond(c.branch, peer, &Message{Status: 200}) {
+		if tab.respond(c.branch, peer, &sip.Message{Status: 200}) {
 			t.Error("a repeated response found a call")
 		}
 	})
@@ -112,11 +114,11 @@ func TestClientProvisionalSlowsDown(t *testing.T) {
 
 func TestClientStreamIsNotRetransmitted(t *testing.T) {
 	inTable(t, func(tab *clientTable, w *wire) {
-		f := Flow{Transport: TCP, Remote: peer.Remote, conn: 7}
+		f := sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}
 		c, results := begin(t, tab, f)
 		other := f
-		other.conn = 8
-		if tab.respond(c.branch, other, &Message{Status: 200}) {
+		other.Conn = 8
+		if tab.respond(c.branch, other, &sip.Message{Status: 200}) {
 			t.Error("a response from a stranger's connection was believed")
 		}
 		r := <-results
@@ -128,9 +130,9 @@ func TestClientStreamIsNotRetransmitted(t *testing.T) {
 
 func TestClientFailsWithItsConnection(t *testing.T) {
 	inTable(t, func(tab *clientTable, _ *wire) {
-		f := Flow{Transport: TCP, Remote: peer.Remote, conn: 7}
+		f := sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}
 		_, results := begin(t, tab, f)
-		_, kept := begin(t, tab, Flow{Transport: TCP, Remote: peer.Remote, conn: 8})
+		_, kept := begin(t, tab, sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 8})
 		tab.fail(f, ErrClosed)
 		if r := <-results; !errors.Is(r.Err, ErrClosed) {
 			t.Errorf("got %v", r.Err)
@@ -147,12 +149,12 @@ func TestClientFailsWithItsConnection(t *testing.T) {
 // Result, or by an error of Send, and never by both.
 func TestClientThatFailsTwiceEndsOnce(t *testing.T) {
 	var tab *clientTable
-	tab = newClientTable(100, func(f Flow, _ []byte) error {
+	tab = newClientTable(100, func(f sip.Flow, _ []byte) error {
 		tab.fail(f, ErrClosed)
 		return ErrTransport
 	})
 	results := make(chan Result, 2)
-	c := &Call{Flow: Flow{Transport: TCP, Remote: peer.Remote, conn: 7}, branch: newBranch(""), results: results, table: tab}
+	c := &Call{Flow: sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}, branch: newBranch(sip.AoR{}), results: results, table: tab}
 	if err := tab.start(c, nil); err != nil {
 		t.Errorf("a call that has a Result was refused: %v", err)
 	}
@@ -166,7 +168,7 @@ func TestClientTableIsBounded(t *testing.T) {
 		for range 100 {
 			begin(t, tab, peer)
 		}
-		c := &Call{Flow: peer, branch: newBranch(""), results: make(chan Result, 1), table: tab}
+		c := &Call{Flow: peer, branch: newBranch(sip.AoR{}), results: make(chan Result, 1), table: tab}
 		if err := tab.start(c, nil); !errors.Is(err, ErrBusy) {
 			t.Errorf("call 101: %v", err)
 		}
@@ -176,7 +178,7 @@ func TestClientTableIsBounded(t *testing.T) {
 func TestBranchesAreUniqueAndUnguessable(t *testing.T) {
 	seen := map[string]bool{}
 	for range 10_000 {
-		b := newBranch("")
+		b := newBranch(sip.AoR{})
 		if seen[b] || len(b) < len(magicCookie)+16 {
 			t.Fatalf("branch %s", b)
 		}
@@ -189,12 +191,12 @@ func TestBranchesAreUniqueAndUnguessable(t *testing.T) {
 func TestAnswerWhileSending(t *testing.T) {
 	var tab *clientTable
 	var answered sync.WaitGroup
-	tab = newClientTable(1000, func(f Flow, b []byte) error {
-		answered.Go(func() { tab.respond(string(b), f, &Message{Status: 100}) })
+	tab = newClientTable(1000, func(f sip.Flow, b []byte) error {
+		answered.Go(func() { tab.respond(string(b), f, &sip.Message{Status: 100}) })
 		return nil
 	})
 	for range 1000 {
-		c := &Call{Flow: peer, branch: newBranch(""), results: make(chan Result, 1), table: tab}
+		c := &Call{Flow: peer, branch: newBranch(sip.AoR{}), results: make(chan Result, 1), table: tab}
 		if err := tab.start(c, []byte(c.branch)); err != nil {
 			t.Fatal(err)
 		}

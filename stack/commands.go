@@ -66,7 +66,7 @@ func (s *Stack) listConns(context.Context, *mi.Request) (*mi.Node, error) {
 			}
 			f := c.flow
 			if !yield(&mi.Node{Name: "CONN", Attrs: []mi.Attr{
-				{Name: "id", Value: strconv.FormatUint(f.conn, 36)},
+				{Name: "id", Value: strconv.FormatUint(f.Conn, 36)},
 				{Name: "type", Value: strings.ToUpper(string(f.Transport))},
 				{Name: "src_ip", Value: f.Remote.Addr().String()},
 				{Name: "src_port", Value: int(f.Remote.Port())},

@@ -9,11 +9,13 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"silod/sip"
 )
 
 // connect finds the connection that we have to a target, or opens one: one, however
 // many ask for it at the same time.
-func (s *Stack) connect(ctx context.Context, t Target) (Flow, error) {
+func (s *Stack) connect(ctx context.Context, t Target) (sip.Flow, error) {
 	key := t.dialKey()
 	if c := s.conns.opened(key); c != nil {
 		return c.flow, nil
@@ -22,11 +24,11 @@ func (s *Stack) connect(ctx context.Context, t Target) (Flow, error) {
 	select {
 	case r := <-opening:
 		if r.Err != nil {
-			return Flow{}, r.Err
+			return sip.Flow{}, r.Err
 		}
 		return r.Val.(*conn).flow, nil
 	case <-ctx.Done():
-		return Flow{}, ctx.Err()
+		return sip.Flow{}, ctx.Err()
 	}
 }
 
@@ -42,7 +44,7 @@ func (s *Stack) connectNew(t Target) (*conn, error) {
 		return nil, err
 	}
 	local := unmap(nc.LocalAddr().(*net.TCPAddr).AddrPort())
-	c := s.adopt(&bytePipe{nc: nc}, Flow{Transport: t.Transport, Local: local, Remote: t.Addr})
+	c := s.adopt(&bytePipe{nc: nc}, sip.Flow{Transport: t.Transport, Local: local, Remote: t.Addr})
 	if c == nil {
 		return nil, ErrClosed
 	}
@@ -57,7 +59,7 @@ type dialKey string
 
 func (t Target) dialKey() dialKey {
 	key := string(t.Transport) + " " + t.Addr.String()
-	if t.Transport == TLS {
+	if t.Transport == sip.TLS {
 		key += " " + t.Name
 	}
 	return dialKey(key)
@@ -76,7 +78,7 @@ func (s *Stack) dial(ctx context.Context, t Target) (net.Conn, error) {
 		return nil, err
 	}
 	nc = &boundConn{Conn: nc, stack: s}
-	if t.Transport == TCP {
+	if t.Transport == sip.TCP {
 		return nc, nil
 	}
 	tc := tls.Client(nc, s.clientTLS(t.Name))
@@ -93,7 +95,7 @@ func (s *Stack) dial(ctx context.Context, t Target) (net.Conn, error) {
 // source's address at the port in Via (RFC 3261 section 18.2.2). Few do so at a
 // time: most clients who have gone cannot be connected to, which takes long to find
 // out.
-func (s *Stack) replyAnew(req *Request, answer []byte) {
+func (s *Stack) replyAnew(req *ServerTx, answer []byte) {
 	select {
 	case s.reopening <- struct{}{}:
 	default:
@@ -102,8 +104,8 @@ func (s *Stack) replyAnew(req *Request, answer []byte) {
 	go func() {
 		defer func() { <-s.reopening }()
 		f := req.Flow
-		at := netip.AddrPortFrom(f.Remote.Addr(), portOr(req.Via.Port, f.Transport))
-		if again, err := s.connect(s.work, Target{Transport: f.Transport, Addr: at, Name: req.Via.Host}); err == nil {
+		at := netip.AddrPortFrom(f.Remote.Addr(), portOr(req.Request.Via.Port, f.Transport))
+		if again, err := s.connect(s.work, Target{Transport: f.Transport, Addr: at, Name: req.Request.Via.Host}); err == nil {
 			_ = s.write(again, answer)
 		}
 	}()
@@ -118,8 +120,8 @@ const MaxDatagram = 1300
 // Widen gives a TCP flow to the peer of a UDP flow, for a request that is too
 // large for a datagram. A peer that takes no connections is not asked again for a
 // while.
-func (s *Stack) Widen(ctx context.Context, f Flow) (Flow, bool) {
-	t := Target{Transport: TCP, Addr: f.Remote}
+func (s *Stack) Widen(ctx context.Context, f sip.Flow) (sip.Flow, bool) {
+	t := Target{Transport: sip.TCP, Addr: f.Remote}
 	if s.conns.opened(t.dialKey()) == nil && s.narrow.recently(f.Remote) {
 		return f, false
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
+
+	"silod/sip"
 )
 
 // connTable holds the open streams by the number in their flow, and those that
@@ -37,8 +39,8 @@ func (t *connTable) add(c *conn) bool {
 		return false
 	}
 	t.next++
-	c.flow.conn = t.next
-	t.byID[c.flow.conn] = c
+	c.flow.Conn = t.next
+	t.byID[c.flow.Conn] = c
 	t.serving.Add(1)
 	return true
 }
@@ -55,20 +57,20 @@ func (t *connTable) markOpened(c *conn, key dialKey) {
 func (t *connTable) remove(c *conn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byID[c.flow.conn] != c {
+	if t.byID[c.flow.Conn] != c {
 		return false
 	}
-	delete(t.byID, c.flow.conn)
+	delete(t.byID, c.flow.Conn)
 	if t.dialed[c.dialed] == c {
 		delete(t.dialed, c.dialed)
 	}
 	return true
 }
 
-func (t *connTable) get(f Flow) *conn {
+func (t *connTable) get(f sip.Flow) *conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byID[f.conn]
+	return t.byID[f.Conn]
 }
 
 func (t *connTable) opened(key dialKey) *conn {
@@ -91,12 +93,12 @@ func (t *connTable) open() []openConn {
 		all = append(all, openConn{c.flow, c.dialed != ""})
 	}
 	t.mu.Unlock() // what uses a flow waits for it
-	slices.SortFunc(all, func(a, b openConn) int { return cmp.Compare(a.flow.conn, b.flow.conn) })
+	slices.SortFunc(all, func(a, b openConn) int { return cmp.Compare(a.flow.Conn, b.flow.Conn) })
 	return all
 }
 
 type openConn struct {
-	flow Flow
+	flow sip.Flow
 	ours bool
 }
 
@@ -105,7 +107,7 @@ func (t *connTable) secure() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.byID {
-		if c.flow.Transport == TLS || c.flow.Transport == WSS {
+		if c.flow.Transport == sip.TLS || c.flow.Transport == sip.WSS {
 			n++
 		}
 	}
@@ -128,8 +130,8 @@ func (t *connTable) closeAll() {
 
 // Alive tells whether a flow still leads somewhere: a UDP flow always, a stream's
 // while its connection is open.
-func (s *Stack) Alive(f Flow) bool {
-	return f.Transport == UDP || s.conns.get(f) != nil
+func (s *Stack) Alive(f sip.Flow) bool {
+	return f.Transport == sip.UDP || s.conns.get(f) != nil
 }
 
 // Connections is the number of open streams.

@@ -3,6 +3,8 @@ package stack
 import (
 	"net/netip"
 	"testing"
+
+	"silod/sip"
 )
 
 // BenchmarkRequest is what a request costs between the socket and its handler, and its
@@ -14,14 +16,14 @@ func BenchmarkRequest(b *testing.B) {
 		"From: <sip:alice@sip.test>;tag=0HnaWwSzF", "To: <sip:bob@sip.test>", "CSeq: 20 MESSAGE", "Call-ID: LDP4gDqEnb",
 		"Max-Forwards: 70", "Supported: replaces, outbound, gruu", "Date: Sat, 21 Nov 2026 22:31:07 GMT",
 		"Content-Type: text/plain", "Content-Length: 21", "User-Agent: Linphonec/5.1.65", "", "offline one ma4a7b800")
-	flow := Flow{Transport: UDP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.1:5070")}
+	flow := sip.Flow{Transport: sip.UDP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.1:5070")}
 	s := New(Config{})
-	received := func() *Request {
-		m, err := parse(raw, false)
+	received := func() *ServerTx {
+		m, err := sip.Parse(raw, false)
 		if err != nil {
 			b.Fatal(err)
 		}
-		r, err := newRequest(m, flow)
+		r, err := newServerTx(m, flow)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"silod/sip"
 )
 
 // The crowd: connections that have sent a message and are idle, and some that never
@@ -42,7 +44,7 @@ func TestCrowd(t *testing.T) {
 	s, addrs := runningAll(t, Config{MaxConnections: crowd, StartTimeout: 20 * time.Second, Handler: echo})
 	before := footprint()
 	clients := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrowd$")
-	clients.Env = append(os.Environ(), crowdEnv+"="+addrs[TCP].String()+" "+addrs[WS].String())
+	clients.Env = append(os.Environ(), crowdEnv+"="+addrs[sip.TCP].String()+" "+addrs[sip.WS].String())
 	clients.Stderr = os.Stderr
 	in, _ := clients.StdinPipe()
 	out, _ := clients.StdoutPipe()
@@ -71,7 +73,7 @@ func TestCrowd(t *testing.T) {
 	if per > crowdBytes {
 		t.Errorf("%d bytes a connection", per)
 	}
-	c := dial(t, "udp", addrs[UDP])
+	c := dial(t, "udp", addrs[sip.UDP])
 	send(t, c, message(c, "z9hG4bK1"))
 	if r := hear(t, c, patience); status(r) != "200" {
 		t.Errorf("another is answered %q", r)

@@ -21,11 +21,11 @@ func Refuse(conn *net.UDPConn, status int) error {
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
-		m, err := parse(buf[:n], false)
+		m, err := sip.Parse(buf[:n], false)
 		if err != nil || m.Status != 0 {
 			continue
 		}
-		res := Message{Status: status, Reason: ReasonPhrase(status), Headers: make([]sip.Header, 0, 8)}
+		res := sip.Message{Status: status, Reason: sip.ReasonPhrase(status), Headers: make([]sip.Header, 0, 8)}
 		for _, h := range m.Headers {
 			switch h.Name {
 			case "Via", "From", "To", "Call-ID", "CSeq":

@@ -48,7 +48,7 @@ func TestSourceLimiter(t *testing.T) {
 }
 
 func TestLimitedSourceIsDropped(t *testing.T) {
-	s, udp, _ := running(t, Config{SourceRate: 5, Handler: func(_ context.Context, r *Request) { r.Respond(200, "") }})
+	s, udp, _ := running(t, Config{SourceRate: 5, Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") }})
 	c := dial(t, "udp", udp)
 	for i := range 50 {
 		send(t, c, message(c, "z9hG4bK"+strings.Repeat("x", i+1)))
@@ -63,7 +63,7 @@ func TestLimitedSourceIsDropped(t *testing.T) {
 
 // RFC 5389: a phone that keeps its UDP flow open asks for its own address.
 func TestSTUN(t *testing.T) {
-	_, udp, _ := running(t, Config{Handler: func(context.Context, *Request) {}})
+	_, udp, _ := running(t, Config{Handler: func(context.Context, *ServerTx) {}})
 	c := dial(t, "udp", udp)
 	q := "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1"
 	send(t, c, q)
@@ -86,7 +86,7 @@ func TestSTUN(t *testing.T) {
 // RFC 3261 section 8.2.2.2: a request that comes twice by different ways.
 func TestMergedRequest(t *testing.T) {
 	begun, hold := make(chan struct{}), make(chan struct{})
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
 		close(begun)
 		r.Detach()
 		<-hold
@@ -109,12 +109,12 @@ func TestMergedRequest(t *testing.T) {
 func TestLoopAndSpiral(t *testing.T) {
 	type seen struct{ looped bool }
 	got := make(chan seen, 1)
-	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
-		got <- seen{r.Looped(r.Target.AoR().String())}
+	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+		got <- seen{r.Looped(r.Request.Target.AoR())}
 		r.Respond(200, "")
 	}})
 	c := dial(t, "udp", udp)
-	via := s.viaFor(Flow{Transport: UDP, Local: udp}) + ";branch=" + newBranch("sip:bob@127.0.0.1")
+	via := s.viaFor(sip.Flow{Transport: sip.UDP, Local: udp}) + ";branch=" + newBranch(sip.AoR{User: "bob", Domain: "127.0.0.1"})
 	for uri, want := range map[string]bool{"sip:bob@127.0.0.1": true, "sip:carol@127.0.0.1": false} {
 		m := strings.Replace(message(c, "z9hG4bK"+uri[4:7], "Via: "+via), "sip:bob@127.0.0.1 ", uri+" ", 1)
 		send(t, c, m)
@@ -164,7 +164,7 @@ func TestAnswersAreRemembered(t *testing.T) {
 		{status: 200, reason: "OK", body: bytes.Repeat([]byte("long "), 10_000)},
 	}
 	const n, seconds = 300, timerJRing - 2
-	number := func(second, i int) *Request { return numbered(second*n + i) }
+	number := func(second, i int) *ServerTx { return numbered(second*n + i) }
 	for second := range seconds {
 		for i := range n {
 			r := number(second, i)
@@ -196,7 +196,7 @@ func TestAnswersAreRemembered(t *testing.T) {
 func TestRelayedAnswerMemory(t *testing.T) {
 	const n = 20_000
 	s := New(Config{})
-	response := request("SIP/2.0 200 OK", "Via: SIP/2.0/UDP 192.0.2.1:5060;branch="+newBranch("x")+";rport=5060;received=192.0.2.1",
+	response := request("SIP/2.0 200 OK", "Via: SIP/2.0/UDP 192.0.2.1:5060;branch="+newBranch(sip.AoR{})+";rport=5060;received=192.0.2.1",
 		"From: <sip:alice@example.org>;tag=1234567890", "To: <sip:bob@example.org>;tag=0987654321", "Call-ID: 0123456789abcdef@192.0.2.7",
 		"CSeq: 20 MESSAGE", "Contact: <sip:bob@192.0.2.8:5060>", "User-Agent: "+strings.Repeat("x", 40), "Supported: replaces, outbound", "Content-Length: 0", "", "")
 	before := heap()
@@ -204,7 +204,7 @@ func TestRelayedAnswerMemory(t *testing.T) {
 		r := numbered(i)
 		r.stack = s
 		s.server.begin(r)
-		res, err := parse(response, false)
+		res, err := sip.Parse(response, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,8 +219,8 @@ func TestRelayedAnswerMemory(t *testing.T) {
 }
 
 // numbered is a request unlike any with another number.
-func numbered(i int) *Request {
-	r := &Request{Message: &Message{}, Flow: peer}
+func numbered(i int) *ServerTx {
+	r := &ServerTx{Request: sip.Request{Message: &sip.Message{}}, Flow: peer}
 	binary.BigEndian.PutUint64(r.id.key[:], uint64(i)*0x9E3779B97F4A7C15)
 	binary.BigEndian.PutUint64(r.id.key[8:], uint64(i)*0xC2B2AE3D27D4EB4F)
 	r.id.merge = uint64(i)*0x9E3779B97F4A7C15 + 1

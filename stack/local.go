@@ -6,12 +6,14 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+
+	"silod/sip"
 )
 
 // viaFor is the start of the Via for a request that goes out over a flow:
 // protocol and sent-by. The sent-by is what was configured, else the listener's
 // address, else, for a listener on all addresses, the one that reaches the peer.
-func (s *Stack) viaFor(f Flow) string {
+func (s *Stack) viaFor(f sip.Flow) string {
 	local := f.Local
 	if f.Transport.Reliable() {
 		local = s.listenerOf(f)
@@ -23,7 +25,7 @@ func (s *Stack) viaFor(f Flow) string {
 }
 
 // writeVia is viaFor where the address is known.
-func (s *Stack) writeVia(t Transport, local netip.AddrPort) string {
+func (s *Stack) writeVia(t sip.Transport, local netip.AddrPort) string {
 	host, port := s.advertised.host, s.advertised.port
 	if host == "" {
 		a := local.Addr()
@@ -34,7 +36,7 @@ func (s *Stack) writeVia(t Transport, local netip.AddrPort) string {
 	if port == 0 {
 		port = local.Port()
 	}
-	return "SIP/2.0/" + t.via() + " " + host + ":" + strconv.Itoa(int(port))
+	return "SIP/2.0/" + t.ViaName() + " " + host + ":" + strconv.Itoa(int(port))
 }
 
 // vias remembers what was written: there are no more than this machine has addresses
@@ -45,11 +47,11 @@ type vias struct {
 }
 
 type viaKey struct {
-	transport Transport
+	transport sip.Transport
 	local     netip.AddrPort
 }
 
-func (v *vias) of(t Transport, local netip.AddrPort, write func(Transport, netip.AddrPort) string) string {
+func (v *vias) of(t sip.Transport, local netip.AddrPort, write func(sip.Transport, netip.AddrPort) string) string {
 	k := viaKey{t, local}
 	v.mu.RLock()
 	s, ok := v.known[k]
@@ -68,7 +70,7 @@ func (v *vias) of(t Transport, local netip.AddrPort, write func(Transport, netip
 }
 
 // listenerOf is where a stream's peer could open a connection to us.
-func (s *Stack) listenerOf(f Flow) netip.AddrPort {
+func (s *Stack) listenerOf(f sip.Flow) netip.AddrPort {
 	for _, l := range s.streams {
 		if l.transport == f.Transport {
 			return netip.AddrPortFrom(f.Local.Addr(), l.local.Port())

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/sip"
 )
 
 // authority signs client certificates.
@@ -75,7 +77,7 @@ func TestPeerNames(t *testing.T) {
 	pool.AddCert(ours.cert)
 	var s *Stack
 	names := make(chan []string, 1)
-	s, addrs := runningAll(t, Config{ClientCAs: pool, Handler: func(_ context.Context, r *Request) {
+	s, addrs := runningAll(t, Config{ClientCAs: pool, Handler: func(_ context.Context, r *ServerTx) {
 		names <- s.PeerNames(r.Flow)
 		r.Respond(200, "")
 	}})
@@ -95,7 +97,7 @@ func TestPeerNames(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := insecure()
 			cfg.Certificates = tc.cert
-			c, err := tls.Dial("tcp", addrs[TLS].String(), cfg)
+			c, err := tls.Dial("tcp", addrs[sip.TLS].String(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,9 @@ import (
 	"silod/sip"
 )
 
+// errLong is the error of a message that is larger than we take.
+var errLong = error(&sip.ParseError{Status: 513, Reason: "Message Too Large", Framing: true})
+
 // retryAfter is what a 503 asks the client to wait, in seconds: long enough for a
 // burst to pass, short enough that nobody gives the message up.
 const retryAfter = 5
@@ -19,7 +22,7 @@ const retryAfter = 5
 // receive takes one message off a flow. It gives the request that a handler is to be
 // run for, if any, and an error only where a stream cannot be read on. b is the batch
 // that the message came with, if it did.
-func (s *Stack) receive(raw []byte, flow Flow, b *batch) (*Request, error) {
+func (s *Stack) receive(raw []byte, flow sip.Flow, b *batch) (*ServerTx, error) {
 	s.Stats.BytesReceived.Add(len(raw))
 	if !s.limiter.allow(flow.Remote.Addr(), time.Now()) {
 		s.Stats.Limited.Inc()
@@ -28,11 +31,11 @@ func (s *Stack) receive(raw []byte, flow Flow, b *batch) (*Request, error) {
 	if !s.cfg.Hear(flow) && !isResponse(raw) {
 		return nil, nil
 	}
-	m, err := parse(raw, flow.Transport.bytes())
-	if errors.Is(err, errNotSIP) {
+	m, err := sip.Parse(raw, flow.Transport.IsByteStream())
+	if errors.Is(err, sip.ErrNotSIP) {
 		return nil, s.ignore(raw, flow, "Not SIP")
 	}
-	if errors.Is(err, errShort) && (flow.Transport.bytes() || len(raw) == s.cfg.MaxMessageSize) {
+	if errors.Is(err, sip.ErrShort) && (flow.Transport.IsByteStream() || len(raw) == s.cfg.MaxMessageSize) {
 		err = errLong // a stream's reader waits for all else, and a datagram's cuts it here
 	}
 	if m.Status != 0 {
@@ -42,17 +45,17 @@ func (s *Stack) receive(raw []byte, flow Flow, b *batch) (*Request, error) {
 		s.response(m, flow)
 		return nil, nil
 	}
-	req, rerr := newRequest(m, flow)
-	if errors.Is(rerr, errNotSIP) {
+	req, rerr := newServerTx(m, flow)
+	if errors.Is(rerr, sip.ErrNotSIP) {
 		return nil, s.ignore(raw, flow, "Request without a usable Via")
 	}
 	req.stack, req.size, req.batch = s, len(raw), b
 	if err == nil {
 		err = rerr
 	}
-	if bad, ok := errors.AsType[*parseError](err); ok {
+	if bad, ok := errors.AsType[*sip.ParseError](err); ok {
 		s.refuse(req, bad)
-		if bad.framing && flow.Transport.bytes() {
+		if bad.Framing && flow.Transport.IsByteStream() {
 			return nil, err
 		}
 		return nil, nil
@@ -65,38 +68,38 @@ func (s *Stack) receive(raw []byte, flow Flow, b *batch) (*Request, error) {
 
 // ignore counts what gets no answer (RFC 3261 section 16.3, 18.1.2) and logs a
 // little of it.
-func (s *Stack) ignore(raw []byte, flow Flow, why string) error {
+func (s *Stack) ignore(raw []byte, flow sip.Flow, why string) error {
 	s.Stats.Noise.Inc()
 	s.noise.Do(func() {
 		s.cfg.Log.Info("ignored what is not for us", "reason", why, "transport", flow.Transport,
 			"source", flow.Remote, "bytes", len(raw))
 	})
-	if flow.Transport.bytes() {
-		return errNotSIP
+	if flow.Transport.IsByteStream() {
+		return sip.ErrNotSIP
 	}
 	return nil
 }
 
 // refuse answers a malformed request, without a transaction.
-func (s *Stack) refuse(req *Request, bad *parseError) {
+func (s *Stack) refuse(req *ServerTx, bad *sip.ParseError) {
 	if !s.cfg.Screen(req) {
 		return
 	}
 	s.Stats.Malformed.Inc()
 	s.noise.Do(func() {
-		s.cfg.Log.Info("malformed request", "method", req.Method, "reason", bad.reason, "source", req.Flow.Remote)
+		s.cfg.Log.Info("malformed request", "method", req.Request.Method, "reason", bad.Reason, "source", req.Flow.Remote)
 	})
-	if req.Method != "ACK" {
+	if req.Request.Method != "ACK" {
 		req.Stateless()
-		req.Respond(bad.status, bad.reason)
+		req.Respond(bad.Status, bad.Reason)
 	}
 }
 
 // response brings a response to its call; one that belongs to none is dropped
 // (we have nothing stateless to forward it to).
-func (s *Stack) response(m *Message, flow Flow) {
+func (s *Stack) response(m *sip.Message, flow sip.Flow) {
 	s.Stats.Responses.Inc()
-	via, err := parseVia(m.Get("Via"))
+	via, err := sip.ParseVia(m.Get("Via"))
 	if err != nil || !s.client.respond(via.Branch(), flow, m) {
 		s.Stats.Stray.Inc()
 	}
@@ -104,12 +107,12 @@ func (s *Stack) response(m *Message, flow Flow) {
 
 // admit tells whether a handler is to be run for a request; the place that it takes
 // among those that are worked on is then counted. It repeats the answer to an old one.
-func (s *Stack) admit(req *Request) bool {
+func (s *Stack) admit(req *ServerTx) bool {
 	if !s.cfg.Screen(req) {
 		return false
 	}
 	s.Stats.Requests.Inc()
-	if req.Method == "ACK" {
+	if req.Request.Method == "ACK" {
 		s.Stats.ACKs.Inc() // of our own negative answer to an INVITE; nothing to do
 		return false
 	}
@@ -145,12 +148,12 @@ func (s *Stack) admit(req *Request) bool {
 }
 
 // handle runs the handler for one request that was admitted.
-func (s *Stack) handle(req *Request) {
+func (s *Stack) handle(req *ServerTx) {
 	defer s.handlers.Done()
 	defer s.working.Add(-1)
 	defer func() {
 		if p := recover(); p != nil {
-			s.cfg.Log.Error("panic in a request handler", "method", req.Method, "panic", p, "stack", string(debug.Stack()))
+			s.cfg.Log.Error("panic in a request handler", "method", req.Request.Method, "panic", p, "stack", string(debug.Stack()))
 		}
 		if req.answered.Load() == nil {
 			req.Respond(500, "")
@@ -163,7 +166,7 @@ func (s *Stack) handle(req *Request) {
 }
 
 // overload answers 503 and forgets the request: a retransmission is tried anew.
-func (s *Stack) overload(req *Request) {
+func (s *Stack) overload(req *ServerTx) {
 	s.Stats.Overload.Inc()
 	req.Stateless()
 	req.Respond(503, "Service Unavailable, try again soon", sip.Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
@@ -172,7 +175,7 @@ func (s *Stack) overload(req *Request) {
 // Unavailable answers 503 with Retry-After, one's own or the usual one, and lets a
 // retransmission be tried anew: for when the store is down, which may pass before the
 // client gives up.
-func (r *Request) Unavailable(reason string, more ...sip.Header) {
+func (r *ServerTx) Unavailable(reason string, more ...sip.Header) {
 	r.forget()
 	if !slices.ContainsFunc(more, func(h sip.Header) bool { return h.Name == "Retry-After" }) {
 		more = append(more, sip.Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
@@ -187,7 +190,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b 
 const keptBuffer = 64 << 10
 
 // reply sends an answer to where RFC 3261 section 18.2.2 wants it.
-func (s *Stack) reply(req *Request, a *answer) {
+func (s *Stack) reply(req *ServerTx, a *answer) {
 	s.Stats.Replies.Inc()
 	if a.status >= 400 {
 		s.Stats.ErrorReplies.Inc()
@@ -200,7 +203,7 @@ func (s *Stack) reply(req *Request, a *answer) {
 	*b = a.appendTo((*b)[:0], req)
 	flow := req.Flow
 	flow.Remote = req.replyTo()
-	if err := s.write(flow, *b); errors.Is(err, ErrClosed) && flow.Transport.bytes() {
+	if err := s.write(flow, *b); errors.Is(err, ErrClosed) && flow.Transport.IsByteStream() {
 		s.replyAnew(req, bytes.Clone(*b))
 	} // else, what cannot be sent is the client's to ask for again
 	if cap(*b) <= keptBuffer {

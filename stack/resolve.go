@@ -13,7 +13,7 @@ import (
 
 // Target is a place where a request can be sent (RFC 3263).
 type Target struct {
-	Transport Transport
+	Transport sip.Transport
 	Addr      netip.AddrPort
 	Name      string // what a TLS certificate must be for
 }
@@ -24,12 +24,12 @@ const maxTargets = 8
 // services are the SRV names of the transports, in the order of our preference
 // (RFC 3263 section 4.1, without NAPTR: its answer is one of these).
 var services = []struct {
-	transport      Transport
+	transport      sip.Transport
 	service, proto string
 }{
-	{UDP, "sip", "udp"},
-	{TCP, "sip", "tcp"},
-	{TLS, "sips", "tcp"},
+	{sip.UDP, "sip", "udp"},
+	{sip.TCP, "sip", "tcp"},
+	{sip.TLS, "sips", "tcp"},
 }
 
 // Resolve finds where a URI leads, best first: a transport and port that it names
@@ -38,7 +38,7 @@ var services = []struct {
 func (s *Stack) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 	t, named := transportOf(u)
 	if !named && !secure(u) {
-		t = UDP
+		t = sip.UDP
 	}
 	if ip, ok := u.Addr(); ok {
 		return []Target{{t, netip.AddrPortFrom(ip, portOr(u.Port, t)), u.Host}}, nil
@@ -48,7 +48,7 @@ func (s *Stack) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 	}
 	var found []Target
 	for _, svc := range services {
-		if named && svc.transport != t || secure(u) && svc.transport != TLS {
+		if named && svc.transport != t || secure(u) && svc.transport != sip.TLS {
 			continue
 		}
 		_, records, err := s.resolver().LookupSRV(ctx, svc.service, svc.proto, u.Host)
@@ -76,7 +76,7 @@ func (s *Stack) resolver() *net.Resolver {
 }
 
 // addresses looks a host up.
-func (s *Stack) addresses(ctx context.Context, t Transport, host string, port uint16, name string) ([]Target, error) {
+func (s *Stack) addresses(ctx context.Context, t sip.Transport, host string, port uint16, name string) ([]Target, error) {
 	ips, err := s.resolver().LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", host, err)
@@ -90,22 +90,22 @@ func (s *Stack) addresses(ctx context.Context, t Transport, host string, port ui
 
 // transportOf is the transport that a URI names; sips means TLS (RFC 3261 section
 // 26.2.2).
-func transportOf(u sip.URI) (Transport, bool) {
+func transportOf(u sip.URI) (sip.Transport, bool) {
 	name, _ := u.Params.Get("transport")
-	t, named := Transport(strings.ToLower(name)), name != ""
-	if secure(u) && (!named || t == TCP || t == UDP) {
-		return TLS, named
+	t, named := sip.Transport(strings.ToLower(name)), name != ""
+	if secure(u) && (!named || t == sip.TCP || t == sip.UDP) {
+		return sip.TLS, named
 	}
 	return t, named
 }
 
 func secure(u sip.URI) bool { return u.Scheme == "sips" }
 
-func portOr(port uint16, t Transport) uint16 {
+func portOr(port uint16, t sip.Transport) uint16 {
 	if port != 0 {
 		return port
 	}
-	if t == TLS {
+	if t == sip.TLS {
 		return 5061
 	}
 	return 5060
@@ -114,17 +114,17 @@ func portOr(port uint16, t Transport) uint16 {
 // Connect gives a flow to a target: over UDP from a socket that can reach it, over
 // TCP and TLS by a connection that we opened ourselves to that very address, never
 // by one that a client opened to us.
-func (s *Stack) Connect(ctx context.Context, t Target) (Flow, error) {
+func (s *Stack) Connect(ctx context.Context, t Target) (sip.Flow, error) {
 	switch t.Transport {
-	case UDP:
-		u := s.socketFor(Flow{Remote: t.Addr})
+	case sip.UDP:
+		u := s.socketFor(sip.Flow{Remote: t.Addr})
 		if u == nil {
-			return Flow{}, errors.New("no UDP socket reaches " + t.Addr.String())
+			return sip.Flow{}, errors.New("no UDP socket reaches " + t.Addr.String())
 		}
-		return Flow{Transport: UDP, Local: u.local, Remote: t.Addr}, nil
-	case TCP, TLS:
+		return sip.Flow{Transport: sip.UDP, Local: u.local, Remote: t.Addr}, nil
+	case sip.TCP, sip.TLS:
 		return s.connect(ctx, t)
 	default:
-		return Flow{}, fmt.Errorf("cannot connect over %q", t.Transport)
+		return sip.Flow{}, fmt.Errorf("cannot connect over %q", t.Transport)
 	}
 }

@@ -68,18 +68,18 @@ func keyPair(t *testing.T, certFile, keyFile string) *tls.Certificate {
 }
 
 // runningAll starts a stack on every stream transport.
-func runningAll(t *testing.T, cfg Config) (*Stack, map[Transport]netip.AddrPort) {
+func runningAll(t *testing.T, cfg Config) (*Stack, map[sip.Transport]netip.AddrPort) {
 	t.Helper()
 	cert, key, pool := certificate(t, 1)
 	cfg.RootCAs = pool
 	cfg.Grace = time.Second
-	for _, tr := range []Transport{UDP, TCP, TLS, WS, WSS} {
+	for _, tr := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS, sip.WS, sip.WSS} {
 		cfg.Listen = append(cfg.Listen, Endpoint{tr, netip.MustParseAddrPort("127.0.0.1:0")})
 	}
 	s := New(cfg)
 	s.SetCertificate(keyPair(t, cert, key))
 	start(t, s)
-	addrs := map[Transport]netip.AddrPort{}
+	addrs := map[sip.Transport]netip.AddrPort{}
 	for _, e := range s.Endpoints() {
 		addrs[e.Transport] = e.Addr
 	}
@@ -104,7 +104,7 @@ func start(t *testing.T, s *Stack) {
 
 func insecure() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
 
-func dialWS(t *testing.T, tr Transport, to netip.AddrPort) *websocket.Conn {
+func dialWS(t *testing.T, tr sip.Transport, to netip.AddrPort) *websocket.Conn {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: insecure()}}
 	c, _, err := websocket.Dial(t.Context(), string(tr)+"://"+to.String()+"/", &websocket.DialOptions{Subprotocols: []string{"sip"}, HTTPClient: client})
@@ -116,18 +116,18 @@ func dialWS(t *testing.T, tr Transport, to netip.AddrPort) *websocket.Conn {
 }
 
 func TestWebSocket(t *testing.T) {
-	flows := make(chan Flow, 10)
-	s, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *Request) {
+	flows := make(chan sip.Flow, 10)
+	s, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *ServerTx) {
 		flows <- r.Flow
-		r.Respond(200, string(r.Body))
+		r.Respond(200, string(r.Request.Body))
 	}})
 	// Clients that connect and say nothing stop nobody else.
-	for _, tr := range []Transport{WS, WSS, TLS} {
+	for _, tr := range []sip.Transport{sip.WS, sip.WSS, sip.TLS} {
 		for range 20 {
 			dial(t, "tcp", addrs[tr])
 		}
 	}
-	for _, tr := range []Transport{WS, WSS} {
+	for _, tr := range []sip.Transport{sip.WS, sip.WSS} {
 		for kind, name := range map[websocket.MessageType]string{websocket.MessageText: "text", websocket.MessageBinary: "binary"} {
 			c := dialWS(t, tr, addrs[tr])
 			m := "MESSAGE sip:bob@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/WS x7.invalid;branch=z9hG4bK" + name + "\r\n" +
@@ -144,7 +144,7 @@ func TestWebSocket(t *testing.T) {
 				t.Errorf("flow %s", flow)
 			}
 			results := make(chan Result, 1)
-			if _, err := s.Send(&Message{Method: "MESSAGE", URI: "sip:x@x7.invalid", Body: []byte("\xff\x00")}, "", flow, results); err != nil {
+			if _, err := s.Send(&sip.Message{Method: "MESSAGE", URI: "sip:x@x7.invalid", Body: []byte("\xff\x00")}, sip.AoR{}, flow, results); err != nil {
 				t.Fatal(err)
 			}
 			kind, got, err := c.Read(t.Context())
@@ -160,12 +160,12 @@ func TestWebSocket(t *testing.T) {
 }
 
 func TestWebSocketNeedsTheSubprotocol(t *testing.T) {
-	_, addrs := runningAll(t, Config{Handler: func(context.Context, *Request) {}})
-	_, res, err := websocket.Dial(t.Context(), "ws://"+addrs[WS].String()+"/", nil)
+	_, addrs := runningAll(t, Config{Handler: func(context.Context, *ServerTx) {}})
+	_, res, err := websocket.Dial(t.Context(), "ws://"+addrs[sip.WS].String()+"/", nil)
 	if err == nil || res.StatusCode != http.StatusBadRequest {
 		t.Errorf("%v, %v", res, err)
 	}
-	plain, err := http.Get("http://" + addrs[WS].String() + "/")
+	plain, err := http.Get("http://" + addrs[sip.WS].String() + "/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,10 +176,10 @@ func TestWebSocketNeedsTheSubprotocol(t *testing.T) {
 }
 
 func TestTLSAndCertificateReload(t *testing.T) {
-	s, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *Request) { r.Respond(200, "") }})
+	s, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") }})
 	serial := func(c *tls.Conn) int64 { return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64() }
 	secure := func() *tls.Conn {
-		c, err := tls.Dial("tcp", addrs[TLS].String(), insecure())
+		c, err := tls.Dial("tcp", addrs[sip.TLS].String(), insecure())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,8 +199,8 @@ func TestTLSAndCertificateReload(t *testing.T) {
 	if n := serial(secure()); n != 2 {
 		t.Errorf("a new connection sees certificate %d", n)
 	}
-	ask(old, "z9hG4bK2")                                                                                                                 // the open connection has not noticed
-	if c, err := tls.Dial("tcp", addrs[TLS].String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:gosec // the point of the test
+	ask(old, "z9hG4bK2")                                                                                                                     // the open connection has not noticed
+	if c, err := tls.Dial("tcp", addrs[sip.TLS].String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:gosec // the point of the test
 		_ = c.Close()
 		t.Error("TLS 1.1 was accepted")
 	}
@@ -208,16 +208,16 @@ func TestTLSAndCertificateReload(t *testing.T) {
 
 // We open connections ourselves too, once a peer, and check its certificate.
 func TestConnectOut(t *testing.T) {
-	for _, tr := range []Transport{TCP, TLS} {
-		far, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *Request) { r.Respond(200, string(r.Flow.Transport)) }})
-		near, _ := runningAll(t, Config{Handler: func(context.Context, *Request) {}})
+	for _, tr := range []sip.Transport{sip.TCP, sip.TLS} {
+		far, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, string(r.Flow.Transport)) }})
+		near, _ := runningAll(t, Config{Handler: func(context.Context, *ServerTx) {}})
 		near.cfg.RootCAs = far.cfg.RootCAs
 		for range 2 {
 			flow, err := near.Connect(t.Context(), Target{tr, addrs[tr], "127.0.0.1"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			res, err := near.Do(t.Context(), &Message{Method: "MESSAGE", URI: "sip:b@127.0.0.1", Headers: []sip.Header{
+			res, err := near.Do(t.Context(), &sip.Message{Method: "MESSAGE", URI: "sip:b@127.0.0.1", Headers: []sip.Header{
 				{Name: "From", Value: "<sip:a@a>;tag=1"}, {Name: "To", Value: "<sip:b@b>"}, {Name: "Call-ID", Value: "1"}, {Name: "CSeq", Value: "1 MESSAGE"},
 			}}, flow)
 			if err != nil || res.Status != 200 || res.Reason != string(tr) {
@@ -227,7 +227,7 @@ func TestConnectOut(t *testing.T) {
 		if n := far.Connections(); n != 1 {
 			t.Errorf("%s: %d connections were opened", tr, n)
 		}
-		if _, err := near.Connect(t.Context(), Target{TLS, addrs[TLS], "elsewhere.example"}); err == nil {
+		if _, err := near.Connect(t.Context(), Target{sip.TLS, addrs[sip.TLS], "elsewhere.example"}); err == nil {
 			t.Error("a certificate for another host was accepted")
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"silod/sip"
 )
 
 // timerJ is how long a UDP request's answer is kept for retransmissions (RFC 3261
@@ -34,22 +36,22 @@ var txSeeds = [3]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed(), maphash.Ma
 // clients that make the same identifiers, because neither seeds its random numbers,
 // are told apart, and a fork's branches come to us from the same proxy. All of that is
 // part of the transaction's key as well.
-func (r *Request) identify(f *fields) {
+func (r *ServerTx) identify(f *sip.Fields) {
 	b := make([]byte, 0, 512)
 	add := func(s string) { b = append(append(b, s...), 0) }
-	for _, s := range [...]string{r.Method, r.URI, f.from, f.callID, f.cseq, r.Via.Host} {
+	for _, s := range [...]string{r.Request.Method, r.Request.URI, f.From, f.CallID, f.CSeq, r.Request.Via.Host} {
 		add(s)
 	}
 	addr := r.Flow.Remote.Addr().As16()
 	b = append(b, addr[:]...)
-	b = binary.BigEndian.AppendUint64(b, maphash.Bytes(txSeeds[2], r.Body))
+	b = binary.BigEndian.AppendUint64(b, maphash.Bytes(txSeeds[2], r.Request.Body))
 	r.id.merge = maphash.Bytes(txSeeds[2], b)
-	for _, s := range [...]string{r.Via.Branch(), f.auth, f.proxyAuth, string(r.Flow.Transport)} {
+	for _, s := range [...]string{r.Request.Via.Branch(), f.Authorization, f.ProxyAuthorization, string(r.Flow.Transport)} {
 		add(s)
 	}
 	b = binary.BigEndian.AppendUint16(b, r.Flow.Remote.Port())
-	b = binary.BigEndian.AppendUint16(b, r.Via.Port)
-	b = binary.BigEndian.AppendUint64(b, r.Flow.conn)
+	b = binary.BigEndian.AppendUint16(b, r.Request.Via.Port)
+	b = binary.BigEndian.AppendUint64(b, r.Flow.Conn)
 	for i, seed := range txSeeds[:2] {
 		binary.BigEndian.PutUint64(r.id.key[8*i:], maphash.Bytes(seed, b))
 	}
@@ -140,7 +142,7 @@ func (t *serverTable) shard(id *txID) *serverShard { return &t.shards[id.merge%s
 // begin looks a request up and enters it where it is new: over an unreliable transport
 // as a transaction, and where it has no To tag as the one copy that is worked on, until
 // it is answered: clients use its identifiers again to answer a challenge.
-func (t *serverTable) begin(r *Request) (txState, *answer) {
+func (t *serverTable) begin(r *ServerTx) (txState, *answer) {
 	s := t.shard(&r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +160,7 @@ func (t *serverTable) begin(r *Request) (txState, *answer) {
 		s.peak = max(s.peak, len(s.entries))
 		r.tracked = true
 	}
-	if r.To.Tag() == "" {
+	if r.Request.To.Tag() == "" {
 		if _, dup := s.running[r.id.merge]; dup {
 			return txMerged, nil
 		}
@@ -169,7 +171,7 @@ func (t *serverTable) begin(r *Request) (txState, *answer) {
 }
 
 // finish ends the work on a request, and keeps the answer for Timer J.
-func (t *serverTable) finish(r *Request, a *answer) {
+func (t *serverTable) finish(r *ServerTx, a *answer) {
 	s := t.shard(&r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +184,7 @@ func (t *serverTable) finish(r *Request, a *answer) {
 }
 
 // forget drops a transaction of which nothing is kept.
-func (t *serverTable) forget(r *Request) {
+func (t *serverTable) forget(r *ServerTx) {
 	s := t.shard(&r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()

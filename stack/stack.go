@@ -37,7 +37,7 @@ import (
 
 // Endpoint is an address to listen on.
 type Endpoint struct {
-	Transport Transport
+	Transport sip.Transport
 	Addr      netip.AddrPort // port 0: any free one
 }
 
@@ -45,7 +45,7 @@ type Endpoint struct {
 // or panics without having done so, the answer is 500. It begins on the goroutine that
 // reads the socket, so it must call the request's Detach before it waits for anything.
 // ctx ends when the stack is told to stop and its grace is over.
-type Handler func(ctx context.Context, req *Request)
+type Handler func(ctx context.Context, req *ServerTx)
 
 // Config is what a Stack needs. Zero values stand for the defaults given.
 type Config struct {
@@ -55,16 +55,16 @@ type Config struct {
 	Advertise  string         // host or host:port for Via; "": the listener's address
 	RootCAs    *x509.CertPool // whose certificates TLS peers that we call must have; nil: the system's
 	Resolver   *net.Resolver  // nil: the system's
-	FlowClosed func(Flow)     // called, from any goroutine, when a stream's flow has died, and again when a handler ends that outlived it
+	FlowClosed func(sip.Flow) // called, from any goroutine, when a stream's flow has died, and again when a handler ends that outlived it
 
 	// Hear tells whether requests from a peer are read at all. Like Screen it must not
 	// wait; nil: everybody's are.
-	Hear func(Flow) bool
+	Hear func(sip.Flow) bool
 
 	// Screen tells whether a request is worth an answer, before anything is kept of it
 	// and where it is malformed too. It runs on the goroutine that reads, so it must not
 	// wait; nil: every request is.
-	Screen func(*Request) bool
+	Screen func(*ServerTx) bool
 
 	// ClientCAs are whose certificates TLS clients are asked for; nil: nobody is asked.
 	// One that is not theirs does not end the connection, but names nobody.
@@ -104,13 +104,13 @@ func (c *Config) defaults() {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.FlowClosed == nil {
-		c.FlowClosed = func(Flow) {}
+		c.FlowClosed = func(sip.Flow) {}
 	}
 	if c.Hear == nil {
-		c.Hear = func(Flow) bool { return true }
+		c.Hear = func(sip.Flow) bool { return true }
 	}
 	if c.Screen == nil {
-		c.Screen = func(*Request) bool { return true }
+		c.Screen = func(*ServerTx) bool { return true }
 	}
 }
 
@@ -129,10 +129,10 @@ type Stack struct {
 	certificate atomic.Pointer[tls.Certificate]
 	Stats       Stats
 
-	working  atomic.Int64  // requests that are worked on
-	unsent   atomic.Int64  // batches with answers that have not left
-	jobs     chan *Request // to a worker that waits
-	idle     atomic.Int64  // workers that do
+	working  atomic.Int64   // requests that are worked on
+	unsent   atomic.Int64   // batches with answers that have not left
+	jobs     chan *ServerTx // to a worker that waits
+	idle     atomic.Int64   // workers that do
 	work     context.Context
 	stopWork context.CancelFunc
 	handlers sync.WaitGroup
@@ -170,7 +170,7 @@ type Stats struct {
 // New makes a stack; it opens nothing yet.
 func New(cfg Config) *Stack {
 	cfg.defaults()
-	s := &Stack{cfg: cfg, jobs: make(chan *Request)}
+	s := &Stack{cfg: cfg, jobs: make(chan *ServerTx)}
 	s.reopening = make(chan struct{}, reopeningMax)
 	s.server = newServerTable(cfg.MaxTransactions)
 	s.client = newClientTable(cfg.MaxTransactions, s.write)
@@ -193,9 +193,9 @@ func (s *Stack) Listen(ctx context.Context) error {
 	for _, e := range s.cfg.Listen {
 		var err error
 		switch e.Transport {
-		case UDP:
+		case sip.UDP:
 			err = s.listenUDP(ctx, e.Addr)
-		case TCP, TLS, WS, WSS:
+		case sip.TCP, sip.TLS, sip.WS, sip.WSS:
 			err = s.listenStream(ctx, e.Transport, e.Addr)
 		default:
 			err = errors.New("transport is not supported")
@@ -212,7 +212,7 @@ func (s *Stack) Listen(ctx context.Context) error {
 func (s *Stack) Endpoints() []Endpoint {
 	var es []Endpoint
 	for _, u := range s.udp {
-		es = append(es, Endpoint{UDP, u.local})
+		es = append(es, Endpoint{sip.UDP, u.local})
 	}
 	for _, l := range s.streams {
 		es = append(es, Endpoint{l.transport, l.local})
@@ -316,10 +316,10 @@ func (s *Stack) Handlers() int { return int(s.working.Load()) }
 // transaction. Its one Result goes to results, which must have room for it. An
 // error means that nothing was sent and no Result will come. recipient is the
 // canonical address to which the request is sent on: if the request comes back to us
-// for it, Looped reports that. "" is for a request that ends at its receiver.
-func (s *Stack) Send(m *Message, recipient string, flow Flow, results chan<- Result) (*Call, error) {
+// for it, Looped reports that. The zero AoR is for a request that ends at its receiver.
+func (s *Stack) Send(m *sip.Message, recipient sip.AoR, flow sip.Flow, results chan<- Result) (*Call, error) {
 	c := &Call{Flow: flow, branch: newBranch(recipient), results: results, table: s.client}
-	raw := m.appendTo(make([]byte, 0, m.Size()), s.viaFor(flow)+";branch="+c.branch+";rport")
+	raw := m.AppendWithVia(make([]byte, 0, m.Size()), s.viaFor(flow)+";branch="+c.branch+";rport")
 	s.Stats.Calls.Inc()
 	if err := s.client.start(c, raw); err != nil {
 		return nil, err
@@ -328,9 +328,9 @@ func (s *Stack) Send(m *Message, recipient string, flow Flow, results chan<- Res
 }
 
 // write brings bytes onto a flow.
-func (s *Stack) write(f Flow, b []byte) error {
+func (s *Stack) write(f sip.Flow, b []byte) error {
 	var err error
-	if f.Transport == UDP {
+	if f.Transport == sip.UDP {
 		err = s.writeUDP(f, b)
 	} else {
 		err = s.writeStream(f, b)

@@ -19,7 +19,7 @@ import (
 func running(t *testing.T, cfg Config) (s *Stack, udp, tcp netip.AddrPort) {
 	t.Helper()
 	free := netip.MustParseAddrPort("127.0.0.1:0")
-	cfg.Listen = []Endpoint{{UDP, free}, {TCP, free}}
+	cfg.Listen = []Endpoint{{sip.UDP, free}, {sip.TCP, free}}
 	cfg.Grace = time.Second
 	s = New(cfg)
 	if err := s.Listen(t.Context()); err != nil {
@@ -91,7 +91,7 @@ func status(response string) string {
 
 func TestRetransmissionGetsTheSameAnswerAndRunsNothing(t *testing.T) {
 	var runs atomic.Int32
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
 		runs.Add(1)
 		r.Respond(202, "", sip.Header{Name: "X-Extra", Value: "kept"})
 	}})
@@ -119,7 +119,7 @@ func TestRetransmissionGetsTheSameAnswerAndRunsNothing(t *testing.T) {
 // What real clients repeat that is no retransmission.
 func TestNewRequestsUnderAnOldBranch(t *testing.T) {
 	var runs atomic.Int32
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
 		runs.Add(1)
 		r.Respond(202, "")
 	}})
@@ -139,7 +139,7 @@ func TestNewRequestsUnderAnOldBranch(t *testing.T) {
 }
 
 func TestAnswersToWhatIsMalformed(t *testing.T) {
-	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) { r.Respond(200, "") }})
+	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") }})
 	for _, tc := range []struct{ name, old, new, want string }{
 		{"good", "", "", "200"},
 		{"no From", "From: <sip:alice@127.0.0.1>;tag=1\r\n", "", "400"},
@@ -170,7 +170,7 @@ func TestAnswersToWhatIsMalformed(t *testing.T) {
 
 func TestOverloadIsAnswered(t *testing.T) {
 	hold := make(chan struct{})
-	s, udp, _ := running(t, Config{MaxHandlers: 1, Handler: func(_ context.Context, r *Request) {
+	s, udp, _ := running(t, Config{MaxHandlers: 1, Handler: func(_ context.Context, r *ServerTx) {
 		r.Detach()
 		<-hold
 		r.Respond(200, "")
@@ -201,8 +201,8 @@ func TestOverloadIsAnswered(t *testing.T) {
 func TestHandlersThatWait(t *testing.T) {
 	for _, polite := range []bool{true, false} {
 		hold := make(chan struct{})
-		s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
-			if r.Target.User == "bob" {
+		s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+			if r.Request.Target.User == "bob" {
 				if polite {
 					r.Detach()
 				}
@@ -237,8 +237,8 @@ func TestHandlersThatWait(t *testing.T) {
 }
 
 func TestPanicAndSilenceAreAnswered500(t *testing.T) {
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
-		if r.Target.User == "bob" {
+	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+		if r.Request.Target.User == "bob" {
 			panic("bob")
 		}
 	}})
@@ -252,7 +252,7 @@ func TestPanicAndSilenceAreAnswered500(t *testing.T) {
 }
 
 func TestStreamFraming(t *testing.T) {
-	_, _, tcp := running(t, Config{Handler: func(_ context.Context, r *Request) { r.Respond(200, string(r.Body)) }})
+	_, _, tcp := running(t, Config{Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, string(r.Request.Body)) }})
 	c := dial(t, "tcp", tcp)
 	send(t, c, "\r\n\r\n")
 	if got := hear(t, c, patience); got != "\r\n" {
@@ -285,10 +285,10 @@ func TestStreamFraming(t *testing.T) {
 }
 
 func TestStreamsAreLimited(t *testing.T) {
-	closed := make(chan Flow, 10)
+	closed := make(chan sip.Flow, 10)
 	s, _, tcp := running(t, Config{
-		MaxConnections: 2, StartTimeout: 300 * time.Millisecond, Handler: func(context.Context, *Request) {},
-		FlowClosed: func(f Flow) { closed <- f },
+		MaxConnections: 2, StartTimeout: 300 * time.Millisecond, Handler: func(context.Context, *ServerTx) {},
+		FlowClosed: func(f sip.Flow) { closed <- f },
 	})
 	var conns []net.Conn
 	for range 3 {
@@ -313,8 +313,8 @@ func TestStreamsAreLimited(t *testing.T) {
 // A request goes out over the connection that its flow names, and its answer
 // comes back to the call.
 func TestSendOverFlows(t *testing.T) {
-	flows := make(chan Flow, 2)
-	s, udp, tcp := running(t, Config{Handler: func(_ context.Context, r *Request) {
+	flows := make(chan sip.Flow, 2)
+	s, udp, tcp := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
 		flows <- r.Flow
 		r.Respond(200, "")
 	}})
@@ -327,11 +327,11 @@ func TestSendOverFlows(t *testing.T) {
 		send(t, c, message(c, "z9hG4bK1"))
 		hear(t, c, patience)
 		flow := <-flows
-		if again, err := ParseFlow(flow.String()); err != nil || again != flow {
+		if again, err := sip.ParseFlow(flow.String()); err != nil || again != flow {
 			t.Fatalf("flow %s is read as %s, %v", flow, again, err)
 		}
 		results := make(chan Result, 1)
-		if _, err := s.Send(&Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []sip.Header{{Name: "CSeq", Value: "1 MESSAGE"}}}, "", flow, results); err != nil {
+		if _, err := s.Send(&sip.Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []sip.Header{{Name: "CSeq", Value: "1 MESSAGE"}}}, sip.AoR{}, flow, results); err != nil {
 			t.Fatal(err)
 		}
 		got := hear(t, c, patience)
@@ -352,8 +352,8 @@ func TestSendOverFlows(t *testing.T) {
 }
 
 func TestPortThatIsTaken(t *testing.T) {
-	_, udp, tcp := running(t, Config{Handler: func(context.Context, *Request) {}})
-	for _, e := range []Endpoint{{UDP, udp}, {TCP, tcp}} {
+	_, udp, tcp := running(t, Config{Handler: func(context.Context, *ServerTx) {}})
+	for _, e := range []Endpoint{{sip.UDP, udp}, {sip.TCP, tcp}} {
 		s := New(Config{Listen: []Endpoint{e}})
 		if err := s.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") {
 			t.Errorf("%s: %v", e.Transport, err)

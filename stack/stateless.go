@@ -13,10 +13,10 @@ import (
 // nobody knows: they leave nothing behind, and over UDP, where the source may be a
 // victim's address, the answer is trimmed to the size of the request, and held back
 // where that is not enough (credits).
-func (r *Request) Stateless() { r.stateless = true }
+func (r *ServerTx) Stateless() { r.stateless = true }
 
 // forget drops the server transaction, where there is one.
-func (r *Request) forget() {
+func (r *ServerTx) forget() {
 	if r.tracked {
 		r.stack.server.forget(r)
 		r.tracked = false
@@ -28,8 +28,8 @@ func (r *Request) forget() {
 // could not go on without stays: the shortest challenge, which is MD5's, the one that
 // every client understands; and Retry-After. ok is false where that is still more than
 // may be sent now.
-func (a *answer) trimmed(r *Request) (_ *answer, ok bool) {
-	if r.Flow.Transport != UDP {
+func (a *answer) trimmed(r *ServerTx) (_ *answer, ok bool) {
+	if r.Flow.Transport != sip.UDP {
 		return a, true
 	}
 	buf := buffers.Get().(*[]byte)
@@ -48,7 +48,7 @@ func (a *answer) trimmed(r *Request) (_ *answer, ok bool) {
 		}
 	}
 	if over() {
-		a.reason, _, _ = strings.Cut(ReasonPhrase(a.status), " ")
+		a.reason, _, _ = strings.Cut(sip.ReasonPhrase(a.status), " ")
 	}
 	for len(a.headers) > 1 && isChallenge(a.headers[0]) && over() {
 		longest := slices.MaxFunc(a.headers, func(x, y sip.Header) int { return len(x.Value) - len(y.Value) })

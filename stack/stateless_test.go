@@ -16,9 +16,9 @@ import (
 // transaction (Pidgin does) is heard, and what is challenged leaves nothing behind.
 func TestStatelessAnswerIsForgotten(t *testing.T) {
 	var runs atomic.Int32
-	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *Request) {
+	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
 		runs.Add(1)
-		if r.Has("Proxy-Authorization") {
+		if r.Request.Has("Proxy-Authorization") {
 			r.Respond(202, "")
 			return
 		}
@@ -49,9 +49,9 @@ func TestStatelessAnswerIsTrimmed(t *testing.T) {
 		return sip.Header{Name: "Proxy-Authenticate", Value: `Digest realm="example.org", nonce="` + strings.Repeat("n", 48) + `", algorithm=` + alg}
 	}
 	both := []sip.Header{challenge("SHA-256"), challenge("MD5"), {Name: "Server", Value: strings.Repeat("s", 100)}}
-	_, udp, tcp := running(t, Config{Handler: func(_ context.Context, r *Request) {
+	_, udp, tcp := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
 		r.Stateless()
-		if r.Has("X-Plain") {
+		if r.Request.Has("X-Plain") {
 			r.Respond(400, strings.Repeat("long words ", 30), sip.Header{Name: "Server", Value: "s"})
 			return
 		}
@@ -128,8 +128,8 @@ func TestCredits(t *testing.T) {
 func TestHear(t *testing.T) {
 	var deaf atomic.Bool
 	s, udp, tcp := running(t, Config{
-		Handler: func(_ context.Context, r *Request) { r.Respond(200, "") },
-		Hear:    func(Flow) bool { return !deaf.Load() },
+		Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") },
+		Hear:    func(sip.Flow) bool { return !deaf.Load() },
 	})
 	for _, network := range []string{"udp", "tcp"} {
 		to := udp
@@ -162,8 +162,8 @@ func TestHear(t *testing.T) {
 // TestScreen drops requests, malformed ones too, before anything is kept of them.
 func TestScreen(t *testing.T) {
 	s, udp, tcp := running(t, Config{
-		Handler: func(_ context.Context, r *Request) { r.Respond(200, "") },
-		Screen:  func(r *Request) bool { return r.Get("User-Agent") != "bad" },
+		Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") },
+		Screen:  func(r *ServerTx) bool { return r.Request.Get("User-Agent") != "bad" },
 	})
 	for _, network := range []string{"udp", "tcp"} {
 		to := udp

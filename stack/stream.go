@@ -10,19 +10,21 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"silod/sip"
 )
 
 // streamListener accepts connections of one transport.
 type streamListener struct {
 	stack     *Stack
-	transport Transport
+	transport sip.Transport
 	ln        net.Listener
 	local     netip.AddrPort
 }
 
 // listenStream opens a TCP listener, over which TLS and WebSocket go as well.
-func (s *Stack) listenStream(ctx context.Context, t Transport, addr netip.AddrPort) error {
-	if (t == TLS || t == WSS) && s.certificate.Load() == nil {
+func (s *Stack) listenStream(ctx context.Context, t sip.Transport, addr netip.AddrPort) error {
+	if (t == sip.TLS || t == sip.WSS) && s.certificate.Load() == nil {
 		return errors.New("there is no certificate for it")
 	}
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
@@ -32,7 +34,7 @@ func (s *Stack) listenStream(ctx context.Context, t Transport, addr netip.AddrPo
 	}
 	local := unmap(ln.Addr().(*net.TCPAddr).AddrPort())
 	ln = &boundListener{Listener: ln, stack: s}
-	if t == TLS || t == WSS {
+	if t == sip.TLS || t == sip.WSS {
 		ln = tls.NewListener(ln, s.serverTLS(t))
 	}
 	s.streams = append(s.streams, &streamListener{stack: s, transport: t, ln: ln, local: local})
@@ -44,7 +46,7 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interv
 
 // accept serves a listener until it is closed.
 func (l *streamListener) accept() error {
-	if l.transport == WS || l.transport == WSS {
+	if l.transport == sip.WS || l.transport == sip.WSS {
 		return l.serveHTTP()
 	}
 	for {
@@ -74,7 +76,7 @@ func (l *streamListener) adopt(from net.Addr, p pipe) *conn {
 		p.close()
 		return nil
 	}
-	return l.stack.adopt(p, Flow{Transport: l.transport, Local: l.local, Remote: unmap(remote)})
+	return l.stack.adopt(p, sip.Flow{Transport: l.transport, Local: l.local, Remote: unmap(remote)})
 }
 
 // boundListener accepts as many connections as the stack may have, and closes
@@ -141,14 +143,14 @@ type pipe interface {
 // conn is one connection, accepted or opened.
 type conn struct {
 	stack  *Stack
-	flow   Flow
+	flow   sip.Flow
 	pipe   pipe
 	dialed dialKey         // "" where the peer opened it
 	names  func() []string // see PeerNames
 }
 
 // adopt enters a connection into the table; nil when the stack is stopping.
-func (s *Stack) adopt(p pipe, f Flow) *conn {
+func (s *Stack) adopt(p pipe, f sip.Flow) *conn {
 	c := &conn{stack: s, flow: f, pipe: p}
 	c.names = sync.OnceValue(func() []string { return s.namesOf(p) })
 	if !s.conns.add(c) {
@@ -200,7 +202,7 @@ func (p *bytePipe) close() { _ = p.nc.Close() }
 func (c *conn) serve(nc net.Conn) {
 	defer c.close()
 	cfg := &c.stack.cfg
-	frames := framer{limit: cfg.MaxMessageSize}
+	frames := sip.Framer{Limit: cfg.MaxMessageSize}
 	buf := make([]byte, 0, streamBuffer)
 	due := time.Now().Add(cfg.StartTimeout)
 	for within, carried := false, false; ; {
@@ -215,7 +217,7 @@ func (c *conn) serve(nc net.Conn) {
 			return
 		}
 		carried = carried || n > 0
-		switch begun := begun(buf); {
+		switch begun := sip.MessageBegun(buf); {
 		case begun && (n > 0 || !within):
 			within, due = true, time.Now().Add(cfg.StartTimeout) // for all of it, however it comes
 		case !begun && carried:
@@ -231,16 +233,16 @@ const (
 
 // take handles every whole message in buf, and gives back what is left over and
 // their number.
-func (c *conn) take(buf []byte, frames *framer) (left []byte, n int, err error) {
+func (c *conn) take(buf []byte, frames *sip.Framer) (left []byte, n int, err error) {
 	rest := buf
 	for ; ; n++ {
 		var pings int
-		if rest, pings = takePings(rest); pings > 0 {
+		if rest, pings = sip.SkipKeepAlives(rest); pings > 0 {
 			if err := c.send([]byte("\r\n")); err != nil { // RFC 5626 section 3.5.1
 				return nil, n, err
 			}
 		}
-		msg, after, err := frames.next(rest)
+		msg, after, err := frames.Next(rest)
 		if err != nil {
 			_, _ = c.stack.receive(rest[:min(len(rest), c.stack.cfg.MaxMessageSize)], c.flow, nil) // answers 400 or 513 where it can
 			return nil, n, err
@@ -271,7 +273,7 @@ func fill(r io.Reader, buf []byte) ([]byte, error) {
 	return buf[:len(buf)+n], err
 }
 
-func (s *Stack) writeStream(f Flow, b []byte) error {
+func (s *Stack) writeStream(f sip.Flow, b []byte) error {
 	c := s.conns.get(f)
 	if c == nil {
 		return ErrClosed

@@ -14,33 +14,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"silod/sip"
 )
 
-func echo(_ context.Context, r *Request) { r.Respond(200, string(r.Body)) }
-
-// What stands before a message: pings are counted, line ends are dropped, and
-// nothing is kept but what may become a ping.
-func TestTakePings(t *testing.T) {
-	for _, tc := range []struct {
-		in, rest string
-		pings    int
-	}{
-		{"", "", 0},
-		{"\r\n\r\n", "", 1},
-		{"\r\n\r\n\r\n\r\n\r\n", "\r\n", 2},
-		{"\r\n\r", "\r\n\r", 0},
-		{"\r\nMESSAGE", "MESSAGE", 0},
-		{"\r\n\r\n\r\nMESSAGE", "MESSAGE", 1},
-		{"\n\n\n\n\n\n\n\r", "\r", 0},
-		{"\r\r\r\r\n", "\r\n", 0},
-		{"MESSAGE\r\n\r\n", "MESSAGE\r\n\r\n", 0},
-	} {
-		rest, pings := takePings([]byte(tc.in))
-		if string(rest) != tc.rest || pings != tc.pings {
-			t.Errorf("%q: %d pings and %q", tc.in, pings, rest)
-		}
-	}
-}
+func echo(_ context.Context, r *ServerTx) { r.Respond(200, string(r.Request.Body)) }
 
 // RFC 3261 section 7.3.1: a Content-Length may be folded as any other header.
 func TestFoldedContentLength(t *testing.T) {
@@ -108,7 +86,7 @@ func TestOneConnectionForAllWhoWantOne(t *testing.T) {
 	far, addrs := runningAll(t, Config{Handler: echo})
 	near, _ := runningAll(t, Config{Handler: echo})
 	near.cfg.RootCAs = far.cfg.RootCAs
-	for _, tr := range []Transport{TCP, TLS} {
+	for _, tr := range []sip.Transport{sip.TCP, sip.TLS} {
 		before := near.Stats.Connections.Value()
 		var all sync.WaitGroup
 		for range 50 {
@@ -130,7 +108,7 @@ func TestOneConnectionForAllWhoWantOne(t *testing.T) {
 func TestWiden(t *testing.T) {
 	_, udp, tcp := running(t, Config{Handler: echo})
 	near, nearUDP, _ := running(t, Config{Handler: echo, MaxConnections: 1})
-	flow := func(to netip.AddrPort) Flow { return Flow{Transport: UDP, Local: nearUDP, Remote: to} }
+	flow := func(to netip.AddrPort) sip.Flow { return sip.Flow{Transport: sip.UDP, Local: nearUDP, Remote: to} }
 	if f, ok := near.Widen(t.Context(), flow(udp)); ok || f != flow(udp) {
 		t.Errorf("to a port without a listener: %s", f)
 	}
@@ -142,7 +120,7 @@ func TestWiden(t *testing.T) {
 		t.Error("our own bound was taken for the peer's fault")
 	}
 	near.open.Add(-1)
-	if f, ok := near.Widen(t.Context(), flow(tcp)); !ok || f.Transport != TCP || f.Remote != tcp {
+	if f, ok := near.Widen(t.Context(), flow(tcp)); !ok || f.Transport != sip.TCP || f.Remote != tcp {
 		t.Errorf("got %s, %v", f, ok)
 	}
 }
@@ -151,11 +129,11 @@ func TestWiden(t *testing.T) {
 // binding behind: the end of the flow is told again, and the stack does not stop
 // before everybody knows.
 func TestFlowThatEndsUnderItsHandler(t *testing.T) {
-	closed, begun := make(chan Flow, 10), make(chan struct{})
+	closed, begun := make(chan sip.Flow, 10), make(chan struct{})
 	release := make(chan struct{})
 	_, _, tcp := running(t, Config{
-		FlowClosed: func(f Flow) { closed <- f },
-		Handler: func(_ context.Context, r *Request) {
+		FlowClosed: func(f sip.Flow) { closed <- f },
+		Handler: func(_ context.Context, r *ServerTx) {
 			close(begun)
 			<-release
 			r.Respond(200, "")
@@ -179,9 +157,9 @@ func TestFlowThatEndsUnderItsHandler(t *testing.T) {
 
 func TestStoppingTellsOfEveryFlow(t *testing.T) {
 	var mu sync.Mutex
-	told := map[Flow]bool{}
+	told := map[sip.Flow]bool{}
 	t.Run("running", func(t *testing.T) {
-		s, _, tcp := running(t, Config{Handler: echo, FlowClosed: func(f Flow) {
+		s, _, tcp := running(t, Config{Handler: echo, FlowClosed: func(f sip.Flow) {
 			time.Sleep(50 * time.Millisecond)
 			mu.Lock()
 			defer mu.Unlock()
@@ -208,7 +186,7 @@ func TestHalfARequestOnTheWebSocketPort(t *testing.T) {
 	s, addrs := runningAll(t, Config{StartTimeout: 300 * time.Millisecond, Handler: echo})
 	var conns []net.Conn
 	for range 5 {
-		c := dial(t, "tcp", addrs[WS])
+		c := dial(t, "tcp", addrs[sip.WS])
 		send(t, c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
 		conns = append(conns, c)
 	}
@@ -228,8 +206,8 @@ func TestHalfARequestOnTheWebSocketPort(t *testing.T) {
 // A WebSocket message that is begun and never ended is no reason to wait for hours.
 func TestSlowWebSocketIsCutOff(t *testing.T) {
 	s, addrs := runningAll(t, Config{StartTimeout: 500 * time.Millisecond, Handler: echo})
-	c := dialWS(t, WS, addrs[WS])
-	if err := c.Write(t.Context(), 1, []byte(message(dial(t, "tcp", addrs[WS]), "z9hG4bK1"))); err != nil {
+	c := dialWS(t, sip.WS, addrs[sip.WS])
+	if err := c.Write(t.Context(), 1, []byte(message(dial(t, "tcp", addrs[sip.WS]), "z9hG4bK1"))); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := c.Read(t.Context()); err != nil {
@@ -277,18 +255,18 @@ func TestOutOfDescriptorsIsSurvived(t *testing.T) {
 // A peer that takes nothing any more loses its connection, and whoever sends to it
 // knows soon, however many they are.
 func TestStuckPeerIsGivenUp(t *testing.T) {
-	flows := make(chan Flow, 1)
-	s, addrs := runningAll(t, Config{WriteTimeout: 300 * time.Millisecond, Handler: func(_ context.Context, r *Request) {
+	flows := make(chan sip.Flow, 1)
+	s, addrs := runningAll(t, Config{WriteTimeout: 300 * time.Millisecond, Handler: func(_ context.Context, r *ServerTx) {
 		flows <- r.Flow
 		r.Respond(200, "")
 	}})
-	for _, tr := range []Transport{TCP, TLS, WS, WSS} {
+	for _, tr := range []sip.Transport{sip.TCP, sip.TLS, sip.WS, sip.WSS} {
 		c := dial(t, "tcp", addrs[tr])
-		if tr == TLS || tr == WSS {
+		if tr == sip.TLS || tr == sip.WSS {
 			c = tls.Client(c, insecure())
 		}
 		hello := []byte(message(c, "z9hG4bK"+string(tr)))
-		if tr == WS || tr == WSS {
+		if tr == sip.WS || tr == sip.WSS {
 			if err := converse(c, []byte(wsHello), "101 "); err != nil {
 				t.Fatal(err)
 			}
@@ -298,13 +276,13 @@ func TestStuckPeerIsGivenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		flow := <-flows
-		m := Message{Method: "MESSAGE", URI: "sip:x@y", Body: make([]byte, 60_000)}
+		m := sip.Message{Method: "MESSAGE", URI: "sip:x@y", Body: make([]byte, 60_000)}
 		results := make(chan Result, 1000)
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
 				for range 50 { // 60 MB, more than any buffer between us
-					if _, err := s.Send(&m, "", flow, results); err != nil {
+					if _, err := s.Send(&m, sip.AoR{}, flow, results); err != nil {
 						return
 					}
 				}

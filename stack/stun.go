@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"silod/sip"
 )
 
 // Phones that keep a UDP flow open by RFC 5626 section 4.4.2 send STUN binding
@@ -23,7 +25,7 @@ func (u *udpSocket) stun(b []byte, src netip.AddrPort) bool {
 	if r == nil {
 		return false
 	}
-	s, flow := u.stack, Flow{Transport: UDP, Local: u.local, Remote: unmap(src)}
+	s, flow := u.stack, sip.Flow{Transport: sip.UDP, Local: u.local, Remote: unmap(src)}
 	switch {
 	case !s.limiter.allow(flow.Remote.Addr(), time.Now()):
 		s.Stats.Limited.Inc()

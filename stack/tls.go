@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"strings"
+
+	"silod/sip"
 )
 
 // SetCertificate names the certificate, with its chain and key, that TLS and WSS
@@ -12,12 +14,12 @@ func (s *Stack) SetCertificate(c *tls.Certificate) { s.certificate.Store(c) }
 
 // serverTLS is TLS 1.2 and newer with Go's choice of ciphers, which has no weak one.
 // No WebSocket client is asked for a certificate: browsers would ask people.
-func (s *Stack) serverTLS(t Transport) *tls.Config {
+func (s *Stack) serverTLS(t sip.Transport) *tls.Config {
 	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil },
 	}
-	if t == TLS && s.cfg.ClientCAs != nil {
+	if t == sip.TLS && s.cfg.ClientCAs != nil {
 		c.ClientAuth = tls.RequestClientCert
 	}
 	return c
@@ -25,8 +27,8 @@ func (s *Stack) serverTLS(t Transport) *tls.Config {
 
 // PeerNames are the names in the certificate that the peer of a TLS connection has
 // shown us, where that is one of ClientCAs'.
-func (s *Stack) PeerNames(f Flow) []string {
-	if f.Transport != TLS || s.cfg.ClientCAs == nil {
+func (s *Stack) PeerNames(f sip.Flow) []string {
+	if f.Transport != sip.TLS || s.cfg.ClientCAs == nil {
 		return nil
 	}
 	if c := s.conns.get(f); c != nil {

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"silod/sip"
+
 	"golang.org/x/net/ipv4"
 	"golang.org/x/sync/errgroup"
 )
@@ -98,7 +100,7 @@ func (u *udpSocket) follow() *batch {
 
 // Detach must be called by a handler before it waits for anything: somebody else then
 // reads the socket that the request came from. More calls do nothing.
-func (r *Request) Detach() {
+func (r *ServerTx) Detach() {
 	b := r.batch
 	if b == nil {
 		return
@@ -114,7 +116,7 @@ func (r *Request) Detach() {
 
 // Flush puts the answer on the wire, if it is still to leave with others: for a handler
 // that has something sent that must not overtake it.
-func (r *Request) Flush() {
+func (r *ServerTx) Flush() {
 	if r.batch != nil {
 		r.batch.flush()
 	}
@@ -137,7 +139,7 @@ func (u *udpSocket) check() {
 const mostStuck = 16
 
 // read reads until there is a request to be handled.
-func (u *udpSocket) read(b *batch) (*Request, error) {
+func (u *udpSocket) read(b *batch) (*ServerTx, error) {
 	u.reading.Add(1)
 	defer u.reading.Add(-1)
 	for {
@@ -154,7 +156,7 @@ func (u *udpSocket) read(b *batch) (*Request, error) {
 		}
 		// What is cut here does not fit its Content-Length any more: 513.
 		raw = raw[:min(len(raw), u.stack.cfg.MaxMessageSize)]
-		req, _ := u.stack.receive(raw, Flow{Transport: UDP, Local: u.local, Remote: source}, b)
+		req, _ := u.stack.receive(raw, sip.Flow{Transport: sip.UDP, Local: u.local, Remote: source}, b)
 		if req != nil {
 			return req, nil
 		}
@@ -165,7 +167,7 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-func (s *Stack) writeUDP(f Flow, b []byte) error {
+func (s *Stack) writeUDP(f sip.Flow, b []byte) error {
 	u := s.socketFor(f)
 	if u == nil {
 		return errors.New("no such socket")
@@ -176,7 +178,7 @@ func (s *Stack) writeUDP(f Flow, b []byte) error {
 
 // socketFor is the socket of a flow; or, for a flow of an address that is no
 // longer listened on, any that can reach the same remote.
-func (s *Stack) socketFor(f Flow) *udpSocket {
+func (s *Stack) socketFor(f sip.Flow) *udpSocket {
 	var other *udpSocket
 	for _, u := range s.udp {
 		if u.local == f.Local {

@@ -1,5 +1,7 @@
 package stack
 
+import "silod/sip"
+
 // idleWorkers is how many goroutines wait for the next request instead of ending:
 // their stacks have grown to what a handler needs, which a new goroutine's would
 // have to do anew for each request.
@@ -7,7 +9,7 @@ const idleWorkers = 256
 
 // receiveStream is receive for a connection, which has one reader: that never handles
 // a request itself.
-func (s *Stack) receiveStream(raw []byte, flow Flow) error {
+func (s *Stack) receiveStream(raw []byte, flow sip.Flow) error {
 	req, err := s.receive(raw, flow, nil)
 	if req != nil {
 		s.dispatch(req)
@@ -17,7 +19,7 @@ func (s *Stack) receiveStream(raw []byte, flow Flow) error {
 
 // dispatch hands a request that was admitted to a goroutine that waits, or to a new
 // one.
-func (s *Stack) dispatch(req *Request) {
+func (s *Stack) dispatch(req *ServerTx) {
 	select {
 	case s.jobs <- req:
 	default:
@@ -27,7 +29,7 @@ func (s *Stack) dispatch(req *Request) {
 
 // worker handles requests, one after the other, for as long as they come or few
 // others wait.
-func (s *Stack) worker(req *Request) {
+func (s *Stack) worker(req *ServerTx) {
 	for {
 		s.handle(req)
 		if s.idle.Add(1) > idleWorkers {

@@ -63,7 +63,7 @@ func (l *streamListener) upgrade(w http.ResponseWriter, r *http.Request) {
 
 // asksFor looks for a token in comma-separated header values.
 func asksFor(values []string, token string) bool {
-	m := Message{}
+	m := sip.Message{}
 	for _, v := range values {
 		m.Headers = append(m.Headers, sip.Header{Name: "P", Value: v})
 	}
@@ -83,7 +83,7 @@ func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
 		if err != nil {
 			return
 		}
-		if string(b) == ping {
+		if string(b) == sip.KeepAlive {
 			if c.send([]byte("\r\n")) != nil {
 				return
 			}

@@ -146,15 +146,15 @@ func (d *daemon) databaseOf(ctx context.Context, url config.DBURL) (*db.DB, erro
 func (d *daemon) openSockets(ctx context.Context) error {
 	cfg := stackConfig(d.cfg)
 	cfg.Log = d.log
-	cfg.Handler = func(ctx context.Context, req *stack.Request) { d.router.Serve(ctx, req) }
-	cfg.Hear = func(f stack.Flow) bool { return d.router.Hear(f) }
-	cfg.Screen = func(req *stack.Request) bool { return d.router.Screen(req) }
+	cfg.Handler = func(ctx context.Context, req *stack.ServerTx) { d.router.Serve(ctx, req) }
+	cfg.Hear = func(f sip.Flow) bool { return d.router.Hear(f) }
+	cfg.Screen = func(req *stack.ServerTx) bool { return d.router.Screen(req) }
 	cas, err := clientCAs(d.cfg)
 	if err != nil {
 		return fmt.Errorf("auth.trusted_ca: %w", err)
 	}
 	cfg.ClientCAs = cas
-	cfg.FlowClosed = func(f stack.Flow) { d.location.FlowClosed(context.Background(), f.String()) }
+	cfg.FlowClosed = func(f sip.Flow) { d.location.FlowClosed(context.Background(), f.String()) }
 	d.stack = stack.New(cfg)
 	apply, err := d.applyCertificate(d.cfg)
 	if err != nil {
@@ -238,7 +238,7 @@ func (o outbox) Send(ctx context.Context, to sip.AoR, m im.Message) error {
 // load brings the state of the last run back before the first request is read.
 func (d *daemon) load(ctx context.Context) error {
 	n, err := d.location.Load(ctx, func(flow string) bool {
-		f, err := stack.ParseFlow(flow)
+		f, err := sip.ParseFlow(flow)
 		return err == nil && d.stack.Alive(f)
 	})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 	"silod/config"
 	"silod/mi"
-	"silod/stack"
+	"silod/sip"
 )
 
 // served is a daemon that runs in this process, on free ports and in a directory
@@ -121,7 +121,7 @@ func testConfig(t *testing.T, dir, listen string, more ...string) *config.Config
 func (s *served) addr(network string) netip.AddrPort {
 	s.t.Helper()
 	for _, e := range s.daemon.stack.Endpoints() {
-		if e.Transport == stack.Transport(network) {
+		if e.Transport == sip.Transport(network) {
 			return e.Addr
 		}
 	}

@@ -46,7 +46,7 @@ func stackConfig(cfg *config.Config) stack.Config {
 		Grace:           s.StopTimeout,
 	}
 	for _, l := range s.Listen {
-		c.Listen = append(c.Listen, stack.Endpoint{Transport: stack.Transport(l.Transport), Addr: l.Addr})
+		c.Listen = append(c.Listen, stack.Endpoint{Transport: sip.Transport(l.Transport), Addr: l.Addr})
 	}
 	return c
 }

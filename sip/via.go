@@ -1,29 +1,23 @@
-package stack
+package sip
 
 import (
 	"errors"
 	"net/netip"
 	"strconv"
 	"strings"
-
-	"silod/sip"
 )
 
-// magicCookie starts every branch that is unique in space and time (RFC 3261
-// section 8.1.1.7).
-const magicCookie = "z9hG4bK"
-
-// Via is one value of the Via header (RFC 3261 section 20.42).
+// A Via is one value of the Via header field (RFC 3261 section 20.42).
 type Via struct {
 	Transport string // upper case: "UDP"
 	Host      string
 	Port      uint16 // 0 where none was written
-	Params    sip.Params
+	Params    Params
 }
 
-// parseVia reads "SIP/2.0/UDP host:port;params", with white space round the
+// ParseVia reads "SIP/2.0/UDP host:port;params", with white space allowed around the
 // slashes and the colon.
-func parseVia(s string) (Via, error) {
+func ParseVia(s string) (Via, error) {
 	var v Via
 	end := strings.IndexByte(s, ';')
 	if end < 0 {
@@ -39,16 +33,16 @@ func parseVia(s string) (Via, error) {
 		sentBy = strings.TrimRight(sentBy[:i], " \t") + ":" + strings.TrimLeft(sentBy[i+1:], " \t")
 	}
 	var err error
-	if v.Host, v.Port, err = sip.ParseHostPort(sentBy); err != nil {
+	if v.Host, v.Port, err = ParseHostPort(sentBy); err != nil {
 		return v, errors.New("bad host in Via")
 	}
-	if v.Params, err = sip.ParseParams(s[end:]); err != nil {
+	if v.Params, err = ParseParams(s[end:]); err != nil {
 		return v, errors.New("bad parameter in Via")
 	}
 	return v, nil
 }
 
-// cutProtocol takes "SIP / 2.0 / UDP" off and gives the transport and the rest.
+// cutProtocol cuts "SIP / 2.0 / UDP" off and returns the transport and the rest.
 func cutProtocol(s string) (transport, rest string, ok bool) {
 	name, s, ok1 := strings.Cut(s, "/")
 	// Any version: a message of another one is answered 505, along its Via.
@@ -57,16 +51,16 @@ func cutProtocol(s string) (transport, rest string, ok bool) {
 		return "", "", false
 	}
 	transport, rest, ok = cutSpace(trimLeft(s))
-	return strings.ToUpper(transport), rest, ok && isToken(transport)
+	return strings.ToUpper(transport), rest, ok && isName(transport)
 }
 
-// Branch is the branch parameter, or "".
+// Branch returns the branch parameter, or "".
 func (v *Via) Branch() string {
 	b, _ := v.Params.Get("branch")
 	return b
 }
 
-// addr is the host of sent-by, where that is an IP address.
+// addr returns the host of sent-by, where that is an IP address.
 func (v *Via) addr() (netip.Addr, bool) {
 	if v.Host == "" || v.Host[0] != '[' && (v.Host[0] < '0' || v.Host[0] > '9') {
 		return netip.Addr{}, false // a name
@@ -75,20 +69,20 @@ func (v *Via) addr() (netip.Addr, bool) {
 	return a.Unmap(), err == nil
 }
 
-// sentBySource tells whether a request came straight from where its Via says:
-// then no NAT was in between.
-func (v *Via) sentBySource(src netip.AddrPort) bool {
+// SentBySource reports whether src is the address that sent-by names: then no NAT was in
+// between.
+func (v *Via) SentBySource(src netip.AddrPort) bool {
 	if a, ok := v.addr(); !ok || a != src.Addr().WithZone("") {
 		return false
 	}
 	return v.Port == src.Port() || v.Port == 0 && src.Port() == 5060
 }
 
-// appendStamped writes the value of a received top Via as it goes back in the
+// AppendStamped appends the value of a received top Via as it goes back in the
 // response: with received where the source differs from sent-by (RFC 3261 section
 // 18.2.1), and always with it and the port where rport asks for that (RFC 3581
 // section 4).
-func (v *Via) appendStamped(b []byte, value string, src netip.AddrPort) []byte {
+func (v *Via) AppendStamped(b []byte, value string, src netip.AddrPort) []byte {
 	_, rport := v.Params.Get("rport")
 	host := src.Addr().WithZone("")
 	if !rport {
@@ -115,11 +109,11 @@ func (v *Via) appendStamped(b []byte, value string, src netip.AddrPort) []byte {
 	return host.AppendTo(b) // without brackets (RFC 5118 section 4.5)
 }
 
-// replyAddr is where a response goes that travels over UDP (RFC 3261 section
-// 18.2.2, RFC 3581 section 4): to the source where the client asked for that by
-// rport, or where its sent-by names another host, which shows a NAT that has no
-// other port open; else to the source's address at the port that Via names.
-func (v *Via) replyAddr(src netip.AddrPort) netip.AddrPort {
+// ReplyAddr returns the address to which a response over UDP goes (RFC 3261 section
+// 18.2.2, RFC 3581 section 4): the source, where the client asked for that by rport, or
+// where sent-by names another host, which shows a NAT that has no other port open;
+// otherwise the source's address with the port of sent-by.
+func (v *Via) ReplyAddr(src netip.AddrPort) netip.AddrPort {
 	if _, rport := v.Params.Get("rport"); rport {
 		return src
 	}

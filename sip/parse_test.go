@@ -1,22 +1,13 @@
-package stack
+package sip
 
 import (
 	"bytes"
 	"errors"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-
-	"silod/sip"
 
 	sipgo "github.com/emiago/sipgo/sip"
 )
-
-func request(lines ...string) []byte {
-	return []byte(strings.Join(lines, "\r\n"))
-}
 
 func TestParseKeepsWhatWasWritten(t *testing.T) {
 	raw := request(
@@ -27,11 +18,11 @@ func TestParseKeepsWhatWasWritten(t *testing.T) {
 		"i: 1@a", "CSEQ: 1 MESSAGE", "c:  text/plain;charset=utf-8",
 		"s: one,", "  two", "X-Fo\u00f6: ignored", "x-Own: As  Written", "l: 3", "", "h\x00i and more")
 	raw = bytes.Replace(raw, []byte("X-Fo\u00f6: ignored\r\n"), nil, 1)
-	m, err := parse(raw, false)
+	m, err := Parse(raw, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []sip.Header{
+	want := []Header{
 		{Name: "Via", Value: "SIP/2.0/UDP a.example;branch=z9hG4bK1"},
 		{Name: "Via", Value: "SIP / 2.0 / TCP b.example:5070;branch=z9hG4bK2"},
 		{Name: "From", Value: `"Alice, \"A\"" <sip:alice@example.org>;tag=1`},
@@ -86,19 +77,19 @@ func TestParseRefuses(t *testing.T) {
 		{"a response with a bad status", msg("SIP/2.0 4294967301 OK"), 0},
 		{"a response with no status", msg("SIP/2.0"), 0},
 	} {
-		_, err := parse(tc.raw, false)
-		var bad *parseError
+		_, err := Parse(tc.raw, false)
+		var bad *ParseError
 		switch {
-		case tc.status == 0 && !errors.Is(err, errNotSIP):
+		case tc.status == 0 && !errors.Is(err, ErrNotSIP):
 			t.Errorf("%s: got %v, want silence", tc.name, err)
-		case tc.status != 0 && (!errors.As(err, &bad) || bad.status != tc.status):
+		case tc.status != 0 && (!errors.As(err, &bad) || bad.Status != tc.status):
 			t.Errorf("%s: got %v, want %d", tc.name, err, tc.status)
 		}
 	}
 }
 
 func TestNothingIsSmuggled(t *testing.T) {
-	m := Message{Method: "MESSAGE", URI: "sip:b@b", Headers: []sip.Header{{Name: "Subject", Value: "a\r\nRoute: <sip:evil>\x00"}}}
+	m := Message{Method: "MESSAGE", URI: "sip:b@b", Headers: []Header{{Name: "Subject", Value: "a\r\nRoute: <sip:evil>\x00"}}}
 	if got := string(m.AppendTo(nil)); got != "MESSAGE sip:b@b SIP/2.0\r\nSubject: a  Route: <sip:evil> \r\nContent-Length: 0\r\n\r\n" {
 		t.Errorf("got %q", got)
 	}
@@ -110,40 +101,15 @@ func TestVia(t *testing.T) {
 		{"SIP / 2.0 /tcp  [2001:db8::9] : 5061 ; Branch = z9hG4bK1;rport", "TCP", "[2001:db8::9]", "z9hG4bK1"},
 		{"SIP/2.0/WS df7jal23ls0d.invalid;branch=z9hG4bK2", "WS", "df7jal23ls0d.invalid", "z9hG4bK2"},
 	} {
-		v, err := parseVia(tc.in)
+		v, err := ParseVia(tc.in)
 		if err != nil || v.Transport != tc.transport || v.Host != tc.host || v.Branch() != tc.branch {
 			t.Errorf("%s: %+v, %v", tc.in, v, err)
 		}
 	}
 	for _, in := range []string{"", "SIP/2.0/UDP", "HTTP/2.0/UDP a", "SIP/2.0/UDP a:99999", "SIP/2.0/UDP a;br anch=1", "SIP/2.0/UDP a b", "SIP/2.0/UDP a 5060"} {
-		if v, err := parseVia(in); err == nil {
+		if v, err := ParseVia(in); err == nil {
 			t.Errorf("%q: accepted as %+v", in, v)
 		}
-	}
-}
-
-// torture are the messages of RFC 4475 and RFC 5118, by name.
-func torture(t testing.TB) map[string][]byte {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "testdata", "rfc*", "*.dat"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("no messages found", err)
-	}
-	messages := map[string][]byte{}
-	for _, name := range files {
-		raw, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		messages[strings.TrimSuffix(filepath.Base(name), ".dat")] = raw
-	}
-	return messages
-}
-
-func seeds(f *testing.F) {
-	f.Helper()
-	for _, raw := range torture(f) {
-		f.Add(raw)
 	}
 }
 
@@ -152,63 +118,23 @@ func seeds(f *testing.F) {
 func FuzzParse(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		m, err := parse(raw, false)
+		m, err := Parse(raw, false)
 		if err != nil {
 			return
 		}
-		again, err := parse(m.AppendTo(nil), false)
+		again, err := Parse(m.AppendTo(nil), false)
 		if err != nil {
 			t.Fatalf("written message is refused: %v\n%q", err, m.AppendTo(nil))
 		}
 		if again.Method != m.Method || again.URI != m.URI || again.Status != m.Status || !bytes.Equal(again.Body, m.Body) {
 			t.Fatalf("%q became %q", m.AppendTo(nil), again.AppendTo(nil))
 		}
-		if v, err := parseVia(m.Get("Via")); err == nil {
-			if _, err := parseVia(stamped(&v, m.Get("Via"), netip.MustParseAddrPort("[2001:db8::1]:5070"))); err != nil {
+		if v, err := ParseVia(m.Get("Via")); err == nil {
+			if _, err := ParseVia(stamped(&v, m.Get("Via"), netip.MustParseAddrPort("[2001:db8::1]:5070"))); err != nil {
 				t.Fatalf("stamped Via is refused: %v", err)
 			}
 		}
 	})
-}
-
-// FuzzFrame: however a stream is cut into reads, the same messages come out.
-func FuzzFrame(f *testing.F) {
-	seeds(f)
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		whole, _ := frameAll(raw, len(raw))
-		bytewise, _ := frameAll(raw, 1)
-		if len(whole) != len(bytewise) {
-			t.Fatalf("%d messages at once, %d byte by byte", len(whole), len(bytewise))
-		}
-		for i := range whole {
-			if !bytes.Equal(whole[i], bytewise[i]) {
-				t.Fatalf("message %d differs: %q and %q", i, whole[i], bytewise[i])
-			}
-		}
-	})
-}
-
-func frameAll(raw []byte, step int) (msgs [][]byte, err error) {
-	var buf []byte
-	frames := framer{limit: 65535}
-	for len(raw) > 0 {
-		n := min(step, len(raw))
-		buf = append(buf, raw[:n]...)
-		raw = raw[n:]
-		for {
-			buf, _ = takePings(buf)
-			msg, rest, err := frames.next(buf)
-			if err != nil || msg == nil {
-				if err != nil {
-					return msgs, err
-				}
-				break
-			}
-			msgs = append(msgs, bytes.Clone(msg))
-			buf = append([]byte(nil), rest...)
-		}
-	}
-	return msgs, nil
 }
 
 func BenchmarkParse(b *testing.B) {
@@ -221,7 +147,7 @@ func BenchmarkParse(b *testing.B) {
 	b.Run("silod", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := parse(raw, false); err != nil {
+			if _, err := Parse(raw, false); err != nil {
 				b.Fatal(err)
 			}
 		}

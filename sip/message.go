@@ -1,25 +1,23 @@
-package stack
+package sip
 
 import (
 	"strconv"
 	"strings"
-
-	"silod/sip"
 )
 
-// Message is a SIP request or response as bytes say it: start line, header fields
-// in order, body. Via, Route, Record-Route and Path fields hold one value each.
+// A Message is a SIP request or response: start line, header fields in order, body.
+// Via, Route, Record-Route and Path fields hold one value each.
 type Message struct {
 	Method string // request; "" in a response. Case matters (RFC 3261 section 7.1)
 	URI    string // Request-URI as written
 	Status int    // response
 	Reason string
 
-	Headers []sip.Header
+	Headers []Header
 	Body    []byte
 }
 
-// Get gives the value of the first header of that canonical name, or "".
+// Get returns the value of the first header field of a canonical name, or "".
 func (m *Message) Get(name string) string {
 	for i := range m.Headers {
 		if m.Headers[i].Name == name {
@@ -29,7 +27,7 @@ func (m *Message) Get(name string) string {
 	return ""
 }
 
-// Has tells whether there is a header of that canonical name.
+// Has reports whether there is a header field of a canonical name.
 func (m *Message) Has(name string) bool {
 	for i := range m.Headers {
 		if m.Headers[i].Name == name {
@@ -39,7 +37,7 @@ func (m *Message) Has(name string) bool {
 	return false
 }
 
-// Values gives the values of all headers of that canonical name.
+// Values returns the values of all header fields of a canonical name.
 func (m *Message) Values(name string) []string {
 	var vs []string
 	for i := range m.Headers {
@@ -50,8 +48,8 @@ func (m *Message) Values(name string) []string {
 	return vs
 }
 
-// Tokens gives the comma-separated tokens of all headers of that name: the option
-// tags of Require and Supported, the methods of Allow.
+// Tokens returns the comma-separated tokens of all header fields of a canonical name:
+// the option tags of Require and Supported, the methods of Allow.
 func (m *Message) Tokens(name string) []string {
 	var ts []string
 	for i := range m.Headers {
@@ -67,7 +65,7 @@ func (m *Message) Tokens(name string) []string {
 	return ts
 }
 
-// CSeq gives the sequence number and method of the CSeq header.
+// CSeq returns the sequence number and method of the CSeq header field.
 func (m *Message) CSeq() (n uint32, method string, ok bool) { return parseCSeq(m.Get("CSeq")) }
 
 func parseCSeq(value string) (n uint32, method string, ok bool) {
@@ -77,36 +75,37 @@ func parseCSeq(value string) (n uint32, method string, ok bool) {
 	return uint32(v), method, ok && err == nil && v < 1<<31
 }
 
-// AppendTo writes the message. Content-Length is always written from the body, as
-// the last header; a Content-Length among the headers is passed over. Line breaks
-// in values become spaces, so that no text can smuggle a header in, and so does
-// NUL, but in a quoted pair.
-func (m *Message) AppendTo(b []byte) []byte { return m.appendTo(b, "") }
+// AppendTo appends the message to b. Content-Length is always computed from the body and
+// comes last; a Content-Length among the headers is left out. Line breaks in values
+// become spaces, so that no value can add a header field, and so does a NUL outside of
+// a quoted pair.
+func (m *Message) AppendTo(b []byte) []byte { return m.AppendWithVia(b, "") }
 
-// appendTo writes the message with one more Via on top, where via is not empty.
-func (m *Message) appendTo(b []byte, via string) []byte {
+// AppendWithVia is AppendTo with one more Via on top, unless via is "".
+func (m *Message) AppendWithVia(b []byte, via string) []byte {
 	if m.Method != "" {
 		b = appendClean(b, m.Method)
 		b = append(b, ' ')
 		b = appendClean(b, m.URI)
 		b = append(b, " SIP/2.0\r\n"...)
 	} else {
-		b = appendStatusLine(b, m.Status, m.Reason)
+		b = AppendStatusLine(b, m.Status, m.Reason)
 	}
 	if via != "" {
-		b = appendHeader(b, "Via", via)
+		b = AppendHeader(b, "Via", via)
 	}
 	for i := range m.Headers {
 		h := &m.Headers[i]
 		if h.Name == "Content-Length" {
 			continue
 		}
-		b = appendHeader(b, h.Name, h.Value)
+		b = AppendHeader(b, h.Name, h.Value)
 	}
-	return appendBody(b, m.Body)
+	return AppendBody(b, m.Body)
 }
 
-func appendStatusLine(b []byte, status int, reason string) []byte {
+// AppendStatusLine appends the first line of a response.
+func AppendStatusLine(b []byte, status int, reason string) []byte {
 	b = append(b, "SIP/2.0 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, ' ')
@@ -114,22 +113,23 @@ func appendStatusLine(b []byte, status int, reason string) []byte {
 	return append(b, '\r', '\n')
 }
 
-// appendBody ends the header, and writes the body behind it.
-func appendBody(b, body []byte) []byte {
+// AppendBody appends Content-Length, the empty line and the body.
+func AppendBody(b, body []byte) []byte {
 	b = append(b, "Content-Length: "...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\n\r\n"...)
 	return append(b, body...)
 }
 
-func appendHeader(b []byte, name, value string) []byte {
+// AppendHeader appends one header field. Line breaks in its value become spaces.
+func AppendHeader(b []byte, name, value string) []byte {
 	b = appendClean(b, name)
 	b = append(b, ':', ' ')
 	b = appendClean(b, value)
 	return append(b, '\r', '\n')
 }
 
-// appendClean appends text that stays on its line.
+// appendClean appends text, its line breaks replaced by spaces.
 func appendClean(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, s...)
@@ -146,7 +146,7 @@ func appendClean(b []byte, s string) []byte {
 	return b
 }
 
-// Size is about how many bytes the message has when it is sent, our Via included.
+// Size returns about how many bytes the message has when it is sent with a Via of ours.
 func (m *Message) Size() int {
 	n := 200 + len(m.Method) + len(m.URI) + len(m.Body)
 	for i := range m.Headers {
@@ -163,13 +163,6 @@ func cutSpace(s string) (before, after string, ok bool) {
 		}
 	}
 	return s, "", false
-}
-
-func trimLeft(s string) string {
-	for s != "" && isBlank(s[0]) {
-		s = s[1:]
-	}
-	return s
 }
 
 func trim(s string) string {

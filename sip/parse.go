@@ -1,48 +1,46 @@
-package stack
+package sip
 
 import (
 	"bytes"
 	"errors"
 	"strconv"
 	"strings"
-
-	"silod/sip"
 )
 
-// parseError is a message that is SIP, but malformed. Where enough of it could be
-// read to send an answer, that answer has the status and the reason.
-type parseError struct {
-	status  int
-	reason  string
-	framing bool // on a stream, where the next message starts is unknown
+// A ParseError is the error of a message that is SIP but malformed. Where enough of it
+// was read to send an answer, the answer has this status and reason.
+type ParseError struct {
+	Status  int
+	Reason  string
+	Framing bool // on a stream, the beginning of the next message is unknown
 }
 
-func (e *parseError) Error() string { return strconv.Itoa(e.status) + " " + e.reason }
+func (e *ParseError) Error() string { return strconv.Itoa(e.Status) + " " + e.Reason }
 
-// errNotSIP is what gets no answer: noise, keep-alives, other protocols.
-var errNotSIP = errors.New("not SIP")
+// ErrNotSIP is the error of bytes that get no answer: noise, other protocols.
+var ErrNotSIP = errors.New("not SIP")
 
-func malformed(reason string) error { return &parseError{status: 400, reason: reason} }
+func malformed(reason string) error { return &ParseError{Status: 400, Reason: reason} }
 
-func misframed(reason string) error { return &parseError{status: 400, reason: reason, framing: true} }
+func misframed(reason string) error { return &ParseError{Status: 400, Reason: reason, Framing: true} }
 
-// parse reads one message from a datagram or from what a stream has framed. It
-// copies what it keeps. With a *parseError the message holds what could be read.
+// Parse reads one message from a datagram, or from the bytes that a Framer has cut off a
+// stream. It keeps no reference to raw. The error is ErrNotSIP, then without a message,
+// or a *ParseError, then with as much of the message as could be read.
 //
-// We scan the lines ourselves, instead of by sipgo's parser, for three reasons
-// that are measured in docs/architecture.md: values come out as they were
-// written, a bad header costs its message a 400 and not silence, and it takes a
-// third of the time.
-func parse(raw []byte, stream bool) (*Message, error) {
+// It is not sipgo's parser, for reasons that are measured in docs/architecture.md:
+// values come out as they were written, a bad header field gets a 400 instead of
+// silence, and it takes a third of the time.
+func Parse(raw []byte, stream bool) (*Message, error) {
 	head, body := raw, []byte(nil)
 	if end := headerEnd(raw, 0); end >= 0 {
 		head, body = raw[:end], raw[end:]
 	}
 	line, rest := nextLine(string(head))
-	m := &Message{Headers: make([]sip.Header, 0, 16)}
+	m := &Message{Headers: make([]Header, 0, 16)}
 	first := parseStartLine(m, line)
-	if errors.Is(first, errNotSIP) {
-		return nil, errNotSIP
+	if errors.Is(first, ErrNotSIP) {
+		return nil, ErrNotSIP
 	}
 	err := m.parseHeaders(rest)
 	if first != nil {
@@ -53,7 +51,7 @@ func parse(raw []byte, stream bool) (*Message, error) {
 	}
 	m.Body = body
 	if lerr := m.fitBody(stream); lerr != nil {
-		err = lerr // whatever else is wrong: nobody knows what the next bytes are
+		err = lerr // before all other errors: the next bytes cannot be told
 	}
 	if len(m.Body) > 0 {
 		m.Body = bytes.Clone(m.Body)
@@ -61,9 +59,9 @@ func parse(raw []byte, stream bool) (*Message, error) {
 	return m, err
 }
 
-// headerEnd finds what follows the empty line behind a header, or -1, in bytes of
-// which all before from are known not to hold it. Lone line feeds are taken for line
-// ends: some clients write them and nothing else can be meant.
+// headerEnd returns the index behind the empty line that ends a header, or -1. The bytes
+// before from are known not to hold it. A line feed alone is taken for a line end: some
+// clients write it, and it can mean nothing else.
 func headerEnd(raw []byte, from int) int {
 	for i := max(0, from-len("\n\r")); ; {
 		n := bytes.IndexByte(raw[i:], '\n')
@@ -97,17 +95,17 @@ func parseStartLine(m *Message, line string) error {
 	i := strings.LastIndexByte(strings.TrimRight(line, " \t"), ' ')
 	version := strings.TrimSpace(line[i+1:])
 	if i <= 0 || len(version) < 4 || !strings.EqualFold(version[:4], "SIP/") {
-		return errNotSIP
+		return ErrNotSIP
 	}
 	var ok bool
 	m.Method, m.URI, ok = strings.Cut(line[:i], " ")
 	m.URI = strings.TrimSpace(m.URI)
 	switch {
-	case !isToken(m.Method):
+	case !isName(m.Method):
 		m.Method = "" // nothing that could be answered or named
-		return errNotSIP
+		return ErrNotSIP
 	case !strings.EqualFold(version, "SIP/2.0"):
-		return &parseError{status: 505, reason: "Version Not Supported, SIP/2.0 is"}
+		return &ParseError{Status: 505, Reason: "Version Not Supported, SIP/2.0 is"}
 	case !ok || m.URI == "" || len(line) != len(m.Method)+len(m.URI)+len(version)+2 || strings.ContainsAny(m.URI, " \t\r\x00"):
 		return malformed("Bad request line")
 	}
@@ -119,13 +117,13 @@ func parseStatusLine(m *Message, line string) error {
 	code, reason, _ := strings.Cut(rest, " ")
 	n, err := strconv.Atoi(code)
 	if !strings.EqualFold(version, "SIP/2.0") || err != nil || len(code) != 3 || n < 100 || n > 699 {
-		return errNotSIP // a response is never answered
+		return ErrNotSIP // a response is never answered
 	}
 	m.Status, m.Reason = n, reason
 	return nil
 }
 
-// nextField takes one header field off, its continued lines joined (RFC 3261
+// nextField cuts one header field off, its continuation lines joined (RFC 3261
 // section 7.3.1).
 func nextField(s string) (field, rest string) {
 	line, s := nextLine(s)
@@ -146,8 +144,8 @@ func nextField(s string) (field, rest string) {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// parseHeaders reads the header fields. It goes on behind a bad one, so that the
-// answer to it has its Via.
+// parseHeaders reads the header fields. It goes on after a bad one, because the answer
+// needs the Via.
 func (m *Message) parseHeaders(s string) error {
 	var bad error
 	for s != "" {
@@ -162,7 +160,7 @@ func (m *Message) parseHeaders(s string) error {
 		}
 		name := strings.TrimRight(line[:colon], " \t")
 		value := trim(line[colon+1:])
-		if !isToken(name) {
+		if !isName(name) {
 			bad = malformed("Bad header name")
 			continue
 		}
@@ -175,9 +173,9 @@ func (m *Message) parseHeaders(s string) error {
 	return bad
 }
 
-// hasControl finds what could be taken for the end of a line or of the text: a
-// carriage return, and a NUL that is not part of a quoted pair (RFC 4475 section
-// 3.1.1.2 has one that is).
+// hasControl reports whether a value holds a character that could be taken for the end
+// of a line or of the text: a carriage return, or a NUL outside of a quoted pair (RFC
+// 4475 section 3.1.1.2 has one inside).
 func hasControl(s string) bool {
 	if strings.IndexByte(s, '\r') >= 0 {
 		return true
@@ -194,8 +192,8 @@ func hasControl(s string) bool {
 	return false
 }
 
-// pairs goes through the characters of a header value and knows those that are the
-// second half of a quoted pair, which counts in a quoted string only.
+// pairs follows the characters of a header value and finds those that are the second
+// half of a quoted pair, which exists in a quoted string only.
 type pairs struct{ quoted, pair bool }
 
 func (p *pairs) second(c byte) bool {
@@ -211,7 +209,7 @@ func (p *pairs) second(c byte) bool {
 	return second
 }
 
-// add appends a header, a list header's values one by one.
+// add appends a header field, the values of a list header one by one.
 func (m *Message) add(name, value string) {
 	if isListHeader(name) {
 		for {
@@ -219,14 +217,14 @@ func (m *Message) add(name, value string) {
 			if i < 0 {
 				break
 			}
-			m.Headers = append(m.Headers, sip.Header{Name: name, Value: strings.TrimRight(value[:i], " \t")})
+			m.Headers = append(m.Headers, Header{Name: name, Value: strings.TrimRight(value[:i], " \t")})
 			value = strings.TrimLeft(value[i+1:], " \t")
 		}
 	}
-	m.Headers = append(m.Headers, sip.Header{Name: name, Value: value})
+	m.Headers = append(m.Headers, Header{Name: name, Value: value})
 }
 
-// topComma finds the first comma outside quotes and angle brackets, or -1.
+// topComma returns the index of the first comma outside quotes and angle brackets, or -1.
 func topComma(s string) int {
 	if strings.IndexByte(s, ',') < 0 {
 		return -1
@@ -250,8 +248,8 @@ func topComma(s string) int {
 	return -1
 }
 
-// fitBody holds the body against Content-Length (RFC 3261 section 18.3): what a
-// datagram holds beyond it is dropped, too little is an error.
+// fitBody compares the body with Content-Length (RFC 3261 section 18.3): bytes of a
+// datagram beyond it are dropped, too few are an error.
 func (m *Message) fitBody(stream bool) error {
 	n, err := m.contentLength()
 	switch {
@@ -262,18 +260,16 @@ func (m *Message) fitBody(stream bool) error {
 	case n < 0:
 		return nil
 	case n > len(m.Body):
-		return errShort
+		return ErrShort
 	}
 	m.Body = m.Body[:n]
 	return nil
 }
 
-var (
-	errShort = misframed("Content-Length is larger than the body")
-	errLong  = error(&parseError{status: 513, reason: "Message Too Large", framing: true})
-)
+// ErrShort is the error of a body that is shorter than its Content-Length.
+var ErrShort = misframed("Content-Length is larger than the body")
 
-// contentLength is -1 where there is none; two that differ are an error.
+// contentLength returns -1 where there is none. Two that differ are an error.
 func (m *Message) contentLength() (int, error) {
 	n := -1
 	for i := range m.Headers {
@@ -292,18 +288,18 @@ func (m *Message) contentLength() (int, error) {
 	return n, nil
 }
 
-// tokenChars are those of a token (RFC 3261 section 25.1) and, as some methods and
+// nameChars are those of a token (RFC 3261 section 25.1) and, as some methods and
 // header names in the wild have them, all other visible ones that part nothing.
-var tokenChars = func() (t [256]bool) {
+var nameChars = func() (t [256]bool) {
 	for c := '!'; c < 0x7f; c++ {
 		t[c] = !strings.ContainsRune(`()<>@,;:\"/[]?={}`, c)
 	}
 	return t
 }()
 
-func isToken(s string) bool {
+func isName(s string) bool {
 	for i := range len(s) {
-		if !tokenChars[s[i]] {
+		if !nameChars[s[i]] {
 			return false
 		}
 	}

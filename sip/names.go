@@ -1,9 +1,9 @@
-package stack
+package sip
 
 import "strings"
 
-// knownNames are the header names that are brought to this spelling on receipt,
-// so that looking one up is a plain comparison.
+// knownNames are the header names that the parser converts to this spelling, so that
+// looking one up is a plain comparison.
 var knownNames = []string{
 	"Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type",
 	"Contact", "Route", "Record-Route", "Path", "Expires", "Allow", "Supported", "Require",
@@ -24,8 +24,8 @@ var compactNames = [26]string{
 	'v' - 'a': "Via", 'x' - 'a': "Session-Expires", 'b' - 'a': "Referred-By",
 }
 
-// byLength holds the known names by their length, the quickest way to the few
-// that a received name can be.
+// byLength holds the known names by their length: a received name is compared with a
+// few only.
 var byLength = func() [32][]string {
 	var t [32][]string
 	for _, n := range knownNames {
@@ -34,7 +34,7 @@ var byLength = func() [32][]string {
 	return t
 }()
 
-// CanonicalName gives a header name in the spelling that Get and its kin expect.
+// CanonicalName returns a header name in the spelling that Message.Get expects.
 func CanonicalName(name string) string {
 	if len(name) == 1 {
 		if c := name[0] | 0x20; c >= 'a' && c <= 'z' && compactNames[c-'a'] != "" {
@@ -53,8 +53,8 @@ func CanonicalName(name string) string {
 	return name
 }
 
-// listHeaders are split at their commas on receipt, one value a field, because
-// we take values off and put others on top.
+// isListHeader reports whether the parser splits a header field at its commas, one value
+// a field: of these, values are removed and added on the way.
 func isListHeader(name string) bool {
 	return name == "Via" || name == "Route" || name == "Record-Route" || name == "Path"
 }
@@ -74,7 +74,7 @@ var reasonPhrases = [700]string{
 	513: "Message Too Large", 603: "Decline", 606: "Not Acceptable",
 }
 
-// ReasonPhrase is the standard phrase of a status code.
+// ReasonPhrase returns the standard phrase of a status code, "" for an unknown class.
 func ReasonPhrase(status int) string {
 	if status < 0 || status >= len(reasonPhrases) {
 		return ""

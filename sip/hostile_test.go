@@ -1,4 +1,4 @@
-package stack
+package sip
 
 import (
 	"runtime"
@@ -23,7 +23,7 @@ func TestNULAndQuotedPairs(t *testing.T) {
 		if got := string(appendClean(nil, value)); got != clean {
 			t.Errorf("%q is written as %q, want %q", value, got, clean)
 		}
-		_, err := parse(request("MESSAGE sip:b@b SIP/2.0", "Via: SIP/2.0/UDP a", "Subject: "+value, "", ""), false)
+		_, err := Parse(request("MESSAGE sip:b@b SIP/2.0", "Via: SIP/2.0/UDP a", "Subject: "+value, "", ""), false)
 		if !strings.Contains(value, "\n") && (err == nil) != (value == clean) {
 			t.Errorf("%q: %v", value, err)
 		}
@@ -48,9 +48,9 @@ func TestNoMessageIsExpensive(t *testing.T) {
 		raw := request("MESSAGE sip:b@b SIP/2.0", "Via: SIP/2.0/UDP a", tc.before+strings.Repeat(tc.again, size/len(tc.again)), "", "")
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		m, err := parse(raw, false)
+		m, err := Parse(raw, false)
 		if err == nil {
-			_, _ = newRequest(m, Flow{})
+			_, _ = new(Request).Read(m)
 		}
 		runtime.ReadMemStats(&after)
 		if n := (after.TotalAlloc - before.TotalAlloc) / size; n > 128 {

@@ -1,9 +1,7 @@
-package stack
+package sip
 
 import (
 	"testing"
-
-	"silod/sip"
 )
 
 // The messages of RFC 5118: where each says that it goes, and whom it comes from.
@@ -23,19 +21,20 @@ func TestRFC5118(t *testing.T) {
 		{"ipv6-bug-abnf-3-colons", "", "lab1.east.example.com", ""},
 		{"ipv6-correct-abnf-2-colons", "[2001:db8::192.0.2.1]", "lab1.east.example.com", ""},
 	} {
-		m, err := parse(messages[tc.name], false)
+		m, err := Parse(messages[tc.name], false)
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 			continue
 		}
-		r, err := newRequest(m, peer)
+		var r Request
+		_, err = r.Read(m)
 		if refused := err != nil || r.TargetErr != nil; refused != (tc.target == "") {
 			t.Errorf("%s: refused %v: %v, %v", tc.name, refused, err, r.TargetErr)
 		}
 		if r.Target.HostPort() != tc.target || r.Via.Host != tc.via {
 			t.Errorf("%s: for %q, from %q", tc.name, r.Target.HostPort(), r.Via.Host)
 		}
-		contact, _ := sip.ParseNameAddr(m.Get("Contact"))
+		contact, _ := ParseNameAddr(m.Get("Contact"))
 		if contact.URI.Host != tc.contact {
 			t.Errorf("%s: contact %q", tc.name, contact.URI.Host)
 		}

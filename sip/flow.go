@@ -1,0 +1,75 @@
+package sip
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// A Transport is one of the transports of SIP, in lower case.
+type Transport string
+
+// The transports.
+const (
+	UDP Transport = "udp"
+	TCP Transport = "tcp"
+	TLS Transport = "tls"
+	WS  Transport = "ws"
+	WSS Transport = "wss"
+)
+
+// Reliable reports whether the transport retransmits by itself.
+func (t Transport) Reliable() bool { return t != UDP }
+
+// IsByteStream reports whether the transport is a stream of bytes, in which
+// Content-Length says where a message ends. A WebSocket has frames for that.
+func (t Transport) IsByteStream() bool { return t == TCP || t == TLS }
+
+// ViaName returns the transport as a Via header field names it.
+func (t Transport) ViaName() string { return strings.ToUpper(string(t)) }
+
+// A Flow is a way to a peer (RFC 5626 section 3): over UDP the local socket and the
+// remote address, over a stream one connection. A stream's flow ends with its
+// connection; a UDP flow lasts as long as the socket's address, across restarts. The
+// zero Flow leads nowhere. Flows are comparable.
+type Flow struct {
+	Transport Transport
+	Local     netip.AddrPort // the listener's address
+	Remote    netip.AddrPort
+	Conn      uint64 // number of a stream's connection, never used twice; 0 over UDP
+}
+
+// String returns the flow as "udp:LOCAL>REMOTE" or "tcp:LOCAL>REMOTE#CONN".
+func (f Flow) String() string {
+	if f.Transport == "" {
+		return ""
+	}
+	var room [128]byte
+	b := append(append(room[:0], f.Transport...), ':')
+	b = append(f.Local.AppendTo(b), '>')
+	b = f.Remote.AppendTo(b)
+	if f.Conn != 0 {
+		b = strconv.AppendUint(append(b, '#'), f.Conn, 36)
+	}
+	return string(b)
+}
+
+// ParseFlow reads the form that String returns.
+func ParseFlow(s string) (Flow, error) {
+	var f Flow
+	transport, rest, ok1 := strings.Cut(s, ":")
+	local, rest, ok2 := strings.Cut(rest, ">")
+	remote, conn, stream := strings.Cut(rest, "#")
+	f.Transport = Transport(transport)
+	var err1, err2, err3 error
+	f.Local, err1 = netip.ParseAddrPort(local)
+	f.Remote, err2 = netip.ParseAddrPort(remote)
+	if stream {
+		f.Conn, err3 = strconv.ParseUint(conn, 36, 64)
+	}
+	if !ok1 || !ok2 || err1 != nil || err2 != nil || err3 != nil || stream != f.Transport.Reliable() {
+		return Flow{}, fmt.Errorf("%q is not a flow", s)
+	}
+	return f, nil
+}

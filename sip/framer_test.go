@@ -1,0 +1,70 @@
+package sip
+
+import (
+	"bytes"
+	"testing"
+)
+
+// What stands before a message: pings are counted, line ends are dropped, and
+// nothing is kept but what may become a ping.
+func TestTakePings(t *testing.T) {
+	for _, tc := range []struct {
+		in, rest string
+		pings    int
+	}{
+		{"", "", 0},
+		{"\r\n\r\n", "", 1},
+		{"\r\n\r\n\r\n\r\n\r\n", "\r\n", 2},
+		{"\r\n\r", "\r\n\r", 0},
+		{"\r\nMESSAGE", "MESSAGE", 0},
+		{"\r\n\r\n\r\nMESSAGE", "MESSAGE", 1},
+		{"\n\n\n\n\n\n\n\r", "\r", 0},
+		{"\r\r\r\r\n", "\r\n", 0},
+		{"MESSAGE\r\n\r\n", "MESSAGE\r\n\r\n", 0},
+	} {
+		rest, pings := SkipKeepAlives([]byte(tc.in))
+		if string(rest) != tc.rest || pings != tc.pings {
+			t.Errorf("%q: %d pings and %q", tc.in, pings, rest)
+		}
+	}
+}
+
+// FuzzFrame: however a stream is cut into reads, the same messages come out.
+func FuzzFrame(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		whole, _ := frameAll(raw, len(raw))
+		bytewise, _ := frameAll(raw, 1)
+		if len(whole) != len(bytewise) {
+			t.Fatalf("%d messages at once, %d byte by byte", len(whole), len(bytewise))
+		}
+		for i := range whole {
+			if !bytes.Equal(whole[i], bytewise[i]) {
+				t.Fatalf("message %d differs: %q and %q", i, whole[i], bytewise[i])
+			}
+		}
+	})
+}
+
+func frameAll(raw []byte, step int) (msgs [][]byte, err error) {
+	var buf []byte
+	frames := Framer{Limit: 65535}
+	for len(raw) > 0 {
+		n := min(step, len(raw))
+		buf = append(buf, raw[:n]...)
+		raw = raw[n:]
+		for {
+			buf, _ = SkipKeepAlives(buf)
+			msg, rest, err := frames.Next(buf)
+			if err != nil || msg == nil {
+				if err != nil {
+					return msgs, err
+				}
+				break
+			}
+			msgs = append(msgs, bytes.Clone(msg))
+			buf = append([]byte(nil), rest...)
+		}
+	}
+	return msgs, nil
+}
