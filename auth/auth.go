@@ -6,7 +6,7 @@
 // It knows nothing of SIP messages, transactions or SQL: the router gives it header
 // values and addresses, and says what its verdicts look like on the wire.
 //
-// Everything that strangers can make it remember has a fixed capacity (table,
+// Everything that strangers can make it remember has a fixed capacity (limit.Table,
 // replayTable). Challenges are remembered nowhere: the nonce itself says when and for
 // whom it was made.
 //
@@ -25,6 +25,7 @@ import (
 	"strings"
 	"time"
 
+	"silod/limit"
 	"silod/sip"
 )
 
@@ -150,10 +151,10 @@ type Result struct {
 // Challenge makes the values of WWW-Authenticate or Proxy-Authenticate, one for each
 // algorithm (RFC 8760 section 2.4), for an answer to source.
 func (a *Authenticator) Challenge(realm string, source netip.Addr) []string {
-	return a.challenge(quotable(realm), networkOf(source), a.opt.Algorithms, false)
+	return a.challenge(quotable(realm), limit.NetworkOf(source), a.opt.Algorithms, false)
 }
 
-func (a *Authenticator) challenge(realm string, source network, offer []Algorithm, stale bool) []string {
+func (a *Authenticator) challenge(realm string, source limit.Network, offer []Algorithm, stale bool) []string {
 	a.Stats.Challenges.Inc()
 	nonce := a.nonces.issue(realm, source)
 	values := make([]string, len(offer))
@@ -171,7 +172,7 @@ func (a *Authenticator) challenge(realm string, source network, offer []Algorith
 // looked up: that is no verdict, and the request is answered 5xx.
 func (a *Authenticator) Verify(ctx context.Context, req Request) (Result, error) {
 	v := verification{
-		Authenticator: a, req: req, realm: quotable(req.Realm), source: networkOf(req.Source),
+		Authenticator: a, req: req, realm: quotable(req.Realm), source: limit.NetworkOf(req.Source),
 	}
 	found, err := v.pick()
 	switch {
@@ -201,7 +202,7 @@ type verification struct {
 	credentials
 	req    Request
 	realm  string
-	source network
+	source limit.Network
 	nonce  nonce
 	ours   bool // nonce was made by us, for this realm
 }
@@ -249,7 +250,7 @@ func (v *verification) fresh() bool {
 		return false
 	}
 	// A nonce that charges nobody is worth nothing to those who could be charged.
-	if v.nonce.source == nobody && v.source != nobody {
+	if !v.nonce.source.IsValid() && v.source.IsValid() {
 		return false
 	}
 	return !v.opt.BindSource || v.nonce.source == v.source
@@ -324,7 +325,7 @@ func (v *verification) unused() bool {
 // network that the nonce was made for. That has received it, while the source of a
 // datagram may be anybody's, a victim's who would be banned in place of the guesser.
 func (v *verification) refuse(outcome Outcome, guess bool) Result {
-	if guess && v.opt.Bans != nil && v.nonce.source != nobody {
+	if guess && v.opt.Bans != nil && v.nonce.source.IsValid() {
 		v.opt.Bans.fail(v.nonce.source)
 	}
 	stronger := Algorithms()[:slices.Index(Algorithms(), v.algorithm)+1]

@@ -8,13 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"silod/limit"
 	"silod/mi"
 )
 
 // BanOptions are when and for how long a source is banned. Zero values stand for the
 // defaults given.
 type BanOptions struct {
-	Failures Rate          // failed guesses that are put up with; 20 in 10 minutes
+	Failures limit.Rate    // failed guesses that are put up with; 20 in 10 minutes
 	For      time.Duration // how long a ban lasts; 10 minutes
 	Capacity int           // sources remembered; 65536
 	Log      *slog.Logger  // told of each ban
@@ -27,7 +28,7 @@ type BanOptions struct {
 // Make it with NewBans.
 type Bans struct {
 	opt     BanOptions
-	sources *table[network, offender]
+	sources *limit.Table[limit.Network, offender]
 	Stats   BanStats
 }
 
@@ -39,7 +40,7 @@ type BanStats struct {
 }
 
 type offender struct {
-	failures bucket
+	failures limit.Bucket
 	until    time.Time // the zero Time: not banned
 }
 
@@ -51,8 +52,8 @@ type Ban struct {
 
 // NewBans makes an empty list of bans.
 func NewBans(opt BanOptions) *Bans {
-	if opt.Failures.unlimited() {
-		opt.Failures = Rate{N: 20, Per: 10 * time.Minute}
+	if opt.Failures.Unlimited() {
+		opt.Failures = limit.Rate{N: 20, Per: 10 * time.Minute}
 	}
 	if opt.For == 0 {
 		opt.For = 10 * time.Minute
@@ -67,11 +68,11 @@ func NewBans(opt BanOptions) *Bans {
 		opt.Now = time.Now
 	}
 	b := &Bans{opt: opt}
-	b.sources = newTable[network](opt.Capacity, func(o *offender, now time.Time) float64 {
+	b.sources = limit.NewTable[limit.Network](opt.Capacity, func(o *offender, now time.Time) float64 {
 		if o.banned(now) {
 			return 1 + o.until.Sub(now).Seconds() // more than any number of failures
 		}
-		return o.failures.fill(opt.Failures, now)
+		return o.failures.Fill(opt.Failures, now)
 	})
 	return b
 }
@@ -79,15 +80,15 @@ func NewBans(opt BanOptions) *Bans {
 func (o *offender) banned(now time.Time) bool { return now.Before(o.until) }
 
 // fail counts a failed guess.
-func (b *Bans) fail(source network) {
+func (b *Bans) fail(source limit.Network) {
 	now := b.opt.Now()
 	b.Stats.Failures.Inc()
 	banned := false
-	b.sources.update(source, now, func(o *offender) {
+	b.sources.Update(source, now, func(o *offender) {
 		if o.banned(now) {
 			return // as it was when the request came in, a moment ago
 		}
-		if _, ok := o.failures.take(b.opt.Failures, now); !ok {
+		if _, ok, _ := o.failures.Take(b.opt.Failures, now); !ok {
 			*o = offender{until: now.Add(b.opt.For)}
 			banned = true
 		}
@@ -103,7 +104,7 @@ func (b *Bans) fail(source network) {
 func (b *Bans) Banned(addr netip.Addr) bool {
 	now := b.opt.Now()
 	banned := false
-	b.sources.find(networkOf(addr), func(o *offender) { banned = o.banned(now) })
+	b.sources.Find(limit.NetworkOf(addr), func(o *offender) { banned = o.banned(now) })
 	if banned {
 		b.Stats.Refused.Inc()
 	}
@@ -113,11 +114,11 @@ func (b *Bans) Banned(addr netip.Addr) bool {
 // List gives all bans, the one that ends first in front.
 func (b *Bans) List() []Ban {
 	now := b.opt.Now()
-	found := b.sources.all(func(_ network, o *offender) bool { return o.banned(now) })
-	slices.SortFunc(found, func(x, y entry[network, offender]) int { return x.value.until.Compare(y.value.until) })
+	found := b.sources.Select(func(_ limit.Network, o *offender) bool { return o.banned(now) })
+	slices.SortFunc(found, func(x, y limit.Entry[limit.Network, offender]) int { return x.Value.until.Compare(y.Value.until) })
 	bans := make([]Ban, len(found))
 	for i, e := range found {
-		bans[i] = Ban{e.key.prefix(), e.value.until}
+		bans[i] = Ban{e.Key.Prefix(), e.Value.until}
 	}
 	return bans
 }
@@ -126,7 +127,7 @@ func (b *Bans) List() []Ban {
 func (b *Bans) Lift(addr netip.Addr) bool {
 	now := b.opt.Now()
 	banned := false
-	b.sources.find(networkOf(addr), func(o *offender) { banned, *o = o.banned(now), offender{} })
+	b.sources.Find(limit.NetworkOf(addr), func(o *offender) { banned, *o = o.banned(now), offender{} })
 	return banned
 }
 
@@ -136,7 +137,7 @@ func (b *Bans) Counters() []mi.Stat {
 		{Name: "failed_guesses", Help: "Wrong passwords and unknown users that a source was charged with.", Counter: &b.Stats.Failures},
 		{Name: "bans", Help: "Sources banned for too many failed authentications.", Counter: &b.Stats.Bans},
 		{Name: "banned_requests", Help: "Requests dropped because their source is banned.", Counter: &b.Stats.Refused},
-		{Name: "suspects", Help: "Sources whose failed authentications are remembered.", Gauge: func() int64 { return int64(b.sources.len()) }},
+		{Name: "suspects", Help: "Sources whose failed authentications are remembered.", Gauge: func() int64 { return int64(b.sources.Len()) }},
 	}
 }
 
@@ -159,7 +160,7 @@ func (b *Bans) list(context.Context, *mi.Request) (*mi.Node, error) {
 	n := &mi.Node{List: true}
 	for _, ban := range b.List() {
 		n.Add("BAN", nil,
-			mi.Attr{Name: "address", Value: networkOf(ban.Source.Addr()).String()},
+			mi.Attr{Name: "address", Value: limit.NetworkOf(ban.Source.Addr()).String()},
 			mi.Attr{Name: "until", Value: ban.Until.UTC().Format(time.RFC3339)},
 			mi.Attr{Name: "seconds", Value: int(ban.Until.Sub(now).Seconds())})
 	}
@@ -173,7 +174,7 @@ func (b *Bans) lift(_ context.Context, req *mi.Request) (*mi.Node, error) {
 		return nil, mi.Errorf(400, "%.60q is no address: give one as ban_list shows it", req.Arg(0))
 	}
 	if !b.Lift(addr) {
-		return nil, mi.Errorf(404, "%s is not banned", networkOf(addr))
+		return nil, mi.Errorf(404, "%s is not banned", limit.NetworkOf(addr))
 	}
 	return &mi.Node{}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"silod/limit"
 	"silod/mi"
 )
 
@@ -27,7 +28,7 @@ func TestBan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		bans := NewBans(BanOptions{
-			Failures: Rate{N: 3, Per: time.Minute}, For: 5 * time.Minute, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Failures: limit.Rate{N: 3, Per: time.Minute}, For: 5 * time.Minute, Log: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		a := server(t, Options{Bans: bans})
 		for i := range 3 {
@@ -87,7 +88,7 @@ func stat(t testing.TB, stats []mi.Stat, name string) int64 {
 // Nobody gets somebody else banned by forging the source of datagrams: what is
 // charged is the address that received the nonce.
 func TestNobodyIsFramed(t *testing.T) {
-	bans := NewBans(BanOptions{Failures: Rate{N: 3, Per: time.Hour}})
+	bans := NewBans(BanOptions{Failures: limit.Rate{N: 3, Per: time.Hour}})
 	a := server(t, Options{Bans: bans})
 	for range 4 {
 		guess(t, a, there, here) // the attacker's own nonce, from the victim's address
@@ -116,14 +117,14 @@ func TestNoHashIsNoGuess(t *testing.T) {
 
 func TestBansAreBounded(t *testing.T) {
 	const room = 1024
-	bans := NewBans(BanOptions{Failures: Rate{N: 2, Per: time.Hour}, Capacity: room})
+	bans := NewBans(BanOptions{Failures: limit.Rate{N: 2, Per: time.Hour}, Capacity: room})
 	for range 3 {
-		bans.fail(networkOf(here))
+		bans.fail(limit.NetworkOf(here))
 	}
 	for i := range 50_000 {
-		bans.fail(networkOf(address4(i)))
+		bans.fail(limit.NetworkOf(address4(i)))
 	}
-	if n := bans.sources.len(); n != room || !bans.Banned(here) {
+	if n := bans.sources.Len(); n != room || !bans.Banned(here) {
 		t.Errorf("%d sources remembered, banned %v", n, bans.Banned(here))
 	}
 }
@@ -169,14 +170,14 @@ func call(r *mi.Registry, command string, args ...string) string {
 
 func TestBanCommands(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	bans := NewBans(BanOptions{Failures: Rate{N: 1, Per: time.Hour}, For: time.Minute, Now: func() time.Time { return now }})
+	bans := NewBans(BanOptions{Failures: limit.Rate{N: 1, Per: time.Hour}, For: time.Minute, Now: func() time.Time { return now }})
 	r := registry(&bytes.Buffer{}, bans.Commands()...)
 	if got := call(r, "ban_list"); got != "" {
 		t.Errorf("nobody is banned, and listed are %s", got)
 	}
 	six := netip.MustParseAddr("2001:db8::1")
 	for _, addr := range []netip.Addr{here, here, there, six, six} {
-		bans.fail(networkOf(addr))
+		bans.fail(limit.NetworkOf(addr))
 		now = now.Add(time.Second)
 	}
 	const both = "BAN address=192.0.2.1 until=2027-01-15T08:01:01Z seconds=56\n" + "BAN address=2001:db8::/64 until=2027-01-15T08:01:04Z seconds=59\n"
@@ -201,7 +202,7 @@ func TestBanCommands(t *testing.T) {
 	if bans.Banned(here) || bans.Banned(six) {
 		t.Error("still banned")
 	}
-	if bans.fail(networkOf(here)); bans.Banned(here) {
+	if bans.fail(limit.NetworkOf(here)); bans.Banned(here) {
 		t.Error("the failures of before are not forgotten")
 	}
 }

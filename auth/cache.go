@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"silod/limit"
 	"silod/mi"
 	"silod/sip"
 )
@@ -26,7 +27,7 @@ type Cache struct {
 	from Credentials
 	opt  CacheOptions
 	// Two tables, so that a flood of made-up names does not drive out users.
-	known, unknown *table[sip.AoR, cached]
+	known, unknown *limit.Table[sip.AoR, cached]
 
 	mu      sync.Mutex
 	flights map[sip.AoR]*flight
@@ -80,8 +81,8 @@ func NewCache(from Credentials, opt CacheOptions) *Cache {
 	return &Cache{
 		from:    from,
 		opt:     opt,
-		known:   newTable[sip.AoR](opt.Size, worth),
-		unknown: newTable[sip.AoR](opt.Size, worth),
+		known:   limit.NewTable[sip.AoR](opt.Size, worth),
+		unknown: limit.NewTable[sip.AoR](opt.Size, worth),
 		flights: map[sip.AoR]*flight{},
 	}
 }
@@ -143,8 +144,8 @@ func (c *Cache) remembered(user sip.AoR) (found cached, ok bool) {
 			found = *e
 		}
 	}
-	if c.known.find(user, look); !ok {
-		c.unknown.find(user, look)
+	if c.known.Find(user, look); !ok {
+		c.unknown.Find(user, look)
 	}
 	return found, ok
 }
@@ -154,10 +155,10 @@ func (c *Cache) remember(user sip.AoR, s Secret, err error) {
 	switch {
 	case err == nil:
 		e := cached{secret: s, until: now.Add(c.opt.Known), used: now}
-		c.known.update(user, now, func(old *cached) { *old = e })
+		c.known.Update(user, now, func(old *cached) { *old = e })
 	case errors.Is(err, ErrUnknownUser):
 		e := cached{err: ErrUnknownUser, until: now.Add(c.opt.Unknown), used: now}
-		c.unknown.update(user, now, func(old *cached) { *old = e })
+		c.unknown.Update(user, now, func(old *cached) { *old = e })
 	}
 }
 
@@ -166,8 +167,8 @@ func (c *Cache) Invalidate(user sip.AoR) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.flights, user)
-	c.known.forget(user)
-	c.unknown.forget(user)
+	c.known.Delete(user)
+	c.unknown.Delete(user)
 }
 
 // Counters are the cache's statistics.
@@ -175,7 +176,7 @@ func (c *Cache) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "cache_hits", Help: "Credentials that were remembered.", Counter: &c.Stats.Hits},
 		{Name: "cache_misses", Help: "Credentials looked up in the database.", Counter: &c.Stats.Misses},
-		{Name: "cached_users", Help: "Users whose credentials are remembered.", Gauge: func() int64 { return int64(c.known.len()) }},
-		{Name: "cached_unknown", Help: "Names remembered as those of no user.", Gauge: func() int64 { return int64(c.unknown.len()) }},
+		{Name: "cached_users", Help: "Users whose credentials are remembered.", Gauge: func() int64 { return int64(c.known.Len()) }},
+		{Name: "cached_unknown", Help: "Names remembered as those of no user.", Gauge: func() int64 { return int64(c.unknown.Len()) }},
 	}
 }

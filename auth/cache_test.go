@@ -218,7 +218,7 @@ func TestCacheIsBounded(t *testing.T) {
 	if town.asked.Load() != before {
 		t.Error("alice was driven out")
 	}
-	if known, unknown := c.known.len(), c.unknown.len(); known != 1 || unknown != 256 {
+	if known, unknown := c.known.Len(), c.unknown.Len(); known != 1 || unknown != 256 {
 		t.Errorf("%d known and %d unknown are remembered", known, unknown)
 	}
 }

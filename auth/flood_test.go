@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"silod/limit"
 	"silod/sip"
 )
 
@@ -23,10 +24,9 @@ func TestFlood(t *testing.T) {
 	}
 	const room, workers = 2048, 2
 	bans := NewBans(BanOptions{Capacity: room})
-	limits := NewLimits(LimitOptions{
-		Capacity:  room,
-		PerSource: map[string]Rate{"": {N: 10, Per: time.Second}},
-		PerUser:   map[string]Rate{"": {N: 1_000_000, Per: time.Second}},
+	limits := NewLimits(LimitOptions{Capacity: room}, LimitSettings{
+		PerSource: map[string]limit.Rate{"": {N: 10, Per: time.Second}},
+		PerUser:   map[string]limit.Rate{"": {N: 1_000_000, Per: time.Second}},
 	})
 	town := town(t)
 	cache := NewCache(town, CacheOptions{Size: room})
@@ -71,14 +71,14 @@ func TestFlood(t *testing.T) {
 	runtime.ReadMemStats(&after)
 
 	for name, n := range map[string]int{
-		"sources with failures": bans.sources.len(), "names of no user": cache.unknown.len(), "sources": int(metered(*limits.sources.Load())),
+		"sources with failures": bans.sources.Len(), "names of no user": cache.unknown.Len(), "sources": int(limits.sources.Load().len()),
 	} {
 		if n > room || n < room/2 {
 			t.Errorf("%d %s are remembered, of room for %d", n, name, room)
 		}
 	}
-	if a.used.len() > room || cache.known.len() > 4 || metered(*limits.users.Load()) != 1 || len(cache.flights) != 0 {
-		t.Errorf("%d nonces, %d users, %d users' rates, %d look-ups", a.used.len(), cache.known.len(), metered(*limits.users.Load()), len(cache.flights))
+	if a.used.len() > room || cache.known.Len() > 4 || limits.users.Load().len() != 1 || len(cache.flights) != 0 {
+		t.Errorf("%d nonces, %d users, %d users' rates, %d look-ups", a.used.len(), cache.known.Len(), limits.users.Load().len(), len(cache.flights))
 	}
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 {
 		t.Errorf("the heap grew by %d bytes", grown)
@@ -91,7 +91,7 @@ func TestFlood(t *testing.T) {
 // badAnswer is an answer of each kind in turn: a name of nobody, a wrong password, a
 // nonce that is not ours, one that cannot be read.
 func badAnswer(a *Authenticator, addr netip.Addr, i int) string {
-	nonce, name := a.nonces.issue(realm, networkOf(addr)), "alice"
+	nonce, name := a.nonces.issue(realm, limit.NetworkOf(addr)), "alice"
 	switch i % 8 {
 	case 5:
 	case 6:

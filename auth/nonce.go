@@ -6,48 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"net/netip"
 	"time"
+
+	"silod/limit"
 )
-
-// network is the part of an address that one customer has: all of an IPv4 address,
-// the upper half of an IPv6 one, since the lower is anybody's to vary.
-type network [8]byte
-
-// nobody is the network of the zero Addr.
-var nobody = network{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-
-func networkOf(addr netip.Addr) network {
-	addr = addr.Unmap()
-	n := nobody
-	switch {
-	case addr.Is4():
-		// What begins so is multicast in IPv6, and never a source.
-		b := addr.As4()
-		copy(n[4:], b[:])
-	case addr.Is6():
-		b := addr.As16()
-		copy(n[:], b[:])
-	}
-	return n
-}
-
-func (n network) prefix() netip.Prefix {
-	if [4]byte(n[:4]) == [4]byte(nobody[:4]) {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte(n[4:])), 32)
-	}
-	var b [16]byte
-	copy(b[:], n[:])
-	return netip.PrefixFrom(netip.AddrFrom16(b), 64)
-}
-
-// String is the address, or the IPv6 network with its length.
-func (n network) String() string {
-	if p := n.prefix(); !p.IsSingleIP() {
-		return p.String()
-	}
-	return n.prefix().Addr().String()
-}
 
 // A nonce is base64 of these, a multiple of three bytes:
 //
@@ -60,7 +22,7 @@ func (n network) String() string {
 // microsecond.
 const (
 	idLen    = 16
-	plainLen = idLen + len(network{})
+	plainLen = idLen + len(limit.Network{})
 	nonceLen = plainLen + 12
 )
 
@@ -71,7 +33,7 @@ type nonceID [idLen]byte
 type nonce struct {
 	id     nonceID
 	issued time.Time
-	source network
+	source limit.Network
 }
 
 // mint makes nonces, and knows those that it made.
@@ -80,7 +42,7 @@ type mint struct {
 	now func() time.Time
 }
 
-func (m *mint) issue(realm string, source network) string {
+func (m *mint) issue(realm string, source limit.Network) string {
 	b := make([]byte, plainLen, nonceLen)
 	binary.BigEndian.PutUint64(b, uint64(m.now().UnixMicro()))
 	_, _ = rand.Read(b[8:idLen]) // never fails
@@ -100,7 +62,7 @@ func (m *mint) read(text, realm string) (n nonce, ours bool) {
 	return nonce{
 		id:     nonceID(b),
 		issued: time.UnixMicro(int64(binary.BigEndian.Uint64(b))),
-		source: network(b[idLen:plainLen]),
+		source: limit.Network(b[idLen:plainLen]),
 	}, true
 }
 

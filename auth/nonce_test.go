@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"silod/limit"
 )
 
 func TestNonceLife(t *testing.T) {
@@ -36,10 +38,10 @@ func TestForeignNonces(t *testing.T) {
 	crowd := town(t)
 	bans := NewBans(BanOptions{})
 	a := server(t, Options{Credentials: crowd, Secret: secret, Bans: bans})
-	text := a.nonces.issue(realm, networkOf(here))
+	text := a.nonces.issue(realm, limit.NetworkOf(here))
 	for _, tc := range []struct{ name, nonce string }{
-		{"of another secret", server(t, Options{}).nonces.issue(realm, networkOf(here))},
-		{"of another realm", a.nonces.issue("second.test", networkOf(here))},
+		{"of another secret", server(t, Options{}).nonces.issue(realm, limit.NetworkOf(here))},
+		{"of another realm", a.nonces.issue("second.test", limit.NetworkOf(here))},
 		{"a byte changed", flip(text, 20)},
 		{"another network", flip(text, 30)},
 		{"another time", flip(text, 8)},

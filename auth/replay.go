@@ -1,6 +1,10 @@
 package auth
 
-import "sync"
+import (
+	"sync"
+
+	"silod/limit"
+)
 
 // replayTable remembers which counts of which nonces were used. It has a fixed
 // number of places, and what it forgets cannot be replayed either: when the nonce
@@ -32,7 +36,7 @@ type use struct {
 	// uncounted is set by answers without a count, of which there may be any number
 	// from the network that sent the first.
 	uncounted bool
-	from      network
+	from      limit.Network
 }
 
 func newReplayTable(capacity int) *replayTable {
@@ -74,7 +78,7 @@ func (t *replayTable) take(n nonce, count uint32) bool {
 
 // takeUncounted accepts an answer that has no count. It is false where the nonce was
 // used with counts, or first used from another network.
-func (t *replayTable) takeUncounted(n nonce, from network) bool {
+func (t *replayTable) takeUncounted(n nonce, from limit.Network) bool {
 	s := t.shard(n)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 
 	"silod/auth"
 	"silod/config"
+	"silod/limit"
 	"silod/router"
 	"silod/sip"
 )
@@ -31,7 +32,7 @@ func (d *daemon) openGuard(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("auth.nonce_secret_file: %w", err)
 	}
-	bans := auth.NewBans(auth.BanOptions{Failures: auth.Rate(a.Failures), For: a.BanTime, Log: d.log})
+	bans := auth.NewBans(auth.BanOptions{Failures: limit.Rate(a.Failures), For: a.BanTime, Log: d.log})
 	d.credentials = auth.NewCache(users, auth.CacheOptions{})
 	opt := auth.Options{
 		Credentials: d.credentials, Domains: d.domains, Secret: secret, Bans: bans,
@@ -49,7 +50,7 @@ func (d *daemon) openGuard(ctx context.Context) error {
 	}
 	d.guard = &router.Guard{
 		Digest: a.Mode == "digest", Auth: digest, Bans: bans, Realm: a.Realm,
-		Agents: auth.NewAgents(), Limits: auth.NewLimits(auth.LimitOptions{}),
+		Agents: auth.NewAgents(), Limits: auth.NewLimits(auth.LimitOptions{}, auth.LimitSettings{}),
 		Identity: auth.Identity{Aliases: d.database.Aliases},
 	}
 	d.accounts = &auth.Accounts{Users: users, Domains: d.domains, Realm: d.guard.RealmOf, Changed: d.credentials.Invalidate}
@@ -80,24 +81,25 @@ var (
 
 // limits are the rates of sources and of users. Where everybody may do everything,
 // only those count that somebody has set.
-func (d *daemon) limits(cfg *config.Config) (sources, users map[string]auth.Rate) {
-	rate := func(key string, r config.Rate) auth.Rate {
+func (d *daemon) limits(cfg *config.Config) auth.LimitSettings {
+	rate := func(key string, r config.Rate) limit.Rate {
 		if !d.guard.Digest && !cfg.IsSet(key) {
-			return auth.Rate{}
+			return limit.Rate{}
 		}
-		return auth.Rate(r)
+		return limit.Rate(r)
 	}
 	a := cfg.Auth
-	sources = map[string]auth.Rate{
-		"REGISTER": rate("auth.source_registers", a.SourceRegisters),
-		"MESSAGE":  rate("auth.source_messages", a.SourceMessages),
-		"":         rate("auth.source_others", a.SourceOthers),
+	return auth.LimitSettings{
+		PerSource: map[string]limit.Rate{
+			"REGISTER": rate("auth.source_registers", a.SourceRegisters),
+			"MESSAGE":  rate("auth.source_messages", a.SourceMessages),
+			"":         rate("auth.source_others", a.SourceOthers),
+		},
+		PerUser: map[string]limit.Rate{
+			"REGISTER": rate("auth.user_registers", a.UserRegisters),
+			"MESSAGE":  rate("auth.user_messages", a.UserMessages),
+		},
 	}
-	users = map[string]auth.Rate{
-		"REGISTER": rate("auth.user_registers", a.UserRegisters),
-		"MESSAGE":  rate("auth.user_messages", a.UserMessages),
-	}
-	return sources, users
 }
 
 func peers(cfg *config.Config) []auth.Peer {

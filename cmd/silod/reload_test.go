@@ -51,8 +51,8 @@ func inPolicy(line string, look func(router.Policy) any) effect {
 	return one(line, func(s *served) any { return look(s.guard.Policy()) })
 }
 
-// limit shows by the third request of somebody new.
-func limit(line, kind string, user bool) effect {
+// inLimits shows by the third request of somebody new.
+func inLimits(line, kind string, user bool) effect {
 	n := byte(0)
 	return one(line, func(s *served) (ok any) {
 		n++
@@ -152,11 +152,11 @@ func effects(dir string) map[string]effect {
 		}),
 		"auth.relay":            inPolicy("auth.relay = 'trusted'", func(p router.Policy) any { return p.Relay }),
 		"auth.strangers":        inPolicy("auth.strangers = 'all'", func(p router.Policy) any { return p.Strangers }),
-		"auth.source_registers": limit("auth.source_registers = '1/1h'", "REGISTER", false),
-		"auth.source_messages":  limit("auth.source_messages = '1/1h'", "MESSAGE", false),
-		"auth.source_others":    limit("auth.source_others = '1/1h'", "", false),
-		"auth.user_registers":   limit("auth.user_registers = '1/1h'", "REGISTER", true),
-		"auth.user_messages":    limit("auth.user_messages = '1/1h'", "MESSAGE", true),
+		"auth.source_registers": inLimits("auth.source_registers = '1/1h'", "REGISTER", false),
+		"auth.source_messages":  inLimits("auth.source_messages = '1/1h'", "MESSAGE", false),
+		"auth.source_others":    inLimits("auth.source_others = '1/1h'", "", false),
+		"auth.user_registers":   inLimits("auth.user_registers = '1/1h'", "REGISTER", true),
+		"auth.user_messages":    inLimits("auth.user_messages = '1/1h'", "MESSAGE", true),
 		"auth.blocked_agents":   one("auth.blocked_agents = ['scan-me']", func(s *served) any { return s.guard.Agents.Block("a scan-me 1.0") }),
 
 		"log.level": one("log.level = 'warn'", func(s *served) any { return s.level.Level() }),

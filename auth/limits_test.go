@@ -5,32 +5,19 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"silod/limit"
 )
 
 func address4(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 }
 
-func TestNetwork(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "0.0.0.0": "0.0.0.0", "::1": "::/64",
-		"2001:db8::1": "2001:db8::/64", "2001:db8:0:0:ffff::1": "2001:db8::/64", "2001:db8:0:1::1": "2001:db8:0:1::/64",
-		"fe80::1%eth0": "fe80::/64",
-	} {
-		if n := networkOf(netip.MustParseAddr(in)); n.String() != want || n == nobody {
-			t.Errorf("%s is of %s, want %s", in, n, want)
-		}
-	}
-	if networkOf(netip.Addr{}) != nobody {
-		t.Error("the zero address is of a network")
-	}
-}
-
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimits(LimitOptions{
-			PerSource: map[string]Rate{"": {N: 2, Per: time.Minute}, "MESSAGE": {N: 3, Per: 3 * time.Second}, "OPTIONS": {}},
-			PerUser:   map[string]Rate{"MESSAGE": {N: 1, Per: time.Second}},
+		l := NewLimits(LimitOptions{}, LimitSettings{
+			PerSource: map[string]limit.Rate{"": {N: 2, Per: time.Minute}, "MESSAGE": {N: 3, Per: 3 * time.Second}, "OPTIONS": {}},
+			PerUser:   map[string]limit.Rate{"MESSAGE": {N: 1, Per: time.Second}},
 		})
 		for i, step := range []struct {
 			after  time.Duration
@@ -95,7 +82,8 @@ func TestLimits(t *testing.T) {
 // A clock that is set back gives nothing away, and blocks nobody for long.
 func TestLimitsWhenTheClockIsSetBack(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	l := NewLimits(LimitOptions{PerSource: map[string]Rate{"": {N: 1, Per: time.Second}}, Now: func() time.Time { return now }})
+	l := NewLimits(LimitOptions{Now: func() time.Time { return now }},
+		LimitSettings{PerSource: map[string]limit.Rate{"": {N: 1, Per: time.Second}}})
 	l.Source("MESSAGE", here)
 	now = now.Add(-time.Hour)
 	if wait, ok := l.Source("MESSAGE", here); ok || wait != time.Second {
@@ -112,9 +100,8 @@ func TestLimitsWhenTheClockIsSetBack(t *testing.T) {
 func TestFloodResetsNobody(t *testing.T) {
 	const room, burst = 4096, 10
 	now := time.Unix(1_000_000, 0)
-	l := NewLimits(LimitOptions{
-		PerSource: map[string]Rate{"": {N: burst, Per: time.Hour}}, Capacity: room, Now: func() time.Time { return now },
-	})
+	l := NewLimits(LimitOptions{Capacity: room, Now: func() time.Time { return now }},
+		LimitSettings{PerSource: map[string]limit.Rate{"": {N: burst, Per: time.Hour}}})
 	for range burst {
 		if _, ok := l.Source("MESSAGE", here); !ok {
 			t.Fatal("limited too early")
@@ -128,7 +115,7 @@ func TestFloodResetsNobody(t *testing.T) {
 			t.Fatalf("a new burst after %d others", i)
 		}
 	}
-	if n := metered(*l.sources.Load()); n != room {
+	if n := l.sources.Load().len(); n != room {
 		t.Errorf("%d are remembered, want %d", n, room)
 	}
 }
@@ -136,8 +123,8 @@ func TestFloodResetsNobody(t *testing.T) {
 // TestLimitsConfigure: new rates count at once, and nobody gets a new burst by the way.
 func TestLimitsConfigure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		same, other := Rate{N: 2, Per: time.Minute}, Rate{N: 1, Per: time.Minute}
-		l := NewLimits(LimitOptions{PerSource: map[string]Rate{"REGISTER": same, "MESSAGE": same}})
+		same, other := limit.Rate{N: 2, Per: time.Minute}, limit.Rate{N: 1, Per: time.Minute}
+		l := NewLimits(LimitOptions{}, LimitSettings{PerSource: map[string]limit.Rate{"REGISTER": same, "MESSAGE": same}})
 		ask := func(method string, want bool) {
 			t.Helper()
 			if _, ok := l.Source(method, here); ok != want {
@@ -148,7 +135,9 @@ func TestLimitsConfigure(t *testing.T) {
 			ask("REGISTER", true)
 			ask("MESSAGE", true)
 		}
-		l.Configure(map[string]Rate{"REGISTER": same, "MESSAGE": other, "": other}, map[string]Rate{"MESSAGE": other})
+		l.Configure(LimitSettings{
+			PerSource: map[string]limit.Rate{"REGISTER": same, "MESSAGE": other, "": other}, PerUser: map[string]limit.Rate{"MESSAGE": other},
+		})
 		ask("REGISTER", false)
 		ask("MESSAGE", true)
 		ask("MESSAGE", false)
@@ -160,7 +149,7 @@ func TestLimitsConfigure(t *testing.T) {
 		if _, ok := l.User("MESSAGE", aor(t, "bob")); ok {
 			t.Error("a user's second message is allowed")
 		}
-		l.Configure(nil, nil)
+		l.Configure(LimitSettings{})
 		ask("MESSAGE", true)
 		if n := stat(t, l.Counters(), "metered_sources"); n != 0 {
 			t.Errorf("%d sources are still counted", n)
