@@ -2,43 +2,79 @@ package registrar
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"silod/sip"
 )
 
-// Binding is one contact under which an AoR can be reached (RFC 3261 section 10).
+// A Binding is one contact at which an AoR can be reached (RFC 3261 section 10).
 type Binding struct {
-	Contact   string    // the Contact's URI as registered
-	Params    string    // its other header parameters as registered, ";+sip.ice" for one: all but q, expires, +sip.instance, reg-id
-	Q         float32   // preference, 0 to 1; 1 where none was given
+	Contact   string    // URI of the Contact as registered
+	Params    string    // its other header parameters as registered, such as ";+sip.ice"; not q, expires, +sip.instance and reg-id
+	Q         float32   // preference, 0 to 1; 1 by default
 	Expires   time.Time // end of the binding
-	CallID    string    // of the REGISTER that made or refreshed it
-	CSeq      uint32
-	Instance  string   // +sip.instance, without quotes; "" where none (RFC 5626)
-	RegID     uint32   // reg-id; 0 where none
-	Path      []string // Path values, topmost first (RFC 3327)
-	Flow      string   // how to reach it: text that package stack made and understands
+	CallID    string    // of the last REGISTER for the binding
+	CSeq      uint32    // of the last REGISTER for the binding
+	Instance  string    // +sip.instance without quotes (RFC 5626); "" if missing
+	RegID     uint32    // reg-id (RFC 5626); 0 if missing
+	Path      []string  // Path values, topmost first (RFC 3327)
+	Flow      string    // over which the contact is reached, as text that package stack reads
 	UserAgent string
-	Methods   string // methods the device allows, "MESSAGE, OPTIONS"; "" where it did not say
+	Methods   string // that the device allows, "MESSAGE, OPTIONS"; "" if unknown
 	RUID      string // unique in the store: column ruid
 	Modified  time.Time
 }
 
-// Change is a binding to be written, or to be removed from, the store.
+// A Change is a binding to be written to the store, or to be removed from it.
 type Change struct {
 	AoR     sip.AoR
 	Binding Binding
 	Removed bool
 }
 
-// Store keeps bindings over a restart, in the table location. db implements it.
+// A Store keeps bindings across a restart, in the table location. Package db implements
+// it.
 type Store interface {
-	// Load calls f for every binding that had not expired at now; a row that cannot
-	// be read is reported to skip and passed over.
+	// Load calls f for each binding that has not expired at now. A row that cannot be
+	// read is passed to skip as an error.
 	Load(ctx context.Context, now time.Time, f func(sip.AoR, Binding), skip func(error)) error
 
-	// Save commits the changes in one transaction, matching rows by RUID.
-	// Concurrent calls share a commit.
+	// Save commits the changes in one transaction. It finds rows by RUID. Concurrent
+	// calls share a commit.
 	Save(ctx context.Context, changes []Change) error
+}
+
+// ContactValue returns the Contact header value for the binding in the 200 to a REGISTER.
+func (b *Binding) ContactValue(now time.Time) string {
+	var s strings.Builder
+	s.WriteString("<" + b.Contact + ">")
+	if b.Q != 1 {
+		s.WriteString(";q=" + strconv.FormatFloat(float64(b.Q), 'g', 3, 32))
+	}
+	left := max(0, int(b.Expires.Sub(now)/time.Second))
+	s.WriteString(";expires=" + strconv.Itoa(left))
+	if b.Instance != "" {
+		s.WriteString(`;+sip.instance=` + sip.Quote(b.Instance))
+		if b.RegID != 0 {
+			s.WriteString(";reg-id=" + strconv.Itoa(int(b.RegID)))
+		}
+	}
+	s.WriteString(b.Params)
+	return s.String()
+}
+
+// Allows reports whether the device allows a method. A device that did not list any
+// allows all.
+func (b *Binding) Allows(method string) bool {
+	if b.Methods == "" {
+		return true
+	}
+	for m := range strings.SplitSeq(b.Methods, ",") {
+		if strings.TrimSpace(m) == method {
+			return true
+		}
+	}
+	return false
 }

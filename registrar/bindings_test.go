@@ -16,7 +16,7 @@ import (
 // RFC 5626 section 6: a device has as many flows as it has reg-ids, under one and
 // the same Contact URI; and another device may have that URI behind its own NAT.
 func TestFlowsOfOutbound(t *testing.T) {
-	l, _, now := newTable(Options{})
+	l, _, now := newTable(Settings{})
 	const here = "<sip:a@10.0.0.1>"
 	for i, tc := range []struct{ contact, want string }{
 		{here + `;+sip.instance="<urn:uuid:1>";reg-id=1`, "sip:a@10.0.0.1 60"},
@@ -44,7 +44,7 @@ func TestFlowsOfOutbound(t *testing.T) {
 // A device whose binding has expired comes back before it was cleared away: the old
 // row goes with the REGISTER, nobody else will think of it.
 func TestExpiredBindingLeavesNoRow(t *testing.T) {
-	l, k, now := newTable(Options{})
+	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 60, "<sip:1@h1>")
 	*now = now.Add(time.Minute)
 	bs, err := register(t, l, "b", 1, 60, "<sip:2@h2>")
@@ -60,7 +60,7 @@ func TestExpiredBindingLeavesNoRow(t *testing.T) {
 }
 
 func TestRefreshIsNotLostWithTheStore(t *testing.T) {
-	l, k, now := newTable(Options{})
+	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h1>")
 	*now = now.Add(time.Minute)
 	if _, err := register(t, l, "a", 2, 600, "<sip:1@h1>"); err != nil {
@@ -78,14 +78,14 @@ func TestRefreshIsNotLostWithTheStore(t *testing.T) {
 }
 
 // The end of a connection ends what was registered over it and nothing else, also
-// where a proxy brings very many users over one; and nothing is kept of those who
+// where a proxy brings very many users over one; and nothing is memoryStore of those who
 // have left it.
 func TestManyUsersOnOneFlow(t *testing.T) {
-	l, k, now := newTable(Options{})
+	l, k, now := newTable(Settings{})
 	put := func(i int, flow string, expires int) {
 		t.Helper()
 		uri, _ := sip.ParseURI(fmt.Sprintf("sip:%d@h", i))
-		_, err := l.Update(t.Context(), &Register{
+		_, err := carryOut(t, l, &Register{
 			AoR: sip.AoR{User: fmt.Sprint(i), Domain: "h"}, Expires: expires, CallID: fmt.Sprint(now.UnixNano(), flow), CSeq: 1,
 			Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) string { return flow },
 		})
@@ -125,7 +125,7 @@ func TestManyUsersOnOneFlow(t *testing.T) {
 }
 
 func TestRegisterIsBounded(t *testing.T) {
-	l, _, now := newTable(Options{Rules: Rules{Default: 2 * time.Hour, Max: time.Hour, Min: time.Minute}})
+	l, _, now := newTable(Settings{Default: 2 * time.Hour, Max: time.Hour, Min: time.Minute})
 	if bs, err := register(t, l, "a", 1, -1, "<sip:1@h>;q=0.00001"); err != nil || contacts(bs, *now) != "sip:1@h 3600" {
 		t.Errorf("a default above the maximum: %v, %v", contacts(bs, *now), err)
 	} else if v := bs[0].ContactValue(*now); v != "<sip:1@h>;q=0;expires=3600" {
@@ -136,7 +136,7 @@ func TestRegisterIsBounded(t *testing.T) {
 		t.Errorf("101 contacts: %v", err)
 	}
 	// RFC 3261 section 20.19: up to 2**32-1 seconds.
-	unlimited, _, now := newTable(Options{})
+	unlimited, _, now := newTable(Settings{})
 	bs, err := register(t, unlimited, "a", 1, -1, "<sip:1@h>;expires=4294967295")
 	if got := contacts(bs, *now); err != nil || got != "sip:1@h 4294967295" {
 		t.Errorf("got %s, %v", got, err)
@@ -146,7 +146,7 @@ func TestRegisterIsBounded(t *testing.T) {
 // What an administrator adds replaces a contact and its row, also one that has been
 // refreshed a moment ago; and no number of seconds is past.
 func TestAddCommand(t *testing.T) {
-	l, k, now := newTable(Options{})
+	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h>", "<sip:2@h>;expires=60")
 	*now = now.Add(time.Minute)
 	_, _ = register(t, l, "a", 2, 600, "<sip:1@h>")
@@ -193,9 +193,9 @@ func FuzzContact(f *testing.F) {
 		if err != nil || strings.Contains(s, "\x00") { // which becomes a space
 			return
 		}
-		l, _, now := newTable(Options{})
+		l, _, now := newTable(Settings{})
 		r := Register{AoR: alice, Contacts: list, Expires: 600, CallID: "1", CSeq: 1, Flow: func(sip.URI) string { return "udp:a>b" }}
-		made, err := l.Update(t.Context(), &r)
+		made, err := carryOut(t, l, &r)
 		first := made.Bindings
 		if err != nil || len(first) == 0 {
 			return
@@ -208,7 +208,7 @@ func FuzzContact(f *testing.F) {
 			}
 			r.Contacts = append(r.Contacts, c)
 		}
-		refreshed, err := l.Update(t.Context(), &r)
+		refreshed, err := carryOut(t, l, &r)
 		again := refreshed.Bindings
 		if err != nil || len(again) != len(first) {
 			t.Fatalf("%q: %d bindings became %d, %v", s, len(first), len(again), err)

@@ -13,7 +13,8 @@ import (
 	"silod/sip"
 )
 
-// Commands are Kamailio's management commands of usrloc, classic and newer names.
+// Commands returns Kamailio's management commands of usrloc under their classic and newer
+// names.
 func (l *Location) Commands(domains sip.Domains) []mi.Command {
 	c := commands{l, domains}
 	return []mi.Command{
@@ -35,7 +36,7 @@ func (l *Location) Commands(domains sip.Domains) []mi.Command {
 	}
 }
 
-// Counters are Kamailio's statistics of usrloc.
+// Counters returns Kamailio's statistics of usrloc.
 func (l *Location) Counters() []mi.Stat {
 	users := func() int64 { n, _ := l.Counts(); return int64(n) }
 	contacts := func() int64 { _, n := l.Counts(); return int64(n) }
@@ -48,13 +49,17 @@ func (l *Location) Counters() []mi.Stat {
 }
 
 type commands struct {
-	*Location
-	domains sip.Domains
+	location *Location
+	domains  sip.Domains
 }
 
-// table is the one location table, by Kamailio's name.
+func (c commands) now() time.Time { return c.location.opt.Now() }
+
+// table is Kamailio's name of the location table.
 const table = "location"
 
+// aor returns the AoR of the second argument, and an mi.Error if the first does not name
+// the table.
 func (c commands) aor(req *mi.Request) (sip.AoR, error) {
 	if req.Arg(0) != table {
 		return sip.AoR{}, mi.Errorf(404, "Table not found")
@@ -66,7 +71,7 @@ func (c commands) aor(req *mi.Request) (sip.AoR, error) {
 	return a, nil
 }
 
-// userAt is the AoR as usrloc prints it.
+// userAt returns an AoR as usrloc prints it.
 func userAt(a sip.AoR) string { return a.User + "@" + a.Domain }
 
 func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
@@ -86,10 +91,10 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	}
 }
 
-// rows is one line for each contact, for siloctl's tables.
+// rows yields one node per contact, for siloctl's tables.
 func (c commands) rows(yield func(*mi.Node, error) bool) {
-	now := c.opt.Now()
-	c.Each(func(a sip.AoR, bs []Binding) bool {
+	now := c.now()
+	c.location.Each(func(a sip.AoR, bs []Binding) bool {
 		for i := range bs {
 			if !yield(row(a, &bs[i], now), nil) {
 				return false
@@ -111,22 +116,12 @@ func row(a sip.AoR, b *Binding, now time.Time) *mi.Node {
 	}}
 }
 
-func (c commands) maxSlot() int {
-	most := 0
-	for i := range c.shards {
-		c.shards[i].mu.RLock()
-		most = max(most, len(c.shards[i].users))
-		c.shards[i].mu.RUnlock()
-	}
-	return most
-}
-
 func (c commands) show(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	a, err := c.aor(req)
 	if err != nil {
 		return nil, err
 	}
-	bs := c.Bindings(a)
+	bs := c.location.Bindings(a)
 	if len(bs) == 0 {
 		return nil, mi.Errorf(404, "AOR not found")
 	}
@@ -141,7 +136,7 @@ func (c commands) show(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	case mi.Native:
 		n.List = true
 		for i := range bs {
-			n.Nodes = append(n.Nodes, row(a, &bs[i], c.opt.Now()))
+			n.Nodes = append(n.Nodes, row(a, &bs[i], c.now()))
 		}
 	case mi.Classic:
 		for i := range bs {
@@ -151,7 +146,7 @@ func (c commands) show(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	return n, nil
 }
 
-// forever is the life of a binding that an administrator makes without an end.
+// forever is the life of a binding that an administrator adds without an end.
 const forever = 10 * 365 * 24 * time.Hour
 
 func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
@@ -171,7 +166,7 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if secs > 0 && secs < int(forever/time.Second) {
 		life = time.Duration(secs) * time.Second
 	}
-	now := c.opt.Now()
+	now := c.now()
 	b := Binding{
 		Contact: uri.String(), Q: 1, Expires: now.Add(life), CallID: "mi-" + newRUID(), CSeq: 1,
 		UserAgent: "SIP Router MI Server", RUID: newRUID(), Modified: now,
@@ -182,18 +177,18 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if p := req.Arg(5); p != "0" && p != "" {
 		b.Path = []string{p}
 	}
-	if err := c.put(ctx, a, b); err != nil {
+	if err := c.location.put(ctx, a, b); err != nil {
 		return nil, err
 	}
 	return &mi.Node{}, nil
 }
 
-// put adds a binding, or replaces the one of the same contact.
-func (c commands) put(ctx context.Context, a sip.AoR, b Binding) error {
-	s := c.shard(a)
+// put adds a binding, or replaces the one with the same contact.
+func (l *Location) put(ctx context.Context, a sip.AoR, b Binding) error {
+	s := l.shard(a)
 	s.update.Lock()
 	defer s.update.Unlock()
-	u := c.begin(s, a)
+	u := l.begin(s, a)
 	u.bindings = slices.DeleteFunc(u.bindings, func(old Binding) bool {
 		if old.Contact == b.Contact {
 			u.remove(&old)
@@ -202,29 +197,30 @@ func (c commands) put(ctx context.Context, a sip.AoR, b Binding) error {
 	})
 	u.bindings = append(u.bindings, b)
 	u.changes = append(u.changes, Change{AoR: a, Binding: b})
-	return c.commit(ctx, s, a, u)
+	return l.commit(ctx, s, u)
 }
 
 var errNoContact = errors.New("no such contact")
 
-// drop removes the bindings that gone selects.
-func (c commands) drop(ctx context.Context, a sip.AoR, gone func(*Binding) bool) error {
-	s := c.shard(a)
+// unregister removes the bindings for which del returns true. The error is errNoContact
+// if there are none.
+func (l *Location) unregister(ctx context.Context, a sip.AoR, del func(*Binding) bool) error {
+	s := l.shard(a)
 	s.update.Lock()
 	defer s.update.Unlock()
 	s.mu.Lock()
-	changes := c.split(s, a, gone)
+	changes := l.removeWhere(s, a, del)
 	s.mu.Unlock()
 	if len(changes) == 0 {
 		return errNoContact
 	}
-	if err := c.save(ctx, changes); err != nil {
+	if err := l.save(ctx, changes); err != nil {
 		return fmt.Errorf("remove binding: %w", err)
 	}
 	return nil
 }
 
-// remove: that it may name a contact is kamcli's.
+// remove runs ul_rm. A third argument that names a contact is kamcli's.
 func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if len(req.Args) > 2 {
 		return c.removeContact(ctx, req)
@@ -233,8 +229,8 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	if err != nil {
 		return nil, err
 	}
-	// As Kamailio: no error where there is nothing to remove.
-	if err := c.drop(ctx, a, func(*Binding) bool { return true }); err != nil && !errors.Is(err, errNoContact) {
+	// Like Kamailio, without an error if there is nothing to remove.
+	if err := c.location.unregister(ctx, a, func(*Binding) bool { return true }); err != nil && !errors.Is(err, errNoContact) {
 		return nil, err
 	}
 	return &mi.Node{}, nil
@@ -245,14 +241,14 @@ func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node,
 	if err != nil {
 		return nil, err
 	}
-	if !c.Online(a) {
+	if !c.location.Online(a) {
 		return nil, mi.Errorf(404, "AOR not found")
 	}
 	uri, err := sip.ParseURI(strings.Trim(req.Arg(2), "<>"))
 	if err != nil {
 		return nil, mi.Errorf(400, "Bad contact, %v", err)
 	}
-	err = c.drop(ctx, a, func(b *Binding) bool {
+	err = c.location.unregister(ctx, a, func(b *Binding) bool {
 		u, err := sip.ParseURI(b.Contact)
 		return err == nil && u.Equal(uri)
 	})
@@ -266,6 +262,6 @@ func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node,
 }
 
 func (c commands) writeOut(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
-	c.flush(ctx)
+	c.location.flush(ctx)
 	return &mi.Node{}, nil
 }

@@ -7,19 +7,21 @@ import (
 	"silod/sip"
 )
 
-// flowIndex knows who is registered over which connection, so that the end of one
-// costs no search through all bindings. Flows of UDP never end and are not in it.
+// A flowIndex finds the AoRs that are registered over a connection, so that its end does
+// not need a search through all bindings. Flows of UDP never end and are not in it.
 type flowIndex struct {
 	mu     sync.Mutex
 	owners map[string]owners
 }
 
-// owners are the AoRs of a flow: a phone's has one, a proxy's may have very many.
+// owners are the AoRs of a flow. A phone's connection has one, a proxy's may have very
+// many.
 type owners struct {
 	one  sip.AoR
 	more map[sip.AoR]struct{}
 }
 
+// add records that an AoR has a binding over a flow.
 func (x *flowIndex) add(flow string, a sip.AoR) {
 	if flow == "" || strings.HasPrefix(flow, "udp:") {
 		return
@@ -40,7 +42,7 @@ func (x *flowIndex) add(flow string, a sip.AoR) {
 	}
 }
 
-// drop forgets that an AoR has a binding over a flow.
+// drop records that an AoR has no binding over a flow.
 func (x *flowIndex) drop(flow string, a sip.AoR) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -59,7 +61,7 @@ func (x *flowIndex) drop(flow string, a sip.AoR) {
 	x.owners[flow] = o
 }
 
-// take gives and forgets the AoRs of a flow.
+// take removes a flow and returns its AoRs.
 func (x *flowIndex) take(flow string) []sip.AoR {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 // its own.
 func TestBindingMemory(t *testing.T) {
 	const n = 100_000
-	l, k, _ := newTable(Options{})
+	l, k, _ := newTable(Settings{})
 	k.rows = nil // what the store needs is not the question
 	before := heap()
 	for i := range n {

@@ -13,21 +13,21 @@ import (
 
 var alice = sip.AoR{User: "alice", Domain: "example.org"}
 
-// kept is a Store that remembers what was saved last, or fails.
-type kept struct {
+// memoryStore is a Store that remembers what was saved last, or fails.
+type memoryStore struct {
 	rows  map[string]Binding // nil: only counted
 	saves int
 	fail  error
 }
 
-func (k *kept) Load(_ context.Context, _ time.Time, f func(sip.AoR, Binding), _ func(error)) error {
+func (k *memoryStore) Load(_ context.Context, _ time.Time, f func(sip.AoR, Binding), _ func(error)) error {
 	for _, b := range k.rows {
 		f(alice, b)
 	}
 	return nil
 }
 
-func (k *kept) Save(_ context.Context, cs []Change) error {
+func (k *memoryStore) Save(_ context.Context, cs []Change) error {
 	if k.fail != nil {
 		return k.fail
 	}
@@ -44,12 +44,11 @@ func (k *kept) Save(_ context.Context, cs []Change) error {
 	return nil
 }
 
-// table makes an empty table whose clock the test holds.
-func newTable(opt Options) (*Location, *kept, *time.Time) {
+// newTable returns an empty table, its store, and its clock.
+func newTable(set Settings) (*Location, *memoryStore, *time.Time) {
 	now := time.Unix(1_800_000_000, 0)
-	k := &kept{rows: map[string]Binding{}}
-	opt.Store, opt.Now = k, func() time.Time { return now }
-	return New(opt), k, &now
+	k := &memoryStore{rows: map[string]Binding{}}
+	return New(Options{Store: k, Now: func() time.Time { return now }}, set), k, &now
 }
 
 // register sends "Contact; Contact" with the Expires header; below 0 is none.
@@ -66,8 +65,22 @@ func register(t *testing.T, l *Location, callID string, cseq uint32, expires int
 		}
 		r.Contacts = append(r.Contacts, list...)
 	}
-	res, err := l.Update(t.Context(), r)
+	res, err := carryOut(t, l, r)
 	return res.Bindings, err
+}
+
+// carryOut does with a REGISTER what the router does.
+func carryOut(t *testing.T, l *Location, r *Register) (Registered, error) {
+	t.Helper()
+	saves := l.opt.Store.(*memoryStore).saves
+	res, ok, err := l.Refresh(r)
+	if l.opt.Store.(*memoryStore).saves != saves {
+		t.Error("Refresh has used the store")
+	}
+	if !ok {
+		return l.Update(t.Context(), r)
+	}
+	return res, err
 }
 
 func contacts(bs []Binding, now time.Time) string {
@@ -80,7 +93,7 @@ func contacts(bs []Binding, now time.Time) string {
 
 // RFC 3261 section 10.3, step by step: each line is one REGISTER.
 func TestRegister(t *testing.T) {
-	l, k, now := newTable(Options{Rules: Rules{Min: 60 * time.Second, Max: 2 * time.Hour, Most: 3}})
+	l, k, now := newTable(Settings{Min: 60 * time.Second, Max: 2 * time.Hour, MaxContacts: 3})
 	for i, tc := range []struct {
 		callID   string
 		cseq     uint32
@@ -125,7 +138,7 @@ func TestRegister(t *testing.T) {
 
 // RFC 5626 section 6: a device that comes from a new place replaces its binding.
 func TestInstanceReplaces(t *testing.T) {
-	l, _, now := newTable(Options{})
+	l, _, now := newTable(Settings{})
 	const instance = `;+sip.instance="<urn:uuid:1>"`
 	_, _ = register(t, l, "a", 1, 60, "<sip:x@old.invalid>;reg-id=1"+instance)
 	_, _ = register(t, l, "b", 1, 60, "<sip:y@new.invalid>;reg-id=1"+instance)
@@ -139,7 +152,7 @@ func TestInstanceReplaces(t *testing.T) {
 }
 
 func TestStoreFailureChangesNothing(t *testing.T) {
-	l, k, now := newTable(Options{})
+	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 60, "<sip:1@h>")
 	k.fail = errors.New("disk full")
 	_, err := register(t, l, "a", 2, 600, "<sip:1@h>, <sip:2@h>")
@@ -158,7 +171,7 @@ func TestStoreFailureChangesNothing(t *testing.T) {
 }
 
 func TestExpiryAndClosedFlows(t *testing.T) {
-	l, k, now := newTable(Options{})
+	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 60, "<sip:1@h1>")
 	_, _ = register(t, l, "b", 1, 600, "<sip:2@h2>")
 	_, _ = register(t, l, "c", 1, 600, "<sip:3@h3>")
@@ -178,9 +191,9 @@ func TestExpiryAndClosedFlows(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	l, k, now := newTable(Options{})
+	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h1>", "<sip:2@h2>")
-	again := New(Options{Store: k, Now: func() time.Time { return *now }})
+	again := New(Options{Store: k, Now: func() time.Time { return *now }}, Settings{})
 	n, err := again.Load(t.Context(), func(flow string) bool { return strings.HasSuffix(flow, "h2") })
 	if got := contacts(again.Bindings(alice), *now); err != nil || n != 1 || got != "sip:2@h2 600" {
 		t.Errorf("loaded %d: %s, %v", n, got, err)
@@ -189,7 +202,7 @@ func TestLoad(t *testing.T) {
 
 // A REGISTER that changes nothing but the end of bindings says since when they are known.
 func TestRefreshIsToldFromNews(t *testing.T) {
-	l, _, now := newTable(Options{})
+	l, _, now := newTable(Settings{})
 	start, seq := *now, uint32(0)
 	for _, tc := range []struct {
 		contacts  string
@@ -208,7 +221,7 @@ func TestRefreshIsToldFromNews(t *testing.T) {
 			t.Fatal(err)
 		}
 		seq++
-		res, err := l.Update(t.Context(), &Register{
+		res, err := carryOut(t, l, &Register{
 			AoR: alice, CallID: "a", CSeq: seq, Expires: 3600, Contacts: list,
 			Flow: func(sip.URI) string { return "udp:a>b" },
 		})
@@ -225,7 +238,7 @@ func TestRefreshIsToldFromNews(t *testing.T) {
 
 // A refresh costs no commit of its own; what else changes is written at once.
 func TestRefreshesAreWrittenTogether(t *testing.T) {
-	l, k, now := newTable(Options{})
+	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h1>")
 	first := k.saves
 	for i := range 10 {
@@ -256,10 +269,10 @@ func TestRefreshesAreWrittenTogether(t *testing.T) {
 	}
 }
 
-func TestTakes(t *testing.T) {
+func TestAllows(t *testing.T) {
 	for methods, want := range map[string]bool{"": true, "INVITE, MESSAGE": true, "INVITE,ACK": false} {
 		b := Binding{Methods: methods}
-		if b.Takes("MESSAGE") != want {
+		if b.Allows("MESSAGE") != want {
 			t.Errorf("%q: want %v", methods, want)
 		}
 	}

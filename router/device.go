@@ -30,7 +30,7 @@ func (s *Sender) Devices(a sip.AoR) []string {
 	}
 	var names []string
 	for _, b := range s.bindings(a) {
-		if name := deviceOf(&b); b.Takes("MESSAGE") && !slices.Contains(names, name) {
+		if name := deviceOf(&b); b.Allows("MESSAGE") && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -69,7 +69,7 @@ func devices(bindings []registrar.Binding) [][]hop {
 next:
 	for i := range bindings {
 		b := &bindings[i]
-		if !b.Takes("MESSAGE") {
+		if !b.Allows("MESSAGE") {
 			continue
 		}
 		if b.Instance != "" && b.RegID != 0 {

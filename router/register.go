@@ -30,7 +30,11 @@ func (r *Router) register(ctx context.Context, tx *stack.ServerTx, _ caller) {
 		// as busy from before the devices can be seen until it is woken.
 		defer r.Queue.Hold(reg.AoR)()
 	}
-	res, err := r.Location.Update(ctx, reg)
+	res, ok, err := r.Location.Refresh(reg)
+	if !ok {
+		tx.Detach()
+		res, err = r.Location.Update(ctx, reg)
+	}
 	var no *registrar.Error
 	switch {
 	case errors.As(err, &no) && no.MinExpires > 0:
@@ -84,7 +88,6 @@ func (r *Router) parseRegister(tx *stack.ServerTx) (*registrar.Register, *regist
 		Flow:      func(contact sip.URI) string { return flowTo(tx, contact).String() },
 		UserAgent: tx.Request.Get("User-Agent"),
 		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),
-		Wait:      tx.Detach,
 	}
 	for _, v := range tx.Request.Values("Contact") {
 		list, err := sip.ParseList(v)

@@ -62,7 +62,7 @@ func BenchmarkSend(b *testing.B) {
 	phone := answering(b)
 	flow := sip.Flow{Transport: sip.UDP, Local: st.Endpoints()[0].Addr, Remote: phone}
 	domains := sip.NewDomains("example.org")
-	loc := registrar.New(registrar.Options{})
+	loc := registrar.New(registrar.Options{}, registrar.Settings{})
 	bob := user("bob")
 	contact, err := sip.ParseNameAddr("<sip:bob@" + phone.String() + ">")
 	if err == nil {

@@ -178,9 +178,7 @@ func (d *daemon) assemble(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("imc.db_url: %w", err)
 	}
-	d.location = registrar.New(registrar.Options{
-		Store: d.database.Locations(), Log: d.log, Rules: registrarRules(d.cfg),
-	})
+	d.location = registrar.New(registrar.Options{Store: d.database.Locations(), Log: d.log}, registrarSettings(d.cfg))
 
 	d.hub = watch.New(d.domains, d.log)
 	d.engine = delivery.New(delivery.Options{Log: d.log})

@@ -24,7 +24,7 @@ func (d *daemon) appliers() []applier {
 	return []applier{
 		d.applyCertificate, d.applyRouter, d.applyProxies, d.applyRooms,
 		always(func(cfg *config.Config) { d.domains.Replace(domains(cfg, d.stack.Endpoints())...) }),
-		always(func(cfg *config.Config) { d.location.Configure(registrarRules(cfg)) }),
+		always(func(cfg *config.Config) { d.location.Configure(registrarSettings(cfg)) }),
 		always(func(cfg *config.Config) { d.silo.Configure(siloSettings(cfg)) }),
 		always(d.configureGuard),
 		always(d.configureManagement),

@@ -44,7 +44,7 @@ func inRouter(line string) effect {
 }
 
 func inRegistrar(line string) effect {
-	return one(line, func(s *served) any { return s.location.Rules() })
+	return one(line, func(s *served) any { return s.location.Settings() })
 }
 
 func inPolicy(line string, look func(router.Policy) any) effect {
@@ -228,7 +228,7 @@ func TestReloadTellsWhatNeedsARestart(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "Nothing was changed") {
 			t.Errorf("%s: %v", bad, err)
 		}
-		if n := s.location.Rules().Most; n != 0 {
+		if n := s.location.Settings().MaxContacts; n != 0 {
 			t.Fatalf("%s: half of it is in effect", bad)
 		}
 	}

@@ -123,13 +123,13 @@ func nextHop(s string) (*sip.URI, error) {
 	return &u, err
 }
 
-func registrarRules(cfg *config.Config) registrar.Rules {
+func registrarSettings(cfg *config.Config) registrar.Settings {
 	r := cfg.Registrar
-	return registrar.Rules{
-		Default: seconds(r.DefaultExpires),
-		Min:     seconds(r.MinExpires),
-		Max:     seconds(r.MaxExpires),
-		Most:    r.MaxContacts,
+	return registrar.Settings{
+		Default:     seconds(r.DefaultExpires),
+		Min:         seconds(r.MinExpires),
+		Max:         seconds(r.MaxExpires),
+		MaxContacts: r.MaxContacts,
 	}
 }
 

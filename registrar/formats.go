@@ -11,19 +11,20 @@ import (
 	"silod/sip"
 )
 
-// How each kind of client expects to see AoRs and their bindings.
+// AoRs and their bindings in the formats that each kind of client expects.
 
 const (
-	synced     = "CS_SYNC" // what usrloc calls a binding that is in the database
+	synced     = "CS_SYNC" // usrloc's state of a binding that is in the database
 	allMethods = int64(1<<32 - 1)
 )
 
-// dumpClassic is the reply of Kamailio up to 4 and OpenSIPS up to 2.
+// dumpClassic returns the reply of ul_dump in Kamailio up to 4 and OpenSIPS up to 2.
 func (c commands) dumpClassic(brief bool) *mi.Node {
-	users, _ := c.Counts()
+	users, _ := c.location.Counts()
 	n := &mi.Node{}
 	d := n.Add("Domain", table,
-		mi.Attr{Name: "table", Value: shards}, mi.Attr{Name: "records", Value: users}, mi.Attr{Name: "max_slot", Value: c.maxSlot()})
+		mi.Attr{Name: "table", Value: shards}, mi.Attr{Name: "records", Value: users},
+		mi.Attr{Name: "max_slot", Value: c.location.largestShard()})
 	d.Stream = c.each(func(a sip.AoR, bs []Binding) *mi.Node {
 		u := &mi.Node{Name: "AOR", Value: userAt(a)}
 		for i := range bs {
@@ -36,16 +37,16 @@ func (c commands) dumpClassic(brief bool) *mi.Node {
 	return n
 }
 
-// each gives a node for each AoR.
+// each returns a sequence of one node per AoR.
 func (c commands) each(node func(sip.AoR, []Binding) *mi.Node) iter.Seq2[*mi.Node, error] {
 	return func(yield func(*mi.Node, error) bool) {
-		c.Each(func(a sip.AoR, bs []Binding) bool { return yield(node(a, bs), nil) })
+		c.location.Each(func(a sip.AoR, bs []Binding) bool { return yield(node(a, bs), nil) })
 	}
 }
 
-// classic is a contact in ul_dump's lines.
+// classic returns a contact in the lines of ul_dump.
 func (c commands) classic(b *Binding) *mi.Node {
-	now := c.opt.Now()
+	now := c.now()
 	n := &mi.Node{Name: "Contact", Value: b.Contact, Attrs: []mi.Attr{{Name: "Q", Value: qText(b.Q)}}}
 	n.Add("Expires", expiresText(b, now))
 	n.Add("Callid", b.CallID)
@@ -69,17 +70,17 @@ func (c commands) classic(b *Binding) *mi.Node {
 	return n
 }
 
-// line is a contact as ul_show_contact prints it.
+// line returns a contact in the line of ul_show_contact.
 func (c commands) line(b *Binding) string {
 	path := ""
 	if len(b.Path) > 0 {
 		path = ";path=<" + strings.Join(b.Path, ", ") + ">"
 	}
 	return fmt.Sprintf("<%s>;q=%s;expires=%d;flags=0x0;cflags=0x0;state=0;socket=<%s>;methods=0xFFFFFFFF;user_agent=<%s>%s;reg-id=%d",
-		b.Contact, qText(b.Q), max(0, int(b.Expires.Sub(c.opt.Now())/time.Second)), socket(b), orNA(b.UserAgent), path, b.RegID)
+		b.Contact, qText(b.Q), max(0, int(b.Expires.Sub(c.now())/time.Second)), socket(b), orNA(b.UserAgent), path, b.RegID)
 }
 
-// dumpKamailio is the reply of Kamailio 5 and 6.
+// dumpKamailio returns the reply of ul.dump in Kamailio 5 and 6.
 func (c commands) dumpKamailio(brief bool) *mi.Node {
 	root := &mi.Node{}
 	d := list(root, "Domains").Add("", nil).Add("Domain", nil)
@@ -98,9 +99,9 @@ func (c commands) dumpKamailio(brief bool) *mi.Node {
 		return u
 	})
 	st := d.Add("Stats", nil)
-	users, _ := c.Counts()
+	users, _ := c.location.Counts()
 	st.Add("Records", users)
-	st.Add("Max-Slots", c.maxSlot())
+	st.Add("Max-Slots", c.location.largestShard())
 	return root
 }
 
@@ -120,7 +121,7 @@ func (c commands) contactKamailio(n *mi.Node, b *Binding) {
 		return s
 	}
 	n.Add("Address", b.Contact)
-	n.Add("Expires", max(0, int(b.Expires.Sub(c.opt.Now())/time.Second)))
+	n.Add("Expires", max(0, int(b.Expires.Sub(c.now())/time.Second)))
 	n.Add("Q", float64(b.Q))
 	n.Add("Call-ID", b.CallID)
 	n.Add("CSeq", int64(b.CSeq))
@@ -139,7 +140,7 @@ func (c commands) contactKamailio(n *mi.Node, b *Binding) {
 	n.Add("Last-Modified", b.Modified.Unix())
 }
 
-// dumpOpenSIPS is the reply of OpenSIPS 3 and 4.
+// dumpOpenSIPS returns the reply of ul_dump in OpenSIPS 3 and 4.
 func (c commands) dumpOpenSIPS(brief bool) *mi.Node {
 	root := &mi.Node{}
 	d := list(root, "Domains").Add("", nil)
@@ -163,7 +164,7 @@ func (c commands) contactsOpenSIPS(n *mi.Node, bs []Binding) {
 	}
 }
 
-// contactOpenSIPS leaves out what there is not.
+// contactOpenSIPS adds a contact to n, without empty values.
 func (c commands) contactOpenSIPS(n *mi.Node, b *Binding) {
 	known := func(name, value string) {
 		if value != "" {
@@ -172,7 +173,7 @@ func (c commands) contactOpenSIPS(n *mi.Node, b *Binding) {
 	}
 	n.Add("Contact", b.Contact)
 	n.Add("ContactID", b.RUID)
-	if left := b.Expires.Sub(c.opt.Now()); left > forever/2 {
+	if left := b.Expires.Sub(c.now()); left > forever/2 {
 		n.Add("Expires", permanent)
 	} else {
 		n.Add("Expires", max(0, int(left/time.Second)))
@@ -197,7 +198,7 @@ func list(n *mi.Node, name string) *mi.Node {
 	return l
 }
 
-// qText is empty for a contact that asked for no preference.
+// qText returns a preference as text, "" for the default.
 func qText(q float32) string {
 	if q == 1 {
 		return ""
@@ -205,7 +206,7 @@ func qText(q float32) string {
 	return strconv.FormatFloat(float64(q), 'f', 2, 32)
 }
 
-// permanent is the end of a contact that an administrator has added for ever.
+// permanent is the expiry of a contact that an administrator added without an end.
 const permanent = "permanent"
 
 func expiresText(b *Binding, now time.Time) string {
@@ -222,7 +223,7 @@ func orNA(s string) string {
 	return s
 }
 
-// received and socket are the two ends of the flow, in usrloc's spelling.
+// received returns the remote end of the flow as a URI, as usrloc writes it.
 func received(b *Binding) string {
 	transport, ends, ok := strings.Cut(b.Flow, ":")
 	_, remote, ok2 := strings.Cut(ends, ">")
@@ -233,6 +234,7 @@ func received(b *Binding) string {
 	return "sip:" + remote + ";transport=" + transport
 }
 
+// socket returns the local end of the flow, as usrloc writes it.
 func socket(b *Binding) string {
 	local, _, _ := strings.Cut(b.Flow, ">")
 	return local

@@ -1,0 +1,100 @@
+package registrar
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	sweepInterval    = 5 * time.Second
+	flushInterval    = 15 * time.Second
+	lastFlushTimeout = 5 * time.Second
+)
+
+// Run removes expired bindings and writes refreshed ones until ctx is done. It then
+// writes the refreshed ones that are left. It takes one shard after the other, so that no
+// request waits long for a lock.
+func (l *Location) Run(ctx context.Context) error {
+	sweep, flush := time.NewTicker(sweepInterval/shards), time.NewTicker(flushInterval/shards)
+	defer sweep.Stop()
+	defer flush.Stop()
+	for swept, flushed := 0, 0; ; {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlushTimeout)
+			l.flush(last)
+			cancel()
+			return nil
+		case <-sweep.C:
+			l.sweepShard(ctx, &l.shards[swept%shards])
+			swept++
+		case <-flush.C:
+			l.flushShard(ctx, &l.shards[flushed%shards])
+			flushed++
+		}
+	}
+}
+
+// sweep removes the bindings that have expired.
+func (l *Location) sweep(ctx context.Context) {
+	for i := range l.shards {
+		l.sweepShard(ctx, &l.shards[i])
+	}
+}
+
+func (l *Location) sweepShard(ctx context.Context, s *shard) {
+	now := l.opt.Now()
+	expired := func(b *Binding) bool { return !b.Expires.After(now) }
+	var removed []Change
+	s.update.Lock()
+	s.mu.Lock()
+	for a := range s.users {
+		removed = append(removed, l.removeWhere(s, a, expired)...)
+	}
+	s.mu.Unlock()
+	err := l.save(ctx, removed)
+	s.update.Unlock()
+	l.Expired.Add(len(removed))
+	if err != nil {
+		l.opt.Log.Warn("expired bindings not removed from the store", "count", len(removed), "error", err)
+	}
+}
+
+// flush writes the bindings that were only refreshed. A crash before costs them no more
+// than the refresh: they expire as if it had not arrived, or are refreshed again. After
+// an error, the next flush tries again.
+func (l *Location) flush(ctx context.Context) {
+	for i := range l.shards {
+		l.flushShard(ctx, &l.shards[i])
+	}
+}
+
+func (l *Location) flushShard(ctx context.Context, s *shard) {
+	s.update.Lock()
+	defer s.update.Unlock()
+	changes := s.refreshed()
+	if err := l.save(ctx, changes); err != nil {
+		l.opt.Log.Warn("refreshed bindings not written", "count", len(changes), "error", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range changes {
+		delete(s.dirty, changes[i].Binding.RUID) // not refreshed since then: s.update is held
+	}
+}
+
+// refreshed returns the bindings that were refreshed since they were written.
+func (s *shard) refreshed() []Change {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	changes := make([]Change, 0, len(s.dirty))
+	for ruid, a := range s.dirty {
+		for _, b := range s.users[a] {
+			if b.RUID == ruid {
+				changes = append(changes, Change{AoR: a, Binding: b})
+			}
+		}
+	}
+	return changes
+}
