@@ -64,37 +64,37 @@ func (e *Engine) Wake(a sip.AoR) {
 	e.wake(recipient{AoR: a}, look)
 }
 
-// Again has what is known to wait for an owner tried now, and not when its time comes.
-// If there is anything, ready is called first.
-func (e *Engine) Again(a sip.AoR, ready func()) {
-	var known []recipient
-	note := func(r recipient) {
-		if e.knows(r) {
-			known = append(known, r)
-		}
+// Pending reports whether messages are known to wait for an owner, in any queue.
+func (e *Engine) Pending(a sip.AoR) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.owners[recipient{AoR: a}] != nil {
+		return true
 	}
-	note(recipient{AoR: a})
 	for _, q := range e.queues {
 		if q.devices == nil {
 			continue
 		}
 		for _, device := range q.devices(a) {
-			note(recipient{a, device})
+			if e.owners[recipient{a, device}] != nil {
+				return true
+			}
 		}
 	}
-	if len(known) == 0 {
-		return
-	}
-	ready()
-	for _, r := range known {
-		e.again(r)
-	}
+	return false
 }
 
-func (e *Engine) knows(r recipient) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.owners[r] != nil
+// Again has what is known to wait for an owner tried now, and not when its time comes.
+func (e *Engine) Again(a sip.AoR) {
+	e.again(recipient{AoR: a})
+	for _, q := range e.queues {
+		if q.devices == nil {
+			continue
+		}
+		for _, device := range q.devices(a) {
+			e.again(recipient{a, device})
+		}
+	}
 }
 
 func (e *Engine) again(r recipient) {

@@ -6,24 +6,28 @@ import (
 	"silod/im"
 	"silod/registrar"
 	"silod/sip"
-	"silod/stack"
 )
 
 // messageOf takes what goes end to end out of a MESSAGE. What belongs to the hop,
 // and credentials meant for us, stay behind.
-func messageOf(tx *stack.ServerTx) *im.Message {
+func messageOf(req *sip.Request, from caller) *im.Message {
 	m := &im.Message{
-		From:    tx.Request.Get("From"),
-		To:      tx.Request.Get("To"),
-		CallID:  tx.Request.Get("Call-ID"),
-		CSeq:    tx.Request.CSeq,
-		Headers: make([]sip.Header, 0, len(tx.Request.Headers)),
-		Body:    tx.Request.Body,
+		From:    req.Get("From"),
+		To:      req.Get("To"),
+		CallID:  req.Get("Call-ID"),
+		CSeq:    req.CSeq,
+		Headers: make([]sip.Header, 0, len(req.Headers)),
+		Body:    req.Body,
 	}
-	for _, h := range tx.Request.Headers {
+	for _, h := range req.Headers {
 		switch h.Name {
 		case "Via", "Route", "Record-Route", "Path", "Max-Forwards", "From", "To", "Call-ID", "CSeq",
-			"Content-Length", "Authorization", "Proxy-Authorization", "Proxy-Require", "Max-Breadth", "Contact":
+			"Content-Length", "Authorization", "Proxy-Authorization", "Proxy-Require", "Max-Breadth", "Contact", "P-Preferred-Identity":
+		case "P-Asserted-Identity":
+			// A peer's assertion goes on, unless the sender wants it kept from users (RFC 3325).
+			if from.identity && !wantsPrivacy(req) {
+				m.Headers = append(m.Headers, h)
+			}
 		default:
 			m.Headers = append(m.Headers, h)
 		}

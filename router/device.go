@@ -164,7 +164,7 @@ func (r *Router) bindings(owner sip.AoR) []registrar.Binding {
 // arrived has whatever waits for a user who has registered delivered.
 func (r *Router) arrived(tx *stack.ServerTx, user sip.AoR) {
 	if r.Silo.OtherMailboxes() {
-		in := incomingOf(tx, user)
+		in := incomingOf(tx, caller{}, user)
 		if owner := r.Silo.OtherMailbox(&in); owner != user {
 			r.boxes.add(owner, user, r.Location.Online)
 			r.Queue.Wake(owner)

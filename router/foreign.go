@@ -7,6 +7,7 @@ import (
 	"silod/auth"
 	"silod/im"
 	"silod/registrar"
+	"silod/sip"
 	"silod/stack"
 )
 
@@ -16,9 +17,9 @@ const foreignTimeout = 25 * time.Second
 
 // relayed takes a MESSAGE for another domain from those who may send there. Nothing
 // of it is stored: the answer is that of the other domain.
-func (r *Router) relayed(ctx context.Context, tx *stack.ServerTx, from caller) bool {
+func (r *Router) relayed(tx *stack.ServerTx, from caller) (work stack.Work, ok bool) {
 	if _, ours := r.Domains.AoR(tx.Request.Target); ours || !from.relay || r.foreignRoute(tx) {
-		return false // and so it is refused
+		return nil, false // and so it is refused
 	}
 	left, ok := tx.Request.MaxForwards()
 	switch {
@@ -31,15 +32,14 @@ func (r *Router) relayed(ctx context.Context, tx *stack.ServerTx, from caller) b
 	case tx.Looped(tx.Request.Target.AoR()):
 		tx.Respond(482, "")
 	default:
-		r.toForeign(ctx, tx, left-1)
+		return func(ctx context.Context) { r.toForeign(ctx, tx, from, left-1) }, true
 	}
-	return true
+	return nil, true
 }
 
 // toForeign sends a MESSAGE on to the servers of its domain, one after the other
 // while they cannot be reached, and its answer back.
-func (r *Router) toForeign(ctx context.Context, tx *stack.ServerTx, left int) {
-	tx.Detach()
+func (r *Router) toForeign(ctx context.Context, tx *stack.ServerTx, sender caller, left int) {
 	ctx, cancel := context.WithTimeout(ctx, foreignTimeout)
 	defer cancel()
 	next := tx.Request.Target
@@ -56,7 +56,7 @@ func (r *Router) toForeign(ctx context.Context, tx *stack.ServerTx, left int) {
 	for i := range targets {
 		way[i] = hop{&registrar.Binding{Contact: tx.Request.URI}, targets[i]}
 	}
-	f := r.fork(ctx, tx.Request.Target.AoR(), r.forForeign(tx), [][]hop{way}, left)
+	f := r.fork(ctx, tx.Request.Target.AoR(), r.forForeign(&tx.Request, sender), [][]hop{way}, left)
 	defer f.abandon()
 	for f.open > 0 {
 		select {
@@ -79,11 +79,11 @@ func (r *Router) toForeign(ctx context.Context, tx *stack.ServerTx, left int) {
 }
 
 // forForeign is a MESSAGE with the credentials that are another's than ours.
-func (r *Router) forForeign(tx *stack.ServerTx) *im.Message {
-	m := messageOf(tx)
-	from, _ := r.Domains.AoR(tx.Request.From.URI)
+func (r *Router) forForeign(req *sip.Request, sender caller) *im.Message {
+	m := messageOf(req, sender)
+	from, _ := r.Domains.AoR(req.From.URI)
 	ours := r.Guard.RealmOf(from.Domain)
-	for _, h := range tx.Request.Headers {
+	for _, h := range req.Headers {
 		if h.Name != "Authorization" && h.Name != "Proxy-Authorization" {
 			continue
 		}

@@ -1,16 +1,12 @@
 package router
 
 import (
-	"context"
-	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 
 	"silod/auth"
 	"silod/mi"
 	"silod/sip"
-	"silod/stack"
 )
 
 // Guard is who may do what: the first question about every request.
@@ -89,24 +85,26 @@ type caller struct {
 	sender sip.AoR // who it is from, to rooms and for notices; zero: that is not known
 	known  bool    // trusted, authenticated, or one that need not be
 	relay  bool    // may send to other domains
+
+	identity bool // a trusted peer whose P-Asserted-Identity goes on to recipients
 }
 
-// Hear tells whether requests from a peer are read: not from sources that are banned.
-// It is the stack's.
-func (r *Router) Hear(flow sip.Flow) bool {
+// AcceptSource is the stack's: it reports whether requests from a peer are read, which those
+// from banned sources are not.
+func (r *Router) AcceptSource(flow sip.Flow) bool {
 	if _, trusted := r.rights(flow); trusted {
 		return true
 	}
 	return !r.Guard.Bans.Banned(flow.Remote.Addr())
 }
 
-// Screen drops the requests of agents that are not served. It is the stack's.
-func (r *Router) Screen(tx *stack.ServerTx) bool {
-	agent := tx.Request.Get("User-Agent")
+// AcceptRequest is the stack's: it drops the requests of blocked user agents.
+func (r *Router) AcceptRequest(req *sip.Request, flow sip.Flow) bool {
+	agent := req.Get("User-Agent")
 	if agent == "" {
 		return true
 	}
-	_, trusted := r.rights(tx.Flow)
+	_, trusted := r.rights(flow)
 	return trusted || !r.Guard.Agents.Block(agent)
 }
 
@@ -115,55 +113,17 @@ func (r *Router) rights(flow sip.Flow) (rights auth.Rights, ok bool) {
 	return r.Guard.policy.Load().Trust.Rights(flow.Remote.Addr(), r.Stack.PeerNames(flow)...)
 }
 
-// authorize finds out who sent a request and whether it may be served. Where it may
-// not, it is answered.
-func (r *Router) authorize(ctx context.Context, tx *stack.ServerTx) (caller, bool) {
-	policy := r.Guard.policy.Load()
-	rights, trusted := r.rights(tx.Flow)
-	asserted, err := r.asserted(tx, rights)
-	if err != nil {
-		tx.Respond(400, "Bad P-Asserted-Identity header")
-		return caller{}, false
-	}
-	v := visit{Router: r, tx: tx, policy: policy, source: tx.Flow.Remote.Addr()}
-	if trusted {
-		v.source = netip.Addr{} // whoever sends by way of a peer, it is not the peer
-	} else if !v.withinLimits() {
-		return caller{}, false
-	}
-	ok := true
-	switch {
-	case trusted && !rights.Challenge:
-		v.known = true
-		v.relay = rights.Relay && policy.Relay != RelayNobody
-	case !r.Guard.Digest:
-		v.known = true
-	default:
-		ok = v.verify(ctx)
-	}
-	switch {
-	case !asserted.IsZero():
-		v.sender = asserted
-	case v.known || policy.Strangers == StrangersToAll:
-		v.sender, _ = r.Domains.AoR(tx.Request.From.URI)
-	}
-	return v.caller, ok
-}
-
-// asserted is who a peer says that the sender is (RFC 3325), where its word counts.
-// Nobody else's assertion goes on to anybody, nor what a client would like it to be, nor
-// one that the sender wants to be kept from users (Privacy: id).
-func (r *Router) asserted(tx *stack.ServerTx, rights auth.Rights) (sender sip.AoR, err error) {
-	if !tx.Request.Has("P-Asserted-Identity") && !tx.Request.Has("P-Preferred-Identity") {
+// asserted returns the sender that a peer asserts (RFC 3325), if it has the right to.
+func (r *Router) asserted(req *sip.Request, rights auth.Rights) (sender sip.AoR, err error) {
+	if !req.Has("P-Asserted-Identity") {
 		return sip.AoR{}, nil
 	}
-	ids, err := rights.Asserted(tx.Request.Values("P-Asserted-Identity"))
-	private := wantsPrivacy(tx)
-	tx.Request.Headers = slices.DeleteFunc(tx.Request.Headers, func(h sip.Header) bool {
-		return h.Name == "P-Preferred-Identity" || h.Name == "P-Asserted-Identity" && (private || !rights.AssertIdentity)
-	})
+	ids, err := rights.Asserted(req.Values("P-Asserted-Identity"))
+	if wantsPrivacy(req) {
+		return sip.AoR{}, err
+	}
 	for _, id := range ids {
-		if id.URI.IsSIP() && !private {
+		if id.URI.IsSIP() {
 			sender, _ = r.Domains.AoR(id.URI)
 			break
 		}
@@ -173,8 +133,8 @@ func (r *Router) asserted(tx *stack.ServerTx, rights auth.Rights) (sender sip.Ao
 
 // wantsPrivacy tells whether Privacy asks to keep the identity from users (RFC 3325
 // section 9.3). Its words are parted by semicolons.
-func wantsPrivacy(tx *stack.ServerTx) bool {
-	for _, v := range tx.Request.Values("Privacy") {
+func wantsPrivacy(req *sip.Request) bool {
+	for _, v := range req.Values("Privacy") {
 		for word := range strings.SplitSeq(v, ";") {
 			if strings.EqualFold(strings.TrimSpace(word), "id") {
 				return true

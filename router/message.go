@@ -25,15 +25,15 @@ type incoming struct {
 }
 
 // message decides what becomes of a MESSAGE: a room's, relayed, stored, refused.
-func (r *Router) message(ctx context.Context, tx *stack.ServerTx, from caller) {
+func (r *Router) message(tx *stack.ServerTx, from caller) stack.Work {
 	r.Stats.Messages.Inc()
-	if r.relayed(ctx, tx, from) {
-		return
+	if work, ok := r.relayed(tx, from); ok {
+		return work
 	}
-	in, ok := r.admit(tx)
+	in, ok := r.admit(tx, from)
 	if !ok {
 		r.Stats.Rejected.Inc()
-		return
+		return nil
 	}
 	in.identify(from)
 	if r.Watch.On() {
@@ -44,49 +44,61 @@ func (r *Router) message(ctx context.Context, tx *stack.ServerTx, from caller) {
 		r.Stats.Dropped.Inc()
 		tx.Respond(200, "")
 	case r.Rooms.IsRoom(in.to):
-		r.toRoom(ctx, in, from.sender)
+		return func(ctx context.Context) { r.toRoom(ctx, in, from.sender) }
 	case in.hops < 0:
 		tx.Respond(483, "")
 	case tx.Looped(in.to):
 		tx.Respond(482, "")
 	default:
-		r.forUser(ctx, in)
+		return r.forUser(in)
 	}
+	return nil
 }
 
 // forUser decides whether a message for a user is relayed or stored at once.
-func (r *Router) forUser(ctx context.Context, in *incoming) {
+func (r *Router) forUser(in *incoming) stack.Work {
 	at, err := r.Silo.SendAt(&in.Incoming)
 	in.SendAt = at
 	switch {
 	case err != nil:
 		in.tx.Respond(400, "Bad time of a reminder, "+err.Error())
+		return nil
 	case !at.IsZero():
-		r.store(ctx, in, nil, false)
+		return r.storing(in, false)
 	case r.Silo.Instant(in.Message):
-		r.toUser(ctx, in, devices(r.Location.Bindings(in.to)))
+		return r.relaying(in, devices(r.Location.Bindings(in.to)))
 	case r.Silo.Every():
 		in.Passing = true
-		r.store(ctx, in, nil, !r.Location.Online(in.to))
-	case !r.clear(ctx, in):
-		r.store(ctx, in, nil, false) // behind what waits there
-	default:
-		ds := devices(r.Location.Bindings(in.to))
-		if r.Queue.Busy(in.to) { // registered just now, see register: what waits comes first
-			r.store(ctx, in, nil, false)
-			return
-		}
-		r.toUser(ctx, in, ds)
+		return r.storing(in, !r.Location.Online(in.to))
 	}
+	// The devices are read before the queue: a user who registers in between is busy until
+	// its queue has been looked at, see register.
+	ds := devices(r.Location.Bindings(in.to))
+	if r.Queue.Busy(in.to) {
+		return func(ctx context.Context) { r.behindQueue(ctx, in) }
+	}
+	return r.relaying(in, ds)
 }
 
-// clear tells whether nothing waits for the user that a message must not overtake.
-func (r *Router) clear(ctx context.Context, in *incoming) bool {
-	if !r.Queue.Busy(in.to) {
-		return true
+func (r *Router) storing(in *incoming, away bool) stack.Work {
+	return func(ctx context.Context) { r.store(ctx, in, nil, away) }
+}
+
+func (r *Router) relaying(in *incoming, ds [][]hop) stack.Work {
+	return func(ctx context.Context) { r.toUser(ctx, in, ds) }
+}
+
+// behindQueue waits a moment for the messages that wait for the user, which a new one must
+// not overtake; then it relays the message, or has it join them.
+func (r *Router) behindQueue(ctx context.Context, in *incoming) {
+	if r.Queue.Clear(ctx, in.to, queuePatience) {
+		ds := devices(r.Location.Bindings(in.to))
+		if !r.Queue.Busy(in.to) {
+			r.toUser(ctx, in, ds)
+			return
+		}
 	}
-	in.tx.Detach()
-	return r.Queue.Clear(ctx, in.to, queuePatience)
+	r.store(ctx, in, nil, false)
 }
 
 // queuePatience is how long a message waits for the queue in front of it to empty
@@ -94,7 +106,7 @@ func (r *Router) clear(ctx context.Context, in *incoming) bool {
 const queuePatience = 50 * time.Millisecond
 
 // admit refuses what can be refused before anything is done.
-func (r *Router) admit(tx *stack.ServerTx) (in *incoming, ok bool) {
+func (r *Router) admit(tx *stack.ServerTx, from caller) (in *incoming, ok bool) {
 	hops, ok := tx.Request.MaxForwards()
 	if !ok {
 		tx.Respond(400, "Bad Max-Forwards header")
@@ -115,18 +127,18 @@ func (r *Router) admit(tx *stack.ServerTx) (in *incoming, ok bool) {
 		tx.Respond(403, "From is no SIP address")
 		return nil, false
 	}
-	in = &incoming{Incoming: incomingOf(tx, to), tx: tx, to: to, hops: hops - 1}
+	in = &incoming{Incoming: incomingOf(tx, from, to), tx: tx, to: to, hops: hops - 1}
 	// A room, and who sends without a name, is told nothing.
-	if from, _ := r.Domains.AoR(tx.Request.From.URI); from.User != "" && !r.Rooms.IsRoom(from) {
-		in.Sender = from
+	if sender, _ := r.Domains.AoR(tx.Request.From.URI); sender.User != "" && !r.Rooms.IsRoom(sender) {
+		in.Sender = sender
 	}
 	return in, true
 }
 
 // incomingOf is what the silo wants to know of a request for a mailbox.
-func incomingOf(tx *stack.ServerTx, owner sip.AoR) silo.Incoming {
+func incomingOf(tx *stack.ServerTx, from caller, owner sip.AoR) silo.Incoming {
 	return silo.Incoming{
-		Owner: owner, Message: messageOf(tx), Method: tx.Request.Method,
+		Owner: owner, Message: messageOf(&tx.Request, from), Method: tx.Request.Method,
 		URI: tx.Request.URI, Contact: tx.Request.Get("Contact"), Source: tx.Flow.Remote,
 	}
 }
@@ -143,7 +155,6 @@ func (r *Router) foreignRoute(tx *stack.ServerTx) bool {
 }
 
 func (r *Router) toRoom(ctx context.Context, in *incoming, sender sip.AoR) {
-	in.tx.Detach()
 	reply := r.Rooms.Handle(ctx, imc.Request{Sender: sender, Room: in.to, Message: *in.Message})
 	if reply.Status >= 300 {
 		r.Log.DebugContext(ctx, "room refuses", "room", in.to, "call_id", in.Message.CallID, "code", reply.Code, "reason", reply.Reason)
@@ -174,7 +185,6 @@ func (r *Router) refusal(reply *imc.Reply) []sip.Header {
 // are calls that may still bring an answer from a device; away says that the user
 // could not be reached.
 func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bool) {
-	in.tx.Detach()
 	if r.Silo.Ephemeral(in.Message) {
 		if pending != nil {
 			pending.abandon()

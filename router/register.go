@@ -16,47 +16,58 @@ import (
 
 func isScheme(err error) bool { return errors.Is(err, sip.ErrScheme) }
 
-// register carries a REGISTER out (RFC 3261 section 10.3) and, once its answer is
-// on the wire, has whatever waits for the user delivered.
-func (r *Router) register(ctx context.Context, tx *stack.ServerTx, _ caller) {
+// register carries a REGISTER out (RFC 3261 section 10.3). Once its answer has left,
+// messages that wait for the user are delivered.
+func (r *Router) register(tx *stack.ServerTx, _ caller) stack.Work {
 	r.Stats.Registers.Inc()
 	reg, refusal := r.parseRegister(tx)
 	if refusal != nil {
 		tx.Respond(refusal.Status, refusal.Reason)
-		return
+		return nil
 	}
+	release := func() {}
 	if len(reg.Contacts) > 0 && !r.Location.Online(reg.AoR) && !r.Silo.Every() {
-		// What is sent to one who comes online goes behind what waits: the queue counts
+		// A message for a user who comes online goes behind those that wait: the queue counts
 		// as busy from before the devices can be seen until it is woken.
-		defer r.Queue.Hold(reg.AoR)()
+		release = r.Queue.Hold(reg.AoR)
 	}
-	res, ok, err := r.Location.Refresh(reg)
-	if !ok {
-		tx.Detach()
-		res, err = r.Location.Update(ctx, reg)
+	if res, ok, err := r.Location.Refresh(reg); ok {
+		r.answerRegister(tx, reg, res, err)
+		tx.AfterReply(release)
+		return nil
 	}
+	return func(ctx context.Context) {
+		defer release()
+		res, err := r.Location.Update(ctx, reg)
+		r.answerRegister(tx, reg, res, err)
+	}
+}
+
+// answerRegister answers a REGISTER that was carried out or refused.
+func (r *Router) answerRegister(tx *stack.ServerTx, reg *registrar.Register, res registrar.Registered, err error) {
 	var no *registrar.Error
 	switch {
 	case errors.As(err, &no) && no.MinExpires > 0:
 		tx.Respond(no.Status, no.Reason, sip.Header{Name: "Min-Expires", Value: strconv.Itoa(no.MinExpires)})
+		return
 	case errors.As(err, &no):
 		tx.Respond(no.Status, no.Reason)
+		return
 	case err != nil:
 		r.Log.Error("registration not stored", "aor", reg.AoR, "error", err)
 		tx.Unavailable("Registration cannot be stored now")
-	default:
-		tx.Respond(200, "", r.registered(tx, res.Bindings)...)
-		if r.Watch.On() && len(reg.Contacts) > 0 {
-			r.tellRegistered(reg, res.Bindings)
-		}
-		switch {
-		case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
-		case r.Now().Sub(res.Refreshed) < lookEvery:
-			r.Engine.Again(reg.AoR, tx.Flush)
-		default:
-			tx.Flush()
-			r.arrived(tx, reg.AoR)
-		}
+		return
+	}
+	tx.Respond(200, "", r.registered(tx, res.Bindings)...)
+	if r.Watch.On() && len(reg.Contacts) > 0 {
+		r.tellRegistered(reg, res.Bindings)
+	}
+	switch {
+	case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
+	case r.Now().Sub(res.Refreshed) >= lookEvery:
+		tx.AfterReply(func() { r.arrived(tx, reg.AoR) })
+	case r.Engine.Pending(reg.AoR):
+		tx.AfterReply(func() { r.Engine.Again(reg.AoR) })
 	}
 }
 

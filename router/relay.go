@@ -9,7 +9,6 @@ import (
 // is the user's own answer and goes back as well; after other failures, and when
 // nobody has answered in time, the message is stored.
 func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
-	in.tx.Detach()
 	f := r.fork(ctx, in.to, in.Message, ds, in.hops)
 	if f == nil {
 		r.store(ctx, in, nil, true)

@@ -67,7 +67,7 @@ type Stats struct {
 	Registers, Messages, Relayed, Forwarded, Stored, Dropped, Rejected mi.Counter
 }
 
-type handler func(context.Context, *stack.ServerTx, caller)
+type handler func(*stack.ServerTx, caller) stack.Work
 
 const maxWatchers = 10_000
 
@@ -98,45 +98,68 @@ const allow = "REGISTER, MESSAGE, OPTIONS"
 // supported are the option tags that Require may name (RFC 3261 section 8.2.2.3).
 var supported = map[string]bool{"path": true, "outbound": true}
 
-// Serve answers a request: it is the stack's Handler.
-func (r *Router) Serve(ctx context.Context, tx *stack.ServerTx) {
-	started := r.Now()
-	from, served := r.authorize(ctx, tx)
-	if !served {
-		r.log(ctx, slog.LevelDebug, tx, r.Now().Sub(started)) // a stranger must not fill the log
-		return
+// Handle is the stack's: it finds out who sends a request, and has it served.
+func (r *Router) Handle(tx *stack.ServerTx) stack.Work {
+	s := sender{router: r, tx: tx}
+	switch s.check() {
+	case admitted:
+		return r.serve(tx, s.caller())
+	case unproven:
+		later := s // so that s stays on the stack of requests that need no proof
+		return func(ctx context.Context) {
+			if !later.verify(ctx) {
+				tx.Unknown = true
+				return
+			}
+			if work := r.serve(tx, later.caller()); work != nil {
+				work(ctx)
+			}
+		}
 	}
-	defer func() { r.done(ctx, tx, r.Now().Sub(started)) }()
+	tx.Unknown = true
+	return nil
+}
+
+// serve answers a request of a caller who is known as far as need be.
+func (r *Router) serve(tx *stack.ServerTx, from caller) stack.Work {
 	h := r.methods[tx.Request.Method]
 	if h == nil {
 		r.otherMethod(tx)
-		return
+		return nil
 	}
 	if err := tx.Request.TargetErr; err != nil {
 		r.badTarget(tx, err)
-		return
+		return nil
 	}
 	if !tx.Request.Target.IsSIP() {
 		r.badTarget(tx, sip.ErrScheme)
-		return
+		return nil
 	}
-	if unknown := unsupported(tx); unknown != "" {
+	if unknown := unsupported(&tx.Request); unknown != "" {
 		tx.Respond(420, "", sip.Header{Name: "Unsupported", Value: unknown})
-		return
+		return nil
 	}
-	h(ctx, tx, from)
+	return h(tx, from)
 }
 
-// done counts and logs a request that was answered.
-func (r *Router) done(ctx context.Context, tx *stack.ServerTx, took time.Duration) {
-	if tx.Request.Method == "MESSAGE" {
-		r.Accept.Observe(took)
-		if r.Watch.On() {
-			r.tellAnswer(tx)
+// Done counts and logs a request that was answered. One of a stranger that was refused
+// must not fill the log.
+func (r *Router) Done(tx *stack.ServerTx) {
+	took, level := r.Now().Sub(tx.Received), slog.LevelDebug
+	if !tx.Unknown {
+		level = slog.LevelInfo
+		if tx.Request.Method == "MESSAGE" {
+			r.Accept.Observe(took)
+			if r.Watch.On() {
+				r.tellAnswer(tx)
+			}
 		}
 	}
-	r.log(ctx, slog.LevelInfo, tx, took)
+	r.log(context.Background(), level, tx, took)
 }
+
+// FlowClosed is the stack's: it removes the bindings of a flow.
+func (r *Router) FlowClosed(f sip.Flow) { r.Location.FlowClosed(context.Background(), f.String()) }
 
 func (r *Router) log(ctx context.Context, level slog.Level, tx *stack.ServerTx, took time.Duration) {
 	if !r.Log.Enabled(ctx, level) {
@@ -172,9 +195,9 @@ func (r *Router) badTarget(tx *stack.ServerTx, err error) {
 
 // unsupported lists the option tags that are required and that we do not have. A
 // proxy looks at Proxy-Require, an endpoint at Require; we are both.
-func unsupported(tx *stack.ServerTx) string {
+func unsupported(req *sip.Request) string {
 	var unknown []string
-	for _, tag := range append(tx.Request.OptionTags("Require"), tx.Request.OptionTags("Proxy-Require")...) {
+	for _, tag := range append(req.OptionTags("Require"), req.OptionTags("Proxy-Require")...) {
 		if !supported[tag] {
 			unknown = append(unknown, tag)
 		}
@@ -184,15 +207,15 @@ func unsupported(tx *stack.ServerTx) string {
 
 // options says what can be done here (RFC 3261 section 11.2), and who is online to
 // those whom we know.
-func (r *Router) options(_ context.Context, tx *stack.ServerTx, from caller) {
+func (r *Router) options(tx *stack.ServerTx, from caller) stack.Work {
 	a, ours := r.Domains.AoR(tx.Request.Target)
 	switch {
 	case !ours:
 		tx.Respond(404, "Not a domain of this server")
-		return
+		return nil
 	case a.User != "" && from.known && !r.Location.Online(a) && !r.Rooms.IsRoom(a):
 		tx.Respond(480, "")
-		return
+		return nil
 	}
 	tx.Respond(200, "",
 		sip.Header{Name: "Allow", Value: allow},
@@ -201,6 +224,7 @@ func (r *Router) options(_ context.Context, tx *stack.ServerTx, from caller) {
 		sip.Header{Name: "Accept-Language", Value: "*"},
 		sip.Header{Name: "Supported", Value: "path, outbound"},
 		sip.Header{Name: "Server", Value: r.Server})
+	return nil
 }
 
 // Wait waits for the calls that have outlived their requests; ctx bounds it.

@@ -46,13 +46,22 @@ func answering(b *testing.B) netip.AddrPort {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
+// silent is a handler of a stack to which no requests come.
+type silent struct{}
+
+func (silent) AcceptSource(sip.Flow) bool                { return true }
+func (silent) AcceptRequest(*sip.Request, sip.Flow) bool { return false }
+func (silent) Handle(*stack.ServerTx) stack.Work         { return nil }
+func (silent) Done(*stack.ServerTx)                      {}
+func (silent) FlowClosed(sip.Flow)                       {}
+
 // BenchmarkSend is what it takes to bring a queued message to a phone, the phone's
 // part of it included.
 func BenchmarkSend(b *testing.B) {
 	st := stack.New(stack.Config{
-		Listen:  []stack.Endpoint{{Transport: sip.UDP, Addr: netip.MustParseAddrPort("127.0.0.1:0")}},
-		Handler: func(context.Context, *stack.ServerTx) {},
+		Listen: []stack.Endpoint{{Transport: sip.UDP, Addr: netip.MustParseAddrPort("127.0.0.1:0")}},
 	})
+	st.SetHandler(silent{})
 	if err := st.Listen(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func (a *answer) appendTo(b []byte, r *ServerTx) []byte {
 
 // appendTag writes a tag that is made from the transaction, so that a repeated answer
 // has the same one without anything being kept.
-func (r *ServerTx) appendTag(b []byte) []byte { return hex.AppendEncode(b, r.id.key[:6]) }
+func (tx *ServerTx) appendTag(b []byte) []byte { return hex.AppendEncode(b, tx.id.key[:6]) }
 
 // plain tells whether there is nothing to an answer but a status with its standard phrase.
 func (a *answer) plain() bool {

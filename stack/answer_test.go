@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"strconv"
@@ -14,12 +13,12 @@ import (
 
 // Which answers of a device are given on, and that a retransmission gets the same.
 func TestForward(t *testing.T) {
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	_, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
 		n, _ := strconv.Atoi(r.Request.Target.User)
 		r.Forward(&sip.Message{Status: n, Reason: "As I say", Body: []byte("why"), Headers: []sip.Header{
 			{Name: "Via", Value: "SIP/2.0/UDP ours"}, {Name: "From", Value: "x"}, {Name: "To", Value: "<sip:bob@127.0.0.1>;tag=theirs"}, {Name: "Warning", Value: "399 x y"}, {Name: "Content-Length", Value: "3"},
 		}})
-	}})
+	}))
 	for asked, want := range map[string]string{
 		"200": "200 As I say", "486": "486 As I say", "603": "603 As I say",
 		"408": "480 Temporarily Unavailable", "503": "500 Server Internal Error",
@@ -45,12 +44,12 @@ func TestForward(t *testing.T) {
 func TestAnswerOverANewConnection(t *testing.T) {
 	for _, tr := range []sip.Transport{sip.TCP, sip.TLS} {
 		answer := make(chan struct{})
-		s, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+		s, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) {
 			<-answer
 			r.Respond(200, "late")
-		}})
+		}))
 		// The peer is a stack as well: it hears a response that it has not asked for.
-		far, at := runningAll(t, Config{Handler: echo})
+		far, at := runningAll(t, Config{}, echo)
 		s.cfg.RootCAs = far.cfg.RootCAs
 		near, err := net.Dial("tcp", addrs[tr].String())
 		if err != nil {

@@ -16,14 +16,15 @@ const batchSize = 16
 
 // batch is what was read from a UDP socket at once, and the answers to it, which leave
 // together: before more is read, and before anybody waits. It belongs to the goroutine
-// that handles it, and may be given to another (see Request.Detach).
+// that handles it, and may be given to another (handOver).
 type batch struct {
 	socket  *udpSocket
 	in      [batchSize]ipv4.Message // package ipv4's calls serve sockets of IPv6 as well
 	next, n int                     // of in: the first that was not taken, and how many there are
 	out     [batchSize]ipv4.Message
 	to      [batchSize]net.UDPAddr
-	waiting int // of out
+	waiting int      // of out
+	after   []func() // to be called when these have left
 }
 
 func newBatch(u *udpSocket) *batch {
@@ -111,4 +112,9 @@ func (b *batch) flush() {
 	}
 	b.waiting = 0
 	s.unsent.Add(-1)
+	after := b.after
+	b.after = nil
+	for _, f := range after {
+		f()
+	}
 }

@@ -11,18 +11,18 @@ import (
 	"silod/sip"
 )
 
-// gathering starts a stack all of whose readers are busy until release is called: what is
-// sent meanwhile lies in the socket, and comes as one batch.
-func gathering(t *testing.T, handler Handler) (s *Stack, udp netip.AddrPort, release func()) {
+// gathering starts a stack all of whose readers are busy until release is called: datagrams
+// that are sent meanwhile stay in the socket, and come as one batch.
+func gathering(t *testing.T, handle func(*ServerTx) Work) (s *Stack, udp netip.AddrPort, release func()) {
 	t.Helper()
 	hold := make(chan struct{})
-	s, udp, _ = running(t, Config{Handler: func(ctx context.Context, r *ServerTx) {
+	s, udp, _ = running(t, Config{}, handler{work: func(r *ServerTx) Work {
 		if r.Request.Target.User == "holder" {
 			<-hold
 			r.Respond(200, "")
-			return
+			return nil
 		}
-		handler(ctx, r)
+		return handle(r)
 	}})
 	c := dial(t, "udp", udp)
 	for i := range udpReaders {
@@ -37,17 +37,19 @@ func gathering(t *testing.T, handler Handler) (s *Stack, udp netip.AddrPort, rel
 // What comes at once is answered, each its own, whatever the others are: malformed,
 // repeated, answered later, or with more than a datagram can hold.
 func TestBatch(t *testing.T) {
-	s, udp, release := gathering(t, func(_ context.Context, r *ServerTx) {
+	s, udp, release := gathering(t, func(r *ServerTx) Work {
 		switch branch := r.Request.Via.Branch(); branch[len(branch)-1] {
 		case '0':
-			r.Detach()
-			time.Sleep(time.Millisecond)
-			r.Respond(202, "")
+			return func(context.Context) {
+				time.Sleep(time.Millisecond)
+				r.Respond(202, "")
+			}
 		case '1':
 			r.Respond(200, "", sip.Header{Name: "X-Large", Value: strings.Repeat("x", maxDatagram)})
 		default:
 			r.Respond(200, "")
 		}
+		return nil
 	})
 	c := dial(t, "udp", udp)
 	const n = 5 * batchSize
@@ -86,43 +88,59 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// Answers leave together, so one that something will be sent behind must leave first.
-func TestFlush(t *testing.T) {
-	hold := make(chan struct{})
-	flush := make(chan bool, 2)
-	_, udp, release := gathering(t, func(_ context.Context, r *ServerTx) {
-		r.Respond(200, "")
-		if <-flush {
-			r.Flush()
-			<-hold
+// Answers leave together. A function that must not overtake its request's answer runs when
+// that has left, whether it leaves with others or by itself, and also where the answer is
+// held back.
+func TestAfterReply(t *testing.T) {
+	hold, left := make(chan struct{}), make(chan string, 3)
+	_, udp, release := gathering(t, func(r *ServerTx) Work {
+		branch := r.Request.Via.Branch()
+		answer := func() {
+			r.Respond(200, "")
+			r.AfterReply(func() { left <- branch })
 		}
+		switch branch {
+		case "z9hG4bKwork":
+			return func(context.Context) { answer() }
+		case "z9hG4bKsecond":
+			answer()
+			<-hold // the batch is not finished
+		default:
+			answer()
+		}
+		return nil
 	})
 	c := dial(t, "udp", udp)
 	send(t, c, message(c, "z9hG4bKfirst"))
 	send(t, c, message(c, "z9hG4bKsecond"))
 	release()
-	flush <- false
-	if r := hear(t, c, silence); r != "" {
-		t.Errorf("an answer left before the batch was worked off: %s", r)
+	if r := hear(t, c, silence); r != "" || len(left) > 0 {
+		t.Errorf("before the batch was finished, %d functions ran, and an answer left: %s", len(left), r)
 	}
-	flush <- true
-	for range 2 {
+	close(hold)
+	for _, branch := range []string{"z9hG4bKfirst", "z9hG4bKsecond", "z9hG4bKwork"} {
+		if branch == "z9hG4bKwork" {
+			send(t, c, message(c, branch))
+		}
 		if r := hear(t, c, patience); status(r) != "200" {
 			t.Errorf("answered %q", r)
 		}
+		if got := <-left; got != branch {
+			t.Errorf("ran after the answer of %s, want %s", got, branch)
+		}
 	}
-	close(hold)
 }
 
 // A stack that stops sends what it has answered.
 func TestBatchAtTheEnd(t *testing.T) {
 	answered := make(chan struct{})
-	s, udp, release := gathering(t, func(_ context.Context, r *ServerTx) {
+	s, udp, release := gathering(t, func(r *ServerTx) Work {
 		r.Respond(200, "")
 		if r.Request.Via.Branch() == "z9hG4bKlast" {
 			answered <- struct{}{}
 			time.Sleep(silence) // until it stops
 		}
+		return nil
 	})
 	c := dial(t, "udp", udp)
 	send(t, c, message(c, "z9hG4bKfirst"))

@@ -257,11 +257,11 @@ func appendLoopMark(b []byte, recipient sip.AoR) []byte {
 // Looped reports whether this process has sent the request to the same recipient before
 // (RFC 3261 section 16.3, item 4). A request that comes back for another recipient is
 // a spiral, which is allowed.
-func (r *ServerTx) Looped(recipient sip.AoR) bool {
+func (tx *ServerTx) Looped(recipient sip.AoR) bool {
 	var room [16]byte
 	mark := string(appendLoopMark(room[:0], recipient))
-	for i := range r.Request.Headers {
-		if r.Request.Headers[i].Name == "Via" && strings.Contains(r.Request.Headers[i].Value, mark) {
+	for i := range tx.Request.Headers {
+		if tx.Request.Headers[i].Name == "Via" && strings.Contains(tx.Request.Headers[i].Value, mark) {
 			return true
 		}
 	}

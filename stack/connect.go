@@ -39,7 +39,7 @@ func (s *Stack) connectNew(t Target) (*conn, error) {
 	if c := s.conns.opened(key); c != nil {
 		return c, nil
 	}
-	nc, err := s.dial(s.work, t)
+	nc, err := s.dial(s.workCtx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (s *Stack) replyAnew(req *ServerTx, answer []byte) {
 		defer func() { <-s.reopening }()
 		f := req.Flow
 		at := netip.AddrPortFrom(f.Remote.Addr(), portOr(req.Request.Via.Port, f.Transport))
-		if again, err := s.connect(s.work, Target{Transport: f.Transport, Addr: at, Name: req.Request.Via.Host}); err == nil {
+		if again, err := s.connect(s.workCtx, Target{Transport: f.Transport, Addr: at, Name: req.Request.Via.Host}); err == nil {
 			_ = s.write(again, answer)
 		}
 	}()

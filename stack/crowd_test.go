@@ -41,7 +41,7 @@ func TestCrowd(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); testing.Short() || err != nil || files.Cur < crowd+1000 {
 		t.Skip("needs time, and a file descriptor for each connection")
 	}
-	s, addrs := runningAll(t, Config{MaxConnections: crowd, StartTimeout: 20 * time.Second, Handler: echo})
+	s, addrs := runningAll(t, Config{MaxConnections: crowd, StartTimeout: 20 * time.Second}, echo)
 	before := footprint()
 	clients := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrowd$")
 	clients.Env = append(os.Environ(), crowdEnv+"="+addrs[sip.TCP].String()+" "+addrs[sip.WS].String())

@@ -3,7 +3,6 @@ package stack
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -24,13 +23,13 @@ func FuzzReceive(f *testing.F) {
 		f.Add(raw, false)
 		f.Add(raw, true)
 	}
-	s := New(Config{Handler: func(_ context.Context, r *ServerTx) {
+	s := newStack(Config{}, serve(func(r *ServerTx) {
 		_, ok := r.Request.MaxForwards()
 		if !ok || r.Looped(sip.AoR{User: "b", Domain: "b"}) || r.Request.Direct(r.Flow.Remote) || len(r.Request.OptionTags("Require")) > 0 {
 			r.Unavailable("")
 		}
 		r.Respond(200, "")
-	}})
+	}))
 	f.Fuzz(func(t *testing.T, raw []byte, stream bool) {
 		flow := peer
 		if stream {
@@ -99,7 +98,7 @@ func FuzzWebSocket(f *testing.F) {
 	f.Add([]byte("\x81\x05hello"))                                      // not masked
 	f.Add([]byte("\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xffmask"))       // a length beyond all reason
 	f.Add([]byte("\xf1\x80maskGET / HTTP/1.1\r\n\r\n\x8f\xfe\x00\x7e")) // reserved bits, an odd opcode
-	s := New(Config{Handler: echo, StartTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second})
+	s := newStack(Config{StartTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}, echo)
 	l := &streamListener{stack: s, transport: sip.WS, local: peer.Local}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		near, far := net.Pipe()

@@ -2,7 +2,6 @@ package stack
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"net/netip"
 	"runtime"
@@ -48,7 +47,7 @@ func TestSourceLimiter(t *testing.T) {
 }
 
 func TestLimitedSourceIsDropped(t *testing.T) {
-	s, udp, _ := running(t, Config{SourceRate: 5, Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") }})
+	s, udp, _ := running(t, Config{SourceRate: 5}, serve(func(r *ServerTx) { r.Respond(200, "") }))
 	c := dial(t, "udp", udp)
 	for i := range 50 {
 		send(t, c, message(c, "z9hG4bK"+strings.Repeat("x", i+1)))
@@ -63,7 +62,7 @@ func TestLimitedSourceIsDropped(t *testing.T) {
 
 // RFC 5389: a phone that keeps its UDP flow open asks for its own address.
 func TestSTUN(t *testing.T) {
-	_, udp, _ := running(t, Config{Handler: func(context.Context, *ServerTx) {}})
+	_, udp, _ := running(t, Config{}, serve(func(*ServerTx) {}))
 	c := dial(t, "udp", udp)
 	q := "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1"
 	send(t, c, q)
@@ -86,12 +85,11 @@ func TestSTUN(t *testing.T) {
 // RFC 3261 section 8.2.2.2: a request that comes twice by different ways.
 func TestMergedRequest(t *testing.T) {
 	begun, hold := make(chan struct{}), make(chan struct{})
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	_, udp, _ := running(t, Config{}, waiting(func(r *ServerTx) {
 		close(begun)
-		r.Detach()
 		<-hold
 		r.Respond(200, "")
-	}})
+	}))
 	c := dial(t, "udp", udp)
 	m := message(c, "z9hG4bK1")
 	send(t, c, m)
@@ -109,10 +107,10 @@ func TestMergedRequest(t *testing.T) {
 func TestLoopAndSpiral(t *testing.T) {
 	type seen struct{ looped bool }
 	got := make(chan seen, 1)
-	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	s, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
 		got <- seen{r.Looped(r.Request.Target.AoR())}
 		r.Respond(200, "")
-	}})
+	}))
 	c := dial(t, "udp", udp)
 	via := s.viaFor(sip.Flow{Transport: sip.UDP, Local: udp}) + ";branch=" + newBranch(sip.AoR{User: "bob", Domain: "127.0.0.1"})
 	for uri, want := range map[string]bool{"sip:bob@127.0.0.1": true, "sip:carol@127.0.0.1": false} {

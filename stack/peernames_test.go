@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -77,10 +76,10 @@ func TestPeerNames(t *testing.T) {
 	pool.AddCert(ours.cert)
 	var s *Stack
 	names := make(chan []string, 1)
-	s, addrs := runningAll(t, Config{ClientCAs: pool, Handler: func(_ context.Context, r *ServerTx) {
+	s, addrs := runningAll(t, Config{ClientCAs: pool}, serve(func(r *ServerTx) {
 		names <- s.PeerNames(r.Flow)
 		r.Respond(200, "")
-	}})
+	}))
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
 	for _, tc := range []struct {
 		name string

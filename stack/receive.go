@@ -24,11 +24,12 @@ const retryAfter = 5
 // that the message came with, if it did.
 func (s *Stack) receive(raw []byte, flow sip.Flow, b *batch) (*ServerTx, error) {
 	s.Stats.BytesReceived.Add(len(raw))
-	if !s.limiter.allow(flow.Remote.Addr(), time.Now()) {
+	now := time.Now()
+	if !s.limiter.allow(flow.Remote.Addr(), now) {
 		s.Stats.Limited.Inc()
 		return nil, nil // an answer to a flood is a flood
 	}
-	if !s.cfg.Hear(flow) && !isResponse(raw) {
+	if !s.handler.AcceptSource(flow) && !isResponse(raw) {
 		return nil, nil
 	}
 	m, err := sip.Parse(raw, flow.Transport.IsByteStream())
@@ -49,7 +50,7 @@ func (s *Stack) receive(raw []byte, flow sip.Flow, b *batch) (*ServerTx, error) 
 	if errors.Is(rerr, sip.ErrNotSIP) {
 		return nil, s.ignore(raw, flow, "Request without a usable Via")
 	}
-	req.stack, req.size, req.batch = s, len(raw), b
+	req.Received, req.stack, req.size, req.batch = now, s, len(raw), b
 	if err == nil {
 		err = rerr
 	}
@@ -82,7 +83,7 @@ func (s *Stack) ignore(raw []byte, flow sip.Flow, why string) error {
 
 // refuse answers a malformed request, without a transaction.
 func (s *Stack) refuse(req *ServerTx, bad *sip.ParseError) {
-	if !s.cfg.Screen(req) {
+	if !s.handler.AcceptRequest(&req.Request, req.Flow) {
 		return
 	}
 	s.Stats.Malformed.Inc()
@@ -108,7 +109,7 @@ func (s *Stack) response(m *sip.Message, flow sip.Flow) {
 // admit tells whether a handler is to be run for a request; the place that it takes
 // among those that are worked on is then counted. It repeats the answer to an old one.
 func (s *Stack) admit(req *ServerTx) bool {
-	if !s.cfg.Screen(req) {
+	if !s.handler.AcceptRequest(&req.Request, req.Flow) {
 		return false
 	}
 	s.Stats.Requests.Inc()
@@ -147,21 +148,46 @@ func (s *Stack) admit(req *ServerTx) bool {
 	return true
 }
 
-// handle runs the handler for one request that was admitted.
-func (s *Stack) handle(req *ServerTx) {
-	defer s.handlers.Done()
-	defer s.working.Add(-1)
+// handle runs the handler for a request that was admitted. It returns the work that is
+// left, for which runWork must be called.
+func (s *Stack) handle(tx *ServerTx) (work Work) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.cfg.Log.Error("panic in a request handler", "method", req.Request.Method, "panic", p, "stack", string(debug.Stack()))
+			s.panicked(tx, p)
+			work = nil
 		}
-		if req.answered.Load() == nil {
-			req.Respond(500, "")
+		if work == nil {
+			s.done(tx)
 		}
 	}()
-	s.cfg.Handler(s.work, req)
-	if !s.Alive(req.Flow) {
-		s.cfg.FlowClosed(req.Flow) // what the handler has tied to the flow came too late to be told
+	return s.handler.Handle(tx)
+}
+
+// runWork runs the part of a handler that may wait.
+func (s *Stack) runWork(tx *ServerTx, work Work) {
+	defer s.done(tx)
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(tx, p)
+		}
+	}()
+	work(s.workCtx)
+}
+
+func (s *Stack) panicked(tx *ServerTx, p any) {
+	s.cfg.Log.Error("panic in a request handler", "method", tx.Request.Method, "panic", p, "stack", string(debug.Stack()))
+}
+
+// done ends the handling of a request.
+func (s *Stack) done(tx *ServerTx) {
+	defer s.handlers.Done()
+	defer s.working.Add(-1)
+	if tx.answered.Load() == nil {
+		tx.Respond(500, "")
+	}
+	s.handler.Done(tx)
+	if !s.Alive(tx.Flow) {
+		s.handler.FlowClosed(tx.Flow) // the handler may have tied something to the flow after it ended
 	}
 }
 
@@ -175,12 +201,12 @@ func (s *Stack) overload(req *ServerTx) {
 // Unavailable answers 503 with Retry-After, one's own or the usual one, and lets a
 // retransmission be tried anew: for when the store is down, which may pass before the
 // client gives up.
-func (r *ServerTx) Unavailable(reason string, more ...sip.Header) {
-	r.forget()
+func (tx *ServerTx) Unavailable(reason string, more ...sip.Header) {
+	tx.forget()
 	if !slices.ContainsFunc(more, func(h sip.Header) bool { return h.Name == "Retry-After" }) {
 		more = append(more, sip.Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
 	}
-	r.Respond(503, reason, more...)
+	tx.Respond(503, reason, more...)
 }
 
 // buffers are for messages that nobody keeps once they are sent.

@@ -68,7 +68,7 @@ func keyPair(t *testing.T, certFile, keyFile string) *tls.Certificate {
 }
 
 // runningAll starts a stack on every stream transport.
-func runningAll(t *testing.T, cfg Config) (*Stack, map[sip.Transport]netip.AddrPort) {
+func runningAll(t *testing.T, cfg Config, h Handler) (*Stack, map[sip.Transport]netip.AddrPort) {
 	t.Helper()
 	cert, key, pool := certificate(t, 1)
 	cfg.RootCAs = pool
@@ -76,7 +76,7 @@ func runningAll(t *testing.T, cfg Config) (*Stack, map[sip.Transport]netip.AddrP
 	for _, tr := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS, sip.WS, sip.WSS} {
 		cfg.Listen = append(cfg.Listen, Endpoint{tr, netip.MustParseAddrPort("127.0.0.1:0")})
 	}
-	s := New(cfg)
+	s := newStack(cfg, h)
 	s.SetCertificate(keyPair(t, cert, key))
 	start(t, s)
 	addrs := map[sip.Transport]netip.AddrPort{}
@@ -117,10 +117,10 @@ func dialWS(t *testing.T, tr sip.Transport, to netip.AddrPort) *websocket.Conn {
 
 func TestWebSocket(t *testing.T) {
 	flows := make(chan sip.Flow, 10)
-	s, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	s, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) {
 		flows <- r.Flow
 		r.Respond(200, string(r.Request.Body))
-	}})
+	}))
 	// Clients that connect and say nothing stop nobody else.
 	for _, tr := range []sip.Transport{sip.WS, sip.WSS, sip.TLS} {
 		for range 20 {
@@ -160,7 +160,7 @@ func TestWebSocket(t *testing.T) {
 }
 
 func TestWebSocketNeedsTheSubprotocol(t *testing.T) {
-	_, addrs := runningAll(t, Config{Handler: func(context.Context, *ServerTx) {}})
+	_, addrs := runningAll(t, Config{}, serve(func(*ServerTx) {}))
 	_, res, err := websocket.Dial(t.Context(), "ws://"+addrs[sip.WS].String()+"/", nil)
 	if err == nil || res.StatusCode != http.StatusBadRequest {
 		t.Errorf("%v, %v", res, err)
@@ -176,7 +176,7 @@ func TestWebSocketNeedsTheSubprotocol(t *testing.T) {
 }
 
 func TestTLSAndCertificateReload(t *testing.T) {
-	s, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") }})
+	s, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, "") }))
 	serial := func(c *tls.Conn) int64 { return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64() }
 	secure := func() *tls.Conn {
 		c, err := tls.Dial("tcp", addrs[sip.TLS].String(), insecure())
@@ -209,8 +209,8 @@ func TestTLSAndCertificateReload(t *testing.T) {
 // We open connections ourselves too, once a peer, and check its certificate.
 func TestConnectOut(t *testing.T) {
 	for _, tr := range []sip.Transport{sip.TCP, sip.TLS} {
-		far, addrs := runningAll(t, Config{Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, string(r.Flow.Transport)) }})
-		near, _ := runningAll(t, Config{Handler: func(context.Context, *ServerTx) {}})
+		far, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, string(r.Flow.Transport)) }))
+		near, _ := runningAll(t, Config{}, serve(func(*ServerTx) {}))
 		near.cfg.RootCAs = far.cfg.RootCAs
 		for range 2 {
 			flow, err := near.Connect(t.Context(), Target{tr, addrs[tr], "127.0.0.1"})

@@ -36,24 +36,24 @@ var txSeeds = [3]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed(), maphash.Ma
 // clients that make the same identifiers, because neither seeds its random numbers,
 // are told apart, and a fork's branches come to us from the same proxy. All of that is
 // part of the transaction's key as well.
-func (r *ServerTx) identify(f *sip.Fields) {
+func (tx *ServerTx) identify(f *sip.Fields) {
 	b := make([]byte, 0, 512)
 	add := func(s string) { b = append(append(b, s...), 0) }
-	for _, s := range [...]string{r.Request.Method, r.Request.URI, f.From, f.CallID, f.CSeq, r.Request.Via.Host} {
+	for _, s := range [...]string{tx.Request.Method, tx.Request.URI, f.From, f.CallID, f.CSeq, tx.Request.Via.Host} {
 		add(s)
 	}
-	addr := r.Flow.Remote.Addr().As16()
+	addr := tx.Flow.Remote.Addr().As16()
 	b = append(b, addr[:]...)
-	b = binary.BigEndian.AppendUint64(b, maphash.Bytes(txSeeds[2], r.Request.Body))
-	r.id.merge = maphash.Bytes(txSeeds[2], b)
-	for _, s := range [...]string{r.Request.Via.Branch(), f.Authorization, f.ProxyAuthorization, string(r.Flow.Transport)} {
+	b = binary.BigEndian.AppendUint64(b, maphash.Bytes(txSeeds[2], tx.Request.Body))
+	tx.id.merge = maphash.Bytes(txSeeds[2], b)
+	for _, s := range [...]string{tx.Request.Via.Branch(), f.Authorization, f.ProxyAuthorization, string(tx.Flow.Transport)} {
 		add(s)
 	}
-	b = binary.BigEndian.AppendUint16(b, r.Flow.Remote.Port())
-	b = binary.BigEndian.AppendUint16(b, r.Request.Via.Port)
-	b = binary.BigEndian.AppendUint64(b, r.Flow.Conn)
+	b = binary.BigEndian.AppendUint16(b, tx.Flow.Remote.Port())
+	b = binary.BigEndian.AppendUint16(b, tx.Request.Via.Port)
+	b = binary.BigEndian.AppendUint64(b, tx.Flow.Conn)
 	for i, seed := range txSeeds[:2] {
-		binary.BigEndian.PutUint64(r.id.key[8*i:], maphash.Bytes(seed, b))
+		binary.BigEndian.PutUint64(tx.id.key[8*i:], maphash.Bytes(seed, b))
 	}
 }
 
@@ -142,12 +142,12 @@ func (t *serverTable) shard(id *txID) *serverShard { return &t.shards[id.merge%s
 // begin looks a request up and enters it where it is new: over an unreliable transport
 // as a transaction, and where it has no To tag as the one copy that is worked on, until
 // it is answered: clients use its identifiers again to answer a challenge.
-func (t *serverTable) begin(r *ServerTx) (txState, *answer) {
-	s := t.shard(&r.id)
+func (t *serverTable) begin(tx *ServerTx) (txState, *answer) {
+	s := t.shard(&tx.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !r.Flow.Transport.Reliable() {
-		o, known := s.entries[r.id.key]
+	if !tx.Flow.Transport.Reliable() {
+		o, known := s.entries[tx.id.key]
 		switch {
 		case known && o == working:
 			return txWorking, nil
@@ -156,16 +156,16 @@ func (t *serverTable) begin(r *ServerTx) (txState, *answer) {
 		case len(s.entries) >= t.limit:
 			return txFull, nil
 		}
-		s.entries[r.id.key] = working
+		s.entries[tx.id.key] = working
 		s.peak = max(s.peak, len(s.entries))
-		r.tracked = true
+		tx.tracked = true
 	}
-	if r.Request.To.Tag() == "" {
-		if _, dup := s.running[r.id.merge]; dup {
+	if tx.Request.To.Tag() == "" {
+		if _, dup := s.running[tx.id.merge]; dup {
 			return txMerged, nil
 		}
-		s.running[r.id.merge] = struct{}{}
-		r.alone = true
+		s.running[tx.id.merge] = struct{}{}
+		tx.alone = true
 	}
 	return txNew, nil
 }
@@ -184,11 +184,11 @@ func (t *serverTable) finish(r *ServerTx, a *answer) {
 }
 
 // forget drops a transaction of which nothing is kept.
-func (t *serverTable) forget(r *ServerTx) {
-	s := t.shard(&r.id)
+func (t *serverTable) forget(tx *ServerTx) {
+	s := t.shard(&tx.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.entries, r.id.key)
+	delete(s.entries, tx.id.key)
 }
 
 // tick moves the ring on by one slot and forgets what lies there. It is called

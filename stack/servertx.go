@@ -4,14 +4,20 @@ import (
 	"errors"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"silod/sip"
 )
 
 // ServerTx is a server transaction: a request that came in, and its one answer.
 type ServerTx struct {
-	Request sip.Request
-	Flow    sip.Flow // where the request came from; its answer and later requests go there
+	Request  sip.Request
+	Flow     sip.Flow // where the request came from; its answer and later requests go there
+	Received time.Time
+
+	// Unknown is set by a handler that refuses the request of an unknown sender, for its
+	// own Done.
+	Unknown bool
 
 	stack     *Stack
 	id        txID
@@ -36,20 +42,20 @@ func newServerTx(m *sip.Message, flow sip.Flow) (*ServerTx, error) {
 }
 
 // Respond sends the final answer. An empty reason stands for the standard phrase.
-// Only the first call counts. Once it returns, the answer is on its way (see Flush), and
-// retransmissions of the request will get the same one.
-func (r *ServerTx) Respond(status int, reason string, headers ...sip.Header) {
+// Only the first call counts. Retransmissions of the request get the same answer. The
+// answer may leave later, together with those to other requests: see AfterReply.
+func (tx *ServerTx) Respond(status int, reason string, headers ...sip.Header) {
 	if reason == "" {
 		reason = sip.ReasonPhrase(status)
 	}
-	r.finish(&answer{status: status, reason: reason, headers: headers})
+	tx.finish(&answer{status: status, reason: reason, headers: headers})
 }
 
 // Forward sends a response that came from downstream as the answer, as a stateful
 // proxy does (RFC 3261 section 16.7): without the Via that was ours. Two are not
 // passed on: a 408 must never be sent to such a request (RFC 4320 section 4.2), and a
 // 503 would say that we are overloaded, and not that device (section 16.7, step 6).
-func (r *ServerTx) Forward(res *sip.Message) {
+func (tx *ServerTx) Forward(res *sip.Message) {
 	a := &answer{status: res.Status, reason: res.Reason, to: res.Get("To"), body: res.Body}
 	switch res.Status {
 	case 408:
@@ -64,40 +70,51 @@ func (r *ServerTx) Forward(res *sip.Message) {
 			a.headers = append(a.headers, h)
 		}
 	}
-	r.finish(a)
+	tx.finish(a)
+}
+
+// AfterReply calls f when the answer that was given has been written to the socket, or
+// at once where none waits to be written. f must not wait. It is for a request of ours
+// that must not overtake the answer.
+func (tx *ServerTx) AfterReply(f func()) {
+	if b := tx.batch; b != nil && b.waiting > 0 {
+		b.after = append(b.after, f)
+		return
+	}
+	f()
 }
 
 // Answer is the status and reason of the answer, 0 where there is none yet.
-func (r *ServerTx) Answer() (status int, reason string) {
-	if a := r.answered.Load(); a != nil {
+func (tx *ServerTx) Answer() (status int, reason string) {
+	if a := tx.answered.Load(); a != nil {
 		return a.status, a.reason
 	}
 	return 0, ""
 }
 
-func (r *ServerTx) finish(a *answer) {
-	if !r.answered.CompareAndSwap(nil, a) {
+func (tx *ServerTx) finish(a *answer) {
+	if !tx.answered.CompareAndSwap(nil, a) {
 		return
 	}
 	goes := true
-	if r.stateless {
-		r.forget()
-		a, goes = a.trimmed(r)
+	if tx.stateless {
+		tx.forget()
+		a, goes = a.trimmed(tx)
 	}
-	if r.tracked || r.alone {
-		r.stack.server.finish(r, a)
+	if tx.tracked || tx.alone {
+		tx.stack.server.finish(tx, a)
 	}
 	if goes {
-		r.stack.reply(r, a)
+		tx.stack.reply(tx, a)
 	} else {
-		r.stack.Stats.HeldBack.Inc()
+		tx.stack.Stats.HeldBack.Inc()
 	}
 }
 
 // replyTo is where the answer goes.
-func (r *ServerTx) replyTo() netip.AddrPort {
-	if r.Flow.Transport.Reliable() {
-		return r.Flow.Remote
+func (tx *ServerTx) replyTo() netip.AddrPort {
+	if tx.Flow.Transport.Reliable() {
+		return tx.Flow.Remote
 	}
-	return r.Request.Via.ReplyAddr(r.Flow.Remote)
+	return tx.Request.Via.ReplyAddr(tx.Flow.Remote)
 }

@@ -41,30 +41,40 @@ type Endpoint struct {
 	Addr      netip.AddrPort // port 0: any free one
 }
 
-// Handler answers a request. It must call Respond or Forward once; if it returns
-// or panics without having done so, the answer is 500. It begins on the goroutine that
-// reads the socket, so it must call the request's Detach before it waits for anything.
-// ctx ends when the stack is told to stop and its grace is over.
-type Handler func(ctx context.Context, req *ServerTx)
+// A Handler serves requests. All its methods but Done are called on goroutines that read
+// sockets, so they must not wait for anything.
+type Handler interface {
+	// AcceptSource reports whether requests from a peer are read at all.
+	AcceptSource(sip.Flow) bool
+
+	// AcceptRequest reports whether a request, which may be malformed, gets an answer. It
+	// is called before anything is kept of the request.
+	AcceptRequest(*sip.Request, sip.Flow) bool
+
+	// Handle serves a request: it answers with Respond or Forward and returns nil, or it
+	// returns the Work that has to wait. A request that is without an answer in the end,
+	// or whose handler panics, is answered 500.
+	Handle(*ServerTx) Work
+
+	// Done is called when Handle and the Work have ended, whatever happened.
+	Done(*ServerTx)
+
+	// FlowClosed is called when a stream's flow has ended, and again when a request has
+	// been served that outlived its flow.
+	FlowClosed(sip.Flow)
+}
+
+// Work is the part of serving a request that may wait. It runs while other goroutines
+// read the socket. ctx ends when the stack was told to stop and its grace is over.
+type Work func(ctx context.Context)
 
 // Config is what a Stack needs. Zero values stand for the defaults given.
 type Config struct {
-	Listen     []Endpoint
-	Handler    Handler
-	Log        *slog.Logger
-	Advertise  string         // host or host:port for Via; "": the listener's address
-	RootCAs    *x509.CertPool // whose certificates TLS peers that we call must have; nil: the system's
-	Resolver   *net.Resolver  // nil: the system's
-	FlowClosed func(sip.Flow) // called, from any goroutine, when a stream's flow has died, and again when a handler ends that outlived it
-
-	// Hear tells whether requests from a peer are read at all. Like Screen it must not
-	// wait; nil: everybody's are.
-	Hear func(sip.Flow) bool
-
-	// Screen tells whether a request is worth an answer, before anything is kept of it
-	// and where it is malformed too. It runs on the goroutine that reads, so it must not
-	// wait; nil: every request is.
-	Screen func(*ServerTx) bool
+	Listen    []Endpoint
+	Log       *slog.Logger
+	Advertise string         // host or host:port for Via; "": the listener's address
+	RootCAs   *x509.CertPool // whose certificates TLS peers that we call must have; nil: the system's
+	Resolver  *net.Resolver  // nil: the system's
 
 	// ClientCAs are whose certificates TLS clients are asked for; nil: nobody is asked.
 	// One that is not theirs does not end the connection, but names nobody.
@@ -103,21 +113,13 @@ func (c *Config) defaults() {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.FlowClosed == nil {
-		c.FlowClosed = func(sip.Flow) {}
-	}
-	if c.Hear == nil {
-		c.Hear = func(sip.Flow) bool { return true }
-	}
-	if c.Screen == nil {
-		c.Screen = func(*ServerTx) bool { return true }
-	}
 }
 
 // Stack is a running or runnable SIP stack. Make it with New, open its sockets
 // with Listen, run it with Run.
 type Stack struct {
 	cfg         Config
+	handler     Handler
 	server      *serverTable
 	client      *clientTable
 	udp         []*udpSocket
@@ -133,7 +135,7 @@ type Stack struct {
 	unsent   atomic.Int64   // batches with answers that have not left
 	jobs     chan *ServerTx // to a worker that waits
 	idle     atomic.Int64   // workers that do
-	work     context.Context
+	workCtx  context.Context
 	stopWork context.CancelFunc
 	handlers sync.WaitGroup
 	draining atomic.Bool
@@ -178,9 +180,12 @@ func New(cfg Config) *Stack {
 	s.credits = &credits{seed: maphash.MakeSeed()}
 	s.noise = rate.Sometimes{First: 20, Interval: time.Second}
 	s.conns.init()
-	s.work, s.stopWork = context.WithCancel(context.Background())
+	s.workCtx, s.stopWork = context.WithCancel(context.Background())
 	return s
 }
+
+// SetHandler names the handler of all requests. It is called once, before Run.
+func (s *Stack) SetHandler(h Handler) { s.handler = h }
 
 // Listen opens every socket, or none: an error names the one that failed.
 func (s *Stack) Listen(ctx context.Context) error {

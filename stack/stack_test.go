@@ -16,12 +16,12 @@ import (
 )
 
 // running starts a stack on loopback and gives its UDP and TCP addresses.
-func running(t *testing.T, cfg Config) (s *Stack, udp, tcp netip.AddrPort) {
+func running(t *testing.T, cfg Config, h Handler) (s *Stack, udp, tcp netip.AddrPort) {
 	t.Helper()
 	free := netip.MustParseAddrPort("127.0.0.1:0")
 	cfg.Listen = []Endpoint{{sip.UDP, free}, {sip.TCP, free}}
 	cfg.Grace = time.Second
-	s = New(cfg)
+	s = newStack(cfg, h)
 	if err := s.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +91,10 @@ func status(response string) string {
 
 func TestRetransmissionGetsTheSameAnswerAndRunsNothing(t *testing.T) {
 	var runs atomic.Int32
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	_, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
 		runs.Add(1)
 		r.Respond(202, "", sip.Header{Name: "X-Extra", Value: "kept"})
-	}})
+	}))
 	c := dial(t, "udp", udp)
 	m := message(c, "z9hG4bKa")
 	send(t, c, m)
@@ -119,10 +119,10 @@ func TestRetransmissionGetsTheSameAnswerAndRunsNothing(t *testing.T) {
 // What real clients repeat that is no retransmission.
 func TestNewRequestsUnderAnOldBranch(t *testing.T) {
 	var runs atomic.Int32
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	_, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
 		runs.Add(1)
 		r.Respond(202, "")
-	}})
+	}))
 	alice, carol := dial(t, "udp", udp), dial(t, "udp", udp)
 	m := message(alice, "z9hG4bKsame")
 	send(t, alice, m)
@@ -139,7 +139,7 @@ func TestNewRequestsUnderAnOldBranch(t *testing.T) {
 }
 
 func TestAnswersToWhatIsMalformed(t *testing.T) {
-	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") }})
+	s, udp, _ := running(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, "") }))
 	for _, tc := range []struct{ name, old, new, want string }{
 		{"good", "", "", "200"},
 		{"no From", "From: <sip:alice@127.0.0.1>;tag=1\r\n", "", "400"},
@@ -170,11 +170,10 @@ func TestAnswersToWhatIsMalformed(t *testing.T) {
 
 func TestOverloadIsAnswered(t *testing.T) {
 	hold := make(chan struct{})
-	s, udp, _ := running(t, Config{MaxHandlers: 1, Handler: func(_ context.Context, r *ServerTx) {
-		r.Detach()
+	s, udp, _ := running(t, Config{MaxHandlers: 1}, waiting(func(r *ServerTx) {
 		<-hold
 		r.Respond(200, "")
-	}})
+	}))
 	first, second := dial(t, "udp", udp), dial(t, "udp", udp)
 	send(t, first, message(first, "z9hG4bK1"))
 	for s.Handlers() == 0 {
@@ -196,20 +195,22 @@ func TestOverloadIsAnswered(t *testing.T) {
 	}
 }
 
-// Handlers that wait give the socket away first; those that forget to do not stop it for
-// long.
+// Work does not keep others from being served. A Handle that waits, which it must not, does
+// not stop the socket for long.
 func TestHandlersThatWait(t *testing.T) {
 	for _, polite := range []bool{true, false} {
 		hold := make(chan struct{})
-		s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+		wait := func(r *ServerTx) {
 			if r.Request.Target.User == "bob" {
-				if polite {
-					r.Detach()
-				}
 				<-hold
 			}
 			r.Respond(200, "")
-		}})
+		}
+		h := serve(wait)
+		if polite {
+			h = waiting(wait)
+		}
+		s, udp, _ := running(t, Config{}, h)
 		c := dial(t, "udp", udp)
 		n := 100
 		if !polite {
@@ -237,11 +238,11 @@ func TestHandlersThatWait(t *testing.T) {
 }
 
 func TestPanicAndSilenceAreAnswered500(t *testing.T) {
-	_, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	_, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
 		if r.Request.Target.User == "bob" {
 			panic("bob")
 		}
-	}})
+	}))
 	for _, user := range []string{"bob", "carol"} {
 		c := dial(t, "udp", udp)
 		send(t, c, strings.Replace(message(c, "z9hG4bK"+user), "sip:bob", "sip:"+user, 1))
@@ -252,7 +253,7 @@ func TestPanicAndSilenceAreAnswered500(t *testing.T) {
 }
 
 func TestStreamFraming(t *testing.T) {
-	_, _, tcp := running(t, Config{Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, string(r.Request.Body)) }})
+	_, _, tcp := running(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, string(r.Request.Body)) }))
 	c := dial(t, "tcp", tcp)
 	send(t, c, "\r\n\r\n")
 	if got := hear(t, c, patience); got != "\r\n" {
@@ -286,10 +287,7 @@ func TestStreamFraming(t *testing.T) {
 
 func TestStreamsAreLimited(t *testing.T) {
 	closed := make(chan sip.Flow, 10)
-	s, _, tcp := running(t, Config{
-		MaxConnections: 2, StartTimeout: 300 * time.Millisecond, Handler: func(context.Context, *ServerTx) {},
-		FlowClosed: func(f sip.Flow) { closed <- f },
-	})
+	s, _, tcp := running(t, Config{MaxConnections: 2, StartTimeout: 300 * time.Millisecond}, handler{handle: func(*ServerTx) {}, closed: func(f sip.Flow) { closed <- f }})
 	var conns []net.Conn
 	for range 3 {
 		conns = append(conns, dial(t, "tcp", tcp))
@@ -314,10 +312,10 @@ func TestStreamsAreLimited(t *testing.T) {
 // comes back to the call.
 func TestSendOverFlows(t *testing.T) {
 	flows := make(chan sip.Flow, 2)
-	s, udp, tcp := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	s, udp, tcp := running(t, Config{}, serve(func(r *ServerTx) {
 		flows <- r.Flow
 		r.Respond(200, "")
-	}})
+	}))
 	for _, tc := range []struct {
 		network string
 		addr    netip.AddrPort
@@ -352,7 +350,7 @@ func TestSendOverFlows(t *testing.T) {
 }
 
 func TestPortThatIsTaken(t *testing.T) {
-	_, udp, tcp := running(t, Config{Handler: func(context.Context, *ServerTx) {}})
+	_, udp, tcp := running(t, Config{}, serve(func(*ServerTx) {}))
 	for _, e := range []Endpoint{{sip.UDP, udp}, {sip.TCP, tcp}} {
 		s := New(Config{Listen: []Endpoint{e}})
 		if err := s.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") {

@@ -13,13 +13,13 @@ import (
 // nobody knows: they leave nothing behind, and over UDP, where the source may be a
 // victim's address, the answer is trimmed to the size of the request, and held back
 // where that is not enough (credits).
-func (r *ServerTx) Stateless() { r.stateless = true }
+func (tx *ServerTx) Stateless() { tx.stateless = true }
 
 // forget drops the server transaction, where there is one.
-func (r *ServerTx) forget() {
-	if r.tracked {
-		r.stack.server.forget(r)
-		r.tracked = false
+func (tx *ServerTx) forget() {
+	if tx.tracked {
+		tx.stack.server.forget(tx)
+		tx.tracked = false
 	}
 }
 
@@ -28,15 +28,15 @@ func (r *ServerTx) forget() {
 // could not go on without stays: the shortest challenge, which is MD5's, the one that
 // every client understands; and Retry-After. ok is false where that is still more than
 // may be sent now.
-func (a *answer) trimmed(r *ServerTx) (_ *answer, ok bool) {
-	if r.Flow.Transport != sip.UDP {
+func (a *answer) trimmed(tx *ServerTx) (_ *answer, ok bool) {
+	if tx.Flow.Transport != sip.UDP {
 		return a, true
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	over := func() bool {
-		*buf = a.appendTo((*buf)[:0], r)
-		return len(*buf) > r.size
+		*buf = a.appendTo((*buf)[:0], tx)
+		return len(*buf) > tx.size
 	}
 	if !over() {
 		return a, true
@@ -54,7 +54,7 @@ func (a *answer) trimmed(r *ServerTx) (_ *answer, ok bool) {
 		longest := slices.MaxFunc(a.headers, func(x, y sip.Header) int { return len(x.Value) - len(y.Value) })
 		a.headers = slices.DeleteFunc(a.headers, func(h sip.Header) bool { return h == longest })
 	}
-	return a, !over() || r.stack.credits.covers(r.replyTo().Addr(), r.size, len(*buf))
+	return a, !over() || tx.stack.credits.covers(tx.replyTo().Addr(), tx.size, len(*buf))
 }
 
 func isChallenge(h sip.Header) bool {

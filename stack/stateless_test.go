@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"context"
 	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
@@ -16,7 +15,7 @@ import (
 // transaction (Pidgin does) is heard, and what is challenged leaves nothing behind.
 func TestStatelessAnswerIsForgotten(t *testing.T) {
 	var runs atomic.Int32
-	s, udp, _ := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	s, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
 		runs.Add(1)
 		if r.Request.Has("Proxy-Authorization") {
 			r.Respond(202, "")
@@ -24,7 +23,7 @@ func TestStatelessAnswerIsForgotten(t *testing.T) {
 		}
 		r.Stateless()
 		r.Respond(407, "", sip.Header{Name: "Proxy-Authenticate", Value: "Digest realm=\"r\""})
-	}})
+	}))
 	c := dial(t, "udp", udp)
 	plain := message(c, "z9hG4bKsame", usual)
 	for range 2 {
@@ -49,14 +48,14 @@ func TestStatelessAnswerIsTrimmed(t *testing.T) {
 		return sip.Header{Name: "Proxy-Authenticate", Value: `Digest realm="example.org", nonce="` + strings.Repeat("n", 48) + `", algorithm=` + alg}
 	}
 	both := []sip.Header{challenge("SHA-256"), challenge("MD5"), {Name: "Server", Value: strings.Repeat("s", 100)}}
-	_, udp, tcp := running(t, Config{Handler: func(_ context.Context, r *ServerTx) {
+	_, udp, tcp := running(t, Config{}, serve(func(r *ServerTx) {
 		r.Stateless()
 		if r.Request.Has("X-Plain") {
 			r.Respond(400, strings.Repeat("long words ", 30), sip.Header{Name: "Server", Value: "s"})
 			return
 		}
 		r.Respond(407, "", both...)
-	}})
+	}))
 	pad := func(n int) string { return "X-Pad: " + strings.Repeat("x", n) }
 	for _, tc := range []struct {
 		name, network, more string
@@ -127,10 +126,7 @@ func TestCredits(t *testing.T) {
 // TestHear: what a peer that is not heard asks is not even read, but it may answer.
 func TestHear(t *testing.T) {
 	var deaf atomic.Bool
-	s, udp, tcp := running(t, Config{
-		Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") },
-		Hear:    func(sip.Flow) bool { return !deaf.Load() },
-	})
+	s, udp, tcp := running(t, Config{}, handler{handle: func(r *ServerTx) { r.Respond(200, "") }, hear: func(sip.Flow) bool { return !deaf.Load() }})
 	for _, network := range []string{"udp", "tcp"} {
 		to := udp
 		if network == "tcp" {
@@ -161,10 +157,7 @@ func TestHear(t *testing.T) {
 
 // TestScreen drops requests, malformed ones too, before anything is kept of them.
 func TestScreen(t *testing.T) {
-	s, udp, tcp := running(t, Config{
-		Handler: func(_ context.Context, r *ServerTx) { r.Respond(200, "") },
-		Screen:  func(r *ServerTx) bool { return r.Request.Get("User-Agent") != "bad" },
-	})
+	s, udp, tcp := running(t, Config{}, handler{handle: func(r *ServerTx) { r.Respond(200, "") }, screen: func(r *sip.Request, _ sip.Flow) bool { return r.Get("User-Agent") != "bad" }})
 	for _, network := range []string{"udp", "tcp"} {
 		to := udp
 		if network == "tcp" {

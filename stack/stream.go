@@ -169,7 +169,7 @@ func (c *conn) close() {
 	defer c.stack.conns.serving.Done()
 	c.stack.client.fail(c.flow, ErrClosed)
 	c.pipe.close()
-	c.stack.cfg.FlowClosed(c.flow)
+	c.stack.handler.FlowClosed(c.flow)
 }
 
 // send writes one message whole. A peer that does not take it within the write

@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -18,11 +17,11 @@ import (
 	"silod/sip"
 )
 
-func echo(_ context.Context, r *ServerTx) { r.Respond(200, string(r.Request.Body)) }
+var echo = serve(func(r *ServerTx) { r.Respond(200, string(r.Request.Body)) })
 
 // RFC 3261 section 7.3.1: a Content-Length may be folded as any other header.
 func TestFoldedContentLength(t *testing.T) {
-	_, _, tcp := running(t, Config{Handler: echo})
+	_, _, tcp := running(t, Config{}, echo)
 	c := dial(t, "tcp", tcp)
 	for i, folded := range []string{"Content-Length:\r\n 2", "l\t:\n\t\r\n 2"} {
 		send(t, c, strings.Replace(message(c, fmt.Sprintf("z9hG4bK%d", i)), "Content-Length: 2", folded, 1))
@@ -35,7 +34,7 @@ func TestFoldedContentLength(t *testing.T) {
 // Some phones keep their connection open with a single line end, and a peer that
 // sends nothing else takes no memory.
 func TestLineEndsBetweenMessages(t *testing.T) {
-	s, _, tcp := running(t, Config{StartTimeout: 300 * time.Millisecond, Handler: echo})
+	s, _, tcp := running(t, Config{StartTimeout: 300 * time.Millisecond}, echo)
 	c := dial(t, "tcp", tcp)
 	send(t, c, message(c, "z9hG4bK1")+"\r\n")
 	hear(t, c, patience)
@@ -64,7 +63,7 @@ func TestSlowPeersAreCutOff(t *testing.T) {
 		{"a second message that never ends", "whole", "X: y\r\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, _, tcp := running(t, Config{StartTimeout: 500 * time.Millisecond, Handler: echo})
+			s, _, tcp := running(t, Config{StartTimeout: 500 * time.Millisecond}, echo)
 			c := dial(t, "tcp", tcp)
 			if tc.first == "whole" {
 				tc.first = message(c, "z9hG4bK1") + "MESSAGE sip:bob@127.0.0.1 SIP/2.0\r\n"
@@ -83,8 +82,8 @@ func TestSlowPeersAreCutOff(t *testing.T) {
 
 // A restart may have thousands of messages for the same proxy.
 func TestOneConnectionForAllWhoWantOne(t *testing.T) {
-	far, addrs := runningAll(t, Config{Handler: echo})
-	near, _ := runningAll(t, Config{Handler: echo})
+	far, addrs := runningAll(t, Config{}, echo)
+	near, _ := runningAll(t, Config{}, echo)
 	near.cfg.RootCAs = far.cfg.RootCAs
 	for _, tr := range []sip.Transport{sip.TCP, sip.TLS} {
 		before := near.Stats.Connections.Value()
@@ -106,8 +105,8 @@ func TestOneConnectionForAllWhoWantOne(t *testing.T) {
 // RFC 3261 section 18.1.1: a large request goes over TCP, where the peer takes it.
 // That it does not is remembered; that we have no room for a connection is not.
 func TestWiden(t *testing.T) {
-	_, udp, tcp := running(t, Config{Handler: echo})
-	near, nearUDP, _ := running(t, Config{Handler: echo, MaxConnections: 1})
+	_, udp, tcp := running(t, Config{}, echo)
+	near, nearUDP, _ := running(t, Config{MaxConnections: 1}, echo)
 	flow := func(to netip.AddrPort) sip.Flow { return sip.Flow{Transport: sip.UDP, Local: nearUDP, Remote: to} }
 	if f, ok := near.Widen(t.Context(), flow(udp)); ok || f != flow(udp) {
 		t.Errorf("to a port without a listener: %s", f)
@@ -131,14 +130,11 @@ func TestWiden(t *testing.T) {
 func TestFlowThatEndsUnderItsHandler(t *testing.T) {
 	closed, begun := make(chan sip.Flow, 10), make(chan struct{})
 	release := make(chan struct{})
-	_, _, tcp := running(t, Config{
-		FlowClosed: func(f sip.Flow) { closed <- f },
-		Handler: func(_ context.Context, r *ServerTx) {
-			close(begun)
-			<-release
-			r.Respond(200, "")
-		},
-	})
+	_, _, tcp := running(t, Config{}, handler{handle: func(r *ServerTx) {
+		close(begun)
+		<-release
+		r.Respond(200, "")
+	}, closed: func(f sip.Flow) { closed <- f }})
 	c := dial(t, "tcp", tcp)
 	send(t, c, message(c, "z9hG4bK1"))
 	<-begun
@@ -159,7 +155,7 @@ func TestStoppingTellsOfEveryFlow(t *testing.T) {
 	var mu sync.Mutex
 	told := map[sip.Flow]bool{}
 	t.Run("running", func(t *testing.T) {
-		s, _, tcp := running(t, Config{Handler: echo, FlowClosed: func(f sip.Flow) {
+		s, _, tcp := running(t, Config{}, handler{handle: func(r *ServerTx) { r.Respond(200, string(r.Request.Body)) }, closed: func(f sip.Flow) {
 			time.Sleep(50 * time.Millisecond)
 			mu.Lock()
 			defer mu.Unlock()
@@ -183,7 +179,7 @@ func TestStoppingTellsOfEveryFlow(t *testing.T) {
 
 // An HTTP client that announces a body and sends none holds no connection.
 func TestHalfARequestOnTheWebSocketPort(t *testing.T) {
-	s, addrs := runningAll(t, Config{StartTimeout: 300 * time.Millisecond, Handler: echo})
+	s, addrs := runningAll(t, Config{StartTimeout: 300 * time.Millisecond}, echo)
 	var conns []net.Conn
 	for range 5 {
 		c := dial(t, "tcp", addrs[sip.WS])
@@ -205,7 +201,7 @@ func TestHalfARequestOnTheWebSocketPort(t *testing.T) {
 
 // A WebSocket message that is begun and never ended is no reason to wait for hours.
 func TestSlowWebSocketIsCutOff(t *testing.T) {
-	s, addrs := runningAll(t, Config{StartTimeout: 500 * time.Millisecond, Handler: echo})
+	s, addrs := runningAll(t, Config{StartTimeout: 500 * time.Millisecond}, echo)
 	c := dialWS(t, sip.WS, addrs[sip.WS])
 	if err := c.Write(t.Context(), 1, []byte(message(dial(t, "tcp", addrs[sip.WS]), "z9hG4bK1"))); err != nil {
 		t.Fatal(err)
@@ -256,10 +252,10 @@ func TestOutOfDescriptorsIsSurvived(t *testing.T) {
 // knows soon, however many they are.
 func TestStuckPeerIsGivenUp(t *testing.T) {
 	flows := make(chan sip.Flow, 1)
-	s, addrs := runningAll(t, Config{WriteTimeout: 300 * time.Millisecond, Handler: func(_ context.Context, r *ServerTx) {
+	s, addrs := runningAll(t, Config{WriteTimeout: 300 * time.Millisecond}, serve(func(r *ServerTx) {
 		flows <- r.Flow
 		r.Respond(200, "")
-	}})
+	}))
 	for _, tr := range []sip.Transport{sip.TCP, sip.TLS, sip.WS, sip.WSS} {
 		c := dial(t, "tcp", addrs[tr])
 		if tr == sip.TLS || tr == sip.WSS {

@@ -29,7 +29,7 @@ func (u *udpSocket) stun(b []byte, src netip.AddrPort) bool {
 	switch {
 	case !s.limiter.allow(flow.Remote.Addr(), time.Now()):
 		s.Stats.Limited.Inc()
-	case !s.cfg.Hear(flow):
+	case !s.handler.AcceptSource(flow):
 	case len(r) > len(b) && !s.credits.covers(flow.Remote.Addr(), len(b), len(r)):
 		s.Stats.HeldBack.Inc() // it is repeated after half a second (RFC 5389 section 7.2.1)
 	default:

@@ -23,8 +23,8 @@ var udpReaders = max(2, runtime.NumCPU())
 const receiveBuffer = 4 << 20
 
 // udpSocket is one UDP listener. Whoever reads a request handles it, because to wake
-// another goroutine costs more than most requests do; where its handler has to wait, it
-// gives the rest of its batch to another goroutine, which reads on (see Detach).
+// another goroutine costs more than most requests do; where its handler returns Work, it
+// gives the rest of its batch to another goroutine, which reads on.
 type udpSocket struct {
 	stack   *Stack
 	conn    *net.UDPConn
@@ -76,8 +76,10 @@ func (u *udpSocket) serve(b *batch) error {
 		if err != nil {
 			return ignoreClosed(err)
 		}
-		u.stack.handle(req)
-		if req.batch == nil { // detached
+		if work := u.stack.handle(req); work != nil {
+			req.batch = nil // answers of the work leave by themselves
+			b.handOver()
+			u.stack.runWork(req, work)
 			b = u.follow()
 		}
 	}
@@ -93,19 +95,14 @@ func (u *udpSocket) follow() *batch {
 	select {
 	case b := <-u.lead:
 		return b
-	case <-u.stack.work.Done():
+	case <-u.stack.workCtx.Done():
 		return nil
 	}
 }
 
-// Detach must be called by a handler before it waits for anything: somebody else then
-// reads the socket that the request came from. More calls do nothing.
-func (r *ServerTx) Detach() {
-	b := r.batch
-	if b == nil {
-		return
-	}
-	r.batch = nil
+// handOver sends the answers that wait and gives the batch to another goroutine, which
+// reads on.
+func (b *batch) handOver() {
 	b.flush()
 	select {
 	case b.socket.lead <- b:
@@ -114,24 +111,16 @@ func (r *ServerTx) Detach() {
 	}
 }
 
-// Flush puts the answer on the wire, if it is still to leave with others: for a handler
-// that has something sent that must not overtake it.
-func (r *ServerTx) Flush() {
-	if r.batch != nil {
-		r.batch.flush()
-	}
-}
-
-// check starts another reader where nobody has read for a second, because all handlers
-// wait and have not called Detach. That is a fault of theirs, which must not stop the
-// rest, but for what came in one batch with a request of theirs. It is called once a second.
+// check starts another reader where none has read for a second, because Handle waits
+// on all of them. That is a fault of the handler, which must not stop other requests than
+// those of the same batches. It is called once a second.
 func (u *udpSocket) check() {
 	w, reads := &u.watch, u.reads.Load()
 	stuck := u.reading.Load() == 0 && reads == w.reads
 	w.reads = reads
 	if stuck && w.more < mostStuck {
 		w.more++
-		u.stack.cfg.Log.Error("handlers wait on the goroutines that read", "socket", u.local)
+		u.stack.cfg.Log.Error("handlers block UDP readers", "socket", u.local)
 		u.readers.Go(func() error { return u.serve(newBatch(u)) })
 	}
 }

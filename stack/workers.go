@@ -31,7 +31,9 @@ func (s *Stack) dispatch(req *ServerTx) {
 // others wait.
 func (s *Stack) worker(req *ServerTx) {
 	for {
-		s.handle(req)
+		if work := s.handle(req); work != nil {
+			s.runWork(req, work)
+		}
 		if s.idle.Add(1) > idleWorkers {
 			s.idle.Add(-1)
 			return
@@ -39,7 +41,7 @@ func (s *Stack) worker(req *ServerTx) {
 		select {
 		case req = <-s.jobs:
 			s.idle.Add(-1)
-		case <-s.work.Done():
+		case <-s.workCtx.Done():
 			s.idle.Add(-1)
 			return
 		}

@@ -146,15 +146,11 @@ func (d *daemon) databaseOf(ctx context.Context, url config.DBURL) (*db.DB, erro
 func (d *daemon) openSockets(ctx context.Context) error {
 	cfg := stackConfig(d.cfg)
 	cfg.Log = d.log
-	cfg.Handler = func(ctx context.Context, req *stack.ServerTx) { d.router.Serve(ctx, req) }
-	cfg.Hear = func(f sip.Flow) bool { return d.router.Hear(f) }
-	cfg.Screen = func(req *stack.ServerTx) bool { return d.router.Screen(req) }
 	cas, err := clientCAs(d.cfg)
 	if err != nil {
 		return fmt.Errorf("auth.trusted_ca: %w", err)
 	}
 	cfg.ClientCAs = cas
-	cfg.FlowClosed = func(f sip.Flow) { d.location.FlowClosed(context.Background(), f.String()) }
 	d.stack = stack.New(cfg)
 	apply, err := d.applyCertificate(d.cfg)
 	if err != nil {
@@ -208,6 +204,7 @@ func (d *daemon) assemble(ctx context.Context) error {
 		MaxBody: d.cfg.SIP.MaxMessageSize,
 		Server:  "silod/" + buildVersion(),
 	}, set)
+	d.stack.SetHandler(d.router)
 	d.mail, d.roomMail = &router.Sender{Router: d.router}, &router.Sender{Router: d.router}
 	apply, err := d.applyProxies(d.cfg)
 	if err != nil {
