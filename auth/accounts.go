@@ -10,40 +10,46 @@ import (
 	"silod/sip"
 )
 
-// ErrUserExists is what Users says of a user who is to be added and is there already.
+// ErrUserExists is the error of Users.AddUser for a user that exists.
 var ErrUserExists = errors.New("user exists")
 
-// User is a user with a password, in a list.
+// A User is a user with a password, in a list.
 type User struct {
 	AoR        sip.AoR
-	Algorithms []Algorithm // that the user can answer
+	Algorithms []Algorithm // for which the password or an HA1 is stored
 }
 
-// Users keeps our users. The database implements it on Kamailio's subscriber table,
-// with one of ours for what does not fit there. A change is committed when the method
-// returns.
+// Users stores our users. Package db implements it with Kamailio's subscriber table, and
+// one of ours for the columns that are missing there. A change is committed when the
+// method returns.
 type Users interface {
-	// Users lists all, ordered by domain and name.
+	// Users returns all users, ordered by domain and name.
 	Users(ctx context.Context) iter.Seq2[User, error]
-	// AddUser adds a user, or says ErrUserExists.
+	// AddUser adds a user. It returns ErrUserExists if the user exists.
 	AddUser(ctx context.Context, user sip.AoR, secret Secret) error
-	// SetSecret replaces all that is known of a password, one in the clear too, or
-	// says ErrUnknownUser.
+	// SetSecret replaces all that is stored of a password, a password in the clear too.
+	// It returns ErrUnknownUser for an unknown user.
 	SetSecret(ctx context.Context, user sip.AoR, secret Secret) error
-	// RemoveUser removes a user, or says ErrUnknownUser.
+	// RemoveUser removes a user. It returns ErrUnknownUser for an unknown user.
 	RemoveUser(ctx context.Context, user sip.AoR) error
 }
 
-// Accounts manages users for administrators. What it hands on of a password are
-// HA1s of all algorithms, and nothing that it could be read from.
-type Accounts struct {
+// AccountOptions are what Accounts need.
+type AccountOptions struct {
 	Users   Users
 	Domains sip.Domains
-	Realm   func(domain string) string // of the users of a domain; nil: the domain
-	Changed func(user sip.AoR)         // called after each change: Cache.Invalidate; nil: nobody
+	Realm   func(domain string) string // returns the realm of a domain's users; nil: the domain
+	Changed func(user sip.AoR)         // called after each change, such as Cache.Invalidate; may be nil
 }
 
-// Commands are the management commands for users.
+// Accounts manages users for administrators. It stores the HA1s of all algorithms, from
+// which the password cannot be read. NewAccounts makes one.
+type Accounts struct{ opt AccountOptions }
+
+// NewAccounts returns the management of these users.
+func NewAccounts(opt AccountOptions) *Accounts { return &Accounts{opt} }
+
+// Commands returns the management commands for users.
 func (a *Accounts) Commands() []mi.Command {
 	const password = "password"
 	return []mi.Command{
@@ -68,7 +74,7 @@ func (a *Accounts) Commands() []mi.Command {
 
 func (a *Accounts) list(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
 	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
-		for u, err := range a.Users.Users(ctx) {
+		for u, err := range a.opt.Users.Users(ctx) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -89,11 +95,11 @@ func (a *Accounts) list(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
 }
 
 func (a *Accounts) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	return a.set(ctx, req, a.Users.AddUser)
+	return a.set(ctx, req, a.opt.Users.AddUser)
 }
 
 func (a *Accounts) setPassword(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	return a.set(ctx, req, a.Users.SetSecret)
+	return a.set(ctx, req, a.opt.Users.SetSecret)
 }
 
 func (a *Accounts) remove(ctx context.Context, req *mi.Request) (*mi.Node, error) {
@@ -101,10 +107,10 @@ func (a *Accounts) remove(ctx context.Context, req *mi.Request) (*mi.Node, error
 	if err != nil {
 		return nil, err
 	}
-	return a.changed(user, a.Users.RemoveUser(ctx, user))
+	return a.changed(user, a.opt.Users.RemoveUser(ctx, user))
 }
 
-// set carries out what gives a user a password.
+// set runs a command that sets the password of a user.
 func (a *Accounts) set(ctx context.Context, req *mi.Request, do func(context.Context, sip.AoR, Secret) error) (*mi.Node, error) {
 	user, err := a.user(req)
 	if err != nil {
@@ -115,14 +121,15 @@ func (a *Accounts) set(ctx context.Context, req *mi.Request, do func(context.Con
 		return nil, err
 	}
 	realm := user.Domain
-	if a.Realm != nil {
-		realm = a.Realm(user.Domain)
+	if a.opt.Realm != nil {
+		realm = a.opt.Realm(user.Domain)
 	}
 	return a.changed(user, do(ctx, user, NewSecret(user, quotable(realm), password)))
 }
 
+// user returns the user that the first argument names.
 func (a *Accounts) user(req *mi.Request) (sip.AoR, error) {
-	user, ours, err := a.Domains.Parse(req.Arg(0))
+	user, ours, err := a.opt.Domains.Parse(req.Arg(0))
 	switch {
 	case err != nil:
 		return user, mi.Errorf(400, "Bad user, %v", err)
@@ -132,9 +139,10 @@ func (a *Accounts) user(req *mi.Request) (sip.AoR, error) {
 	return user, nil
 }
 
-// maxPassword is the longest password, in bytes.
+// maxPassword is the length of the longest password, in bytes.
 const maxPassword = 256
 
+// checkPassword returns an mi.Error for a password that is not accepted.
 func checkPassword(password string) error {
 	switch {
 	case password == "":
@@ -147,8 +155,8 @@ func checkPassword(password string) error {
 	return nil
 }
 
-// changed answers a change, and tells who has to know of it. Also a failed one may
-// have been done.
+// changed returns the reply to a change, after it has called Changed. It does so for most
+// errors too, because the change may have been committed.
 func (a *Accounts) changed(user sip.AoR, err error) (*mi.Node, error) {
 	switch {
 	case errors.Is(err, ErrUserExists):
@@ -156,8 +164,8 @@ func (a *Accounts) changed(user sip.AoR, err error) (*mi.Node, error) {
 	case errors.Is(err, ErrUnknownUser):
 		return nil, mi.Errorf(404, "No user %s", user)
 	}
-	if a.Changed != nil {
-		a.Changed(user)
+	if a.opt.Changed != nil {
+		a.opt.Changed(user)
 	}
 	if err != nil {
 		return nil, err

@@ -14,10 +14,10 @@ import (
 	"silod/sip"
 )
 
-// register is Users in memory, on the same rows as people.
-type register struct{ *people }
+// memoryUsers are Users in memory, with the rows of memoryCredentials.
+type memoryUsers struct{ *memoryCredentials }
 
-func (r register) Users(context.Context) iter.Seq2[User, error] {
+func (r memoryUsers) Users(context.Context) iter.Seq2[User, error] {
 	return func(yield func(User, error) bool) {
 		order := func(a, b sip.AoR) int {
 			return cmp.Or(strings.Compare(a.Domain, b.Domain), strings.Compare(a.User, b.User))
@@ -39,7 +39,7 @@ func (r register) Users(context.Context) iter.Seq2[User, error] {
 	}
 }
 
-func (r register) AddUser(_ context.Context, user sip.AoR, s Secret) error {
+func (r memoryUsers) AddUser(_ context.Context, user sip.AoR, s Secret) error {
 	if _, there := r.secrets[user]; there {
 		return ErrUserExists
 	}
@@ -47,7 +47,7 @@ func (r register) AddUser(_ context.Context, user sip.AoR, s Secret) error {
 	return r.down
 }
 
-func (r register) SetSecret(_ context.Context, user sip.AoR, s Secret) error {
+func (r memoryUsers) SetSecret(_ context.Context, user sip.AoR, s Secret) error {
 	if _, there := r.secrets[user]; !there {
 		return ErrUnknownUser
 	}
@@ -55,7 +55,7 @@ func (r register) SetSecret(_ context.Context, user sip.AoR, s Secret) error {
 	return r.down
 }
 
-func (r register) RemoveUser(_ context.Context, user sip.AoR) error {
+func (r memoryUsers) RemoveUser(_ context.Context, user sip.AoR) error {
 	if _, there := r.secrets[user]; !there {
 		return ErrUnknownUser
 	}
@@ -63,30 +63,30 @@ func (r register) RemoveUser(_ context.Context, user sip.AoR) error {
 	return r.down
 }
 
-// From the command to the phone: who was added gets in, with every algorithm, and a
-// changed password counts at once in spite of the cache.
+// A user that a command added can authenticate with each algorithm, and a changed
+// password counts at once although there is a cache.
 func TestAccounts(t *testing.T) {
 	var log bytes.Buffer
-	db := register{town(t)}
+	db := memoryUsers{testUsers(t)}
 	cache := NewCache(db, CacheOptions{})
-	accounts := &Accounts{Users: db, Domains: ours, Changed: cache.Invalidate}
+	accounts := NewAccounts(AccountOptions{Users: db, Domains: ours, Changed: cache.Invalidate})
 	r := registry(&log, accounts.Commands()...)
-	entry := func(name, password, domain string) (in int) {
+	accepted := func(name, password, domain string) (n int) {
 		for _, alg := range Algorithms() {
 			a := server(t, Options{Credentials: cache, Algorithms: []Algorithm{alg}})
-			req := message(phone{name: name, password: password}.answer(a.Challenge(domain, here), "MESSAGE", bobURI, 1))
+			req := message(client{name: name, password: password}.answer(a.Challenge(domain, here), "MESSAGE", bobURI, 1))
 			req.Realm = domain
 			if verify(t, a, req).Outcome == Accepted {
-				in++
+				n++
 			}
 		}
-		return in
+		return n
 	}
 	for _, step := range []struct {
-		command string
-		args    []string
-		want    string
-		in      int // of the three algorithms, with the last argument as dave's password
+		command  string
+		args     []string
+		want     string
+		accepted int // by how many algorithms, with the last argument as password of dave
 	}{
 		{"sub_add", []string{"dave@second.test", "secret one"}, "", 3},
 		{"sub_add", []string{"sip:dave@second.test", "secret two"}, "409 User sip:dave@second.test exists: sub_passwd gives another password", 0},
@@ -110,38 +110,38 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("%s %q: got %q, want %q", step.command, step.args, got, step.want)
 		}
 		if len(step.args) == 2 {
-			if in := entry("dave", step.args[1], "second.test"); in != step.in {
-				t.Errorf("%s %q: lets in with %d algorithms", step.command, step.args, in)
+			if n := accepted("dave", step.args[1], "second.test"); n != step.accepted {
+				t.Errorf("%s %q: accepted by %d algorithms", step.command, step.args, n)
 			}
 		}
 	}
-	if in := entry("dave", "secret fóur", "second.test"); in != 0 {
-		t.Error("who was removed gets in")
+	if n := accepted("dave", "secret fóur", "second.test"); n != 0 {
+		t.Error("a removed user is accepted")
 	}
 	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "dave@second.test") {
 		t.Errorf("the log has a password, or not the user:\n%s", &log)
 	}
 	for user, s := range db.secrets {
 		if user.Domain == "second.test" || strings.Contains(s.Password, "secret") {
-			t.Errorf("%s is stored as it was typed", user)
+			t.Errorf("the password of %s is stored in the clear", user)
 		}
 	}
 }
 
-// The database fails after it has begun: the cache forgets all the same.
+// Even if the database fails, the cached entry is removed.
 func TestAccountsWhenTheDatabaseFails(t *testing.T) {
-	db := register{town(t)}
+	db := memoryUsers{testUsers(t)}
 	db.down = errors.New("connection lost")
 	changed := 0
-	accounts := &Accounts{
+	accounts := NewAccounts(AccountOptions{
 		Users: db, Domains: ours, Changed: func(sip.AoR) { changed++ }, Realm: func(string) string { return "chat" },
-	}
+	})
 	r := registry(&bytes.Buffer{}, accounts.Commands()...)
 	if got := call(r, "sub_passwd", "alice", "new"); got != "500 command failed" || changed != 1 {
-		t.Errorf("got %q, told %d times", got, changed)
+		t.Errorf("got %q, Changed called %d times", got, changed)
 	}
 	if got := call(r, "sub_list"); !strings.HasSuffix(got, "connection lost") {
-		t.Errorf("the list has no end: %q", got)
+		t.Errorf("the list does not end with the error: %q", got)
 	}
 	if s := db.secrets[aor(t, "alice")]; s.HA1[SHA256] != SHA256.HA1("alice", "chat", "new") || s.HA1B[MD5] != MD5.HA1("alice@sip.test", "chat", "new") {
 		t.Error("the hashes are not of the realm")

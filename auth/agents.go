@@ -7,22 +7,21 @@ import (
 	"silod/mi"
 )
 
-// Agents matches user agents that are not served: those of scanners. Make it with
-// NewAgents.
+// Agents is a block list of user agents, for scanners. NewAgents makes one.
 type Agents struct {
 	parts   atomic.Pointer[[]string] // lower case
 	Blocked mi.Counter
 }
 
-// NewAgents makes a block list: an agent that contains any of parts, in any case, is
-// blocked.
+// NewAgents returns a block list of the user agents that contain one of parts, in upper
+// or lower case.
 func NewAgents(parts ...string) *Agents {
 	a := &Agents{}
 	a.Configure(parts...)
 	return a
 }
 
-// Configure takes another list from now on.
+// Configure changes the list.
 func (a *Agents) Configure(parts ...string) {
 	var list []string
 	for _, p := range parts {
@@ -33,11 +32,11 @@ func (a *Agents) Configure(parts ...string) {
 	a.parts.Store(&list)
 }
 
-// maxAgent is how much of a User-Agent is looked at, in bytes.
+// maxAgent is the number of bytes of a User-Agent that are searched.
 const maxAgent = 256
 
-// Block tells whether the value of a User-Agent header is on the list, and counts it.
-// Such requests are dropped: an answer is what a scanner is after.
+// Block reports whether the value of a User-Agent header is on the list, and counts it.
+// Such a request must be dropped: scanners look for servers that answer.
 func (a *Agents) Block(userAgent string) bool {
 	parts := *a.parts.Load()
 	if userAgent == "" || len(parts) == 0 {
@@ -53,7 +52,7 @@ func (a *Agents) Block(userAgent string) bool {
 	return false
 }
 
-// Counters are the block list's statistics.
+// Counters returns the statistics of the block list.
 func (a *Agents) Counters() []mi.Stat {
 	return []mi.Stat{{Name: "blocked_agents", Help: "Requests dropped for their User-Agent.", Counter: &a.Blocked}}
 }

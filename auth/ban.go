@@ -12,45 +12,44 @@ import (
 	"silod/mi"
 )
 
-// BanOptions are when and for how long a source is banned. Zero values stand for the
-// defaults given.
+// BanOptions are what Bans need. Zero values stand for the defaults given.
 type BanOptions struct {
-	Failures limit.Rate    // failed guesses that are put up with; 20 in 10 minutes
-	For      time.Duration // how long a ban lasts; 10 minutes
-	Capacity int           // sources remembered; 65536
-	Log      *slog.Logger  // told of each ban
+	Failures limit.Rate    // failed guesses that do not lead to a ban; 20 in 10 minutes
+	For      time.Duration // duration of a ban; 10 minutes
+	Capacity int           // sources with failures; 65536
+	Log      *slog.Logger  // records each ban
 	Now      func() time.Time
 }
 
-// Bans counts failed authentications by source and bans, for a time, who has too
-// many. A source is a single IPv4 address, or the /64 of an IPv6 one. Success does
-// not wipe out failures, or an attacker with one good password could guess for ever.
-// Make it with NewBans.
+// Bans counts failed authentications by source, a limit.Network, and bans a source that
+// has too many for a time. Success does not reset the count, or an attacker with one
+// valid password could guess for ever. NewBans makes one.
 type Bans struct {
 	opt     BanOptions
 	sources *limit.Table[limit.Network, offender]
 	Stats   BanStats
 }
 
-// BanStats count what Bans decided.
+// BanStats count the decisions of Bans.
 type BanStats struct {
 	Failures mi.Counter // failed guesses
 	Bans     mi.Counter
 	Refused  mi.Counter // requests of banned sources
 }
 
+// An offender is a source with failures.
 type offender struct {
 	failures limit.Bucket
 	until    time.Time // the zero Time: not banned
 }
 
-// Ban is a source that is banned.
+// A Ban is a ban of a source.
 type Ban struct {
 	Source netip.Prefix
 	Until  time.Time
 }
 
-// NewBans makes an empty list of bans.
+// NewBans returns an empty list of bans.
 func NewBans(opt BanOptions) *Bans {
 	if opt.Failures.Unlimited() {
 		opt.Failures = limit.Rate{N: 20, Per: 10 * time.Minute}
@@ -70,7 +69,7 @@ func NewBans(opt BanOptions) *Bans {
 	b := &Bans{opt: opt}
 	b.sources = limit.NewTable[limit.Network](opt.Capacity, func(o *offender, now time.Time) float64 {
 		if o.banned(now) {
-			return 1 + o.until.Sub(now).Seconds() // more than any number of failures
+			return 1 + o.until.Sub(now).Seconds() // more than the failures of a source that is not banned
 		}
 		return o.failures.Fill(opt.Failures, now)
 	})
@@ -79,14 +78,14 @@ func NewBans(opt BanOptions) *Bans {
 
 func (o *offender) banned(now time.Time) bool { return now.Before(o.until) }
 
-// fail counts a failed guess.
+// fail counts a failed guess, and bans the source if that is one too many.
 func (b *Bans) fail(source limit.Network) {
 	now := b.opt.Now()
 	b.Stats.Failures.Inc()
 	banned := false
 	b.sources.Update(source, now, func(o *offender) {
 		if o.banned(now) {
-			return // as it was when the request came in, a moment ago
+			return // since this request arrived
 		}
 		if _, ok, _ := o.failures.Take(b.opt.Failures, now); !ok {
 			*o = offender{until: now.Add(b.opt.For)}
@@ -99,8 +98,8 @@ func (b *Bans) fail(source limit.Network) {
 	}
 }
 
-// Banned tells whether requests from addr are to be dropped unread. It is asked about
-// the source of every request that is not trusted.
+// Banned reports whether requests from addr must be dropped, and counts it. It must be
+// called for every request of a peer that is not trusted.
 func (b *Bans) Banned(addr netip.Addr) bool {
 	now := b.opt.Now()
 	banned := false
@@ -111,7 +110,7 @@ func (b *Bans) Banned(addr netip.Addr) bool {
 	return banned
 }
 
-// List gives all bans, the one that ends first in front.
+// List returns all bans, ordered by their end.
 func (b *Bans) List() []Ban {
 	now := b.opt.Now()
 	found := b.sources.Select(func(_ limit.Network, o *offender) bool { return o.banned(now) })
@@ -123,7 +122,7 @@ func (b *Bans) List() []Ban {
 	return bans
 }
 
-// Lift ends the ban of a source, forgets its failures, and tells whether it was banned.
+// Lift ends the ban of a source, resets its failures, and reports whether it was banned.
 func (b *Bans) Lift(addr netip.Addr) bool {
 	now := b.opt.Now()
 	banned := false
@@ -131,7 +130,7 @@ func (b *Bans) Lift(addr netip.Addr) bool {
 	return banned
 }
 
-// Counters are the statistics of bans.
+// Counters returns the statistics of bans.
 func (b *Bans) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "failed_guesses", Help: "Wrong passwords and unknown users that a source was charged with.", Counter: &b.Stats.Failures},
@@ -141,7 +140,7 @@ func (b *Bans) Counters() []mi.Stat {
 	}
 }
 
-// Commands are the management commands for bans.
+// Commands returns the management commands for bans.
 func (b *Bans) Commands() []mi.Command {
 	return []mi.Command{
 		{

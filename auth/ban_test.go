@@ -15,11 +15,11 @@ import (
 	"silod/mi"
 )
 
-// guess sends one answer with a wrong password, to a nonce made for one address,
-// from another.
+// guess sends one answer with a wrong password from an address, to a nonce that was made
+// for nonceFor.
 func guess(t testing.TB, a *Authenticator, nonceFor, from netip.Addr) Result {
 	t.Helper()
-	req := message(phone{name: "alice", password: "wrong"}.answer(a.Challenge(realm, nonceFor), "MESSAGE", bobURI, 1))
+	req := message(client{name: "alice", password: "wrong"}.answer(a.Challenge(realm, nonceFor), "MESSAGE", bobURI, 1))
 	req.Source = from
 	return verify(t, a, req)
 }
@@ -37,19 +37,19 @@ func TestBan(t *testing.T) {
 				t.Fatalf("banned after %d failures", i+1)
 			}
 		}
-		time.Sleep(20 * time.Second) // one of them is forgotten
+		time.Sleep(20 * time.Second) // in which one of them leaks
 		guess(t, a, here, here)
 		if bans.Banned(here) {
-			t.Error("failures are not forgotten")
+			t.Error("failures do not leak")
 		}
-		// Success does not wipe failures out.
+		// Success does not reset the failures.
 		want(t, verify(t, a, message(alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1))), Accepted)
 		guess(t, a, here, here)
 		for range 10 {
-			guess(t, a, here, here) // of requests that were on their way
+			guess(t, a, here, here) // of requests that had arrived before
 		}
 		if !bans.Banned(here) || bans.Banned(there) {
-			t.Error("the wrong one is banned")
+			t.Error("the wrong source is banned")
 		}
 		if n := strings.Count(log.String(), "source banned for failed authentications"); n != 1 || !strings.Contains(log.String(), "source=192.0.2.1") {
 			t.Errorf("logged %d times: %s", n, &log)
@@ -60,7 +60,7 @@ func TestBan(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if bans.Banned(here) {
-			t.Error("the ban does not end")
+			t.Error("the ban has not ended")
 		}
 		guess(t, a, here, here)
 		if bans.Banned(here) {
@@ -85,9 +85,8 @@ func stat(t testing.TB, stats []mi.Stat, name string) int64 {
 	return 0
 }
 
-// Nobody gets somebody else banned by forging the source of datagrams: what is
-// charged is the address that received the nonce.
-func TestNobodyIsFramed(t *testing.T) {
+// A forged source address is not banned: the address that received the nonce is charged.
+func TestForgedSourceIsNotBanned(t *testing.T) {
 	bans := NewBans(BanOptions{Failures: limit.Rate{N: 3, Per: time.Hour}})
 	a := server(t, Options{Bans: bans})
 	for range 4 {
@@ -96,7 +95,7 @@ func TestNobodyIsFramed(t *testing.T) {
 	if bans.Banned(here) || !bans.Banned(there) {
 		t.Errorf("victim banned %v, attacker banned %v", bans.Banned(here), bans.Banned(there))
 	}
-	// A nonce had by way of a trusted proxy charges nobody: it is of no use elsewhere.
+	// For a nonce through a trusted proxy no source is charged. It is refused elsewhere.
 	want(t, guess(t, a, netip.Addr{}, netip.Addr{}), WrongPassword)
 	want(t, guess(t, a, netip.Addr{}, here), Stale)
 	want(t, guess(t, a, there, netip.Addr{}), WrongPassword)
@@ -105,8 +104,8 @@ func TestNobodyIsFramed(t *testing.T) {
 	}
 }
 
-// A phone that prefers an algorithm for which the user has no HA1 is not charged.
-func TestNoHashIsNoGuess(t *testing.T) {
+// A client that prefers an algorithm for which the user has no HA1 is not charged.
+func TestMissingHA1IsNotCharged(t *testing.T) {
 	bans := NewBans(BanOptions{})
 	a := server(t, Options{Bans: bans})
 	want(t, carol.attempt(t, a, here)[2], Accepted)
@@ -116,27 +115,27 @@ func TestNoHashIsNoGuess(t *testing.T) {
 }
 
 func TestBansAreBounded(t *testing.T) {
-	const room = 1024
-	bans := NewBans(BanOptions{Failures: limit.Rate{N: 2, Per: time.Hour}, Capacity: room})
+	const capacity = 1024
+	bans := NewBans(BanOptions{Failures: limit.Rate{N: 2, Per: time.Hour}, Capacity: capacity})
 	for range 3 {
 		bans.fail(limit.NetworkOf(here))
 	}
 	for i := range 50_000 {
 		bans.fail(limit.NetworkOf(address4(i)))
 	}
-	if n := bans.sources.Len(); n != room || !bans.Banned(here) {
+	if n := bans.sources.Len(); n != capacity || !bans.Banned(here) {
 		t.Errorf("%d sources remembered, banned %v", n, bans.Banned(here))
 	}
 }
 
-// registry runs commands as the daemon does.
+// registry returns a registry of commands, like the daemon's.
 func registry(log *bytes.Buffer, commands ...mi.Command) *mi.Registry {
 	r := mi.NewRegistry(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	r.Add(commands...)
 	return r
 }
 
-// call runs a command and gives its reply as lines, or the refusal.
+// call runs a command and returns its reply as text lines, or the error.
 func call(r *mi.Registry, command string, args ...string) string {
 	req := &mi.Request{Command: command}
 	for _, a := range args {
@@ -173,7 +172,7 @@ func TestBanCommands(t *testing.T) {
 	bans := NewBans(BanOptions{Failures: limit.Rate{N: 1, Per: time.Hour}, For: time.Minute, Now: func() time.Time { return now }})
 	r := registry(&bytes.Buffer{}, bans.Commands()...)
 	if got := call(r, "ban_list"); got != "" {
-		t.Errorf("nobody is banned, and listed are %s", got)
+		t.Errorf("without bans, listed are %s", got)
 	}
 	six := netip.MustParseAddr("2001:db8::1")
 	for _, addr := range []netip.Addr{here, here, there, six, six} {
@@ -203,7 +202,7 @@ func TestBanCommands(t *testing.T) {
 		t.Error("still banned")
 	}
 	if bans.fail(limit.NetworkOf(here)); bans.Banned(here) {
-		t.Error("the failures of before are not forgotten")
+		t.Error("the failures before are not reset")
 	}
 }
 
@@ -211,7 +210,7 @@ func TestAgents(t *testing.T) {
 	a := NewAgents("friendly-scanner", "sundayddr", "sipcli/", " MyScan ", "")
 	for agent, blocked := range map[string]bool{
 		"friendly-scanner": true, "Friendly-Scanner/2": true, "sipcli/v1.8": true, "x myscan/1": true,
-		strings.Repeat("x", maxAgent-8) + "sundayddr": false, // out of what is looked at
+		strings.Repeat("x", maxAgent-8) + "sundayddr": false, // beyond the part that is searched
 		"": false, "Linphonec/5.1.65": false, "MySIPClient/1.0": false, "baresip v1.0.0": false, "Purple/2.14.12": false,
 		"sipsak 0.9.8.1": false, "SIPp": false, "SIP.js/0.21.1": false, "JsSIP 3.13.8": false, "Twinkle/1.10.2": false,
 	} {

@@ -11,33 +11,33 @@ import (
 	"silod/sip"
 )
 
-// CacheOptions are what a Cache may have. Zero values stand for the defaults given.
+// CacheOptions are what a Cache needs. Zero values stand for the defaults given.
 type CacheOptions struct {
-	Size    int           // users remembered, and as many names of no user; 65536
-	Known   time.Duration // how long a secret is believed; 1 minute
-	Unknown time.Duration // how long a user is believed not to exist; 15 seconds
+	Size    int           // entries for users, and as many for unknown users; 65536
+	Known   time.Duration // life of an entry for a user; 1 minute
+	Unknown time.Duration // life of an entry for an unknown user; 15 seconds
 	Now     func() time.Time
 }
 
-// Cache remembers what Credentials said, also of users who do not exist, and asks
-// about one user only once at a time. A password that is changed elsewhere is noticed
-// when the entry's time is over; who changes one here calls Invalidate. Failures are
-// not remembered. Make it with NewCache.
+// A Cache keeps results of other Credentials, for unknown users too, and looks up each
+// user only once at a time. A password that another program changes counts when the
+// entry expires; after a change by this one, Invalidate must be called. Failed look-ups
+// are not kept. NewCache makes one.
 type Cache struct {
 	from Credentials
 	opt  CacheOptions
-	// Two tables, so that a flood of made-up names does not drive out users.
+	// Two tables, so that a flood of invented names does not replace users.
 	known, unknown *limit.Table[sip.AoR, cached]
 
 	mu      sync.Mutex
-	flights map[sip.AoR]*flight
+	lookups map[sip.AoR]*lookup
 	Stats   CacheStats
 }
 
-// CacheStats count what a Cache did.
+// CacheStats count look-ups in a Cache.
 type CacheStats struct{ Hits, Misses mi.Counter }
 
-// cached is an answer that is remembered.
+// cached is the result of a look-up.
 type cached struct {
 	secret Secret
 	err    error // nil, or ErrUnknownUser
@@ -45,19 +45,19 @@ type cached struct {
 	used   time.Time
 }
 
-// flight is a lookup that runs. Its fields are set when done is closed.
-type flight struct {
+// A lookup is a look-up in progress. Its fields are set when done is closed.
+type lookup struct {
 	done   chan struct{}
 	secret Secret
 	err    error
-	// givenUp is set if the one who asked went away, which says nothing to those who
-	// wait with him.
-	givenUp bool
+	// canceled is set if the context of the caller that runs the look-up ended it. The
+	// other callers then have no result.
+	canceled bool
 }
 
 var _ Credentials = (*Cache)(nil)
 
-// NewCache makes a cache in front of from.
+// NewCache returns an empty cache of from.
 func NewCache(from Credentials, opt CacheOptions) *Cache {
 	if opt.Size == 0 {
 		opt.Size = 1 << 16
@@ -83,34 +83,35 @@ func NewCache(from Credentials, opt CacheOptions) *Cache {
 		opt:     opt,
 		known:   limit.NewTable[sip.AoR](opt.Size, worth),
 		unknown: limit.NewTable[sip.AoR](opt.Size, worth),
-		flights: map[sip.AoR]*flight{},
+		lookups: map[sip.AoR]*lookup{},
 	}
 }
 
-// Lookup gives what is remembered of a user, or asks.
+// Lookup returns the secret of a user from the cache, or looks it up. It returns
+// ErrUnknownUser for an unknown user.
 func (c *Cache) Lookup(ctx context.Context, user sip.AoR) (Secret, error) {
 	for {
 		c.mu.Lock()
-		if e, ok := c.remembered(user); ok {
+		if e, ok := c.find(user); ok {
 			c.mu.Unlock()
 			c.Stats.Hits.Inc()
 			return e.secret, e.err
 		}
-		f, waiting := c.flights[user]
-		if !waiting {
-			f = &flight{done: make(chan struct{}), givenUp: true}
-			c.flights[user] = f
+		l, running := c.lookups[user]
+		if !running {
+			l = &lookup{done: make(chan struct{}), canceled: true}
+			c.lookups[user] = l
 		}
 		c.mu.Unlock()
-		if !waiting {
+		if !running {
 			c.Stats.Misses.Inc()
-			c.ask(ctx, user, f)
-			return f.secret, f.err
+			c.run(ctx, user, l)
+			return l.secret, l.err
 		}
 		select {
-		case <-f.done:
-			if !f.givenUp {
-				return f.secret, f.err
+		case <-l.done:
+			if !l.canceled {
+				return l.secret, l.err
 			}
 		case <-ctx.Done():
 			return Secret{}, ctx.Err()
@@ -118,25 +119,26 @@ func (c *Cache) Lookup(ctx context.Context, user sip.AoR) (Secret, error) {
 	}
 }
 
-// ask looks the user up for everybody who waits, and also if that panics lets them go.
-func (c *Cache) ask(ctx context.Context, user sip.AoR, f *flight) {
+// run runs a look-up. It closes l.done even if that panics.
+func (c *Cache) run(ctx context.Context, user sip.AoR, l *lookup) {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		// Unless Invalidate was called meanwhile: what was read may be the old password.
-		if c.flights[user] == f {
-			delete(c.flights, user)
-			if !f.givenUp {
-				c.remember(user, f.secret, f.err)
+		// Not if Invalidate was called since: the secret may be the old one.
+		if c.lookups[user] == l {
+			delete(c.lookups, user)
+			if !l.canceled {
+				c.keep(user, l.secret, l.err)
 			}
 		}
-		close(f.done)
+		close(l.done)
 	}()
-	f.secret, f.err = c.from.Lookup(ctx, user)
-	f.givenUp = f.err != nil && ctx.Err() != nil
+	l.secret, l.err = c.from.Lookup(ctx, user)
+	l.canceled = l.err != nil && ctx.Err() != nil
 }
 
-func (c *Cache) remembered(user sip.AoR) (found cached, ok bool) {
+// find returns the entry of a user if it has not expired.
+func (c *Cache) find(user sip.AoR) (found cached, ok bool) {
 	now := c.opt.Now()
 	look := func(e *cached) {
 		if ok = now.Before(e.until); ok {
@@ -150,7 +152,8 @@ func (c *Cache) remembered(user sip.AoR) (found cached, ok bool) {
 	return found, ok
 }
 
-func (c *Cache) remember(user sip.AoR, s Secret, err error) {
+// keep adds an entry, unless err is neither nil nor ErrUnknownUser.
+func (c *Cache) keep(user sip.AoR, s Secret, err error) {
 	now := c.opt.Now()
 	switch {
 	case err == nil:
@@ -162,16 +165,16 @@ func (c *Cache) remember(user sip.AoR, s Secret, err error) {
 	}
 }
 
-// Invalidate forgets a user whose password was set or removed.
+// Invalidate removes the entry of a user after a change of the password.
 func (c *Cache) Invalidate(user sip.AoR) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.flights, user)
+	delete(c.lookups, user)
 	c.known.Delete(user)
 	c.unknown.Delete(user)
 }
 
-// Counters are the cache's statistics.
+// Counters returns the statistics of the cache.
 func (c *Cache) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "cache_hits", Help: "Credentials that were remembered.", Counter: &c.Stats.Hits},

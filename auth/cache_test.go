@@ -13,7 +13,7 @@ import (
 	"silod/sip"
 )
 
-func lookup(t testing.TB, c *Cache, user string, wantErr error) Secret {
+func lookUp(t testing.TB, c *Cache, user string, wantErr error) Secret {
 	t.Helper()
 	s, err := c.Lookup(context.Background(), aor(t, user))
 	if !errors.Is(err, wantErr) || err != nil && wantErr == nil {
@@ -24,31 +24,31 @@ func lookup(t testing.TB, c *Cache, user string, wantErr error) Secret {
 
 func TestCacheExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		town := town(t)
-		c := NewCache(town, CacheOptions{})
+		users := testUsers(t)
+		c := NewCache(users, CacheOptions{})
 		for _, step := range []struct {
 			after time.Duration
 			user  string
 			err   error
-			asked int64 // in all
+			asked int64 // in total
 		}{
 			{0, "alice", nil, 1},
 			{59 * time.Second, "alice", nil, 1},
-			{time.Second, "alice", nil, 2}, // it is a minute from when it was read, not used
+			{time.Second, "alice", nil, 2}, // a minute after it was read, not used
 			{0, "nobody", ErrUnknownUser, 3},
 			{14 * time.Second, "nobody", ErrUnknownUser, 3},
 			{time.Second, "nobody", ErrUnknownUser, 4},
 		} {
 			time.Sleep(step.after)
-			lookup(t, c, step.user, step.err)
-			if n := town.asked.Load(); n != step.asked {
+			lookUp(t, c, step.user, step.err)
+			if n := users.asked.Load(); n != step.asked {
 				t.Errorf("%s: asked %d times, want %d", step.user, n, step.asked)
 			}
 		}
-		// Somebody is added elsewhere, and found when the cache has forgotten.
-		town.secrets[aor(t, "nobody")] = Secret{Password: "new"}
+		// Another program adds a user, who is found when the entry has expired.
+		users.secrets[aor(t, "nobody")] = Secret{Password: "new"}
 		time.Sleep(15 * time.Second)
-		lookup(t, c, "nobody", nil)
+		lookUp(t, c, "nobody", nil)
 		if c.Stats.Hits.Value() != 2 || c.Stats.Misses.Value() != 5 {
 			t.Errorf("%d hits, %d misses", c.Stats.Hits.Value(), c.Stats.Misses.Value())
 		}
@@ -56,34 +56,34 @@ func TestCacheExpires(t *testing.T) {
 }
 
 func TestCacheInvalidate(t *testing.T) {
-	town := town(t)
-	c := NewCache(town, CacheOptions{})
-	lookup(t, c, "bob", nil)
-	lookup(t, c, "dave", ErrUnknownUser)
-	town.secrets[aor(t, "bob")] = Secret{Password: "new"}
-	town.secrets[aor(t, "dave")] = Secret{Password: "first"}
+	users := testUsers(t)
+	c := NewCache(users, CacheOptions{})
+	lookUp(t, c, "bob", nil)
+	lookUp(t, c, "dave", ErrUnknownUser)
+	users.secrets[aor(t, "bob")] = Secret{Password: "new"}
+	users.secrets[aor(t, "dave")] = Secret{Password: "first"}
 	c.Invalidate(aor(t, "bob"))
 	c.Invalidate(aor(t, "dave"))
-	if p := lookup(t, c, "bob", nil).Password; p != "new" {
+	if p := lookUp(t, c, "bob", nil).Password; p != "new" {
 		t.Errorf("bob's password is %s", p)
 	}
-	if p := lookup(t, c, "dave", nil).Password; p != "first" {
+	if p := lookUp(t, c, "dave", nil).Password; p != "first" {
 		t.Errorf("dave's password is %s", p)
 	}
 }
 
-func TestCacheRemembersNoFailure(t *testing.T) {
-	town := town(t)
-	town.down = errors.New("connection refused")
-	c := NewCache(town, CacheOptions{})
-	lookup(t, c, "alice", town.down)
-	town.down = nil
-	lookup(t, c, "alice", nil)
+func TestCacheDoesNotKeepFailures(t *testing.T) {
+	users := testUsers(t)
+	users.down = errors.New("connection refused")
+	c := NewCache(users, CacheOptions{})
+	lookUp(t, c, "alice", users.down)
+	users.down = nil
+	lookUp(t, c, "alice", nil)
 }
 
-// slow is Credentials that wait for a signal.
+// slow are Credentials that wait until gate is closed.
 type slow struct {
-	people
+	memoryCredentials
 	gate    chan struct{}
 	running atomic.Int64
 }
@@ -91,7 +91,7 @@ type slow struct {
 func (s *slow) Lookup(ctx context.Context, user sip.AoR) (Secret, error) {
 	s.running.Add(1)
 	defer s.running.Add(-1)
-	found, err := s.people.Lookup(ctx, user) // as of now
+	found, err := s.memoryCredentials.Lookup(ctx, user) // before the wait
 	gate := s.gate
 	select {
 	case <-gate:
@@ -101,14 +101,14 @@ func (s *slow) Lookup(ctx context.Context, user sip.AoR) (Secret, error) {
 	}
 }
 
-func TestCacheAsksOnce(t *testing.T) {
+func TestCacheLooksUpOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := &slow{people: people{secrets: town(t).secrets}, gate: make(chan struct{})}
+		db := &slow{memoryCredentials: memoryCredentials{secrets: testUsers(t).secrets}, gate: make(chan struct{})}
 		c := NewCache(db, CacheOptions{})
 		var done sync.WaitGroup
 		for range 100 {
-			done.Go(func() { lookup(t, c, "alice", nil) })
-			done.Go(func() { lookup(t, c, "nobody", ErrUnknownUser) })
+			done.Go(func() { lookUp(t, c, "alice", nil) })
+			done.Go(func() { lookUp(t, c, "nobody", ErrUnknownUser) })
 		}
 		synctest.Wait()
 		if n := db.running.Load(); n != 2 {
@@ -116,16 +116,16 @@ func TestCacheAsksOnce(t *testing.T) {
 		}
 		close(db.gate)
 		done.Wait()
-		if n := db.asked.Load(); n != 2 || len(c.flights) != 0 {
-			t.Errorf("%d look-ups for two names, %d left over", n, len(c.flights))
+		if n := db.asked.Load(); n != 2 || len(c.lookups) != 0 {
+			t.Errorf("%d look-ups for two names, %d left over", n, len(c.lookups))
 		}
 	})
 }
 
-// The one who asks goes away: one of those who wait with him asks again.
-func TestCacheGivenUp(t *testing.T) {
+// The caller that runs the look-up is canceled: another caller that waits runs it again.
+func TestCacheCanceledLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := &slow{people: people{secrets: town(t).secrets}, gate: make(chan struct{})}
+		db := &slow{memoryCredentials: memoryCredentials{secrets: testUsers(t).secrets}, gate: make(chan struct{})}
 		c := NewCache(db, CacheOptions{})
 		ctx, cancel := context.WithCancel(context.Background())
 		var done sync.WaitGroup
@@ -137,11 +137,11 @@ func TestCacheGivenUp(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		ask(ctx, context.Canceled)     // asks
+		ask(ctx, context.Canceled)     // looks up
 		ask(context.Background(), nil) // waits
 		ask(context.Background(), nil) // waits
-		impatient, stop := context.WithCancel(context.Background())
-		ask(impatient, context.Canceled) // waits, and goes away too
+		canceled, stop := context.WithCancel(context.Background())
+		ask(canceled, context.Canceled) // waits, and is canceled too
 		stop()
 		synctest.Wait()
 		cancel()
@@ -157,22 +157,22 @@ func TestCacheGivenUp(t *testing.T) {
 	})
 }
 
-// A password is changed while it is being read: what was read is not remembered.
-func TestCacheInvalidateMeanwhile(t *testing.T) {
+// A password changes while it is read: the old one is not kept.
+func TestCacheInvalidateDuringLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bob := aor(t, "bob")
-		db := &slow{people: people{secrets: map[sip.AoR]Secret{bob: {Password: "old"}}}, gate: make(chan struct{})}
+		db := &slow{memoryCredentials: memoryCredentials{secrets: map[sip.AoR]Secret{bob: {Password: "old"}}}, gate: make(chan struct{})}
 		c := NewCache(db, CacheOptions{})
 		var done sync.WaitGroup
-		done.Go(func() { lookup(t, c, "bob", nil) })
+		done.Go(func() { lookUp(t, c, "bob", nil) })
 		synctest.Wait()
 		old := db.gate
 		db.gate = make(chan struct{})
 		db.secrets[bob] = Secret{Password: "new"}
 		c.Invalidate(bob)
-		// Who asks from now on does not wait for the old answer, and gets the new one.
+		// Later callers do not wait for the old password.
 		done.Go(func() {
-			if p := lookup(t, c, "bob", nil).Password; p != "new" {
+			if p := lookUp(t, c, "bob", nil).Password; p != "new" {
 				t.Errorf("the password is %s", p)
 			}
 		})
@@ -181,44 +181,44 @@ func TestCacheInvalidateMeanwhile(t *testing.T) {
 		synctest.Wait()
 		close(old)
 		done.Wait()
-		if p := lookup(t, c, "bob", nil).Password; p != "new" || len(c.flights) != 0 {
-			t.Errorf("the password remembered is %s", p)
+		if p := lookUp(t, c, "bob", nil).Password; p != "new" || len(c.lookups) != 0 {
+			t.Errorf("the cached password is %s", p)
 		}
 	})
 }
 
 type panicky struct{}
 
-func (panicky) Lookup(context.Context, sip.AoR) (Secret, error) { panic("programmer's error") }
+func (panicky) Lookup(context.Context, sip.AoR) (Secret, error) { panic("bug") }
 
 func TestCacheSurvivesPanic(t *testing.T) {
 	c := NewCache(panicky{}, CacheOptions{})
-	for range 2 { // the second does not wait for the first for ever
+	for range 2 { // the second does not wait for the first
 		func() {
 			defer func() {
 				if recover() == nil {
 					t.Error("no panic")
 				}
 			}()
-			lookup(t, c, "alice", nil)
+			lookUp(t, c, "alice", nil)
 		}()
 	}
 }
 
-// A flood of names that do not exist drives no user out, and has its bound.
+// A flood of unknown names does not replace users, and takes limited memory.
 func TestCacheIsBounded(t *testing.T) {
-	town := town(t)
-	c := NewCache(town, CacheOptions{Size: 256})
-	lookup(t, c, "alice", nil)
+	users := testUsers(t)
+	c := NewCache(users, CacheOptions{Size: 256})
+	lookUp(t, c, "alice", nil)
 	for i := range 10_000 {
-		lookup(t, c, fmt.Sprintf("nobody%d", i), ErrUnknownUser)
+		lookUp(t, c, fmt.Sprintf("nobody%d", i), ErrUnknownUser)
 	}
-	before := town.asked.Load()
-	lookup(t, c, "alice", nil)
-	if town.asked.Load() != before {
-		t.Error("alice was driven out")
+	before := users.asked.Load()
+	lookUp(t, c, "alice", nil)
+	if users.asked.Load() != before {
+		t.Error("alice was replaced")
 	}
 	if known, unknown := c.known.Len(), c.unknown.Len(); known != 1 || unknown != 256 {
-		t.Errorf("%d known and %d unknown are remembered", known, unknown)
+		t.Errorf("%d known and %d unknown users have entries", known, unknown)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // LimitOptions are what Limits need. Zero values stand for the defaults given.
 type LimitOptions struct {
-	Capacity int // sources remembered for each rate, and users; 65536
+	Capacity int // sources, and users, per rate; 65536
 	Now      func() time.Time
 }
 

@@ -30,16 +30,16 @@ func TestLimits(t *testing.T) {
 			{0, "MESSAGE", here, 0},
 			{0, "MESSAGE", here, time.Second},
 			{0, "MESSAGE", there, 0},
-			{0, "REGISTER", here, 0}, // of all other methods
+			{0, "REGISTER", here, 0}, // like all other methods
 			{0, "PUBLISH", here, 0},
 			{0, "SUBSCRIBE", here, 30 * time.Second},
 			{0, "OPTIONS", here, 0},
 			{0, "OPTIONS", here, 0},
 			{0, "OPTIONS", here, 0},
-			{500 * time.Millisecond, "MESSAGE", here, 500 * time.Millisecond}, // asking in vain costs nothing
+			{500 * time.Millisecond, "MESSAGE", here, 500 * time.Millisecond}, // refused requests do not count
 			{500 * time.Millisecond, "MESSAGE", here, 0},
 			{0, "MESSAGE", here, time.Second},
-			{time.Hour, "MESSAGE", here, 0}, // and no more is saved up than a burst
+			{time.Hour, "MESSAGE", here, 0}, // not more than a burst
 			{0, "MESSAGE", here, 0},
 			{0, "MESSAGE", here, 0},
 			{0, "MESSAGE", here, time.Second},
@@ -70,7 +70,7 @@ func TestLimits(t *testing.T) {
 				user = bob
 			}
 			if _, ok := l.User(step.method, user); ok != step.ok {
-				t.Errorf("user's step %d: %v", i, ok)
+				t.Errorf("step %d of users: %v", i, ok)
 			}
 		}
 		if l.Stats.Sources.Value() != 5 || l.Stats.Users.Value() != 1 {
@@ -79,8 +79,8 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// A clock that is set back gives nothing away, and blocks nobody for long.
-func TestLimitsWhenTheClockIsSetBack(t *testing.T) {
+// A clock that is set back permits no more requests, and does not block a source for long.
+func TestLimitsWithClockSetBack(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	l := NewLimits(LimitOptions{Now: func() time.Time { return now }},
 		LimitSettings{PerSource: map[string]limit.Rate{"": {N: 1, Per: time.Second}}})
@@ -95,12 +95,12 @@ func TestLimitsWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// Who has used its bucket up is not given another for sending from ever more
-// addresses: they make room for each other.
-func TestFloodResetsNobody(t *testing.T) {
-	const room, burst = 4096, 10
+// A source with a full bucket does not get another burst by sending from ever more
+// addresses: those replace each other.
+func TestFloodDoesNotResetLimits(t *testing.T) {
+	const capacity, burst = 4096, 10
 	now := time.Unix(1_000_000, 0)
-	l := NewLimits(LimitOptions{Capacity: room, Now: func() time.Time { return now }},
+	l := NewLimits(LimitOptions{Capacity: capacity, Now: func() time.Time { return now }},
 		LimitSettings{PerSource: map[string]limit.Rate{"": {N: burst, Per: time.Hour}}})
 	for range burst {
 		if _, ok := l.Source("MESSAGE", here); !ok {
@@ -109,18 +109,18 @@ func TestFloodResetsNobody(t *testing.T) {
 	}
 	for i := range 200_000 {
 		if _, ok := l.Source("MESSAGE", address4(i)); !ok {
-			t.Fatalf("newcomer %d was refused", i)
+			t.Fatalf("new source %d is refused", i)
 		}
 		if _, ok := l.Source("MESSAGE", here); ok {
 			t.Fatalf("a new burst after %d others", i)
 		}
 	}
-	if n := l.sources.Load().len(); n != room {
-		t.Errorf("%d are remembered, want %d", n, room)
+	if n := l.sources.Load().len(); n != capacity {
+		t.Errorf("%d sources, want %d", n, capacity)
 	}
 }
 
-// TestLimitsConfigure: new rates count at once, and nobody gets a new burst by the way.
+// New rates count at once, and those that stay the same go on counting.
 func TestLimitsConfigure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		same, other := limit.Rate{N: 2, Per: time.Minute}, limit.Rate{N: 1, Per: time.Minute}
@@ -128,7 +128,7 @@ func TestLimitsConfigure(t *testing.T) {
 		ask := func(method string, want bool) {
 			t.Helper()
 			if _, ok := l.Source(method, here); ok != want {
-				t.Errorf("%s is allowed: %v", method, ok)
+				t.Errorf("%s is permitted: %v", method, ok)
 			}
 		}
 		for range 2 {
@@ -147,7 +147,7 @@ func TestLimitsConfigure(t *testing.T) {
 			t.Error("a user's first message is one too many")
 		}
 		if _, ok := l.User("MESSAGE", aor(t, "bob")); ok {
-			t.Error("a user's second message is allowed")
+			t.Error("a user's second message is permitted")
 		}
 		l.Configure(LimitSettings{})
 		ask("MESSAGE", true)

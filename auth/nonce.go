@@ -11,52 +11,52 @@ import (
 	"silod/limit"
 )
 
-// A nonce is base64 of these, a multiple of three bytes:
+// A nonce is base64 of these fields, together a multiple of three bytes:
 //
 //	 8 bytes  microseconds since 1970
 //	 8 bytes  random
-//	 8 bytes  the network that it was made for
-//	12 bytes  HMAC-SHA256 of all that and the realm
+//	 8 bytes  limit.Network that it was made for
+//	12 bytes  HMAC-SHA256 of the fields before it and the realm
 //
-// The random bytes make the nonces of different nodes different, and those of one
-// microsecond.
+// The random bytes distinguish nonces of one microsecond and of different nodes.
 const (
 	idLen    = 16
 	plainLen = idLen + len(limit.Network{})
 	nonceLen = plainLen + 12
 )
 
-// nonceID tells one nonce from all others.
+// A nonceID identifies a nonce: its time and its random bytes.
 type nonceID [idLen]byte
 
-// nonce is what a nonce says.
+// A nonce is the content of a nonce.
 type nonce struct {
 	id     nonceID
 	issued time.Time
 	source limit.Network
 }
 
-// mint makes nonces, and knows those that it made.
-type mint struct {
+// A nonceSource makes nonces and recognizes its own.
+type nonceSource struct {
 	key []byte
 	now func() time.Time
 }
 
-func (m *mint) issue(realm string, source limit.Network) string {
+// issue returns a new nonce.
+func (s *nonceSource) issue(realm string, source limit.Network) string {
 	b := make([]byte, plainLen, nonceLen)
-	binary.BigEndian.PutUint64(b, uint64(m.now().UnixMicro()))
+	binary.BigEndian.PutUint64(b, uint64(s.now().UnixMicro()))
 	_, _ = rand.Read(b[8:idLen]) // never fails
 	copy(b[idLen:], source[:])
-	return base64.RawURLEncoding.EncodeToString(append(b, m.mac(b, realm)...))
+	return base64.RawURLEncoding.EncodeToString(append(b, s.mac(b, realm)...))
 }
 
-// read tells whether text is a nonce of ours for this realm, and what it says.
-func (m *mint) read(text, realm string) (n nonce, ours bool) {
+// read returns the content of a nonce, and reports whether issue made it for this realm.
+func (s *nonceSource) read(text, realm string) (n nonce, ours bool) {
 	if len(text) != base64.RawURLEncoding.EncodedLen(nonceLen) {
 		return nonce{}, false
 	}
 	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || !hmac.Equal(m.mac(b[:plainLen], realm), b[plainLen:]) {
+	if err != nil || !hmac.Equal(s.mac(b[:plainLen], realm), b[plainLen:]) {
 		return nonce{}, false
 	}
 	return nonce{
@@ -66,8 +66,8 @@ func (m *mint) read(text, realm string) (n nonce, ours bool) {
 	}, true
 }
 
-func (m *mint) mac(plain []byte, realm string) []byte {
-	h := hmac.New(sha256.New, m.key)
+func (s *nonceSource) mac(plain []byte, realm string) []byte {
+	h := hmac.New(sha256.New, s.key)
 	h.Write(plain)
 	h.Write([]byte(realm))
 	return h.Sum(nil)[:nonceLen-plainLen]

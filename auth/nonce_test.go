@@ -17,10 +17,10 @@ func TestNonceLife(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		want(t, verify(t, a, message(alice.answer(challenge, "MESSAGE", bobURI, 1))), Accepted)
 		time.Sleep(time.Second)
-		// In the algorithm of the answer: the client knows that one.
+		// The challenge has the algorithm of the answer, which the client supports.
 		p := alice
 		p.only = []Algorithm{MD5}
-		for _, p := range []phone{alice, p, {name: "nobody", password: "x"}} {
+		for _, p := range []client{alice, p, {name: "nobody", password: "x"}} {
 			res := want(t, verify(t, a, message(p.answer(challenge, "MESSAGE", bobURI, 2))), Stale)
 			if len(res.Challenges) != 1 || !strings.HasSuffix(res.Challenges[0], ", stale=true") {
 				t.Errorf("answered by %q", res.Challenges)
@@ -32,12 +32,12 @@ func TestNonceLife(t *testing.T) {
 	})
 }
 
-// Nothing is looked up, and nobody charged, for a nonce that is not ours.
+// For a foreign nonce no user is looked up, and no source is charged.
 func TestForeignNonces(t *testing.T) {
 	secret := []byte("a secret of 16 b")
-	crowd := town(t)
+	users := testUsers(t)
 	bans := NewBans(BanOptions{})
-	a := server(t, Options{Credentials: crowd, Secret: secret, Bans: bans})
+	a := server(t, Options{Credentials: users, Secret: secret, Bans: bans})
 	text := a.nonces.issue(realm, limit.NetworkOf(here))
 	for _, tc := range []struct{ name, nonce string }{
 		{"of another secret", server(t, Options{}).nonces.issue(realm, limit.NetworkOf(here))},
@@ -58,10 +58,10 @@ func TestForeignNonces(t *testing.T) {
 		}
 		want(t, verify(t, a, message(alice.answer(challenge, "MESSAGE", bobURI, 1))), Stale)
 	}
-	if crowd.asked.Load() != 0 || bans.Stats.Failures.Value() != 0 {
-		t.Errorf("%d look-ups, %d charges", crowd.asked.Load(), bans.Stats.Failures.Value())
+	if users.asked.Load() != 0 || bans.Stats.Failures.Value() != 0 {
+		t.Errorf("%d look-ups, %d charges", users.asked.Load(), bans.Stats.Failures.Value())
 	}
-	// A second node with the same secret knows it, if their clocks agree.
+	// A second node with the same secret accepts it if its clock agrees.
 	node := func(offset time.Duration) *Authenticator {
 		return server(t, Options{Secret: secret, Now: func() time.Time { return time.Now().Add(offset) }})
 	}
@@ -71,7 +71,7 @@ func TestForeignNonces(t *testing.T) {
 	want(t, verify(t, node(-2*time.Minute), message(answer)), Stale)
 }
 
-// flip changes one letter.
+// flip changes the character at i.
 func flip(s string, i int) string {
 	b := []byte(s)
 	if b[i]++; b[i] == 'z'+1 || b[i] == 'Z'+1 || b[i] == '9'+1 {

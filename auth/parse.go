@@ -9,28 +9,28 @@ import (
 	"silod/sip"
 )
 
-// credentials are the value of an Authorization or Proxy-Authorization header with
-// the Digest scheme. Quoted values are as they stand between the quotes, escapes
-// and all, for so they are hashed (RFC 7616 section 1.2, unq).
+// credentials are the value of an Authorization or Proxy-Authorization header with the
+// Digest scheme. Quoted values are as between the quotes, with their escapes, because so
+// they are hashed (RFC 7616 section 1.2, unq).
 type credentials struct {
 	username, realm, uri string
 	nonceText            string
 	response             string // lower case
 	algorithm            Algorithm
-	qop                  string // lower case; "" in an answer as of RFC 2069
+	qop                  string // lower case; "" in the form of RFC 2069
 	cnonce               string
 	ncText               string
 	nc                   uint32
 }
 
-// maxHeader is the longest header value that is read, in bytes.
+// maxHeader is the length of the longest header value that is read, in bytes.
 const maxHeader = 4096
 
-// lws is the space that may stand between things.
+// lws is the white space that may separate the parts of a header value.
 const lws = " \t"
 
-// parseCredentials reads a header value. It gives nil for another scheme than Digest,
-// and an error for what cannot be told apart safely.
+// parseCredentials parses a header value. It returns nil for a scheme other than Digest,
+// and an error for a value that is not unambiguous.
 func parseCredentials(value string) (*credentials, error) {
 	value = strings.Trim(value, lws)
 	scheme := value
@@ -69,8 +69,8 @@ func parseCredentials(value string) (*credentials, error) {
 	return c, nil
 }
 
-// RealmOf is the realm that the value of an Authorization or Proxy-Authorization header
-// has credentials for, "" where they are no digest's or cannot be read.
+// RealmOf returns the realm of the credentials in an Authorization or Proxy-Authorization
+// header value, or "" if they cannot be read or do not have the Digest scheme.
 func RealmOf(value string) string {
 	c, err := parseCredentials(value)
 	if c == nil || err != nil {
@@ -79,9 +79,9 @@ func RealmOf(value string) string {
 	return c.realm
 }
 
-// parseParams reads name=value pairs with commas in between, with or without space
-// round them. Names are lower case in the result; one that occurs twice could mean
-// either value and is refused.
+// parseParams parses name=value pairs that are separated by commas, with or without white
+// space. Names are lower case in the result. A name that occurs twice is an error, because
+// readers may differ in which value counts.
 func parseParams(s string) (map[string]string, error) {
 	params := make(map[string]string, 16)
 	for s = strings.TrimLeft(s, lws+","); s != ""; s = strings.TrimLeft(s, lws+",") {
@@ -105,7 +105,7 @@ func parseParams(s string) (map[string]string, error) {
 	return params, nil
 }
 
-// parseValue takes a token or a quoted string from the front of s.
+// parseValue parses the token or quoted string at the start of s.
 func parseValue(s string) (value, rest string, err error) {
 	if s == "" || s[0] != '"' {
 		end := strings.IndexAny(s, lws+",")
@@ -133,7 +133,7 @@ func parseValue(s string) (value, rest string, err error) {
 	return "", "", errors.New("quotes are not closed")
 }
 
-// parseCount reads a nonce count: up to eight hexadecimal digits.
+// parseCount parses a nonce count: up to eight hexadecimal digits.
 func parseCount(s string) (uint32, error) {
 	n, err := strconv.ParseUint(s, 16, 32)
 	if err != nil || len(s) > 8 {
@@ -142,7 +142,7 @@ func parseCount(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// quotable takes out of a realm what cannot stand in quotes as it is.
+// quotable removes the characters of a realm that a quoted string cannot hold unescaped.
 func quotable(realm string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '"' || r == '\\' {

@@ -12,7 +12,7 @@ func TestParseCredentials(t *testing.T) {
 		name, in string
 		want     credentials
 	}{
-		{"as short as can be", `Digest ` + minimal, credentials{}},
+		{"as short as possible", `Digest ` + minimal, credentials{}},
 		{"spaces and tabs everywhere", "  \tDIGEST\t \t" + strings.NewReplacer("=", " \t= ", ",", " ,\t ").Replace(minimal) + "\t ", credentials{}},
 		{"empty list elements", `digest ,, ` + minimal + `, ,`, credentials{}},
 		{"parts in capitals", `Digest ` + strings.NewReplacer("username", "UserName", "uri", "URI").Replace(minimal), credentials{}},
@@ -20,7 +20,7 @@ func TestParseCredentials(t *testing.T) {
 		{"with a count", `Digest ` + minimal + `,qop=auth,nc=0000000a,cnonce="c"`, credentials{qop: "auth", ncText: "0000000a", cnonce: "c"}},
 		{"tokens in quotes", `Digest ` + minimal + `,qop="AUTH",nc="00000001",algorithm="md5"`, credentials{qop: "auth", ncText: "00000001"}},
 		{"an algorithm", `Digest ` + minimal + `, algorithm=sha-256`, credentials{algorithm: SHA256}},
-		{"one that nobody knows", `Digest ` + minimal + `, algorithm=MD5-sess`, credentials{algorithm: "MD5-SESS"}},
+		{"an unknown algorithm", `Digest ` + minimal + `, algorithm=MD5-sess`, credentials{algorithm: "MD5-SESS"}},
 		{"escapes, which are hashed as they are", `Digest ` + minimal + `, cnonce="a\"b\\"`, credentials{cnonce: `a\"b\\`}},
 		{"other bytes than ASCII", `Digest ` + minimal + ", cnonce=\"\u00e4\xff\"", credentials{cnonce: "\u00e4\xff"}},
 	} {
@@ -68,7 +68,7 @@ func TestParseCredentialsRefuses(t *testing.T) {
 	}
 }
 
-// Another scheme is somebody else's business, and no mistake (RFC 4475 section 3.3.7).
+// Another scheme is not an error (RFC 4475 section 3.3.7).
 func TestParseCredentialsOfOtherSchemes(t *testing.T) {
 	for _, in := range []string{"", " ", "NoOneKnowsThisScheme opaque-data=here", "Basic YTpi", `Digestive username="x"`, `Digest,username="x"`} {
 		if c, err := parseCredentials(in); c != nil || err != nil {
@@ -117,8 +117,8 @@ func TestSameTarget(t *testing.T) {
 	}
 }
 
-// FuzzParseCredentials: what is read can be written again in one way, and then means
-// the same.
+// FuzzParseCredentials: credentials that were parsed are the same when they are written
+// and parsed again.
 func FuzzParseCredentials(f *testing.F) {
 	for _, l := range fromClients(f) {
 		f.Add(l.value)

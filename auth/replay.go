@@ -6,12 +6,11 @@ import (
 	"silod/limit"
 )
 
-// replayTable remembers which counts of which nonces were used. It has a fixed
-// number of places, and what it forgets cannot be replayed either: when the nonce
-// that is longest in the table makes room for another, every nonce that is no younger
-// and not in the table is refused from then on. Its owner is told that it is stale
-// and has a new one with the next request. Only answers with the right password take
-// a place.
+// A replayTable remembers which counts of which nonces were used. It has a fixed
+// capacity: a new nonce takes the place of the one that was added first. From then on
+// every nonce that is not newer than that one and not in the table is refused as used, so
+// that forgotten counts cannot be replayed either. Their clients get a new nonce with the
+// next challenge. Only answers with the right password add a nonce.
 type replayTable struct {
 	shards [replayShards]replayShard
 }
@@ -19,22 +18,23 @@ type replayTable struct {
 const replayShards = 16
 
 type replayShard struct {
-	mu    sync.Mutex
-	index map[nonceID]int
-	uses  []use // a ring, once it is full
-	next  int   // the place that is taken next then
-	most  int   // places
-	floor int64 // microseconds; what was issued by then and is not here may have been used
+	mu       sync.Mutex
+	index    map[nonceID]int // into uses
+	uses     []nonceUse      // a ring when it is full
+	next     int             // index that is replaced next
+	capacity int
+	floor    int64 // microseconds: a nonce that is not newer and not in index may have been used
 }
 
-// use is what is known of one nonce.
-type use struct {
+// A nonceUse records the uses of one nonce.
+type nonceUse struct {
 	id     nonceID
-	issued int64
-	high   uint32 // the highest count used
+	issued int64  // microseconds
+	high   uint32 // highest count used
 	window uint64 // bit i: high-i was used
-	// uncounted is set by answers without a count, of which there may be any number
-	// from the network that sent the first.
+
+	// uncounted is set by answers without a count. Any number of them is accepted from
+	// the network that sent the first.
 	uncounted bool
 	from      limit.Network
 }
@@ -43,25 +43,25 @@ func newReplayTable(capacity int) *replayTable {
 	t := &replayTable{}
 	for i := range t.shards {
 		t.shards[i].index = map[nonceID]int{}
-		t.shards[i].most = max(1, capacity/replayShards)
+		t.shards[i].capacity = max(1, capacity/replayShards)
 	}
 	return t
 }
 
-// windowSize is how far counts may be out of order, as datagrams can be.
+// windowSize is how far counts may be out of order: datagrams overtake each other.
 const windowSize = 64
 
-// take marks a count as used. It is false where the count was used before, or may
-// have been.
+// take marks a count as used. It returns false if the count was used before, or may have
+// been.
 func (t *replayTable) take(n nonce, count uint32) bool {
 	s := t.shard(n)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u, fresh, ok := s.use(n)
+	u, added, ok := s.use(n)
 	switch {
 	case !ok || u.uncounted:
 		return false
-	case fresh || count > u.high:
+	case added || count > u.high:
 		u.window = u.window<<min(count-u.high, windowSize) | 1
 		u.high = count
 		return true
@@ -76,14 +76,14 @@ func (t *replayTable) take(n nonce, count uint32) bool {
 	return true
 }
 
-// takeUncounted accepts an answer that has no count. It is false where the nonce was
-// used with counts, or first used from another network.
+// takeUncounted accepts an answer without a count. It returns false if the nonce was used
+// with counts, or first used from another network.
 func (t *replayTable) takeUncounted(n nonce, from limit.Network) bool {
 	s := t.shard(n)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u, fresh, ok := s.use(n)
-	if fresh {
+	u, added, ok := s.use(n)
+	if added {
 		u.uncounted, u.from = true, from
 	}
 	return ok && u.uncounted && u.from == from
@@ -93,9 +93,9 @@ func (t *replayTable) shard(n nonce) *replayShard {
 	return &t.shards[n.id[idLen-1]%replayShards] // a random byte
 }
 
-// use finds a nonce's place, or gives it one. ok is false where it may have had one
-// that it has lost.
-func (s *replayShard) use(n nonce) (u *use, fresh, ok bool) {
+// use returns the record of a nonce, and whether it was added now. If ok is false, the
+// nonce may have had a record that was replaced.
+func (s *replayShard) use(n nonce) (u *nonceUse, added, ok bool) {
 	if i, known := s.index[n.id]; known {
 		return &s.uses[i], false, true
 	}
@@ -104,20 +104,20 @@ func (s *replayShard) use(n nonce) (u *use, fresh, ok bool) {
 		return nil, false, false
 	}
 	i := len(s.uses)
-	if i < s.most {
-		s.uses = append(s.uses, use{})
+	if i < s.capacity {
+		s.uses = append(s.uses, nonceUse{})
 	} else {
 		i = s.next
-		s.next = (i + 1) % s.most
+		s.next = (i + 1) % s.capacity
 		s.floor = max(s.floor, s.uses[i].issued)
 		delete(s.index, s.uses[i].id)
 	}
-	s.uses[i] = use{id: n.id, issued: issued}
+	s.uses[i] = nonceUse{id: n.id, issued: issued}
 	s.index[n.id] = i
 	return &s.uses[i], true, true
 }
 
-// len is how many nonces are remembered.
+// len returns the number of nonces in the table.
 func (t *replayTable) len() int {
 	n := 0
 	for i := range t.shards {

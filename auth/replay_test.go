@@ -37,18 +37,18 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// A wrong answer uses no count up: nobody can do that to somebody else.
-func TestWrongAnswerTakesNoCount(t *testing.T) {
+// A wrong answer does not use up a count, or an attacker could use up those of a user.
+func TestWrongAnswerUsesNoCount(t *testing.T) {
 	a := server(t, Options{})
 	challenge := a.Challenge(realm, here)
-	want(t, verify(t, a, message(phone{name: "alice", password: "x"}.answer(challenge, "MESSAGE", bobURI, 1))), WrongPassword)
+	want(t, verify(t, a, message(client{name: "alice", password: "x"}.answer(challenge, "MESSAGE", bobURI, 1))), WrongPassword)
 	want(t, verify(t, a, message(alice.answer(challenge, "MESSAGE", bobURI, 1))), Accepted)
 }
 
-// Answers without a count, as Pidgin sends them.
+// Answers without a count, like those of Pidgin.
 func TestUncounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pidgin := phone{name: "alice", password: "pw-alice", only: []Algorithm{MD5}, noQOP: true}
+		pidgin := client{name: "alice", password: "pw-alice", only: []Algorithm{MD5}, noQOP: true}
 		a := server(t, Options{})
 		challenge := a.Challenge(realm, here)
 		send := func(uri string, noQOP bool) Result {
@@ -61,42 +61,42 @@ func TestUncounted(t *testing.T) {
 		want(t, send(bobURI, true), Accepted)
 		want(t, send(bobURI, true), Accepted)
 		want(t, send("sip:carol@sip.test", true), Accepted)
-		// Somebody else who saw it.
+		// Another host captured it.
 		req := message(pidgin.answer(challenge, "MESSAGE", bobURI, 1))
 		req.Source = there
 		want(t, verify(t, a, req), Replayed)
-		// With a count in addition it would be good for 2^32 requests.
+		// With counts it would be valid for 2^32 requests.
 		want(t, send(bobURI, false), Replayed)
 
 		time.Sleep(time.Minute + time.Second)
 		want(t, send(bobURI, true), Stale)
 		challenge = a.Challenge(realm, here)
 		want(t, send(bobURI, false), Accepted)
-		want(t, send(bobURI, true), Replayed) // and not the other way round
+		want(t, send(bobURI, true), Replayed) // nor without a count after one with
 	})
 }
 
-// What the table has no room for cannot be replayed either, and what is new gets in.
+// Nonces that were replaced cannot be replayed either, and new ones are accepted.
 func TestForgottenNonces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const room = 4 * replayShards
-		a := server(t, Options{Nonces: room})
+		const capacity = 4 * replayShards
+		a := server(t, Options{Nonces: capacity})
 		unused := a.Challenge(realm, here)
 		var answers []string
-		for range 20 * room {
+		for range 20 * capacity {
 			time.Sleep(time.Millisecond)
 			answers = append(answers, alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1))
 			want(t, verify(t, a, message(answers[len(answers)-1])), Accepted)
 		}
-		if n := a.used.len(); n > room {
-			t.Errorf("%d nonces in a table for %d", n, room)
+		if n := a.used.len(); n > capacity {
+			t.Errorf("%d nonces in a table for %d", n, capacity)
 		}
 		for i, answer := range answers {
 			if res := verify(t, a, message(answer)); res.Outcome != Replayed {
 				t.Fatalf("answer %d of %d: outcome %v", i, len(answers), res.Outcome)
 			}
 		}
-		// An honest client with an old nonce has to answer once more.
+		// A client with an old nonce has to answer once more.
 		res := want(t, verify(t, a, message(alice.answer(unused, "MESSAGE", bobURI, 1))), Replayed)
 		want(t, verify(t, a, message(alice.answer(res.Challenges, "MESSAGE", bobURI, 1))), Accepted)
 	})

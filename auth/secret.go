@@ -9,33 +9,33 @@ import (
 	"silod/sip"
 )
 
-// ErrUnknownUser is what Credentials and Users say of a user who does not exist.
+// ErrUnknownUser is the error of Credentials and Users for a user that does not exist.
 var ErrUnknownUser = errors.New("no such user")
 
-// Credentials knows the secrets of our users. The database implements it on Kamailio's
-// subscriber table; Cache stands in front of it.
+// Credentials has the secrets of our users. Package db implements it with Kamailio's
+// subscriber table; a Cache wraps that.
 type Credentials interface {
-	// Lookup gives what is known of a user, or ErrUnknownUser. User and domain are
-	// compared exactly: a database that takes "Bob" for "bob" must look again, or it
-	// lets one user pass for another.
+	// Lookup returns the secret of a user, or ErrUnknownUser. User and domain must be
+	// equal byte by byte: in a database that takes "Bob" for "bob", one user could
+	// otherwise authenticate as another.
 	Lookup(ctx context.Context, user sip.AoR) (Secret, error)
 }
 
-// Hashes are HA1s in hexadecimals, by their algorithm.
+// Hashes are HA1s in hexadecimal digits, by algorithm.
 type Hashes map[Algorithm]string
 
-// Secret is what is known of a user's password: HA1s, or the password itself. It
-// never shows in a log.
+// A Secret is a user's password, or the HA1s that were made from it. It is never
+// written to a log.
 type Secret struct {
-	HA1  Hashes // of "user:realm:password"; Kamailio's ha1 is the one of MD5
-	HA1B Hashes // of "user@domain:realm:password", for clients that log in so; Kamailio's ha1b
+	HA1  Hashes // of "user:realm:password"; Kamailio's ha1 is that of MD5
+	HA1B Hashes // of "user@domain:realm:password", for clients with such a user name; Kamailio's ha1b
 
-	// Password is set where the database holds it in the clear (Kamailio's
-	// calculate_ha1), and stands in for HA1s that are missing.
+	// Password is set if the database has it in the clear (Kamailio's calculate_ha1).
+	// It is used if an HA1 is missing.
 	Password string
 }
 
-// NewSecret makes the HA1s of all algorithms.
+// NewSecret returns the HA1s of all algorithms.
 func NewSecret(user sip.AoR, realm, password string) Secret {
 	s := Secret{HA1: Hashes{}, HA1B: Hashes{}}
 	for _, alg := range Algorithms() {
@@ -45,9 +45,9 @@ func NewSecret(user sip.AoR, realm, password string) Secret {
 	return s
 }
 
-// ha1 gives the HA1 for a user name as the client writes it. usable is false where
-// none is known; there is one to compute with all the same. The hash of the password
-// is made in any case, so that all kinds of secrets take the same time.
+// ha1 returns the HA1 for a user name as the client writes it. If it has none, it returns
+// some other HA1, and usable is false. It computes the hash of the password in any case,
+// so that all kinds of secrets take the same time.
 func (s *Secret) ha1(alg Algorithm, name, realm string) (ha1 string, usable bool) {
 	made := alg.HA1(name, realm, s.Password)
 	stored := s.HA1[alg]
@@ -60,7 +60,7 @@ func (s *Secret) ha1(alg Algorithm, name, realm string) (ha1 string, usable bool
 	return made, s.Password != ""
 }
 
-// String keeps a Secret out of texts.
+// String keeps a Secret out of strings.
 func (Secret) String() string { return "(secret)" }
 
 // GoString keeps a Secret out of %#v.

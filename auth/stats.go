@@ -2,23 +2,23 @@ package auth
 
 import "silod/mi"
 
-// Stats count what an Authenticator decided.
+// Stats count the decisions of an Authenticator.
 type Stats struct {
 	Challenges                  mi.Counter
 	Accepted                    mi.Counter
-	Without, NotOffered         mi.Counter
+	NoCredentials, NotOffered   mi.Counter
 	Malformed                   mi.Counter
 	Stale, Replayed             mi.Counter
 	Wrong, Unknown, Unavailable mi.Counter
 }
 
-// Counters are the Authenticator's statistics.
+// Counters returns the statistics of the Authenticator.
 func (a *Authenticator) Counters() []mi.Stat {
 	s := &a.Stats
 	return []mi.Stat{
 		{Name: "challenges", Help: "Challenges made.", Counter: &s.Challenges},
 		{Name: "accepted", Help: "Requests whose sender was authenticated.", Counter: &s.Accepted},
-		{Name: "no_credentials", Help: "Requests without credentials for their realm.", Counter: &s.Without},
+		{Name: "no_credentials", Help: "Requests without credentials for their realm.", Counter: &s.NoCredentials},
 		{Name: "not_offered", Help: "Answers with an algorithm or quality that was not offered.", Counter: &s.NotOffered},
 		{Name: "malformed", Help: "Requests whose credentials could not be read.", Counter: &s.Malformed},
 		{Name: "stale_nonces", Help: "Answers to a challenge that was too old, or not ours.", Counter: &s.Stale},

@@ -8,36 +8,36 @@ import (
 	"silod/sip"
 )
 
-// Rights are what a trusted peer may do. What it sends needs no credentials, unless
-// it is one that passes on the requests of users who prove themselves to us.
+// Rights are the rights of a trusted peer. Its requests need no credentials, except
+// with Challenge, for a proxy that forwards the requests of users.
 type Rights struct {
-	Relay          bool // send to other domains by way of us
-	AssertIdentity bool // say who the sender is (P-Asserted-Identity, RFC 3325)
-	Challenge      bool // credentials are needed, and whoever fails is not the peer
+	Relay          bool // may send to other domains through us
+	AssertIdentity bool // may name the sender (P-Asserted-Identity, RFC 3325)
+	Challenge      bool // its requests need credentials; failed ones are not charged to it
 }
 
-// Peer is who is trusted: a proxy in front, a gateway, a second node.
+// A Peer is a trusted peer: a proxy in front of us, a gateway, another node.
 type Peer struct {
-	// Networks are its addresses. The source of a datagram can be forged: networks
-	// are to be trusted only where nobody else can send from them.
+	// Networks are its addresses. The source of a datagram can be forged: trust a
+	// network only if no other host can send from its addresses.
 	Networks []netip.Prefix
 
-	// Names are those of its TLS client certificate, as RFC 5922 section 7.1 finds
-	// them: DNS names and SIP domains.
+	// Names are the names in its TLS client certificate: DNS names and SIP domains, as
+	// RFC 5922 section 7.1 finds them.
 	Names []string
 
 	Rights Rights
 }
 
-// Trust knows the trusted peers. It does not change; make it with NewTrust.
+// Trust is a list of trusted peers. It does not change. NewTrust makes one.
 type Trust struct{ peers []Peer }
 
-// NewTrust makes Trust in these peers.
+// NewTrust returns a list of these peers.
 func NewTrust(peers ...Peer) *Trust { return &Trust{peers} }
 
-// Rights gives the rights of whoever sent from addr and showed a verified certificate
-// of these names, if any. A certificate counts more than an address, and of several
-// networks the smallest counts. ok is false for strangers.
+// Rights returns the rights of the peer at addr, with the names in its certificate if it
+// has a verified one. A name takes precedence over an address, and a smaller network over
+// a larger one. If the peer is not trusted, ok is false.
 func (t *Trust) Rights(addr netip.Addr, names ...string) (r Rights, ok bool) {
 	addr = addr.Unmap().WithZone("")
 	bits := -1
@@ -55,15 +55,16 @@ func (t *Trust) Rights(addr netip.Addr, names ...string) (r Rights, ok bool) {
 	return r, ok
 }
 
+// named reports whether one of names is a name of the peer.
 func (p *Peer) named(names []string) bool {
 	return slices.ContainsFunc(p.Names, func(own string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(own, name) })
 	})
 }
 
-// Asserted reads the identities that a peer asserts in the values of its
-// P-Asserted-Identity headers: at most a SIP and a tel URI (RFC 3325 section 9.1). From
-// a peer that may not assert any there are none, and its headers are not to be passed on.
+// Asserted parses the values of a peer's P-Asserted-Identity headers, at most a SIP and a
+// tel URI (RFC 3325 section 9.1). Without the right to assert identities it returns none,
+// and the headers must not be forwarded.
 func (r Rights) Asserted(values []string) ([]sip.NameAddr, error) {
 	if !r.AssertIdentity {
 		return nil, nil

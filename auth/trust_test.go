@@ -38,7 +38,7 @@ func TestTrust(t *testing.T) {
 		}
 	}
 	if _, ok := NewTrust().Rights(here); ok {
-		t.Error("somebody is trusted where nobody is")
+		t.Error("an empty list trusts a peer")
 	}
 	if _, ok := trust.Rights(netip.Addr{}); ok {
 		t.Error("the zero address is trusted")
@@ -46,28 +46,28 @@ func TestTrust(t *testing.T) {
 }
 
 func TestAsserted(t *testing.T) {
-	believed := Rights{AssertIdentity: true}
-	ids, err := believed.Asserted([]string{`"Alice" <sip:alice@sip.test>, tel:+15551234`})
+	asserting := Rights{AssertIdentity: true}
+	ids, err := asserting.Asserted([]string{`"Alice" <sip:alice@sip.test>, tel:+15551234`})
 	if err != nil || len(ids) != 2 || ids[0].URI.String() != "sip:alice@sip.test" || ids[1].URI.IsSIP() {
 		t.Errorf("got %v, %v", ids, err)
 	}
-	if ids, err := believed.Asserted([]string{"<sip:alice@sip.test", "x"}); err == nil {
+	if ids, err := asserting.Asserted([]string{"<sip:alice@sip.test", "x"}); err == nil {
 		t.Errorf("accepted as %v", ids)
 	}
 	if ids, err := (Rights{Relay: true}).Asserted([]string{"<sip:alice@sip.test>"}); len(ids) != 0 || err != nil {
-		t.Errorf("a stranger is believed: %v, %v", ids, err)
+		t.Errorf("an identity is accepted without the right: %v, %v", ids, err)
 	}
 }
 
 func TestAllowed(t *testing.T) {
 	alice, bob, sales := aor(t, "alice"), aor(t, "bob"), aor(t, "sales@second.test")
 	down := errors.New("connection refused")
-	id := Identity{Aliases: func(_ context.Context, user, alias sip.AoR) (bool, error) {
+	id := NewIdentity(func(_ context.Context, user, alias sip.AoR) (bool, error) {
 		if user == bob {
 			return false, down
 		}
 		return alias == sales, nil
-	}}
+	})
 	for _, tc := range []struct {
 		id         Identity
 		user, from sip.AoR

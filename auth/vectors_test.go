@@ -12,8 +12,8 @@ import (
 	"silod/sip"
 )
 
-// The examples of the specifications. RFC 2069's and the last of RFC 7616's are as
-// their errata 749 and 4897 correct them.
+// The examples of RFC 2069 and the last of RFC 7616 are as corrected by errata 749 and
+// 4897.
 func TestPublishedExamples(t *testing.T) {
 	const (
 		rfc2617 = `, nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", uri="/dir/index.html", opaque="5ccc069c403ebaf9f0171e9517f40e41"`
@@ -80,8 +80,8 @@ func fromClients(t testing.TB) []fromClient {
 	return lines
 }
 
-// What real clients computed is what is expected here of who knows the password.
-func TestRealClientsCompute(t *testing.T) {
+// The responses that real clients computed are those that are expected of them.
+func TestResponsesOfRealClients(t *testing.T) {
 	for _, l := range fromClients(t) {
 		c, err := parseCredentials(l.value)
 		if err != nil || c == nil {
@@ -96,19 +96,19 @@ func TestRealClientsCompute(t *testing.T) {
 	}
 }
 
-// Each header, with nothing changed but our nonce and the response to it, gets its
-// user in: over the order of the parts, the spaces and the quotes of every client.
-func TestRealClientsGetIn(t *testing.T) {
+// Each client's header is accepted with our nonce and the response to it: the order of
+// the parameters, spaces and quotes is the client's.
+func TestHeadersOfRealClients(t *testing.T) {
 	nonces, responses := regexp.MustCompile(`nonce="[^"]*"`), regexp.MustCompile(`response="[^"]*"`)
-	everybody := &people{secrets: map[sip.AoR]Secret{}}
-	a := server(t, Options{Credentials: everybody})
+	users := &memoryCredentials{secrets: map[sip.AoR]Secret{}}
+	a := server(t, Options{Credentials: users})
 	for _, l := range fromClients(t) {
 		old, err := parseCredentials(l.value)
 		if err != nil {
 			t.Fatal(err)
 		}
 		user := aor(t, old.username)
-		everybody.secrets[user] = NewSecret(user, realm, "pw-"+old.username)
+		users.secrets[user] = NewSecret(user, realm, "pw-"+old.username)
 
 		challenge, err := parseParams(strings.TrimPrefix(a.Challenge(realm, here)[0], "Digest"))
 		if err != nil {
@@ -138,7 +138,7 @@ func TestRealClientsGetIn(t *testing.T) {
 	}
 }
 
-// A client that others wrote reads every challenge, and its answer is accepted.
+// A client library reads each challenge, and its answer is accepted.
 func TestForeignImplementation(t *testing.T) {
 	for _, alg := range Algorithms() {
 		a := server(t, Options{Algorithms: []Algorithm{alg}})

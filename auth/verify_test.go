@@ -13,9 +13,9 @@ import (
 )
 
 var (
-	alice = phone{name: "alice", password: "pw-alice"}
-	bob   = phone{name: "bob", password: "pw-bob"}
-	carol = phone{name: "carol", password: "pw-carol"}
+	alice = client{name: "alice", password: "pw-alice"}
+	bob   = client{name: "bob", password: "pw-bob"}
+	carol = client{name: "carol", password: "pw-carol"}
 )
 
 func TestChallenge(t *testing.T) {
@@ -47,7 +47,7 @@ func TestChallengesDiffer(t *testing.T) {
 	}
 }
 
-func TestRealmSmugglesNothing(t *testing.T) {
+func TestRealmIsQuotable(t *testing.T) {
 	a := server(t, Options{})
 	for _, c := range a.Challenge("a\"b\\c\r\nX: y", here) {
 		if !strings.HasPrefix(c, `Digest realm="abcX: y", `) {
@@ -56,9 +56,9 @@ func TestRealmSmugglesNothing(t *testing.T) {
 	}
 }
 
-func TestEachAlgorithmLetsIn(t *testing.T) {
+func TestEachAlgorithmIsAccepted(t *testing.T) {
 	for _, alg := range Algorithms() {
-		for _, p := range []phone{alice, bob} {
+		for _, p := range []client{alice, bob} {
 			a := server(t, Options{Algorithms: []Algorithm{alg}})
 			answer := p.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)
 			res := want(t, verify(t, a, message(answer)), Accepted)
@@ -70,7 +70,7 @@ func TestEachAlgorithmLetsIn(t *testing.T) {
 }
 
 // A client takes the first challenge that it can answer (RFC 8760 section 2.4).
-func TestOldPhonesLetIn(t *testing.T) {
+func TestOldClientsAreAccepted(t *testing.T) {
 	a := server(t, Options{Algorithms: []Algorithm{SHA512256, SHA256, MD5}})
 	for _, alg := range Algorithms() {
 		p := alice
@@ -79,7 +79,7 @@ func TestOldPhonesLetIn(t *testing.T) {
 	}
 }
 
-// Pidgin knows one challenge, the first, and one algorithm, MD5.
+// Pidgin reads only the first challenge, and supports only MD5.
 func TestFirstChallengeAnsweredWithMD5(t *testing.T) {
 	a := server(t, Options{})
 	first, err := parseParams(strings.TrimPrefix(a.Challenge(realm, here)[0], "Digest"))
@@ -96,26 +96,26 @@ func TestWrongAnswers(t *testing.T) {
 	a := server(t, Options{Algorithms: []Algorithm{MD5}})
 	for _, tc := range []struct {
 		name   string
-		phone  phone
+		client client
 		change func(answer string) string
 		method string
 		want   Outcome
 	}{
-		{"another password", phone{name: "alice", password: "pw-bob"}, nil, "MESSAGE", WrongPassword},
-		{"no password", phone{name: "alice"}, nil, "MESSAGE", WrongPassword},
+		{"another password", client{name: "alice", password: "pw-bob"}, nil, "MESSAGE", WrongPassword},
+		{"no password", client{name: "alice"}, nil, "MESSAGE", WrongPassword},
 		{"another user's answer", alice, func(s string) string { return strings.Replace(s, "alice", "bob", 1) }, "MESSAGE", WrongPassword},
 		{"another method's", alice, nil, "REGISTER", WrongPassword},
 		{"another count", alice, func(s string) string { return strings.Replace(s, "nc=00000001", "nc=00000002", 1) }, "MESSAGE", WrongPassword},
 		{"a response that is cut", alice, func(s string) string { return strings.Replace(s, `", algorithm`, `0", algorithm`, 1) }, "MESSAGE", WrongPassword},
-		{"nobody", phone{name: "mallory", password: "x"}, nil, "MESSAGE", UnknownUser},
-		{"another case", phone{name: "Alice", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
-		{"another domain", phone{name: "alice@other.example", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
-		{"a name with a password in it", phone{name: "alice:x", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
-		{"a name that is a name-addr", phone{name: "<sip:alice", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
-		{"no name at all", phone{name: "@sip.test", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"an unknown user", client{name: "mallory", password: "x"}, nil, "MESSAGE", UnknownUser},
+		{"another case", client{name: "Alice", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"another domain", client{name: "alice@other.example", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"a name with a password in it", client{name: "alice:x", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"a name that is a name-addr", client{name: "<sip:alice", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"no name at all", client{name: "@sip.test", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			answer := tc.phone.answer(a.Challenge(realm, here), tc.method, bobURI, 1)
+			answer := tc.client.answer(a.Challenge(realm, here), tc.method, bobURI, 1)
 			if tc.change != nil {
 				answer = tc.change(answer)
 			}
@@ -127,18 +127,18 @@ func TestWrongAnswers(t *testing.T) {
 	}
 }
 
-// A row without a password lets nobody in, and not somebody with an empty one.
+// A row without a password accepts no password, not even an empty one.
 func TestEmptySecret(t *testing.T) {
 	eve := sip.AoR{User: "eve", Domain: realm}
 	for _, s := range []Secret{{}, {HA1: Hashes{MD5: ""}}, {HA1: Hashes{MD5: MD5.HA1("eve", realm, "")[:20]}}} {
-		a := server(t, Options{Algorithms: []Algorithm{MD5}, Credentials: &people{secrets: map[sip.AoR]Secret{eve: s}}})
-		results := phone{name: "eve"}.attempt(t, a, here)
+		a := server(t, Options{Algorithms: []Algorithm{MD5}, Credentials: &memoryCredentials{secrets: map[sip.AoR]Secret{eve: s}}})
+		results := client{name: "eve"}.attempt(t, a, here)
 		want(t, results[len(results)-1], WrongPassword)
 	}
 }
 
-// Of carol only Kamailio's ha1 is known. She gets in with a phone that prefers
-// SHA-256, and on the way nobody can tell her from who does not exist.
+// For carol only Kamailio's ha1 is stored. She is accepted with a client that prefers
+// SHA-256, and until then looks like an unknown user.
 func TestUserWithOldHashOnly(t *testing.T) {
 	a := server(t, Options{})
 	results := carol.attempt(t, a, here)
@@ -146,7 +146,7 @@ func TestUserWithOldHashOnly(t *testing.T) {
 
 	a = server(t, Options{})
 	wrong := func(name string) (seen []string) {
-		p := phone{name: name, password: "wrong"}
+		p := client{name: name, password: "wrong"}
 		for _, res := range p.attempt(t, a, here) {
 			seen = append(seen, shape(res))
 		}
@@ -154,12 +154,12 @@ func TestUserWithOldHashOnly(t *testing.T) {
 	}
 	ofAlice, ofCarol, ofNobody := wrong("alice"), wrong("carol"), wrong("nobody")
 	if fmt.Sprint(ofAlice) != fmt.Sprint(ofNobody) || fmt.Sprint(ofCarol) != fmt.Sprint(ofNobody) {
-		t.Errorf("users can be told apart:\nalice %q\ncarol %q\nnobody %q", ofAlice, ofCarol, ofNobody)
+		t.Errorf("users can be distinguished:\nalice %q\ncarol %q\nnobody %q", ofAlice, ofCarol, ofNobody)
 	}
 }
 
 func TestUserNameWithDomain(t *testing.T) {
-	for _, p := range []phone{alice, bob, carol} {
+	for _, p := range []client{alice, bob, carol} {
 		a := server(t, Options{Algorithms: []Algorithm{MD5}})
 		name := p.name
 		p.name += "@sip.test"
@@ -170,11 +170,11 @@ func TestUserNameWithDomain(t *testing.T) {
 	}
 }
 
-// One realm for several domains: a name without a domain is of the request's.
+// One realm for several domains: a name without a domain is in that of the request.
 func TestOneRealm(t *testing.T) {
 	dave := sip.AoR{User: "dave", Domain: "second.test"}
-	a := server(t, Options{Credentials: &people{secrets: map[sip.AoR]Secret{dave: NewSecret(dave, "chat", "pw-dave")}}})
-	req := message(phone{name: "dave", password: "pw-dave"}.answer(a.Challenge("chat", here), "MESSAGE", bobURI, 1))
+	a := server(t, Options{Credentials: &memoryCredentials{secrets: map[sip.AoR]Secret{dave: NewSecret(dave, "chat", "pw-dave")}}})
+	req := message(client{name: "dave", password: "pw-dave"}.answer(a.Challenge("chat", here), "MESSAGE", bobURI, 1))
 	req.Realm = "chat"
 	want(t, verify(t, a, req), UnknownUser)
 	req.Domain = "second.test"
@@ -190,7 +190,7 @@ func TestWhichCredentials(t *testing.T) {
 	elsewhere := strings.ReplaceAll(old, `realm="sip.test"`, `realm="other.example"`)
 	many := make([]string, 1000)
 	for i := range many {
-		many[i] = phone{name: "alice", password: fmt.Sprint(i)}.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)
+		many[i] = client{name: "alice", password: fmt.Sprint(i)}.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)
 	}
 	for _, tc := range []struct {
 		name   string
@@ -205,7 +205,7 @@ func TestWhichCredentials(t *testing.T) {
 		{"some that cannot be read, and no others", []string{elsewhere, "Digest "}, Malformed},
 		{"an old answer first", []string{old, good()}, Accepted},
 		{"an old answer last", []string{good(), old}, Accepted},
-		{"more than are looked at", append(slices.Repeat([]string{elsewhere}, maxCredentials), good()), NoCredentials},
+		{"more than are read", append(slices.Repeat([]string{elsewhere}, maxCredentials), good()), NoCredentials},
 		{"many guesses, of which one is tested", append(many, good()), WrongPassword},
 	} {
 		before := a.Stats.Wrong.Value()
@@ -238,19 +238,19 @@ func TestNotOffered(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		opt      Options
-		phone    phone
+		client   client
 		old, new string
 	}{
 		{"an algorithm", Options{Algorithms: []Algorithm{SHA256}}, alice, "algorithm=SHA-256", "algorithm=MD5"},
 		{"an algorithm by default", Options{Algorithms: []Algorithm{SHA256}}, alice, ", algorithm=SHA-256", ""},
 		{"an algorithm with a session", Options{}, alice, "algorithm=SHA-256", "algorithm=SHA-256-sess"},
 		{"integrity", Options{}, alice, "qop=auth", "qop=auth-int"},
-		{"an answer as of RFC 2069", Options{LegacyLife: -1}, phone{name: "alice", password: "pw-alice", noQOP: true}, "x", "x"},
+		{"an answer as of RFC 2069", Options{LegacyLife: -1}, client{name: "alice", password: "pw-alice", noQOP: true}, "x", "x"},
 	} {
 		bans := NewBans(BanOptions{})
 		tc.opt.Bans = bans
 		a := server(t, tc.opt)
-		answer := strings.Replace(tc.phone.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1), tc.old, tc.new, 1)
+		answer := strings.Replace(tc.client.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1), tc.old, tc.new, 1)
 		want(t, verify(t, a, message(answer)), NoCredentials)
 		if a.Stats.NotOffered.Value() != 1 || bans.Stats.Failures.Value() != 0 {
 			t.Errorf("%s: counted %d times, charged %d times", tc.name, a.Stats.NotOffered.Value(), bans.Stats.Failures.Value())
@@ -260,7 +260,7 @@ func TestNotOffered(t *testing.T) {
 
 func TestUnavailable(t *testing.T) {
 	down := errors.New("connection refused")
-	a := server(t, Options{Credentials: &people{down: down}})
+	a := server(t, Options{Credentials: &memoryCredentials{down: down}})
 	res, err := a.Verify(context.Background(), message(alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)))
 	if !errors.Is(err, down) || res.Outcome == Accepted || err.Error() != "look up credentials of sip:alice@sip.test: connection refused" {
 		t.Errorf("got %v, %v", res, err)
@@ -288,18 +288,18 @@ func TestNew(t *testing.T) {
 	}
 }
 
-func TestSecretsDoNotShow(t *testing.T) {
+func TestSecretsAreNotPrinted(t *testing.T) {
 	s := NewSecret(sip.AoR{User: "alice", Domain: realm}, realm, "pw-alice")
 	s.Password = "pw-alice"
 	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%+v %#v %s", s, s, &s), s.LogValue().String()} {
 		if strings.Contains(text, "pw-alice") || strings.Contains(text, s.HA1[MD5]) {
-			t.Errorf("shows in %s", text)
+			t.Errorf("the secret is in %s", text)
 		}
 	}
 }
 
-// FuzzVerify: whatever stands in the header, who does not know a password is not
-// accepted, and who does is so only with what was computed for this request.
+// FuzzVerify: whatever the header is, it is accepted only with the response that was
+// computed from the password for this request.
 func FuzzVerify(f *testing.F) {
 	a := server(f, Options{Now: func() time.Time { return time.Unix(1e9, 0) }, Nonces: 1 << 10})
 	challenges := a.Challenge(realm, here)
@@ -313,7 +313,7 @@ func FuzzVerify(f *testing.F) {
 	}
 	f.Add("MESSAGE", bobURI, right)
 	f.Add("REGISTER", bobURI, right)
-	f.Add("MESSAGE", bobURI, phone{name: "carol", password: "x", noQOP: true}.answer(challenges, "MESSAGE", bobURI, 1))
+	f.Add("MESSAGE", bobURI, client{name: "carol", password: "x", noQOP: true}.answer(challenges, "MESSAGE", bobURI, 1))
 	f.Fuzz(func(t *testing.T, method, uri, value string) {
 		req := Request{Method: method, URI: uri, Realm: realm, Source: here, Credentials: []string{value, value}}
 		res, err := a.Verify(context.Background(), req)
@@ -326,18 +326,18 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// Whatever the order of the challenges: who has failed with the weakest algorithm has
-// failed, and is not told to try again, which old clients would do without end.
+// Whatever the order of the challenges, a client that fails with the weakest algorithm is
+// not told to try again: old clients would do so for ever.
 func TestWeakestAlgorithmFirst(t *testing.T) {
 	a := server(t, Options{Algorithms: []Algorithm{MD5, SHA256}})
-	for _, p := range []phone{{name: "alice", password: "wrong", only: []Algorithm{MD5}}, {name: "nobody", only: []Algorithm{MD5}}} {
+	for _, p := range []client{{name: "alice", password: "wrong", only: []Algorithm{MD5}}, {name: "nobody", only: []Algorithm{MD5}}} {
 		results := p.attempt(t, a, here)
 		if last := shape(results[len(results)-1]); len(results) != 2 || strings.Contains(last, "stale") || !strings.Contains(last, "MD5") {
 			t.Errorf("%s is answered %d times, and at last %s", p.name, len(results), last)
 		}
 	}
 	newer := carol
-	newer.only = []Algorithm{SHA256, MD5} // of which she has no hash of the first
+	newer.only = []Algorithm{SHA256, MD5} // there is no hash of the first
 	first := newer.answer(a.Challenge(realm, here)[1:], "MESSAGE", bobURI, 1)
 	res := verify(t, a, message(first))
 	if len(res.Challenges) != 1 || !strings.Contains(shape(res), "algorithm=MD5, stale=true") {

@@ -9,9 +9,9 @@ import (
 type Full int
 
 const (
-	// EvictLeast forgets a key whose bucket is emptier than most. A key with a full
-	// bucket is not forgotten, and so not permitted another burst, however many new
-	// keys appear.
+	// EvictLeast removes a key with a bucket that is emptier than most. A key with a
+	// full bucket is kept, and so does not get another burst, however many new keys
+	// appear.
 	EvictLeast Full = iota
 
 	// Refuse refuses the event. It is for meters where even one event more than the rate
@@ -65,8 +65,7 @@ func (m *Meter[K]) Take(k K, r Rate, now time.Time) (wait time.Duration, ok, fir
 	return wait, ok, first
 }
 
-// Sweep forgets the keys whose bucket is empty: forgetting them makes no difference to
-// later events.
+// Sweep removes the keys with an empty bucket. It makes no difference to later events.
 func (m *Meter[K]) Sweep(r Rate, now time.Time) {
 	m.buckets.DeleteFunc(func(_ K, b *Bucket) bool { return b.Fill(r, now) == 0 })
 }

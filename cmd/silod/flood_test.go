@@ -72,7 +72,7 @@ func TestBadCredentialsFlood(t *testing.T) {
 
 			st := &s.guard.Auth.Stats
 			t.Logf("%d bad requests: %d without credentials, %d stale, %d wrong, %d unknown, %d malformed, %d banned, %d limited; answers in %v and %v (p50, p99), before %v and %v",
-				n, st.Without.Value(), st.Stale.Value(), st.Wrong.Value(), st.Unknown.Value(), st.Malformed.Value(),
+				n, st.NoCredentials.Value(), st.Stale.Value(), st.Wrong.Value(), st.Unknown.Value(), st.Malformed.Value(),
 				s.guard.Bans.Stats.Refused.Value(), s.guard.Limits.Stats.Sources.Value(),
 				quantile(busy, 0.5), quantile(busy, 0.99), quantile(quiet, 0.5), quantile(quiet, 0.99))
 			if grown := heap() - before; grown > 48<<20 {

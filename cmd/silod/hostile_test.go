@@ -87,7 +87,7 @@ func fuzzed(f *testing.F) *daemon {
 	}
 	user := d.domains.Default()
 	alice := sip.AoR{User: "alice", Domain: user}
-	if err := d.accounts.Users.AddUser(f.Context(), alice, auth.NewSecret(alice, user, asAlice.password)); err != nil {
+	if err := d.database.Users().AddUser(f.Context(), alice, auth.NewSecret(alice, user, asAlice.password)); err != nil {
 		f.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -12,7 +12,7 @@ import (
 	"silod/sip"
 )
 
-// The realm and domain of the tests, and where their requests come from.
+// The realm and domain of the tests, and the sources of their requests.
 const realm = "sip.test"
 
 var (
@@ -30,14 +30,14 @@ func aor(t testing.TB, s string) sip.AoR {
 	return a
 }
 
-// people is Credentials in memory.
-type people struct {
+// memoryCredentials are Credentials in memory.
+type memoryCredentials struct {
 	secrets map[sip.AoR]Secret
 	asked   atomic.Int64
 	down    error
 }
 
-func (p *people) Lookup(_ context.Context, user sip.AoR) (Secret, error) {
+func (p *memoryCredentials) Lookup(_ context.Context, user sip.AoR) (Secret, error) {
 	p.asked.Add(1)
 	if p.down != nil {
 		return Secret{}, p.down
@@ -49,22 +49,22 @@ func (p *people) Lookup(_ context.Context, user sip.AoR) (Secret, error) {
 	return s, nil
 }
 
-// town has a user of each kind: alice of whom all HA1s are known, bob whose password
-// is stored, carol of whom Kamailio's columns are known and nothing else.
-func town(t testing.TB) *people {
+// testUsers returns a user of each kind: for alice all HA1s are stored, for bob the
+// password, for carol only Kamailio's columns.
+func testUsers(t testing.TB) *memoryCredentials {
 	alice, bob, carol := aor(t, "alice"), aor(t, "bob"), aor(t, "carol")
-	return &people{secrets: map[sip.AoR]Secret{
+	return &memoryCredentials{secrets: map[sip.AoR]Secret{
 		alice: NewSecret(alice, realm, "pw-alice"),
 		bob:   {Password: "pw-bob"},
 		carol: {HA1: Hashes{MD5: MD5.HA1("carol", realm, "pw-carol")}, HA1B: Hashes{MD5: MD5.HA1("carol@sip.test", realm, "pw-carol")}},
 	}}
 }
 
-// server makes an Authenticator for the town, or for who is given.
+// server returns an Authenticator for testUsers, or for the credentials in opt.
 func server(t testing.TB, opt Options) *Authenticator {
 	t.Helper()
 	if opt.Credentials == nil {
-		opt.Credentials = town(t)
+		opt.Credentials = testUsers(t)
 	}
 	opt.Domains = ours
 	a, err := New(opt)
@@ -74,15 +74,15 @@ func server(t testing.TB, opt Options) *Authenticator {
 	return a
 }
 
-// phone is a client that answers challenges as RFC 7616 says.
-type phone struct {
+// A client answers challenges according to RFC 7616.
+type client struct {
 	name, password string
-	only           []Algorithm // that it knows; nil: all
-	noQOP          bool        // answers as of RFC 2069
+	only           []Algorithm // that it supports; nil: all
+	noQOP          bool        // answers according to RFC 2069
 }
 
-// answer takes the first challenge that the phone can answer; "" where there is none.
-func (p phone) answer(challenges []string, method, uri string, nc int) string {
+// answer returns the answer to the first challenge that the client supports, or "".
+func (p client) answer(challenges []string, method, uri string, nc int) string {
 	for _, c := range challenges {
 		params, err := parseParams(strings.TrimPrefix(c, "Digest"))
 		if err != nil {
@@ -105,7 +105,7 @@ func (p phone) answer(challenges []string, method, uri string, nc int) string {
 	return ""
 }
 
-// message is a MESSAGE to bob with these credentials.
+// message returns a MESSAGE to bob with these credentials.
 func message(credentials ...string) Request {
 	return Request{Method: "MESSAGE", URI: bobURI, Realm: realm, Source: here, Credentials: credentials}
 }
@@ -127,7 +127,7 @@ func verify(t testing.TB, a *Authenticator, req Request) Result {
 	return res
 }
 
-// want checks an outcome.
+// want checks an outcome and returns the result.
 func want(t testing.TB, res Result, outcome Outcome) Result {
 	t.Helper()
 	if res.Outcome != outcome {
@@ -136,7 +136,7 @@ func want(t testing.TB, res Result, outcome Outcome) Result {
 	return res
 }
 
-// shape is what a peer sees of a result, without the nonces.
+// shape returns the part of a result that a client sees, without the nonces.
 func shape(res Result) string {
 	var b strings.Builder
 	for _, c := range res.Challenges {
@@ -147,9 +147,9 @@ func shape(res Result) string {
 	return b.String()
 }
 
-// attempt sends, and answers challenges until it is accepted or the challenge is one
-// that a client does not answer by itself. It gives all results.
-func (p phone) attempt(t testing.TB, a *Authenticator, source netip.Addr) []Result {
+// attempt sends a message, and answers challenges until the message is accepted or the
+// challenge is one that a client does not answer by itself. It returns all results.
+func (p client) attempt(t testing.TB, a *Authenticator, source netip.Addr) []Result {
 	t.Helper()
 	req := message()
 	req.Source = source
