@@ -13,8 +13,8 @@ import (
 	"silod/sip"
 )
 
-// RFC 5626 section 6: a device has as many flows as it has reg-ids, under one and
-// the same Contact URI; and another device may have that URI behind its own NAT.
+// RFC 5626 section 6: a device has one flow per reg-id, all with the same Contact URI, and
+// another device may have that URI behind another NAT.
 func TestFlowsOfOutbound(t *testing.T) {
 	l, _, now := newTable(Settings{})
 	const here = "<sip:a@10.0.0.1>"
@@ -24,7 +24,7 @@ func TestFlowsOfOutbound(t *testing.T) {
 		{here + `;+sip.instance="<urn:uuid:2>";reg-id=1`, "sip:a@10.0.0.1 60, sip:a@10.0.0.1 60, sip:a@10.0.0.1 60"},
 		{`<sip:a@10.0.0.9>;+sip.instance="<urn:uuid:1>";reg-id=2`, "sip:a@10.0.0.1 60, sip:a@10.0.0.9 60, sip:a@10.0.0.1 60"},
 		{`<sip:a@10.0.0.9>;+sip.instance="<urn:uuid:1>";reg-id=2;expires=0`, "sip:a@10.0.0.1 60, sip:a@10.0.0.1 60"},
-		// Without reg-id, or without an instance, the URI alone decides.
+		// Without reg-id or instance, only the URI counts.
 		{here + `;+sip.instance="<urn:uuid:3>"`, "sip:a@10.0.0.1 60, sip:a@10.0.0.1 60"},
 		{here + `;+sip.instance="";reg-id=7;expires=0`, "sip:a@10.0.0.1 60"},
 		{`<sip:b@h>;+sip.instance="<urn:uuid:1>";reg-id=1,<sip:c@h>`, "400 A REGISTER with reg-id is for one contact"},
@@ -41,8 +41,8 @@ func TestFlowsOfOutbound(t *testing.T) {
 	}
 }
 
-// A device whose binding has expired comes back before it was cleared away: the old
-// row goes with the REGISTER, nobody else will think of it.
+// A device registers again after its binding has expired and before a sweep: the REGISTER
+// removes the old row.
 func TestExpiredBindingLeavesNoRow(t *testing.T) {
 	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 60, "<sip:1@h1>")
@@ -66,7 +66,7 @@ func TestRefreshIsNotLostWithTheStore(t *testing.T) {
 	if _, err := register(t, l, "a", 2, 600, "<sip:1@h1>"); err != nil {
 		t.Fatal(err)
 	}
-	k.fail = errors.New("database is away")
+	k.fail = errors.New("database is down")
 	l.flush(t.Context())
 	k.fail = nil
 	l.flush(t.Context())
@@ -77,9 +77,8 @@ func TestRefreshIsNotLostWithTheStore(t *testing.T) {
 	}
 }
 
-// The end of a connection ends what was registered over it and nothing else, also
-// where a proxy brings very many users over one; and nothing is memoryStore of those who
-// have left it.
+// The end of a connection removes the bindings over it and no others, even if a proxy has
+// very many users on one connection. The index drops users that leave the connection.
 func TestManyUsersOnOneFlow(t *testing.T) {
 	l, k, now := newTable(Settings{})
 	put := func(i int, flow string, expires int) {
@@ -143,8 +142,8 @@ func TestRegisterIsBounded(t *testing.T) {
 	}
 }
 
-// What an administrator adds replaces a contact and its row, also one that has been
-// refreshed a moment ago; and no number of seconds is past.
+// A contact that an administrator adds replaces the same contact and its row, even one
+// that was just refreshed. Any number of seconds is in the future.
 func TestAddCommand(t *testing.T) {
 	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h>", "<sip:2@h>;expires=60")
@@ -175,8 +174,8 @@ func TestAddCommand(t *testing.T) {
 	}
 }
 
-// FuzzContact: what is registered is listed so that it can be read and registered
-// again, and is the same binding then.
+// FuzzContact: a Contact value of the answer can be parsed and registered again, and is
+// then the same binding.
 func FuzzContact(f *testing.F) {
 	for _, s := range []string{
 		`<sip:a@192.0.2.2:5060;transport=udp>;methods="MESSAGE, SUBSCRIBE" , sip:b@h;q=0.5`,
@@ -190,7 +189,7 @@ func FuzzContact(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		list, err := sip.ParseList(s)
-		if err != nil || strings.Contains(s, "\x00") { // which becomes a space
+		if err != nil || strings.Contains(s, "\x00") { // NUL becomes a space
 			return
 		}
 		l, _, now := newTable(Settings{})

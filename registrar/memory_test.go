@@ -11,12 +11,11 @@ import (
 	"silod/sip"
 )
 
-// A binding's memory, of a phone that says all that phones say, on a connection of
-// its own.
+// The memory of a binding of a phone with all usual headers, on its own connection.
 func TestBindingMemory(t *testing.T) {
 	const n = 100_000
 	l, k, _ := newTable(Settings{})
-	k.rows = nil // what the store needs is not the question
+	k.rows = nil // the rows of the store do not count
 	before := heap()
 	for i := range n {
 		if _, err := l.Update(t.Context(), device(i)); err != nil {
@@ -40,8 +39,8 @@ func connection(i int) string {
 	return "tls:192.0.2.1:5061>203.0.113." + strconv.Itoa(i%250) + ":" + strconv.Itoa(30000+i%30000) + "#1kq" + strconv.Itoa(10_000_000+i)
 }
 
-// device is the REGISTER of one phone of many. All its texts are parts of the message,
-// as they are when a message was parsed.
+// device returns the REGISTER of phone i. Its strings are substrings of the message, like
+// those of a parsed message.
 func device(i int) *Register {
 	text := fmt.Sprintf("REGISTER sip:example.org SIP/2.0\r\n"+
 		"Via: SIP/2.0/TLS 10.%[2]d.%[3]d.%[4]d:49152;branch=z9hG4bK.%08[1]d;rport;alias\r\n"+

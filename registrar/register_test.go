@@ -13,9 +13,9 @@ import (
 
 var alice = sip.AoR{User: "alice", Domain: "example.org"}
 
-// memoryStore is a Store that remembers what was saved last, or fails.
+// memoryStore is a Store in memory. If fail is set, saves fail with it.
 type memoryStore struct {
-	rows  map[string]Binding // nil: only counted
+	rows  map[string]Binding // nil: saves are only counted
 	saves int
 	fail  error
 }
@@ -51,7 +51,8 @@ func newTable(set Settings) (*Location, *memoryStore, *time.Time) {
 	return New(Options{Store: k, Now: func() time.Time { return now }}, set), k, &now
 }
 
-// register sends "Contact; Contact" with the Expires header; below 0 is none.
+// register sends a REGISTER with these Contact headers, and with an Expires header unless
+// expires is negative.
 func register(t *testing.T, l *Location, callID string, cseq uint32, expires int, contacts ...string) ([]Binding, error) {
 	t.Helper()
 	r := &Register{
@@ -69,7 +70,7 @@ func register(t *testing.T, l *Location, callID string, cseq uint32, expires int
 	return res.Bindings, err
 }
 
-// carryOut does with a REGISTER what the router does.
+// carryOut carries a REGISTER out like the router.
 func carryOut(t *testing.T, l *Location, r *Register) (Registered, error) {
 	t.Helper()
 	saves := l.opt.Store.(*memoryStore).saves
@@ -91,7 +92,7 @@ func contacts(bs []Binding, now time.Time) string {
 	return strings.Join(out, ", ")
 }
 
-// RFC 3261 section 10.3, step by step: each line is one REGISTER.
+// RFC 3261 section 10.3: each line is one REGISTER.
 func TestRegister(t *testing.T) {
 	l, k, now := newTable(Settings{Min: 60 * time.Second, Max: 2 * time.Hour, MaxContacts: 3})
 	for i, tc := range []struct {
@@ -99,7 +100,7 @@ func TestRegister(t *testing.T) {
 		cseq     uint32
 		expires  int
 		contacts []string
-		want     string // bindings, or the refusal
+		want     string // bindings, or the error
 	}{
 		{"a", 1, -1, []string{"<sip:1@h>"}, "sip:1@h 3600"},
 		{"a", 2, 120, []string{"<sip:1@h>"}, "sip:1@h 120"},
@@ -108,7 +109,7 @@ func TestRegister(t *testing.T) {
 		{"b", 1, -1, []string{"<sip:2@h>;q=0.5, <sip:3@h>;expires=x"}, "sip:1@h 300, sip:2@h 3600, sip:3@h 3600"},
 		{"c", 1, -1, []string{"<sip:4@h>"}, "403 Too many contacts, 3 are allowed"},
 		{"b", 1, 60, []string{"<sip:2@h>"}, "500 REGISTER is out of order, a later one was already carried out"},
-		// One contact out of order, and the other is not changed either.
+		// If one contact is out of order, the other is not changed either.
 		{"b", 1, 60, []string{"<sip:1@h>, <sip:2@h>"}, "500 REGISTER is out of order, a later one was already carried out"},
 		{"c", 2, 30, []string{"<sip:1@h>"}, "423 Interval Too Brief"},
 		{"c", 3, 7201, []string{"<sip:1@h>"}, "sip:1@h 7200, sip:2@h 3600, sip:3@h 3600"},
@@ -118,7 +119,7 @@ func TestRegister(t *testing.T) {
 		{"d", 2, 0, []string{"*", "<sip:1@h>"}, "400 Contact * needs Expires: 0 and no other contact"},
 		{"c", 3, 0, []string{"*"}, "500 REGISTER is out of order, a later one was already carried out"},
 		{"d", 3, 0, []string{"*"}, ""},
-		// RFC 3261 section 19.1.4: the same URI, written otherwise.
+		// RFC 3261 section 19.1.4: the same URI, written differently.
 		{"e", 1, 60, []string{"<sip:%61@H;transport=UDP>"}, "sip:%61@h;transport=UDP 60"},
 		{"e", 2, 90, []string{"<sip:a@h;Transport=udp>"}, "sip:a@h;Transport=udp 90"},
 	} {
@@ -136,7 +137,7 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// RFC 5626 section 6: a device that comes from a new place replaces its binding.
+// RFC 5626 section 6: a device with a new address replaces its binding.
 func TestInstanceReplaces(t *testing.T) {
 	l, _, now := newTable(Settings{})
 	const instance = `;+sip.instance="<urn:uuid:1>"`
@@ -164,7 +165,7 @@ func TestStoreFailureChangesNothing(t *testing.T) {
 		t.Errorf("now %s", got)
 	}
 	k.fail = nil
-	// The same request again is no replay: it was never carried out.
+	// The same request again is not out of order: it was not carried out.
 	if _, err := register(t, l, "a", 2, 600, "<sip:1@h>, <sip:2@h>"); err != nil {
 		t.Error(err)
 	}
@@ -200,13 +201,13 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// A REGISTER that changes nothing but the end of bindings says since when they are known.
-func TestRefreshIsToldFromNews(t *testing.T) {
+// Refreshed is set if a REGISTER changes nothing but the time at which bindings expire.
+func TestRefreshed(t *testing.T) {
 	l, _, now := newTable(Settings{})
 	start, seq := *now, uint32(0)
 	for _, tc := range []struct {
 		contacts  string
-		refreshed time.Duration // since the start; -1: news
+		refreshed time.Duration // since the start; -1: zero
 	}{
 		{"<sip:1@h1>, <sip:2@h2>", -1},
 		{"<sip:1@h1>", 0},
@@ -236,7 +237,7 @@ func TestRefreshIsToldFromNews(t *testing.T) {
 	}
 }
 
-// A refresh costs no commit of its own; what else changes is written at once.
+// A refresh needs no commit of its own; all other changes are written at once.
 func TestRefreshesAreWrittenTogether(t *testing.T) {
 	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h1>")
@@ -262,7 +263,7 @@ func TestRefreshesAreWrittenTogether(t *testing.T) {
 	if _, err := register(t, l, "a", 20, 600, "<sip:1@h1>;q=0.3"); err != nil || k.saves != first+3 {
 		t.Errorf("a change was not written at once: %d, %v", k.saves-first, err)
 	}
-	// A refresh that comes just before the end in the store is not left to chance.
+	// A refresh just before the end in the store is written at once too.
 	*now = now.Add(600*time.Second - writeAhead)
 	if _, err := register(t, l, "a", 21, 600, "<sip:1@h1>;q=0.3"); err != nil || k.saves != first+4 {
 		t.Errorf("a late refresh was not written at once: %d, %v", k.saves-first, err)

@@ -32,7 +32,7 @@ func TestParseURI(t *testing.T) {
 	}
 }
 
-func TestParseURIRefuses(t *testing.T) {
+func TestParseURIRejects(t *testing.T) {
 	for _, in := range []string{
 		"", "bob", ":", "sip:", "sip:@example.org", "sip:bob@", "sip:bob@exa mple.org", "sip:bob@example.org:0",
 		"sip:bob@example.org:70000", "sip:bob@example.org:x", "sip:bob@[::1", "sip:bob@[1.2.3.4]", "sip:bob%4@example.org",
@@ -58,7 +58,7 @@ func TestURIEqual(t *testing.T) {
 		{"sip:bob@biloxi.com", "sip:bob@biloxi.com:5060", false},
 		{"sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp", false},
 		{"sip:bob@biloxi.com", "sips:bob@biloxi.com", false},
-		// RFC 4475 section 3.1.1.4: NULs are characters as any other.
+		// RFC 4475 section 3.1.1.4: NUL is a character like any other.
 		{"sip:null-%00-null@example.com", "sip:null-%00%00-null@example.com", false},
 		// RFC 5954 section 4: IPv6 addresses are compared as addresses.
 		{"sip:bob@[2001:DB8::9:1]", "sip:bob@[2001:db8:0:0:0:0:9:1]", true},
@@ -96,7 +96,7 @@ func TestParseNameAddr(t *testing.T) {
 	}
 }
 
-func TestParseNameAddrRefuses(t *testing.T) {
+func TestParseNameAddrRejects(t *testing.T) {
 	for _, in := range []string{
 		"", `"unterminated <sip:a@b>`, `"a" sip:a@b`, `<sip:a@b`, `Bell, Alexander <sip:a@b>`, `<sip:a@b> junk`,
 		`sip:a@b?Route=x`, `<sip:a@b>,<sip:c@d>`, `<>`, `< sip:a@b>`, `<sip:a@b>;tag="x`,
@@ -108,7 +108,7 @@ func TestParseNameAddrRefuses(t *testing.T) {
 	}
 }
 
-// What phones send (Contact headers seen from Linphone, Pidgin, JsSIP, baresip).
+// Contact headers as Linphone, Pidgin, JsSIP and baresip send them.
 func TestParseContacts(t *testing.T) {
 	list, err := ParseList(`<sip:a@192.0.2.2:5060;transport=udp>;methods="MESSAGE, SUBSCRIBE, NOTIFY" , ` +
 		`<sip:r@xxx.invalid;transport=ws>;+sip.ice;reg-id=1;+sip.instance="<urn:uuid:1>";expires = 600,sip:b@h;q=0.5`)
@@ -126,7 +126,7 @@ func TestParseContacts(t *testing.T) {
 		}
 	}
 	if v, _ := list[1].Params.Get("expires"); v != "600" {
-		t.Errorf("expires with spaces round the sign is %q", v)
+		t.Errorf("expires with spaces around the sign is %q", v)
 	}
 	if got := list[0].String(); !strings.Contains(got, `;methods="MESSAGE, SUBSCRIBE, NOTIFY"`) {
 		t.Errorf("written as %s", got)
@@ -175,7 +175,7 @@ func TestDomainsParse(t *testing.T) {
 		t.Errorf("bob of an IPv6 domain: %s, ours %v, %v", a, ours, err)
 	}
 	if !d.Has("[::1]") || !d.Has("[0:0:0:0:0:0:0:1]:5060") || d.Has("[::2]") {
-		t.Error("IPv6 domain not recognised in all its spellings")
+		t.Error("IPv6 domain not recognized in all its forms")
 	}
 	if _, _, err := d.Parse("tel:+1555"); !errors.Is(err, ErrScheme) {
 		t.Errorf("tel: %v", err)
@@ -187,13 +187,14 @@ func TestDomainsParse(t *testing.T) {
 	}
 }
 
-func TestQuoteSmugglesNothing(t *testing.T) {
+func TestQuoteRemovesLineBreaks(t *testing.T) {
 	if q := Quote("a\r\nX: y\x00\"\\"); q != `"a  X: y \"\\"` {
 		t.Errorf("got %s", q)
 	}
 }
 
-// FuzzParseList: whatever is accepted can be written and read again, to the same.
+// FuzzParseList: addresses that were parsed are the same when they are written and parsed
+// again.
 func FuzzParseList(f *testing.F) {
 	for _, s := range []string{
 		`"A" <sip:a@b>;tag=1`, `sip:a@b;q=0.1, <sip:c@d>`, "*", `<sip:user;par=u%40example.net@example.com>`,
@@ -221,7 +222,8 @@ func FuzzParseList(f *testing.F) {
 	})
 }
 
-// FuzzDomainsParse: an AoR is canonical, so reading what was written changes nothing.
+// FuzzDomainsParse: an AoR is canonical, so it is the same when it is written and parsed
+// again.
 func FuzzDomainsParse(f *testing.F) {
 	for _, s := range []string{"bob", "a@[::ffff:192.0.2.1].", "sip:a@h.:5060", "sip:b%6Fb@h:5070", "<sip:a@[::1]>", "sips:A@B", "a@b:1"} {
 		f.Add(s)

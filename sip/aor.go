@@ -8,15 +8,15 @@ import (
 	"sync/atomic"
 )
 
-// AoR is a canonical address-of-record, fit to be a map key: two URIs that name
-// the same user give equal AoRs. It is made by Domains.AoR, by ParseAoR and by
-// nothing else.
+// An AoR is a canonical address-of-record: the AoRs of two URIs for the same user are
+// equal. URI.AoR, Domains.AoR, Domains.Parse and ParseAoR return AoRs; do not make one
+// from other strings.
 type AoR struct {
-	User   string // escapes normalised (RFC 3261 section 19.1.4); "" names the domain itself
-	Domain string // lower case, an IP address in its shortest form; with a port only where that is part of a foreign identity
+	User   string // with normalised escapes (RFC 3261 section 19.1.4); "" for the domain itself
+	Domain string // lower case, an IP address in its shortest form; with a port only in other domains
 }
 
-// String writes the AoR as a SIP URI.
+// String returns the AoR as a SIP URI.
 func (a AoR) String() string {
 	if a.User == "" {
 		return "sip:" + a.Domain
@@ -24,11 +24,11 @@ func (a AoR) String() string {
 	return "sip:" + a.User + "@" + a.Domain
 }
 
-// IsZero tells the AoR that names nobody.
+// IsZero reports whether a is the zero AoR.
 func (a AoR) IsZero() bool { return a == AoR{} }
 
-// AoR makes the AoR that a URI names, keeping a port other than the default
-// one. For URIs that may be of our own domains use Domains.AoR.
+// AoR returns the AoR of a URI, with its port unless that is a default one. For URIs that
+// may be in our domains use Domains.AoR.
 func (u URI) AoR() AoR {
 	a := AoR{User: canonicalUser(u.User), Domain: canonicalHost(u.Host)}
 	if u.Port != 0 && u.Port != 5060 && u.Port != 5061 {
@@ -37,25 +37,24 @@ func (u URI) AoR() AoR {
 	return a
 }
 
-// Domains are the host names and addresses that are ours. Copies share their set:
-// what Replace does to one, all see. The zero value holds none, for ever.
+// Domains are our host names and addresses. Copies share one set, so that Replace changes
+// all of them. The zero value is an empty set that cannot be changed.
 type Domains struct{ set *atomic.Pointer[domainSet] }
 
-// domainSet is never changed once it is in use.
+// A domainSet is not changed after it was made.
 type domainSet struct {
 	names map[string]struct{}
 	first string
 }
 
-// NewDomains makes a set of domains; the first is the one that silod writes
-// where it must choose.
+// NewDomains returns a set of domains. The first is the default.
 func NewDomains(names ...string) Domains {
 	d := Domains{new(atomic.Pointer[domainSet])}
 	d.Replace(names...)
 	return d
 }
 
-// Replace puts other domains in the place of those that NewDomains was given.
+// Replace replaces the domains by others.
 func (d Domains) Replace(names ...string) { d.set.Store(newDomainSet(names)) }
 
 func newDomainSet(names []string) *domainSet {
@@ -73,7 +72,7 @@ func newDomainSet(names []string) *domainSet {
 	return d
 }
 
-// noDomains is the set of the zero value.
+// noDomains is the set of the zero Domains.
 var noDomains domainSet
 
 func (d Domains) load() *domainSet {
@@ -83,10 +82,10 @@ func (d Domains) load() *domainSet {
 	return d.set.Load()
 }
 
-// Default is the first domain.
+// Default returns the first domain, or "".
 func (d Domains) Default() string { return d.load().first }
 
-// Has tells whether a host, with or without a port, is ours.
+// Has reports whether a host, with or without a port, is one of the domains.
 func (d Domains) Has(host string) bool {
 	h, _, err := ParseHostPort(host)
 	if err != nil {
@@ -96,8 +95,8 @@ func (d Domains) Has(host string) bool {
 	return ok
 }
 
-// AoR makes the AoR that a URI names and tells whether it is of one of our
-// domains. An AoR of ours never has a port: sip:bob@127.0.0.1:5070 is bob.
+// AoR returns the AoR of a URI, and reports whether it is in one of the domains. Such an
+// AoR has no port: sip:bob@127.0.0.1:5070 is sip:bob@127.0.0.1.
 func (d Domains) AoR(u URI) (AoR, bool) {
 	host := canonicalHost(u.Host)
 	if _, ours := d.load().names[host]; ours {
@@ -106,9 +105,10 @@ func (d Domains) AoR(u URI) (AoR, bool) {
 	return u.AoR(), false
 }
 
-// Parse reads what a person may write for a user or a room: a SIP URI, with or
-// without angle brackets, "user@domain", or "user" alone, which is of our first
-// domain. Parameters are ignored. ours tells whether the domain is one of ours.
+// Parse parses an address as a user may write it: a SIP URI, with or without angle
+// brackets, "user@domain", or "user" alone, which is in the default domain. It ignores
+// parameters. It reports whether the address is in one of the domains. If the scheme is
+// not sip or sips, the error wraps ErrScheme.
 func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	s = strings.TrimSpace(s)
 	if i := strings.IndexByte(s, '<'); i >= 0 {
@@ -143,21 +143,21 @@ func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	return a, ours, nil
 }
 
-// ParseAoR reads the form that AoR.String writes.
+// ParseAoR parses an AoR as AoR.String returns it.
 func ParseAoR(s string) (AoR, error) {
 	a, _, err := Domains{}.Parse(s)
 	return a, err
 }
 
-// hasScheme tells "sip:bob@host" from "bob@host:5070".
+// hasScheme distinguishes "sip:bob@host" from "bob@host:5070".
 func hasScheme(s string) bool {
 	i := strings.IndexAny(s, ":@")
 	return i > 0 && s[i] == ':'
 }
 
-// canonicalHost brings the spellings of a host to one: lower case, without the dot
-// at the end; an IPv6 address in its shortest form and in brackets, an IPv4 address
-// that is mapped to one as itself (RFC 5118 section 4.9).
+// canonicalHost returns the canonical form of a host: lower case, without a dot at the
+// end; an IPv6 address in its shortest form and in brackets, an IPv4-mapped one as the
+// IPv4 address (RFC 5118 section 4.9).
 func canonicalHost(host string) string {
 	h := strings.TrimSuffix(lower(host), ".")
 	if !strings.Contains(h, ":") {

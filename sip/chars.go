@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// canonicalUser normalises escapes: a character that need not be escaped is
-// written plainly, every other escape has upper-case digits.
+// canonicalUser normalises escapes: it decodes those of characters that need no escape,
+// and writes the others with upper-case digits.
 func canonicalUser(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
@@ -32,7 +32,7 @@ func canonicalUser(s string) string {
 	return b.String()
 }
 
-// unescape decodes every %HH. Its result is for comparison only.
+// unescape decodes all escapes. Its result is for comparison only.
 func unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
@@ -49,7 +49,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// checkEscapes finds a '%' that two hexadecimal digits do not follow.
+// checkEscapes returns an error for a '%' without two hexadecimal digits after it.
 func checkEscapes(s string) error {
 	for i := range len(s) {
 		if s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
@@ -59,6 +59,7 @@ func checkEscapes(s string) error {
 	return nil
 }
 
+// tokenLen returns the length of the token at the start of s.
 func tokenLen(s string) int {
 	n := 0
 	for n < len(s) && tokenChars[s[n]] {
@@ -67,13 +68,13 @@ func tokenLen(s string) int {
 	return n
 }
 
-// IsToken tells whether s is a non-empty token (RFC 3261 section 25.1).
+// IsToken reports whether s is a non-empty token (RFC 3261 section 25.1).
 func IsToken(s string) bool { return s != "" && tokenLen(s) == len(s) }
 
 func isToken(c byte) bool { return tokenChars[c] }
 
-// tokenChars are those of a token, uriChars what may stand in a URI at all, and
-// hostChars what a host name is made of. Tables, because every message goes through.
+// The characters of tokens, URIs and host names. They are tables because all parsing of
+// messages uses them.
 var (
 	tokenChars = charTable(func(c byte) bool { return isAlpha(c) || isDigit(c) || strings.IndexByte("-.!%*_+`'~", c) >= 0 })
 	uriChars   = charTable(func(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' })
@@ -87,7 +88,8 @@ func charTable(in func(byte) bool) (t [256]bool) {
 	return t
 }
 
-// isUserChar: unreserved and user-unreserved, which mean the same escaped or not.
+// isUserChar reports whether c is unreserved or user-unreserved: such a character means
+// the same with and without an escape.
 func isUserChar(c byte) bool {
 	return isAlpha(c) || isDigit(c) || c != 0 && strings.IndexByte("-_.!~*'()&=+$,;?/", c) >= 0
 }
@@ -103,6 +105,7 @@ func unhex(c byte) byte {
 	return c&^0x20 - 'A' + 10
 }
 
+// trimLeft removes leading spaces and tabs.
 func trimLeft(s string) string {
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
 		s = s[1:]
@@ -110,7 +113,7 @@ func trimLeft(s string) string {
 	return s
 }
 
-// lower is strings.ToLower for ASCII, without allocating where nothing changes.
+// lower is strings.ToLower for ASCII. It allocates only if s has upper-case letters.
 func lower(s string) string {
 	for i := range len(s) {
 		if c := s[i]; c >= 'A' && c <= 'Z' {
@@ -126,7 +129,7 @@ func lower(s string) string {
 	return s
 }
 
-// quote shows foreign text in an error, safely and not at any length.
+// quote quotes a received string for an error, shortened if it is long.
 func quote(s string) string {
 	if len(s) > 60 {
 		s = s[:60] + "..."

@@ -1,5 +1,5 @@
 package sip
 
-// Header is a header field, its value as it was written. Name has the spelling
-// that CanonicalName returns.
+// A Header is a header field. Name is spelled as CanonicalName returns it, Value is as
+// received.
 type Header struct{ Name, Value string }

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// NameAddr is the value of From, To, Contact, Route and their kin: a URI with an
+// A NameAddr is the value of a From, To, Contact, Route or similar header: a URI with an
 // optional display name and header parameters (RFC 3261 section 20.10).
 type NameAddr struct {
-	Name   string // display name without quotes; "" where there is none
+	Name   string // display name without quotes; "" if missing
 	URI    URI
 	Params Params
 	Star   bool // "Contact: *"
 }
 
-// ParseNameAddr reads one value. Anything behind it is an error.
+// ParseNameAddr parses one value. Text after it is an error.
 func ParseNameAddr(s string) (NameAddr, error) {
 	a, rest, err := parseOne(s)
 	switch {
@@ -27,7 +27,7 @@ func ParseNameAddr(s string) (NameAddr, error) {
 	return a, nil
 }
 
-// ParseList reads the comma-separated values of one header field.
+// ParseList parses the comma-separated values of one header field.
 func ParseList(s string) ([]NameAddr, error) {
 	var list []NameAddr
 	for {
@@ -39,11 +39,12 @@ func ParseList(s string) ([]NameAddr, error) {
 		if rest == "" {
 			return list, nil
 		}
-		s = rest[1:] // behind the comma
+		s = rest[1:] // after the comma
 	}
 }
 
-// parseOne reads one value and returns what follows: nothing, or a comma and more.
+// parseOne parses one value and returns the text after it, which is empty or begins with a
+// comma.
 func parseOne(s string) (NameAddr, string, error) {
 	var a NameAddr
 	s = trimLeft(s)
@@ -87,8 +88,8 @@ func parseOne(s string) (NameAddr, string, error) {
 	return a, s, err
 }
 
-// addrSpec reads a URI without angle brackets: what follows a semicolon then
-// belongs to the header, and a question mark may not occur (section 20.10).
+// addrSpec parses a URI without angle brackets: parameters after it are those of the
+// header, and it must not contain a question mark (section 20.10).
 func addrSpec(s string) (NameAddr, string, error) {
 	n := strings.IndexAny(s, ";, \t")
 	if n < 0 {
@@ -105,13 +106,13 @@ func addrSpec(s string) (NameAddr, string, error) {
 	return NameAddr{URI: u, Params: ps}, rest, err
 }
 
-// Tag is the tag parameter (RFC 3261 section 19.3).
+// Tag returns the tag parameter (RFC 3261 section 19.3), or "".
 func (a NameAddr) Tag() string {
 	t, _ := a.Params.Get("tag")
 	return t
 }
 
-// String writes the value, the URI always in angle brackets.
+// String returns the value, with the URI in angle brackets.
 func (a NameAddr) String() string {
 	if a.Star {
 		return "*"

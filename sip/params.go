@@ -6,20 +6,19 @@ import (
 	"strings"
 )
 
-// Param is one ";name=value". Value is without its quotes and escapes; Quoted
-// says that it was, and will be, written as a quoted string.
+// A Param is one parameter, ";name" or ";name=value".
 type Param struct {
 	Name     string
-	Value    string
+	Value    string // without quotes and their escapes
 	HasValue bool
-	Quoted   bool
+	Quoted   bool // Value is written as a quoted string
 }
 
-// Params are parameters in the order in which they were written. Names compare
-// without case (RFC 3261 section 7.3.1).
+// Params are parameters in the order of the message. Names are compared without regard to
+// case (RFC 3261 section 7.3.1).
 type Params []Param
 
-// Get gives the value of the first parameter of that name.
+// Get returns the value of the first parameter with a name, and whether there is one.
 func (ps Params) Get(name string) (string, bool) {
 	for i := range ps {
 		if n := ps[i].Name; n == name || len(n) == len(name) && strings.EqualFold(n, name) {
@@ -29,8 +28,8 @@ func (ps Params) Get(name string) (string, bool) {
 	return "", false
 }
 
-// With returns a copy in which the parameter has the value, added at the end
-// where it was missing.
+// With returns a copy in which the parameter has the value. It is added at the end if it
+// was missing.
 func (ps Params) With(name, value string) Params {
 	out := make(Params, 0, len(ps)+1)
 	p := Param{Name: name, Value: value, HasValue: value != ""}
@@ -51,7 +50,7 @@ func (ps Params) With(name, value string) Params {
 	return out
 }
 
-// Without returns a copy that lacks the named parameters.
+// Without returns a copy without the named parameters.
 func (ps Params) Without(names ...string) Params {
 	out := make(Params, 0, len(ps))
 next:
@@ -66,7 +65,7 @@ next:
 	return out
 }
 
-// String writes the parameters, each with its leading semicolon.
+// String returns the parameters, each with its leading semicolon.
 func (ps Params) String() string { return string(ps.appendTo(nil)) }
 
 func (ps Params) appendTo(b []byte) []byte {
@@ -76,7 +75,7 @@ func (ps Params) appendTo(b []byte) []byte {
 	return b
 }
 
-// AppendTo writes one parameter with its leading semicolon.
+// AppendTo appends the parameter, with its leading semicolon, to b.
 func (p *Param) AppendTo(b []byte) []byte {
 	b = append(b, ';')
 	b = append(b, p.Name...)
@@ -89,8 +88,9 @@ func (p *Param) AppendTo(b []byte) []byte {
 	return append(append(b, '='), p.Value...)
 }
 
-// ParseParams reads ";name = value; name = "quoted; string"; flag" up to the end
-// of the value, with white space allowed wherever RFC 3261 section 25.1 allows it.
+// ParseParams parses the parameters of a header value, such as
+// ";name = value; name = "quoted; string"; flag". White space is allowed as in RFC 3261
+// section 25.1.
 func ParseParams(s string) (Params, error) {
 	ps, rest, err := parseParams(s)
 	if err == nil && rest != "" {
@@ -99,7 +99,7 @@ func ParseParams(s string) (Params, error) {
 	return ps, err
 }
 
-// parseParams reads parameters until a comma or the end and returns what is left.
+// parseParams parses parameters up to a comma or the end, and returns the rest of s.
 func parseParams(s string) (Params, string, error) {
 	var ps Params
 	for {
@@ -112,8 +112,7 @@ func parseParams(s string) (Params, string, error) {
 		}
 		s = trimLeft(s[1:])
 		if s == "" || s[0] == ',' || s[0] == ';' {
-			// "a;;b" and a trailing ';' are seen from real phones; nothing is lost by
-			// passing over an empty parameter.
+			// Some phones send "a;;b" and a trailing ';'. An empty parameter means nothing.
 			continue
 		}
 		n := tokenLen(s)
@@ -137,7 +136,7 @@ func parseParams(s string) (Params, string, error) {
 	}
 }
 
-// paramValue reads a token, a host (with IPv6 brackets and colons) or a quoted string.
+// paramValue parses a token, a host (also an IPv6 address in brackets) or a quoted string.
 func paramValue(s string) (value string, quoted bool, rest string, err error) {
 	if strings.HasPrefix(s, `"`) {
 		value, rest, err = parseQuoted(s)
@@ -156,7 +155,7 @@ func paramValue(s string) (value string, quoted bool, rest string, err error) {
 	return s, false, "", nil
 }
 
-// parseQuoted reads a quoted string with its backslash escapes.
+// parseQuoted parses a quoted string and decodes its backslash escapes.
 func parseQuoted(s string) (value, rest string, err error) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
@@ -168,7 +167,7 @@ func parseQuoted(s string) (value, rest string, err error) {
 				continue
 			}
 		}
-		if s[i] == '\r' || s[i] == '\n' { // no quoted pair either
+		if s[i] == '\r' || s[i] == '\n' { // not even escaped
 			return "", "", errors.New("line break in a quoted string")
 		}
 		b.WriteByte(s[i])
@@ -176,8 +175,8 @@ func parseQuoted(s string) (value, rest string, err error) {
 	return "", "", errors.New("unterminated quoted string")
 }
 
-// Quote writes a quoted string (RFC 3261 section 25.1). Line breaks and NUL, which
-// could smuggle a header, become spaces.
+// Quote returns s as a quoted string (RFC 3261 section 25.1). Line breaks and NUL become
+// spaces, or s could add a header to a message.
 func Quote(s string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 2)

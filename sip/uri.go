@@ -1,10 +1,10 @@
-// Package sip is the syntax and the values of SIP: URIs, name-addr header values with
-// their parameters, the canonical address-of-record (AoR) that everything in silod is
-// keyed by, and the comparison rules of RFC 3261 sections 19.1 and 20.10. It is pure:
-// no I/O, no DNS, no clock, no locks.
+// Package sip has the syntax and the values of SIP: URIs, name-addr header values with
+// their parameters, the canonical address-of-record (AoR), which is the key of all that
+// belongs to a user, and the comparison rules of RFC 3261 sections 19.1 and 20.10. It
+// does no I/O and has neither a clock nor locks.
 //
-// Parsers take bytes from strangers: they never panic and mend nothing silently. A value
-// that does not parse is an error with the reason in words.
+// Parsers accept bytes from any sender: they do not panic and do not correct errors. The
+// error for a malformed value has the reason in words.
 package sip
 
 import (
@@ -15,26 +15,25 @@ import (
 	"strings"
 )
 
-// URI is a SIP or SIPS URI taken apart (RFC 3261 section 19.1.1), or any other
-// URI of which only the scheme is known. Parts are kept as written, escapes
-// and all, so that String gives back an equivalent URI.
+// A URI is a parsed SIP or SIPS URI (RFC 3261 section 19.1.1), or a URI of another scheme,
+// which is not parsed further. Escapes are not decoded, so that String returns an
+// equivalent URI.
 type URI struct {
 	Scheme string // lower case: "sip", "sips", "tel", ...
-	User   string // as written, without password; "" where there is none
-	Pass   string // as written
-	Host   string // lower case; an IPv6 address keeps its brackets
-	Port   uint16 // 0 where none was written
-	Params Params // behind the host
-	Header string // what follows '?', as written
-	Opaque string // everything behind the scheme, where it is not SIP or SIPS
+	User   string // without the password; "" if missing
+	Pass   string
+	Host   string // lower case; an IPv6 address in brackets
+	Port   uint16 // 0 if missing
+	Params Params // after the host
+	Header string // after '?'
+	Opaque string // after the scheme, if that is not sip or sips
 }
 
-// ErrScheme is wrapped by errors about a URI that is well formed but not SIP or
-// SIPS: the answer is 416, not 400 (RFC 3261 section 8.2.2.1).
+// ErrScheme is the error for a well-formed URI that is not a SIP or SIPS URI: the answer
+// is 416, not 400 (RFC 3261 section 8.2.2.1).
 var ErrScheme = errors.New("unsupported URI scheme")
 
-// ParseURI takes a URI apart. A scheme other than sip and sips is no error
-// here: see URI.IsSIP.
+// ParseURI parses a URI. A scheme other than sip and sips is not an error: see URI.IsSIP.
 func ParseURI(s string) (URI, error) {
 	colon := strings.IndexByte(s, ':')
 	if colon <= 0 {
@@ -56,8 +55,8 @@ func ParseURI(s string) (URI, error) {
 		u.Opaque = rest
 		return u, nil
 	}
-	// The user part may hold ';' and '?' (RFC 4475 section 3.1.1.9), so the '@'
-	// is looked for before anything behind the host is.
+	// The user part may contain ';' and '?' (RFC 4475 section 3.1.1.9), so the '@' is
+	// found first.
 	if at := strings.LastIndexByte(beforeHeaders(rest), '@'); at >= 0 {
 		u.User, u.Pass, _ = strings.Cut(rest[:at], ":")
 		switch {
@@ -85,8 +84,9 @@ func ParseURI(s string) (URI, error) {
 	return u, nil
 }
 
-// beforeHeaders cuts the header part off where an '@' behind it belongs to a
-// header value: the last '@' counts only if no host can have come before it.
+// beforeHeaders returns the part of a URI that may contain the '@' after the user. If
+// there is an '@' before a '?', that is all before the '?': an '@' after it is in a header
+// value.
 func beforeHeaders(s string) string {
 	q := strings.IndexByte(s, '?')
 	if q < 0 || !strings.Contains(s[:q], "@") {
@@ -95,7 +95,7 @@ func beforeHeaders(s string) string {
 	return s[:q]
 }
 
-// parseURIParams reads uri-parameters, which know no quoted strings.
+// parseURIParams parses uri-parameters, in which a value cannot be a quoted string.
 func parseURIParams(s string) (Params, error) {
 	var ps Params
 	for p := range strings.SplitSeq(s, ";") {
@@ -108,8 +108,8 @@ func parseURIParams(s string) (Params, error) {
 	return ps, nil
 }
 
-// ParseHostPort reads "host", "host:port", "[v6]" and "[v6]:port", the host in
-// lower case. A port of 0 stands for none.
+// ParseHostPort parses "host", "host:port", "[v6]" and "[v6]:port". It returns the host in
+// lower case, and port 0 if there is none.
 func ParseHostPort(s string) (host string, port uint16, err error) {
 	host, tail := s, ""
 	if strings.HasPrefix(s, "[") {
@@ -118,7 +118,7 @@ func ParseHostPort(s string) (host string, port uint16, err error) {
 			return "", 0, errors.New("IPv6 address without closing bracket")
 		}
 		host, tail = s[:end+1], s[end+1:]
-		// A zone means something on one machine only, and may hold anything.
+		// A zone is valid on one host only, and may contain any character.
 		if a, err := netip.ParseAddr(host[1:end]); err != nil || !a.Is6() || a.Zone() != "" {
 			return "", 0, fmt.Errorf("bad IPv6 address %s", quote(host))
 		}
@@ -148,10 +148,10 @@ func ParseHostPort(s string) (host string, port uint16, err error) {
 	return lower(host), port, nil
 }
 
-// IsSIP tells whether the URI is of the sip or sips scheme.
+// IsSIP reports whether the scheme is sip or sips.
 func (u URI) IsSIP() bool { return u.Scheme == "sip" || u.Scheme == "sips" }
 
-// HostPort is the host with its port, where one was written.
+// HostPort returns the host, with the port if there is one.
 func (u URI) HostPort() string {
 	if u.Port == 0 {
 		return u.Host
@@ -159,13 +159,13 @@ func (u URI) HostPort() string {
 	return u.Host + ":" + strconv.Itoa(int(u.Port))
 }
 
-// Addr is the host as an IP address, where it is one.
+// Addr returns the host as an IP address, and whether it is one.
 func (u URI) Addr() (netip.Addr, bool) {
 	a, err := netip.ParseAddr(strings.Trim(u.Host, "[]"))
 	return a.Unmap(), err == nil
 }
 
-// String writes the URI.
+// String returns the URI as text.
 func (u URI) String() string { return string(u.appendTo(make([]byte, 0, 80))) }
 
 func (u *URI) appendTo(b []byte) []byte {
@@ -191,9 +191,9 @@ func (u *URI) appendTo(b []byte) []byte {
 	return b
 }
 
-// Equal compares two URIs by RFC 3261 section 19.1.4: user with case, host
-// without, escapes decoded, and of the parameters those that must be equal
-// when only one URI has them.
+// Equal reports whether two URIs are equal by RFC 3261 section 19.1.4: case counts in the
+// user and not in the host, escapes are decoded, and some parameters must not be missing
+// in one of them.
 func (u URI) Equal(v URI) bool {
 	if u.Scheme != v.Scheme || u.Opaque != v.Opaque || u.Port != v.Port ||
 		u.Host != v.Host && canonicalHost(u.Host) != canonicalHost(v.Host) ||
@@ -203,8 +203,8 @@ func (u URI) Equal(v URI) bool {
 	return paramsMatch(u.Params, v.Params) && paramsMatch(v.Params, u.Params) && u.Header == v.Header
 }
 
-// paramsMatch: every parameter of a is equal in b, or absent there unless it is
-// one of those that never match a URI without it.
+// paramsMatch reports whether b agrees with each parameter of a: it has an equal one, or
+// lacks one that may be missing.
 func paramsMatch(a, b Params) bool {
 	for _, p := range a {
 		other, ok := b.Get(p.Name)
