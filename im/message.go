@@ -1,22 +1,23 @@
-// Package im is the instant message end to end: the message itself, its media
-// type, CPIM (RFC 3862) and disposition notifications (RFC 5438). It does no I/O.
+// Package im defines the instant message as it goes from end to end: the message
+// itself, its media type and encoding, CPIM (RFC 3862) and disposition notifications
+// (RFC 5438). The package does no I/O.
 package im
 
 import "silod/sip"
 
-// Message is an instant message as its sender wrote it: what goes end to end and
-// must come out as it went in. Via, Route, Max-Forwards and the like belong to a
-// hop and are not here.
+// A Message is an instant message as its sender wrote it: the parts that are
+// delivered unchanged. The header fields of a single hop, such as Via, Route and
+// Max-Forwards, are not part of it.
 type Message struct {
 	From    string // header value, with display name and tag
 	To      string // header value
 	CallID  string
 	CSeq    uint32
-	Headers []sip.Header // the other end-to-end headers in order, Content-Type among them
+	Headers []sip.Header // the other end-to-end header fields in order, with Content-Type
 	Body    []byte
 }
 
-// Header returns the value of the first header field of a canonical name, or "".
+// Header returns the value of the first header field with a canonical name, or "".
 func (m *Message) Header(name string) string {
 	for i := range m.Headers {
 		if equalFold(m.Headers[i].Name, name) {
@@ -26,6 +27,7 @@ func (m *Message) Header(name string) string {
 	return ""
 }
 
+// equalFold compares header names, which are ASCII, without regard to case.
 func equalFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false

@@ -59,7 +59,7 @@ func (s *Service) compose(e *Entry) *post {
 		p.headers = append(p.headers, sip.Header{Name: "Date", Value: e.At.UTC().Format(dateFormat)})
 	}
 	p.headers = slices.Clip(append(p.headers, s.cfg().extra...))
-	if e.From != e.Room && speakable(&e.Message) {
+	if e.From != e.Room && takesPrefix(&e.Message) {
 		p.body = slices.Concat([]byte(s.speech(e)), e.Body)
 	}
 	return p

@@ -2,10 +2,7 @@ package silo
 
 import (
 	"context"
-	"encoding/xml"
-	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"silod/im"
@@ -45,11 +42,11 @@ func (s *Service) tellFailed(ctx context.Context, m *Message) {
 // dispose puts a notification into the sender's mailbox: from there it is delivered
 // when the sender is online.
 func (s *Service) dispose(ctx context.Context, d disposition, sender sip.AoR, m *Message) {
-	c, ok := cpimOf(&m.Message)
-	if !ok || !c.wants(d.asked) || c.messageID == "" || sender.IsZero() {
+	c, ok := readCPIM(&m.Message)
+	if !ok || !c.Wants(d.asked) || c.IMDN("Message-ID") == "" || sender.IsZero() {
 		return
 	}
-	note := d.notification(&c, m, s.opt.Now())
+	note := d.notification(c, m, s.opt.Now())
 	if _, err := s.Put(ctx, &Incoming{Owner: sender, Message: note, Passing: true}); err != nil {
 		s.opt.Log.Warn("disposition notification not sent", "sender", sender, "status", d.status, "error", err)
 		return
@@ -61,57 +58,77 @@ func (s *Service) dispose(ctx context.Context, d disposition, sender sip.AoR, m 
 // recipient, as the recipient's own would: clients know by its From to which
 // conversation it belongs. It goes to the sender who is known, not where an
 // IMDN-Record-Route may point.
-func (d disposition) notification(c *cpim, m *Message, now time.Time) *im.Message {
+func (d disposition) notification(c *im.CPIM, m *Message, now time.Time) *im.Message {
 	id := "silo-" + d.status + "-" + strconv.FormatInt(m.ID, 10) + "-" + strconv.FormatInt(m.Stored.Unix(), 10)
-	doc := d.document(c, m)
-	var b strings.Builder
-	for _, h := range [][2]string{
-		{"From", c.to},
-		{"To", c.from},
-		{"NS", "imdn <" + imdnNamespace + ">"},
-		{"imdn.Message-ID", id},
-		{"DateTime", now.UTC().Format(time.RFC3339)},
+	body := im.CPIM{Body: []byte(d.document(c, m))}
+	for _, f := range []im.Field{
+		{Name: "From", Value: c.Header("To")},
+		{Name: "To", Value: c.Header("From")},
+		{Name: "NS", Value: im.IMDNPrefix},
+		{Name: "imdn.Message-ID", Value: id},
+		{Name: "DateTime", Value: now.UTC().Format(time.RFC3339)},
 	} {
-		if h[1] != "" {
-			fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
+		if f.Value != "" {
+			body.Headers = append(body.Headers, f)
 		}
 	}
-	fmt.Fprintf(&b, "\r\nContent-type: message/imdn+xml\r\nContent-Disposition: notification\r\nContent-length: %d\r\n\r\n%s", len(doc), doc)
+	body.Content = []im.Field{
+		{Name: "Content-type", Value: im.MediaTypeIMDN},
+		{Name: "Content-Disposition", Value: "notification"},
+		{Name: "Content-length", Value: strconv.Itoa(len(body.Body))},
+	}
 	return &im.Message{
 		From:   "<" + m.Owner.String() + ">;tag=" + id,
 		To:     "<" + bareURI(m.From) + ">",
 		CallID: id + "@" + m.Owner.Domain,
 		CSeq:   1,
 		Headers: []sip.Header{
-			{Name: "Content-Type", Value: "message/cpim"},
+			{Name: "Content-Type", Value: im.MediaTypeCPIM},
 			{Name: "Priority", Value: "non-urgent"},
 		},
-		Body: []byte(b.String()),
+		Body: body.Append(nil),
 	}
 }
 
-// document is the notification itself (RFC 5438 section 11).
-func (d disposition) document(c *cpim, m *Message) string {
-	date, original := c.date, m.Owner.String()
-	if date == "" {
-		date = m.Stored.UTC().Format(time.RFC3339)
+// document returns the notification itself.
+func (d disposition) document(c *im.CPIM, m *Message) string {
+	n := im.IMDN{
+		MessageID: c.IMDN("Message-ID"), DateTime: c.Header("DateTime"),
+		Recipient: m.Owner.String(), OriginalRecipient: m.Owner.String(),
+		Element: d.element, Status: d.status,
 	}
-	if _, uri, ok := namespace(c.to); ok { // To has the same form: a name, and a URI in brackets
-		original = uri
+	if n.DateTime == "" {
+		n.DateTime = m.Stored.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
-<imdn xmlns="urn:ietf:params:xml:ns:imdn">
-<message-id>%s</message-id>
-<datetime>%s</datetime>
-<recipient-uri>%s</recipient-uri>
-<original-recipient-uri>%s</original-recipient-uri>
-<%[5]s><status><%[6]s/></status></%[5]s>
-</imdn>
-`, escape(c.messageID), escape(date), escape(m.Owner.String()), escape(original), d.element, d.status)
+	if _, uri, ok := im.NameURI(c.Header("To")); ok {
+		n.OriginalRecipient = uri
+	}
+	return n.Document()
 }
 
-func escape(s string) string {
-	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a Builder takes everything
-	return b.String()
+// maxCPIM limits how much of a body is searched for the ends of its headers.
+const maxCPIM = 16 << 10
+
+// readCPIM reads a CPIM message. It reports false if m is not one, is encoded, or has
+// headers that cannot be read.
+func readCPIM(m *im.Message) (*im.CPIM, bool) {
+	if im.MediaType(m.Header("Content-Type")) != im.MediaTypeCPIM || !m.PlainEncoding() {
+		return nil, false
+	}
+	return parseCPIM(m.Body)
+}
+
+func parseCPIM(body []byte) (*im.CPIM, bool) {
+	c, ok := im.ParseCPIM(body[:min(len(body), maxCPIM)])
+	return c, ok && !c.Malformed
+}
+
+// isDisposition reports whether a message is a disposition notification (RFC 5438),
+// alone or within CPIM.
+func isDisposition(m *im.Message) bool {
+	if im.MediaType(m.Header("Content-Type")) == im.MediaTypeIMDN {
+		return true
+	}
+	c, ok := readCPIM(m)
+	return ok && c.ContentType() == im.MediaTypeIMDN
 }

@@ -68,45 +68,14 @@ const datePart = " message - "
 // not encoded, in a charset in which the date is written as in ASCII, and has none
 // yet.
 func takesDate(m *im.Message) bool {
-	kind, params := mediaType(m.Header("Content-Type"))
-	if kind != "text/plain" || !plainEncoding(m) {
+	contentType := m.Header("Content-Type")
+	if im.MediaType(contentType) != "text/plain" || !m.PlainEncoding() {
 		return false
 	}
-	switch cs := params["charset"]; {
+	switch cs := im.Charset(contentType); {
 	case cs == "", cs == "utf-8", cs == "us-ascii", strings.HasPrefix(cs, "iso-8859-"), strings.HasPrefix(cs, "windows-125"):
 	default:
 		return false
 	}
 	return !bytes.HasPrefix(m.Body, []byte("[Offline"+datePart)) && !bytes.HasPrefix(m.Body, []byte("[Reminder"+datePart))
 }
-
-// plainEncoding tells whether the body's bytes are the text's.
-func plainEncoding(m *im.Message) bool {
-	if v := m.Header("Content-Encoding"); v != "" && !strings.EqualFold(v, "identity") {
-		return false
-	}
-	switch strings.ToLower(m.Header("Content-Transfer-Encoding")) {
-	case "", "7bit", "8bit", "binary":
-		return true
-	}
-	return false
-}
-
-// mediaType takes a Content-Type apart: type and parameters in lower case. It
-// reads what it can, and nothing panics it.
-func mediaType(v string) (kind string, params map[string]string) {
-	kind, rest, _ := strings.Cut(v, ";")
-	for rest != "" {
-		var p string
-		p, rest, _ = strings.Cut(rest, ";")
-		if name, value, ok := strings.Cut(p, "="); ok {
-			if params == nil {
-				params = make(map[string]string)
-			}
-			params[fold(name)] = strings.Trim(fold(value), `"`)
-		}
-	}
-	return fold(kind), params
-}
-
-func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }

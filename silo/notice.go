@@ -80,3 +80,12 @@ func (s *Service) notice(cfg *Settings, in *Incoming, id int64, now time.Time) (
 		Body:    []byte(cfg.NoticeText.expand(v)),
 	}, true
 }
+
+// isText reports whether a message is a text for a person.
+func isText(m *im.Message) bool {
+	if strings.HasPrefix(im.MediaType(m.Header("Content-Type")), "text/") {
+		return m.PlainEncoding()
+	}
+	c, ok := readCPIM(m)
+	return ok && strings.HasPrefix(c.ContentType(), "text/")
+}

@@ -87,7 +87,7 @@ func (s *Service) row(cfg *Settings, in *Incoming, now time.Time) (*Message, err
 	if in.Passing && in.SendAt.IsZero() && s.opt.Online(in.Owner) {
 		row.Headers = mark(row.Headers, markPassing, "yes")
 	}
-	if c, ok := cpimOf(in.Message); ok && in.Sender.IsZero() && c.wants(failed.asked) {
+	if c, ok := readCPIM(in.Message); ok && in.Sender.IsZero() && c.Wants(failed.asked) {
 		row.Headers = mark(row.Headers, markUntold, "yes")
 	}
 	return row, nil
