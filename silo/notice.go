@@ -29,7 +29,7 @@ func (s *Service) Tell(ctx context.Context, in *Incoming, id int64, away bool) {
 func (s *Service) notify(in *Incoming, id int64) {
 	cfg, now := s.cfg(), s.opt.Now()
 	if cfg.NoticeFrom == nil || cfg.NoticeText == nil || s.opt.Notices == nil ||
-		!isText(in.Message) || strings.HasPrefix(in.Message.CallID, noticePrefix) || s.own(cfg, in, in.Sender) {
+		!isText(in.Message) || strings.HasPrefix(in.Message.CallID, noticePrefix) || s.isServiceAddress(cfg, in, in.Sender) {
 		return
 	}
 	m, ok := s.notice(cfg, in, id, now)

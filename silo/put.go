@@ -56,6 +56,15 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	return row.ID, nil
 }
 
+// Send stores a message for a recipient, who need not be a user of this server. To one
+// who is online it is delivered at once. Its errors are those of Put.
+func (s *Service) Send(ctx context.Context, to sip.AoR, m im.Message) error {
+	if _, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, Passing: true}); err != nil {
+		return fmt.Errorf("send to %s: %w", to, err)
+	}
+	return nil
+}
+
 // row makes what is stored of a message.
 func (s *Service) row(cfg *Settings, in *Incoming, now time.Time) (*Message, error) {
 	if len(in.Message.Body) == 0 {
@@ -166,83 +175,6 @@ func expires(m *im.Message) (seconds uint64, ok bool) {
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 32)
 	return n, err == nil
-}
-
-// Instant tells what is of use now or never: "is typing" and its like, and a
-// message with Expires: 0.
-func (s *Service) Instant(m *im.Message) bool {
-	n, ok := expires(m)
-	return ok && n == 0 || s.Ephemeral(m)
-}
-
-// Ephemeral tells what is relayed and never stored.
-func (s *Service) Ephemeral(m *im.Message) bool {
-	return s.cfg().Ephemeral(m.Header("Content-Type"))
-}
-
-// Swallows tells what is answered with a 2xx and goes nowhere: what is not wanted,
-// and what comes to the addresses that notices and reminders are from. Real phones
-// answer every text they get; who answers that in turn never ends.
-func (s *Service) Swallows(in *Incoming) bool {
-	cfg := s.cfg()
-	return cfg.Discard(in.Message.Header("Content-Type")) || s.own(cfg, in, in.Owner)
-}
-
-// own tells whether an address is that of notices or reminders.
-func (s *Service) own(cfg *Settings, in *Incoming, a sip.AoR) bool {
-	if cfg.Reminder != "" && s.is(cfg.Reminder, a) {
-		return true
-	}
-	// The domain may be taken from the message: in an answer to a notice it is the
-	// same one.
-	return cfg.NoticeOwn && s.is(cfg.NoticeFrom.expand(in.values(s.opt.Now())), a)
-}
-
-func (s *Service) is(uri string, a sip.AoR) bool {
-	u, err := sip.ParseURI(uri)
-	if err != nil {
-		return false
-	}
-	own, _ := s.opt.Domains.AoR(u)
-	return own == a
-}
-
-// StoreOn tells whether a message is stored after a device's answer.
-func (s *Service) StoreOn(status int) bool { return s.cfg().StoreOn(status) }
-
-// Every tells whether every device gets a copy.
-func (s *Service) Every() bool { return s.opt.Every }
-
-// Mailbox is where a message belongs that is for in.Owner: another mailbox where
-// the configuration says so.
-func (s *Service) Mailbox(in *Incoming) sip.AoR {
-	return s.mailbox(s.cfg().StoreOwner, in)
-}
-
-// OtherMailbox is whose mailbox the devices of in.Owner, who registers, get besides
-// their own: in.Owner where it is no other.
-func (s *Service) OtherMailbox(in *Incoming) sip.AoR {
-	return s.mailbox(s.cfg().DumpOwner, in)
-}
-
-// OtherMailboxes tells whether there is any use in asking for OtherMailbox.
-func (s *Service) OtherMailboxes() bool { return s.cfg().DumpOwner != nil }
-
-// mailbox reads the owner that a template names: in.Owner where it names none.
-func (s *Service) mailbox(t Template, in *Incoming) sip.AoR {
-	if t == nil {
-		return in.Owner
-	}
-	text := t.expand(in.values(s.opt.Now()))
-	if text == "" {
-		return in.Owner
-	}
-	a, ours, err := s.opt.Domains.Parse(text)
-	if err != nil || !ours {
-		s.opt.Log.Info("no mailbox here, the recipient's is taken", "owner", text, "recipient", in.Owner, "error", err)
-		return in.Owner
-	}
-	return a
 }
 
 // source is the sender's URI: for one of ours the address-of-record, of which there is

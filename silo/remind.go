@@ -10,31 +10,10 @@ import (
 	"silod/im"
 )
 
-// ErrTime says that what should be a reminder's time is none.
+// ErrTime is the error for a reminder's time that cannot be read.
 var ErrTime = errors.New("no time such as 20270101090000 or 2027-01-01T09:00:00Z")
 
-// SendAt tells when a message is to be delivered: the zero time for now, which is
-// also what a time in the past means.
-func (s *Service) SendAt(in *Incoming) (time.Time, error) {
-	cfg, now := s.cfg(), s.opt.Now()
-	if cfg.SendAt == nil || !cfg.reminders() {
-		return time.Time{}, nil
-	}
-	text := cfg.SendAt.expand(in.values(now))
-	if text == "" {
-		return time.Time{}, nil
-	}
-	at, err := ParseTime(text, cfg.Zone)
-	if err != nil {
-		return at, ErrTime
-	}
-	if !at.After(now) {
-		return time.Time{}, nil
-	}
-	return at, nil
-}
-
-// ParseTime reads the time of a reminder: YYYYMMDDHHMMSS in a zone, or RFC 3339.
+// ParseTime parses the time of a reminder: YYYYMMDDHHMMSS in a zone, or RFC 3339.
 func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	const digits = "20060102150405"
 	if len(s) == len(digits) {

@@ -1,0 +1,134 @@
+package silo
+
+import (
+	"time"
+
+	"silod/im"
+	"silod/sip"
+)
+
+// A Class says how a message for a user is handled.
+type Class struct {
+	Keep    bool      // it may be stored; if not, it is relayed at once or dropped
+	NowOnly bool      // it is of use only now: it neither waits for others nor is stored first
+	Copies  bool      // every device of the recipient gets a copy
+	SendAt  time.Time // when it is to be delivered; zero: now
+	Err     error     // ErrTime: the time of delivery cannot be read, and SendAt is zero
+}
+
+// Classify returns the class of a message for a user of this server.
+func (s *Service) Classify(in *Incoming) Class {
+	cfg := s.cfg()
+	c := Class{Keep: !cfg.Ephemeral(in.Message.Header("Content-Type")), Copies: s.opt.Every}
+	seconds, ok := expires(in.Message)
+	c.NowOnly = !c.Keep || ok && seconds == 0
+	c.SendAt, c.Err = s.sendAt(cfg, in)
+	return c
+}
+
+// sendAt returns when a message is to be delivered: the zero time for now, also if
+// the time that it names is past. Its error is ErrTime.
+func (s *Service) sendAt(cfg *Settings, in *Incoming) (time.Time, error) {
+	now := s.opt.Now()
+	if cfg.SendAt == nil || !cfg.reminders() {
+		return time.Time{}, nil
+	}
+	text := cfg.SendAt.expand(in.values(now))
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := ParseTime(text, cfg.Zone)
+	if err != nil {
+		return time.Time{}, ErrTime
+	}
+	if !at.After(now) {
+		return time.Time{}, nil
+	}
+	return at, nil
+}
+
+// Discards reports whether a message, for a user or a room, is answered with a 2xx and
+// then dropped: the configuration says so of its media type, or it is for an address
+// that notices or reminders come from. Phones answer every text that they get, so an
+// answer to them would start an endless exchange.
+func (s *Service) Discards(in *Incoming) bool {
+	cfg := s.cfg()
+	return cfg.Discard(in.Message.Header("Content-Type")) || s.isServiceAddress(cfg, in, in.Owner)
+}
+
+// isServiceAddress reports whether notices or reminders come from an address.
+func (s *Service) isServiceAddress(cfg *Settings, in *Incoming, a sip.AoR) bool {
+	if cfg.Reminder != "" && s.sameAddress(cfg.Reminder, a) {
+		return true
+	}
+	// The domain may be taken from the message: in the answer to a notice it is the
+	// same one.
+	return cfg.NoticeOwn && s.sameAddress(cfg.NoticeFrom.expand(in.values(s.opt.Now())), a)
+}
+
+func (s *Service) sameAddress(uri string, a sip.AoR) bool {
+	u, err := sip.ParseURI(uri)
+	if err != nil {
+		return false
+	}
+	b, _ := s.opt.Domains.AoR(u)
+	return b == a
+}
+
+// StoreOn reports whether a message is stored after a device has answered with a
+// status.
+func (s *Service) StoreOn(status int) bool { return s.cfg().StoreOn(status) }
+
+// Every reports whether every device of a recipient gets a copy.
+func (s *Service) Every() bool { return s.opt.Every }
+
+// Mailbox returns the owner of the mailbox that a message goes to: in.Owner, unless
+// the configuration names another one.
+func (s *Service) Mailbox(in *Incoming) sip.AoR {
+	return s.mailbox(s.cfg().StoreOwner, in)
+}
+
+// OtherMailbox returns the owner of the mailbox that is delivered to the devices of
+// in.Owner besides in.Owner's own; in.Owner if there is none.
+func (s *Service) OtherMailbox(in *Incoming) sip.AoR {
+	return s.mailbox(s.cfg().DumpOwner, in)
+}
+
+// OtherMailboxes reports whether OtherMailbox can return another owner.
+func (s *Service) OtherMailboxes() bool { return s.cfg().DumpOwner != nil }
+
+// mailbox returns the owner that a template names; in.Owner if it names none.
+func (s *Service) mailbox(t Template, in *Incoming) sip.AoR {
+	if t == nil {
+		return in.Owner
+	}
+	text := t.expand(in.values(s.opt.Now()))
+	if text == "" {
+		return in.Owner
+	}
+	a, ours, err := s.opt.Domains.Parse(text)
+	if err != nil || !ours {
+		s.opt.Log.Info("mailbox owner not local", "owner", text, "recipient", in.Owner, "error", err)
+		return in.Owner
+	}
+	return a
+}
+
+// The router asks these until it uses Discards and Classify.
+
+// Swallows is Discards.
+func (s *Service) Swallows(in *Incoming) bool { return s.Discards(in) }
+
+// SendAt returns Class.SendAt and Class.Err.
+func (s *Service) SendAt(in *Incoming) (time.Time, error) { return s.sendAt(s.cfg(), in) }
+
+// Instant returns Class.NowOnly.
+func (s *Service) Instant(m *im.Message) bool {
+	n, ok := expires(m)
+	return ok && n == 0 || s.Ephemeral(m)
+}
+
+// Ephemeral reports whether a message is never stored: not Class.Keep.
+func (s *Service) Ephemeral(m *im.Message) bool {
+	return s.cfg().Ephemeral(m.Header("Content-Type"))
+}
