@@ -68,7 +68,7 @@ func (r *Router) forUser(in *incoming) stack.Work {
 	case r.Silo.Instant(in.Message):
 		return r.relaying(in, devices(r.Location.Bindings(in.to)))
 	case r.Silo.Every():
-		in.Passing = true
+		in.SafetyCopy = true
 		return r.storing(in, !r.Location.Online(in.to))
 	}
 	// The devices are read before the queue: a user who registers in between is busy until
@@ -209,7 +209,7 @@ func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bo
 		r.watch(pending, id, release)
 	}
 	if err == nil {
-		r.Silo.Tell(ctx, &in.Incoming, id, away)
+		r.Silo.NotifySender(ctx, &in.Incoming, id, away)
 	}
 }
 

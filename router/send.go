@@ -161,7 +161,7 @@ type Outbox struct{ *Router }
 
 // Send stores m for to.
 func (o Outbox) Send(ctx context.Context, to sip.AoR, m im.Message) error {
-	if _, err := o.Silo.Put(ctx, &silo.Incoming{Owner: to, URI: to.String(), Message: &m, Passing: true}); err != nil {
+	if _, err := o.Silo.Put(ctx, &silo.Incoming{Owner: to, URI: to.String(), Message: &m, SafetyCopy: true}); err != nil {
 		return fmt.Errorf("send to %s: %w", to, err)
 	}
 	return nil

@@ -66,7 +66,7 @@ func (c commands) user(name, value string) (sip.AoR, error) {
 func (c commands) text(from string, to sip.AoR, words string) *Incoming {
 	id := strconv.FormatInt(c.opt.Now().UnixNano(), 36)
 	return &Incoming{
-		Owner: to, URI: to.String(), Passing: true,
+		Owner: to, URI: to.String(), SafetyCopy: true,
 		Message: &im.Message{
 			From:    "<" + from + ">;tag=mi" + id,
 			To:      "<" + to.String() + ">",

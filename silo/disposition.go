@@ -32,7 +32,7 @@ func (s *Service) tellStored(ctx context.Context, in *Incoming, id int64) {
 // message any more.
 func (s *Service) tellFailed(ctx context.Context, m *Message) {
 	from := nameAddr(m.From)
-	if !from.URI.IsSIP() || from.URI.User == "" || m.untold || !m.SendAt.IsZero() {
+	if !from.URI.IsSIP() || from.URI.User == "" || m.senderUnverified || !m.SendAt.IsZero() {
 		return
 	}
 	sender, _ := s.opt.Domains.AoR(from.URI)
@@ -47,7 +47,7 @@ func (s *Service) dispose(ctx context.Context, d disposition, sender sip.AoR, m 
 		return
 	}
 	note := d.notification(c, m, s.opt.Now())
-	if _, err := s.Put(ctx, &Incoming{Owner: sender, Message: note, Passing: true}); err != nil {
+	if _, err := s.Put(ctx, &Incoming{Owner: sender, Message: note, SafetyCopy: true}); err != nil {
 		s.opt.Log.Warn("disposition notification not sent", "sender", sender, "status", d.status, "error", err)
 		return
 	}

@@ -85,7 +85,7 @@ func TestNoNotificationUnlessAskedFor(t *testing.T) {
 		"cannot be read":           squeezed,
 	} {
 		b := newBox(t, silo.Settings{})
-		b.Tell(t.Context(), in, b.put(in), true)
+		b.NotifySender(t.Context(), in, b.put(in), true)
 		if n := len(b.waiting(alice)); n != 0 {
 			t.Errorf("%s: %d notifications", name, n)
 		}

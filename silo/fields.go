@@ -12,13 +12,13 @@ import (
 // Kamailio's can. They are taken off when the message is delivered, and those that
 // a stranger sent when it comes in.
 const (
-	markPassing  = "X-Silod-Passing"  // stored for safety only, see Incoming
-	markReminder = "X-Silod-Reminder" // was a reminder; its hour
-	markUntold   = "X-Silod-Untold"   // its sender is not known for sure, and is told nothing
+	markSafetyCopy = "X-Silod-Passing"  // stored for safety only, see Incoming
+	markReminder   = "X-Silod-Reminder" // was a reminder; its hour
+	markUnverified = "X-Silod-Untold"   // its sender is not known for sure, and is told nothing
 )
 
 func isMark(h sip.Header) bool {
-	return strings.EqualFold(h.Name, markPassing) || strings.EqualFold(h.Name, markReminder) || strings.EqualFold(h.Name, markUntold)
+	return strings.EqualFold(h.Name, markSafetyCopy) || strings.EqualFold(h.Name, markReminder) || strings.EqualFold(h.Name, markUnverified)
 }
 
 // unmarked gives the fields without marks. The slice that was given stays as it is.
@@ -35,8 +35,8 @@ func mark(hs []sip.Header, name, value string) []sip.Header {
 
 // unmark takes the marks off a message that was stored, and what they say into it.
 func (m *Message) unmark() (passing bool) {
-	passing = m.Header(markPassing) != ""
-	m.untold = m.untold || m.Header(markUntold) != ""
+	passing = m.Header(markSafetyCopy) != ""
+	m.senderUnverified = m.senderUnverified || m.Header(markUnverified) != ""
 	if at, err := time.Parse(time.RFC3339, m.Header(markReminder)); err == nil {
 		m.SendAt = at
 	}

@@ -61,7 +61,7 @@ func TestUnfitRows(t *testing.T) {
 		}
 	}
 	way := &recorder{out: delivery.Outcome{Verdict: delivery.Delivered}}
-	by := b.By(way)
+	by := b.WrapSender(way)
 	for _, it := range b.waiting(bob) {
 		out := by.Send(t.Context(), bob, &it).Wait(t.Context())
 		if want := string(it.Body) == "sip:alice@example.org"; (out.Verdict == delivery.Delivered) != want || !want && out.Verdict != delivery.Refused {
@@ -95,14 +95,14 @@ func TestFailedAttemptsAreCounted(t *testing.T) {
 		verdict delivery.Verdict
 		failed  int64
 	}{{delivery.Delivered, 0}, {delivery.Offline, 0}, {delivery.Undelivered, 1}, {delivery.Undelivered, 2}, {delivery.Refused, 3}} {
-		b.By(&recorder{out: delivery.Outcome{Verdict: tc.verdict}}).Send(t.Context(), bob, &it).Wait(t.Context())
+		b.WrapSender(&recorder{out: delivery.Outcome{Verdict: tc.verdict}}).Send(t.Context(), bob, &it).Wait(t.Context())
 		if got := b.stats()["failed_messages"]; got != tc.failed {
 			t.Errorf("after verdict %d: %d", tc.verdict, got)
 		}
 	}
 	stopping, cancel := context.WithCancel(t.Context())
 	cancel()
-	b.By(&recorder{}).Send(stopping, bob, &it).Wait(stopping)
+	b.WrapSender(&recorder{}).Send(stopping, bob, &it).Wait(stopping)
 	if got := b.stats()["failed_messages"]; got != 3 {
 		t.Errorf("what the end of the daemon interrupts counts: %d", got)
 	}

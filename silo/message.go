@@ -23,7 +23,7 @@ type Message struct {
 
 	im.Message
 
-	untold bool // its sender is not told what becomes of it
+	senderUnverified bool // its sender is not told what becomes of it
 }
 
 // Copy is what a device has said to its copy of a message.
@@ -44,7 +44,7 @@ type Incoming struct {
 	Source  netip.AddrPort // where the request came from
 	SendAt  time.Time      // when it is to be delivered; zero: as soon as possible
 
-	// Passing is set for what is stored for safety only: a message for an owner who
+	// SafetyCopy is set for what is stored for safety only: a message for an owner who
 	// is online bears no sign of it.
-	Passing bool
+	SafetyCopy bool
 }

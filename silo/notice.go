@@ -11,9 +11,9 @@ import (
 	"silod/sip"
 )
 
-// Tell tells a sender what has become of a message, once the answer to it is on
+// NotifySender tells a sender what has become of a message, once the answer to it is on
 // its way. away says that the recipient was not to be reached.
-func (s *Service) Tell(ctx context.Context, in *Incoming, id int64, away bool) {
+func (s *Service) NotifySender(ctx context.Context, in *Incoming, id int64, away bool) {
 	if in.Sender.IsZero() || !in.SendAt.IsZero() {
 		return
 	}

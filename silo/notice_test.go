@@ -45,7 +45,7 @@ func noticing(t *testing.T) silo.Settings {
 
 func (b *box) tell(in *silo.Incoming) {
 	b.t.Helper()
-	b.Tell(b.t.Context(), in, b.put(in), true)
+	b.NotifySender(b.t.Context(), in, b.put(in), true)
 }
 
 func TestNotice(t *testing.T) {
@@ -130,7 +130,7 @@ func TestNoticeForTextInCPIM(t *testing.T) {
 func TestNoticeOnlyWhereTheRecipientIsAway(t *testing.T) {
 	b := newBox(t, noticing(t))
 	in := text("hello")
-	b.Tell(t.Context(), in, b.put(in), false)
+	b.NotifySender(t.Context(), in, b.put(in), false)
 	if n := len(b.notices(alice)); n != 0 {
 		t.Errorf("%d notices", n)
 	}
@@ -232,7 +232,7 @@ func TestNoticesAreBounded(t *testing.T) {
 	for i := range 60_000 {
 		in := text("x")
 		in.Sender = sip.AoR{User: fmt.Sprint(i), Domain: "elsewhere.example"}
-		b.Tell(t.Context(), in, int64(i), true)
+		b.NotifySender(t.Context(), in, int64(i), true)
 	}
 	if n := b.stats()["notices"]; n != 10_000 {
 		t.Errorf("%d notices wait", n)
@@ -240,12 +240,12 @@ func TestNoticesAreBounded(t *testing.T) {
 	b.sleep(time.Minute) // those that wait have expired
 	in := text("x")
 	in.Sender = sip.AoR{User: "last", Domain: "elsewhere.example"}
-	b.Tell(t.Context(), in, 1, true)
+	b.NotifySender(t.Context(), in, 1, true)
 	if n := b.stats()["notices"]; n != 10_000 {
 		t.Errorf("%d notices, and it is not remembered who got one", n)
 	}
 	b.sleep(time.Hour)
-	b.Tell(t.Context(), in, 1, true)
+	b.NotifySender(t.Context(), in, 1, true)
 	if n := b.stats()["notices"]; n != 10_001 {
 		t.Errorf("%d notices: what no longer matters is not forgotten", n)
 	}

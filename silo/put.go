@@ -31,13 +31,13 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if cfg.Most > 0 || cfg.MostOfSender > 0 {
+	if cfg.MaxMessages > 0 || cfg.MaxPerSender > 0 {
 		done, err := s.turns.take(ctx, in.Owner)
 		if err != nil {
 			return 0, fmt.Errorf("wait for mailbox: %w: %w", ErrBusy, err)
 		}
 		defer done()
-		if err := s.room(ctx, cfg, row); err != nil {
+		if err := s.checkQuota(ctx, cfg, row); err != nil {
 			return 0, err
 		}
 	}
@@ -59,7 +59,7 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 // Send stores a message for a recipient, who need not be a user of this server. To one
 // who is online it is delivered at once. Its errors are those of Put.
 func (s *Service) Send(ctx context.Context, to sip.AoR, m im.Message) error {
-	if _, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, Passing: true}); err != nil {
+	if _, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, SafetyCopy: true}); err != nil {
 		return fmt.Errorf("send to %s: %w", to, err)
 	}
 	return nil
@@ -93,31 +93,31 @@ func (s *Service) row(cfg *Settings, in *Incoming, now time.Time) (*Message, err
 	if keep := cfg.KeepFields.expand(in.values(now)); keep != "" {
 		row.Headers = addFields(row.Headers, parseFields(keep))
 	}
-	if in.Passing && in.SendAt.IsZero() && s.opt.Online(in.Owner) {
-		row.Headers = mark(row.Headers, markPassing, "yes")
+	if in.SafetyCopy && in.SendAt.IsZero() && s.opt.Online(in.Owner) {
+		row.Headers = mark(row.Headers, markSafetyCopy, "yes")
 	}
 	if c, ok := readCPIM(in.Message); ok && in.Sender.IsZero() && c.Wants(failed.asked) {
-		row.Headers = mark(row.Headers, markUntold, "yes")
+		row.Headers = mark(row.Headers, markUnverified, "yes")
 	}
 	return row, nil
 }
 
-// room makes sure that one more message fits into a mailbox, and is not one too many
+// checkQuota makes sure that one more message fits into a mailbox, and is not one too many
 // of its sender. Reminders, which an owner does not see coming, have as much room of
 // their own.
-func (s *Service) room(ctx context.Context, cfg *Settings, row *Message) error {
-	if cfg.Most > 0 {
+func (s *Service) checkQuota(ctx context.Context, cfg *Settings, row *Message) error {
+	if cfg.MaxMessages > 0 {
 		if n, err := s.count(ctx, row, ""); err != nil {
 			return err
-		} else if n >= cfg.Most {
+		} else if n >= cfg.MaxMessages {
 			s.Stats.OverQuota.Inc()
 			return ErrQuota
 		}
 	}
-	if cfg.MostOfSender > 0 {
+	if cfg.MaxPerSender > 0 {
 		if n, err := s.count(ctx, row, row.Src); err != nil {
 			return err
-		} else if n >= cfg.MostOfSender {
+		} else if n >= cfg.MaxPerSender {
 			s.Stats.OverSenderQuota.Inc()
 			return ErrSenderQuota
 		}

@@ -114,7 +114,7 @@ func TestReminder(t *testing.T) {
 	if again.CallID != it.CallID || again.From != it.From || string(again.Body) != string(it.Body) {
 		t.Error("it is another one on the next try")
 	}
-	by := b.By(&recorder{out: delivery.Outcome{Verdict: delivery.Undelivered}})
+	by := b.WrapSender(&recorder{out: delivery.Outcome{Verdict: delivery.Undelivered}})
 	by.Send(t.Context(), bob, &it).Wait(t.Context())
 	settle(t, b.Service, bob, &it, delivery.Outcome{Verdict: delivery.Delivered})
 	b.wantStats(map[string]int64{"stored_messages": 2, "dumped_reminders": 1, "failed_reminders": 1})

@@ -10,11 +10,11 @@ import (
 // parameters, whose names stand behind each, and ours. Zero values stand for the
 // defaults given.
 type Settings struct {
-	Expire time.Duration // longest life of a message; 72 h (expire_time)
-	Sweep  time.Duration // how often expired messages are cleared away; 150 s (check_time times clean_period)
-	Most   int           // messages that an owner may have; 0: no limit (max_messages)
+	Expire      time.Duration // longest life of a message; 72 h (expire_time)
+	Sweep       time.Duration // how often expired messages are cleared away; 150 s (check_time times clean_period)
+	MaxMessages int           // messages that an owner may have; 0: no limit (max_messages)
 
-	MostOfSender int // messages of one sender that an owner may have; 0: no limit
+	MaxPerSender int // messages of one sender that an owner may have; 0: no limit
 
 	// Whose mailbox it is, as a URI, where it is not the recipient's.
 	StoreOwner Template // into which a message is put (m_store(owner))

@@ -279,7 +279,7 @@ func TestLifetime(t *testing.T) {
 
 // A mailbox has room for so many, whatever arrives at once.
 func TestQuota(t *testing.T) {
-	b := newBox(t, silo.Settings{Most: 5})
+	b := newBox(t, silo.Settings{MaxMessages: 5})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	refused := 0
@@ -320,7 +320,7 @@ func TestQuota(t *testing.T) {
 func TestQuotaOfASender(t *testing.T) {
 	for name, every := range map[string]bool{"any": false, "every": true} {
 		t.Run(name, func(t *testing.T) {
-			b := newBox(t, silo.Settings{Most: 5, MostOfSender: 2}, func(o *silo.Options) { o.Every = every })
+			b := newBox(t, silo.Settings{MaxMessages: 5, MaxPerSender: 2}, func(o *silo.Options) { o.Every = every })
 			put := func(from string, want error) {
 				t.Helper()
 				in := text("x")

@@ -26,7 +26,7 @@ func (s *Service) items(ms []Message) []delivery.Item {
 	items := make([]delivery.Item, len(ms))
 	for i := range ms {
 		m := &ms[i]
-		m.dress(cfg)
+		m.prepareForDelivery(cfg)
 		items[i] = delivery.Item{Message: m.Message, Key: m.ID, Expires: m.Expires, Later: canWait(&m.Message), Row: m}
 	}
 	return items
@@ -150,9 +150,9 @@ func (c copies) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done 
 	})
 }
 
-// By gives the way to devices that the silo's items take: what cannot be sent is
+// WrapSender gives the way to devices that the silo's items take: what cannot be sent is
 // refused before it is tried, and failures are counted.
-func (s *Service) By(way delivery.Sender) delivery.Sender { return outgoing{way, s} }
+func (s *Service) WrapSender(way delivery.Sender) delivery.Sender { return outgoing{way, s} }
 
 type outgoing struct {
 	delivery.Sender
@@ -160,7 +160,7 @@ type outgoing struct {
 }
 
 func (o outgoing) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
-	if reason := unfit(&it.Message); reason != "" {
+	if reason := undeliverable(&it.Message); reason != "" {
 		return counted{delivery.Outcome{Verdict: delivery.Refused, Reason: reason}, o.silo, it}
 	}
 	return counted{o.Sender.Send(ctx, owner, it), o.silo, it}
@@ -185,9 +185,9 @@ func (c counted) Wait(ctx context.Context) delivery.Outcome {
 	return out
 }
 
-// unfit says why no MESSAGE can be made of a row, "" where it can. Rows that we
+// undeliverable says why no MESSAGE can be made of a row, "" where it can. Rows that we
 // stored can; Kamailio's and those that were written by hand may not.
-func unfit(m *im.Message) string {
+func undeliverable(m *im.Message) string {
 	if _, err := sip.ParseNameAddr(m.From); err != nil {
 		return "no sender can be read: " + err.Error()
 	}

@@ -213,10 +213,10 @@ func (d *daemon) assemble(ctx context.Context) error {
 	apply()
 	if d.silo.Every() {
 		mailbox.ServeDevices(d.mail.Devices, func(device string) (delivery.Source, delivery.Sender) {
-			return d.silo.Device(device), d.silo.By(d.mail.Device(device))
+			return d.silo.Device(device), d.silo.WrapSender(d.mail.Device(device))
 		})
 	} else {
-		mailbox.Serve(d.silo, d.silo.By(d.mail))
+		mailbox.Serve(d.silo, d.silo.WrapSender(d.mail))
 	}
 	roomLog.Serve(d.rooms, d.roomMail)
 	notices.Serve(d.silo.Notices(), d.mail)

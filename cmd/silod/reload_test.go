@@ -117,8 +117,8 @@ func effects(dir string) map[string]effect {
 		"silo.expire_time":      inSilo("silo.expire_time = 7", func(c silo.Settings) any { return c.Expire }),
 		"silo.check_time":       inSilo("silo.check_time = 7", func(c silo.Settings) any { return c.Sweep }),
 		"silo.clean_period":     inSilo("silo.clean_period = 7", func(c silo.Settings) any { return c.Sweep }),
-		"silo.max_messages":     inSilo("silo.max_messages = 7", func(c silo.Settings) any { return c.Most }),
-		"silo.max_per_sender":   inSilo("silo.max_per_sender = 7", func(c silo.Settings) any { return c.MostOfSender }),
+		"silo.max_messages":     inSilo("silo.max_messages = 7", func(c silo.Settings) any { return c.MaxMessages }),
+		"silo.max_per_sender":   inSilo("silo.max_per_sender = 7", func(c silo.Settings) any { return c.MaxPerSender }),
 		"silo.store_on":         inSilo("silo.store_on = ['486']", func(c silo.Settings) any { return c.StoreOn(404) }),
 		"silo.store_owner":      inSilo("silo.store_owner = 'sip:$rU@127.0.0.1'", func(c silo.Settings) any { return written(c.StoreOwner) }),
 		"silo.dump_owner":       inSilo("silo.dump_owner = 'sip:$tU@127.0.0.1'", func(c silo.Settings) any { return written(c.DumpOwner) }),
@@ -232,7 +232,7 @@ func TestReloadTellsWhatNeedsARestart(t *testing.T) {
 			t.Fatalf("%s: half of it is in effect", bad)
 		}
 	}
-	if got := s.silo.Settings().Most; got != 3 {
+	if got := s.silo.Settings().MaxMessages; got != 3 {
 		t.Errorf("max_messages is %d", got)
 	}
 }

@@ -137,11 +137,11 @@ func registrarSettings(cfg *config.Config) registrar.Settings {
 func siloSettings(cfg *config.Config) silo.Settings {
 	s := cfg.Silo
 	return silo.Settings{
-		Expire: seconds(s.ExpireTime),
-		Sweep:  seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
-		Most:   s.MaxMessages,
+		Expire:      seconds(s.ExpireTime),
+		Sweep:       seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
+		MaxMessages: s.MaxMessages,
 
-		MostOfSender: s.MaxPerSender,
+		MaxPerSender: s.MaxPerSender,
 		StoreOwner:   template(s.StoreOwner),
 		DumpOwner:    template(s.DumpOwner),
 

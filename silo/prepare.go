@@ -10,12 +10,12 @@ import (
 	"silod/sip"
 )
 
-// dress makes the message that is delivered of one that was stored: the same on
+// prepareForDelivery makes the message that is delivered of one that was stored: the same on
 // every try. Body and fields are its sender's; what is added is the Date on which
 // it came, where it has none, and what the configuration asks for.
-func (m *Message) dress(cfg *Settings) {
+func (m *Message) prepareForDelivery(cfg *Settings) {
 	passing := m.unmark()
-	m.identify()
+	m.fillIDs()
 	if passing {
 		return
 	}
@@ -38,9 +38,9 @@ func (m *Message) dress(cfg *Settings) {
 // sipDate is the form of a SIP date (RFC 3261 section 20.17).
 const sipDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// identify gives a message that has no Call-ID of its own, because Kamailio stored
+// fillIDs gives a message that has no Call-ID of its own, because Kamailio stored
 // it, one that is made from its row: the same on every try and every node.
-func (m *Message) identify() {
+func (m *Message) fillIDs() {
 	if m.CallID == "" {
 		id := strconv.FormatInt(m.ID, 10) + "-" + strconv.FormatInt(m.Stored.Unix(), 10)
 		m.CallID = "silo-" + id + "@" + m.Owner.Domain

@@ -74,11 +74,11 @@ func TestPassingMessageIsNotDated(t *testing.T) {
 		AddFields: func(silo.Values) []sip.Header { return []sip.Header{{Name: "X-Stored", Value: "yes"}} },
 	})
 	in := text("offline")
-	in.Passing = true
+	in.SafetyCopy = true
 	b.put(in)
 	b.register(bob)
 	in = text("online", "Content-Type: text/plain", "Subject: s")
-	in.Passing = true
+	in.SafetyCopy = true
 	b.put(in)
 	items := b.waiting(bob)
 	if got := bodies(items); !slices.Equal(got, []string{prefix + "offline", "online"}) {
