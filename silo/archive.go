@@ -14,38 +14,38 @@ import (
 	"silod/sip"
 )
 
-// archived is a stored message as a line of JSON: everything that the store knows of
-// it. docs/management.md describes the form, and programs depend on it: fields may be
-// added, and none is taken away or changes its meaning.
+// archived is a stored message as a line of JSON, without loss. docs/management.md
+// describes the format. Programs depend on it: fields may be added, but none may be
+// removed or change its meaning.
 type archived struct {
-	ID      int64       `json:"id,omitempty"` // in the store that it came from
-	User    octets      `json:"user"`         // whose mailbox
-	Domain  octets      `json:"domain"`
-	Stored  time.Time   `json:"stored"`
-	Expires *time.Time  `json:"expires,omitempty"` // nil: never
-	SendAt  *time.Time  `json:"send_at,omitempty"` // a reminder's
-	Stuck   octets      `json:"stuck,omitempty"`   // why it was set aside
-	Copies  []copyOf    `json:"copies,omitempty"`  // where every device gets one
-	Src     octets      `json:"src"`
-	Dst     octets      `json:"dst"`
-	From    octets      `json:"from"`
-	To      octets      `json:"to"`
-	CallID  octets      `json:"call_id"`
-	CSeq    uint32      `json:"cseq"`
-	Headers [][2]octets `json:"headers"`
-	Body    octets      `json:"body"`
+	ID      int64        `json:"id,omitempty"` // in the store that exported it
+	User    octets       `json:"user"`         // owner of the mailbox
+	Domain  octets       `json:"domain"`
+	Stored  time.Time    `json:"stored"`
+	Expires *time.Time   `json:"expires,omitempty"` // nil: never
+	SendAt  *time.Time   `json:"send_at,omitempty"` // a reminder's
+	Stuck   octets       `json:"stuck,omitempty"`   // why it was set aside
+	Copies  []deviceCopy `json:"copies,omitempty"`  // if every device gets one
+	Src     octets       `json:"src"`
+	Dst     octets       `json:"dst"`
+	From    octets       `json:"from"`
+	To      octets       `json:"to"`
+	CallID  octets       `json:"call_id"`
+	CSeq    uint32       `json:"cseq"`
+	Headers [][2]octets  `json:"headers"`
+	Body    octets       `json:"body"`
 }
 
-// copyOf is a device that has got the message, or has refused it for good.
-type copyOf struct {
+// A deviceCopy is the answer of a device that has accepted or refused the message.
+type deviceCopy struct {
 	Device  octets `json:"device"`
 	Refused octets `json:"refused,omitempty"`
 }
 
-// octets is a string of JSON; bytes that are no UTF-8 are {"base64": "..."}.
+// octets are a JSON string, or {"base64": "..."} if they are not UTF-8.
 type octets string
 
-// MarshalJSON loses nothing.
+// MarshalJSON encodes any bytes without loss.
 func (t octets) MarshalJSON() ([]byte, error) {
 	if utf8.ValidString(string(t)) {
 		return plainJSON(string(t))
@@ -53,7 +53,7 @@ func (t octets) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string][]byte{"base64": []byte(t)})
 }
 
-// UnmarshalJSON takes both forms.
+// UnmarshalJSON decodes both forms.
 func (t *octets) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '"' {
 		return json.Unmarshal(data, (*string)(t))
@@ -67,7 +67,7 @@ func (t *octets) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// plainJSON leaves < and > as they are: SIP is full of them.
+// plainJSON is json.Marshal without escapes for < and >, which are frequent in SIP.
 func plainJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -78,7 +78,7 @@ func plainJSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// archive makes the line of a message.
+// archive returns the line of a message.
 func archive(m *Message, copies []Copy) *archived {
 	a := &archived{
 		ID: m.ID, User: octets(m.Owner.User), Domain: octets(m.Owner.Domain),
@@ -90,7 +90,7 @@ func archive(m *Message, copies []Copy) *archived {
 		a.Headers[i] = [2]octets{octets(h.Name), octets(h.Value)}
 	}
 	for _, c := range copies {
-		a.Copies = append(a.Copies, copyOf{octets(c.Device), octets(c.Refused)})
+		a.Copies = append(a.Copies, deviceCopy{octets(c.Device), octets(c.Refused)})
 	}
 	return a
 }
@@ -103,7 +103,7 @@ func optional(t time.Time) *time.Time {
 	return &t
 }
 
-// message makes the message of a line again.
+// message returns the message of a line.
 func (a *archived) message() *Message {
 	m := &Message{
 		Owner:  sip.AoR{User: string(a.User), Domain: string(a.Domain)},
@@ -124,17 +124,17 @@ func (a *archived) message() *Message {
 	return m
 }
 
-// key is what two messages have in common that are the same, wherever they are and
-// whatever has become of them.
+// key returns a key that two archived messages have in common if they are the same
+// message, in any store and in any state of delivery.
 func (a *archived) key() string {
 	b, err := plainJSON(archive(a.message(), nil))
 	if err != nil {
-		panic("silo: " + err.Error()) // nothing in it can fail
+		panic("silo: " + err.Error()) // no value in it can fail
 	}
 	return string(b)
 }
 
-// unarchive reads lines, and says which is wrong.
+// unarchive parses lines. An error names the line.
 func unarchive(lines []byte) ([]*archived, error) {
 	var list []*archived
 	for n, line := range bytes.Split(bytes.TrimSpace(lines), []byte("\n")) {
@@ -149,7 +149,7 @@ func unarchive(lines []byte) ([]*archived, error) {
 			if t == nil {
 				continue
 			}
-			if *t = t.UTC().Truncate(time.Second); t.Unix() <= 0 || t.Unix() >= math.MaxInt32 { // what the columns hold
+			if *t = t.UTC().Truncate(time.Second); t.Unix() <= 0 || t.Unix() >= math.MaxInt32 { // the columns hold 32 bits
 				return nil, fmt.Errorf("line %d: %s is no time of a message", n+1, t.Format(time.RFC3339))
 			}
 		}

@@ -11,9 +11,9 @@ import (
 	"silod/sip"
 )
 
-// Commands are the management commands for stored messages.
+// Commands returns the management commands for stored messages.
 func (s *Service) Commands(domains sip.Domains) []mi.Command {
-	c := commands{s, domains}
+	c := commands{silo: s, domains: domains}
 	return []mi.Command{
 		{
 			Name: "silo_list", Aliases: []string{"silo.list"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [after] [limit]",
@@ -61,7 +61,7 @@ func (s *Service) Commands(domains sip.Domains) []mi.Command {
 		{
 			Name: "silo_import", Aliases: []string{"silo.import"}, Args: "messages", Private: []string{"messages"}, Timeout: time.Minute,
 			Help:    "Stores what silo_export gave, one message a line, and passes over what is there already.",
-			MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.restore,
+			MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.importLines,
 		},
 		{
 			Name: "silo_stats", Aliases: []string{"silo.stats"},
@@ -70,11 +70,13 @@ func (s *Service) Commands(domains sip.Domains) []mi.Command {
 	}
 }
 
+// commands run the management commands.
 type commands struct {
-	*Service
+	silo    *Service
 	domains sip.Domains
 }
 
+// owner returns the owner that an argument names, the zero AoR for "".
 func (c commands) owner(arg string) (sip.AoR, error) {
 	if arg == "" {
 		return sip.AoR{}, nil
@@ -86,7 +88,7 @@ func (c commands) owner(arg string) (sip.AoR, error) {
 	return a, nil
 }
 
-// query reads the arguments that select messages.
+// query parses the arguments that select messages.
 func (c commands) query(req *mi.Request) (Query, error) {
 	owner, err := c.owner(req.Named("owner", 0))
 	if err != nil {
@@ -105,7 +107,7 @@ func (c commands) query(req *mi.Request) (Query, error) {
 		if err != nil {
 			return q, mi.Errorf(400, "Bad older_than %q: a number of seconds, or like 36h or 30d", v)
 		}
-		q.Before = c.opt.Now().Add(-age)
+		q.Before = c.silo.opt.Now().Add(-age)
 	}
 	if err := number(req, "after", &q.AfterID); err != nil {
 		return q, err
@@ -118,11 +120,13 @@ func (c commands) query(req *mi.Request) (Query, error) {
 	return q, nil
 }
 
+// flag reports whether a named argument is set to yes.
 func flag(req *mi.Request, name string) bool {
 	v := req.Named(name, -1)
 	return v == "1" || v == "true" || v == "yes"
 }
 
+// number sets *to to a named argument that is a number, if it is given.
 func number(req *mi.Request, name string, to *int64) error {
 	v := req.Named(name, -1)
 	if v == "" {
@@ -136,7 +140,7 @@ func number(req *mi.Request, name string, to *int64) error {
 	return nil
 }
 
-// age reads seconds, or a duration such as 90m, 36h or 30d.
+// age parses a number of seconds, or a duration such as 90m, 36h or 30d.
 func age(v string) (time.Duration, error) {
 	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
 		return time.Duration(n) * time.Second, nil
@@ -148,13 +152,13 @@ func age(v string) (time.Duration, error) {
 	return time.ParseDuration(v)
 }
 
-// named is the stored message that a request names by its number.
-func (c commands) named(ctx context.Context, req *mi.Request) (Message, error) {
+// message returns the stored message with the ID that is an argument.
+func (c commands) message(ctx context.Context, req *mi.Request) (Message, error) {
 	id, err := strconv.ParseInt(req.Named("id", 0), 10, 64)
 	if err != nil {
 		return Message{}, mi.Errorf(400, "Bad id %q: the number that silo_list shows is expected", req.Named("id", 0))
 	}
-	m, err := c.opt.Store.Get(ctx, id)
+	m, err := c.silo.opt.Store.Get(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Message{}, mi.Errorf(404, "There is no message %d; it may have been delivered", id)
@@ -164,7 +168,8 @@ func (c commands) named(ctx context.Context, req *mi.Request) (Message, error) {
 	return m, nil
 }
 
-// unavailable is what a client is told of a store that fails; the log has the rest.
+// unavailable returns the error of a reply after a store has failed. The log has the
+// details of ErrBusy.
 func unavailable(err error) error {
 	if errors.Is(err, ErrBusy) {
 		return mi.Errorf(503, "The database is not available, try again")

@@ -10,7 +10,7 @@ import (
 	"silod/sip"
 )
 
-// export streams the lines of what the arguments select, each as a value.
+// export streams the selected messages, a line each.
 func (c commands) export(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	q, err := c.query(req)
 	if err != nil {
@@ -18,7 +18,7 @@ func (c commands) export(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	}
 	q.Both = !q.Reminders
 	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
-		for m, err := range c.opt.Store.List(ctx, q) {
+		for m, err := range c.silo.opt.Store.List(ctx, q) {
 			var line []byte
 			if err == nil {
 				line, err = c.line(ctx, &m)
@@ -34,97 +34,84 @@ func (c commands) export(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	}}, nil
 }
 
+// line returns the line of a message.
 func (c commands) line(ctx context.Context, m *Message) ([]byte, error) {
 	var copies []Copy
 	if m.Marked {
 		var err error
-		if copies, err = c.opt.Store.Marks(ctx, m.ID); err != nil {
+		if copies, err = c.silo.opt.Store.Marks(ctx, m.ID); err != nil {
 			return nil, err
 		}
 	}
 	return plainJSON(archive(m, copies))
 }
 
-// restore stores lines again.
-func (c commands) restore(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+// importLines stores the messages of exported lines.
+func (c commands) importLines(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	list, err := unarchive([]byte(req.Named("messages", 0)))
 	if err != nil {
 		return nil, mi.Errorf(400, "Nothing was stored, %v", err)
 	}
-	if err := c.importing.take(ctx); err != nil {
+	if err := c.silo.importing.lock(ctx); err != nil {
 		return nil, unavailable(fmt.Errorf("wait for another import: %w: %w", ErrBusy, err))
 	}
-	defer c.importing.leave()
-	im := &importer{Service: c.Service, refused: &mi.Node{Name: "refused", List: true}}
-	if err := im.run(ctx, list); err != nil {
+	defer c.silo.importing.unlock()
+	imp := &importer{opt: &c.silo.opt, rows: make(map[*archived]*Message, len(list)), refused: &mi.Node{Name: "refused", List: true}}
+	if err := imp.run(ctx, list); err != nil {
 		return nil, unavailable(err)
 	}
 	n := &mi.Node{}
-	n.Add("stored", im.stored)
-	n.Add("known", im.known)
-	n.Add("expired", im.expired)
-	if len(im.refused.Nodes) > 0 {
-		n.Nodes = append(n.Nodes, im.refused)
+	n.Add("stored", imp.stored)
+	n.Add("known", imp.known)
+	n.Add("expired", imp.expired)
+	if len(imp.refused.Nodes) > 0 {
+		n.Nodes = append(n.Nodes, imp.refused)
 	}
 	return n, nil
 }
 
-// gate lets one in at a time.
-type gate chan struct{}
-
-func (g gate) take(ctx context.Context) error {
-	select {
-	case g <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (g gate) leave() { <-g }
-
-// importer stores some lines of an archive.
+// An importer stores the lines of an archive.
 type importer struct {
-	*Service
+	opt                    *Options
+	rows                   map[*archived]*Message // stored before or by this import
 	stored, known, expired int
-	refused                *mi.Node // lines that cannot be stored, and why
+	refused                *mi.Node // lines that cannot be stored, with the reason
 }
 
-// run looks what of the list is there already, stores the rest in its order, and
-// brings each message into the state that its line tells.
-func (im *importer) run(ctx context.Context, list []*archived) error {
-	there, err := im.present(ctx, list)
+// run stores those lines of a list that are not stored yet, in their order, and sets
+// the state of each message.
+func (i *importer) run(ctx context.Context, list []*archived) error {
+	existing, err := i.existing(ctx, list)
 	if err != nil {
 		return err
 	}
-	now := im.opt.Now()
-	var fresh []*Message
-	rows := make(map[*archived]*Message, len(list))
+	now := i.opt.Now()
+	var missing []*Message
 	for _, a := range list {
 		key := a.key()
-		m, ok := there[key]
+		m, ok := existing[key]
 		switch {
 		case ok:
-			im.known++
+			i.known++
 		case a.Expires != nil && !a.Expires.After(now):
-			im.expired++
+			i.expired++
 			continue
 		default:
 			m = a.message()
-			there[key] = m
-			fresh = append(fresh, m)
+			existing[key] = m
+			missing = append(missing, m)
 		}
-		rows[a] = m
+		i.rows[a] = m
 	}
-	if err := im.add(ctx, list, rows, fresh); err != nil {
+	if err := i.add(ctx, list, missing); err != nil {
 		return err
 	}
-	return im.settle(ctx, list, rows)
+	return i.setStates(ctx, list)
 }
 
-// present gives the messages in the mailboxes of a list that were stored when those of
-// the list were, by their keys.
-func (im *importer) present(ctx context.Context, list []*archived) (map[string]*Message, error) {
+// existing returns the messages of a list that are stored already, by their keys. It
+// reads the mailboxes of the list for the time in which the list was stored.
+func (i *importer) existing(ctx context.Context, list []*archived) (map[string]*Message, error) {
 	type span struct{ first, last time.Time }
 	spans := map[sip.AoR]span{}
 	for _, a := range list {
@@ -138,82 +125,82 @@ func (im *importer) present(ctx context.Context, list []*archived) (map[string]*
 		}
 		spans[owner] = s
 	}
-	wanted := map[string]bool{} // so that of a large mailbox no more is kept in memory
+	wanted := map[string]bool{} // so that the rest of a large mailbox is not held in memory
 	for _, a := range list {
 		wanted[a.key()] = true
 	}
-	there := map[string]*Message{}
+	existing := map[string]*Message{}
 	for owner, s := range spans {
 		q := Query{Owner: owner, Both: true, Since: s.first, Before: s.last.Add(time.Second)}
-		for m, err := range im.opt.Store.List(ctx, q) {
+		for m, err := range i.opt.Store.List(ctx, q) {
 			if err != nil {
 				return nil, err
 			}
 			if key := archive(&m, nil).key(); wanted[key] {
-				there[key] = &m
+				existing[key] = &m
 			}
 		}
 	}
-	return there, nil
+	return existing, nil
 }
 
-// add stores what is not there. Where one message cannot be stored the others are
-// stored one by one.
-func (im *importer) add(ctx context.Context, list []*archived, rows map[*archived]*Message, fresh []*Message) error {
-	if len(fresh) == 0 {
+// add stores the missing messages of a list. If one of them cannot be stored, the
+// others are stored one by one.
+func (i *importer) add(ctx context.Context, list []*archived, missing []*Message) error {
+	if len(missing) == 0 {
 		return nil
 	}
-	err := im.opt.Store.AddAll(ctx, fresh)
+	err := i.opt.Store.AddAll(ctx, missing)
 	if err == nil {
-		im.stored += len(fresh)
+		i.stored += len(missing)
 		return nil
 	}
 	if !errors.Is(err, ErrInvalid) {
 		return err
 	}
-	for i, a := range list {
-		m := rows[a]
+	for n, a := range list {
+		m := i.rows[a]
 		if m == nil || m.ID != 0 {
 			continue
 		}
-		err := im.opt.Store.Add(ctx, m)
+		err := i.opt.Store.Add(ctx, m)
 		switch {
 		case errors.Is(err, ErrInvalid):
-			delete(rows, a)
-			im.refused.Add("", nil, mi.Attr{Name: "line", Value: i + 1}, mi.Attr{Name: "reason", Value: err.Error()})
+			delete(i.rows, a)
+			i.refused.Add("", nil, mi.Attr{Name: "line", Value: n + 1}, mi.Attr{Name: "reason", Value: err.Error()})
 		case err != nil:
 			return err
 		default:
-			im.stored++
+			i.stored++
 		}
 	}
 	return nil
 }
 
-// settle sets aside what was, notes which devices have got their copies, and wakes
-// those who are online.
-func (im *importer) settle(ctx context.Context, list []*archived, rows map[*archived]*Message) error {
+// setStates sets messages aside, records the answers of devices, and starts the
+// delivery to owners that are online.
+func (i *importer) setStates(ctx context.Context, list []*archived) error {
 	for _, a := range list {
-		m := rows[a]
+		m := i.rows[a]
 		if m == nil {
 			continue
 		}
 		if a.Stuck != "" && m.Stuck == "" {
-			if _, err := im.opt.Store.SetAside(ctx, m.ID, string(a.Stuck)); err != nil {
+			if _, err := i.opt.Store.SetAside(ctx, m.ID, string(a.Stuck)); err != nil {
 				return err
 			}
 		}
 		for _, c := range a.Copies {
 			done := make(chan error, 1)
-			im.opt.Store.Mark(m.ID, string(c.Device), string(c.Refused), func(err error) { done <- err })
+			i.opt.Store.Mark(m.ID, string(c.Device), string(c.Refused), func(err error) { done <- err })
 			if err := <-done; err != nil {
 				return err
 			}
 		}
 	}
-	for _, m := range rows {
-		if m.SendAt.IsZero() && im.opt.Online(m.Owner) {
-			im.opt.Waker.Wake(m.Owner)
+	for _, m := range i.rows {
+		if m.SendAt.IsZero() && i.opt.Online(m.Owner) {
+			i.opt.Waker.Wake(m.Owner)
 		}
 	}
 	return nil

@@ -20,7 +20,7 @@ func (c commands) send(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := c.text(from.String(), to, req.Named("text", 2))
+	in := c.textMessage(from.String(), to, req.Named("text", 2))
 	if v := req.Named("owner", 3); v != "" {
 		if in.Owner, err = c.user("owner", v); err != nil {
 			return nil, err
@@ -34,7 +34,7 @@ func (c commands) remind(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	if err != nil {
 		return nil, err
 	}
-	cfg := c.cfg()
+	cfg := c.silo.cfg()
 	if !cfg.reminders() {
 		return nil, mi.Errorf(503, "There are no reminders: set silo.reminder and silo.send_time")
 	}
@@ -42,15 +42,15 @@ func (c commands) remind(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	switch {
 	case err != nil:
 		return nil, mi.Errorf(400, "Bad time %q, %v", req.Named("time", 1), ErrTime)
-	case !at.After(c.opt.Now()):
+	case !at.After(c.silo.opt.Now()):
 		return nil, mi.Errorf(400, "The time %s is in the past", at.Format(time.RFC3339))
 	}
-	in := c.text(cfg.Reminder, to, req.Named("text", 2))
+	in := c.textMessage(cfg.Reminder, to, req.Named("text", 2))
 	in.SendAt = at
 	return c.put(ctx, in)
 }
 
-// user reads a user of ours.
+// user parses the AoR of a user of this server.
 func (c commands) user(name, value string) (sip.AoR, error) {
 	a, ours, err := c.domains.Parse(value)
 	if err != nil {
@@ -62,9 +62,9 @@ func (c commands) user(name, value string) (sip.AoR, error) {
 	return a, nil
 }
 
-// text makes a message that an administrator sends.
-func (c commands) text(from string, to sip.AoR, words string) *Incoming {
-	id := strconv.FormatInt(c.opt.Now().UnixNano(), 36)
+// textMessage returns a text message that an administrator sends.
+func (c commands) textMessage(from string, to sip.AoR, text string) *Incoming {
+	id := strconv.FormatInt(c.silo.opt.Now().UnixNano(), 36)
 	return &Incoming{
 		Owner: to, URI: to.String(), SafetyCopy: true,
 		Message: &im.Message{
@@ -73,13 +73,14 @@ func (c commands) text(from string, to sip.AoR, words string) *Incoming {
 			CallID:  "mi-" + id + "@" + to.Domain,
 			CSeq:    1,
 			Headers: []sip.Header{{Name: "Content-Type", Value: "text/plain;charset=utf-8"}},
-			Body:    []byte(words),
+			Body:    []byte(text),
 		},
 	}
 }
 
+// put stores a message and returns its ID.
 func (c commands) put(ctx context.Context, in *Incoming) (*mi.Node, error) {
-	id, err := c.Put(ctx, in)
+	id, err := c.silo.Put(ctx, in)
 	switch {
 	case errors.Is(err, ErrQuota), errors.Is(err, ErrSenderQuota), errors.Is(err, ErrEmpty), errors.Is(err, ErrExpired),
 		errors.Is(err, ErrInvalid), errors.Is(err, ErrTooFar):
@@ -97,38 +98,38 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.opt.Online(owner) {
+	if !c.silo.opt.Online(owner) {
 		return nil, mi.Errorf(480, "%s is not registered; the messages are delivered when that changes", owner)
 	}
-	c.opt.Waker.Wake(owner)
+	c.silo.opt.Waker.Wake(owner)
 	return &mi.Node{}, nil
 }
 
 func (c commands) requeue(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	m, err := c.named(ctx, req)
+	m, err := c.message(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	ok, err := c.opt.Store.Requeue(ctx, m.ID)
+	ok, err := c.silo.opt.Store.Requeue(ctx, m.ID)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	if !ok {
 		return nil, mi.Errorf(404, "Message %d is not set aside", m.ID)
 	}
-	if c.opt.Online(m.Owner) {
-		c.opt.Waker.Wake(m.Owner)
+	if c.silo.opt.Online(m.Owner) {
+		c.silo.opt.Waker.Wake(m.Owner)
 	}
 	return &mi.Node{}, nil
 }
 
 func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	m, err := c.named(ctx, req)
+	m, err := c.message(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	done := make(chan error, 1)
-	c.opt.Store.Delete(m.ID, func(err error) { done <- err })
+	c.silo.opt.Store.Delete(m.ID, func(err error) { done <- err })
 	select {
 	case err = <-done:
 	case <-ctx.Done():
@@ -140,7 +141,7 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	return &mi.Node{}, nil
 }
 
-// purgeLimit is how many messages one call deletes where it does not say.
+// purgeLimit is the number of messages that a call without a limit deletes at most.
 const purgeLimit = 1000
 
 func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) {
@@ -156,7 +157,7 @@ func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) 
 	if q == (Query{}) && !flag(req, "all") {
 		return nil, mi.Errorf(400, "Say which messages: owner, from, older_than, stuck or reminders; or all::yes for every one")
 	}
-	deleted, err := c.opt.Store.Purge(ctx, q, limit)
+	deleted, err := c.silo.opt.Store.Purge(ctx, q, limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}

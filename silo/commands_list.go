@@ -13,21 +13,21 @@ func (c commands) list(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		return nil, err
 	}
 	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
-		for m, err := range c.opt.Store.List(ctx, q) {
+		for m, err := range c.silo.opt.Store.List(ctx, q) {
 			if err != nil {
 				yield(nil, unavailable(err))
 				return
 			}
-			if !yield(row(&m), nil) {
+			if !yield(listRow(&m), nil) {
 				return
 			}
 		}
 	}}, nil
 }
 
-// row is one line of a list: everything but the words.
-func row(m *Message) *mi.Node {
-	m.unmark()
+// listRow returns the row of a message in a list, with everything but the body.
+func listRow(m *Message) *mi.Node {
+	m.readMarks()
 	n := &mi.Node{Name: "MESSAGE", Attrs: []mi.Attr{
 		{Name: "id", Value: m.ID},
 		{Name: "owner", Value: m.Owner.String()},
@@ -50,6 +50,7 @@ func row(m *Message) *mi.Node {
 	return n
 }
 
+// stamp returns a time in RFC 3339, "never" for the zero time.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -58,11 +59,11 @@ func stamp(t time.Time) string {
 }
 
 func (c commands) show(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	m, err := c.named(ctx, req)
+	m, err := c.message(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	line := row(&m)
+	line := listRow(&m)
 	n := &mi.Node{}
 	for _, a := range line.Attrs {
 		n.Add(a.Name, a.Value)
@@ -83,7 +84,7 @@ func (c commands) count(ctx context.Context, req *mi.Request) (*mi.Node, error) 
 	if err != nil {
 		return nil, err
 	}
-	t, err := c.opt.Store.Tally(ctx, q)
+	t, err := c.silo.opt.Store.Tally(ctx, q)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -97,7 +98,7 @@ func (c commands) count(ctx context.Context, req *mi.Request) (*mi.Node, error) 
 }
 
 func (c commands) stats(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
-	t, err := c.opt.Store.Tally(ctx, Query{})
+	t, err := c.silo.opt.Store.Tally(ctx, Query{})
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -9,41 +9,39 @@ import (
 	"silod/sip"
 )
 
-// disposition is what a sender can ask to be told of a message (RFC 5438). The
-// silo tells two things: that a message was stored, and that it failed for good.
+// A disposition is a result that a sender can ask to be notified of (RFC 5438): that
+// the message was stored, or that its delivery has failed.
 type disposition struct {
-	asked   string // the word in Disposition-Notification
-	element string
+	kind    string // value of Disposition-Notification that asks for it
+	element string // of the XML document
 	status  string
 }
 
 var (
-	stored = disposition{"processing", "processing-notification", "stored"}
-	failed = disposition{"negative-delivery", "delivery-notification", "failed"}
+	dispositionStored = disposition{"processing", "processing-notification", "stored"}
+	dispositionFailed = disposition{"negative-delivery", "delivery-notification", "failed"}
 )
 
-// tellStored sends <stored/> to a sender who asked for it: once, because a message
-// is stored once (RFC 5438 section 8).
-func (s *Service) tellStored(ctx context.Context, in *Incoming, id int64) {
-	s.dispose(ctx, stored, in.Sender, &Message{ID: id, Owner: in.Owner, Stored: s.opt.Now(), Message: *in.Message})
+// notifyStored sends <stored/> to a sender that has asked for it: once, because a
+// message is stored once (RFC 5438 section 8).
+func (s *Service) notifyStored(ctx context.Context, in *Incoming, id int64) {
+	s.sendDisposition(ctx, dispositionStored, in.Sender, &Message{ID: id, Owner: in.Owner, Stored: s.opt.Now(), Message: *in.Message})
 }
 
-// tellFailed sends <failed/> to a sender who asked for it. A reminder is nobody's
-// message any more.
-func (s *Service) tellFailed(ctx context.Context, m *Message) {
+// notifyFailed sends <failed/> to a sender that has asked for it, except for reminders.
+func (s *Service) notifyFailed(ctx context.Context, m *Message) {
 	from := nameAddr(m.From)
 	if !from.URI.IsSIP() || from.URI.User == "" || m.senderUnverified || !m.SendAt.IsZero() {
 		return
 	}
 	sender, _ := s.opt.Domains.AoR(from.URI)
-	s.dispose(ctx, failed, sender, m)
+	s.sendDisposition(ctx, dispositionFailed, sender, m)
 }
 
-// dispose puts a notification into the sender's mailbox: from there it is delivered
-// when the sender is online.
-func (s *Service) dispose(ctx context.Context, d disposition, sender sip.AoR, m *Message) {
+// sendDisposition stores a notification for the sender, if the message asks for it.
+func (s *Service) sendDisposition(ctx context.Context, d disposition, sender sip.AoR, m *Message) {
 	c, ok := readCPIM(&m.Message)
-	if !ok || !c.Wants(d.asked) || c.IMDN("Message-ID") == "" || sender.IsZero() {
+	if !ok || !c.Wants(d.kind) || c.IMDN("Message-ID") == "" || sender.IsZero() {
 		return
 	}
 	note := d.notification(c, m, s.opt.Now())
@@ -54,10 +52,10 @@ func (s *Service) dispose(ctx context.Context, d disposition, sender sip.AoR, m 
 	s.Stats.Dispositions.Inc()
 }
 
-// notification makes the message (RFC 5438 section 7.2.1). It speaks for the
-// recipient, as the recipient's own would: clients know by its From to which
-// conversation it belongs. It goes to the sender who is known, not where an
-// IMDN-Record-Route may point.
+// notification returns the notification about a message (RFC 5438 section 7.2.1). It is
+// from the recipient, as one by the recipient's device would be: clients find the
+// conversation by its From. It is not sent to the address in IMDN-Record-Route, which
+// is not verified.
 func (d disposition) notification(c *im.CPIM, m *Message, now time.Time) *im.Message {
 	id := "silo-" + d.status + "-" + strconv.FormatInt(m.ID, 10) + "-" + strconv.FormatInt(m.Stored.Unix(), 10)
 	body := im.CPIM{Body: []byte(d.document(c, m))}
@@ -90,7 +88,7 @@ func (d disposition) notification(c *im.CPIM, m *Message, now time.Time) *im.Mes
 	}
 }
 
-// document returns the notification itself.
+// document returns the XML document about a message.
 func (d disposition) document(c *im.CPIM, m *Message) string {
 	n := im.IMDN{
 		MessageID: c.IMDN("Message-ID"), DateTime: c.Header("DateTime"),

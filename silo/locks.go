@@ -7,47 +7,62 @@ import (
 	"silod/sip"
 )
 
-// turns lets one after the other count a mailbox and store into it, so that a
-// quota holds whatever arrives at once.
-type turns struct {
+// A mutex can be locked within the time of a context.
+type mutex chan struct{}
+
+func newMutex() mutex { return make(mutex, 1) }
+
+func (m mutex) lock(ctx context.Context) error {
+	select {
+	case m <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m mutex) unlock() { <-m }
+
+// mailboxLocks hold a lock for each mailbox in use. Put counts a mailbox and stores
+// into it under the lock, so that concurrent messages do not exceed the quota.
+type mailboxLocks struct {
 	mu    sync.Mutex
-	boxes map[sip.AoR]*turn
+	locks map[sip.AoR]*mailboxLock
 }
 
-type turn struct {
-	now   chan struct{} // has an element while somebody has the turn
-	users int           // who have it or wait for it
+type mailboxLock struct {
+	mutex mutex
+	users int // goroutines that hold the lock or wait for it
 }
 
-// take waits for an owner's turn. done, called once, passes it on.
-func (t *turns) take(ctx context.Context, a sip.AoR) (done func(), err error) {
-	t.mu.Lock()
-	b := t.boxes[a]
+// lock locks an owner's mailbox. The caller calls unlock once.
+func (l *mailboxLocks) lock(ctx context.Context, owner sip.AoR) (unlock func(), err error) {
+	l.mu.Lock()
+	b := l.locks[owner]
 	if b == nil {
-		if t.boxes == nil {
-			t.boxes = make(map[sip.AoR]*turn)
+		if l.locks == nil {
+			l.locks = make(map[sip.AoR]*mailboxLock)
 		}
-		b = &turn{now: make(chan struct{}, 1)}
-		t.boxes[a] = b
+		b = &mailboxLock{mutex: newMutex()}
+		l.locks[owner] = b
 	}
 	b.users++
-	t.mu.Unlock()
-	select {
-	case b.now <- struct{}{}:
-		return func() {
-			<-b.now
-			t.leave(a, b)
-		}, nil
-	case <-ctx.Done():
-		t.leave(a, b)
-		return nil, ctx.Err()
+	l.mu.Unlock()
+	if err := b.mutex.lock(ctx); err != nil {
+		l.release(owner, b)
+		return nil, err
 	}
+	return func() {
+		b.mutex.unlock()
+		l.release(owner, b)
+	}, nil
 }
 
-func (t *turns) leave(a sip.AoR, b *turn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// release removes a lock that has no users left.
+func (l *mailboxLocks) release(owner sip.AoR, b *mailboxLock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if b.users--; b.users == 0 {
-		delete(t.boxes, a)
+		delete(l.locks, owner)
 	}
 }

@@ -8,43 +8,43 @@ import (
 	"silod/sip"
 )
 
-// Message is one stored message or reminder.
+// A Message is a stored message or reminder.
 type Message struct {
-	ID      int64     // the row's; rises in the order of storing
-	Owner   sip.AoR   // whose mailbox: columns username and domain
+	ID      int64     // of the row; rises in the order of storing
+	Owner   sip.AoR   // of the mailbox: columns username and domain
 	Src     string    // sender's URI without parameters: column src_addr
 	Dst     string    // URI of the To header: column dst_addr
 	Stored  time.Time // inc_time, whole seconds
 	Expires time.Time // exp_time, whole seconds
-	SendAt  time.Time // snd_time: a reminder's hour; zero for a message
-	Stuck   string    // why it was set aside; "" while it waits
-	Copies  int       // devices that have got their copy; counted where a message is shown or expires
-	Marked  bool      // some device has got its copy, or has refused it; found out where Copies are counted
+	SendAt  time.Time // snd_time: when a reminder is due; zero for a message
+	Stuck   string    // why the message was set aside; "" if it was not
+	Copies  int       // devices that have received a copy; set by List, Get and Expire
+	Marked  bool      // a device has received or refused its copy; set as Copies is
 
 	im.Message
 
-	senderUnverified bool // its sender is not told what becomes of it
+	senderUnverified bool // the sender gets no notification
 }
 
-// Copy is what a device has said to its copy of a message.
+// A Copy records how a device has answered its copy of a message.
 type Copy struct {
 	Device  string
-	Refused string // why it will never take it; "" where it has got it
+	Refused string // why the device will never accept it; "" if it has accepted
 }
 
-// Incoming is a message on its way into the store, with what its request says
-// that is no part of it.
+// An Incoming is a message that may be stored, with the parts of its request that are
+// not part of the message.
 type Incoming struct {
-	Owner   sip.AoR // whose mailbox
+	Owner   sip.AoR // of the mailbox
 	Message *im.Message
-	Sender  sip.AoR        // who is told what becomes of it; zero: nobody
+	Sender  sip.AoR        // receives notifications; zero: none are sent
 	Method  string         // of the request; "" stands for MESSAGE
-	URI     string         // the Request-URI
-	Contact string         // the request's Contact; "" where there is none
-	Source  netip.AddrPort // where the request came from
-	SendAt  time.Time      // when it is to be delivered; zero: as soon as possible
+	URI     string         // Request-URI
+	Contact string         // of the request; "" if there is none
+	Source  netip.AddrPort // address that the request came from
+	SendAt  time.Time      // when to deliver the message; zero: as soon as possible
 
-	// SafetyCopy is set for what is stored for safety only: a message for an owner who
-	// is online bears no sign of it.
+	// SafetyCopy says that the message is stored only in case its delivery, which
+	// follows at once, fails. If the owner is online it is delivered unchanged.
 	SafetyCopy bool
 }

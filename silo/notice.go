@@ -11,22 +11,23 @@ import (
 	"silod/sip"
 )
 
-// NotifySender tells a sender what has become of a message, once the answer to it is on
-// its way. away says that the recipient was not to be reached.
-func (s *Service) NotifySender(ctx context.Context, in *Incoming, id int64, away bool) {
+// NotifySender notifies in.Sender that a message was stored under an ID. The caller
+// has answered the message already. unreachable says that the recipient could not be
+// reached; only then is a notice sent, besides the notification of RFC 5438.
+func (s *Service) NotifySender(ctx context.Context, in *Incoming, id int64, unreachable bool) {
 	if in.Sender.IsZero() || !in.SendAt.IsZero() {
 		return
 	}
-	if away {
-		s.notify(in, id)
+	if unreachable {
+		s.sendNotice(in, id)
 	}
-	s.tellStored(ctx, in, id)
+	s.notifyStored(ctx, in, id)
 }
 
-// notify sends the notice that the recipient is offline: for words only, not for
-// what machines send each other, nor to ourselves; not for a notice that came back
-// through a proxy; and to each sender once in a while only.
-func (s *Service) notify(in *Incoming, id int64) {
+// sendNotice queues the notice that the recipient is offline, unless the message is not
+// a text, comes from an address of this service or is a notice that a proxy has sent
+// back, or the sender was notified about the recipient a short while ago.
+func (s *Service) sendNotice(in *Incoming, id int64) {
 	cfg, now := s.cfg(), s.opt.Now()
 	if cfg.NoticeFrom == nil || cfg.NoticeText == nil || s.opt.Notices == nil ||
 		!isText(in.Message) || strings.HasPrefix(in.Message.CallID, noticePrefix) || s.isServiceAddress(cfg, in, in.Sender) {
@@ -36,19 +37,19 @@ func (s *Service) notify(in *Incoming, id int64) {
 	if !ok {
 		return
 	}
-	every := cfg.NoticeEvery
+	interval := cfg.NoticeEvery
 	if !cfg.NoticeOwn {
-		// An answer to this notice goes to somebody's mailbox. A machine that answers
-		// everything does so at once.
-		every = max(every, time.Minute)
+		// The answer to such a notice is stored for a user. A program that answers every
+		// message does so at once.
+		interval = max(interval, time.Minute)
 	}
-	if every > 0 && !s.told.allow(pair{in.Sender, in.Owner}, now, every) {
+	if interval > 0 && !s.noticeLimiter.allow(pair{in.Sender, in.Owner}, now, interval) {
 		s.Stats.Unnoticed.Inc()
 		return
 	}
 	it := delivery.Item{Message: *m, Expires: now.Add(noticeLife)}
 	if cfg.UseContact {
-		it.Contact = text(nameAddr(in.Contact).URI)
+		it.Contact = uriText(nameAddr(in.Contact).URI)
 	}
 	if s.notices.add(in.Sender, it) {
 		s.Stats.Notices.Inc()
@@ -57,24 +58,25 @@ func (s *Service) notify(in *Incoming, id int64) {
 }
 
 const (
-	noticePrefix = "silo-notice-"
-	noticeLife   = time.Minute // a notice is worth something now
+	noticePrefix = "silo-notice-" // of the Call-ID of every notice
+	noticeLife   = time.Minute    // later a notice is of no use
 )
 
-// notice makes the notice for a message.
+// notice returns the notice about a message, and false if the configured sender of
+// notices is not a SIP URI.
 func (s *Service) notice(cfg *Settings, in *Incoming, id int64, now time.Time) (*im.Message, bool) {
 	v := in.values(now)
 	from := cfg.NoticeFrom.expand(v)
 	if u, err := sip.ParseURI(from); err != nil || !u.IsSIP() {
-		s.opt.Log.Info("no notice is sent: from_address gives no SIP URI", "address", from, "recipient", in.Owner)
+		s.opt.Log.Info("notice not sent: from_address is not a SIP URI", "address", from, "recipient", in.Owner)
 		return nil, false
 	}
-	call := noticePrefix + strconv.FormatInt(id, 10) + "-" + strconv.FormatInt(now.Unix(), 10)
+	callID := noticePrefix + strconv.FormatInt(id, 10) + "-" + strconv.FormatInt(now.Unix(), 10)
 	fields := cfg.NoticeFields.expand(v)
 	return &im.Message{
-		From:    "<" + from + ">;tag=" + call,
+		From:    "<" + from + ">;tag=" + callID,
 		To:      "<" + bareURI(in.Message.From) + ">",
-		CallID:  call + "@" + in.Owner.Domain,
+		CallID:  callID + "@" + in.Owner.Domain,
 		CSeq:    1,
 		Headers: addFields(fields, []sip.Header{{Name: "Content-Type", Value: "text/plain"}}),
 		Body:    []byte(cfg.NoticeText.expand(v)),

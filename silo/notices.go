@@ -2,6 +2,7 @@ package silo
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -10,32 +11,33 @@ import (
 	"silod/sip"
 )
 
-// limiter remembers who has been told of whom. Whom it has no room for is not told.
-type limiter struct {
+const (
+	maxLimited       = 50_000           // pairs in a noticeLimiter
+	maxNotices       = 10_000           // notices in a noticeQueue
+	minClearInterval = 10 * time.Second // between two searches of a full table for old entries
+)
+
+// A noticeLimiter limits how often a sender is notified about a recipient. While its
+// table is full, senders that are not in it are not notified.
+type noticeLimiter struct {
 	mu      sync.Mutex
-	last    map[pair]time.Time
+	last    map[pair]time.Time // when a notice was last sent
 	cleared time.Time
 }
 
 type pair struct{ sender, recipient sip.AoR }
 
-const (
-	mostTold   = 50_000
-	mostWaits  = 10_000
-	clearEvery = 10 * time.Second // at most so often, where there is no room
-)
-
-// allow tells whether somebody may be told now, and remembers it.
-func (l *limiter) allow(p pair, now time.Time, every time.Duration) bool {
+// allow reports whether a notice may be sent now, and if so records that it was.
+func (l *noticeLimiter) allow(p pair, now time.Time, interval time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if t, ok := l.last[p]; ok && now.Sub(t) < every {
+	if t, ok := l.last[p]; ok && now.Sub(t) < interval {
 		return false
 	}
-	if len(l.last) >= mostTold && now.Sub(l.cleared) >= clearEvery {
-		l.clear(now, every)
+	if len(l.last) >= maxLimited && now.Sub(l.cleared) >= minClearInterval {
+		l.clear(now, interval)
 	}
-	if len(l.last) >= mostTold {
+	if len(l.last) >= maxLimited {
 		return false
 	}
 	if l.last == nil {
@@ -45,109 +47,106 @@ func (l *limiter) allow(p pair, now time.Time, every time.Duration) bool {
 	return true
 }
 
-// forget drops what no longer matters.
-func (l *limiter) forget(now time.Time, every time.Duration) {
+// forget removes the entries that are older than interval.
+func (l *noticeLimiter) forget(now time.Time, interval time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.clear(now, every)
+	l.clear(now, interval)
 }
 
-func (l *limiter) clear(now time.Time, every time.Duration) {
+func (l *noticeLimiter) clear(now time.Time, interval time.Duration) {
 	l.cleared = now
 	for p, t := range l.last {
-		if now.Sub(t) >= max(every, time.Minute) {
+		if now.Sub(t) >= max(interval, time.Minute) {
 			delete(l.last, p)
 		}
 	}
 }
 
-// noticeBox holds notices on their way, in memory: one that is lost with the
-// process is no loss. It is a delivery.Source.
-type noticeBox struct {
+// A noticeQueue is a delivery.Source of notices. It is in memory: notices need not
+// survive the process.
+type noticeQueue struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	boxes   map[sip.AoR][]delivery.Item
-	waiting int // items in all boxes
-	key     int64
+	items   map[sip.AoR][]delivery.Item // by owner
+	size    int                         // items of all owners
+	key     int64                       // of the last item
 	cleared time.Time
 }
 
-// Notices is the Source of the queue of notices.
+// Notices returns the Source for the queue of notices.
 func (s *Service) Notices() delivery.Source { return &s.notices }
 
-// add takes a notice in, and tells whether there was room.
-func (b *noticeBox) add(to sip.AoR, it delivery.Item) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if now := b.now(); b.waiting >= mostWaits && now.Sub(b.cleared) >= clearEvery {
-		b.clear(now)
+// add reports whether it has added a notice: a full queue takes none.
+func (q *noticeQueue) add(to sip.AoR, it delivery.Item) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now := q.now(); q.size >= maxNotices && now.Sub(q.cleared) >= minClearInterval {
+		q.clear(now)
 	}
-	if b.waiting >= mostWaits {
+	if q.size >= maxNotices {
 		return false
 	}
-	if b.boxes == nil {
-		b.boxes = make(map[sip.AoR][]delivery.Item)
+	if q.items == nil {
+		q.items = make(map[sip.AoR][]delivery.Item)
 	}
-	b.key++
-	it.Key = b.key
-	b.boxes[to] = append(b.boxes[to], it)
-	b.waiting++
+	q.key++
+	it.Key = q.key
+	q.items[to] = append(q.items[to], it)
+	q.size++
 	return true
 }
 
-// forget drops what has expired.
-func (b *noticeBox) forget() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.clear(b.now())
+// forget removes the notices that have expired.
+func (q *noticeQueue) forget() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.clear(q.now())
 }
 
-func (b *noticeBox) clear(now time.Time) {
-	b.cleared = now
-	for a := range b.boxes {
-		b.drop(a, func(it delivery.Item) bool { return !now.Before(it.Expires) })
+func (q *noticeQueue) clear(now time.Time) {
+	q.cleared = now
+	for owner := range q.items {
+		q.remove(owner, func(it delivery.Item) bool { return !now.Before(it.Expires) })
 	}
 }
 
-// drop takes items out of a box.
-func (b *noticeBox) drop(a sip.AoR, gone func(delivery.Item) bool) {
-	box := b.boxes[a]
-	kept := slices.DeleteFunc(slices.Clone(box), gone)
-	b.waiting -= len(box) - len(kept)
-	if b.boxes[a] = kept; len(kept) == 0 {
-		delete(b.boxes, a)
+// remove removes the items of an owner for which match is true.
+func (q *noticeQueue) remove(owner sip.AoR, match func(delivery.Item) bool) {
+	items := q.items[owner]
+	kept := slices.DeleteFunc(slices.Clone(items), match)
+	q.size -= len(items) - len(kept)
+	if q.items[owner] = kept; len(kept) == 0 {
+		delete(q.items, owner)
 	}
 }
 
-// Next gives the notices for somebody.
-func (b *noticeBox) Next(_ context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	box := b.boxes[owner]
-	if i := slices.IndexFunc(box, func(it delivery.Item) bool { return it.Key > after }); i >= 0 {
-		return slices.Clone(box[i:min(i+limit, len(box))]), nil
+// Next returns the oldest notices for an owner.
+func (q *noticeQueue) Next(_ context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	items := q.items[owner]
+	if i := slices.IndexFunc(items, func(it delivery.Item) bool { return it.Key > after }); i >= 0 {
+		return slices.Clone(items[i:min(i+limit, len(items))]), nil
 	}
 	return nil, nil
 }
 
-// Settle forgets a notice, whatever became of it.
-func (b *noticeBox) Settle(owner sip.AoR, it *delivery.Item, _ delivery.Outcome, done func(error)) {
-	b.mu.Lock()
-	b.drop(owner, func(x delivery.Item) bool { return x.Key == it.Key })
-	b.mu.Unlock()
+// Settle removes a notice whatever the outcome.
+func (q *noticeQueue) Settle(owner sip.AoR, it *delivery.Item, _ delivery.Outcome, done func(error)) {
+	q.mu.Lock()
+	q.remove(owner, func(x delivery.Item) bool { return x.Key == it.Key })
+	q.mu.Unlock()
 	done(nil)
 }
 
-// Waiting calls f for everybody who has a notice to get.
-func (b *noticeBox) Waiting(_ context.Context, f func(sip.AoR)) error {
-	b.mu.Lock()
-	var all []sip.AoR
-	for a := range b.boxes {
-		all = append(all, a)
-	}
-	b.mu.Unlock()
-	for _, a := range all {
+// Waiting calls f for every owner that has a notice.
+func (q *noticeQueue) Waiting(_ context.Context, f func(sip.AoR)) error {
+	q.mu.Lock()
+	owners := slices.Collect(maps.Keys(q.items))
+	q.mu.Unlock()
+	for _, a := range owners {
 		f(a)
 	}
 	return nil

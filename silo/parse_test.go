@@ -53,7 +53,7 @@ func FuzzCPIM(f *testing.F) {
 		}
 		m := &Message{ID: 1, Owner: sip.AoR{User: "bob", Domain: "example.org"}, Stored: time.Unix(1e9, 0)}
 		m.From = "<sip:alice@example.org>;tag=1"
-		note := stored.notification(c, m, time.Unix(1e9, 0))
+		note := dispositionStored.notification(c, m, time.Unix(1e9, 0))
 		for _, v := range []string{note.From, note.To, note.CallID} {
 			if strings.ContainsAny(v, "\r\n\x00") {
 				t.Errorf("a header breaks: %q", v)
@@ -93,7 +93,7 @@ func FuzzParseFields(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, h := range parseFields(s) {
-			if !sip.IsToken(h.Name) || strings.ContainsAny(h.Value, "\r\n\x00") || h.Value == "" || notOurs[strings.ToLower(h.Name)] || isMark(h) {
+			if !sip.IsToken(h.Name) || strings.ContainsAny(h.Value, "\r\n\x00") || h.Value == "" || reserved[strings.ToLower(h.Name)] || isMark(h) {
 				t.Errorf("%q gives %q", s, h)
 			}
 		}
@@ -121,7 +121,7 @@ func TestFieldsAreNotShared(t *testing.T) {
 	base := make([]sip.Header, 1, 10)
 	base[0] = sip.Header{Name: "A", Value: "1"}
 	one := addFields(base, []sip.Header{{Name: "B", Value: "1"}})
-	two := mark(base, "C", "1")
+	two := addMark(base, "C", "1")
 	if one[1].Name != "B" || two[1].Name != "C" || len(base) != 1 || !slices.Equal(addFields(one, base), one) {
 		t.Errorf("%q, %q", one, two)
 	}

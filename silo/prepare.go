@@ -10,13 +10,14 @@ import (
 	"silod/sip"
 )
 
-// prepareForDelivery makes the message that is delivered of one that was stored: the same on
-// every try. Body and fields are its sender's; what is added is the Date on which
-// it came, where it has none, and what the configuration asks for.
+// prepareForDelivery changes a stored message into the one that is delivered, the same
+// in every attempt. Body and header fields are the sender's. A message without a Date
+// gets the date on which it was stored; further fields, and a date before the text, are
+// added as configured.
 func (m *Message) prepareForDelivery(cfg *Settings) {
-	passing := m.unmark()
+	safetyCopy := m.readMarks()
 	m.fillIDs()
-	if passing {
+	if safetyCopy {
 		return
 	}
 	hs := m.Headers
@@ -35,11 +36,11 @@ func (m *Message) prepareForDelivery(cfg *Settings) {
 	}
 }
 
-// sipDate is the form of a SIP date (RFC 3261 section 20.17).
+// sipDate is the format of SIP-date (RFC 3261 section 20.17).
 const sipDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// fillIDs gives a message that has no Call-ID of its own, because Kamailio stored
-// it, one that is made from its row: the same on every try and every node.
+// fillIDs adds the Call-ID, From tag and CSeq that a message stored by Kamailio lacks.
+// They are made from the row, so they are the same in every attempt and on every node.
 func (m *Message) fillIDs() {
 	if m.CallID == "" {
 		id := strconv.FormatInt(m.ID, 10) + "-" + strconv.FormatInt(m.Stored.Unix(), 10)
@@ -53,7 +54,7 @@ func (m *Message) fillIDs() {
 	}
 }
 
-// datePrefix is "[Offline message - Sat Nov 21 22:14:11 2026] ".
+// datePrefix returns "[Offline message - Sat Nov 21 22:14:11 2026] ".
 func (m *Message) datePrefix(cfg *Settings) []byte {
 	kind, at := "Offline", m.Stored
 	if !m.SendAt.IsZero() {
@@ -64,9 +65,8 @@ func (m *Message) datePrefix(cfg *Settings) []byte {
 
 const datePart = " message - "
 
-// takesDate tells whether a date may be put in front of a text: it is text/plain,
-// not encoded, in a charset in which the date is written as in ASCII, and has none
-// yet.
+// takesDate reports whether a date may be put before the body: it is plain text, not
+// encoded, in a charset that has ASCII in it, and does not begin with a date.
 func takesDate(m *im.Message) bool {
 	contentType := m.Header("Content-Type")
 	if im.MediaType(contentType) != "text/plain" || !m.PlainEncoding() {

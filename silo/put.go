@@ -14,7 +14,7 @@ import (
 	"silod/watch"
 )
 
-// What Put refuses, besides the Store's errors.
+// Errors of Put, besides those of Store.Add.
 var (
 	ErrQuota       = errors.New("mailbox is full")
 	ErrSenderQuota = errors.New("mailbox has enough of this sender's messages")
@@ -23,41 +23,42 @@ var (
 	ErrTooFar      = errors.New("time is too far ahead")
 )
 
-// Put stores a message and returns when it is committed: then, and only then, may
-// the sender be told so. It gives the stored message's ID.
+// Put stores a message and returns its ID. When Put returns without an error the
+// message is committed, and the sender may get a 2xx. The errors are ErrQuota,
+// ErrSenderQuota, ErrExpired, ErrEmpty, ErrTooFar, ErrInvalid and ErrBusy.
 func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	cfg, now := s.cfg(), s.opt.Now()
-	row, err := s.row(cfg, in, now)
+	row, err := s.newRow(cfg, in, now)
 	if err != nil {
 		return 0, err
 	}
 	if cfg.MaxMessages > 0 || cfg.MaxPerSender > 0 {
-		done, err := s.turns.take(ctx, in.Owner)
+		unlock, err := s.locks.lock(ctx, in.Owner)
 		if err != nil {
 			return 0, fmt.Errorf("wait for mailbox: %w: %w", ErrBusy, err)
 		}
-		defer done()
+		defer unlock()
 		if err := s.checkQuota(ctx, cfg, row); err != nil {
 			return 0, err
 		}
 	}
-	begun := time.Now()
+	start := time.Now()
 	if err := s.opt.Store.Add(ctx, row); err != nil {
 		return 0, fmt.Errorf("store message: %w", err)
 	}
-	s.Stats.Commit.Observe(time.Since(begun))
+	s.Stats.Commit.Observe(time.Since(start))
 	s.Stats.Stored.Inc()
-	s.tell(watch.Stored, row, "")
-	// The owner may have registered while this was being committed, and then found
-	// nothing: so the location is asked again, after the commit.
+	s.publish(watch.Stored, row, "")
+	// If the owner has registered during the commit, that registration started a delivery
+	// that has not seen this message. So Online is called after the commit.
 	if in.SendAt.IsZero() && s.opt.Online(in.Owner) {
 		s.opt.Waker.Wake(in.Owner)
 	}
 	return row.ID, nil
 }
 
-// Send stores a message for a recipient, who need not be a user of this server. To one
-// who is online it is delivered at once. Its errors are those of Put.
+// Send stores a message for a recipient, not necessarily a user of this server. If the
+// recipient is online it is delivered at once. The errors are those of Put.
 func (s *Service) Send(ctx context.Context, to sip.AoR, m im.Message) error {
 	if _, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, SafetyCopy: true}); err != nil {
 		return fmt.Errorf("send to %s: %w", to, err)
@@ -65,8 +66,8 @@ func (s *Service) Send(ctx context.Context, to sip.AoR, m im.Message) error {
 	return nil
 }
 
-// row makes what is stored of a message.
-func (s *Service) row(cfg *Settings, in *Incoming, now time.Time) (*Message, error) {
+// newRow returns the message that is stored for an incoming one.
+func (s *Service) newRow(cfg *Settings, in *Incoming, now time.Time) (*Message, error) {
 	if len(in.Message.Body) == 0 {
 		return nil, ErrEmpty
 	}
@@ -85,26 +86,26 @@ func (s *Service) row(cfg *Settings, in *Incoming, now time.Time) (*Message, err
 	}
 	if !in.SendAt.IsZero() {
 		row.Expires = in.SendAt.Add(life).Truncate(time.Second)
-		if row.Expires.Unix() >= math.MaxInt32 { // what the table's columns hold
+		if row.Expires.Unix() >= math.MaxInt32 { // the columns hold 32 bits
 			return nil, ErrTooFar
 		}
 	}
-	row.Headers = unmarked(row.Headers)
+	row.Headers = withoutMarks(row.Headers)
 	if keep := cfg.KeepFields.expand(in.values(now)); keep != "" {
 		row.Headers = addFields(row.Headers, parseFields(keep))
 	}
 	if in.SafetyCopy && in.SendAt.IsZero() && s.opt.Online(in.Owner) {
-		row.Headers = mark(row.Headers, markSafetyCopy, "yes")
+		row.Headers = addMark(row.Headers, markSafetyCopy, "yes")
 	}
-	if c, ok := readCPIM(in.Message); ok && in.Sender.IsZero() && c.Wants(failed.asked) {
-		row.Headers = mark(row.Headers, markUnverified, "yes")
+	if c, ok := readCPIM(in.Message); ok && in.Sender.IsZero() && c.Wants(dispositionFailed.kind) {
+		row.Headers = addMark(row.Headers, markUnverified, "yes")
 	}
 	return row, nil
 }
 
-// checkQuota makes sure that one more message fits into a mailbox, and is not one too many
-// of its sender. Reminders, which an owner does not see coming, have as much room of
-// their own.
+// checkQuota returns ErrQuota or ErrSenderQuota if a mailbox cannot take another
+// message. Reminders do not count with the messages: the owner does not see them yet, so
+// they have the same quota once more.
 func (s *Service) checkQuota(ctx context.Context, cfg *Settings, row *Message) error {
 	if cfg.MaxMessages > 0 {
 		if n, err := s.count(ctx, row, ""); err != nil {
@@ -125,8 +126,8 @@ func (s *Service) checkQuota(ctx context.Context, cfg *Settings, row *Message) e
 	return nil
 }
 
-// count counts what waits in the mailbox of a row and is of its kind, a message or a
-// reminder; from "" everybody.
+// count returns how many messages from a sender, or from all senders if from is "",
+// are in the mailbox of row: reminders if row is one, else other messages.
 func (s *Service) count(ctx context.Context, row *Message, from string) (n int, err error) {
 	q := Query{Owner: row.Owner, From: from, Reminders: !row.SendAt.IsZero()}
 	var all, copied Totals
@@ -138,7 +139,7 @@ func (s *Service) count(ctx context.Context, row *Message, from string) (n int, 
 		n = all.Reminders
 	default:
 		all, err = s.opt.Store.Tally(ctx, q)
-		if err == nil && s.opt.Every { // what a device has got waits for others only
+		if err == nil && s.opt.Every { // messages that a device has received do not count
 			q.Copied = true
 			copied, err = s.opt.Store.Tally(ctx, q)
 		}
@@ -150,14 +151,15 @@ func (s *Service) count(ctx context.Context, row *Message, from string) (n int, 
 	return n, nil
 }
 
-// lifetime is the lesser of expire_time and what the Expires header leaves
-// (RFC 3428 section 7): counted from the Date header, where there is one.
+// lifetime returns how long a message is kept: at most cfg.Expire, less if its Expires
+// header says so, which counts from the Date header (RFC 3428 section 7). The error is
+// ErrExpired.
 func lifetime(cfg *Settings, m *im.Message, now time.Time) (time.Duration, error) {
-	secs, ok := expires(m)
+	seconds, ok := expires(m)
 	if !ok {
 		return cfg.Expire, nil
 	}
-	life := time.Duration(secs) * time.Second
+	life := time.Duration(seconds) * time.Second
 	if sent, err := time.Parse(time.RFC1123, m.Header("Date")); err == nil && sent.Before(now) {
 		life -= now.Sub(sent)
 	}
@@ -167,7 +169,7 @@ func lifetime(cfg *Settings, m *im.Message, now time.Time) (time.Duration, error
 	return min(life, cfg.Expire), nil
 }
 
-// expires reads the Expires header; one that cannot be read says nothing.
+// expires returns the value of the Expires header. A malformed one is ignored.
 func expires(m *im.Message) (seconds uint64, ok bool) {
 	v := m.Header("Expires")
 	if v == "" {
@@ -177,21 +179,21 @@ func expires(m *im.Message) (seconds uint64, ok bool) {
 	return n, err == nil
 }
 
-// source is the sender's URI: for one of ours the address-of-record, of which there is
-// one spelling, or a sender would have a quota for each port that he writes behind it.
+// source returns the URI of a sender for column src_addr. A user of this server has one
+// spelling, the AoR; else a sender could get round a quota by varying the port.
 func (s *Service) source(from string) string {
 	a, err := sip.ParseNameAddr(from)
 	if err != nil {
 		return ""
 	}
-	if own, ours := s.opt.Domains.AoR(a.URI); ours && own.User != "" {
-		return own.String()
+	if aor, ours := s.opt.Domains.AoR(a.URI); ours && aor.User != "" {
+		return aor.String()
 	}
 	return bareURI(from)
 }
 
-// bareURI is the URI of a header value without parameters, as the columns
-// src_addr and dst_addr keep it.
+// bareURI returns the URI in a From or To value without parameters, "" if the value
+// cannot be parsed.
 func bareURI(value string) string {
 	a, err := sip.ParseNameAddr(value)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"silod/im"
 )
 
-// ErrTime is the error for a reminder's time that cannot be read.
+// ErrTime is the error for a reminder's time that cannot be parsed.
 var ErrTime = errors.New("no time such as 20270101090000 or 2027-01-01T09:00:00Z")
 
 // ParseTime parses the time of a reminder: YYYYMMDDHHMMSS in a zone, or RFC 3339.
@@ -24,35 +24,35 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	return time.Parse(time.RFC3339, s)
 }
 
-// remindChunk is how many reminders are read at once.
-const remindChunk = 100
+// reminderChunk is the number of reminders that are read at once.
+const reminderChunk = 100
 
-// remind turns the reminders whose time has come into messages, which are then
-// delivered as all others: each once, whatever dies meanwhile, because the one
-// takes the other's place in one transaction.
-func (s *Service) remind(ctx context.Context) {
+// sendReminders turns the reminders that are due into messages, which are delivered as
+// all others. The message replaces the reminder in one transaction, so a reminder is
+// sent once, even after a crash.
+func (s *Service) sendReminders(ctx context.Context) {
 	for ctx.Err() == nil {
-		due, err := s.opt.Store.Due(ctx, s.opt.Now(), remindChunk)
+		due, err := s.opt.Store.Due(ctx, s.opt.Now(), reminderChunk)
 		if err != nil {
-			s.opt.Log.Warn("look for reminders", "error", err)
+			s.opt.Log.Warn("reminders not read", "error", err)
 			return
 		}
 		for i := range due {
-			if err := s.release(ctx, &due[i]); err != nil {
+			if err := s.releaseReminder(ctx, &due[i]); err != nil {
 				s.opt.Log.Warn("reminder not sent", "id", due[i].ID, "owner", due[i].Owner, "error", err)
 				return
 			}
 		}
-		if len(due) < remindChunk {
+		if len(due) < reminderChunk {
 			return
 		}
 	}
 }
 
-// release turns one reminder into a message. One of which no message can be made
-// is set aside, so that it does not stand before the others for ever.
-func (s *Service) release(ctx context.Context, r *Message) error {
-	m := s.reminder(r)
+// releaseReminder replaces a reminder by its message. If that message cannot be
+// stored, the reminder is set aside, so that it does not block those behind it.
+func (s *Service) releaseReminder(ctx context.Context, r *Message) error {
+	m := s.reminderMessage(r)
 	ok, err := s.opt.Store.Release(ctx, r.ID, m)
 	if errors.Is(err, ErrInvalid) {
 		s.Stats.FailedReminders.Inc()
@@ -70,8 +70,8 @@ func (s *Service) release(ctx context.Context, r *Message) error {
 	return nil
 }
 
-// reminder makes the message that reminds somebody.
-func (s *Service) reminder(r *Message) *Message {
+// reminderMessage returns the message of a reminder.
+func (s *Service) reminderMessage(r *Message) *Message {
 	now := s.opt.Now()
 	id := "silo-reminder-" + strconv.FormatInt(r.ID, 10) + "-" + strconv.FormatInt(r.Stored.Unix(), 10)
 	m := *r
@@ -81,7 +81,7 @@ func (s *Service) reminder(r *Message) *Message {
 		To:      r.To,
 		CallID:  id + "@" + r.Owner.Domain,
 		CSeq:    1,
-		Headers: mark(unmarked(r.Headers), markReminder, r.SendAt.UTC().Format(time.RFC3339)),
+		Headers: addMark(withoutMarks(r.Headers), markReminder, r.SendAt.UTC().Format(time.RFC3339)),
 		Body:    r.Body,
 	}
 	return &m

@@ -6,53 +6,51 @@ import (
 	"silod/sip"
 )
 
-// Settings are what can be changed while the silo runs. They are msilo's
-// parameters, whose names stand behind each, and ours. Zero values stand for the
-// defaults given.
+// Settings can be changed while a Service runs. The parameters of msilo that they
+// stand for are given in parentheses. A zero value stands for the default.
 type Settings struct {
-	Expire      time.Duration // longest life of a message; 72 h (expire_time)
-	Sweep       time.Duration // how often expired messages are cleared away; 150 s (check_time times clean_period)
-	MaxMessages int           // messages that an owner may have; 0: no limit (max_messages)
+	Expire       time.Duration // longest life of a message; 72 h (expire_time)
+	Sweep        time.Duration // interval for deleting expired messages; 150 s (check_time times clean_period)
+	MaxMessages  int           // messages in a mailbox; 0: no limit (max_messages)
+	MaxPerSender int           // messages of one sender in a mailbox; 0: no limit
 
-	MaxPerSender int // messages of one sender that an owner may have; 0: no limit
+	// URI of the owner of a mailbox that is used instead of the recipient's.
+	StoreOwner Template // when a message is stored (m_store(owner))
+	DumpOwner  Template // in addition, when the recipient registers (m_dump(owner))
 
-	// Whose mailbox it is, as a URI, where it is not the recipient's.
-	StoreOwner Template // into which a message is put (m_store(owner))
-	DumpOwner  Template // that one who registers gets as well (m_dump(owner))
-
-	// What is done with a message by its Content-Type, and by a device's answer.
+	// Handling of a message by its Content-Type, and by the answer of a device.
 	Ephemeral func(contentType string) bool // relayed, never stored
-	Discard   func(contentType string) bool // answered and forgotten
-	StoreOn   func(status int) bool         // an answer after which a message is stored
+	Discard   func(contentType string) bool // answered and dropped
+	StoreOn   func(status int) bool         // stored after this answer; 4xx and 5xx
 
-	// What is added to a stored message when it is delivered.
-	AddDate    bool                   // the date in front of a text (add_date)
-	Date       func(time.Time) string // in words, in the configured zone; as ctime writes it, in local time
+	// Additions to a stored message when it is delivered.
+	AddDate    bool                   // the date before a text (add_date)
+	Date       func(time.Time) string // text of a date in the configured zone; as ctime, in local time
 	AddFields  Fields                 // extra_hdrs
 	AddContact bool                   // add_contact
-	KeepFields Template               // header lines to be kept with a message when it is stored (extra_hdrs_avp)
+	KeepFields Template               // header lines that are stored with a message (extra_hdrs_avp)
 
 	// Reminders. Without Reminder or Remind there are none.
-	Reminder string         // URI that they are from (reminder)
-	Remind   time.Duration  // how often to look for those that are due (send_time)
-	SendAt   Template       // when a message is to be delivered (snd_time_avp)
-	Zone     *time.Location // of a time that names none; local time
+	Reminder string         // URI that reminders come from (reminder)
+	Remind   time.Duration  // interval for sending the reminders that are due (send_time)
+	SendAt   Template       // when to deliver a message (snd_time_avp)
+	Zone     *time.Location // of a time without a zone; local time
 
 	// Notices to senders. Without NoticeFrom or NoticeText there are none.
-	NoticeFrom   Template      // URI that they are from (from_address)
+	NoticeFrom   Template      // URI that notices come from (from_address)
 	NoticeText   Template      // offline_message
 	NoticeFields Fields        // contact_hdr and content_type_hdr
-	NoticeEvery  time.Duration // a sender hears only once of a recipient within this; 0: each time
-	UseContact   bool          // a notice goes to the Contact of the message (use_contact)
-	// NoticeOwn says that the user part of NoticeFrom is the server's own, not taken
-	// from the message: then what is sent there goes nowhere.
+	NoticeEvery  time.Duration // shortest time between two notices to a sender about a recipient; 0: no limit
+	UseContact   bool          // a notice is sent to the Contact of the message (use_contact)
+	// NoticeOwn says that the user part of NoticeFrom does not depend on the message.
+	// Messages to that address are discarded.
 	NoticeOwn bool
 }
 
-// Values gives what a pseudo-variable stands for; arg is the name in $hdr(name).
+// Values returns the value of a pseudo-variable; arg is the name in $hdr(name).
 type Values = func(name, arg string) string
 
-// Template is a text with pseudo-variables; nil is the empty text.
+// A Template is a text with pseudo-variables; nil is the empty text.
 type Template func(Values) string
 
 // Fields are header fields with pseudo-variables; nil is none.
@@ -72,7 +70,7 @@ func (f Fields) expand(v Values) []sip.Header {
 	return f(v)
 }
 
-// complete fills in the defaults.
+// complete returns the settings with defaults filled in.
 func (c Settings) complete() *Settings {
 	if c.Expire == 0 {
 		c.Expire = 72 * time.Hour
@@ -99,5 +97,5 @@ func (c Settings) complete() *Settings {
 	return &c
 }
 
-// reminders tells whether there are reminders.
+// reminders reports whether reminders are enabled.
 func (c *Settings) reminders() bool { return c.Reminder != "" && c.Remind > 0 }

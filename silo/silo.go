@@ -1,14 +1,14 @@
-// Package silo keeps messages for those who are offline: it decides what may be
-// stored and for how long, commits it before the sender is told, hands it to the
-// delivery engine as a Source, and clears away what has expired. Reminders are
-// messages that are delivered at a set time. Senders are told what becomes of
-// their messages: by a notice, once in a while, and by the disposition
-// notifications of RFC 5438 that they ask for.
+// Package silo stores messages for offline users. It decides whether a message is
+// stored and for how long, commits it before the sender gets a 2xx, and deletes it when
+// it has expired. The delivery package reads stored messages through Service,
+// which is a delivery.Source. Reminders are messages that are delivered at a given
+// time. Senders get a notice that the recipient is offline, at limited intervals, and
+// the disposition notifications of RFC 5438 that they ask for.
 //
-// It knows nothing of SIP transactions, contacts or SQL.
+// The package does not depend on SIP transactions, contacts or SQL.
 //
-// Locks: limiter.mu, noticeBox.mu and turns.mu each guard a table in memory; none
-// is held while anything else is done.
+// Locks: noticeLimiter.mu, noticeQueue.mu and mailboxLocks.mu each protect a table in
+// memory. They are held for access to that table only.
 package silo
 
 import (
@@ -23,48 +23,49 @@ import (
 	"silod/watch"
 )
 
-// Waker is a queue in the delivery engine.
+// A Waker is a queue of the delivery package. Wake starts the delivery to an owner.
 type Waker interface{ Wake(owner sip.AoR) }
 
-// Options are what a Service needs.
+// Options are the dependencies of a Service and the settings that it starts with.
 type Options struct {
 	Store   Store
 	Waker   Waker              // the queue of messages
 	Notices Waker              // the queue of notices; nil: none are sent
-	Online  func(sip.AoR) bool // asked after each commit
-	Domains sip.Domains        // that are ours
-	Watch   *watch.Hub         // told what happens; may be nil
+	Online  func(sip.AoR) bool // reports whether an owner can be reached now
+	Domains sip.Domains        // of this server
+	Watch   *watch.Hub         // receives an event for each change; may be nil
 	Log     *slog.Logger
 	Now     func() time.Time
-	Every   bool // every device of an owner gets a copy, also one that comes later
+	Every   bool // every device of an owner gets a copy, also a device that registers later
 
 	Settings Settings
 }
 
-// Service is the silo. Make it with New; Run clears up and delivers reminders.
+// A Service is the message store. New returns one; Run deletes expired messages and
+// sends reminders.
 type Service struct {
-	opt     Options
-	current atomic.Pointer[Settings]
-	changed chan struct{} // has an element when Run should look at current
-	turns   turns
-	told    limiter
-	notices noticeBox
+	opt           Options
+	settings      atomic.Pointer[Settings]
+	changed       chan struct{} // has an element when settings has changed
+	locks         mailboxLocks
+	noticeLimiter noticeLimiter
+	notices       noticeQueue
+	importing     mutex // held during an import
 
-	importing gate // one import at a time
-	Stats     Stats
+	Stats Stats
 }
 
-// Stats are msilo's counters, and ours.
+// Stats are the counters of msilo and of silod.
 type Stats struct {
 	Stored, Dumped, Failed           mi.Counter // messages
 	DumpedReminders, FailedReminders mi.Counter
 	Expired, Refused                 mi.Counter
 	OverQuota, OverSenderQuota       mi.Counter
 	Notices, Unnoticed, Dispositions mi.Counter
-	Commit                           mi.Histogram // how long a message waited for its commit
+	Commit                           mi.Histogram // time that a message waited for its commit
 }
 
-// New makes a silo; it starts nothing.
+// New returns a Service. It starts no goroutine.
 func New(opt Options) *Service {
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -72,29 +73,28 @@ func New(opt Options) *Service {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{opt: opt, changed: make(chan struct{}, 1), importing: make(gate, 1)}
+	s := &Service{opt: opt, changed: make(chan struct{}, 1), importing: newMutex()}
 	s.notices.now = opt.Now
-	s.current.Store(opt.Settings.complete())
+	s.settings.Store(opt.Settings.complete())
 	return s
 }
 
-// Configure takes new settings from now on.
+// Configure replaces the settings.
 func (s *Service) Configure(c Settings) {
-	s.current.Store(c.complete())
+	s.settings.Store(c.complete())
 	select {
 	case s.changed <- struct{}{}:
 	default:
 	}
 }
 
-// Settings are those in force, complete with their defaults.
+// Settings returns the current settings, with defaults filled in.
 func (s *Service) Settings() Settings { return *s.cfg() }
 
-// cfg are the settings of this moment. What is done for one message is done with
-// one copy of them.
-func (s *Service) cfg() *Settings { return s.current.Load() }
+// cfg returns the current settings. Code that handles a message calls it once.
+func (s *Service) cfg() *Settings { return s.settings.Load() }
 
-// Counters are msilo's statistics under its names, and ours.
+// Counters returns the statistics of msilo under its names, and those of silod.
 func (s *Service) Counters() []mi.Stat {
 	st := &s.Stats
 	return []mi.Stat{
@@ -113,7 +113,7 @@ func (s *Service) Counters() []mi.Stat {
 	}
 }
 
-// Run clears expired messages away and has reminders delivered until ctx ends.
+// Run deletes expired messages and sends reminders until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	sweep, remind := time.NewTimer(s.cfg().Sweep), time.NewTimer(0)
 	defer sweep.Stop()
@@ -127,12 +127,12 @@ func (s *Service) Run(ctx context.Context) error {
 			remind.Reset(0)
 		case <-sweep.C:
 			s.expire(ctx)
-			s.told.forget(s.opt.Now(), s.cfg().NoticeEvery)
+			s.noticeLimiter.forget(s.opt.Now(), s.cfg().NoticeEvery)
 			s.notices.forget()
 			sweep.Reset(s.cfg().Sweep)
 		case <-remind.C:
 			if s.cfg().reminders() {
-				s.remind(ctx)
+				s.sendReminders(ctx)
 				remind.Reset(s.cfg().Remind)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"silod/watch"
 )
 
-// Next gives what waits for an owner, dressed for delivery.
+// Next returns the oldest messages that wait for an owner, ready for delivery.
 func (s *Service) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
 	ms, err := s.opt.Store.Next(ctx, owner, after, limit, s.opt.Now())
 	if err != nil {
@@ -32,13 +32,14 @@ func (s *Service) items(ms []Message) []delivery.Item {
 	return items
 }
 
-// canWait tells what goes behind the rest of a mailbox: disposition notifications,
-// of which one who was away gets many, and what its sender calls non-urgent.
+// canWait reports whether a message is delivered after the rest of a mailbox:
+// disposition notifications, which are many after a long absence, and messages with
+// priority non-urgent.
 func canWait(m *im.Message) bool {
 	return strings.EqualFold(strings.TrimSpace(m.Header("Priority")), "non-urgent") || isDisposition(m)
 }
 
-// Settle deletes what was delivered and sets aside what was refused for good.
+// Settle deletes a message that was delivered and sets aside one that was refused.
 func (s *Service) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	row := it.Row.(*Message)
 	if out.Verdict == delivery.Delivered {
@@ -55,16 +56,16 @@ func (s *Service) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, don
 	found, err := s.opt.Store.SetAside(ctx, it.Key, out.Reason)
 	if found {
 		s.Stats.Refused.Inc()
-		s.tell(watch.SetAside, row, out.Reason)
-		s.tellFailed(ctx, row)
+		s.publish(watch.SetAside, row, out.Reason)
+		s.notifyFailed(ctx, row)
 	}
 	done(err)
 }
 
 const settleTimeout = 15 * time.Second
 
-// tell tells who watches what became of a stored message.
-func (s *Service) tell(what string, m *Message, reason string) {
+// publish publishes an event about a stored message.
+func (s *Service) publish(what string, m *Message, reason string) {
 	if s.opt.Watch.On() {
 		s.opt.Watch.Tell(watch.Event{
 			What: what, User: m.Owner, From: m.From, CallID: m.CallID, ID: m.ID, Reason: reason,
@@ -74,7 +75,7 @@ func (s *Service) tell(what string, m *Message, reason string) {
 }
 
 func (s *Service) delivered(row *Message) {
-	s.tell(watch.Delivered, row, "")
+	s.publish(watch.Delivered, row, "")
 	if row.SendAt.IsZero() {
 		s.Stats.Dumped.Inc()
 	} else {
@@ -82,7 +83,7 @@ func (s *Service) delivered(row *Message) {
 	}
 }
 
-// Waiting calls f for every owner with something to deliver.
+// Waiting calls f for every owner of a message that waits for delivery.
 func (s *Service) Waiting(ctx context.Context, f func(sip.AoR)) error {
 	if err := s.opt.Store.Waiting(ctx, s.opt.Now(), f); err != nil {
 		return fmt.Errorf("find waiting mailboxes: %w", err)
@@ -90,13 +91,13 @@ func (s *Service) Waiting(ctx context.Context, f func(sip.AoR)) error {
 	return nil
 }
 
-// Remove deletes a message that was delivered by another way, by its ID: when the
-// device's answer came after the sender had been told that it is stored. done is
-// called when it is not there any more, or could not be deleted.
+// Remove deletes a message, by its ID, that a device has accepted after the sender had
+// been told that it is stored. It calls done when the message is deleted or could not
+// be.
 func (s *Service) Remove(id int64, done func()) {
 	s.opt.Store.Delete(id, func(err error) {
 		if err != nil {
-			s.opt.Log.Warn("delivered message not removed", "id", id, "error", err)
+			s.opt.Log.Warn("delivered message not deleted", "id", id, "error", err)
 		} else {
 			s.Stats.Dumped.Inc()
 		}
@@ -104,89 +105,100 @@ func (s *Service) Remove(id int64, done func()) {
 	})
 }
 
-// Device is the Source for one device, where every device gets a copy. The device
-// "" stands for whichever takes a message first.
+// Device returns the Source for one device where every device gets a copy. The device
+// "" stands for the first one that accepts a message.
 func (s *Service) Device(name string) delivery.Source {
 	if name == "" {
 		return s
 	}
-	return copies{s, name}
+	return deviceSource{s, name}
 }
 
-// copies is the silo as one device sees it.
-type copies struct {
-	*Service
+// A deviceSource is the Source of the messages that a device has not answered yet.
+type deviceSource struct {
+	silo   *Service
 	device string
 }
 
-func (c copies) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
-	ms, err := c.opt.Store.NextFor(ctx, owner, c.device, after, limit, c.opt.Now())
+// Next returns the oldest messages that wait for the device.
+func (d deviceSource) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
+	ms, err := d.silo.opt.Store.NextFor(ctx, owner, d.device, after, limit, d.silo.opt.Now())
 	if err != nil {
 		return nil, fmt.Errorf("read mailbox for a device: %w", err)
 	}
-	return c.items(ms), nil
+	return d.silo.items(ms), nil
 }
 
-// Settle records that the device has its copy, or will never take it. The message
-// stays for the others until it expires.
-func (c copies) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
-	refused := ""
+// Settle records that the device has accepted its copy or never will. The message is
+// kept for other devices until it expires.
+func (d deviceSource) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+	s, refused := d.silo, ""
 	if out.Verdict != delivery.Delivered {
 		if refused = out.Reason; refused == "" {
 			refused = "refused"
 		}
 	}
 	row := it.Row.(*Message)
-	c.opt.Store.Mark(it.Key, c.device, refused, func(err error) {
+	s.opt.Store.Mark(it.Key, d.device, refused, func(err error) {
 		switch {
 		case err != nil:
 		case refused == "":
-			c.delivered(row)
+			s.delivered(row)
 		default:
-			c.Stats.Refused.Inc()
-			c.tell(watch.SetAside, row, refused)
+			s.Stats.Refused.Inc()
+			s.publish(watch.SetAside, row, refused)
 		}
 		done(err)
 	})
 }
 
-// WrapSender gives the way to devices that the silo's items take: what cannot be sent is
-// refused before it is tried, and failures are counted.
-func (s *Service) WrapSender(way delivery.Sender) delivery.Sender { return outgoing{way, s} }
+// Waiting calls f for every owner of a message that waits for any device.
+func (d deviceSource) Waiting(ctx context.Context, f func(sip.AoR)) error {
+	return d.silo.Waiting(ctx, f)
+}
 
-type outgoing struct {
-	delivery.Sender
+// WrapSender returns a Sender for the messages of s. It refuses those of which no
+// request can be made, and counts failures.
+func (s *Service) WrapSender(next delivery.Sender) delivery.Sender { return sender{next, s} }
+
+type sender struct {
+	next delivery.Sender
 	silo *Service
 }
 
-func (o outgoing) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
+// Send sends an item through the next Sender.
+func (o sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
 	if reason := undeliverable(&it.Message); reason != "" {
-		return counted{delivery.Outcome{Verdict: delivery.Refused, Reason: reason}, o.silo, it}
+		return attempt{delivery.Outcome{Verdict: delivery.Refused, Reason: reason}, o.silo, it}
 	}
-	return counted{o.Sender.Send(ctx, owner, it), o.silo, it}
+	return attempt{o.next.Send(ctx, owner, it), o.silo, it}
 }
 
-// counted is an item of ours on its way.
-type counted struct {
-	delivery.Attempt
+// Alive asks the next Sender.
+func (o sender) Alive(ctx context.Context, owner sip.AoR) bool { return o.next.Alive(ctx, owner) }
+
+// An attempt counts a failure.
+type attempt struct {
+	next delivery.Attempt
 	silo *Service
 	item *delivery.Item
 }
 
-func (c counted) Wait(ctx context.Context) delivery.Outcome {
-	out := c.Attempt.Wait(ctx)
-	if row, ok := c.item.Row.(*Message); ok && ctx.Err() == nil && out.Verdict != delivery.Delivered && out.Verdict != delivery.Offline {
+// Wait waits for the outcome.
+func (a attempt) Wait(ctx context.Context) delivery.Outcome {
+	out := a.next.Wait(ctx)
+	if row, ok := a.item.Row.(*Message); ok && ctx.Err() == nil && out.Verdict != delivery.Delivered && out.Verdict != delivery.Offline {
 		if row.SendAt.IsZero() {
-			c.silo.Stats.Failed.Inc()
+			a.silo.Stats.Failed.Inc()
 		} else {
-			c.silo.Stats.FailedReminders.Inc()
+			a.silo.Stats.FailedReminders.Inc()
 		}
 	}
 	return out
 }
 
-// undeliverable says why no MESSAGE can be made of a row, "" where it can. Rows that we
-// stored can; Kamailio's and those that were written by hand may not.
+// undeliverable returns why no request can be made of a stored message, "" if one can.
+// It concerns rows that Kamailio or an administrator has written.
 func undeliverable(m *im.Message) string {
 	if _, err := sip.ParseNameAddr(m.From); err != nil {
 		return "no sender can be read: " + err.Error()

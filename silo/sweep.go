@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	sweepChunk = 200                   // messages deleted at once: the writer is never held for long
-	sweepPause = 20 * time.Millisecond // in which others write
+	sweepChunk = 200                   // messages deleted in one transaction, which must be short
+	sweepPause = 20 * time.Millisecond // between two, for other writes
 )
 
-// expire deletes the messages whose time is over, and tells the senders who asked.
+// expire deletes the messages that have expired and notifies senders that ask for it.
 func (s *Service) expire(ctx context.Context) {
 	for ctx.Err() == nil {
 		gone, err := s.opt.Store.Expire(ctx, s.opt.Now(), sweepChunk)
 		if err != nil {
-			s.opt.Log.Warn("clear expired messages", "error", err)
+			s.opt.Log.Warn("expired messages not deleted", "error", err)
 			return
 		}
 		for i := range gone {
@@ -27,27 +27,26 @@ func (s *Service) expire(ctx context.Context) {
 		if len(gone) < sweepChunk {
 			return
 		}
-		pause(ctx, sweepPause)
+		sleep(ctx, sweepPause)
 	}
 }
 
-// expired counts a message that was deleted because its time was over. One of which
-// every device was to get a copy, and some have, has not failed.
+// expired counts a message that was deleted because it had expired. If every device
+// gets a copy and some device has received one, the delivery has not failed.
 func (s *Service) expired(ctx context.Context, m *Message) {
-	m.unmark()
+	m.readMarks()
 	if m.Copies > 0 {
 		return
 	}
 	s.Stats.Expired.Inc()
-	s.tell(watch.Expired, m, "")
-	if m.Stuck == "" { // else its sender has been told
-		s.tellFailed(ctx, m)
+	s.publish(watch.Expired, m, "")
+	if m.Stuck == "" { // else the sender was notified when it was set aside
+		s.notifyFailed(ctx, m)
 	}
 }
 
-// Load brings the store into the state that the configuration asks for, before
-// anything is delivered: what some device got while every one was to get a copy is
-// deleted, now that one copy is enough.
+// Load prepares the store before the first delivery. If one device's copy is enough, it
+// deletes the messages that a device has received while every device got a copy.
 func (s *Service) Load(ctx context.Context) error {
 	if s.opt.Every {
 		return nil
@@ -61,7 +60,7 @@ func (s *Service) Load(ctx context.Context) error {
 	return nil
 }
 
-func pause(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):

@@ -8,25 +8,24 @@ import (
 	"silod/sip"
 )
 
-// values gives what the pseudo-variables stand for in a message that came in at a
-// time.
+// values returns the values of the pseudo-variables for a message received at a time.
 func (in *Incoming) values(at time.Time) Values {
 	return func(name, arg string) string {
 		switch name {
 		case "ru":
 			return in.URI
 		case "rU":
-			return parsed(in.URI).User
+			return parseURI(in.URI).User
 		case "rd":
-			return parsed(in.URI).Host
+			return parseURI(in.URI).Host
 		case "tu":
-			return text(nameAddr(in.Message.To).URI)
+			return uriText(nameAddr(in.Message.To).URI)
 		case "tU":
 			return nameAddr(in.Message.To).URI.User
 		case "td":
 			return nameAddr(in.Message.To).URI.Host
 		case "fu":
-			return text(nameAddr(in.Message.From).URI)
+			return uriText(nameAddr(in.Message.From).URI)
 		case "fU":
 			return nameAddr(in.Message.From).URI.User
 		case "fd":
@@ -36,12 +35,12 @@ func (in *Incoming) values(at time.Time) Values {
 		case "Ts":
 			return strconv.FormatInt(at.Unix(), 10)
 		}
-		return in.plain(name, arg)
+		return in.rawValue(name, arg)
 	}
 }
 
-// plain are the variables that stand for a text as it was written.
-func (in *Incoming) plain(name, arg string) string {
+// rawValue returns the value of a pseudo-variable that is not taken from a URI.
+func (in *Incoming) rawValue(name, arg string) string {
 	switch name {
 	case "ci":
 		return in.Message.CallID
@@ -63,8 +62,8 @@ func (in *Incoming) plain(name, arg string) string {
 	return ""
 }
 
-// header gives a header field by its name, those among them that a message does
-// not keep with the others.
+// header returns the value of a header field, also of those that im.Message holds in
+// fields of their own.
 func (in *Incoming) header(name string) string {
 	switch strings.ToLower(name) {
 	case "from":
@@ -88,15 +87,15 @@ func (in *Incoming) method() string {
 	return in.Method
 }
 
-// values gives what the pseudo-variables stand for in a message that was stored.
-// Its Request-URI is its owner; where it came from is not known any more.
+// values returns the values of the pseudo-variables for a stored message. Its
+// Request-URI is the owner's; its source address is not known.
 func (m *Message) values() Values {
 	in := Incoming{Owner: m.Owner, URI: m.Owner.String(), Message: &m.Message}
 	return in.values(m.Stored)
 }
 
-// parsed is a URI taken apart, empty where it is none.
-func parsed(s string) sip.URI {
+// parseURI returns the zero URI for a text that is not one.
+func parseURI(s string) sip.URI {
 	u, err := sip.ParseURI(s)
 	if err != nil {
 		return sip.URI{}
@@ -104,6 +103,7 @@ func parsed(s string) sip.URI {
 	return u
 }
 
+// nameAddr returns the zero NameAddr for a text that is not one.
 func nameAddr(s string) sip.NameAddr {
 	a, err := sip.ParseNameAddr(s)
 	if err != nil {
@@ -112,8 +112,8 @@ func nameAddr(s string) sip.NameAddr {
 	return a
 }
 
-// text is a URI as it is written, "" for the empty one.
-func text(u sip.URI) string {
+// uriText returns the text of a URI, "" for the zero URI.
+func uriText(u sip.URI) string {
 	if u.Scheme == "" {
 		return ""
 	}
