@@ -13,7 +13,7 @@ import (
 	"silod/sip"
 )
 
-// written shows a message as it would go out.
+// written returns the text of a message.
 func written(m im.Message) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: %s\nTo: %s\nCall-ID: %s\nCSeq: %d MESSAGE\n", m.From, m.To, m.CallID, m.CSeq)
@@ -24,10 +24,10 @@ func written(m im.Message) string {
 	return b.String()
 }
 
-// What a member gets: from the room, to the member, with the sender's content and
-// without what belongs to the sender's own device. The Call-ID, CSeq and tag
-// follow from the entry: these are the same on every machine and in every version.
-func TestWhatMembersGet(t *testing.T) {
+// A message to a member is from the room, to the member, with the sender's content and
+// without the header fields of the sender's device. Call-ID, CSeq and tag follow from
+// the entry: they are the same on every machine and in every version.
+func TestMessageToMembers(t *testing.T) {
 	within(t, func(c *imc.Config) { c.ExtraHdrs = "Supported: kamailio/imc\r\nP-Flags: 3\r\n" }, func(w *world) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
@@ -94,7 +94,7 @@ P-Flags: 3
 	})
 }
 
-// Only plain text gets the speaker's name; everything else comes out as it went in.
+// Only plain text gets the sender's name as a prefix; all other content is unchanged.
 func TestContentIsUntouched(t *testing.T) {
 	binary := "\x00\x01\xff[bytes]\r\n"
 	for _, c := range []struct {
@@ -105,7 +105,7 @@ func TestContentIsUntouched(t *testing.T) {
 		{name: "plain", ctype: "text/plain", body: "x", want: "[alice]: x"},
 		{name: "capitals", ctype: "Text/Plain ; charset=\"utf-8\"", body: "x", want: "[alice]: x"},
 		{name: "latin", ctype: "text/plain;charset=ISO-8859-1", body: "\xe4", want: "[alice]: \xe4"},
-		{name: "no valid UTF-8", ctype: "text/plain", body: "\xff\x00", want: "[alice]: \xff\x00"},
+		{name: "invalid UTF-8", ctype: "text/plain", body: "\xff\x00", want: "[alice]: \xff\x00"},
 		{name: "wide characters", ctype: "text/plain;charset=UTF-16LE", body: "x\x00"},
 		{name: "html", ctype: "text/html", body: "<b>x</b>"},
 		{name: "markdown", ctype: "text/markdown", body: "#create chat-2 is no command here"},
@@ -136,7 +136,7 @@ func TestContentIsUntouched(t *testing.T) {
 				if r := w.handle(w.message("alice", "chat-1", c.ctype, c.body, c.headers...)); r.Status != 200 {
 					t.Fatal(r)
 				}
-				w.crash() // what dan gets is read from the store
+				w.crash() // the message to dan is read from the store
 				w.online("dan")
 				want := c.want
 				if want == "" {
@@ -166,8 +166,8 @@ func deflated(s string) string {
 	return b.String()
 }
 
-// Two idle clients that acknowledge everything would never stop: notifications are
-// taken and go no further, and what machines answer starts no conversation.
+// Rooms accept notifications and drop them, so that clients that acknowledge every
+// message do not do so without end. Answers of other rooms start no conversation.
 func TestNoLoops(t *testing.T) {
 	deflate := sip.Header{Name: "Content-Encoding", Value: "deflate"}
 	imdn := "From: <sip:bob@example.test>\r\nimdn.Message-ID: 1\r\n\r\nContent-Type: message/imdn+xml\r\nContent-Disposition: notification\r\n\r\n<imdn/>"
@@ -192,13 +192,13 @@ func TestNoLoops(t *testing.T) {
 				t.Errorf("%s from %s: %+v", req.Header("Content-Type"), req.Sender, r)
 			}
 		}
-		// A room elsewhere that answers one of ours is refused without a word.
+		// The answer of a room elsewhere is refused, without a message to it.
 		answer := w.message("room@far.test", "chat-1", "text/plain", "You are not in my room.", sip.Header{Name: "In-Reply-To", Value: "x"})
 		if r := w.handle(answer); r.Status != 500 {
-			t.Errorf("an answer by a machine: %+v", r)
+			t.Errorf("the answer of a room elsewhere: %+v", r)
 		}
 		if len(w.inbox) != 0 {
-			t.Errorf("somebody got %v", w.inbox)
+			t.Errorf("messages were delivered: %v", w.inbox)
 		}
 		// A command within CPIM is a command.
 		cpim := "From: <sip:bob@example.test>\r\n\r\nContent-Type: text/plain;charset=utf-8\r\n\r\n#list"
@@ -211,15 +211,15 @@ func TestNoLoops(t *testing.T) {
 	})
 }
 
-// The same message has the same Call-ID, CSeq and tag on every try, after a crash
-// and from any node; no two members and no two messages share one.
+// A message has the same Call-ID, CSeq and tag in every attempt, after a crash and from
+// any node. No two members and no two messages share one.
 func TestRepeatsAreRecognised(t *testing.T) {
 	within(t, nil, func(w *world) {
 		w.must("alice", "chat-1", "#create")
 		for i := range 5 {
 			w.must(fmt.Sprintf("user%d", i), "chat-1", "#join")
 		}
-		w.unsettle = true // devices take everything, the daemon knows of nothing
+		w.unsettle = true // devices accept messages, but the room does not record it
 		for i := range 10 {
 			w.must("alice", "chat-1", fmt.Sprint("message ", i))
 		}
@@ -236,7 +236,7 @@ func TestRepeatsAreRecognised(t *testing.T) {
 		for user, got := range w.got {
 			for id := range got {
 				if calls[id] {
-					t.Errorf("Call-ID %s of %s is somebody else's too", id, user)
+					t.Errorf("Call-ID %s of %s is used for another user", id, user)
 				}
 				calls[id] = true
 			}
@@ -247,7 +247,7 @@ func TestRepeatsAreRecognised(t *testing.T) {
 	})
 }
 
-// A sender may set an earlier end (RFC 3428 section 4).
+// A sender may set an earlier expiry (RFC 3428 section 4).
 func TestSenderSetsExpires(t *testing.T) {
 	within(t, nil, func(w *world) {
 		w.must("alice", "chat-1", "#create")
@@ -262,7 +262,7 @@ func TestSenderSetsExpires(t *testing.T) {
 		}
 		now := time.Now()
 		if a, b := items[0].Expires.Sub(now), items[1].Expires.Sub(now); a != time.Minute || b != 7*24*time.Hour {
-			t.Errorf("they end after %v and %v", a, b)
+			t.Errorf("they expire after %v and %v", a, b)
 		}
 		time.Sleep(2 * time.Minute)
 		w.online("bob")

@@ -4,8 +4,7 @@ import (
 	"testing"
 )
 
-// FuzzUnarchive: a line of anybody's is refused with a word why, or is a message whose
-// own line says the same.
+// A line is refused with an error, or is a message with a line of the same meaning.
 func FuzzUnarchive(f *testing.F) {
 	f.Add([]byte(`{"user":"bob","domain":"x.org","stored":"2026-11-21T12:00:00Z","headers":[["A","b"]],"body":"x"}`))
 	f.Add([]byte(`{"user":{"base64":"/w=="},"domain":"x","stored":"0001-01-01T00:00:01Z","headers":[["",""]],"copies":[{"device":""}]}`))

@@ -13,7 +13,7 @@ import (
 	"silod/sip"
 )
 
-// ask calls a management command of the box by name.
+// ask runs a management command.
 func (b *box) ask(name string, args ...mi.Arg) (*mi.Node, error) {
 	b.t.Helper()
 	for _, c := range b.Commands(sip.NewDomains("example.org")) {
@@ -25,7 +25,7 @@ func (b *box) ask(name string, args ...mi.Arg) (*mi.Node, error) {
 	return nil, nil
 }
 
-// export gives the lines of everything that is stored.
+// export returns the lines of all stored messages.
 func (b *box) export(args ...mi.Arg) []string {
 	b.t.Helper()
 	n, err := b.ask("silo_export", args...)
@@ -42,7 +42,7 @@ func (b *box) export(args ...mi.Arg) []string {
 	return lines
 }
 
-// restore imports lines and gives what is told of it: "3 stored, 0 known, 0 expired".
+// restore imports lines and returns the result, such as "3 stored, 0 known, 0 expired".
 func (b *box) restore(lines ...string) string {
 	b.t.Helper()
 	n, err := b.ask("silo_import", mi.Arg{Value: strings.Join(lines, "\n")})
@@ -62,7 +62,7 @@ func (b *box) restore(lines ...string) string {
 	return strings.Join(told, ", ")
 }
 
-// withoutID is a line as it is in any store.
+// withoutID returns lines without the ID, which differs between stores.
 func withoutID(lines []string) []string {
 	var out []string
 	for _, l := range lines {
@@ -72,7 +72,7 @@ func withoutID(lines []string) []string {
 	return out
 }
 
-// archiveOf fills a box with every kind of message, and gives its export.
+// archiveOf stores every kind of message and returns the export.
 func archiveOf(b *box) []string {
 	b.t.Helper()
 	add := func(m *silo.Message) {
@@ -118,8 +118,8 @@ func archiveOf(b *box) []string {
 	return b.export()
 }
 
-// What is exported and imported is exported as before, but for its number; and what
-// is there already is not stored again, in the same store or in another.
+// An imported message is exported as before, except for its ID. A message that is
+// stored already is not stored again, in the same store or in another.
 func TestArchiveLosesNothing(t *testing.T) {
 	from := newBox(t, silo.Settings{})
 	lines := archiveOf(from)
@@ -142,7 +142,7 @@ func TestArchiveLosesNothing(t *testing.T) {
 		}
 	}
 	if got := from.restore(lines...); got != "0 stored, 5 known, 0 expired" {
-		t.Errorf("where it came from: %s", got)
+		t.Errorf("into the same store: %s", got)
 	}
 	to := newBox(t, silo.Settings{})
 	for i, want := range []string{"5 stored, 0 known, 0 expired", "0 stored, 5 known, 0 expired", "0 stored, 5 known, 0 expired"} {
@@ -155,14 +155,14 @@ func TestArchiveLosesNothing(t *testing.T) {
 	}
 }
 
-// An import that breaks off is taken up again from the beginning.
-func TestImportIsTakenUpAgain(t *testing.T) {
+// An import that was interrupted can be repeated.
+func TestImportIsRepeated(t *testing.T) {
 	lines := archiveOf(newBox(t, silo.Settings{}))
 	to := newBox(t, silo.Settings{})
 	if got := to.restore(lines[0], lines[2], lines[0]); got != "2 stored, 1 known, 0 expired" {
 		t.Errorf("a part: %s", got)
 	}
-	// One that was stored, but not yet set aside when it broke off.
+	// A message that was stored, but not set aside yet.
 	half := strings.Replace(lines[3], `"stuck":"603 Decline",`, "", 1)
 	if got := to.restore(half); got != "1 stored, 0 known, 0 expired" {
 		t.Errorf("half of it: %s", got)
@@ -193,10 +193,10 @@ func TestImportRefuses(t *testing.T) {
 	}
 	long := strings.Replace(lines[0], `"user":"bob"`, `"user":"`+strings.Repeat("b", 100)+`"`, 1)
 	if got, want := b.restore(lines[1], long, lines[0]), "2 stored, 0 known, 0 expired, line 2 refused"; got != want {
-		t.Errorf("one that does not fit: %s, want %s", got, want)
+		t.Errorf("too long for its column: %s, want %s", got, want)
 	}
 	over := strings.Replace(lines[0], `"expires":"2026-11-21T13`, `"expires":"2026-11-20T13`, 1)
 	if got, want := b.restore(over), "0 stored, 0 known, 1 expired"; got != want {
-		t.Errorf("one whose time is over: %s, want %s", got, want)
+		t.Errorf("expired: %s, want %s", got, want)
 	}
 }

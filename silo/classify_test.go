@@ -90,7 +90,7 @@ func TestDiscards(t *testing.T) {
 	}
 }
 
-// Send stores a message, which bears no sign of it if the recipient is online.
+// A message from Send is delivered unchanged if the recipient is online.
 func TestSend(t *testing.T) {
 	b := newBox(t, silo.Settings{AddDate: true})
 	b.register(bob)

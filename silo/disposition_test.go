@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// cpim makes a message that asks for notifications (RFC 5438 section 7.1.1.2).
+// cpim returns a message that asks for notifications (RFC 5438 section 7.1.1.2).
 func cpim(wants string) *silo.Incoming {
 	return text(strings.Join([]string{
 		"From: Alice <im:alice@example.org>", "To: Bob & Co <im:bob@example.org>", "NS: imdn <urn:ietf:params:imdn>",
@@ -27,7 +27,7 @@ func cpim(wants string) *silo.Incoming {
 	}, "\r\n"), "Content-Type: message/cpim")
 }
 
-// golden holds a message against the file that has it.
+// golden compares a message with a golden file.
 func golden(t *testing.T, name string, m *im.Message) {
 	t.Helper()
 	var b strings.Builder
@@ -57,7 +57,7 @@ func TestStoredNotification(t *testing.T) {
 		t.Fatalf("%d notifications", len(got))
 	}
 	if !got[0].Later {
-		t.Error("it does not go behind chat")
+		t.Error("it is not delivered after the other messages")
 	}
 	if n := strings.Count(string(got[0].Body), "\r\n"); n < 8 {
 		t.Errorf("%d lines end in CR LF", n)
@@ -77,12 +77,12 @@ func TestNoNotificationUnlessAskedFor(t *testing.T) {
 	squeezed.Message.Headers = append(squeezed.Message.Headers, sip.Header{Name: "Content-Encoding", Value: "deflate"})
 	for name, in := range map[string]*silo.Incoming{
 		"plain text":               text("imdn.Disposition-Notification: processing"),
-		"other wishes":             cpim("positive-delivery, negative-delivery, display"),
-		"a word that begins so":    cpim("processing2"),
-		"nobody known to tell":     anonymous,
-		"no message to speak of":   noID,
+		"other kinds":              cpim("positive-delivery, negative-delivery, display"),
+		"a longer word":            cpim("processing2"),
+		"no verified sender":       anonymous,
+		"no Message-ID":            noID,
 		"names are case-sensitive": lower,
-		"cannot be read":           squeezed,
+		"encoded":                  squeezed,
 	} {
 		b := newBox(t, silo.Settings{})
 		b.NotifySender(t.Context(), in, b.put(in), true)
@@ -107,8 +107,8 @@ func TestFailedNotification(t *testing.T) {
 	}
 }
 
-// One who refuses is the end of it: when the message expires nothing more is said.
-func TestFailedNotificationOfARefusal(t *testing.T) {
+// A refused message causes one notification, not another when it expires.
+func TestFailedNotificationAfterRefusal(t *testing.T) {
 	b := newBox(t, silo.Settings{Sweep: time.Millisecond})
 	in := cpim("negative-delivery")
 	in.Message.Headers = append(in.Message.Headers, sip.Header{Name: "Expires", Value: "60"})
@@ -122,8 +122,8 @@ func TestFailedNotificationOfARefusal(t *testing.T) {
 	}
 }
 
-// Who may not be the one that From names is told nothing, now or later.
-func TestNoFailedNotificationForWhoIsNotKnown(t *testing.T) {
+// A sender that is not verified is not notified, now or later.
+func TestNoFailedNotificationForUnverifiedSender(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	in := cpim("negative-delivery, processing")
 	in.Sender.User, in.Sender.Domain = "", ""
@@ -138,7 +138,7 @@ func TestNoFailedNotificationForWhoIsNotKnown(t *testing.T) {
 	}
 }
 
-// A notification asks for nothing, so there is no end of notifications.
+// A notification does not ask for notifications.
 func TestNotificationsEnd(t *testing.T) {
 	b := newBox(t, noticing(t))
 	b.tell(cpim("processing, negative-delivery"))
@@ -147,7 +147,7 @@ func TestNotificationsEnd(t *testing.T) {
 	b.tell(back)
 	settle(t, b.Service, alice, &it, delivery.Outcome{Verdict: delivery.Refused})
 	if n := len(b.waiting(bob)); n != 1 {
-		t.Errorf("%d messages wait for bob, want his own one", n)
+		t.Errorf("%d messages wait for bob, want only the message to bob", n)
 	}
 	if n := len(b.notices(bob)); n != 0 {
 		t.Errorf("%d notices for bob", n)
@@ -179,7 +179,7 @@ func TestCopies(t *testing.T) {
 		t.Errorf("for the tablet wait %q", got)
 	}
 	b.wantStats(map[string]int64{"stored_messages": 2, "dumped_messages": 1, "refused_messages": 1})
-	// What some device has got has not failed when it expires.
+	// A message that a device has received has not failed when it expires.
 	b.sleep(time.Minute)
 	b.run(func() bool { return len(next(tablet)) == 1 })
 	b.sleep(80 * time.Hour)
@@ -189,7 +189,7 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// When one copy is enough again, what one device has got is delivered.
+// When one copy is enough again, a message that a device has received is delivered.
 func TestOneCopyIsEnoughAgain(t *testing.T) {
 	b := newBox(t, silo.Settings{}, func(o *silo.Options) { o.Every = true })
 	var want []string

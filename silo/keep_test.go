@@ -14,8 +14,8 @@ import (
 	"silod/sip"
 )
 
-// What can wait goes behind chat, and nothing of it is lost.
-func TestWhatCanWait(t *testing.T) {
+// Notifications and non-urgent messages are delivered last, unchanged.
+func TestLowPriorityMessages(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	b.put(text("z", "Content-Type: message/imdn+xml", "Content-Encoding: deflate", "Priority: non-urgent"))
 	b.put(text("chat"))
@@ -34,8 +34,8 @@ func TestWhatCanWait(t *testing.T) {
 	}
 }
 
-// What has expired is deleted chunk by chunk.
-func TestExpiredAreClearedAway(t *testing.T) {
+// Expired messages are deleted in chunks.
+func TestExpiredMessagesAreDeleted(t *testing.T) {
 	b := newBox(t, silo.Settings{Sweep: time.Millisecond})
 	var wg sync.WaitGroup
 	for i := range 450 {
@@ -50,8 +50,8 @@ func TestExpiredAreClearedAway(t *testing.T) {
 	}
 }
 
-// A row of which no MESSAGE can be made is set aside before it is sent.
-func TestUnfitRows(t *testing.T) {
+// A row of which no request can be made is refused before it is sent.
+func TestUndeliverableRows(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	for _, src := range []string{"", "no URI at all", "sip:al ice@example.org", "sip:alice@example.org"} {
 		m := &silo.Message{Owner: bob, Src: src, Dst: "sip:bob@example.org", Stored: noon, Expires: noon.Add(time.Hour)}
@@ -74,7 +74,7 @@ func TestUnfitRows(t *testing.T) {
 	b.wantStats(map[string]int64{"failed_messages": 3})
 }
 
-// recorder is a Sender that keeps what it is given.
+// A recorder is a Sender that records items.
 type recorder struct {
 	out  delivery.Outcome
 	sent []delivery.Item
@@ -104,6 +104,6 @@ func TestFailedAttemptsAreCounted(t *testing.T) {
 	cancel()
 	b.WrapSender(&recorder{}).Send(stopping, bob, &it).Wait(stopping)
 	if got := b.stats()["failed_messages"]; got != 3 {
-		t.Errorf("what the end of the daemon interrupts counts: %d", got)
+		t.Errorf("an attempt interrupted by the end of the process counts: %d", got)
 	}
 }

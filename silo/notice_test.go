@@ -14,7 +14,7 @@ import (
 	"silod/sip"
 )
 
-// template reads a template as the configuration does.
+// template parses a template as the configuration does.
 func template(t *testing.T, s string) silo.Template {
 	t.Helper()
 	c, err := config.ParseTemplate(s)
@@ -33,7 +33,7 @@ func fields(t *testing.T, s string) silo.Fields {
 	return h.Expand
 }
 
-// noticing are the settings of the sample in msilo's documentation.
+// noticing returns the settings of the sample in msilo's documentation.
 func noticing(t *testing.T) silo.Settings {
 	return silo.Settings{
 		NoticeFrom:   template(t, "sip:registrar@$rd"),
@@ -43,6 +43,7 @@ func noticing(t *testing.T) silo.Settings {
 	}
 }
 
+// tell stores a message and notifies its sender.
 func (b *box) tell(in *silo.Incoming) {
 	b.t.Helper()
 	b.NotifySender(b.t.Context(), in, b.put(in), true)
@@ -66,7 +67,7 @@ func TestNotice(t *testing.T) {
 		t.Errorf("its fields are %q", m.Headers)
 	}
 	if !slices.Equal(b.called, []sip.AoR{alice}) {
-		t.Errorf("called: %v", b.called)
+		t.Errorf("woken: %v", b.called)
 	}
 	settle(t, b.Notices(), alice, &got[0], delivery.Outcome{Verdict: delivery.Refused})
 	if n := len(b.notices(alice)); n != 0 {
@@ -75,7 +76,7 @@ func TestNotice(t *testing.T) {
 	b.wantStats(map[string]int64{"stored_messages": 1, "notices": 1})
 }
 
-// Who gets none.
+// Messages that cause no notice.
 func TestNoNotice(t *testing.T) {
 	own := sip.AoR{User: "registrar", Domain: "example.org"}
 	reminder := sip.AoR{User: "reminder", Domain: "example.org"}
@@ -86,7 +87,7 @@ func TestNoNotice(t *testing.T) {
 	}{
 		"no address":           {settings: func(s *silo.Settings) { s.NoticeFrom = nil }},
 		"no text":              {settings: func(s *silo.Settings) { s.NoticeText = nil }},
-		"address that is none": {settings: func(s *silo.Settings) { s.NoticeFrom = template(t, "registrar") }},
+		"address is not a URI": {settings: func(s *silo.Settings) { s.NoticeFrom = template(t, "registrar") }},
 		"typing":               {in: func() *silo.Incoming { return text("x", "Content-Type: application/im-iscomposing+xml") }},
 		"receipt":              {in: func() *silo.Incoming { return text("x", "Content-Type: message/imdn+xml", "Content-Encoding: deflate") }},
 		"receipt as text":      {in: func() *silo.Incoming { return text("x", "Content-Type: text/plain", "Content-Encoding: deflate") }},
@@ -95,10 +96,10 @@ func TestNoNotice(t *testing.T) {
 		}},
 		"picture":               {in: func() *silo.Incoming { return text("x", "Content-Type: image/png") }},
 		"room or no name":       {in: func() *silo.Incoming { in := text("x"); in.Sender = sip.AoR{}; return in }},
-		"a notice":              {in: func() *silo.Incoming { in := text("x"); in.Sender = own; return in }},
-		"a reminder":            {settings: func(s *silo.Settings) { s.Reminder = "sip:reminder@example.org" }, in: func() *silo.Incoming { in := text("x"); in.Sender = reminder; return in }},
-		"a notice in disguise":  {in: func() *silo.Incoming { in := text("x"); in.Message.CallID = "silo-notice-1-2@x"; return in }},
-		"what will be reminded": {in: func() *silo.Incoming { in := text("x"); in.SendAt = noon.Add(time.Hour); return in }},
+		"notice":                {in: func() *silo.Incoming { in := text("x"); in.Sender = own; return in }},
+		"reminder":              {settings: func(s *silo.Settings) { s.Reminder = "sip:reminder@example.org" }, in: func() *silo.Incoming { in := text("x"); in.Sender = reminder; return in }},
+		"notice from elsewhere": {in: func() *silo.Incoming { in := text("x"); in.Message.CallID = "silo-notice-1-2@x"; return in }},
+		"new reminder":          {in: func() *silo.Incoming { in := text("x"); in.SendAt = noon.Add(time.Hour); return in }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := noticing(t)
@@ -113,7 +114,7 @@ func TestNoNotice(t *testing.T) {
 			b.Configure(s)
 			b.tell(in)
 			if len(b.called) != 0 || len(b.notices(in.Sender)) != 0 {
-				t.Errorf("there is a notice for %v", b.called)
+				t.Errorf("notice for %v", b.called)
 			}
 		})
 	}
@@ -127,7 +128,7 @@ func TestNoticeForTextInCPIM(t *testing.T) {
 	}
 }
 
-func TestNoticeOnlyWhereTheRecipientIsAway(t *testing.T) {
+func TestNoticeOnlyIfUnreachable(t *testing.T) {
 	b := newBox(t, noticing(t))
 	in := text("hello")
 	b.NotifySender(t.Context(), in, b.put(in), false)
@@ -136,7 +137,7 @@ func TestNoticeOnlyWhereTheRecipientIsAway(t *testing.T) {
 	}
 }
 
-func TestNoticeOnceInAWhile(t *testing.T) {
+func TestNoticeInterval(t *testing.T) {
 	b := newBox(t, noticing(t))
 	carol := sip.AoR{User: "carol", Domain: "example.org"}
 	count := func(want int, in *silo.Incoming) {
@@ -161,8 +162,8 @@ func TestNoticeOnceInAWhile(t *testing.T) {
 	}
 }
 
-// Two machines that answer everything, and an address that a notice shares with a
-// user: still there is an end.
+// Two clients that answer every message do not exchange notices without end, even if
+// notices come from the address of a user.
 func TestNoticesNeverLoop(t *testing.T) {
 	s := noticing(t)
 	s.NoticeFrom, s.NoticeOwn, s.NoticeEvery = template(t, "$ru"), false, 0
@@ -177,17 +178,17 @@ func TestNoticesNeverLoop(t *testing.T) {
 	if n := b.stats()["notices"]; n != 2 {
 		t.Errorf("%d notices were sent", n)
 	}
-	b.wantSwallowed(text("x"), false) // a real mailbox
+	b.wantDiscarded(text("x"), false) // the mailbox of a user
 }
 
-func (b *box) wantSwallowed(in *silo.Incoming, want bool) {
+func (b *box) wantDiscarded(in *silo.Incoming, want bool) {
 	b.t.Helper()
-	if got := b.Swallows(in); got != want {
-		b.t.Errorf("to %s: swallowed %v", in.Owner, got)
+	if got := b.Discards(in); got != want {
+		b.t.Errorf("to %s: discarded %v", in.Owner, got)
 	}
 }
 
-func TestOwnAddressesSwallow(t *testing.T) {
+func TestServiceAddressesDiscard(t *testing.T) {
 	s := noticing(t)
 	s.Reminder = "sip:reminder@example.org:5070"
 	s.Discard = config.MediaTypes{"application/x-junk", "image/*"}.Match
@@ -198,14 +199,14 @@ func TestOwnAddressesSwallow(t *testing.T) {
 		in.URI = in.Owner.String()
 		return in
 	}
-	b.wantSwallowed(to("registrar"), true)
-	b.wantSwallowed(to("registrar", "Content-Type: message/imdn+xml"), true)
-	b.wantSwallowed(to("reminder"), true)
-	b.wantSwallowed(to("Registrar"), false)
-	b.wantSwallowed(to("bob"), false)
-	b.wantSwallowed(to("bob", "Content-Type: image/png;x=y"), true)
-	b.wantSwallowed(to("bob", "Content-Type: application/x-junk"), true)
-	b.wantSwallowed(to("bob", "Content-Type: text/plain"), false)
+	b.wantDiscarded(to("registrar"), true)
+	b.wantDiscarded(to("registrar", "Content-Type: message/imdn+xml"), true)
+	b.wantDiscarded(to("reminder"), true)
+	b.wantDiscarded(to("Registrar"), false)
+	b.wantDiscarded(to("bob"), false)
+	b.wantDiscarded(to("bob", "Content-Type: image/png;x=y"), true)
+	b.wantDiscarded(to("bob", "Content-Type: application/x-junk"), true)
+	b.wantDiscarded(to("bob", "Content-Type: text/plain"), false)
 }
 
 func TestNoticeGoesToTheContact(t *testing.T) {
@@ -225,7 +226,7 @@ func TestNoticeGoesToTheContact(t *testing.T) {
 	}
 }
 
-// Nobody fills the memory with notices for senders who do not exist.
+// Memory for notices is limited, also for senders that do not exist.
 func TestNoticesAreBounded(t *testing.T) {
 	s := noticing(t)
 	b := newBox(t, s)
@@ -237,17 +238,17 @@ func TestNoticesAreBounded(t *testing.T) {
 	if n := b.stats()["notices"]; n != 10_000 {
 		t.Errorf("%d notices wait", n)
 	}
-	b.sleep(time.Minute) // those that wait have expired
+	b.sleep(time.Minute) // the notices that wait expire
 	in := text("x")
 	in.Sender = sip.AoR{User: "last", Domain: "elsewhere.example"}
 	b.NotifySender(t.Context(), in, 1, true)
 	if n := b.stats()["notices"]; n != 10_000 {
-		t.Errorf("%d notices, and it is not remembered who got one", n)
+		t.Errorf("%d notices, want none while the limiter is full", n)
 	}
 	b.sleep(time.Hour)
 	b.NotifySender(t.Context(), in, 1, true)
 	if n := b.stats()["notices"]; n != 10_001 {
-		t.Errorf("%d notices: what no longer matters is not forgotten", n)
+		t.Errorf("%d notices, want one more: old entries are removed", n)
 	}
 }
 
@@ -282,6 +283,6 @@ func TestPseudoVariables(t *testing.T) {
 		}
 	}
 	if !strings.HasSuffix(got, `About $us|1|"A. \"L\" Ice" <sip:alice@home.example;x=y>;tag=1|`+"\n$") {
-		t.Errorf("$hdr and $$ give\n%s", got)
+		t.Errorf("$hdr and $$ are\n%s", got)
 	}
 }

@@ -40,8 +40,8 @@ func TestReadCPIM(t *testing.T) {
 	}
 }
 
-// Whatever a stranger writes, a notification is one message with one document, and
-// names nobody but those whom it is between.
+// Whatever a sender writes, a notification is one message with one XML document, and
+// its addresses are those of recipient and sender.
 func FuzzCPIM(f *testing.F) {
 	f.Add([]byte(crlf("From: <a>", "To: \"B\" <b>", "NS: imdn <urn:ietf:params:imdn>", "imdn.Message-ID: <1>&", "imdn.Disposition-Notification: processing", "", "Content-Type: text/plain", "", "x")))
 	f.Add([]byte("NS: <urn:ietf:params:imdn>\nMessage-ID: ]]>\x00\xff\nDisposition-Notification:;x processing\n\n"))
@@ -56,18 +56,18 @@ func FuzzCPIM(f *testing.F) {
 		note := dispositionStored.notification(c, m, time.Unix(1e9, 0))
 		for _, v := range []string{note.From, note.To, note.CallID} {
 			if strings.ContainsAny(v, "\r\n\x00") {
-				t.Errorf("a header breaks: %q", v)
+				t.Errorf("header value with a line end: %q", v)
 			}
 		}
 		if again, ok := parseCPIM(note.Body); !ok && len(note.Body) < maxCPIM || ok && (again.ContentType() != "message/imdn+xml" || again.IMDN("Disposition-Notification") != "") {
-			t.Errorf("it reads as %+v:\n%q", again, note.Body)
+			t.Errorf("parsed as %+v:\n%q", again, note.Body)
 		}
 		_, doc, _ := bytes.Cut(note.Body, []byte("<?xml"))
 		for d := xml.NewDecoder(strings.NewReader("<?xml" + string(doc))); ; {
 			if _, err := d.Token(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
-				t.Fatalf("no document: %v\n%q", err, doc)
+				t.Fatalf("not XML: %v\n%q", err, doc)
 			}
 		}
 	})
@@ -85,8 +85,7 @@ func FuzzContentType(f *testing.F) {
 	})
 }
 
-// No text makes a field that breaks out of its line, or one that is not for a
-// stranger to set.
+// No text yields a field with a line end, or one that the sender must not set.
 func FuzzParseFields(f *testing.F) {
 	for _, s := range []string{"X-A: b", "X-A: b\r\nRoute: x\r\n", "X-A : b\nX-B:\n:x", "Content-Type: x\x00"} {
 		f.Add(s)
@@ -94,7 +93,7 @@ func FuzzParseFields(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, h := range parseFields(s) {
 			if !sip.IsToken(h.Name) || strings.ContainsAny(h.Value, "\r\n\x00") || h.Value == "" || reserved[strings.ToLower(h.Name)] || isMark(h) {
-				t.Errorf("%q gives %q", s, h)
+				t.Errorf("%q yields %q", s, h)
 			}
 		}
 	})
@@ -111,12 +110,12 @@ func FuzzParseTime(f *testing.F) {
 		}
 		again, err := ParseTime(at.Format(time.RFC3339Nano), time.UTC)
 		if err != nil || !again.Equal(at) {
-			t.Errorf("%q is %v, which reads as %v, %v", s, at, again, err)
+			t.Errorf("%q is %v, which is parsed as %v, %v", s, at, again, err)
 		}
 	})
 }
 
-// Fields that are added never change the slice they are added to: it may be shared.
+// addFields and addMark do not change their arguments, which may be shared.
 func TestFieldsAreNotShared(t *testing.T) {
 	base := make([]sip.Header, 1, 10)
 	base[0] = sip.Header{Name: "A", Value: "1"}

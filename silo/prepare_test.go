@@ -13,7 +13,7 @@ import (
 
 const prefix = "[Offline message - Sat Nov 21 12:00:00 2026] "
 
-func TestDateInFrontOfTheText(t *testing.T) {
+func TestDatePrefix(t *testing.T) {
 	b := newBox(t, silo.Settings{AddDate: true})
 	for _, tc := range []struct {
 		name, body string
@@ -35,8 +35,8 @@ func TestDateInFrontOfTheText(t *testing.T) {
 		{"CPIM", "From: x\r\n\r\nContent-Type: text/plain\r\n\r\nhello", []string{"Content-Type: message/cpim"}, false},
 		{"multipart", "--x\r\n", []string{"Content-Type: multipart/mixed;boundary=x"}, false},
 		{"no type", "hello", []string{"Content-Type: "}, false},
-		{"has one", prefix + "hello", nil, false},
-		{"has a reminder's", "[Reminder message - x] hello", nil, false},
+		{"has a date", prefix + "hello", nil, false},
+		{"has the date of a reminder", "[Reminder message - x] hello", nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			in := text(tc.body, tc.fields...)
@@ -57,8 +57,8 @@ func TestDateInFrontOfTheText(t *testing.T) {
 	}
 }
 
-// The date is in the zone and form that the configuration asks for.
-func TestDateFormAndZone(t *testing.T) {
+// The date has the zone and format of the configuration.
+func TestDateFormatAndZone(t *testing.T) {
 	rome := time.FixedZone("Rome", 3600)
 	b := newBox(t, silo.Settings{AddDate: true, Zone: rome, Date: func(t time.Time) string { return t.Format("02.01.2006 15:04") }})
 	b.put(text("ciao"))
@@ -67,8 +67,8 @@ func TestDateFormAndZone(t *testing.T) {
 	}
 }
 
-// What is stored for safety only bears no sign of it; of one who is offline it does.
-func TestPassingMessageIsNotDated(t *testing.T) {
+// A safety copy is delivered unchanged, unless the owner was offline.
+func TestSafetyCopyIsNotDated(t *testing.T) {
 	b := newBox(t, silo.Settings{
 		AddDate: true, AddContact: true,
 		AddFields: func(silo.Values) []sip.Header { return []sip.Header{{Name: "X-Stored", Value: "yes"}} },
@@ -117,7 +117,7 @@ func TestFieldsAreAdded(t *testing.T) {
 	}
 }
 
-// extra_hdrs_avp: what the request says is kept, as far as it is header fields.
+// extra_hdrs_avp: header fields in the text of a request are kept.
 func TestFieldsAreKept(t *testing.T) {
 	keep := ""
 	b := newBox(t, silo.Settings{KeepFields: func(silo.Values) string { return keep }})
@@ -149,8 +149,8 @@ func TestFieldsAreKept(t *testing.T) {
 	}
 }
 
-// A stranger cannot pass a message off as a reminder, or as one that needs no date.
-func TestStrangersMarksAreTakenOff(t *testing.T) {
+// A sender cannot make a message look like a reminder or a safety copy.
+func TestReceivedMarksAreRemoved(t *testing.T) {
 	b := newBox(t, silo.Settings{AddDate: true})
 	b.put(text("x", "Content-Type: text/plain", "X-Silod-Passing: yes", "X-Silod-Reminder: 2026-11-21T12:00:00Z"))
 	it := b.waiting(bob)[0]

@@ -13,6 +13,7 @@ import (
 	"silod/sip"
 )
 
+// reminding returns settings with reminders enabled.
 func reminding(t *testing.T) silo.Settings {
 	return silo.Settings{
 		Reminder: "sip:reminder@example.org", Remind: time.Millisecond, SendAt: template(t, "$hdr(X-Send-At)"), AddDate: true,
@@ -28,13 +29,13 @@ func TestTimeOfAReminder(t *testing.T) {
 	s.Zone = rome
 	b := newBox(t, s)
 	for _, tc := range []struct {
-		text, want string // want in UTC; "": at once; "bad"
+		text, want string // want: a time in UTC, "" for now, or "bad"
 	}{
 		{"", ""},
-		{"20261121140000", "2026-11-21T13:00:00Z"}, // one in winter
-		{"20270701140000", "2027-07-01T12:00:00Z"}, // two in summer
-		{"20270328023000", "2027-03-28T01:30:00Z"}, // an hour that Rome has not
-		{"20261121120000", ""},                     // an hour ago
+		{"20261121140000", "2026-11-21T13:00:00Z"}, // UTC+1 in winter
+		{"20270701140000", "2027-07-01T12:00:00Z"}, // UTC+2 in summer
+		{"20270328023000", "2027-03-28T01:30:00Z"}, // does not exist: clocks go forward
+		{"20261121120000", ""},                     // past
 		{"2026-11-21T14:00:00+02:00", ""},          // now
 		{"2026-11-21T14:00:01+02:00", "2026-11-21T12:00:01Z"},
 		{"2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z"},
@@ -48,7 +49,8 @@ func TestTimeOfAReminder(t *testing.T) {
 		if tc.text != "" {
 			in = text("x", "Content-Type: text/plain", "X-Send-At: "+tc.text)
 		}
-		at, err := b.SendAt(in)
+		class := b.Classify(in)
+		at, err := class.SendAt, class.Err
 		got := ""
 		switch {
 		case errors.Is(err, silo.ErrTime):
@@ -64,7 +66,7 @@ func TestTimeOfAReminder(t *testing.T) {
 	}
 }
 
-func TestNoRemindersUnlessAskedFor(t *testing.T) {
+func TestRemindersDisabled(t *testing.T) {
 	in := text("x", "Content-Type: text/plain", "X-Send-At: 20270101000000")
 	for name, change := range map[string]func(*silo.Settings){
 		"reminder is not set":     func(s *silo.Settings) { s.Reminder = "" },
@@ -73,8 +75,8 @@ func TestNoRemindersUnlessAskedFor(t *testing.T) {
 	} {
 		s := reminding(t)
 		change(&s)
-		if at, err := newBox(t, s).SendAt(in); !at.IsZero() || err != nil {
-			t.Errorf("%s: %v, %v", name, at, err)
+		if c := newBox(t, s).Classify(in); !c.SendAt.IsZero() || c.Err != nil {
+			t.Errorf("%s: %+v", name, c)
 		}
 	}
 }
@@ -112,13 +114,13 @@ func TestReminder(t *testing.T) {
 	}
 	again := b.waiting(bob)[0]
 	if again.CallID != it.CallID || again.From != it.From || string(again.Body) != string(it.Body) {
-		t.Error("it is another one on the next try")
+		t.Error("the next attempt sends another message")
 	}
 	by := b.WrapSender(&recorder{out: delivery.Outcome{Verdict: delivery.Undelivered}})
 	by.Send(t.Context(), bob, &it).Wait(t.Context())
 	settle(t, b.Service, bob, &it, delivery.Outcome{Verdict: delivery.Delivered})
 	b.wantStats(map[string]int64{"stored_messages": 2, "dumped_reminders": 1, "failed_reminders": 1})
-	// Once.
+	// Only once.
 	b.sleep(time.Hour)
 	ran := 0
 	b.run(func() bool { ran++; return ran > 10 })
@@ -136,7 +138,7 @@ func TestReminderTooFarAhead(t *testing.T) {
 	}
 }
 
-// A reminder that Kamailio stored has its sender's From, and nothing else.
+// A reminder that Kamailio stored has the From of its sender and no other IDs.
 func TestReminderOfKamailio(t *testing.T) {
 	b := newBox(t, reminding(t))
 	m := &silo.Message{Owner: bob, Src: "sip:alice@example.org", Dst: "sip:bob@example.org", Stored: noon, Expires: noon.Add(time.Hour), SendAt: noon}
@@ -151,7 +153,7 @@ func TestReminderOfKamailio(t *testing.T) {
 	}
 }
 
-// Many at once, in the order of their hours.
+// Reminders are sent in the order of their times.
 func TestManyReminders(t *testing.T) {
 	b := newBox(t, reminding(t))
 	var want []string
@@ -176,7 +178,7 @@ func TestManyReminders(t *testing.T) {
 	}
 }
 
-// command calls a management command.
+// command runs a management command.
 func (b *box) command(name string, args ...mi.Arg) (*mi.Node, error) {
 	b.t.Helper()
 	for _, c := range b.Commands(sip.NewDomains("example.org")) {
@@ -265,7 +267,7 @@ func TestExplicitOwnerByCommand(t *testing.T) {
 	}
 	var refusal *mi.Error
 	if _, err := b.command("silo_dump", values("carol")...); !errors.As(err, &refusal) || refusal.Code != 480 {
-		t.Errorf("dump of one who is offline: %v", err)
+		t.Errorf("dump of an offline user: %v", err)
 	}
 	b.register(carol)
 	if _, err := b.command("silo_dump", values("carol")...); err != nil || !slices.Equal(b.woken, []sip.AoR{carol}) {

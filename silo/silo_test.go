@@ -23,7 +23,7 @@ var (
 	noon  = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 )
 
-// box is a silo on a database of its own, with a clock that the test turns.
+// A box is a Service with its own database and a clock that the test sets.
 type box struct {
 	*silo.Service
 	t     *testing.T
@@ -36,7 +36,7 @@ type box struct {
 	called []sip.AoR // for notices
 }
 
-// waker notes who was woken.
+// A waker records the owners that were woken.
 type waker struct {
 	b  *box
 	to *[]sip.AoR
@@ -105,7 +105,7 @@ func (b *box) register(a sip.AoR) {
 	b.online[a] = true
 }
 
-// text makes a MESSAGE from alice to bob.
+// text returns a message from alice to bob.
 func text(body string, fields ...string) *silo.Incoming {
 	m := &im.Message{
 		From: `"Alice" <sip:alice@example.org>;tag=a1`, To: "<sip:bob@example.org>", CallID: "call-1@host", CSeq: 7,
@@ -130,7 +130,7 @@ func (b *box) put(in *silo.Incoming) int64 {
 	return id
 }
 
-// waiting is what is to be delivered to somebody.
+// waiting returns the messages that wait for an owner.
 func (b *box) waiting(a sip.AoR) []delivery.Item {
 	b.t.Helper()
 	items, err := b.Next(b.t.Context(), a, 0, 100)
@@ -148,7 +148,7 @@ func bodies(items []delivery.Item) []string {
 	return out
 }
 
-// notices are those that wait for somebody.
+// notices returns the notices that wait for a sender.
 func (b *box) notices(a sip.AoR) []delivery.Item {
 	b.t.Helper()
 	items, err := b.Notices().Next(b.t.Context(), a, 0, 100)
@@ -167,7 +167,7 @@ func settle(t *testing.T, s delivery.Source, a sip.AoR, it *delivery.Item, out d
 	}
 }
 
-// run lets Run work until something is true.
+// run calls Run until ok returns true.
 func (b *box) run(ok func() bool) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(b.t.Context())
@@ -181,11 +181,11 @@ func (b *box) run(ok func() bool) {
 		b.t.Error(err)
 	}
 	if !ok() {
-		b.t.Fatal("it did not happen")
+		b.t.Fatal("not done in time")
 	}
 }
 
-// stats gives the counters under msilo's names.
+// stats returns the counters that are not 0, by msilo's names.
 func (b *box) stats() map[string]int64 {
 	m := map[string]int64{}
 	for _, s := range b.Counters() {
@@ -203,13 +203,13 @@ func (b *box) wantStats(want map[string]int64) {
 	}
 }
 
-func TestMessageComesOutAsItWentIn(t *testing.T) {
+func TestMessageIsUnchanged(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	body := "Grüße,\r\n\x00\xff bytes\r\n"
 	in := text(body, "Content-Type: text/plain;charset=UTF-8;x=\"y;z\"", "Subject: A, subject", "Date: Sat, 21 Nov 2026 11:59:59 GMT",
 		"Priority: urgent", "Reply-To: <sip:al@example.org>", "Content-Language: de", "X-Silod-From: mine", "X-Two: 1", "X-Two: 2", "X-Empty: ")
 	b.put(in)
-	for range 2 { // the same on every try
+	for range 2 { // the same in every attempt
 		items := b.waiting(bob)
 		if len(items) != 1 {
 			t.Fatalf("%d messages wait", len(items))
@@ -217,7 +217,7 @@ func TestMessageComesOutAsItWentIn(t *testing.T) {
 		m := items[0].Message
 		if m.From != in.Message.From || m.To != in.Message.To || m.CallID != in.Message.CallID || m.CSeq != in.Message.CSeq ||
 			string(m.Body) != body || !slices.Equal(m.Headers, in.Message.Headers) {
-			t.Errorf("out came %+v", m)
+			t.Errorf("delivered %+v", m)
 		}
 	}
 	b.sleep(time.Hour)
@@ -228,7 +228,7 @@ func TestMessageComesOutAsItWentIn(t *testing.T) {
 	b.wantStats(map[string]int64{"stored_messages": 1, "dumped_messages": 1})
 }
 
-// RFC 3428 section 7: counted from the Date, where there is one.
+// RFC 3428 section 7: the time counts from the Date.
 func TestLifetime(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	for _, tc := range []struct {
@@ -267,17 +267,17 @@ func TestLifetime(t *testing.T) {
 			}
 			b.sleep(tc.want - time.Second)
 			if len(b.waiting(in.Owner)) != 1 {
-				t.Error("gone before its time")
+				t.Error("expired too early")
 			}
 			b.sleep(time.Second)
 			if len(b.waiting(in.Owner)) != 0 {
-				t.Error("there after its time")
+				t.Error("not expired")
 			}
 		})
 	}
 }
 
-// A mailbox has room for so many, whatever arrives at once.
+// Concurrent messages do not exceed the quota of a mailbox.
 func TestQuota(t *testing.T) {
 	b := newBox(t, silo.Settings{MaxMessages: 5})
 	var wg sync.WaitGroup
@@ -301,12 +301,12 @@ func TestQuota(t *testing.T) {
 	}
 	other := text("x")
 	other.Owner = alice
-	b.put(other) // somebody else's mailbox has room
+	b.put(other) // another mailbox
 	b.wantStats(map[string]int64{"stored_messages": 6, "over_quota": 35})
 
 	settle(t, b.Service, bob, &b.waiting(bob)[0], delivery.Outcome{Verdict: delivery.Delivered})
-	b.put(text("room again"))
-	for i := range 6 { // reminders have room of their own
+	b.put(text("again"))
+	for i := range 6 { // reminders have a quota of their own
 		in := text("r")
 		in.SendAt = noon.Add(time.Hour)
 		if _, err := b.Put(t.Context(), in); errors.Is(err, silo.ErrQuota) != (i == 5) {
@@ -315,8 +315,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// A sender has so much of a mailbox, however he spells his address, and leaves room to
-// others.
+// A sender has a quota in a mailbox, for all spellings of an address together.
 func TestQuotaOfASender(t *testing.T) {
 	for name, every := range map[string]bool{"any": false, "every": true} {
 		t.Run(name, func(t *testing.T) {
@@ -339,12 +338,12 @@ func TestQuotaOfASender(t *testing.T) {
 			b.wantStats(map[string]int64{"stored_messages": 5, "over_quota": 1, "over_sender_quota": 1})
 			var by delivery.Source = b.Service
 			if every {
-				by = b.Device("phone") // there it stays, for devices yet to come
+				by = b.Device("phone") // the message is kept for other devices
 			}
 			settle(t, by, bob, &b.waiting(bob)[0], delivery.Outcome{Verdict: delivery.Delivered})
 			put("<sip:alice@example.org>;tag=8", nil)
 
-			for i := range 3 { // reminders have room of their own
+			for i := range 3 { // reminders have a quota of their own
 				in := text("r")
 				in.SendAt = noon.Add(time.Hour)
 				if _, err := b.Put(t.Context(), in); errors.Is(err, silo.ErrSenderQuota) != (i == 2) {
@@ -355,11 +354,12 @@ func TestQuotaOfASender(t *testing.T) {
 	}
 }
 
-func TestOwnerIsWokenWhoCameMeanwhile(t *testing.T) {
+// An owner that registers during the commit is woken.
+func TestWakeAfterCommit(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	b.put(text("1"))
 	if len(b.woken) != 0 {
-		t.Error("somebody offline was woken")
+		t.Error("an offline owner was woken")
 	}
 	b.register(bob)
 	b.put(text("2"))
@@ -368,7 +368,7 @@ func TestOwnerIsWokenWhoCameMeanwhile(t *testing.T) {
 	}
 }
 
-func TestRefusedForGoodIsSetAside(t *testing.T) {
+func TestRefusedMessageIsSetAside(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	id := b.put(text("1"))
 	b.put(text("2"))
