@@ -137,13 +137,13 @@ func registrarSettings(cfg *config.Config) registrar.Settings {
 func siloSettings(cfg *config.Config) silo.Settings {
 	s := cfg.Silo
 	return silo.Settings{
-		Expire:      seconds(s.ExpireTime),
-		Sweep:       seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
-		MaxMessages: s.MaxMessages,
-
+		Expire:       seconds(s.ExpireTime),
+		Sweep:        seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
+		MaxMessages:  s.MaxMessages,
 		MaxPerSender: s.MaxPerSender,
-		StoreOwner:   template(s.StoreOwner),
-		DumpOwner:    template(s.DumpOwner),
+
+		StoreOwner: template(s.StoreOwner),
+		DumpOwner:  template(s.DumpOwner),
 
 		Ephemeral: s.Ephemeral.Match,
 		Discard:   s.Discard.Match,
