@@ -37,13 +37,7 @@ func (s *Service) sendNotice(in *Incoming, id int64) {
 	if !ok {
 		return
 	}
-	interval := cfg.NoticeEvery
-	if !cfg.NoticeOwn {
-		// The answer to such a notice is stored for a user. A program that answers every
-		// message does so at once.
-		interval = max(interval, time.Minute)
-	}
-	if interval > 0 && !s.noticeLimiter.allow(pair{in.Sender, in.Owner}, now, interval) {
+	if _, ok, _ := s.noticeLimiter.Take(pair{in.Sender, in.Owner}, noticeRate(cfg), now); !ok {
 		s.Stats.Unnoticed.Inc()
 		return
 	}

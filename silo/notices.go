@@ -8,59 +8,28 @@ import (
 	"time"
 
 	"silod/delivery"
+	"silod/limit"
 	"silod/sip"
 )
 
 const (
-	maxLimited       = 50_000           // pairs in a noticeLimiter
+	maxPairs         = 50_000           // pairs of sender and recipient that are remembered
 	maxNotices       = 10_000           // notices in a noticeQueue
-	minClearInterval = 10 * time.Second // between two searches of a full table for old entries
+	minClearInterval = 10 * time.Second // between two searches of a full queue for expired notices
 )
 
-// A noticeLimiter limits how often a sender is notified about a recipient. While its
-// table is full, senders that are not in it are not notified.
-type noticeLimiter struct {
-	mu      sync.Mutex
-	last    map[pair]time.Time // when a notice was last sent
-	cleared time.Time
-}
-
+// A pair is the key of the limiter of notices.
 type pair struct{ sender, recipient sip.AoR }
 
-// allow reports whether a notice may be sent now, and if so records that it was.
-func (l *noticeLimiter) allow(p pair, now time.Time, interval time.Duration) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if t, ok := l.last[p]; ok && now.Sub(t) < interval {
-		return false
+// noticeRate returns how often a sender gets a notice about a recipient.
+func noticeRate(cfg *Settings) limit.Rate {
+	interval := cfg.NoticeEvery
+	if !cfg.NoticeOwn {
+		// The answer to such a notice is stored for a user. A program that answers every
+		// message does so at once.
+		interval = max(interval, time.Minute)
 	}
-	if len(l.last) >= maxLimited && now.Sub(l.cleared) >= minClearInterval {
-		l.clear(now, interval)
-	}
-	if len(l.last) >= maxLimited {
-		return false
-	}
-	if l.last == nil {
-		l.last = make(map[pair]time.Time)
-	}
-	l.last[p] = now
-	return true
-}
-
-// forget removes the entries that are older than interval.
-func (l *noticeLimiter) forget(now time.Time, interval time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.clear(now, interval)
-}
-
-func (l *noticeLimiter) clear(now time.Time, interval time.Duration) {
-	l.cleared = now
-	for p, t := range l.last {
-		if now.Sub(t) >= max(interval, time.Minute) {
-			delete(l.last, p)
-		}
-	}
+	return limit.Rate{N: 1, Per: interval}
 }
 
 // A noticeQueue is a delivery.Source of notices. It is in memory: notices need not

@@ -7,8 +7,8 @@
 //
 // The package does not depend on SIP transactions, contacts or SQL.
 //
-// Locks: noticeLimiter.mu, noticeQueue.mu and mailboxLocks.mu each protect a table in
-// memory. They are held for access to that table only.
+// Locks: noticeQueue.mu and mailboxLocks.mu each protect a table in memory. They are
+// held for access to that table only.
 package silo
 
 import (
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"silod/delivery"
+	"silod/limit"
 	"silod/mi"
 	"silod/sip"
 	"silod/watch"
@@ -48,7 +49,7 @@ type Service struct {
 	settings      atomic.Pointer[Settings]
 	changed       chan struct{} // has an element when settings has changed
 	locks         mailboxLocks
-	noticeLimiter noticeLimiter
+	noticeLimiter *limit.Meter[pair]
 	notices       noticeQueue
 	importing     mutex // held during an import
 
@@ -73,7 +74,10 @@ func New(opt Options) *Service {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{opt: opt, changed: make(chan struct{}, 1), importing: newMutex()}
+	s := &Service{
+		opt: opt, changed: make(chan struct{}, 1), importing: newMutex(),
+		noticeLimiter: limit.NewMeter[pair](maxPairs, limit.Refuse),
+	}
 	s.notices.now = opt.Now
 	s.settings.Store(opt.Settings.complete())
 	return s
@@ -127,7 +131,7 @@ func (s *Service) Run(ctx context.Context) error {
 			remind.Reset(0)
 		case <-sweep.C:
 			s.expire(ctx)
-			s.noticeLimiter.forget(s.opt.Now(), s.cfg().NoticeEvery)
+			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
 			s.notices.forget()
 			sweep.Reset(s.cfg().Sweep)
 		case <-remind.C:
