@@ -150,7 +150,7 @@ func unarchive(lines []byte) ([]*archived, error) {
 				continue
 			}
 			if *t = t.UTC().Truncate(time.Second); t.Unix() <= 0 || t.Unix() >= math.MaxInt32 { // the columns hold 32 bits
-				return nil, fmt.Errorf("line %d: %s is no time of a message", n+1, t.Format(time.RFC3339))
+				return nil, fmt.Errorf("line %d: %s is not a time of a message", n+1, t.Format(time.RFC3339))
 			}
 		}
 		list = append(list, a)

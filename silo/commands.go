@@ -29,21 +29,21 @@ func (s *Service) Commands(domains sip.Domains) []mi.Command {
 		},
 		{
 			Name: "silo_send", Aliases: []string{"silo.send"}, Args: "from to text [owner]",
-			Help:    "Stores a text message for a user, delivered at once to one who is online. It goes to the mailbox of owner, where one is named.",
+			Help:    "Stores a text message for a user, in the mailbox of owner if one is given. It is delivered at once if that user is online.",
 			MinArgs: 3, MaxArgs: 4, Writes: true, Run: c.send,
 		},
 		{
 			Name: "silo_remind", Aliases: []string{"silo.remind"}, Args: "to time text",
-			Help:    "Has a text delivered to a user at a set time: YYYYMMDDHHMMSS in silo.time_zone, or RFC 3339.",
+			Help:    "Stores a text that is delivered to a user at a given time: YYYYMMDDHHMMSS in silo.time_zone, or RFC 3339.",
 			MinArgs: 3, MaxArgs: 3, Writes: true, Run: c.remind,
 		},
 		{
 			Name: "silo_dump", Aliases: []string{"silo.dump"}, Args: "owner",
-			Help: "Has the messages in an owner's mailbox delivered now.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.dump,
+			Help: "Delivers a mailbox now.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.dump,
 		},
 		{
 			Name: "silo_requeue", Aliases: []string{"silo.requeue"}, Args: "id",
-			Help: "Has a message that was set aside tried again.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.requeue,
+			Help: "Requeues a message.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.requeue,
 		},
 		{
 			Name: "silo_delete", Aliases: []string{"silo.delete"}, Args: "id",
@@ -51,21 +51,21 @@ func (s *Service) Commands(domains sip.Domains) []mi.Command {
 		},
 		{
 			Name: "silo_purge", Aliases: []string{"silo.purge"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [limit] [all]",
-			Help:    "Deletes up to limit (1000) of the messages that the arguments select, and tells how many. Where nothing selects, all::yes is needed.",
+			Help:    "Deletes up to limit (1000) of the selected messages and returns their number. To select all messages, all::yes is required.",
 			MaxArgs: 7, Writes: true, Run: c.purge,
 		},
 		{
 			Name: "silo_export", Aliases: []string{"silo.export"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [after] [limit]",
-			Help: "Gives stored messages, and reminders with them, a JSON text each, from which silo_import makes them again.", MaxArgs: 7, Bodies: true, Run: c.export,
+			Help: "Exports stored messages and reminders for silo_import, each as a JSON text.", MaxArgs: 7, Bodies: true, Run: c.export,
 		},
 		{
 			Name: "silo_import", Aliases: []string{"silo.import"}, Args: "messages", Private: []string{"messages"}, Timeout: time.Minute,
-			Help:    "Stores what silo_export gave, one message a line, and passes over what is there already.",
+			Help:    "Imports messages from silo_export, one a line. Messages that are stored already are skipped.",
 			MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.importLines,
 		},
 		{
 			Name: "silo_stats", Aliases: []string{"silo.stats"},
-			Help: "Tells how many messages are stored, for how many users, and how old the oldest is.", Run: c.stats,
+			Help: "Shows the number of stored messages and of their owners, and the time of the oldest.", Run: c.stats,
 		},
 	}
 }
@@ -105,7 +105,7 @@ func (c commands) query(req *mi.Request) (Query, error) {
 	if v := req.Named("older_than", -1); v != "" {
 		age, err := age(v)
 		if err != nil {
-			return q, mi.Errorf(400, "Bad older_than %q: a number of seconds, or like 36h or 30d", v)
+			return q, mi.Errorf(400, "Bad older_than %q: expected a number of seconds, or a time such as 36h or 30d", v)
 		}
 		q.Before = c.silo.opt.Now().Add(-age)
 	}
@@ -134,7 +134,7 @@ func number(req *mi.Request, name string, to *int64) error {
 	}
 	n, err := strconv.ParseInt(v, 10, 64)
 	if err != nil || n < 0 {
-		return mi.Errorf(400, "Bad %s %q: a number is expected", name, v)
+		return mi.Errorf(400, "Bad %s %q: expected a number", name, v)
 	}
 	*to = n
 	return nil
@@ -156,7 +156,7 @@ func age(v string) (time.Duration, error) {
 func (c commands) message(ctx context.Context, req *mi.Request) (Message, error) {
 	id, err := strconv.ParseInt(req.Named("id", 0), 10, 64)
 	if err != nil {
-		return Message{}, mi.Errorf(400, "Bad id %q: the number that silo_list shows is expected", req.Named("id", 0))
+		return Message{}, mi.Errorf(400, "Bad id %q: expected a number as shown by silo_list", req.Named("id", 0))
 	}
 	m, err := c.silo.opt.Store.Get(ctx, id)
 	switch {

@@ -36,7 +36,7 @@ func (c commands) remind(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	}
 	cfg := c.silo.cfg()
 	if !cfg.reminders() {
-		return nil, mi.Errorf(503, "There are no reminders: set silo.reminder and silo.send_time")
+		return nil, mi.Errorf(503, "Reminders are disabled: set silo.reminder and silo.send_time")
 	}
 	at, err := ParseTime(req.Named("time", 1), cfg.Zone)
 	switch {
@@ -57,7 +57,7 @@ func (c commands) user(name, value string) (sip.AoR, error) {
 		return a, mi.Errorf(400, "Bad %s, %v", name, err)
 	}
 	if !ours {
-		return a, mi.Errorf(403, "%s is not of a domain of this server", a)
+		return a, mi.Errorf(403, "%s is not in a domain of this server", a)
 	}
 	return a, nil
 }
@@ -155,7 +155,7 @@ func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) 
 	}
 	q.Limit = 0
 	if q == (Query{}) && !flag(req, "all") {
-		return nil, mi.Errorf(400, "Say which messages: owner, from, older_than, stuck or reminders; or all::yes for every one")
+		return nil, mi.Errorf(400, "Select messages by owner, from, older_than, stuck or reminders, or all messages by all::yes")
 	}
 	deleted, err := c.silo.opt.Store.Purge(ctx, q, limit)
 	if err != nil {

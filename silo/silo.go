@@ -110,10 +110,10 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "expired_messages", Help: "Messages and reminders that expired undelivered.", Counter: &st.Expired},
 		{Name: "refused_messages", Help: "Messages and reminders that a device refused for good.", Counter: &st.Refused},
 		{Name: "over_quota", Help: "Messages refused because the mailbox was full.", Counter: &st.OverQuota},
-		{Name: "over_sender_quota", Help: "Messages refused because the mailbox had enough of their sender's.", Counter: &st.OverSenderQuota},
-		{Name: "notices", Help: "Notices sent, that a recipient is offline.", Counter: &st.Notices},
-		{Name: "suppressed_notices", Help: "Notices not sent: the sender was told a short while ago.", Counter: &st.Unnoticed},
-		{Name: "dispositions", Help: "Disposition notifications made (RFC 5438).", Counter: &st.Dispositions},
+		{Name: "over_sender_quota", Help: "Messages refused because their sender had too many in the mailbox.", Counter: &st.OverSenderQuota},
+		{Name: "notices", Help: "Notices sent that a recipient is offline.", Counter: &st.Notices},
+		{Name: "suppressed_notices", Help: "Notices not sent because the sender had one a short time ago.", Counter: &st.Unnoticed},
+		{Name: "dispositions", Help: "Disposition notifications sent (RFC 5438).", Counter: &st.Dispositions},
 	}
 }
 

@@ -201,10 +201,10 @@ func (a attempt) Wait(ctx context.Context) delivery.Outcome {
 // It concerns rows that Kamailio or an administrator has written.
 func undeliverable(m *im.Message) string {
 	if _, err := sip.ParseNameAddr(m.From); err != nil {
-		return "no sender can be read: " + err.Error()
+		return "sender cannot be read: " + err.Error()
 	}
 	if _, err := sip.ParseNameAddr(m.To); err != nil {
-		return "no recipient can be read: " + err.Error()
+		return "recipient cannot be read: " + err.Error()
 	}
 	return ""
 }

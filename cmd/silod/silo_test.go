@@ -228,7 +228,7 @@ func TestPurgeSelects(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{nil, {"owner", ""}, {"limit", "10"}, {"all", "no"}} {
-		if n, err := s.callNamed("silo_purge", args...); err == nil || !strings.Contains(err.Error(), "400 Say which messages") {
+		if n, err := s.callNamed("silo_purge", args...); err == nil || !strings.Contains(err.Error(), "400 Select messages") {
 			t.Errorf("%q: %+v, %v", args, n, err)
 		}
 	}
