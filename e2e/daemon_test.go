@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"silod/mi"
+	"silod/mi/client"
 )
 
 // daemon is a silod that runs as a process, or has run: what it keeps is in dir
@@ -174,7 +175,7 @@ func unused(port int) bool {
 
 // call asks a management command over the control socket.
 func (d *daemon) call(command string, args ...string) (*mi.Node, error) {
-	c, err := mi.Dial(d.t.Context(), mi.Target{Socket: d.path("control.sock")})
+	c, err := client.Dial(d.t.Context(), client.Target{Socket: d.path("control.sock")})
 	if err != nil {
 		return nil, err
 	}

@@ -165,16 +165,28 @@ func (r *Reader) valueEnd(start int) (int, error) {
 	}
 }
 
-// readDatagram reads a datagram, which holds one request: JSON, or a classic one
-// whose last lines may be missing. It gives nil for an empty datagram.
-func readDatagram(b []byte) *Frame {
+// ReadDatagram reads a datagram, which holds one request: JSON, or a classic one
+// whose last lines may be missing. It returns nil for an empty datagram. One of more than
+// MaxRequest bytes is refused.
+func ReadDatagram(b []byte) *Frame {
 	front := bytes.TrimLeft(b, " \t\r\n")
 	if len(front) == 0 {
 		return nil
 	}
+	var f *Frame
 	if front[0] == '{' || front[0] == '[' {
-		return decodeRPC(front)
+		f = decodeRPC(front)
+	} else {
+		f = classicDatagram(b)
 	}
+	if len(b) > MaxRequest {
+		f.Err = Errorf(400, "request is longer than %d bytes", MaxRequest)
+	}
+	return f
+}
+
+// classicDatagram reads a classic request. It begins at the first byte of the datagram.
+func classicDatagram(b []byte) *Frame {
 	f := &Frame{}
 	head, rest, _ := bytes.Cut(b, []byte("\n"))
 	head = bytes.TrimRight(head, " \t\r")

@@ -108,7 +108,7 @@ func exchange(t *testing.T, transport Transport, request string) string {
 	var out bytes.Buffer
 	var fs []*Frame
 	if transport == Datagram {
-		fs = []*Frame{readDatagram([]byte(request))}
+		fs = []*Frame{ReadDatagram([]byte(request))}
 	} else {
 		fs = frames(t, strings.NewReader(request))
 	}

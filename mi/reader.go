@@ -9,11 +9,14 @@ import (
 	"time"
 )
 
-// The bounds of a request.
+// MaxRequest is the size of the longest request in bytes, where Reader.Most does not set
+// another.
+const MaxRequest = 64 << 10
+
+// The limits of a request.
 const (
-	maxHeader  = 1023     // first line of a classic request with its line feed, as ever
-	maxRequest = 64 << 10 // a whole request
-	patience   = 2 * time.Second
+	maxHeader = 1023 // bytes of a classic request's first line with its line feed, as in Kamailio
+	patience  = 2 * time.Second
 )
 
 // errTooLong: more is wanted than a request may have.
@@ -125,7 +128,7 @@ func (r *Reader) more() error {
 	return r.read()
 }
 
-func (r *Reader) most() int { return cmp.Or(r.Most, maxRequest) }
+func (r *Reader) most() int { return cmp.Or(r.Most, MaxRequest) }
 
 // read adds what the source has now. It does not wait for more than that.
 func (r *Reader) read() error {

@@ -37,7 +37,7 @@ func FuzzReadDatagram(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if fr := readDatagram(b); fr != nil {
+		if fr := ReadDatagram(b); fr != nil {
 			s := &Service{Registry: testRegistry(), Transport: Datagram}
 			_ = s.Serve(t.Context(), fr, io.Discard)
 		}

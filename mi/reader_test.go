@@ -209,8 +209,8 @@ func TestReaderJSON(t *testing.T) {
 // TestReaderTooLong: more than a request may have is refused and skipped, and not
 // read as requests of its own.
 func TestReaderTooLong(t *testing.T) {
-	long := strings.Repeat("x", 2*maxRequest)
-	lines := strings.Repeat(":kill:r\n", maxRequest/4)
+	long := strings.Repeat("x", 2*MaxRequest)
+	lines := strings.Repeat(":kill:r\n", MaxRequest/4)
 	for _, tc := range []struct {
 		name, in string
 		want     []string
@@ -288,7 +288,7 @@ func TestReaderPatience(t *testing.T) {
 				t.Fatalf("got %v, %v", f, err)
 			}
 		}
-		r.Patience = soon
+		r.Patience = 20 * time.Second
 		_, _ = dst.WriteString("\n:whi")
 		time.AfterFunc(5*time.Millisecond, func() { _, _ = dst.WriteString("ch:r2\n\n") })
 		if f, err := r.Next(); err != nil || brief(f) != "which>r2" {
@@ -331,11 +331,11 @@ func TestReadDatagram(t *testing.T) {
 		{`{"jsonrpc":"2.0","method":"x"`, "> !400 parse error in command"},
 		{`{"method":"x"}{"method":"y"}`, "> !400 parse error in command"},
 	} {
-		if got := brief(readDatagram([]byte(tc.in))); got != tc.want {
+		if got := brief(ReadDatagram([]byte(tc.in))); got != tc.want {
 			t.Errorf("%q: got %s, want %s", tc.in, got, tc.want)
 		}
 	}
-	if f := readDatagram([]byte(" \n")); f != nil {
+	if f := ReadDatagram([]byte(" \n")); f != nil {
 		t.Errorf("an empty datagram is a request: %s", brief(f))
 	}
 }
@@ -350,7 +350,7 @@ func TestReaderRubbishIsCheap(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			_, _ = dst.WriteString(strings.Repeat(line, 2*maxRequest/len(line)) + "\n\n")
+			_, _ = dst.WriteString(strings.Repeat(line, 2*MaxRequest/len(line)) + "\n\n")
 			time.Sleep(300 * time.Millisecond) // longer than the patience of what waits for more, on a busy machine too
 			_, _ = dst.WriteString(":which:good\n\n")
 			_ = dst.Close()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"runtime"
@@ -176,76 +175,6 @@ func FuzzClassicReply(f *testing.F) {
 			}
 		}
 	})
-}
-
-// FuzzNativeReply: what goes over the control socket comes back as it was, but for
-// what is no UTF-8.
-func FuzzNativeReply(f *testing.F) {
-	f.Add("ROOM", "va\nlue", "attr", int64(5), 0.5, true)
-	f.Fuzz(func(t *testing.T, name, value, attr string, i int64, x float64, list bool) {
-		valid := func(s string) string { return strings.ToValidUTF8(s, "") }
-		name, value, attr = valid(name), valid(value), valid(attr)
-		if math.IsNaN(x) || math.IsInf(x, 0) || x == math.Trunc(x) {
-			x = 0.5 // no JSON number, or one that comes back as an int64
-		}
-		node := &Node{List: list, Nodes: []*Node{{Name: name, Value: value, Attrs: attrs(attr, i, "x", x), Nodes: []*Node{{Value: list}}}}}
-		var w writer
-		s := &Service{Registry: testRegistry(), Transport: Stream}
-		s.encode(&w, &Frame{Request: Request{Dialect: Native}, id: json.RawMessage("1")}, node, nil)
-		got := &Node{}
-		err := decodeReply(bytes.NewReader(w.buf), got, func(c *Node) bool {
-			got.Nodes = append(got.Nodes, c)
-			return true
-		})
-		var a, b writer
-		a.tree(node)
-		b.tree(got)
-		if err != nil || !bytes.Equal(a.buf, b.buf) {
-			t.Fatalf("sent %s, got %s, %v", a.buf, b.buf, err)
-		}
-	})
-}
-
-// FuzzDecodeReply: a client survives whatever answers it.
-func FuzzDecodeReply(f *testing.F) {
-	for _, s := range []string{
-		`{"jsonrpc":"2.0","result":{"nodes":[{"name":"a","value":1,"attrs":{"b":null},"list":true,"nodes":[]}]},"id":1}`,
-		`{"error":{"code":404,"message":"no"}}`, `{"result":[]}`, `{"result":{"nodes":[{]}}`, "503 too many\n\n", "200 OK\na\n\n",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		_ = decodeReply(bytes.NewReader(b), &Node{}, func(*Node) bool { return true })
-		_ = copyClassic(io.Discard, bytes.NewReader(b))
-	})
-}
-
-// What a daemon of another version may send is read where its meaning is plain, and
-// nothing else is taken for something that it is not.
-func TestDecodeReply(t *testing.T) {
-	for _, c := range []struct{ in, want, err string }{
-		{`{"result":{"value":"a\u00ffb"}}`, "aÿb", ""},
-		{"{\"result\":{\"value\":\"a\xffb\"}}", "a\uFFFDb", ""},
-		{`{"result":{"value":"\ud800x"}}`, "\uFFFDx", ""},
-		{`{"result":{"value":7},"error":null}`, "7", ""},
-		{`{"result":{"value":1,"value":2}}`, "2", ""},
-		{`{"result":{"name":null,"value":1e999}}`, "", "1e999"},
-		{`{"result":{"value":12345678901234567890}}`, "1.2345678901234567e+19", ""},
-		{`{"result":{"name":5}}`, "", "5 where a string"},
-		{`{"result":{"list":"x"}}`, "", "x where a bool"},
-		{`{"result":{"other":1}}`, "", "different versions"},
-		{`{"result":[]}`, "", "where a { was expected"},
-		{`{"error":{"code":404,"message":"no","data":{}}}`, "", "404 no"},
-		{`{"error":{"code":"404"}}`, "", "404 where a int64"},
-		{`{"error":{"code":404,"message":5}}`, "", "5 where a string"},
-		{`{"result":{"value":"cut`, "", "unexpected EOF"},
-	} {
-		var n Node
-		err := decodeReply(strings.NewReader(c.in), &n, nil)
-		if c.err == "" && (err != nil || fmt.Sprint(n.Value) != c.want) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
-			t.Errorf("%s: got %v, %v; want %s %s", c.in, n.Value, err, c.want, c.err)
-		}
-	}
 }
 
 // A long list leaves most of the time to what is preferred, from its first piece on, but

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"silod/mi"
+	"silod/mi/client"
 )
 
 // options are the flags.
@@ -103,7 +104,7 @@ func (o options) listings() (list [][]string) {
 // commands measures management commands while nothing else happens.
 func (s *system) commands(ctx context.Context) error {
 	fmt.Printf("| command over the control socket | p50 ms | p99 ms |\n| --- | ---: | ---: |\n")
-	c, err := mi.Dial(ctx, mi.Target{Socket: s.path("control.sock")})
+	c, err := client.Dial(ctx, client.Target{Socket: s.path("control.sock")})
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"silod/config"
-	"silod/mi"
+	"silod/mi/client"
 )
 
 // app is what all commands share: the terminal, the flags, and the daemon.
@@ -25,11 +25,11 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 
-	target mi.Target
+	target client.Target
 	output string // table, json or mi
 	yes    bool
 
-	client *mi.Client // nil until it is needed
+	client *client.Client // nil until it is needed
 }
 
 // newApp makes the state of one run; it opens nothing.
@@ -97,14 +97,14 @@ func exists(path string) bool {
 }
 
 // daemon finds the daemon, once.
-func (a *app) daemon(ctx context.Context) (*mi.Client, error) {
+func (a *app) daemon(ctx context.Context) (*client.Client, error) {
 	if a.client != nil {
 		return a.client, nil
 	}
 	if a.target.Socket == "" && a.target.FIFO == "" {
 		a.target.Socket = defaultSocket()
 	}
-	c, err := mi.Dial(ctx, a.target)
+	c, err := client.Dial(ctx, a.target)
 	if err != nil {
 		return nil, err
 	}

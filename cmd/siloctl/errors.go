@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"silod/mi"
+	"silod/mi/client"
 	"silod/stack/phone"
 )
 
@@ -51,7 +52,7 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	case errors.As(err, &refused):
 		a.say("%s", err)
 		return exitRefused
-	case errors.Is(err, mi.ErrUnreachable):
+	case errors.Is(err, client.ErrUnreachable):
 		a.say("%s", err)
 		a.say("start it with `silod`, name its socket with --socket, or wait longer with --timeout")
 		return exitUnreachable

@@ -1,6 +1,6 @@
 // Command siloctl administers a running silod, and tries it out over SIP.
 //
-// It speaks to the daemon through mi.Client only, and knows of its state what the
+// It speaks to the daemon through package mi/client only, and knows of its state what the
 // daemon answers. What people type by noun and verb is a table of verbs, one file
 // per noun, each naming the management command behind it; every other first word
 // goes to the daemon as a management command by its own name.

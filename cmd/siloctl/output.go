@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"silod/mi"
+	"silod/mi/client"
 )
 
 // call is one management command to be run and shown.
@@ -41,12 +42,12 @@ func (a *app) list(ctx context.Context, c call) error {
 }
 
 // entriesFrom shows a list as the daemon sends it, in the form that --output names.
-func (a *app) entriesFrom(ctx context.Context, client *mi.Client, c call) error {
+func (a *app) entriesFrom(ctx context.Context, daemon *client.Client, c call) error {
 	var p printer = &tablePrinter{table: table{w: a.out, width: a.width(), hide: c.hide}, a: a, none: c.none}
 	if a.output == "json" {
 		p = &jsonPrinter{w: a.out}
 	}
-	for n, err := range client.Stream(ctx, c.command, c.args...) {
+	for n, err := range daemon.Stream(ctx, c.command, c.args...) {
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"silod/db"
 	"silod/mi"
+	"silod/mi/socket"
 )
 
 // TestMain makes siloctl a command of the scripts.
@@ -93,7 +94,7 @@ func serve(ctx context.Context, path string, cmds []mi.Command) (done <-chan err
 	core := &mi.Core{Registry: reg, Name: "silod", Version: "1.2.3", Started: time.Now()}
 	reg.Add(core.Commands()...)
 	reg.Add(cmds...)
-	s := &mi.ControlServer{Socket: mi.Socket{Registry: reg, Log: log, Path: path}}
+	s := socket.NewControl(socket.Options{Registry: reg, Log: log, Path: path})
 	if err := s.Listen(ctx); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"silod/mi"
+	"silod/mi/client"
 )
 
 // interval is what one message of the daemon's busiest says.
@@ -85,12 +86,12 @@ func (a *app) follow(ctx context.Context) <-chan interval {
 	target.Timeout = -1
 	go func() {
 		defer close(to)
-		client, err := mi.Dial(ctx, target)
+		daemon, err := client.Dial(ctx, target)
 		if err != nil {
 			return
 		}
-		defer client.Close()
-		for n, err := range client.Stream(ctx, "busiest") {
+		defer daemon.Close()
+		for n, err := range daemon.Stream(ctx, "busiest") {
 			if err != nil {
 				return
 			}

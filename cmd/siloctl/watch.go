@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"silod/mi"
+	"silod/mi/client"
 )
 
 // watchCommand follows what happens, as the daemon tells it.
@@ -54,12 +55,12 @@ func (a *app) watch(ctx context.Context, of string, bodies bool, count int) erro
 	if a.output == "mi" {
 		return a.raw(ctx, c)
 	}
-	client, err := a.daemon(ctx)
+	daemon, err := a.daemon(ctx)
 	if err != nil {
 		return err
 	}
 	shown := 0
-	for n, err := range client.Stream(ctx, c.command, c.args...) {
+	for n, err := range daemon.Stream(ctx, c.command, c.args...) {
 		if err != nil {
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return nil // ^C is how it ends
@@ -81,7 +82,7 @@ func (a *app) watch(ctx context.Context, of string, bodies bool, count int) erro
 	if ctx.Err() != nil {
 		return nil
 	}
-	return fmt.Errorf("%w any more: it has stopped", mi.ErrUnreachable)
+	return fmt.Errorf("%w any more: it has stopped", client.ErrUnreachable)
 }
 
 // eventOf is an event by the names of what is known of it.

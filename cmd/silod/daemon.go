@@ -23,6 +23,7 @@ import (
 	"silod/im"
 	"silod/imc"
 	"silod/mi"
+	"silod/mi/socket"
 	"silod/registrar"
 	"silod/router"
 	"silod/silo"
@@ -55,9 +56,9 @@ type daemon struct {
 
 	registry *mi.Registry
 	fifo     *fifo.Server
-	datagram *mi.DatagramServer
-	control  *mi.ControlServer
-	readOnly *mi.ControlServer
+	datagram *socket.Datagram
+	control  *socket.Control
+	readOnly *socket.Control
 	hub      *watch.Hub
 	http     *httpServer
 	stop     context.CancelFunc

@@ -14,6 +14,7 @@ import (
 
 	"silod/config"
 	"silod/mi"
+	"silod/mi/client"
 	"silod/sip"
 )
 
@@ -138,7 +139,7 @@ func (s *served) phone(network, user string) *ua {
 // call asks a management command over the control socket.
 func (s *served) call(command string, args ...string) *mi.Node {
 	s.t.Helper()
-	c, err := mi.Dial(s.t.Context(), mi.Target{Socket: filepath.Join(s.dir, "control.sock")})
+	c, err := client.Dial(s.t.Context(), client.Target{Socket: filepath.Join(s.dir, "control.sock")})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"silod/mi"
+	"silod/mi/client"
 	"silod/sip"
 )
 
@@ -228,7 +229,7 @@ func (s *served) hashes() []string {
 // callNamed asks a management command with arguments by name: "older_than", "0".
 func (s *served) callNamed(command string, pairs ...string) (*mi.Node, error) {
 	s.t.Helper()
-	c, err := mi.Dial(s.t.Context(), mi.Target{Socket: filepath.Join(s.dir, "control.sock")})
+	c, err := client.Dial(s.t.Context(), client.Target{Socket: filepath.Join(s.dir, "control.sock")})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -243,7 +244,7 @@ func (s *served) callNamed(command string, pairs ...string) (*mi.Node, error) {
 // tryCall asks a management command that may be refused.
 func (s *served) tryCall(command string, args ...string) (*mi.Node, error) {
 	s.t.Helper()
-	c, err := mi.Dial(s.t.Context(), mi.Target{Socket: filepath.Join(s.dir, "control.sock")})
+	c, err := client.Dial(s.t.Context(), client.Target{Socket: filepath.Join(s.dir, "control.sock")})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"silod/config"
 	"silod/fifo"
 	"silod/mi"
+	"silod/mi/socket"
 )
 
 // openManagement registers every command and statistic, and opens the FIFO and
@@ -60,25 +61,26 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 		}
 	}
 	if m.SocketName != "" {
-		d.datagram = &mi.DatagramServer{}
-		d.datagram.SetTimeout(time.Duration(m.SocketTimeout) * time.Millisecond)
-		d.socket(&d.datagram.Socket, m.SocketName)
+		opt := d.socketOptions(m.SocketName)
+		opt.Timeout = time.Duration(m.SocketTimeout) * time.Millisecond
+		d.datagram = socket.NewDatagram(opt)
 		if err := d.datagram.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.socket_name: %w", err)
 		}
 	}
 	if m.ControlSocket != "" {
-		d.control = &mi.ControlServer{MaxRequest: max(1<<20, 8*d.cfg.SIP.MaxMessageSize)} // a message in JSON, in JSON
-		d.socket(&d.control.Socket, m.ControlSocket)
+		opt := d.socketOptions(m.ControlSocket)
+		opt.MaxRequest = max(1<<20, 8*d.cfg.SIP.MaxMessageSize) // a message in JSON, in JSON
+		d.control = socket.NewControl(opt)
 		if err := d.control.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.control_socket: %w", err)
 		}
 	}
 	if m.ReadOnlySocket != "" {
-		d.readOnly = &mi.ControlServer{}
-		d.socket(&d.readOnly.Socket, m.ReadOnlySocket)
-		d.readOnly.ReadOnly = true
-		d.readOnly.Access = mi.Access{Mode: m.ReadOnlySocketMode, Group: m.ReadOnlySocketGroup}
+		opt := d.socketOptions(m.ReadOnlySocket)
+		opt.ReadOnly = true
+		opt.Access = mi.Access{Mode: m.ReadOnlySocketMode, Group: m.ReadOnlySocketGroup}
+		d.readOnly = socket.NewControl(opt)
 		if err := d.readOnly.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.read_only_socket: %w", err)
 		}
@@ -86,8 +88,9 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 	return nil
 }
 
-func (d *daemon) socket(s *mi.Socket, path string) {
+// socketOptions returns the options that the management sockets have in common.
+func (d *daemon) socketOptions(path string) socket.Options {
 	m := d.cfg.MI
-	s.Registry, s.Log, s.Path = d.registry, d.log, path
-	s.Access = mi.Access{Mode: m.UnixSocketMode, User: m.UnixSocketUser, Group: m.UnixSocketGroup}
+	access := mi.Access{Mode: m.UnixSocketMode, User: m.UnixSocketUser, Group: m.UnixSocketGroup}
+	return socket.Options{Registry: d.registry, Log: d.log, Path: path, Access: access}
 }

@@ -20,6 +20,7 @@ import (
 
 	"silod/config"
 	"silod/mi"
+	"silod/mi/client"
 )
 
 // serveFile starts a daemon with a configuration that it reads from a file.
@@ -104,7 +105,7 @@ func (s *served) serial() int64 {
 // answersIn tells whether a client with its reply FIFO in dir is answered.
 func (s *served) answersIn(dir string) bool {
 	s.t.Helper()
-	c, err := mi.Dial(s.t.Context(), mi.Target{FIFO: filepath.Join(s.dir, "silod.fifo"), ReplyDir: dir, Timeout: time.Second})
+	c, err := client.Dial(s.t.Context(), client.Target{FIFO: filepath.Join(s.dir, "silod.fifo"), ReplyDir: dir, Timeout: time.Second})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func (s *served) answersIn(dir string) bool {
 // raw is a reply in classic lines.
 func (s *served) raw(command, arg string) string {
 	s.t.Helper()
-	c, err := mi.Dial(s.t.Context(), mi.Target{Socket: filepath.Join(s.dir, "control.sock")})
+	c, err := client.Dial(s.t.Context(), client.Target{Socket: filepath.Join(s.dir, "control.sock")})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package mi
+package socket
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/mi"
 )
 
 // dialDatagram binds a socket of its own, as kamunix and kamcli do.
@@ -24,10 +26,10 @@ func dialDatagram(t *testing.T, path string) *net.UnixConn {
 
 // TestDatagramTorture: after each of these, the next command is served.
 func TestDatagramTorture(t *testing.T) {
-	s := socket(t, testRegistry())
-	start(t, &DatagramServer{Socket: s})
+	s := options(t, registry())
+	start(t, NewDatagram(s))
 	c := dialDatagram(t, s.Path)
-	buf := make([]byte, 2*maxRequest)
+	buf := make([]byte, 2*mi.MaxRequest)
 	ask := func(request string) string {
 		send(t, c, request)
 		n, err := c.Read(buf)
@@ -45,8 +47,8 @@ func TestDatagramTorture(t *testing.T) {
 		":crash:\n":  "500 command failed\n",
 		":echo:\n\"": "400 parse error in command\n",
 		"{":          `{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse error"},"id":null}`,
-		":echo:\n" + strings.Repeat("x", maxRequest): "400 request is longer than 65536 bytes\n",
-		":rows:\n100000\n":                           "413 reply too long for a datagram: ask for a part of it (usage: rows N [FAIL_AT]), or over the control socket or the FIFO\n",
+		":echo:\n" + strings.Repeat("x", mi.MaxRequest): "400 request is longer than 65536 bytes\n",
+		":rows:\n100000\n": "413 reply too long for a datagram: ask for a part of it (usage: rows N [FAIL_AT]), or over the control socket or the FIFO\n",
 	} {
 		if got := ask(request); got != want {
 			t.Errorf("%.40q: got %.100q, want %q", request, got, want)
@@ -64,11 +66,11 @@ func TestDatagramTorture(t *testing.T) {
 // TestDatagramNoAddress: who binds no socket gets its command run, and no answer;
 // one that does not read its answers keeps nobody waiting.
 func TestDatagramNoAddress(t *testing.T) {
-	r := testRegistry()
+	r := registry()
 	ran := make(chan struct{}, 1)
-	r.Add(Command{Name: "mark", Run: func(context.Context, *Request) (*Node, error) { ran <- struct{}{}; return nil, nil }})
-	s := socket(t, r)
-	start(t, &DatagramServer{Socket: s})
+	r.Add(mi.Command{Name: "mark", Run: func(context.Context, *mi.Request) (*mi.Node, error) { ran <- struct{}{}; return nil, nil }})
+	s := options(t, r)
+	start(t, NewDatagram(s))
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.Path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

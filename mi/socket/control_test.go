@@ -1,4 +1,4 @@
-package mi
+package socket
 
 import (
 	"bufio"
@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/mi"
+	"silod/mi/client"
 )
 
 // dialControl connects as a script would.
@@ -52,8 +55,8 @@ const pwdReply = "200 OK\nWD:: "
 // TestControlTorture: after each of these, the next command is served, on the same
 // connection and on another.
 func TestControlTorture(t *testing.T) {
-	s := socket(t, testRegistry())
-	start(t, &ControlServer{Socket: s})
+	s := options(t, registry())
+	start(t, NewControl(s))
 	for name, rubbish := range map[string]string{
 		"nothing":           "",
 		"blank lines":       "\n\r\n\n",
@@ -91,8 +94,8 @@ func TestControlTorture(t *testing.T) {
 
 // TestControlPieces: a request may come in any pieces, and several in one.
 func TestControlPieces(t *testing.T) {
-	s := socket(t, testRegistry())
-	start(t, &ControlServer{Socket: s})
+	s := options(t, registry())
+	start(t, NewControl(s))
 	c, r := dialControl(t, s.Path)
 	for _, b := range []byte(":imc_list_members:\nsip:x\n\n") {
 		send(t, c, string(b))
@@ -111,17 +114,17 @@ func TestControlPieces(t *testing.T) {
 // TestControlHalfClosed: a client that has said all it wants to still gets its
 // answer, as nc -N and socat need it.
 func TestControlHalfClosed(t *testing.T) {
-	r := testRegistry()
-	r.Add(Command{Name: "slow", Run: func(ctx context.Context, _ *Request) (*Node, error) {
+	r := registry()
+	r.Add(mi.Command{Name: "slow", Run: func(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
 		select {
 		case <-time.After(700 * time.Millisecond): // longer than it takes to look for the client
-			return &Node{Value: "done"}, nil
+			return &mi.Node{Value: "done"}, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}})
-	s := socket(t, r)
-	start(t, &ControlServer{Socket: s})
+	s := options(t, r)
+	start(t, NewControl(s))
 	c, _ := dialControl(t, s.Path)
 	send(t, c, ":slow:\n\n:pwd:\n")
 	_ = c.CloseWrite()
@@ -133,18 +136,18 @@ func TestControlHalfClosed(t *testing.T) {
 
 // TestControlClientGone: a command ends with its client.
 func TestControlClientGone(t *testing.T) {
-	r := testRegistry()
+	r := registry()
 	running, ended := make(chan struct{}), make(chan struct{})
 	r.Add(
-		Command{Name: "wait", Run: func(ctx context.Context, _ *Request) (*Node, error) {
+		mi.Command{Name: "wait", Run: func(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
 			close(running)
 			<-ctx.Done()
 			close(ended)
 			return nil, ctx.Err()
 		}},
 	)
-	s := socket(t, r)
-	start(t, &ControlServer{Socket: s})
+	s := options(t, r)
+	start(t, NewControl(s))
 	c, _ := dialControl(t, s.Path)
 	send(t, c, ":wait:\n\n")
 	<-running
@@ -159,9 +162,10 @@ func TestControlClientGone(t *testing.T) {
 // TestControlNeverReads: a client that does not read its reply loses it, and keeps
 // nobody waiting.
 func TestControlNeverReads(t *testing.T) {
-	s, log := socket(t, testRegistry()), &lockedBuffer{}
+	s, log := options(t, registry()), &lockedBuffer{}
 	s.Log = slog.New(slog.NewTextHandler(log, nil))
-	start(t, &ControlServer{Socket: s, Timeout: 300 * time.Millisecond})
+	s.Timeout = 300 * time.Millisecond
+	start(t, NewControl(s))
 	c, r := dialControl(t, s.Path)
 	send(t, c, ":rows:\n1000000\n\n")
 	if _, err := r.Peek(1); err != nil {
@@ -181,8 +185,8 @@ func TestControlNeverReads(t *testing.T) {
 }
 
 func TestControlTooManyConnections(t *testing.T) {
-	s := socket(t, testRegistry())
-	start(t, &ControlServer{Socket: s})
+	s := options(t, registry())
+	start(t, NewControl(s))
 	var conns []*net.UnixConn
 	for range maxConns {
 		c, r := dialControl(t, s.Path)
@@ -194,14 +198,16 @@ func TestControlTooManyConnections(t *testing.T) {
 	if got := reply(t, r); got != "503 too many connections: try again\n\n" {
 		t.Errorf("one too many: %q", got)
 	}
-	client := &Client{target: Target{Socket: s.Path, Timeout: soon}}
-	client.open = client.overStream
-	if _, err := client.Call(t.Context(), "pwd"); !errors.Is(err, Errorf(503, "too many connections: try again")) {
+	c, err := client.Dial(t.Context(), client.Target{Socket: s.Path, Timeout: soon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Call(t.Context(), "pwd"); !errors.Is(err, mi.Errorf(503, "too many connections: try again")) {
 		t.Errorf("siloctl, one too many: %v", err)
 	}
 	_ = conns[0].Close()
 	eventually(t, "a free place", func() bool {
-		_, err := client.Call(t.Context(), "pwd")
+		_, err := c.Call(t.Context(), "pwd")
 		return err == nil
 	})
 }
@@ -209,15 +215,16 @@ func TestControlTooManyConnections(t *testing.T) {
 // TestControlStops: at the daemon's end idle connections are closed, and a reply
 // under way is finished.
 func TestControlStops(t *testing.T) {
-	r := testRegistry()
+	r := registry()
 	running := make(chan struct{})
-	r.Add(Command{Name: "slow", Run: func(context.Context, *Request) (*Node, error) {
+	r.Add(mi.Command{Name: "slow", Run: func(context.Context, *mi.Request) (*mi.Node, error) {
 		close(running)
 		time.Sleep(200 * time.Millisecond)
-		return &Node{Value: "done"}, nil
+		return &mi.Node{Value: "done"}, nil
 	}})
-	s := socket(t, r)
-	stop := start(t, &ControlServer{Socket: s, Timeout: time.Hour})
+	s := options(t, r)
+	s.Timeout = time.Hour
+	stop := start(t, NewControl(s))
 	_, idle := dialControl(t, s.Path)
 	deaf, _ := dialControl(t, s.Path) // not even that one holds up the end
 	send(t, deaf, ":rows:\n10000000\n\n")

@@ -1,4 +1,4 @@
-package mi
+package client
 
 import (
 	"bufio"
@@ -7,44 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"silod/mi"
 )
-
-// namedParams become an object, in their order; a name that is there twice gets
-// an array.
-type namedParams []Arg
-
-// MarshalJSON writes the object.
-func (p namedParams) MarshalJSON() ([]byte, error) {
-	w := writer{dst: io.Discard}
-	o := w.object(-1)
-	for i, a := range p {
-		same := func(b Arg) bool { return b.Name == a.Name }
-		if slices.ContainsFunc(p[:i], same) {
-			continue
-		}
-		o.name(a.Name)
-		sep := byte('[')
-		for _, b := range p[i:] {
-			if same(b) {
-				w.char(sep)
-				w.quoted(b.Value)
-				sep = ','
-			}
-		}
-		w.char(']')
-	}
-	o.end()
-	return w.buf, nil
-}
 
 // decodeReply reads a Native reply: its root without children into root, and
 // every child into child as it comes. It ends early when child says false.
-func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
+func decodeReply(in io.Reader, root *mi.Node, child func(*mi.Node) bool) error {
 	r := bufio.NewReader(in)
 	if b, err := r.Peek(1); err != nil || b[0] != '{' {
 		line, err := r.ReadString('\n') // a daemon that has not even read the request
@@ -53,13 +26,13 @@ func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
 	// A daemon of another version may name something twice, or cut a character: that is no
 	// reason to be strict.
 	d := jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	var refusal *Error
+	var refusal *mi.Error
 	stopped := false
 	err := members(d, func(name string) (err error) {
 		switch name {
 		case "result":
 			return decodeTree(d, root, func() error {
-				c := &Node{}
+				c := &mi.Node{}
 				if err := decodeNode(d, c); err != nil {
 					return err
 				}
@@ -89,16 +62,16 @@ func decodeReply(in io.Reader, root *Node, child func(*Node) bool) error {
 var errStopped = errors.New("no more is wanted")
 
 // decodeNode reads a whole node, as writer.tree writes it.
-func decodeNode(d *jsontext.Decoder, n *Node) error {
+func decodeNode(d *jsontext.Decoder, n *mi.Node) error {
 	return decodeTree(d, n, func() error {
-		c := &Node{}
+		c := &mi.Node{}
 		n.Nodes = append(n.Nodes, c)
 		return decodeNode(d, c)
 	})
 }
 
 // decodeTree reads a node and calls child where each of its children begins.
-func decodeTree(d *jsontext.Decoder, n *Node, child func() error) error {
+func decodeTree(d *jsontext.Decoder, n *mi.Node, child func() error) error {
 	return members(d, func(name string) (err error) {
 		switch name {
 		case "name":
@@ -110,7 +83,7 @@ func decodeTree(d *jsontext.Decoder, n *Node, child func() error) error {
 		case "attrs":
 			err = members(d, func(name string) error {
 				v, err := decodeScalar(d)
-				n.Attrs = append(n.Attrs, Attr{Name: name, Value: v})
+				n.Attrs = append(n.Attrs, mi.Attr{Name: name, Value: v})
 				return err
 			})
 		case "nodes":
@@ -123,11 +96,11 @@ func decodeTree(d *jsontext.Decoder, n *Node, child func() error) error {
 }
 
 // decodeRefusal reads the error of JSON-RPC; null is none.
-func decodeRefusal(d *jsontext.Decoder) (*Error, error) {
+func decodeRefusal(d *jsontext.Decoder) (*mi.Error, error) {
 	if d.PeekKind() == 'n' {
 		return nil, d.SkipValue()
 	}
-	e := &Error{}
+	e := &mi.Error{}
 	return e, members(d, func(name string) (err error) {
 		switch name {
 		case "code":
@@ -216,11 +189,14 @@ func decodeScalar(d *jsontext.Decoder) (any, error) {
 // errOutput marks an error of whoever reads what the client prints.
 var errOutput = errors.New("write the reply")
 
+// bufferSize is the size of the buffers that a classic reply passes through.
+const bufferSize = 32 << 10
+
 // copyClassic copies a classic reply up to its empty line, or the end of the
 // input where there is none. A refusal is not copied.
 func copyClassic(w io.Writer, in io.Reader) error {
-	r := bufio.NewReaderSize(in, chunk)
-	out := bufio.NewWriterSize(w, chunk)
+	r := bufio.NewReaderSize(in, bufferSize)
+	out := bufio.NewWriterSize(w, bufferSize)
 	line, err := r.ReadSlice('\n')
 	if !bytes.HasPrefix(line, []byte("200")) {
 		return refusalLine(string(line), err)
@@ -253,7 +229,7 @@ func refusalLine(line string, err error) error {
 	n, nerr := strconv.Atoi(code)
 	switch {
 	case nerr == nil && text != "":
-		return &Error{Code: n, Text: text}
+		return &mi.Error{Code: n, Text: text}
 	case err != nil:
 		return err
 	}

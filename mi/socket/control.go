@@ -1,4 +1,4 @@
-package mi
+package socket
 
 import (
 	"cmp"
@@ -11,58 +11,54 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"silod/mi"
 )
 
-// The bounds of the control socket.
+// The limits of a control socket.
 const (
-	maxConns = 128             // connections at one time
-	idle     = 2 * time.Minute // how long a connection may ask for nothing
-	grace    = 2 * time.Second // for replies under way when the daemon stops
+	maxConns    = 128             // connections at one time
+	idleTimeout = 2 * time.Minute // for the next request of a connection
 )
 
-// ControlServer serves a Unix stream socket: the one that siloctl prefers. A
-// connection may ask any number of commands in any framing, one after the other;
-// replies of any length stream.
-type ControlServer struct {
-	Socket
-
-	// Timeout is how long a client may take to accept a piece of its reply; 0 is a
-	// minute: it may be a person who pages through a list.
-	Timeout time.Duration
-
-	MaxRequest int // bytes of a request; 0 is 64 KiB
-
-	ln *net.UnixListener
+// Control serves a Unix stream socket, the one that siloctl prefers. A connection may
+// send any number of requests in any framing and gets the replies in their order.
+// Replies of any length are streamed.
+type Control struct {
+	opt  Options
+	file file
+	ln   *net.UnixListener
 }
 
-// Listen makes the socket, so that a client may connect from now on.
-func (s *ControlServer) Listen(ctx context.Context) error {
-	if err := s.clear(ctx, "unix"); err != nil {
+// NewControl returns a server for the control socket at o.Path.
+func NewControl(o Options) *Control {
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	return &Control{opt: o, file: newFile(&o)}
+}
+
+// Listen creates the socket. Clients can connect when it returns.
+func (s *Control) Listen(ctx context.Context) error {
+	if err := s.file.clear(ctx, "unix"); err != nil {
 		return err
 	}
-	ln, err := s.config(nil).Listen(ctx, "unix", s.Path)
+	ln, err := listenConfig(nil).Listen(ctx, "unix", s.opt.Path)
 	if err != nil {
 		return fmt.Errorf("listen at the control socket: %w", err)
 	}
 	s.ln = ln.(*net.UnixListener)
 	s.ln.SetUnlinkOnClose(false)
-	if err := s.finish(); err != nil {
+	if err := s.file.finish(); err != nil {
 		_ = s.ln.Close()
-		s.remove()
+		s.file.remove()
 		return err
 	}
 	return nil
 }
 
-// Run serves until ctx ends, then gives replies under way a moment. It listens
-// first, where Listen was not called.
-func (s *ControlServer) Run(ctx context.Context) error {
-	if s.ln == nil {
-		if err := s.Listen(ctx); err != nil {
-			return err
-		}
-	}
-	defer s.remove()
+// Run serves the socket that Listen created until ctx ends. It then gives replies in
+// progress a short time, and removes the socket.
+func (s *Control) Run(ctx context.Context) error {
+	defer s.file.remove()
 	stop := context.AfterFunc(ctx, func() { _ = s.ln.Close() })
 	defer stop()
 
@@ -71,7 +67,7 @@ func (s *ControlServer) Run(ctx context.Context) error {
 	for {
 		c, err := s.ln.AcceptUnix()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			s.Log.Warn("control socket cannot accept: too many files are open", "error", err)
+			s.opt.Log.Warn("control socket cannot accept: too many files are open", "error", err)
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
@@ -89,7 +85,7 @@ func (s *ControlServer) Run(ctx context.Context) error {
 				s.serve(ctx, c)
 			})
 		default:
-			s.Log.Warn("control socket connection refused", "peer", peerOf(c), "open", maxConns)
+			s.opt.Log.Warn("control socket connection refused", "peer", peerOf(c), "open", maxConns)
 			// Fits into any new socket's buffer, so that it does not wait.
 			_, _ = c.Write([]byte("503 too many connections: try again\n\n"))
 			_ = c.Close()
@@ -98,7 +94,7 @@ func (s *ControlServer) Run(ctx context.Context) error {
 }
 
 // serve answers the requests of one connection until its end.
-func (s *ControlServer) serve(ctx context.Context, c *net.UnixConn) {
+func (s *Control) serve(ctx context.Context, c *net.UnixConn) {
 	defer c.Close()
 	peer := peerOf(c)
 	// When the daemon stops, a command may finish, but not for long.
@@ -112,17 +108,17 @@ func (s *ControlServer) serve(ctx context.Context, c *net.UnixConn) {
 	// Closing also wakes a write to a client that does not read.
 	defer context.AfterFunc(work, func() { _ = c.Close() })()
 
-	frames := make(chan *Frame)
+	frames := make(chan *mi.Frame)
 	var pending atomic.Int32
 	go func() {
 		s.read(work, c, frames, &pending)
 		s.watch(work, c, cancel)
 	}()
-	service, out := s.service(Stream), patientConn{c, cmp.Or(s.Timeout, time.Minute)}
+	service, out := s.opt.service(mi.Stream), deadlineConn{c, s.opt.Timeout}
 	for f := range frames {
 		f.Peer = peer
 		if err := service.Serve(work, f, out); err != nil {
-			s.Log.Info("control socket client lost", "peer", peer, "command", f.Command, "error", err)
+			s.opt.Log.Info("control socket client lost", "peer", peer, "command", f.Command, "error", err)
 			return
 		}
 		pending.Add(-1)
@@ -131,10 +127,10 @@ func (s *ControlServer) serve(ctx context.Context, c *net.UnixConn) {
 
 // read hands over the connection's requests and closes frames at their end. It
 // reads one ahead, so that a client that goes away is noticed while it is served.
-func (s *ControlServer) read(work context.Context, c *net.UnixConn, frames chan<- *Frame, pending *atomic.Int32) {
+func (s *Control) read(work context.Context, c *net.UnixConn, frames chan<- *mi.Frame, pending *atomic.Int32) {
 	defer close(frames)
-	in := NewReader(c, s.known)
-	in.Idle, in.Most = idle, s.MaxRequest
+	in := mi.NewReader(c, s.opt.known)
+	in.Idle, in.Most = idleTimeout, s.opt.MaxRequest
 	for {
 		f, err := in.Next()
 		if errors.Is(err, os.ErrDeadlineExceeded) && pending.Load() > 0 {
@@ -155,7 +151,7 @@ func (s *ControlServer) read(work context.Context, c *net.UnixConn, frames chan<
 // watch waits for a client that has closed the connection, and not just its own
 // direction, as nc -N does: to that one even an empty write fails. The command it
 // waited for is then given up.
-func (s *ControlServer) watch(work context.Context, c *net.UnixConn, gone func()) {
+func (s *Control) watch(work context.Context, c *net.UnixConn, gone func()) {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -171,14 +167,14 @@ func (s *ControlServer) watch(work context.Context, c *net.UnixConn, gone func()
 	}
 }
 
-// patientConn gives every write the same time.
-type patientConn struct {
+// deadlineConn gives every write the same time.
+type deadlineConn struct {
 	net.Conn
 	timeout time.Duration
 }
 
 // Write writes within the client's time.
-func (c patientConn) Write(p []byte) (int, error) {
+func (c deadlineConn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}

@@ -1,13 +1,12 @@
-package mi
+package socket
 
 import (
-	"crypto/rand"
 	"fmt"
 	"net"
 	"syscall"
 )
 
-// peerOf says who is at the other end of a connection: SO_PEERCRED.
+// peerOf returns the peer of a connection for the log, from SO_PEERCRED.
 func peerOf(c *net.UnixConn) string {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -23,16 +22,16 @@ func peerOf(c *net.UnixConn) string {
 	return peer
 }
 
-// credentialSpace holds one sender's credentials and no more, so that the kernel
-// drops any file that comes with them.
+// credentialSpace is the size of one sender's credentials. The buffer is no larger, so
+// that the kernel drops files that are sent with them.
 var credentialSpace = syscall.CmsgSpace(syscall.SizeofUcred)
 
-// askCredentials has every datagram come with its sender's credentials.
+// askCredentials asks the kernel to add the sender's credentials to every datagram.
 func askCredentials(fd uintptr) error {
 	return syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_PASSCRED, 1)
 }
 
-// senderOf reads the credentials that came with a datagram.
+// senderOf returns the sender of a datagram for the log, from its control messages.
 func senderOf(oob []byte) string {
 	msgs, err := syscall.ParseSocketControlMessage(oob)
 	if err != nil {
@@ -46,11 +45,4 @@ func senderOf(oob []byte) string {
 	return "unknown"
 }
 
-// credText is the peer as the log shows it.
 func credText(c *syscall.Ucred) string { return fmt.Sprintf("uid=%d pid=%d", c.Uid, c.Pid) }
-
-// clientAddr is an address for a client's own end of a datagram socket: one
-// without a file, so that no rights stand between it and the daemon.
-func clientAddr() (name string, remove func()) {
-	return "@silod-client-" + rand.Text(), func() {}
-}

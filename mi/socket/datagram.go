@@ -1,4 +1,4 @@
-package mi
+package socket
 
 import (
 	"cmp"
@@ -12,57 +12,61 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"silod/mi"
 )
 
-// maxDatagrams is how many datagrams are worked on at one time; more wait in the
-// kernel's queue, and their senders with them.
+// maxDatagrams is the number of requests that run at one time. Further ones wait in the
+// kernel's queue; when that is full, their senders wait.
 const maxDatagrams = 64
 
-// DatagramServer serves a Unix datagram socket, as Kamailio's mi_datagram and
-// jsonrpcs do: one datagram is one request, and one is its reply.
-type DatagramServer struct {
-	Socket
-
+// Datagram serves a Unix datagram socket as Kamailio's modules mi_datagram and jsonrpcs
+// do: each request is one datagram, and so is each reply.
+type Datagram struct {
+	opt     Options
+	file    file
 	conn    *net.UnixConn
 	timeout atomic.Int64 // nanoseconds
 }
 
-// SetTimeout says how long a client may take to make room for its reply, from now
-// on: mi_datagram's socket_timeout. Two seconds, where it is never set.
-func (s *DatagramServer) SetTimeout(d time.Duration) { s.timeout.Store(int64(d)) }
+// NewDatagram returns a server for the datagram socket at o.Path.
+func NewDatagram(o Options) *Datagram {
+	s := &Datagram{opt: o, file: newFile(&o)}
+	s.SetTimeout(o.Timeout)
+	return s
+}
 
-// Timeout is the one in force.
-func (s *DatagramServer) Timeout() time.Duration {
+// SetTimeout sets, from the next reply on, how long a client may take to make space for
+// its reply: mi_datagram's socket_timeout. 0 is two seconds.
+func (s *Datagram) SetTimeout(d time.Duration) { s.timeout.Store(int64(d)) }
+
+// Timeout returns the time that a client may take to make space for its reply.
+func (s *Datagram) Timeout() time.Duration {
 	return cmp.Or(time.Duration(s.timeout.Load()), 2*time.Second)
 }
 
-// Listen makes the socket, so that a client may send from now on.
-func (s *DatagramServer) Listen(ctx context.Context) error {
-	if err := s.clear(ctx, "unixgram"); err != nil {
+// Listen creates the socket. Clients can send when it returns.
+func (s *Datagram) Listen(ctx context.Context) error {
+	if err := s.file.clear(ctx, "unixgram"); err != nil {
 		return err
 	}
-	pc, err := s.config(askCredentials).ListenPacket(ctx, "unixgram", s.Path)
+	pc, err := listenConfig(askCredentials).ListenPacket(ctx, "unixgram", s.opt.Path)
 	if err != nil {
 		return fmt.Errorf("listen at the datagram socket: %w", err)
 	}
 	s.conn = pc.(*net.UnixConn)
-	if err := s.finish(); err != nil {
+	if err := s.file.finish(); err != nil {
 		_ = s.conn.Close()
-		s.remove()
+		s.file.remove()
 		return err
 	}
 	return nil
 }
 
-// Run serves until ctx ends, then gives replies under way a moment. It listens
-// first, where Listen was not called.
-func (s *DatagramServer) Run(ctx context.Context) error {
-	if s.conn == nil {
-		if err := s.Listen(ctx); err != nil {
-			return err
-		}
-	}
-	defer s.remove()
+// Run serves the socket that Listen created until ctx ends. It then gives replies in
+// progress a short time, and removes the socket.
+func (s *Datagram) Run(ctx context.Context) error {
+	defer s.file.remove()
 	defer s.conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -71,7 +75,7 @@ func (s *DatagramServer) Run(ctx context.Context) error {
 
 	var workers sync.WaitGroup
 	slots := make(chan struct{}, maxDatagrams)
-	buf, oob := make([]byte, maxRequest+1), make([]byte, credentialSpace)
+	buf, oob := make([]byte, mi.MaxRequest+1), make([]byte, credentialSpace)
 	for {
 		n, oobn, _, from, err := s.conn.ReadMsgUnix(buf, oob)
 		if err != nil {
@@ -82,12 +86,9 @@ func (s *DatagramServer) Run(ctx context.Context) error {
 			}
 			return fmt.Errorf("read from the datagram socket: %w", err)
 		}
-		f := readDatagram(buf[:n])
+		f := mi.ReadDatagram(buf[:n])
 		if f == nil {
 			continue
-		}
-		if n > maxRequest {
-			f.Err = Errorf(400, "request is longer than %d bytes", maxRequest)
 		}
 		f.Peer = senderOf(oob[:oobn])
 		slots <- struct{}{}
@@ -100,13 +101,13 @@ func (s *DatagramServer) Run(ctx context.Context) error {
 
 // answer runs the request and sends the reply to the address that the client
 // bound. A client without one, or with a path that only it can resolve, gets none.
-func (s *DatagramServer) answer(ctx context.Context, f *Frame, from *net.UnixAddr) {
+func (s *Datagram) answer(ctx context.Context, f *mi.Frame, from *net.UnixAddr) {
 	to := &datagramWriter{ctx: ctx, conn: s.conn, timeout: s.Timeout()}
 	if from != nil && (strings.HasPrefix(from.Name, "/") || strings.HasPrefix(from.Name, "@")) {
 		to.addr = from.Name
 	}
-	if err := s.service(Datagram).Serve(ctx, f, to); err != nil {
-		s.Log.Info("management reply not sent", "peer", f.Peer, "command", f.Command, "error", err)
+	if err := s.opt.service(mi.Datagram).Serve(ctx, f, to); err != nil {
+		s.opt.Log.Info("management reply not sent", "peer", f.Peer, "command", f.Command, "error", err)
 	}
 }
 

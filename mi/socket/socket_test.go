@@ -1,7 +1,6 @@
-package mi
+package socket
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,74 +12,44 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
+
+	"silod/mi"
+	"silod/mi/client"
+	"silod/mi/internal/mitest"
 )
 
-// soon is how long a test waits for what must happen: it is far more than needed.
-const soon = 20 * time.Second
+const soon = mitest.Soon
 
-// eventually polls until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
+var (
+	start      = mitest.Start
+	eventually = mitest.Eventually
+)
+
+func registry() *mi.Registry { return mitest.Registry(slog.DiscardHandler) }
+
+// options returns options for a socket in a directory of its own.
+func options(t *testing.T, r *mi.Registry) Options {
 	t.Helper()
-	for end := time.Now().Add(soon); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s did not come about", what)
-		}
-	}
-}
-
-// runner is a server of this package.
-type runner interface {
-	Listen(context.Context) error
-	Run(context.Context) error
-}
-
-// start runs a server until the test ends, or stop is called.
-func start(t *testing.T, s runner) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := s.Listen(ctx); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Errorf("the server ended with %v", err)
-			}
-		case <-time.After(soon):
-			t.Error("the server does not end")
-		}
-	})
-	t.Cleanup(stop)
-	return stop
-}
-
-func socket(t *testing.T, r *Registry) Socket {
-	t.Helper()
-	return Socket{Registry: r, Log: slog.New(slog.DiscardHandler), Path: filepath.Join(t.TempDir(), "run", "mi")}
+	return Options{Registry: r, Log: slog.New(slog.DiscardHandler), Path: filepath.Join(t.TempDir(), "run", "mi")}
 }
 
 // each runs a test with both kinds of sockets.
-func each(t *testing.T, f func(t *testing.T, network string, s Socket, server func(Socket) runner)) {
+func each(t *testing.T, f func(t *testing.T, network string, s Options, server func(Options) mitest.Server)) {
 	t.Run("control", func(t *testing.T) {
-		f(t, "unix", socket(t, testRegistry()), func(s Socket) runner { return &ControlServer{Socket: s} })
+		f(t, "unix", options(t, registry()), func(s Options) mitest.Server { return NewControl(s) })
 	})
 	t.Run("datagram", func(t *testing.T) {
-		f(t, "unixgram", socket(t, testRegistry()), func(s Socket) runner { return &DatagramServer{Socket: s} })
+		f(t, "unixgram", options(t, registry()), func(s Options) mitest.Server { return NewDatagram(s) })
 	})
 }
 
 // TestSocketFile: made under the wanted rights, with its directory, and gone at
 // the end.
 func TestSocketFile(t *testing.T) {
-	each(t, func(t *testing.T, _ string, s Socket, server func(Socket) runner) {
-		s.Access = Access{Mode: 0o640, User: "0", Group: "65534"}
+	each(t, func(t *testing.T, _ string, s Options, server func(Options) mitest.Server) {
+		s.Access = mi.Access{Mode: 0o640, User: "0", Group: "65534"}
 		if os.Geteuid() != 0 {
-			s.Access = Access{Mode: 0o640}
+			s.Access = mi.Access{Mode: 0o640}
 		}
 		stop := start(t, server(s))
 		info, err := os.Lstat(s.Path)
@@ -104,11 +73,12 @@ func TestSocketFile(t *testing.T) {
 // are set.
 func TestSocketUmask(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
-	s := socket(t, testRegistry())
-	if err := s.clear(t.Context(), "unix"); err != nil {
+	s := options(t, registry())
+	f := newFile(&s)
+	if err := f.clear(t.Context(), "unix"); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := s.config(nil).Listen(t.Context(), "unix", s.Path)
+	ln, err := listenConfig(nil).Listen(t.Context(), "unix", s.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,10 +89,10 @@ func TestSocketUmask(t *testing.T) {
 }
 
 func TestSocketTaken(t *testing.T) {
-	each(t, func(t *testing.T, network string, s Socket, server func(Socket) runner) {
+	each(t, func(t *testing.T, network string, s Options, server func(Options) mitest.Server) {
 		first := server(s)
 		stop := start(t, first)
-		for _, other := range []runner{&ControlServer{Socket: s}, &DatagramServer{Socket: s}} {
+		for _, other := range []mitest.Server{NewControl(s), NewDatagram(s)} {
 			if err := other.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "another silod listens at "+s.Path) {
 				t.Errorf("a second server: %v", err)
 			}
@@ -151,9 +121,9 @@ func TestSocketTaken(t *testing.T) {
 			t.Errorf("another's socket: %v", err)
 		}
 	})
-	s := socket(t, testRegistry())
+	s := options(t, registry())
 	s.Path = filepath.Join(filepath.Dir(s.Path), strings.Repeat("x", 120))
-	if err := (&ControlServer{Socket: s}).Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "longer than 107 bytes") {
+	if err := NewControl(s).Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "longer than 107 bytes") {
 		t.Errorf("a long path: %v", err)
 	}
 }
@@ -183,18 +153,18 @@ func stale(t *testing.T, network, path string) {
 }
 
 func TestSocketReadOnly(t *testing.T) {
-	each(t, func(t *testing.T, _ string, s Socket, server func(Socket) runner) {
+	each(t, func(t *testing.T, _ string, s Options, server func(Options) mitest.Server) {
 		s.ReadOnly = true
 		start(t, server(s))
-		c, err := Dial(t.Context(), Target{Socket: s.Path})
+		c, err := client.Dial(t.Context(), client.Target{Socket: s.Path})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Call(t.Context(), "which"); err != nil {
 			t.Error(err)
 		}
-		_, err = c.Call(t.Context(), "ul_rm", Arg{Value: "location"}, Arg{Value: "bob"})
-		if e, ok := errors.AsType[*Error](err); !ok || e.Code != 403 {
+		_, err = c.Call(t.Context(), "ul_rm", mi.Arg{Value: "location"}, mi.Arg{Value: "bob"})
+		if e, ok := errors.AsType[*mi.Error](err); !ok || e.Code != 403 {
 			t.Errorf("a change: %v", err)
 		}
 	})
@@ -203,14 +173,14 @@ func TestSocketReadOnly(t *testing.T) {
 // TestSocketPeer: the log says who made a change.
 func TestSocketPeer(t *testing.T) {
 	log := &lockedBuffer{}
-	s := socket(t, loggedRegistry(slog.NewTextHandler(log, nil)))
-	for _, server := range []runner{&ControlServer{Socket: s}, &DatagramServer{Socket: s}} {
+	s := options(t, mitest.Registry(slog.NewTextHandler(log, nil)))
+	for _, server := range []mitest.Server{NewControl(s), NewDatagram(s)} {
 		stop := start(t, server)
-		c, err := Dial(t.Context(), Target{Socket: s.Path})
+		c, err := client.Dial(t.Context(), client.Target{Socket: s.Path})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Call(t.Context(), "ul_rm", Arg{Value: "location"}, Arg{Value: "bob"}); err != nil {
+		if _, err := c.Call(t.Context(), "ul_rm", mi.Arg{Value: "location"}, mi.Arg{Value: "bob"}); err != nil {
 			t.Fatal(err)
 		}
 		stop()
