@@ -39,8 +39,8 @@ func (s *Service) say(ctx context.Context, r *room, e *Entry) error {
 		return err
 	}
 	p = s.compose(e)
-	if s.hub.On() {
-		s.hub.Tell(watch.Event{
+	if s.hub.Active() {
+		s.hub.Publish(watch.Event{
 			What: watch.Said, User: e.Room, From: e.From.String(), CallID: e.CallID, Type: e.Header("Content-Type"), Body: e.Body,
 		})
 	}

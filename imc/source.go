@@ -68,8 +68,8 @@ func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome,
 		what = watch.SetAside
 		s.stats.DeliveriesRefused.Add(1)
 	}
-	if s.hub.On() {
-		s.hub.Tell(watch.Event{What: what, User: owner, From: it.From, CallID: it.CallID, Reason: out.Reason})
+	if s.hub.Active() {
+		s.hub.Publish(watch.Event{What: what, User: owner, From: it.From, CallID: it.CallID, Reason: out.Reason})
 	}
 	if out.Verdict == delivery.Delivered || out.Answered {
 		s.seen(r, m)

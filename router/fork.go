@@ -98,7 +98,7 @@ func (f *fork) try(ctx context.Context, flows []hop) {
 		if err == nil {
 			f.attempts = append(f.attempts, attempt{call, flows[i].Contact, flows[i+1:]})
 			f.open++
-			if f.router.Watch.On() {
+			if f.router.Watch.Active() {
 				f.tellSent(flows[i].Contact)
 			}
 			return
@@ -150,7 +150,7 @@ func (r *Router) flow(ctx context.Context, h *hop) (sip.Flow, error) {
 func (f *fork) take(ctx context.Context, res stack.Result) *sip.Message {
 	f.open--
 	f.answered = f.answered || res.Err == nil
-	if f.router.Watch.On() {
+	if f.router.Watch.Active() {
 		f.tellAnswered(res)
 	}
 	if res.Err == nil && res.Response.Status < 300 {

@@ -36,7 +36,7 @@ func (r *Router) message(tx *stack.ServerTx, from caller) stack.Work {
 		return nil
 	}
 	in.identify(from)
-	if r.Watch.On() {
+	if r.Watch.Active() {
 		r.tell(watch.Received, in.to, in.Message)
 	}
 	switch {

@@ -59,7 +59,7 @@ func (r *Router) answerRegister(tx *stack.ServerTx, reg *registrar.Register, res
 		return
 	}
 	tx.Respond(200, "", r.registered(tx, res.Bindings)...)
-	if r.Watch.On() && len(reg.Contacts) > 0 {
+	if r.Watch.Active() && len(reg.Contacts) > 0 {
 		r.tellRegistered(reg, res.Bindings)
 	}
 	switch {

@@ -150,7 +150,7 @@ func (r *Router) Done(tx *stack.ServerTx) {
 		level = slog.LevelInfo
 		if tx.Request.Method == "MESSAGE" {
 			r.Accept.Observe(took)
-			if r.Watch.On() {
+			if r.Watch.Active() {
 				r.tellAnswer(tx)
 			}
 		}

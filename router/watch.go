@@ -14,7 +14,7 @@ import (
 // What follows is only called while somebody watches.
 
 func (r *Router) tell(what string, user sip.AoR, m *im.Message) {
-	r.Watch.Tell(watch.Event{
+	r.Watch.Publish(watch.Event{
 		What: what, User: user, From: m.From, CallID: m.CallID, Type: m.Header("Content-Type"), Body: m.Body,
 	})
 }
@@ -27,7 +27,7 @@ func (r *Router) tellAnswer(tx *stack.ServerTx) {
 		what = watch.Accepted
 	}
 	user, _ := r.Domains.AoR(tx.Request.Target)
-	r.Watch.Tell(watch.Event{
+	r.Watch.Publish(watch.Event{
 		What: what, User: user, From: tx.Request.Get("From"), CallID: tx.Request.Get("Call-ID"), Status: status, Reason: reason,
 	})
 }
@@ -44,12 +44,12 @@ func (r *Router) tellRegistered(reg *registrar.Register, bindings []registrar.Bi
 		default:
 			e.Reason = "for " + bindings[i].Expires.Sub(r.Now()).Round(time.Second).String()
 		}
-		r.Watch.Tell(e)
+		r.Watch.Publish(e)
 	}
 }
 
 func (f *fork) tellSent(contact string) {
-	f.router.Watch.Tell(watch.Event{
+	f.router.Watch.Publish(watch.Event{
 		What: watch.Sent, User: f.to, From: f.msg.From, CallID: f.msg.CallID, Contact: contact,
 		Type: f.msg.Header("Content-Type"), Body: f.msg.Body,
 	})
@@ -66,5 +66,5 @@ func (f *fork) tellAnswered(res stack.Result) {
 	} else {
 		e.Status, e.Reason = res.Response.Status, res.Response.Reason
 	}
-	f.router.Watch.Tell(e)
+	f.router.Watch.Publish(e)
 }

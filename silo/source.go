@@ -66,8 +66,8 @@ const settleTimeout = 15 * time.Second
 
 // publish publishes an event about a stored message.
 func (s *Service) publish(what string, m *Message, reason string) {
-	if s.opt.Watch.On() {
-		s.opt.Watch.Tell(watch.Event{
+	if s.opt.Watch.Active() {
+		s.opt.Watch.Publish(watch.Event{
 			What: what, User: m.Owner, From: m.From, CallID: m.CallID, ID: m.ID, Reason: reason,
 			Type: m.Header("Content-Type"), Body: m.Body,
 		})

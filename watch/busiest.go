@@ -12,18 +12,18 @@ import (
 	"silod/sip"
 )
 
-// tally counts what is said in rooms and stored for users, for somebody who wants to
-// know where most happens. Its lock is held while one number is counted.
+// tally counts the messages of each room and the stored messages of each user during one
+// interval. Its lock is held for one event, or to begin the next interval.
 type tally struct {
-	mu      sync.Mutex
-	said    map[sip.AoR]int
-	stored  map[sip.AoR]int
-	uncount int // events of more addresses than are counted
+	mu        sync.Mutex
+	said      map[sip.AoR]int
+	stored    map[sip.AoR]int
+	uncounted int // events of further addresses
 }
 
-// The bounds of a tally.
+// The limits of a tally.
 const (
-	maxCounted = 4096 // rooms, and again users, in one interval
+	maxCounted = 4096 // rooms, and as many users
 	maxListed  = 20
 )
 
@@ -31,7 +31,7 @@ func newTally() *tally {
 	return &tally{said: map[sip.AoR]int{}, stored: map[sip.AoR]int{}}
 }
 
-func (t *tally) take(_ *Hub, s *seen) {
+func (t *tally) receive(_ *Hub, s *published) {
 	of := t.said
 	switch s.What {
 	case Said:
@@ -43,13 +43,13 @@ func (t *tally) take(_ *Hub, s *seen) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, known := of[s.User]; !known && len(of) >= maxCounted {
-		t.uncount++
+		t.uncounted++
 		return
 	}
 	of[s.User]++
 }
 
-// busiest streams what was counted in each interval.
+// busiest streams the counts of each interval.
 func (h *Hub) busiest(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	every := time.Second
 	if v := req.Named("seconds", 0); v != "" {
@@ -72,7 +72,7 @@ func (h *Hub) busiest(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-h.over:
+			case <-h.done:
 				return
 			case at := <-tick.C:
 				if !yield(t.report(at), nil) {
@@ -83,35 +83,35 @@ func (h *Hub) busiest(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	}}, nil
 }
 
-// report tells what was counted, and begins anew.
+// report returns the counts and begins the next interval.
 func (t *tally) report(at time.Time) *mi.Node {
 	t.mu.Lock()
-	said, stored, uncount := t.said, t.stored, t.uncount
-	t.said, t.stored, t.uncount = map[sip.AoR]int{}, map[sip.AoR]int{}, 0
+	said, stored, uncounted := t.said, t.stored, t.uncounted
+	t.said, t.stored, t.uncounted = map[sip.AoR]int{}, map[sip.AoR]int{}, 0
 	t.mu.Unlock()
 	n := &mi.Node{Name: "INTERVAL", Attrs: []mi.Attr{{Name: "time", Value: at.UTC().Format(timeForm)}}}
-	if uncount > 0 {
-		n.Attrs = append(n.Attrs, mi.Attr{Name: "not_counted", Value: uncount})
+	if uncounted > 0 {
+		n.Attrs = append(n.Attrs, mi.Attr{Name: "not_counted", Value: uncounted})
 	}
 	top(n, "ROOM", "said", said)
 	top(n, "MAILBOX", "stored", stored)
 	return n
 }
 
-// top adds the largest counts.
-func top(n *mi.Node, name, what string, counts map[sip.AoR]int) {
+// top adds the largest counts to n.
+func top(n *mi.Node, name, attr string, counts map[sip.AoR]int) {
 	type entry struct {
-		who sip.AoR
+		aor sip.AoR
 		n   int
 	}
 	list := make([]entry, 0, len(counts))
-	for who, count := range counts {
-		list = append(list, entry{who, count})
+	for aor, count := range counts {
+		list = append(list, entry{aor, count})
 	}
 	slices.SortFunc(list, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.who.String(), b.who.String()))
+		return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.aor.String(), b.aor.String()))
 	})
 	for _, e := range list[:min(len(list), maxListed)] {
-		n.Add(name, e.who.String(), mi.Attr{Name: what, Value: e.n})
+		n.Add(name, e.aor.String(), mi.Attr{Name: attr, Value: e.n})
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"silod/mi"
 )
 
-// Commands gives the command that watches.
+// Commands returns the commands watch and busiest.
 func (h *Hub) Commands() []mi.Command {
 	return []mi.Command{{
 		Name: "watch", Args: "of [bodies]", MinArgs: 1, MaxArgs: 2, Follows: true, Run: h.watch,
@@ -20,7 +20,7 @@ func (h *Hub) Commands() []mi.Command {
 	}}
 }
 
-// Counters tell of the watchers.
+// Counters returns the statistics of the Hub.
 func (h *Hub) Counters() []mi.Stat {
 	return []mi.Stat{{
 		Name: "watchers", Help: "Administrators who follow a user or a room.", Gauge: func() int64 { return int64(h.Watchers()) },
@@ -36,7 +36,7 @@ func (h *Hub) watch(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		return nil, mi.Errorf(404, "%s is not of a domain of this server: nothing happens to it here", of)
 	}
 	bodies := req.Named("bodies", 1)
-	w := &watcher{of: of, bodies: bodies == "yes" || bodies == "true" || bodies == "1", events: make(chan seen, maxWaiting)}
+	w := &watcher{of: of, bodies: bodies == "yes" || bodies == "true" || bodies == "1", events: make(chan published, maxWaiting)}
 	if w.bodies && req.ReadOnly {
 		return nil, mi.Errorf(403, "This socket shows no bodies: leave them out, or ask over the control socket")
 	}
@@ -54,17 +54,17 @@ func (h *Hub) watch(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 
 var errFull = mi.Errorf(503, "There are %d watchers already: end one of them", maxWatchers)
 
-// follow passes events on until somebody has had enough. The first says that it has
-// begun.
+// follow yields events until ctx ends, the Hub stops, or yield returns false. The first event
+// is "watching".
 func (h *Hub) follow(ctx context.Context, w *watcher, yield func(*mi.Node) bool) {
-	if !yield(node(seen{Event: Event{What: "watching", User: w.of}, at: h.now()})) {
+	if !yield(node(published{Event: Event{What: "watching", User: w.of}, at: h.now()})) {
 		return
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-h.over:
+		case <-h.done:
 			return
 		case s := <-w.events:
 			if !yield(node(s)) {
@@ -77,8 +77,8 @@ func (h *Hub) follow(ctx context.Context, w *watcher, yield func(*mi.Node) bool)
 	}
 }
 
-// node writes an event. Fields that say nothing are left out.
-func node(s seen) *mi.Node {
+// node returns an event as part of a reply. Empty fields are left out.
+func node(s published) *mi.Node {
 	n := &mi.Node{Name: "EVENT", Attrs: []mi.Attr{
 		{Name: "time", Value: s.at.UTC().Format(timeForm)},
 		{Name: "event", Value: s.What},
@@ -112,9 +112,10 @@ func node(s seen) *mi.Node {
 	return n
 }
 
-// timeForm is RFC 3339 with milliseconds: things happen fast.
+// timeForm is the format of RFC 3339 with milliseconds.
 const timeForm = "2006-01-02T15:04:05.000Z07:00"
 
+// lost returns the event of n lost events.
 func lost(at time.Time, n int64) *mi.Node {
 	return &mi.Node{Name: "EVENT", Attrs: []mi.Attr{
 		{Name: "time", Value: at.UTC().Format(timeForm)}, {Name: "event", Value: "lost"}, {Name: "count", Value: n},

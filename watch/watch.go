@@ -1,13 +1,11 @@
-// Package watch lets administrators follow what happens to one user or room. Those
-// who do things tell a Hub of it, and the Hub passes it on to who watches, over the
-// control socket. It knows nothing of what it is told.
+// Package watch lets administrators follow the events of one user or room over the control
+// socket. Other packages publish events to a Hub, which sends them to the watchers.
 //
-// Nothing here makes anybody wait. While nobody watches, an event costs its teller
-// one look at a pointer; a watcher who is slower than the events loses some, and is
-// told how many.
+// Publishing does not wait. Without watchers it loads one pointer. A watcher that is slower
+// than the events loses some, and receives their number.
 //
-// Lock: Hub.mu is held while the list of watchers is changed, and never while an
-// event is passed on.
+// Lock: Hub.mu is held while the list of followers changes, and not while an event is
+// published.
 package watch
 
 import (
@@ -21,112 +19,112 @@ import (
 	"silod/sip"
 )
 
-// What can happen.
+// The events.
 const (
-	Received   = "received"   // a MESSAGE came in
+	Received   = "received"   // a MESSAGE was received
 	Accepted   = "accepted"   // its sender got a 2xx: it will be delivered
-	Rejected   = "rejected"   // its sender got another answer
-	Stored     = "stored"     // it is in a mailbox, and will survive what dies next
-	Said       = "said"       // it is in a room's log
-	Sent       = "sent"       // it is on its way to a device
-	Answered   = "answered"   // a device has answered
-	Delivered  = "delivered"  // what waited is with its recipient, and out of the mailbox
-	SetAside   = "set aside"  // a device has refused it for good
-	Expired    = "expired"    // nobody came for it
-	Registered = "registered" // a device is online, was refreshed, or has gone
+	Rejected   = "rejected"   // its sender got another response
+	Stored     = "stored"     // it is committed to a mailbox
+	Said       = "said"       // it is committed to a room's log
+	Sent       = "sent"       // it was sent to a device
+	Answered   = "answered"   // a device has responded
+	Delivered  = "delivered"  // a stored message was delivered and removed from the mailbox
+	SetAside   = "set aside"  // a device has rejected it permanently
+	Expired    = "expired"    // it was not delivered in time
+	Registered = "registered" // a binding was added, refreshed or removed
 )
 
-// Event is what happened. Fields without a meaning for it are empty.
+// Event is an event. Fields that do not apply to it are empty.
 type Event struct {
-	What    string
-	User    sip.AoR // whom it is for, or whose it is: a user or a room
-	From    string  // the sender: a From header's value, or a URI
+	What    string  // one of the constants above
+	User    sip.AoR // the recipient, or the owner of the mailbox or binding: a user or a room
+	From    string  // the sender: a From header field's value, or a URI
 	CallID  string
 	ID      int64  // of the message in the store
-	Contact string // the device
-	Status  int    // of an answer
-	Reason  string // of an answer, or why it was set aside
+	Contact string // URI of the device
+	Status  int    // of a response
+	Reason  string // of a response, or for setting the message aside
 	Type    string // the Content-Type
-	Body    []byte // passed on only to who has asked for it
+	Body    []byte // sent only to watchers that have asked for bodies
 }
 
-// The bounds.
+// The limits of a Hub.
 const (
 	maxWatchers = 16
 	maxWaiting  = 512 // events that wait for one watcher
 )
 
-// Hub passes events on. Make it with New; a nil Hub has no watchers.
+// Hub sends events to watchers. A nil Hub has none.
 type Hub struct {
 	domains sip.Domains
 	log     *slog.Logger
 	now     func() time.Time
-	over    chan struct{} // closed when the daemon stops
+	done    chan struct{} // closed when the daemon stops
 	stop    sync.Once
 
-	watchers atomic.Pointer[[]follower] // nil: nobody watches
+	watchers atomic.Pointer[[]follower] // nil: none
 	mu       sync.Mutex
 }
 
-// follower is told of every event. It never waits.
-type follower interface{ take(h *Hub, s *seen) }
+// follower receives every event. It must not wait.
+type follower interface{ receive(h *Hub, s *published) }
 
-// watcher is somebody who follows a user or a room.
+// watcher is a client that follows a user or a room.
 type watcher struct {
 	of     sip.AoR
 	bodies bool
-	events chan seen
-	lost   atomic.Int64 // events since the last that was passed on
+	events chan published
+	lost   atomic.Int64 // events that were dropped since the client was last informed
 }
 
-// seen is an event and what is known of it here.
-type seen struct {
+// published is an event with data that the Hub adds.
+type published struct {
 	Event
 	at   time.Time
-	from sip.AoR // who From is; zero until somebody asks
+	from sip.AoR // of From; zero until sender is called
 	size int
 }
 
-// sender is who From is.
-func (s *seen) sender(h *Hub) sip.AoR {
+// sender returns the address in From.
+func (s *published) sender(h *Hub) sip.AoR {
 	if s.from.IsZero() && s.From != "" {
 		s.from, _, _ = h.domains.Parse(s.From)
 	}
 	return s.from
 }
 
-// New makes a Hub; domains tell which addresses are ours.
+// New returns a Hub. domains are those of this server.
 func New(domains sip.Domains, log *slog.Logger) *Hub {
-	return &Hub{domains: domains, log: log, now: time.Now, over: make(chan struct{})}
+	return &Hub{domains: domains, log: log, now: time.Now, done: make(chan struct{})}
 }
 
-// On tells whether anybody watches anything. Who would have to work for an Event asks
-// first.
-func (h *Hub) On() bool { return h != nil && h.watchers.Load() != nil }
+// Active reports whether there are watchers. Callers for which an Event is expensive to make
+// call it first.
+func (h *Hub) Active() bool { return h != nil && h.watchers.Load() != nil }
 
-// Tell passes an event on to those who follow its user or its sender.
-func (h *Hub) Tell(e Event) {
-	if !h.On() {
+// Publish sends an event to the watchers of its user and of its sender.
+func (h *Hub) Publish(e Event) {
+	if !h.Active() {
 		return
 	}
 	list := h.watchers.Load()
 	if list == nil {
 		return
 	}
-	s := seen{Event: e, at: h.now(), size: len(e.Body)}
+	s := published{Event: e, at: h.now(), size: len(e.Body)}
 	for _, f := range *list {
-		f.take(h, &s)
+		f.receive(h, &s)
 	}
 }
 
-// take passes on what is about the one who is followed.
-func (w *watcher) take(h *Hub, e *seen) {
+// receive queues an event for the client if it is of the user or room that it follows.
+func (w *watcher) receive(h *Hub, e *published) {
 	if sender := e.sender(h); w.of != e.User && w.of != sender {
 		return
 	}
 	s := *e
 	if w.bodies {
-		s.Body = bytes.Clone(s.Body) // its memory may be used again
+		s.Body = bytes.Clone(s.Body) // the caller may reuse its memory
 	} else {
 		s.Body = nil
 	}
@@ -137,10 +135,10 @@ func (w *watcher) take(h *Hub, e *seen) {
 	}
 }
 
-// Stop ends all watching: the daemon stops.
-func (h *Hub) Stop() { h.stop.Do(func() { close(h.over) }) }
+// Stop ends all watch commands.
+func (h *Hub) Stop() { h.stop.Do(func() { close(h.done) }) }
 
-// join adds a watcher, unless there are too many.
+// join adds a follower. It reports false if there are too many.
 func (h *Hub) join(f follower) bool {
 	return h.change(func(list []follower) []follower {
 		if len(list) >= maxWatchers {
@@ -156,8 +154,8 @@ func (h *Hub) leave(f follower) {
 	})
 }
 
-// change puts another list in the place of the watchers', and tells whether it is
-// another.
+// change replaces the list of followers by the result of f, and reports whether their number
+// has changed.
 func (h *Hub) change(f func([]follower) []follower) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -175,7 +173,7 @@ func (h *Hub) change(f func([]follower) []follower) bool {
 	return len(list) != before
 }
 
-// Watchers is how many watch now.
+// Watchers returns the number of watchers.
 func (h *Hub) Watchers() int {
 	if p := h.watchers.Load(); p != nil {
 		return len(*p)

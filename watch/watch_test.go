@@ -18,7 +18,7 @@ var bob = sip.AoR{User: "bob", Domain: "example.org"}
 
 func newHub() *Hub { return New(sip.NewDomains("example.org"), slog.New(slog.DiscardHandler)) }
 
-// text is a reply's child as a line.
+// text returns a child of a reply as a line.
 func text(n *mi.Node) string {
 	var words []string
 	for _, a := range n.Attrs {
@@ -29,7 +29,7 @@ func text(n *mi.Node) string {
 	return strings.Join(words, " ")
 }
 
-// watcher calls the command and reads its reply.
+// reader calls the watch command and reads its reply.
 type reader struct {
 	lines chan string
 	stop  context.CancelFunc
@@ -61,33 +61,33 @@ func read(t *testing.T, h *Hub, args ...string) *reader {
 	return r
 }
 
-// Who follows a user sees what is for the user and what is from the user, and nothing
-// else; bodies only where they were asked for.
+// TestWatch: a watcher of a user receives the events of messages to and from that user, with
+// bodies only on request.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
-		if h.On() || (*Hub)(nil).On() {
-			t.Error("somebody watches")
+		if h.Active() || (*Hub)(nil).Active() {
+			t.Error("a new hub is active")
 		}
-		h.Tell(Event{What: Stored, User: bob})
+		h.Publish(Event{What: Stored, User: bob})
 		plain, curious := read(t, h, "bob"), read(t, h, "sip:bob@example.org;x=y", "yes")
 		for _, r := range []*reader{plain, curious} {
 			if got := <-r.lines; got != "event=watching user=sip:bob@example.org" {
 				t.Errorf("it begins with %q", got)
 			}
 		}
-		if !h.On() || h.Watchers() != 2 {
+		if !h.Active() || h.Watchers() != 2 {
 			t.Errorf("%d watch", h.Watchers())
 		}
 		alice := sip.AoR{User: "alice", Domain: "example.org"}
 		body := []byte("hello")
-		h.Tell(Event{
+		h.Publish(Event{
 			What: Stored, User: bob, From: `"Alice" <sip:alice@example.org>;tag=1`, CallID: "c1", ID: 7, Type: "text/plain", Body: body,
 		})
-		copy(body, "XXXXX") // its memory is used again
-		h.Tell(Event{What: Stored, User: alice, From: "sip:carol@example.org"})
-		h.Tell(Event{What: Answered, User: alice, From: "<sip:bob@EXAMPLE.org:5060>", Contact: "sip:a@192.0.2.1", Status: 200, Reason: "OK"})
-		h.Tell(Event{What: Expired, User: bob, Body: []byte("\xff\xfe")})
+		copy(body, "XXXXX") // as if its memory were reused
+		h.Publish(Event{What: Stored, User: alice, From: "sip:carol@example.org"})
+		h.Publish(Event{What: Answered, User: alice, From: "<sip:bob@EXAMPLE.org:5060>", Contact: "sip:a@192.0.2.1", Status: 200, Reason: "OK"})
+		h.Publish(Event{What: Expired, User: bob, Body: []byte("\xff\xfe")})
 		const stored = "event=stored user=sip:bob@example.org from=sip:alice@example.org id=7 call_id=c1 type=text/plain bytes=5"
 		const answered = "event=answered user=sip:alice@example.org from=sip:bob@example.org contact=sip:a@192.0.2.1 status=200 reason=OK"
 		const expired = "event=expired user=sip:bob@example.org bytes=2"
@@ -108,31 +108,31 @@ func TestWatch(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if h.On() {
-			t.Error("they have left, and events still cost something")
+		if h.Active() {
+			t.Error("the hub is active without watchers")
 		}
 	})
 }
 
-// A watcher who does not read keeps nobody waiting and takes no more memory than
-// anybody; afterwards it is told what it has missed.
-func TestSlowWatcherIsToldWhatItMissed(t *testing.T) {
+// TestSlowWatcherReceivesCountOfLost: a watcher that does not read delays no publisher and
+// takes no more memory than others. Later it receives the number of lost events.
+func TestSlowWatcherReceivesCountOfLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
 		r := read(t, h, "bob")
 		<-r.lines
-		const told = maxWaiting + 100
-		for i := range told {
-			h.Tell(Event{What: Sent, User: bob, ID: int64(i + 1)})
+		const count = maxWaiting + 100
+		for i := range count {
+			h.Publish(Event{What: Sent, User: bob, ID: int64(i + 1)})
 			if i == 0 {
-				synctest.Wait() // it holds the first in its hand, and reads no more
+				synctest.Wait() // the reader has the first event, and reads no further ones
 			}
 		}
 		want := make([]string, 0, maxWaiting+2)
 		for i := range 2 {
 			want = append(want, fmt.Sprintf("event=sent user=sip:bob@example.org id=%d", i+1))
 		}
-		want = append(want, fmt.Sprintf("event=lost count=%d", told-1-maxWaiting))
+		want = append(want, fmt.Sprintf("event=lost count=%d", count-1-maxWaiting))
 		for i := 2; i < maxWaiting+1; i++ {
 			want = append(want, fmt.Sprintf("event=sent user=sip:bob@example.org id=%d", i+1))
 		}
@@ -140,7 +140,7 @@ func TestSlowWatcherIsToldWhatItMissed(t *testing.T) {
 		for range want {
 			got = append(got, <-r.lines)
 		}
-		slices.Sort(got) // where the loss is told is of no importance
+		slices.Sort(got) // the position of the loss does not matter
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
 			t.Errorf("got %d lines: %q...", len(got), got[:3])
@@ -150,8 +150,8 @@ func TestSlowWatcherIsToldWhatItMissed(t *testing.T) {
 	})
 }
 
-// There are so many watchers and no more, whoever leaves makes room, and all are sent
-// away when the daemon stops.
+// TestWatchersAreBounded: the number of watchers is limited, the place of one that ends is
+// free, and all end when the daemon stops.
 func TestWatchersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
@@ -196,21 +196,21 @@ func TestWatchRefuses(t *testing.T) {
 	}
 }
 
-// Tellers, watchers who come and go, and readers at once: for the race detector.
+// TestWatchConcurrently runs publishers and watchers at the same time, for the race detector.
 func TestWatchConcurrently(t *testing.T) {
 	h := newHub()
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for range 1000 {
-				if h.On() {
-					h.Tell(Event{What: Sent, User: bob, Body: []byte("x")})
+				if h.Active() {
+					h.Publish(Event{What: Sent, User: bob, Body: []byte("x")})
 				}
 			}
 		})
 		wg.Go(func() {
 			for range 50 {
-				w := &watcher{of: bob, bodies: true, events: make(chan seen, maxWaiting)}
+				w := &watcher{of: bob, bodies: true, events: make(chan published, maxWaiting)}
 				h.join(w)
 				for len(w.events) > 0 {
 					<-w.events
@@ -220,22 +220,22 @@ func TestWatchConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if h.On() {
-		t.Error("somebody is left over")
+	if h.Active() {
+		t.Error("a watcher is left")
 	}
 }
 
-func BenchmarkNobodyWatches(b *testing.B) {
+func BenchmarkWithoutWatchers(b *testing.B) {
 	h := newHub()
 	b.ReportAllocs()
 	for b.Loop() {
-		if h.On() {
-			h.Tell(Event{What: Sent, User: bob})
+		if h.Active() {
+			h.Publish(Event{What: Sent, User: bob})
 		}
 	}
 }
 
-// What is counted is counted only while somebody wants to know.
+// TestBusiest: messages are counted while the command runs, and not afterwards.
 func TestBusiest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
@@ -264,25 +264,25 @@ func TestBusiest(t *testing.T) {
 		synctest.Wait()
 		room := sip.AoR{User: "chat-1", Domain: "example.org"}
 		for range 3 {
-			h.Tell(Event{What: Said, User: room})
-			h.Tell(Event{What: Sent, User: bob})
+			h.Publish(Event{What: Said, User: room})
+			h.Publish(Event{What: Sent, User: bob})
 		}
-		h.Tell(Event{What: Stored, User: bob})
+		h.Publish(Event{What: Stored, User: bob})
 		if got := <-reports; got != "ROOM sip:chat-1@example.org said=3, MAILBOX sip:bob@example.org stored=1" {
 			t.Errorf("got %q", got)
 		}
 		for i := range maxCounted + 5 {
-			h.Tell(Event{What: Stored, User: sip.AoR{User: fmt.Sprint(i), Domain: "example.org"}})
+			h.Publish(Event{What: Stored, User: sip.AoR{User: fmt.Sprint(i), Domain: "example.org"}})
 		}
 		if got := <-reports; strings.Count(got, "MAILBOX") != maxListed || !strings.HasSuffix(got, "not_counted=5") {
 			t.Errorf("got %q", got)
 		}
 		stop()
-		if _, more := <-reports; more || h.On() {
-			t.Error("it goes on")
+		if _, more := <-reports; more || h.Active() {
+			t.Error("the command continues after its end")
 		}
 		if _, err := h.busiest(t.Context(), &mi.Request{Args: []mi.Arg{{Value: "0"}}}); err == nil {
-			t.Error("an interval of nothing was taken")
+			t.Error("an interval of 0 seconds was accepted")
 		}
 	})
 }
