@@ -14,8 +14,8 @@ import (
 // ErrNotFIFO is wrapped by the error of Open if there is a file of another type.
 var ErrNotFIFO = errors.New("is no FIFO")
 
-// Conn is the client's end of one exchange: what is written goes into the daemon's request
-// FIFO, and what is read comes from a reply FIFO that exists as long as the Conn.
+// Conn is the client's end of one exchange. It writes to the daemon's request FIFO, and reads
+// from a reply FIFO that exists as long as the Conn.
 type Conn struct {
 	request *os.File
 	reply   *os.File

@@ -12,50 +12,48 @@ import (
 	"silod/mi"
 )
 
-// create makes the request FIFO. It is made under another name and moved to Path
-// when it is ready: nobody ever finds it with other rights than it shall have, or
-// nobody reading.
+// create creates the request FIFO under another name, and renames it when its permissions
+// are set and the server reads it. So no client finds a FIFO that is not ready.
 func (s *Server) create() error {
-	dir := filepath.Dir(s.Path)
+	dir := filepath.Dir(s.opt.Path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the directory of the request FIFO: %w", err)
 	}
 	if err := s.vacant(); err != nil {
 		return err
 	}
-	tmp := filepath.Join(dir, "."+filepath.Base(s.Path)+"."+rand.Text()[:8])
+	tmp := filepath.Join(dir, "."+filepath.Base(s.opt.Path)+"."+rand.Text()[:8])
 	if err := syscall.Mkfifo(tmp, 0o600); err != nil {
-		return fmt.Errorf("make the request FIFO %s: %w", s.Path, err)
+		return fmt.Errorf("make the request FIFO %s: %w", s.opt.Path, err)
 	}
 	file, made, err := s.open(tmp)
 	if err != nil {
 		_ = os.Remove(tmp)
-		return fmt.Errorf("make the request FIFO %s: %w", s.Path, err)
+		return fmt.Errorf("make the request FIFO %s: %w", s.opt.Path, err)
 	}
 	s.file, s.made = file, made
 	return nil
 }
 
-// open opens the new FIFO, gives it its rights and moves it to Path.
+// open opens the new FIFO, sets its permissions and renames it to the configured path.
 func (s *Server) open(tmp string) (*os.File, fs.FileInfo, error) {
-	// For reading and writing: then there is always a writer, and no end of file
-	// when a client closes.
+	// Also for writing, as reading would otherwise end when a client closes the FIFO.
 	file, err := os.OpenFile(tmp, os.O_RDWR|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	made, err := file.Stat()
 	if err == nil && !mi.SameFile(tmp, made) {
-		err = errors.New("somebody else changed it meanwhile")
+		err = errors.New("it was replaced")
 	}
 	if err == nil {
-		err = mi.Access{Mode: s.Mode, User: s.User, Group: s.Group}.Apply(tmp)
+		err = s.opt.Access.Apply(tmp)
 	}
 	if err == nil {
-		err = os.Rename(tmp, s.Path)
+		err = os.Rename(tmp, s.opt.Path)
 	}
 	if err == nil {
-		made, err = file.Stat() // with its owner and mode as they are now
+		made, err = file.Stat() // with the new owner and mode
 	}
 	if err != nil {
 		_ = file.Close()
@@ -64,9 +62,9 @@ func (s *Server) open(tmp string) (*os.File, fs.FileInfo, error) {
 	return file, made, nil
 }
 
-// vacant tells whether Path may be taken: it is free, or a FIFO that nobody reads.
+// vacant returns an error unless the path is free, or has a FIFO without a reader.
 func (s *Server) vacant() error {
-	info, err := os.Lstat(s.Path)
+	info, err := os.Lstat(s.opt.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -74,16 +72,16 @@ func (s *Server) vacant() error {
 		return err
 	}
 	if info.Mode().Type() != fs.ModeNamedPipe {
-		return fmt.Errorf("%s is no FIFO: remove it, or name another path", s.Path)
+		return fmt.Errorf("%s is no FIFO: remove it, or name another path", s.opt.Path)
 	}
-	// Opening for writing without waiting succeeds only if somebody reads.
-	fd, err := syscall.Open(s.Path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
+	// Opening for writing without waiting succeeds only if there is a reader.
+	fd, err := syscall.Open(s.opt.Path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
 	switch {
 	case err == nil:
 		_ = syscall.Close(fd)
-		return fmt.Errorf("another silod reads %s: stop it, or name another path", s.Path)
+		return fmt.Errorf("another silod reads %s: stop it, or name another path", s.opt.Path)
 	case errors.Is(err, syscall.ENXIO), errors.Is(err, fs.ErrNotExist):
 		return nil
 	}
-	return fmt.Errorf("find out whether another silod reads %s: %w", s.Path, err)
+	return fmt.Errorf("find out whether another silod reads %s: %w", s.opt.Path, err)
 }

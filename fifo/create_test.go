@@ -8,13 +8,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"silod/mi"
 )
 
-// TestRequestFile: made with its directory and rights, and gone at the end.
+// TestRequestFile: the FIFO is created with its directory and permissions, and removed at the
+// end.
 func TestRequestFile(t *testing.T) {
-	r := newRig(t, func(s *Server) {
-		if s.Mode = 0o620; os.Geteuid() == 0 {
-			s.User, s.Group = "root", "65534"
+	r := newRig(t, func(o *Options) {
+		if o.Access.Mode = 0o620; os.Geteuid() == 0 {
+			o.Access.User, o.Access.Group = "root", "65534"
 		}
 	})
 	info, err := os.Lstat(r.Path)
@@ -40,7 +43,7 @@ func TestRequestFile(t *testing.T) {
 
 func TestRequestFileTaken(t *testing.T) {
 	r := newRig(t, nil)
-	second := &Server{Registry: r.Registry, Log: r.Log, Path: r.Path}
+	second := NewServer(Options{Registry: r.Registry, Log: r.Log, Path: r.Path})
 	if err := second.Listen(); err == nil || !strings.Contains(err.Error(), "another silod reads "+r.Path) {
 		t.Errorf("a second server: %v", err)
 	}
@@ -60,15 +63,15 @@ func TestRequestFileTaken(t *testing.T) {
 	}
 	_ = os.Remove(r.Path)
 
-	if err := syscall.Mkfifo(r.Path, 0o600); err != nil { // as a killed daemon leaves it
+	if err := syscall.Mkfifo(r.Path, 0o600); err != nil { // a killed daemon leaves it behind
 		t.Fatal(err)
 	}
 	if err := second.Listen(); err != nil {
-		t.Errorf("a FIFO that nobody reads: %v", err)
+		t.Errorf("a FIFO without a reader: %v", err)
 	}
 	_ = second.file.Close()
 
-	unknown := &Server{Registry: r.Registry, Log: r.Log, Path: r.Path + "2", Group: "no-such-group"}
+	unknown := NewServer(Options{Registry: r.Registry, Log: r.Log, Path: r.Path + "2", Access: mi.Access{Group: "no-such-group"}})
 	if err := unknown.Listen(); err == nil || !strings.Contains(err.Error(), "no-such-group") {
 		t.Errorf("an unknown group: %v", err)
 	}
@@ -77,8 +80,8 @@ func TestRequestFileTaken(t *testing.T) {
 	}
 }
 
-// TestRequestFileLost: it is made again when it was removed or replaced, but not
-// when another daemon has taken its place.
+// TestRequestFileLost: the FIFO is created again if it was removed or replaced, but not if
+// another daemon has replaced it.
 func TestRequestFileLost(t *testing.T) {
 	r := newRig(t, nil)
 	again := func() {
@@ -90,7 +93,7 @@ func TestRequestFileLost(t *testing.T) {
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatalf("it was not made again: %v", err)
+				t.Fatalf("it was not created again: %v", err)
 			}
 		}
 		r.serves()
@@ -105,12 +108,12 @@ func TestRequestFileLost(t *testing.T) {
 	}
 	again()
 
-	other := &Server{Registry: r.Registry, Log: r.Log, Path: r.Path + ".other"}
+	other := NewServer(Options{Registry: r.Registry, Log: r.Log, Path: r.Path + ".other"})
 	if err := other.Listen(); err != nil {
 		t.Fatal(err)
 	}
 	defer other.file.Close()
-	if err := os.Rename(other.Path, r.Path); err != nil {
+	if err := os.Rename(other.opt.Path, r.Path); err != nil {
 		t.Fatal(err)
 	}
 	r.logged("vanished or was replaced")

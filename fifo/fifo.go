@@ -1,13 +1,14 @@
-// Package fifo is the management transport of kamctl and opensipsctl: one FIFO
-// for requests, read by the daemon, and a FIFO of each client's own for the reply.
+// Package fifo is the management transport of kamctl and opensipsctl. The daemon reads
+// requests from one FIFO, and each client has a FIFO of its own for replies. Server is the
+// daemon's end, Conn the client's.
 //
-// It owns the request FIFO's life in the file system and the checks that keep a
-// reply from going to the wrong file. It must not know what commands do, nor the
-// framings: package mi reads and answers.
+// The package creates and removes the request FIFO, and checks that a reply is written to
+// the FIFO of a client that may send requests. Package mi reads requests and writes replies.
 //
-// One goroutine reads requests; each is answered by a worker of its own, so that a
-// client that never reads its reply keeps nobody waiting. Lock: Server.mu guards
-// the lanes, and is never held across I/O.
+// One goroutine reads requests, and each request has a worker of its own, so that a client
+// that does not read its reply delays no other client.
+//
+// Lock: Server.mu guards the reply queues. It is not held across I/O.
 package fifo
 
 import (
@@ -26,63 +27,76 @@ import (
 	"silod/mi"
 )
 
-// The bounds of the server.
+// The limits of the server.
 const (
-	maxWorkers = 256             // requests that are worked on at one time
-	maxLane    = 64              // of them for one reply FIFO
-	grace      = 2 * time.Second // for replies under way when the daemon stops
-	logEvery   = time.Second     // a flood of unreadable requests is logged so often
+	maxWorkers = 256             // requests that run or wait
+	maxQueue   = 64              // of them for one reply FIFO
+	grace      = 2 * time.Second // for replies in progress when the daemon stops
+	logEvery   = time.Second     // interval of log messages about unreadable requests
 )
 
-// Server serves a request FIFO. Its zero values are Kamailio's defaults.
-type Server struct {
+// Options configure a Server. Registry, Log and Path are required. The other defaults are
+// those of Kamailio.
+type Options struct {
 	Registry *mi.Registry
 	Log      *slog.Logger
 
-	Path        string      // fifo_name
-	Mode        fs.FileMode // fifo_mode; 0 is 0660
-	User, Group string      // fifo_user, fifo_group: name or number; "" is the daemon's own
-	ReplyDir    string      // reply_dir, until SetReplyDir names another; "" is /tmp/
-	ReadOnly    bool        // refuse commands that change something
+	Path     string    // of the request FIFO: fifo_name
+	Access   mi.Access // of the request FIFO: fifo_mode, fifo_user, fifo_group
+	ReplyDir string    // directory of the reply FIFOs: reply_dir; "" is /tmp/
+	ReadOnly bool      // refuse commands that change something
 
-	Timeout time.Duration // how long a client may take to read 32 KiB of its reply; 0 is 30 s
-	Late    time.Duration // how long it may take to open its reply FIFO; 0 is 2 s
-	Check   time.Duration // how often to see whether the FIFO is still there; 0 is 3 s
+	Timeout       time.Duration // for a client to read 32 KiB of its reply; 0 is 30 s
+	OpenTimeout   time.Duration // for a client to open its reply FIFO; 0 is 2 s
+	CheckInterval time.Duration // between checks that the request FIFO exists; 0 is 3 s
+}
 
+// Server serves a request FIFO.
+type Server struct {
+	opt      Options
 	replyDir atomic.Pointer[string]
 
 	file *os.File    // the request FIFO
-	made fs.FileInfo // and what was made at Path
+	made fs.FileInfo // of file
 
-	mu    sync.Mutex
-	lanes map[string]*lane
+	mu     sync.Mutex
+	queues map[string]*replyQueue // by the name of the reply FIFO
 
-	logged   time.Time // of the last unreadable request in the log
+	logged   time.Time // last log message about an unreadable request
 	unlogged int       // unreadable requests since then
 	workers  sync.WaitGroup
-	slots    chan struct{}
+	slots    chan struct{} // holds one element for each worker
 	service  *mi.Service
 }
 
-// SetReplyDir says where reply FIFOs are looked for from the next request on.
+// NewServer returns a server for the request FIFO at o.Path.
+func NewServer(o Options) *Server {
+	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
+	o.OpenTimeout = cmp.Or(o.OpenTimeout, 2*time.Second)
+	o.CheckInterval = cmp.Or(o.CheckInterval, 3*time.Second)
+	s := &Server{
+		opt:     o,
+		queues:  map[string]*replyQueue{},
+		slots:   make(chan struct{}, maxWorkers),
+		service: &mi.Service{Registry: o.Registry, Transport: mi.Pipe, ReadOnly: o.ReadOnly},
+	}
+	s.SetReplyDir(cmp.Or(o.ReplyDir, "/tmp/"))
+	return s
+}
+
+// SetReplyDir sets the directory of the reply FIFOs, from the next request on.
 func (s *Server) SetReplyDir(dir string) { s.replyDir.Store(&dir) }
 
-// errLost: the FIFO at Path is not the one that was made there.
+// errLost is the error of a request FIFO that was removed or replaced.
 var errLost = errors.New("request FIFO was removed or replaced")
 
-// Listen makes the request FIFO, so that a client may write to it from now on.
+// Listen creates the request FIFO. Clients can write to it when it returns.
 func (s *Server) Listen() error { return s.create() }
 
-// Run serves until ctx ends, then removes the FIFO and gives replies under way a
-// moment. It makes the FIFO first, where Listen was not called.
+// Run serves the FIFO that Listen created until ctx ends. It then removes the FIFO, and waits
+// a short time for replies in progress.
 func (s *Server) Run(ctx context.Context) error {
-	s.prepare()
-	if s.file == nil {
-		if err := s.create(); err != nil {
-			return err
-		}
-	}
-	// When the daemon stops, a command may finish, but not for long.
+	// When the daemon stops, commands that run still have the grace time.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	err := s.loop(ctx, work)
@@ -91,7 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// loop serves one request FIFO after the other.
+// loop serves the request FIFO, and creates it again whenever it is lost.
 func (s *Server) loop(ctx, work context.Context) error {
 	for {
 		switch err := s.serve(ctx, work); {
@@ -100,29 +114,11 @@ func (s *Server) loop(ctx, work context.Context) error {
 		case !errors.Is(err, errLost):
 			return err
 		}
-		s.Log.Warn("request FIFO vanished or was replaced: making it again", "path", s.Path)
+		s.opt.Log.Warn("request FIFO vanished or was replaced: making it again", "path", s.opt.Path)
 		if err := s.create(); err != nil {
 			return err
 		}
 	}
-}
-
-// prepare fills in the defaults.
-func (s *Server) prepare() {
-	orDefault := func(d *time.Duration, value time.Duration) {
-		if *d == 0 {
-			*d = value
-		}
-	}
-	orDefault(&s.Timeout, 30*time.Second)
-	orDefault(&s.Late, 2*time.Second)
-	orDefault(&s.Check, 3*time.Second)
-	if s.replyDir.Load() == nil {
-		s.SetReplyDir(cmp.Or(s.ReplyDir, "/tmp/"))
-	}
-	s.lanes = map[string]*lane{}
-	s.slots = make(chan struct{}, maxWorkers)
-	s.service = &mi.Service{Registry: s.Registry, Transport: mi.Pipe, ReadOnly: s.ReadOnly}
 }
 
 // serve reads requests until ctx ends or the FIFO is lost.
@@ -140,7 +136,7 @@ func (s *Server) serve(ctx, work context.Context) error {
 	go s.watch(reading, s.made, stop)
 
 	known := func(command string) bool {
-		_, ok := s.Registry.Lookup(command)
+		_, ok := s.opt.Registry.Lookup(command)
 		return ok
 	}
 	in := mi.NewReader(s.file, known)
@@ -157,25 +153,25 @@ func (s *Server) serve(ctx, work context.Context) error {
 	}
 }
 
-// close ends the reading. The FIFO goes before its reader does: a shell that
-// opens a FIFO without a reader waits for ever.
+// close removes the FIFO before it closes it, as a shell that opens a FIFO without a reader
+// waits forever.
 func (s *Server) close() {
-	if err := mi.RemoveMade(s.Path, s.made); err != nil {
-		s.Log.Warn("request FIFO not removed", "path", s.Path, "error", err)
+	if err := mi.RemoveMade(s.opt.Path, s.made); err != nil {
+		s.opt.Log.Warn("request FIFO not removed", "path", s.opt.Path, "error", err)
 	}
 	_ = s.file.Close()
 }
 
-// watch ends the reading when the FIFO at Path is another, or none.
+// watch calls stop when the FIFO at the path is lost.
 func (s *Server) watch(reading context.Context, made fs.FileInfo, stop context.CancelCauseFunc) {
-	tick := time.NewTicker(s.Check)
+	tick := time.NewTicker(s.opt.CheckInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-reading.Done():
 			return
 		case <-tick.C:
-			if !mi.SameFile(s.Path, made) {
+			if !mi.SameFile(s.opt.Path, made) {
 				stop(errLost)
 				return
 			}
@@ -183,85 +179,86 @@ func (s *Server) watch(reading context.Context, made fs.FileInfo, stop context.C
 	}
 }
 
-// unreadable logs what can be neither run nor answered, but no flood of it, and
-// not its text, which may be anybody's secret.
+// unreadable logs a request that can be neither run nor answered, and limits a flood of
+// them. It does not log the text, which may contain a secret.
 func (s *Server) unreadable(f *mi.Frame) {
 	s.unlogged++
 	if time.Since(s.logged) < logEvery {
 		return
 	}
-	s.Log.Warn("unreadable management request", "reason", f.Err.Text, "count", s.unlogged)
+	s.opt.Log.Warn("unreadable management request", "reason", f.Err.Text, "count", s.unlogged)
 	s.logged, s.unlogged = time.Now(), 0
 }
 
-// lane is the line of requests that wait for one reply FIFO: they are answered
-// one after the other, as they came.
-type lane struct {
-	last  chan struct{} // closed when the last request of the lane is done
+// replyQueue is the queue of requests with the same reply FIFO. They run one after the
+// other. Requests without a reply FIFO have a queue too.
+type replyQueue struct {
+	last  chan struct{} // closed when the last request in the queue is done
 	depth int
-	stuck bool // its client does not read: what waits is dropped
+	stuck bool // the client does not read: further requests are dropped
 }
 
-// dispatch has a worker answer f, when there is one, and when the requests before
-// it that have the same reply FIFO are done.
+// dispatch starts a worker that answers f after the requests before it in its queue. It waits
+// while there are too many workers.
 func (s *Server) dispatch(work context.Context, f *mi.Frame) {
 	s.slots <- struct{}{}
-	l, before, done := s.join(f.ReplyTo)
-	if l == nil {
+	q, before, done := s.enqueue(f.ReplyTo)
+	if q == nil {
 		<-s.slots
-		s.Log.Warn("management request dropped: too many wait for this reply FIFO", "reply", f.ReplyTo)
+		s.opt.Log.Warn("management request dropped: too many wait for this reply FIFO", "reply", f.ReplyTo)
 		return
 	}
 	s.workers.Go(func() {
 		defer func() { <-s.slots }()
-		defer s.leave(f.ReplyTo, l, done)
+		defer s.finish(f.ReplyTo, q, done)
 		if before != nil {
 			<-before
 		}
 		s.mu.Lock()
-		stuck := l.stuck
+		stuck := q.stuck
 		s.mu.Unlock()
 		if stuck {
-			s.Log.Warn("management request dropped: its client does not read", "command", f.Command, "reply", f.ReplyTo)
+			s.opt.Log.Warn("management request dropped: its client does not read", "command", f.Command, "reply", f.ReplyTo)
 			return
 		}
 		if err := s.answer(work, f); err != nil {
-			s.Log.Warn("management reply not delivered", "command", f.Command, "reply", f.ReplyTo, "error", err)
+			s.opt.Log.Warn("management reply not delivered", "command", f.Command, "reply", f.ReplyTo, "error", err)
 			s.mu.Lock()
-			l.stuck = errors.Is(err, os.ErrDeadlineExceeded)
+			q.stuck = errors.Is(err, os.ErrDeadlineExceeded)
 			s.mu.Unlock()
 		}
 	})
 }
 
-// join puts a request at the end of its lane; nil where the lane is full.
-func (s *Server) join(name string) (l *lane, before, done chan struct{}) {
+// enqueue adds a request to the queue of its reply FIFO and returns the queue, or nil if it is
+// full. The request may run when before is closed or nil.
+func (s *Server) enqueue(name string) (q *replyQueue, before, done chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l = s.lanes[name]; l == nil {
-		l = &lane{}
-		s.lanes[name] = l
+	if q = s.queues[name]; q == nil {
+		q = &replyQueue{}
+		s.queues[name] = q
 	}
-	if l.depth >= maxLane && name != "" {
+	if q.depth >= maxQueue && name != "" {
 		return nil, nil, nil
 	}
-	l.depth++
-	before, l.last = l.last, make(chan struct{})
-	return l, before, l.last
+	q.depth++
+	before, q.last = q.last, make(chan struct{})
+	return q, before, q.last
 }
 
-// leave ends a request's turn, and the lane with its last one.
-func (s *Server) leave(name string, l *lane, done chan struct{}) {
+// finish removes a request from its queue.
+func (s *Server) finish(name string, q *replyQueue, done chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(done)
-	if l.depth--; l.depth == 0 {
-		delete(s.lanes, name)
+	if q.depth--; q.depth == 0 {
+		delete(s.queues, name)
 	}
 }
 
-// answer runs a request and writes its reply. A client whose reply FIFO cannot be
-// used gets its command not run: it could not know what came of it.
+// answer runs a request and writes its reply. If the reply FIFO cannot be used, the command
+// does not run, as the client would not learn its result.
 func (s *Server) answer(work context.Context, f *mi.Frame) error {
 	if f.ReplyTo == "" {
 		f.Peer = "fifo"
@@ -272,11 +269,11 @@ func (s *Server) answer(work context.Context, f *mi.Frame) error {
 		return err
 	}
 	defer out.Close()
-	defer context.AfterFunc(work, func() { _ = out.Close() })() // not even a stuck client holds up the end
+	defer context.AfterFunc(work, func() { _ = out.Close() })() // interrupts a write to a client that does not read
 	f.Peer = out.peer
 	err = s.service.Serve(work, f, out)
 	if errors.Is(err, syscall.EPIPE) {
-		return nil // it has seen enough
+		return nil // the client wants no more
 	}
 	return err
 }

@@ -16,7 +16,7 @@ import (
 	"silod/mi"
 )
 
-// TestFramings: one FIFO, told apart by the request.
+// TestFramings: requests of all framings over one FIFO.
 func TestFramings(t *testing.T) {
 	r := newRig(t, nil)
 	dir, _ := os.Getwd()
@@ -34,7 +34,7 @@ func TestFramings(t *testing.T) {
 	}
 }
 
-// TestTorture: after each of these, the next command is served.
+// TestTorture: after each of these inputs, the next command is served.
 func TestTorture(t *testing.T) {
 	r := newRig(t, nil)
 	for name, rubbish := range map[string]string{
@@ -76,8 +76,8 @@ func TestTorture(t *testing.T) {
 	}
 }
 
-// TestPieces: a request comes in any pieces, and several come in one write, even
-// for one reply FIFO: their replies stay in order and apart.
+// TestPieces: a request may arrive in any pieces, and several in one write. Replies in one
+// reply FIFO keep their order and are not mixed.
 func TestPieces(t *testing.T) {
 	r := newRig(t, nil)
 	c := r.client("pieces")
@@ -104,8 +104,8 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// TestUnfinished: a request without its last line is answered all the same, when
-// no more comes; but nothing is changed on it.
+// TestUnfinished: a request without its last line is answered after a time, unless it
+// changes something.
 func TestUnfinished(t *testing.T) {
 	r := newRig(t, nil)
 	if got := r.ask(":echo:%s\na\n"); got != "200 OK\na\n\n" {
@@ -116,7 +116,7 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
-// TestManyClients: every one of 200 gets its own reply.
+// TestManyClients: each of 200 clients gets its own reply.
 func TestManyClients(t *testing.T) {
 	r := newRig(t, nil)
 	var wg sync.WaitGroup
@@ -141,11 +141,10 @@ func TestManyClients(t *testing.T) {
 	r.serves()
 }
 
-// TestNeverReads: a client that opens its reply FIFO and does not read it keeps
-// nobody waiting, and neither do many requests of such a client, nor one whose
-// reader never comes.
+// TestNeverReads: a client that opens its reply FIFO and does not read it delays no other
+// client, even with many requests. Nor does a client that never opens its reply FIFO.
 func TestNeverReads(t *testing.T) {
-	r := newRig(t, func(s *Server) { s.Timeout, s.Late = 300*time.Millisecond, 300*time.Millisecond })
+	r := newRig(t, func(o *Options) { o.Timeout, o.OpenTimeout = 300*time.Millisecond, 300*time.Millisecond })
 	r.client("deaf")
 	if err := syscall.Mkfifo(filepath.Join(r.ReplyDir, "nobody"), 0o600); err != nil {
 		t.Fatal(err)
@@ -157,7 +156,7 @@ func TestNeverReads(t *testing.T) {
 	for range 20 {
 		r.serves()
 	}
-	t.Logf("20 commands beside it took %v", time.Since(start))
+	t.Logf("20 commands meanwhile took %v", time.Since(start))
 	r.logged(`msg="management reply not delivered" command=rows reply=deaf`)
 	r.logged(`msg="management request dropped: its client does not read" command=rows reply=deaf`)
 	r.logged(`reply=nobody error="open the reply FIFO:`)
@@ -166,7 +165,7 @@ func TestNeverReads(t *testing.T) {
 
 // TestLateReader: kamctl starts its reader in the background.
 func TestLateReader(t *testing.T) {
-	r := newRig(t, func(s *Server) { s.Late = soon })
+	r := newRig(t, func(o *Options) { o.OpenTimeout = soon })
 	path := filepath.Join(r.ReplyDir, "late")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
@@ -179,7 +178,7 @@ func TestLateReader(t *testing.T) {
 	}
 }
 
-// TestLongReply: there is no limit over a FIFO.
+// TestLongReply: a reply over a FIFO may have any length.
 func TestLongReply(t *testing.T) {
 	r := newRig(t, nil)
 	const n = 200_000
@@ -188,7 +187,8 @@ func TestLongReply(t *testing.T) {
 	}
 }
 
-// TestReaderLeaves: a client that has seen enough is no error, and its list ends.
+// TestReaderLeaves: a client that closes its reply FIFO early ends its list. This is not
+// logged.
 func TestReaderLeaves(t *testing.T) {
 	r := newRig(t, nil)
 	c := r.client("leaver")
@@ -207,9 +207,9 @@ func TestReaderLeaves(t *testing.T) {
 	}
 }
 
-// TestStops: replies under way are finished, within reason.
+// TestStops: replies in progress are finished when the server stops, within a time limit.
 func TestStops(t *testing.T) {
-	r := newRig(t, func(s *Server) { s.Timeout = time.Hour })
+	r := newRig(t, func(o *Options) { o.Timeout = time.Hour })
 	running := make(chan struct{})
 	r.Registry.Add(mi.Command{Name: "slow", Run: func(context.Context, *mi.Request) (*mi.Node, error) {
 		close(running)
@@ -217,29 +217,30 @@ func TestStops(t *testing.T) {
 		return &mi.Node{Value: "done"}, nil
 	}})
 	c := r.client("slow")
-	r.client("deaf") // not even that one holds up the end
+	r.client("deaf") // does not read, and does not delay the end
 	r.write(":rows:deaf\n10000000\n\n:slow:slow\n\n")
 	<-running
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
 	if got := c.reply(); got != "200 OK\ndone\n\n" {
-		t.Errorf("the reply under way: %q", got)
+		t.Errorf("the reply in progress: %q", got)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
 }
 
-// TestReadOnly: as for the sockets.
+// TestReadOnly: commands that change something are refused.
 func TestReadOnly(t *testing.T) {
-	r := newRig(t, func(s *Server) { s.ReadOnly = true })
+	r := newRig(t, func(o *Options) { o.ReadOnly = true })
 	if got := r.ask(":ul_rm:%s\nlocation\nbob\n\n"); !strings.HasPrefix(got, "403 ") {
 		t.Errorf("got %q", got)
 	}
 	r.serves()
 }
 
-// TestFloodIsNotLogged: nor is its text, which may be a secret.
+// TestFloodIsNotLogged: a flood of unreadable requests has few log messages, and none with
+// their text, which may contain a secret.
 func TestFloodIsNotLogged(t *testing.T) {
 	r := newRig(t, nil)
 	for range 200 {
@@ -251,6 +252,6 @@ func TestFloodIsNotLogged(t *testing.T) {
 		t.Errorf("%d lines in the log", n)
 	}
 	if strings.Contains(r.log.String(), "hunter2") {
-		t.Error("the log has what was written")
+		t.Error("the log has the text of a request")
 	}
 }

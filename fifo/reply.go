@@ -21,7 +21,7 @@ type replyFIFO struct {
 	peer    string // its owner, for the log
 }
 
-// Write gives the client a time for each piece.
+// Write writes p within the timeout.
 func (r *replyFIFO) Write(p []byte) (int, error) {
 	if err := r.SetWriteDeadline(time.Now().Add(r.timeout)); err != nil {
 		return 0, err
@@ -29,14 +29,13 @@ func (r *replyFIFO) Write(p []byte) (int, error) {
 	return r.File.Write(p)
 }
 
-// openReply opens a client's reply FIFO and makes sure that it is one: the
-// directory is usually /tmp, where anybody can put anything under that name.
-// Nothing is opened for writing that is not a FIFO already, and no symbolic link
-// is followed; what was opened must be what was looked at, without another name
-// elsewhere, and its owner somebody who may ask.
+// openReply opens a client's reply FIFO for writing. The directory is usually /tmp, where any
+// user can create any file under that name. So it opens only a FIFO, does not follow a
+// symbolic link, and checks the opened file: it must be the same one, without further hard
+// links, and of an owner that may send requests.
 func (s *Server) openReply(ctx context.Context, name string) (*replyFIFO, error) {
 	path := filepath.Join(*s.replyDir.Load(), name)
-	giveUp := time.Now().Add(s.Late)
+	deadline := time.Now().Add(s.opt.OpenTimeout)
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 80*time.Millisecond) {
 		before, err := os.Lstat(path)
 		if err != nil {
@@ -47,11 +46,11 @@ func (s *Server) openReply(ctx context.Context, name string) (*replyFIFO, error)
 		}
 		file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 		if err == nil {
-			return s.checked(file, before)
+			return s.checkedReply(file, before)
 		}
-		// ENXIO: nobody reads it yet. kamctl starts its reader in the background, and
-		// a busy machine may be slow in doing so.
-		if !errors.Is(err, syscall.ENXIO) || time.Now().After(giveUp) {
+		// ENXIO: it has not been opened for reading. kamctl starts its reader in the background, which
+		// takes time on a busy machine.
+		if !errors.Is(err, syscall.ENXIO) || time.Now().After(deadline) {
 			return nil, fmt.Errorf("open the reply FIFO: %w", err)
 		}
 		select {
@@ -62,8 +61,8 @@ func (s *Server) openReply(ctx context.Context, name string) (*replyFIFO, error)
 	}
 }
 
-// checked takes the opened FIFO, or closes it with the reason why not.
-func (s *Server) checked(file *os.File, before fs.FileInfo) (*replyFIFO, error) {
+// checkedReply returns the opened FIFO if it passes check, and else closes it.
+func (s *Server) checkedReply(file *os.File, before fs.FileInfo) (*replyFIFO, error) {
 	info, err := file.Stat()
 	if err == nil {
 		err = s.check(info, before)
@@ -73,10 +72,11 @@ func (s *Server) checked(file *os.File, before fs.FileInfo) (*replyFIFO, error) 
 		return nil, fmt.Errorf("reply FIFO %s: %w", file.Name(), err)
 	}
 	peer := "fifo uid=" + strconv.FormatUint(uint64(stat(info).Uid), 10)
-	return &replyFIFO{File: file, timeout: s.Timeout, peer: peer}, nil
+	return &replyFIFO{File: file, timeout: s.opt.Timeout, peer: peer}, nil
 }
 
-// check looks at what was really opened, which may not be what was there before.
+// check returns an error unless the opened file is the FIFO that was found before, and may be
+// written to.
 func (s *Server) check(info, before fs.FileInfo) error {
 	switch {
 	case info.Mode().Type() != fs.ModeNamedPipe || !os.SameFile(info, before):
@@ -84,26 +84,25 @@ func (s *Server) check(info, before fs.FileInfo) error {
 	case stat(info).Nlink != 1:
 		return fmt.Errorf("it has %d hard links", stat(info).Nlink)
 	}
-	request, err := os.Lstat(s.Path)
+	request, err := os.Lstat(s.opt.Path)
 	if err != nil {
-		return fmt.Errorf("whether its owner may ask: %w", err)
+		return fmt.Errorf("check its owner: %w", err)
 	}
 	if !mayAsk(stat(info), stat(request)) {
-		return fmt.Errorf("its owner (uid %d) may not write to %s: change fifo_mode or fifo_group", stat(info).Uid, s.Path)
+		return fmt.Errorf("its owner (uid %d) may not write to %s: change fifo_mode or fifo_group", stat(info).Uid, s.opt.Path)
 	}
 	return nil
 }
 
-// stat is the part of a FileInfo that the fs package does not show.
+// stat returns the owner and other attributes that package fs does not have.
 func stat(info fs.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat_t) }
 
-// mayAsk tells whether the owner of a reply FIFO could have written the request.
-// Who wrote it cannot be known, and kamctl is run by root and by other users, who
-// all `chmod a+w` their reply FIFO, so its mode says nothing either. But /tmp is
-// everybody's: a user without rights at the request FIFO can make FIFOs under the
-// names that kamctl is going to use, and read what was meant for others. So the
-// owner must be root, the daemon's user or one to whom the mode of the request
-// FIFO gives the right to write; with 0666 that is anybody.
+// mayAsk reports whether the owner of a reply FIFO could have written the request. The author
+// of a request is not known, and the mode of the reply FIFO says nothing, as kamctl makes it
+// writable for all users. But in /tmp, a user without permission to write requests could
+// create FIFOs under the names that kamctl will use next, and read the replies to other
+// users. So the owner must be root, the daemon's user, or a user that may write to the
+// request FIFO by its mode; with 0666 every user may.
 func mayAsk(reply, request *syscall.Stat_t) bool {
 	switch {
 	case reply.Uid == 0, reply.Uid == uint32(os.Geteuid()), reply.Uid == request.Uid:
@@ -112,7 +111,7 @@ func mayAsk(reply, request *syscall.Stat_t) bool {
 		return true
 	case request.Mode&0o020 == 0:
 		return false
-	case reply.Gid == request.Gid: // in use by a process of that group, or given by one
+	case reply.Gid == request.Gid: // set by a process of that group
 		return true
 	}
 	u, err := user.LookupId(strconv.FormatUint(uint64(reply.Uid), 10))

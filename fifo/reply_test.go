@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestReplyFile: what stands at the reply's name and is no FIFO of somebody who
-// may ask is not touched, its command is not run, and the next one is served.
+// TestReplyFile: if the file under the reply's name is not the FIFO of a user that may send
+// requests, it stays as it is, the command does not run, and the next one is served.
 func TestReplyFile(t *testing.T) {
 	r := newRig(t, nil)
 	path := func(name string) string { return filepath.Join(r.ReplyDir, name) }
@@ -20,7 +20,7 @@ func TestReplyFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Each gets a reader, so that only the checks can keep the reply from it.
+	// Each FIFO has a reader, so that only the checks prevent a reply.
 	open := func(name string) {
 		f, err := os.OpenFile(path(name), os.O_RDWR|syscall.O_NONBLOCK, 0)
 		if err != nil {
@@ -91,7 +91,7 @@ func TestReplyFile(t *testing.T) {
 	}
 }
 
-// TestMayAsk: whose reply FIFOs are good for a request FIFO's owner and mode.
+// TestMayAsk: owners of reply FIFOs, for the owner and mode of a request FIFO.
 func TestMayAsk(t *testing.T) {
 	const stranger = 54321
 	member, group := aMember(t)
@@ -120,7 +120,7 @@ func TestMayAsk(t *testing.T) {
 	}
 }
 
-// aMember finds a user of this machine, and a group of theirs.
+// aMember returns a user of this machine and one of its groups.
 func aMember(t *testing.T) (uid, gid uint32) {
 	t.Helper()
 	u, err := user.Lookup("nobody")

@@ -19,7 +19,7 @@ import (
 	"silod/mi"
 )
 
-// soon is how long a test waits for what must happen: it is far more than needed.
+// soon is how long a test waits for an event that must happen. It is far more than needed.
 const soon = 20 * time.Second
 
 func registry() *mi.Registry {
@@ -52,9 +52,10 @@ func registry() *mi.Registry {
 	return r
 }
 
-// rig is a server in a directory of its own, with a log to be looked at.
+// rig is a server in a directory of its own, with its log.
 type rig struct {
 	*Server
+	Options
 	t    *testing.T
 	log  *log
 	stop func() error
@@ -77,22 +78,23 @@ func (l *log) String() string {
 	return l.b.String()
 }
 
-func newRig(t *testing.T, change func(*Server)) *rig {
+func newRig(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	r := &rig{t: t, log: &log{}}
-	r.Server = &Server{
-		Registry: registry(),
-		Log:      slog.New(slog.NewTextHandler(r.log, nil)),
-		Path:     filepath.Join(dir, "run", "mi", "silod_fifo"),
-		ReplyDir: dir,
-		Check:    20 * time.Millisecond,
-		Late:     time.Second,
-		Timeout:  time.Second,
+	r.Options = Options{
+		Registry:      registry(),
+		Log:           slog.New(slog.NewTextHandler(r.log, nil)),
+		Path:          filepath.Join(dir, "run", "mi", "silod_fifo"),
+		ReplyDir:      dir,
+		CheckInterval: 20 * time.Millisecond,
+		OpenTimeout:   time.Second,
+		Timeout:       time.Second,
 	}
 	if change != nil {
-		change(r.Server)
+		change(&r.Options)
 	}
+	r.Server = NewServer(r.Options)
 	if err := r.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +118,7 @@ func newRig(t *testing.T, change func(*Server)) *rig {
 	return r
 }
 
-// write puts bytes into the request FIFO, as a client does.
+// write writes to the request FIFO, as a client does.
 func (r *rig) write(pieces ...string) {
 	r.t.Helper()
 	f, err := os.OpenFile(r.Path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
@@ -136,7 +138,7 @@ func (r *rig) write(pieces ...string) {
 type client struct {
 	t       *testing.T
 	name    string
-	in, own *os.File // own keeps it from ending before the daemon opens it
+	in, own *os.File // own is a writer until the daemon has opened the FIFO
 }
 
 func (r *rig) client(name string) *client {
@@ -193,11 +195,11 @@ func (r *rig) serves() {
 	}
 }
 
-func (r *rig) logged(what string) {
+func (r *rig) logged(text string) {
 	r.t.Helper()
-	for end := time.Now().Add(soon); !strings.Contains(r.log.String(), what); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(soon); !strings.Contains(r.log.String(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			r.t.Fatalf("the log lacks %q: %s", what, r.log)
+			r.t.Fatalf("the log lacks %q: %s", text, r.log)
 		}
 	}
 }

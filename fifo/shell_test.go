@@ -13,9 +13,9 @@ import (
 	"silod/mi"
 )
 
-// askByShell does what kamctl 4.4 and opensipsctl 2.4 do: a reply FIFO that anyone
-// may write to, its reader in the background, and the request printed into the
-// request FIFO, which the shell splits at line feeds as it likes. No time-out.
+// askByShell does the same as kamctl 4.4 and opensipsctl 2.4: it makes a reply FIFO that all
+// users may write to, starts its reader in the background, and prints the request into the
+// request FIFO, in writes that may end at any line feed. It has no timeout.
 const askByShell = `
 set -e
 name=kamailio_receiver_$$
@@ -29,7 +29,7 @@ wait
 rm "$path"
 `
 
-// shell runs a script, and kills it and what it started when it hangs.
+// shell runs a script. It kills the script and its children after a time.
 func shell(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
@@ -74,8 +74,8 @@ func TestShell(t *testing.T) {
 	}
 }
 
-// TestShellConcurrently: scripts that run at one time. Their requests stay whole,
-// as each fits one write here; every script gets its own reply.
+// TestShellConcurrently: scripts run at the same time, and each gets its own reply. Their
+// requests stay in one piece, as each is one write here.
 func TestShellConcurrently(t *testing.T) {
 	bash := bash(t)
 	r := newRig(t, nil)
@@ -93,7 +93,7 @@ func TestShellConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// TestKamctl runs the real kamctl of Kamailio 5, where it is installed.
+// TestKamctl runs kamctl of Kamailio 5, if it is installed.
 func TestKamctl(t *testing.T) {
 	kamctl, err := exec.LookPath("kamctl")
 	if err != nil {
@@ -102,7 +102,7 @@ func TestKamctl(t *testing.T) {
 		}
 		t.Skip("needs kamctl, of Debian's package kamailio")
 	}
-	r := newRig(t, func(s *Server) { s.ReplyDir = "/tmp/" }) // where kamctl has its reply FIFOs
+	r := newRig(t, func(o *Options) { o.ReplyDir = "/tmp/" }) // kamctl has its reply FIFOs there
 	r.Registry.Counters("usrloc", mi.Stat{Name: "registered_users", Gauge: func() int64 { return 42 }})
 	r.Registry.Add(mi.Command{Name: "t_uac_dlg", Aliases: []string{"tm.t_uac_wait_block"}, MinArgs: 5, MaxArgs: 6, Run: func(_ context.Context, req *mi.Request) (*mi.Node, error) {
 		return &mi.Node{Value: req.Arg(4)}, nil

@@ -16,7 +16,7 @@ import (
 func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry = mi.NewRegistry(d.log)
 	d.registry.SetIndent(d.cfg.MI.ReplyIndent)
-	d.registry.Prefer(d.stack.Received)
+	d.registry.YieldTo(d.stack.Received)
 	core := &mi.Core{
 		Registry: d.registry, Name: "silod", Version: buildVersion(), Revision: revision(), Started: time.Now(), Level: d.level,
 		Stop: func() { d.stop() }, Reload: d.reloadCommand,
@@ -52,10 +52,10 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 		}
 	}
 	if m.FIFOName != "" {
-		d.fifo = &fifo.Server{
-			Registry: d.registry, Log: d.log, Path: m.FIFOName, Mode: m.FIFOMode, User: m.FIFOUser, Group: m.FIFOGroup,
-			ReplyDir: m.ReplyDir,
-		}
+		d.fifo = fifo.NewServer(fifo.Options{
+			Registry: d.registry, Log: d.log, Path: m.FIFOName, ReplyDir: m.ReplyDir,
+			Access: mi.Access{Mode: m.FIFOMode, User: m.FIFOUser, Group: m.FIFOGroup},
+		})
 		if err := d.fifo.Listen(); err != nil {
 			return fmt.Errorf("mi.fifo_name: %w", err)
 		}

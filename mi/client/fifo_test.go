@@ -26,9 +26,10 @@ func (s fifoServer) Listen(context.Context) error { return s.Server.Listen() }
 // TestClientFIFO: the calls of siloctl over the request FIFO.
 func TestClientFIFO(t *testing.T) {
 	dir := t.TempDir()
-	s := &fifo.Server{Registry: registry(), Log: slog.New(slog.DiscardHandler), Path: filepath.Join(dir, "run", "fifo"), ReplyDir: dir}
+	path := filepath.Join(dir, "run", "fifo")
+	s := fifo.NewServer(fifo.Options{Registry: registry(), Log: slog.New(slog.DiscardHandler), Path: path, ReplyDir: dir})
 	stop := start(t, fifoServer{s})
-	c, err := Dial(t.Context(), Target{FIFO: s.Path, ReplyDir: s.ReplyDir, Timeout: soon})
+	c, err := Dial(t.Context(), Target{FIFO: path, ReplyDir: dir, Timeout: soon})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func TestClientFIFO(t *testing.T) {
 	if err := c.Raw(t.Context(), &out, "nosuch"); err == nil || err.Error() != "500 command 'nosuch' not available" {
 		t.Errorf("a refusal: %v", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(s.ReplyDir, "siloctl_*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(dir, "siloctl_*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 
