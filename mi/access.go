@@ -9,16 +9,15 @@ import (
 	"strconv"
 )
 
-// Access is who may use a FIFO or a socket.
+// Access is the owner, group and mode of the file of a FIFO or a socket.
 type Access struct {
 	Mode  fs.FileMode // 0 is 0660
-	User  string      // name or number; "" leaves the daemon's own
-	Group string
+	User  string      // name or number; "" is the daemon's own
+	Group string      // likewise
 }
 
-// Apply gives path its owner, group and mode, in this order: until all is as
-// wanted, nobody else may open it, provided that it was made without rights for
-// others.
+// Apply sets the owner, group and mode of path, in this order. If the file was created
+// without permissions for others, no other user can open it before all are set.
 func (a Access) Apply(path string) error {
 	uid, gid := -1, -1
 	var err error
@@ -59,7 +58,8 @@ func (a Access) Apply(path string) error {
 	return nil
 }
 
-// lookup takes numbers as they are, so that it works where there are no names.
+// lookup returns the number of a user or group. A number is returned as it is, and works on
+// a system that does not know its name.
 func lookup(s string, byName func(string) (string, error)) (int, error) {
 	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
 		return n, nil
@@ -71,14 +71,14 @@ func lookup(s string, byName func(string) (string, error)) (int, error) {
 	return strconv.Atoi(id)
 }
 
-// SameFile tells whether path is still the file that was made there; it is not
-// followed if it is a symbolic link.
+// SameFile reports whether path is the file that was created there. A symbolic link at path
+// is not followed.
 func SameFile(path string, made fs.FileInfo) bool {
 	now, err := os.Lstat(path)
 	return err == nil && made != nil && os.SameFile(now, made)
 }
 
-// RemoveMade removes path if it is still the file that was made there.
+// RemoveMade removes path if it is the file that was created there.
 func RemoveMade(path string, made fs.FileInfo) error {
 	if !SameFile(path, made) {
 		return nil

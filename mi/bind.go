@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// usageNames are the argument names in a usage text, lower case:
-// "ROOM [LIMIT]" gives room and limit, "NAME..." gives name.
+// usageNames returns the argument names in a usage text in lower case: room and limit for
+// "ROOM [LIMIT]", name for "NAME...".
 func usageNames(usage string) []string {
 	names := strings.FieldsFunc(strings.ToLower(usage), func(c rune) bool {
 		return c == ' ' || c == '[' || c == ']'
@@ -17,12 +17,12 @@ func usageNames(usage string) []string {
 	return slices.DeleteFunc(names, func(s string) bool { return s == "" })
 }
 
-// bind brings a request's arguments into the order of the command's usage and
-// checks their number. The request itself is left alone.
+// bind returns a copy of the request with its arguments in the order of the command's
+// usage. The error is ErrArguments if their number is wrong.
 func bind(cmd *Command, req *Request) (*Request, error) {
 	bound := *req
 	if req.Dialect == OpenSIPS || req.Dialect == Native {
-		// The others count positions only, whatever names they give.
+		// In the other dialects names have no meaning.
 		var gap int
 		if bound.Args, gap = order(usageNames(cmd.Args), req.Args); gap < cmd.MinArgs {
 			return nil, ErrArguments
@@ -30,10 +30,10 @@ func bind(cmd *Command, req *Request) (*Request, error) {
 	}
 	switch n := len(bound.Args); {
 	case cmd.MaxArgs == 0:
-		// As ever: what `which` and the like are given beyond need is passed over.
+		// As in Kamailio, `which` and the like ignore arguments.
 		bound.Args = nil
 	case cmd.MaxArgs > 0 && n > cmd.MaxArgs && req.Dialect == Kamailio && !cmd.Writes:
-		bound.Args = bound.Args[:cmd.MaxArgs] // the same in Kamailio's JSON-RPC
+		bound.Args = bound.Args[:cmd.MaxArgs] // Kamailio's JSON-RPC ignores further arguments
 	case cmd.MaxArgs > 0 && n > cmd.MaxArgs:
 		return nil, ErrArguments
 	}
@@ -43,10 +43,10 @@ func bind(cmd *Command, req *Request) (*Request, error) {
 	return &bound, nil
 }
 
-// order puts named arguments where the usage has their names. One that is missing
-// before a given one leaves an empty Arg; gap is the first such, or else beyond
-// the last. Arguments by position stay where they are, and so do all when a name
-// is not in the usage: the command may know it.
+// order returns named arguments in the order of the usage. An argument that is missing
+// before another one is an empty Arg; gap is the index of the first such Arg, or the number
+// of arguments. Arguments by position keep their order, and so do all arguments if one of
+// the names is not in the usage, as the command may know it.
 func order(names []string, args []Arg) (ordered []Arg, gap int) {
 	slots := make([][]Arg, len(names))
 	last := -1
@@ -55,7 +55,7 @@ func order(names []string, args []Arg) (ordered []Arg, gap int) {
 		if a.Name == "" || i < 0 {
 			return args, len(args)
 		}
-		slots[i] = append(slots[i], a) // a name given twice is a list: NAME...
+		slots[i] = append(slots[i], a) // a repeated name is a list: NAME...
 		last = max(last, i)
 	}
 	gap = len(args)

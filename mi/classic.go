@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// classic writes a node as lines: "name:: value attr=value", its children below,
-// each level one indent further in. A node with neither name, value nor
-// attributes has no line, and its children stand in its place.
+// classic writes a node as the line "name:: value attr=value", followed by its children,
+// which are indented one level more. A node without name, value and attributes has no
+// line, and its children are not indented.
 func (w *writer) classic(n *Node, indent string, level int) {
 	if n.Name != "" || n.Value != nil || len(n.Attrs) > 0 {
 		w.fill(indent, level)
@@ -18,8 +18,8 @@ func (w *writer) classic(n *Node, indent string, level int) {
 	w.each(n, func(c *Node) { w.classic(c, indent, level) })
 }
 
-// classicLine writes a node's own line. The colons stand behind every name, also
-// when no value follows: kamctl and awk scripts split there.
+// classicLine writes the line of a node. Every name is followed by colons, even without a
+// value, as kamctl and awk scripts split the line there.
 func (w *writer) classicLine(n *Node) {
 	if n.Name != "" {
 		w.printable(n.Name)
@@ -39,8 +39,8 @@ func (w *writer) classicLine(n *Node) {
 	w.char('\n')
 }
 
-// printable writes text such that it cannot end a line, or drive a terminal: a
-// control character becomes \n, \r or \x1b, and a last line break is dropped.
+// printable writes text so that it cannot end a line or control a terminal: control
+// characters become escapes such as \n and \x1b, and line breaks at the end are dropped.
 func (w *writer) printable(s string) {
 	s = strings.TrimRight(s, "\r\n")
 	for i := range len(s) {
@@ -57,7 +57,7 @@ func (w *writer) printable(s string) {
 	}
 }
 
-// text writes a scalar as both families of dialects do.
+// text returns a scalar as text, which is the same in all dialects.
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -74,17 +74,17 @@ func text(v any) string {
 	return fmt.Sprint(v)
 }
 
-// argReader takes the argument lines of a classic request apart.
+// argReader parses the argument lines of a classic request.
 type argReader struct {
 	args []Arg
-	bad  bool // there was a syntax error: the rest is of no use
+	bad  bool // after a syntax error: further lines are ignored
 
-	open  bool // inside a quoted value, which may go on for several lines
+	open  bool // inside a quoted value, which may have several lines
 	name  string
 	value []byte
 }
 
-// line takes one line without its line feed.
+// line parses one line, which is without its line feed.
 func (r *argReader) line(raw []byte) {
 	if r.bad {
 		return
@@ -113,19 +113,19 @@ func (r *argReader) line(raw []byte) {
 	}
 	if strings.HasPrefix(s, `"`) {
 		r.open, r.value = true, r.value[:0]
-		r.quoted(s[1:]) // the end of its line may be part of the value
+		r.quoted(s[1:]) // not trimmed: white space at the end may be part of the value
 		return
 	}
 	s = strings.TrimRight(s, space)
 	r.add(s, strings.Contains(s, `"`) || strings.Contains(r.name, `"`) || named && s == "" && r.name == "")
 }
 
-// space is what the originals trim from an argument.
+// space is the white space that Kamailio and OpenSIPS trim from an argument.
 const space = " \t\r\n\v\f"
 
-// quoted reads what follows an opening quote, on its line or a later one. A
-// backslash takes its meaning from a quote, but only from the second character
-// on; it never escapes another.
+// quoted parses a quoted value after its opening quote, on the same line or a later one. A
+// backslash escapes a quote, but not as the first character of the value. It escapes no
+// other character.
 func (r *argReader) quoted(s string) {
 	for i := range len(s) {
 		n := len(r.value)
@@ -143,8 +143,7 @@ func (r *argReader) quoted(s string) {
 	}
 }
 
-// add ends an argument. A bad one is kept all the same: whoever looks at the
-// request sees how far it could be read.
+// add ends an argument. A bad one is kept too, as it shows where the syntax error is.
 func (r *argReader) add(value string, bad bool) {
 	r.bad = r.bad || bad
 	r.args = append(r.args, Arg{Name: r.name, Value: value})

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// Core makes the commands about the daemon itself. Only Registry is needed.
+// Core has the commands about the daemon itself. Only Registry is required.
 type Core struct {
 	Registry *Registry
 	Name     string         // "silod"
 	Version  string         // "1.0.0"
-	Revision string         // the commit that it was built from; "": not known
+	Revision string         // the commit of the build; "" if it is not known
 	Started  time.Time      // for uptime
-	Level    *slog.LevelVar // of the log; nil: debug and log_level cannot set it
+	Level    *slog.LevelVar // of the log; nil if debug and log_level cannot set it
 
-	// Stop asks the daemon to end; it must return at once.
+	// Stop asks the daemon to stop; it must return immediately.
 	Stop func()
-	// Reload reads the configuration again and tells what came of it.
+	// Reload reads the configuration again and returns the changes.
 	Reload func(context.Context) (*Node, error)
 }
 
-// Commands gives Core's commands, those about statistics among them.
+// Commands returns the commands about the daemon and about statistics.
 func (c *Core) Commands() []Command {
 	return append([]Command{
 		{Name: "uptime", Aliases: []string{"core.uptime"}, Help: "Tells since when the daemon runs.", Run: c.uptime},
@@ -46,7 +46,8 @@ func (c *Core) Commands() []Command {
 	}, c.statistics()...)
 }
 
-// uptime: Kamailio's JSON-RPC has other names than MI, and plain seconds.
+// uptime returns the time since the start. Kamailio's JSON-RPC has names of its own, and
+// plain seconds.
 func (c *Core) uptime(_ context.Context, req *Request) (*Node, error) {
 	now := time.Now()
 	up := int64(now.Sub(c.Started).Seconds())
@@ -67,7 +68,8 @@ func (c *Core) uptime(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// version: the first line is what kamctl monitor shows.
+// version returns the daemon's version. The first line is the one that kamctl monitor
+// shows.
 func (c *Core) version(_ context.Context, req *Request) (*Node, error) {
 	if req.Dialect == Kamailio {
 		return &Node{Value: fmt.Sprintf("%s %s (%s)", c.Name, c.Version, platform())}, nil
@@ -81,7 +83,7 @@ func (c *Core) version(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// info has the names of Kamailio's core.info.
+// info returns the build under the names of Kamailio's core.info.
 func (c *Core) info(context.Context, *Request) (*Node, error) {
 	n := &Node{}
 	n.Add("version", c.Name+" "+c.Version)
@@ -91,7 +93,7 @@ func (c *Core) info(context.Context, *Request) (*Node, error) {
 	return n, nil
 }
 
-// platform is spelt as Kamailio does.
+// platform returns the platform in Kamailio's spelling.
 func platform() string {
 	arch := runtime.GOARCH
 	if arch == "amd64" {
@@ -100,7 +102,7 @@ func platform() string {
 	return arch + "/" + runtime.GOOS
 }
 
-// pwd: the one-element array is Kamailio's.
+// pwd returns the working directory, for Kamailio's JSON-RPC in an array.
 func (c *Core) pwd(_ context.Context, req *Request) (*Node, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -114,7 +116,7 @@ func (c *Core) pwd(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// arg: one argument a line.
+// arg returns the daemon's arguments.
 func (c *Core) arg(context.Context, *Request) (*Node, error) {
 	n := &Node{List: true}
 	for _, a := range os.Args {
@@ -123,8 +125,7 @@ func (c *Core) arg(context.Context, *Request) (*Node, error) {
 	return n, nil
 }
 
-// which lists the names under which the asking kind of client knows the commands:
-// the dotted ones in Kamailio's JSON-RPC, where there are any.
+// which lists the names of the commands. Kamailio's JSON-RPC has the aliases too.
 func (c *Core) which(_ context.Context, req *Request) (*Node, error) {
 	var names []string
 	for _, cmd := range c.Registry.Commands() {
@@ -143,8 +144,7 @@ func (c *Core) which(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// help without an argument is for people, except that siloctl learns from it
-// which commands there are.
+// help explains one command, or lists all of them.
 func (c *Core) help(_ context.Context, req *Request) (*Node, error) {
 	n := &Node{}
 	if name := req.Arg(0); name != "" {
@@ -161,7 +161,7 @@ func (c *Core) help(_ context.Context, req *Request) (*Node, error) {
 	}
 	for _, cmd := range c.Registry.Commands() {
 		if req.Dialect == Native {
-			// What siloctl needs to offer a command that it was not built with.
+			// For siloctl, which may be of another version and not know the command.
 			n.Add(cmd.Name, nil, Attr{"args", cmd.Args}, Attr{"help", cmd.Help},
 				Attr{"aliases", strings.Join(cmd.Aliases, " ")},
 				Attr{"min_args", cmd.MinArgs}, Attr{"max_args", cmd.MaxArgs}, Attr{"writes", cmd.Writes})
@@ -172,10 +172,10 @@ func (c *Core) help(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// usage is how a command is called.
+// usage returns the command with its arguments, as a user writes it.
 func usage(cmd Command) string { return strings.TrimSpace(cmd.Name + " " + cmd.Args) }
 
-// ps: one process does everything here.
+// ps returns the daemon's only process.
 func (c *Core) ps(_ context.Context, req *Request) (*Node, error) {
 	pid, n := os.Getpid(), &Node{}
 	switch req.Dialect {
@@ -192,8 +192,8 @@ func (c *Core) ps(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// kill answers before the daemon ends: Stop only asks for that, and replies under
-// way are finished.
+// kill stops the daemon. The client still gets its reply: replies in progress are finished
+// before the daemon ends.
 func (c *Core) kill(context.Context, *Request) (*Node, error) {
 	if c.Stop == nil {
 		return nil, Errorf(501, "this daemon cannot be stopped by a command")
@@ -202,7 +202,8 @@ func (c *Core) kill(context.Context, *Request) (*Node, error) {
 	return nil, nil
 }
 
-// reload tells what the new configuration changed, and what needs a restart.
+// reload reads the configuration again. The reply has the changed keys, and those that
+// need a restart.
 func (c *Core) reload(ctx context.Context, _ *Request) (*Node, error) {
 	if c.Reload == nil {
 		return nil, Errorf(501, "this daemon cannot reload its configuration")
@@ -210,19 +211,19 @@ func (c *Core) reload(ctx context.Context, _ *Request) (*Node, error) {
 	return c.Reload(ctx)
 }
 
-// levels are a log level's numbers and what the reply calls it.
+// levels are the numbers of log levels in one dialect, and the name of a level in replies.
 type levels struct {
 	label                    string
 	err, warn, info, debugNo int
 }
 
-// Both families count from errors up, but not alike.
+// The numbers of Kamailio and of OpenSIPS.
 var (
 	kamailioLevels = levels{"DEBUG", -1, 0, 2, 3}
 	opensipsLevels = levels{"Log level", -1, 1, 3, 4}
 )
 
-// level makes debug and log_level: the same with other numbers.
+// level returns the function of debug or log_level, which differ in the numbers.
 func (c *Core) level(l levels) func(context.Context, *Request) (*Node, error) {
 	return func(_ context.Context, req *Request) (*Node, error) {
 		if c.Level == nil {
@@ -241,7 +242,7 @@ func (c *Core) level(l levels) func(context.Context, *Request) (*Node, error) {
 	}
 }
 
-// parse takes a number of the family, or slog's own name of a level.
+// parse reads a level: one of the numbers, or slog's name of a level.
 func (l levels) parse(s string) (slog.Level, error) {
 	var level slog.Level
 	if level.UnmarshalText([]byte(s)) == nil { // "debug", "info", ...
@@ -255,13 +256,13 @@ func (l levels) parse(s string) (slog.Level, error) {
 		return slog.LevelError, nil
 	case n <= l.warn:
 		return slog.LevelWarn, nil
-	case n <= l.info: // "notice" comes between warn and info
+	case n <= l.info: // "notice" is between warn and info
 		return slog.LevelInfo, nil
 	}
 	return slog.LevelDebug, nil
 }
 
-// number is the family's number for a level of slog.
+// number returns the number of one of slog's levels.
 func (l levels) number(level slog.Level) int {
 	switch {
 	case level >= slog.LevelError:

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// errNoStats: not one of the names was known.
+// errNoStats is the refusal of names that are all unknown.
 var errNoStats = &Error{404, "Statistics Not Found"}
 
-// statistics makes the commands about statistics.
+// statistics returns the commands about statistics.
 func (c *Core) statistics() []Command {
 	asText := func(v int64) any { return strconv.FormatInt(v, 10) }
 	asNumber := func(v int64) any { return v }
-	// MinArgs is 0 because Kamailio's JSON-RPC has its own words for no argument.
+	// MinArgs is 0 because Kamailio's JSON-RPC has its own text for a missing argument.
 	cmds := []Command{
 		{Name: "get_statistics", Help: "Gives statistics: all, GROUP:, NAME or GROUP:NAME.", Run: c.getStats},
 		{Name: "reset_statistics", Help: "Sets counters to zero.", Writes: true, Run: c.resetStats},
@@ -31,9 +31,9 @@ func (c *Core) statistics() []Command {
 	return append(cmds, Command{Name: "list_statistics", Help: "Lists the names of all statistics.", Run: c.listStats})
 }
 
-// wanted are the statistics that a request names. That none of the names exists
-// is no error in Kamailio's JSON-RPC.
-func (c *Core) wanted(req *Request) ([]sample, error) {
+// requested returns the statistics that a request names. If all names are unknown, that is
+// an error, except in Kamailio's JSON-RPC.
+func (c *Core) requested(req *Request) ([]sample, error) {
 	if len(req.Args) == 0 {
 		if req.Dialect == Kamailio {
 			return nil, Errorf(400, "Please provide which stats to retrieve")
@@ -47,9 +47,10 @@ func (c *Core) wanted(req *Request) ([]sample, error) {
 	return found, nil
 }
 
-// getStats gives text lines to those who expect them, and numbers to the others.
+// getStats returns statistics as numbers in OpenSIPS's JSON-RPC and for siloctl, and as
+// lines of text in the other dialects.
 func (c *Core) getStats(_ context.Context, req *Request) (*Node, error) {
-	found, err := c.wanted(req)
+	found, err := c.requested(req)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func (c *Core) getStats(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// listStats uses the words of the OpenSIPS line, which has this command.
+// listStats lists all statistics with OpenSIPS's names for counters and gauges.
 func (c *Core) listStats(_ context.Context, req *Request) (*Node, error) {
 	n := &Node{}
 	for group, s := range c.Registry.Statistics() {
@@ -80,9 +81,9 @@ func (c *Core) listStats(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// resetStats passes over gauges, which have nothing to be reset.
+// resetStats sets counters to zero. Gauges stay as they are.
 func (c *Core) resetStats(_ context.Context, req *Request) (*Node, error) {
-	found, err := c.wanted(req)
+	found, err := c.requested(req)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +95,10 @@ func (c *Core) resetStats(_ context.Context, req *Request) (*Node, error) {
 	return nil, nil
 }
 
-// clearStats shows a counter that it changed as "new (old)".
+// clearStats returns statistics and sets the counters to zero. A counter that was not zero
+// is shown as "new (old)".
 func (c *Core) clearStats(_ context.Context, req *Request) (*Node, error) {
-	found, err := c.wanted(req)
+	found, err := c.requested(req)
 	if err != nil {
 		return nil, err
 	}
@@ -118,10 +120,10 @@ func (c *Core) clearStats(_ context.Context, req *Request) (*Node, error) {
 	return n, nil
 }
 
-// fetchStats: the names have a dot, and no dash, as in Kamailio 5.
+// fetchStats returns statistics under the names of Kamailio 5: with a dot, without a dash.
 func (c *Core) fetchStats(value func(int64) any) func(context.Context, *Request) (*Node, error) {
 	return func(_ context.Context, req *Request) (*Node, error) {
-		found, err := c.wanted(req)
+		found, err := c.requested(req)
 		if err != nil {
 			return nil, err
 		}
@@ -129,10 +131,10 @@ func (c *Core) fetchStats(value func(int64) any) func(context.Context, *Request)
 	}
 }
 
-// fetchKey turns usrloc:location-users into usrloc.location_users.
+// fetchKey returns a name such as usrloc.location_users for usrloc:location-users.
 func fetchKey(s sample) string { return strings.ReplaceAll(s.group+"."+s.Name, "-", "_") }
 
-// statObject has every statistic once, however often it was asked for.
+// statObject returns an object that has each statistic once, however often it was named.
 func statObject(found []sample, key func(sample) string, value func(int64) any) *Node {
 	n, seen := &Node{}, map[string]bool{}
 	for _, s := range found {

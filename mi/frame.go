@@ -9,25 +9,24 @@ import (
 	"strings"
 )
 
-// Frame is one request as it came over a transport, with what it takes to answer
-// it in kind.
+// Frame is one request as a transport received it, with the data that its reply needs.
 type Frame struct {
 	Request
-	ReplyTo string // name of the client's reply FIFO; "" where it named none
-	Err     *Error // why it cannot be run: it is answered so, where it can be answered
-	Cut     bool   // its end was missing: nothing is changed on such a request
+	ReplyTo string // name of the client's reply FIFO; "" if there is none
+	Err     *Error // of a request that cannot run; it is the reply
+	Cut     bool   // the end of the request is missing: commands that change something do not run
 
-	id json.RawMessage // JSON-RPC's; nil where the request has none
+	id json.RawMessage // of JSON-RPC; nil if the request has none
 }
 
-// WantsReply tells whether the client expects an answer. In OpenSIPS's JSON-RPC a
-// request without an id is a notification, which gets none.
+// WantsReply reports whether the client expects a reply. In OpenSIPS's JSON-RPC a request
+// without an id is a notification, which has no reply.
 func (f *Frame) WantsReply() bool {
 	return f.Dialect != OpenSIPS && f.Dialect != Native || f.id != nil || f.Err != nil
 }
 
-// GoodReplyName tells whether name may be looked for in the directory of reply
-// FIFOs: as ever, a name with a dot, slash or backslash is not.
+// GoodReplyName reports whether name is a valid name of a reply FIFO. As in Kamailio, it
+// must not contain a dot, slash or backslash, so it cannot leave the reply directory.
 func GoodReplyName(name string) bool {
 	if name == "" || len(name) > 127 || strings.ContainsAny(name, `./\`) {
 		return false
@@ -40,28 +39,28 @@ func GoodReplyName(name string) bool {
 	return true
 }
 
-// Transport is the way of a reply, which decides its last bytes.
+// Transport is the type of a transport. The last bytes of a reply depend on it.
 type Transport int
 
 // The transports.
 const (
-	Pipe     Transport = iota // a FIFO: the end of the file ends a reply
-	Datagram                  // one reply is one datagram, and at most maxDatagram bytes
-	Stream                    // a connection: an empty line or a line feed ends a reply
+	Pipe     Transport = iota // a FIFO: a reply ends with the file
+	Datagram                  // a reply is one datagram of at most maxDatagram bytes
+	Stream                    // a connection: a reply ends with an empty line or a line feed
 )
 
-// maxDatagram is the longest reply that kamunix and kamcli take.
+// maxDatagram is the size of the longest reply that kamunix and kamcli can receive.
 const maxDatagram = 65457
 
-// Service answers the requests of one transport.
+// Service runs the requests of one transport.
 type Service struct {
 	Registry  *Registry
 	Transport Transport
 	ReadOnly  bool // refuse commands that change something
 }
 
-// Serve runs the frame's command and writes the reply to w in chunks; for a
-// Datagram in one. The error is w's.
+// Serve runs the frame's command and writes the reply to w, for a Datagram in one write. It
+// returns the error of w.
 func (s *Service) Serve(ctx context.Context, f *Frame, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,7 +71,8 @@ func (s *Service) Serve(ctx context.Context, f *Frame, w io.Writer) error {
 	return s.reply(f, w, node, err)
 }
 
-// run calls the command, unless this transport or this request may not.
+// run calls the command, or returns a refusal if this transport or this request must not
+// run it.
 func (s *Service) run(ctx context.Context, f *Frame) (*Node, error) {
 	if f.Err != nil {
 		return nil, f.Err
@@ -93,28 +93,28 @@ func (s *Service) run(ctx context.Context, f *Frame) (*Node, error) {
 	return s.Registry.Call(ctx, &f.Request)
 }
 
-// reply writes the reply, or in its place the refusal that became of it.
+// reply writes the reply, or the refusal that replaces it.
 func (s *Service) reply(f *Frame, dst io.Writer, node *Node, err error) error {
 	cmd, _ := s.Registry.Lookup(f.Command)
 	w := &writer{dst: dst}
-	if !cmd.Follows { // what is followed comes as it happens
+	if !cmd.Follows { // events are written at once
 		w.pace = s.Registry.pace()
 	}
 	if s.Transport == Datagram {
 		w.limit = maxDatagram
 	}
 	s.encode(w, f, node, err)
-	if instead := s.instead(w, f); instead != nil {
+	if refusal := s.replacement(w, f); refusal != nil {
 		w.buf, w.err, w.broken = w.buf[:0], nil, nil
-		s.encode(w, f, nil, instead)
+		s.encode(w, f, nil, refusal)
 	}
 	w.flush()
 	return w.err
 }
 
-// instead gives the refusal that takes the place of a reply that came to nothing
-// before its first byte went out.
-func (s *Service) instead(w *writer, f *Frame) error {
+// replacement returns the refusal that replaces a reply which failed before its first byte
+// was written, or nil.
+func (s *Service) replacement(w *writer, f *Frame) error {
 	w.full()
 	switch {
 	case errors.Is(w.err, errTooLarge):
@@ -125,13 +125,13 @@ func (s *Service) instead(w *writer, f *Frame) error {
 	return nil
 }
 
-// usage reminds of the arguments, among which may be one to page with.
+// usage returns the usage of the frame's command, which may have an argument for paging.
 func (s *Service) usage(f *Frame) string {
 	cmd, _ := s.Registry.Lookup(f.Command)
 	return usage(cmd)
 }
 
-// encode writes a whole reply in the frame's dialect.
+// encode encodes a whole reply in the frame's dialect.
 func (s *Service) encode(w *writer, f *Frame, node *Node, err error) {
 	if f.Dialect == Classic {
 		s.encodeClassic(w, f, node, err)
@@ -143,8 +143,8 @@ func (s *Service) encode(w *writer, f *Frame, node *Node, err error) {
 	}
 }
 
-// encodeClassic ends every reply with an empty line, errors too: clients drop it
-// or look for it, and none minds. A datagram ends by itself.
+// encodeClassic encodes a classic reply. It ends with an empty line, unless it is a
+// datagram. Some clients need that line, and the others ignore it.
 func (s *Service) encodeClassic(w *writer, f *Frame, node *Node, err error) {
 	if err != nil {
 		w.printable(s.classicError(f, err))
@@ -156,7 +156,7 @@ func (s *Service) encodeClassic(w *writer, f *Frame, node *Node, err error) {
 		}
 	}
 	if w.broken != nil {
-		// The 200 has gone out: the reader of these lines must see that they end early.
+		// The client has the 200 already, and must see that the lines end early.
 		w.str("500 the list ends here: ")
 		w.printable(s.Registry.refusal(&f.Request, w.broken).Text)
 		w.char('\n')
@@ -166,7 +166,8 @@ func (s *Service) encodeClassic(w *writer, f *Frame, node *Node, err error) {
 	}
 }
 
-// classicError words a refusal; a datagram's has never named the command.
+// classicError returns the line of a refusal. As in Kamailio, it names the command, except
+// in a datagram.
 func (s *Service) classicError(f *Frame, err error) string {
 	e := s.Registry.refusal(&f.Request, err)
 	if s.Transport != Datagram && f.Command != "" {
@@ -182,7 +183,8 @@ func (s *Service) classicError(f *Frame, err error) string {
 	return e.Error()
 }
 
-// refusal is what the client is told of err. What is no refusal goes to the log.
+// refusal returns err as the client sees it. An err that is not an *Error is logged, and the
+// client sees ErrFailed.
 func (r *Registry) refusal(req *Request, err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e

@@ -5,26 +5,26 @@ import (
 	"errors"
 )
 
-// colon reads a request in classic or in OpenSIPS's framing.
+// colon reads a request in the classic or in OpenSIPS's framing.
 func (r *Reader) colon() *Frame {
 	second, err := r.find(1, ":\n")
 	if err != nil || r.buf[second] != ':' {
 		return r.junk()
 	}
-	behind := second + 1
-	c, ok := r.byteAt(behind)
+	start := second + 1
+	c, ok := r.byteAt(start)
 	for ok && (c == ' ' || c == '\t') {
-		behind++
-		c, ok = r.byteAt(behind)
+		start++
+		c, ok = r.byteAt(start)
 	}
 	if ok && (c == '{' || c == '[') {
 		name := string(r.buf[1:second])
-		return r.rpc(behind, func(data []byte) *Frame { return decodeNamedRPC(name, data) })
+		return r.rpc(start, func(data []byte) *Frame { return decodeNamedRPC(name, data) })
 	}
 	return r.classic()
 }
 
-// classic reads ":command:reply name", argument lines and the empty line.
+// classic reads a classic request: ":command:reply name", argument lines, an empty line.
 func (r *Reader) classic() *Frame {
 	head, next, err := r.line(0)
 	f := classicHeader(head)
@@ -35,15 +35,15 @@ func (r *Reader) classic() *Frame {
 	}
 	crlf := bytes.HasSuffix(head, []byte("\r"))
 	var args argReader
-	opened := next // behind the line of the last opening quote
+	opened := next // offset after the line of the last opening quote
 	for {
 		line, after, err := r.line(next)
 		if err == nil && !args.open && r.begins(line) {
 			f.Cut = true
 			break
 		}
-		// Inside quotes an empty CRLF line is text, unless the client ends its own
-		// lines so.
+		// Inside quotes an empty line with CRLF is text, unless the client ends all
+		// lines with CRLF.
 		if err == nil && empty(line) && (!args.open || crlf || len(line) == 0) {
 			next = after
 			break
@@ -66,8 +66,8 @@ func (r *Reader) classic() *Frame {
 	return f.with(&args)
 }
 
-// rest tells where to go on behind a request that ends at end. Behind a quote
-// that was never closed, another request may have been taken for text.
+// rest returns the offset at which to continue after a request that ends at end. If a quote
+// is still open, another request may begin in its text.
 func (r *Reader) rest(args *argReader, opened, end int) int {
 	if !args.open {
 		return end
@@ -75,7 +75,7 @@ func (r *Reader) rest(args *argReader, opened, end int) int {
 	return r.beginning(opened, end)
 }
 
-// with gives a classic frame its arguments.
+// with sets the arguments of a classic frame and returns it.
 func (f *Frame) with(args *argReader) *Frame {
 	f.Args = args.args
 	if args.bad || args.open {
@@ -84,15 +84,15 @@ func (f *Frame) with(args *argReader) *Frame {
 	return f
 }
 
-// refuse keeps the first reason: it is what the client should mend first.
+// refuse sets the error of the frame, unless it has one.
 func (f *Frame) refuse(err *Error) {
 	if f.Err == nil {
 		f.Err = err
 	}
 }
 
-// classicHeader reads the first line of a classic request. The name of the reply
-// FIFO is everything behind the second colon.
+// classicHeader parses the first line of a classic request. The name of the reply FIFO is
+// all text after the second colon.
 func classicHeader(line []byte) *Frame {
 	f := &Frame{}
 	head := bytes.TrimRight(line[1:], " \t\r\n")
@@ -110,16 +110,16 @@ func classicHeader(line []byte) *Frame {
 		f.refuse(Errorf(400, "bad character in the command's name"))
 	}
 	if f.Err != nil && len(line) >= maxHeader || bytes.IndexByte(command, 0) >= 0 {
-		f.Command = "" // not to be repeated in the answer
+		f.Command = "" // must not appear in the reply
 	}
 	return f
 }
 
-// rpc reads a JSON value that begins at start, and whatever stands in front of it.
+// rpc reads a request whose JSON value begins at start.
 func (r *Reader) rpc(start int, decode func([]byte) *Frame) *Frame {
 	end, err := r.valueEnd(start)
 	if err != nil {
-		end = r.beginning(start+1, end) // what is another's shall not be answered as this
+		end = r.beginning(start+1, end) // not to include another request
 	}
 	f := decode(r.buf[start:end])
 	f.Cut = err != nil
@@ -127,10 +127,11 @@ func (r *Reader) rpc(start int, decode func([]byte) *Frame) *Frame {
 	return f
 }
 
-// errBroken: another request begins inside this one.
+// errBroken is the error of a request inside which another one begins.
 var errBroken = errors.New("request is broken off")
 
-// valueEnd finds the end of a JSON value by its braces and brackets.
+// valueEnd returns the end of the JSON value at start, which it finds by counting braces and
+// brackets.
 func (r *Reader) valueEnd(start int) (int, error) {
 	depth, inString, escaped := 0, false, false
 	lineStart := start
@@ -142,8 +143,8 @@ func (r *Reader) valueEnd(start int) (int, error) {
 		}
 		c := r.buf[i]
 		if c == '\n' {
-			// Raw line feeds in strings are in use; a request in a line of its own is
-			// none of them.
+			// Some clients write raw line feeds in strings, but not a line that looks
+			// like a request.
 			if line := r.buf[lineStart:i]; lineStart > start && (bytes.HasPrefix(line, jsonHead) || !inString && r.begins(line)) {
 				return lineStart, errBroken
 			}
@@ -165,9 +166,9 @@ func (r *Reader) valueEnd(start int) (int, error) {
 	}
 }
 
-// ReadDatagram reads a datagram, which holds one request: JSON, or a classic one
-// whose last lines may be missing. It returns nil for an empty datagram. One of more than
-// MaxRequest bytes is refused.
+// ReadDatagram parses a datagram, which has one request: JSON, or a classic request whose
+// last lines may be missing. It returns nil for an empty datagram. The Frame of a datagram
+// of more than MaxRequest bytes has an Err.
 func ReadDatagram(b []byte) *Frame {
 	front := bytes.TrimLeft(b, " \t\r\n")
 	if len(front) == 0 {
@@ -185,13 +186,13 @@ func ReadDatagram(b []byte) *Frame {
 	return f
 }
 
-// classicDatagram reads a classic request. It begins at the first byte of the datagram.
+// classicDatagram parses a classic request, which begins with the datagram's first byte.
 func classicDatagram(b []byte) *Frame {
 	f := &Frame{}
 	head, rest, _ := bytes.Cut(b, []byte("\n"))
 	head = bytes.TrimRight(head, " \t\r")
 	if len(head) < 3 || len(head) >= maxHeader || head[0] != ':' || bytes.IndexByte(head[1:], ':') != len(head)-2 {
-		f.Err = ErrNoCommand // the words for every fault of the first line
+		f.Err = ErrNoCommand // for every syntax error in the first line
 		return f
 	}
 	f.Command = string(head[1 : len(head)-1])

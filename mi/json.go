@@ -7,21 +7,21 @@ import (
 	"unicode/utf8"
 )
 
-// How a Node becomes JSON: the one rule for every dialect.
+// The rule by which both JSON-RPC dialects encode a Node:
 //
-//   - A node with nothing but a Value is that value; without one it is null.
-//   - A List is the array of its children, whose own names do not show.
-//   - Any other node is an object: "value" if there is a Value, then the
-//     attributes, then the children under their names. Several children of one name
-//     are an array.
-//   - A List that has a Value or attributes is such an object, with its children
-//     as the array "nodes".
+//   - A node with only a Value is that value; without one it is null.
+//   - A List is the array of its children, without their names.
+//   - Any other node is an object: "value" if there is a Value, then the attributes,
+//     then the children under their names. Several children with the same name are an
+//     array.
+//   - A List with a Value or attributes is such an object, with its children as the
+//     array "nodes".
 //
-// The children of a Stream belong into a List: in an object they are written as
-// they come, and must all have different names.
+// A Stream should be in a List: in an object its children are written one by one, and must
+// have different names.
 
-// json writes a node by that rule. depth is the depth of what surrounds it, or
-// below 0 for JSON without white space.
+// json writes a node by that rule. depth is the depth of the enclosing value, or negative
+// for JSON without white space.
 func (w *writer) json(n *Node, depth int) {
 	plain := n.Value == nil && len(n.Attrs) == 0
 	switch {
@@ -52,7 +52,8 @@ func (w *writer) json(n *Node, depth int) {
 	}
 }
 
-// joined puts all nodes of one name into a List where the first of them was.
+// joined replaces nodes that have the same name by a List of them, in the place of the
+// first.
 func joined(nodes []*Node) []*Node {
 	count := make(map[string]int, len(nodes))
 	for _, c := range nodes {
@@ -79,7 +80,8 @@ func joined(nodes []*Node) []*Node {
 	return all
 }
 
-// array separates elements with ", " in Kamailio's layout, never with a line feed.
+// array writes the children of a node as an array. In Kamailio's layout it separates them
+// with ", ", not with a line feed.
 func (w *writer) array(n *Node, depth int) {
 	if depth >= 0 {
 		depth++
@@ -96,15 +98,15 @@ func (w *writer) array(n *Node, depth int) {
 	w.char(']')
 }
 
-// object writes an object name by name: in the layout of Kamailio's JSON-RPC,
-// which kamctl reads line by line, or without white space.
+// object writes an object member by member: in the layout of Kamailio's JSON-RPC, which
+// kamctl reads line by line, or without white space.
 type object struct {
 	w     *writer
-	depth int // of what is inside; below 0: no white space
+	depth int // of the members; negative: no white space
 	any   bool
 }
 
-// object begins an object inside something of that depth.
+// object begins an object inside a value of that depth.
 func (w *writer) object(depth int) *object {
 	w.char('{')
 	if depth >= 0 {
@@ -113,7 +115,7 @@ func (w *writer) object(depth int) *object {
 	return &object{w: w, depth: depth}
 }
 
-// name writes a name, to be followed by its value.
+// name writes the name of a member. Its value is written next.
 func (o *object) name(s string) {
 	if o.any {
 		o.w.char(',')
@@ -127,13 +129,13 @@ func (o *object) name(s string) {
 	}
 }
 
-// end closes the object. In Kamailio's layout an empty one has a line feed too.
+// end ends the object. In Kamailio's layout even an empty object has a line feed.
 func (o *object) end() {
 	o.newline(o.depth - 1)
 	o.w.char('}')
 }
 
-// newline begins a line in Kamailio's layout, and does nothing in the other.
+// newline begins a line in Kamailio's layout.
 func (o *object) newline(tabs int) {
 	if o.depth >= 0 {
 		o.w.char('\n')
@@ -141,7 +143,7 @@ func (o *object) newline(tabs int) {
 	}
 }
 
-// scalar writes a value. What is no number in JSON is null.
+// scalar writes a value. Numbers that JSON does not have are written as null.
 func (w *writer) scalar(v any) {
 	switch v := v.(type) {
 	case nil:
@@ -161,7 +163,7 @@ func (w *writer) scalar(v any) {
 	}
 }
 
-// quoted writes a JSON string. What is no UTF-8 becomes U+FFFD.
+// quoted writes a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func (w *writer) quoted(s string) {
 	const hex = "0123456789abcdef"
 	w.char('"')
@@ -184,8 +186,8 @@ func (w *writer) quoted(s string) {
 	w.char('"')
 }
 
-// tree writes a node as it is, for the Native dialect: an object of name, value,
-// attrs (an object), list and nodes, each left out where it is empty.
+// tree writes a node in the Native dialect: an object of name, value, attrs (an object),
+// list and nodes (an array). Empty members are left out.
 func (w *writer) tree(n *Node) {
 	o := w.object(-1)
 	if n.Name != "" {
@@ -225,7 +227,7 @@ func (w *writer) tree(n *Node) {
 	o.end()
 }
 
-// MarshalJSON writes the node as both JSON-RPC dialects do, by the rule above.
+// MarshalJSON returns the node as both JSON-RPC dialects encode it.
 func (n *Node) MarshalJSON() ([]byte, error) {
 	w := writer{dst: io.Discard, limit: math.MaxInt}
 	w.json(n, -1)

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Refusals of JSON-RPC itself.
+// Refusals of requests that are not valid JSON-RPC.
 var (
 	errRequest = &Error{400, "Invalid Request: one object with a method and params is needed"}
 	errParams  = &Error{400, "Invalid params: strings, numbers or booleans are needed"}
 )
 
-// rpcRequest is a request in either dress. reply_name is Kamailio's; dialect is
-// ours and chooses the form of the reply, whatever the form of the request.
+// rpcRequest is a request of any JSON-RPC dialect. reply_name is Kamailio's. dialect is
+// silod's: it sets the dialect of the reply.
 type rpcRequest struct {
 	Method    string          `json:"method"`
 	Params    json.RawMessage `json:"params"`
@@ -29,16 +29,15 @@ var dialects = map[string]Dialect{
 	"classic": Classic, "kamailio": Kamailio, "opensips": OpenSIPS, "native": Native,
 }
 
-// replyName finds the reply FIFO's name where the rest cannot be read.
+// replyName matches the name of the reply FIFO in a request that is not valid JSON.
 var replyName = regexp.MustCompile(`"reply_name"\s*:\s*"([^"\\]*)"`)
 
-// decodeRPC reads a JSON-RPC request without reply name in front of it: it comes
-// from a Kamailio client if it has a reply_name, or a method with a dot, as all of
-// Kamailio's have and none of OpenSIPS's.
+// decodeRPC decodes a JSON-RPC request. It is Kamailio's if it has a reply_name, or a method
+// with a dot, as all methods of Kamailio and none of OpenSIPS have.
 func decodeRPC(data []byte) *Frame {
 	f := &Frame{}
 	var q rpcRequest
-	err := json.Unmarshal(tolerate(data), &q)
+	err := json.Unmarshal(repaired(data), &q)
 	if err != nil && q.ReplyName == nil {
 		if m := replyName.FindSubmatch(data); m != nil {
 			name := string(m[1])
@@ -56,21 +55,21 @@ func decodeRPC(data []byte) *Frame {
 	return f
 }
 
-// decodeNamedRPC reads a request as OpenSIPS frames it, :name:{...}.
+// decodeNamedRPC decodes a request in OpenSIPS's framing, :name:{...}.
 func decodeNamedRPC(name string, data []byte) *Frame {
 	f := &Frame{}
 	f.Dialect = OpenSIPS
 	var q rpcRequest
-	f.fill(&q, json.Unmarshal(tolerate(data), &q))
+	f.fill(&q, json.Unmarshal(repaired(data), &q))
 	if name == "" {
-		f.id = nil // nowhere to send an answer
+		f.id = nil // there is no reply FIFO, so the request is a notification
 	} else {
 		f.replyTo(name)
 	}
 	return f
 }
 
-// replyTo takes the name of a reply FIFO from the request.
+// replyTo sets the name of the reply FIFO, or Err if the name is not valid.
 func (f *Frame) replyTo(name string) {
 	if !GoodReplyName(name) {
 		f.Err = Errorf(400, "bad reply name")
@@ -79,7 +78,7 @@ func (f *Frame) replyTo(name string) {
 	f.ReplyTo = name
 }
 
-// fill takes over what was decoded, or err where that failed.
+// fill sets the fields of the frame from a decoded request, or from the error of decoding.
 func (f *Frame) fill(q *rpcRequest, err error) {
 	f.Command, f.id = q.Method, q.ID
 	d, known := dialects[q.Dialect]
@@ -98,8 +97,8 @@ func (f *Frame) fill(q *rpcRequest, err error) {
 	}
 }
 
-// decodeParams reads params in their order, an object's with their names. An
-// array inside is a list of values for one parameter.
+// decodeParams decodes params in their order, those of an object with their names. An array
+// inside is a list of values of one parameter.
 func decodeParams(raw json.RawMessage) ([]Arg, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
@@ -136,8 +135,8 @@ func decodeParams(raw json.RawMessage) ([]Arg, error) {
 	return args, err
 }
 
-// scalarText gives a param as the text that it was written as: commands read
-// arguments as text, whichever way they came.
+// scalarText returns a param as text, as commands take all arguments as text, and whether it
+// is a scalar.
 func scalarText(v any) (string, bool) {
 	switch v := v.(type) {
 	case nil:
@@ -150,10 +149,10 @@ func scalarText(v any) (string, bool) {
 	return "", false
 }
 
-// tolerate mends what existing clients send although it is no JSON: kamctl puts
-// raw line breaks into strings (`kamctl ping`), and leaves the quotes off whatever
-// printf takes for a number, such as +49 or 007.
-func tolerate(data []byte) []byte {
+// repaired returns valid JSON for requests of existing clients that are not: kamctl writes
+// raw line breaks in strings (`kamctl ping`), and writes all words that printf accepts as
+// numbers, such as +49 or 007, without quotes.
+func repaired(data []byte) []byte {
 	out := make([]byte, 0, len(data)+16)
 	inString, escaped := false, false
 	for i := 0; i < len(data); i++ {
@@ -186,14 +185,13 @@ func tolerate(data []byte) []byte {
 	return out
 }
 
-// bareByte tells what words without quotes are made of.
+// bareByte reports whether c can be part of a word without quotes.
 func bareByte(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '+' || c == '-' || c == '.'
 }
 
-// encodeRPC writes a JSON-RPC reply: Kamailio's with TABs and line feeds, the
-// others in one line. A list that broke off after its beginning had gone out has
-// both a result and an error.
+// encodeRPC encodes a JSON-RPC reply: Kamailio's with TABs and line feeds, the others in one
+// line. A list that fails after its beginning was written has both a result and an error.
 func (s *Service) encodeRPC(w *writer, f *Frame, node *Node, err error) {
 	depth := -1
 	if f.Dialect == Kamailio {
@@ -224,8 +222,8 @@ func (s *Service) encodeRPC(w *writer, f *Frame, node *Node, err error) {
 	o.end()
 }
 
-// result writes what a command gave. A command that had nothing to say has the
-// dialect's own word for success.
+// result writes the result of a command. If it is empty, the dialect has a value of its own
+// for success.
 func (w *writer) result(d Dialect, n *Node, depth int) {
 	empty := n == nil || n.Value == nil && !n.List && len(n.Attrs) == 0 && len(n.Nodes) == 0 && n.Stream == nil
 	switch {
@@ -242,8 +240,8 @@ func (w *writer) result(d Dialect, n *Node, depth int) {
 	}
 }
 
-// replyID repeats the request's id. Kamailio answers null with 0, and leaves the
-// id out where there was none.
+// replyID returns the id of the reply, which is that of the request. In Kamailio's dialect
+// null becomes 0, and a reply to a request without an id has none.
 func (f *Frame) replyID() string {
 	id := string(f.id)
 	switch {
@@ -257,7 +255,7 @@ func (f *Frame) replyID() string {
 	return id
 }
 
-// rpcError gives a refusal the code and words of the dialect.
+// rpcError returns the code and text of a refusal in the dialect.
 func rpcError(d Dialect, e *Error) (int, string) {
 	switch {
 	case d == Kamailio && *e == *ErrNoCommand:

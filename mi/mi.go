@@ -1,17 +1,17 @@
-// Package mi is the management vocabulary: commands, requests, reply trees,
-// errors, counters and the registry that all transports and dialects share. Its
-// codecs speak the classic line protocol of Kamailio 4 and OpenSIPS 2, and
-// JSON-RPC as Kamailio 5/6 and OpenSIPS 3/4 dress it; its sockets serve them, and
-// its Client asks them.
+// Package mi is the management interface: commands, requests, reply trees, errors,
+// counters, and the registry that all transports and dialects share. It reads and writes
+// the line protocol of Kamailio 4 and OpenSIPS 2, and JSON-RPC in the variants of
+// Kamailio 5 and 6 and OpenSIPS 3 and 4. Packages mi/socket and fifo are the transports.
 //
-// It knows nothing of SIP, rooms or messages: whoever owns a thing registers the
-// commands that manage it.
+// It knows nothing of SIP, rooms or messages: each package registers the commands that
+// manage its own data.
 //
-// The way of a request: a Reader cuts a Frame out of the bytes, a Service has the
-// Registry run it, and writes the Node that comes back in the Frame's Dialect.
+// A Reader reads a Frame from a stream, and ReadDatagram reads one from a datagram. A
+// Service runs the command of the Frame in the Registry and writes the resulting Node in
+// the Frame's Dialect.
 //
-// Locks: Registry.mu guards the tables of commands and statistics; it is never
-// held while a command or a gauge runs.
+// Lock: Registry.mu guards the tables of commands and statistics. It is not held while a
+// command or a gauge runs.
 package mi
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// Dialect is the framing in which a request came, and so the shape its reply has.
+// Dialect is the protocol variant of a request, and of its reply.
 type Dialect int
 
 // The dialects.
@@ -32,7 +32,7 @@ const (
 	Native                  // siloctl over the control socket: JSON-RPC, streaming
 )
 
-// Command is one management command. Whoever owns what it manages makes it.
+// Command is one management command.
 type Command struct {
 	Name    string   // classic name, "imc_list_members"
 	Aliases []string // newer names, "imc.list_members"
@@ -40,27 +40,29 @@ type Command struct {
 	Help    string   // one sentence, for help, siloctl and the generated manual
 	MinArgs int
 	MaxArgs int  // below 0: any number
-	Writes  bool // it changes something: logged with who asked, refused on a read-only socket
+	Writes  bool // it changes something: logged with its peer, refused on a read-only socket
 
-	// Follows says that the reply goes on for as long as the client listens. It is for
-	// connections only: at the other end of a FIFO nobody notices that a client has gone.
+	// Follows reports whether the reply continues until the client closes the
+	// connection. Such a command runs over connections only: over a FIFO it would not
+	// notice that the client has ended.
 	Follows bool
-	// Bodies says that it shows what people have written: refused on a read-only socket.
+	// Bodies reports whether the reply contains texts of messages. The command is then
+	// refused on a read-only socket.
 	Bodies bool
 
-	// Private are the names in Args whose values never get into a log. Those that
-	// speak of a password, a text or a body are kept out in any case.
+	// Private are the names in Args whose values are not logged. Arguments
+	// with "password", "text", "body" and the like in their names are never logged.
 	Private []string
 
 	// Timeout is how long Run may take; 0 is 10 seconds.
 	Timeout time.Duration
 
-	// Run does it. It must return when ctx ends. An error that is no *Error is
-	// answered 500 without its text, and logged.
+	// Run runs the command. It must return when ctx ends. An error that is not an
+	// *Error is logged, and answered with 500 and without its text.
 	Run func(ctx context.Context, req *Request) (*Node, error)
 }
 
-// Arg is one argument; Name is "" where it was given by position.
+// Arg is one argument; Name is "" for an argument by position.
 type Arg struct{ Name, Value string }
 
 // Request is one call of a command.
@@ -68,12 +70,12 @@ type Request struct {
 	Command string // as the client wrote it
 	Args    []Arg
 	Dialect Dialect
-	Peer    string // who asks, for the log: "fifo", "uid=1000 pid=77"
+	Peer    string // the client, for the log: "fifo", "uid=1000 pid=77"
 
-	ReadOnly bool // it came over a socket for reading only
+	ReadOnly bool // it came over a read-only socket
 }
 
-// Arg is the i-th argument's value, or "" where there are fewer.
+// Arg returns the value of the i-th argument, or "" if there are fewer.
 func (r *Request) Arg(i int) string {
 	if i < 0 || i >= len(r.Args) {
 		return ""
@@ -81,7 +83,8 @@ func (r *Request) Arg(i int) string {
 	return r.Args[i].Value
 }
 
-// Named is the value of the named argument, or of the i-th unnamed one.
+// Named returns the value of the argument with that name, or else of the i-th argument if
+// it has no name.
 func (r *Request) Named(name string, i int) string {
 	for _, a := range r.Args {
 		if a.Name == name {
@@ -100,18 +103,18 @@ type Attr struct {
 	Value any // string, int, int64, float64 or bool
 }
 
-// Node is a reply, or a part of one. As classic lines it is
-// "Name:: Value attr=value" with its children indented below; in JSON the
-// children of a List are an array and those of any other node an object.
+// Node is a reply, or a part of one. In the classic dialect it is the line
+// "Name:: Value attr=value", followed by its children, indented. In JSON the children of a
+// List are an array and those of any other node are an object; json.go has the rule.
 type Node struct {
 	Name  string
 	Value any // nil, string, int, int64, float64 or bool
 	Attrs []Attr
 	Nodes []*Node
-	List  bool // children are an array in JSON; JSON-RPC gives [] for none
+	List  bool // children are an array in JSON, [] if there are none
 
-	// Stream, where set, gives further children one by one, so that a long list
-	// never stands in memory. An error ends the reply.
+	// Stream, if it is not nil, yields further children one by one, so that a long
+	// list is never in memory as a whole. An error ends the reply.
 	Stream iter.Seq2[*Node, error]
 }
 
@@ -122,29 +125,29 @@ func (n *Node) Add(name string, value any, attrs ...Attr) *Node {
 	return c
 }
 
-// Error is a refusal that the client sees: an MI code and a text for people.
+// Error is a refusal that the client sees: an MI code and a text for users.
 type Error struct {
 	Code int // as SIP's: 400, 404, 500, ...
 	Text string
 }
 
-// Error is "404 no such room".
+// Error returns the code and the text, as in "404 no such room".
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Text) }
 
-// Is compares refusals by code and text, so that errors.Is works on one that a
-// Client received.
+// Is reports whether target is an *Error with the same code and text. So errors.Is finds
+// ErrNoCommand and the like in the errors of a client.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && *t == *e
 }
 
-// Errorf makes an Error.
+// Errorf returns an Error with a formatted text.
 func Errorf(code int, format string, args ...any) *Error {
 	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-// Refusals that are not a command's own. Each dialect has words and codes of its
-// own for them.
+// Refusals by the registry and the codecs. Each dialect has its own texts and codes for
+// them.
 var (
 	ErrNoCommand = &Error{500, "command not available"}
 	ErrFailed    = &Error{500, "command failed"}

@@ -5,65 +5,65 @@ import (
 	"time"
 )
 
-// How a long list is written while the daemon has other things to do: in short
-// stretches of work, each followed by a rest, so that it takes a small part of the
-// machine only, and whoever comes meanwhile waits behind a stretch at most.
+// While the daemon has other work, a long list is written in slices of working time, each
+// followed by a pause, so that it takes a small part of the processors and other work waits
+// for one slice at most.
 const (
-	stretch = 500 * time.Microsecond
-	share   = 1.0 / 48              // of all processors
-	maxRest = 50 * time.Millisecond // a stretch may have been long: it had to wait, and others did with it
+	slice    = 500 * time.Microsecond
+	share    = 1.0 / 48              // of all processors
+	maxPause = 50 * time.Millisecond // a slice may have been long only because it had to wait
 )
 
-// pace is that of one list. Where nothing else goes on it does not rest, and one that is
-// nil never does.
+// pace decides when one list pauses. It does not pause while the daemon has no other work,
+// and a nil pace never does.
 type pace struct {
-	work  func() int64  // how much else the daemon has been asked so far
-	seen  int64         // of it, at the last look
-	begun time.Time     // of this stretch
-	idle  time.Duration // of it, waiting for the client
+	load  func() int64  // amount of other work since the start
+	seen  int64         // load at the end of the last slice
+	begun time.Time     // start of this slice
+	idle  time.Duration // waiting for the client in this slice
 }
 
-// Prefer names what goes before long lists: they rest for as long as work, which says
-// how much there has been of it so far, goes on. Nothing is preferred until then.
-func (r *Registry) Prefer(work func() int64) { r.preferred.Store(&work) }
+// YieldTo makes long lists pause while other work goes on. load returns the amount of that
+// work since the start. Without it, lists do not pause.
+func (r *Registry) YieldTo(load func() int64) { r.load.Store(&load) }
 
 func (r *Registry) pace() *pace {
-	if work := r.preferred.Load(); work != nil {
-		return &pace{work: *work}
+	if load := r.load.Load(); load != nil {
+		return &pace{load: *load}
 	}
 	return nil
 }
 
-// begin begins a stretch.
+// begin begins a slice.
 func (p *pace) begin() {
 	if p != nil {
 		p.begun, p.idle = time.Now(), 0
 	}
 }
 
-// waited takes out what was not work.
+// waited subtracts time from the slice in which it waited for the client.
 func (p *pace) waited(d time.Duration) {
 	if p != nil {
 		p.idle += d
 	}
 }
 
-// rest is how long to rest now. over says that the stretch has been long enough to be
-// asked about; what it has made is then to be handed on.
-func (p *pace) rest() (d time.Duration, over bool) {
+// pause reports whether the slice is over, and returns how long to pause. The output of the
+// slice is to be written before the pause.
+func (p *pace) pause() (d time.Duration, over bool) {
 	if p == nil {
 		return 0, false
 	}
 	took := time.Since(p.begun) - p.idle
-	if took < stretch {
+	if took < slice {
 		return 0, false
 	}
-	if now := p.work(); now != p.seen {
+	if now := p.load(); now != p.seen {
 		p.seen = now
-		d = min(time.Duration(rests(runtime.GOMAXPROCS(0))*float64(took)), maxRest)
+		d = min(time.Duration(pauseFactor(runtime.GOMAXPROCS(0))*float64(took)), maxPause)
 	}
 	return d, true
 }
 
-// rests is how many times as long as its work a rest is.
-func rests(processors int) float64 { return max(0, 1/(share*float64(processors))-1) }
+// pauseFactor returns the ratio of a pause to its slice.
+func pauseFactor(processors int) float64 { return max(0, 1/(share*float64(processors))-1) }

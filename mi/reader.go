@@ -19,42 +19,42 @@ const (
 	patience  = 2 * time.Second
 )
 
-// errTooLong: more is wanted than a request may have.
+// errTooLong is the error of a request that has more bytes than allowed.
 var errTooLong = errors.New("request is too long")
 
-// Reader cuts requests out of a byte stream, whichever of the three framings each
-// has and in whatever pieces it comes. Nothing that is written to it can make it
-// lose the next good request, or wait for long:
+// Reader reads requests from a byte stream. Each request may have any of the three
+// framings. No input makes the Reader lose the next valid request, or wait for long:
 //
-//   - White space between requests means nothing, and CRLF is as good as LF.
-//   - A line that begins no request is passed over.
-//   - A request whose end does not come is given up after Patience, or as soon as
-//     another one begins in its midst; what came behind its first line is then
-//     looked through for the beginning of another.
-//   - A request that is too long is refused and skipped up to the next empty line.
+//   - White space between requests is ignored. CRLF is equivalent to LF.
+//   - A line that does not begin a request is skipped.
+//   - A request without an end is returned after Patience, or as soon as another request
+//     begins inside it. The lines after its first one are then searched for the beginning
+//     of another request.
+//   - A request that is too long is refused, and skipped up to the next empty line.
 type Reader struct {
-	Idle     time.Duration // how long to wait for a request; 0: for ever
-	Patience time.Duration // how long its end may take; 0: two seconds
-	Most     int           // bytes of a request; 0: 64 KiB
+	Idle     time.Duration // time to wait for a request; 0: no limit
+	Patience time.Duration // time to wait for the end of a request; 0 is two seconds
+	Most     int           // bytes of a request; 0 is MaxRequest
 
-	src     io.Reader
-	known   func(command string) bool
-	buf     []byte // what was read and not yet used
-	last    error  // of src, for good
-	giveUp  time.Time
-	stale   int  // so many bytes at the front have used up their patience already
-	skipped bool // in the middle of something too long: look for the next beginning
-	midline bool // and in the middle of a line of it
+	src      io.Reader
+	known    func(command string) bool
+	buf      []byte    // bytes that have been read, but not used
+	last     error     // of src, if it is final
+	deadline time.Time // for the end of the current request; zero until it is needed
+	stale    int       // bytes at the front of buf that have waited for the end of their request already
+	skipped  bool      // inside a request that is too long
+	midline  bool      // and inside a line of it
 }
 
-// NewReader reads from src. If src has a SetReadDeadline, it is used. known
-// tells the names of commands: only they begin a request in the midst of another.
+// NewReader returns a Reader of src. If src has a method SetReadDeadline, the Reader uses it.
+// known reports whether there is a command with that name: other names do not begin a
+// request inside another one.
 func NewReader(src io.Reader, known func(command string) bool) *Reader {
 	return &Reader{src: src, known: known}
 }
 
-// Next gives the next request, also one that can only be refused. The error is
-// the source's: its end, or os.ErrDeadlineExceeded after Idle.
+// Next returns the next request. Its Err is set if it can only be refused. The error is that
+// of the source: io.EOF at its end, os.ErrDeadlineExceeded after Idle.
 func (r *Reader) Next() (*Frame, error) {
 	for {
 		if err := r.await(); err != nil {
@@ -73,12 +73,12 @@ func (r *Reader) Next() (*Frame, error) {
 	}
 }
 
-// await reads until something stands at the front that is no white space.
+// await reads until buf begins with a character that is not white space.
 func (r *Reader) await() error {
 	if r.Patience == 0 {
 		r.Patience = patience
 	}
-	r.giveUp = time.Time{}
+	r.deadline = time.Time{}
 	for {
 		if !r.skipped {
 			r.discard(len(r.buf) - len(bytes.TrimLeft(r.buf, " \t\r\n")))
@@ -95,42 +95,42 @@ func (r *Reader) await() error {
 		switch {
 		case err == nil:
 		case r.skipped && errors.Is(err, os.ErrDeadlineExceeded):
-			r.skipped, r.midline = false, false // whoever wrote that has stopped
+			r.skipped, r.midline = false, false // the client has stopped writing
 		default:
 			return err
 		}
 	}
 }
 
-// setDeadline bounds the next read; 0 takes the bound away.
+// setDeadline limits the time of the next read; 0: no limit.
 func (r *Reader) setDeadline(d time.Duration) {
 	if src, ok := r.src.(interface{ SetReadDeadline(time.Time) error }); ok {
 		var at time.Time
 		if d > 0 {
 			at = time.Now().Add(d)
 		}
-		_ = src.SetReadDeadline(at) // a source that cannot is read without
+		_ = src.SetReadDeadline(at) // not every file supports it
 	}
 }
 
-// more reads more of the request at hand, within its time.
+// more reads more of the current request, up to its deadline.
 func (r *Reader) more() error {
 	if len(r.buf) >= r.most() {
 		return errTooLong
 	}
-	if r.giveUp.IsZero() {
-		r.giveUp = time.Now()
+	if r.deadline.IsZero() {
+		r.deadline = time.Now()
 		if r.stale == 0 {
-			r.giveUp = r.giveUp.Add(r.Patience)
+			r.deadline = r.deadline.Add(r.Patience)
 		}
 	}
-	r.setDeadline(max(time.Until(r.giveUp), 1))
+	r.setDeadline(max(time.Until(r.deadline), 1))
 	return r.read()
 }
 
 func (r *Reader) most() int { return cmp.Or(r.Most, MaxRequest) }
 
-// read adds what the source has now. It does not wait for more than that.
+// read appends the result of one Read of the source to buf.
 func (r *Reader) read() error {
 	if r.last != nil {
 		return r.last
@@ -142,7 +142,7 @@ func (r *Reader) read() error {
 	n, err := r.src.Read(r.buf[len(r.buf):cap(r.buf)])
 	r.buf = r.buf[:len(r.buf)+n]
 	if n > 0 {
-		return nil // an error will come again
+		return nil // the next Read returns the error again
 	}
 	if errors.Is(err, io.EOF) {
 		r.last = err
@@ -150,8 +150,8 @@ func (r *Reader) read() error {
 	return err
 }
 
-// line gives the line at off without its line feed, and where the next begins.
-// With an error it gives what there is of it.
+// line returns the line at off without its line feed, and the offset of the next line. With
+// an error it returns the part of the line that has been read.
 func (r *Reader) line(off int) (line []byte, next int, err error) {
 	for from := off; ; {
 		if i := bytes.IndexByte(r.buf[from:], '\n'); i >= 0 {
@@ -164,7 +164,7 @@ func (r *Reader) line(off int) (line []byte, next int, err error) {
 	}
 }
 
-// byteAt gives one byte, if it comes.
+// byteAt returns the byte at i, and whether there is one.
 func (r *Reader) byteAt(i int) (byte, bool) {
 	for i >= len(r.buf) {
 		if r.more() != nil {
@@ -174,7 +174,7 @@ func (r *Reader) byteAt(i int) (byte, bool) {
 	return r.buf[i], true
 }
 
-// find gives the place of the first of chars from off on.
+// find returns the offset of the first byte at or after off that is one of chars.
 func (r *Reader) find(off int, chars string) (int, error) {
 	for {
 		if i := bytes.IndexAny(r.buf[min(off, len(r.buf)):], chars); i >= 0 {
@@ -187,13 +187,13 @@ func (r *Reader) find(off int, chars string) (int, error) {
 	}
 }
 
-// discard forgets n bytes at the front.
+// discard removes n bytes from the front of buf.
 func (r *Reader) discard(n int) {
 	r.buf = r.buf[n:]
 	r.stale = max(0, r.stale-n)
 }
 
-// drop discards the front of what could not be read to its end.
+// drop discards n bytes of a request that could not be read to its end because of err.
 func (r *Reader) drop(n int, err error) {
 	if errors.Is(err, errTooLong) && n == len(r.buf) {
 		r.skipped, r.midline = true, true
@@ -204,13 +204,14 @@ func (r *Reader) drop(n int, err error) {
 	}
 }
 
-// skip passes over lines until an empty one, or until a request begins.
+// skip skips a line of a request that is too long, which ends with an empty line, or where
+// another request begins.
 func (r *Reader) skip() {
 	line, next, err := r.line(0)
 	switch {
 	case errors.Is(err, errTooLong):
 		r.midline = true
-	case err != nil: // the rest of the line does not come
+	case err != nil: // the line has no end
 		r.skipped, r.midline = false, false
 	case r.midline:
 		r.midline = false
@@ -223,8 +224,8 @@ func (r *Reader) skip() {
 	r.discard(next)
 }
 
-// junk passes over a line that begins no request. So that a flood of them is one
-// entry in a log, it takes all such lines that are there already.
+// junk skips a line that does not begin a request. It skips all such lines that have been
+// read, so that a flood of them is one entry in the log.
 func (r *Reader) junk() *Frame {
 	for {
 		_, next, err := r.line(0)
@@ -236,12 +237,12 @@ func (r *Reader) junk() *Frame {
 	}
 }
 
-// jsonHead is how existing clients begin a request in one line.
+// jsonHead is the beginning of a request in one line, as existing clients write it.
 var jsonHead = []byte(`{"jsonrpc"`)
 
-// begins tells whether a line can only be the beginning of a request: a classic
-// header with a command that there is, OpenSIPS's frame, or JSON as kamctl writes
-// it in one line, or in many, of which the first is a brace.
+// begins reports whether a line can only be the beginning of a request: a classic header
+// with a known command, a request in OpenSIPS's framing, or JSON as kamctl writes it, in
+// one line or in several, the first of which is a brace.
 func (r *Reader) begins(line []byte) bool {
 	line = bytes.TrimRight(line, " \t\r")
 	if bytes.HasPrefix(line, jsonHead) || string(line) == "{" {
@@ -260,8 +261,8 @@ func (r *Reader) begins(line []byte) bool {
 	return GoodReplyName(string(rest)) && r.known(string(word))
 }
 
-// beginning finds the first line in buf[from:to], from its second line on, that
-// begins a request; to where there is none.
+// beginning returns the offset of the first line in buf[from:to] that begins a request, or
+// to if there is none. A part of a line at from does not count.
 func (r *Reader) beginning(from, to int) int {
 	for from < to {
 		line, _, _ := bytes.Cut(r.buf[from:to], []byte("\n"))
@@ -273,5 +274,5 @@ func (r *Reader) beginning(from, to int) int {
 	return to
 }
 
-// empty tells whether a line ends a classic request: LF alone, or CRLF.
+// empty reports whether a line ends a classic request. It is without its line feed.
 func empty(line []byte) bool { return len(line) == 0 || string(line) == "\r" }

@@ -14,36 +14,36 @@ import (
 	"time"
 )
 
-// The bounds of a call.
+// The limits of a call.
 const (
 	defaultTimeout = 10 * time.Second
 	maxCalls       = 32 // commands that run at one time
 )
 
-// errGivenUp is for a client that has gone, or a daemon that stops.
-var errGivenUp = &Error{503, "the request was given up"}
+// errCanceled ends a call when its client disconnects, or the daemon stops.
+var errCanceled = &Error{503, "the request was given up"}
 
 // Registry holds every command and statistic of the daemon.
 type Registry struct {
 	log   *slog.Logger
-	slots chan struct{}
+	slots chan struct{} // holds one element for each command that runs
 
 	mu       sync.RWMutex
 	names    map[string]Command // by name and by alias
 	commands []Command          // as they were added
 	groups   map[string][]Stat  // sorted by name
 
-	indent    atomic.Pointer[string]
-	preferred atomic.Pointer[func() int64]
+	indent atomic.Pointer[string]       // of classic lines
+	load   atomic.Pointer[func() int64] // from YieldTo
 
 	calls, refused, failed Counter
 }
 
-// SetIndent says what stands in front of a classic line, once for each level, from
-// now on: Kamailio's reply_indent. It is a TAB until then.
+// SetIndent sets the string before a classic line, once for each level, for replies from
+// now on: Kamailio's reply_indent. The default is a TAB.
 func (r *Registry) SetIndent(s string) { r.indent.Store(&s) }
 
-// NewRegistry makes a registry that has statistics of its own, but no command.
+// NewRegistry returns a registry without commands. It has statistics about itself.
 func NewRegistry(log *slog.Logger) *Registry {
 	r := &Registry{
 		log:    log,
@@ -61,8 +61,7 @@ func NewRegistry(log *slog.Logger) *Registry {
 	return r
 }
 
-// Add registers commands. A name that is taken, or a command without a Run, is a
-// programmer's error and panics.
+// Add registers commands. It panics if a name is empty or taken, or a command has no Run.
 func (r *Registry) Add(cmds ...Command) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,7 +79,7 @@ func (r *Registry) Add(cmds ...Command) {
 	}
 }
 
-// Lookup gives the command of that name or alias. Case matters.
+// Lookup returns the command with that name or alias. Upper and lower case differ.
 func (r *Registry) Lookup(name string) (Command, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -88,16 +87,16 @@ func (r *Registry) Lookup(name string) (Command, bool) {
 	return c, ok
 }
 
-// Commands gives all commands in the order in which they were added.
+// Commands returns all commands in the order in which they were added.
 func (r *Registry) Commands() []Command {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return slices.Clone(r.commands)
 }
 
-// Call runs a command. What it refuses, or a failure of its own, comes back as an
-// *Error; the cause of a failure goes to the log. A reply that streams reads
-// from ctx until its end.
+// Call runs a command. Errors are of type *Error: ErrNoCommand, ErrArguments, the command's
+// own refusal, or ErrFailed, the cause of which is logged. A reply with a Stream uses ctx
+// until its end.
 func (r *Registry) Call(ctx context.Context, req *Request) (*Node, error) {
 	r.calls.Inc()
 	cmd, ok := r.Lookup(req.Command)
@@ -122,15 +121,14 @@ func (r *Registry) Call(ctx context.Context, req *Request) (*Node, error) {
 	return nil, ErrFailed
 }
 
-// run waits for a slot, then for the command, and for neither beyond the
-// command's time. A command that does not heed its context keeps its slot, but
-// not its client.
+// run waits for a slot, then for the command, and returns when the command's timeout has
+// passed. A command that ignores the end of its context keeps its slot.
 func (r *Registry) run(ctx context.Context, cmd *Command, req *Request) (*Node, error) {
 	limit := cmd.Timeout
 	if limit == 0 {
 		limit = defaultTimeout
 	}
-	// Not WithTimeout: a reply may stream for longer than the command may think.
+	// Not WithTimeout: a reply may stream for longer than the command's timeout.
 	ctx, cancel := context.WithCancel(ctx)
 	streaming := false
 	defer func() {
@@ -149,14 +147,14 @@ func (r *Registry) run(ctx context.Context, cmd *Command, req *Request) (*Node, 
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, errGivenUp
+		return nil, errCanceled
 	case <-timer.C:
 		return nil, Errorf(503, "too many commands are running: try again")
 	}
 	go func() {
 		defer func() { <-r.slots }()
 		var res result
-		res.node, res.err = guard(func() (*Node, error) { return cmd.Run(ctx, req) })
+		res.node, res.err = recovered(func() (*Node, error) { return cmd.Run(ctx, req) })
 		done <- res
 	}()
 	select {
@@ -164,14 +162,14 @@ func (r *Registry) run(ctx context.Context, cmd *Command, req *Request) (*Node, 
 		streaming = res.err == nil && res.node.streams()
 		return res.node, res.err
 	case <-ctx.Done():
-		return nil, errGivenUp
+		return nil, errCanceled
 	case <-timer.C:
 		return nil, Errorf(504, "%s did not finish within %v", cmd.Name, limit)
 	}
 }
 
-// guard turns a panic into an error.
-func guard[T any](f func() (T, error)) (v T, err error) {
+// recovered calls f and returns a panic of f as an error.
+func recovered[T any](f func() (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -180,8 +178,8 @@ func guard[T any](f func() (T, error)) (v T, err error) {
 	return f()
 }
 
-// record counts the call and logs it: a change with who made it, a failure with
-// its cause, everything else only for debugging.
+// record counts a call and logs it: a change with its peer at level info, a failure with
+// its cause as an error, and all others at level debug.
 func (r *Registry) record(cmd *Command, req *Request, took time.Duration, err error) {
 	level := slog.LevelDebug
 	if _, ok := errors.AsType[*Error](err); ok {
@@ -209,11 +207,11 @@ func (r *Registry) record(cmd *Command, req *Request, took time.Duration, err er
 	r.log.LogAttrs(ctx, level, "management command", attrs...)
 }
 
-// secretWords are parts of argument names whose values belong in no log.
+// secretWords mark arguments that are not logged, as parts of their names.
 var secretWords = []string{"password", "secret", "token", "ha1", "text", "body", "headers"}
 
-// loggable writes the arguments for the log. An argument whose name is not known
-// may be anything, a password too: it is only counted.
+// loggable returns the arguments for the log. The value of an argument without a known name
+// is left out, as it may be a password.
 func loggable(cmd *Command, args []Arg) string {
 	names := usageNames(cmd.Args)
 	var b strings.Builder
@@ -234,14 +232,14 @@ func loggable(cmd *Command, args []Arg) string {
 	return strings.TrimSpace(b.String())
 }
 
-// private tells whether an argument of that name stays out of the log.
+// private reports whether the value of the argument is not logged.
 func private(cmd *Command, name string) bool {
 	same := func(p string) bool { return strings.EqualFold(p, name) }
 	within := func(w string) bool { return strings.Contains(strings.ToLower(name), w) }
 	return slices.ContainsFunc(cmd.Private, same) || slices.ContainsFunc(secretWords, within)
 }
 
-// streams tells whether part of the tree is still to be read.
+// streams reports whether the tree has a Stream.
 func (n *Node) streams() bool {
 	return n != nil && (n.Stream != nil || slices.ContainsFunc(n.Nodes, (*Node).streams))
 }

@@ -9,32 +9,31 @@ import (
 	"sync/atomic"
 )
 
-// Counter counts events. The zero value is ready, and it may be used
-// concurrently.
+// Counter counts events. Its zero value is ready for use. It may be used concurrently.
 type Counter struct{ n atomic.Int64 }
 
-// Inc adds one.
+// Inc adds 1.
 func (c *Counter) Inc() { c.n.Add(1) }
 
-// Add adds n, which may not be negative.
+// Add adds n, which must not be negative.
 func (c *Counter) Add(n int) { c.n.Add(int64(n)) }
 
-// Value is the count since the start or the last reset.
+// Value returns the count since the start or the last reset.
 func (c *Counter) Value() int64 { return c.n.Load() }
 
-// Reset starts again at zero and gives what the count was.
+// Reset sets the counter to zero and returns the count until then.
 func (c *Counter) Reset() int64 { return c.n.Swap(0) }
 
-// Stat is one statistic of a group: a Counter, or a Gauge that is asked for its
-// present value and cannot be reset.
+// Stat is one statistic of a group: a Counter, or a Gauge, which is called for each value
+// and cannot be reset.
 type Stat struct {
 	Name    string // "stored_messages"
 	Help    string // one sentence
 	Counter *Counter
-	Gauge   func() int64 // must be quick and safe to call at any time
+	Gauge   func() int64 // must not wait, and may be called concurrently
 }
 
-// Value is the statistic's present value.
+// Value returns the current value.
 func (s Stat) Value() int64 {
 	if s.Counter != nil {
 		return s.Counter.Value()
@@ -42,9 +41,8 @@ func (s Stat) Value() int64 {
 	return s.Gauge()
 }
 
-// Counters registers statistics under a group, which may exist already. A name
-// that is taken, or a Stat that is not exactly one of Counter and Gauge, is a
-// programmer's error and panics.
+// Counters registers statistics in a group, which may exist. It panics if a name is taken,
+// or a Stat does not have exactly one of Counter and Gauge.
 func (r *Registry) Counters(group string, stats ...Stat) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,15 +54,15 @@ func (r *Registry) Counters(group string, stats ...Stat) {
 		if taken {
 			panic("mi: statistic " + group + ":" + s.Name + " is there twice")
 		}
-		// A new slice, so that readers may keep the old one.
+		// A new slice, as readers may hold the old one.
 		r.groups[group] = slices.Insert(slices.Clone(r.groups[group]), at, s)
 	}
 }
 
-// byName is the order of a group.
+// byName compares names, for the order within a group.
 func byName(s Stat, name string) int { return strings.Compare(s.Name, name) }
 
-// Statistics gives every statistic with its group, sorted by group and name.
+// Statistics returns all statistics with their groups, sorted by group and name.
 func (r *Registry) Statistics() iter.Seq2[string, Stat] {
 	r.mu.RLock()
 	groups := maps.Clone(r.groups)
@@ -80,20 +78,20 @@ func (r *Registry) Statistics() iter.Seq2[string, Stat] {
 	}
 }
 
-// sample is a statistic that a command asked for.
+// sample is a statistic with its group.
 type sample struct {
 	group string
 	Stat
 }
 
-// key names a sample as it is printed.
+// key returns the name with the group.
 func (s sample) key() string { return s.group + ":" + s.Name }
 
-// line is a sample as MI prints it.
+// line returns the statistic as a line of text.
 func (s sample) line() string { return fmt.Sprintf("%s = %d", s.key(), s.Value()) }
 
-// selectStats gives what "all", "group:", "name" and "group:name" stand for, in
-// the order of the arguments. What does not exist is passed over.
+// selectStats returns the statistics that the arguments "all", "group:", "name" and
+// "group:name" select, in the order of the arguments. Unknown names select none.
 func (r *Registry) selectStats(args []Arg) []sample {
 	var found []sample
 	for _, a := range args {

@@ -7,21 +7,20 @@ import (
 	"time"
 )
 
-// How a reply is handed on.
+// The limits of the output buffer.
 const (
-	chunk   = 32 << 10               // what is written at a time
-	latency = 100 * time.Millisecond // what a slow stream may keep back for so long
+	chunk   = 32 << 10               // bytes after which it is written
+	latency = 100 * time.Millisecond // after which the output of a slow stream is written
 )
 
-// errTooLarge ends a reply that has a limit, when it is over it.
+// errTooLarge ends a reply that is longer than its limit.
 var errTooLarge = errors.New("reply is too large")
 
-// writer collects a reply and hands it on in chunks, so that a reply of any
-// length takes no more memory than one. As long as nothing was handed on, the
-// reply can still become another.
+// writer encodes a reply and writes it in chunks, so that a reply of any length takes the
+// memory of one chunk. Until the first chunk is written, the reply can be replaced.
 //
-// mu guards everything while children of a stream are awaited: a timer then hands
-// on what is there. Between begin and end of a child its encoder holds it.
+// mu guards all fields while a stream runs, as a timer then writes the buffer. The encoder
+// of a child holds mu.
 type writer struct {
 	dst   io.Writer
 	limit int // the longest reply; 0: any length
@@ -29,7 +28,7 @@ type writer struct {
 	mu      sync.Mutex
 	buf     []byte
 	sent    int64
-	err     error // of dst, or errTooLarge: nothing is written any more
+	err     error // of dst, or errTooLarge: nothing more is written
 	broken  error // of a stream: the reply ends early
 	waiting bool  // inside a stream
 	timer   *time.Timer
@@ -37,7 +36,7 @@ type writer struct {
 	pace *pace
 }
 
-// str, char and fill add to the reply.
+// str, char and fill append to the reply.
 func (w *writer) str(s string) { w.buf = append(w.buf, s...) }
 func (w *writer) char(c byte)  { w.buf = append(w.buf, c) }
 func (w *writer) fill(s string, n int) {
@@ -46,7 +45,7 @@ func (w *writer) fill(s string, n int) {
 	}
 }
 
-// full tells whether more output would be of no use.
+// full reports whether further output is discarded.
 func (w *writer) full() bool {
 	if w.limit > 0 && len(w.buf) > w.limit {
 		w.err = errTooLarge
@@ -54,14 +53,14 @@ func (w *writer) full() bool {
 	return w.err != nil || w.broken != nil
 }
 
-// drain hands on what is there, if that is a chunk or more.
+// drain writes the buffer if it has a chunk or more.
 func (w *writer) drain() {
 	if w.limit == 0 && len(w.buf) >= chunk {
 		w.flush()
 	}
 }
 
-// flush hands on what is there, if anybody still takes it.
+// flush writes the buffer, or discards it after an error.
 func (w *writer) flush() {
 	if w.err == nil && len(w.buf) > 0 {
 		at := time.Now()
@@ -73,8 +72,7 @@ func (w *writer) flush() {
 	w.buf = w.buf[:0]
 }
 
-// each calls f for every child of n, those of its stream included, until the
-// output is of no use any more.
+// each calls f for every child of n and of its stream, until the output is full.
 func (w *writer) each(n *Node, f func(*Node)) {
 	for _, c := range n.Nodes {
 		if w.full() {
@@ -88,8 +86,8 @@ func (w *writer) each(n *Node, f func(*Node)) {
 	}
 }
 
-// stream writes the children that a command gives one by one. A command that
-// panics there breaks its own reply only.
+// stream writes the children that a command yields one by one. A panic of the command
+// breaks this reply only.
 func (w *writer) stream(n *Node, f func(*Node)) {
 	outer := !w.waiting
 	if outer {
@@ -100,12 +98,12 @@ func (w *writer) stream(n *Node, f func(*Node)) {
 		w.mu.Unlock()
 		defer func() {
 			w.timer.Stop()
-			w.mu.Lock() // a tick that runs now comes to its end
+			w.mu.Lock() // waits for a tick that runs now
 			w.waiting = false
 			w.mu.Unlock()
 		}()
 	}
-	_, err := guard(func() (struct{}, error) {
+	_, err := recovered(func() (struct{}, error) {
 		for c, err := range n.Stream {
 			if err != nil {
 				return struct{}{}, err
@@ -114,7 +112,7 @@ func (w *writer) stream(n *Node, f func(*Node)) {
 				break
 			}
 			if outer {
-				w.rest()
+				w.pause()
 			}
 		}
 		return struct{}{}, nil
@@ -124,7 +122,7 @@ func (w *writer) stream(n *Node, f func(*Node)) {
 	}
 }
 
-// child writes one child of a stream and tells whether another is wanted.
+// child writes one child of a stream and reports whether to continue.
 func (w *writer) child(c *Node, f func(*Node), outer bool) bool {
 	if outer {
 		w.mu.Lock()
@@ -135,11 +133,11 @@ func (w *writer) child(c *Node, f func(*Node), outer bool) bool {
 	return !w.full()
 }
 
-// rest waits for a while behind a stretch of work, whose lines the client has meanwhile.
-func (w *writer) rest() {
+// pause waits at the end of a slice, after its output is written.
+func (w *writer) pause() {
 	w.mu.Lock()
-	short := w.sent == 0 // a short list is soon done
-	d, over := w.pace.rest()
+	short := w.sent == 0 // less than a chunk: a short list does not pause
+	d, over := w.pace.pause()
 	if over && !short {
 		w.flush()
 	}
@@ -153,7 +151,7 @@ func (w *writer) rest() {
 	w.mu.Unlock()
 }
 
-// tick hands on what a stream has given so far.
+// tick writes the output of a slow stream.
 func (w *writer) tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -193,15 +193,15 @@ func TestLongListRests(t *testing.T) {
 	}
 	var asked int64
 	steadily := func() int64 { asked++; return asked }
-	rest := time.Duration(rests(runtime.GOMAXPROCS(0)) * float64(time.Millisecond))
+	rest := time.Duration(pauseFactor(runtime.GOMAXPROCS(0)) * float64(time.Millisecond))
 	for name, c := range map[string]struct {
 		n    int
 		pace *pace
 		want time.Duration // to within a tenth
 	}{
-		"short":                {30, &pace{work: steadily}, 30 * time.Millisecond},
-		"long":                 {children, &pace{work: steadily}, 200*time.Millisecond + (children-chunk>>10)*rest},
-		"long with idle hands": {children, &pace{work: func() int64 { return 0 }}, 200 * time.Millisecond},
+		"short":                {30, &pace{load: steadily}, 30 * time.Millisecond},
+		"long":                 {children, &pace{load: steadily}, 200*time.Millisecond + (children-chunk>>10)*rest},
+		"long with idle hands": {children, &pace{load: func() int64 { return 0 }}, 200 * time.Millisecond},
 		"followed":             {children, nil, 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestLongListRests(t *testing.T) {
 // The larger the machine, the less a list has to rest.
 func TestRests(t *testing.T) {
 	for processors, want := range map[int]float64{1: 47, 2: 23, 8: 5, 48: 0, 64: 0} {
-		if got := rests(processors); got != want {
+		if got := pauseFactor(processors); got != want {
 			t.Errorf("%d processors: rests of %v times the work, want %v", processors, got, want)
 		}
 	}
@@ -230,7 +230,7 @@ func TestRests(t *testing.T) {
 func TestStretchIsHandedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
-		w := &writer{dst: writes(func(b []byte) { sizes = append(sizes, len(b)) }), pace: &pace{work: func() int64 { return 0 }}}
+		w := &writer{dst: writes(func(b []byte) { sizes = append(sizes, len(b)) }), pace: &pace{load: func() int64 { return 0 }}}
 		w.classic(&Node{List: true, Stream: func(yield func(*Node, error) bool) {
 			for range 2 * chunk / 1024 {
 				time.Sleep(time.Millisecond)

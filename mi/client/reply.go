@@ -15,16 +15,17 @@ import (
 	"silod/mi"
 )
 
-// decodeReply reads a Native reply: its root without children into root, and
-// every child into child as it comes. It ends early when child says false.
+// decodeReply reads a Native reply. It sets root, without its children, and calls child with
+// each child as it arrives, until child returns false. The error is an *mi.Error if the
+// daemon refused the command.
 func decodeReply(in io.Reader, root *mi.Node, child func(*mi.Node) bool) error {
 	r := bufio.NewReader(in)
 	if b, err := r.Peek(1); err != nil || b[0] != '{' {
-		line, err := r.ReadString('\n') // a daemon that has not even read the request
+		line, err := r.ReadString('\n') // a refusal before the request was read
 		return refusalLine(line, err)
 	}
-	// A daemon of another version may name something twice, or cut a character: that is no
-	// reason to be strict.
+	// A daemon of another version may repeat a name or cut a character, without an effect on
+	// the rest of the reply.
 	d := jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	var refusal *mi.Error
 	stopped := false
@@ -58,10 +59,10 @@ func decodeReply(in io.Reader, root *mi.Node, child func(*mi.Node) bool) error {
 	return nil
 }
 
-// errStopped leaves the decoder's loops when the caller has seen enough.
-var errStopped = errors.New("no more is wanted")
+// errStopped ends the decoder's loops when child has returned false.
+var errStopped = errors.New("stopped by the caller")
 
-// decodeNode reads a whole node, as writer.tree writes it.
+// decodeNode reads a node with its children.
 func decodeNode(d *jsontext.Decoder, n *mi.Node) error {
 	return decodeTree(d, n, func() error {
 		c := &mi.Node{}
@@ -70,7 +71,7 @@ func decodeNode(d *jsontext.Decoder, n *mi.Node) error {
 	})
 }
 
-// decodeTree reads a node and calls child where each of its children begins.
+// decodeTree reads a node and calls child at the beginning of each of its children.
 func decodeTree(d *jsontext.Decoder, n *mi.Node, child func() error) error {
 	return members(d, func(name string) (err error) {
 		switch name {
@@ -95,7 +96,7 @@ func decodeTree(d *jsontext.Decoder, n *mi.Node, child func() error) error {
 	})
 }
 
-// decodeRefusal reads the error of JSON-RPC; null is none.
+// decodeRefusal reads the error of a JSON-RPC reply. It returns nil for null.
 func decodeRefusal(d *jsontext.Decoder) (*mi.Error, error) {
 	if d.PeekKind() == 'n' {
 		return nil, d.SkipValue()
@@ -127,10 +128,11 @@ func members(d *jsontext.Decoder, f func(name string) error) error {
 	})
 }
 
-// elements calls f where each element of an array begins.
+// elements calls f at the beginning of each element of an array.
 func elements(d *jsontext.Decoder, f func() error) error { return within(d, '[', f) }
 
-// within reads what stands between two brackets, piece by piece.
+// within reads an object or array that begins with open, and calls f at the beginning of
+// each member or element.
 func within(d *jsontext.Decoder, open jsontext.Kind, f func() error) error {
 	t, err := d.ReadToken()
 	if err != nil {
@@ -141,7 +143,7 @@ func within(d *jsontext.Decoder, open jsontext.Kind, f func() error) error {
 	}
 	for {
 		switch d.PeekKind() {
-		case ']', '}', 0: // 0 is an error, which reading gives
+		case ']', '}', 0: // 0 is an error, which ReadToken returns
 			_, err := d.ReadToken()
 			return err
 		}
@@ -151,7 +153,7 @@ func within(d *jsontext.Decoder, open jsontext.Kind, f func() error) error {
 	}
 }
 
-// decode reads a value of one type; null is its zero.
+// decode reads a value of type T. It returns the zero value for null.
 func decode[T string | bool | int64](d *jsontext.Decoder) (zero T, err error) {
 	v, err := decodeScalar(d)
 	if err != nil || v == nil {
@@ -164,7 +166,8 @@ func decode[T string | bool | int64](d *jsontext.Decoder) (zero T, err error) {
 	return t, nil
 }
 
-// decodeScalar gives a number the type that a command would have given it.
+// decodeScalar reads a value of a Node or Attr. Integers are of type int64, and other numbers
+// of type float64.
 func decodeScalar(d *jsontext.Decoder) (any, error) {
 	t, err := d.ReadToken()
 	if err != nil {
@@ -186,14 +189,14 @@ func decodeScalar(d *jsontext.Decoder) (any, error) {
 	return nil, fmt.Errorf("reply is not understood: %v where a value was expected", t)
 }
 
-// errOutput marks an error of whoever reads what the client prints.
+// errOutput is wrapped by errors of writing to the caller's io.Writer.
 var errOutput = errors.New("write the reply")
 
 // bufferSize is the size of the buffers that a classic reply passes through.
 const bufferSize = 32 << 10
 
-// copyClassic copies a classic reply up to its empty line, or the end of the
-// input where there is none. A refusal is not copied.
+// copyClassic copies a classic reply up to its empty line or the end of the input. A refusal
+// is not copied, but returned as an *mi.Error.
 func copyClassic(w io.Writer, in io.Reader) error {
 	r := bufio.NewReaderSize(in, bufferSize)
 	out := bufio.NewWriterSize(w, bufferSize)
@@ -207,7 +210,7 @@ func copyClassic(w io.Writer, in io.Reader) error {
 			line, end = nil, true
 		}
 		_, werr := out.Write(line)
-		if end || r.Buffered() == 0 { // whoever reads shall not wait for what is here
+		if end || r.Buffered() == 0 { // before waiting for input
 			werr = cmp.Or(werr, out.Flush())
 		}
 		switch {
@@ -218,12 +221,13 @@ func copyClassic(w io.Writer, in io.Reader) error {
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return err
 		}
-		inLine = err != nil // a line that is longer than the buffer
+		inLine = err != nil // the line is longer than the buffer
 		line, err = r.ReadSlice('\n')
 	}
 }
 
-// refusalLine reads "404 no such room".
+// refusalLine parses a refusal, such as "404 no such room". It returns err if the line is
+// not one, or an error of its own.
 func refusalLine(line string, err error) error {
 	code, text, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
 	n, nerr := strconv.Atoi(code)

@@ -55,8 +55,8 @@ func (s *Control) Listen(ctx context.Context) error {
 	return nil
 }
 
-// Run serves the socket that Listen created until ctx ends. It then gives replies in
-// progress a short time, and removes the socket.
+// Run serves the socket that Listen created until ctx ends. It then waits a short time for
+// replies in progress, and removes the socket.
 func (s *Control) Run(ctx context.Context) error {
 	defer s.file.remove()
 	stop := context.AfterFunc(ctx, func() { _ = s.ln.Close() })
@@ -86,18 +86,18 @@ func (s *Control) Run(ctx context.Context) error {
 			})
 		default:
 			s.opt.Log.Warn("control socket connection refused", "peer", peerOf(c), "open", maxConns)
-			// Fits into any new socket's buffer, so that it does not wait.
+			// The send buffer of a new socket has space for this: the write does not wait.
 			_, _ = c.Write([]byte("503 too many connections: try again\n\n"))
 			_ = c.Close()
 		}
 	}
 }
 
-// serve answers the requests of one connection until its end.
+// serve runs the requests of one connection until its end.
 func (s *Control) serve(ctx context.Context, c *net.UnixConn) {
 	defer c.Close()
 	peer := peerOf(c)
-	// When the daemon stops, a command may finish, but not for long.
+	// When the daemon stops, a command that runs still has the grace time.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -105,7 +105,7 @@ func (s *Control) serve(ctx context.Context, c *net.UnixConn) {
 		time.AfterFunc(grace, cancel)
 	})
 	defer stop()
-	// Closing also wakes a write to a client that does not read.
+	// Closing also interrupts a write to a client that does not read.
 	defer context.AfterFunc(work, func() { _ = c.Close() })()
 
 	frames := make(chan *mi.Frame)
@@ -125,8 +125,8 @@ func (s *Control) serve(ctx context.Context, c *net.UnixConn) {
 	}
 }
 
-// read hands over the connection's requests and closes frames at their end. It
-// reads one ahead, so that a client that goes away is noticed while it is served.
+// read sends the requests of the connection to frames, and closes frames at the end of the
+// input. It reads one request ahead, which detects the end of the input while a command runs.
 func (s *Control) read(work context.Context, c *net.UnixConn, frames chan<- *mi.Frame, pending *atomic.Int32) {
 	defer close(frames)
 	in := mi.NewReader(c, s.opt.known)
@@ -134,7 +134,7 @@ func (s *Control) read(work context.Context, c *net.UnixConn, frames chan<- *mi.
 	for {
 		f, err := in.Next()
 		if errors.Is(err, os.ErrDeadlineExceeded) && pending.Load() > 0 {
-			continue // it waits for us, and not we for it
+			continue // the connection is not idle: the client waits for a reply
 		}
 		if err != nil {
 			return
@@ -148,9 +148,9 @@ func (s *Control) read(work context.Context, c *net.UnixConn, frames chan<- *mi.
 	}
 }
 
-// watch waits for a client that has closed the connection, and not just its own
-// direction, as nc -N does: to that one even an empty write fails. The command it
-// waited for is then given up.
+// watch calls gone, which cancels the command that runs, when the client has closed the
+// connection: an empty write then fails. It does not fail while a client that has closed
+// only its sending direction, as nc -N does, waits for its reply.
 func (s *Control) watch(work context.Context, c *net.UnixConn, gone func()) {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
@@ -167,13 +167,13 @@ func (s *Control) watch(work context.Context, c *net.UnixConn, gone func()) {
 	}
 }
 
-// deadlineConn gives every write the same time.
+// deadlineConn sets a deadline for each write.
 type deadlineConn struct {
 	net.Conn
 	timeout time.Duration
 }
 
-// Write writes within the client's time.
+// Write writes p within the timeout.
 func (c deadlineConn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err

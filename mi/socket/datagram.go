@@ -63,8 +63,8 @@ func (s *Datagram) Listen(ctx context.Context) error {
 	return nil
 }
 
-// Run serves the socket that Listen created until ctx ends. It then gives replies in
-// progress a short time, and removes the socket.
+// Run serves the socket that Listen created until ctx ends. It then waits a short time for
+// replies in progress, and removes the socket.
 func (s *Datagram) Run(ctx context.Context) error {
 	defer s.file.remove()
 	defer s.conn.Close()
@@ -99,8 +99,8 @@ func (s *Datagram) Run(ctx context.Context) error {
 	}
 }
 
-// answer runs the request and sends the reply to the address that the client
-// bound. A client without one, or with a path that only it can resolve, gets none.
+// answer runs the request and sends the reply to the address that the client's socket is
+// bound to. There is no reply to a client without an address or with a relative path.
 func (s *Datagram) answer(ctx context.Context, f *mi.Frame, from *net.UnixAddr) {
 	to := &datagramWriter{ctx: ctx, conn: s.conn, timeout: s.Timeout()}
 	if from != nil && (strings.HasPrefix(from.Name, "/") || strings.HasPrefix(from.Name, "@")) {
@@ -111,11 +111,11 @@ func (s *Datagram) answer(ctx context.Context, f *mi.Frame, from *net.UnixAddr) 
 	}
 }
 
-// datagramWriter sends each write as a datagram to addr. What a client has not
-// read yet fills the send buffer of the socket that it came from: were that always
-// the server's own, a few clients that do not read would silence it. So each reply
-// has a socket of its own, but for clients that have connected theirs to the
-// server's, and take nothing from any other.
+// datagramWriter sends each write as a datagram to addr. Datagrams that a client has not
+// read fill the send buffer of the sending socket, so that a few clients that do not read
+// could block the server's socket. Each reply is therefore sent from a socket of its own,
+// except to clients that have connected their socket to the server's: they receive from
+// that one only.
 type datagramWriter struct {
 	ctx     context.Context
 	conn    *net.UnixConn // the server's
@@ -123,18 +123,18 @@ type datagramWriter struct {
 	timeout time.Duration
 }
 
-// Write sends p, from a socket of its own if the client takes that.
+// Write sends p, if possible from a socket of its own.
 func (w *datagramWriter) Write(p []byte) (int, error) {
 	if w.addr == "" {
-		return 0, errors.New("the client has no address to answer to: it must bind its socket to an absolute path")
+		return 0, errors.New("client has no address: it must bind its socket to an absolute path")
 	}
 	own, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
 	if err != nil {
 		return 0, fmt.Errorf("make a socket for the reply: %w", err)
 	}
 	defer own.Close()
-	if err = w.patiently(own, p); errors.Is(err, syscall.EPERM) {
-		err = w.patiently(w.conn, p)
+	if err = w.retry(own, p); errors.Is(err, syscall.EPERM) {
+		err = w.retry(w.conn, p)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("send to %s: %w", w.addr, err)
@@ -142,17 +142,16 @@ func (w *datagramWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// patiently sends from c, again and again while the client's queue is full, until
-// its time is over.
-func (w *datagramWriter) patiently(c *net.UnixConn, p []byte) error {
-	giveUp := time.Now().Add(w.timeout)
+// retry sends from c, again while the client's queue is full, until the timeout.
+func (w *datagramWriter) retry(c *net.UnixConn, p []byte) error {
+	deadline := time.Now().Add(w.timeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		err := w.send(c, p)
 		if !errors.Is(err, syscall.EAGAIN) {
 			return err
 		}
-		if time.Now().After(giveUp) {
-			return fmt.Errorf("it did not read for %v", w.timeout)
+		if time.Now().After(deadline) {
+			return fmt.Errorf("client did not read for %v", w.timeout)
 		}
 		select {
 		case <-time.After(wait):
@@ -162,8 +161,8 @@ func (w *datagramWriter) patiently(c *net.UnixConn, p []byte) error {
 	}
 }
 
-// send goes round the net package, in which one client whose queue is full would
-// make all others of the socket wait.
+// send sends from c without waiting. In the net package, a client with a full queue would
+// make all other writes on the socket wait.
 func (w *datagramWriter) send(c *net.UnixConn, p []byte) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

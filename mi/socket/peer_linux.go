@@ -22,7 +22,7 @@ func peerOf(c *net.UnixConn) string {
 	return peer
 }
 
-// credentialSpace is the size of one sender's credentials. The buffer is no larger, so
+// credentialSpace is the size of one sender's credentials. The buffer is not larger, so
 // that the kernel drops files that are sent with them.
 var credentialSpace = syscall.CmsgSpace(syscall.SizeofUcred)
 
