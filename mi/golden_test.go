@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write the replies into testdata instead of comparing them")
 
-// transcript is one exchange of a golden file: lines of "> " are the request and
-// those of "< " the reply, as Go strings that are joined.
+// transcript is one exchange of a golden file. Lines that begin with "> " are the request, and
+// those that begin with "< " the reply. Each is a quoted Go string.
 type transcript struct {
 	title         string
 	request, want string
@@ -70,7 +70,7 @@ func writeTranscripts(t *testing.T, path string, all []transcript) {
 	}
 }
 
-// TestGolden holds the replies of every framing against testdata, byte by byte.
+// TestGolden compares the replies in every framing with testdata, byte by byte.
 func TestGolden(t *testing.T) {
 	for file, transport := range map[string]Transport{
 		"classic.txt": Pipe, "kamailio.txt": Pipe, "opensips.txt": Pipe, "datagram.txt": Datagram, "control.txt": Stream,
@@ -95,7 +95,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// exchange gives what a fresh daemon, two seconds old, answers.
+// exchange returns the reply of a daemon that started two seconds ago.
 func exchange(t *testing.T, transport Transport, request string) string {
 	t.Helper()
 	r := testRegistry()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzReader: whatever is written, the next good request is found.
+// FuzzReader: the next valid request is found after any input.
 func FuzzReader(f *testing.F) {
 	for _, s := range []string{
 		":pwd:r1\n\n", ":x:r\n\"a\\\"b\r\n\r\n\n", "\r\n", ":which:r1\r\n\"\r\n", "{\"a\":\"\n", `:r:{"x":[}`, "::", "[[[", "{}}{", ":pwd:",

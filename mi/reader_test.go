@@ -14,7 +14,7 @@ import (
 
 func knownCommand(name string) bool { return name == "pwd" || name == "which" || name == "ul_rm" }
 
-// frames reads everything that a source gives.
+// frames reads all requests of a source.
 func frames(t *testing.T, src io.Reader) []*Frame {
 	t.Helper()
 	var all []*Frame
@@ -30,7 +30,7 @@ func frames(t *testing.T, src io.Reader) []*Frame {
 	}
 }
 
-// brief writes a frame as the tables below do.
+// brief returns a frame in the form of the tables below.
 func brief(f *Frame) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s>%s", f.Command, f.ReplyTo)
@@ -60,7 +60,7 @@ func briefs(fs []*Frame) []string {
 
 const notARequest = ">  !400 not a request: it begins with neither ':' nor '{'"
 
-// TestReaderClassic: the framing of mi_fifo, and what is done about its faults.
+// TestReaderClassic: valid and broken requests in the framing of mi_fifo.
 func TestReaderClassic(t *testing.T) {
 	junk := strings.Replace(notARequest, "  ", " ", 1)
 	for _, tc := range []struct {
@@ -137,7 +137,7 @@ func TestReaderClassic(t *testing.T) {
 				"in halves":    iotest.HalfReader(strings.NewReader(tc.in)),
 			} {
 				got := briefs(frames(t, src))
-				if way != "at once" { // rubbish that comes in pieces is refused piece by piece
+				if way != "at once" { // each piece of rubbish is refused
 					got = compactJunk(got, junk)
 				}
 				if !reflect.DeepEqual(got, tc.want) {
@@ -158,7 +158,7 @@ func compactJunk(fs []string, junk string) []string {
 	return out
 }
 
-// TestReaderJSON: both JSON framings, and what is no JSON.
+// TestReaderJSON: valid and broken requests in both JSON framings.
 func TestReaderJSON(t *testing.T) {
 	const good = `{"jsonrpc": "2.0", "method": "pwd", "reply_name": "r2", "id": 2}` + "\n"
 	for _, tc := range []struct {
@@ -206,8 +206,8 @@ func TestReaderJSON(t *testing.T) {
 	}
 }
 
-// TestReaderTooLong: more than a request may have is refused and skipped, and not
-// read as requests of its own.
+// TestReaderTooLong: a request that is too long is refused and skipped. Its lines are not read
+// as further requests.
 func TestReaderTooLong(t *testing.T) {
 	long := strings.Repeat("x", 2*MaxRequest)
 	lines := strings.Repeat(":kill:r\n", MaxRequest/4)
@@ -235,8 +235,8 @@ func TestReaderTooLong(t *testing.T) {
 
 const notRequest = "> !400 not a request: it begins with neither ':' nor '{'"
 
-// TestReaderPatience: a request whose end does not come is given up in time, and
-// so is what the reader was skipping.
+// TestReaderPatience: the Reader stops waiting for the end of a request after Patience, also
+// while it skips one.
 func TestReaderPatience(t *testing.T) {
 	for _, tc := range []struct{ name, in, want string }{
 		{"header", ":pwd:r1", "pwd>r1 CUT"},
@@ -310,7 +310,7 @@ func TestReaderPatience(t *testing.T) {
 	})
 }
 
-// TestReadDatagram: what mi_datagram takes.
+// TestReadDatagram: valid and broken datagrams, as for mi_datagram.
 func TestReadDatagram(t *testing.T) {
 	for _, tc := range []struct{ in, want string }{
 		{":pwd:\n", "pwd>"},
@@ -340,9 +340,9 @@ func TestReadDatagram(t *testing.T) {
 	}
 }
 
-// TestReaderRubbishIsCheap: rubbish that looks like the beginning of a request on
-// every line is read in a time that grows with its length, and not its square, and
-// the patience with it is used up once.
+// TestReaderRubbishIsCheap: the time to read lines that all look like the beginning of a
+// request is proportional to their length, not to its square, and the Reader waits Patience
+// only once.
 func TestReaderRubbishIsCheap(t *testing.T) {
 	for _, line := range []string{"{\n", "{\n\"\n", "[\n", "{\"\n", "{\"jsonrpc\"\n", ":r:{\n", ":pwd:r\n", ":pwd:r\n\"\n", "\"\n:pwd:r\n", "{\n\"\"\n"} {
 		src, dst, err := os.Pipe()
@@ -351,7 +351,7 @@ func TestReaderRubbishIsCheap(t *testing.T) {
 		}
 		go func() {
 			_, _ = dst.WriteString(strings.Repeat(line, 2*MaxRequest/len(line)) + "\n\n")
-			time.Sleep(300 * time.Millisecond) // longer than the patience of what waits for more, on a busy machine too
+			time.Sleep(300 * time.Millisecond) // longer than Patience, on a busy machine too
 			_, _ = dst.WriteString(":which:good\n\n")
 			_ = dst.Close()
 		}()

@@ -16,11 +16,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	time.Local = time.UTC // the golden replies show local time
+	time.Local = time.UTC // the golden files have local times
 	os.Exit(m.Run())
 }
 
-// sampleCommands answer in the shapes that real commands have.
+// sampleCommands returns commands with replies of the same forms as real ones.
 func sampleCommands() []Command {
 	room := func(uri string) *Node {
 		return &Node{Name: "ROOM", Attrs: attrs("URI", uri, "MEMBERS", 2, "OWNER", "sip:alice@example.test")}
@@ -109,7 +109,7 @@ func attrs(pairs ...any) []Attr {
 	return as
 }
 
-// rows streams, and fails at a row where it is told to.
+// rows streams N rows and fails at row FAIL_AT.
 func rows(ctx context.Context, req *Request) (*Node, error) {
 	var n, failAt int
 	if _, err := fmt.Sscan(req.Arg(0), &n); err != nil {
@@ -168,7 +168,7 @@ func TestCallRefuses(t *testing.T) {
 		{command: "imc_list_members", args: []string{"a", "b"}, want: ErrArguments},
 		{command: "imc_list_members", args: []string{"a", "b"}, dialect: Kamailio, want: Errorf(404, "no such room")},
 		{command: "imc.list_members", args: []string{"a"}, want: Errorf(404, "no such room")},
-		{command: "ul.rm", args: []string{"a", "b", "c"}, dialect: Kamailio, want: ErrArguments}, // a change is not guessed at
+		{command: "ul.rm", args: []string{"a", "b", "c"}, dialect: Kamailio, want: ErrArguments}, // a change needs the exact number
 		{command: "which", args: []string{"a", "b"}},
 		{command: "crash", want: ErrFailed},
 	} {
@@ -226,8 +226,8 @@ func TestAddRefusesNamesTwice(t *testing.T) {
 	}
 }
 
-// TestCallTime: a command that does not end keeps neither its client nor, when
-// there are too many of them, the others without an answer.
+// TestCallTime: a client gets a reply although its command does not end, and also while too
+// many such commands run.
 func TestCallTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(slog.New(slog.DiscardHandler))
@@ -267,12 +267,12 @@ func TestCallTime(t *testing.T) {
 		if _, err := call(t, r, Classic, "quick"); err != nil {
 			t.Errorf("with free slots: %v", err)
 		}
-		time.Sleep(2 * time.Hour) // short comes to its end
+		time.Sleep(2 * time.Hour) // the command short ends
 	})
 }
 
-// TestCallContext: a stream lives as long as the caller's context, anything else
-// ends with its command.
+// TestCallContext: the context of a streamed reply ends with the caller's, and that of any
+// other with the command.
 func TestCallContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(slog.New(slog.DiscardHandler))
@@ -308,7 +308,7 @@ func TestCallContext(t *testing.T) {
 	})
 }
 
-// TestCallLogs: a change is logged with who and what, but never a secret.
+// TestCallLogs: a change is logged with its peer and arguments, but without secrets.
 func TestCallLogs(t *testing.T) {
 	var out bytes.Buffer
 	r := loggedRegistry(slog.NewTextHandler(&out, nil))
@@ -351,7 +351,7 @@ func TestCallCounts(t *testing.T) {
 	for _, c := range []string{"which", "which", "nosuch", "imc_list_members", "crash"} {
 		_, _ = call(t, r, Classic, c)
 	}
-	// A command that runs for its caller alone may end a moment after its reply.
+	// A slot may be released a moment after the reply.
 	for end := time.Now().Add(10 * time.Second); len(r.slots) > 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}

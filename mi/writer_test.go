@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// TestJSONRule: every clause of the rule in json.go.
+// TestJSONRule: every part of the rule in json.go.
 func TestJSONRule(t *testing.T) {
 	child := func(name string, v any) *Node { return &Node{Name: name, Value: v} }
 	for _, tc := range []struct {
@@ -61,7 +61,7 @@ func TestClassicLines(t *testing.T) {
 		{&Node{Name: "N"}, "N:: \n"},
 		{&Node{Name: "N", Value: 1.5, Attrs: attrs("a", "", "b", true)}, "N:: 1.5 a= b=true\n"},
 		{&Node{Attrs: attrs("a", 1, "b", 2)}, "a=1 b=2\n"},
-		{&Node{Nodes: []*Node{{Value: "x", Nodes: []*Node{{Nodes: []*Node{{Value: "y"}}}}}}}, "x\n  y\n"}, // what has no line does not indent
+		{&Node{Nodes: []*Node{{Value: "x", Nodes: []*Node{{Nodes: []*Node{{Value: "y"}}}}}}}, "x\n  y\n"}, // a node without a line does not indent
 		{&Node{Name: "N", Value: "a\n\nb\r\n\n"}, "N:: a\\n\\nb\n"},
 	} {
 		var w writer
@@ -72,8 +72,8 @@ func TestClassicLines(t *testing.T) {
 	}
 }
 
-// TestStreamBreaks: a list that ends in an error after its beginning has gone out
-// says so in every dialect.
+// TestStreamBreaks: a list that fails after its beginning was written has an error at its end,
+// in every dialect.
 func TestStreamBreaks(t *testing.T) {
 	s := &Service{Registry: testRegistry(), Transport: Stream}
 	for d, want := range map[Dialect]string{
@@ -96,7 +96,7 @@ func TestStreamBreaks(t *testing.T) {
 	}
 }
 
-// failing takes so many bytes.
+// failing is a writer that fails after left bytes.
 type failing struct{ left int }
 
 func (f *failing) Write(p []byte) (int, error) {
@@ -106,7 +106,7 @@ func (f *failing) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestStreamEndsWithItsReader: nobody reads a database for a client that has gone.
+// TestStreamEndsWithItsReader: a stream ends when its client has disconnected.
 func TestStreamEndsWithItsReader(t *testing.T) {
 	r := testRegistry()
 	given := 0
@@ -132,8 +132,8 @@ func TestStreamEndsWithItsReader(t *testing.T) {
 	}
 }
 
-// TestSlowStream: a stream that waits, as one that follows events does, holds back
-// what it has given for a tenth of a second at most.
+// TestSlowStream: the output of a stream that waits, such as one of events, is written after a
+// tenth of a second at most.
 func TestSlowStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, out := io.Pipe()
@@ -160,7 +160,7 @@ func TestSlowStream(t *testing.T) {
 	})
 }
 
-// FuzzClassicReply: no value can add a line to a reply, or end it.
+// FuzzClassicReply: no value adds a line to a reply, or ends it.
 func FuzzClassicReply(f *testing.F) {
 	f.Add("ROOM", "a\r\n\r\n200 OK", "x\x1b]0;t\x07")
 	f.Fuzz(func(t *testing.T, name, value, attr string) {
@@ -177,9 +177,9 @@ func FuzzClassicReply(f *testing.F) {
 	})
 }
 
-// A long list leaves most of the time to what is preferred, from its first piece on, but
-// only while there is such a thing; what is followed comes as it happens.
-func TestLongListRests(t *testing.T) {
+// TestLongListPauses: after its first chunk, a long list pauses for most of the time while
+// there is other work. A reply that follows events does not pause.
+func TestLongListPauses(t *testing.T) {
 	const children = 200
 	list := func(n int) *Node {
 		return &Node{List: true, Stream: func(yield func(*Node, error) bool) {
@@ -193,15 +193,15 @@ func TestLongListRests(t *testing.T) {
 	}
 	var asked int64
 	steadily := func() int64 { asked++; return asked }
-	rest := time.Duration(pauseFactor(runtime.GOMAXPROCS(0)) * float64(time.Millisecond))
+	pause := time.Duration(pauseFactor(runtime.GOMAXPROCS(0)) * float64(time.Millisecond))
 	for name, c := range map[string]struct {
 		n    int
 		pace *pace
 		want time.Duration // to within a tenth
 	}{
 		"short":                {30, &pace{load: steadily}, 30 * time.Millisecond},
-		"long":                 {children, &pace{load: steadily}, 200*time.Millisecond + (children-chunk>>10)*rest},
-		"long with idle hands": {children, &pace{load: func() int64 { return 0 }}, 200 * time.Millisecond},
+		"long":                 {children, &pace{load: steadily}, 200*time.Millisecond + (children-chunk>>10)*pause},
+		"long without other work": {children, &pace{load: func() int64 { return 0 }}, 200 * time.Millisecond},
 		"followed":             {children, nil, 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -217,17 +217,18 @@ func TestLongListRests(t *testing.T) {
 	}
 }
 
-// The larger the machine, the less a list has to rest.
-func TestRests(t *testing.T) {
+// TestPauseFactor: pauses are shorter on machines with more processors.
+func TestPauseFactor(t *testing.T) {
 	for processors, want := range map[int]float64{1: 47, 2: 23, 8: 5, 48: 0, 64: 0} {
 		if got := pauseFactor(processors); got != want {
-			t.Errorf("%d processors: rests of %v times the work, want %v", processors, got, want)
+			t.Errorf("%d processors: pauses of %v times the slice, want %v", processors, got, want)
 		}
 	}
 }
 
-// What a stretch has made is handed on before the rest, not when a piece is full.
-func TestStretchIsHandedOn(t *testing.T) {
+// TestSliceIsWrittenBeforePause: the output of a slice is written before the pause, not when a
+// chunk is full.
+func TestSliceIsWrittenBeforePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
 		w := &writer{dst: writes(func(b []byte) { sizes = append(sizes, len(b)) }), pace: &pace{load: func() int64 { return 0 }}}

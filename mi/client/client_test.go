@@ -57,7 +57,7 @@ func stale(t *testing.T, path string) {
 	}
 }
 
-// TestClient: the same calls over both kinds of sockets.
+// TestClient: the same calls over both types of sockets.
 func TestClient(t *testing.T) {
 	each(t, func(t *testing.T, s socket.Options, server func(socket.Options) mitest.Server) {
 		start(t, server(s))
@@ -75,7 +75,7 @@ func TestClient(t *testing.T) {
 		if room.Name != "ROOM" || room.Value != "sip:chat-001@example.test" || room.Attrs[0] != (mi.Attr{Name: "NR_OF_MEMBERS", Value: int64(2)}) || len(room.Nodes) != 2 {
 			t.Errorf("got %+v", room)
 		}
-		// Hard arguments, by name and by position.
+		// Arguments that need quoting, by name and by position.
 		hard := []string{"", " a ", "\"", "a\nb\r\n", `\`, ":pwd:x", "ä\u2028", "{}"}
 		var args []mi.Arg
 		for _, h := range hard {
@@ -152,8 +152,8 @@ func TestClientConcurrently(t *testing.T) {
 	})
 }
 
-// TestClientLongReplies: a list of any length comes over the control socket, and
-// its error at the end too; a client that has seen enough ends the command.
+// TestClientLongReplies: a list over the control socket may have any length, and an error at
+// its end. A client that stops reading ends the command.
 func TestClientLongReplies(t *testing.T) {
 	ended := make(chan struct{})
 	r := registry()
@@ -200,7 +200,7 @@ func TestClientLongReplies(t *testing.T) {
 	}
 }
 
-// TestClientUnreachable: no daemon, or none that answers, is told from a refusal.
+// TestClientUnreachable: the error wraps ErrUnreachable if there is no daemon, or no reply.
 func TestClientUnreachable(t *testing.T) {
 	s := options(t, registry())
 	dir := filepath.Dir(s.Path)
@@ -225,7 +225,7 @@ func TestClientUnreachable(t *testing.T) {
 		}
 	}
 
-	// A daemon that takes requests and never answers, in both kinds.
+	// A daemon that accepts requests and never replies, with both types of sockets.
 	_ = os.Remove(s.Path)
 	ln, err := net.Listen("unix", s.Path)
 	if err != nil {
@@ -243,7 +243,7 @@ func TestClientUnreachable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := c.Call(t.Context(), "pwd"); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "no answer to pwd in time") {
-			t.Errorf("%s: a daemon that is silent: %v", path, err)
+			t.Errorf("%s: a daemon that does not reply: %v", path, err)
 		}
 		c, err = Dial(t.Context(), Target{Socket: path, Timeout: -1})
 		if err != nil {
@@ -251,17 +251,17 @@ func TestClientUnreachable(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		if _, err := c.Call(ctx, "pwd"); !errors.Is(err, ErrUnreachable) {
-			t.Errorf("%s: the caller's time is over: %v", path, err)
+			t.Errorf("%s: the caller's deadline: %v", path, err)
 		}
 		cancel()
 		ctx, cancel = context.WithCancel(t.Context())
 		time.AfterFunc(20*time.Millisecond, cancel)
 		if _, err := c.Call(ctx, "pwd"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreachable) {
-			t.Errorf("%s: the caller gave up: %v", path, err)
+			t.Errorf("%s: the caller canceled: %v", path, err)
 		}
 	}
 
-	// One that ends in the middle of its answer.
+	// A daemon that ends in the middle of its reply.
 	go func() {
 		for {
 			c, err := ln.Accept()
@@ -356,8 +356,8 @@ func acceptCounted(t *testing.T, path string, closed int32) *atomic.Int32 {
 	return &accepted
 }
 
-// BenchmarkControl is what one command costs over the control socket, from
-// connecting to the decoded reply.
+// BenchmarkControl measures one command over the control socket, from connecting to the
+// decoded reply.
 func BenchmarkControl(b *testing.B) {
 	r := registry()
 	dir := b.TempDir()

@@ -54,7 +54,7 @@ func native(t *testing.T, node *mi.Node) []byte {
 	return out.Bytes()
 }
 
-// FuzzDecodeReply: a client survives whatever answers it.
+// FuzzDecodeReply: no reply makes the decoders panic.
 func FuzzDecodeReply(f *testing.F) {
 	for _, s := range []string{
 		`{"jsonrpc":"2.0","result":{"nodes":[{"name":"a","value":1,"attrs":{"b":null},"list":true,"nodes":[]}]},"id":1}`,
@@ -68,8 +68,8 @@ func FuzzDecodeReply(f *testing.F) {
 	})
 }
 
-// What a daemon of another version may send is read where its meaning is plain, and
-// nothing else is taken for something that it is not.
+// TestDecodeReply: replies of a daemon of another version are decoded if their meaning is
+// clear, and are an error otherwise.
 func TestDecodeReply(t *testing.T) {
 	for _, c := range []struct{ in, want, err string }{
 		{`{"result":{"value":"a\u00ffb"}}`, "aÿb", ""},

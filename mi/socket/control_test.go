@@ -15,7 +15,7 @@ import (
 	"silod/mi/client"
 )
 
-// dialControl connects as a script would.
+// dialControl connects to a control socket, as a script does.
 func dialControl(t *testing.T, path string) (*net.UnixConn, *bufio.Reader) {
 	t.Helper()
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
@@ -52,7 +52,7 @@ func reply(t *testing.T, r *bufio.Reader) string {
 
 const pwdReply = "200 OK\nWD:: "
 
-// TestControlTorture: after each of these, the next command is served, on the same
+// TestControlTorture: after each of these inputs, the next command is served, on the same
 // connection and on another.
 func TestControlTorture(t *testing.T) {
 	s := options(t, registry())
@@ -77,7 +77,7 @@ func TestControlTorture(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, r := dialControl(t, s.Path)
 			send(t, c, rubbish+":pwd:r\n\n")
-			for line := ""; !strings.HasPrefix(line, "WD:: "); { // refusals come first
+			for line := ""; !strings.HasPrefix(line, "WD:: "); { // skip refusals
 				var err error
 				if line, err = r.ReadString('\n'); err != nil {
 					t.Fatal(err)
@@ -92,7 +92,7 @@ func TestControlTorture(t *testing.T) {
 	}
 }
 
-// TestControlPieces: a request may come in any pieces, and several in one.
+// TestControlPieces: a request may arrive in any pieces, and several in one.
 func TestControlPieces(t *testing.T) {
 	s := options(t, registry())
 	start(t, NewControl(s))
@@ -111,13 +111,13 @@ func TestControlPieces(t *testing.T) {
 	}
 }
 
-// TestControlHalfClosed: a client that has said all it wants to still gets its
-// answer, as nc -N and socat need it.
+// TestControlHalfClosed: a client that has closed its sending direction gets its replies, as
+// nc -N and socat need it.
 func TestControlHalfClosed(t *testing.T) {
 	r := registry()
 	r.Add(mi.Command{Name: "slow", Run: func(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
 		select {
-		case <-time.After(700 * time.Millisecond): // longer than it takes to look for the client
+		case <-time.After(700 * time.Millisecond): // longer than the interval of checks
 			return &mi.Node{Value: "done"}, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -134,7 +134,7 @@ func TestControlHalfClosed(t *testing.T) {
 	}
 }
 
-// TestControlClientGone: a command ends with its client.
+// TestControlClientGone: a command ends when its client disconnects.
 func TestControlClientGone(t *testing.T) {
 	r := registry()
 	running, ended := make(chan struct{}), make(chan struct{})
@@ -154,13 +154,13 @@ func TestControlClientGone(t *testing.T) {
 	_ = c.Close()
 	select {
 	case <-ended:
-	case <-time.After(soon / 4): // sooner than the command's own time
+	case <-time.After(soon / 4): // less than the command's timeout
 		t.Error("the command still runs")
 	}
 }
 
-// TestControlNeverReads: a client that does not read its reply loses it, and keeps
-// nobody waiting.
+// TestControlNeverReads: a client that does not read its reply is disconnected, and delays no
+// other client.
 func TestControlNeverReads(t *testing.T) {
 	s, log := options(t, registry()), &lockedBuffer{}
 	s.Log = slog.New(slog.NewTextHandler(log, nil))
@@ -176,7 +176,7 @@ func TestControlNeverReads(t *testing.T) {
 	if got := reply(t, r2); !strings.HasPrefix(got, pwdReply) {
 		t.Errorf("meanwhile: %q", got)
 	}
-	eventually(t, "giving it up", func() bool {
+	eventually(t, "disconnecting the client", func() bool {
 		return strings.Contains(log.String(), `msg="control socket client lost"`)
 	})
 	if n, err := io.Copy(io.Discard, r); n > 10<<20 {
@@ -206,14 +206,14 @@ func TestControlTooManyConnections(t *testing.T) {
 		t.Errorf("siloctl, one too many: %v", err)
 	}
 	_ = conns[0].Close()
-	eventually(t, "a free place", func() bool {
+	eventually(t, "accepting another connection", func() bool {
 		_, err := c.Call(t.Context(), "pwd")
 		return err == nil
 	})
 }
 
-// TestControlStops: at the daemon's end idle connections are closed, and a reply
-// under way is finished.
+// TestControlStops: when the server stops, idle connections are closed and replies in progress
+// are finished.
 func TestControlStops(t *testing.T) {
 	r := registry()
 	running := make(chan struct{})
@@ -226,14 +226,14 @@ func TestControlStops(t *testing.T) {
 	s.Timeout = time.Hour
 	stop := start(t, NewControl(s))
 	_, idle := dialControl(t, s.Path)
-	deaf, _ := dialControl(t, s.Path) // not even that one holds up the end
+	deaf, _ := dialControl(t, s.Path) // does not read, and does not delay the end
 	send(t, deaf, ":rows:\n10000000\n\n")
 	c, busy := dialControl(t, s.Path)
 	send(t, c, ":slow:\n\n")
 	<-running
 	stop()
 	if got := reply(t, busy); got != "200 OK\ndone\n\n" {
-		t.Errorf("the reply under way: %q", got)
+		t.Errorf("the reply in progress: %q", got)
 	}
 	if _, err := idle.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("an idle connection: %v", err)

@@ -11,7 +11,7 @@ import (
 	"silod/mi"
 )
 
-// dialDatagram binds a socket of its own, as kamunix and kamcli do.
+// dialDatagram connects from a socket with an address, as kamunix and kamcli do.
 func dialDatagram(t *testing.T, path string) *net.UnixConn {
 	t.Helper()
 	own := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "c"), Net: "unixgram"}
@@ -24,7 +24,7 @@ func dialDatagram(t *testing.T, path string) *net.UnixConn {
 	return c
 }
 
-// TestDatagramTorture: after each of these, the next command is served.
+// TestDatagramTorture: after each of these requests, the next command is served.
 func TestDatagramTorture(t *testing.T) {
 	s := options(t, registry())
 	start(t, NewDatagram(s))
@@ -53,7 +53,7 @@ func TestDatagramTorture(t *testing.T) {
 		if got := ask(request); got != want {
 			t.Errorf("%.40q: got %.100q, want %q", request, got, want)
 		}
-		send(t, c, "\n") // not a request: no answer
+		send(t, c, "\n") // not a request: there is no reply
 		if got := ask(":pwd:\n"); !strings.HasPrefix(got, pwdReply) {
 			t.Errorf("after %.40q: %q", request, got)
 		}
@@ -63,8 +63,8 @@ func TestDatagramTorture(t *testing.T) {
 	}
 }
 
-// TestDatagramNoAddress: who binds no socket gets its command run, and no answer;
-// one that does not read its answers keeps nobody waiting.
+// TestDatagramNoAddress: the command of a client without an address runs, without a reply. A
+// client that does not read its replies delays no other client.
 func TestDatagramNoAddress(t *testing.T) {
 	r := registry()
 	ran := make(chan struct{}, 1)
@@ -88,7 +88,7 @@ func TestDatagramNoAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = deaf.Close() })
-		for range 20 { // more than its queue takes
+		for range 20 { // more than its queue has space for
 			if _, err := deaf.WriteToUnix([]byte(":rows:\n500\n"), &net.UnixAddr{Name: s.Path, Net: "unixgram"}); err != nil {
 				t.Fatal(i, err)
 			}

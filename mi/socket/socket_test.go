@@ -33,7 +33,7 @@ func options(t *testing.T, r *mi.Registry) Options {
 	return Options{Registry: r, Log: slog.New(slog.DiscardHandler), Path: filepath.Join(t.TempDir(), "run", "mi")}
 }
 
-// each runs a test with both kinds of sockets.
+// each runs a test with both types of sockets.
 func each(t *testing.T, f func(t *testing.T, network string, s Options, server func(Options) mitest.Server)) {
 	t.Run("control", func(t *testing.T) {
 		f(t, "unix", options(t, registry()), func(s Options) mitest.Server { return NewControl(s) })
@@ -43,8 +43,8 @@ func each(t *testing.T, f func(t *testing.T, network string, s Options, server f
 	})
 }
 
-// TestSocketFile: made under the wanted rights, with its directory, and gone at
-// the end.
+// TestSocketFile: the socket is created with its directory and permissions, and removed at the
+// end.
 func TestSocketFile(t *testing.T) {
 	each(t, func(t *testing.T, _ string, s Options, server func(Options) mitest.Server) {
 		s.Access = mi.Access{Mode: 0o640, User: "0", Group: "65534"}
@@ -69,8 +69,7 @@ func TestSocketFile(t *testing.T) {
 	})
 }
 
-// TestSocketUmask: whatever the umask, nobody else can connect before the rights
-// are set.
+// TestSocketUmask: with any umask, no other user can connect before the permissions are set.
 func TestSocketUmask(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	s := options(t, registry())
@@ -113,7 +112,7 @@ func TestSocketTaken(t *testing.T) {
 		stale(t, network, s.Path)
 		stop = start(t, server(s))
 
-		// What another puts there is not ours to remove.
+		// A socket of another process is not removed.
 		_ = os.Remove(s.Path)
 		stale(t, network, s.Path)
 		stop()
@@ -128,7 +127,7 @@ func TestSocketTaken(t *testing.T) {
 	}
 }
 
-// stale leaves a socket that nobody listens at.
+// stale leaves a socket on which no process listens.
 func stale(t *testing.T, network, path string) {
 	t.Helper()
 	var err error
@@ -170,7 +169,7 @@ func TestSocketReadOnly(t *testing.T) {
 	})
 }
 
-// TestSocketPeer: the log says who made a change.
+// TestSocketPeer: a change is logged with the peer's user and process.
 func TestSocketPeer(t *testing.T) {
 	log := &lockedBuffer{}
 	s := options(t, mitest.Registry(slog.NewTextHandler(log, nil)))
@@ -191,7 +190,7 @@ func TestSocketPeer(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a log that is written and read at one time.
+// lockedBuffer is a log that may be written and read concurrently.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  strings.Builder
