@@ -116,9 +116,9 @@ func TestRequestFileLost(t *testing.T) {
 	if err := os.Rename(other.opt.Path, r.Path); err != nil {
 		t.Fatal(err)
 	}
-	r.logged("vanished or was replaced")
+	r.logged("removed or replaced")
 	for end := time.Now().Add(soon); ; time.Sleep(5 * time.Millisecond) {
-		if strings.Count(r.log.String(), "vanished or was replaced") == 3 {
+		if strings.Count(r.log.String(), "removed or replaced") == 3 {
 			break
 		}
 		if time.Now().After(end) {

@@ -114,7 +114,7 @@ func (s *Server) loop(ctx, work context.Context) error {
 		case !errors.Is(err, errLost):
 			return err
 		}
-		s.opt.Log.Warn("request FIFO vanished or was replaced: making it again", "path", s.opt.Path)
+		s.opt.Log.Warn("request FIFO removed or replaced, creating it again", "path", s.opt.Path)
 		if err := s.create(); err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (r *Reader) classic() *Frame {
 		if err != nil {
 			f.Cut = true
 			if errors.Is(err, errTooLong) {
-				f.refuse(Errorf(400, "request is longer than %d bytes", r.most()))
+				f.refuse(Errorf(400, "request is longer than %d bytes", r.maxSize()))
 			}
 			r.drop(r.rest(&args, opened, next), err)
 			return f.with(&args)

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// MaxRequest is the size of the longest request in bytes, where Reader.Most does not set
-// another.
+// MaxRequest is the size of the longest request in bytes, unless Reader.MaxSize is set.
 const MaxRequest = 64 << 10
 
 // The limits of a request.
@@ -34,7 +33,7 @@ var errTooLong = errors.New("request is too long")
 type Reader struct {
 	Idle     time.Duration // time to wait for a request; 0: no limit
 	Patience time.Duration // time to wait for the end of a request; 0 is two seconds
-	Most     int           // bytes of a request; 0 is MaxRequest
+	MaxSize  int           // bytes of a request; 0 is MaxRequest
 
 	src      io.Reader
 	known    func(command string) bool
@@ -115,7 +114,7 @@ func (r *Reader) setDeadline(d time.Duration) {
 
 // more reads more of the current request, up to its deadline.
 func (r *Reader) more() error {
-	if len(r.buf) >= r.most() {
+	if len(r.buf) >= r.maxSize() {
 		return errTooLong
 	}
 	if r.deadline.IsZero() {
@@ -128,7 +127,7 @@ func (r *Reader) more() error {
 	return r.read()
 }
 
-func (r *Reader) most() int { return cmp.Or(r.Most, MaxRequest) }
+func (r *Reader) maxSize() int { return cmp.Or(r.MaxSize, MaxRequest) }
 
 // read appends the result of one Read of the source to buf.
 func (r *Reader) read() error {

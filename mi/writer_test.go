@@ -199,10 +199,10 @@ func TestLongListPauses(t *testing.T) {
 		pace *pace
 		want time.Duration // to within a tenth
 	}{
-		"short":                {30, &pace{load: steadily}, 30 * time.Millisecond},
-		"long":                 {children, &pace{load: steadily}, 200*time.Millisecond + (children-chunk>>10)*pause},
+		"short":                   {30, &pace{load: steadily}, 30 * time.Millisecond},
+		"long":                    {children, &pace{load: steadily}, 200*time.Millisecond + (children-chunk>>10)*pause},
 		"long without other work": {children, &pace{load: func() int64 { return 0 }}, 200 * time.Millisecond},
-		"followed":             {children, nil, 200 * time.Millisecond},
+		"followed":                {children, nil, 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -34,7 +34,7 @@ const (
 	Registered = "registered" // a binding was added, refreshed or removed
 )
 
-// Event is an event. Fields that do not apply to it are empty.
+// Event describes one event. Fields that do not apply to it are empty.
 type Event struct {
 	What    string  // one of the constants above
 	User    sip.AoR // the recipient, or the owner of the mailbox or binding: a user or a room

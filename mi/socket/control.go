@@ -130,7 +130,7 @@ func (s *Control) serve(ctx context.Context, c *net.UnixConn) {
 func (s *Control) read(work context.Context, c *net.UnixConn, frames chan<- *mi.Frame, pending *atomic.Int32) {
 	defer close(frames)
 	in := mi.NewReader(c, s.opt.known)
-	in.Idle, in.Most = idleTimeout, s.opt.MaxRequest
+	in.Idle, in.MaxSize = idleTimeout, s.opt.MaxRequest
 	for {
 		f, err := in.Next()
 		if errors.Is(err, os.ErrDeadlineExceeded) && pending.Load() > 0 {
