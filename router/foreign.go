@@ -6,7 +6,7 @@ import (
 
 	"silod/auth"
 	"silod/im"
-	"silod/registrar"
+	"silod/proxy"
 	"silod/sip"
 	"silod/stack"
 )
@@ -42,40 +42,29 @@ func (r *Router) relayed(tx *stack.ServerTx, from caller) (work stack.Work, ok b
 func (r *Router) toForeign(ctx context.Context, tx *stack.ServerTx, sender caller, left int) {
 	ctx, cancel := context.WithTimeout(ctx, foreignTimeout)
 	defer cancel()
-	next := tx.Request.Target
-	if proxy := r.settings.Load().OutboundProxy; proxy != nil {
-		next = *proxy
+	device := r.Proxy.Elsewhere(tx.Request.URI, nil)
+	host := tx.Request.Target.Host
+	if next := device.Routes[0].Next; next != nil {
+		host = next.Host
 	}
-	targets, err := r.Stack.Resolve(ctx, next)
-	if err != nil || len(targets) == 0 {
-		r.Log.Info("no server of another domain was found", "uri", tx.Request.URI, "error", err)
-		tx.Respond(502, "Bad Gateway, no server of "+next.Host+" was found")
-		return
+	opt := proxy.ForkOptions{Recipient: tx.Request.Target.AoR(), MaxForwards: left}
+	fork := r.Proxy.Fork(ctx, r.forForeign(&tx.Request, sender), []proxy.Device{device}, opt)
+	defer fork.Abandon()
+	out := fork.Wait(ctx, 0)
+	switch {
+	case out.Accepted():
+		r.Stats.Forwarded.Inc()
+		tx.Forward(out.Response)
+	case out.Open > 0: // and ctx has ended
+		tx.Respond(504, "Server Time-out, "+host+" does not answer")
+	case out.Response != nil:
+		tx.Forward(out.Response)
+	case out.Unresolved != nil:
+		r.Log.Info("no server of another domain was found", "uri", tx.Request.URI, "error", out.Unresolved)
+		tx.Respond(502, "Bad Gateway, no server of "+host+" was found")
+	default:
+		tx.Respond(502, "Bad Gateway, "+host+" cannot be reached")
 	}
-	way := make([]hop, len(targets))
-	for i := range targets {
-		way[i] = hop{&registrar.Binding{Contact: tx.Request.URI}, targets[i]}
-	}
-	f := r.fork(ctx, tx.Request.Target.AoR(), r.forForeign(&tx.Request, sender), [][]hop{way}, left)
-	defer f.abandon()
-	for f.open > 0 {
-		select {
-		case res := <-f.results:
-			if ok := f.take(ctx, res); ok != nil {
-				r.Stats.Forwarded.Inc()
-				tx.Forward(ok)
-				return
-			}
-		case <-ctx.Done():
-			tx.Respond(504, "Server Time-out, "+next.Host+" does not answer")
-			return
-		}
-	}
-	if f.best == nil {
-		tx.Respond(502, "Bad Gateway, "+next.Host+" cannot be reached")
-		return
-	}
-	tx.Forward(f.best)
 }
 
 // forForeign is a MESSAGE with the credentials that are another's than ours.

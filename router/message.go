@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"silod/imc"
+	"silod/proxy"
 	"silod/silo"
 	"silod/sip"
 	"silod/stack"
@@ -66,14 +67,14 @@ func (r *Router) forUser(in *incoming) stack.Work {
 	case !at.IsZero():
 		return r.storing(in, false)
 	case r.Silo.Instant(in.Message):
-		return r.relaying(in, devices(r.Location.Bindings(in.to)))
+		return r.relaying(in, r.Proxy.Devices(in.to))
 	case r.Silo.Every():
 		in.SafetyCopy = true
 		return r.storing(in, !r.Location.Online(in.to))
 	}
 	// The devices are read before the queue: a user who registers in between is busy until
 	// its queue has been looked at, see register.
-	ds := devices(r.Location.Bindings(in.to))
+	ds := r.Proxy.Devices(in.to)
 	if r.Queue.Busy(in.to) {
 		return func(ctx context.Context) { r.behindQueue(ctx, in) }
 	}
@@ -84,7 +85,7 @@ func (r *Router) storing(in *incoming, away bool) stack.Work {
 	return func(ctx context.Context) { r.store(ctx, in, nil, away) }
 }
 
-func (r *Router) relaying(in *incoming, ds [][]hop) stack.Work {
+func (r *Router) relaying(in *incoming, ds []proxy.Device) stack.Work {
 	return func(ctx context.Context) { r.toUser(ctx, in, ds) }
 }
 
@@ -92,7 +93,7 @@ func (r *Router) relaying(in *incoming, ds [][]hop) stack.Work {
 // not overtake; then it relays the message, or has it join them.
 func (r *Router) behindQueue(ctx context.Context, in *incoming) {
 	if r.Queue.Clear(ctx, in.to, queuePatience) {
-		ds := devices(r.Location.Bindings(in.to))
+		ds := r.Proxy.Devices(in.to)
 		if !r.Queue.Busy(in.to) {
 			r.toUser(ctx, in, ds)
 			return
@@ -184,10 +185,10 @@ func (r *Router) refusal(reply *imc.Reply) []sip.Header {
 // store keeps the message and answers 202, or says why it cannot be kept. pending
 // are calls that may still bring an answer from a device; away says that the user
 // could not be reached.
-func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bool) {
+func (r *Router) store(ctx context.Context, in *incoming, pending *proxy.Fork, away bool) {
 	if r.Silo.Ephemeral(in.Message) {
 		if pending != nil {
-			pending.abandon()
+			pending.Abandon()
 		}
 		r.Stats.Dropped.Inc()
 		in.tx.Respond(200, "OK, not delivered and not stored")
@@ -195,7 +196,7 @@ func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bo
 	}
 	in.Owner = r.Silo.Mailbox(&in.Incoming)
 	var release func()
-	if pending != nil && pending.open > 0 {
+	if pending != nil {
 		release = r.Queue.Hold(in.Owner)
 	}
 	id, err := r.Silo.Put(ctx, &in.Incoming)
@@ -206,7 +207,7 @@ func (r *Router) store(ctx context.Context, in *incoming, pending *fork, away bo
 		in.tx.Respond(202, "")
 	}
 	if release != nil {
-		r.watch(pending, id, release)
+		r.awaitLateAnswers(pending, id, release)
 	}
 	if err == nil {
 		r.Silo.NotifySender(ctx, &in.Incoming, id, away)

@@ -197,3 +197,15 @@ func outboundUsed(tx *stack.ServerTx) bool {
 
 // httpDate is the form of a SIP date (RFC 3261 section 20.17).
 const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
+
+// arrived has whatever waits for a user who has registered delivered.
+func (r *Router) arrived(tx *stack.ServerTx, user sip.AoR) {
+	if r.Silo.OtherMailboxes() {
+		in := incomingOf(tx, caller{}, user)
+		if owner := r.Silo.OtherMailbox(&in); owner != user {
+			r.Proxy.ShareMailbox(owner, user)
+			r.Queue.Wake(owner)
+		}
+	}
+	r.Engine.Wake(user)
+}

@@ -2,74 +2,91 @@ package router
 
 import (
 	"context"
-	"time"
+	"slices"
+
+	"silod/im"
+	"silod/proxy"
+	"silod/sip"
 )
 
-// toUser relays to devices of the user's. The first 2xx goes back. Without one, a 6xx
-// is the user's own answer and goes back as well; after other failures, and when
-// nobody has answered in time, the message is stored.
-func (r *Router) toUser(ctx context.Context, in *incoming, ds [][]hop) {
-	f := r.fork(ctx, in.to, in.Message, ds, in.hops)
-	if f == nil {
-		r.store(ctx, in, nil, true)
-		return
+// messageOf returns the end-to-end part of a MESSAGE: without header fields of the hop
+// and without credentials for this server.
+func messageOf(req *sip.Request, from caller) *im.Message {
+	m := &im.Message{
+		From:    req.Get("From"),
+		To:      req.Get("To"),
+		CallID:  req.Get("Call-ID"),
+		CSeq:    req.CSeq,
+		Headers: make([]sip.Header, 0, len(req.Headers)),
+		Body:    req.Body,
 	}
-	timer := time.NewTimer(r.settings.Load().AcceptTimeout)
-	defer timer.Stop()
-	for f.open > 0 {
-		select {
-		case res := <-f.results:
-			if ok := f.take(ctx, res); ok != nil {
-				f.abandon()
-				r.Stats.Relayed.Inc()
-				in.tx.Forward(ok)
-				return
+	for _, h := range req.Headers {
+		switch h.Name {
+		case "Via", "Route", "Record-Route", "Path", "Max-Forwards", "From", "To", "Call-ID", "CSeq",
+			"Content-Length", "Authorization", "Proxy-Authorization", "Proxy-Require", "Max-Breadth", "Contact", "P-Preferred-Identity":
+		case "P-Asserted-Identity":
+			// A peer's assertion goes on, unless the sender wants it kept from users (RFC 3325).
+			if from.identity && !wantsPrivacy(req) {
+				m.Headers = append(m.Headers, h)
 			}
-			if f.best != nil && f.best.Status >= 600 {
-				f.abandon()
-				in.tx.Forward(f.best)
-				return
-			}
-		case <-timer.C:
-			r.store(ctx, in, f, true)
-			return
-		case <-ctx.Done():
-			f.abandon()
-			in.tx.Unavailable("Server is stopping")
-			return
+		default:
+			m.Headers = append(m.Headers, h)
 		}
 	}
-	if f.stored {
+	return m
+}
+
+// toUser relays a message to the devices of a user and forwards the first 2xx. Without
+// one, a 6xx is the user's own response and is forwarded as well. After other failures, and
+// if no device answers in time, the message is stored.
+func (r *Router) toUser(ctx context.Context, in *incoming, ds []proxy.Device) {
+	if len(ds) == 0 {
 		r.store(ctx, in, nil, true)
 		return
 	}
-	in.tx.Forward(f.best)
+	fork := r.Proxy.Fork(ctx, in.Message, ds, proxy.ForkOptions{Recipient: in.to, MaxForwards: in.hops, StopAt6xx: true})
+	out := fork.Wait(ctx, r.settings.Load().AcceptTimeout)
+	switch {
+	case out.Accepted():
+		fork.Abandon()
+		r.Stats.Relayed.Inc()
+		in.tx.Forward(out.Response)
+	case out.Response != nil && out.Response.Status >= 600:
+		fork.Abandon()
+		in.tx.Forward(out.Response)
+	case out.Open > 0 && ctx.Err() != nil:
+		fork.Abandon()
+		in.tx.Unavailable("Server is stopping")
+	case out.Open > 0:
+		r.store(ctx, in, fork, true)
+	case out.Unreached > 0 || slices.ContainsFunc(out.Failures, r.Silo.StoreOn):
+		r.store(ctx, in, nil, true)
+	default:
+		in.tx.Forward(out.Response)
+	}
 }
 
-// watch waits for devices that were slower than the sender could wait for: a 2xx
-// that comes now removes the stored message, before the engine would send it
-// again. id is 0 where nothing was stored. release lets the engine go on, once the
-// message is gone.
-func (r *Router) watch(f *fork, id int64, release func()) {
+// awaitLateAnswers waits for devices that had not answered when the message was stored
+// under id, 0 if it was not stored. A 2xx that comes now removes the stored message. Then
+// release, which ends the hold on the mailbox, is called.
+func (r *Router) awaitLateAnswers(fork *proxy.Fork, id int64, release func()) {
 	select {
 	case r.watchers <- struct{}{}:
 	default:
-		f.abandon() // too many: the device gets a repeat, with the same Call-ID
+		fork.Abandon() // the device may receive the message twice, with the same Call-ID
 		release()
 		return
 	}
 	r.watching.Go(func() {
 		defer func() { <-r.watchers }()
-		for f.open > 0 {
-			if f.take(context.Background(), <-f.results) == nil {
-				continue
-			}
-			f.abandon()
-			if id != 0 {
-				r.Silo.Remove(id, release)
-				return
-			}
-			break
+		out := fork.Wait(context.Background(), 0)
+		for out.Open > 0 && !out.Accepted() { // a 6xx, which does not end the other attempts now
+			out = fork.Wait(context.Background(), 0)
+		}
+		fork.Abandon()
+		if out.Accepted() && id != 0 {
+			r.Silo.Remove(id, release)
+			return
 		}
 		release()
 	})

@@ -1,10 +1,7 @@
 // Package router says what each request means here: who may be registered, which
 // MESSAGE is relayed, stored or handed to a room, and what everything else is
-// answered. It brings the stack, the registrar, the silo, the rooms and the
-// delivery engine together, each of which knows nothing of the others: it is the
-// engine's Sender and the rooms' Outbox.
-//
-// Lock: boxes.mu, see there.
+// answered. It brings the stack, the registrar, the proxy, the silo, the rooms and the
+// delivery engine together.
 package router
 
 import (
@@ -18,6 +15,7 @@ import (
 	"silod/delivery"
 	"silod/imc"
 	"silod/mi"
+	"silod/proxy"
 	"silod/registrar"
 	"silod/silo"
 	"silod/sip"
@@ -29,6 +27,7 @@ import (
 type Options struct {
 	Stack    *stack.Stack
 	Location *registrar.Location
+	Proxy    *proxy.Proxy
 	Silo     *silo.Service
 	Queue    *delivery.Queue  // the silo's
 	Engine   *delivery.Engine // woken when somebody registers
@@ -46,8 +45,6 @@ type Options struct {
 // Settings are what can change while requests are served.
 type Settings struct {
 	AcceptTimeout time.Duration // after this a message that no device has answered is stored
-	OutboundProxy *sip.URI      // next hop to addresses that are not ours; nil: DNS
-	LargeOverUDP  bool          // send what is over 1300 bytes over UDP, where there is no other way
 }
 
 // Router routes. Make it with New.
@@ -57,7 +54,6 @@ type Router struct {
 	methods  map[string]handler
 	watchers chan struct{} // bounds the calls that outlive their request
 	watching sync.WaitGroup
-	boxes    boxes
 	Stats    Stats
 	Accept   mi.Histogram // from receiving a MESSAGE to its answer
 }

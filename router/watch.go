@@ -47,24 +47,3 @@ func (r *Router) tellRegistered(reg *registrar.Register, bindings []registrar.Bi
 		r.Watch.Publish(e)
 	}
 }
-
-func (f *fork) tellSent(contact string) {
-	f.router.Watch.Publish(watch.Event{
-		What: watch.Sent, User: f.to, From: f.msg.From, CallID: f.msg.CallID, Contact: contact,
-		Type: f.msg.Header("Content-Type"), Body: f.msg.Body,
-	})
-}
-
-// tellAnswered tells a device's answer, or that there is none.
-func (f *fork) tellAnswered(res stack.Result) {
-	e := watch.Event{What: watch.Answered, User: f.to, From: f.msg.From, CallID: f.msg.CallID}
-	if i := slices.IndexFunc(f.attempts, func(a attempt) bool { return a.call == res.Call }); i >= 0 {
-		e.Contact = f.attempts[i].contact
-	}
-	if res.Err != nil {
-		e.Reason = "no answer: " + res.Err.Error()
-	} else {
-		e.Status, e.Reason = res.Response.Status, res.Response.Reason
-	}
-	f.router.Watch.Publish(e)
-}

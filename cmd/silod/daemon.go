@@ -20,10 +20,10 @@ import (
 	"silod/db"
 	"silod/delivery"
 	"silod/fifo"
-	"silod/im"
 	"silod/imc"
 	"silod/mi"
 	"silod/mi/socket"
+	"silod/proxy"
 	"silod/registrar"
 	"silod/router"
 	"silod/silo"
@@ -47,12 +47,13 @@ type daemon struct {
 	engine      *delivery.Engine
 	silo        *silo.Service
 	rooms       *imc.Service
+	proxy       *proxy.Proxy
 	router      *router.Router
 	guard       *router.Guard
 	accounts    *auth.Accounts
 	credentials *auth.Cache
-	mail        *router.Sender // of the silo's queues
-	roomMail    *router.Sender // of the rooms'
+	mail        *proxy.Sender // of the silo's queues
+	roomMail    *proxy.Sender // of the rooms'
 
 	registry *mi.Registry
 	fifo     *fifo.Server
@@ -178,42 +179,35 @@ func (d *daemon) assemble(ctx context.Context) error {
 	d.location = registrar.New(registrar.Options{Store: d.database.Locations(), Log: d.log}, registrarSettings(d.cfg))
 
 	d.hub = watch.New(d.domains, d.log)
+	if err := d.openProxy(); err != nil {
+		return err
+	}
 	d.engine = delivery.New(delivery.Options{Log: d.log})
 	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
 
 	d.silo = silo.New(silo.Options{
 		Store: siloDB.Silo(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
-		Online: func(a sip.AoR) bool { return d.mail.Online(a) },
+		Online: d.mail.Online,
 		Every:  d.cfg.Silo.Delivery == "every", Settings: siloSettings(d.cfg),
 	})
 
 	d.rooms, err = imc.New(imc.Options{
-		Store: roomDB.Rooms(), Outbox: outbox{d}, Waker: roomLog, Log: d.log, Now: time.Now,
+		Store: roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: time.Now,
 		Domains: d.domains, Watch: d.hub, Config: roomConfig(d.cfg),
 	})
 	if err != nil {
 		return err
 	}
 
-	set, err := routerSettings(d.cfg)
-	if err != nil {
-		return err
-	}
 	d.router = router.New(router.Options{
-		Stack: d.stack, Location: d.location, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
+		Stack: d.stack, Location: d.location, Proxy: d.proxy, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
 		Guard: d.guard, Domains: d.domains, Watch: d.hub, Log: d.log,
 		MaxBody: d.cfg.SIP.MaxMessageSize,
 		Server:  "silod/" + buildVersion(),
-	}, set)
+	}, routerSettings(d.cfg))
 	d.stack.SetHandler(d.router)
-	d.mail, d.roomMail = &router.Sender{Router: d.router}, &router.Sender{Router: d.router}
-	apply, err := d.applyProxies(d.cfg)
-	if err != nil {
-		return err
-	}
-	apply()
 	if d.silo.Every() {
-		mailbox.ServeDevices(d.mail.Devices, func(device string) (delivery.Source, delivery.Sender) {
+		mailbox.ServeDevices(d.mail.DeviceNames, func(device string) (delivery.Source, delivery.Sender) {
 			return d.silo.Device(device), d.silo.WrapSender(d.mail.Device(device))
 		})
 	} else {
@@ -224,11 +218,21 @@ func (d *daemon) assemble(ctx context.Context) error {
 	return nil
 }
 
-// outbox stands for the router, which is made last because it needs all others.
-type outbox struct{ d *daemon }
-
-func (o outbox) Send(ctx context.Context, to sip.AoR, m im.Message) error {
-	return router.Outbox{Router: o.d.router}.Send(ctx, to, m)
+// openProxy makes the proxy, and the senders of the silo's and the rooms' queues.
+func (d *daemon) openProxy() error {
+	set, err := proxySettings(d.cfg)
+	if err != nil {
+		return err
+	}
+	d.proxy = proxy.New(proxy.Options{
+		Stack: d.stack, Location: d.location, Domains: d.domains, Watch: d.hub, Log: d.log,
+	}, set)
+	mail, rooms, err := senderSettings(d.cfg)
+	if err != nil {
+		return err
+	}
+	d.mail, d.roomMail = d.proxy.Sender(mail), d.proxy.Sender(rooms)
+	return nil
 }
 
 // load brings the state of the last run back before the first request is read.

@@ -26,7 +26,7 @@ func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry.Add(d.location.Commands(d.domains)...)
 	d.registry.Add(d.silo.Commands(d.domains)...)
 	d.registry.Add(d.rooms.Commands()...)
-	d.registry.Add(d.router.Commands()...)
+	d.registry.Add(d.proxy.Commands()...)
 	d.registry.Add(d.accounts.Commands()...)
 	d.registry.Add(d.guard.Bans.Commands()...)
 	d.registry.Add(d.hub.Commands()...)

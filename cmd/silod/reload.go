@@ -22,8 +22,9 @@ type applier func(*config.Config) (apply func(), err error)
 // appliers are for all keys that a reload is enough for.
 func (d *daemon) appliers() []applier {
 	return []applier{
-		d.applyCertificate, d.applyRouter, d.applyProxies, d.applyRooms,
+		d.applyCertificate, d.applyProxy, d.applySenders, d.applyRooms,
 		always(func(cfg *config.Config) { d.domains.Replace(domains(cfg, d.stack.Endpoints())...) }),
+		always(func(cfg *config.Config) { d.router.Configure(routerSettings(cfg)) }),
 		always(func(cfg *config.Config) { d.location.Configure(registrarSettings(cfg)) }),
 		always(func(cfg *config.Config) { d.silo.Configure(siloSettings(cfg)) }),
 		always(d.configureGuard),
@@ -111,25 +112,18 @@ func (d *daemon) applyCertificate(cfg *config.Config) (func(), error) {
 	return func() { d.stack.SetCertificate(&c) }, nil
 }
 
-func (d *daemon) applyRouter(cfg *config.Config) (func(), error) {
-	set, err := routerSettings(cfg)
-	return func() { d.router.Configure(set) }, err
+func (d *daemon) applyProxy(cfg *config.Config) (func(), error) {
+	set, err := proxySettings(cfg)
+	return func() { d.proxy.Configure(set) }, err
 }
 
-// applyProxies names the next hops of what the silo and the rooms send.
-func (d *daemon) applyProxies(cfg *config.Config) (func(), error) {
-	mail, err := nextHop(cfg.Silo.OutboundProxy)
-	if err != nil {
-		return nil, fmt.Errorf("silo.outbound_proxy: %w", err)
-	}
-	rooms, err := nextHop(cfg.IMC.OutboundProxy)
-	if err != nil {
-		return nil, fmt.Errorf("imc.outbound_proxy: %w", err)
-	}
+// applySenders applies the next hops of messages of the silo and of the rooms.
+func (d *daemon) applySenders(cfg *config.Config) (func(), error) {
+	mail, rooms, err := senderSettings(cfg)
 	return func() {
-		d.mail.SetProxy(mail)
-		d.roomMail.SetProxy(rooms)
-	}, nil
+		d.mail.Configure(mail)
+		d.roomMail.Configure(rooms)
+	}, err
 }
 
 func (d *daemon) applyRooms(cfg *config.Config) (func(), error) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"silod/proxy"
 	"silod/router"
 	"silod/silo"
 	"silod/sip"
@@ -38,8 +39,8 @@ func inRooms(line string) effect {
 
 func inRouter(line string) effect {
 	return one(line, func(s *served) any {
-		set := s.router.Settings()
-		return fmt.Sprint(set.AcceptTimeout, set.LargeOverUDP, set.OutboundProxy != nil)
+		set := s.proxy.Settings()
+		return fmt.Sprint(s.router.Settings().AcceptTimeout, set.LargeOverUDP, set.OutboundProxy != nil)
 	})
 }
 
@@ -67,8 +68,8 @@ func inLimits(line, kind string, user bool) effect {
 	})
 }
 
-// proxy shows by who can be sent to: with one, everybody.
-func proxy(line string, of func(*served) *router.Sender) effect {
+// nextHopOf shows by who can be sent to: with one, everybody.
+func nextHopOf(line string, of func(*served) *proxy.Sender) effect {
 	return one(line, func(s *served) any { return of(s).Online(sip.AoR{User: "nobody", Domain: "127.0.0.1"}) })
 }
 
@@ -124,7 +125,7 @@ func effects(dir string) map[string]effect {
 		"silo.dump_owner":       inSilo("silo.dump_owner = 'sip:$tU@127.0.0.1'", func(c silo.Settings) any { return written(c.DumpOwner) }),
 		"silo.ephemeral":        inSilo("silo.ephemeral = ['x/y']", func(c silo.Settings) any { return c.Ephemeral("x/y") }),
 		"silo.discard":          inSilo("silo.discard = ['x/y']", func(c silo.Settings) any { return c.Discard("x/y") }),
-		"silo.outbound_proxy":   proxy("silo.outbound_proxy = 'sip:127.0.0.1:9'", func(s *served) *router.Sender { return s.mail }),
+		"silo.outbound_proxy":   nextHopOf("silo.outbound_proxy = 'sip:127.0.0.1:9'", func(s *served) *proxy.Sender { return s.mail }),
 
 		"imc.imc_cmd_start_char": inRooms("imc.imc_cmd_start_char = '!'"),
 		"imc.extra_hdrs":         inRooms(`imc.extra_hdrs = "X-A: b\r\n"`),
@@ -140,7 +141,7 @@ func effects(dir string) map[string]effect {
 		"imc.max_rooms_per_user": inRooms("imc.max_rooms_per_user = 7"),
 		"imc.message_rate":       inRooms("imc.message_rate = 7"),
 		"imc.texts":              inRooms("imc.texts.joined = '{user} is here'"),
-		"imc.outbound_proxy":     proxy("imc.outbound_proxy = 'sip:127.0.0.1:9'", func(s *served) *router.Sender { return s.roomMail }),
+		"imc.outbound_proxy":     nextHopOf("imc.outbound_proxy = 'sip:127.0.0.1:9'", func(s *served) *proxy.Sender { return s.roomMail }),
 
 		"mi.reply_dir":      one("mi.reply_dir = '"+filepath.Join(dir, "replies")+"/'", func(s *served) any { return s.answersIn(filepath.Join(dir, "replies")) }),
 		"mi.reply_indent":   one("mi.reply_indent = '   '", func(s *served) any { return s.raw("imc_list_members", "chat-1") }),

@@ -12,6 +12,7 @@ import (
 	"silod/config"
 	"silod/db"
 	"silod/imc"
+	"silod/proxy"
 	"silod/registrar"
 	"silod/router"
 	"silod/silo"
@@ -102,16 +103,27 @@ func dbOptions(cfg *config.Config) db.Options {
 	}
 }
 
-func routerSettings(cfg *config.Config) (router.Settings, error) {
-	proxy, err := nextHop(cfg.SIP.OutboundProxy)
+func routerSettings(cfg *config.Config) router.Settings {
+	return router.Settings{AcceptTimeout: cfg.SIP.AcceptTimeout}
+}
+
+func proxySettings(cfg *config.Config) (proxy.Settings, error) {
+	next, err := nextHop(cfg.SIP.OutboundProxy)
 	if err != nil {
-		return router.Settings{}, fmt.Errorf("sip.outbound_proxy: %w", err)
+		return proxy.Settings{}, fmt.Errorf("sip.outbound_proxy: %w", err)
 	}
-	return router.Settings{
-		AcceptTimeout: cfg.SIP.AcceptTimeout,
-		OutboundProxy: proxy,
-		LargeOverUDP:  cfg.SIP.LargeOverUDP,
-	}, nil
+	return proxy.Settings{OutboundProxy: next, LargeOverUDP: cfg.SIP.LargeOverUDP}, nil
+}
+
+// senderSettings returns the settings for messages of the silo and of the rooms.
+func senderSettings(cfg *config.Config) (mail, rooms proxy.SenderSettings, err error) {
+	if mail.OutboundProxy, err = nextHop(cfg.Silo.OutboundProxy); err != nil {
+		return mail, rooms, fmt.Errorf("silo.outbound_proxy: %w", err)
+	}
+	if rooms.OutboundProxy, err = nextHop(cfg.IMC.OutboundProxy); err != nil {
+		return mail, rooms, fmt.Errorf("imc.outbound_proxy: %w", err)
+	}
+	return mail, rooms, nil
 }
 
 // nextHop reads a proxy's URI; nil where there is none.

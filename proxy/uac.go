@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"context"
@@ -12,18 +12,18 @@ import (
 	"silod/stack"
 )
 
-// Commands are the management commands that send SIP.
-func (r *Router) Commands() []mi.Command {
+// Commands returns the management commands that send SIP.
+func (p *Proxy) Commands() []mi.Command {
 	return []mi.Command{{
 		Name: "t_uac_dlg", Aliases: []string{"tm.t_uac_wait_block"}, Args: "method ruri next_hop socket headers [body]",
 		Help:    "Sends a request and gives its final answer; next_hop and socket may be a dot.",
-		MinArgs: 5, MaxArgs: 6, Writes: true, Timeout: 35 * time.Second, Run: r.uac,
+		MinArgs: 5, MaxArgs: 6, Writes: true, Timeout: 35 * time.Second, Run: p.uac,
 	}}
 }
 
-// uac sends a request as kamctl ping does. A user of ours is asked at the device
-// that registered last; anybody else where the URI, or the next hop, leads.
-func (r *Router) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+// uac sends a request, as kamctl ping does: to a user of ours at the device that registered
+// last, else to the next hop or the servers of the URI.
+func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	method := req.Arg(0)
 	target, err := sip.ParseURI(strings.Trim(req.Arg(1), "<>"))
 	if err != nil || !target.IsSIP() {
@@ -32,13 +32,13 @@ func (r *Router) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if !sip.IsToken(method) || method == "INVITE" || method == "ACK" || method == "CANCEL" {
 		return nil, mi.Errorf(400, "Invalid method, a request outside of calls is expected")
 	}
-	m, err := r.uacRequest(method, target, req.Arg(4), req.Arg(5))
+	m, err := p.uacRequest(method, target, req.Arg(4), req.Arg(5))
 	if err != nil {
 		return nil, mi.Errorf(400, "Invalid headers, %v", err)
 	}
-	res, err := r.ask(ctx, m, target, req.Arg(2))
+	res, err := p.ask(ctx, m, target, req.Arg(2))
 	if err != nil {
-		r.Log.Info("management request not answered", "uri", m.URI, "error", err)
+		p.log.Info("management request not answered", "uri", m.URI, "error", err)
 		status := 408
 		if errors.Is(err, stack.ErrTransport) {
 			status = 477
@@ -55,8 +55,9 @@ func uacFailure(err error) string {
 	return "Cannot be sent, " + err.Error()
 }
 
-// uacRequest completes what the client gave as header lines.
-func (r *Router) uacRequest(method string, target sip.URI, lines, body string) (*sip.Message, error) {
+// uacRequest returns the request with header lines, and with the mandatory header fields
+// that these lack.
+func (p *Proxy) uacRequest(method string, target sip.URI, lines, body string) (*sip.Message, error) {
 	m := &sip.Message{Method: method, URI: target.String(), Body: []byte(body)}
 	for line := range strings.Lines(lines) {
 		line = strings.TrimRight(line, "\r\n")
@@ -83,10 +84,10 @@ func (r *Router) uacRequest(method string, target sip.URI, lines, body string) (
 		m.Headers[i].Value = from.String()
 	}
 	for _, h := range []sip.Header{
-		{Name: "Max-Forwards", Value: strconv.Itoa(initialHops)},
-		{Name: "From", Value: "<sip:silod@" + r.Domains.Default() + ">;tag=" + stack.NewToken()},
+		{Name: "Max-Forwards", Value: strconv.Itoa(initialMaxForwards)},
+		{Name: "From", Value: "<sip:silod@" + p.domains.Default() + ">;tag=" + stack.NewToken()},
 		{Name: "To", Value: "<" + target.String() + ">"},
-		{Name: "Call-ID", Value: stack.NewToken() + "@" + r.Domains.Default()},
+		{Name: "Call-ID", Value: stack.NewToken() + "@" + p.domains.Default()},
 		{Name: "CSeq", Value: "1 " + method},
 	} {
 		if !m.Has(h.Name) {
@@ -96,40 +97,32 @@ func (r *Router) uacRequest(method string, target sip.URI, lines, body string) (
 	return m, nil
 }
 
-// ask sends to where the target is reached.
-func (r *Router) ask(ctx context.Context, m *sip.Message, target sip.URI, next string) (*sip.Message, error) {
-	if a, ours := r.Domains.AoR(target); ours && next == "." {
-		bs := devices(r.Location.Bindings(a))
-		if len(bs) == 0 {
+// ask sends a request and returns its final response.
+func (p *Proxy) ask(ctx context.Context, m *sip.Message, target sip.URI, next string) (*sip.Message, error) {
+	route := Route{URI: m.URI, Next: &target}
+	if a, ours := p.domains.AoR(target); ours && next == "." {
+		ds := p.Devices(a)
+		if len(ds) == 0 {
 			return &sip.Message{Status: 480, Reason: "Temporarily Unavailable, not registered"}, nil
 		}
-		flow, err := r.flow(ctx, &bs[len(bs)-1][0])
-		if err != nil {
-			return nil, err
-		}
-		m.URI = bs[len(bs)-1][0].Contact
-		return r.Stack.Do(ctx, m, flow)
-	}
-	if next != "." && next != "" {
+		route = ds[len(ds)-1].Routes[0]
+	} else if next != "." && next != "" {
 		u, err := sip.ParseURI(strings.Trim(next, "<>"))
 		if err != nil {
 			return nil, err
 		}
-		target = u
+		route.Next = &u
 	}
-	ts, err := r.Stack.Resolve(ctx, target)
+	flow, err := p.dial(ctx, route)
 	if err != nil {
 		return nil, err
 	}
-	flow, err := r.Stack.Connect(ctx, ts[0])
-	if err != nil {
-		return nil, err
-	}
-	return r.Stack.Do(ctx, m, flow)
+	m.URI = route.URI
+	return p.stack.Do(ctx, m, flow)
 }
 
-// uacReply is the answer in the lines that kamctl reads: status, three dots for
-// what only dialogs have, and the headers.
+// uacReply returns a response in the lines that kamctl reads: status, three dots in place
+// of the values of a dialog, and the header fields.
 func uacReply(d mi.Dialect, res *sip.Message) *mi.Node {
 	n := &mi.Node{}
 	if d == mi.Kamailio || d == mi.Native {

@@ -1,0 +1,90 @@
+package proxy
+
+import (
+	"slices"
+
+	"silod/registrar"
+	"silod/sip"
+)
+
+// A Route is one way to a device.
+type Route struct {
+	URI     string   // Request-URI
+	Path    []string // Route fields, topmost first (RFC 3327)
+	Flow    sip.Flow // that the device registered over; zero: none
+	Next    *sip.URI // without a flow, the next hop to resolve by RFC 3263; nil: URI
+	Binding string   // RUID of the binding; "" for an address elsewhere
+}
+
+// A Device is a receiver of requests with the routes to it. They are tried in order,
+// never two at once (RFC 5626 section 5.3).
+type Device struct {
+	Name   string // see deviceName; "" for an address elsewhere
+	Routes []Route
+}
+
+// Devices returns the devices of a user that allow MESSAGE.
+func (p *Proxy) Devices(a sip.AoR) []Device { return devices(p.location.Bindings(a)) }
+
+// devices groups the bindings that allow MESSAGE by device, in the order of the first
+// binding of each. The routes of a device are sorted by the time of their registration,
+// newest first.
+func devices(bindings []registrar.Binding) []Device {
+	if len(bindings) == 0 {
+		return nil
+	}
+	ds, routes := make([]Device, 0, len(bindings)), make([]Route, 0, len(bindings))
+	var few [4]*registrar.Binding
+	for i := range bindings {
+		flows := appendFlows(few[:0], bindings, i)
+		if len(flows) == 0 {
+			continue
+		}
+		n := len(routes)
+		for _, b := range flows {
+			routes = append(routes, routeTo(b))
+		}
+		ds = append(ds, Device{Name: deviceName(flows[0]), Routes: routes[n:len(routes):len(routes)]})
+	}
+	return ds
+}
+
+// appendFlows appends binding i and the other bindings of its device that allow MESSAGE,
+// newest first. It appends nothing if binding i does not allow MESSAGE, or if a binding
+// before it is of the same device.
+func appendFlows(flows []*registrar.Binding, bindings []registrar.Binding, i int) []*registrar.Binding {
+	b := &bindings[i]
+	if !b.Allows("MESSAGE") {
+		return flows
+	}
+	flows = append(flows, b)
+	if b.Instance == "" || b.RegID == 0 {
+		return flows
+	}
+	for j := range bindings {
+		other := &bindings[j]
+		if j == i || other.Instance != b.Instance || other.RegID == 0 || !other.Allows("MESSAGE") {
+			continue
+		}
+		if j < i {
+			return nil
+		}
+		flows = append(flows, other)
+	}
+	slices.SortStableFunc(flows, func(a, b *registrar.Binding) int { return b.Modified.Compare(a.Modified) })
+	return flows
+}
+
+// routeTo returns the route to a binding.
+func routeTo(b *registrar.Binding) Route {
+	return Route{URI: b.Contact, Path: b.Path, Flow: flowOf(b), Binding: b.RUID}
+}
+
+// deviceName returns the name of the device of a binding: its instance (RFC 5626), or its
+// contact if it has none.
+func deviceName(b *registrar.Binding) string {
+	if b.Instance != "" {
+		return b.Instance
+	}
+	return b.Contact
+}

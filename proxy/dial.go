@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"silod/registrar"
+	"silod/sip"
+	"silod/stack"
+)
+
+// flowOf returns the flow that a binding was registered over; the zero Flow if an
+// administrator added the binding.
+func flowOf(b *registrar.Binding) sip.Flow {
+	if b.Flow == "" {
+		return sip.Flow{}
+	}
+	f, err := sip.ParseFlow(b.Flow)
+	if err != nil {
+		return sip.Flow{}
+	}
+	return f
+}
+
+// An attempt sends to one device over one flow at a time.
+type attempt struct {
+	call    *stack.Call
+	route   *Route         // in use
+	targets []stack.Target // of route that have not been tried
+	rest    []Route        // of the device that have not been tried
+}
+
+// errNoRoute says that an attempt has no further flow.
+var errNoRoute = errors.New("no route left")
+
+// hasNext reports whether nextFlow has another target or route to try.
+func (a *attempt) hasNext() bool { return len(a.targets) > 0 || len(a.rest) > 0 }
+
+// nextFlow returns the next flow to the device of an attempt. After an error that is not
+// errNoRoute the flow after that can be asked for.
+func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
+	if len(a.targets) == 0 {
+		if len(a.rest) == 0 {
+			return sip.Flow{}, errNoRoute
+		}
+		a.route, a.rest = &a.rest[0], a.rest[1:]
+		if a.route.Flow.Transport != "" {
+			return a.route.Flow, nil
+		}
+		ts, err := p.resolve(ctx, a.route)
+		if err != nil {
+			return sip.Flow{}, err
+		}
+		a.targets = ts
+	}
+	t := a.targets[0]
+	a.targets = a.targets[1:]
+	return p.stack.Connect(ctx, t)
+}
+
+// An unresolvedError says why the next hop of a route could not be resolved.
+type unresolvedError struct{ err error }
+
+func (e *unresolvedError) Error() string { return e.err.Error() }
+func (e *unresolvedError) Unwrap() error { return e.err }
+
+// resolve returns the targets of a route without a flow, at least one. The error is an
+// *unresolvedError.
+func (p *Proxy) resolve(ctx context.Context, r *Route) ([]stack.Target, error) {
+	next := r.Next
+	if next == nil {
+		u, err := sip.ParseURI(r.URI)
+		if err != nil {
+			return nil, &unresolvedError{fmt.Errorf("read address: %w", err)}
+		}
+		next = &u
+	}
+	ts, err := p.stack.Resolve(ctx, *next)
+	switch {
+	case err != nil:
+		return nil, &unresolvedError{err}
+	case len(ts) == 0:
+		return nil, &unresolvedError{errors.New("no address of " + next.Host)}
+	}
+	return ts, nil
+}
+
+// dial returns the first flow that can be used among those that a route leads to. If there
+// is none, the error is that of the first.
+func (p *Proxy) dial(ctx context.Context, r Route) (flow sip.Flow, first error) {
+	a := attempt{rest: []Route{r}}
+	for a.hasNext() {
+		flow, err := p.nextFlow(ctx, &a)
+		if err == nil {
+			return flow, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return sip.Flow{}, first
+}
+
+var errTooLarge = errors.New("too large for UDP, and TCP is not available")
+
+// flowFor returns the flow for a request of a size in bytes: flow, or a TCP flow to the
+// same peer if the request is too large for UDP (RFC 3261 section 18.1.1). The error is
+// errTooLarge.
+func (p *Proxy) flowFor(ctx context.Context, flow sip.Flow, size int) (sip.Flow, error) {
+	if flow.Transport != sip.UDP || size <= stack.MaxDatagram {
+		return flow, nil
+	}
+	flow, tcp := p.stack.Widen(ctx, flow)
+	if !tcp && !p.settings.Load().LargeOverUDP {
+		return sip.Flow{}, errTooLarge
+	}
+	return flow, nil
+}

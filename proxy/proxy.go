@@ -1,0 +1,59 @@
+// Package proxy carries requests to devices (RFC 3261 section 16): it returns the
+// devices of a user and the routes to them, sends a MESSAGE to several devices at once,
+// and collects their responses. Package router decides how a
+// relayed message is answered, package delivery whether a queued one is sent again.
+//
+// Lock: sharedMailboxes.mu, see there.
+package proxy
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"silod/registrar"
+	"silod/sip"
+	"silod/stack"
+	"silod/watch"
+)
+
+// Options are what a Proxy needs.
+type Options struct {
+	Stack    *stack.Stack
+	Location *registrar.Location
+	Domains  sip.Domains
+	Watch    *watch.Hub // receives an event for each message sent and each response; may be nil
+	Log      *slog.Logger
+}
+
+// Settings are what Configure can change while messages are sent.
+type Settings struct {
+	OutboundProxy *sip.URI // next hop to addresses that are not ours; nil: DNS
+	LargeOverUDP  bool     // send a request above stack.MaxDatagram over UDP if TCP cannot be used
+}
+
+// A Proxy sends requests to devices.
+type Proxy struct {
+	stack     *stack.Stack
+	location  *registrar.Location
+	domains   sip.Domains
+	watch     *watch.Hub
+	log       *slog.Logger
+	settings  atomic.Pointer[Settings]
+	mailboxes sharedMailboxes
+}
+
+// New returns a proxy.
+func New(opt Options, set Settings) *Proxy {
+	p := &Proxy{stack: opt.Stack, location: opt.Location, domains: opt.Domains, watch: opt.Watch, log: opt.Log}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.Configure(set)
+	return p
+}
+
+// Configure replaces the settings.
+func (p *Proxy) Configure(set Settings) { p.settings.Store(&set) }
+
+// Settings returns the settings in force.
+func (p *Proxy) Settings() Settings { return *p.settings.Load() }

@@ -1,0 +1,38 @@
+package proxy
+
+import (
+	"strconv"
+
+	"silod/im"
+	"silod/sip"
+)
+
+// initialMaxForwards is the Max-Forwards of requests that begin here (RFC 3261 section
+// 8.1.1.6).
+const initialMaxForwards = 70
+
+// messageTo returns the MESSAGE that carries m over a route, with its header fields in
+// space. Relayed messages, stored ones and those from rooms are all made here.
+func messageTo(m *im.Message, r *Route, maxForwards int, space []sip.Header) sip.Message {
+	out := requestTo(m, "MESSAGE", r, maxForwards, space)
+	out.Body = m.Body
+	out.Headers = append(out.Headers, m.Headers...)
+	return out
+}
+
+// requestTo returns a request without its end-to-end header fields and body.
+func requestTo(m *im.Message, method string, r *Route, maxForwards int, space []sip.Header) sip.Message {
+	cseq := make([]byte, 0, 32)
+	cseq = append(append(strconv.AppendUint(cseq, uint64(m.CSeq), 10), ' '), method...)
+	out := sip.Message{Method: method, URI: r.URI, Headers: space}
+	out.Headers = append(out.Headers,
+		sip.Header{Name: "Max-Forwards", Value: strconv.Itoa(maxForwards)},
+		sip.Header{Name: "From", Value: m.From},
+		sip.Header{Name: "To", Value: m.To},
+		sip.Header{Name: "Call-ID", Value: m.CallID},
+		sip.Header{Name: "CSeq", Value: string(cseq)})
+	for _, p := range r.Path {
+		out.Headers = append(out.Headers, sip.Header{Name: "Route", Value: p})
+	}
+	return out
+}
