@@ -7,7 +7,8 @@ import (
 
 	"silod/registrar"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
+	"silod/sip/transport"
 )
 
 // flowOf returns the flow that a binding was registered over; the zero Flow if an
@@ -25,10 +26,10 @@ func flowOf(b *registrar.Binding) sip.Flow {
 
 // An attempt sends to one device over one flow at a time.
 type attempt struct {
-	call    *stack.Call
-	route   *Route         // in use
-	targets []stack.Target // of route that have not been tried
-	rest    []Route        // of the device that have not been tried
+	call    *transaction.ClientTx
+	route   *Route             // in use
+	targets []transport.Target // of route that have not been tried
+	rest    []Route            // of the device that have not been tried
 }
 
 // errNoRoute says that an attempt has no further flow.
@@ -56,7 +57,7 @@ func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
 	}
 	t := a.targets[0]
 	a.targets = a.targets[1:]
-	return p.stack.Connect(ctx, t)
+	return p.transport.Connect(ctx, t)
 }
 
 // An unresolvedError says why the next hop of a route could not be resolved.
@@ -67,7 +68,7 @@ func (e *unresolvedError) Unwrap() error { return e.err }
 
 // resolve returns the targets of a route without a flow, at least one. The error is an
 // *unresolvedError.
-func (p *Proxy) resolve(ctx context.Context, r *Route) ([]stack.Target, error) {
+func (p *Proxy) resolve(ctx context.Context, r *Route) ([]transport.Target, error) {
 	next := r.Next
 	if next == nil {
 		u, err := sip.ParseURI(r.URI)
@@ -76,7 +77,7 @@ func (p *Proxy) resolve(ctx context.Context, r *Route) ([]stack.Target, error) {
 		}
 		next = &u
 	}
-	ts, err := p.stack.Resolve(ctx, *next)
+	ts, err := p.transport.Resolve(ctx, *next)
 	switch {
 	case err != nil:
 		return nil, &unresolvedError{err}
@@ -108,10 +109,10 @@ var errTooLarge = errors.New("too large for UDP, and TCP is not available")
 // same peer if the request is too large for UDP (RFC 3261 section 18.1.1). The error is
 // errTooLarge.
 func (p *Proxy) flowFor(ctx context.Context, flow sip.Flow, size int) (sip.Flow, error) {
-	if flow.Transport != sip.UDP || size <= stack.MaxDatagram {
+	if flow.Transport != sip.UDP || size <= transport.MaxDatagram {
 		return flow, nil
 	}
-	flow, tcp := p.stack.Widen(ctx, flow)
+	flow, tcp := p.transport.PreferTCP(ctx, flow)
 	if !tcp && !p.settings.Load().LargeOverUDP {
 		return sip.Flow{}, errTooLarge
 	}

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"silod/stack"
+	"silod/sip/transaction"
 	"silod/watch"
 )
 
@@ -15,7 +15,7 @@ func (k *Fork) publishSent(contact string) {
 }
 
 // publishAnswered publishes the response of a device, or that there is none.
-func (k *Fork) publishAnswered(contact string, res stack.Result) {
+func (k *Fork) publishAnswered(contact string, res transaction.Result) {
 	e := watch.Event{What: watch.Answered, User: k.opt.Recipient, From: k.msg.From, CallID: k.msg.CallID, Contact: contact}
 	if res.Err != nil {
 		e.Reason = "no answer: " + res.Err.Error()

@@ -8,7 +8,7 @@ import (
 
 	"silod/im"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 )
 
 // ForkOptions say how a message is sent.
@@ -24,7 +24,7 @@ type Fork struct {
 	proxy    *Proxy
 	msg      *im.Message
 	opt      ForkOptions
-	results  chan stack.Result // a device has at most one call at a time
+	results  chan transaction.Result // a device has at most one call at a time
 	attempts []attempt
 	out      Outcome
 
@@ -47,7 +47,7 @@ func (o *Outcome) Accepted() bool { return o.Response != nil && o.Response.Statu
 
 // Fork sends a message to devices.
 func (p *Proxy) Fork(ctx context.Context, m *im.Message, devices []Device, opt ForkOptions) *Fork {
-	k := &Fork{proxy: p, msg: m, opt: opt, results: make(chan stack.Result, len(devices))}
+	k := &Fork{proxy: p, msg: m, opt: opt, results: make(chan transaction.Result, len(devices))}
 	k.attempts = k.first[:0]
 	if len(devices) > len(k.first) {
 		k.attempts = make([]attempt, 0, len(devices))
@@ -123,7 +123,7 @@ func (k *Fork) send(ctx context.Context, a *attempt, flow sip.Flow) error {
 	if err != nil {
 		return err
 	}
-	call, err := k.proxy.stack.Send(&out, k.opt.Recipient, flow, k.results)
+	call, err := k.proxy.transactions.Send(&out, k.opt.Recipient, flow, k.results)
 	if err != nil {
 		return err
 	}
@@ -136,8 +136,8 @@ func (k *Fork) send(ctx context.Context, a *attempt, flow sip.Flow) error {
 
 // handleResult counts a result, and tries the next route of a device if one has failed.
 // It reports whether the result ends Wait.
-func (k *Fork) handleResult(ctx context.Context, res stack.Result) (ends bool) {
-	i := slices.IndexFunc(k.attempts, func(a attempt) bool { return a.call == res.Call })
+func (k *Fork) handleResult(ctx context.Context, res transaction.Result) (ends bool) {
+	i := slices.IndexFunc(k.attempts, func(a attempt) bool { return a.call == res.Tx })
 	a := &k.attempts[i]
 	k.out.Open--
 	k.out.Answered = k.out.Answered || res.Err == nil
@@ -164,7 +164,7 @@ func (k *Fork) handleResult(ctx context.Context, res stack.Result) (ends bool) {
 }
 
 // flowFailed reports whether a flow can no longer be used (RFC 5626 section 5.3).
-func flowFailed(res stack.Result) bool {
+func flowFailed(res transaction.Result) bool {
 	return res.Err != nil || res.Response.Status == 430 || res.Response.Status == 408
 }
 

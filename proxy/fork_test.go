@@ -12,7 +12,7 @@ import (
 
 	"silod/delivery"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 )
 
 var errTest = errors.New("no answer")
@@ -22,13 +22,13 @@ var errTest = errors.New("no answer")
 func forked(opt ForkOptions, devices int, statuses ...int) *Fork {
 	k := &Fork{
 		proxy: &Proxy{log: slog.New(slog.DiscardHandler)}, opt: opt,
-		results: make(chan stack.Result, devices), out: Outcome{Open: devices},
+		results: make(chan transaction.Result, devices), out: Outcome{Open: devices},
 	}
 	for range devices {
-		k.attempts = append(k.attempts, attempt{call: &stack.Call{}, route: &Route{}})
+		k.attempts = append(k.attempts, attempt{call: &transaction.ClientTx{}, route: &Route{}})
 	}
 	for i, status := range statuses {
-		res := stack.Result{Call: k.attempts[i].call, Err: errTest}
+		res := transaction.Result{Tx: k.attempts[i].call, Err: errTest}
 		if status != 0 {
 			res.Err, res.Response = nil, &sip.Message{Status: status, Reason: sip.ReasonPhrase(status)}
 		}
@@ -98,8 +98,8 @@ func TestWaitAgain(t *testing.T) {
 		if v := verdict(&out); v.Verdict != delivery.Undelivered || !v.Answered {
 			t.Errorf("verdict %+v", v)
 		}
-		k.results <- stack.Result{Call: k.attempts[1].call, Response: &sip.Message{Status: 603}}
-		k.results <- stack.Result{Call: k.attempts[2].call, Response: &sip.Message{Status: 200}}
+		k.results <- transaction.Result{Tx: k.attempts[1].call, Response: &sip.Message{Status: 603}}
+		k.results <- transaction.Result{Tx: k.attempts[2].call, Response: &sip.Message{Status: 200}}
 		if out = k.Wait(t.Context(), 0); out.Open != 1 || out.Response.Status != 603 {
 			t.Errorf("after a 6xx: %+v", out)
 		}

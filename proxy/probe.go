@@ -5,20 +5,20 @@ import (
 
 	"silod/im"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 )
 
 // responds reports whether one of the devices responds to OPTIONS (RFC 3261 section 11).
 func (p *Proxy) responds(ctx context.Context, ds []Device) bool {
-	results := make(chan stack.Result, len(ds))
-	var calls []*stack.Call
+	results := make(chan transaction.Result, len(ds))
+	var calls []*transaction.ClientTx
 	for i := range ds {
 		route := &ds[i].Routes[0]
 		flow, err := p.dial(ctx, *route)
 		if err != nil {
 			continue
 		}
-		if call, err := p.stack.Send(optionsProbe(route, p.domains.Default()), sip.AoR{}, flow, results); err == nil {
+		if call, err := p.transactions.Send(optionsProbe(route, p.domains.Default()), sip.AoR{}, flow, results); err == nil {
 			calls = append(calls, call)
 		}
 	}
@@ -42,9 +42,9 @@ func (p *Proxy) responds(ctx context.Context, ds []Device) bool {
 // optionsProbe returns an OPTIONS request from a domain.
 func optionsProbe(r *Route, domain string) *sip.Message {
 	m := requestTo(&im.Message{
-		From:   "<sip:" + domain + ">;tag=" + stack.NewToken(),
+		From:   "<sip:" + domain + ">;tag=" + transaction.NewToken(),
 		To:     "<" + r.URI + ">",
-		CallID: stack.NewToken(), CSeq: 1,
+		CallID: transaction.NewToken(), CSeq: 1,
 	}, "OPTIONS", r, initialMaxForwards, nil)
 	m.Headers = append(m.Headers, sip.Header{Name: "Accept", Value: "*/*"})
 	return &m

@@ -12,39 +12,45 @@ import (
 
 	"silod/registrar"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
+	"silod/sip/transport"
 	"silod/watch"
 )
 
 // Options are what a Proxy needs.
 type Options struct {
-	Stack    *stack.Stack
-	Location *registrar.Location
-	Domains  sip.Domains
-	Watch    *watch.Hub // receives an event for each message sent and each response; may be nil
-	Log      *slog.Logger
+	Transport    *transport.Layer
+	Transactions *transaction.Layer
+	Location     *registrar.Location
+	Domains      sip.Domains
+	Watch        *watch.Hub // receives an event for each message sent and each response; may be nil
+	Log          *slog.Logger
 }
 
 // Settings are what Configure can change while messages are sent.
 type Settings struct {
 	OutboundProxy *sip.URI // next hop to addresses that are not ours; nil: DNS
-	LargeOverUDP  bool     // send a request above stack.MaxDatagram over UDP if TCP cannot be used
+	LargeOverUDP  bool     // send a request above transport.MaxDatagram over UDP if TCP cannot be used
 }
 
 // A Proxy sends requests to devices.
 type Proxy struct {
-	stack     *stack.Stack
-	location  *registrar.Location
-	domains   sip.Domains
-	watch     *watch.Hub
-	log       *slog.Logger
-	settings  atomic.Pointer[Settings]
-	mailboxes sharedMailboxes
+	transport    *transport.Layer
+	transactions *transaction.Layer
+	location     *registrar.Location
+	domains      sip.Domains
+	watch        *watch.Hub
+	log          *slog.Logger
+	settings     atomic.Pointer[Settings]
+	mailboxes    sharedMailboxes
 }
 
 // New returns a proxy.
 func New(opt Options, set Settings) *Proxy {
-	p := &Proxy{stack: opt.Stack, location: opt.Location, domains: opt.Domains, watch: opt.Watch, log: opt.Log}
+	p := &Proxy{
+		transport: opt.Transport, transactions: opt.Transactions, location: opt.Location, domains: opt.Domains,
+		watch: opt.Watch, log: opt.Log,
+	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}

@@ -13,32 +13,35 @@ import (
 	"silod/im"
 	"silod/registrar"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
+	"silod/sip/transport"
 )
 
-// silent is a handler of a stack that receives no requests.
+// silent is a handler that receives no requests.
 type silent struct{}
 
-func (silent) AcceptSource(sip.Flow) bool                { return true }
-func (silent) AcceptRequest(*sip.Request, sip.Flow) bool { return false }
-func (silent) Handle(*stack.ServerTx) stack.Work         { return nil }
-func (silent) Done(*stack.ServerTx)                      {}
-func (silent) FlowClosed(sip.Flow)                       {}
+func (silent) AcceptSource(sip.Flow) bool                    { return true }
+func (silent) AcceptRequest(*sip.Request, sip.Flow) bool     { return false }
+func (silent) Handle(*transaction.ServerTx) transaction.Work { return nil }
+func (silent) Done(*transaction.ServerTx)                    {}
+func (silent) FlowClosed(sip.Flow)                           {}
 
-// running returns a stack with a UDP socket, and a function that ends it.
-func running(tb testing.TB) (st *stack.Stack, stop func()) {
+// running returns the lower layers of a Proxy, with a UDP socket, and a function that ends
+// them.
+func running(tb testing.TB) (sockets *transport.Layer, st *transaction.Layer, stop func()) {
 	tb.Helper()
-	st = stack.New(stack.Config{
-		Listen: []stack.Endpoint{{Transport: sip.UDP, Addr: netip.MustParseAddrPort("127.0.0.1:0")}},
+	sockets = transport.New(transport.Options{
+		Listen: []transport.Endpoint{{Transport: sip.UDP, Addr: netip.MustParseAddrPort("127.0.0.1:0")}},
 	})
+	st = transaction.New(transaction.Options{Transport: sockets})
 	st.SetHandler(silent{})
-	if err := st.Listen(tb.Context()); err != nil {
+	if err := sockets.Listen(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(tb.Context())
 	ended := make(chan error)
 	go func() { ended <- st.Run(ctx) }()
-	return st, func() {
+	return sockets, st, func() {
 		cancel()
 		if err := <-ended; err != nil {
 			tb.Error(err)
@@ -78,11 +81,11 @@ func answering(tb testing.TB, response string) netip.AddrPort {
 }
 
 func TestRoutes(t *testing.T) {
-	st, stop := running(t)
+	sockets, st, stop := running(t)
 	defer stop()
-	p := New(Options{Stack: st, Domains: sip.NewDomains("example.org"), Location: registrar.New(registrar.Options{}, registrar.Settings{})}, Settings{})
+	p := New(Options{Transport: sockets, Transactions: st, Domains: sip.NewDomains("example.org"), Location: registrar.New(registrar.Options{}, registrar.Settings{})}, Settings{})
 	flow := func(phone netip.AddrPort) sip.Flow {
-		return sip.Flow{Transport: sip.UDP, Local: st.Endpoints()[0].Addr, Remote: phone}
+		return sip.Flow{Transport: sip.UDP, Local: sockets.Endpoints()[0].Addr, Remote: phone}
 	}
 	accepts, failed, busy := answering(t, "200 OK"), answering(t, "430 Flow Failed"), answering(t, "486 Busy Here")
 	next, err := sip.ParseURI("sip:" + accepts.String())
@@ -90,7 +93,7 @@ func TestRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &im.Message{From: "<sip:a@example.org>;tag=1", To: "<sip:b@example.org>", CallID: "1", CSeq: 1}
-	large := &im.Message{From: m.From, To: m.To, CallID: "2", CSeq: 1, Body: bytes.Repeat([]byte{'x'}, stack.MaxDatagram)}
+	large := &im.Message{From: m.From, To: m.To, CallID: "2", CSeq: 1, Body: bytes.Repeat([]byte{'x'}, transport.MaxDatagram)}
 	one := func(rs ...Route) []Device { return []Device{{Routes: rs}} }
 	for _, tc := range []struct {
 		name      string

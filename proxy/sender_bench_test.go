@@ -13,9 +13,9 @@ import (
 // BenchmarkSend measures the delivery of a queued message to a phone, including the phone's
 // part.
 func BenchmarkSend(b *testing.B) {
-	st, stop := running(b)
+	sockets, st, stop := running(b)
 	phone := answering(b, "200 OK")
-	flow := sip.Flow{Transport: sip.UDP, Local: st.Endpoints()[0].Addr, Remote: phone}
+	flow := sip.Flow{Transport: sip.UDP, Local: sockets.Endpoints()[0].Addr, Remote: phone}
 	domains := sip.NewDomains("example.org")
 	loc := registrar.New(registrar.Options{}, registrar.Settings{})
 	bob := user("bob")
@@ -29,7 +29,7 @@ func BenchmarkSend(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := New(Options{Stack: st, Location: loc, Domains: domains}, Settings{}).Sender(SenderSettings{})
+	s := New(Options{Transport: sockets, Transactions: st, Location: loc, Domains: domains}, Settings{}).Sender(SenderSettings{})
 	it := delivery.Item{Key: 1, Message: im.Message{
 		From: "<sip:chat-1@example.org>;tag=0a1b2c3d4e5f", To: "<sip:bob@example.org>",
 		CallID: "0123456789abcdef0123456789abcdef@example.org", CSeq: 4711,

@@ -9,7 +9,8 @@ import (
 
 	"silod/mi"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
+	"silod/sip/transport"
 )
 
 // Commands returns the management commands that send SIP.
@@ -40,7 +41,7 @@ func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if err != nil {
 		p.log.Info("management request not answered", "uri", m.URI, "error", err)
 		status := 408
-		if errors.Is(err, stack.ErrTransport) {
+		if errors.Is(err, transport.ErrTransport) {
 			status = 477
 		}
 		res = &sip.Message{Status: status, Reason: uacFailure(err)}
@@ -49,7 +50,7 @@ func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 }
 
 func uacFailure(err error) string {
-	if errors.Is(err, stack.ErrTimeout) {
+	if errors.Is(err, transaction.ErrTimeout) {
 		return "Request Timeout, nobody answered"
 	}
 	return "Cannot be sent, " + err.Error()
@@ -79,15 +80,15 @@ func (p *Proxy) uacRequest(method string, target sip.URI, lines, body string) (*
 			return nil, err
 		}
 		if from.Tag() == "" {
-			from.Params = from.Params.With("tag", stack.NewToken())
+			from.Params = from.Params.With("tag", transaction.NewToken())
 		}
 		m.Headers[i].Value = from.String()
 	}
 	for _, h := range []sip.Header{
 		{Name: "Max-Forwards", Value: strconv.Itoa(initialMaxForwards)},
-		{Name: "From", Value: "<sip:silod@" + p.domains.Default() + ">;tag=" + stack.NewToken()},
+		{Name: "From", Value: "<sip:silod@" + p.domains.Default() + ">;tag=" + transaction.NewToken()},
 		{Name: "To", Value: "<" + target.String() + ">"},
-		{Name: "Call-ID", Value: stack.NewToken() + "@" + p.domains.Default()},
+		{Name: "Call-ID", Value: transaction.NewToken() + "@" + p.domains.Default()},
 		{Name: "CSeq", Value: "1 " + method},
 	} {
 		if !m.Has(h.Name) {
@@ -118,7 +119,7 @@ func (p *Proxy) ask(ctx context.Context, m *sip.Message, target sip.URI, next st
 		return nil, err
 	}
 	m.URI = route.URI
-	return p.stack.Do(ctx, m, flow)
+	return p.transactions.Do(ctx, m, flow)
 }
 
 // uacReply returns a response in the lines that kamctl reads: status, three dots in place

@@ -10,14 +10,14 @@ import (
 
 	"silod/auth"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 )
 
 // sender is one request on its way through the questions who sent it, and whether it may
 // be served.
 type sender struct {
 	router *Router
-	tx     *stack.ServerTx
+	tx     *transaction.ServerTx
 	policy *Policy
 	source netip.Addr // that is charged; zero for a request that a trusted peer passes on
 

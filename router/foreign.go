@@ -8,7 +8,7 @@ import (
 	"silod/im"
 	"silod/proxy"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 )
 
 // foreignTimeout is how long another domain may take to answer: less than the sender
@@ -17,7 +17,7 @@ const foreignTimeout = 25 * time.Second
 
 // relayed takes a MESSAGE for another domain from those who may send there. Nothing
 // of it is stored: the answer is that of the other domain.
-func (r *Router) relayed(tx *stack.ServerTx, from caller) (work stack.Work, ok bool) {
+func (r *Router) relayed(tx *transaction.ServerTx, from caller) (work transaction.Work, ok bool) {
 	if _, ours := r.Domains.AoR(tx.Request.Target); ours || !from.relay || r.foreignRoute(tx) {
 		return nil, false // and so it is refused
 	}
@@ -39,7 +39,7 @@ func (r *Router) relayed(tx *stack.ServerTx, from caller) (work stack.Work, ok b
 
 // toForeign sends a MESSAGE on to the servers of its domain, one after the other
 // while they cannot be reached, and its answer back.
-func (r *Router) toForeign(ctx context.Context, tx *stack.ServerTx, sender caller, left int) {
+func (r *Router) toForeign(ctx context.Context, tx *transaction.ServerTx, sender caller, left int) {
 	ctx, cancel := context.WithTimeout(ctx, foreignTimeout)
 	defer cancel()
 	device := r.Proxy.Elsewhere(tx.Request.URI, nil)
@@ -54,11 +54,11 @@ func (r *Router) toForeign(ctx context.Context, tx *stack.ServerTx, sender calle
 	switch {
 	case out.Accepted():
 		r.Stats.Forwarded.Inc()
-		tx.Forward(out.Response)
+		tx.ForwardResponse(out.Response)
 	case out.Open > 0: // and ctx has ended
 		tx.Respond(504, "Server Time-out, "+host+" does not answer")
 	case out.Response != nil:
-		tx.Forward(out.Response)
+		tx.ForwardResponse(out.Response)
 	case out.Unresolved != nil:
 		r.Log.Info("no server of another domain was found", "uri", tx.Request.URI, "error", out.Unresolved)
 		tx.Respond(502, "Bad Gateway, no server of "+host+" was found")

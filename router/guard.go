@@ -89,7 +89,7 @@ type caller struct {
 	identity bool // a trusted peer whose P-Asserted-Identity goes on to recipients
 }
 
-// AcceptSource is the stack's: it reports whether requests from a peer are read, which those
+// AcceptSource is the transaction layer's: it reports whether requests from a peer are read, which those
 // from banned sources are not.
 func (r *Router) AcceptSource(flow sip.Flow) bool {
 	if _, trusted := r.rights(flow); trusted {
@@ -98,7 +98,7 @@ func (r *Router) AcceptSource(flow sip.Flow) bool {
 	return !r.Guard.Bans.Banned(flow.Remote.Addr())
 }
 
-// AcceptRequest is the stack's: it drops the requests of blocked user agents.
+// AcceptRequest is the transaction layer's: it drops the requests of blocked user agents.
 func (r *Router) AcceptRequest(req *sip.Request, flow sip.Flow) bool {
 	agent := req.Get("User-Agent")
 	if agent == "" {
@@ -110,7 +110,7 @@ func (r *Router) AcceptRequest(req *sip.Request, flow sip.Flow) bool {
 
 // rights are what the peer at the other end of a flow may do; ok is false for strangers.
 func (r *Router) rights(flow sip.Flow) (rights auth.Rights, ok bool) {
-	return r.Guard.policy.Load().Trust.Rights(flow.Remote.Addr(), r.Stack.PeerNames(flow)...)
+	return r.Guard.policy.Load().Trust.Rights(flow.Remote.Addr(), r.Transactions.PeerNames(flow)...)
 }
 
 // asserted returns the sender that a peer asserts (RFC 3325), if it has the right to.

@@ -13,20 +13,20 @@ import (
 	"silod/proxy"
 	"silod/silo"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 	"silod/watch"
 )
 
 // incoming is a MESSAGE on its way through the decisions.
 type incoming struct {
 	silo.Incoming
-	tx   *stack.ServerTx
+	tx   *transaction.ServerTx
 	to   sip.AoR // who it is for, whatever mailbox it may go to
 	hops int     // that a relayed copy has left
 }
 
 // message decides what becomes of a MESSAGE: a room's, relayed, stored, refused.
-func (r *Router) message(tx *stack.ServerTx, from caller) stack.Work {
+func (r *Router) message(tx *transaction.ServerTx, from caller) transaction.Work {
 	r.Stats.Messages.Inc()
 	if work, ok := r.relayed(tx, from); ok {
 		return work
@@ -57,7 +57,7 @@ func (r *Router) message(tx *stack.ServerTx, from caller) stack.Work {
 }
 
 // forUser decides whether a message for a user is relayed or stored at once.
-func (r *Router) forUser(in *incoming) stack.Work {
+func (r *Router) forUser(in *incoming) transaction.Work {
 	at, err := r.Silo.SendAt(&in.Incoming)
 	in.SendAt = at
 	switch {
@@ -81,11 +81,11 @@ func (r *Router) forUser(in *incoming) stack.Work {
 	return r.relaying(in, ds)
 }
 
-func (r *Router) storing(in *incoming, away bool) stack.Work {
+func (r *Router) storing(in *incoming, away bool) transaction.Work {
 	return func(ctx context.Context) { r.store(ctx, in, nil, away) }
 }
 
-func (r *Router) relaying(in *incoming, ds []proxy.Device) stack.Work {
+func (r *Router) relaying(in *incoming, ds []proxy.Device) transaction.Work {
 	return func(ctx context.Context) { r.toUser(ctx, in, ds) }
 }
 
@@ -107,7 +107,7 @@ func (r *Router) behindQueue(ctx context.Context, in *incoming) {
 const queuePatience = 50 * time.Millisecond
 
 // admit refuses what can be refused before anything is done.
-func (r *Router) admit(tx *stack.ServerTx, from caller) (in *incoming, ok bool) {
+func (r *Router) admit(tx *transaction.ServerTx, from caller) (in *incoming, ok bool) {
 	hops, ok := tx.Request.MaxForwards()
 	if !ok {
 		tx.Respond(400, "Bad Max-Forwards header")
@@ -137,7 +137,7 @@ func (r *Router) admit(tx *stack.ServerTx, from caller) (in *incoming, ok bool) 
 }
 
 // incomingOf is what the silo wants to know of a request for a mailbox.
-func incomingOf(tx *stack.ServerTx, from caller, owner sip.AoR) silo.Incoming {
+func incomingOf(tx *transaction.ServerTx, from caller, owner sip.AoR) silo.Incoming {
 	return silo.Incoming{
 		Owner: owner, Message: messageOf(&tx.Request, from), Method: tx.Request.Method,
 		URI: tx.Request.URI, Contact: tx.Request.Get("Contact"), Source: tx.Flow.Remote,
@@ -146,7 +146,7 @@ func incomingOf(tx *stack.ServerTx, from caller, owner sip.AoR) silo.Incoming {
 
 // foreignRoute tells whether a Route names somebody else than us. Phones put our
 // own address there.
-func (r *Router) foreignRoute(tx *stack.ServerTx) bool {
+func (r *Router) foreignRoute(tx *transaction.ServerTx) bool {
 	for _, v := range tx.Request.Values("Route") {
 		if a, err := sip.ParseNameAddr(v); err != nil || !r.Domains.Has(a.URI.Host) {
 			return true

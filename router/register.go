@@ -11,14 +11,14 @@ import (
 
 	"silod/registrar"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 )
 
 func isScheme(err error) bool { return errors.Is(err, sip.ErrScheme) }
 
 // register carries a REGISTER out (RFC 3261 section 10.3). Once its answer has left,
 // messages that wait for the user are delivered.
-func (r *Router) register(tx *stack.ServerTx, _ caller) stack.Work {
+func (r *Router) register(tx *transaction.ServerTx, _ caller) transaction.Work {
 	r.Stats.Registers.Inc()
 	reg, refusal := r.parseRegister(tx)
 	if refusal != nil {
@@ -44,7 +44,7 @@ func (r *Router) register(tx *stack.ServerTx, _ caller) stack.Work {
 }
 
 // answerRegister answers a REGISTER that was carried out or refused.
-func (r *Router) answerRegister(tx *stack.ServerTx, reg *registrar.Register, res registrar.Registered, err error) {
+func (r *Router) answerRegister(tx *transaction.ServerTx, reg *registrar.Register, res registrar.Registered, err error) {
 	var no *registrar.Error
 	switch {
 	case errors.As(err, &no) && no.MinExpires > 0:
@@ -77,7 +77,7 @@ func (r *Router) answerRegister(tx *stack.ServerTx, reg *registrar.Register, res
 const lookEvery = 10 * time.Second
 
 // parseRegister takes a REGISTER apart; the error says why it cannot be done.
-func (r *Router) parseRegister(tx *stack.ServerTx) (*registrar.Register, *registrar.Error) {
+func (r *Router) parseRegister(tx *transaction.ServerTx) (*registrar.Register, *registrar.Error) {
 	if !tx.Request.To.URI.IsSIP() {
 		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
 	}
@@ -132,7 +132,7 @@ func expires(v string) int {
 // it registered on. Over UDP: at the Contact's own address, where the REGISTER
 // came straight from the client; at the packet's source where a NAT or a proxy was
 // in between, or the Contact names no address.
-func flowTo(tx *stack.ServerTx, contact sip.URI) sip.Flow {
+func flowTo(tx *transaction.ServerTx, contact sip.URI) sip.Flow {
 	f := tx.Flow
 	if f.Transport != sip.UDP || !tx.Request.Direct(tx.Flow.Remote) {
 		return f
@@ -151,7 +151,7 @@ func flowTo(tx *stack.ServerTx, contact sip.URI) sip.Flow {
 
 // registered are the headers of the 200: all bindings, the date, and the Path
 // where the client understands it (RFC 3327 section 5.3).
-func (r *Router) registered(tx *stack.ServerTx, bindings []registrar.Binding) []sip.Header {
+func (r *Router) registered(tx *transaction.ServerTx, bindings []registrar.Binding) []sip.Header {
 	now := r.Now()
 	hs := make([]sip.Header, 0, len(bindings)+4)
 	for i := range bindings {
@@ -177,7 +177,7 @@ const flowTimer = "120"
 
 // outboundUsed tells whether a REGISTER made a flow of RFC 5626: a contact with
 // instance and reg-id, straight from the device, so that the flow is the device's.
-func outboundUsed(tx *stack.ServerTx) bool {
+func outboundUsed(tx *transaction.ServerTx) bool {
 	if len(tx.Request.Values("Via")) != 1 {
 		return false
 	}
@@ -199,7 +199,7 @@ func outboundUsed(tx *stack.ServerTx) bool {
 const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // arrived has whatever waits for a user who has registered delivered.
-func (r *Router) arrived(tx *stack.ServerTx, user sip.AoR) {
+func (r *Router) arrived(tx *transaction.ServerTx, user sip.AoR) {
 	if r.Silo.OtherMailboxes() {
 		in := incomingOf(tx, caller{}, user)
 		if owner := r.Silo.OtherMailbox(&in); owner != user {

@@ -50,10 +50,10 @@ func (r *Router) toUser(ctx context.Context, in *incoming, ds []proxy.Device) {
 	case out.Accepted():
 		fork.Abandon()
 		r.Stats.Relayed.Inc()
-		in.tx.Forward(out.Response)
+		in.tx.ForwardResponse(out.Response)
 	case out.Response != nil && out.Response.Status >= 600:
 		fork.Abandon()
-		in.tx.Forward(out.Response)
+		in.tx.ForwardResponse(out.Response)
 	case out.Open > 0 && ctx.Err() != nil:
 		fork.Abandon()
 		in.tx.Unavailable("Server is stopping")
@@ -62,7 +62,7 @@ func (r *Router) toUser(ctx context.Context, in *incoming, ds []proxy.Device) {
 	case out.Unreached > 0 || slices.ContainsFunc(out.Failures, r.Silo.StoreOn):
 		r.store(ctx, in, nil, true)
 	default:
-		in.tx.Forward(out.Response)
+		in.tx.ForwardResponse(out.Response)
 	}
 }
 

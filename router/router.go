@@ -1,6 +1,6 @@
 // Package router says what each request means here: who may be registered, which
 // MESSAGE is relayed, stored or handed to a room, and what everything else is
-// answered. It brings the stack, the registrar, the proxy, the silo, the rooms and the
+// answered. It brings the transaction layer, the registrar, the proxy, the silo, the rooms and the
 // delivery engine together.
 package router
 
@@ -19,24 +19,24 @@ import (
 	"silod/registrar"
 	"silod/silo"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 	"silod/watch"
 )
 
 // Options are what a Router needs.
 type Options struct {
-	Stack    *stack.Stack
-	Location *registrar.Location
-	Proxy    *proxy.Proxy
-	Silo     *silo.Service
-	Queue    *delivery.Queue  // the silo's
-	Engine   *delivery.Engine // woken when somebody registers
-	Rooms    *imc.Service
-	Guard    *Guard
-	Domains  sip.Domains
-	Watch    *watch.Hub // told what happens; may be nil
-	Log      *slog.Logger
-	Now      func() time.Time
+	Transactions *transaction.Layer
+	Location     *registrar.Location
+	Proxy        *proxy.Proxy
+	Silo         *silo.Service
+	Queue        *delivery.Queue  // the silo's
+	Engine       *delivery.Engine // woken when somebody registers
+	Rooms        *imc.Service
+	Guard        *Guard
+	Domains      sip.Domains
+	Watch        *watch.Hub // told what happens; may be nil
+	Log          *slog.Logger
+	Now          func() time.Time
 
 	MaxBody int    // bytes of a MESSAGE's body
 	Server  string // Server header of OPTIONS and REGISTER answers
@@ -63,7 +63,7 @@ type Stats struct {
 	Registers, Messages, Relayed, Forwarded, Stored, Dropped, Rejected mi.Counter
 }
 
-type handler func(*stack.ServerTx, caller) stack.Work
+type handler func(*transaction.ServerTx, caller) transaction.Work
 
 const maxWatchers = 10_000
 
@@ -94,8 +94,8 @@ const allow = "REGISTER, MESSAGE, OPTIONS"
 // supported are the option tags that Require may name (RFC 3261 section 8.2.2.3).
 var supported = map[string]bool{"path": true, "outbound": true}
 
-// Handle is the stack's: it finds out who sends a request, and has it served.
-func (r *Router) Handle(tx *stack.ServerTx) stack.Work {
+// Handle is the transaction layer's: it finds out who sends a request, and has it served.
+func (r *Router) Handle(tx *transaction.ServerTx) transaction.Work {
 	s := sender{router: r, tx: tx}
 	switch s.check() {
 	case admitted:
@@ -117,7 +117,7 @@ func (r *Router) Handle(tx *stack.ServerTx) stack.Work {
 }
 
 // serve answers a request of a caller who is known as far as need be.
-func (r *Router) serve(tx *stack.ServerTx, from caller) stack.Work {
+func (r *Router) serve(tx *transaction.ServerTx, from caller) transaction.Work {
 	h := r.methods[tx.Request.Method]
 	if h == nil {
 		r.otherMethod(tx)
@@ -140,7 +140,7 @@ func (r *Router) serve(tx *stack.ServerTx, from caller) stack.Work {
 
 // Done counts and logs a request that was answered. One of a stranger that was refused
 // must not fill the log.
-func (r *Router) Done(tx *stack.ServerTx) {
+func (r *Router) Done(tx *transaction.ServerTx) {
 	took, level := r.Now().Sub(tx.Received), slog.LevelDebug
 	if !tx.Unknown {
 		level = slog.LevelInfo
@@ -154,10 +154,10 @@ func (r *Router) Done(tx *stack.ServerTx) {
 	r.log(context.Background(), level, tx, took)
 }
 
-// FlowClosed is the stack's: it removes the bindings of a flow.
+// FlowClosed is the transaction layer's: it removes the bindings of a flow.
 func (r *Router) FlowClosed(f sip.Flow) { r.Location.FlowClosed(context.Background(), f.String()) }
 
-func (r *Router) log(ctx context.Context, level slog.Level, tx *stack.ServerTx, took time.Duration) {
+func (r *Router) log(ctx context.Context, level slog.Level, tx *transaction.ServerTx, took time.Duration) {
 	if !r.Log.Enabled(ctx, level) {
 		return
 	}
@@ -169,7 +169,7 @@ func (r *Router) log(ctx context.Context, level slog.Level, tx *stack.ServerTx, 
 
 // otherMethod: calls and subscriptions are no service of ours. 405 for a method
 // that SIP knows, 501 for one that it does not (RFC 3261 sections 8.2.1, 21.5.2).
-func (r *Router) otherMethod(tx *stack.ServerTx) {
+func (r *Router) otherMethod(tx *transaction.ServerTx) {
 	header := sip.Header{Name: "Allow", Value: allow}
 	switch tx.Request.Method {
 	case "CANCEL", "BYE", "PRACK":
@@ -181,7 +181,7 @@ func (r *Router) otherMethod(tx *stack.ServerTx) {
 	}
 }
 
-func (r *Router) badTarget(tx *stack.ServerTx, err error) {
+func (r *Router) badTarget(tx *transaction.ServerTx, err error) {
 	if isScheme(err) {
 		tx.Respond(416, "")
 		return
@@ -203,7 +203,7 @@ func unsupported(req *sip.Request) string {
 
 // options says what can be done here (RFC 3261 section 11.2), and who is online to
 // those whom we know.
-func (r *Router) options(tx *stack.ServerTx, from caller) stack.Work {
+func (r *Router) options(tx *transaction.ServerTx, from caller) transaction.Work {
 	a, ours := r.Domains.AoR(tx.Request.Target)
 	switch {
 	case !ours:

@@ -7,7 +7,7 @@ import (
 	"silod/im"
 	"silod/registrar"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
 	"silod/watch"
 )
 
@@ -20,7 +20,7 @@ func (r *Router) tell(what string, user sip.AoR, m *im.Message) {
 }
 
 // tellAnswer tells what the sender of a MESSAGE was told.
-func (r *Router) tellAnswer(tx *stack.ServerTx) {
+func (r *Router) tellAnswer(tx *transaction.ServerTx) {
 	what := watch.Rejected
 	status, reason := tx.Answer()
 	if status/100 == 2 {

@@ -10,7 +10,7 @@ import (
 	"net"
 	"os"
 
-	"silod/stack"
+	"silod/sip/transport"
 )
 
 func main() {
@@ -32,5 +32,5 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	return stack.Refuse(conn, 403)
+	return transport.Refuse(conn, 403)
 }

@@ -224,7 +224,7 @@ func TestAnswersAreNoLargerThanRequests(t *testing.T) {
 			}
 		}
 	}
-	if n, _ := s.daemon.stack.Transactions(); n != 0 {
+	if n, _ := s.daemon.transactions.Transactions(); n != 0 {
 		t.Errorf("%d transactions are remembered of strangers", n)
 	}
 }

@@ -28,7 +28,8 @@ import (
 	"silod/router"
 	"silod/silo"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
+	"silod/sip/transport"
 	"silod/watch"
 )
 
@@ -42,18 +43,19 @@ type daemon struct {
 	database *db.DB
 	others   []*db.DB // of [silo] and [imc], where they are not that of [db]
 
-	stack       *stack.Stack
-	location    *registrar.Location
-	engine      *delivery.Engine
-	silo        *silo.Service
-	rooms       *imc.Service
-	proxy       *proxy.Proxy
-	router      *router.Router
-	guard       *router.Guard
-	accounts    *auth.Accounts
-	credentials *auth.Cache
-	mail        *proxy.Sender // of the silo's queues
-	roomMail    *proxy.Sender // of the rooms'
+	transport    *transport.Layer
+	transactions *transaction.Layer
+	location     *registrar.Location
+	engine       *delivery.Engine
+	silo         *silo.Service
+	rooms        *imc.Service
+	proxy        *proxy.Proxy
+	router       *router.Router
+	guard        *router.Guard
+	accounts     *auth.Accounts
+	credentials  *auth.Cache
+	mail         *proxy.Sender // of the silo's queues
+	roomMail     *proxy.Sender // of the rooms'
 
 	registry *mi.Registry
 	fifo     *fifo.Server
@@ -146,23 +148,26 @@ func (d *daemon) databaseOf(ctx context.Context, url config.DBURL) (*db.DB, erro
 }
 
 func (d *daemon) openSockets(ctx context.Context) error {
-	cfg := stackConfig(d.cfg)
+	cfg := transportOptions(d.cfg)
 	cfg.Log = d.log
 	cas, err := clientCAs(d.cfg)
 	if err != nil {
 		return fmt.Errorf("auth.trusted_ca: %w", err)
 	}
 	cfg.ClientCAs = cas
-	d.stack = stack.New(cfg)
+	d.transport = transport.New(cfg)
+	transactions := transactionOptions(d.cfg)
+	transactions.Log, transactions.Transport = d.log, d.transport
+	d.transactions = transaction.New(transactions)
 	apply, err := d.applyCertificate(d.cfg)
 	if err != nil {
 		return err
 	}
 	apply()
-	if err := d.stack.Listen(ctx); err != nil {
+	if err := d.transport.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
 	}
-	d.domains = sip.NewDomains(domains(d.cfg, d.stack.Endpoints())...)
+	d.domains = sip.NewDomains(domains(d.cfg, d.transport.Endpoints())...)
 	return nil
 }
 
@@ -200,12 +205,12 @@ func (d *daemon) assemble(ctx context.Context) error {
 	}
 
 	d.router = router.New(router.Options{
-		Stack: d.stack, Location: d.location, Proxy: d.proxy, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
+		Transactions: d.transactions, Location: d.location, Proxy: d.proxy, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
 		Guard: d.guard, Domains: d.domains, Watch: d.hub, Log: d.log,
 		MaxBody: d.cfg.SIP.MaxMessageSize,
 		Server:  "silod/" + buildVersion(),
 	}, routerSettings(d.cfg))
-	d.stack.SetHandler(d.router)
+	d.transactions.SetHandler(d.router)
 	if d.silo.Every() {
 		mailbox.ServeDevices(d.mail.DeviceNames, func(device string) (delivery.Source, delivery.Sender) {
 			return d.silo.Device(device), d.silo.WrapSender(d.mail.Device(device))
@@ -225,7 +230,7 @@ func (d *daemon) openProxy() error {
 		return err
 	}
 	d.proxy = proxy.New(proxy.Options{
-		Stack: d.stack, Location: d.location, Domains: d.domains, Watch: d.hub, Log: d.log,
+		Transport: d.transport, Transactions: d.transactions, Location: d.location, Domains: d.domains, Watch: d.hub, Log: d.log,
 	}, set)
 	mail, rooms, err := senderSettings(d.cfg)
 	if err != nil {
@@ -239,7 +244,7 @@ func (d *daemon) openProxy() error {
 func (d *daemon) load(ctx context.Context) error {
 	n, err := d.location.Load(ctx, func(flow string) bool {
 		f, err := sip.ParseFlow(flow)
-		return err == nil && d.stack.Alive(f)
+		return err == nil && d.transport.Alive(f)
 	})
 	if err != nil {
 		return fmt.Errorf("load registrations: %w", err)
@@ -296,7 +301,7 @@ const stopGrace = time.Second
 
 // listeners are what takes requests.
 func (d *daemon) listeners() []func(context.Context) error {
-	runs := []func(context.Context) error{d.stack.Run}
+	runs := []func(context.Context) error{d.transactions.Run}
 	if d.fifo != nil {
 		runs = append(runs, d.fifo.Run)
 	}
@@ -336,7 +341,7 @@ func (d *daemon) close() error {
 // greet says where everything is, and two lines to try.
 func (d *daemon) greet(w io.Writer) {
 	fmt.Fprintf(w, "silod %s\n\n", buildVersion())
-	for _, e := range d.stack.Endpoints() {
+	for _, e := range d.transport.Endpoints() {
 		fmt.Fprintf(w, "  SIP       %s:%s\n", e.Transport, e.Addr)
 	}
 	fmt.Fprintf(w, "  database  %s\n", d.cfg.DB.URL.Redacted())

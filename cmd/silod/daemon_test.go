@@ -121,7 +121,7 @@ func testConfig(t *testing.T, dir, listen string, more ...string) *config.Config
 // addr is where the daemon listens.
 func (s *served) addr(network string) netip.AddrPort {
 	s.t.Helper()
-	for _, e := range s.daemon.stack.Endpoints() {
+	for _, e := range s.daemon.transport.Endpoints() {
 		if e.Transport == sip.Transport(network) {
 			return e.Addr
 		}

@@ -79,7 +79,7 @@ func TestBadCredentialsFlood(t *testing.T) {
 				t.Errorf("the heap has grown by %d MB", grown>>20)
 			}
 			s.eventually("the end of all transactions", func() bool {
-				n, _ := s.daemon.stack.Transactions()
+				n, _ := s.daemon.transactions.Transactions()
 				return n == 0
 			})
 			if n := s.stored(); n != 0 {

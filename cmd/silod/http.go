@@ -64,7 +64,7 @@ func (d *daemon) readyz(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 		return
 	}
-	if d.stack.Draining() {
+	if d.transactions.Draining() {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 		return
 	}

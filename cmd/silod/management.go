@@ -16,13 +16,13 @@ import (
 func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry = mi.NewRegistry(d.log)
 	d.registry.SetIndent(d.cfg.MI.ReplyIndent)
-	d.registry.YieldTo(d.stack.Received)
+	d.registry.YieldTo(d.transactions.Received)
 	core := &mi.Core{
 		Registry: d.registry, Name: "silod", Version: buildVersion(), Revision: revision(), Started: time.Now(), Level: d.level,
 		Stop: func() { d.stop() }, Reload: d.reloadCommand,
 	}
 	d.registry.Add(core.Commands()...)
-	d.registry.Add(d.stack.Commands()...)
+	d.registry.Add(d.transport.Commands()...)
 	d.registry.Add(d.location.Commands(d.domains)...)
 	d.registry.Add(d.silo.Commands(d.domains)...)
 	d.registry.Add(d.rooms.Commands()...)
@@ -38,7 +38,8 @@ func (d *daemon) openManagement(ctx context.Context) error {
 	d.registry.Counters("auth", append(d.guard.Counters(), d.credentials.Counters()...)...)
 	d.registry.Counters("watch", d.hub.Counters()...)
 	d.registry.Counters("delivery", d.engine.Counters()...)
-	for group, stats := range d.stack.Counters() {
+	d.registry.Counters("sip", d.transport.Counters()...)
+	for group, stats := range d.transactions.Counters() {
 		d.registry.Counters(group, stats...)
 	}
 	return d.openManagementSockets(ctx)

@@ -17,7 +17,7 @@ func TestNoStoreNo2xx(t *testing.T) {
 	d := s.phone("udp", "dan")
 	d.register(300)
 	// The engine is woken behind the 200, so the handler's end is waited for first.
-	s.eventually("an idle daemon", func() bool { return s.daemon.stack.Handlers() == 0 && s.engine.Active() == 0 })
+	s.eventually("an idle daemon", func() bool { return s.daemon.transactions.Handlers() == 0 && s.engine.Active() == 0 })
 	if err := s.database.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ type applier func(*config.Config) (apply func(), err error)
 func (d *daemon) appliers() []applier {
 	return []applier{
 		d.applyCertificate, d.applyProxy, d.applySenders, d.applyRooms,
-		always(func(cfg *config.Config) { d.domains.Replace(domains(cfg, d.stack.Endpoints())...) }),
+		always(func(cfg *config.Config) { d.domains.Replace(domains(cfg, d.transport.Endpoints())...) }),
 		always(func(cfg *config.Config) { d.router.Configure(routerSettings(cfg)) }),
 		always(func(cfg *config.Config) { d.location.Configure(registrarSettings(cfg)) }),
 		always(func(cfg *config.Config) { d.silo.Configure(siloSettings(cfg)) }),
@@ -109,7 +109,7 @@ func (d *daemon) applyCertificate(cfg *config.Config) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("sip.tls_certificate: %w", err)
 	}
-	return func() { d.stack.SetCertificate(&c) }, nil
+	return func() { d.transport.SetCertificate(&c) }, nil
 }
 
 func (d *daemon) applyProxy(cfg *config.Config) (func(), error) {

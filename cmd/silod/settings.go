@@ -17,7 +17,8 @@ import (
 	"silod/router"
 	"silod/silo"
 	"silod/sip"
-	"silod/stack"
+	"silod/sip/transaction"
+	"silod/sip/transport"
 )
 
 // check finds what is wrong with a configuration that only those know whom it is
@@ -32,36 +33,38 @@ func check(cfg *config.Config) error {
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
-func stackConfig(cfg *config.Config) stack.Config {
+func transportOptions(cfg *config.Config) transport.Options {
 	s := cfg.SIP
-	c := stack.Config{
-		Advertise:       s.Advertise,
-		MaxMessageSize:  s.MaxMessageSize,
-		MaxHandlers:     s.MaxHandlers,
-		MaxTransactions: s.MaxTransactions,
-		MaxConnections:  s.MaxConnections,
-		SourceRate:      s.SourceRate,
-		IdleTimeout:     s.IdleTimeout,
-		StartTimeout:    s.StartTimeout,
-		WriteTimeout:    s.WriteTimeout,
-		Grace:           s.StopTimeout,
+	c := transport.Options{
+		Advertise:      s.Advertise,
+		MaxMessageSize: s.MaxMessageSize,
+		MaxConnections: s.MaxConnections,
+		SourceRate:     s.SourceRate,
+		IdleTimeout:    s.IdleTimeout,
+		StartTimeout:   s.StartTimeout,
+		WriteTimeout:   s.WriteTimeout,
 	}
 	for _, l := range s.Listen {
-		c.Listen = append(c.Listen, stack.Endpoint{Transport: sip.Transport(l.Transport), Addr: l.Addr})
+		c.Listen = append(c.Listen, transport.Endpoint{Transport: sip.Transport(l.Transport), Addr: l.Addr})
 	}
 	return c
 }
 
+func transactionOptions(cfg *config.Config) transaction.Options {
+	s := cfg.SIP
+	return transaction.Options{MaxHandlers: s.MaxHandlers, MaxTransactions: s.MaxTransactions, Grace: s.StopTimeout}
+}
+
 // domains are those configured; else the addresses that are listened on and
 // localhost. A listener on all addresses makes all of this machine's ours.
-func domains(cfg *config.Config, listening []stack.Endpoint) []string {
+func domains(cfg *config.Config, listening []transport.Endpoint) []string {
 	if len(cfg.SIP.Domains) > 0 {
 		return append(slices.Clip(cfg.SIP.Domains), listenAddresses(listening)...)
 	}
 	return append(listenAddresses(listening), "localhost")
 }
 
-func listenAddresses(listening []stack.Endpoint) []string {
+func listenAddresses(listening []transport.Endpoint) []string {
 	var names []string
 	for _, e := range listening {
 		if !e.Addr.Addr().IsUnspecified() {

@@ -1,0 +1,74 @@
+package transaction
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"hash/maphash"
+	"strings"
+	"sync/atomic"
+
+	"silod/sip"
+)
+
+// magicCookie starts every branch that is unique in space and time (RFC 3261
+// section 8.1.1.7).
+const magicCookie = "z9hG4bK"
+
+// tokens makes what must be unique and must not be guessed: a counter, and its
+// hash under a seed that nobody knows. It costs no system call.
+var tokens = struct {
+	count *atomic.Uint64
+	seed  maphash.Seed
+}{randomCounter(), maphash.MakeSeed()}
+
+// randomCounter begins where no other process has.
+func randomCounter() *atomic.Uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	n := new(atomic.Uint64)
+	n.Store(binary.BigEndian.Uint64(b[:]))
+	return n
+}
+
+var base32Low = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// newBranch returns a branch that no other call has had or will have. It ends in the
+// loop mark of the recipient, unless that is zero.
+func newBranch(recipient sip.AoR) string {
+	var n [16]byte
+	binary.BigEndian.PutUint64(n[:], tokens.count.Add(1))
+	binary.BigEndian.PutUint64(n[8:], maphash.Bytes(tokens.seed, n[:8]))
+	b := make([]byte, 0, 48)
+	b = append(b, magicCookie...)
+	b = base32Low.AppendEncode(b, n[3:])
+	if !recipient.IsZero() {
+		b = appendLoopMark(b, recipient)
+	}
+	return string(b)
+}
+
+// NewToken makes a text that no other call has had or will have, and that nobody
+// can guess: for Call-IDs and tags.
+func NewToken() string { return newBranch(sip.AoR{})[len(magicCookie):] }
+
+// appendLoopMark appends a mark of a recipient that only this process can make.
+func appendLoopMark(b []byte, recipient sip.AoR) []byte {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], maphash.Comparable(tokens.seed, recipient))
+	return base32Low.AppendEncode(append(b, '.'), n[:5])
+}
+
+// Looped reports whether this process has sent the request to the same recipient before
+// (RFC 3261 section 16.3, item 4). A request that comes back for another recipient is
+// a spiral, which is allowed.
+func (tx *ServerTx) Looped(recipient sip.AoR) bool {
+	var room [16]byte
+	mark := string(appendLoopMark(room[:0], recipient))
+	for i := range tx.Request.Headers {
+		if tx.Request.Headers[i].Name == "Via" && strings.Contains(tx.Request.Headers[i].Value, mark) {
+			return true
+		}
+	}
+	return false
+}

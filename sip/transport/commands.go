@@ -1,0 +1,91 @@
+package transport
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+
+	"silod/mi"
+)
+
+// Commands are the management commands about sockets and connections, by OpenSIPS's and
+// Kamailio's names.
+func (l *Layer) Commands() []mi.Command {
+	return []mi.Command{
+		{
+			Name: "list_sockets", Aliases: []string{"corex.list_sockets"},
+			Help: "Lists the addresses where SIP is heard.", Run: l.listSockets,
+		},
+		{
+			Name: "list_tcp_conns", Aliases: []string{"core.tcp_list"},
+			Help: "Lists the open connections: TCP, TLS and WebSocket.", Run: l.listConns,
+		},
+		{
+			Name: "tcp_info", Aliases: []string{"core.tcp_info"},
+			Help: "Tells how many connections are open, and how many may be.", Run: l.countConns,
+		},
+	}
+}
+
+// listSockets: Kamailio's clients know other names, and an address in an object of its own.
+func (l *Layer) listSockets(_ context.Context, req *mi.Request) (*mi.Node, error) {
+	n := &mi.Node{List: true}
+	for _, e := range l.Endpoints() {
+		addr, port := e.Addr.Addr().String(), strconv.Itoa(int(e.Addr.Port()))
+		if req.Dialect == mi.Kamailio {
+			socket := n.Add("", nil)
+			socket.Add("PROTO", string(e.Transport))
+			socket.Add("NAME", addr)
+			socket.Add("ADDRLIST", nil).Add("ADDR", addr)
+			socket.Add("PORT", port)
+			socket.Add("ADVERTISE", cmp.Or(l.advertisement(), "-"))
+			continue
+		}
+		n.Add("SOCKET", nil, mi.Attr{Name: "proto", Value: string(e.Transport)}, mi.Attr{Name: "address", Value: addr},
+			mi.Attr{Name: "port", Value: port}, mi.Attr{Name: "advertise", Value: l.advertisement()})
+	}
+	return n, nil
+}
+
+// advertisement is what stands in place of a socket's address in Via; "" if nothing does.
+func (l *Layer) advertisement() string {
+	if l.advertised.port == 0 {
+		return l.advertised.host
+	}
+	return l.advertised.host + ":" + strconv.Itoa(int(l.advertised.port))
+}
+
+// listConns: id is that of the flow of a contact.
+func (l *Layer) listConns(context.Context, *mi.Request) (*mi.Node, error) {
+	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
+		for _, c := range l.conns.open() {
+			opened := "peer"
+			if c.ours {
+				opened = "us"
+			}
+			f := c.flow
+			if !yield(&mi.Node{Name: "CONN", Attrs: []mi.Attr{
+				{Name: "id", Value: strconv.FormatUint(f.Conn, 36)},
+				{Name: "type", Value: strings.ToUpper(string(f.Transport))},
+				{Name: "src_ip", Value: f.Remote.Addr().String()},
+				{Name: "src_port", Value: int(f.Remote.Port())},
+				{Name: "dst_ip", Value: f.Local.Addr().String()},
+				{Name: "dst_port", Value: int(f.Local.Port())},
+				{Name: "opened_by", Value: opened},
+			}}, nil) {
+				return
+			}
+		}
+	}}, nil
+}
+
+// countConns: half-open ones are among the connections, but not in the list.
+func (l *Layer) countConns(context.Context, *mi.Request) (*mi.Node, error) {
+	n := &mi.Node{}
+	n.Add("max_connections", l.opt.MaxConnections)
+	n.Add("opened_connections", l.Open())
+	n.Add("opened_tls_connections", l.conns.secure())
+	n.Add("refused_connections", l.Stats.RefusedConnects.Value())
+	return n, nil
+}

@@ -1,0 +1,27 @@
+package transport
+
+import "silod/mi"
+
+// Stats count since the start.
+type Stats struct {
+	Limited                      mi.Counter // messages dropped because their source sent too many
+	Connections, RefusedConnects mi.Counter // streams accepted or opened; refused by the limit
+	BytesReceived, BytesSent     mi.Counter
+	DroppedSends                 mi.Counter // messages that the network did not take
+	HeldBack                     mi.Counter // answers that were larger than the bytes from their destination
+}
+
+// Counters are the statistics of the layer, for the group "sip".
+func (l *Layer) Counters() []mi.Stat {
+	st := &l.Stats
+	return []mi.Stat{
+		{Name: "rate_limited", Help: "Messages dropped because their source sent too many.", Counter: &st.Limited},
+		{Name: "held_back", Help: "Answers not sent to sources that may be forged, being larger than the request.", Counter: &st.HeldBack},
+		{Name: "dropped_sends", Help: "Messages that the network did not take.", Counter: &st.DroppedSends},
+		{Name: "connections", Help: "Streams open now.", Gauge: func() int64 { return int64(l.conns.len()) }},
+		{Name: "connections_total", Help: "Streams opened since the start.", Counter: &st.Connections},
+		{Name: "connections_refused", Help: "Streams refused because a limit was reached.", Counter: &st.RefusedConnects},
+		{Name: "bytes_received", Help: "Bytes received.", Counter: &st.BytesReceived},
+		{Name: "bytes_sent", Help: "Bytes sent.", Counter: &st.BytesSent},
+	}
+}

@@ -1,0 +1,96 @@
+package transport
+
+import (
+	"hash/maphash"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPacketLimiter(t *testing.T) {
+	l := newPacketLimiter(100)
+	now := time.Now()
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	count := func(a netip.Addr) int {
+		n := 0
+		for l.allow(a, now) {
+			n++
+		}
+		return n
+	}
+	if n := count(a); n != 200 {
+		t.Errorf("a burst of %d", n)
+	}
+	if n := count(b); n != 200 {
+		t.Errorf("another source has %d", n)
+	}
+	now = now.Add(time.Second)
+	if n := count(a); n != 100 {
+		t.Errorf("%d in the next second", n)
+	}
+	if n := count(a); n != 0 {
+		t.Errorf("%d out of nothing", n)
+	}
+	// One customer's IPv6 network is one source.
+	if n := count(netip.MustParseAddr("2001:db8::1")); n != 200 {
+		t.Errorf("an IPv6 burst of %d", n)
+	}
+	if n := count(netip.MustParseAddr("2001:db8::2")); n != 0 {
+		t.Errorf("its neighbour has %d", n)
+	}
+}
+
+func TestCredits(t *testing.T) {
+	c := &credits{seed: maphash.MakeSeed()}
+	a := netip.MustParseAddr("192.0.2.1")
+	in, out, waited := 0, 0, 0
+	for range 10_000 {
+		request := 1 + rand.IntN(500)
+		answer := request + 1 + rand.IntN(500) // what is no larger than its request is not asked about
+		in += request
+		if !c.allow(a, request, answer) {
+			if waited += request; waited > 1000 {
+				t.Fatalf("no answer of %d bytes to %d", answer, waited)
+			}
+			continue
+		}
+		waited = 0
+		if out += answer; out > in {
+			t.Fatalf("%d bytes sent for %d", out, in)
+		}
+	}
+	if c.allow(netip.MustParseAddr("192.0.2.2"), 100, 101) || c.allow(netip.MustParseAddr("2001:db8::1"), 100, 101) {
+		t.Error("another source has the same credit")
+	}
+}
+
+// exhausted is a listener on a machine that is out of descriptors for an hour.
+type exhausted struct {
+	net.Listener
+	until time.Time
+}
+
+func (e exhausted) Accept() (net.Conn, error) {
+	if time.Now().Before(e.until) {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	near, far := net.Pipe()
+	_ = near.Close()
+	return far, nil
+}
+
+func TestOutOfDescriptorsIsSurvived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := boundListener{exhausted{until: time.Now().Add(time.Hour)}, New(Options{})}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	})
+}
