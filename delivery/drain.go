@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -18,13 +17,23 @@ func (e *Engine) drain(ctx context.Context, r recipient, t *trouble, look uint) 
 		}
 		rd := round{engine: e, to: r, queue: q, trouble: t}
 		rd.source, rd.by = q.serve(r.device)
-		if v := rd.run(ctx); v != Delivered {
-			return v, look
+		switch v := rd.run(ctx); v {
+		case Delivered:
+		case paused:
+			left |= q.bit
+		default:
+			return v, look | left
 		}
 		look &^= q.bit
 	}
+	if left != 0 {
+		return Undelivered, left
+	}
 	return Delivered, 0
 }
+
+// paused is the verdict on a queue in which too many items wait for their removal.
+const paused Verdict = -1
 
 // round is one attempt to empty a queue.
 type round struct {
@@ -48,16 +57,13 @@ type round struct {
 // the Source is asked once more, because a row with a lower key may have been
 // committed late by another node.
 func (r *round) run(ctx context.Context) Verdict {
-	defer func() { _ = r.settling.wait(r.engine.turns) }() // its failure was told where it mattered
+	defer r.settling.wait(r.engine.turns)
 	for {
 		r.sent, r.skipped = false, false
 		if v := r.all(ctx); v != Delivered {
 			return v
 		}
-		if err := r.settling.wait(r.engine.turns); err != nil {
-			r.engine.opt.Log.Warn("settle", "owner", r.to.AoR, "error", err)
-			return Undelivered
-		}
+		r.settling.wait(r.engine.turns)
 		switch {
 		case r.sent:
 		case len(r.failed) > 0 || r.resting:
@@ -95,6 +101,10 @@ func (r *round) all(ctx context.Context) Verdict {
 // those that go behind the rest, or those that do not. It gives the last key: after
 // itself at the end of the queue.
 func (r *round) page(ctx context.Context, after int64, behind bool) (int64, Verdict) {
+	if r.paused() {
+		return after, paused
+	}
+	settled := r.queue.settler.keysOf(r.to)
 	items, err := r.source.Next(ctx, r.to.AoR, after, r.engine.opt.Page)
 	if err != nil {
 		r.engine.opt.Log.Warn("read queue", "owner", r.to.AoR, "error", err)
@@ -102,7 +112,7 @@ func (r *round) page(ctx context.Context, after int64, behind bool) (int64, Verd
 	}
 	for i := range items {
 		after = items[i].Key
-		if !r.due(&items[i], behind) {
+		if slices.Contains(settled, after) || !r.due(&items[i], behind) {
 			continue
 		}
 		if v := r.deliver(ctx, &items[i]); v != Delivered {
@@ -153,8 +163,30 @@ func (r *round) deliver(ctx context.Context, it *Item) Verdict {
 		return out.Verdict
 	}
 	r.sent = true
-	r.source.Settle(r.to.AoR, it, out, r.settling.begin())
+	r.settle(it, out)
 	return Delivered
+}
+
+// settle has an item removed that was delivered or refused.
+func (r *round) settle(it *Item, out Outcome) {
+	r.settling.begin()
+	settle(r.source, r.to, it, out, func(err error) {
+		if err != nil {
+			r.queue.settler.add(&removal{to: r.to, source: r.source, item: *it, out: out}, err)
+		}
+		r.settling.end()
+	})
+}
+
+// paused reports whether another page could mean more items that wait for their removal
+// than are remembered. It waits for those whose outcome is not known.
+func (r *round) paused() bool {
+	page, settler := r.engine.opt.Page, &r.queue.settler
+	if !settler.full(r.to, r.settling.count()+page) {
+		return false
+	}
+	r.settling.wait(r.engine.turns)
+	return settler.pause(r.to, page)
 }
 
 // send sends an item. Where it got no answer, and not for the first time, the
@@ -202,51 +234,3 @@ const (
 	signOfLife = 4 * time.Second
 	secondSend = 8 * time.Second
 )
-
-// settling counts what has been settled but is not yet durable.
-type settling struct {
-	mu    sync.Mutex
-	open  int
-	none  chan struct{} // closed when open is 0 again; nil while nobody waits
-	first error
-	done  func(error) // end
-}
-
-func (s *settling) begin() func(error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open++
-	if s.done == nil {
-		s.done = s.end
-	}
-	return s.done
-}
-
-func (s *settling) end(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.first == nil {
-		s.first = err
-	}
-	if s.open--; s.open == 0 && s.none != nil {
-		close(s.none)
-		s.none = nil
-	}
-}
-
-// wait waits until all is durable, without a turn, and gives the first failure since
-// the last wait.
-func (s *settling) wait(t *turns) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open > 0 {
-		none := make(chan struct{})
-		s.none = none
-		s.mu.Unlock()
-		t.without(func() { <-none })
-		s.mu.Lock()
-	}
-	err := s.first
-	s.first = nil
-	return err
-}

@@ -5,7 +5,7 @@
 // its Sources' business, and how one reaches a contact its Sender's.
 //
 // Locks: Engine.mu guards the table of recipients; it is held for map work only.
-// turns and settling guard themselves and call nobody.
+// turns, settling and settler guard themselves and call nothing while they do.
 package delivery
 
 import (
@@ -169,6 +169,7 @@ func (e *Engine) Active() int {
 
 // Run serves until ctx ends, then waits for the workers, whose sends end with ctx.
 func (e *Engine) Run(ctx context.Context) error {
+	defer e.settle()
 	defer e.workers.Wait()
 	defer e.stop()
 	for {
@@ -278,6 +279,15 @@ func (e *Engine) stop() {
 			o.timer.Stop()
 		}
 	}
+}
+
+// settle retries removals that have failed, for the last time.
+func (e *Engine) settle() {
+	var all sync.WaitGroup
+	for _, q := range e.queues {
+		all.Go(q.settler.stop)
+	}
+	all.Wait()
 }
 
 // WakeWaiting wakes every owner for whom something waits and who is online. It is

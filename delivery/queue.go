@@ -13,6 +13,7 @@ type Queue struct {
 	bit     uint
 	serve   func(device string) (Source, Sender)
 	devices func(sip.AoR) []string // nil: a message is for whichever device takes it first
+	settler settler
 }
 
 // Queue makes room for one more Source. A recipient's queues are served in the
@@ -20,6 +21,7 @@ type Queue struct {
 // is in it.
 func (e *Engine) Queue() *Queue {
 	q := &Queue{engine: e, bit: 1 << len(e.queues)}
+	q.settler = settler{log: e.opt.Log, resume: q.resume, sweeping: make(chan struct{}, 1)}
 	e.queues = append(e.queues, q)
 	return q
 }
@@ -48,6 +50,13 @@ func (q *Queue) Wake(a sip.AoR) {
 	}
 	for _, device := range q.devices(a) {
 		q.engine.wake(recipient{a, device}, q.bit)
+	}
+}
+
+// resume wakes recipients to which nothing was sent because of this queue.
+func (q *Queue) resume(rs []recipient) {
+	for _, r := range rs {
+		q.engine.wake(r, q.bit)
 	}
 }
 

@@ -41,8 +41,9 @@ type Source interface {
 	Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]Item, error)
 
 	// Settle records that an item was delivered or refused, so that Next does not
-	// give it again. It may return before that is durable; done is called exactly
-	// once when it is, or has failed.
+	// return it again. It may return before that is durable; done is called exactly
+	// once when it is, or has failed. After an error the engine does not send the
+	// item again, whatever Next returns, and calls Settle again with back-off.
 	Settle(owner sip.AoR, it *Item, out Outcome, done func(error))
 
 	// Waiting calls f for every owner that has something waiting.

@@ -207,7 +207,7 @@ func (r *Router) store(ctx context.Context, in *incoming, pending *proxy.Fork, a
 		in.tx.Respond(202, "")
 	}
 	if release != nil {
-		r.awaitLateAnswers(pending, id, release)
+		r.awaitLateAnswers(pending, in.Owner, id, release)
 	}
 	if err == nil {
 		r.Silo.NotifySender(ctx, &in.Incoming, id, away)

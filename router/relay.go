@@ -66,10 +66,10 @@ func (r *Router) toUser(ctx context.Context, in *incoming, ds []proxy.Device) {
 	}
 }
 
-// awaitLateAnswers waits for devices that had not answered when the message was stored
-// under id, 0 if it was not stored. A 2xx that comes now removes the stored message. Then
-// release, which ends the hold on the mailbox, is called.
-func (r *Router) awaitLateAnswers(fork *proxy.Fork, id int64, release func()) {
+// awaitLateAnswers waits for devices that had not answered when the message was stored in
+// owner's mailbox under id, 0 if it was not stored. A 2xx that comes now removes the stored
+// message. Then release, which ends the hold on the mailbox, is called.
+func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, release func()) {
 	select {
 	case r.watchers <- struct{}{}:
 	default:
@@ -85,7 +85,7 @@ func (r *Router) awaitLateAnswers(fork *proxy.Fork, id int64, release func()) {
 		}
 		fork.Abandon()
 		if out.Accepted() && id != 0 {
-			r.Silo.Remove(id, release)
+			r.Queue.Removed(owner, id, r.Silo.Remove, release)
 			return
 		}
 		release()

@@ -144,7 +144,7 @@ func TestFieldsAreKept(t *testing.T) {
 			t.Errorf("%q: kept %q", tc.keep, got)
 		}
 		done := make(chan bool)
-		b.Remove(id, func() { close(done) })
+		b.Remove(id, func(error) { close(done) })
 		<-done
 	}
 }

@@ -92,16 +92,13 @@ func (s *Service) Waiting(ctx context.Context, f func(sip.AoR)) error {
 }
 
 // Remove deletes a message, by its ID, that a device has accepted after the sender had
-// been told that it is stored. It calls done when the message is deleted or could not
-// be.
-func (s *Service) Remove(id int64, done func()) {
+// been told that it is stored. It calls done when that is durable or has failed.
+func (s *Service) Remove(id int64, done func(error)) {
 	s.opt.Store.Delete(id, func(err error) {
-		if err != nil {
-			s.opt.Log.Warn("delivered message not deleted", "id", id, "error", err)
-		} else {
+		if err == nil {
 			s.Stats.Dumped.Inc()
 		}
-		done()
+		done(err)
 	})
 }
 
