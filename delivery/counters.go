@@ -2,13 +2,13 @@ package delivery
 
 import "silod/mi"
 
-// Counters tell what the engine does.
+// Counters returns the engine's statistics.
 func (e *Engine) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "delivered", Help: "Queued messages delivered.", Counter: &e.Delivered},
 		{Name: "refused", Help: "Queued messages refused for good.", Counter: &e.Refused},
 		{Name: "failed", Help: "Attempts that came to nothing for now.", Counter: &e.Failed},
 		{Name: "recipients", Help: "Recipients who are being served or tried again.", Gauge: func() int64 { return int64(e.Active()) }},
-		{Name: "workers", Help: "Recipients who are being served now.", Gauge: func() int64 { return int64(len(e.slots)) }},
+		{Name: "workers", Help: "Recipients who are being served now.", Gauge: func() int64 { return int64(len(e.workers.busy)) }},
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"silod/im"
 )
 
-// Item is a message that waits for its recipient in a Source.
+// An Item is a message that waits in a Source for its recipient.
 type Item struct {
 	im.Message
-	Key     int64     // the Source's own; within one owner it rises with the order of delivery
-	Expires time.Time // never delivered after this; zero for never
-	Later   bool      // goes behind all that wait and are not Later, whatever its Key
-	Contact string    // the URI that it is for; "" for whatever devices the owner has
-	Row     any       // what the Source wants to find again in Settle
+	Key     int64     // rises in the order of delivery to one owner; the Source's own
+	Expires time.Time // not delivered after this; zero for no end
+	Later   bool      // goes behind all waiting items that are not Later, whatever its Key
+	Contact string    // the URI to send to; "" for the owner's devices
+	Row     any       // the Source's own, for Settle
 }

@@ -7,18 +7,17 @@ import (
 	"silod/sip"
 )
 
-// Queue is one Source's place in an engine.
+// A Queue is the place of one Source in an engine.
 type Queue struct {
 	engine  *Engine
 	bit     uint
 	serve   func(device string) (Source, Sender)
-	devices func(sip.AoR) []string // nil: a message is for whichever device takes it first
+	devices func(sip.AoR) []string // nil: an item is for the first device that accepts it
 	settler settler
 }
 
-// Queue makes room for one more Source. A recipient's queues are served in the
-// order in which they were made. Before Run, Serve or ServeDevices must say what
-// is in it.
+// Queue adds a queue for one more Source. A recipient's queues are served in the order
+// in which they were added. Serve or ServeDevices must be called before Run.
 func (e *Engine) Queue() *Queue {
 	q := &Queue{engine: e, bit: 1 << len(e.queues)}
 	q.settler = settler{log: e.opt.Log, resume: q.resume, sweeping: make(chan struct{}, 1)}
@@ -26,124 +25,58 @@ func (e *Engine) Queue() *Queue {
 	return q
 }
 
-// Serve names the Source and how its messages are sent: apart from Queue, because
-// both usually need the Queue to be made.
+// Serve sets the Source and the Sender of its messages. It is apart from Queue because
+// both usually need the Queue.
 func (q *Queue) Serve(s Source, by Sender) {
 	q.serve = func(string) (Source, Sender) { return s, by }
 }
 
-// ServeDevices is Serve for a queue of which every device of an owner gets a copy,
-// in its own time: one that is slow, or comes later, holds up none of the others.
-// devices names an owner's devices, and by gives the Source and the Sender for one
-// of them. Where devices are not known, their one name is "".
+// ServeDevices is Serve for a queue of which every device of an owner gets a copy. A
+// device that is slow, or comes later, delays no other device. devices returns the names
+// of an owner's devices, by the Source and the Sender for one of them. Where devices
+// are not known, the only name is "".
 func (q *Queue) ServeDevices(devices func(sip.AoR) []string, by func(device string) (Source, Sender)) {
 	q.devices, q.serve = devices, by
 }
 
-// Wake has the engine look whether something waits in this queue for an owner who
-// is online. It never blocks, and no wake-up is lost: what was committed before
-// Wake will be seen.
+// Wake has the engine look for items in this queue for an owner that is online. It
+// never blocks, and no wake-up is lost: an item that was committed before Wake is found.
 func (q *Queue) Wake(a sip.AoR) {
 	if q.devices == nil {
-		q.engine.wake(recipient{AoR: a}, q.bit)
+		q.engine.scheduler.wake(recipientKey{AoR: a}, q.bit)
 		return
 	}
 	for _, device := range q.devices(a) {
-		q.engine.wake(recipient{a, device}, q.bit)
+		q.engine.scheduler.wake(recipientKey{a, device}, q.bit)
 	}
 }
 
-// resume wakes recipients to which nothing was sent because of this queue.
-func (q *Queue) resume(rs []recipient) {
-	for _, r := range rs {
-		q.engine.wake(r, q.bit)
+// resume wakes recipients that the settler has paused.
+func (q *Queue) resume(keys []recipientKey) {
+	for _, k := range keys {
+		q.engine.scheduler.wake(k, q.bit)
 	}
 }
 
-// Wake has the engine look into all queues of an owner: one who has registered.
-func (e *Engine) Wake(a sip.AoR) {
-	look := uint(0)
-	for _, q := range e.queues {
-		if q.devices != nil {
-			q.Wake(a)
-		} else {
-			look |= q.bit
-		}
-	}
-	e.wake(recipient{AoR: a}, look)
-}
-
-// Pending reports whether messages are known to wait for an owner, in any queue.
-func (e *Engine) Pending(a sip.AoR) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.owners[recipient{AoR: a}] != nil {
-		return true
-	}
-	for _, q := range e.queues {
-		if q.devices == nil {
-			continue
-		}
-		for _, device := range q.devices(a) {
-			if e.owners[recipient{a, device}] != nil {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// Again has what is known to wait for an owner tried now, and not when its time comes.
-func (e *Engine) Again(a sip.AoR) {
-	e.again(recipient{AoR: a})
-	for _, q := range e.queues {
-		if q.devices == nil {
-			continue
-		}
-		for _, device := range q.devices(a) {
-			e.again(recipient{a, device})
-		}
-	}
-}
-
-func (e *Engine) again(r recipient) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if o := e.owners[r]; o != nil {
-		e.hurry(r, o)
-	}
-}
-
-// Busy tells whether something waits in this queue, or may, for an owner who was
-// reachable when last tried. A new message must then join the queue: overtaking
-// would break the order.
+// Busy reports whether items may be waiting in this queue for an owner that was
+// reachable when last tried. A new message must then join the queue, or it would
+// overtake them.
 func (q *Queue) Busy(a sip.AoR) bool {
-	q.engine.mu.Lock()
-	defer q.engine.mu.Unlock()
-	o := q.engine.owners[recipient{AoR: a}]
-	return o != nil && (o.look|o.in)&q.bit != 0
+	s := q.engine.scheduler
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.recipients[recipientKey{AoR: a}]
+	return r != nil && r.busy(q.bit)
 }
 
-// Clear tells whether nothing waits in this queue for an owner, so that a new
-// message may go past it. While the engine is just looking, or delivering, it waits
-// up to patience for the end of that: after a REGISTER that takes a millisecond.
-func (q *Queue) Clear(ctx context.Context, a sip.AoR, patience time.Duration) bool {
-	e := q.engine
-	e.mu.Lock()
-	o := e.owners[recipient{AoR: a}]
-	if o == nil || (o.look|o.in)&q.bit == 0 {
-		e.mu.Unlock()
-		return true
+// WaitEmpty reports whether no item waits in this queue for an owner, so that a new
+// message may be sent past it. While the engine passes through the queue, it waits for
+// the end of that, for patience at most: after a REGISTER that takes a millisecond.
+func (q *Queue) WaitEmpty(ctx context.Context, a sip.AoR, patience time.Duration) bool {
+	gone, empty := q.gone(a)
+	if gone == nil {
+		return empty
 	}
-	if o.state == waiting {
-		e.mu.Unlock()
-		return false
-	}
-	if o.gone == nil {
-		o.gone = make(chan struct{})
-	}
-	gone := o.gone
-	e.mu.Unlock()
 	t := time.NewTimer(patience)
 	defer t.Stop()
 	select {
@@ -154,26 +87,63 @@ func (q *Queue) Clear(ctx context.Context, a sip.AoR, patience time.Duration) bo
 	return !q.Busy(a)
 }
 
-// Hold keeps the engine from an owner while somebody else has a message in flight
-// there, or while the owner comes online: what is sent meanwhile joins the queue.
-// release, called once, ends that and has the queue looked at.
-func (q *Queue) Hold(a sip.AoR) (release func()) {
-	e := q.engine
-	r := recipient{AoR: a}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	o := e.owners[r]
-	if o == nil {
-		o = &owner{state: held}
-		e.owners[r] = o
+// gone returns a channel that is closed when the owner's recipient is forgotten. It
+// returns nil where that need not be waited for: the queue is empty, or a retry is.
+func (q *Queue) gone(a sip.AoR) (gone <-chan struct{}, empty bool) {
+	s := q.engine.scheduler
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.recipients[recipientKey{AoR: a}]
+	switch {
+	case r == nil || !r.busy(q.bit):
+		return nil, true
+	case r.state == waiting:
+		return nil, false
+	case r.gone == nil:
+		r.gone = make(chan struct{})
 	}
-	o.holds++
-	o.look |= q.bit
+	return r.gone, false
+}
+
+// Hold keeps the engine from sending to an owner while a message that the engine did
+// not send is in flight there, or while the owner comes online: messages that arrive
+// meanwhile join the queue. release, called once, ends that and has the engine look
+// into the queue.
+func (q *Queue) Hold(a sip.AoR) (release func()) {
+	s := q.engine.scheduler
+	k := recipientKey{AoR: a}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.recipients[k]
+	if r == nil {
+		r = new(recipient)
+		s.recipients[k] = r
+	}
+	r.hold(q.bit)
 	return func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if o.holds--; o.holds == 0 && o.state == held && !e.stopped {
-			e.start(r, o)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if a := r.release(); !s.stopped {
+			s.apply(k, r, a)
 		}
 	}
 }
+
+// Removed is called for an item that reached its owner by another way than this queue.
+// remove removes it from the Source. Where that fails, the item is remembered as one
+// that the engine has delivered: it is not sent again, and remove is called again with
+// back-off. done is called when the first call has ended.
+func (q *Queue) Removed(a sip.AoR, key int64, remove func(key int64, done func(error)), done func()) {
+	m := &removal{to: recipientKey{AoR: a}, item: Item{Key: key}, source: removeFunc(remove)}
+	m.settle(func(err error) {
+		if err != nil {
+			q.settler.add(m, err)
+		}
+		done()
+	})
+}
+
+type removeFunc func(key int64, done func(error))
+
+// Settle implements remover.
+func (f removeFunc) Settle(_ sip.AoR, it *Item, _ Outcome, done func(error)) { f(it.Key, done) }

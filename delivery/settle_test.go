@@ -118,7 +118,7 @@ func TestRemovalThatFailsForEver(t *testing.T) {
 		if n := s.settle.Load(); n < 100 || n > 200 {
 			t.Errorf("%d calls of Settle in an hour", n)
 		}
-		if s.left(bob) != 2 || len(q.settler.keys[recipient{AoR: bob}]) != 2 {
+		if s.left(bob) != 2 || len(q.settler.keys[recipientKey{AoR: bob}]) != 2 {
 			t.Errorf("%d left, settler %+v", s.left(bob), &q.settler)
 		}
 	})
@@ -266,7 +266,7 @@ func TestRemovalsAreRetriedAtTheEnd(t *testing.T) {
 					s.takes = time.Minute
 				}
 				start := time.Now()
-				e.settle()
+				q.settler.stop()
 				if took := time.Since(start); took > lastSweep {
 					t.Errorf("the end took %v", took)
 				}

@@ -92,7 +92,7 @@ func (r *Router) relaying(in *incoming, ds []proxy.Device) transaction.Work {
 // behindQueue waits a moment for the messages that wait for the user, which a new one must
 // not overtake; then it relays the message, or has it join them.
 func (r *Router) behindQueue(ctx context.Context, in *incoming) {
-	if r.Queue.Clear(ctx, in.to, queuePatience) {
+	if r.Queue.WaitEmpty(ctx, in.to, queuePatience) {
 		ds := r.Proxy.Devices(in.to)
 		if !r.Queue.Busy(in.to) {
 			r.toUser(ctx, in, ds)

@@ -67,7 +67,7 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, reg *registrar.Registe
 	case r.Now().Sub(res.Refreshed) >= lookEvery:
 		tx.AfterReply(func() { r.arrived(tx, reg.AoR) })
 	case r.Engine.Pending(reg.AoR):
-		tx.AfterReply(func() { r.Engine.Again(reg.AoR) })
+		tx.AfterReply(func() { r.Engine.RetryNow(reg.AoR) })
 	}
 }
 

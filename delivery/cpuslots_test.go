@@ -45,7 +45,7 @@ func (b *busy) Alive(context.Context, sip.AoR) bool { return true }
 func serve(t *testing.T, people int, way *busy) (took time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(Options{})
-		e.turns = newTurns(1)
+		e.workers.cpu = newCPUSlots(1)
 		b, q := newBox(), e.Queue()
 		q.Serve(b, way)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -61,13 +61,13 @@ func serve(t *testing.T, people int, way *busy) (took time.Duration) {
 			time.Sleep(100 * time.Microsecond)
 		}
 		took = time.Since(begun)
-		time.Sleep(2 * lookEvery)
+		time.Sleep(2 * adjustEvery)
 		cancel()
 		running.Wait()
-		e.turns.mu.Lock()
-		defer e.turns.mu.Unlock()
-		if e.turns.free != 1 || e.turns.total != 1 || len(e.turns.queue) != 0 {
-			t.Errorf("in the end there are %d turns, %d free, %d waiting", e.turns.total, e.turns.free, len(e.turns.queue))
+		e.workers.cpu.mu.Lock()
+		defer e.workers.cpu.mu.Unlock()
+		if e.workers.cpu.free != 1 || e.workers.cpu.total != 1 || len(e.workers.cpu.queue) != 0 {
+			t.Errorf("in the end there are %d slots, %d free, %d waiting", e.workers.cpu.total, e.workers.cpu.free, len(e.workers.cpu.queue))
 		}
 	})
 	if way.done != people {
@@ -78,7 +78,7 @@ func serve(t *testing.T, people int, way *busy) (took time.Duration) {
 
 // Workers that compute do so one after the other, and while they wait for answers
 // others compute.
-func TestTurnsGoRound(t *testing.T) {
+func TestSlotsAreHandedOver(t *testing.T) {
 	way := &busy{send: 20 * time.Microsecond, answer: 500 * time.Millisecond}
 	took := serve(t, 1000, way)
 	if way.most != 1 {
@@ -91,7 +91,7 @@ func TestTurnsGoRound(t *testing.T) {
 
 // Workers that wait for something with a turn in their hands do not hold up the
 // others for long.
-func TestSlowTurns(t *testing.T) {
+func TestSlotsHeldByWaitingWorkers(t *testing.T) {
 	way := &busy{send: 5 * time.Second}
 	if took := serve(t, 1000, way); took > 6*time.Second {
 		t.Errorf("it took %v", took)

@@ -21,9 +21,9 @@ func people(n int) []sip.AoR {
 	return all
 }
 
-// A crowd is woken, all but the one who spoke; what is said while that goes on is
-// brought to those too who were woken already.
-func TestCrowd(t *testing.T) {
+// A broadcast wakes all members but the sender. Messages that are sent meanwhile reach
+// the members that were woken before as well.
+func TestBroadcast(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
 		all := people(300)
 		say := func(from int, text string) {
@@ -38,17 +38,17 @@ func TestCrowd(t *testing.T) {
 		say(0, "2")
 		time.Sleep(500 * time.Microsecond) // amid the first
 		say(7, "3")
-		e.mu.Lock()
-		if n := len(e.crowds.line); n > 1 {
-			t.Errorf("%d crowds of the same people", n)
+		e.scheduler.mu.Lock()
+		if n := len(e.scheduler.broadcasts.list); n > 1 {
+			t.Errorf("%d broadcasts to the same members", n)
 		}
-		e.mu.Unlock()
+		e.scheduler.mu.Unlock()
 		time.Sleep(time.Second)
-		e.mu.Lock()
-		if n := len(e.crowds.line) + len(e.crowds.known); n > 0 {
-			t.Errorf("%d crowds in the end", n)
+		e.scheduler.mu.Lock()
+		if n := len(e.scheduler.broadcasts.list) + len(e.scheduler.broadcasts.byStart); n > 0 {
+			t.Errorf("%d broadcasts in the end", n)
 		}
-		e.mu.Unlock()
+		e.scheduler.mu.Unlock()
 		for _, a := range all {
 			if n := b.left(a); n != 0 {
 				t.Errorf("%s has %d left", a, n)
@@ -75,13 +75,13 @@ func (s *inOrder) Send(_ context.Context, a sip.AoR, _ *Item) Attempt {
 
 func (s *inOrder) Alive(context.Context, sip.AoR) bool { return true }
 
-// Who is written to in person does not wait for a crowd.
-func TestCrowdStandsBehind(t *testing.T) {
+// A personal message does not wait for a broadcast.
+func TestBroadcastIsBehindOthers(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, _ *phones) {
 		s := new(inOrder)
 		q.Serve(b, s)
-		for range e.turns.least { // nothing happens until both have been woken
-			e.turns.begin()
+		for range e.workers.cpu.usual { // nothing happens until both have been woken
+			e.workers.cpu.acquire()
 		}
 		all := people(100)
 		for _, a := range all {
@@ -90,22 +90,22 @@ func TestCrowdStandsBehind(t *testing.T) {
 		q.WakeAll(all, sip.AoR{})
 		b.put(bob, "bob")
 		q.Wake(bob)
-		for range e.turns.least {
-			e.turns.end()
+		for range e.workers.cpu.usual {
+			e.workers.cpu.release()
 		}
 		time.Sleep(time.Second)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if n := slices.Index(s.asked, bob); len(s.asked) != 101 || n > e.turns.least {
+		if n := slices.Index(s.asked, bob); len(s.asked) != 101 || n > e.workers.cpu.usual {
 			t.Errorf("%d were sent to, bob as number %d", len(s.asked), n)
 		}
 	})
 }
 
-// However many phones of a crowd are dead, who is written to in person, or comes online,
-// is served at once, and so are those of the crowd who are there when a few have been
-// given up.
-func TestCrowdOfTheDead(t *testing.T) {
+// However many devices of a broadcast are dead, a user that gets a personal message, or
+// comes online, is served at once, and so are the members that answer when a few of the
+// dead ones have been given up.
+func TestBroadcastToDeadDevices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const workers = 100
 		dead := func(a sip.AoR, _ *im.Message) Outcome {
@@ -137,7 +137,7 @@ func TestCrowdOfTheDead(t *testing.T) {
 			}
 		}
 		if b.left(carol) != 0 {
-			t.Error("carol, at the end of the crowd, has nothing yet")
+			t.Error("carol, at the end of the broadcast, has nothing yet")
 		}
 		cancel()
 		running.Wait()

@@ -1,0 +1,88 @@
+package delivery
+
+import "silod/sip"
+
+// A broadcast wakes the members of a room. It is worked off behind recipients that are
+// woken one by one: the sender of a message to thousands does not wait for them, and
+// a personal message does not either.
+type broadcast struct {
+	queue   *Queue
+	members []sip.AoR
+	except  sip.AoR // not woken
+	next    int     // index of the next member
+	left    int     // members to be woken; the list is a ring
+}
+
+// broadcasts are those in progress, in order. scheduler.mu guards them.
+type broadcasts struct {
+	list    []*broadcast
+	byStart map[*sip.AoR]*broadcast // by the address of their members
+}
+
+// WakeAll is Wake for all members but one, the zero AoR for no exception. It takes as
+// long for thousands as for one. The list must not be written to any more.
+func (q *Queue) WakeAll(members []sip.AoR, except sip.AoR) {
+	if len(members) == 0 {
+		return
+	}
+	if q.devices != nil {
+		for _, a := range members {
+			if a != except {
+				q.Wake(a)
+			}
+		}
+		return
+	}
+	q.engine.scheduler.wakeAll(broadcast{queue: q, members: members, except: except, left: len(members)})
+}
+
+func (s *scheduler) wakeAll(b broadcast) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped && s.broadcasts.add(b) {
+		s.notify()
+	}
+}
+
+// add reports whether b is a new broadcast. One to the same members that is in progress
+// goes once round the list from where it is.
+func (bs *broadcasts) add(b broadcast) bool {
+	start := &b.members[0]
+	if c := bs.byStart[start]; c != nil && c.queue == b.queue && len(c.members) == len(b.members) {
+		c.left = len(c.members)
+		if c.except != b.except {
+			c.except = sip.AoR{}
+		}
+		return false
+	}
+	if bs.byStart == nil {
+		bs.byStart = make(map[*sip.AoR]*broadcast)
+	}
+	bs.list = append(bs.list, &b)
+	bs.byStart[start] = &b
+	return true
+}
+
+// next returns the next member of the first broadcast; ok is false where there is none.
+func (bs *broadcasts) next() (q *Queue, member sip.AoR, ok bool) {
+	for len(bs.list) > 0 {
+		b := bs.list[0]
+		member = b.members[b.next]
+		b.next = (b.next + 1) % len(b.members)
+		if b.left--; b.left == 0 {
+			bs.drop()
+		}
+		if member != b.except {
+			return b.queue, member, true
+		}
+	}
+	return nil, sip.AoR{}, false
+}
+
+// drop removes the first broadcast.
+func (bs *broadcasts) drop() {
+	delete(bs.byStart, &bs.list[0].members[0])
+	if bs.list = bs.list[1:]; len(bs.list) == 0 {
+		bs.list = nil
+	}
+}

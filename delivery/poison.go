@@ -1,0 +1,97 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+)
+
+// A poisonList remembers the items that a recipient does not accept: some devices never
+// answer a message that they cannot read, or always fail at it, and one such message
+// must not keep the others from being delivered.
+//
+// An item that fails is at first taken for a device that accepts nothing at present:
+// no other item is sent. When it has failed for the third time, and the device is known
+// to be reachable, the item behind it is tried immediately. If the device accepts that
+// one, the first item is poison: from then on it goes behind the others and is tried
+// now and then until it expires.
+type poisonList struct {
+	first place // the item that the last passes failed at
+	times int
+	items []poisonItem // at most maxPoison
+}
+
+// A place names an item.
+type place struct {
+	queue *Queue
+	key   int64
+}
+
+// A poisonItem is an item that was not accepted while another one was.
+type poisonItem struct {
+	place
+	wait time.Duration
+	next time.Time // not tried before
+}
+
+const (
+	failuresBeforeSkip = 3 // failures of an item before the item behind it is tried
+	maxSkipped         = 8 // failing items that one pass skips, where the device answers
+	maxPoison          = 8
+
+	poisonWait    = 30 * time.Second // doubled up to maxPoisonWait
+	maxPoisonWait = 10 * time.Minute
+)
+
+// find returns an item's entry, nil where it is not poison.
+func (l *poisonList) find(q *Queue, key int64) *poisonItem {
+	for i := range l.items {
+		if l.items[i].place == (place{q, key}) {
+			return &l.items[i]
+		}
+	}
+	return nil
+}
+
+// markPoison adds the items that failed while another one was accepted.
+func (l *poisonList) markPoison(q *Queue, keys []int64) {
+	for _, k := range keys {
+		if l.find(q, k) == nil {
+			l.items = append(l.items, poisonItem{place: place{q, k}})
+			l.postpone(q, k)
+		}
+	}
+	if n := len(l.items) - maxPoison; n > 0 {
+		l.items = slices.Delete(l.items, 0, n)
+	}
+}
+
+// postpone delays the next try of an item that is poison.
+func (l *poisonList) postpone(q *Queue, key int64) {
+	if it := l.find(q, key); it != nil {
+		it.wait = min(max(2*it.wait, poisonWait), maxPoisonWait)
+		it.next = time.Now().Add(it.wait)
+	}
+}
+
+// maybePoison reports whether an item has failed often enough to be poison.
+func (p *pass) maybePoison(it *Item) bool {
+	l := p.poison
+	return len(p.failed) > 0 || l.first == place{p.queue, it.Key} && l.times >= failuresBeforeSkip-1
+}
+
+// maySkip records that an item was not delivered and reports whether the next one is to
+// be tried all the same.
+func (p *pass) maySkip(it *Item, out Outcome) bool {
+	l := p.poison
+	l.postpone(p.queue, it.Key)
+	if len(p.failed) == 0 {
+		if at := (place{p.queue, it.Key}); l.first == at {
+			l.times++
+		} else {
+			l.first, l.times = at, 1
+		}
+		p.budget = min(l.times-failuresBeforeSkip+1, maxSkipped)
+	}
+	p.budget--
+	return out.Answered && p.budget >= 0
+}

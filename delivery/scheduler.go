@@ -1,0 +1,201 @@
+package delivery
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// A scheduler decides which recipient is served next. Recipients that are woken one by
+// one come first, in the order of waking; behind them, alternately, recipients that are
+// retried and those of broadcasts.
+type scheduler struct {
+	retryWait    time.Duration // before the first retry
+	maxRetryWait time.Duration
+	signal       chan struct{} // has an element when there may be work
+
+	mu         sync.Mutex // held for map and list operations only
+	recipients map[recipientKey]*recipient
+	ready      []recipientKey
+	retryList  []recipientKey
+	broadcasts broadcasts
+	retryFirst bool // the retry list comes next
+	stopped    bool
+}
+
+// wake notes that queues may have items for a recipient.
+func (s *scheduler) wake(k recipientKey, bits uint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wakeLocked(k, bits)
+}
+
+// wakeLocked is wake with s.mu held.
+func (s *scheduler) wakeLocked(k recipientKey, bits uint) {
+	if s.stopped || bits == 0 {
+		return
+	}
+	r := s.recipients[k]
+	if r == nil {
+		r = new(recipient)
+		s.recipients[k] = r
+	}
+	s.apply(k, r, r.wake(bits))
+}
+
+// apply takes an action. s.mu is held.
+func (s *scheduler) apply(k recipientKey, r *recipient, a action) {
+	switch a {
+	case none, proceed:
+	case enqueue:
+		if r.timer != nil {
+			r.timer.Stop()
+			r.timer = nil
+		}
+		s.ready = append(s.ready, k)
+		s.notify()
+	case enqueueRetry:
+		s.retryList = append(s.retryList, k)
+		s.notify()
+	case wait:
+		r.timer = time.AfterFunc(r.backOff(s.retryWait, s.maxRetryWait), func() { s.due(k, r) })
+	case forget:
+		delete(s.recipients, k)
+		if r.gone != nil {
+			close(r.gone)
+		}
+	}
+}
+
+// notify has the workers look for work.
+func (s *scheduler) notify() {
+	select {
+	case s.signal <- struct{}{}:
+	default:
+	}
+}
+
+// due is called by a recipient's retry timer.
+func (s *scheduler) due(k recipientKey, r *recipient) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped && s.recipients[k] == r {
+		s.apply(k, r, r.due())
+	}
+}
+
+// expedite ends the wait of recipients for their retry.
+func (s *scheduler) expedite(keys []recipientKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range keys {
+		if r := s.recipients[k]; r != nil && !s.stopped {
+			s.apply(k, r, r.expedite())
+		}
+	}
+}
+
+// known reports whether one of the recipients has a state.
+func (s *scheduler) known(keys []recipientKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(keys, func(k recipientKey) bool { return s.recipients[k] != nil })
+}
+
+// hasWork reports whether a recipient is ready to be served. spare says whether a
+// worker can be spared for retries and broadcasts.
+func (s *scheduler) hasWork(spare bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ready) > 0 || spare && len(s.retryList)+len(s.broadcasts.list) > 0
+}
+
+// next returns the next recipient that is to be served, nil where there is none. spare
+// is as for hasWork.
+func (s *scheduler) next(spare bool) (recipientKey, *recipient) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		for len(s.ready) == 0 {
+			if !spare || !s.refill() {
+				return recipientKey{}, nil
+			}
+		}
+		k := s.ready[0]
+		if s.ready = s.ready[1:]; len(s.ready) == 0 {
+			s.ready = nil
+		}
+		r := s.recipients[k]
+		a := r.begin()
+		if a == proceed {
+			return k, r
+		}
+		s.apply(k, r, a)
+	}
+}
+
+// refill takes an entry from the retry list or a recipient from a broadcast, in turn,
+// and reports false where both are empty. The recipient may be ready then. s.mu is
+// held.
+func (s *scheduler) refill() bool {
+	s.retryFirst = !s.retryFirst
+	if s.retryFirst {
+		return s.refillRetry() || s.refillBroadcast()
+	}
+	return s.refillBroadcast() || s.refillRetry()
+}
+
+func (s *scheduler) refillRetry() bool {
+	if len(s.retryList) == 0 {
+		return false
+	}
+	k := s.retryList[0]
+	if s.retryList = s.retryList[1:]; len(s.retryList) == 0 {
+		s.retryList = nil
+	}
+	if r := s.recipients[k]; r != nil && r.retry() {
+		s.ready = append(s.ready, k)
+	}
+	return true
+}
+
+func (s *scheduler) refillBroadcast() bool {
+	q, a, ok := s.broadcasts.next()
+	if ok {
+		s.wakeLocked(recipientKey{AoR: a}, q.bit)
+	}
+	return ok
+}
+
+// finish ends a pass and reports whether the worker has to make another one. ended says
+// that the engine stops: then it has not.
+func (s *scheduler) finish(k recipientKey, r *recipient, v Verdict, left uint, ended bool) (again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := forget
+	if !ended {
+		a = r.finish(v, left)
+	}
+	s.apply(k, r, a)
+	return a == proceed
+}
+
+// active returns the number of recipients that have a state.
+func (s *scheduler) active() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.recipients)
+}
+
+// stop accepts no more wake-ups. Items that wait are found by WakeWaiting after the
+// next start.
+func (s *scheduler) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	for _, r := range s.recipients {
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+	}
+}
