@@ -44,7 +44,7 @@ func (b *backlog) Settle(a sip.AoR, it *Item, _ Outcome, done func(error)) {
 
 func (b *backlog) Waiting(context.Context, func(sip.AoR)) error { return nil }
 
-// again has everything wait again.
+// again makes all items wait again.
 func (b *backlog) again(owners int) {
 	b.mu.Lock()
 	clear(b.settled)
@@ -52,7 +52,7 @@ func (b *backlog) again(owners int) {
 	b.done.Add(owners * len(b.items))
 }
 
-// taker is a Sender to devices that take everything.
+// taker is a Sender to devices that accept everything.
 type taker struct{}
 
 func (taker) Send(context.Context, sip.AoR, *Item) Attempt { return Outcome{Verdict: Delivered} }

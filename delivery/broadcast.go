@@ -58,8 +58,9 @@ func (bs *broadcasts) add(b broadcast) bool {
 	if bs.byStart == nil {
 		bs.byStart = make(map[*sip.AoR]*broadcast)
 	}
-	bs.list = append(bs.list, &b)
-	bs.byStart[start] = &b
+	added := b
+	bs.list = append(bs.list, &added)
+	bs.byStart[start] = &added
 	return true
 }
 

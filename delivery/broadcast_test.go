@@ -36,7 +36,7 @@ func TestBroadcast(t *testing.T) {
 		}
 		say(0, "1")
 		say(0, "2")
-		time.Sleep(500 * time.Microsecond) // amid the first
+		time.Sleep(500 * time.Microsecond) // during the first one
 		say(7, "3")
 		e.scheduler.mu.Lock()
 		if n := len(e.scheduler.broadcasts.list); n > 1 {
@@ -60,7 +60,7 @@ func TestBroadcast(t *testing.T) {
 	})
 }
 
-// inOrder is a Sender that remembers in which order it was asked.
+// inOrder is a Sender that records the order of its calls.
 type inOrder struct {
 	mu    sync.Mutex
 	asked []sip.AoR
@@ -133,7 +133,7 @@ func TestBroadcastToDeadDevices(t *testing.T) {
 			q.Wake(bob)
 			time.Sleep(2 * time.Millisecond)
 			if b.left(bob) != 0 {
-				t.Error("bob waits for the dead")
+				t.Error("bob waits for dead devices")
 			}
 		}
 		if b.left(carol) != 0 {

@@ -11,7 +11,7 @@ import (
 	"silod/sip"
 )
 
-// busy is a Sender that takes a while for sending, and then a while for the answer.
+// busy is a Sender that takes time for sending and for the answer.
 type busy struct {
 	send, answer time.Duration
 
@@ -41,7 +41,7 @@ func (b *busy) Send(context.Context, sip.AoR, *Item) Attempt {
 
 func (b *busy) Alive(context.Context, sip.AoR) bool { return true }
 
-// serve gives a message to so many people and waits until they have it.
+// serve delivers a message to each of so many people and returns the time that it took.
 func serve(t *testing.T, people int, way *busy) (took time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(Options{})
@@ -76,8 +76,7 @@ func serve(t *testing.T, people int, way *busy) (took time.Duration) {
 	return took
 }
 
-// Workers that compute do so one after the other, and while they wait for answers
-// others compute.
+// Workers compute one after the other. While they wait for answers, others compute.
 func TestSlotsAreHandedOver(t *testing.T) {
 	way := &busy{send: 20 * time.Microsecond, answer: 500 * time.Millisecond}
 	took := serve(t, 1000, way)
@@ -89,8 +88,7 @@ func TestSlotsAreHandedOver(t *testing.T) {
 	}
 }
 
-// Workers that wait for something with a turn in their hands do not hold up the
-// others for long.
+// Workers that wait while holding a slot do not delay the others for long.
 func TestSlotsHeldByWaitingWorkers(t *testing.T) {
 	way := &busy{send: 5 * time.Second}
 	if took := serve(t, 1000, way); took > 6*time.Second {

@@ -75,7 +75,7 @@ func (b *box) left(a sip.AoR) int {
 	return len(b.items[a])
 }
 
-// phones is a Sender whose answers the test decides.
+// phones is a Sender with answers of the test.
 type phones struct {
 	mu     sync.Mutex
 	got    []string
@@ -88,7 +88,7 @@ func (p *phones) Send(_ context.Context, a sip.AoR, it *Item) Attempt {
 	return later(func() Outcome { return p.ring(a, &it.Message) })
 }
 
-// later is an Attempt of which nobody knows yet what becomes of it.
+// later is an Attempt with an outcome that is not known before Wait.
 type later func() Outcome
 
 func (f later) Wait(context.Context) Outcome { return f() }
@@ -156,7 +156,7 @@ func TestDeliversInOrderOneAtATime(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		if q.Busy(bob) || e.Active() != 0 || b.left(bob) != 0 {
-			t.Error("something is left over")
+			t.Error("items or recipients are left")
 		}
 	})
 }
@@ -209,7 +209,7 @@ func TestRetriesWithBackOffAndAtWake(t *testing.T) {
 	})
 }
 
-func TestRefusedIsSetAsideAndBlocksNobody(t *testing.T) {
+func TestRefusedIsSetAsideAndBlocksNothing(t *testing.T) {
 	inEngine(t, func(_ sip.AoR, m *im.Message) Outcome {
 		if m.CallID == "2" {
 			return Outcome{Verdict: Refused, Reason: "603 Decline"}
@@ -250,7 +250,7 @@ func TestOfflineIsForgottenUntilWoken(t *testing.T) {
 	})
 }
 
-func TestSlowRecipientDelaysNobody(t *testing.T) {
+func TestSlowRecipientDelaysNoOther(t *testing.T) {
 	inEngine(t, func(a sip.AoR, _ *im.Message) Outcome {
 		if a == carol {
 			time.Sleep(32 * time.Second)
@@ -269,8 +269,8 @@ func TestSlowRecipientDelaysNobody(t *testing.T) {
 	})
 }
 
-// While the router still waits for a device's late answer to a message that it
-// has stored meanwhile, the engine leaves the owner alone.
+// While the router waits for a device's late answer to a message that it has stored
+// meanwhile, the engine sends nothing to the owner.
 func TestHold(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
 		release := q.Hold(bob)
@@ -289,7 +289,7 @@ func TestHold(t *testing.T) {
 	})
 }
 
-func TestQueuesAreBusyEachForItself(t *testing.T) {
+func TestBusyIsPerQueue(t *testing.T) {
 	inEngine(t, func(sip.AoR, *im.Message) Outcome {
 		time.Sleep(time.Second)
 		return Outcome{Verdict: Delivered}
@@ -327,7 +327,7 @@ func TestSourceFailureIsRetried(t *testing.T) {
 	})
 }
 
-func TestWakeWaitingFindsThoseOnline(t *testing.T) {
+func TestWakeWaitingWakesOnlineOwners(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
 		b.put(bob, "for bob")
 		b.put(carol, "for carol")

@@ -48,7 +48,7 @@ func (f *fragile) Next(ctx context.Context, a sip.AoR, after int64, limit int) (
 	return f.box.Next(ctx, a, after, limit)
 }
 
-// A Source that panics is tried again, as one that fails.
+// A Source that panics is tried again, as one that returns an error is.
 func TestPanicOfASourceIsRetried(t *testing.T) {
 	inEngine(t, accept, func(_ *Engine, q *Queue, b *box, p *phones) {
 		q.Serve(&fragile{box: b}, p)

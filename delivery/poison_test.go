@@ -11,13 +11,13 @@ import (
 	"silod/sip"
 )
 
-// A message that the device never takes does not keep the others out.
-func TestOddMessageBlocksNobody(t *testing.T) {
+// A message that the device never accepts does not block the others.
+func TestPoisonBlocksNothing(t *testing.T) {
 	for name, answered := range map[string]bool{"answered 500": true, "not answered": false} {
 		t.Run(name, func(t *testing.T) {
 			var tries atomic.Int32
 			inEngine(t, func(_ sip.AoR, m *im.Message) Outcome {
-				if m.CallID != "odd" {
+				if m.CallID != "poison" {
 					return Outcome{Verdict: Delivered}
 				}
 				tries.Add(1)
@@ -26,7 +26,7 @@ func TestOddMessageBlocksNobody(t *testing.T) {
 				}
 				return Outcome{Verdict: Undelivered, Answered: answered}
 			}, func(e *Engine, q *Queue, b *box, p *phones) {
-				for _, s := range []string{"1", "odd", "2", "3"} {
+				for _, s := range []string{"1", "poison", "2", "3"} {
 					b.put(bob, s)
 				}
 				q.Wake(bob)
@@ -34,7 +34,7 @@ func TestOddMessageBlocksNobody(t *testing.T) {
 				if got := p.received(); !slices.Equal(got, []string{"1", "2", "3"}) {
 					t.Fatalf("got %q", got)
 				}
-				// Once it is known for what it is, it does not even delay the next one.
+				// Once it is known, it does not even delay the next message.
 				for i := range 20 {
 					b.put(bob, fmt.Sprint("new ", i))
 					q.Wake(bob)
@@ -56,8 +56,8 @@ func TestOddMessageBlocksNobody(t *testing.T) {
 	}
 }
 
-// The order holds against a device that is away for a while, for as long as it is:
-// the message behind is tried only right after the first has failed.
+// The order is kept for a device that is away, however long: the second message is tried
+// only immediately after the first has failed.
 func TestOrderHoldsForADeviceThatWasAway(t *testing.T) {
 	for away := time.Second; away < 20*time.Minute; away = away * 51 / 50 {
 		start := atomic.Int64{}

@@ -30,12 +30,12 @@ func TestLaterGoesBehindTheRest(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		if b.left(bob) != 0 || e.Active() != 0 {
-			t.Error("something is left over")
+			t.Error("items or recipients are left")
 		}
 	})
 }
 
-// What comes while receipts are on their way does not wait for all of them.
+// A message that arrives while receipts are delivered does not wait for all of them.
 func TestChatDoesNotWaitForReceipts(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
 		for i := range 300 {
@@ -65,7 +65,7 @@ func TestChatDoesNotWaitForReceipts(t *testing.T) {
 	})
 }
 
-// What expires while it waits is not sent any more.
+// A message that has expired while it waited is not sent.
 func TestExpiredIsNotSent(t *testing.T) {
 	inEngine(t, func(_ sip.AoR, m *im.Message) Outcome {
 		time.Sleep(10 * time.Second)
@@ -83,7 +83,7 @@ func TestExpiredIsNotSent(t *testing.T) {
 	})
 }
 
-// A long queue is read page by page, and each page once.
+// A long queue is read in pages, each of them once.
 func TestQueueIsReadInPages(t *testing.T) {
 	const messages = 1000
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
@@ -105,7 +105,7 @@ func TestQueueIsReadInPages(t *testing.T) {
 	})
 }
 
-// counting is a box that counts what is read.
+// counting is a box that counts the items that are read.
 type counting struct {
 	*box
 	most, read int
@@ -126,7 +126,7 @@ type shelf struct {
 	got   map[string][]string // Call-IDs by device
 }
 
-// view is the shelf for one device.
+// view is the shelf as one device sees it.
 type view struct {
 	*shelf
 	device string

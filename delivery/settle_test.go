@@ -15,7 +15,7 @@ import (
 
 var errAway = errors.New("database is away")
 
-// stubborn is a Source that cannot remove what its fails selects.
+// stubborn is a Source that cannot remove the items that fails selects.
 type stubborn struct {
 	*box
 	fails  func(it *Item) bool
@@ -48,7 +48,7 @@ func inStubborn(t *testing.T, f func(e *Engine, q *Queue, s *stubborn, p *phones
 	})
 }
 
-// put puts numbered texts into a mailbox, and returns all that it was given.
+// put adds the texts from, ..., to-1 to a mailbox and returns the texts 0, ..., to-1.
 func (s *stubborn) put(a sip.AoR, from, to int) []string {
 	var texts []string
 	for i := range to {
@@ -94,8 +94,8 @@ func TestRemovalThatFailsForAWhile(t *testing.T) {
 	}
 }
 
-// A removal that fails for ever is retried with back-off and does not mean a repeat,
-// nor a second message of the one that the device has refused.
+// An item whose removal fails for ever is sent once, delivered or refused, and its
+// removal is retried with back-off.
 func TestRemovalThatFailsForEver(t *testing.T) {
 	inStubborn(t, func(e *Engine, q *Queue, s *stubborn, p *phones) {
 		s.fails = func(it *Item) bool { return it.CallID < "2" }
@@ -205,7 +205,7 @@ func TestOneRemovalDoesNotBlockTheOthers(t *testing.T) {
 	})
 }
 
-// staleSource is a Source that answers with what was there before a removal.
+// staleSource is a Source that returns items that are removed meanwhile.
 type staleSource struct{ *stubborn }
 
 func (s staleSource) Next(ctx context.Context, a sip.AoR, after int64, limit int) ([]Item, error) {
@@ -230,7 +230,8 @@ func TestRemovalDuringARead(t *testing.T) {
 	})
 }
 
-// A message to which the device's answer came late is as one that was delivered here.
+// A message that was relayed, and stored before the device answered, is as one that was
+// delivered by the engine.
 func TestRemovedByAnotherWay(t *testing.T) {
 	inStubborn(t, func(e *Engine, q *Queue, s *stubborn, p *phones) {
 		release := q.Hold(bob)
@@ -251,8 +252,8 @@ func TestRemovedByAnotherWay(t *testing.T) {
 	})
 }
 
-// When the engine stops, removals are retried once more, and it does not wait for a
-// Source that says nothing.
+// When the engine stops, removals are retried once more, and it does not wait long for
+// a Source that does not answer.
 func TestRemovalsAreRetriedAtTheEnd(t *testing.T) {
 	for name, settles := range map[string]bool{"removed": true, "no answer": false} {
 		t.Run(name, func(t *testing.T) {

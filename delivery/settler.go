@@ -33,7 +33,7 @@ type settler struct {
 
 	mu        sync.Mutex
 	unsettled int                      // items in keys
-	keys      map[recipientKey][]int64 // of unsettled items; a list is only appended to
+	keys      map[recipientKey][]int64 // of unsettled items; lists in use are not changed
 	failed    []*removal               // to be retried, in this order
 	paused    map[recipientKey]struct{}
 	wait      time.Duration // before the next sweep

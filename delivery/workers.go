@@ -33,7 +33,7 @@ func (w *workers) run(ctx context.Context) {
 			return
 		case <-w.scheduler.signal:
 		}
-		for w.scheduler.hasWork(w.hasSpare(1)) {
+		for w.scheduler.hasWork(w.hasSpareWorker(1)) {
 			select {
 			case <-ctx.Done():
 				return
@@ -71,13 +71,13 @@ func (w *workers) work(ctx context.Context) {
 func (w *workers) serveReady(ctx context.Context) {
 	defer func() {
 		<-w.busy
-		if w.scheduler.hasWork(w.hasSpare(1)) {
+		if w.scheduler.hasWork(w.hasSpareWorker(1)) {
 			w.scheduler.notify()
 		}
 	}()
 	defer w.cpu.release()
 	for {
-		k, r := w.scheduler.next(w.hasSpare(0))
+		k, r := w.scheduler.next(w.hasSpareWorker(0))
 		if r == nil {
 			return
 		}
@@ -85,9 +85,9 @@ func (w *workers) serveReady(ctx context.Context) {
 	}
 }
 
-// hasSpare reports whether so many more workers can be spared for broadcasts and for
+// hasSpareWorker reports whether so many more workers can be spared for broadcasts and for
 // recipients that have not answered before. A quarter is kept for others: a user that
 // has come online is served at once, however many devices in large rooms are dead.
-func (w *workers) hasSpare(more int) bool {
+func (w *workers) hasSpareWorker(more int) bool {
 	return len(w.busy)+more <= cap(w.busy)-cap(w.busy)/4
 }
