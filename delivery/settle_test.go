@@ -19,21 +19,32 @@ var errAway = errors.New("database is away")
 type stubborn struct {
 	*box
 	fails  func(it *Item) bool
-	settle atomic.Int64 // calls of Settle
-	takes  time.Duration
+	settle atomic.Int64  // calls of Settle
+	takes  time.Duration // until Settle fails
+	reads  atomic.Int64  // nanoseconds until Next returns
 	panics bool
 }
 
 func (s *stubborn) Settle(a sip.AoR, it *Item, out Outcome, done func(error)) {
 	s.settle.Add(1)
-	if !s.fails(it) {
+	s.mu.Lock()
+	fails, takes := s.fails(it), s.takes
+	s.mu.Unlock()
+	switch {
+	case !fails:
 		s.box.Settle(a, it, out, done)
-		return
-	}
-	if s.panics {
+	case s.panics:
 		panic("Settle")
+	default:
+		time.AfterFunc(takes, func() { done(errAway) })
 	}
-	time.AfterFunc(s.takes, func() { done(errAway) })
+}
+
+// change changes the Source while the engine runs.
+func (s *stubborn) change(fails func(*Item) bool, takes time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fails, s.takes = fails, takes
 }
 
 func nothing(*Item) bool    { return false }
@@ -181,7 +192,7 @@ func TestUnsettledItemsAreBounded(t *testing.T) {
 		if n := len(p.received()); n != 3 {
 			t.Errorf("%d sent", n)
 		}
-		s.fails = nothing
+		s.change(nothing, 0)
 		time.Sleep(time.Minute)
 		if n := len(p.received()); n != 10 || len(q.settler.keys) != 0 {
 			t.Errorf("%d sent, settler %+v", n, &q.settler)
@@ -205,12 +216,10 @@ func TestOneRemovalDoesNotBlockTheOthers(t *testing.T) {
 	})
 }
 
-// staleSource is a Source that returns items that are removed meanwhile.
-type staleSource struct{ *stubborn }
-
-func (s staleSource) Next(ctx context.Context, a sip.AoR, after int64, limit int) ([]Item, error) {
-	items, err := s.stubborn.Next(ctx, a, after, limit)
-	time.Sleep(5 * time.Second)
+// Next returns items that may be removed meanwhile.
+func (s *stubborn) Next(ctx context.Context, a sip.AoR, after int64, limit int) ([]Item, error) {
+	items, err := s.box.Next(ctx, a, after, limit)
+	time.Sleep(time.Duration(s.reads.Load()))
 	return items, err
 }
 
@@ -220,9 +229,9 @@ func TestRemovalDuringARead(t *testing.T) {
 		s.put(bob, 0, 1)
 		q.Wake(bob)
 		time.Sleep(time.Second / 2)
-		q.Serve(staleSource{s}, p)
+		s.reads.Store(int64(5 * time.Second))
 		q.Wake(bob)
-		s.fails = nothing
+		s.change(nothing, 0)
 		time.Sleep(time.Minute)
 		if n := len(p.received()); n != 1 || s.left(bob) != 0 {
 			t.Errorf("sent %d times, %d left", n, s.left(bob))
@@ -244,7 +253,7 @@ func TestRemovedByAnotherWay(t *testing.T) {
 			}
 			s.box.Settle(bob, &Item{Key: key}, Outcome{Verdict: Delivered}, done)
 		}, release)
-		s.fails = nothing
+		s.change(nothing, 0)
 		time.Sleep(time.Minute)
 		if got := p.received(); !slices.Equal(got, []string{"1"}) || s.left(bob) != 0 || tries != 5 {
 			t.Errorf("got %q, %d left after %d tries", got, s.left(bob), tries)
@@ -262,9 +271,9 @@ func TestRemovalsAreRetriedAtTheEnd(t *testing.T) {
 				q.Wake(bob)
 				time.Sleep(50 * time.Second)
 				if settles {
-					s.fails = nothing
+					s.change(nothing, 0)
 				} else {
-					s.takes = time.Minute
+					s.change(everything, time.Minute)
 				}
 				start := time.Now()
 				q.settler.stop()
@@ -274,7 +283,7 @@ func TestRemovalsAreRetriedAtTheEnd(t *testing.T) {
 				if n := s.left(bob); settles != (n == 0) {
 					t.Errorf("%d left", n)
 				}
-				s.takes = 0
+				s.change(s.fails, 0)
 				time.Sleep(time.Hour) // until the Source has answered
 			})
 		})
