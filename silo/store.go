@@ -9,76 +9,94 @@ import (
 	"silod/sip"
 )
 
-// Store keeps messages durably. db implements it on every engine. Its methods
-// may be called concurrently; rows that Kamailio wrote are read like our own.
+// A Store keeps messages durably. db implements it on every engine. Its methods may be
+// called concurrently. Rows that Kamailio wrote are read like those of silod.
 type Store interface {
-	// Add commits m and sets its ID. Concurrent calls share a commit. When it
-	// returns nil the message survives whatever dies next. ErrInvalid: this message
-	// can never be stored (a value too long for its column); ErrBusy: not now, the
-	// caller answers 503. After any error the message is not stored, and will not
-	// be later.
+	Mailbox
+	Reminders
+	Archive
+}
+
+// A Mailbox holds the messages that wait for delivery to their owners.
+type Mailbox interface {
+	// Add commits m and sets its ID. Concurrent calls share a commit. Once it has
+	// returned nil the message survives a crash of silod and of the database. Errors are
+	// ErrInvalid (m can never be stored: a value is too long for its column) and ErrBusy
+	// (m cannot be stored now; the caller answers 503). After an error the message is
+	// not stored and will not be stored later.
 	Add(ctx context.Context, m *Message) error
 
+	// Next returns up to limit of the owner's messages with an ID above after, oldest
+	// first, without reminders, messages set aside and messages that have expired at now.
+	Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]Message, error)
+
+	// NextFor is Next without the messages that Mark has recorded for the device.
+	NextFor(ctx context.Context, owner sip.AoR, device string, after int64, limit int, now time.Time) ([]Message, error)
+
+	// Waiting calls f for every owner for whom Next would return a message.
+	Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error
+
+	// Count returns the number of the owner's messages, without reminders and without
+	// messages that were delivered to one of the owner's devices.
+	Count(ctx context.Context, owner sip.AoR) (int, error)
+
+	// Delete removes a message. It may return before the removal is durable; then it
+	// calls done, exactly once. Concurrent calls share a commit.
+	Delete(id int64, done func(error))
+
+	// Mark records that a message was delivered to a device or, where refused is not
+	// empty, why the device will never take it. The message stays for the other devices.
+	// Mark calls done as Delete does.
+	Mark(id int64, device, refused string, done func(error))
+
+	// SetAside records why a message cannot be delivered. Next, NextFor and Due leave it
+	// out until Archive.Requeue. SetAside reports whether the message exists.
+	SetAside(ctx context.Context, id int64, reason string) (bool, error)
+}
+
+// Reminders hold the messages that are sent at a given time.
+type Reminders interface {
+	// Due returns up to limit reminders whose time has come at now, earliest first.
+	Due(ctx context.Context, now time.Time, limit int) ([]Message, error)
+
+	// Release replaces a reminder by m and sets the ID of m, in one transaction. It
+	// reports whether the reminder existed. Errors are those of Add.
+	Release(ctx context.Context, id int64, m *Message) (bool, error)
+}
+
+// An Archive gives administrators and the expiry access to all stored messages.
+type Archive interface {
 	// AddAll commits messages in their order, all or none, and sets their IDs. Errors
 	// are those of Add.
 	AddAll(ctx context.Context, ms []*Message) error
 
-	// Next gives owner's oldest messages with an ID above after that are no
-	// reminders, not set aside and not expired at now, oldest first.
-	Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]Message, error)
-
-	// NextFor is Next without what Mark has recorded for a device.
-	NextFor(ctx context.Context, owner sip.AoR, device string, after int64, limit int, now time.Time) ([]Message, error)
-
-	// Due gives reminders whose time has come, the earliest first.
-	Due(ctx context.Context, now time.Time, limit int) ([]Message, error)
-
-	// Release puts m, which gets an ID of its own, in the place of a reminder, in one
-	// transaction. It tells whether there was such a reminder.
-	Release(ctx context.Context, id int64, m *Message) (bool, error)
-
-	// Delete removes a message. It may return before that is durable; done is
-	// called exactly once. Concurrent calls share a commit.
-	Delete(id int64, done func(error))
-
-	// Mark records that a device has got its copy of a message, or why it will never
-	// take it; the message stays for the other devices. done is as for Delete.
-	Mark(id int64, device, refused string, done func(error))
-
-	// Marks gives what Mark has recorded of a message.
-	Marks(ctx context.Context, id int64) ([]Copy, error)
-
-	// SetAside keeps a message out of Next and Due and remembers why; Requeue puts
-	// it back. Both tell whether there was such a message.
-	SetAside(ctx context.Context, id int64, reason string) (bool, error)
-	Requeue(ctx context.Context, id int64) (bool, error)
-
-	// Expire deletes up to limit messages whose time was over at now, and returns
-	// them so that their senders can be told.
-	Expire(ctx context.Context, now time.Time, limit int) ([]Message, error)
-
-	// Count counts owner's messages without reading them: no reminders, and nothing
-	// of which a device has got its copy.
-	Count(ctx context.Context, owner sip.AoR) (int, error)
-
-	// Waiting calls f for every owner that has a message in the sense of Next.
-	Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error
-
-	// Get gives one message, ErrNotFound where there is none.
+	// Get returns one message, or ErrNotFound.
 	Get(ctx context.Context, id int64) (Message, error)
 
-	// List streams what the query selects, in order of ID, without holding a
-	// transaction open while the caller works.
+	// List streams the messages that match the query, in order of ID. No transaction is
+	// open while the caller works.
 	List(ctx context.Context, q Query) iter.Seq2[Message, error]
 
-	// Tally counts what the query selects.
+	// Marks returns the marks of a message, see Mark.
+	Marks(ctx context.Context, id int64) ([]Copy, error)
+
+	// Tally counts the messages that match the query. Unlike List and Purge it includes
+	// reminders, unless the query asks for reminders only.
 	Tally(ctx context.Context, q Query) (Totals, error)
 
-	// Purge deletes up to limit messages that the query selects and tells how many.
+	// Requeue undoes SetAside. It reports whether the message exists.
+	Requeue(ctx context.Context, id int64) (bool, error)
+
+	// Purge deletes up to limit messages that match the query and returns their number.
 	Purge(ctx context.Context, q Query, limit int) (int, error)
+
+	// Expire deletes up to limit messages that have expired at now and returns them, so
+	// that their senders can be notified.
+	Expire(ctx context.Context, now time.Time, limit int) ([]Message, error)
 }
 
-// Query selects stored messages. The zero value selects all.
+// A Query matches stored messages. The zero value matches every message that is not a
+// reminder.
 type Query struct {
 	Owner     sip.AoR   // zero: every owner
 	From      string    // sender's URI; "": every sender
@@ -87,18 +105,18 @@ type Query struct {
 	Reminders bool      // only reminders; otherwise only messages
 	Both      bool      // messages and reminders
 	Stuck     bool      // only those set aside
-	Copied    bool      // only those of which a device has got its copy
+	Copied    bool      // only those that were delivered to a device
 	AfterID   int64     // IDs above this
 	Limit     int       // 0: no limit
 }
 
-// Totals is what a Query selects, in sum.
+// Totals are the counts of the messages that match a Query.
 type Totals struct {
 	Messages, Reminders, Stuck, Owners int
 	Oldest                             time.Time
 }
 
-// What a Store says, wrapped with more words.
+// Errors of a Store, wrapped.
 var (
 	ErrInvalid  = errors.New("message cannot be stored")
 	ErrBusy     = errors.New("store is not available")
