@@ -9,18 +9,18 @@ import (
 
 // Aliases tells whether a user has another address, as Kamailio's table dbaliases
 // says. silod does not make that table: where there is none, nobody has.
-func (db *DB) Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) {
-	if !db.aliases.Load() {
-		info, err := db.d.columns(ctx, db.read, "dbaliases")
+func (st *users) Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) {
+	if !st.hasAliases.Load() {
+		info, err := st.layout.dialect.columns(ctx, st.reader.pool, "dbaliases")
 		if err != nil {
 			return false, fmt.Errorf("look at table dbaliases: %w", busy(err))
 		}
 		if info == nil {
 			return false, nil
 		}
-		db.aliases.Store(true)
+		st.hasAliases.Store(true)
 	}
-	rows, err := db.query(ctx, `SELECT alias_username, alias_domain, username, domain FROM dbaliases
+	rows, err := st.reader.query(ctx, `SELECT alias_username, alias_domain, username, domain FROM dbaliases
 		WHERE alias_username = $1 AND alias_domain = $2`, alias.User, alias.Domain)
 	if err != nil {
 		return false, fmt.Errorf("look up alias: %w", busy(err))

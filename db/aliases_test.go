@@ -13,7 +13,7 @@ func TestAliases(t *testing.T) {
 			db := open(t, e.fresh(t), Options{})
 			check := func(user, alias string, want bool) {
 				t.Helper()
-				if ok, err := db.Aliases(t.Context(), aor(user), aor(alias)); ok != want || err != nil {
+				if ok, err := db.Users().Aliases(t.Context(), aor(user), aor(alias)); ok != want || err != nil {
 					t.Errorf("%s as %s: %v, %v; want %v", user, alias, ok, err, want)
 				}
 			}

@@ -17,7 +17,7 @@ func BenchmarkAdd(b *testing.B) {
 	for _, e := range engines {
 		for _, callers := range []int{1, 512} {
 			b.Run(fmt.Sprintf("%s/callers=%d", e.name, callers), func(b *testing.B) {
-				st := open(b, e.fresh(b), Options{}).Silo()
+				st := open(b, e.fresh(b), Options{}).Messages()
 				var n atomic.Int64
 				loop := func() {
 					m := text(body)
@@ -49,7 +49,7 @@ func BenchmarkAdd(b *testing.B) {
 func BenchmarkAddAndDelete(b *testing.B) {
 	for _, e := range engines {
 		b.Run(e.name, func(b *testing.B) {
-			st := open(b, e.fresh(b), Options{}).Silo()
+			st := open(b, e.fresh(b), Options{}).Messages()
 			var n atomic.Int64
 			b.SetParallelism(256)
 			b.RunParallel(func(pb *testing.PB) {
@@ -89,7 +89,7 @@ func BenchmarkNextMiss(b *testing.B) {
 						strings.Replace(series[e.name], "100000", fmt.Sprint(rows), 1))
 				}
 				for b.Loop() {
-					if ms, err := db.Silo().Next(b.Context(), aor("nobody@example.org"), 0, 10, time.Now()); len(ms) > 0 || err != nil {
+					if ms, err := db.Messages().Next(b.Context(), aor("nobody@example.org"), 0, 10, time.Now()); len(ms) > 0 || err != nil {
 						b.Fatal(len(ms), err)
 					}
 				}

@@ -2,55 +2,57 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-// Init makes everything that is missing in the database that the URL names, the
-// database's file or directory too, and tells what it made. Open does the same for a
-// daemon whose user has the right to.
-func Init(ctx context.Context, url string, o Options) (made []string, err error) {
+// Init creates everything that is missing in the database that the URL names, including
+// its file or directory, and returns the names of what it created. Open does the same
+// where the user of the daemon has the right to.
+func Init(ctx context.Context, url string, o Options) (created []string, err error) {
 	o.Unfinished = true
 	db, err := Open(ctx, url, o)
 	if err != nil {
 		return nil, err
 	}
-	return db.made, db.Close()
+	return db.layout.createdTables, db.Close()
 }
 
-// Migrate is Init for our own tables and indexes: of Kamailio's tables it makes none,
-// and it refuses a database where one is missing.
-func Migrate(ctx context.Context, url string, o Options) (made []string, err error) {
+// Migrate is Init for silod's own tables and indexes. It creates none of Kamailio's tables
+// and refuses a database where one of them is missing.
+func Migrate(ctx context.Context, url string, o Options) (created []string, err error) {
 	o.ownOnly = true
 	return Init(ctx, url, o)
 }
 
-// Finding is what Check tells of a table.
+// A Finding is the result of Check for one table.
 type Finding struct {
 	Table   string // or "index NAME"
-	Version int64  // as Kamailio's table version has it; of silod_schema the schema's; 0 for none
+	Version int64  // as in Kamailio's table version; of silod_schema the version of the schema; 0 for none
 	Rows    int64
-	Problem string // what is wrong, and the command that mends it; "" where all is well
+	Problem string // the problem and the command that solves it; "" where there is none
 }
 
-// Check looks at the database that the URL names, also while a daemon uses it, and
-// changes nothing. An error says that it could not look at all.
+// Check inspects the database that the URL names, also while a daemon uses it, and changes
+// nothing. It returns an error where it could not inspect the database at all.
 func Check(ctx context.Context, url string, o Options) (found []Finding, err error) {
-	db, err := choose(url, o, true)
+	db, err := newDB(url, o, true)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if db.write, err = db.d.connect(ctx, forLooking); err != nil {
+	pool, err := db.layout.dialect.connect(ctx, forLooking)
+	if err != nil {
 		return nil, err
 	}
-	db.read = db.write
-	if err := db.nameColumns(ctx, db.read); err != nil {
+	db.writer.pool, db.reader.pool = pool, pool
+	if err := db.layout.nameTables(ctx, pool); err != nil {
 		return nil, err
 	}
-	c := &checking{db: db, lacks: map[string]bool{}}
-	if err := c.lookForLacks(ctx); err != nil {
+	c := &check{db: db, pool: pool, inspection: inspection{layout: &db.layout, pool: pool, log: db.log}, missing: map[string]bool{}}
+	if err := c.findMissing(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.tables(ctx); err != nil {
@@ -59,64 +61,67 @@ func Check(ctx context.Context, url string, o Options) (found []Finding, err err
 	return c.found, nil
 }
 
-// checking is a check on its way.
-type checking struct {
-	db       *DB
-	lacks    map[string]bool // Kamailio's tables that are missing
-	versions int64           // of our own tables that are missing
-	indexes  []string
-	found    []Finding
+// A check is a Check in progress.
+type check struct {
+	db         *DB
+	pool       *sql.DB
+	inspection inspection
+	missing    map[string]bool // Kamailio's missing tables
+	versions   int64           // number of missing versions of silod's own tables
+	indexes    []string        // missing indexes
+	found      []Finding
 }
 
-func (c *checking) lookForLacks(ctx context.Context) error {
-	all, err := c.db.missing(ctx, c.db.read)
+func (c *check) findMissing(ctx context.Context) error {
+	all, err := c.db.layout.missing(ctx, c.pool)
 	if err != nil {
 		return err
 	}
-	_, text := c.db.d.(*textDB) // has files for rows only: what is ours is always made, in memory
-	for _, l := range all {
+	_, text := c.db.layout.dialect.(*textDB) // its files have no schema: silod's own tables are created in memory
+	for _, m := range all {
 		switch {
-		case l.kind == lackTable:
-			c.lacks[l.name] = true
-		case l.kind == lackVersion && !text:
+		case m.kind == missingTable:
+			c.missing[m.name] = true
+		case m.kind == missingVersion && !text:
 			c.versions++
-		case l.kind == lackIndex && !text:
-			c.indexes = append(c.indexes, l.name)
+		case m.kind == missingIndex && !text:
+			c.indexes = append(c.indexes, m.name)
 		}
 	}
 	if !text {
 		return nil
 	}
-	conn, err := c.db.write.Conn(ctx)
+	conn, err := c.pool.Conn(ctx)
 	if err != nil {
-		return c.db.d.explain(err)
+		return c.db.layout.dialect.explain(err)
 	}
 	defer conn.Close()
-	return c.db.complete(ctx, conn)
+	m := migration{layout: &c.db.layout, log: c.db.log, now: c.db.now}
+	return m.createAll(ctx, conn)
 }
 
-// tables looks at Kamailio's tables one by one, then at what is ours.
-func (c *checking) tables(ctx context.Context) error {
+// tables inspects Kamailio's tables one by one, then silod's own.
+func (c *check) tables(ctx context.Context) error {
 	versions := map[string]int64{}
-	if c.lacks["version"] {
+	if c.missing["version"] {
 		c.found = append(c.found, Finding{Table: "version", Problem: "no table version: `siloctl db init` makes it"})
 	} else {
 		var err error
-		if versions, err = c.db.versions(ctx); err != nil {
+		if versions, err = c.inspection.versions(ctx); err != nil {
 			return err
 		}
 	}
 	fine := true
-	for _, t := range c.db.shared() {
+	for _, t := range c.db.layout.sharedTables() {
 		f := Finding{Table: t.name, Version: versions[t.name]}
-		if err := c.db.inspectTable(ctx, &t, versions); err != nil {
+		if err := c.inspection.table(ctx, &t, versions); err != nil {
 			f.Problem, fine = oneLine(err), false
 		}
 		c.add(ctx, f)
 	}
 	c.add(ctx, Finding{Table: "subscriber", Version: versions["subscriber"]})
 	if fine && c.versions == 0 {
-		if err := c.db.d.ready(ctx, c.db); err != nil {
+		if err := c.db.layout.dialect.ready(ctx, &c.db.layout, c.pool); err != nil {
 			c.found[0].Problem = oneLine(err)
 		}
 	}
@@ -124,24 +129,24 @@ func (c *checking) tables(ctx context.Context) error {
 	return nil
 }
 
-// add counts a table's rows, where it can be read.
-func (c *checking) add(ctx context.Context, f Finding) {
-	if c.lacks[f.Table] {
+// add counts the rows of a table and adds the finding.
+func (c *check) add(ctx context.Context, f Finding) {
+	if c.missing[f.Table] {
 		f.Version, f.Problem = 0, fmt.Sprintf("no table %s: `siloctl db init` makes it", f.Table)
-	} else if n, err := c.db.ints(ctx, "SELECT COUNT(*) FROM "+f.Table); err == nil {
+	} else if n, err := c.db.reader.ints(ctx, "SELECT COUNT(*) FROM "+f.Table); err == nil {
 		f.Rows = n[0]
 		if f.Problem == "" {
-			f.Problem = c.db.weak(ctx, f.Table)
+			f.Problem = c.inspection.durabilityWarning(ctx, f.Table)
 		}
 	} else if f.Problem == "" {
-		f.Problem = oneLine(c.db.d.explain(fmt.Errorf("cannot read table %s: %w", f.Table, err)))
+		f.Problem = oneLine(c.db.layout.dialect.explain(fmt.Errorf("cannot read table %s: %w", f.Table, err)))
 	}
 	c.found = append(c.found, f)
 }
 
-// own tells of our own tables, and of our indexes on Kamailio's where a table is there.
-func (c *checking) own(ctx context.Context) {
-	newest := c.db.newest()
+// own adds the findings for silod's own tables, and for its indexes on Kamailio's tables.
+func (c *check) own(ctx context.Context) {
+	newest := c.db.layout.newestVersion()
 	f := Finding{Table: "silod_schema", Version: newest - c.versions}
 	switch {
 	case f.Version == 0:
@@ -150,7 +155,7 @@ func (c *checking) own(ctx context.Context) {
 		f.Problem = fmt.Sprintf("silod's own tables are of version %d, this silod's of %d: `siloctl db migrate` brings them up", f.Version, newest)
 	default:
 		f.Rows = newest
-		err := c.db.tryOwn(ctx)
+		err := c.inspection.ownTables(ctx)
 		if err == nil {
 			err = c.db.refuseUnfinished(ctx)
 		}
@@ -160,17 +165,16 @@ func (c *checking) own(ctx context.Context) {
 	}
 	c.found = append(c.found, f)
 	for _, name := range c.indexes {
-		if len(c.lacks) == 0 {
+		if len(c.missing) == 0 {
 			c.found = append(c.found, Finding{Table: "index " + name, Problem: "missing, large mailboxes are slow: `siloctl db migrate` makes it"})
 		}
 	}
 }
 
-// name is the database's URL without user, password and parameters, for messages
-// and for the note that a copy leaves.
+// name returns the URL of the database without user, password and parameters.
 func (db *DB) name() string {
 	scheme, rest, _ := strings.Cut(db.url, ":")
-	switch d := db.d.(type) {
+	switch d := db.layout.dialect.(type) {
 	case *sqliteDB:
 		return "sqlite:" + d.path
 	case *textDB:

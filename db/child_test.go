@@ -93,7 +93,7 @@ func childStore(url string) {
 		go func() {
 			for i := 0; ; i++ {
 				name := fmt.Sprintf("m-%d-%d-%d", os.Getpid(), c, i)
-				if db.Silo().Add(ctx, text(name)) == nil {
+				if db.Messages().Add(ctx, text(name)) == nil {
 					say(name)
 				}
 				name = fmt.Sprintf("e-%d-%d-%d", os.Getpid(), c, i)
@@ -140,7 +140,7 @@ func TestKill(t *testing.T) {
 			db := open(t, url, Options{})
 			found := map[string]int{}
 			for after := int64(0); ; {
-				ms := next(t, db.Silo(), after, 500)
+				ms := next(t, db.Messages(), after, 500)
 				if len(ms) == 0 {
 					break
 				}

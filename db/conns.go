@@ -10,9 +10,11 @@ import (
 	"time"
 )
 
-// A server that is frozen or cut off keeps a connection open without a word, and
-// a context does not end that wait, so every single read and write has a limit.
-var silence = map[role]time.Duration{forSchema: time.Hour, forLooking: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second}
+// ioTimeout limits every read and write of a connection. A server that is frozen or cut
+// off keeps its connections open without an answer, and a context does not end that wait.
+var ioTimeout = map[role]time.Duration{
+	forSchema: time.Hour, forLooking: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second,
+}
 
 const (
 	connectTimeout = 3 * time.Second
@@ -39,7 +41,7 @@ func lost(err error) bool {
 }
 
 // dialer makes connections whose every read and write has a time limit.
-type dialer struct{ silence time.Duration }
+type dialer struct{ ioTimeout time.Duration }
 
 func (d dialer) Dial(network, addr string) (net.Conn, error) {
 	return d.DialTimeout(network, addr, connectTimeout)
@@ -57,23 +59,23 @@ func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn
 	if err != nil {
 		return nil, err
 	}
-	return &limitedConn{Conn: c, silence: d.silence}, nil
+	return &limitedConn{Conn: c, ioTimeout: d.ioTimeout}, nil
 }
 
 type limitedConn struct {
 	net.Conn
-	silence time.Duration
+	ioTimeout time.Duration
 }
 
 func (c *limitedConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(c.ioTimeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(b)
 }
 
 func (c *limitedConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.ioTimeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(b)

@@ -31,7 +31,7 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 	if err := c.claim(ctx); err != nil {
 		return err
 	}
-	if t, ok := to.d.(*textDB); ok { // whose every commit writes whole files
+	if t, ok := to.layout.dialect.(*textDB); ok { // whose every commit writes whole files
 		t.held = true
 		defer func() { t.held = false }()
 	}
@@ -56,14 +56,14 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 			return err
 		}
 	}
-	if t, ok := to.d.(*textDB); ok {
+	if t, ok := to.layout.dialect.(*textDB); ok {
 		t.held = false
 	}
-	return to.step(ctx, 1, func(s *session) error {
+	return to.writer.step(ctx, 1, func(s *session) error {
 		if _, err := s.exec("DELETE FROM silod_copy"); err != nil {
 			return err
 		}
-		return to.d.renumber(s, to)
+		return to.layout.dialect.renumber(s)
 	})
 }
 
@@ -99,16 +99,16 @@ func (c *copying) claim(ctx context.Context) error {
 		return fmt.Errorf("%s cannot be copied to itself", c.to.name())
 	}
 	for _, table := range counted {
-		n, err := c.to.ints(ctx, "SELECT COUNT(*) FROM "+table)
+		n, err := c.to.reader.ints(ctx, "SELECT COUNT(*) FROM "+table)
 		if err != nil {
 			return err
 		}
 		if n[0] > 0 {
 			return fmt.Errorf("%s must be empty, and its table %s has %d rows: copy to a database of its own, `siloctl db init` makes the tables",
-				c.to.name(), c.to.fill.Replace(table), n[0])
+				c.to.name(), c.to.layout.fill.Replace(table), n[0])
 		}
 	}
-	return c.to.step(ctx, 1, func(s *session) error {
+	return c.to.writer.step(ctx, 1, func(s *session) error {
 		_, err := s.exec("INSERT INTO silod_copy (source, at) VALUES ($1, $2)", c.from.name(), s.now)
 		return err
 	})
@@ -116,7 +116,7 @@ func (c *copying) claim(ctx context.Context) error {
 
 // copyOf is the database of which this one holds an unfinished copy; "" for none.
 func (db *DB) copyOf(ctx context.Context) (source string, err error) {
-	err = db.read.QueryRowContext(ctx, "SELECT source FROM silod_copy").Scan(&source)
+	err = db.reader.pool.QueryRowContext(ctx, "SELECT source FROM silod_copy").Scan(&source)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("look at table silod_copy: %w", busy(err))
 	}
@@ -133,7 +133,7 @@ func (db *DB) refuseUnfinished(ctx context.Context) error {
 }
 
 func (c *copying) begin(ctx context.Context, what string) error {
-	n, err := c.from.ints(ctx, "SELECT COUNT(*) FROM "+counted[what])
+	n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+counted[what])
 	if err != nil {
 		return fmt.Errorf("count %s: %w", what, err)
 	}
@@ -149,7 +149,7 @@ func (c *copying) done(n int) {
 
 // compare tells whether as many rows are there as were to be copied.
 func (c *copying) compare(ctx context.Context) error {
-	n, err := c.to.ints(ctx, "SELECT COUNT(*) FROM "+counted[c.p.What])
+	n, err := c.to.reader.ints(ctx, "SELECT COUNT(*) FROM "+counted[c.p.What])
 	if err != nil {
 		return fmt.Errorf("count %s: %w", c.p.What, err)
 	}
@@ -162,7 +162,7 @@ func (c *copying) compare(ctx context.Context) error {
 
 // last is the highest number in a table of the target.
 func (c *copying) last(ctx context.Context, column, table string) (int64, error) {
-	n, err := c.to.ints(ctx, "SELECT COALESCE(MAX("+column+"), 0) FROM "+table)
+	n, err := c.to.reader.ints(ctx, "SELECT COALESCE(MAX("+column+"), 0) FROM "+table)
 	if err != nil {
 		return 0, err
 	}
@@ -176,18 +176,17 @@ func (c *copying) messages(ctx context.Context) error {
 		return err
 	}
 	if after > 0 {
-		n, err := c.from.ints(ctx, "SELECT COUNT(*) FROM {silo} WHERE {id} <= $1", after)
+		n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM {silo} WHERE {id} <= $1", after)
 		if err != nil {
 			return err
 		}
 		c.done(int(n[0]))
 	}
-	numbered := c.to.siloTable
+	numbered := c.to.layout.messages.insert
 	numbered.keys, numbered.serial = 1, ""
-	numbered.fields = append([]field{{name: c.to.silo.id, kind: kindInt}}, numbered.fields...)
-	st := siloStore{c.from}
+	numbered.fields = append([]field{{name: c.to.layout.messages.id, kind: kindInt}}, numbered.fields...)
 	for {
-		page, err := st.messages(ctx, selectMessage+`WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2`, after, pageRows)
+		page, err := c.from.messages.read(ctx, selectMessage+`WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2`, after, pageRows)
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -205,7 +204,7 @@ func (c *copying) putMessages(ctx context.Context, numbered *table, page []silo.
 	var rows, meta, stuck [][]any
 	for i := range page {
 		m := &page[i]
-		r, err := c.to.silo.row(m, c.to.now(), c.to.d.headersFit)
+		r, err := c.to.layout.messageRow(m, c.to.now())
 		if err != nil {
 			return fmt.Errorf("message %d: %w", m.ID, err)
 		}
@@ -217,7 +216,7 @@ func (c *copying) putMessages(ctx context.Context, numbered *table, page []silo.
 			stuck = append(stuck, []any{m.ID, r.stored, m.Stuck, c.to.now().Unix()})
 		}
 	}
-	return c.to.step(ctx, len(rows), func(s *session) error {
+	return c.to.writer.step(ctx, len(rows), func(s *session) error {
 		return c.put(s, part{numbered, rows}, part{&metaTable, meta}, part{&stuckTable, stuck})
 	})
 }
@@ -233,7 +232,7 @@ func (c *copying) put(s *session, parts ...part) error {
 		if len(p.rows) == 0 {
 			continue
 		}
-		if err := c.to.d.upsert(s, p.t, p.rows); err != nil {
+		if err := s.upsert(p.t, p.rows); err != nil {
 			return fmt.Errorf("table %s: %w", p.t.name, err)
 		}
 	}
@@ -247,7 +246,7 @@ func (c *copying) devices(ctx context.Context) error {
 		if err != nil || len(rows) == 0 {
 			return busy(err)
 		}
-		if err := c.to.step(ctx, len(rows), func(s *session) error { return c.put(s, part{&deviceTable, rows}) }); err != nil {
+		if err := c.to.writer.step(ctx, len(rows), func(s *session) error { return c.put(s, part{&deviceTable, rows}) }); err != nil {
 			return err
 		}
 		last := rows[len(rows)-1]
@@ -257,7 +256,7 @@ func (c *copying) devices(ctx context.Context) error {
 }
 
 func (c *copying) devicePage(ctx context.Context, id int64, device string) ([][]any, error) {
-	rows, err := c.from.query(ctx, "SELECT silo_id, device, inc_time, refused FROM silod_device "+
+	rows, err := c.from.reader.query(ctx, "SELECT silo_id, device, inc_time, refused FROM silod_device "+
 		"WHERE silo_id >= $1 AND (silo_id > $1 OR device > $2) ORDER BY silo_id, device LIMIT $3", id, device, pageRows)
 	if err != nil {
 		return nil, err
@@ -277,26 +276,25 @@ func (c *copying) devicePage(ctx context.Context, id int64, device string) ([][]
 
 // users copies passwords as they are known: hashes stay hashes.
 func (c *copying) users(ctx context.Context) error {
-	from, to := userStore{c.from}, userStore{c.to}
 	last := sip.AoR{}
 	account := subscriberTable
 	account.keys = 2
 	for {
-		page, err := from.page(ctx, last)
+		page, err := c.from.users.page(ctx, last)
 		if err != nil || len(page) == 0 {
 			return busy(err)
 		}
 		for _, u := range page {
-			secret, err := from.Lookup(ctx, u.AoR)
+			secret, err := c.from.users.Lookup(ctx, u.AoR)
 			if err != nil {
 				return err
 			}
 			row := secretRow(u.AoR, &secret)
-			err = c.to.step(ctx, 1, func(s *session) error {
+			err = c.to.writer.step(ctx, 1, func(s *session) error {
 				if err := c.put(s, part{&account, [][]any{row}}); err != nil {
 					return err
 				}
-				return to.putSecrets(s, u.AoR, &secret)
+				return putSecrets(s, u.AoR, &secret)
 			})
 			if err != nil {
 				return fmt.Errorf("user %s: %w", u.AoR, err)
@@ -312,13 +310,13 @@ func (c *copying) contacts(ctx context.Context) error {
 	var batch []registrar.Change
 	var errs []error
 	flush := func() {
-		if err := (locations{c.to}).Save(ctx, batch); err != nil {
+		if err := c.to.bindings.Save(ctx, batch); err != nil {
 			errs = append(errs, err)
 		}
 		c.done(len(batch))
 		batch = nil
 	}
-	err := locations{c.from}.load(ctx, func(a sip.AoR, b registrar.Binding) {
+	err := c.from.bindings.load(ctx, func(a sip.AoR, b registrar.Binding) {
 		if batch = append(batch, registrar.Change{AoR: a, Binding: b}); len(batch) == pageRows {
 			flush()
 		}
@@ -330,8 +328,8 @@ func (c *copying) contacts(ctx context.Context) error {
 // rooms copies rooms with their members and cursors.
 func (c *copying) rooms(ctx context.Context) error {
 	var errs []error
-	err := c.from.Rooms().Load(ctx, func(r imc.Room, ms []imc.Member) {
-		if err := c.to.Rooms().Apply(ctx, imc.Change{Room: r, Put: ms}); err != nil {
+	err := c.from.rooms.Load(ctx, func(r imc.Room, ms []imc.Member) {
+		if err := c.to.rooms.Apply(ctx, imc.Change{Room: r, Put: ms}); err != nil {
 			errs = append(errs, err)
 		}
 		c.done(len(ms))
@@ -349,19 +347,19 @@ func (c *copying) roomLog(ctx context.Context) error {
 	numbered.keys, numbered.serial = 1, ""
 	numbered.fields = append([]field{{name: "seq", kind: kindInt}}, logTable.fields...)
 	for {
-		page, err := roomStore{c.from}.entries(ctx, selectEntry+`WHERE seq > $1 ORDER BY seq LIMIT $2`, after, pageRows)
+		page, err := c.from.rooms.entries(ctx, selectEntry+`WHERE seq > $1 ORDER BY seq LIMIT $2`, after, pageRows)
 		if err != nil || len(page) == 0 {
 			return err
 		}
 		var rows [][]any
 		for i := range page {
-			row, err := entryRow(&page[i])
+			row, err := newEntryRow(&page[i])
 			if err != nil {
 				return err
 			}
-			rows = append(rows, append([]any{page[i].Seq}, row...))
+			rows = append(rows, append([]any{page[i].Seq}, row.values...))
 		}
-		err = c.to.step(ctx, len(rows), func(s *session) error { return c.put(s, part{&numbered, rows}) })
+		err = c.to.writer.step(ctx, len(rows), func(s *session) error { return c.put(s, part{&numbered, rows}) })
 		if err != nil {
 			return err
 		}

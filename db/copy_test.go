@@ -28,29 +28,29 @@ func stock(t *testing.T, db *DB) {
 		case 2:
 			m.From, m.Body = "\"\xff\" <sip:alice@example.org>;tag=2", []byte{0, 1, 255}
 		}
-		add(t, db.Silo(), m)
+		add(t, db.Messages(), m)
 		if i%50 == 3 {
-			if _, err := db.Silo().SetAside(t.Context(), m.ID, "488 Not here"); err != nil {
+			if _, err := db.Messages().SetAside(t.Context(), m.ID, "488 Not here"); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if i%50 == 4 {
 			for _, device := range []string{"<urn:uuid:1>", "<urn:uuid:2>"} {
 				marked := make(chan error, 1)
-				db.Silo().Mark(m.ID, device, "", func(err error) { marked <- err })
+				db.Messages().Mark(m.ID, device, "", func(err error) { marked <- err })
 				if err := <-marked; err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
 		if i%7 == 0 {
-			remove(t, db.Silo(), m.ID)
+			remove(t, db.Messages(), m.ID)
 		}
 	}
 	for _, c := range []string{"r1", "r2"} {
 		b := simpleBinding(c)
 		b.Binding.Params, b.Binding.Flow = ";+sip.ice", "tcp:a>b#7"
-		save(t, db.Locations(), b)
+		save(t, db.Bindings(), b)
 	}
 	if err := db.Users().AddUser(t.Context(), bob, auth.NewSecret(bob, "example.org", "pw")); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func contents(t *testing.T, db *DB) []any {
 	t.Helper()
 	var out []any
 	for _, q := range []silo.Query{{}, {Reminders: true}, {Copied: true}} {
-		for m, err := range db.Silo().List(t.Context(), q) {
+		for m, err := range db.Messages().List(t.Context(), q) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,7 +81,7 @@ func contents(t *testing.T, db *DB) []any {
 		t.Fatal(err)
 	}
 	secret := lookup(t, db.Users(), bob)
-	return append(out, es, secret.HA1, secret.HA1B, loadRooms(t, db.Rooms()), loadBindings(t, db.Locations(), noon))
+	return append(out, es, secret.HA1, secret.HA1B, loadRooms(t, db.Rooms()), loadBindings(t, db.Bindings(), noon))
 }
 
 // TestCopy: every engine to the next one, and what is there goes on working.
@@ -112,7 +112,7 @@ func TestCopy(t *testing.T) {
 				}
 			}
 			m, e := text("after"), appendTo(t, to.Rooms(), room1, "after")
-			add(t, to.Silo(), m)
+			add(t, to.Messages(), m)
 			if m.ID <= want[380].(silo.Message).ID || e.Seq <= 5 {
 				t.Errorf("new numbers: %d, %d", m.ID, e.Seq)
 			}
@@ -179,8 +179,8 @@ func TestCopyRefusals(t *testing.T) {
 	t.Parallel()
 	from, to := open(t, "sqlite:"+t.TempDir()+"/from.db", Options{}), open(t, "text:"+t.TempDir(), Options{})
 	m := text(strings.Repeat("x", 20_000))
-	add(t, from.Silo(), text("short"))
-	add(t, from.Silo(), m)
+	add(t, from.Messages(), text("short"))
+	add(t, from.Messages(), m)
 	err := Copy(t.Context(), from, to, nil)
 	for _, w := range []string{"table silo", "row 2", "16,384 bytes"} {
 		if err == nil || !strings.Contains(err.Error(), w) {

@@ -1,13 +1,14 @@
-// Package db keeps messages, rooms and bindings in a database. It owns every SQL
-// statement of the project, the schemas, and Kamailio's spelling of things in
-// Kamailio's tables; it implements silo.Store, imc.Store and registrar.Store. It
-// knows nothing of SIP transactions or of why something is written.
+// Package db keeps messages, rooms, bindings and users in a database. It holds every SQL
+// statement of the project, the schemas, and the form in which Kamailio writes its
+// tables. Its stores implement silo.Store, imc.Store, registrar.Store, and the stores of
+// auth. It knows nothing of SIP transactions and does not decide what is written.
 //
-// Everything that is written goes through one writer, which puts all waiting
-// writes into one transaction (see writer). Reads have connections of their own.
+// A DB consists of a layout (the engine, the names of tables and columns), a writer and a
+// reader. All writes go through the writer, which puts the waiting writes into one
+// transaction. Reads have connections of their own.
 //
-// Locks: writer.mu guards the queue and is never held while the database works.
-// The writing connection belongs to the writer's goroutine alone.
+// Locks: queue.mu guards the queue of writes and is not held while the database works.
+// The writer's session belongs to the writer's goroutine alone.
 package db
 
 import (
@@ -15,137 +16,129 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"regexp"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"silod/imc"
+	"silod/registrar"
+	"silod/silo"
 )
 
-// Options are what the configuration says of the tables. The zero value is
-// Kamailio's own naming.
+// Options are the settings of a database. The zero value has Kamailio's names.
 type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time
-	Node   string // this daemon's name among those that share the database
-	Domain string // completes a row of location that names no domain
+	Node   string // name of this daemon among those that share the database
+	Domain string // domain of bindings whose row of location has none
 
 	SiloTable    string // default "silo"
 	Silo         SiloNames
 	RoomsTable   string // default "imc_rooms"
 	MembersTable string // default "imc_members"
 
-	// Unfinished opens also a database that an interrupted Copy has left.
+	// Unfinished allows to open a database that an interrupted Copy has left.
 	Unfinished bool
 
-	ownOnly bool // make no table that may be Kamailio's
+	ownOnly bool // create no table of Kamailio's
 }
 
-// SiloNames are the names of the columns of the table silo, as msilo's
-// parameters sc_* set them. "" is Kamailio's own name; ID is by default
-// whichever of id and mid the table has.
+// SiloNames are the names of the columns of the table silo, as msilo's parameters sc_*
+// set them. The default is Kamailio's name; of ID it is the one of id and mid that the
+// table has.
 type SiloNames struct {
 	ID, From, To, User, Host, Body, CType, Exp, Inc, Snd, Headers, CallID string
 }
 
-// DB is one open database.
+// A DB is an open database.
 type DB struct {
-	d       dialect
-	url     string
-	log     *slog.Logger
-	now     func() time.Time
-	opts    Options
-	write   *sql.DB
-	read    *sql.DB
-	closers []io.Closer
+	layout layout
+	writer writer
+	reader reader
 
-	begin   string // opens a transaction
-	prepare bool   // the writer prepares its statements
-	keyed   bool   // a commit's answer can get lost, so batches have keys
+	messages messages
+	bindings bindings
+	rooms    rooms
+	users    users
 
-	reads sync.Map // *reading by text; the texts are few
-
-	w      writer
-	sess   *session    // the writer's; nil where there is none
-	health health      // the writer's
-	alone  alone       // Run's
-	copied atomic.Bool // silod_device has rows
-	forgot int64       // when the writer last deleted old batch keys, unix seconds
-
-	aliases atomic.Bool // the table dbaliases is there
-
-	looking bool     // nothing may be changed, see Check
-	made    []string // what opening had to make
-
-	watch func(text string, args []any) // tests look at the plans of what is run
-
-	words
-	silo      siloColumns
-	siloTable table
-	fill      replacer // puts names into statements
-	location  locationColumns
-
-	roomInfo, memberInfo map[string]columnInfo
+	lock *instanceLock // nil before AcquireLock, and where a file is locked instead
+	url  string
+	log  *slog.Logger
+	now  func() time.Time
 }
 
-// Open opens the database that the URL names, makes or completes its schema,
-// and checks the tables that are Kamailio's. Its errors are one line that says
-// what to do. See ParseURL for the spellings.
+// Open opens the database that the URL names (see newDialect for the forms), creates or
+// completes its schema, and checks Kamailio's tables. Its errors are one line that says
+// what to do.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
-	db, err := choose(url, o, false)
+	db, err := newDB(url, o, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.open(ctx); err != nil {
+	if err := db.open(ctx, &o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// choose makes a database that is not open yet.
-func choose(url string, o Options, looking bool) (*DB, error) {
-	db := &DB{url: url, log: o.Log, now: o.Now, opts: o, looking: looking}
+// newDB returns a database that is not open yet. It locks the files of an engine that has
+// files, unless readOnly is set.
+func newDB(url string, o Options, readOnly bool) (*DB, error) {
+	db := &DB{url: url, log: o.Log, now: o.Now}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
 	if db.now == nil {
 		db.now = time.Now
 	}
-	db.w.commit, db.w.now = db.commit, db.now
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	if err := db.choose(url); err != nil {
+	dialect, err := newDialect(url, &o)
+	if err != nil {
 		return nil, err
 	}
-	db.words = db.d.words()
+	db.layout = newLayout(dialect, &o)
+	l, w, r := &db.layout, &db.writer, &db.reader
+	r.layout = l
+	w.init(l, r, db.log, db.now)
+	db.messages = messages{layout: l, writer: w, reader: r, now: db.now}
+	db.bindings = bindings{layout: l, writer: w, reader: r, domain: o.Domain}
+	db.rooms = rooms{layout: l, writer: w, reader: r}
+	db.users = users{layout: l, writer: w, reader: r}
+	if err := dialect.lockFiles(readOnly, o.ownOnly); err != nil {
+		return nil, err
+	}
 	return db, nil
 }
 
 // open connects and prepares the schema.
-func (db *DB) open(ctx context.Context) error {
-	pool, err := db.d.connect(ctx, forSchema)
+func (db *DB) open(ctx context.Context, o *Options) error {
+	d := db.layout.dialect
+	pool, err := d.connect(ctx, forSchema)
 	if err != nil {
 		return err
 	}
-	err = db.migrate(ctx, pool)
+	m := migration{layout: &db.layout, log: db.log, now: db.now, ownOnly: o.ownOnly}
+	err = m.run(ctx, pool)
+	db.layout.createdTables = m.created
 	if err := errors.Join(err, pool.Close()); err != nil {
 		return err
 	}
-	if db.read, err = db.d.connect(ctx, forReading); err != nil {
+	if db.reader.pool, err = d.connect(ctx, forReading); err != nil {
 		return err
 	}
-	if db.write, err = db.d.connect(ctx, forWriting); err != nil {
+	if db.writer.pool, err = d.connect(ctx, forWriting); err != nil {
 		return err
 	}
-	if err := db.inspect(ctx); err != nil {
+	i := inspection{layout: &db.layout, pool: db.writer.pool, log: db.log}
+	if err := i.run(ctx); err != nil {
 		return err
 	}
-	if err := db.findCopies(ctx); err != nil {
+	if err := db.messages.findCopies(ctx); err != nil {
 		return err
 	}
-	if !db.opts.Unfinished {
+	if !o.Unfinished {
 		return db.refuseUnfinished(ctx)
 	}
 	return nil
@@ -166,127 +159,36 @@ func (o *Options) check() error {
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// Ping tells whether the database answers.
+// Messages returns the store of messages and reminders.
+func (db *DB) Messages() silo.Store { return &db.messages }
+
+// Bindings returns the store of bindings.
+func (db *DB) Bindings() registrar.Store { return &db.bindings }
+
+// Rooms returns the store of chat rooms.
+func (db *DB) Rooms() imc.Store { return &db.rooms }
+
+// Users returns the store of users.
+func (db *DB) Users() UserStore { return &db.users }
+
+// Ping returns an error unless the database answers.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	if err := db.read.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+	if err := db.reader.pool.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
 		return fmt.Errorf("%w: %w", errBusy, err)
 	}
 	return nil
 }
 
-// Close waits for what is being written and closes the database.
+// Close waits for the writes in the queue and closes the database.
 func (db *DB) Close() error {
-	db.w.close()
+	db.writer.close()
 	var errs []error
-	if db.sess != nil {
-		db.sess.close()
-		db.sess = nil
-	}
-	for _, pool := range []*sql.DB{db.read, db.write} {
+	for _, pool := range []*sql.DB{db.reader.pool, db.writer.pool} {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}
 	}
-	for _, c := range db.closers {
-		errs = append(errs, c.Close())
-	}
-	db.closers = nil
+	errs = append(errs, db.lock.close(), db.layout.dialect.close())
 	return errors.Join(errs...)
-}
-
-// step runs f in a transaction, together with whatever else waits.
-func (db *DB) step(ctx context.Context, rows int, f func(*session) error) error {
-	return db.w.do(ctx, &op{
-		join: func(p *plan) { p.steps = append(p.steps, f) },
-		rows: max(rows, 1), bytes: 200,
-	})
-}
-
-// reading is a SELECT made ready: names filled in, parameters bound, and prepared
-// where the engine does that.
-type reading struct {
-	query
-	stmt *sql.Stmt
-}
-
-// query reads. The text may hold {names}; see names. A statement that was prepared
-// before somebody changed its table is prepared anew.
-func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	for again := true; ; again = false {
-		r, err := db.reading(ctx, text)
-		if err != nil {
-			return nil, err
-		}
-		if db.watch != nil {
-			db.watch(r.text, r.args(args))
-		}
-		if r.stmt == nil {
-			return db.read.QueryContext(ctx, r.text, r.args(args)...)
-		}
-		rows, err := r.stmt.QueryContext(ctx, r.args(args)...)
-		if err == nil || !again || db.d.fault(err) != faultStale {
-			return rows, err
-		}
-		if db.reads.CompareAndDelete(text, r) {
-			r.stmt.Close()
-		}
-	}
-}
-
-func (db *DB) reading(ctx context.Context, text string) (*reading, error) {
-	if r, ok := db.reads.Load(text); ok {
-		return r.(*reading), nil
-	}
-	r := &reading{query: db.d.bind(db.fill.Replace(text))}
-	if db.prepare {
-		var err error
-		if r.stmt, err = db.read.PrepareContext(ctx, r.text); err != nil {
-			return nil, err
-		}
-	}
-	if first, there := db.reads.LoadOrStore(text, r); there {
-		if r.stmt != nil {
-			r.stmt.Close()
-		}
-		return first.(*reading), nil
-	}
-	return r, nil
-}
-
-// ints reads rows of numbers, one after the other.
-func (db *DB) ints(ctx context.Context, text string, args ...any) ([]int64, error) {
-	n, err := scanInts(db.query(ctx, text, args...))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBusy, err)
-	}
-	return n, nil
-}
-
-func (s *session) ints(text string, args ...any) ([]int64, error) {
-	return scanInts(s.query(text, args...))
-}
-
-func scanInts(rows *sql.Rows, err error) ([]int64, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	names, err := rows.Columns()
-	if err != nil {
-		return nil, err
-	}
-	out := []int64{}
-	for rows.Next() {
-		row := make([]int64, len(names))
-		ptrs := make([]any, len(names))
-		for i := range row {
-			ptrs[i] = &row[i]
-		}
-		if err := rows.Scan(ptrs...); err != nil {
-			return nil, err
-		}
-		out = append(out, row...)
-	}
-	return out, rows.Err()
 }

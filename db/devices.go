@@ -18,46 +18,45 @@ import (
 // enough it is empty, and then no statement touches it.
 
 const (
-	fromDevice = `FROM silod_device c WHERE c.silo_id = s.{id} AND c.inc_time = s.{inc}`
-	copies     = `(SELECT COUNT(*) ` + fromDevice + ` AND c.refused = '')`
-	marked     = `CASE WHEN (SELECT COUNT(*) ` + fromDevice + `) > 0 THEN 1 ELSE 0 END` // PostgreSQL would read all for an EXISTS
-	copied     = `EXISTS (SELECT 1 ` + fromDevice + ` AND c.refused = '')`
+	fromDevice  = `FROM silod_device c WHERE c.silo_id = s.{id} AND c.inc_time = s.{inc}`
+	countCopies = `(SELECT COUNT(*) ` + fromDevice + ` AND c.refused = '')`
+	isMarked    = `CASE WHEN (SELECT COUNT(*) ` + fromDevice + `) > 0 THEN 1 ELSE 0 END` // PostgreSQL would read all for an EXISTS
+	hasCopy     = `EXISTS (SELECT 1 ` + fromDevice + ` AND c.refused = '')`
 )
 
 var deviceTable = table{name: "silod_device", keys: 2, fields: []field{
 	{name: "silo_id", kind: kindInt}, {name: "device"}, {name: "inc_time", kind: kindInt}, {name: "refused"},
 }}
 
-// findCopies finds out whether silod_device is in use.
-func (db *DB) findCopies(ctx context.Context) error {
-	n, err := scanInts(db.read.QueryContext(ctx, "SELECT 1 FROM silod_device LIMIT 1"))
+// findCopies finds out whether silod_device has rows.
+func (st *messages) findCopies(ctx context.Context) error {
+	n, err := scanInts(st.reader.pool.QueryContext(ctx, "SELECT 1 FROM silod_device LIMIT 1"))
 	if err != nil {
 		return fmt.Errorf("look at table silod_device: %w", err)
 	}
-	db.copied.Store(len(n) > 0)
+	st.hasCopies.Store(len(n) > 0)
 	return nil
 }
 
-func (st siloStore) NextFor(
+func (st *messages) NextFor(
 	ctx context.Context, owner sip.AoR, device string, after int64, limit int, now time.Time,
 ) ([]silo.Message, error) {
-	return st.messages(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
+	return st.read(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		` AND t.silo_id IS NULL AND NOT EXISTS (SELECT 1 `+fromDevice+` AND c.device = $6) ORDER BY s.{id} LIMIT $5`,
 		now.Unix(), owner.User, owner.Domain, after, limit, deviceKey(device))
 }
 
-func (st siloStore) Mark(id int64, device, refused string, done func(error)) {
+func (st *messages) Mark(id int64, device, refused string, done func(error)) {
 	key, refused := deviceKey(device), reasonText(refused)
-	st.db.copied.Store(true)
+	st.hasCopies.Store(true)
 	write := func(s *session) error {
 		inc, err := s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
 		if err != nil || len(inc) == 0 { // of a message that is gone there is nothing to remember
 			return err
 		}
-		return st.db.d.upsert(s, &deviceTable, [][]any{{id, key, inc[0], refused}})
+		return s.upsert(&deviceTable, [][]any{{id, key, inc[0], refused}})
 	}
-	o := &op{join: func(p *plan) { p.steps = append(p.steps, write) }, rows: 1, bytes: 200}
-	st.db.w.send(o, func(err error) {
+	st.writer.send(newStep(1, write), func(err error) {
 		if err != nil {
 			err = fmt.Errorf("note copy of message: %w", err)
 		}
@@ -65,11 +64,11 @@ func (st siloStore) Mark(id int64, device, refused string, done func(error)) {
 	})
 }
 
-func (st siloStore) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
-	if !st.db.copied.Load() {
+func (st *messages) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
+	if !st.hasCopies.Load() {
 		return nil, nil
 	}
-	rows, err := st.db.query(ctx, `SELECT c.device, c.refused FROM silod_device c JOIN {silo} s
+	rows, err := st.reader.query(ctx, `SELECT c.device, c.refused FROM silod_device c JOIN {silo} s
 		ON s.{id} = c.silo_id AND s.{inc} = c.inc_time WHERE c.silo_id = $1 ORDER BY c.device`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read copies of message: %w", busy(err))
@@ -86,18 +85,18 @@ func (st siloStore) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
 	return list, rows.Err()
 }
 
-func (st siloStore) Release(ctx context.Context, id int64, m *silo.Message) (bool, error) {
-	row, err := st.db.silo.row(m, st.db.now(), st.db.d.headersFit)
+func (st *messages) Release(ctx context.Context, id int64, m *silo.Message) (bool, error) {
+	row, err := st.layout.messageRow(m, st.now())
 	if err != nil {
 		return false, fmt.Errorf("release reminder: %w", err)
 	}
 	var found bool
-	err = st.db.step(ctx, 1, func(s *session) error {
-		n, err := st.db.deleteMessages(s, []any{id})
+	err = st.writer.step(ctx, 1, func(s *session) error {
+		n, err := deleteMessages(s, []any{id}, st.hasCopies.Load())
 		if found = n > 0; err != nil || !found {
 			return err
 		}
-		return st.db.insertMessages(s, []*siloRow{row})
+		return insertMessages(s, []*messageRow{row})
 	})
 	if err != nil {
 		return false, fmt.Errorf("release reminder: %w", err)

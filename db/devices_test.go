@@ -29,7 +29,7 @@ func nextFor(t testing.TB, st silo.Store, device string) string {
 func TestSiloCopies(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		long := strings.Repeat("x", 300)
 		ms := []*silo.Message{text("1"), text("2"), text("3")}
 		add(t, st, ms...)
@@ -71,7 +71,7 @@ func TestSiloCopies(t *testing.T) {
 func TestSiloExpiredCopies(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		got, refused := text("got"), text("refused")
 		add(t, st, got, refused)
 		markCopy(t, st, got.ID, "phone", "")
@@ -96,18 +96,18 @@ func TestSiloCopiesAreFound(t *testing.T) {
 			t.Parallel()
 			url := e.fresh(t)
 			db := open(t, url, Options{})
-			if n, err := db.Silo().Purge(t.Context(), silo.Query{Copied: true}, 10); n != 0 || err != nil {
+			if n, err := db.Messages().Purge(t.Context(), silo.Query{Copied: true}, 10); n != 0 || err != nil {
 				t.Errorf("Purge = %d, %v", n, err)
 			}
 			m := text("1")
-			add(t, db.Silo(), m)
-			markCopy(t, db.Silo(), m.ID, "phone", "")
+			add(t, db.Messages(), m)
+			markCopy(t, db.Messages(), m.ID, "phone", "")
 			closeDB(t, db)
 			db = open(t, url, Options{})
-			if got := nextFor(t, db.Silo(), "phone"); got != "" {
+			if got := nextFor(t, db.Messages(), "phone"); got != "" {
 				t.Errorf("for the phone waits %q", got)
 			}
-			if n, err := db.Silo().Purge(t.Context(), silo.Query{Copied: true}, 10); n != 1 || err != nil {
+			if n, err := db.Messages().Purge(t.Context(), silo.Query{Copied: true}, 10); n != 1 || err != nil {
 				t.Errorf("Purge = %d, %v", n, err)
 			}
 		})
@@ -117,7 +117,7 @@ func TestSiloCopiesAreFound(t *testing.T) {
 func TestSiloRelease(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		r, m := text("remember"), text("remember!")
 		r.SendAt = noon.Add(time.Minute)
 		m.From, m.CallID = "<sip:reminder@example.org>;tag=r", "reminder-1@host"

@@ -3,99 +3,115 @@ package db
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"strings"
 )
 
-// dialect is what one SQL engine does in its own way. Everything else is written
-// once, in SQL that all of them understand.
+// A dialect is the part of the package that differs between the SQL engines. Everything
+// else is written once, in SQL that all engines understand.
 type dialect interface {
+	traits() traits
+	fragments() fragments
+
+	// lockFiles creates the directory of an engine that has files, and locks the
+	// database until close. With readOnly it only checks that the database exists; with
+	// existing it does not create the database either.
+	lockFiles(readOnly, existing bool) error
+	// close unlocks the database and releases what connect has opened besides the pools.
+	close() error
 	// connect opens a pool of connections and tries one.
 	connect(ctx context.Context, r role) (*sql.DB, error)
-	// explain says what to do about an error of connecting or of the schema.
+	// explain wraps an error of connecting or of the schema by how to solve it.
 	explain(err error) error
-	// schema names the folder of the embedded schema.
+	// schema returns the name of the folder of the embedded schema.
 	schema() string
-	// bind turns $1, $2 into the engine's own placeholders.
+	// bind replaces $1, $2 by the placeholders of the engine.
 	bind(text string) query
 
-	// insert adds rows and, where the table numbers its rows, returns their
-	// numbers in the order of the rows.
+	// insert adds rows. Where the table numbers its rows, it returns their numbers in the
+	// order of the rows.
 	insert(s *session, t *table, rows [][]any) ([]int64, error)
-	// upsert adds rows, or overwrites those with the same key. No key may occur twice.
+	// upsert adds rows and overwrites those with the same key. No key may occur twice.
 	upsert(s *session, t *table, rows [][]any) error
 	// update overwrites the rows with these keys.
 	update(s *session, t *table, rows [][]any) error
-	// list writes a condition that column is one of the values, numbering its
-	// parameter n where it needs one.
+	// list returns the condition that the column has one of the values, with its
+	// arguments. Its first parameter has the number n.
 	list(column string, n int, values []any) (cond string, args []any)
 
-	// fault tells what an error means to the writer.
+	// fault returns the class of an error.
 	fault(err error) fault
 	// flush is called before a commit.
 	flush(s *session) error
-	// committed tells whether a commit without error is as durable as promised.
-	committed() bool
-	// columns describes a table, nil where there is none.
+	// durable reports whether the commit that has just succeeded is as durable as promised.
+	durable() bool
+	// columns returns the columns of a table, nil where the table does not exist.
 	columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error)
-	// time reads a time of the table location as unix seconds; 0 for none.
+	// time returns a time of the table location as unix seconds, 0 for none.
 	time(v any) (int64, error)
-	// headers writes and reads header lines as Kamailio does on this engine, and
-	// tells whether a column takes them.
+	// headersFit reports whether a column takes header lines in the form in which
+	// Kamailio writes them on this engine. decodeHeaders reads that form.
 	headersFit(c columnInfo, lines string) bool
 	decodeHeaders(stored []byte) []byte
-	// ready is called when the tables have been looked at.
-	ready(ctx context.Context, db *DB) error
-	// renumber is called after rows were written with their numbers.
-	renumber(s *session, db *DB) error
-	// words are the pieces of SQL that differ.
-	words() words
+	// ready is called when the tables have been inspected.
+	ready(ctx context.Context, l *layout, pool *sql.DB) error
+	// renumber is called after rows have been written together with their numbers.
+	renumber(s *session) error
 }
 
-// role is what a pool of connections is for.
+// A role is the purpose of a pool of connections.
 type role int
 
 const (
 	forSchema  role = iota // may take its time
 	forWriting             // the writer's one connection
 	forReading
-	forLooking // changes nothing, not even the file's format
+	forLooking // changes nothing, not even the format of the file
 )
 
-// words are pieces of SQL that engines spell differently.
-type words struct {
+// traits are the properties of an engine.
+type traits struct {
+	prepare bool // statements are prepared, once for each connection
+	keyed   bool // the answer to a commit can be lost, so batches have keys
+}
+
+// fragments are the pieces of SQL that differ between the engines.
+type fragments struct {
+	begin     string // begins a transaction
 	raw       string // reads a text column as bytes; %s is the column
 	exact     string // narrows a comparison to equal case; %[1]s is the column, $# the value
-	pair      string // two columns as bytes, behind themselves in a list; %s are the columns
+	pair      string // adds two columns as bytes to a list that has them already; %s are the columns
 	both      string // two columns as one value
-	forUpdate string // locks what a SELECT from silo reads
-	indexed   string // has the transaction find rows by an index; "" where that goes without saying
-	hasIndex  string // finds the index $2 of table $1
-	alone     string // gives 1 to the one session that has silod's lock; "" where a file is locked
-	weakness  string // tells why a commit to table $1 promises less than it should; "" where all promise it
+	forUpdate string // locks the rows of silo that a SELECT reads
+	useIndex  string // makes the transaction find rows by an index; "" where it always does
+	findIndex string // finds the index $2 of table $1
+	lock      string // returns 1 to the one session that holds silod's lock; "" where a file is locked
+
+	// durabilityWarning returns why a commit to table $1 promises less than it should; ""
+	// where every commit is durable.
+	durabilityWarning string
 
 	schemaBegin, schemaEnd, schemaUndo []string // let one process at a time change the schema
 }
 
-// fault is a class of errors.
+// A fault is a class of errors.
 type fault int
 
 const (
-	faultOther fault = iota // retrying will not help now: refuse
-	faultRow                // a value that the table cannot take
-	faultRetry              // nothing was committed, try again
-	faultLost               // the connection is gone: nothing is known of what was sent last
-	faultTwice              // a key that is there already
-	faultStale              // a table was changed under a prepared statement
+	faultOther     fault = iota // retrying will not help now: refuse
+	faultRow                    // a value that the table cannot take
+	faultRetry                  // nothing was committed, try again
+	faultLost                   // the connection is lost; the last statement may have been executed
+	faultDuplicate              // a key that exists already
+	faultStale                  // a table was changed under a prepared statement
 )
 
-// querier is a pool, a connection or a transaction.
+// A querier is a pool, a connection or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
 }
 
-// kind is the type of a column that we write.
+// A kind is the type of a column that silod writes.
 type kind int
 
 const (
@@ -107,18 +123,18 @@ const (
 	kindTime    // as Kamailio writes the times of location on this engine
 )
 
-// field is a column that we write.
+// A field is a column that silod writes.
 type field struct {
 	name string
 	kind kind
 	max  bool // an upsert keeps the larger value
 }
 
-// table describes the columns of a bulk write.
+// A table describes the columns of a bulk write.
 type table struct {
 	name   string
 	fields []field
-	keys   int    // so many first fields are the key
+	keys   int    // number of fields, the first ones, that form the key
 	serial string // the column that numbers the rows, "" where none
 }
 
@@ -130,20 +146,20 @@ func (t *table) names() []string {
 	return out
 }
 
-// columnInfo is what the engine says of a column.
+// columnInfo is the description of a column by the engine.
 type columnInfo struct {
 	kind    string // lower case, without a length: "varchar"
-	width   int    // characters or bytes that fit; 0 for no limit
+	width   int    // maximum of characters or bytes; 0 for no limit
 	charset string // MySQL only
 }
 
-// query is a statement with the order in which it takes numbered parameters.
+// A query is a statement with the order in which it takes numbered parameters.
 type query struct {
 	text  string
 	order []int // nil: as numbered
 }
 
-// args puts the arguments in the statement's order.
+// args returns the arguments in the order of the statement.
 func (q query) args(in []any) []any {
 	if q.order == nil {
 		return in
@@ -155,7 +171,7 @@ func (q query) args(in []any) []any {
 	return out
 }
 
-// positional binds for engines that only know "?".
+// positional binds for engines whose only placeholder is "?".
 func positional(text string) query {
 	var b strings.Builder
 	order := []int{}
@@ -174,104 +190,4 @@ func positional(text string) query {
 		b.WriteByte('?')
 	}
 	return query{b.String(), order}
-}
-
-// session is the writer's connection with its prepared statements. Its methods
-// take no context: a write that was begun is finished, and the connection's own
-// deadlines bound it.
-type session struct {
-	conn    *sql.Conn
-	prepare bool
-	stmts   map[string]*sql.Stmt
-	d       dialect
-	fill    replacer
-	watch   func(text string, args []any)
-	now     int64 // unix seconds of the transaction
-}
-
-// raw runs a statement in the engine's own spelling. One without parameters, BEGIN
-// or COMMIT, is not worth preparing.
-func (s *session) raw(text string, args ...any) (sql.Result, error) {
-	if s.watch != nil && len(args) > 0 {
-		s.watch(text, args)
-	}
-	if !s.prepare || len(args) == 0 {
-		return s.conn.ExecContext(context.Background(), text, args...)
-	}
-	st, err := s.stmt(text) //nolint:sqlclosecheck // the session keeps it
-	if err != nil {
-		return nil, err
-	}
-	return st.ExecContext(context.Background(), args...)
-}
-
-// rows is raw for a statement that gives rows.
-func (s *session) rows(text string, args ...any) (*sql.Rows, error) {
-	if s.watch != nil {
-		s.watch(text, args)
-	}
-	if !s.prepare {
-		return s.conn.QueryContext(context.Background(), text, args...)
-	}
-	st, err := s.stmt(text) //nolint:sqlclosecheck // the session keeps it
-	if err != nil {
-		return nil, err
-	}
-	return st.QueryContext(context.Background(), args...)
-}
-
-// stmt prepares a statement once. Statement texts are few, so the map is small.
-func (s *session) stmt(text string) (*sql.Stmt, error) {
-	if st, ok := s.stmts[text]; ok {
-		return st, nil
-	}
-	st, err := s.conn.PrepareContext(context.Background(), text)
-	if err != nil {
-		return nil, err
-	}
-	s.stmts[text] = st
-	return st, nil
-}
-
-// exec runs a statement with {names} and numbered parameters and tells how many
-// rows it changed.
-func (s *session) exec(text string, args ...any) (int64, error) {
-	q := s.d.bind(s.fill.Replace(text))
-	res, err := s.raw(q.text, q.args(args)...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-// query reads inside the transaction.
-func (s *session) query(text string, args ...any) (*sql.Rows, error) {
-	q := s.d.bind(s.fill.Replace(text))
-	return s.rows(q.text, q.args(args)...)
-}
-
-// deleteAll deletes the rows whose column is one of the values.
-func (s *session) deleteAll(table, column string, values []any) (int64, error) {
-	if len(values) == 0 {
-		return 0, nil
-	}
-	cond, args := s.d.list(column, 1, values)
-	return s.exec("DELETE FROM "+table+" WHERE "+cond, args...)
-}
-
-// close gives the connection back to the pool.
-func (s *session) close() {
-	for _, st := range s.stmts {
-		st.Close()
-	}
-	s.conn.Close()
-}
-
-// drop ends the connection. The statements must be closed before.
-func (s *session) drop() {
-	for _, st := range s.stmts {
-		st.Close()
-	}
-	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
-	s.conn.Close()
 }

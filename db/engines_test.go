@@ -61,7 +61,7 @@ func closeDB(t testing.TB, db *DB) {
 // rawExec runs statements as another program would, outside of the writer.
 func rawExec(t testing.TB, db *DB, statements ...string) {
 	t.Helper()
-	pool, err := db.d.connect(t.Context(), forSchema) // whose statements may take long
+	pool, err := db.layout.dialect.connect(t.Context(), forSchema) // whose statements may take long
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func rawExec(t testing.TB, db *DB, statements ...string) {
 func rawValue(t testing.TB, db *DB, text string) any {
 	t.Helper()
 	var v any
-	if err := db.read.QueryRowContext(context.Background(), text).Scan(&v); err != nil {
+	if err := db.reader.pool.QueryRowContext(context.Background(), text).Scan(&v); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return v

@@ -54,7 +54,7 @@ func (l *ledger) write(t *testing.T, name string, message bool) {
 	var err error
 	if message {
 		m := text(name)
-		err = l.db.Silo().Add(context.Background(), m)
+		err = l.db.Messages().Add(context.Background(), m)
 		id = m.ID
 	} else {
 		e := &imc.Entry{Room: room1, From: alice, At: noon, Message: im.Message{Body: []byte(name)}}
@@ -97,7 +97,7 @@ func (l *ledger) check(t *testing.T) {
 	l.group.Wait()
 	found := map[string][]int64{}
 	for after := int64(0); ; {
-		ms := next(t, l.db.Silo(), after, 1000)
+		ms := next(t, l.db.Messages(), after, 1000)
 		if len(ms) == 0 {
 			break
 		}
@@ -172,7 +172,7 @@ func TestConnectionsDie(t *testing.T) {
 			l := startLoad(t, db)
 			for range 30 {
 				l.progress(t, 20)
-				_, _ = db.read.ExecContext(t.Context(), s.terminate)
+				_, _ = db.reader.pool.ExecContext(t.Context(), s.terminate)
 			}
 			l.progress(t, 200)
 			l.check(t)
@@ -191,7 +191,7 @@ func TestServerFreezes(t *testing.T) {
 			l := startLoad(t, db)
 			l.progress(t, 200)
 			srv.Freeze()
-			wait := writerSilence() + 2*time.Second
+			wait := writerTimeout() + 2*time.Second
 			if !testing.Short() {
 				wait = writeTimeout + 5*time.Second // until callers are refused
 			}
@@ -236,12 +236,12 @@ func TestMySQLFailover(t *testing.T) {
 		filled(t, url, "CREATE USER app@'127.0.0.1'", "GRANT ALL ON test1.* TO app@'127.0.0.1'")
 	}
 	db := open(t, strings.Replace(one.With(two, urls[0]), "root@", "app@", 1), Options{})
-	add(t, db.Silo(), text("at the first"))
+	add(t, db.Messages(), text("at the first"))
 	filled(t, urls[0], "SET GLOBAL read_only = 1")
 	for range 3 {
-		add(t, db.Silo(), text("at the second"))
+		add(t, db.Messages(), text("at the second"))
 	}
-	if got := bodies(next(t, db.Silo(), 0, 10)); strings.Contains(got, "first") || strings.Count(got, "second") != 3 {
+	if got := bodies(next(t, db.Messages(), 0, 10)); strings.Contains(got, "first") || strings.Count(got, "second") != 3 {
 		t.Errorf("read %q", got)
 	}
 	filled(t, urls[1], "SET GLOBAL read_only = 1")
@@ -264,7 +264,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	acked := 0
 	for refused := 0; refused < 20; {
-		switch err := db.Silo().Add(t.Context(), text(strings.Repeat("x", 5000))); {
+		switch err := db.Messages().Add(t.Context(), text(strings.Repeat("x", 5000))); {
 		case errors.Is(err, silo.ErrBusy):
 			refused++
 		case err != nil || acked > 10000:
@@ -273,16 +273,16 @@ func TestDiskFull(t *testing.T) {
 			acked++
 		}
 	}
-	if n := len(next(t, db.Silo(), 0, 10000)); n != acked || acked == 0 {
+	if n := len(next(t, db.Messages(), 0, 10000)); n != acked || acked == 0 {
 		t.Errorf("%d acknowledged, %d stored", acked, n)
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	add(t, db.Silo(), text("again"))
-	if n := len(next(t, db.Silo(), 0, 10000)); n != acked+1 {
+	add(t, db.Messages(), text("again"))
+	if n := len(next(t, db.Messages(), 0, 10000)); n != acked+1 {
 		t.Errorf("%d acknowledged, %d stored", acked+1, n)
 	}
 }
 
-func writerSilence() time.Duration { return silence[forWriting] }
+func writerTimeout() time.Duration { return ioTimeout[forWriting] }

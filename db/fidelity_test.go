@@ -73,10 +73,10 @@ func TestSiloFidelity(t *testing.T) {
 		}),
 	}
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		for name, m := range cases {
 			m := *m
-			if _, ok := db.d.(*textDB); ok && len(m.Body) > textFieldMax {
+			if _, ok := db.layout.dialect.(*textDB); ok && len(m.Body) > textFieldMax {
 				if err := st.Add(t.Context(), &m); !errors.Is(err, silo.ErrInvalid) {
 					t.Errorf("%s: %v", name, err) // Kamailio would refuse the whole table
 				}
@@ -110,7 +110,7 @@ func TestSiloInvalid(t *testing.T) {
 		"bad header name": func(m *silo.Message) { m.Headers = []sip.Header{{Name: "X Y", Value: "a"}} },
 	}
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		var wg sync.WaitGroup
 		for name, spoil := range bad {
 			wg.Go(func() {
@@ -134,7 +134,7 @@ func TestSiloInvalid(t *testing.T) {
 func TestSiloConcurrent(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		const callers, each = 16, 40
 		ids := make([][]int64, callers)
 		var wg sync.WaitGroup
@@ -174,7 +174,7 @@ func TestSiloContext(t *testing.T) {
 	onEach(t, func(t *testing.T, db *DB) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		st := db.Silo()
+		st := db.Messages()
 		var stored int
 		for range 50 {
 			m := text("x")
@@ -222,8 +222,8 @@ func TestPostgresArrays(t *testing.T) {
 		{int64(math.MaxInt64), math.Inf(1), "", []byte{}, int64(0)},
 		{nil, nil, nil, nil, nil},
 	}
-	err := db.step(t.Context(), 3, func(s *session) error {
-		_, err := db.d.insert(s, &things, rows)
+	err := db.writer.step(t.Context(), 3, func(s *session) error {
+		_, err := s.insert(&things, rows)
 		return err
 	})
 	if err != nil {

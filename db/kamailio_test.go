@@ -30,11 +30,11 @@ func (e engine) prepared(t testing.TB, statements ...string) (url string) {
 // filled runs statements on a database before silod sees it.
 func filled(t testing.TB, url string, statements ...string) {
 	t.Helper()
-	bare := &DB{}
-	if err := bare.choose(url); err != nil {
+	bare, err := newDB(url, Options{}, false)
+	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := bare.d.connect(t.Context(), forSchema)
+	pool, err := bare.layout.dialect.connect(t.Context(), forSchema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ var kamailioTables = []string{"version", "silo", "imc_rooms", "imc_members", "lo
 // shape is what must not change of a table that is Kamailio's.
 func shape(t testing.TB, db *DB, table string) string {
 	t.Helper()
-	cols, err := db.d.columns(t.Context(), db.read, table)
+	cols, err := db.layout.dialect.columns(t.Context(), db.reader.pool, table)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestKamailioInPlace(t *testing.T) {
 
 func checkVersions(t *testing.T, db *DB, version string) {
 	t.Helper()
-	got, err := db.versions(t.Context())
+	got, err := (&inspection{layout: &db.layout, pool: db.writer.pool}).versions(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func checkVersions(t *testing.T, db *DB, version string) {
 
 func kamailioMessages(t *testing.T, db *DB, version string) {
 	t.Helper()
-	st := db.Silo()
+	st := db.Messages()
 	ms := next(t, st, 0, 10)
 	if len(ms) != 2 {
 		t.Fatalf("%d messages", len(ms))
@@ -176,7 +176,7 @@ func kamailioMessages(t *testing.T, db *DB, version string) {
 
 func kamailioBindings(t *testing.T, db *DB, version string) {
 	t.Helper()
-	st := db.Locations()
+	st := db.Bindings()
 	got := loadBindings(t, st, noon)
 	want := 1
 	if version == "5" {
@@ -231,13 +231,13 @@ func TestKamailioReads(t *testing.T) {
 				{Name: "P-Asserted-Identity", Value: "<sip:a@b>"},
 				{Name: "X-Too-Long", Value: strings.Repeat("x", 300)},
 			}
-			add(t, db.Silo(), m)
+			add(t, db.Messages(), m)
 			row := struct {
 				src, dst, user, domain, ctype, callid string
 				body, headers                         []byte
 				inc, exp, snd                         int64
 			}{}
-			err := db.read.QueryRowContext(t.Context(), fmt.Sprintf(`SELECT src_addr, dst_addr, username, domain, ctype, callid, body, extra_hdrs,
+			err := db.reader.pool.QueryRowContext(t.Context(), fmt.Sprintf(`SELECT src_addr, dst_addr, username, domain, ctype, callid, body, extra_hdrs,
 				inc_time, exp_time, snd_time FROM silo WHERE id = %d`, m.ID)).Scan(&row.src, &row.dst, &row.user, &row.domain, &row.ctype, &row.callid,
 				&row.body, &row.headers, &row.inc, &row.exp, &row.snd)
 			if err != nil {
@@ -252,7 +252,7 @@ func TestKamailioReads(t *testing.T) {
 				if !strings.HasPrefix(headers, `\x`) {
 					t.Errorf("extra_hdrs is not in bytea's form: %q", headers)
 				}
-				headers = string(db.d.decodeHeaders(row.headers))
+				headers = string(db.layout.dialect.decodeHeaders(row.headers))
 			}
 			if want := "X-Foo: bar\\baz\r\nX-Long: " + strings.Repeat("x", 700) + "\r\nP-Asserted-Identity: <sip:a@b>\r\n"; headers != want {
 				t.Errorf("extra_hdrs = %q, want %q", headers, want)
@@ -290,8 +290,8 @@ func TestRenamed(t *testing.T) {
 				db := open(t, url, Options{SiloTable: "mysilo", Silo: names, RoomsTable: "myrooms", MembersTable: "mymembers"})
 				m := text("x")
 				m.Headers = append(m.Headers, sip.Header{Name: "X", Value: strings.Repeat("x", 1000)})
-				add(t, db.Silo(), m)
-				if ms := next(t, db.Silo(), m.ID-1, 10); len(ms) != 1 || !reflect.DeepEqual(ms[0].Message, m.Message) {
+				add(t, db.Messages(), m)
+				if ms := next(t, db.Messages(), m.ID-1, 10); len(ms) != 1 || !reflect.DeepEqual(ms[0].Message, m.Message) {
 					t.Errorf("got %+v", ms)
 				}
 				apply(t, db.Rooms(), imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{{User: bob, Role: imc.Owner}}})
@@ -322,7 +322,7 @@ func TestStartTogether(t *testing.T) {
 				go func() {
 					db, err := Open(context.Background(), url, Options{})
 					if err == nil {
-						err = errors.Join(db.Silo().Add(context.Background(), text("x")), db.Close())
+						err = errors.Join(db.Messages().Add(context.Background(), text("x")), db.Close())
 					}
 					errs <- err
 				}()
@@ -332,7 +332,7 @@ func TestStartTogether(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if n := len(next(t, open(t, url, Options{}).Silo(), 0, 100)); n != cap(errs) {
+			if n := len(next(t, open(t, url, Options{}).Messages(), 0, 100)); n != cap(errs) {
 				t.Errorf("%d messages", n)
 			}
 		})
@@ -346,7 +346,7 @@ func TestMailboxesByCase(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			db := open(t, e.prepared(t, fixture(t, "8", e.name)...), Options{})
-			st := db.Silo()
+			st := db.Messages()
 			owners := []sip.AoR{aor("dora@example.org"), aor("DORA@example.org"), aor("Dora@example.org")}
 			for _, a := range owners {
 				m := text(a.User)

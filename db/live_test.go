@@ -214,7 +214,7 @@ func TestKamailioDelivers(t *testing.T) {
 			t.Parallel()
 			url := e.fresh(t)
 			db := open(t, url, Options{Domain: "example.org"})
-			st := db.Silo()
+			st := db.Messages()
 			ours := text("from silod: ü")
 			ours.Stored, ours.Expires = time.Now(), time.Now().Add(time.Hour)
 			ours.From = `"Alice" <sip:alice@example.org>;tag=1`
@@ -260,7 +260,7 @@ func TestKamailioDelivers(t *testing.T) {
 
 			// The binding that Kamailio made is one that we read.
 			var contact string
-			for _, c := range loadBindings(t, db.Locations(), time.Now()) {
+			for _, c := range loadBindings(t, db.Bindings(), time.Now()) {
 				if c.AoR.User == "bob" {
 					contact = c.Binding.Contact
 				}
@@ -300,7 +300,7 @@ func TestKamailioReadsText(t *testing.T) {
 	m := text("a:b\\c\nd\r\te ü")
 	m.Stored, m.Expires = time.Now(), time.Now().Add(time.Hour)
 	m.Headers = []sip.Header{{Name: "Content-Type", Value: "text/html"}, {Name: "X-Foo", Value: `a:b\c`}}
-	add(t, db.Silo(), m)
+	add(t, db.Messages(), m)
 	closeDB(t, db)
 	p, stop := startKamailio(t, url)
 	p.send("REGISTER", "bob", fmt.Sprintf("Contact: <sip:bob@127.0.0.1:%d>;expires=600\r\n", p.port()), nil, "200")
@@ -315,7 +315,7 @@ func TestKamailioReadsText(t *testing.T) {
 func kamailioClears(t *testing.T, db *DB) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		n, err := db.Silo().Count(t.Context(), bob)
+		n, err := db.Messages().Count(t.Context(), bob)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,82 +5,94 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
+	"log/slog"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// Each engine has a folder: kamailio.sql makes Kamailio's tables, one by one and
-// only where they are missing; 001.sql and so on make ours, each once;
-// indexes.sql adds the indexes that our reads need to Kamailio's tables, every
-// time. All statements can be repeated.
+// Each engine has a folder. kamailio.sql creates Kamailio's tables that do not exist;
+// 001.sql and so on create silod's own tables, each once; indexes.sql adds to Kamailio's
+// tables the indexes that silod's reads need, every time. All statements can be repeated.
 //
 //go:embed schema
 var schemas embed.FS
 
-// lack is something that the schema does not have, with the statements that make it.
-type lack struct {
-	kind lackKind
-	name string
-	make []string
+// A missing is a part of the schema that a database does not have, with the statements
+// that create it.
+type missing struct {
+	kind   missingKind
+	name   string
+	create []string
 }
 
-type lackKind int
+type missingKind int
 
 const (
-	lackTable   lackKind = iota // one of Kamailio's tables
-	lackVersion                 // a version of our own tables
-	lackIndex                   // of ours, on one of Kamailio's tables
+	missingTable   missingKind = iota // one of Kamailio's tables
+	missingVersion                    // a version of silod's own tables
+	missingIndex                      // of silod, on one of Kamailio's tables
 )
 
-func (l *lack) String() string {
-	return [...]string{"table ", "version of silod's own tables ", "index "}[l.kind] + l.name
+func (m *missing) String() string {
+	return [...]string{"table ", "version of silod's own tables ", "index "}[m.kind] + m.name
 }
 
-// migrate makes what is missing; where nothing is, it needs no right to make
-// anything. Several daemons may come here at once: the engine's lock lets one
-// after the other in, and where there is no such lock (a Galera cluster has none
-// for all its servers) the one that comes second goes on with what is still missing.
-func (db *DB) migrate(ctx context.Context, pool *sql.DB) error {
+// A migration creates what the schema of a database lacks.
+type migration struct {
+	layout  *layout
+	log     *slog.Logger
+	now     func() time.Time
+	ownOnly bool     // create none of Kamailio's tables
+	created []string // names of what was created
+}
+
+// run creates the missing parts of the schema. It needs the right to create only where a
+// part is missing. Several daemons may migrate at the same time: a lock of the engine lets
+// one of them work. Without such a lock (a Galera cluster has none for all its servers)
+// the second one continues with the parts that are still missing.
+func (m *migration) run(ctx context.Context, pool *sql.DB) error {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
-		return db.d.explain(err)
+		return m.layout.dialect.explain(err)
 	}
 	defer conn.Close()
-	if err := db.nameColumns(ctx, conn); err != nil {
+	if err := m.layout.nameTables(ctx, conn); err != nil {
 		return err
 	}
-	lacks, err := db.missing(ctx, conn)
-	for err == nil && len(lacks) > 0 {
-		if i := slices.IndexFunc(lacks, func(l lack) bool { return l.kind == lackTable }); i >= 0 && db.opts.ownOnly {
-			return fmt.Errorf("no table %s: `siloctl db init` makes it", lacks[i].name)
+	parts, err := m.layout.missing(ctx, conn)
+	for err == nil && len(parts) > 0 {
+		if i := slices.IndexFunc(parts, func(p missing) bool { return p.kind == missingTable }); i >= 0 && m.ownOnly {
+			return fmt.Errorf("no table %s: `siloctl db init` makes it", parts[i].name)
 		}
-		failed := db.complete(ctx, conn)
-		var left []lack
-		if left, err = db.missing(ctx, conn); err != nil || len(left) == 0 {
+		failed := m.createAll(ctx, conn)
+		var left []missing
+		if left, err = m.layout.missing(ctx, conn); err != nil || len(left) == 0 {
 			break
 		}
-		if !slices.ContainsFunc(left, func(l lack) bool { return l.kind != lackIndex }) {
-			db.log.Warn("an index is missing, large mailboxes will be slow; `siloctl db migrate` makes it",
+		if !slices.ContainsFunc(left, func(p missing) bool { return p.kind != missingIndex }) {
+			m.log.Warn("index missing, large mailboxes will be slow; `siloctl db migrate` creates it",
 				"index", left[0].name, "error", failed)
 			break
 		}
-		if len(left) >= len(lacks) {
+		if len(left) >= len(parts) {
 			return failed
 		}
-		lacks = left
+		parts = left
 	}
 	return err
 }
 
-// complete makes everything that is missing while nobody else does. An index that
-// cannot be made stops nothing: silod works without, slower.
-func (db *DB) complete(ctx context.Context, conn querier) (err error) {
+// createAll creates all missing parts while no other process does. When an index cannot be
+// created it continues: silod works without, slower.
+func (m *migration) createAll(ctx context.Context, conn querier) (err error) {
+	f := &m.layout.fragments
 	defer func() {
-		end := db.schemaEnd
+		end := f.schemaEnd
 		if err != nil {
-			end = db.schemaUndo
+			end = f.schemaUndo
 		}
 		for _, text := range end {
 			if _, eerr := conn.ExecContext(context.WithoutCancel(ctx), text); eerr != nil && err == nil {
@@ -88,129 +100,131 @@ func (db *DB) complete(ctx context.Context, conn querier) (err error) {
 			}
 		}
 	}()
-	for _, text := range db.schemaBegin {
+	for _, text := range f.schemaBegin {
 		if _, err := conn.ExecContext(ctx, text); err != nil {
-			return db.d.explain(err)
+			return m.layout.dialect.explain(err)
 		}
 	}
-	lacks, err := db.missing(ctx, conn)
+	parts, err := m.layout.missing(ctx, conn)
 	if err != nil {
 		return err
 	}
-	var made []string
+	var created []string
 	var noIndex error
-	for i := range lacks {
-		l := &lacks[i]
-		switch err := db.supply(ctx, conn, l); {
+	for i := range parts {
+		p := &parts[i]
+		switch err := m.create(ctx, conn, p); {
 		case err == nil:
-			made = append(made, l.String())
-		case l.kind != lackIndex:
+			created = append(created, p.String())
+		case p.kind != missingIndex:
 			return err
 		default:
 			noIndex = err
 		}
 	}
-	db.made = append(db.made, made...)
+	m.created = append(m.created, created...)
 	if noIndex != nil {
-		db.log.Debug("cannot make an index", "error", noIndex)
+		m.log.Debug("index not created", "error", noIndex)
 	}
 	return nil
 }
 
-// supply makes one thing. A failure must not end the transaction, where there is one.
-func (db *DB) supply(ctx context.Context, conn querier, l *lack) error {
-	if l.kind == lackIndex {
+// create creates one part. The failure to create an index must not end the transaction,
+// where there is one.
+func (m *migration) create(ctx context.Context, conn querier, p *missing) error {
+	if p.kind == missingIndex {
 		_, _ = conn.ExecContext(ctx, "SAVEPOINT make_index")
 	}
-	for _, st := range l.make {
+	for _, st := range p.create {
 		if _, err := conn.ExecContext(ctx, st); err != nil {
-			if l.kind == lackIndex {
+			if p.kind == missingIndex {
 				_, _ = conn.ExecContext(ctx, "ROLLBACK TO SAVEPOINT make_index")
 			}
-			return db.d.explain(fmt.Errorf("make %s: %s: %w", l, firstLine(st), err))
+			return m.layout.dialect.explain(fmt.Errorf("make %s: %s: %w", p, firstLine(st), err))
 		}
 	}
-	if l.kind != lackVersion {
+	if p.kind != missingVersion {
 		return nil
 	}
-	q := db.d.bind("INSERT INTO silod_schema (version, at) VALUES ($1, $2)")
-	if _, err := conn.ExecContext(ctx, q.text, l.name, db.now().Unix()); err != nil {
-		return db.d.explain(fmt.Errorf("make %s: %w", l, err))
+	q := m.layout.dialect.bind("INSERT INTO silod_schema (version, at) VALUES ($1, $2)")
+	if _, err := conn.ExecContext(ctx, q.text, p.name, m.now().Unix()); err != nil {
+		return m.layout.dialect.explain(fmt.Errorf("make %s: %w", p, err))
 	}
 	return nil
 }
 
-// missing looks for everything that the schema files name, and changes nothing.
-func (db *DB) missing(ctx context.Context, q querier) ([]lack, error) {
-	var all []lack
-	for _, look := range []func(context.Context, querier) ([]lack, error){db.missingTables, db.missingVersions, db.missingIndexes} {
-		lacks, err := look(ctx, q)
+// missing returns the parts of the schema files that the database does not have.
+func (l *layout) missing(ctx context.Context, q querier) ([]missing, error) {
+	var all []missing
+	for _, find := range []func(context.Context, querier) ([]missing, error){l.missingTables, l.missingVersions, l.missingIndexes} {
+		parts, err := find(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, lacks...)
+		all = append(all, parts...)
 	}
 	return all, nil
 }
 
-// missingTables are those of Kamailio's. With a table come its indexes and its
-// version row, without which Kamailio does not start.
-func (db *DB) missingTables(ctx context.Context, q querier) ([]lack, error) {
-	var lacks []lack
-	missing := false
-	for _, st := range db.statements("kamailio.sql") {
+// missingTables returns the missing tables of Kamailio, each with its indexes and its row
+// of version. Without that row Kamailio does not start.
+func (l *layout) missingTables(ctx context.Context, q querier) ([]missing, error) {
+	var parts []missing
+	absent := false
+	for _, st := range l.statements("kamailio.sql") {
 		if rest, ok := strings.CutPrefix(st, "-- table "); ok {
 			line, create, _ := strings.Cut(rest, "\n")
 			name, version, _ := strings.Cut(line, " ")
-			info, err := db.d.columns(ctx, q, name)
+			info, err := l.dialect.columns(ctx, q, name)
 			if err != nil {
 				return nil, fmt.Errorf("look at table %s: %w", name, err)
 			}
-			if missing = info == nil; missing {
-				l := lack{kind: lackTable, name: name, make: []string{create}}
+			if absent = info == nil; absent {
+				p := missing{kind: missingTable, name: name, create: []string{create}}
 				if version != "" {
-					l.make = append(l.make, "DELETE FROM version WHERE table_name = '"+name+"'",
+					p.create = append(p.create, "DELETE FROM version WHERE table_name = '"+name+"'",
 						"INSERT INTO version (table_name, table_version) VALUES ('"+name+"', "+version+")")
 				}
-				lacks = append(lacks, l)
+				parts = append(parts, p)
 			}
-		} else if missing {
-			last := &lacks[len(lacks)-1]
-			last.make = append(last.make, st)
+		} else if absent {
+			last := &parts[len(parts)-1]
+			last.create = append(last.create, st)
 		}
 	}
-	return lacks, nil
+	return parts, nil
 }
 
-// missingVersions are those of our own tables. A version that is not known stays as
-// it is: a newer silod may keep something there that we would lose.
-func (db *DB) missingVersions(ctx context.Context, q querier) ([]lack, error) {
-	info, err := db.d.columns(ctx, q, "silod_schema")
-	var done []int64
+// missingVersions returns the missing versions of silod's own tables. It refuses a
+// database with a later version: a newer silod may keep data there that this one would
+// lose.
+func (l *layout) missingVersions(ctx context.Context, q querier) ([]missing, error) {
+	info, err := l.dialect.columns(ctx, q, "silod_schema")
+	var existing []int64
 	if err == nil && info != nil {
-		done, err = scanInts(q.QueryContext(ctx, "SELECT version FROM silod_schema"))
+		existing, err = scanInts(q.QueryContext(ctx, "SELECT version FROM silod_schema"))
 	}
 	if err != nil {
-		return nil, db.d.explain(fmt.Errorf("read silod_schema: %w", err))
+		return nil, l.dialect.explain(fmt.Errorf("read silod_schema: %w", err))
 	}
-	var lacks []lack
-	newest := db.newest()
+	var parts []missing
+	newest := l.newestVersion()
 	for v := range newest {
-		if !slices.Contains(done, v+1) {
-			lacks = append(lacks, lack{lackVersion, strconv.FormatInt(v+1, 10), db.statements(fmt.Sprintf("%03d.sql", v+1))})
+		if !slices.Contains(existing, v+1) {
+			parts = append(parts, missing{missingVersion, strconv.FormatInt(v+1, 10), l.statements(fmt.Sprintf("%03d.sql", v+1))})
 		}
 	}
-	for _, v := range done {
+	for _, v := range existing {
 		if v > newest {
 			return nil, fmt.Errorf("schema version %d of this database is newer than this silod knows (%d): use the silod that made it, or another db.url", v, newest)
 		}
 	}
-	return lacks, nil
+	return parts, nil
 }
 
-// newest is the version of our own tables that this silod makes.
-func (db *DB) newest() int64 {
-	files, err := schemas.ReadDir(path.Join("schema", db.d.schema()))
+// newestVersion returns the version of silod's own tables that this silod creates.
+func (l *layout) newestVersion() int64 {
+	files, err := schemas.ReadDir(path.Join("schema", l.dialect.schema()))
 	if err != nil {
 		panic(err) // embedded
 	}
@@ -223,33 +237,33 @@ func (db *DB) newest() int64 {
 	return newest
 }
 
-// missingIndexes are those of ours on Kamailio's tables.
-func (db *DB) missingIndexes(ctx context.Context, q querier) ([]lack, error) {
-	var lacks []lack
-	for _, st := range db.statements("indexes.sql") {
+// missingIndexes returns silod's missing indexes on Kamailio's tables.
+func (l *layout) missingIndexes(ctx context.Context, q querier) ([]missing, error) {
+	var parts []missing
+	for _, st := range l.statements("indexes.sql") {
 		words := strings.Fields(st)
 		on := slices.Index(words, "ON")
 		name, table := words[on-1], words[on+1]
-		has := db.d.bind(db.hasIndex)
-		there, err := scanInts(q.QueryContext(ctx, has.text, has.args([]any{table, name})...))
+		find := l.dialect.bind(l.fragments.findIndex)
+		existing, err := scanInts(q.QueryContext(ctx, find.text, find.args([]any{table, name})...))
 		if err != nil {
 			return nil, fmt.Errorf("look for index %s: %w", name, err)
 		}
-		if len(there) == 0 {
-			lacks = append(lacks, lack{lackIndex, name, []string{st}})
+		if len(existing) == 0 {
+			parts = append(parts, missing{missingIndex, name, []string{st}})
 		}
 	}
-	return lacks, nil
+	return parts, nil
 }
 
-// statements splits a schema file. No statement of ours has a semicolon inside.
-func (db *DB) statements(file string) []string {
-	text, err := schemas.ReadFile(path.Join("schema", db.d.schema(), file))
+// statements returns the statements of a schema file. None of them contains a semicolon.
+func (l *layout) statements(file string) []string {
+	text, err := schemas.ReadFile(path.Join("schema", l.dialect.schema(), file))
 	if err != nil {
 		panic(err) // embedded
 	}
 	var out []string
-	for st := range strings.SplitSeq(db.fill.Replace(string(text)), ";\n") {
+	for st := range strings.SplitSeq(l.fill.Replace(string(text)), ";\n") {
 		if st = strings.TrimSpace(st); st != "" {
 			out = append(out, st)
 		}

@@ -47,14 +47,14 @@ func TestOldSchemas(t *testing.T) {
 					t.Errorf("made %q, want %q", made, want)
 				}
 				db := open(t, url, Options{Domain: "example.org"})
-				if db.made != nil {
-					t.Errorf("opening made %q still", db.made)
+				if db.layout.createdTables != nil {
+					t.Errorf("opening made %q still", db.layout.createdTables)
 				}
-				ms := next(t, db.Silo(), 0, 10)
+				ms := next(t, db.Messages(), 0, 10)
 				if len(ms) != 1 || ms[0].CallID != "kept" || ms[0].From != `"A" <sip:alice@example.org>;tag=1` {
 					t.Errorf("messages: %+v", ms)
 				}
-				if got := db.copied.Load(); got != (version == 2) {
+				if got := db.messages.hasCopies.Load(); got != (version == 2) {
 					t.Errorf("device copies: %v", got)
 				}
 				es, err := db.Rooms().Log(t.Context(), room1, 0, 10)
@@ -64,7 +64,7 @@ func TestOldSchemas(t *testing.T) {
 				if rooms := loadRooms(t, db.Rooms()); !strings.Contains(fmt.Sprintf("%+v", rooms), "weather") {
 					t.Errorf("rooms: %+v", rooms)
 				}
-				add(t, db.Silo(), text("after"))
+				add(t, db.Messages(), text("after"))
 			})
 		}
 	}
@@ -97,7 +97,7 @@ func TestManyStartAtOnce(t *testing.T) {
 						}
 					}
 					db := open(t, url, Options{})
-					if n := asInt(rawValue(t, db, "SELECT COUNT(*) FROM silod_schema")); n != db.newest() {
+					if n := asInt(rawValue(t, db, "SELECT COUNT(*) FROM silod_schema")); n != db.layout.newestVersion() {
 						t.Errorf("%d versions", n)
 					}
 					for _, table := range []string{"silo", "location", "imc_rooms"} {
@@ -118,21 +118,21 @@ func startTogether(t *testing.T, url string, lock bool) {
 	gate := make(chan struct{})
 	for range 8 {
 		group.Go(func() {
-			db, err := choose(url, Options{}, false)
+			db, err := newDB(url, Options{}, false)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			defer closeDB(t, db)
 			if !lock {
-				db.schemaBegin = db.schemaBegin[1:]
+				db.layout.fragments.schemaBegin = db.layout.fragments.schemaBegin[1:]
 			}
 			<-gate
-			if err := db.open(t.Context()); err != nil {
+			if err := db.open(t.Context(), &Options{}); err != nil {
 				t.Error(err)
 				return
 			}
-			add(t, db.Silo(), text("one of eight"))
+			add(t, db.Messages(), text("one of eight"))
 		})
 	}
 	close(gate)
@@ -170,7 +170,7 @@ func TestSQLiteIsOneDaemons(t *testing.T) {
 	}
 	for _, name := range []string{"one", "two"} { // one after the other
 		db := open(t, url, Options{})
-		add(t, db.Silo(), text(name))
+		add(t, db.Messages(), text(name))
 		closeDB(t, db)
 	}
 }
@@ -268,18 +268,18 @@ func TestTableChangesUnderneath(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			db := open(t, e.fresh(t), Options{})
-			add(t, db.Silo(), text("before"))
+			add(t, db.Messages(), text("before"))
 			for i, change := range []string{"ctype VARCHAR(64)", "callid VARCHAR(200)"} {
 				change, column := "ALTER TABLE silo MODIFY "+change+" NOT NULL", strings.Fields(change)
 				if e.name == "postgres" {
 					change = "ALTER TABLE silo ALTER COLUMN " + column[0] + " TYPE " + column[1]
 				}
 				rawExec(t, db, change)
-				if got := len(next(t, db.Silo(), 0, 10)); got != i+1 {
+				if got := len(next(t, db.Messages(), 0, 10)); got != i+1 {
 					t.Errorf("%d messages after %s", got, change)
 				}
-				add(t, db.Silo(), text("after"))
-				if _, err := db.Silo().Expire(t.Context(), noon, 10); err != nil {
+				add(t, db.Messages(), text("after"))
+				if _, err := db.Messages().Expire(t.Context(), noon, 10); err != nil {
 					t.Error(err)
 				}
 			}

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -20,15 +21,17 @@ type mysqlDB struct {
 	types     map[string]map[string]columnInfo
 }
 
-func (db *DB) openMySQL(s server) error {
+func newMySQL(s server) (dialect, error) {
 	cfg, err := mysqlConfig(s)
 	if err != nil {
-		return s.bad(err)
+		return nil, s.bad(err)
 	}
-	db.d = &mysqlDB{cfg: cfg}
-	db.begin, db.keyed = "START TRANSACTION", true
-	return nil
+	return &mysqlDB{cfg: cfg}, nil
 }
+
+func (d *mysqlDB) traits() traits             { return traits{keyed: true} }
+func (d *mysqlDB) lockFiles(bool, bool) error { return nil }
+func (d *mysqlDB) close() error               { return nil }
 
 // explain says what to do about a server that cannot be used.
 func (d *mysqlDB) explain(err error) error {
@@ -50,18 +53,19 @@ func (d *mysqlDB) explain(err error) error {
 func (d *mysqlDB) schema() string         { return "mysql" }
 func (d *mysqlDB) bind(text string) query { return positional(text) }
 
-// words: tables that Kamailio made compare without case, so every comparison of
-// users is made once by the index and once exactly.
-func (d *mysqlDB) words() words {
-	return words{
-		raw: "CAST(%s AS BINARY)", exact: " AND CAST(%s AS BINARY) = $#",
+// fragments: tables that Kamailio created compare without case. Every comparison of users
+// is made by the index first, then exactly.
+func (d *mysqlDB) fragments() fragments {
+	return fragments{
+		begin: "START TRANSACTION",
+		raw:   "CAST(%s AS BINARY)", exact: " AND CAST(%s AS BINARY) = $#",
 		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",
-		hasIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
+		findIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
 			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
-		alone: "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
-		weakness: "SELECT CONCAT('is of the storage engine ', engine, ', which keeps no promise when the server dies: ALTER TABLE ', table_name, ' ENGINE=InnoDB') " +
+		lock: "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
+		durabilityWarning: "SELECT CONCAT('is of the storage engine ', engine, ', which keeps no promise when the server dies: ALTER TABLE ', table_name, ' ENGINE=InnoDB') " +
 			"FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = $1 AND engine <> 'InnoDB'",
 		schemaBegin: []string{
 			"DO GET_LOCK('silod_schema', 60)",
@@ -203,7 +207,7 @@ func (d *mysqlDB) fault(err error) fault {
 	}
 	switch me.Number {
 	case 1062: // duplicate key
-		return faultTwice
+		return faultDuplicate
 	case 1048, 1118, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 3988: // values that do not fit, or are too large
 		return faultRow
 	case 1040, 1047, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, // busy, going down, deadlock
@@ -215,8 +219,8 @@ func (d *mysqlDB) fault(err error) fault {
 
 func (d *mysqlDB) flush(*session) error { return nil }
 
-// committed: MySQL tells when it could not.
-func (d *mysqlDB) committed() bool { return true }
+// durable: a commit of MySQL that is not durable returns an error.
+func (d *mysqlDB) durable() bool { return true }
 
 func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
 	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0), COALESCE(character_set_name, '')
@@ -262,7 +266,7 @@ func (d *mysqlDB) time(v any) (int64, error) {
 	return t.Unix(), nil
 }
 
-func (d *mysqlDB) renumber(*session, *DB) error { return nil }
+func (d *mysqlDB) renumber(*session) error { return nil }
 
 // headersFit tells what the column's character set takes. Bytes go in and come
 // out as they are; only the sets of Unicode check them.
@@ -281,7 +285,7 @@ func (d *mysqlDB) headersFit(c columnInfo, lines string) bool {
 func (d *mysqlDB) decodeHeaders(stored []byte) []byte { return stored }
 
 // ready remembers the columns' types.
-func (d *mysqlDB) ready(_ context.Context, db *DB) error {
-	d.types = map[string]map[string]columnInfo{db.location.table.name: db.location.info}
+func (d *mysqlDB) ready(_ context.Context, l *layout, _ *sql.DB) error {
+	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
 	return nil
 }

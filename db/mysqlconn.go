@@ -43,7 +43,7 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	var hosts mysqlHosts
 	for addr := range strings.SplitSeq(d.cfg.Addr, ",") {
 		cfg := d.cfg.Clone()
-		cfg.Addr, cfg.ReadTimeout, cfg.WriteTimeout = addr, silence[r], silence[r]
+		cfg.Addr, cfg.ReadTimeout, cfg.WriteTimeout = addr, ioTimeout[r], ioTimeout[r]
 		c, err := mysql.NewConnector(cfg)
 		if err != nil {
 			return nil, d.explain(err)

@@ -54,10 +54,10 @@ func TestOpenTwice(t *testing.T) {
 	if line := <-lines; !strings.Contains(line, "in use by process") {
 		t.Errorf("another process: %q", line)
 	}
-	add(t, db.Silo(), text("x"))
+	add(t, db.Messages(), text("x"))
 	closeDB(t, db)
 	db = open(t, url, Options{}) // nothing stale is left
-	if got := bodies(next(t, db.Silo(), 0, 10)); got != "x" {
+	if got := bodies(next(t, db.Messages(), 0, 10)); got != "x" {
 		t.Errorf("found %q", got)
 	}
 }
@@ -111,15 +111,11 @@ func TestLockEndsWithClose(t *testing.T) {
 	t.Parallel()
 	url := "sqlite:" + filepath.Join(t.TempDir(), "silod.db")
 	db := open(t, url, Options{})
-	for _, c := range db.closers {
-		if l, ok := c.(lock); ok {
-			fd, err := syscall.Dup(int(l.f.Fd()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { syscall.Close(fd) })
-		}
+	fd, err := syscall.Dup(int(db.layout.dialect.(*sqliteDB).lock.f.Fd()))
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { syscall.Close(fd) })
 	closeDB(t, db)
 	closeDB(t, open(t, url, Options{}))
 }

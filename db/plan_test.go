@@ -57,13 +57,13 @@ func TestPlans(t *testing.T) {
 				text string
 				args []any
 			}
-			db.watch = func(text string, args []any) {
+			db.layout.watch = func(text string, args []any) {
 				found = append(found, struct {
 					text string
 					args []any
 				}{text, args})
 			}
-			db.copied.Store(true)
+			db.messages.hasCopies.Store(true)
 			request(t, db)
 			if len(found) < 30 {
 				t.Errorf("only %d statements were seen", len(found))
@@ -78,7 +78,7 @@ func TestPlans(t *testing.T) {
 // request does everything that is done for requests and by timers.
 func request(t *testing.T, db *DB) {
 	t.Helper()
-	ctx, st := t.Context(), db.Silo()
+	ctx, st := t.Context(), db.Messages()
 	now := time.Unix(1795262400+50, 0)
 	check := func(n int, err error, want int) {
 		t.Helper()
@@ -134,7 +134,7 @@ func request(t *testing.T, db *DB) {
 	apply(t, rooms, imc.Change{Room: imc.Room{AoR: room}, Put: []imc.Member{{User: bob}}})
 	appendTo(t, rooms, room, "hello")
 	check(0, rooms.SaveCursors(ctx, []imc.Cursor{{Room: room, User: bob, Seq: 5, Seen: now}}), 0)
-	save(t, db.Locations(), simpleBinding("r5"), registrar.Change{Removed: true, Binding: registrar.Binding{RUID: "r6"}})
+	save(t, db.Bindings(), simpleBinding("r5"), registrar.Change{Removed: true, Binding: registrar.Binding{RUID: "r6"}})
 }
 
 // TestPlansOfAnEmptyTable: PostgreSQL plans what is prepared for the tables as they are
@@ -152,7 +152,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 			for i := range 50 {
 				changes = append(changes, simpleBinding(fmt.Sprint("r", i)))
 			}
-			save(t, db.Locations(), changes...)
+			save(t, db.Bindings(), changes...)
 		}
 		for range 10 { // PostgreSQL plans the first five for their values
 			refresh()
@@ -160,7 +160,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 		rawExec(t, db, "INSERT INTO location (ruid, username, domain, contact) SELECT CONCAT('x', n), 'u', 'example.org', 'sip:x@y' "+series["postgres"])
 		rawExec(t, db, "SELECT pg_stat_force_next_flush()")
 		rows := func() (n int) {
-			if err := db.read.QueryRow("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'location'").Scan(&n); err != nil {
+			if err := db.reader.pool.QueryRow("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'location'").Scan(&n); err != nil {
 				t.Fatal(err)
 			}
 			return n
@@ -181,7 +181,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 // checkPlan asks the engine how it would do it.
 func checkPlan(t *testing.T, db *DB, engine, text string, args []any) {
 	t.Helper()
-	conn, err := db.read.Conn(t.Context())
+	conn, err := db.reader.pool.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,15 +26,17 @@ type postgresDB struct {
 	warned atomic.Bool // the server said something while it committed
 }
 
-func (db *DB) openPostgres(s server) error {
-	cfg, err := pq.NewConfig(postgresDSN(s, db.opts.Node))
+func newPostgres(s server, node string) (dialect, error) {
+	cfg, err := pq.NewConfig(postgresDSN(s, node))
 	if err != nil {
-		return s.bad(err)
+		return nil, s.bad(err)
 	}
-	db.d = &postgresDB{cfg: cfg}
-	db.begin, db.keyed, db.prepare = "BEGIN", true, true
-	return nil
+	return &postgresDB{cfg: cfg}, nil
 }
+
+func (d *postgresDB) traits() traits             { return traits{prepare: true, keyed: true} }
+func (d *postgresDB) lockFiles(bool, bool) error { return nil }
+func (d *postgresDB) close() error               { return nil }
 
 // postgresDSN writes lib/pq's own form and adds what is not said. With
 // binary_parameters a statement is one round trip, and needs no name that a
@@ -78,7 +80,7 @@ func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	c.Dialer(dialer{silence[r]})
+	c.Dialer(dialer{ioTimeout[r]})
 	pool := sql.OpenDB(pq.ConnectorWithNoticeHandler(c, func(n *pq.Error) {
 		if n.Code == pqerror.Warning && r == forWriting {
 			d.warned.Store(true)
@@ -109,8 +111,8 @@ func (d *postgresDB) explain(err error) error {
 }
 
 // renumber lets the sequences go on behind the rows that were numbered without them.
-func (d *postgresDB) renumber(s *session, db *DB) error {
-	for table, column := range map[string]string{db.silo.table: db.silo.id, "silod_room_log": "seq"} {
+func (d *postgresDB) renumber(s *session) error {
+	for table, column := range map[string]string{s.layout.messages.table: s.layout.messages.id, "silod_room_log": "seq"} {
 		_, err := s.raw(fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%[1]s', '%[2]s'), GREATEST((SELECT MAX(%[2]s) FROM %[1]s), 1))", table, column))
 		if err != nil {
 			return fmt.Errorf("number the rows of table %s: %w", table, err)
@@ -128,12 +130,13 @@ func (d *postgresDB) grants() string {
 func (d *postgresDB) schema() string         { return "postgres" }
 func (d *postgresDB) bind(text string) query { return query{text: text} }
 
-func (d *postgresDB) words() words {
-	return words{
-		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
-		indexed:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
-		hasIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
-		alone:    "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
+func (d *postgresDB) fragments() fragments {
+	return fragments{
+		begin: "BEGIN",
+		raw:   "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
+		useIndex:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
+		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
+		lock:      "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",
 			"SELECT pg_advisory_xact_lock(5060)",
@@ -155,7 +158,7 @@ func (d *postgresDB) fault(err error) fault {
 	}
 	switch pe.Code {
 	case pqerror.UniqueViolation:
-		return faultTwice
+		return faultDuplicate
 	case pqerror.FeatureNotSupported: // "cached plan must not change result type"
 		return faultStale
 	case pqerror.ReadOnlySQLTransaction, pqerror.LockNotAvailable, pqerror.TooManyConnections, pqerror.ObjectInUse:
@@ -174,9 +177,8 @@ func (d *postgresDB) fault(err error) fault {
 
 func (d *postgresDB) flush(*session) error { return nil }
 
-// committed tells whether a commit that succeeded is as durable as promised. A
-// server whose wait for its standby was cut short only warns.
-func (d *postgresDB) committed() bool { return !d.warned.Swap(false) }
+// durable: a server whose wait for its standby was interrupted only warns.
+func (d *postgresDB) durable() bool { return !d.warned.Swap(false) }
 
 // columns asks the catalogue, which also tells of tables that we may not read.
 func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
@@ -261,17 +263,17 @@ func unescapeOctal(in []byte) []byte {
 }
 
 // ready remembers the columns' types, and whether ids may be taken.
-func (d *postgresDB) ready(ctx context.Context, db *DB) error {
-	d.types = map[string]map[string]columnInfo{db.location.table.name: db.location.info}
-	for _, t := range []string{db.silo.table, db.roomsTable(), db.membersTable(), db.location.table.name, "silod_room_log"} {
+func (d *postgresDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
+	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
+	for _, t := range []string{l.messages.table, l.rooms.rooms.name, l.rooms.members.name, l.bindings.table.name, "silod_room_log"} {
 		id := "id"
 		switch t {
-		case db.silo.table:
-			id = db.silo.id
+		case l.messages.table:
+			id = l.messages.id
 		case "silod_room_log":
 			id = "seq"
 		}
-		bad, err := scanInts(db.write.QueryContext(ctx, `SELECT 1 FROM pg_get_serial_sequence($1, $2) s
+		bad, err := scanInts(pool.QueryContext(ctx, `SELECT 1 FROM pg_get_serial_sequence($1, $2) s
 			WHERE s IS NOT NULL AND NOT has_sequence_privilege(s, 'USAGE')`, t, id))
 		if err != nil {
 			return fmt.Errorf("look at the sequence of table %s: %w", t, err)

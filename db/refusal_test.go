@@ -149,7 +149,7 @@ func TestNoRightNeeded(t *testing.T) {
 			}
 			filled(t, url, grants...)
 			db := open(t, strings.Replace(url, s.user+"@", "plain@", 1), Options{})
-			add(t, db.Silo(), text("x"))
+			add(t, db.Messages(), text("x"))
 			appendTo(t, db.Rooms(), room1, "x")
 		})
 	}

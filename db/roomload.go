@@ -23,7 +23,7 @@ type roomLoaded struct {
 	index   map[sip.AoR]*imc.Member
 }
 
-func (st roomStore) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip func(error)) error {
+func (st *rooms) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip func(error)) error {
 	l := &roomLoad{rooms: map[sip.AoR]*roomLoaded{}}
 	for _, part := range []struct {
 		text string
@@ -51,8 +51,8 @@ func (st roomStore) Load(ctx context.Context, f func(imc.Room, []imc.Member), sk
 }
 
 // each calls f for every row; what f says of a row goes to skip.
-func (st roomStore) each(ctx context.Context, text string, f func(func(...any) error) error, skip func(error)) error {
-	rows, err := st.db.query(ctx, text)
+func (st *rooms) each(ctx context.Context, text string, f func(func(...any) error) error, skip func(error)) error {
+	rows, err := st.reader.query(ctx, text)
 	if err != nil {
 		return err
 	}

@@ -25,80 +25,79 @@ var logTable = table{name: "silod_room_log", serial: "seq", fields: []field{
 
 const selectEntry = `SELECT seq, room, from_user, from_domain, at, head, body FROM silod_room_log `
 
-// Append shares the writer's transactions with messages, so a room's entry costs
-// what a message does, however many its members are.
-func (st roomStore) Append(ctx context.Context, e *imc.Entry, queued func()) error {
-	if err := checkEntry(e); err != nil {
-		return fmt.Errorf("append to room's log: %w", err)
+// Append shares the transactions of messages. An entry costs as much as a message,
+// whatever the number of members.
+func (st *rooms) Append(ctx context.Context, e *imc.Entry, queued func()) error {
+	row, err := newEntryRow(e)
+	if err != nil {
+		return fmt.Errorf("append to room log: %w", err)
 	}
-	size := len(e.Body) + 500
-	for _, h := range e.Headers {
-		size += len(h.Name) + len(h.Value)
-	}
-	o := &op{join: func(p *plan) { p.entries = append(p.entries, e) }, rows: 1, bytes: size, queued: queued}
-	if err := st.db.w.do(ctx, o); err != nil {
+	o := &op{join: func(p *plan) { p.entries = append(p.entries, row) }, rows: 1, bytes: row.bytes, queued: queued}
+	if err := st.writer.do(ctx, o); err != nil {
 		e.Seq = 0
-		return fmt.Errorf("append to room's log: %w", err)
+		return fmt.Errorf("append to room log: %w", err)
 	}
 	return nil
 }
 
-// checkEntry refuses what the log cannot hold.
-func checkEntry(e *imc.Entry) error {
-	if !fits(ownName, e.Room.String()) || !fits(ownName, e.From.User) || !fits(ownName, e.From.Domain) {
-		return fmt.Errorf("%w: the name of room %s or user %s is too long", errInvalid, e.Room, e.From)
-	}
-	if _, err := encodeBlock(&e.Message, bare{}); err != nil {
-		return fmt.Errorf("%w: %w", errInvalid, err)
-	}
-	return nil
+// An entryRow is an entry of a room's log in the form of logTable.
+type entryRow struct {
+	e      *imc.Entry
+	values []any
+	bytes  int
 }
 
-// appendEntries writes new entries and gives them their Seq.
-func (db *DB) appendEntries(s *session, entries []*imc.Entry) error {
+// newEntryRow builds the row of an entry. It returns errInvalid where the log cannot hold
+// the entry.
+func newEntryRow(e *imc.Entry) (*entryRow, error) {
+	room := e.Room.String()
+	if !fits(ownName, room) || !fits(ownName, e.From.User) || !fits(ownName, e.From.Domain) {
+		return nil, fmt.Errorf("%w: the name of room %s or user %s is too long", errInvalid, e.Room, e.From)
+	}
+	head, err := encodeBlock(&e.Message, bare{})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errInvalid, err)
+	}
+	return &entryRow{
+		e:      e,
+		values: []any{room, e.From.User, e.From.Domain, millis(e.At), []byte(head), nonNil(e.Body)},
+		bytes:  len(e.Body) + len(head) + 500,
+	}, nil
+}
+
+// appendEntries writes new entries and sets their Seq.
+func appendEntries(s *session, entries []*entryRow) error {
 	if len(entries) == 0 {
 		return nil
 	}
 	rows := make([][]any, len(entries))
-	for i, e := range entries {
-		var err error
-		if rows[i], err = entryRow(e); err != nil {
-			return err
-		}
+	for i, r := range entries {
+		rows[i] = r.values
 	}
-	seqs, err := db.d.insert(s, &logTable, rows)
+	seqs, err := s.insert(&logTable, rows)
 	if err != nil {
-		return fmt.Errorf("append to rooms' log: %w", err)
+		return fmt.Errorf("append to room logs: %w", err)
 	}
-	for i, e := range entries {
-		e.Seq = seqs[i]
+	for i, r := range entries {
+		r.e.Seq = seqs[i]
 	}
 	return nil
 }
 
-// entryRow is an entry as logTable takes it.
-func entryRow(e *imc.Entry) ([]any, error) {
-	head, err := encodeBlock(&e.Message, bare{})
-	if err != nil {
-		return nil, err
-	}
-	return []any{e.Room.String(), e.From.User, e.From.Domain, millis(e.At), []byte(head), nonNil(e.Body)}, nil
-}
-
-func (st roomStore) Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
+func (st *rooms) Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
 	return st.entries(ctx, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
 }
 
 // Recent reads backwards along the index and turns the result round.
-func (st roomStore) Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
+func (st *rooms) Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
 	es, err := st.entries(ctx, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
 		room.String(), millis(since), limit)
 	slices.Reverse(es)
 	return es, err
 }
 
-func (st roomStore) entries(ctx context.Context, text string, args ...any) ([]imc.Entry, error) {
-	rows, err := st.db.query(ctx, text, args...)
+func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.Entry, error) {
+	rows, err := st.reader.query(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read room's log: %w", busy(err))
 	}
@@ -134,12 +133,12 @@ func scanEntry(rows *sql.Rows) (imc.Entry, error) {
 	return e, nil
 }
 
-func (st roomStore) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
+func (st *rooms) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
 	if len(cs) == 0 {
 		return nil
 	}
 	o := &op{join: func(p *plan) { p.cursors = append(p.cursors, cs...) }, rows: len(cs), bytes: 100 * len(cs)}
-	if err := st.db.w.do(ctx, o); err != nil {
+	if err := st.writer.do(ctx, o); err != nil {
 		return fmt.Errorf("save cursors: %w", err)
 	}
 	return nil
@@ -147,7 +146,7 @@ func (st roomStore) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
 
 // saveCursors moves cursors forward. One that comes later than the end of its
 // membership stays behind unread; it is below whatever the user gets later.
-func (db *DB) saveCursors(s *session, cs []imc.Cursor) error {
+func saveCursors(s *session, cs []imc.Cursor) error {
 	if len(cs) == 0 {
 		return nil
 	}
@@ -171,7 +170,7 @@ func (db *DB) saveCursors(s *session, cs []imc.Cursor) error {
 			return strings.Compare(x.(string), y.(string))
 		})
 	})
-	if err := db.d.upsert(s, &cursorTable, rows); err != nil {
+	if err := s.upsert(&cursorTable, rows); err != nil {
 		return fmt.Errorf("save cursors: %w", err)
 	}
 	return nil
@@ -179,13 +178,13 @@ func (db *DB) saveCursors(s *session, cs []imc.Cursor) error {
 
 // Purge looks for the entries outside of the transaction that deletes them: an
 // entry that all have got stays one that all have got.
-func (st roomStore) Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error) {
+func (st *rooms) Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error) {
 	seqs, err := st.purgeable(ctx, before, deliveredOnly, min(limit, pageRows))
 	if err != nil || len(seqs) == 0 {
 		return 0, err
 	}
 	var n int64
-	err = st.db.step(ctx, len(seqs), func(s *session) (err error) {
+	err = st.writer.step(ctx, len(seqs), func(s *session) (err error) {
 		n, err = s.deleteAll("silod_room_log", "seq", anys(seqs))
 		return err
 	})
@@ -197,9 +196,9 @@ func (st roomStore) Purge(ctx context.Context, before time.Time, deliveredOnly b
 
 // purgeable finds entries to delete. What everybody has got is what lies below the
 // lowest cursor of a room; one without members has nobody to wait for.
-func (st roomStore) purgeable(ctx context.Context, before time.Time, deliveredOnly bool, limit int) ([]int64, error) {
+func (st *rooms) purgeable(ctx context.Context, before time.Time, deliveredOnly bool, limit int) ([]int64, error) {
 	if !deliveredOnly {
-		seqs, err := st.db.ints(ctx, `SELECT seq FROM silod_room_log WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), limit)
+		seqs, err := st.reader.ints(ctx, `SELECT seq FROM silod_room_log WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), limit)
 		if err != nil {
 			return nil, fmt.Errorf("purge rooms' log: %w", err)
 		}
@@ -211,13 +210,13 @@ func (st roomStore) purgeable(ctx context.Context, before time.Time, deliveredOn
 	}
 	var out []int64
 	for _, room := range rooms {
-		floor, err := st.db.ints(ctx, `SELECT COALESCE(MIN(COALESCE(c.seq, 0)), $1) FROM {members} m
+		floor, err := st.reader.ints(ctx, `SELECT COALESCE(MIN(COALESCE(c.seq, 0)), $1) FROM {members} m
 			LEFT JOIN silod_cursor c ON c.room = $2 AND c.username = m.username AND c.domain = m.domain
 			WHERE m.room = $2 AND m.flag & 12 = 0`, int64(math.MaxInt64), room)
 		if err != nil {
 			return nil, fmt.Errorf("purge rooms' log: %w", err)
 		}
-		seqs, err := st.db.ints(ctx, `SELECT seq FROM silod_room_log WHERE room = $1 AND seq <= $2 AND at < $3 ORDER BY seq LIMIT $4`,
+		seqs, err := st.reader.ints(ctx, `SELECT seq FROM silod_room_log WHERE room = $1 AND seq <= $2 AND at < $3 ORDER BY seq LIMIT $4`,
 			room, floor[0], millis(before), limit-len(out))
 		if err != nil {
 			return nil, fmt.Errorf("purge rooms' log: %w", err)
@@ -230,8 +229,8 @@ func (st roomStore) purgeable(ctx context.Context, before time.Time, deliveredOn
 }
 
 // oldRooms are the rooms with entries older than before.
-func (st roomStore) oldRooms(ctx context.Context, before time.Time) ([]string, error) {
-	rows, err := st.db.query(ctx, `SELECT DISTINCT room FROM silod_room_log WHERE at < $1`, millis(before))
+func (st *rooms) oldRooms(ctx context.Context, before time.Time) ([]string, error) {
+	rows, err := st.reader.query(ctx, `SELECT DISTINCT room FROM silod_room_log WHERE at < $1`, millis(before))
 	if err != nil {
 		return nil, busy(err)
 	}

@@ -10,13 +10,14 @@ import (
 	"silod/sip"
 )
 
-// roomStore implements imc.Store. A room is in Kamailio's imc_rooms while it has
+// *rooms implements imc.Store. A room is in Kamailio's imc_rooms while it has
 // members, because Kamailio stops loading at the first room without any; in
 // silod_room it always is, with what imc_rooms has no column for.
-type roomStore struct{ db *DB }
-
-// Rooms is the store of chat rooms.
-func (db *DB) Rooms() imc.Store { return roomStore{db} }
+type rooms struct {
+	layout *layout
+	writer *writer
+	reader *reader
+}
 
 // The flags of Kamailio's tables.
 const (
@@ -56,48 +57,28 @@ var (
 	}}
 )
 
-// imcRooms and imcMembers are Kamailio's tables under their configured names.
-func (db *DB) imcRooms() *table {
-	return &table{name: db.roomsTable(), keys: 2, fields: []field{{name: "name"}, {name: "domain"}, {name: "flag", kind: kindInt}}}
-}
-
-func (db *DB) imcMembers() *table {
-	return &table{name: db.membersTable(), keys: 3, fields: []field{
-		{name: "username"}, {name: "domain"}, {name: "room"}, {name: "flag", kind: kindInt},
-	}}
-}
-
-// roomsTable is imc's parameter rooms_table.
-func (db *DB) roomsTable() string {
-	if db.opts.RoomsTable != "" {
-		return db.opts.RoomsTable
-	}
-	return "imc_rooms"
-}
-
-// membersTable is the parameter members_table.
-func (db *DB) membersTable() string {
-	if db.opts.MembersTable != "" {
-		return db.opts.MembersTable
-	}
-	return "imc_members"
-}
-
 // Apply is one step of the writer's, so rooms change in one order everywhere.
-func (st roomStore) Apply(ctx context.Context, c imc.Change) error {
-	if err := st.check(&c); err != nil {
+func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
+	var notice []*entryRow
+	err := st.check(&c)
+	if err == nil && c.Notice != nil {
+		var row *entryRow
+		row, err = newEntryRow(c.Notice)
+		notice = []*entryRow{row}
+	}
+	if err != nil {
 		return fmt.Errorf("room %s: %w", c.Room.AoR, err)
 	}
 	work := func(s *session) error {
-		if err := st.put(s, &c); err != nil || c.Notice == nil {
+		if err := putRoom(s, &c); err != nil {
 			return err
 		}
-		return st.db.appendEntries(s, []*imc.Entry{c.Notice})
+		return appendEntries(s, notice)
 	}
 	if c.Delete {
-		work = func(s *session) error { return st.destroy(s, c.Room.AoR) }
+		work = func(s *session) error { return destroyRoom(s, c.Room.AoR) }
 	}
-	if err := st.db.step(ctx, 1+len(c.Put)+len(c.Remove), work); err != nil {
+	if err := st.writer.step(ctx, 1+len(c.Put)+len(c.Remove), work); err != nil {
 		if c.Notice != nil {
 			c.Notice.Seq = 0
 		}
@@ -107,11 +88,11 @@ func (st roomStore) Apply(ctx context.Context, c imc.Change) error {
 }
 
 // check refuses what the tables cannot hold.
-func (st roomStore) check(c *imc.Change) error {
+func (st *rooms) check(c *imc.Change) error {
 	too := func(what, value string) error {
 		return fmt.Errorf("%w: %s %q is too long for Kamailio's tables", errInvalid, what, value)
 	}
-	rooms, members := st.db.roomInfo, st.db.memberInfo
+	rooms, members := st.layout.rooms.roomColumns, st.layout.rooms.memberColumns
 	if uri := c.Room.AoR.String(); !fits(members["room"], uri) {
 		return too("room", uri)
 	}
@@ -126,18 +107,15 @@ func (st roomStore) check(c *imc.Change) error {
 			return too("inviter", m.InvitedBy.String())
 		}
 	}
-	if c.Notice != nil {
-		return checkEntry(c.Notice)
-	}
 	return nil
 }
 
 // ownName is the width of names in our own tables.
 var ownName = columnInfo{width: 255}
 
-// destroy removes every trace of a room.
-func (st roomStore) destroy(s *session, room sip.AoR) error {
-	if err := st.deleteRoom(s, room); err != nil {
+// destroyRoom removes every trace of a room.
+func destroyRoom(s *session, room sip.AoR) error {
+	if err := deleteRoom(s, room); err != nil {
 		return err
 	}
 	for _, t := range roomTables {
@@ -149,7 +127,7 @@ func (st roomStore) destroy(s *session, room sip.AoR) error {
 }
 
 // deleteRoom takes a room out of Kamailio's table, however its name is spelled there.
-func (st roomStore) deleteRoom(s *session, room sip.AoR) error {
+func deleteRoom(s *session, room sip.AoR) error {
 	_, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.User, room.Domain)
 	return err
 }
@@ -157,26 +135,26 @@ func (st roomStore) deleteRoom(s *session, room sip.AoR) error {
 // roomTables are those with a column for a room's URI.
 var roomTables = []string{"{members}", "silod_room", "silod_member", "silod_cursor", "silod_room_log"}
 
-// move keeps all of a room under another AoR. Its row in Kamailio's table is written
+// moveRoom keeps all of a room under another AoR. Its row in Kamailio's table is written
 // anew behind this.
-func (st roomStore) move(s *session, was, now sip.AoR) error {
+func moveRoom(s *session, was, now sip.AoR) error {
 	for _, t := range roomTables {
 		if _, err := s.exec("UPDATE "+t+" SET room = $1 WHERE room = $2", now.String(), was.String()); err != nil {
 			return err
 		}
 	}
-	return st.deleteRoom(s, was)
+	return deleteRoom(s, was)
 }
 
-// put writes the room, its changed members, and whether it has any.
-func (st roomStore) put(s *session, c *imc.Change) error {
+// putRoom writes the room, its changed members, and whether it has any.
+func putRoom(s *session, c *imc.Change) error {
 	room := c.Room.AoR.String()
 	if !c.Was.IsZero() {
-		if err := st.move(s, c.Was, c.Room.AoR); err != nil {
+		if err := moveRoom(s, c.Was, c.Room.AoR); err != nil {
 			return err
 		}
 	}
-	if err := st.putMembers(s, room, c.Put); err != nil {
+	if err := putMembers(s, room, c.Put); err != nil {
 		return err
 	}
 	for _, u := range c.Remove {
@@ -192,19 +170,19 @@ func (st roomStore) put(s *session, c *imc.Change) error {
 	}
 	flag := oneIf(c.Room.Private)*roomPrivate | oneIf(c.Room.Closed)*roomDeleted
 	empty := n[0] == 0
-	err = st.db.d.upsert(s, &roomTable, [][]any{{room, flag, oneIf(empty), []byte(c.Room.Topic), millis(c.Room.Created)}})
+	err = s.upsert(&roomTable, [][]any{{room, flag, oneIf(empty), []byte(c.Room.Topic), millis(c.Room.Created)}})
 	if err != nil {
 		return err
 	}
 	if empty {
-		return st.deleteRoom(s, c.Room.AoR)
+		return deleteRoom(s, c.Room.AoR)
 	}
-	return st.db.d.upsert(s, st.db.imcRooms(), [][]any{{c.Room.AoR.User, c.Room.AoR.Domain, flag}})
+	return s.upsert(&s.layout.rooms.rooms, [][]any{{c.Room.AoR.User, c.Room.AoR.Domain, flag}})
 }
 
 // putMembers writes members, the last word on each. Who is banned is no member for
 // Kamailio, and stays on record with us only.
-func (st roomStore) putMembers(s *session, room string, put []imc.Member) error {
+func putMembers(s *session, room string, put []imc.Member) error {
 	if len(put) == 0 {
 		return nil
 	}
@@ -231,14 +209,14 @@ func (st roomStore) putMembers(s *session, room string, put []imc.Member) error 
 		}
 	}
 	if len(listed) > 0 {
-		if err := st.db.d.upsert(s, st.db.imcMembers(), listed); err != nil {
+		if err := s.upsert(&s.layout.rooms.members, listed); err != nil {
 			return err
 		}
 	}
-	if err := st.db.d.upsert(s, &memberTable, flags); err != nil {
+	if err := s.upsert(&memberTable, flags); err != nil {
 		return err
 	}
-	return st.db.d.upsert(s, &cursorTable, cursors)
+	return s.upsert(&cursorTable, cursors)
 }
 
 // memberFlag and roleOf translate roles; a plain member has no flag.

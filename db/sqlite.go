@@ -22,43 +22,47 @@ import (
 // read meanwhile, and synchronous=FULL makes every commit durable.
 type sqliteDB struct {
 	path  string
-	reuse bool // the table silo uses the ids of deleted rows again
-	last  int64
+	lock  *fileLock
+	reuse bool  // the table silo uses the IDs of deleted rows again
+	last  int64 // highest ID used
 
 	unixTimes bool // location's times are numbers, as in db_text
 }
 
 const sqliteReaders = 4
 
-// openSQLite prepares the file: one silod only, and a line of help where it cannot be used.
-func (db *DB) openSQLite(path string) error {
+func newSQLite(path string) (dialect, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return fmt.Errorf("database %s: %w", path, err)
+		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	db.d = &sqliteDB{path: path}
-	db.begin, db.prepare = "BEGIN IMMEDIATE", true
-	if db.looking || db.opts.ownOnly {
-		if err := there(path); err != nil || db.looking {
+	return &sqliteDB{path: path}, nil
+}
+
+func (d *sqliteDB) traits() traits { return traits{prepare: true} }
+
+func (d *sqliteDB) lockFiles(readOnly, existing bool) error {
+	if readOnly || existing {
+		if err := checkExists(d.path); err != nil || readOnly {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("cannot make the directory of database %s: %w; make it for the user that runs silod, or set another db.url", path, cause(err))
+	if err := os.MkdirAll(filepath.Dir(d.path), 0o700); err != nil {
+		return fmt.Errorf("cannot make the directory of database %s: %w; make it for the user that runs silod, or set another db.url", d.path, cause(err))
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("database %s is a directory: add the name of a file, sqlite:%s", path, filepath.Join(path, "silod.db"))
+	if info, err := os.Stat(d.path); err == nil && info.IsDir() {
+		return fmt.Errorf("database %s is a directory: add the name of a file, sqlite:%s", d.path, filepath.Join(d.path, "silod.db"))
 	}
-	lock, err := lockFile(path+".lock", path)
-	if err != nil {
-		return err
-	}
-	db.closers = append(db.closers, lock)
-	return nil
+	var err error
+	d.lock, err = lockFile(d.path+".lock", d.path)
+	return err
 }
 
-// there tells of a database that is not there, and must not be made by looking at it.
-func there(path string) error {
+func (d *sqliteDB) close() error { return d.lock.close() }
+
+// checkExists returns an error for a database that does not exist. Connecting would
+// create it.
+func checkExists(path string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("no database %s: %w; `siloctl db init` makes it", path, cause(err))
 	}
@@ -113,10 +117,11 @@ func (d *sqliteDB) explain(err error) error {
 func (d *sqliteDB) schema() string         { return "sqlite" }
 func (d *sqliteDB) bind(text string) query { return positional(text) }
 
-func (d *sqliteDB) words() words {
-	return words{
-		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s",
-		hasIndex: "SELECT 1 FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) = lower($1) AND lower(name) = lower($2)",
+func (d *sqliteDB) fragments() fragments {
+	return fragments{
+		begin: "BEGIN IMMEDIATE",
+		raw:   "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s",
+		findIndex: "SELECT 1 FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) = lower($1) AND lower(name) = lower($2)",
 		schemaBegin: []string{
 			"BEGIN IMMEDIATE",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at INTEGER NOT NULL)",
@@ -142,18 +147,18 @@ func (d *sqliteDB) time(v any) (int64, error) {
 	return 0, fmt.Errorf("%v is no time", v)
 }
 
-func (d *sqliteDB) renumber(*session, *DB) error { return nil }
+func (d *sqliteDB) renumber(*session) error { return nil }
 
 func (d *sqliteDB) headersFit(columnInfo, string) bool { return true }
 
 func (d *sqliteDB) decodeHeaders(stored []byte) []byte { return stored }
 
-// ready finds out whether the table silo was made with AUTOINCREMENT.
-func (d *sqliteDB) ready(ctx context.Context, db *DB) error {
+// ready finds out whether the table silo was created with AUTOINCREMENT.
+func (d *sqliteDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	var made string
-	err := db.read.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", db.silo.table).Scan(&made)
+	err := pool.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", l.messages.table).Scan(&made)
 	if err != nil {
-		return fmt.Errorf("look at table %s: %w", db.silo.table, err)
+		return fmt.Errorf("look at table %s: %w", l.messages.table, err)
 	}
 	d.reuse = !strings.Contains(strings.ToUpper(made), "AUTOINCREMENT")
 	return nil
@@ -295,8 +300,8 @@ func (d *sqliteDB) fault(err error) fault {
 
 func (d *sqliteDB) flush(*session) error { return nil }
 
-// committed: SQLite tells when it could not.
-func (d *sqliteDB) committed() bool { return true }
+// durable: a commit of SQLite that is not durable returns an error.
+func (d *sqliteDB) durable() bool { return true }
 
 // columns reads a table's columns. SQLite ignores declared widths; we keep to
 // them, so that what is stored here fits everywhere.

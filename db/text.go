@@ -22,22 +22,22 @@ import (
 // systems, and for moving in and out; Kamailio must not use the directory meanwhile.
 type textDB struct {
 	*sqliteDB
-	dir     string
-	name    string // of the database in memory
-	keep    *sql.DB
-	tables  []string          // in the order in which they are written
-	heads   map[string]string // the first line of files that were there
-	last    map[string][]byte // what every file holds
-	looking bool              // no file may be changed
-	held    bool              // nor yet: more is to come
+	dir      string
+	name     string // of the database in memory
+	keep     *sql.DB
+	tables   []string          // in the order in which they are written
+	heads    map[string]string // the first line of files that were there
+	last     map[string][]byte // what every file holds
+	readOnly bool              // no file may be changed
+	held     bool              // nor yet: more is to come
 }
 
 var textCount atomic.Int64
 
-func (db *DB) openText(dir string) error {
+func newText(dir string, o *Options) (dialect, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return fmt.Errorf("directory %s: %w", dir, err)
+		return nil, fmt.Errorf("directory %s: %w", dir, err)
 	}
 	d := &textDB{
 		sqliteDB: &sqliteDB{path: dir, unixTimes: true}, dir: dir,
@@ -46,27 +46,25 @@ func (db *DB) openText(dir string) error {
 		tables: []string{
 			"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_binding",
 			"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_copy",
-			"version", "subscriber", "location", "location_attrs", db.roomsTable(), db.membersTable(), "silo",
+			"version", "subscriber", "location", "location_attrs", o.roomsTable(), o.membersTable(), "silo",
 		},
 	}
-	if db.opts.SiloTable != "" {
-		d.tables[len(d.tables)-1] = db.opts.SiloTable
+	if o.SiloTable != "" {
+		d.tables[len(d.tables)-1] = o.SiloTable
 	}
-	db.d = d
-	db.closers = append(db.closers, d)
-	db.begin, db.prepare = "BEGIN IMMEDIATE", true
-	if d.looking = db.looking; d.looking {
-		return there(dir)
+	return d, nil
+}
+
+func (d *textDB) lockFiles(readOnly, _ bool) error {
+	if d.readOnly = readOnly; readOnly {
+		return checkExists(d.dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("cannot make directory %s: %w; make it for the user that runs silod, or set another db.url", dir, cause(err))
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make directory %s: %w; make it for the user that runs silod, or set another db.url", d.dir, cause(err))
 	}
-	lock, err := lockFile(filepath.Join(dir, ".silod.lock"), dir)
-	if err != nil {
-		return err
-	}
-	db.closers = append(db.closers, lock)
-	return nil
+	var err error
+	d.lock, err = lockFile(filepath.Join(d.dir, ".silod.lock"), d.dir)
+	return err
 }
 
 func (d *textDB) connect(ctx context.Context, r role) (*sql.DB, error) {
@@ -125,7 +123,7 @@ func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool)
 
 // fill puts a file's rows into the table of that name.
 func (d *textDB) fill(ctx context.Context, pool *sql.DB, name string, t *textTable) error {
-	there, err := d.columns(ctx, pool, name)
+	existing, err := d.columns(ctx, pool, name)
 	if err != nil {
 		return err
 	}
@@ -134,7 +132,7 @@ func (d *textDB) fill(ctx context.Context, pool *sql.DB, name string, t *textTab
 		names = append(names, c.name)
 		columns = append(columns, c.name+" "+c.declared())
 	}
-	if there == nil {
+	if existing == nil {
 		if _, err := pool.ExecContext(ctx, "CREATE TABLE "+name+" ("+strings.Join(columns, ", ")+textKeys(names)+")"); err != nil {
 			return err
 		}
@@ -183,19 +181,19 @@ func textKeys(columns []string) string {
 }
 
 // ready loads our own tables, which exist by now, and writes what is new.
-func (d *textDB) ready(ctx context.Context, db *DB) error {
-	if err := d.load(ctx, db.write, func(name string) bool { return strings.HasPrefix(name, "silod_") }); err != nil {
+func (d *textDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
+	if err := d.load(ctx, pool, func(name string) bool { return strings.HasPrefix(name, "silod_") }); err != nil {
 		return err
 	}
-	if d.looking {
+	if d.readOnly {
 		return nil
 	}
-	conn, err := db.write.Conn(ctx)
+	conn, err := pool.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := d.flush(&session{conn: conn, d: d}); err != nil {
+	if err := d.flush(newSession(l, conn)); err != nil {
 		return fmt.Errorf("write directory %s: %w; give the user that runs silod the right to write there, or set another db.url", d.dir, cause(err))
 	}
 	return nil
@@ -331,10 +329,11 @@ func (d *textDB) fault(err error) fault {
 	return d.sqliteDB.fault(err)
 }
 
-// Close ends the database in memory.
-func (d *textDB) Close() error {
-	if d.keep == nil {
-		return nil
+// close discards the database in memory.
+func (d *textDB) close() error {
+	var err error
+	if d.keep != nil {
+		err = d.keep.Close()
 	}
-	return d.keep.Close()
+	return errors.Join(err, d.sqliteDB.close())
 }

@@ -47,11 +47,11 @@ func TestTextInPlace(t *testing.T) {
 	var added int64
 	for run := range 2 {
 		db := open(t, "text:"+dir, Options{Domain: "example.org"})
-		ms := next(t, db.Silo(), 0, 10)
+		ms := next(t, db.Messages(), 0, 10)
 		if len(ms) != 2+run || string(ms[0].Body) != "a:b\\c\nd\r\te\x00f" || ms[0].ID != 7 || ms[0].Header("X-Foo") != "bar" {
 			t.Fatalf("messages: %+v", ms)
 		}
-		b := loadBindings(t, db.Locations(), noon)["uloc-1"]
+		b := loadBindings(t, db.Bindings(), noon)["uloc-1"]
 		if b.AoR != bob || b.Binding.Q != 0.5 || b.Binding.Expires.Unix() != 1795266000 {
 			t.Errorf("binding: %+v", b)
 		}
@@ -62,7 +62,7 @@ func TestTextInPlace(t *testing.T) {
 		if run == 0 {
 			m := text("new: \\ \n")
 			m.Headers = []sip.Header{{Name: "X", Value: "y"}}
-			add(t, db.Silo(), m)
+			add(t, db.Messages(), m)
 			added = m.ID
 		} else if ms[2].ID != added || string(ms[2].Body) != "new: \\ \n" {
 			t.Errorf("our message: %+v", ms[2])

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// choose reads the URL and sets the engine up. Kamailio's spellings count:
+// newDialect returns the engine that a URL names, and connects to nothing. The forms are
+// those of Kamailio:
 //
 //	sqlite:PATH  sqlite:///PATH
 //	text:DIRECTORY  text:///DIRECTORY
@@ -17,38 +18,38 @@ import (
 //
 // A relative PATH is below the working directory. Of several hosts the first that
 // takes writes is used. What stands behind "?" is passed to the driver.
-func (db *DB) choose(u string) error {
+func newDialect(u string, o *Options) (dialect, error) {
 	scheme, rest, ok := strings.Cut(u, ":")
 	if !ok {
-		return fmt.Errorf("db.url %q names no engine: write sqlite:PATH, postgres://..., mysql://... or text:DIRECTORY", u)
+		return nil, fmt.Errorf("db.url %q names no engine: write sqlite:PATH, postgres://..., mysql://... or text:DIRECTORY", u)
 	}
 	switch strings.ToLower(scheme) {
 	case "sqlite", "sqlite3":
 		path := strings.TrimPrefix(rest, "//")
 		if path == "" {
-			return fmt.Errorf("db.url %q names no file: write sqlite:PATH", u)
+			return nil, fmt.Errorf("db.url %q names no file: write sqlite:PATH", u)
 		}
-		return db.openSQLite(path)
+		return newSQLite(path)
 	case "text":
 		dir := strings.TrimPrefix(rest, "//")
 		if dir == "" {
-			return fmt.Errorf("db.url %q names no directory: write text:DIRECTORY", u)
+			return nil, fmt.Errorf("db.url %q names no directory: write text:DIRECTORY", u)
 		}
-		return db.openText(dir)
+		return newText(dir, o)
 	case "postgres", "postgresql":
 		s, err := parseServer(u)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return db.openPostgres(s)
+		return newPostgres(s, o.Node)
 	case "mysql", "mariadb":
 		s, err := parseServer(u)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return db.openMySQL(s)
+		return newMySQL(s)
 	}
-	return fmt.Errorf("db.url: silod knows no database %q; it knows sqlite, postgres, mysql and text", scheme)
+	return nil, fmt.Errorf("db.url: silod knows no database %q; it knows sqlite, postgres, mysql and text", scheme)
 }
 
 // server is the URL of a database server taken apart.

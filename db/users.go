@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync/atomic"
 
 	"silod/auth"
 	"silod/sip"
@@ -15,15 +16,19 @@ import (
 type UserStore interface {
 	auth.Credentials
 	auth.Users
+	Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) // an auth.Aliases
 }
 
-// userStore implements UserStore on Kamailio's table subscriber, which knows MD5
+// *users implements UserStore on Kamailio's table subscriber, which knows MD5
 // only. The other algorithms are in silod_secret, each row with the MD5 that it was
 // made beside: when another program changes a password, they are worth nothing.
-type userStore struct{ db *DB }
+type users struct {
+	layout *layout
+	writer *writer
+	reader *reader
 
-// Users is the store of users.
-func (db *DB) Users() UserStore { return userStore{db} }
+	hasAliases atomic.Bool // the table dbaliases exists
+}
 
 var secretTable = table{name: "silod_secret", keys: 3, fields: []field{
 	{name: "username"}, {name: "domain"}, {name: "alg"}, {name: "ha1"}, {name: "ha1b"}, {name: "md5"},
@@ -84,8 +89,8 @@ func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
 }
 
 // Lookup reads the user's row and what silod_secret has beside it, at once.
-func (st userStore) Lookup(ctx context.Context, user sip.AoR) (auth.Secret, error) {
-	rows, err := st.db.query(ctx, selectUser()+" WHERE {account:1}", user.User, user.Domain)
+func (st *users) Lookup(ctx context.Context, user sip.AoR) (auth.Secret, error) {
+	rows, err := st.reader.query(ctx, selectUser()+" WHERE {account:1}", user.User, user.Domain)
 	if err != nil {
 		return auth.Secret{}, fmt.Errorf("look up user: %w", busy(err))
 	}
@@ -100,7 +105,7 @@ func (st userStore) Lookup(ctx context.Context, user sip.AoR) (auth.Secret, erro
 	return secret, err
 }
 
-func (st userStore) Users(ctx context.Context) iter.Seq2[auth.User, error] {
+func (st *users) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 	return func(yield func(auth.User, error) bool) {
 		last := sip.AoR{}
 		for {
@@ -123,8 +128,8 @@ func (st userStore) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 }
 
 // page reads the users behind the last one.
-func (st userStore) page(ctx context.Context, last sip.AoR) ([]auth.User, error) {
-	rows, err := st.db.query(ctx, selectUser()+
+func (st *users) page(ctx context.Context, last sip.AoR) ([]auth.User, error) {
+	rows, err := st.reader.query(ctx, selectUser()+
 		" WHERE s.domain >= $2 AND (s.domain > $2 OR s.username > $1) ORDER BY s.domain, s.username LIMIT $3", last.User, last.Domain, pageRows)
 	if err != nil {
 		return nil, err
@@ -147,22 +152,22 @@ func (st userStore) page(ctx context.Context, last sip.AoR) ([]auth.User, error)
 	return out, rows.Err()
 }
 
-func (st userStore) AddUser(ctx context.Context, user sip.AoR, secret auth.Secret) error {
-	return st.change(ctx, "add", user, func(s *session, there bool) error {
-		if there {
+func (st *users) AddUser(ctx context.Context, user sip.AoR, secret auth.Secret) error {
+	return st.change(ctx, "add", user, func(s *session, existing bool) error {
+		if existing {
 			return auth.ErrUserExists
 		}
-		if _, err := st.db.d.insert(s, &subscriberTable, [][]any{secretRow(user, &secret)}); err != nil {
+		if _, err := s.insert(&subscriberTable, [][]any{secretRow(user, &secret)}); err != nil {
 			return err
 		}
-		return st.putSecrets(s, user, &secret)
+		return putSecrets(s, user, &secret)
 	})
 }
 
 // SetSecret replaces the password in the clear as well: it would still let in.
-func (st userStore) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret) error {
-	return st.change(ctx, "set the password of", user, func(s *session, there bool) error {
-		if !there {
+func (st *users) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret) error {
+	return st.change(ctx, "set the password of", user, func(s *session, existing bool) error {
+		if !existing {
 			return auth.ErrUnknownUser
 		}
 		_, err := s.exec("UPDATE subscriber SET password = $3, ha1 = $4, ha1b = $5 WHERE username = $1 AND domain = $2",
@@ -170,13 +175,13 @@ func (st userStore) SetSecret(ctx context.Context, user sip.AoR, secret auth.Sec
 		if err != nil {
 			return err
 		}
-		return st.putSecrets(s, user, &secret)
+		return putSecrets(s, user, &secret)
 	})
 }
 
-func (st userStore) RemoveUser(ctx context.Context, user sip.AoR) error {
-	return st.change(ctx, "remove", user, func(s *session, there bool) error {
-		if !there {
+func (st *users) RemoveUser(ctx context.Context, user sip.AoR) error {
+	return st.change(ctx, "remove", user, func(s *session, existing bool) error {
+		if !existing {
 			return auth.ErrUnknownUser
 		}
 		_, err := s.exec("DELETE FROM subscriber WHERE username = $1 AND domain = $2", user.User, user.Domain)
@@ -190,12 +195,12 @@ func (st userStore) RemoveUser(ctx context.Context, user sip.AoR) error {
 
 // change runs a step that knows whether the user is there. What the step says of
 // that is no failure of the database: the transaction is committed, without a change.
-func (st userStore) change(ctx context.Context, doing string, user sip.AoR, f func(*session, bool) error) error {
+func (st *users) change(ctx context.Context, doing string, user sip.AoR, f func(*session, bool) error) error {
 	if !fits(ownSecret, user.User) || !fits(ownSecret, user.Domain) || user.User == "" {
 		return fmt.Errorf("%s user: %w: the name %s is too long or empty", doing, errInvalid, user)
 	}
 	var said error
-	err := st.db.step(ctx, 1, func(s *session) error {
+	err := st.writer.step(ctx, 1, func(s *session) error {
 		n, err := s.ints("SELECT COUNT(*) FROM subscriber s WHERE {account:1}", user.User, user.Domain)
 		if err != nil {
 			return err
@@ -219,7 +224,7 @@ func (st userStore) change(ctx context.Context, doing string, user sip.AoR, f fu
 var ownSecret = columnInfo{width: 64}
 
 // putSecrets replaces what the other algorithms know.
-func (st userStore) putSecrets(s *session, user sip.AoR, secret *auth.Secret) error {
+func putSecrets(s *session, user sip.AoR, secret *auth.Secret) error {
 	if _, err := s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", user.User, user.Domain); err != nil {
 		return err
 	}
@@ -232,5 +237,5 @@ func (st userStore) putSecrets(s *session, user sip.AoR, secret *auth.Secret) er
 	if rows == nil {
 		return nil
 	}
-	return st.db.d.upsert(s, &secretTable, rows)
+	return s.upsert(&secretTable, rows)
 }

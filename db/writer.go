@@ -2,201 +2,224 @@ package db
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
-	"sync"
+	"log/slog"
 	"time"
 )
 
-// Bounds of the writer. A full queue makes callers wait, for writeTimeout at most.
-const (
-	batchRows  = 256
-	batchBytes = 1 << 20
-	queueRows  = 4096
-	queueBytes = 32 << 20
+// retryTimeout limits the time from the queueing of a write to the last attempt at it. It
+// is shorter than writeTimeout, so that the caller waits for the outcome.
+const retryTimeout = 10 * time.Second
 
-	writeTimeout = 15 * time.Second // nobody waits longer for a write
-	giveUp       = 10 * time.Second // no attempt at a batch starts later
+var (
+	errStandby = errors.New("committed, but not on the standby")
+	errLate    = errors.New("connecting took too long")
 )
 
-// op is one caller's write.
-type op struct {
-	join  func(*plan) // adds what is to be written to a transaction's plan
-	rows  int
-	bytes int
-	done  func(error) // called once, from the writer
-	// queued, where there is one, is called under the writer's lock when the op gets its
-	// place in the queue: ops are written in the order of these calls.
-	queued func()
-	since  time.Time
-	state  opState
-}
-
-type opState int
-
-const (
-	opQueued opState = iota
-	opTaken
-	opDropped
-)
-
-// writer is the group commit: it puts whatever waits into one transaction and
-// acknowledges all of it after the commit. There is no artificial delay: while
-// one transaction is on its way to the disk, the next one fills. Its goroutine
-// lives as long as there is something to write.
+// A writer writes everything that changes in a database, in transactions of its own
+// session. Except for do, send, step and close, its methods are called by the queue's
+// goroutine only.
 type writer struct {
-	commit func([]*op) // writes a batch and calls every done
-	now    func() time.Time
-
-	mu      sync.Mutex
-	queue   []*op
-	rows    int
-	bytes   int
-	running bool
-	closed  bool
-	space   chan struct{} // closed when there may be room again; nil when nobody waits
-	idle    sync.WaitGroup
+	queue   queue
+	layout  *layout
+	pool    *sql.DB
+	reader  *reader
+	marks   []mark
+	session *session // nil where none is open
+	health  health
+	log     *slog.Logger
+	now     func() time.Time
 }
 
-// do queues a write and waits for its outcome. When ctx ends, or nothing was
-// done with it for writeTimeout, a write that is still in the queue is dropped;
-// one that is part of a transaction is waited for.
-func (w *writer) do(ctx context.Context, o *op) error {
-	result := make(chan error, 1)
-	o.done = func(err error) { result <- err }
-	if err := w.enqueue(ctx, o); err != nil {
-		return err
-	}
-	timer := time.NewTimer(writeTimeout)
-	defer timer.Stop()
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-		if w.drop(o) {
-			return fmt.Errorf("%w: %w", errBusy, ctx.Err())
-		}
-	case <-timer.C:
-		if w.drop(o) {
-			return fmt.Errorf("%w: not written for %v", errBusy, writeTimeout)
-		}
-	}
-	return <-result
-}
-
-// send queues a write and returns; done is called once. It waits only where the
-// queue is full.
-func (w *writer) send(o *op, done func(error)) {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	o.done = done
-	if err := w.enqueue(ctx, o); err != nil {
-		done(err)
+func (w *writer) init(l *layout, r *reader, log *slog.Logger, now func() time.Time) {
+	w.layout, w.reader, w.log, w.now = l, r, log, now
+	w.queue.write, w.queue.now = w.write, now
+	if l.traits.keyed {
+		w.marks = []mark{&batchKey{}}
 	}
 }
 
-func (w *writer) enqueue(ctx context.Context, o *op) error {
-	w.mu.Lock()
-	for !w.closed && len(w.queue) > 0 && (w.rows+o.rows > queueRows || w.bytes+o.bytes > queueBytes) {
-		if w.space == nil {
-			w.space = make(chan struct{})
-		}
-		space := w.space
-		w.mu.Unlock()
-		select {
-		case <-space:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: queue is full: %w", errBusy, ctx.Err())
-		}
-		w.mu.Lock()
-	}
-	defer w.mu.Unlock()
-	if w.closed {
-		return fmt.Errorf("%w: database is closed", errBusy)
-	}
-	o.since = w.now()
-	w.queue = append(w.queue, o)
-	if o.queued != nil {
-		o.queued()
-	}
-	w.rows += o.rows
-	w.bytes += o.bytes
-	if !w.running {
-		w.running = true
-		w.idle.Add(1)
-		go w.run()
-	}
-	return nil
+// do queues a write and waits for its outcome, see queue.do.
+func (w *writer) do(ctx context.Context, o *op) error { return w.queue.do(ctx, o) }
+
+// send queues a write and returns, see queue.send.
+func (w *writer) send(o *op, done func(error)) { w.queue.send(o, done) }
+
+// step runs f in a transaction, together with the other waiting writes. f may run again,
+// in a transaction of its own, when that fails.
+func (w *writer) step(ctx context.Context, rows int, f func(*session) error) error {
+	return w.do(ctx, newStep(rows, f))
 }
 
-// drop takes a write out of the queue, unless it has been taken for a transaction.
-func (w *writer) drop(o *op) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if o.state != opQueued {
-		return false
-	}
-	o.state = opDropped
-	w.leave(o)
-	return true
-}
-
-// leave counts a write out of the queue and lets waiting callers in.
-func (w *writer) leave(o *op) {
-	w.rows -= o.rows
-	w.bytes -= o.bytes
-	if w.space != nil {
-		close(w.space)
-		w.space = nil
+func newStep(rows int, f func(*session) error) *op {
+	return &op{
+		join: func(p *plan) { p.steps = append(p.steps, f) },
+		rows: max(rows, 1), bytes: 200,
 	}
 }
 
-// take removes the next batch from the queue; nil when there is nothing left,
-// and then the writer's goroutine ends.
-func (w *writer) take() []*op {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var batch []*op
-	rows, bytes, n := 0, 0, 0
-	for _, o := range w.queue {
-		if o.state == opQueued {
-			if len(batch) > 0 && (rows+o.rows > batchRows || bytes+o.bytes > batchBytes) {
-				break
-			}
-			o.state = opTaken
-			w.leave(o)
-			batch = append(batch, o)
-			rows += o.rows
-			bytes += o.bytes
-		}
-		n++
-	}
-	clear(w.queue[:n])
-	if w.queue = w.queue[n:]; len(w.queue) == 0 {
-		w.queue = nil
-	}
-	w.running = len(batch) > 0
-	return batch
-}
-
-func (w *writer) run() {
-	defer w.idle.Done()
-	for {
-		batch := w.take()
-		if batch == nil {
-			return
-		}
-		w.commit(batch)
-	}
-}
-
-// close refuses new writes and waits for those in the queue.
+// close waits for the writes in the queue and closes the session.
 func (w *writer) close() {
-	w.mu.Lock()
-	w.closed = true
-	if w.space != nil {
-		close(w.space)
-		w.space = nil
+	w.queue.close()
+	if w.session != nil {
+		w.session.close()
+		w.session = nil
 	}
-	w.mu.Unlock()
-	w.idle.Wait()
+}
+
+// write commits writes together and reports the outcome to their callers. When the
+// database cannot take one of the rows, write halves the batch until only that row is
+// refused.
+func (w *writer) write(ops []*op) {
+	err := w.commit(newBatch(ops))
+	if errors.Is(err, errInvalid) && len(ops) > 1 {
+		half := len(ops) / 2
+		w.write(ops[:half])
+		w.write(ops[half:])
+		return
+	}
+	for _, o := range ops {
+		o.done(err)
+	}
+}
+
+// commit attempts a batch until it is committed, refused, or past its deadline. Errors
+// are errInvalid and errBusy.
+func (w *writer) commit(b *batch) error {
+	pause := 20 * time.Millisecond
+	for failed := 1; ; failed++ {
+		f, err := w.attempt(b)
+		switch {
+		case err == nil:
+			w.health.set(w.log, nil)
+			return nil
+		case f == faultRow:
+			b.state = batchRefused
+			return fmt.Errorf("%w: %w", errInvalid, err)
+		}
+		if failed > 1 || f == faultOther { // one broken connection is not logged
+			w.health.set(w.log, err)
+		}
+		if f == faultOther || !w.now().Add(pause).Before(b.deadline) {
+			if b.state == batchUnknown {
+				w.log.Error("outcome of write unknown", "rows", len(b.ops), "error", err)
+			} else {
+				b.state = batchRefused
+			}
+			return fmt.Errorf("%w: %w", errBusy, err)
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 500*time.Millisecond)
+	}
+}
+
+// attempt runs one transaction. After an error the fault is its class.
+func (w *writer) attempt(b *batch) (fault, error) {
+	s, err := w.connect()
+	if err != nil {
+		return w.layout.dialect.fault(err), fmt.Errorf("connect to database: %w", err)
+	}
+	if w.now().After(b.deadline) {
+		return faultRetry, errLate
+	}
+	s.now = w.now().Unix()
+	if _, err := s.raw(w.layout.fragments.begin); err != nil {
+		return w.rollBack(s, "begin transaction", err)
+	}
+	for _, m := range w.marks {
+		committed, err := m.first(s, b)
+		if err != nil {
+			return w.rollBack(s, "mark batch", err)
+		}
+		if committed {
+			return w.confirm(s, m, b)
+		}
+	}
+	err = b.plan.run(s)
+	if err == nil {
+		err = w.layout.dialect.flush(s)
+	}
+	if err != nil {
+		f, err := w.rollBack(s, "write", err)
+		if f == faultDuplicate {
+			f = faultRow
+		}
+		return f, err
+	}
+	if _, err := s.raw("COMMIT"); err != nil {
+		if w.layout.traits.keyed {
+			b.state = batchUnknown
+		}
+		return w.rollBack(s, "commit", err)
+	}
+	if !w.layout.dialect.durable() {
+		b.state = batchUnknown
+		w.disconnect()
+		return faultLost, errStandby
+	}
+	b.state = batchCommitted
+	return 0, nil
+}
+
+// confirm ends an attempt at a batch that an earlier attempt has committed.
+func (w *writer) confirm(s *session, m mark, b *batch) (fault, error) {
+	if err := m.confirm(s, b); err != nil {
+		w.disconnect()
+		return faultLost, err
+	}
+	b.state = batchCommitted
+	return 0, nil
+}
+
+// rollBack ends a transaction that has failed. It closes the session unless only a row is
+// wrong: a server that asks for a retry may not be the one that takes writes any more.
+func (w *writer) rollBack(s *session, doing string, err error) (fault, error) {
+	f := w.layout.dialect.fault(err)
+	if _, rerr := s.raw("ROLLBACK"); rerr != nil || w.layout.traits.keyed && f != faultRow {
+		w.disconnect()
+	}
+	return f, fmt.Errorf("%s: %w", doing, err)
+}
+
+// connect returns the session, and opens it first where none is open.
+func (w *writer) connect() (*session, error) {
+	if w.session != nil {
+		return w.session, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := w.pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.session = newSession(w.layout, conn)
+	return w.session, nil
+}
+
+// disconnect closes the session and the idle connections of the reader: they lead to the
+// same server, which may not be the one that takes writes any more.
+func (w *writer) disconnect() {
+	if w.session == nil {
+		return
+	}
+	w.session.drop()
+	w.session = nil
+	if w.layout.traits.keyed {
+		w.reader.closeIdle()
+	}
+}
+
+// health logs once that writes fail, and once that they succeed again.
+type health struct{ err error }
+
+func (h *health) set(log *slog.Logger, err error) {
+	switch {
+	case err != nil && h.err == nil:
+		log.Error("database writes fail", "error", err)
+	case err == nil && h.err != nil:
+		log.Info("database writes succeed again")
+	}
+	h.err = err
 }

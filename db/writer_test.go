@@ -15,7 +15,7 @@ import (
 
 // slow is a writer whose commits wait until they are let go.
 type slow struct {
-	writer
+	queue
 	began   chan []*op
 	release chan error
 }
@@ -23,7 +23,7 @@ type slow struct {
 func newSlow() *slow {
 	s := &slow{began: make(chan []*op, 100), release: make(chan error)}
 	s.now = time.Now
-	s.commit = func(batch []*op) {
+	s.write = func(batch []*op) {
 		s.began <- batch
 		err := <-s.release
 		for _, o := range batch {
@@ -211,14 +211,14 @@ func TestBadRowAlone(t *testing.T) {
 					if i%40 == 7 {
 						m.Src = "sip:" + strings.Repeat("a", 30) + "@example.org"
 					}
-					err := db.Silo().Add(t.Context(), m)
+					err := db.Messages().Add(t.Context(), m)
 					if bad := i%40 == 7; bad != errors.Is(err, silo.ErrInvalid) || !bad && err != nil {
 						t.Errorf("%d: %v", i, err)
 					}
 				})
 			}
 			wg.Wait()
-			if n := len(next(t, db.Silo(), 0, 1000)); n != 195 {
+			if n := len(next(t, db.Messages(), 0, 1000)); n != 195 {
 				t.Errorf("%d rows, want 195", n)
 			}
 		})
@@ -234,13 +234,13 @@ func TestMySQLNumbers(t *testing.T) {
 		}
 		url := e.fresh(t)
 		db := open(t, url+"?auto_increment_increment=3", Options{}) // as in a cluster of three
-		db.d.(*mysqlDB).returning = false
+		db.layout.dialect.(*mysqlDB).returning = false
 		var wg sync.WaitGroup
 		for i := range 300 {
 			wg.Go(func() {
 				m := text(fmt.Sprint(i))
-				add(t, db.Silo(), m)
-				if got, err := db.Silo().Get(t.Context(), m.ID); err != nil || string(got.Body) != fmt.Sprint(i) {
+				add(t, db.Messages(), m)
+				if got, err := db.Messages().Get(t.Context(), m.ID); err != nil || string(got.Body) != fmt.Sprint(i) {
 					t.Errorf("message %d is %q, %v", i, got.Body, err)
 				}
 			})

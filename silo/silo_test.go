@@ -60,7 +60,7 @@ func newBox(t *testing.T, settings silo.Settings, change ...func(*silo.Options))
 			t.Error(err)
 		}
 	})
-	b.store = d.Silo()
+	b.store = d.Messages()
 	if settings.Zone == nil {
 		settings.Zone = time.UTC
 		settings.Date = func(t time.Time) string { return t.Format(time.ANSIC) }

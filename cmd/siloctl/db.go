@@ -232,7 +232,7 @@ func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, er
 	if err != nil {
 		return nil, err
 	}
-	if err := d.Occupy(ctx); err != nil { // or it changes while it is copied
+	if err := d.AcquireLock(ctx); err != nil { // or it changes while it is copied
 		return nil, errors.Join(fmt.Errorf("%s: %w", list[0].url, err), d.Close())
 	}
 	return d, nil

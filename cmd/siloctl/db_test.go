@@ -34,7 +34,7 @@ func TestCopyToServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := daemon.Occupy(t.Context()); err != nil {
+			if err := daemon.AcquireLock(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			ctl(exitDone, "check", url)

@@ -129,7 +129,7 @@ func (d *daemon) openDatabase(ctx context.Context, url config.DBURL) (*db.DB, er
 	if err != nil || !d.cfg.DB.Exclusive {
 		return b, err
 	}
-	if err := b.Occupy(ctx); err != nil {
+	if err := b.AcquireLock(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -181,7 +181,7 @@ func (d *daemon) assemble(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("imc.db_url: %w", err)
 	}
-	d.location = registrar.New(registrar.Options{Store: d.database.Locations(), Log: d.log}, registrarSettings(d.cfg))
+	d.location = registrar.New(registrar.Options{Store: d.database.Bindings(), Log: d.log}, registrarSettings(d.cfg))
 
 	d.hub = watch.New(d.domains, d.log)
 	if err := d.openProxy(); err != nil {
@@ -191,7 +191,7 @@ func (d *daemon) assemble(ctx context.Context) error {
 	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
 
 	d.silo = silo.New(silo.Options{
-		Store: siloDB.Silo(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
+		Store: siloDB.Messages(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
 		Online: d.mail.Online,
 		Every:  d.cfg.Silo.Delivery == "every", Settings: siloSettings(d.cfg),
 	})

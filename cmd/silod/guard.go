@@ -51,7 +51,7 @@ func (d *daemon) openGuard(ctx context.Context) error {
 	d.guard = &router.Guard{
 		Digest: a.Mode == "digest", Auth: digest, Bans: bans, Realm: a.Realm,
 		Agents: auth.NewAgents(), Limits: auth.NewLimits(auth.LimitOptions{}, auth.LimitSettings{}),
-		Identity: auth.NewIdentity(d.database.Aliases),
+		Identity: auth.NewIdentity(users.Aliases),
 	}
 	d.accounts = auth.NewAccounts(auth.AccountOptions{
 		Users: users, Domains: d.domains, Realm: d.guard.RealmOf, Changed: d.credentials.Invalidate,

@@ -17,16 +17,16 @@ func TestOneSilodAtATime(t *testing.T) {
 			t.Parallel()
 			url := e.fresh(t)
 			first, second, look := open(t, url, Options{}), open(t, url, Options{}), open(t, url, Options{})
-			if err := first.Occupy(t.Context()); err != nil {
+			if err := first.AcquireLock(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := open(t, e.fresh(t), Options{}).Occupy(t.Context()); err != nil {
+			if err := open(t, e.fresh(t), Options{}).AcquireLock(t.Context()); err != nil {
 				t.Errorf("another database of the server: %v", err)
 			}
-			if err := second.Occupy(t.Context()); !errors.Is(err, errInUse) {
+			if err := second.AcquireLock(t.Context()); !errors.Is(err, errInUse) {
 				t.Errorf("the second one is told %v", err)
 			}
-			first.alone.every = 200 * time.Millisecond
+			first.lock.interval = 200 * time.Millisecond
 			running := make(chan error, 1)
 			go func() { running <- first.Run(t.Context()) }()
 			endHolder(t, e, look)
@@ -34,14 +34,14 @@ func TestOneSilodAtATime(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 
-			for second.occupy(t.Context()) != nil {
+			for second.lock.acquire(t.Context()) != nil {
 				endHolder(t, e, look) // which is the first one
 			}
 			if err := <-running; !errors.Is(err, errInUse) {
 				t.Errorf("the one that was overtaken ends with %v", err)
 			}
 			closeDB(t, second)
-			if err := first.Occupy(t.Context()); err != nil {
+			if err := first.AcquireLock(t.Context()); err != nil {
 				t.Errorf("when all others are gone: %v", err)
 			}
 		})
@@ -72,7 +72,7 @@ func endHolder(t *testing.T, e engine, db *DB) {
 	t.Helper()
 	if id := holder(t, e, db); id != 0 {
 		end := map[string]string{"postgres": "SELECT pg_terminate_backend(%d)", "mariadb": "KILL %d"}[e.name]
-		if _, err := db.read.ExecContext(t.Context(), fmt.Sprintf(end, id)); err != nil {
+		if _, err := db.reader.pool.ExecContext(t.Context(), fmt.Sprintf(end, id)); err != nil {
 			t.Logf("session %d: %v", id, err) // has just ended by itself
 		}
 	}

@@ -61,7 +61,7 @@ func TestLocationRoundTrip(t *testing.T) {
 	long.Binding.Methods = "INVITE, CANCEL, ACK, BYE, MESSAGE"
 	long.Binding.Q = 0
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Locations()
+		st := db.Bindings()
 		want := map[string]registrar.Change{}
 		udp := simpleBinding("silod-1-udp")
 		udp.Binding.Flow = "udp:[::1]:5060>[2001:db8::1]:40000"
@@ -110,7 +110,7 @@ func TestLocationRoundTrip(t *testing.T) {
 func TestLocationOneSave(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Locations()
+		st := db.Bindings()
 		a, b := simpleBinding("r1"), simpleBinding("r1")
 		b.Binding.Contact = "sip:bob@192.0.2.2"
 		a.Removed = true

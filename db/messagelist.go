@@ -13,7 +13,7 @@ import (
 
 // Waiting reads owners in pages, in the order of the mailbox index. A page begins
 // with the last owner of the one before: in MySQL two names may sort alike.
-func (st siloStore) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
+func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
 	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
 		` AND t.silo_id IS NULL AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
 	var last []sip.AoR
@@ -40,8 +40,8 @@ func (st siloStore) Waiting(ctx context.Context, now time.Time, f func(sip.AoR))
 
 // owners reads a page of Waiting. Where names sort alike that are not the same,
 // their bytes follow, which make the rows different.
-func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]sip.AoR, error) {
-	rows, err := st.db.query(ctx, text, args...)
+func (st *messages) owners(ctx context.Context, text string, args ...any) ([]sip.AoR, error) {
+	rows, err := st.reader.query(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBusy, err)
 	}
@@ -63,8 +63,8 @@ func (st siloStore) owners(ctx context.Context, text string, args ...any) ([]sip
 	return out, rows.Err()
 }
 
-func (st siloStore) Get(ctx context.Context, id int64) (silo.Message, error) {
-	ms, err := st.messages(ctx, selectCounted+`WHERE s.{id} = $1`, id)
+func (st *messages) Get(ctx context.Context, id int64) (silo.Message, error) {
+	ms, err := st.read(ctx, selectCounted+`WHERE s.{id} = $1`, id)
 	if err != nil {
 		return silo.Message{}, err
 	}
@@ -93,7 +93,7 @@ func pageOf(page []silo.Message) int {
 }
 
 // List reads by pages, so that no transaction is open while the caller works.
-func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Message, error] {
+func (st *messages) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Message, error] {
 	return func(yield func(silo.Message, error) bool) {
 		left, rows := q.Limit, listRows
 		for {
@@ -103,7 +103,7 @@ func (st siloStore) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 			}
 			where, args := selection(q, !q.Both)
 			args = append(args, limit)
-			page, err := st.messages(ctx, selectCounted+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
+			page, err := st.read(ctx, selectCounted+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
 			if err != nil {
 				yield(silo.Message{}, err)
 				return
@@ -154,16 +154,16 @@ func selection(q silo.Query, noReminders bool) (string, []any) {
 		where += ` AND t.silo_id IS NOT NULL`
 	}
 	if q.Copied {
-		where += ` AND ` + copied
+		where += ` AND ` + hasCopy
 	}
 	return where, args
 }
 
 // Tally counts both kinds unless it is asked for reminders: that is what an
 // overview of everything wants.
-func (st siloStore) Tally(ctx context.Context, q silo.Query) (silo.Totals, error) {
+func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error) {
 	where, args := selection(q, false)
-	n, err := st.db.ints(ctx, `SELECT COUNT(CASE WHEN s.{snd} = 0 THEN 1 END),
+	n, err := st.reader.ints(ctx, `SELECT COUNT(CASE WHEN s.{snd} = 0 THEN 1 END),
 		COUNT(CASE WHEN s.{snd} > 0 THEN 1 END), COUNT(t.silo_id), COUNT(DISTINCT {fullowner}), COALESCE(MIN(s.{inc}), 0)
 		FROM {silo} s `+joinStuck+where, args...)
 	if err != nil {
@@ -175,8 +175,8 @@ func (st siloStore) Tally(ctx context.Context, q silo.Query) (silo.Totals, error
 }
 
 // Purge looks and deletes in one transaction: between the two nobody may requeue.
-func (st siloStore) Purge(ctx context.Context, q silo.Query, limit int) (int, error) {
-	if q.Copied && !st.db.copied.Load() {
+func (st *messages) Purge(ctx context.Context, q silo.Query, limit int) (int, error) {
+	if q.Copied && !st.hasCopies.Load() {
 		return 0, nil
 	}
 	limit = min(limit, pageRows)
@@ -187,12 +187,12 @@ func (st siloStore) Purge(ctx context.Context, q silo.Query, limit int) (int, er
 	args = append(args, limit)
 	text := `SELECT s.{id} FROM {silo} s ` + joinStuck + where + fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args))
 	var n int
-	err := st.db.step(ctx, limit, func(s *session) error {
+	err := st.writer.step(ctx, limit, func(s *session) error {
 		ids, err := s.ints(text, args...)
 		if err != nil {
 			return err
 		}
-		n, err = st.db.deleteMessages(s, anys(ids))
+		n, err = deleteMessages(s, anys(ids), st.hasCopies.Load())
 		return err
 	})
 	if err != nil {

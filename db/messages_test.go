@@ -64,7 +64,7 @@ func remove(t testing.TB, st silo.Store, id int64) {
 func TestSiloOrder(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		ms := []*silo.Message{text("1"), text("2"), text("3"), text("4")}
 		add(t, st, ms...)
 		if got := bodies(next(t, st, 0, 3)); got != "1 2 3" {
@@ -89,7 +89,7 @@ func TestSiloOrder(t *testing.T) {
 func TestSiloNextLeavesOut(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		expired, reminder, other, stuck, never := text("expired"), text("reminder"), text("other"), text("stuck"), text("never")
 		expired.Expires = noon
 		reminder.SendAt = noon.Add(time.Minute)
@@ -115,7 +115,7 @@ func TestSiloNextLeavesOut(t *testing.T) {
 func TestSiloDue(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		at := func(body string, d time.Duration) *silo.Message {
 			m := text(body)
 			m.SendAt = noon.Add(d)
@@ -135,7 +135,7 @@ func TestSiloDue(t *testing.T) {
 func TestSiloSetAsideAndRequeue(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st, m := db.Silo(), text("x")
+		st, m := db.Messages(), text("x")
 		add(t, st, m)
 		for _, reason := range []string{"488 Not Acceptable Here", "ü " + strings.Repeat("x", 500) + "\xff"} {
 			if ok, err := st.SetAside(t.Context(), m.ID, reason); !ok || err != nil {
@@ -167,7 +167,7 @@ func TestSiloSetAsideAndRequeue(t *testing.T) {
 func TestSiloExpire(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		for i := range 5 {
 			m := text(fmt.Sprint(i))
 			m.Expires = noon.Add(time.Duration(i-3) * time.Second)
@@ -199,7 +199,7 @@ func TestSiloExpire(t *testing.T) {
 func TestSiloWaiting(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		want := map[sip.AoR]bool{}
 		var wg sync.WaitGroup
 		for i := range 500 {
@@ -259,7 +259,7 @@ func TestPageOf(t *testing.T) {
 func TestSiloListTallyPurge(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		var wg sync.WaitGroup
 		for i := range 450 {
 			m := text("x")
@@ -338,7 +338,7 @@ func TestSiloListTallyPurge(t *testing.T) {
 func TestSiloAddAll(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Silo()
+		st := db.Messages()
 		long := text("2")
 		long.Owner.User = strings.Repeat("x", 300)
 		if err := st.AddAll(t.Context(), []*silo.Message{text("1"), long, text("3")}); !errors.Is(err, silo.ErrInvalid) {

@@ -13,49 +13,40 @@ import (
 	"silod/sip"
 )
 
-// siloRow is a message as the table silo takes it.
-type siloRow struct {
+// A messageRow is a message in the form of the table silo.
+type messageRow struct {
 	m      *silo.Message
 	values []any
-	meta   []byte // the whole header block, where it cannot go into the table
+	meta   []byte // the whole header block, where it does not fit into the table
 	stored int64
 	bytes  int
 }
 
-// siloColumns are the names that the table's columns have here, and what is known
-// of those that not every version has.
-type siloColumns struct {
-	table   string
-	id      string
-	info    map[string]columnInfo // by name
-	names   SiloNames
-	headers bool // there is a column for header lines
-	callID  bool
-}
-
-// row makes a message's row, or says why it can never be stored.
-func (c *siloColumns) row(m *silo.Message, now time.Time, charset func(columnInfo, string) bool) (*siloRow, error) {
-	r := &siloRow{m: m, stored: unix(m.Stored)}
+// messageRow builds the row of a message. It returns errInvalid where the message can
+// never be stored.
+func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error) {
+	c := &l.messages
+	r := &messageRow{m: m, stored: unix(m.Stored)}
 	if m.Stored.IsZero() {
 		r.stored = now.Unix()
 	}
 	for _, v := range []struct{ column, value string }{
 		{c.names.User, m.Owner.User}, {c.names.Host, m.Owner.Domain}, {c.names.From, m.Src}, {c.names.To, m.Dst},
 	} {
-		if !fits(c.info[v.column], v.value) {
+		if !fits(c.columns[v.column], v.value) {
 			return nil, fmt.Errorf("%w: %d characters are too many, or unfit, for column %s",
 				errInvalid, utf8.RuneCountInString(v.value), v.column)
 		}
 	}
-	if w := c.info[c.names.Body].width; w > 0 && len(m.Body) > w {
+	if w := c.columns[c.names.Body].width; w > 0 && len(m.Body) > w {
 		return nil, fmt.Errorf("%w: column %s takes bodies of %d bytes", errInvalid, c.names.Body, w)
 	}
 	ctype := bareType(m.Header("Content-Type"))
-	if !fits(c.info[c.names.CType], ctype) {
+	if !fits(c.columns[c.names.CType], ctype) {
 		ctype = "application/octet-stream" // not text: Kamailio must not add a date to it
 	}
 	callID := m.CallID
-	if !c.callID || !fits(c.info[c.names.CallID], callID) {
+	if !c.callID || !fits(c.columns[c.names.CallID], callID) {
 		callID = ""
 	}
 	b := bareOf(m.Src, m.Dst, callID, ctype)
@@ -63,8 +54,8 @@ func (c *siloColumns) row(m *silo.Message, now time.Time, charset func(columnInf
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
-	column := c.info[c.names.Headers]
-	fitsColumn := func(s string) bool { return charset(column, s) }
+	column := c.columns[c.names.Headers]
+	fitsColumn := func(s string) bool { return l.dialect.headersFit(column, s) }
 	if !c.headers || len(block) > blockMax || !fitsColumn(block) || !sameSender(m.From, b.from) {
 		r.meta = []byte(block)
 		block = foreignBlock(&m.Message, fitsColumn)

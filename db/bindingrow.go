@@ -7,18 +7,58 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"silod/registrar"
 	"silod/sip"
 )
 
-// row makes the table's row and the lines of what it does not say.
-func (c *locationColumns) row(ch *registrar.Change) (row []any, lines string, err error) {
+// A bindingRow is a change to a binding in the form of the table location.
+type bindingRow struct {
+	ruid   string
+	values []any  // in the order of the table's fields; nil: the binding is removed
+	extra  []byte // lines for silod_binding; nil: none
+}
+
+// row builds the row of a change. It returns errInvalid where the table cannot hold the
+// binding.
+func (l *bindingLayout) row(ch *registrar.Change) (*bindingRow, error) {
 	b := &ch.Binding
+	if b.RUID == "" || !fits(l.columns["ruid"], b.RUID) {
+		return nil, fmt.Errorf("%w: no RUID", errInvalid)
+	}
+	r := &bindingRow{ruid: b.RUID}
+	if ch.Removed {
+		return r, nil
+	}
+	if !fits(l.columns["username"], ch.AoR.User) || !fits(l.columns["domain"], ch.AoR.Domain) {
+		return nil, fmt.Errorf("%w: %s is too long for the table location", errInvalid, ch.AoR)
+	}
+	if b.Contact == "" || !fits(l.columns["contact"], b.Contact) {
+		return nil, fmt.Errorf("%w: a contact of %d characters does not fit the table location", errInvalid, utf8.RuneCountInString(b.Contact))
+	}
 	var w blockWriter
-	// text is the value for a column, and a line where the column does not take it.
+	values := l.values(ch, &w)
+	if w.err != nil {
+		return nil, fmt.Errorf("%w: %w", errInvalid, w.err)
+	}
+	r.values = make([]any, 0, len(l.table.fields))
+	for _, f := range l.table.fields {
+		r.values = append(r.values, values[f.name])
+	}
+	if w.b.Len() > 0 {
+		r.extra = []byte(w.b.String())
+	}
+	return r, nil
+}
+
+// values returns the values of the columns by their names. It writes lines for the parts
+// of the binding that would be read from the columns other than they were.
+func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]any {
+	b := &ch.Binding
+	// text returns the value for a column, or writes a line where the column does not take it.
 	text := func(column, line, value string) string {
-		if _, ok := c.info[column]; ok && fits(c.info[column], value) {
+		if _, ok := l.columns[column]; ok && fits(l.columns[column], value) {
 			return value
 		}
 		w.line(line, value)
@@ -44,9 +84,8 @@ func (c *locationColumns) row(ch *registrar.Change) (row []any, lines string, er
 	if flowOf(received, socket) != b.Flow {
 		w.line("Flow", b.Flow)
 	}
-	// What the columns would give back otherwise than it was goes into lines.
 	if values["callid"] == "" {
-		values["callid"] = b.RUID // Kamailio refuses a row without
+		values["callid"] = b.RUID // Kamailio refuses a row without a Call-ID
 		w.line("Call-ID", b.CallID)
 	}
 	if q := strconv.FormatFloat(float64(b.Q), 'g', -1, 32); len(q) > len("0.25") {
@@ -63,13 +102,7 @@ func (c *locationColumns) row(ch *registrar.Change) (row []any, lines string, er
 			w.line("Path-Value", p)
 		}
 	}
-	for _, f := range c.table.fields {
-		row = append(row, values[f.name])
-	}
-	if w.err != nil {
-		return nil, "", fmt.Errorf("%w: %w", errInvalid, w.err)
-	}
-	return row, w.b.String(), nil
+	return values
 }
 
 // nullable is NULL for an empty text, as Kamailio writes it.
@@ -80,10 +113,10 @@ func nullable(s string) any {
 	return s
 }
 
-// binding reads a row: the columns of the table in order, then our lines.
-func (db *DB) binding(values []any) (sip.AoR, registrar.Binding, error) {
+// binding reads a row: the columns of the table in order, then the lines of silod_binding.
+func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	v := map[string]any{}
-	for i, f := range db.location.table.fields {
+	for i, f := range st.layout.bindings.table.fields {
 		v[f.name] = values[i]
 	}
 	var b registrar.Binding
@@ -91,7 +124,7 @@ func (db *DB) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	b.UserAgent, b.Instance = asText(v["user_agent"]), asText(v["instance"])
 	a := owner(asText(v["username"]), strings.ToLower(asText(v["domain"])))
 	if a.Domain == "" {
-		a.Domain = db.opts.Domain
+		a.Domain = st.domain
 	}
 	if a.User == "" || b.Contact == "" || b.RUID == "" {
 		return a, b, errors.New("no user name, contact or ruid")
@@ -99,14 +132,14 @@ func (db *DB) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	if a.Domain == "" {
 		return a, b, errors.New("no domain")
 	}
-	expires, err := db.d.time(v["expires"])
+	expires, err := st.layout.dialect.time(v["expires"])
 	if err != nil {
 		return a, b, fmt.Errorf("expires: %w", err)
 	}
 	if expires == 0 {
 		expires = never // Kamailio's permanent contact
 	}
-	modified, err := db.d.time(v["last_modified"])
+	modified, err := st.layout.dialect.time(v["last_modified"])
 	if err != nil {
 		return a, b, fmt.Errorf("last_modified: %w", err)
 	}

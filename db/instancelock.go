@@ -1,0 +1,124 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errInUse is returned for a database on a server. Files are locked when they are opened.
+var errInUse = errors.New("the database is in use by another silod: stop that, or set another db.url")
+
+const (
+	acquireTimeout = 5 * time.Second // for the server to end the session of a silod that was killed
+	lockInterval   = 5 * time.Second // between checks of the session
+)
+
+// An instanceLock is a session on a server whose lock keeps other silods from the
+// database: two would deliver every message twice. The lock ends with the session, and so
+// with the process, however that ends.
+type instanceLock struct {
+	layout   *layout
+	pool     *sql.DB
+	conn     *sql.Conn     // nil without the lock
+	interval time.Duration // between checks
+}
+
+// AcquireLock makes this silod the only one on the database. It waits a moment for a
+// predecessor that was killed. Where another silod holds the lock, the error says so.
+// Close releases the lock.
+func (db *DB) AcquireLock(ctx context.Context) error {
+	if db.layout.fragments.lock == "" {
+		return nil
+	}
+	if db.lock == nil {
+		pool, err := db.layout.dialect.connect(ctx, forWriting)
+		if err != nil {
+			return err
+		}
+		db.lock = &instanceLock{layout: &db.layout, pool: pool, interval: lockInterval}
+	}
+	for end := time.Now().Add(acquireTimeout); ; {
+		err := db.lock.acquire(ctx)
+		if !errors.Is(err, errInUse) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Run keeps the lock until ctx ends. Where the server has ended the session, Run acquires
+// the lock again; it returns an error where another silod was faster.
+func (db *DB) Run(ctx context.Context) error {
+	if db.lock == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return db.lock.run(ctx)
+}
+
+// acquire takes the lock in a new session. It returns errInUse where another session
+// holds the lock.
+func (l *instanceLock) acquire(ctx context.Context) error {
+	conn, err := l.pool.Conn(ctx)
+	if err != nil {
+		return l.layout.dialect.explain(err)
+	}
+	var taken int
+	err = conn.QueryRowContext(ctx, l.layout.fragments.lock).Scan(&taken)
+	switch {
+	case err != nil:
+		err = l.layout.dialect.explain(err)
+	case taken != 1:
+		err = errInUse
+	default:
+		l.conn = conn
+		return nil
+	}
+	_ = conn.Close()
+	return err
+}
+
+func (l *instanceLock) run(ctx context.Context) error {
+	tick := time.NewTicker(l.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if l.conn != nil && l.conn.PingContext(ctx) == nil {
+			continue
+		}
+		l.release()
+		if err := l.acquire(ctx); errors.Is(err, errInUse) {
+			return fmt.Errorf("lost the database server for a while: %w", err)
+		}
+	}
+}
+
+// release ends the session. A session with the lock must not go back to the pool.
+func (l *instanceLock) release() {
+	if l.conn != nil {
+		_ = l.conn.Raw(func(any) error { return driver.ErrBadConn })
+		_ = l.conn.Close()
+		l.conn = nil
+	}
+}
+
+// close releases the lock of a database that has one.
+func (l *instanceLock) close() error {
+	if l == nil {
+		return nil
+	}
+	l.release()
+	return l.pool.Close()
+}

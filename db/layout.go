@@ -1,0 +1,206 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A layout is the engine of a database and the names of its tables and columns. Open
+// determines it; afterwards it does not change.
+type layout struct {
+	dialect   dialect
+	traits    traits
+	fragments fragments
+
+	messages messageLayout
+	bindings bindingLayout
+	rooms    roomLayout
+	fill     *strings.Replacer // replaces {names} in statements
+
+	createdTables []string // tables, versions and indexes that Open created
+
+	watch func(text string, args []any) // set by tests that look at query plans
+}
+
+// A messageLayout is the names of the table silo and of its columns, and which columns
+// this version of the table has.
+type messageLayout struct {
+	table   string
+	id      string // column
+	names   SiloNames
+	columns map[string]columnInfo // by name
+	headers bool                  // the table has a column for header lines
+	callID  bool
+	insert  table // the columns in the order of messageRow.values
+}
+
+// A bindingLayout is the table location: those of bindingFields that this version has.
+type bindingLayout struct {
+	columns map[string]columnInfo // by name
+	table   table
+}
+
+// A roomLayout is the tables imc_rooms and imc_members under their configured names.
+type roomLayout struct {
+	rooms, members             table
+	roomColumns, memberColumns map[string]columnInfo // by name
+}
+
+func newLayout(d dialect, o *Options) layout {
+	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments()}
+	l.messages.names, l.messages.table = o.Silo, o.SiloTable
+	l.rooms.rooms = table{name: o.roomsTable(), keys: 2, fields: []field{{name: "name"}, {name: "domain"}, {name: "flag", kind: kindInt}}}
+	l.rooms.members = table{name: o.membersTable(), keys: 3, fields: []field{
+		{name: "username"}, {name: "domain"}, {name: "room"}, {name: "flag", kind: kindInt},
+	}}
+	return l
+}
+
+// roomsTable returns imc's parameter rooms_table.
+func (o *Options) roomsTable() string {
+	if o.RoomsTable != "" {
+		return o.RoomsTable
+	}
+	return "imc_rooms"
+}
+
+// membersTable returns imc's parameter members_table.
+func (o *Options) membersTable() string {
+	if o.MembersTable != "" {
+		return o.MembersTable
+	}
+	return "imc_members"
+}
+
+// nameTables determines the names that depend on the tables that exist.
+func (l *layout) nameTables(ctx context.Context, q querier) error {
+	if err := l.nameMessages(ctx, q); err != nil {
+		return err
+	}
+	if err := l.nameBindings(ctx, q); err != nil {
+		return err
+	}
+	l.fill = l.replacer()
+	return nil
+}
+
+// nameMessages names the table silo and its columns.
+func (l *layout) nameMessages(ctx context.Context, q querier) error {
+	m := &l.messages
+	n := m.names
+	def := func(s *string, name string) {
+		if *s = strings.ToLower(*s); *s == "" {
+			*s = name
+		}
+	}
+	def(&m.table, "silo")
+	info, err := l.dialect.columns(ctx, q, m.table)
+	if err != nil {
+		return fmt.Errorf("look at table %s: %w", m.table, err)
+	}
+	_, hasMID := info["mid"]
+	_, hasID := info["id"]
+	if n.ID == "" && hasMID && !hasID {
+		n.ID = "mid"
+	}
+	def(&n.ID, "id")
+	def(&n.From, "src_addr")
+	def(&n.To, "dst_addr")
+	def(&n.User, "username")
+	def(&n.Host, "domain")
+	def(&n.Body, "body")
+	def(&n.CType, "ctype")
+	def(&n.Exp, "exp_time")
+	def(&n.Inc, "inc_time")
+	def(&n.Snd, "snd_time")
+	def(&n.Headers, "extra_hdrs")
+	def(&n.CallID, "callid")
+	m.names, m.id = n, n.ID
+	return nil
+}
+
+// nameBindings names the table of bindings. Before version 3.3 Kamailio's table location
+// has no unique key that silod could use. Then silod has a table under another name.
+func (l *layout) nameBindings(ctx context.Context, q querier) error {
+	l.bindings.table.name = "location"
+	info, err := l.dialect.columns(ctx, q, "location")
+	if err != nil {
+		return fmt.Errorf("look at table location: %w", err)
+	}
+	if _, ok := info["ruid"]; info != nil && !ok {
+		l.bindings.table.name = "silod_location"
+	}
+	return nil
+}
+
+// replacer returns the replacements for the {names} in statements.
+func (l *layout) replacer() *strings.Replacer {
+	n, f := l.messages.names, &l.fragments
+	headers, callID := "NULL", "''"
+	if l.messages.headers {
+		headers = fmt.Sprintf(f.raw, "s."+n.Headers)
+	}
+	if l.messages.callID {
+		callID = "s." + n.CallID
+	}
+	pairs := []string{
+		"{silo}", l.messages.table, "{location}", l.bindings.table.name, "{rooms}", l.rooms.rooms.name, "{members}", l.rooms.members.name,
+		"{id}", n.ID, "{from}", n.From, "{to}", n.To, "{user}", n.User, "{host}", n.Host, "{body}", n.Body,
+		"{ctype}", n.CType, "{exp}", n.Exp, "{inc}", n.Inc, "{snd}", n.Snd, "{hdrs}", n.Headers, "{cid}", n.CallID,
+		"{headers}", headers, "{callid}", callID, "{lock}", f.forUpdate,
+	}
+	user, host := "s."+n.User, "s."+n.Host
+	pairs = append(pairs,
+		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host), "{grouped}", "ORDER BY "+user+", "+host,
+		"{fullowner}", fmt.Sprintf(f.both, user, host),
+		"{account:1}", "s.username = $1 AND s.domain = $2"+exactly(f.exact, "s.username", 1))
+	for i := 1; i < 8; i++ {
+		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),
+			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+exactly(f.exact, user, i))
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// exactly fills in fragments.exact.
+func exactly(format, column string, n int) string {
+	return strings.ReplaceAll(fmt.Sprintf(format, column), "#", strconv.Itoa(n))
+}
+
+// bind returns a statement with its {names} filled in and its parameters in the form of
+// the engine.
+func (l *layout) bind(text string) query { return l.dialect.bind(l.fill.Replace(text)) }
+
+// setMessageColumns records the columns of the table silo.
+func (l *layout) setMessageColumns(info map[string]columnInfo) {
+	m := &l.messages
+	m.columns = info
+	_, m.headers = info[m.names.Headers]
+	_, m.callID = info[m.names.CallID]
+	l.fill = l.replacer()
+	m.insert = m.insertTable()
+}
+
+// insertTable returns the columns that silod writes, in the order of messageRow.values.
+func (m *messageLayout) insertTable() table {
+	n := m.names
+	t := table{name: m.table, serial: m.id, fields: []field{
+		{name: n.From},
+		{name: n.To},
+		{name: n.User},
+		{name: n.Host},
+		{name: n.Inc, kind: kindInt},
+		{name: n.Exp, kind: kindInt},
+		{name: n.Snd, kind: kindInt},
+		{name: n.CType},
+		{name: n.Body, kind: kindBytes},
+	}}
+	if m.headers {
+		t.fields = append(t.fields, field{name: n.Headers, kind: kindHeaders})
+	}
+	if m.callID {
+		t.fields = append(t.fields, field{name: n.CallID})
+	}
+	return t
+}

@@ -1,0 +1,264 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"silod/silo"
+	"silod/sip"
+)
+
+// pageRows is the number of rows that one read of a long list returns.
+const pageRows = 200
+
+// messages implements silo.Store on the table silo and its side tables: silod_meta has
+// the header block of messages whose block does not fit into silo, silod_stuck the
+// messages set aside, and silod_device the copies delivered to devices. Their keys are a
+// row's ID and its time of storing, because some engines use the ID of a deleted row
+// again.
+type messages struct {
+	layout *layout
+	writer *writer
+	reader *reader
+	now    func() time.Time
+
+	hasCopies atomic.Bool // silod_device has rows
+}
+
+// Every read of messages begins with selectMessage or selectCounted; scanMessage reads
+// their rows. To join the side tables costs little: they are nearly empty.
+const (
+	selectMessage = selectRow + `0, 0` + fromSilo
+	selectCounted = selectRow + countCopies + `, ` + isMarked + fromSilo // with the number of delivered copies
+
+	selectRow = `SELECT s.{id}, s.{user}, s.{host}, s.{from}, s.{to}, s.{inc}, s.{exp}, s.{snd}, s.{ctype}, s.{body},
+	{callid}, {headers}, m.headers, t.reason, `
+	fromSilo  = ` FROM {silo} s ` + joinMeta + joinStuck
+	joinMeta  = `LEFT JOIN silod_meta m ON m.silo_id = s.{id} AND m.inc_time = s.{inc} `
+	joinStuck = `LEFT JOIN silod_stuck t ON t.silo_id = s.{id} AND t.inc_time = s.{inc} `
+	alive     = `(s.{exp} = 0 OR s.{exp} > $1)`
+)
+
+// Add builds the row before it queues the write, so that a message that the table cannot
+// hold does not cost the other messages of the transaction a second attempt. Only the
+// writer sets the ID.
+func (st *messages) Add(ctx context.Context, m *silo.Message) error {
+	row, err := st.layout.messageRow(m, st.now())
+	if err != nil {
+		return fmt.Errorf("store message: %w", err)
+	}
+	o := &op{join: func(p *plan) { p.messages = append(p.messages, row) }, rows: 1, bytes: row.bytes}
+	if err := st.writer.do(ctx, o); err != nil {
+		m.ID = 0
+		return fmt.Errorf("store message: %w", err)
+	}
+	m.Stored = time.Unix(row.stored, 0)
+	return nil
+}
+
+// AddAll queues one write, whose rows go into one transaction, in their order.
+func (st *messages) AddAll(ctx context.Context, ms []*silo.Message) error {
+	o := &op{rows: len(ms)}
+	rows := make([]*messageRow, len(ms))
+	for i, m := range ms {
+		row, err := st.layout.messageRow(m, st.now())
+		if err != nil {
+			return fmt.Errorf("store message: %w", err)
+		}
+		rows[i] = row
+		o.bytes += row.bytes
+	}
+	o.join = func(p *plan) { p.messages = append(p.messages, rows...) }
+	if err := st.writer.do(ctx, o); err != nil {
+		for _, m := range ms {
+			m.ID = 0
+		}
+		return fmt.Errorf("store messages: %w", err)
+	}
+	for i, m := range ms {
+		m.Stored = time.Unix(rows[i].stored, 0)
+	}
+	return nil
+}
+
+// insertMessages writes new rows and sets the IDs of their messages.
+func insertMessages(s *session, messages []*messageRow) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	rows := make([][]any, len(messages))
+	for i, r := range messages {
+		rows[i] = r.values
+	}
+	ids, err := s.insert(&s.layout.messages.insert, rows)
+	if err != nil {
+		return fmt.Errorf("insert messages: %w", err)
+	}
+	var meta [][]any
+	for i, r := range messages {
+		r.m.ID = ids[i]
+		if r.meta != nil {
+			meta = append(meta, []any{ids[i], r.stored, r.meta})
+		}
+	}
+	if meta == nil {
+		return nil
+	}
+	if err := s.upsert(&metaTable, meta); err != nil {
+		return fmt.Errorf("insert header blocks: %w", err)
+	}
+	return nil
+}
+
+// The side tables of silo, see also deviceTable.
+var (
+	metaTable = table{name: "silod_meta", keys: 1, fields: []field{
+		{name: "silo_id", kind: kindInt}, {name: "inc_time", kind: kindInt}, {name: "headers", kind: kindBytes},
+	}}
+	stuckTable = table{name: "silod_stuck", keys: 1, fields: []field{
+		{name: "silo_id", kind: kindInt}, {name: "inc_time", kind: kindInt}, {name: "reason"}, {name: "at", kind: kindInt},
+	}}
+)
+
+// Next runs at every REGISTER. The mailbox index has all columns of the condition and of
+// the order, so that an empty mailbox costs one look at the index.
+func (st *messages) Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]silo.Message, error) {
+	return st.read(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
+		` AND t.silo_id IS NULL ORDER BY s.{id} LIMIT $5`, now.Unix(), owner.User, owner.Domain, after, limit)
+}
+
+// Due reads an index that has only reminders, on engines that have partial indexes.
+func (st *messages) Due(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
+	return st.read(ctx, selectMessage+`WHERE s.{snd} > 0 AND s.{snd} <= $1 AND `+alive+
+		` AND t.silo_id IS NULL ORDER BY s.{snd}, s.{id} LIMIT $2`, now.Unix(), limit)
+}
+
+// read returns the messages that a SELECT finds.
+func (st *messages) read(ctx context.Context, text string, args ...any) ([]silo.Message, error) {
+	return st.scan(st.reader.query(ctx, text, args...))
+}
+
+func (st *messages) scan(rows *sql.Rows, err error) ([]silo.Message, error) {
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", busy(err))
+	}
+	defer rows.Close()
+	var out []silo.Message
+	for rows.Next() {
+		m, err := scanMessage(rows, st.layout.dialect.decodeHeaders)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read messages: %w", busy(err))
+	}
+	return out, nil
+}
+
+// Delete does not report whether the row existed.
+func (st *messages) Delete(id int64, done func(error)) {
+	o := &op{join: func(p *plan) {
+		p.deletes = append(p.deletes, id)
+		p.copies = p.copies || st.hasCopies.Load()
+	}, rows: 1, bytes: 50}
+	st.writer.send(o, func(err error) {
+		if err != nil {
+			err = fmt.Errorf("delete message: %w", err)
+		}
+		done(err)
+	})
+}
+
+// deleteMessages deletes messages with their rows in the side tables and returns their
+// number. copies reports whether silod_device has rows.
+func deleteMessages(s *session, ids []any, copies bool) (int, error) {
+	n, err := s.deleteAll(s.layout.messages.table, s.layout.messages.id, ids)
+	if err == nil {
+		_, err = s.deleteAll("silod_meta", "silo_id", ids)
+	}
+	if err == nil {
+		_, err = s.deleteAll("silod_stuck", "silo_id", ids)
+	}
+	if err == nil && copies {
+		_, err = s.deleteAll("silod_device", "silo_id", ids)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("delete messages: %w", err)
+	}
+	return int(n), nil
+}
+
+// SetAside records the row's time of storing with the reason, so that a later row with
+// the same ID does not inherit it.
+func (st *messages) SetAside(ctx context.Context, id int64, reason string) (bool, error) {
+	var found bool
+	reason = reasonText(reason)
+	err := st.writer.step(ctx, 1, func(s *session) error {
+		inc, err := s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
+		if found = len(inc) > 0; err != nil || !found {
+			return err
+		}
+		return s.upsert(&stuckTable, [][]any{{id, inc[0], reason, s.now}})
+	})
+	if err != nil {
+		return false, fmt.Errorf("set message aside: %w", err)
+	}
+	return found, nil
+}
+
+func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
+	var found bool
+	err := st.writer.step(ctx, 1, func(s *session) error {
+		ids, err := s.ints(`SELECT {id} FROM {silo} WHERE {id} = $1`, id)
+		if found = len(ids) > 0; err != nil {
+			return err
+		}
+		_, err = s.exec(`DELETE FROM silod_stuck WHERE silo_id = $1`, id)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("requeue message: %w", err)
+	}
+	return found, nil
+}
+
+// Expire takes small steps, whatever the limit: SQLite has one writer, and no message can
+// be stored while it works.
+func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
+	limit = min(limit, pageRows)
+	var out []silo.Message
+	text := selectCounted + `WHERE s.{exp} > 0 AND s.{exp} <= $1 ORDER BY s.{exp} LIMIT $2 {lock}`
+	err := st.writer.step(ctx, limit, func(s *session) (err error) {
+		if out, err = st.scan(s.query(text, now.Unix(), limit)); err != nil {
+			return err
+		}
+		ids := make([]any, len(out))
+		for i := range out {
+			ids[i] = out[i].ID
+		}
+		_, err = deleteMessages(s, ids, st.hasCopies.Load())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("expire messages: %w", err)
+	}
+	return out, nil
+}
+
+// Count reads the index only.
+func (st *messages) Count(ctx context.Context, owner sip.AoR) (int, error) {
+	text := `SELECT count(*) FROM {silo} s WHERE {owner:1} AND s.{snd} = 0`
+	if st.hasCopies.Load() {
+		text += ` AND NOT ` + hasCopy
+	}
+	n, err := st.reader.ints(ctx, text, owner.User, owner.Domain)
+	if err != nil {
+		return 0, fmt.Errorf("count messages: %w", err)
+	}
+	return int(n[0]), nil
+}

@@ -1,0 +1,40 @@
+package db
+
+import "silod/imc"
+
+// A plan is the work of one transaction, sorted by kind so that each kind takes one or
+// two statements, whatever the number of callers.
+type plan struct {
+	messages []*messageRow
+	entries  []*entryRow
+	bindings []*bindingRow
+	steps    []func(*session) error
+	cursors  []imc.Cursor
+	deletes  []any // IDs of messages
+	copies   bool  // the messages to delete may have copies
+}
+
+// once reports whether running the plan twice would write something twice.
+func (p *plan) once() bool { return len(p.messages)+len(p.entries)+len(p.steps) > 0 }
+
+func (p *plan) run(s *session) error {
+	if err := insertMessages(s, p.messages); err != nil {
+		return err
+	}
+	if err := appendEntries(s, p.entries); err != nil {
+		return err
+	}
+	if err := saveBindings(s, p.bindings); err != nil {
+		return err
+	}
+	for _, step := range p.steps {
+		if err := step(s); err != nil {
+			return err
+		}
+	}
+	if err := saveCursors(s, p.cursors); err != nil {
+		return err
+	}
+	_, err := deleteMessages(s, p.deletes, p.copies)
+	return err
+}

@@ -1,0 +1,201 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Limits of a batch and of the queue. A full queue makes callers wait.
+const (
+	batchRows  = 256
+	batchBytes = 1 << 20
+	queueRows  = 4096
+	queueBytes = 32 << 20
+
+	writeTimeout = 15 * time.Second // the longest wait in the queue
+)
+
+// An op is the write of one caller.
+type op struct {
+	join  func(*plan) // adds the write to the plan of a transaction
+	rows  int
+	bytes int
+	done  func(error) // called once, by the queue's goroutine
+	// queued, if not nil, is called under the queue's lock when the op enters the queue:
+	// ops are written in the order of these calls.
+	queued   func()
+	queuedAt time.Time
+	state    opState
+}
+
+type opState int
+
+const (
+	opQueued opState = iota
+	opTaken
+	opDropped
+)
+
+// A queue is the group commit: it takes the waiting writes together and acknowledges them
+// after the commit. It does not delay them: while one transaction is written to the disk,
+// the next batch collects. Its goroutine ends when no writes are left.
+type queue struct {
+	write func([]*op) // writes a batch and calls every done
+	now   func() time.Time
+
+	mu      sync.Mutex
+	ops     []*op
+	rows    int
+	bytes   int
+	running bool
+	closed  bool
+	space   chan struct{} // closed when ops leave the queue; nil when no caller waits
+	idle    sync.WaitGroup
+}
+
+// do queues a write and waits for its outcome. When ctx ends, or after writeTimeout, it
+// drops a write that is still in the queue. For a write that is part of a transaction it
+// waits on. Errors are errInvalid and errBusy.
+func (q *queue) do(ctx context.Context, o *op) error {
+	result := make(chan error, 1)
+	o.done = func(err error) { result <- err }
+	if err := q.enqueue(ctx, o); err != nil {
+		return err
+	}
+	timer := time.NewTimer(writeTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		if q.drop(o) {
+			return fmt.Errorf("%w: %w", errBusy, ctx.Err())
+		}
+	case <-timer.C:
+		if q.drop(o) {
+			return fmt.Errorf("%w: not written for %v", errBusy, writeTimeout)
+		}
+	}
+	return <-result
+}
+
+// send queues a write and returns. It calls done once, and waits only where the queue is
+// full.
+func (q *queue) send(o *op, done func(error)) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	o.done = done
+	if err := q.enqueue(ctx, o); err != nil {
+		done(err)
+	}
+}
+
+func (q *queue) enqueue(ctx context.Context, o *op) error {
+	q.mu.Lock()
+	for !q.closed && len(q.ops) > 0 && (q.rows+o.rows > queueRows || q.bytes+o.bytes > queueBytes) {
+		if q.space == nil {
+			q.space = make(chan struct{})
+		}
+		space := q.space
+		q.mu.Unlock()
+		select {
+		case <-space:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: queue is full: %w", errBusy, ctx.Err())
+		}
+		q.mu.Lock()
+	}
+	defer q.mu.Unlock()
+	if q.closed {
+		return fmt.Errorf("%w: database is closed", errBusy)
+	}
+	o.queuedAt = q.now()
+	q.ops = append(q.ops, o)
+	if o.queued != nil {
+		o.queued()
+	}
+	q.rows += o.rows
+	q.bytes += o.bytes
+	if !q.running {
+		q.running = true
+		q.idle.Add(1)
+		go q.run()
+	}
+	return nil
+}
+
+// drop removes a write from the queue. It reports false where the write has been taken
+// for a transaction.
+func (q *queue) drop(o *op) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if o.state != opQueued {
+		return false
+	}
+	o.state = opDropped
+	q.leave(o)
+	return true
+}
+
+// leave subtracts a write from the size of the queue and wakes the waiting callers.
+func (q *queue) leave(o *op) {
+	q.rows -= o.rows
+	q.bytes -= o.bytes
+	if q.space != nil {
+		close(q.space)
+		q.space = nil
+	}
+}
+
+// take removes the next batch from the queue. It returns nil when the queue is empty; then
+// the queue's goroutine has to end.
+func (q *queue) take() []*op {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var batch []*op
+	rows, bytes, n := 0, 0, 0
+	for _, o := range q.ops {
+		if o.state == opQueued {
+			if len(batch) > 0 && (rows+o.rows > batchRows || bytes+o.bytes > batchBytes) {
+				break
+			}
+			o.state = opTaken
+			q.leave(o)
+			batch = append(batch, o)
+			rows += o.rows
+			bytes += o.bytes
+		}
+		n++
+	}
+	clear(q.ops[:n])
+	if q.ops = q.ops[n:]; len(q.ops) == 0 {
+		q.ops = nil
+	}
+	q.running = len(batch) > 0
+	return batch
+}
+
+func (q *queue) run() {
+	defer q.idle.Done()
+	for {
+		batch := q.take()
+		if batch == nil {
+			return
+		}
+		q.write(batch)
+	}
+}
+
+// close refuses new writes and waits for those in the queue.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	if q.space != nil {
+		close(q.space)
+		q.space = nil
+	}
+	q.mu.Unlock()
+	q.idle.Wait()
+}

@@ -1,0 +1,121 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+)
+
+// A session is the writer's connection with its prepared statements. Its methods take no
+// context: a write that has begun is finished, and the time limits of the connection
+// bound it.
+type session struct {
+	layout *layout
+	conn   *sql.Conn
+	stmts  map[string]*sql.Stmt
+	now    int64 // unix seconds, of the transaction
+}
+
+func newSession(l *layout, conn *sql.Conn) *session {
+	return &session{layout: l, conn: conn, stmts: map[string]*sql.Stmt{}}
+}
+
+// raw runs a statement in the form of the engine. Statements without parameters (BEGIN,
+// COMMIT) are not prepared.
+func (s *session) raw(text string, args ...any) (sql.Result, error) {
+	if s.layout.watch != nil && len(args) > 0 {
+		s.layout.watch(text, args)
+	}
+	if !s.layout.traits.prepare || len(args) == 0 {
+		return s.conn.ExecContext(context.Background(), text, args...)
+	}
+	st, err := s.stmt(text) //nolint:sqlclosecheck // the session keeps it
+	if err != nil {
+		return nil, err
+	}
+	return st.ExecContext(context.Background(), args...)
+}
+
+// rows is raw for a statement that returns rows.
+func (s *session) rows(text string, args ...any) (*sql.Rows, error) {
+	if s.layout.watch != nil {
+		s.layout.watch(text, args)
+	}
+	if !s.layout.traits.prepare {
+		return s.conn.QueryContext(context.Background(), text, args...)
+	}
+	st, err := s.stmt(text) //nolint:sqlclosecheck // the session keeps it
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(context.Background(), args...)
+}
+
+// stmt prepares a statement once. The map stays small, because the texts are few.
+func (s *session) stmt(text string) (*sql.Stmt, error) {
+	if st, ok := s.stmts[text]; ok {
+		return st, nil
+	}
+	st, err := s.conn.PrepareContext(context.Background(), text)
+	if err != nil {
+		return nil, err
+	}
+	s.stmts[text] = st
+	return st, nil
+}
+
+// exec runs a statement with {names} and numbered parameters and returns the number of
+// rows that it changed.
+func (s *session) exec(text string, args ...any) (int64, error) {
+	q := s.layout.bind(text)
+	res, err := s.raw(q.text, q.args(args)...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// query reads inside the transaction.
+func (s *session) query(text string, args ...any) (*sql.Rows, error) {
+	q := s.layout.bind(text)
+	return s.rows(q.text, q.args(args)...)
+}
+
+// ints is reader.ints inside the transaction.
+func (s *session) ints(text string, args ...any) ([]int64, error) {
+	return scanInts(s.query(text, args...))
+}
+
+// insert, upsert and update are those of the engine, see dialect.
+func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
+	return s.layout.dialect.insert(s, t, rows)
+}
+
+func (s *session) upsert(t *table, rows [][]any) error { return s.layout.dialect.upsert(s, t, rows) }
+func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect.update(s, t, rows) }
+
+// deleteAll deletes the rows whose column has one of the values and returns their number.
+func (s *session) deleteAll(table, column string, values []any) (int64, error) {
+	if len(values) == 0 {
+		return 0, nil
+	}
+	cond, args := s.layout.dialect.list(column, 1, values)
+	return s.exec("DELETE FROM "+table+" WHERE "+cond, args...)
+}
+
+// close returns the connection to the pool.
+func (s *session) close() {
+	for _, st := range s.stmts {
+		st.Close()
+	}
+	s.conn.Close()
+}
+
+// drop closes the connection. The statements have to be closed first.
+func (s *session) drop() {
+	for _, st := range s.stmts {
+		st.Close()
+	}
+	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
+	s.conn.Close()
+}
