@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"silod/registrar"
 	"silod/sip"
 )
 
@@ -93,6 +94,27 @@ func BenchmarkNextMiss(b *testing.B) {
 						b.Fatal(len(ms), err)
 					}
 				}
+			})
+		}
+	}
+}
+
+// BenchmarkSave refreshes bindings as REGISTER requests do.
+func BenchmarkSave(b *testing.B) {
+	for _, e := range engines {
+		for _, callers := range []int{1, 512} {
+			b.Run(fmt.Sprintf("%s/callers=%d", e.name, callers), func(b *testing.B) {
+				st := open(b, e.fresh(b), Options{}).Bindings()
+				var n atomic.Int64
+				b.SetParallelism(max(callers/2, 1))
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						c := simpleBinding(fmt.Sprint("r", n.Add(1)%1000))
+						if err := st.Save(b.Context(), []registrar.Change{c}); err != nil {
+							b.Error(err)
+						}
+					}
+				})
 			})
 		}
 	}
