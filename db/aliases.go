@@ -7,8 +7,8 @@ import (
 	"silod/sip"
 )
 
-// Aliases tells whether a user has another address, as Kamailio's table dbaliases
-// says. silod does not make that table: where there is none, nobody has.
+// Aliases reports whether alias is another address of the user, by Kamailio's table
+// dbaliases. silod does not create that table; without it no user has an alias.
 func (st *users) Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) {
 	if !st.hasAliases.Load() {
 		info, err := st.layout.dialect.columns(ctx, st.reader.pool, "dbaliases")
@@ -31,7 +31,7 @@ func (st *users) Aliases(ctx context.Context, user, alias sip.AoR) (bool, error)
 		if err := rows.Scan(&a.User, &a.Domain, &u.User, &u.Domain); err != nil {
 			return false, fmt.Errorf("look up alias: %w", err)
 		}
-		if a == alias && u == user { // MySQL compares without case, and without spaces at the end
+		if a == alias && u == user { // MySQL ignores case and trailing spaces
 			return true, nil
 		}
 	}

@@ -53,7 +53,7 @@ func (l *bindingLayout) row(ch *registrar.Change) (*bindingRow, error) {
 }
 
 // values returns the values of the columns by their names. It writes lines for the parts
-// of the binding that would be read from the columns other than they were.
+// of the binding that the columns cannot restore.
 func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]any {
 	b := &ch.Binding
 	// text returns the value for a column, or writes a line where the column does not take it.
@@ -105,7 +105,7 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 	return values
 }
 
-// nullable is NULL for an empty text, as Kamailio writes it.
+// nullable returns nil, NULL in the database, for an empty text, as Kamailio writes it.
 func nullable(s string) any {
 	if s == "" {
 		return nil
@@ -137,7 +137,7 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 		return a, b, fmt.Errorf("expires: %w", err)
 	}
 	if expires == 0 {
-		expires = never // Kamailio's permanent contact
+		expires = noExpiry // Kamailio's permanent contact
 	}
 	modified, err := st.layout.dialect.time(v["last_modified"])
 	if err != nil {
@@ -159,7 +159,7 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	return a, b, nil
 }
 
-// readLines adds what silod_binding has.
+// readLines adds the lines of silod_binding.
 func readLines(lines string, b *registrar.Binding) {
 	var path []string
 	for line := range blockLines(lines) {
@@ -200,7 +200,7 @@ func readLines(lines string, b *registrar.Binding) {
 	}
 }
 
-// splitPath takes Path values apart as Kamailio stores them.
+// splitPath splits Path values as Kamailio stores them.
 func splitPath(s string) []string {
 	list, err := sip.ParseList(s)
 	if err != nil {

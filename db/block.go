@@ -10,32 +10,32 @@ import (
 	"silod/sip"
 )
 
-// A header block is what Kamailio's columns cannot say about a message, as
-// header lines. Ours are named X-Silod-*: a Kamailio that shares the table sends
-// them along and nobody minds; we take them off when we read. Content-Type keeps
-// its place among the other headers by being a line there.
+// A header block has, as header lines, the parts of a message for which Kamailio's
+// columns have no place. The lines of silod are named X-Silod-*. A Kamailio that shares
+// the table sends them along, which does no harm; silod removes them when it reads the
+// block. A line for Content-Type keeps its place among the other header fields.
 const (
 	lineFrom   = "X-Silod-From"
 	lineTo     = "X-Silod-To"
 	lineCallID = "X-Silod-Call-ID"
 	lineCSeq   = "X-Silod-CSeq"
 	lineType   = "X-Silod-Content-Type"
-	lineHeader = "X-Silod-Header" // a sender's own header that is named like one of ours
+	lineHeader = "X-Silod-Header" // a sender's header field with the prefix X-Silod-
 	linePrefix = "X-Silod-"
 )
 
-// bare is what the columns say of a message.
-type bare struct{ from, to, callID, ctype string }
+// columnValues are the parts of a message that follow from the columns of its row.
+type columnValues struct{ from, to, callID, ctype string }
 
-// bareOf is what a row with these addresses says by itself.
-func bareOf(src, dst, callID, ctype string) bare {
-	return bare{from: "<" + src + ">", to: "<" + dst + ">", callID: callID, ctype: ctype}
+// columnValuesOf returns the values for a row with these columns.
+func columnValuesOf(src, dst, callID, ctype string) columnValues {
+	return columnValues{from: "<" + src + ">", to: "<" + dst + ">", callID: callID, ctype: ctype}
 }
 
 var errLine = errors.New("a header cannot hold a line break or NUL")
 
-// encodeBlock writes the lines that, with the columns, give back the message.
-func encodeBlock(m *im.Message, b bare) (string, error) {
+// encodeBlock returns the lines that, together with the columns, restore the message.
+func encodeBlock(m *im.Message, b columnValues) (string, error) {
 	var w blockWriter
 	if m.From != b.from {
 		w.line(lineFrom, m.From)
@@ -61,7 +61,7 @@ func encodeBlock(m *im.Message, b bare) (string, error) {
 			w.line(h.Name, h.Value)
 		}
 		if !sip.IsToken(h.Name) && w.err == nil {
-			w.err = fmt.Errorf("%q is no header name", h.Name)
+			w.err = fmt.Errorf("%q is not a header name", h.Name)
 		}
 	}
 	return w.b.String(), w.err
@@ -82,11 +82,10 @@ func (w *blockWriter) line(name, value string) {
 	w.b.WriteString("\r\n")
 }
 
-// decodeBlock makes the message of columns and block. trusted says that the
-// block is one that nobody but silod writes; otherwise its From is only believed
-// where it names the sender that the columns name, because a Kamailio keeps
-// whatever header a stranger sent.
-func decodeBlock(block string, b bare, trusted bool) im.Message {
+// decodeBlock restores a message from columns and block. trusted is set where only silod
+// writes the block. Otherwise From counts only if it names the sender in the columns,
+// because Kamailio stores any header field that a sender adds.
+func decodeBlock(block string, b columnValues, trusted bool) im.Message {
 	m := im.Message{From: b.from, To: b.to, CallID: b.callID}
 	typed := false
 	for line := range blockLines(block) {
@@ -127,8 +126,8 @@ func decodeBlock(block string, b bare, trusted bool) im.Message {
 	return m
 }
 
-// blockLines gives a block's lines, folded ones (RFC 3261 section 7.3.1) as one.
-// Lines may end in LF alone: not every row is ours.
+// blockLines returns the lines of a block, unfolded (RFC 3261 section 7.3.1). Lines may
+// end in LF alone, in rows of other programs.
 func blockLines(block string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for block != "" {
@@ -153,17 +152,17 @@ func cutEnd(s string) (line, rest string) {
 	return strings.TrimSuffix(line, "\r"), rest
 }
 
-// cutLine splits a line at its colon. One space behind it is ours, any other
-// belongs to the value.
+// cutLine splits a line at its colon. It removes one space after the colon, which
+// encodeBlock has written; further spaces belong to the value.
 func cutLine(line string) (name, value string, ok bool) {
 	name, value, ok = strings.Cut(line, ":")
 	name = strings.TrimRight(name, " \t")
 	return name, strings.TrimPrefix(value, " "), ok && sip.IsToken(name)
 }
 
-// sameSender tells whether a From value names the user that another one names.
+// sameSender reports whether two From values name the same user.
 func sameSender(from, other string) bool {
-	// One pair of angle brackets, with that URI in it: the usual case, without parsing.
+	// The usual case without parsing: one pair of angle brackets with that URI in it.
 	if strings.Count(from, "<") == 1 && strings.Contains(from, other) {
 		return true
 	}
@@ -179,9 +178,9 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// foreignBlock is the part of a message's headers that Kamailio itself would
-// have kept: those that its parser does not know and the identity headers
-// (RFC 3325, RFC 3323), as many as fit.
+// foreignBlock returns the header fields that Kamailio itself would have stored: those
+// that its parser does not know, and the identity header fields (RFC 3325, RFC 3323), as
+// many as fit.
 func foreignBlock(m *im.Message, fits func(string) bool) string {
 	var w blockWriter
 	for _, h := range m.Headers {
@@ -195,12 +194,13 @@ func foreignBlock(m *im.Message, fits func(string) bool) string {
 	return w.b.String()
 }
 
-// blockMax is what Kamailio can be trusted to build a message from: its buffer
-// for the headers of a stored message has 1024 bytes, and a row that needs more
-// stops the delivery of the whole mailbox.
+// blockMax is the length of a block that Kamailio can send. Its buffer for the header of
+// a stored message has 1024 bytes; a longer block stops the delivery of the whole
+// mailbox.
 const blockMax = 900
 
-// knownHeader tells the headers that Kamailio parses, and therefore does not store.
+// knownHeader reports whether Kamailio parses a header field, and therefore does not
+// store it.
 func knownHeader(name string) bool { return known[strings.ToLower(name)] }
 
 var known = func() map[string]bool {

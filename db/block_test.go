@@ -13,7 +13,7 @@ import (
 // TestForeignBlock: header lines as other programs may have left them.
 func TestForeignBlock(t *testing.T) {
 	t.Parallel()
-	b := bareOf("sip:alice@example.org", "sip:bob@example.org", "", "text/plain")
+	b := columnValuesOf("sip:alice@example.org", "sip:bob@example.org", "", "text/plain")
 	type header = sip.Header
 	ct := header{Name: "Content-Type", Value: "text/plain"}
 	for name, c := range map[string]struct {
@@ -65,7 +65,7 @@ func FuzzBlock(f *testing.F) {
 	f.Add("<sip:a@b>;tag=1", "<sip:c@d>", "call", uint32(7), "Subject", "hi", "Content-Type", "text/plain", "X: y\r\n z\r\nX-Silod-From: q\r\n")
 	f.Add("", "", "", uint32(0), "X-Silod-Header", " ", "content-TYPE", "", "\n:\n \n")
 	f.Fuzz(func(t *testing.T, from, to, callID string, cseq uint32, n1, v1, n2, v2, foreign string) {
-		b := bareOf("sip:a@b", "sip:c@d", "call", "text/plain")
+		b := columnValuesOf("sip:a@b", "sip:c@d", "call", "text/plain")
 		_ = decodeBlock(foreign, b, false)
 		m := im.Message{From: from, To: to, CallID: callID, CSeq: cseq, Headers: []sip.Header{{Name: n1, Value: v1}, {Name: n2, Value: v2}}}
 		if strings.EqualFold(n1, "Content-Type") {

@@ -9,7 +9,7 @@ import (
 )
 
 // Init creates everything that is missing in the database that the URL names, including
-// its file or directory, and returns the names of what it created. Open does the same
+// its file or directory, and returns the names of the created parts. Open does the same
 // where the user of the daemon has the right to.
 func Init(ctx context.Context, url string, o Options) (created []string, err error) {
 	o.Unfinished = true
@@ -43,7 +43,7 @@ func Check(ctx context.Context, url string, o Options) (found []Finding, err err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	pool, err := db.layout.dialect.connect(ctx, forLooking)
+	pool, err := db.layout.dialect.connect(ctx, forCheck)
 	if err != nil {
 		return nil, err
 	}

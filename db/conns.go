@@ -13,17 +13,17 @@ import (
 // ioTimeout limits every read and write of a connection. A server that is frozen or cut
 // off keeps its connections open without an answer, and a context does not end that wait.
 var ioTimeout = map[role]time.Duration{
-	forSchema: time.Hour, forLooking: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second,
+	forSchema: time.Hour, forCheck: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second,
 }
 
 const (
 	connectTimeout = 3 * time.Second
 	readerConns    = 8
-	connLife       = 5 * time.Minute // so that an old primary is left some time after a failover
+	connLife       = 5 * time.Minute // so that connections move to the new primary after a failover
 )
 
-// limit sets the size of a pool of connections to a server.
-func limit(pool *sql.DB, r role) {
+// limitPool sets the size of a pool of connections to a server.
+func limitPool(pool *sql.DB, r role) {
 	conns := 1
 	if r == forReading {
 		conns = readerConns
@@ -33,14 +33,14 @@ func limit(pool *sql.DB, r role) {
 	pool.SetConnMaxLifetime(connLife)
 }
 
-// lost tells an error of the connection from one of the database.
-func lost(err error) bool {
+// connectionLost reports whether an error is one of the connection.
+func connectionLost(err error) bool {
 	var ne net.Error
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, sql.ErrConnDone) || errors.As(err, &ne) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// dialer makes connections whose every read and write has a time limit.
+// A dialer opens connections with a time limit for every read and write.
 type dialer struct{ ioTimeout time.Duration }
 
 func (d dialer) Dial(network, addr string) (net.Conn, error) {

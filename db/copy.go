@@ -12,28 +12,28 @@ import (
 	"silod/sip"
 )
 
-// Progress is told during Copy: so many of the rows of a kind have been copied.
+// Progress is the number of rows of one kind that Copy has copied.
 type Progress struct {
 	What        string // "messages", "device copies", "users", "contacts", "rooms", "room messages"
 	Done, Total int
 }
 
-// Copy copies everything from one database to another, whatever their engines,
-// and compares the counts at the end. Numbers of messages and room messages stay
-// the same, so the target must be empty, or hold what an earlier Copy from the same
-// database that was cut off has left: then it goes on from there. Until it is done
-// Open refuses the target. Nobody else may write to either.
+// Copy copies everything from one database to another, also of another engine, and
+// compares the counts at the end. The IDs of messages and of room messages stay the same,
+// so the target must be empty, or hold the result of an interrupted Copy from the same
+// database, which Copy then continues. Until it is complete, Open refuses the target. No
+// other program may write to either database.
 func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 	if report == nil {
 		report = func(Progress) {}
 	}
-	c := &copying{from: from, to: to, report: report}
+	c := &copier{from: from, to: to, report: report}
 	if err := c.claim(ctx); err != nil {
 		return err
 	}
-	if t, ok := to.layout.dialect.(*textDB); ok { // whose every commit writes whole files
-		t.held = true
-		defer func() { t.held = false }()
+	if t, ok := to.layout.dialect.(*textDB); ok { // every commit writes whole files
+		t.deferred = true
+		defer func() { t.deferred = false }()
 	}
 	for _, part := range []struct {
 		what string
@@ -57,7 +57,7 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 		}
 	}
 	if t, ok := to.layout.dialect.(*textDB); ok {
-		t.held = false
+		t.deferred = false
 	}
 	return to.writer.step(ctx, 1, func(s *session) error {
 		if _, err := s.exec("DELETE FROM silod_copy"); err != nil {
@@ -67,14 +67,14 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 	})
 }
 
-// copying is a copy on its way.
-type copying struct {
+// A copier is a Copy in progress.
+type copier struct {
 	from, to *DB
 	report   func(Progress)
 	p        Progress
 }
 
-// counted are the rows that are counted on both sides.
+// counted are the tables, by kind, with the rows that are counted on both sides.
 var counted = map[string]string{
 	"messages":      "{silo}",
 	"device copies": "silod_device",
@@ -84,15 +84,15 @@ var counted = map[string]string{
 	"room messages": "silod_room_log",
 }
 
-// claim notes in the target what it becomes a copy of. One that holds anything else
-// is left alone.
-func (c *copying) claim(ctx context.Context) error {
+// claim records in the target the database that it becomes a copy of. It refuses a target
+// that holds anything else.
+func (c *copier) claim(ctx context.Context) error {
 	source, err := c.to.copyOf(ctx)
 	switch {
 	case err != nil:
 		return err
 	case source == c.from.name():
-		return nil // goes on
+		return nil // continue
 	case source != "":
 		return fmt.Errorf("%s holds a part of a copy of %s: go on with that one, or make the database anew", c.to.name(), source)
 	case c.from.name() == c.to.name():
@@ -114,7 +114,8 @@ func (c *copying) claim(ctx context.Context) error {
 	})
 }
 
-// copyOf is the database of which this one holds an unfinished copy; "" for none.
+// copyOf returns the name of the database of which this one is an incomplete copy, ""
+// where it is not.
 func (db *DB) copyOf(ctx context.Context) (source string, err error) {
 	err = db.reader.pool.QueryRowContext(ctx, "SELECT source FROM silod_copy").Scan(&source)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -123,7 +124,7 @@ func (db *DB) copyOf(ctx context.Context) (source string, err error) {
 	return source, nil
 }
 
-// refuseUnfinished keeps a daemon from serving a part of what there is.
+// refuseUnfinished returns an error for an incomplete copy, so that no daemon serves it.
 func (db *DB) refuseUnfinished(ctx context.Context) error {
 	source, err := db.copyOf(ctx)
 	if err == nil && source != "" {
@@ -132,7 +133,7 @@ func (db *DB) refuseUnfinished(ctx context.Context) error {
 	return err
 }
 
-func (c *copying) begin(ctx context.Context, what string) error {
+func (c *copier) begin(ctx context.Context, what string) error {
 	n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+counted[what])
 	if err != nil {
 		return fmt.Errorf("count %s: %w", what, err)
@@ -142,13 +143,13 @@ func (c *copying) begin(ctx context.Context, what string) error {
 	return nil
 }
 
-func (c *copying) done(n int) {
+func (c *copier) done(n int) {
 	c.p.Done += n
 	c.report(c.p)
 }
 
-// compare tells whether as many rows are there as were to be copied.
-func (c *copying) compare(ctx context.Context) error {
+// compare returns an error unless all rows of the source are in the target.
+func (c *copier) compare(ctx context.Context) error {
 	n, err := c.to.reader.ints(ctx, "SELECT COUNT(*) FROM "+counted[c.p.What])
 	if err != nil {
 		return fmt.Errorf("count %s: %w", c.p.What, err)
@@ -160,8 +161,8 @@ func (c *copying) compare(ctx context.Context) error {
 	return nil
 }
 
-// last is the highest number in a table of the target.
-func (c *copying) last(ctx context.Context, column, table string) (int64, error) {
+// last returns the highest number in a table of the target.
+func (c *copier) last(ctx context.Context, column, table string) (int64, error) {
 	n, err := c.to.reader.ints(ctx, "SELECT COALESCE(MAX("+column+"), 0) FROM "+table)
 	if err != nil {
 		return 0, err
@@ -169,8 +170,8 @@ func (c *copying) last(ctx context.Context, column, table string) (int64, error)
 	return n[0], nil
 }
 
-// messages copies the silo with what belongs to it, a page in a transaction.
-func (c *copying) messages(ctx context.Context) error {
+// messages copies messages with the rows of their side tables, a page in a transaction.
+func (c *copier) messages(ctx context.Context) error {
 	after, err := c.last(ctx, "{id}", "{silo}")
 	if err != nil {
 		return err
@@ -198,9 +199,9 @@ func (c *copying) messages(ctx context.Context) error {
 	}
 }
 
-// putMessages writes a page with its numbers. A row is made anew: columns and
-// their widths may be others in the target.
-func (c *copying) putMessages(ctx context.Context, numbered *table, page []silo.Message) error {
+// putMessages writes a page with its IDs. It builds the rows again: the target may have
+// other columns, or of other widths.
+func (c *copier) putMessages(ctx context.Context, numbered *table, page []silo.Message) error {
 	var rows, meta, stuck [][]any
 	for i := range page {
 		m := &page[i]
@@ -221,13 +222,13 @@ func (c *copying) putMessages(ctx context.Context, numbered *table, page []silo.
 	})
 }
 
-// part are rows for a table.
+// A part is the rows for a table.
 type part struct {
 	t    *table
 	rows [][]any
 }
 
-func (c *copying) put(s *session, parts ...part) error {
+func (c *copier) put(s *session, parts ...part) error {
 	for _, p := range parts {
 		if len(p.rows) == 0 {
 			continue
@@ -239,7 +240,7 @@ func (c *copying) put(s *session, parts ...part) error {
 	return nil
 }
 
-func (c *copying) devices(ctx context.Context) error {
+func (c *copier) devices(ctx context.Context) error {
 	id, device := int64(0), ""
 	for {
 		rows, err := c.devicePage(ctx, id, device)
@@ -255,7 +256,7 @@ func (c *copying) devices(ctx context.Context) error {
 	}
 }
 
-func (c *copying) devicePage(ctx context.Context, id int64, device string) ([][]any, error) {
+func (c *copier) devicePage(ctx context.Context, id int64, device string) ([][]any, error) {
 	rows, err := c.from.reader.query(ctx, "SELECT silo_id, device, inc_time, refused FROM silod_device "+
 		"WHERE silo_id >= $1 AND (silo_id > $1 OR device > $2) ORDER BY silo_id, device LIMIT $3", id, device, pageRows)
 	if err != nil {
@@ -274,8 +275,8 @@ func (c *copying) devicePage(ctx context.Context, id int64, device string) ([][]
 	return out, rows.Err()
 }
 
-// users copies passwords as they are known: hashes stay hashes.
-func (c *copying) users(ctx context.Context) error {
+// users copies passwords as they are stored: hashes stay hashes.
+func (c *copier) users(ctx context.Context) error {
 	last := sip.AoR{}
 	account := subscriberTable
 	account.keys = 2
@@ -305,8 +306,8 @@ func (c *copying) users(ctx context.Context) error {
 	}
 }
 
-// contacts copies bindings, expired ones too, so that the counts can be compared.
-func (c *copying) contacts(ctx context.Context) error {
+// contacts copies bindings, including expired ones, so that the counts match.
+func (c *copier) contacts(ctx context.Context) error {
 	var batch []registrar.Change
 	var errs []error
 	flush := func() {
@@ -326,7 +327,7 @@ func (c *copying) contacts(ctx context.Context) error {
 }
 
 // rooms copies rooms with their members and cursors.
-func (c *copying) rooms(ctx context.Context) error {
+func (c *copier) rooms(ctx context.Context) error {
 	var errs []error
 	err := c.from.rooms.Load(ctx, func(r imc.Room, ms []imc.Member) {
 		if err := c.to.rooms.Apply(ctx, imc.Change{Room: r, Put: ms}); err != nil {
@@ -337,8 +338,8 @@ func (c *copying) rooms(ctx context.Context) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// roomLog copies what was said. Its numbers stay, since the cursors name them.
-func (c *copying) roomLog(ctx context.Context) error {
+// roomLog copies the logs of rooms. Seq stays the same, because the cursors refer to it.
+func (c *copier) roomLog(ctx context.Context) error {
 	after, err := c.last(ctx, "seq", "silod_room_log")
 	if err != nil {
 		return err

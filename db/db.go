@@ -1,7 +1,7 @@
 // Package db keeps messages, rooms, bindings and users in a database. It holds every SQL
 // statement of the project, the schemas, and the form in which Kamailio writes its
 // tables. Its stores implement silo.Store, imc.Store, registrar.Store, and the stores of
-// auth. It knows nothing of SIP transactions and does not decide what is written.
+// auth. It knows nothing of SIP transactions and makes no decisions about messages.
 //
 // A DB consists of a layout (the engine, the names of tables and columns), a writer and a
 // reader. All writes go through the writer, which puts the waiting writes into one
@@ -30,7 +30,7 @@ type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Node   string // name of this daemon among those that share the database
-	Domain string // domain of bindings whose row of location has none
+	Domain string // of bindings, where the row of location has no domain
 
 	SiloTable    string // default "silo"
 	Silo         SiloNames

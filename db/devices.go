@@ -13,14 +13,14 @@ import (
 	"silod/sip"
 )
 
-// Where every device of a user gets its own copy of a message, silod_device has a
-// row for each device that has got it, or has refused it for good. Where one copy is
-// enough it is empty, and then no statement touches it.
+// silod_device has a row for each device of a user that has got its copy of a message or
+// has refused it for good. It is empty where a message is delivered to one device only;
+// then no statement touches it.
 
 const (
 	fromDevice  = `FROM silod_device c WHERE c.silo_id = s.{id} AND c.inc_time = s.{inc}`
 	countCopies = `(SELECT COUNT(*) ` + fromDevice + ` AND c.refused = '')`
-	isMarked    = `CASE WHEN (SELECT COUNT(*) ` + fromDevice + `) > 0 THEN 1 ELSE 0 END` // PostgreSQL would read all for an EXISTS
+	isMarked    = `CASE WHEN (SELECT COUNT(*) ` + fromDevice + `) > 0 THEN 1 ELSE 0 END` // with EXISTS PostgreSQL would read the whole table
 	hasCopy     = `EXISTS (SELECT 1 ` + fromDevice + ` AND c.refused = '')`
 )
 
@@ -51,14 +51,14 @@ func (st *messages) Mark(id int64, device, refused string, done func(error)) {
 	st.hasCopies.Store(true)
 	write := func(s *session) error {
 		inc, err := s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
-		if err != nil || len(inc) == 0 { // of a message that is gone there is nothing to remember
+		if err != nil || len(inc) == 0 { // the message was deleted meanwhile
 			return err
 		}
 		return s.upsert(&deviceTable, [][]any{{id, key, inc[0], refused}})
 	}
 	st.writer.send(newStep(1, write), func(err error) {
 		if err != nil {
-			err = fmt.Errorf("note copy of message: %w", err)
+			err = fmt.Errorf("mark message: %w", err)
 		}
 		done(err)
 	})
@@ -71,14 +71,14 @@ func (st *messages) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
 	rows, err := st.reader.query(ctx, `SELECT c.device, c.refused FROM silod_device c JOIN {silo} s
 		ON s.{id} = c.silo_id AND s.{inc} = c.inc_time WHERE c.silo_id = $1 ORDER BY c.device`, id)
 	if err != nil {
-		return nil, fmt.Errorf("read copies of message: %w", busy(err))
+		return nil, fmt.Errorf("read marks of message: %w", busy(err))
 	}
 	defer rows.Close()
 	var list []silo.Copy
 	for rows.Next() {
 		var c silo.Copy
 		if err := rows.Scan(&c.Device, &c.Refused); err != nil {
-			return nil, fmt.Errorf("read copies of message: %w", err)
+			return nil, fmt.Errorf("read marks of message: %w", err)
 		}
 		list = append(list, c)
 	}
@@ -104,7 +104,7 @@ func (st *messages) Release(ctx context.Context, id int64, m *silo.Message) (boo
 	return found, nil
 }
 
-// deviceKey is a device's name as the column takes it.
+// deviceKey returns the name of a device as the column takes it.
 func deviceKey(name string) string {
 	if len(name) <= 255 && utf8.ValidString(name) && strings.IndexByte(name, 0) < 0 {
 		return name
@@ -113,7 +113,7 @@ func deviceKey(name string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// reasonText is a reason as a column of 255 characters takes it.
+// reasonText returns a reason as a column of 255 characters takes it.
 func reasonText(reason string) string {
 	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "?")
 	if r := []rune(reason); len(r) > 255 {

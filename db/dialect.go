@@ -20,7 +20,7 @@ type dialect interface {
 	close() error
 	// connect opens a pool of connections and tries one.
 	connect(ctx context.Context, r role) (*sql.DB, error)
-	// explain wraps an error of connecting or of the schema by how to solve it.
+	// explain adds to an error of connecting or of the schema how to solve it.
 	explain(err error) error
 	// schema returns the name of the folder of the embedded schema.
 	schema() string
@@ -65,7 +65,7 @@ const (
 	forSchema  role = iota // may take its time
 	forWriting             // the writer's one connection
 	forReading
-	forLooking // changes nothing, not even the format of the file
+	forCheck // changes nothing, not even the format of the file
 )
 
 // traits are the properties of an engine.
@@ -171,7 +171,7 @@ func (q query) args(in []any) []any {
 	return out
 }
 
-// positional binds for engines whose only placeholder is "?".
+// positional is bind for engines that have only the placeholder "?".
 func positional(text string) query {
 	var b strings.Builder
 	order := []int{}

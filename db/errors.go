@@ -9,8 +9,7 @@ import (
 	"silod/silo"
 )
 
-// failure is one thing that can go wrong, as each of the packages whose stores are
-// here calls it: errors.Is finds them all.
+// A failure is an error under its names in several packages: errors.Is matches each.
 type failure struct {
 	text string
 	as   []error
@@ -24,7 +23,7 @@ var (
 	errInvalid = &failure{"database cannot hold it", []error{silo.ErrInvalid, imc.ErrInvalid}}
 )
 
-// busy says of an error that it may pass.
+// busy wraps an error in errBusy.
 func busy(err error) error {
 	if err == nil || errors.Is(err, errBusy) {
 		return err
@@ -32,5 +31,5 @@ func busy(err error) error {
 	return fmt.Errorf("%w: %w", errBusy, err)
 }
 
-// oneLine is the text of an error that may be several.
+// oneLine returns the text of an error, which may be several errors, as one line.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -17,9 +17,9 @@ const (
 	lockInterval   = 5 * time.Second // between checks of the session
 )
 
-// An instanceLock is a session on a server whose lock keeps other silods from the
-// database: two would deliver every message twice. The lock ends with the session, and so
-// with the process, however that ends.
+// An instanceLock is a session on a server that holds a lock. The lock keeps other silods
+// from the database: two would deliver every message twice. It ends with the session, and
+// so with the process, however that ends.
 type instanceLock struct {
 	layout   *layout
 	pool     *sql.DB

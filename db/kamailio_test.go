@@ -271,7 +271,7 @@ func TestKamailioReads(t *testing.T) {
 func TestStranger(t *testing.T) {
 	t.Parallel()
 	block := "X-Silod-From: \"Boss\" <sip:boss@example.org>;tag=1\r\nX-Foo: a\r\n"
-	m := decodeBlock(block, bareOf("sip:mallory@example.org", "sip:bob@example.org", "", "text/plain"), false)
+	m := decodeBlock(block, columnValuesOf("sip:mallory@example.org", "sip:bob@example.org", "", "text/plain"), false)
 	if m.From != "<sip:mallory@example.org>" {
 		t.Errorf("From = %s", m.From)
 	}

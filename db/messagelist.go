@@ -11,8 +11,8 @@ import (
 	"silod/sip"
 )
 
-// Waiting reads owners in pages, in the order of the mailbox index. A page begins
-// with the last owner of the one before: in MySQL two names may sort alike.
+// Waiting reads owners by pages, in the order of the mailbox index. A page begins with
+// the last owner of the page before, because MySQL may sort two names as equal.
 func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
 	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
 		` AND t.silo_id IS NULL AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
@@ -38,8 +38,8 @@ func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR))
 	}
 }
 
-// owners reads a page of Waiting. Where names sort alike that are not the same,
-// their bytes follow, which make the rows different.
+// owners reads a page of Waiting. On an engine that may sort different names as equal,
+// each row also has the bytes of the names, which make the rows distinct.
 func (st *messages) owners(ctx context.Context, text string, args ...any) ([]sip.AoR, error) {
 	rows, err := st.reader.query(ctx, text, args...)
 	if err != nil {
@@ -74,17 +74,16 @@ func (st *messages) Get(ctx context.Context, id int64) (silo.Message, error) {
 	return ms[0], nil
 }
 
-// How much one read of a list takes: so little that whoever stores meanwhile does not
-// notice.
+// One read of a list takes little, so that it does not delay other users of the database.
 const (
 	listRows  = 50
-	fewRows   = 8 // at least, because a page may take the database as long as all that follow
+	fewRows   = 8 // at least: a page may cost the database as much as all that follow
 	listBytes = 64 << 10
 )
 
-// pageOf is how many rows to read next, after a page of so many: fewer where messages are
-// long.
-func pageOf(page []silo.Message) int {
+// nextPageRows returns the number of rows to read after a page: the longer its messages,
+// the fewer.
+func nextPageRows(page []silo.Message) int {
 	bytes := 0
 	for i := range page {
 		bytes += len(page[i].Body)
@@ -114,7 +113,7 @@ func (st *messages) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 				}
 				q.AfterID = m.ID
 			}
-			rows = pageOf(page)
+			rows = nextPageRows(page)
 			if left -= len(page); len(page) < limit || q.Limit > 0 && left <= 0 {
 				return
 			}
@@ -122,8 +121,8 @@ func (st *messages) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 	}
 }
 
-// selection writes a query as a condition. noReminders says what a Query that
-// does not ask for reminders means: not for them only, or none of them.
+// selection returns a query as a condition with its arguments. Where the query does not
+// ask for reminders, noReminders excludes them.
 func selection(q silo.Query, noReminders bool) (string, []any) {
 	args := []any{q.AfterID}
 	where := `WHERE s.{id} > $1`
@@ -159,8 +158,7 @@ func selection(q silo.Query, noReminders bool) (string, []any) {
 	return where, args
 }
 
-// Tally counts both kinds unless it is asked for reminders: that is what an
-// overview of everything wants.
+// Tally counts messages and reminders unless the query asks for reminders only.
 func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error) {
 	where, args := selection(q, false)
 	n, err := st.reader.ints(ctx, `SELECT COUNT(CASE WHEN s.{snd} = 0 THEN 1 END),
@@ -174,7 +172,7 @@ func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error
 	}, nil
 }
 
-// Purge looks and deletes in one transaction: between the two nobody may requeue.
+// Purge finds and deletes in one transaction, so that no message is requeued in between.
 func (st *messages) Purge(ctx context.Context, q silo.Query, limit int) (int, error) {
 	if q.Copied && !st.hasCopies.Load() {
 		return 0, nil

@@ -43,13 +43,13 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 	}
 	ctype := bareType(m.Header("Content-Type"))
 	if !fits(c.columns[c.names.CType], ctype) {
-		ctype = "application/octet-stream" // not text: Kamailio must not add a date to it
+		ctype = "application/octet-stream" // not text, to which Kamailio would add a date
 	}
 	callID := m.CallID
 	if !c.callID || !fits(c.columns[c.names.CallID], callID) {
 		callID = ""
 	}
-	b := bareOf(m.Src, m.Dst, callID, ctype)
+	b := columnValuesOf(m.Src, m.Dst, callID, ctype)
 	block, err := encodeBlock(&m.Message, b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
@@ -73,39 +73,39 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 	return r, nil
 }
 
-// fits tells whether a text column takes a value.
+// fits reports whether a text column takes a value.
 func fits(c columnInfo, s string) bool {
 	return (c.width == 0 || len(s) <= c.width || utf8.RuneCountInString(s) <= c.width) &&
 		utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
-// bareType is a Content-Type without its parameters, as Kamailio stores it.
+// bareType returns a Content-Type without its parameters, as Kamailio stores it.
 func bareType(value string) string {
 	t, _, _ := strings.Cut(value, ";")
 	return strings.TrimSpace(t)
 }
 
-// never stands for a message without end. Kamailio deletes what has the expiry
-// time 0; we read 0 as never, too, and write the last second that the column can
-// hold.
-const never = math.MaxInt32
+// noExpiry is the expiry time of a message that does not expire: the last second that the
+// column can hold. Kamailio deletes messages with the expiry time 0; silod reads 0 as
+// noExpiry too.
+const noExpiry = math.MaxInt32
 
 func unix(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return min(max(t.Unix(), 0), never)
+	return min(max(t.Unix(), 0), noExpiry)
 }
 
 func expiry(t time.Time) int64 {
 	if t.IsZero() {
-		return never
+		return noExpiry
 	}
 	return max(unix(t), 1)
 }
 
 func fromUnix(n int64) time.Time {
-	if n <= 0 || n >= never {
+	if n <= 0 || n >= noExpiry {
 		return time.Time{}
 	}
 	return time.Unix(n, 0)
@@ -118,7 +118,7 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// scanMessage reads a row of the selectMessage.
+// scanMessage reads a row of selectMessage or selectCounted.
 func scanMessage(rows *sql.Rows, decode func([]byte) []byte) (silo.Message, error) {
 	var m silo.Message
 	var ctype, callID string
@@ -131,7 +131,7 @@ func scanMessage(rows *sql.Rows, decode func([]byte) []byte) (silo.Message, erro
 		return m, fmt.Errorf("read stored message: %w", err)
 	}
 	m.Stored, m.Expires, m.SendAt, m.Stuck = fromUnix(inc), fromUnix(exp), fromUnix(snd), stuck.String
-	b := bareOf(m.Src, m.Dst, callID, ctype)
+	b := columnValuesOf(m.Src, m.Dst, callID, ctype)
 	if meta != nil {
 		m.Message = withBody(decodeBlock(string(meta), b, true), nonNil(m.Body))
 	} else {
@@ -145,5 +145,5 @@ func withBody(m im.Message, body []byte) im.Message {
 	return m
 }
 
-// owner gives the AoR of columns username and domain.
+// owner returns the AoR in the columns username and domain.
 func owner(user, domain string) sip.AoR { return sip.AoR{User: user, Domain: domain} }

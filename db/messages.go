@@ -15,10 +15,9 @@ import (
 const pageRows = 200
 
 // messages implements silo.Store on the table silo and its side tables: silod_meta has
-// the header block of messages whose block does not fit into silo, silod_stuck the
-// messages set aside, and silod_device the copies delivered to devices. Their keys are a
-// row's ID and its time of storing, because some engines use the ID of a deleted row
-// again.
+// the header blocks that do not fit into silo, silod_stuck the messages set aside, and
+// silod_device the copies delivered to devices. Their keys are a row's ID and its time of
+// storing, because some engines use the ID of a deleted row again.
 type messages struct {
 	layout *layout
 	writer *writer
@@ -59,7 +58,7 @@ func (st *messages) Add(ctx context.Context, m *silo.Message) error {
 	return nil
 }
 
-// AddAll queues one write, whose rows go into one transaction, in their order.
+// AddAll queues one write: all rows go into one transaction, in their order.
 func (st *messages) AddAll(ctx context.Context, ms []*silo.Message) error {
 	o := &op{rows: len(ms)}
 	rows := make([]*messageRow, len(ms))

@@ -250,7 +250,7 @@ func TestPageOf(t *testing.T) {
 		for i := range page {
 			page[i].Body = make([]byte, c.each)
 		}
-		if got := pageOf(page); got != c.want {
+		if got := nextPageRows(page); got != c.want {
 			t.Errorf("after %d messages of %d bytes: %d, want %d", c.n, c.each, got, c.want)
 		}
 	}

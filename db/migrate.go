@@ -46,7 +46,7 @@ type migration struct {
 	log     *slog.Logger
 	now     func() time.Time
 	ownOnly bool     // create none of Kamailio's tables
-	created []string // names of what was created
+	created []string // names of the created parts
 }
 
 // run creates the missing parts of the schema. It needs the right to create only where a

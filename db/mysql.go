@@ -13,11 +13,11 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// mysqlDB is MySQL and MariaDB. A bulk write is one statement with many rows of
-// values, sent as text in one round trip.
+// mysqlDB is MySQL or MariaDB. A bulk write is one statement with many rows of values,
+// sent as text in one round trip.
 type mysqlDB struct {
 	cfg       *mysql.Config
-	returning bool // MariaDB gives the numbers of the rows that it inserted
+	returning bool // the server returns the numbers of inserted rows: MariaDB
 	types     map[string]map[string]columnInfo
 }
 
@@ -33,7 +33,7 @@ func (d *mysqlDB) traits() traits             { return traits{keyed: true} }
 func (d *mysqlDB) lockFiles(bool, bool) error { return nil }
 func (d *mysqlDB) close() error               { return nil }
 
-// explain says what to do about a server that cannot be used.
+// explain adds the solution for a server that cannot be used.
 func (d *mysqlDB) explain(err error) error {
 	where := fmt.Sprintf("MySQL at %s, database %s", d.cfg.Addr, d.cfg.DBName)
 	var me *mysql.MySQLError
@@ -53,7 +53,7 @@ func (d *mysqlDB) explain(err error) error {
 func (d *mysqlDB) schema() string         { return "mysql" }
 func (d *mysqlDB) bind(text string) query { return positional(text) }
 
-// fragments: tables that Kamailio created compare without case. Every comparison of users
+// fragments: tables that Kamailio created ignore case in comparisons. Every comparison of users
 // is made by the index first, then exactly.
 func (d *mysqlDB) fragments() fragments {
 	return fragments{
@@ -75,9 +75,9 @@ func (d *mysqlDB) fragments() fragments {
 	}
 }
 
-// values writes rows as a list of tuples, with their arguments.
+// values returns rows as a list of tuples, with their arguments.
 func (d *mysqlDB) values(t *table, rows [][]any) (string, []any) {
-	tuple := "(" + marks(len(t.fields)) + ")"
+	tuple := "(" + placeholders(len(t.fields)) + ")"
 	args := make([]any, 0, len(rows)*len(t.fields))
 	for _, row := range rows {
 		args = append(args, d.args(t, row)...)
@@ -85,7 +85,7 @@ func (d *mysqlDB) values(t *table, rows [][]any) (string, []any) {
 	return strings.TrimSuffix(strings.Repeat(tuple+",", len(rows)), ","), args
 }
 
-// args brings a row to the form in which Kamailio stores it.
+// args returns a row in the form in which Kamailio stores it.
 func (d *mysqlDB) args(t *table, row []any) []any {
 	out := make([]any, len(row))
 	for i, f := range t.fields {
@@ -104,7 +104,7 @@ func (d *mysqlDB) args(t *table, row []any) []any {
 	return out
 }
 
-// quoted quotes column names: "partition" is a word of the language.
+// quoted returns the quoted names of the columns: "partition" is a reserved word.
 func quoted(t *table) []string {
 	names := t.names()
 	for i, n := range names {
@@ -113,7 +113,7 @@ func quoted(t *table) []string {
 	return names
 }
 
-// insert has the rows numbered by the server. MariaDB tells the numbers.
+// insert lets the server number the rows. MariaDB returns the numbers.
 func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	tuples, args := d.values(t, rows)
 	text := "INSERT INTO " + t.name + " (" + strings.Join(quoted(t), ",") + ") VALUES " + tuples
@@ -136,8 +136,8 @@ func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	// MySQL numbers the rows of such a statement without a gap, in the steps of
-	// this variable (a cluster of three counts by three).
+	// MySQL numbers the rows of such a statement without a gap, in steps of this variable
+	// (3 in a cluster of three servers).
 	step, err := s.ints("SELECT @@auto_increment_increment")
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	return ids, nil
 }
 
-// upsert counts on the key being unique in the table.
+// upsert requires that the key is unique in the table.
 func (d *mysqlDB) upsert(s *session, t *table, rows [][]any) error {
 	tuples, args := d.values(t, rows)
 	names := quoted(t)
@@ -183,7 +183,7 @@ func (d *mysqlDB) update(s *session, t *table, rows [][]any) error {
 	for _, row := range rows {
 		args = append(args, d.args(t, row)...)
 	}
-	source := "SELECT " + strings.Join(first, ", ") + strings.Repeat(" UNION ALL SELECT "+marks(len(names)), len(rows)-1)
+	source := "SELECT " + strings.Join(first, ", ") + strings.Repeat(" UNION ALL SELECT "+placeholders(len(names)), len(rows)-1)
 	_, err := s.raw("UPDATE "+t.name+" t JOIN ("+source+") v ON "+strings.Join(on, " AND ")+" SET "+strings.Join(set, ", "), args...)
 	return err
 }
@@ -196,11 +196,11 @@ func (d *mysqlDB) list(column string, n int, values []any) (string, []any) {
 	return column + " IN (" + b.String()[1:] + ")", values
 }
 
-// fault goes by the server's error numbers.
+// fault classifies an error by its number.
 func (d *mysqlDB) fault(err error) fault {
 	var me *mysql.MySQLError
 	if !errors.As(err, &me) {
-		if errors.Is(err, mysql.ErrInvalidConn) || lost(err) {
+		if errors.Is(err, mysql.ErrInvalidConn) || connectionLost(err) {
 			return faultLost
 		}
 		return faultOther
@@ -244,7 +244,7 @@ func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[str
 	return cols, rows.Err()
 }
 
-// time reads Kamailio's local time.
+// time reads the local time that Kamailio writes.
 func (d *mysqlDB) time(v any) (int64, error) {
 	if n, ok := v.(int64); ok {
 		return n, nil
@@ -268,8 +268,8 @@ func (d *mysqlDB) time(v any) (int64, error) {
 
 func (d *mysqlDB) renumber(*session) error { return nil }
 
-// headersFit tells what the column's character set takes. Bytes go in and come
-// out as they are; only the sets of Unicode check them.
+// headersFit: bytes are stored and read unchanged; only the character sets of Unicode
+// check them.
 func (d *mysqlDB) headersFit(c columnInfo, lines string) bool {
 	switch c.charset {
 	case "utf8mb4":
@@ -284,7 +284,7 @@ func (d *mysqlDB) headersFit(c columnInfo, lines string) bool {
 
 func (d *mysqlDB) decodeHeaders(stored []byte) []byte { return stored }
 
-// ready remembers the columns' types.
+// ready records the types of the columns.
 func (d *mysqlDB) ready(_ context.Context, l *layout, _ *sql.DB) error {
 	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
 	return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// mysqlConfig makes the driver's configuration; of several hosts Addr has all. The
-// parameter socket is ours.
+// mysqlConfig returns the configuration of the driver. Addr has all hosts. The parameter
+// socket is not one of the driver.
 func mysqlConfig(s server) (*mysql.Config, error) {
 	socket := s.params.Get("socket")
 	s.params.Del("socket")
@@ -35,7 +35,7 @@ func mysqlConfig(s server) (*mysql.Config, error) {
 	}
 	cfg.InterpolateParams, cfg.ClientFoundRows, cfg.RejectReadOnly = true, true, true
 	cfg.Timeout = connectTimeout
-	cfg.Logger = &mysql.NopLogger{} // what it says comes back as an error, too
+	cfg.Logger = &mysql.NopLogger{} // its texts are also returned as errors
 	return cfg, nil
 }
 
@@ -51,7 +51,7 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 		hosts = append(hosts, c)
 	}
 	pool := sql.OpenDB(hosts)
-	limit(pool, r)
+	limitPool(pool, r)
 	var version string
 	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
 		pool.Close()
@@ -61,8 +61,8 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// mysqlHosts connects to the first of several servers that takes writes. A member
-// of a Galera cluster that has lost the others answers, but refuses to read even this.
+// mysqlHosts connects to the first of several servers that accepts writes. A server of a
+// Galera cluster that has lost the others answers, but refuses even this read.
 type mysqlHosts []driver.Connector
 
 // Connect implements driver.Connector.
@@ -71,7 +71,7 @@ func (hs mysqlHosts) Connect(ctx context.Context) (driver.Conn, error) {
 	for _, h := range hs {
 		c, err := h.Connect(ctx)
 		if err == nil && len(hs) > 1 {
-			if err = takesWrites(ctx, c); err != nil {
+			if err = checkWritable(ctx, c); err != nil {
 				c.Close()
 			}
 		}
@@ -88,7 +88,7 @@ func (hs mysqlHosts) Driver() driver.Driver { return hs[0].Driver() }
 
 var errReadOnly = errors.New("the server takes no writes")
 
-func takesWrites(ctx context.Context, c driver.Conn) error {
+func checkWritable(ctx context.Context, c driver.Conn) error {
 	q, ok := c.(driver.QueryerContext)
 	if !ok {
 		return fmt.Errorf("a connection of type %T cannot be asked", c)

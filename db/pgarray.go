@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// pgElement is a type of PostgreSQL's that arrays are made of. They are sent in its
-// binary form, which the server takes over as it is; as text every byte would be
-// quoted here and looked at again there.
+// A pgElement is a type of array elements in PostgreSQL. Arrays are sent in binary form,
+// which the server reads directly; in text form every byte would be quoted and parsed.
 type pgElement struct {
 	name   string
 	oid    uint32 // of pg_type.dat, the same in every PostgreSQL
@@ -30,9 +29,9 @@ var (
 	}}
 )
 
-// array writes column i of the rows in the form that the server's array_recv reads:
-// the number of dimensions, whether there are NULLs, the elements' type, the size and
-// first index of the one dimension, then each element behind its length.
+// array returns column i of the rows in the form that the server's array_recv reads: the
+// number of dimensions, whether there are NULLs, the type of the elements, the size and
+// the first index of the one dimension, then each element after its length.
 func (e *pgElement) array(rows [][]any, i int) []byte {
 	size := 20 + 12*len(rows)
 	for _, row := range rows {
@@ -60,7 +59,7 @@ func (e *pgElement) array(rows [][]any, i int) []byte {
 	return b
 }
 
-// pgLocalTime is a time as Kamailio writes it, in local time without a zone: the
+// pgLocalTime returns a time as Kamailio writes it, in local time without a zone: the
 // microseconds since 2000.
 func pgLocalTime(unix int64) int64 {
 	_, offset := time.Unix(unix, 0).Zone()
@@ -68,8 +67,9 @@ func pgLocalTime(unix int64) int64 {
 	return (unix + int64(offset) - year2000) * 1e6
 }
 
-// Kamailio writes the text column extra_hdrs through PostgreSQL's escaping of
-// bytea, and undoes that when it reads. What has nothing to be escaped stays as it is.
+// escapeHeaders escapes header lines as Kamailio does: it writes the text column
+// extra_hdrs in PostgreSQL's escape form of bytea, and decodes it when it reads. Lines
+// without a byte to escape stay as they are.
 func escapeHeaders(lines string) string {
 	plain := func(r rune) bool { return r >= ' ' && r < 0x7f && r != '\\' || r == '\r' || r == '\n' || r == '\t' }
 	if lines != "" && !strings.ContainsFunc(lines, func(r rune) bool { return !plain(r) }) {

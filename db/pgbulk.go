@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// arrays turns rows into one array for each column, and the select list that
-// takes them apart again.
+// arrays returns one array for each column of the rows, as arguments, and the FROM item
+// that expands the arrays to rows.
 func (d *postgresDB) arrays(t *table, rows [][]any) (from string, args []any) {
 	var casts []string
 	for i, f := range t.fields {
@@ -40,16 +40,16 @@ func (d *postgresDB) element(t *table, f field) *pgElement {
 	return &pgText
 }
 
-// unixTimes tells Kamailio's expires_type=1: times as numbers.
+// unixTimes reports whether a column has times as numbers (Kamailio's expires_type=1).
 func (d *postgresDB) unixTimes(t *table, f field) bool {
 	return strings.HasSuffix(d.types[t.name][f.name].kind, "int")
 }
 
-// localTime is a time as Kamailio writes it to PostgreSQL and MySQL.
+// localTime returns a time as Kamailio writes it to PostgreSQL and MySQL.
 func localTime(unix int64) string { return time.Unix(unix, 0).Format(time.DateTime) }
 
-// insert numbers the rows in the order given: the serial column's default is
-// evaluated behind the sort.
+// insert numbers the rows in their order: the default of the serial column is evaluated
+// after the sort.
 func (d *postgresDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	from, args := d.arrays(t, rows)
 	names := strings.Join(t.names(), ",")

@@ -16,14 +16,14 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// postgresDB is PostgreSQL by lib/pq. A bulk write is one statement over arrays.
-// Writes never go through *sql.DB, which repeats a statement on its own when the
-// connection is lost, committed or not. Statements are prepared, since to plan a
-// read takes PostgreSQL ten times as long as to do it.
+// postgresDB is PostgreSQL through lib/pq. A bulk write is one statement over arrays.
+// Writes do not go through *sql.DB, which repeats a statement when the connection is
+// lost, even if it was committed. Statements are prepared, because PostgreSQL needs ten
+// times as long to plan a read as to run it.
 type postgresDB struct {
 	cfg    pq.Config
 	types  map[string]map[string]columnInfo
-	warned atomic.Bool // the server said something while it committed
+	warned atomic.Bool // the server has sent a warning, see durable
 }
 
 func newPostgres(s server, node string) (dialect, error) {
@@ -38,9 +38,9 @@ func (d *postgresDB) traits() traits             { return traits{prepare: true, 
 func (d *postgresDB) lockFiles(bool, bool) error { return nil }
 func (d *postgresDB) close() error               { return nil }
 
-// postgresDSN writes lib/pq's own form and adds what is not said. With
-// binary_parameters a statement is one round trip, and needs no name that a
-// connection pooler could give to somebody else.
+// postgresDSN returns the URL in the form of lib/pq, with defaults. With
+// binary_parameters a statement is one round trip, and needs no name, which a connection
+// pooler could confuse with that of another client.
 func postgresDSN(s server, node string) string {
 	opts := map[string]string{
 		"user": s.user, "password": s.password, "dbname": s.database, "application_name": "silod",
@@ -86,7 +86,7 @@ func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 			d.warned.Store(true)
 		}
 	}))
-	limit(pool, r)
+	limitPool(pool, r)
 	if err := pool.PingContext(ctx); err != nil {
 		pool.Close()
 		return nil, d.explain(err)
@@ -94,7 +94,7 @@ func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// explain says what to do about a server that cannot be used.
+// explain adds the solution for a server that cannot be used.
 func (d *postgresDB) explain(err error) error {
 	where := fmt.Sprintf("PostgreSQL at %s, database %s", d.cfg.Host, d.cfg.Database)
 	switch pe := pq.As(err); {
@@ -110,7 +110,8 @@ func (d *postgresDB) explain(err error) error {
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// renumber lets the sequences go on behind the rows that were numbered without them.
+// renumber sets the sequences to continue after rows that were written with their
+// numbers.
 func (d *postgresDB) renumber(s *session) error {
 	for table, column := range map[string]string{s.layout.messages.table: s.layout.messages.id, "silod_room_log": "seq"} {
 		_, err := s.raw(fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%[1]s', '%[2]s'), GREATEST((SELECT MAX(%[2]s) FROM %[1]s), 1))", table, column))
@@ -121,7 +122,7 @@ func (d *postgresDB) renumber(s *session) error {
 	return nil
 }
 
-// grants are the rights that silod needs.
+// grants returns the statements that grant the rights that silod needs.
 func (d *postgresDB) grants() string {
 	return fmt.Sprintf("GRANT CREATE ON SCHEMA public TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %[1]s; "+
 		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO %[1]s", d.cfg.User)
@@ -146,12 +147,12 @@ func (d *postgresDB) fragments() fragments {
 	}
 }
 
-// fault goes by the SQLSTATE's class; what is no answer of the server at all is an
-// error of the connection.
+// fault classifies an error by its SQLSTATE. An error that is not an answer of the server
+// is one of the connection.
 func (d *postgresDB) fault(err error) fault {
 	pe := pq.As(err)
 	if pe == nil {
-		if lost(err) {
+		if connectionLost(err) {
 			return faultLost
 		}
 		return faultOther
@@ -177,10 +178,10 @@ func (d *postgresDB) fault(err error) fault {
 
 func (d *postgresDB) flush(*session) error { return nil }
 
-// durable: a server whose wait for its standby was interrupted only warns.
+// durable: when its wait for the standby is interrupted, the server only warns.
 func (d *postgresDB) durable() bool { return !d.warned.Swap(false) }
 
-// columns asks the catalogue, which also tells of tables that we may not read.
+// columns reads the catalogue, which also lists tables that the user may not read.
 func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
 	rows, err := q.QueryContext(ctx, `SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod FROM pg_attribute a
 		WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`, table)
@@ -210,12 +211,12 @@ func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[
 	return cols, rows.Err()
 }
 
-// time reads Kamailio's local time.
+// time reads the local time that Kamailio writes.
 func (d *postgresDB) time(v any) (int64, error) {
 	switch v := v.(type) {
 	case int64:
 		return v, nil
-	case time.Time: // lib/pq takes a time without zone for one of UTC
+	case time.Time: // lib/pq reads a time without zone as UTC
 		return time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), 0, time.Local).Unix(), nil
 	}
 	t, err := time.ParseInLocation(time.DateTime, asText(v), time.Local)
@@ -225,7 +226,7 @@ func (d *postgresDB) time(v any) (int64, error) {
 	return t.Unix(), nil
 }
 
-// headersFit: any bytes do, see escapeHeaders.
+// headersFit: any bytes fit, see escapeHeaders.
 func (d *postgresDB) headersFit(columnInfo, string) bool { return true }
 
 func (d *postgresDB) decodeHeaders(stored []byte) []byte {
@@ -237,7 +238,7 @@ func (d *postgresDB) decodeHeaders(stored []byte) []byte {
 	return unescapeOctal(stored)
 }
 
-// unescapeOctal undoes the older escaping: "\\" and "\ooo".
+// unescapeOctal decodes the older form of escaping: "\\" and "\ooo".
 func unescapeOctal(in []byte) []byte {
 	out := make([]byte, 0, len(in))
 	for i := 0; i < len(in); i++ {
@@ -262,7 +263,7 @@ func unescapeOctal(in []byte) []byte {
 	return out
 }
 
-// ready remembers the columns' types, and whether ids may be taken.
+// ready records the types of the columns, and checks the right to use the sequences.
 func (d *postgresDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
 	for _, t := range []string{l.messages.table, l.rooms.rooms.name, l.rooms.members.name, l.bindings.table.name, "silod_room_log"} {

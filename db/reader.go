@@ -21,8 +21,8 @@ type read struct {
 	stmt *sql.Stmt
 }
 
-// query runs a SELECT. The text may contain {names}, see layout.fill. A statement whose
-// table was changed since it was prepared is prepared again, once.
+// query runs a SELECT. The text may contain {names}, see layout.fill. When a table was
+// changed since the statement was prepared, query prepares it again, once.
 func (r *reader) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
 	for again := true; ; again = false {
 		q, err := r.read(ctx, text)

@@ -10,13 +10,13 @@ import (
 	"silod/sip"
 )
 
-// roomLoad puts rooms together from the tables that know of them.
+// A roomLoad assembles rooms from the rows of their tables.
 type roomLoad struct {
 	order []*roomLoaded
 	rooms map[sip.AoR]*roomLoaded
 }
 
-// roomLoaded is a room with its members in the order in which they came.
+// A roomLoaded is a room with its members in the order of their rows.
 type roomLoaded struct {
 	imc.Room
 	members []*imc.Member
@@ -50,7 +50,7 @@ func (st *rooms) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip 
 	return nil
 }
 
-// each calls f for every row; what f says of a row goes to skip.
+// each calls f for every row, and skip for the errors of f.
 func (st *rooms) each(ctx context.Context, text string, f func(func(...any) error) error, skip func(error)) error {
 	rows, err := st.reader.query(ctx, text)
 	if err != nil {
@@ -65,7 +65,7 @@ func (st *rooms) each(ctx context.Context, text string, f func(func(...any) erro
 	return rows.Err()
 }
 
-// kamailioRoom reads a row of imc_rooms, which says that there is a room.
+// kamailioRoom reads a row of imc_rooms: the room exists.
 func (l *roomLoad) kamailioRoom(scan func(...any) error) error {
 	var name, domain string
 	var flag int64
@@ -80,8 +80,8 @@ func (l *roomLoad) kamailioRoom(scan func(...any) error) error {
 	return nil
 }
 
-// ownRoom adds what imc_rooms has no column for. A room of which we think that it
-// has members, and that is not in imc_rooms, was destroyed by somebody else.
+// ownRoom adds the values for which imc_rooms has no column. Where silod_room says that
+// the room has members, but imc_rooms does not have it, another program has destroyed it.
 func (l *roomLoad) ownRoom(scan func(...any) error) error {
 	var uri string
 	var flag, empty, created int64
@@ -96,7 +96,7 @@ func (l *roomLoad) ownRoom(scan func(...any) error) error {
 	r, known := l.rooms[a]
 	if !known {
 		if empty == 0 {
-			return nil // somebody else destroyed it
+			return nil // destroyed by another program
 		}
 		r = l.room(a)
 		r.setFlag(flag)
@@ -105,7 +105,8 @@ func (l *roomLoad) ownRoom(scan func(...any) error) error {
 	return nil
 }
 
-// kamailioMember reads a row of imc_members. One without a room is reported.
+// kamailioMember reads a row of imc_members. It returns an error where the room does not
+// exist.
 func (l *roomLoad) kamailioMember(scan func(...any) error) error {
 	var user, domain, uri string
 	var flag int64
@@ -128,8 +129,8 @@ func (l *roomLoad) kamailioMember(scan func(...any) error) error {
 	return nil
 }
 
-// ownMember adds what imc_members cannot say. Whom somebody else took out there is
-// no member any more; whom we banned never was in there.
+// ownMember adds the values for which imc_members has no column. A user who is not in
+// imc_members was removed by another program, or is banned.
 func (l *roomLoad) ownMember(scan func(...any) error) error {
 	var uri, user, domain string
 	var muted, paused, banned int64
@@ -143,7 +144,7 @@ func (l *roomLoad) ownMember(scan func(...any) error) error {
 	}
 	r := l.rooms[a]
 	if r == nil || r.index[owner(user, domain)] == nil && banned == 0 {
-		return nil // somebody else took them out
+		return nil // removed by another program
 	}
 	m := r.member(owner(user, domain))
 	if banned != 0 {
@@ -153,7 +154,7 @@ func (l *roomLoad) ownMember(scan func(...any) error) error {
 	return nil
 }
 
-// cursor adds how far a member has got; what is left of former members is passed over.
+// cursor adds the cursor of a member and skips the cursors of former members.
 func (l *roomLoad) cursor(scan func(...any) error) error {
 	var uri, user, domain string
 	var seq, seen int64

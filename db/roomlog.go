@@ -13,7 +13,7 @@ import (
 	"silod/sip"
 )
 
-// logTable is a room's log. head has the whole header block, in our own lines.
+// logTable is the log of all rooms. head has the whole header block, as lines.
 var logTable = table{name: "silod_room_log", serial: "seq", fields: []field{
 	{name: "room"},
 	{name: "from_user"},
@@ -54,7 +54,7 @@ func newEntryRow(e *imc.Entry) (*entryRow, error) {
 	if !fits(ownName, room) || !fits(ownName, e.From.User) || !fits(ownName, e.From.Domain) {
 		return nil, fmt.Errorf("%w: the name of room %s or user %s is too long", errInvalid, e.Room, e.From)
 	}
-	head, err := encodeBlock(&e.Message, bare{})
+	head, err := encodeBlock(&e.Message, columnValues{})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
@@ -88,7 +88,7 @@ func (st *rooms) Log(ctx context.Context, room sip.AoR, after int64, limit int) 
 	return st.entries(ctx, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
 }
 
-// Recent reads backwards along the index and turns the result round.
+// Recent reads backwards along the index and reverses the result.
 func (st *rooms) Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
 	es, err := st.entries(ctx, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
 		room.String(), millis(since), limit)
@@ -99,7 +99,7 @@ func (st *rooms) Recent(ctx context.Context, room sip.AoR, since time.Time, limi
 func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.Entry, error) {
 	rows, err := st.reader.query(ctx, text, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read room's log: %w", busy(err))
+		return nil, fmt.Errorf("read room log: %w", busy(err))
 	}
 	defer rows.Close()
 	var out []imc.Entry
@@ -111,7 +111,7 @@ func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.E
 		out = append(out, e)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read room's log: %w", busy(err))
+		return nil, fmt.Errorf("read room log: %w", busy(err))
 	}
 	return out, nil
 }
@@ -122,14 +122,14 @@ func scanEntry(rows *sql.Rows) (imc.Entry, error) {
 	var at int64
 	var head, body []byte
 	if err := rows.Scan(&e.Seq, &room, &e.From.User, &e.From.Domain, &at, &head, &body); err != nil {
-		return e, fmt.Errorf("read room's log: %w", err)
+		return e, fmt.Errorf("read room log: %w", err)
 	}
 	a, err := roomAoR(room)
 	if err != nil {
-		return e, fmt.Errorf("read room's log: %w", err)
+		return e, fmt.Errorf("read room log: %w", err)
 	}
 	e.Room, e.At = a, fromMillis(at)
-	e.Message = withBody(decodeBlock(string(head), bare{}, true), nonNil(body))
+	e.Message = withBody(decodeBlock(string(head), columnValues{}, true), nonNil(body))
 	return e, nil
 }
 
@@ -144,8 +144,8 @@ func (st *rooms) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
 	return nil
 }
 
-// saveCursors moves cursors forward. One that comes later than the end of its
-// membership stays behind unread; it is below whatever the user gets later.
+// saveCursors moves cursors forward. A cursor that is saved after the end of its
+// membership stays in the table unread. A later cursor of the user is higher.
 func saveCursors(s *session, cs []imc.Cursor) error {
 	if len(cs) == 0 {
 		return nil
@@ -164,7 +164,7 @@ func saveCursors(s *session, cs []imc.Cursor) error {
 	for _, c := range last {
 		rows = append(rows, []any{c.Room.String(), c.User.User, c.User.Domain, c.Seq, millis(c.Seen)})
 	}
-	// In one order everywhere, so that two nodes cannot lock each other out.
+	// One order everywhere, so that two nodes cannot deadlock.
 	slices.SortFunc(rows, func(a, b []any) int {
 		return slices.CompareFunc(a[:cursorTable.keys], b[:cursorTable.keys], func(x, y any) int {
 			return strings.Compare(x.(string), y.(string))
@@ -176,8 +176,8 @@ func saveCursors(s *session, cs []imc.Cursor) error {
 	return nil
 }
 
-// Purge looks for the entries outside of the transaction that deletes them: an
-// entry that all have got stays one that all have got.
+// Purge finds the entries outside of the transaction that deletes them: an entry that was
+// delivered to all members stays so.
 func (st *rooms) Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error) {
 	seqs, err := st.purgeable(ctx, before, deliveredOnly, min(limit, pageRows))
 	if err != nil || len(seqs) == 0 {
@@ -189,24 +189,25 @@ func (st *rooms) Purge(ctx context.Context, before time.Time, deliveredOnly bool
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("purge rooms' log: %w", err)
+		return 0, fmt.Errorf("purge room logs: %w", err)
 	}
 	return int(n), nil
 }
 
-// purgeable finds entries to delete. What everybody has got is what lies below the
-// lowest cursor of a room; one without members has nobody to wait for.
+// purgeable returns the Seq of entries to delete. An entry is delivered to all members
+// when it is not above the lowest cursor of its room. In a room without members every
+// entry is.
 func (st *rooms) purgeable(ctx context.Context, before time.Time, deliveredOnly bool, limit int) ([]int64, error) {
 	if !deliveredOnly {
 		seqs, err := st.reader.ints(ctx, `SELECT seq FROM silod_room_log WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), limit)
 		if err != nil {
-			return nil, fmt.Errorf("purge rooms' log: %w", err)
+			return nil, fmt.Errorf("purge room logs: %w", err)
 		}
 		return seqs, nil
 	}
 	rooms, err := st.oldRooms(ctx, before)
 	if err != nil {
-		return nil, fmt.Errorf("purge rooms' log: %w", err)
+		return nil, fmt.Errorf("purge room logs: %w", err)
 	}
 	var out []int64
 	for _, room := range rooms {
@@ -214,12 +215,12 @@ func (st *rooms) purgeable(ctx context.Context, before time.Time, deliveredOnly 
 			LEFT JOIN silod_cursor c ON c.room = $2 AND c.username = m.username AND c.domain = m.domain
 			WHERE m.room = $2 AND m.flag & 12 = 0`, int64(math.MaxInt64), room)
 		if err != nil {
-			return nil, fmt.Errorf("purge rooms' log: %w", err)
+			return nil, fmt.Errorf("purge room logs: %w", err)
 		}
 		seqs, err := st.reader.ints(ctx, `SELECT seq FROM silod_room_log WHERE room = $1 AND seq <= $2 AND at < $3 ORDER BY seq LIMIT $4`,
 			room, floor[0], millis(before), limit-len(out))
 		if err != nil {
-			return nil, fmt.Errorf("purge rooms' log: %w", err)
+			return nil, fmt.Errorf("purge room logs: %w", err)
 		}
 		if out = append(out, seqs...); len(out) >= limit {
 			break
@@ -228,7 +229,7 @@ func (st *rooms) purgeable(ctx context.Context, before time.Time, deliveredOnly 
 	return out, nil
 }
 
-// oldRooms are the rooms with entries older than before.
+// oldRooms returns the rooms with entries older than before.
 func (st *rooms) oldRooms(ctx context.Context, before time.Time) ([]string, error) {
 	rows, err := st.reader.query(ctx, `SELECT DISTINCT room FROM silod_room_log WHERE at < $1`, millis(before))
 	if err != nil {

@@ -10,16 +10,16 @@ import (
 	"silod/sip"
 )
 
-// *rooms implements imc.Store. A room is in Kamailio's imc_rooms while it has
-// members, because Kamailio stops loading at the first room without any; in
-// silod_room it always is, with what imc_rooms has no column for.
+// rooms implements imc.Store. A room is in Kamailio's imc_rooms while it has members,
+// because Kamailio stops loading at the first room without one. In silod_room every room
+// has a row, with the values for which imc_rooms has no column.
 type rooms struct {
 	layout *layout
 	writer *writer
 	reader *reader
 }
 
-// The flags of Kamailio's tables.
+// Flags in Kamailio's tables.
 const (
 	roomPrivate = 1
 	roomDeleted = 2
@@ -57,7 +57,8 @@ var (
 	}}
 )
 
-// Apply is one step of the writer's, so rooms change in one order everywhere.
+// Apply is one step of the writer, so that all nodes see the changes of rooms in one
+// order.
 func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
 	var notice []*entryRow
 	err := st.check(&c)
@@ -87,33 +88,33 @@ func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
 	return nil
 }
 
-// check refuses what the tables cannot hold.
+// check returns errInvalid where the tables cannot hold the change.
 func (st *rooms) check(c *imc.Change) error {
-	too := func(what, value string) error {
-		return fmt.Errorf("%w: %s %q is too long for Kamailio's tables", errInvalid, what, value)
+	tooLong := func(kind, value string) error {
+		return fmt.Errorf("%w: %s %q is too long for Kamailio's tables", errInvalid, kind, value)
 	}
 	rooms, members := st.layout.rooms.roomColumns, st.layout.rooms.memberColumns
 	if uri := c.Room.AoR.String(); !fits(members["room"], uri) {
-		return too("room", uri)
+		return tooLong("room", uri)
 	}
 	if !fits(rooms["name"], c.Room.AoR.User) || !fits(rooms["domain"], c.Room.AoR.Domain) {
-		return too("room", c.Room.AoR.String())
+		return tooLong("room", c.Room.AoR.String())
 	}
 	for _, m := range c.Put {
 		if !fits(members["username"], m.User.User) || !fits(members["domain"], m.User.Domain) {
-			return too("user", m.User.String())
+			return tooLong("user", m.User.String())
 		}
 		if !fits(ownName, m.InvitedBy.User) || !fits(ownName, m.InvitedBy.Domain) {
-			return too("inviter", m.InvitedBy.String())
+			return tooLong("inviter", m.InvitedBy.String())
 		}
 	}
 	return nil
 }
 
-// ownName is the width of names in our own tables.
+// ownName is the width of names in silod's own tables.
 var ownName = columnInfo{width: 255}
 
-// destroyRoom removes every trace of a room.
+// destroyRoom deletes all rows of a room.
 func destroyRoom(s *session, room sip.AoR) error {
 	if err := deleteRoom(s, room); err != nil {
 		return err
@@ -126,27 +127,27 @@ func destroyRoom(s *session, room sip.AoR) error {
 	return nil
 }
 
-// deleteRoom takes a room out of Kamailio's table, however its name is spelled there.
+// deleteRoom deletes the row of a room in imc_rooms.
 func deleteRoom(s *session, room sip.AoR) error {
 	_, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.User, room.Domain)
 	return err
 }
 
-// roomTables are those with a column for a room's URI.
+// roomTables are the tables with a column for the URI of a room.
 var roomTables = []string{"{members}", "silod_room", "silod_member", "silod_cursor", "silod_room_log"}
 
-// moveRoom keeps all of a room under another AoR. Its row in Kamailio's table is written
-// anew behind this.
-func moveRoom(s *session, was, now sip.AoR) error {
+// moveRoom moves the rows of a room to another AoR. putRoom then writes its row of
+// imc_rooms.
+func moveRoom(s *session, from, to sip.AoR) error {
 	for _, t := range roomTables {
-		if _, err := s.exec("UPDATE "+t+" SET room = $1 WHERE room = $2", now.String(), was.String()); err != nil {
+		if _, err := s.exec("UPDATE "+t+" SET room = $1 WHERE room = $2", to.String(), from.String()); err != nil {
 			return err
 		}
 	}
-	return deleteRoom(s, was)
+	return deleteRoom(s, from)
 }
 
-// putRoom writes the room, its changed members, and whether it has any.
+// putRoom writes a room and its changed members.
 func putRoom(s *session, c *imc.Change) error {
 	room := c.Room.AoR.String()
 	if !c.Was.IsZero() {
@@ -180,15 +181,15 @@ func putRoom(s *session, c *imc.Change) error {
 	return s.upsert(&s.layout.rooms.rooms, [][]any{{c.Room.AoR.User, c.Room.AoR.Domain, flag}})
 }
 
-// putMembers writes members, the last word on each. Who is banned is no member for
-// Kamailio, and stays on record with us only.
+// putMembers writes members, the last value of each. A banned user is not a member for
+// Kamailio; only silod's own tables have the ban.
 func putMembers(s *session, room string, put []imc.Member) error {
 	if len(put) == 0 {
 		return nil
 	}
 	seen := map[sip.AoR]int{}
 	var listed, flags, cursors [][]any
-	for i, m := range put { // the last word on a user counts
+	for i, m := range put {
 		seen[m.User] = i
 	}
 	for i, m := range put {
@@ -219,7 +220,7 @@ func putMembers(s *session, room string, put []imc.Member) error {
 	return s.upsert(&cursorTable, cursors)
 }
 
-// memberFlag and roleOf translate roles; a plain member has no flag.
+// memberFlag and roleOf translate roles. A plain member has no flag.
 func memberFlag(r imc.Role) int64 {
 	switch r {
 	case imc.Owner:
@@ -244,7 +245,7 @@ func roleOf(flag int64) imc.Role {
 	return imc.Plain
 }
 
-// roomAoR reads a room's URI; rooms are lower case throughout.
+// roomAoR parses the URI of a room. The names of rooms are in lower case.
 func roomAoR(uri string) (sip.AoR, error) {
 	return sip.ParseAoR(strings.ToLower(uri))
 }

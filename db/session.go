@@ -94,7 +94,7 @@ func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
 func (s *session) upsert(t *table, rows [][]any) error { return s.layout.dialect.upsert(s, t, rows) }
 func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect.update(s, t, rows) }
 
-// deleteAll deletes the rows whose column has one of the values and returns their number.
+// deleteAll deletes the rows with one of the values in the column and returns their number.
 func (s *session) deleteAll(table, column string, values []any) (int64, error) {
 	if len(values) == 0 {
 		return 0, nil

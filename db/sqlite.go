@@ -18,15 +18,15 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// sqliteDB is the embedded engine. One connection writes; WAL lets the readers
-// read meanwhile, and synchronous=FULL makes every commit durable.
+// sqliteDB is the embedded engine. One connection writes. The readers read at the same
+// time (WAL), and every commit is durable (synchronous=FULL).
 type sqliteDB struct {
 	path  string
 	lock  *fileLock
 	reuse bool  // the table silo uses the IDs of deleted rows again
 	last  int64 // highest ID used
 
-	unixTimes bool // location's times are numbers, as in db_text
+	unixTimes bool // the times of location are numbers, as in db_text
 }
 
 const sqliteReaders = 4
@@ -69,7 +69,8 @@ func checkExists(path string) error {
 	return nil
 }
 
-// cause is an error without the operation and path that our message has already.
+// cause returns an error without the operation and the path, which the message around it
+// has already.
 func cause(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
@@ -82,7 +83,7 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	switch r {
 	case forReading:
 		params, conns = url.Values{"_pragma": {"busy_timeout(5000)", "query_only(1)"}}, sqliteReaders
-	case forLooking:
+	case forCheck:
 		params = url.Values{"_pragma": {"busy_timeout(5000)"}, "mode": {"rw"}}
 	}
 	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: d.path}).EscapedPath()}).String()
@@ -99,7 +100,7 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// explain says what to do about a file that cannot be used.
+// explain adds the solution for a file that cannot be used.
 func (d *sqliteDB) explain(err error) error {
 	if se, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch se.Code() & 0xff {
@@ -130,21 +131,21 @@ func (d *sqliteDB) fragments() fragments {
 	}
 }
 
-// time reads the Julian day that Kamailio's db_sqlite writes, and what other
-// tools may have put there.
+// time reads the Julian day that Kamailio's db_sqlite writes, and the numbers of other
+// programs.
 func (d *sqliteDB) time(v any) (int64, error) {
 	switch v := v.(type) {
 	case float64:
 		return unixOfJulian(v), nil
 	case int64:
-		if v > 0 && v < 1e8 && !d.unixTimes { // noon: SQLite stores a whole REAL in such a column as an integer
+		if v > 0 && v < 1e8 && !d.unixTimes { // a Julian day at noon, which SQLite stores as an integer
 			return unixOfJulian(float64(v)), nil
 		}
 		return v, nil // Kamailio's expires_type=1
 	case time.Time:
 		return v.Unix(), nil
 	}
-	return 0, fmt.Errorf("%v is no time", v)
+	return 0, fmt.Errorf("%v is not a time", v)
 }
 
 func (d *sqliteDB) renumber(*session) error { return nil }
@@ -169,12 +170,12 @@ func (d *sqliteDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	reuse := d.reuse && t.serial != "" && t.name != "silod_room_log"
 	if reuse {
 		names = append([]string{t.serial}, names...)
-		if err := d.high(s, t); err != nil {
+		if err := d.raiseLast(s, t); err != nil {
 			return nil, err
 		}
 	}
 	//nolint:sqlclosecheck // the session keeps it
-	st, err := s.stmt("INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + marks(len(names)) + ")")
+	st, err := s.stmt("INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + placeholders(len(names)) + ")")
 	if err != nil {
 		return nil, err
 	}
@@ -195,10 +196,10 @@ func (d *sqliteDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	return ids, nil
 }
 
-// high finds the highest id that was ever used, as far as can be known: a table
-// that Kamailio made gives the ids of deleted rows to new ones, and a late
-// "delete message 7" would then hit the wrong one.
-func (d *sqliteDB) high(s *session, t *table) error {
+// raiseLast sets last to the highest ID in use, unless it is higher already. A table that
+// Kamailio created uses the IDs of deleted rows again, and a late deletion by ID would
+// then hit another message.
+func (d *sqliteDB) raiseLast(s *session, t *table) error {
 	n, err := s.ints("SELECT COALESCE(MAX(" + t.serial + "), 0) FROM " + t.name)
 	if err != nil {
 		return err
@@ -207,7 +208,8 @@ func (d *sqliteDB) high(s *session, t *table) error {
 	return nil
 }
 
-// args brings values to the form in which Kamailio stores them.
+// args converts values in place to the form in which Kamailio stores them. Converted
+// values stay as they are.
 func (d *sqliteDB) args(t *table, row []any, numbered bool) []any {
 	first := 0
 	if numbered {
@@ -228,15 +230,15 @@ func (d *sqliteDB) args(t *table, row []any, numbered bool) []any {
 	return row
 }
 
-// julian is a time as Kamailio's db_sqlite writes it: the Julian day, in UTC.
+// julian returns a time as Kamailio's db_sqlite writes it: the Julian day in UTC.
 func julian(unix int64) float64 { return float64(unix)/86400 + 2440587.5 }
 
-// unixOfJulian is the other way, as Kamailio rounds it.
+// unixOfJulian is the reverse, rounded as by Kamailio.
 func unixOfJulian(day float64) int64 { return int64(86400*(day-2440587.5) + 0.5) }
 
 func (d *sqliteDB) upsert(s *session, t *table, rows [][]any) error {
 	names := t.names()
-	text := "INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + marks(len(names)) + ")" + onConflict(t, "max")
+	text := "INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + placeholders(len(names)) + ")" + onConflict(t, "max")
 	for _, row := range rows {
 		if _, err := s.raw(text, d.args(t, row, false)...); err != nil {
 			return err
@@ -245,7 +247,7 @@ func (d *sqliteDB) upsert(s *session, t *table, rows [][]any) error {
 	return nil
 }
 
-// onConflict is the tail of an upsert, the same for SQLite and PostgreSQL.
+// onConflict returns the end of an upsert, for SQLite and PostgreSQL.
 func onConflict(t *table, greatest string) string {
 	names := t.names()
 	var set []string
@@ -277,10 +279,10 @@ func (d *sqliteDB) update(s *session, t *table, rows [][]any) error {
 	return nil
 }
 
-// list hands the values over as one JSON array, so that the statement's text
-// does not depend on their number.
+// list passes the values as one JSON array, so that the text of the statement does not
+// depend on their number.
 func (d *sqliteDB) list(column string, n int, values []any) (string, []any) {
-	j, _ := json.Marshal(values) // strings and integers always can
+	j, _ := json.Marshal(values) // strings and integers cannot fail
 	return column + " IN (SELECT value FROM json_each($" + strconv.Itoa(n) + "))", []any{string(j)}
 }
 
@@ -303,8 +305,8 @@ func (d *sqliteDB) flush(*session) error { return nil }
 // durable: a commit of SQLite that is not durable returns an error.
 func (d *sqliteDB) durable() bool { return true }
 
-// columns reads a table's columns. SQLite ignores declared widths; we keep to
-// them, so that what is stored here fits everywhere.
+// columns returns the declared widths. SQLite ignores them; silod observes them, so that
+// every row fits into every engine.
 func (d *sqliteDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
 	rows, err := q.QueryContext(ctx, "SELECT name, type FROM pragma_table_info(?)", table)
 	if err != nil {
@@ -325,11 +327,11 @@ func (d *sqliteDB) columns(ctx context.Context, q querier, table string) (map[st
 	return cols, rows.Err()
 }
 
-// declared takes "VARCHAR(64)" apart.
+// declared parses a type such as "VARCHAR(64)".
 func declared(typ string) columnInfo {
 	kind, rest, _ := strings.Cut(strings.ToLower(typ), "(")
 	width, _ := strconv.Atoi(strings.TrimSuffix(rest, ")"))
 	return columnInfo{kind: strings.TrimSpace(kind), width: width}
 }
 
-func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
+func placeholders(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }

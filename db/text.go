@@ -16,20 +16,20 @@ import (
 	"sync/atomic"
 )
 
-// textDB is a directory of Kamailio's db_text. The tables are kept in an SQLite
-// database in memory; a commit first writes those that it changes back, whole,
-// each to a temporary file that then takes the old one's place. That is for small
-// systems, and for moving in and out; Kamailio must not use the directory meanwhile.
+// textDB is a directory of Kamailio's db_text. Its tables are kept in an SQLite database
+// in memory. Before a commit every changed table is written to a temporary file, whole,
+// which then replaces the old file. This is for small systems and for moving data;
+// Kamailio must not use the directory at the same time.
 type textDB struct {
 	*sqliteDB
 	dir      string
 	name     string // of the database in memory
 	keep     *sql.DB
 	tables   []string          // in the order in which they are written
-	heads    map[string]string // the first line of files that were there
-	last     map[string][]byte // what every file holds
+	headers  map[string]string // first lines of the files that exist
+	last     map[string][]byte // contents of the files
 	readOnly bool              // no file may be changed
-	held     bool              // nor yet: more is to come
+	deferred bool              // no file is written yet, because more changes follow
 }
 
 var textCount atomic.Int64
@@ -41,8 +41,8 @@ func newText(dir string, o *Options) (dialect, error) {
 	}
 	d := &textDB{
 		sqliteDB: &sqliteDB{path: dir, unixTimes: true}, dir: dir,
-		name:  fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
-		heads: map[string]string{}, last: map[string][]byte{},
+		name:    fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
+		headers: map[string]string{}, last: map[string][]byte{},
 		tables: []string{
 			"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_binding",
 			"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_copy",
@@ -78,7 +78,7 @@ func (d *textDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 		return pool, nil
 	}
 	pool.SetMaxOpenConns(1)
-	if d.keep == nil { // the first: what is in memory lasts as long as a connection does
+	if d.keep == nil { // the database in memory lasts as long as a connection to it
 		if d.keep, err = sql.Open("sqlite", dsn); err == nil {
 			d.keep.SetMaxOpenConns(1)
 			err = d.keep.PingContext(ctx)
@@ -94,7 +94,7 @@ func (d *textDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// load reads files into tables, which it makes where they are missing.
+// load reads files into tables, and creates the tables that do not exist.
 func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool) error {
 	for _, name := range d.tables {
 		if !want(name) {
@@ -116,12 +116,12 @@ func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool)
 		}
 		d.last[name] = data
 		head, _, _ := bytes.Cut(data, []byte("\n"))
-		d.heads[name] = string(head)
+		d.headers[name] = string(head)
 	}
 	return nil
 }
 
-// fill puts a file's rows into the table of that name.
+// fill adds the rows of a file to the table of that name.
 func (d *textDB) fill(ctx context.Context, pool *sql.DB, name string, t *textTable) error {
 	existing, err := d.columns(ctx, pool, name)
 	if err != nil {
@@ -142,7 +142,7 @@ func (d *textDB) fill(ctx context.Context, pool *sql.DB, name string, t *textTab
 		return err
 	}
 	defer tx.Rollback()
-	st, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO "+name+" ("+strings.Join(names, ",")+") VALUES ("+marks(len(names))+")")
+	st, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO "+name+" ("+strings.Join(names, ",")+") VALUES ("+placeholders(len(names))+")")
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (d *textDB) fill(ctx context.Context, pool *sql.DB, name string, t *textTab
 	return tx.Commit()
 }
 
-// declared is the column's type in SQLite, NULL replaced by what stands for it.
+// declared returns the column's type in SQLite, with a default in place of NULL.
 func (c textColumn) declared() string {
 	switch {
 	case c.auto:
@@ -168,8 +168,8 @@ func (c textColumn) declared() string {
 	return "TEXT DEFAULT ''"
 }
 
-// textKeys are the keys that a file does not tell, for the tables that we write
-// by their keys.
+// textKeys returns the unique key of the tables that silod writes by their keys. The
+// files do not have it.
 func textKeys(columns []string) string {
 	for _, key := range [][]string{{"name", "domain", "flag"}, {"username", "domain", "room"}} {
 		if !slices.ContainsFunc(key, func(k string) bool { return !slices.Contains(columns, k) }) {
@@ -180,7 +180,8 @@ func textKeys(columns []string) string {
 	return ""
 }
 
-// ready loads our own tables, which exist by now, and writes what is new.
+// ready loads silod's own tables, which exist by now, and writes the tables that have no
+// file yet.
 func (d *textDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	if err := d.load(ctx, pool, func(name string) bool { return strings.HasPrefix(name, "silod_") }); err != nil {
 		return err
@@ -201,7 +202,7 @@ func (d *textDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 
 // flush writes the tables that differ from their files.
 func (d *textDB) flush(s *session) error {
-	if d.held {
+	if d.deferred {
 		return nil
 	}
 	for _, name := range d.tables {
@@ -211,7 +212,7 @@ func (d *textDB) flush(s *session) error {
 		}
 		limit := textFieldMax
 		if strings.HasPrefix(name, "silod_") {
-			limit = math.MaxInt // Kamailio does not read it
+			limit = math.MaxInt // Kamailio does not read this file
 		}
 		text, err := t.write(limit)
 		if err != nil {
@@ -257,9 +258,10 @@ func (d *textDB) dump(s *session, name string) (*textTable, error) {
 	return t, rows.Err()
 }
 
-// describe gives a table's columns: as its file names them, or as the schema does.
+// describe returns the columns of a table: those of its file, or of the schema where it
+// has no file.
 func (d *textDB) describe(s *session, name string) (*textTable, error) {
-	if head, ok := d.heads[name]; ok {
+	if head, ok := d.headers[name]; ok {
 		return readText(strings.NewReader(head))
 	}
 	rows, err := s.conn.QueryContext(context.Background(), "SELECT name, type, \"notnull\", pk > 0 FROM pragma_table_info(?)", name)
@@ -290,8 +292,8 @@ func (d *textDB) describe(s *session, name string) (*textTable, error) {
 	return t, rows.Err()
 }
 
-// replaceFile puts a file in the place of an old one so that at any moment one of
-// the two is there, whole.
+// replaceFile replaces a file. At any moment either the old or the new file exists,
+// whole.
 func replaceFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".silod-*")
 	if err != nil {
@@ -313,7 +315,7 @@ func replaceFile(path string, data []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// syncDir makes a rename durable.
+// syncDir makes the renaming of a file durable.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// textTable is a file of Kamailio's db_text: a line that names the columns, then
-// one line for each row, the fields between colons.
+// A textTable is a file of Kamailio's db_text: a line with the names of the columns, then
+// a line for each row, its fields separated by colons.
 type textTable struct {
 	columns []textColumn
 	rows    [][]any // int64, float64, string, or nil
 }
 
-// textColumn is "name(type)", "name(type,null)" or "name(type,auto)".
+// A textColumn is "name(type)", "name(type,null)" or "name(type,auto)".
 type textColumn struct {
 	name string
 	kind string // "int", "double" or "string"
@@ -25,13 +25,13 @@ type textColumn struct {
 	auto bool
 }
 
-// textFieldMax is what Kamailio reads of one field. One that is longer makes it
-// refuse the whole table.
+// textFieldMax is the length of the longest field that Kamailio reads. It refuses a table
+// with a longer one.
 const textFieldMax = 16384
 
 var errTextField = errors.New("a field of more than 16,384 bytes would make Kamailio refuse the table")
 
-// readText reads a table.
+// readText parses a table.
 func readText(r io.Reader) (*textTable, error) {
 	br := bufio.NewReader(r)
 	head, err := br.ReadString('\n')
@@ -86,7 +86,7 @@ func parseTextColumn(word string) (textColumn, error) {
 	return c, nil
 }
 
-// parseRow splits a row at its colons, undoing the escapes.
+// parseRow splits a row at its colons and decodes the escapes.
 func (t *textTable) parseRow(text []byte) ([]any, error) {
 	var fields [][]byte
 	field := []byte{}
@@ -139,7 +139,8 @@ func textUnescape(c byte) byte {
 	return c
 }
 
-// write gives the file's text, its fields no longer than the limit.
+// write returns the text of the file. It returns errTextField for a field longer than the
+// limit.
 func (t *textTable) write(limit int) ([]byte, error) {
 	var b bytes.Buffer
 	for i, c := range t.columns {
@@ -170,7 +171,7 @@ func (t *textTable) write(limit int) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// writeTextField writes a field and tells its length.
+// writeTextField writes a field and returns its length.
 func writeTextField(b *bytes.Buffer, v any) int {
 	began := b.Len()
 	switch v := v.(type) {
@@ -178,7 +179,7 @@ func writeTextField(b *bytes.Buffer, v any) int {
 	case int64:
 		b.WriteString(strconv.FormatInt(v, 10))
 	case float64:
-		b.WriteString(strconv.FormatFloat(v, 'f', 2, 64)) // Kamailio knows no exponent
+		b.WriteString(strconv.FormatFloat(v, 'f', 2, 64)) // Kamailio does not read exponents
 	default:
 		for _, c := range []byte(asText(v)) {
 			switch c {

@@ -17,7 +17,7 @@ import (
 //	mysql://USER:PASSWORD@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH]
 //
 // A relative PATH is below the working directory. Of several hosts the first that
-// takes writes is used. What stands behind "?" is passed to the driver.
+// accepts writes is used. The parameters after "?" are passed to the driver.
 func newDialect(u string, o *Options) (dialect, error) {
 	scheme, rest, ok := strings.Cut(u, ":")
 	if !ok {
@@ -52,7 +52,7 @@ func newDialect(u string, o *Options) (dialect, error) {
 	return nil, fmt.Errorf("db.url: silod knows no database %q; it knows sqlite, postgres, mysql and text", scheme)
 }
 
-// server is the URL of a database server taken apart.
+// A server is the URL of a database server, parsed.
 type server struct {
 	scheme         string
 	user, password string
@@ -61,7 +61,7 @@ type server struct {
 	params         url.Values
 }
 
-// parseServer takes a URL apart. net/url knows one host only.
+// parseServer parses a URL. Package net/url allows only one host.
 func parseServer(u string) (server, error) {
 	scheme, rest, _ := strings.Cut(u, ":")
 	s := server{scheme: strings.ToLower(scheme)}
@@ -98,12 +98,12 @@ func parseServer(u string) (server, error) {
 	return s, nil
 }
 
-// bad wraps what is wrong with the URL, without its password.
+// bad wraps an error in the URL, without its password.
 func (s *server) bad(err error) error {
 	return fmt.Errorf("db.url %s://%s/%s: %w; write %[1]s://USER:PASSWORD@HOST/DATABASE", s.scheme, strings.Join(s.hosts, ","), s.database, err)
 }
 
-// hostPort splits one of the hosts.
+// hostPort returns the host and the port of one of the hosts, with a default port.
 func hostPort(h, port string) (string, string) {
 	if host, p, err := net.SplitHostPort(h); err == nil {
 		return host, p

@@ -12,16 +12,16 @@ import (
 	"silod/sip"
 )
 
-// UserStore is the users who have a password.
+// A UserStore holds the users that have a password, and their aliases.
 type UserStore interface {
 	auth.Credentials
 	auth.Users
 	Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) // an auth.Aliases
 }
 
-// *users implements UserStore on Kamailio's table subscriber, which knows MD5
-// only. The other algorithms are in silod_secret, each row with the MD5 that it was
-// made beside: when another program changes a password, they are worth nothing.
+// users implements UserStore on Kamailio's table subscriber, which has only the MD5 hash.
+// silod_secret has the hashes of the other algorithms, each row with the MD5 hash of the
+// same password: when another program changes the password, the rows no longer count.
 type users struct {
 	layout *layout
 	writer *writer
@@ -42,8 +42,8 @@ func secretRow(user sip.AoR, s *auth.Secret) []any {
 	return []any{user.User, user.Domain, s.Password, s.HA1[auth.MD5], s.HA1B[auth.MD5]}
 }
 
-// others are the algorithms that subscriber has no column for.
-func others() (out []auth.Algorithm) {
+// otherAlgorithms returns the algorithms for which subscriber has no column.
+func otherAlgorithms() (out []auth.Algorithm) {
 	for _, alg := range auth.Algorithms() {
 		if alg != auth.MD5 {
 			out = append(out, alg)
@@ -52,10 +52,11 @@ func others() (out []auth.Algorithm) {
 	return out
 }
 
-// selectUser reads a row of subscriber with two columns for each of the others.
+// selectUser returns a SELECT of subscriber with two columns for each of the other
+// algorithms.
 func selectUser() string {
 	columns, joins := "SELECT s.username, s.domain, s.password, s.ha1, s.ha1b", ""
-	for i, alg := range others() {
+	for i, alg := range otherAlgorithms() {
 		columns += fmt.Sprintf(", x%d.ha1, x%[1]d.ha1b", i)
 		joins += fmt.Sprintf(" LEFT JOIN silod_secret x%d ON x%[1]d.username = s.username AND x%[1]d.domain = s.domain"+
 			" AND x%[1]d.alg = '%s' AND x%[1]d.md5 = s.ha1", i, alg)
@@ -64,7 +65,7 @@ func selectUser() string {
 }
 
 func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
-	values := make([]any, 5+2*len(others()))
+	values := make([]any, 5+2*len(otherAlgorithms()))
 	ptrs := make([]any, len(values))
 	for i := range values {
 		ptrs[i] = &values[i]
@@ -82,13 +83,13 @@ func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
 		}
 	}
 	set(auth.MD5, values[3], values[4])
-	for i, alg := range others() {
+	for i, alg := range otherAlgorithms() {
 		set(alg, values[5+2*i], values[6+2*i])
 	}
 	return owner(asText(values[0]), strings.ToLower(asText(values[1]))), s, nil
 }
 
-// Lookup reads the user's row and what silod_secret has beside it, at once.
+// Lookup reads the rows of subscriber and silod_secret in one statement.
 func (st *users) Lookup(ctx context.Context, user sip.AoR) (auth.Secret, error) {
 	rows, err := st.reader.query(ctx, selectUser()+" WHERE {account:1}", user.User, user.Domain)
 	if err != nil {
@@ -127,7 +128,7 @@ func (st *users) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 	}
 }
 
-// page reads the users behind the last one.
+// page returns the next users after last, in the order of domain and name.
 func (st *users) page(ctx context.Context, last sip.AoR) ([]auth.User, error) {
 	rows, err := st.reader.query(ctx, selectUser()+
 		" WHERE s.domain >= $2 AND (s.domain > $2 OR s.username > $1) ORDER BY s.domain, s.username LIMIT $3", last.User, last.Domain, pageRows)
@@ -164,7 +165,7 @@ func (st *users) AddUser(ctx context.Context, user sip.AoR, secret auth.Secret) 
 	})
 }
 
-// SetSecret replaces the password in the clear as well: it would still let in.
+// SetSecret replaces the clear-text password as well: it would still be accepted.
 func (st *users) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret) error {
 	return st.change(ctx, "set the password of", user, func(s *session, existing bool) error {
 		if !existing {
@@ -193,26 +194,27 @@ func (st *users) RemoveUser(ctx context.Context, user sip.AoR) error {
 	})
 }
 
-// change runs a step that knows whether the user is there. What the step says of
-// that is no failure of the database: the transaction is committed, without a change.
+// change runs a step that depends on whether the user exists. ErrUserExists and
+// ErrUnknownUser are not failures of the database: the transaction is committed without a
+// change.
 func (st *users) change(ctx context.Context, doing string, user sip.AoR, f func(*session, bool) error) error {
-	if !fits(ownSecret, user.User) || !fits(ownSecret, user.Domain) || user.User == "" {
+	if !fits(userName, user.User) || !fits(userName, user.Domain) || user.User == "" {
 		return fmt.Errorf("%s user: %w: the name %s is too long or empty", doing, errInvalid, user)
 	}
-	var said error
+	var outcome error
 	err := st.writer.step(ctx, 1, func(s *session) error {
 		n, err := s.ints("SELECT COUNT(*) FROM subscriber s WHERE {account:1}", user.User, user.Domain)
 		if err != nil {
 			return err
 		}
-		said = f(s, n[0] > 0)
-		if errors.Is(said, auth.ErrUserExists) || errors.Is(said, auth.ErrUnknownUser) {
+		outcome = f(s, n[0] > 0)
+		if errors.Is(outcome, auth.ErrUserExists) || errors.Is(outcome, auth.ErrUnknownUser) {
 			return nil
 		}
-		return said
+		return outcome
 	})
 	if err == nil {
-		err = said
+		err = outcome
 	}
 	if err != nil {
 		return fmt.Errorf("%s user %s: %w", doing, user, err)
@@ -220,16 +222,16 @@ func (st *users) change(ctx context.Context, doing string, user sip.AoR, f func(
 	return nil
 }
 
-// ownSecret is the width of names in subscriber and silod_secret.
-var ownSecret = columnInfo{width: 64}
+// userName is the width of names in subscriber and silod_secret.
+var userName = columnInfo{width: 64}
 
-// putSecrets replaces what the other algorithms know.
+// putSecrets replaces the hashes of the other algorithms.
 func putSecrets(s *session, user sip.AoR, secret *auth.Secret) error {
 	if _, err := s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", user.User, user.Domain); err != nil {
 		return err
 	}
 	var rows [][]any
-	for _, alg := range others() {
+	for _, alg := range otherAlgorithms() {
 		if secret.HA1[alg] != "" {
 			rows = append(rows, []any{user.User, user.Domain, string(alg), secret.HA1[alg], secret.HA1B[alg], secret.HA1[auth.MD5]})
 		}

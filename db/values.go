@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// What drivers give for a column depends on the engine and on what is in it, so
-// the table that Kamailio writes is read through these.
+// The type of a value that a driver returns depends on the engine and on the program that
+// wrote the row. asText, asInt and asFloat convert the values of Kamailio's table
+// location.
 
 func asText(v any) string {
 	switch v := v.(type) {
@@ -49,8 +50,7 @@ func asFloat(v any) float64 {
 	return f
 }
 
-// methodBits are the numbers that Kamailio gives the methods in the column
-// "methods", in their order.
+// methodBits are the bits of the methods in Kamailio's column "methods", in their order.
 var methodBits = []struct {
 	name string
 	bit  int64
@@ -71,7 +71,7 @@ var methodBits = []struct {
 	{"PUBLISH", 8192},
 }
 
-// methodMask writes a list of methods as a number; nil where the device did not say.
+// methodMask returns a list of methods as a number, nil for an empty list.
 func methodMask(list string) any {
 	if list == "" {
 		return nil
@@ -87,7 +87,7 @@ func methodMask(list string) any {
 	return mask
 }
 
-// methodList reads it back; "" for what stands for all methods.
+// methodList returns the list for a number, "" for the number that means all methods.
 func methodList(v any) string {
 	if v == nil {
 		return ""
@@ -105,9 +105,9 @@ func methodList(v any) string {
 	return strings.Join(names, ", ")
 }
 
-// flowColumns writes a flow over UDP, "udp:LOCAL>REMOTE", as Kamailio says the
-// same: where the contact was received from, and on which socket. A connection
-// does not outlive the process that has it, so there is nothing to say of one.
+// flowColumns returns a flow over UDP, "udp:LOCAL>REMOTE", in the form of Kamailio: the
+// address from which the contact was received, and the socket. It returns "" for a
+// connection, which does not outlive its process.
 func flowColumns(flow string) (received, socket string) {
 	local, remote, ok := strings.Cut(flow, ">")
 	if !ok || !strings.HasPrefix(local, "udp:") || strings.Contains(remote, "#") {
@@ -116,7 +116,7 @@ func flowColumns(flow string) (received, socket string) {
 	return "sip:" + remote, local
 }
 
-// flowOf reads it back.
+// flowOf returns the flow for these columns.
 func flowOf(received, socket string) string {
 	remote, ok := strings.CutPrefix(received, "sip:")
 	if !ok || !strings.HasPrefix(socket, "udp:") || strings.ContainsAny(remote, ";?@") {
@@ -128,7 +128,7 @@ func flowOf(received, socket string) string {
 	return socket + ">" + remote
 }
 
-// anys are values of one type as arguments.
+// anys converts a slice to one of type any.
 func anys[T any](in []T) []any {
 	out := make([]any, len(in))
 	for i, v := range in {

@@ -1,9 +1,9 @@
-// Package dbtest runs private PostgreSQL and MariaDB servers for tests: on a data
-// directory of their own, on a socket and a loopback port that nobody else uses,
-// as an unprivileged user. They end with the test.
+// Package dbtest runs private PostgreSQL and MariaDB servers for tests, as an
+// unprivileged user, each with its own data directory, socket and loopback port. They end
+// with the test.
 //
-// Where the programs are not installed a test is skipped by name, unless the
-// environment says SILOD_TEST_SERVERS=required.
+// Where a program is not installed the test is skipped, unless the environment has
+// SILOD_TEST_SERVERS=required.
 package dbtest
 
 import (
@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-// Server is a database server of a test's own.
+// A Server is a database server for tests.
 type Server struct {
 	engine  *engine
 	dir     string
@@ -36,7 +36,7 @@ type Server struct {
 	running sync.Mutex
 }
 
-// engine is how a kind of server is made, run and reached.
+// An engine is a kind of server: how to create, run and reach it.
 type engine struct {
 	name     string
 	programs []string // the first must be there
@@ -54,8 +54,8 @@ var (
 	sharing sync.Mutex
 )
 
-// PostgreSQL makes an empty database on a server that all tests of a binary
-// share, and gives its URL.
+// PostgreSQL creates an empty database on a server that all tests of a binary share, and
+// returns its URL.
 func PostgreSQL(t testing.TB) string { return share(t, &postgres) }
 
 // MariaDB is the same for MariaDB.
@@ -96,7 +96,7 @@ func private(t testing.TB, e *engine) *Server {
 	return s
 }
 
-// start makes the data directory and runs the server.
+// start creates the data directory and runs the server.
 func start(t testing.TB, e *engine) *Server {
 	t.Helper()
 	for _, p := range e.programs {
@@ -128,7 +128,8 @@ func start(t testing.TB, e *engine) *Server {
 	return s
 }
 
-// Missing ends a test whose program is not there.
+// Missing skips a test because a program is not installed, or fails it where servers are
+// required.
 func Missing(t testing.TB, program string) {
 	t.Helper()
 	if os.Getenv("SILOD_TEST_SERVERS") == "required" {
@@ -139,8 +140,8 @@ func Missing(t testing.TB, program string) {
 
 const nobody = 65534
 
-// unprivileged makes a command run as nobody where we are root, in a process group
-// of its own that dies with us.
+// unprivileged makes a command run as the user nobody, where the test runs as root, in a
+// process group of its own that ends with the test.
 func unprivileged(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() == 0 {
@@ -176,7 +177,8 @@ func (s *Server) start() error {
 	cmd.Stdout, cmd.Stderr = &log, &log
 	started, exited := make(chan error, 1), make(chan struct{})
 	go func() {
-		// The death signal comes when the starting thread ends, so it must not.
+		// The death signal is sent when the starting thread ends, so the thread must not
+		// end.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- err
@@ -210,7 +212,7 @@ func (s *Server) start() error {
 	}
 }
 
-// Database makes an empty database and gives its URL.
+// Database creates an empty database and returns its URL.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
 	name := "test" + strconv.FormatInt(s.made.Add(1), 10)
@@ -225,21 +227,20 @@ func (s *Server) Database(t testing.TB) string {
 	return s.engine.url(s.dir, s.port, name)
 }
 
-// Kill ends the server as a power failure would, with all its processes.
+// Kill ends the server with all its processes, as a power failure would.
 func (s *Server) Kill() {
 	s.signal(syscall.SIGKILL)
 	<-s.exited
 }
 
-// Freeze stops the server's processes where they are: its connections stay open
-// and say nothing.
+// Freeze stops the processes of the server. Its connections stay open without an answer.
 func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
 
-// Thaw lets them go on.
+// Thaw continues the processes after Freeze.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
 
-// signal reaches the server and all it has started. PostgreSQL's children may
-// have groups of their own.
+// signal sends a signal to the server and to all processes that it has started. Those of
+// PostgreSQL may have groups of their own.
 func (s *Server) signal(sig syscall.Signal) {
 	pids := []int{s.cmd.Process.Pid}
 	for i := 0; i < len(pids); i++ {
@@ -250,7 +251,7 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
-// childrenOf reads the process table.
+// childrenOf returns the child processes of a process.
 func childrenOf(pid int) (out []int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, file := range tasks {
@@ -264,8 +265,8 @@ func childrenOf(pid int) (out []int) {
 	return out
 }
 
-// close ends the server the way that leaves nothing behind, not even the shared
-// memory that PostgreSQL watches its children by.
+// close ends the server cleanly. The shared memory by which PostgreSQL watches its
+// processes is released too.
 func (s *Server) close() {
 	if s.cmd != nil {
 		s.Thaw()

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"syscall"
 
-	_ "github.com/go-sql-driver/mysql" // the drivers that the servers are reached by
+	_ "github.com/go-sql-driver/mysql" // the drivers for the servers
 	_ "github.com/lib/pq"
 )
 
-// program finds a program also where Debian keeps it out of PATH.
+// program returns the path of a program, also where Debian keeps it outside of PATH.
 func program(name string) string {
 	if p, err := exec.LookPath(name); err == nil {
 		return p
@@ -59,7 +59,7 @@ var mariadb = engine{
 		return exec.Command(program("mariadbd"), "--no-defaults", "--datadir="+filepath.Join(dir, "data"),
 			"--socket="+filepath.Join(dir, "s"), "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
 			"--pid-file="+filepath.Join(dir, "pid"), "--max-connections=300", "--innodb-log-file-size=64M",
-			"--tmpdir="+dir) // of its own: a server that starts deletes what others have there
+			"--tmpdir="+dir) // of its own: at its start a server deletes the files of others there
 	},
 	url: func(dir string, port int, database string) string {
 		return fmt.Sprintf("mysql://root@127.0.0.1:%d/%s", port, database)

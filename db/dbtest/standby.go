@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Standby starts a PostgreSQL server that follows this one and that this one waits
-// for at every commit.
+// Standby starts a PostgreSQL server that replicates this one. This one waits for it at
+// every commit.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	clone := *s.engine
@@ -32,13 +32,13 @@ func (s *Server) Standby(t testing.TB) *Server {
 	return other
 }
 
-// Promote makes a standby the one that takes writes.
+// Promote makes a standby the primary.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
 	s.exec(t, "SELECT pg_promote()")
 }
 
-// With gives the URL of a database on this server or, when it is away, on another.
+// With returns the URL of a database on this server, or on another when this one is down.
 func (s *Server) With(other *Server, url string) string {
 	return strings.Replace(url, fmt.Sprintf(":%d/", s.port), fmt.Sprintf(":%d,127.0.0.1:%d/", s.port, other.port), 1)
 }
