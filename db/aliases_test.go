@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// TestAliases: who may send as whom is what Kamailio's table says, to the letter.
+// TestAliases: an alias counts exactly as Kamailio's table has it.
 func TestAliases(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -17,7 +17,7 @@ func TestAliases(t *testing.T) {
 					t.Errorf("%s as %s: %v, %v; want %v", user, alias, ok, err, want)
 				}
 			}
-			check("bob@example.org", "sales@example.org", false) // there is no such table
+			check("bob@example.org", "sales@example.org", false) // the table does not exist
 			id := map[string]string{
 				"sqlite": "INTEGER PRIMARY KEY NOT NULL", "postgres": "SERIAL PRIMARY KEY NOT NULL",
 				"mariadb": "INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL",

@@ -11,8 +11,8 @@ import (
 	"silod/sip"
 )
 
-// BenchmarkAdd stores as 512 callers at once do, each waiting for its commit.
-// "callers=1" is what one caller alone gets.
+// BenchmarkAdd stores as 512 concurrent callers do, each waiting for its commit, and as
+// one caller does.
 func BenchmarkAdd(b *testing.B) {
 	body := strings.Repeat("x", 200)
 	for _, e := range engines {
@@ -46,7 +46,7 @@ func BenchmarkAdd(b *testing.B) {
 	}
 }
 
-// BenchmarkAddAndDelete is a message's whole life: stored, read, deleted.
+// BenchmarkAddAndDelete stores, reads and deletes messages.
 func BenchmarkAddAndDelete(b *testing.B) {
 	for _, e := range engines {
 		b.Run(e.name, func(b *testing.B) {
@@ -77,8 +77,8 @@ func BenchmarkAddAndDelete(b *testing.B) {
 	}
 }
 
-// BenchmarkNextMiss is what a REGISTER of a user without messages costs the store,
-// with so many messages for others in it.
+// BenchmarkNextMiss reads an empty mailbox, as at a REGISTER, in a table with so many
+// messages of others.
 func BenchmarkNextMiss(b *testing.B) {
 	for _, e := range engines {
 		for _, rows := range []int{0, 1_000_000} {

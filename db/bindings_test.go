@@ -40,7 +40,7 @@ func simpleBinding(ruid string) registrar.Change {
 	}}
 }
 
-func TestLocationRoundTrip(t *testing.T) {
+func TestBindingsRoundTrip(t *testing.T) {
 	t.Parallel()
 	full := simpleBinding("silod-1-full")
 	full.Binding.Params = `;+sip.ice;x="ü\" ,"`
@@ -82,7 +82,7 @@ func TestLocationRoundTrip(t *testing.T) {
 			}
 		}
 		check()
-		// A refresh updates in place, and takes back what is no longer so.
+		// A refresh updates in place and removes lines that no longer apply.
 		again := simpleBinding("silod-1-full")
 		again.Binding.CSeq = 3
 		want["silod-1-full"] = again
@@ -105,9 +105,9 @@ func TestLocationRoundTrip(t *testing.T) {
 	})
 }
 
-// TestLocationOneSave: within one call and between concurrent ones the last
-// change of a RUID counts, and a call is written whole or not at all.
-func TestLocationOneSave(t *testing.T) {
+// TestBindingsOneSave: the last change of a RUID counts, in one call and in concurrent
+// calls. A call is written completely or not at all.
+func TestBindingsOneSave(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Bindings()

@@ -10,7 +10,7 @@ import (
 	"silod/sip"
 )
 
-// TestForeignBlock: header lines as other programs may have left them.
+// TestForeignBlock: header lines as other programs write them.
 func TestForeignBlock(t *testing.T) {
 	t.Parallel()
 	b := columnValuesOf("sip:alice@example.org", "sip:bob@example.org", "", "text/plain")
@@ -59,8 +59,8 @@ func TestSender(t *testing.T) {
 	}
 }
 
-// FuzzBlock: whatever a message is, what was written is read back; whatever is in
-// the column, reading it does not fail.
+// FuzzBlock: every message is read as it was written, and reading never fails, whatever
+// is in the column.
 func FuzzBlock(f *testing.F) {
 	f.Add("<sip:a@b>;tag=1", "<sip:c@d>", "call", uint32(7), "Subject", "hi", "Content-Type", "text/plain", "X: y\r\n z\r\nX-Silod-From: q\r\n")
 	f.Add("", "", "", uint32(0), "X-Silod-Header", " ", "content-TYPE", "", "\n:\n \n")

@@ -18,8 +18,8 @@ import (
 	"silod/imc"
 )
 
-// The test binary runs itself again as a process that can be killed, or that is
-// another user. What it does is named in the environment.
+// The test binary runs itself as a process that can be killed or that has another user.
+// The environment names its task.
 const childEnv = "SILOD_DB_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child starts the test binary again; lines are what it prints.
+// child starts the test binary again. lines are its output.
 func child(t testing.TB, task, url string, change ...func(*exec.Cmd)) (cmd *exec.Cmd, lines chan string) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0])
@@ -74,8 +74,8 @@ func child(t testing.TB, task, url string, change ...func(*exec.Cmd)) (cmd *exec
 	return cmd, lines
 }
 
-// childStore stores as fast as it can from many callers and prints the name of
-// everything that was acknowledged.
+// childStore stores from many callers at full speed and prints the names of the
+// acknowledged messages.
 func childStore(url string) {
 	ctx := context.Background()
 	db, err := Open(ctx, url, Options{})
@@ -107,8 +107,8 @@ func childStore(url string) {
 	select {}
 }
 
-// TestKill: whatever was acknowledged is there after SIGKILL, once, and nothing
-// that was not asked for.
+// TestKill: after SIGKILL every acknowledged message is stored once, and no other message
+// is stored.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	rounds := 5

@@ -15,7 +15,7 @@ import (
 	"silod/sip"
 )
 
-// stock fills a database with some of everything.
+// stock adds rows of every kind to a database.
 func stock(t *testing.T, db *DB) {
 	t.Helper()
 	for i := range 450 {
@@ -64,7 +64,7 @@ func stock(t *testing.T, db *DB) {
 	}})
 }
 
-// contents is everything that can be read of a database.
+// contents returns everything that can be read from a database.
 func contents(t *testing.T, db *DB) []any {
 	t.Helper()
 	var out []any
@@ -84,7 +84,7 @@ func contents(t *testing.T, db *DB) []any {
 	return append(out, es, secret.HA1, secret.HA1B, loadRooms(t, db.Rooms()), loadBindings(t, db.Bindings(), noon))
 }
 
-// TestCopy: every engine to the next one, and what is there goes on working.
+// TestCopy copies from every engine to the next one, and then writes to the copy.
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	all := append([]engine{textEngine}, engines...)
@@ -123,7 +123,8 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestCopyInterrupted: what was cut off is not served, and goes on where it was.
+// TestCopyInterrupted: an incomplete copy is not served, and the same copy again
+// completes it.
 func TestCopyInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -174,7 +175,7 @@ func TestCopyInterrupted(t *testing.T) {
 	}
 }
 
-// TestCopyRefusals: what cannot be copied is named.
+// TestCopyRefusals: the error names the reason.
 func TestCopyRefusals(t *testing.T) {
 	t.Parallel()
 	from, to := open(t, "sqlite:"+t.TempDir()+"/from.db", Options{}), open(t, "text:"+t.TempDir(), Options{})

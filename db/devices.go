@@ -20,7 +20,7 @@ import (
 const (
 	fromDevice  = `FROM silod_device c WHERE c.silo_id = s.{id} AND c.inc_time = s.{inc}`
 	countCopies = `(SELECT COUNT(*) ` + fromDevice + ` AND c.refused = '')`
-	isMarked    = `CASE WHEN (SELECT COUNT(*) ` + fromDevice + `) > 0 THEN 1 ELSE 0 END` // with EXISTS PostgreSQL would read the whole table
+	isMarked    = `CASE WHEN (SELECT COUNT(*) ` + fromDevice + `) > 0 THEN 1 ELSE 0 END` // EXISTS: PostgreSQL reads the whole table
 	hasCopy     = `EXISTS (SELECT 1 ` + fromDevice + ` AND c.refused = '')`
 )
 

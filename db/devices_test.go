@@ -26,7 +26,7 @@ func nextFor(t testing.TB, st silo.Store, device string) string {
 	return bodies(ms)
 }
 
-func TestSiloCopies(t *testing.T) {
+func TestMessagesCopies(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -34,10 +34,10 @@ func TestSiloCopies(t *testing.T) {
 		ms := []*silo.Message{text("1"), text("2"), text("3")}
 		add(t, st, ms...)
 		markCopy(t, st, ms[0].ID, "phone", "")
-		markCopy(t, st, ms[0].ID, "phone", "") // as after an answer that was lost
+		markCopy(t, st, ms[0].ID, "phone", "") // again, as after a lost answer
 		markCopy(t, st, ms[1].ID, "tablet", "603 Decline")
 		markCopy(t, st, ms[2].ID, long+"1", "")
-		markCopy(t, st, ms[2].ID+1000, "phone", "") // of a message that is gone
+		markCopy(t, st, ms[2].ID+1000, "phone", "") // of a deleted message
 		for device, want := range map[string]string{
 			"phone": "2 3", "tablet": "1 3", "Phone": "1 2 3", long + "1": "1 2", long + "2": "1 2 3",
 		} {
@@ -68,7 +68,7 @@ func TestSiloCopies(t *testing.T) {
 	})
 }
 
-func TestSiloExpiredCopies(t *testing.T) {
+func TestMessagesExpiredCopies(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -88,8 +88,8 @@ func TestSiloExpiredCopies(t *testing.T) {
 	})
 }
 
-// Copies are remembered over a restart.
-func TestSiloCopiesAreFound(t *testing.T) {
+// Marks survive a restart.
+func TestMessagesCopiesAreFound(t *testing.T) {
 	t.Parallel()
 	for _, e := range append([]engine{textEngine}, engines...) {
 		t.Run(e.name, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestSiloCopiesAreFound(t *testing.T) {
 	}
 }
 
-func TestSiloRelease(t *testing.T) {
+func TestMessagesRelease(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()

@@ -11,10 +11,10 @@ import (
 	"silod/sip"
 )
 
-// engine is a database engine that the contract is tested on.
+// engine is a database engine that the tests run on.
 type engine struct {
 	name  string
-	fresh func(testing.TB) string // makes an empty database and gives its URL
+	fresh func(testing.TB) string // creates an empty database and returns its URL
 }
 
 var engines = []engine{
@@ -23,7 +23,7 @@ var engines = []engine{
 	{"mariadb", dbtest.MariaDB},
 }
 
-// textEngine has no SQL that another program could use.
+// textEngine has no SQL for other programs.
 var textEngine = engine{"text", func(t testing.TB) string { return "text:" + t.TempDir() }}
 
 // onEach runs a test on a fresh database of every engine.
@@ -50,7 +50,7 @@ func open(t testing.TB, url string, o Options) *DB {
 	return db
 }
 
-// closeDB closes a database, also one that the test has closed already.
+// closeDB closes a database, also one that is closed already.
 func closeDB(t testing.TB, db *DB) {
 	t.Helper()
 	if err := db.Close(); err != nil {
@@ -61,7 +61,7 @@ func closeDB(t testing.TB, db *DB) {
 // rawExec runs statements as another program would, outside of the writer.
 func rawExec(t testing.TB, db *DB, statements ...string) {
 	t.Helper()
-	pool, err := db.layout.dialect.connect(t.Context(), forSchema) // whose statements may take long
+	pool, err := db.layout.dialect.connect(t.Context(), forSchema) // allows slow statements
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,5 +91,5 @@ func aor(s string) sip.AoR {
 	return a
 }
 
-// noon is a whole second, as the tables keep times.
+// noon is a whole second, as are the times in the tables.
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)

@@ -18,7 +18,7 @@ import (
 	"silod/silo"
 )
 
-// ledger is load from many callers, and what each was told.
+// A ledger is a load of many callers, with the outcome of each write.
 type ledger struct {
 	db    *DB
 	stop  chan struct{}
@@ -47,7 +47,7 @@ func startLoad(t *testing.T, db *DB) *ledger {
 	return l
 }
 
-// write stores a message or appends to a room's log, and notes the outcome.
+// write stores a message or appends to a room log, and records the outcome.
 func (l *ledger) write(t *testing.T, name string, message bool) {
 	began := time.Now()
 	var id int64
@@ -74,7 +74,7 @@ func (l *ledger) write(t *testing.T, name string, message bool) {
 	}
 }
 
-// progress waits until so many more writes were acknowledged.
+// progress waits for n more acknowledged writes.
 func (l *ledger) progress(t *testing.T, n int) {
 	t.Helper()
 	count := func() int {
@@ -90,7 +90,7 @@ func (l *ledger) progress(t *testing.T, n int) {
 	}
 }
 
-// check ends the load and compares what was told with what is there.
+// check ends the load and compares the outcomes with the database.
 func (l *ledger) check(t *testing.T) {
 	t.Helper()
 	close(l.stop)
@@ -129,7 +129,7 @@ func (l *ledger) check(t *testing.T) {
 	}
 }
 
-// servers are the engines that are processes of their own.
+// servers are the engines with a server process.
 var servers = map[string]struct {
 	start     func(testing.TB) *dbtest.Server
 	terminate string // ends all other connections
@@ -138,8 +138,8 @@ var servers = map[string]struct {
 	"mariadb":  {dbtest.NewMariaDB, ""},
 }
 
-// TestServerDies: a server that is killed and comes back loses nothing that was
-// acknowledged and stores nothing twice; while it is away callers wait.
+// TestServerDies: when a server is killed and started again, no acknowledged write is
+// lost and none is stored twice. Meanwhile callers wait.
 func TestServerDies(t *testing.T) {
 	t.Parallel()
 	for name, s := range servers {
@@ -158,8 +158,7 @@ func TestServerDies(t *testing.T) {
 	}
 }
 
-// TestConnectionsDie: connections that break at any moment, also while a commit
-// is on its way.
+// TestConnectionsDie: connections break at any time, also during a commit.
 func TestConnectionsDie(t *testing.T) {
 	t.Parallel()
 	for name, s := range servers {
@@ -180,7 +179,7 @@ func TestConnectionsDie(t *testing.T) {
 	}
 }
 
-// TestServerFreezes: a server that says nothing while its connections stay open.
+// TestServerFreezes: the connections of a server stay open without an answer.
 func TestServerFreezes(t *testing.T) {
 	t.Parallel()
 	for name, s := range servers {
@@ -206,8 +205,8 @@ func TestServerFreezes(t *testing.T) {
 	}
 }
 
-// TestFailover: the primary of a pair dies and its synchronous standby takes over.
-// What was acknowledged is there, and writes go on by themselves.
+// TestFailover: the primary of a pair is killed and its synchronous standby is promoted.
+// Acknowledged writes are kept and writes continue.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	primary := dbtest.NewPostgreSQL(t)
@@ -215,7 +214,7 @@ func TestFailover(t *testing.T) {
 	standby := primary.Standby(t)
 	l := startLoad(t, open(t, primary.With(standby, url), Options{}))
 	l.progress(t, 500)
-	standby.Freeze() // so that commits are on their way when the primary dies
+	standby.Freeze() // so that commits are open when the primary is killed
 	time.Sleep(300 * time.Millisecond)
 	primary.Kill()
 	standby.Thaw()
@@ -224,7 +223,7 @@ func TestFailover(t *testing.T) {
 	l.check(t)
 }
 
-// TestMySQLFailover: a server that stops taking writes is left for the next one.
+// TestMySQLFailover: when a server becomes read-only, the next one is used.
 func TestMySQLFailover(t *testing.T) {
 	t.Parallel()
 	one, two := dbtest.NewMariaDB(t), dbtest.NewMariaDB(t)
@@ -248,8 +247,8 @@ func TestMySQLFailover(t *testing.T) {
 	refused(t, strings.Replace(one.With(two, urls[0]), "root@", "app@", 1), Options{}, "takes no writes", "db.url")
 }
 
-// TestDiskFull: what does not fit is refused, what was acknowledged stays, and
-// when there is room again the store goes on.
+// TestDiskFull: writes that do not fit are refused, acknowledged writes are kept, and
+// with space again writes succeed.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

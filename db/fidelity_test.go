@@ -16,8 +16,8 @@ import (
 	"silod/sip"
 )
 
-// TestSiloFidelity: what a sender wrote comes out as it went in.
-func TestSiloFidelity(t *testing.T) {
+// TestMessagesFidelity: messages are read as they were stored.
+func TestMessagesFidelity(t *testing.T) {
 	t.Parallel()
 	every := make([]byte, 256)
 	for i := range every {
@@ -96,8 +96,8 @@ func TestSiloFidelity(t *testing.T) {
 	})
 }
 
-// TestSiloInvalid: what can never be stored is refused, and only that.
-func TestSiloInvalid(t *testing.T) {
+// TestMessagesInvalid: only messages that can never be stored are refused.
+func TestMessagesInvalid(t *testing.T) {
 	t.Parallel()
 	bad := map[string]func(*silo.Message){
 		"long user":       func(m *silo.Message) { m.Owner.User = strings.Repeat("u", 65) },
@@ -129,9 +129,9 @@ func TestSiloInvalid(t *testing.T) {
 	})
 }
 
-// TestSiloConcurrent: IDs rise in the order in which one caller stored, whatever
-// others do at the same time.
-func TestSiloConcurrent(t *testing.T) {
+// TestMessagesConcurrent: the IDs of one caller increase in the order of its calls, whatever
+// other callers do.
+func TestMessagesConcurrent(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -169,7 +169,7 @@ func TestSiloConcurrent(t *testing.T) {
 	})
 }
 
-func TestSiloContext(t *testing.T) {
+func TestMessagesContext(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -192,8 +192,8 @@ func TestSiloContext(t *testing.T) {
 	})
 }
 
-// FuzzEscapeHeaders: what PostgreSQL is given comes back as it was, and is text that
-// it takes.
+// FuzzEscapeHeaders: the escaped text is valid for PostgreSQL and is decoded to the
+// original.
 func FuzzEscapeHeaders(f *testing.F) {
 	for _, s := range []string{"", "X-Foo: bar\r\n", `X-Foo: a\b`, `\x41`, "X-Foo: \xff\x00\r\n", "Subject: Grüße\r\n"} {
 		f.Add(s)
@@ -209,7 +209,7 @@ func FuzzEscapeHeaders(f *testing.F) {
 	})
 }
 
-// TestPostgresArrays: every kind of value is in the database what it was here.
+// TestPostgresArrays: every kind of value is stored unchanged.
 func TestPostgresArrays(t *testing.T) {
 	t.Parallel()
 	db := open(t, engines[1].fresh(t), Options{})

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// One silod works on a database: a second one is refused, and may come when the first is
-// gone. A server that has ended the session is told again, unless another was faster.
+// TestOneSilodAtATime: a second silod is refused until the first one has ended. When the
+// server has ended the session, the lock is acquired again, unless another silod was
+// faster.
 func TestOneSilodAtATime(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines[1:] {
@@ -35,7 +36,7 @@ func TestOneSilodAtATime(t *testing.T) {
 			}
 
 			for second.lock.acquire(t.Context()) != nil {
-				endHolder(t, e, look) // which is the first one
+				endHolder(t, e, look) // the first one
 			}
 			if err := <-running; !errors.Is(err, errInUse) {
 				t.Errorf("the one that was overtaken ends with %v", err)
@@ -48,7 +49,7 @@ func TestOneSilodAtATime(t *testing.T) {
 	}
 }
 
-// holder is the session that has the lock, 0 for none.
+// holder returns the session that holds the lock, 0 for none.
 func holder(t *testing.T, e engine, db *DB) int64 {
 	t.Helper()
 	text := map[string]string{
@@ -67,13 +68,13 @@ func holder(t *testing.T, e engine, db *DB) int64 {
 	return id
 }
 
-// endHolder has the server end that session.
+// endHolder makes the server end that session.
 func endHolder(t *testing.T, e engine, db *DB) {
 	t.Helper()
 	if id := holder(t, e, db); id != 0 {
 		end := map[string]string{"postgres": "SELECT pg_terminate_backend(%d)", "mariadb": "KILL %d"}[e.name]
 		if _, err := db.reader.pool.ExecContext(t.Context(), fmt.Sprintf(end, id)); err != nil {
-			t.Logf("session %d: %v", id, err) // has just ended by itself
+			t.Logf("session %d: %v", id, err) // has ended already
 		}
 	}
 }

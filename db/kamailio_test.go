@@ -19,7 +19,7 @@ import (
 	"silod/sip"
 )
 
-// prepared is a database that somebody else filled.
+// prepared returns a database that another program has filled.
 func (e engine) prepared(t testing.TB, statements ...string) (url string) {
 	t.Helper()
 	url = e.fresh(t)
@@ -27,7 +27,7 @@ func (e engine) prepared(t testing.TB, statements ...string) (url string) {
 	return url
 }
 
-// filled runs statements on a database before silod sees it.
+// filled runs statements on a database before silod opens it.
 func filled(t testing.TB, url string, statements ...string) {
 	t.Helper()
 	bare, err := newDB(url, Options{}, false)
@@ -47,7 +47,7 @@ func filled(t testing.TB, url string, statements ...string) {
 	}
 }
 
-// fixture is a database as a version of Kamailio made and filled it.
+// fixture returns the statements of a database of a version of Kamailio.
 func fixture(t testing.TB, version, engine string) []string {
 	t.Helper()
 	if engine == "mariadb" {
@@ -62,7 +62,7 @@ func fixture(t testing.TB, version, engine string) []string {
 
 var kamailioTables = []string{"version", "silo", "imc_rooms", "imc_members", "location"}
 
-// shape is what must not change of a table that is Kamailio's.
+// shape returns the columns of a Kamailio table, which silod must not change.
 func shape(t testing.TB, db *DB, table string) string {
 	t.Helper()
 	cols, err := db.layout.dialect.columns(t.Context(), db.reader.pool, table)
@@ -77,8 +77,7 @@ func shape(t testing.TB, db *DB, table string) string {
 	return strings.Join(out, "\n")
 }
 
-// TestKamailioInPlace: a database that Kamailio made is used as it is, whatever
-// its age.
+// TestKamailioInPlace: silod uses a database of any version of Kamailio as it is.
 func TestKamailioInPlace(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -147,7 +146,7 @@ func kamailioMessages(t *testing.T, db *DB, version string) {
 		t.Errorf("Due = %v, %v", due, err)
 	}
 
-	// Ours go in beside them and come out whole.
+	// silod's messages are stored beside them and read unchanged.
 	ours := text("ours")
 	ours.From = `"Älice" <sip:alice@example.org>;tag=1`
 	ours.Headers = append(ours.Headers, sip.Header{Name: "X-Own", Value: "\xff"}, sip.Header{Name: "Subject", Value: "ü"})
@@ -180,7 +179,7 @@ func kamailioBindings(t *testing.T, db *DB, version string) {
 	got := loadBindings(t, st, noon)
 	want := 1
 	if version == "5" {
-		want = 0 // no key in that version's table: ours has a name of its own
+		want = 0 // that version's table has no key: silod has a table of its own
 	} else {
 		c := got["uloc-1-5b-1"]
 		b := c.Binding
@@ -214,8 +213,8 @@ func kamailioRooms(t *testing.T, db *DB) {
 	apply(t, st, imc.Change{Room: other, Delete: true})
 }
 
-// TestKamailioReads: what we write is what Kamailio itself would have written,
-// as far as it can say it.
+// TestKamailioReads: silod writes rows as Kamailio would, as far as Kamailio's columns
+// allow.
 func TestKamailioReads(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -267,8 +266,9 @@ func TestKamailioReads(t *testing.T) {
 	}
 }
 
-// TestStranger: a header that a stranger sent through Kamailio must not speak for silod.
-func TestStranger(t *testing.T) {
+// TestForgedHeader: a header field that a sender adds through Kamailio is not taken for
+// one of silod.
+func TestForgedHeader(t *testing.T) {
 	t.Parallel()
 	block := "X-Silod-From: \"Boss\" <sip:boss@example.org>;tag=1\r\nX-Foo: a\r\n"
 	m := decodeBlock(block, columnValuesOf("sip:mallory@example.org", "sip:bob@example.org", "", "text/plain"), false)
@@ -277,8 +277,8 @@ func TestStranger(t *testing.T) {
 	}
 }
 
-// TestRenamed: db_table, rooms_table, members_table and sc_* name tables and
-// columns, of a database that is made as of one that is found.
+// TestRenamed: db_table, rooms_table, members_table and sc_* name tables and columns,
+// both of new databases and of existing ones.
 func TestRenamed(t *testing.T) {
 	t.Parallel()
 	names := SiloNames{ID: "mid", From: "s", To: "d", User: "u", Host: "h", Body: "b", CType: "ct", Exp: "et", Inc: "it", Snd: "st", Headers: "eh", CallID: "ci"}
@@ -307,7 +307,7 @@ func TestRenamed(t *testing.T) {
 	}
 }
 
-// TestStartTogether: several daemons that start on an empty database at once.
+// TestStartTogether: several daemons start on an empty database at the same time.
 func TestStartTogether(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -339,7 +339,8 @@ func TestStartTogether(t *testing.T) {
 	}
 }
 
-// TestMailboxesByCase: MySQL's own collation takes "Bob" for "bob"; a mailbox does not.
+// TestMailboxesByCase: MySQL's collation compares "Bob" and "bob" as equal; mailboxes do
+// not.
 func TestMailboxesByCase(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {

@@ -19,8 +19,8 @@ import (
 	"silod/sip"
 )
 
-// kamailioConfig stores every MESSAGE and dumps at every REGISTER, as msilo's
-// manual shows it.
+// kamailioConfig stores every MESSAGE and delivers at every REGISTER, as the manual of
+// msilo shows.
 const kamailioConfig = `#!KAMAILIO
 debug=1
 log_stderror=yes
@@ -68,7 +68,7 @@ request_route {
 }
 `
 
-// phone is a socket that speaks as much SIP as this test needs.
+// A phone is a socket with as much SIP as this test needs.
 type phone struct {
 	t       *testing.T
 	conn    *net.UDPConn
@@ -117,7 +117,7 @@ func (p *phone) read(done chan struct{}) {
 	}
 }
 
-// send sends a request, again and again as UDP wants, until it is answered so.
+// send sends a request, with retransmissions over UDP, until the response has the status.
 func (p *phone) send(method, user, headers string, body []byte, status string) {
 	p.t.Helper()
 	id := fmt.Sprint(time.Now().UnixNano())
@@ -141,7 +141,7 @@ func (p *phone) send(method, user, headers string, body []byte, status string) {
 	p.t.Fatalf("%s: no answer", method)
 }
 
-// receive gives the next MESSAGE.
+// receive returns the next MESSAGE.
 func (p *phone) receive() string {
 	p.t.Helper()
 	select {
@@ -153,7 +153,7 @@ func (p *phone) receive() string {
 	}
 }
 
-// startKamailio runs Debian's Kamailio on a database of ours.
+// startKamailio runs Debian's Kamailio on a test database.
 func startKamailio(t *testing.T, url string) (p *phone, stop func()) {
 	t.Helper()
 	program, err := exec.LookPath("kamailio")
@@ -205,8 +205,8 @@ func startKamailio(t *testing.T, url string) (p *phone, stop func()) {
 	return p, stop
 }
 
-// TestKamailioDelivers: what silod stored, Kamailio delivers, and what Kamailio
-// stored, silod reads.
+// TestKamailioDelivers: Kamailio delivers messages of silod, and silod reads messages of
+// Kamailio.
 func TestKamailioDelivers(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -226,7 +226,7 @@ func TestKamailioDelivers(t *testing.T) {
 			apply(t, db.Rooms(), imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{{User: alice, Role: imc.Owner}, {User: bob, Role: imc.Plain}}})
 			p, stop := startKamailio(t, url)
 
-			// Kamailio stores for carol; we read it.
+			// Kamailio stores a message for carol; silod reads it.
 			p.send("MESSAGE", "carol", "Content-Type: text/plain\r\nX-Foo: x\\y\r\nSubject: lost\r\n", []byte("from Kamailio"), "202")
 			ms, err := st.Next(t.Context(), aor("carol@example.org"), 0, 10, time.Now())
 			if err != nil || len(ms) != 1 {
@@ -238,7 +238,7 @@ func TestKamailioDelivers(t *testing.T) {
 				t.Errorf("Kamailio's message: %+v", m)
 			}
 
-			// bob registers with Kamailio; it delivers ours.
+			// bob registers with Kamailio; it delivers the message of silod.
 			p.send("REGISTER", "bob", fmt.Sprintf("Contact: <sip:bob@127.0.0.1:%d>;expires=600\r\n", p.port()), nil, "200")
 			found := map[string]bool{}
 			for range 2 {
@@ -258,7 +258,7 @@ func TestKamailioDelivers(t *testing.T) {
 			}
 			kamailioClears(t, db)
 
-			// The binding that Kamailio made is one that we read.
+			// silod reads the binding of Kamailio.
 			var contact string
 			for _, c := range loadBindings(t, db.Bindings(), time.Now()) {
 				if c.AoR.User == "bob" {
@@ -269,20 +269,20 @@ func TestKamailioDelivers(t *testing.T) {
 				t.Errorf("bob's contact is %q, want %q", contact, want)
 			}
 
-			// The room that we made is one that Kamailio serves.
+			// Kamailio serves the room of silod.
 			p.send("MESSAGE", "chat-1", "Content-Type: text/plain\r\n", []byte("hello room"), "200")
 			if got := p.receive(); !strings.Contains(got, "hello room") || !strings.HasPrefix(got, "MESSAGE sip:bob@example.org") {
 				t.Errorf("the room said:\n%s", got)
 			}
 
-			// Kamailio empties the tables of rooms when it has read them, and writes
-			// what it has when it ends.
+			// Kamailio deletes the rows of rooms after it has read them, and writes its
+			// memory back when it ends.
 			stop()
 			want := loaded{imc.Room{AoR: room1}, map[sip.AoR]imc.Member{
 				alice: {User: alice, Role: imc.Owner}, bob: {User: bob, Role: imc.Plain},
 			}}
 			if e.name == "sqlite" {
-				return // where Kamailio 5.6 writes nothing, in a database of its own neither
+				return // Kamailio 5.6 writes nothing here, not even in its own database
 			}
 			if got := loadRooms(t, db.Rooms())[room1]; !reflect.DeepEqual(got, want) {
 				t.Errorf("the room that went through Kamailio:\n got %+v\nwant %+v", got, want)
@@ -291,8 +291,8 @@ func TestKamailioDelivers(t *testing.T) {
 	}
 }
 
-// TestKamailioReadsText: one after the other, since Kamailio keeps db_text's tables
-// in memory.
+// TestKamailioReadsText: silod and Kamailio use the directory in turn, because Kamailio
+// keeps the tables of db_text in memory.
 func TestKamailioReadsText(t *testing.T) {
 	t.Parallel()
 	url := textEngine.fresh(t)
@@ -310,8 +310,8 @@ func TestKamailioReadsText(t *testing.T) {
 	stop()
 }
 
-// kamailioClears waits until Kamailio has deleted what it delivered, and looks at
-// what is left beside it.
+// kamailioClears waits until Kamailio has deleted the delivered messages, and checks the
+// remaining rows.
 func kamailioClears(t *testing.T, db *DB) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {

@@ -14,7 +14,7 @@ import (
 	"silod/sip"
 )
 
-// text makes a plain message to bob that was stored at noon and lives an hour.
+// text returns a plain message to bob, stored at noon, that expires an hour later.
 func text(body string) *silo.Message {
 	return &silo.Message{
 		Owner: bob, Src: "sip:alice@example.org", Dst: "sip:bob@example.org",
@@ -61,7 +61,7 @@ func remove(t testing.TB, st silo.Store, id int64) {
 	}
 }
 
-func TestSiloOrder(t *testing.T) {
+func TestMessagesOrder(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -79,14 +79,14 @@ func TestSiloOrder(t *testing.T) {
 			}
 		}
 		remove(t, st, ms[0].ID)
-		remove(t, st, ms[0].ID) // gone already: that is no error
+		remove(t, st, ms[0].ID) // deleted already: not an error
 		if got := bodies(next(t, st, 0, 10)); got != "2 3 4" {
 			t.Errorf("after the delete: %q", got)
 		}
 	})
 }
 
-func TestSiloNextLeavesOut(t *testing.T) {
+func TestMessagesNextLeavesOut(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -112,7 +112,7 @@ func TestSiloNextLeavesOut(t *testing.T) {
 	})
 }
 
-func TestSiloDue(t *testing.T) {
+func TestMessagesDue(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -132,7 +132,7 @@ func TestSiloDue(t *testing.T) {
 	})
 }
 
-func TestSiloSetAsideAndRequeue(t *testing.T) {
+func TestMessagesSetAsideAndRequeue(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st, m := db.Messages(), text("x")
@@ -164,7 +164,7 @@ func TestSiloSetAsideAndRequeue(t *testing.T) {
 	})
 }
 
-func TestSiloExpire(t *testing.T) {
+func TestMessagesExpire(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -196,7 +196,7 @@ func TestSiloExpire(t *testing.T) {
 	})
 }
 
-func TestSiloWaiting(t *testing.T) {
+func TestMessagesWaiting(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -241,7 +241,7 @@ func TestSiloWaiting(t *testing.T) {
 	})
 }
 
-// However long messages are, one read takes little, and not too little.
+// The size of a page depends on the length of its messages, within limits.
 func TestPageOf(t *testing.T) {
 	for _, c := range []struct{ n, each, want int }{
 		{50, 100, 50}, {50, 0, 50}, {0, 0, 8}, {50, 4096, 16}, {16, 65535, 8}, {8, 65535, 8}, {1, 2048, 32}, {8, 100, 50},
@@ -256,7 +256,7 @@ func TestPageOf(t *testing.T) {
 	}
 }
 
-func TestSiloListTallyPurge(t *testing.T) {
+func TestMessagesListTallyPurge(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()
@@ -271,7 +271,7 @@ func TestSiloListTallyPurge(t *testing.T) {
 				m.Src = "sip:dan@example.org"
 			}
 			if i >= 100 && i < 140 {
-				m.Body = bytes.Repeat([]byte("long "), 3000) // of these fewer are read at once
+				m.Body = bytes.Repeat([]byte("long "), 3000) // pages of these are smaller
 			}
 			if i == 7 {
 				m.SendAt = noon
@@ -334,8 +334,8 @@ func TestSiloListTallyPurge(t *testing.T) {
 	})
 }
 
-// What is restored together is stored together and in its order, or not at all.
-func TestSiloAddAll(t *testing.T) {
+// AddAll stores all messages in their order, or none.
+func TestMessagesAddAll(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Messages()

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// ownFixture is our own tables as an earlier silod made and filled them, beside
-// Kamailio's. These files are never changed: a new version gets a new one.
+// ownFixture returns the statements of an earlier silod's own tables, with Kamailio's
+// tables. The files are frozen: a new version gets a new file.
 func ownFixture(t testing.TB, version int, engine string) []string {
 	t.Helper()
 	if engine == "mariadb" {
@@ -26,7 +26,7 @@ func ownFixture(t testing.TB, version int, engine string) []string {
 	return append(fixture(t, "8", engine), strings.Split(strings.TrimSuffix(strings.TrimSpace(string(data)), ";"), ";\n")...)
 }
 
-// TestOldSchemas: what an earlier silod has left is brought up to date and stays.
+// TestOldSchemas: a database of an earlier silod is migrated and keeps its rows.
 func TestOldSchemas(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -71,14 +71,14 @@ func TestOldSchemas(t *testing.T) {
 }
 
 // TestManyStartAtOnce: several daemons that start on one empty database, or on one of
-// Kamailio's, make its schema together.
+// Kamailio, create its schema together.
 func TestManyStartAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, e := range engines[1:] { // an SQLite file is one daemon's
+	for _, e := range engines[1:] { // an SQLite file belongs to one daemon
 		for _, kamailio := range []bool{false, true} {
-			for _, lock := range []bool{true, false} { // a cluster may have none that all its servers know
+			for _, lock := range []bool{true, false} { // a cluster may have no lock across its servers
 				if !lock && e.name == "postgres" {
-					continue // makes its schema in one transaction, under a lock of its own
+					continue // creates its schema in one transaction, under a lock of its own
 				}
 				t.Run(fmt.Sprintf("%s/kamailio=%v/lock=%v", e.name, kamailio, lock), func(t *testing.T) {
 					t.Parallel()
@@ -111,7 +111,7 @@ func TestManyStartAtOnce(t *testing.T) {
 	}
 }
 
-// startTogether opens a database eight times at once, and stores by each.
+// startTogether opens a database eight times at once and stores a message through each.
 func startTogether(t *testing.T, url string, lock bool) {
 	t.Helper()
 	var group sync.WaitGroup
@@ -139,9 +139,9 @@ func startTogether(t *testing.T, url string, lock bool) {
 	group.Wait()
 }
 
-// TestSQLiteIsOneDaemons: of several that start on one file one gets it, and the
-// others say who has.
-func TestSQLiteIsOneDaemons(t *testing.T) {
+// TestSQLiteOneDaemon: of several daemons that start on one file, one opens it, and the
+// others name that one.
+func TestSQLiteOneDaemon(t *testing.T) {
 	t.Parallel()
 	url := engines[0].fresh(t)
 	var group sync.WaitGroup
@@ -175,8 +175,8 @@ func TestSQLiteIsOneDaemons(t *testing.T) {
 	}
 }
 
-// TestCheck: a database as Kamailio made it is looked at without a change; what
-// Migrate adds, and what it lacks later, is told.
+// TestCheck: the check of a Kamailio database changes nothing, and reports the parts that
+// Migrate would add or that are missing later.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -211,7 +211,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestMyISAM: a table that cannot keep what was promised is told.
+// TestMyISAM: a table of an engine that is not durable is reported.
 func TestMyISAM(t *testing.T) {
 	t.Parallel()
 	url := engines[2].fresh(t)
@@ -234,7 +234,7 @@ func TestMyISAM(t *testing.T) {
 	}
 }
 
-// problems checks a database and compares what is wrong with what is told, word by word.
+// problems checks a database and compares the reported problems.
 func problems(t *testing.T, url string, want ...string) {
 	t.Helper()
 	found, err := Check(t.Context(), url, Options{})
@@ -260,8 +260,8 @@ func problems(t *testing.T, url string, want ...string) {
 	}
 }
 
-// TestTableChangesUnderneath: a column that somebody widens while silod runs breaks
-// neither reads nor writes, though their statements were prepared before.
+// TestTableChangesUnderneath: when a column is widened while silod runs, reads and writes
+// with prepared statements continue.
 func TestTableChangesUnderneath(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines[1:] {

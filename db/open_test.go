@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// refused opens what cannot be opened and checks that the one line of the error
-// says what to do.
+// refused opens a database that cannot be opened, and checks that the error is one line
+// that says what to do.
 func refused(t *testing.T, url string, o Options, words ...string) {
 	t.Helper()
 	db, err := Open(t.Context(), url, o)
@@ -56,7 +56,7 @@ func TestOpenTwice(t *testing.T) {
 	}
 	add(t, db.Messages(), text("x"))
 	closeDB(t, db)
-	db = open(t, url, Options{}) // nothing stale is left
+	db = open(t, url, Options{}) // the lock is not stale
 	if got := bodies(next(t, db.Messages(), 0, 10)); got != "x" {
 		t.Errorf("found %q", got)
 	}
@@ -106,7 +106,8 @@ func TestOpenWithoutRights(t *testing.T) {
 	}
 }
 
-// TestLockEndsWithClose, although a child that was forked just now still has the file.
+// TestLockEndsWithClose: closing ends the lock, although a child that was just forked
+// still has the file open.
 func TestLockEndsWithClose(t *testing.T) {
 	t.Parallel()
 	url := "sqlite:" + filepath.Join(t.TempDir(), "silod.db")

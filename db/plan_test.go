@@ -13,15 +13,14 @@ import (
 	"silod/sip"
 )
 
-// series selects the numbers n from 1 to 100,000.
+// series are FROM clauses with the numbers n from 1 to 100,000.
 var series = map[string]string{
 	"sqlite":   "FROM (WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g WHERE n < 100000) SELECT n FROM g) g",
 	"postgres": "FROM generate_series(1, 100000) g(n)",
 	"mariadb":  "FROM (SELECT seq AS n FROM seq_1_to_100000) g",
 }
 
-// TestPlans: what is read and written for every request is found by an index, in
-// tables of 100,000 rows.
+// TestPlans: in tables of 100,000 rows, every statement of a request uses an index.
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -75,7 +74,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// request does everything that is done for requests and by timers.
+// request runs everything that requests and timers run.
 func request(t *testing.T, db *DB) {
 	t.Helper()
 	ctx, st := t.Context(), db.Messages()
@@ -137,8 +136,8 @@ func request(t *testing.T, db *DB) {
 	save(t, db.Bindings(), simpleBinding("r5"), registrar.Change{Removed: true, Binding: registrar.Binding{RUID: "r6"}})
 }
 
-// TestPlansOfAnEmptyTable: PostgreSQL plans what is prepared for the tables as they are
-// then. It must not go on reading all of a table that has grown since.
+// TestPlansOfAnEmptyTable: PostgreSQL plans a prepared statement for the size of the
+// tables at that time. It must not scan a table that has grown since.
 func TestPlansOfAnEmptyTable(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -154,7 +153,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 			}
 			save(t, db.Bindings(), changes...)
 		}
-		for range 10 { // PostgreSQL plans the first five for their values
+		for range 10 { // PostgreSQL plans the first five with their values
 			refresh()
 		}
 		rawExec(t, db, "INSERT INTO location (ruid, username, domain, contact) SELECT CONCAT('x', n), 'u', 'example.org', 'sip:x@y' "+series["postgres"])
@@ -169,7 +168,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 		for range 10 {
 			refresh()
 		}
-		time.Sleep(1100 * time.Millisecond) // until the server's process has told its numbers
+		time.Sleep(1100 * time.Millisecond) // until the server process has reported its statistics
 		refresh()
 		time.Sleep(100 * time.Millisecond)
 		if n := rows() - before; n > 50_000 {
@@ -178,7 +177,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 	}
 }
 
-// checkPlan asks the engine how it would do it.
+// checkPlan reads the plan of a statement.
 func checkPlan(t *testing.T, db *DB, engine, text string, args []any) {
 	t.Helper()
 	conn, err := db.reader.pool.Conn(t.Context())
@@ -194,7 +193,7 @@ func checkPlan(t *testing.T, db *DB, engine, text string, args []any) {
 	if engine != "postgres" {
 		return
 	}
-	// What is prepared is planned without its values, sooner or later.
+	// A prepared statement is planned without its values, sooner or later.
 	none := strings.TrimSuffix(strings.Repeat("NULL,", len(args)), ",")
 	for _, st := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE planned AS " + text} {
 		if _, err := conn.ExecContext(t.Context(), st); err != nil {
@@ -207,7 +206,7 @@ func checkPlan(t *testing.T, db *DB, engine, text string, args []any) {
 	}
 }
 
-// noScan reads a plan, which must not read a whole table.
+// noScan fails the test where a plan scans a table.
 func noScan(t *testing.T, conn *sql.Conn, engine, text, explain string, args ...any) {
 	t.Helper()
 	rows, err := conn.QueryContext(t.Context(), explain, args...)

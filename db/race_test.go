@@ -2,5 +2,5 @@
 
 package db
 
-// The race detector slows SQLite, which is Go here, down by a factor of twenty.
+// The race detector makes SQLite, which is Go code here, twenty times slower.
 const raceDetector = true

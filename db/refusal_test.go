@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestSchemaRefusals: a database that silod does not understand is left alone.
+// TestSchemaRefusals: a database that silod does not understand is refused.
 func TestSchemaRefusals(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -31,8 +31,7 @@ func TestSchemaRefusals(t *testing.T) {
 	}
 }
 
-// TestRights: a right that is missing is named before a message depends on it,
-// with the command that grants it.
+// TestRights: a missing right is reported at the start, with the command that grants it.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -85,7 +84,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// TestNoRightToOwnTables: those that an administrator made are tried as well.
+// TestNoRightToOwnTables: tables that an administrator created are tried as well.
 func TestNoRightToOwnTables(t *testing.T) {
 	t.Parallel()
 	for name, grants := range map[string][]string{
@@ -123,8 +122,7 @@ func TestNoRightToOwnTables(t *testing.T) {
 	}
 }
 
-// TestNoRightNeeded: where everything is there, made by somebody who may, silod's user
-// needs no right to make anything.
+// TestNoRightNeeded: with a complete schema silod's user needs no right to create tables.
 func TestNoRightNeeded(t *testing.T) {
 	t.Parallel()
 	for name, grants := range map[string][]string{
@@ -155,7 +153,7 @@ func TestNoRightNeeded(t *testing.T) {
 	}
 }
 
-// TestNoServer: a server that is not there is named, in one line.
+// TestNoServer: a server that does not answer is named, in one line.
 func TestNoServer(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{

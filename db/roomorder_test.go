@@ -9,15 +9,15 @@ import (
 	"silod/imc"
 )
 
-// TestRoomsLine: entries that come at once are numbered in the order in which they were
-// queued, and one that cannot be stored does not disturb it.
-func TestRoomsLine(t *testing.T) {
+// TestRoomLogOrder: concurrent entries are numbered in the order of the queue, also
+// around an entry that cannot be stored.
+func TestRoomLogOrder(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Rooms()
 		apply(t, st, imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{{User: alice, Role: imc.Owner}}})
 		var mu sync.Mutex
-		var line []*imc.Entry
+		var queued []*imc.Entry
 		failed := map[*imc.Entry]bool{}
 		var all sync.WaitGroup
 		for i := range 20 {
@@ -30,7 +30,7 @@ func TestRoomsLine(t *testing.T) {
 					err := st.Append(t.Context(), e, func() {
 						mu.Lock()
 						defer mu.Unlock()
-						line = append(line, e)
+						queued = append(queued, e)
 					})
 					if err != nil {
 						mu.Lock()
@@ -42,7 +42,7 @@ func TestRoomsLine(t *testing.T) {
 		}
 		all.Wait()
 		var seqs []int64
-		for _, e := range line {
+		for _, e := range queued {
 			if !failed[e] {
 				seqs = append(seqs, e.Seq)
 			}

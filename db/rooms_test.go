@@ -21,7 +21,7 @@ var (
 	bob   = aor("bob@example.org")
 )
 
-// loaded is what a restart would find.
+// loaded is a room as a restart finds it.
 type loaded struct {
 	Room    imc.Room
 	Members map[sip.AoR]imc.Member
@@ -74,7 +74,7 @@ func TestRoomsRoundTrip(t *testing.T) {
 			t.Error("a banned user is in imc_members")
 		}
 
-		// Everything changes, in one step.
+		// One change of everything.
 		room.Private, room.Topic = false, ""
 		members[0].Role, members[1].Role, members[1].Muted = imc.Admin, imc.Owner, false
 		members[4].Role = imc.Plain
@@ -92,8 +92,8 @@ func TestRoomsRoundTrip(t *testing.T) {
 	})
 }
 
-// TestRoomsClosed: a destroyed room keeps its members until they have read the
-// news, and it was told in the same step.
+// TestRoomsClosed: a destroyed room keeps its members until they have read its last
+// entry, which is written in the same step.
 func TestRoomsClosed(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
@@ -119,7 +119,7 @@ func TestRoomsClosed(t *testing.T) {
 	})
 }
 
-// TestRoomsOrder: members come back in the order in which they came.
+// TestRoomsOrder: members are loaded in the order in which they joined.
 func TestRoomsOrder(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
@@ -140,8 +140,8 @@ func TestRoomsOrder(t *testing.T) {
 	})
 }
 
-// TestRoomsEmpty: Kamailio stops loading at a room that has no members, so there
-// must never be one in its table; we remember it all the same.
+// TestRoomsEmpty: Kamailio stops loading at a room without members. Such a room is only
+// in silod's own table.
 func TestRoomsEmpty(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
@@ -327,7 +327,7 @@ func TestRoomInvalid(t *testing.T) {
 	})
 }
 
-// TestRoomsOfKamailio: rows that Kamailio wrote, and rows that are damaged.
+// TestRoomsOfKamailio: rows of Kamailio, and damaged rows.
 func TestRoomsOfKamailio(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
@@ -354,9 +354,9 @@ func TestRoomsOfKamailio(t *testing.T) {
 	})
 }
 
-// TestRoomsGiveWay: a room is kept under another AoR from now on, with everybody and
-// everything in it, and its old one is free.
-func TestRoomsGiveWay(t *testing.T) {
+// TestRoomsMove: a room moves to another AoR with its members and its log, and its old
+// AoR is free.
+func TestRoomsMove(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Rooms()

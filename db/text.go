@@ -142,7 +142,8 @@ func (d *textDB) fill(ctx context.Context, pool *sql.DB, name string, t *textTab
 		return err
 	}
 	defer tx.Rollback()
-	st, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO "+name+" ("+strings.Join(names, ",")+") VALUES ("+placeholders(len(names))+")")
+	st, err := tx.PrepareContext(ctx,
+		"INSERT OR REPLACE INTO "+name+" ("+strings.Join(names, ",")+") VALUES ("+placeholders(len(names))+")")
 	if err != nil {
 		return err
 	}

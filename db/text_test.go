@@ -12,7 +12,7 @@ import (
 	"silod/sip"
 )
 
-// kamailioText is a directory as Kamailio's db_text leaves it.
+// kamailioText is a directory as Kamailio's db_text writes it.
 var kamailioText = map[string]string{
 	"version": "table_name(string) table_version(int)\nsilo:8\nimc_rooms:1\nimc_members:1\nlocation:9\n",
 	"silo": "id(int,auto) src_addr(string) dst_addr(string) username(string) domain(string) inc_time(int) exp_time(int) snd_time(int) " +
@@ -39,8 +39,8 @@ func textDir(t testing.TB, files map[string]string) string {
 	return dir
 }
 
-// TestTextInPlace: a directory that Kamailio used is read, and what changes is
-// written as Kamailio would have.
+// TestTextInPlace: silod reads a directory of Kamailio, and writes changes as Kamailio
+// would.
 func TestTextInPlace(t *testing.T) {
 	t.Parallel()
 	dir := textDir(t, kamailioText)
@@ -110,7 +110,7 @@ func TestTextRefusals(t *testing.T) {
 	}
 }
 
-// FuzzText: a file that can be read is written back so that it reads the same.
+// FuzzText: a table that is read and written is read as the same table.
 func FuzzText(f *testing.F) {
 	for _, text := range kamailioText {
 		f.Add([]byte(text))

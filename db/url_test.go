@@ -50,7 +50,7 @@ func TestMySQLURL(t *testing.T) {
 	}
 }
 
-// TestBadURLs: what is wrong is said without the password.
+// TestBadURLs: errors do not contain the password.
 func TestBadURLs(t *testing.T) {
 	t.Parallel()
 	for _, u := range []string{

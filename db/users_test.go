@@ -57,8 +57,8 @@ func TestUsers(t *testing.T) {
 	})
 }
 
-// TestUsersOfKamailio: kamctl makes users and changes passwords without knowing of
-// us; then what we know of other algorithms must not let the old password in.
+// TestUsersOfKamailio: kamctl adds users and changes passwords without silod's tables.
+// Then the hashes of other algorithms must not accept the old password.
 func TestUsersOfKamailio(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {

@@ -13,7 +13,7 @@ import (
 	"silod/silo"
 )
 
-// slow is a writer whose commits wait until they are let go.
+// A slow queue has commits that wait to be released.
 type slow struct {
 	queue
 	began   chan []*op
@@ -33,7 +33,7 @@ func newSlow() *slow {
 	return s
 }
 
-// call queues a write in the background and gives its outcome.
+// call queues a write in the background and returns its outcome.
 func (s *slow) call(ctx context.Context, rows, bytes int) chan error {
 	out := make(chan error, 1)
 	go func() { out <- s.do(ctx, &op{rows: rows, bytes: bytes}) }()
@@ -85,7 +85,7 @@ func TestWriterBatches(t *testing.T) {
 	})
 }
 
-// TestWriterDrops: a write whose caller went away is only left out while it waits.
+// TestWriterDrops: a write of a caller that has left is dropped only while it is queued.
 func TestWriterDrops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,8 +120,8 @@ func TestWriterDrops(t *testing.T) {
 	})
 }
 
-// TestWriterTimeout: nobody waits longer than writeTimeout in the queue, and a
-// full queue holds callers back, also those who need not wait for the outcome.
+// TestWriterTimeout: no write waits longer than writeTimeout in the queue. A full queue
+// blocks callers, also those that do not wait for the outcome.
 func TestWriterTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestWriterTimeout(t *testing.T) {
 		if time.Since(began) != writeTimeout {
 			t.Errorf("they waited %v", time.Since(began))
 		}
-		// There is room now, and those who waited for it were let in.
+		// Now the queue has space, and the waiting callers have entered it.
 		synctest.Wait()
 		s.release <- nil
 		if err := <-first; err != nil {
@@ -190,8 +190,8 @@ func TestWriterCloses(t *testing.T) {
 	})
 }
 
-// TestBadRowAlone: a row that only the database finds bad is refused alone, and
-// its neighbours in the transaction are stored once.
+// TestBadRowAlone: a row that only the database refuses is refused alone. The other rows
+// of the transaction are stored once.
 func TestBadRowAlone(t *testing.T) {
 	t.Parallel()
 	narrow := map[string]string{
@@ -225,7 +225,7 @@ func TestBadRowAlone(t *testing.T) {
 	}
 }
 
-// TestMySQLNumbers: MySQL does not return the numbers of the rows that it inserted.
+// TestMySQLNumbers: MySQL does not return the numbers of inserted rows.
 func TestMySQLNumbers(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -246,5 +246,48 @@ func TestMySQLNumbers(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// countingMark counts its calls and commits nothing.
+type countingMark struct{ calls int }
+
+func (m *countingMark) first(*session, *batch) (bool, error) { m.calls++; return false, nil }
+func (m *countingMark) confirm(*session, *batch) error       { return nil }
+
+// TestBatchKey: an attempt at a batch that an earlier attempt has committed writes nothing
+// again. Every batch asks the marks, also one without a key.
+func TestBatchKey(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, e.fresh(t), Options{})
+			w, m := &db.writer, &countingMark{}
+			w.marks = append(w.marks, m)
+			row, err := db.layout.messageRow(text("once"), noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := newBatch([]*op{{join: func(p *plan) { p.messages = append(p.messages, row) }, queuedAt: time.Now()}})
+			attempt := func() {
+				t.Helper()
+				if _, err := w.attempt(b); err != nil || b.state != batchCommitted {
+					t.Fatalf("state %d, %v", b.state, err)
+				}
+			}
+			attempt()
+			if w.layout.traits.keyed {
+				b.state = batchUnknown // as if the answer had been lost
+				attempt()
+			}
+			if got := bodies(next(t, db.Messages(), 0, 10)); got != "once" || m.calls != 1 {
+				t.Errorf("stored %q, %d calls", got, m.calls)
+			}
+			remove(t, db.Messages(), row.m.ID)
+			if m.calls != 2 {
+				t.Errorf("%d calls", m.calls)
+			}
+		})
 	}
 }
