@@ -57,8 +57,7 @@ var (
 	}}
 )
 
-// Apply is one step of the writer, so that all nodes see the changes of rooms in one
-// order.
+// Apply is one step of the writer, so that all rooms change in one order.
 func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
 	var notice []*entryRow
 	err := st.check(&c)
