@@ -6,40 +6,39 @@ import (
 	"strings"
 )
 
-// anyone is the role of a command that needs none.
+// anyone is the role of a command that needs no membership.
 const anyone Role = -1
 
-// access is how a command uses a room.
+// access is the way in which a command uses a room.
 type access int
 
 const (
-	without   access = iota // it is about no room
-	shared                  // it reads
-	exclusive               // it changes the room
-	creating                // it changes the room, or makes it
+	noRoom    access = iota // the command is not about a room
+	shared                  // reads the room
+	exclusive               // changes the room
+	creating                // changes the room or creates it
 )
 
-// command is one # command, or one form of one. Parsing, permissions and #help
-// come from here, and management commands run the same functions.
+// command is a # command, or one form of it. It defines parsing, permissions and
+// #help. Management commands run the same functions.
 type command struct {
 	name    string
 	aliases []string
-	params  []param // in the order in which they are written
-	role    Role    // the least that may use it
+	params  []param // in their order in the text
+	role    Role    // the lowest role that may use it
 	access  access
-	code    int    // what imc_manager returns where it fails, of the documented ten the first
-	help    string // continues "#name: ", without a full stop
+	code    int    // the return code of imc_manager for a failure; of the ten documented ones the first
+	help    string // description for #help, without a full stop
 
-	// run does it. For all but access without, the room's step lock is held as access
-	// says; the room is nil for without, and need not be made yet for creating.
-	run func(*Service, context.Context, *call, *room) error
+	// run carries out the command. The room's state lock is held as access requires.
+	// The room is nil for noRoom, and may not be stored yet for creating.
+	run func(*Service, context.Context, *invocation, *room) error
 }
 
-// commands is the table of # commands, in the order of #help: those of the seed,
-// then our own. Forms of one command stand together; the first that fits is meant.
-//
-// Codes: the documentation has none for our own commands. They have that of the
-// command to which they are kin.
+// commands is the table of # commands in the order of #help: those of Kamailio, then
+// our own. The forms of a command follow each other, and the first form that matches
+// is used. Our own commands, for which no code is documented, have the code of a
+// similar command.
 var commands = []*command{
 	{
 		name: "create", params: []param{roomParam, privateParam}, role: anyone, access: creating, code: -30,
@@ -90,7 +89,7 @@ var commands = []*command{
 		help: "gives a member another role; a new owner takes the place of the old one",
 		run:  (*Service).modify,
 	}, {
-		name: "topic", params: []param{leadRoom, textParam}, role: Admin, access: exclusive, code: -120,
+		name: "topic", params: []param{roomBeforeText, textParam}, role: Admin, access: exclusive, code: -120,
 		help: "sets what the room is about; - removes it",
 		run:  (*Service).setTopic,
 	}, {
@@ -140,11 +139,11 @@ var commands = []*command{
 	},
 }
 
-// forms gives the forms of a command, none for an unknown one.
-func (s *Service) forms(name string) []*command {
+// commandForms returns the forms of a command, none for an unknown one.
+func (s *Service) commandForms(name string) []*command {
 	name = strings.ToLower(name)
 	var forms []*command
-	for _, c := range s.cfg().commands {
+	for _, c := range s.commands {
 		if c.name == name || slices.Contains(c.aliases, name) {
 			forms = append(forms, c)
 		}
@@ -152,4 +151,4 @@ func (s *Service) forms(name string) []*command {
 	return forms
 }
 
-func (c *command) needsRoom() bool { return c.access != without }
+func (c *command) needsRoom() bool { return c.access != noRoom }

@@ -28,7 +28,7 @@ func written(m im.Message) string {
 // without the header fields of the sender's device. Call-ID, CSeq and tag follow from
 // the entry: they are the same on every machine and in every version.
 func TestMessageToMembers(t *testing.T) {
-	within(t, func(c *imc.Config) { c.ExtraHdrs = "Supported: kamailio/imc\r\nP-Flags: 3\r\n" }, func(w *world) {
+	within(t, func(c *imc.Config) { c.ExtraHeaders = "Supported: kamailio/imc\r\nP-Flags: 3\r\n" }, func(w *world) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
 		w.must("carol@far.test", "chat-1", "#join")

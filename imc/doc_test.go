@@ -10,14 +10,13 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the generated parts of the document anew")
+var update = flag.Bool("update", false, "update the generated parts of the document")
 
 const roomsDoc = "../docs/rooms.md"
 
-// commandTable is what the table of commands says to people.
+// commandTable returns the table of commands for the document.
 func commandTable() string {
-	s := &Service{}
-	s.settings.Store(&settings{Config: DefaultConfig(), commands: commands})
+	s := New(Options{Settings: Settings{config: DefaultConfig()}})
 	var b strings.Builder
 	b.WriteString("| command | for | |\n| --- | --- | --- |\n")
 	for _, c := range commands {
@@ -25,13 +24,13 @@ func commandTable() string {
 		for _, a := range c.aliases {
 			names += ", `#" + a + "`"
 		}
-		who := map[Role]string{anyone: "everybody", Plain: "members", Admin: "owner and admins", Owner: "the owner"}[c.role]
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", names, who, c.help)
+		roles := map[Role]string{anyone: "everybody", Plain: "members", Admin: "owner and admins", Owner: "the owner"}[c.role]
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", names, roles, c.help)
 	}
 	return b.String()
 }
 
-// textTable is all texts with what they can hold.
+// textTable returns all texts with their own placeholders.
 func textTable() string {
 	var b strings.Builder
 	b.WriteString("| key | text | of its own |\n| --- | --- | --- |\n")
@@ -46,7 +45,7 @@ func textTable() string {
 	return b.String()
 }
 
-// generated puts text between the line that begins with mark and the next end.
+// generated replaces the part of a document from the mark to the next end mark.
 func generated(t *testing.T, doc, mark, text string) string {
 	t.Helper()
 	before, rest, ok1 := strings.Cut(doc, "<!-- "+mark+":")
@@ -58,7 +57,7 @@ func generated(t *testing.T, doc, mark, text string) string {
 	return before + "<!-- " + mark + ":" + line + "\n" + text + "<!-- end -->" + after
 }
 
-// TestRoomsDoc keeps what docs/rooms.md lists equal to what rooms do.
+// TestRoomsDoc checks that the tables of docs/rooms.md are up to date.
 func TestRoomsDoc(t *testing.T) {
 	got, err := os.ReadFile(roomsDoc)
 	if err != nil {
@@ -77,7 +76,7 @@ func TestRoomsDoc(t *testing.T) {
 	}
 }
 
-// What docs/rooms.md says of the settings is so.
+// TestRoomsDocDefaults checks that docs/rooms.md states the actual defaults.
 func TestRoomsDocDefaults(t *testing.T) {
 	doc, err := os.ReadFile(roomsDoc)
 	if err != nil {

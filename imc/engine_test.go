@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"silod/delivery"
-	"silod/imc"
 	"silod/sip"
 )
 
@@ -67,13 +66,7 @@ func TestRoomBehindTheEngine(t *testing.T) {
 		p := &phones{got: map[string][]string{}, waits: map[string]time.Duration{}, gone: map[string]bool{}, when: map[string]time.Time{}}
 		engine := delivery.New(delivery.Options{Log: quiet})
 		queue := engine.Queue()
-		s, err := imc.New(imc.Options{
-			Store: newMemStore(), Outbox: nobody{}, Waker: queue, Log: quiet, Now: time.Now,
-			Domains: sip.NewDomains(domain), Config: imc.DefaultConfig(),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := serviceWith(t, newMemStore(), queue)
 		queue.Serve(s, p)
 		ctx, cancel := context.WithCancel(context.Background())
 		var running sync.WaitGroup

@@ -290,21 +290,27 @@ func TestLoadReportsTheStore(t *testing.T) {
 	}
 }
 
-// service makes a Service without a world around it.
+// service returns a Service without a world around it.
 func service(t *testing.T, st imc.Store) *imc.Service {
 	t.Helper()
-	s, err := imc.New(imc.Options{
-		Store: st, Outbox: nobody{}, Waker: nobody{}, Log: quiet, Now: time.Now,
-		Domains: sip.NewDomains(domain), Config: imc.DefaultConfig(),
-	})
+	return serviceWith(t, st, nop{})
+}
+
+// serviceWith returns a Service with a Waker.
+func serviceWith(t testing.TB, st imc.Store, waker imc.Waker) *imc.Service {
+	t.Helper()
+	set, err := imc.NewSettings(imc.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return imc.New(imc.Options{
+		Store: st, Outbox: nop{}, Waker: waker, Log: quiet, Now: time.Now,
+		Domains: sip.NewDomains(domain), Settings: set,
+	})
 }
 
-// nobody is an Outbox and a Waker that do nothing.
-type nobody struct{}
+// nop is an Outbox and a Waker that do nothing.
+type nop struct{}
 
-func (nobody) Send(context.Context, sip.AoR, im.Message) error { return nil }
-func (nobody) WakeAll([]sip.AoR, sip.AoR)                      {}
+func (nop) Send(context.Context, sip.AoR, im.Message) error { return nil }
+func (nop) WakeAll([]sip.AoR, sip.AoR)                      {}

@@ -11,19 +11,19 @@ import (
 	"silod/sip"
 )
 
-// Request is a MESSAGE for a room or for the manager.
+// Request is a MESSAGE to a room or to the manager.
 type Request struct {
-	Sender sip.AoR // who sent it; believed
+	Sender sip.AoR // authenticated by the caller of Handle
 	Room   sip.AoR // the Request-URI
 	im.Message
 }
 
-// Reply is what a Request is answered.
+// Reply is the answer to a Request.
 type Reply struct {
-	Status     int           // 200: committed. 500: refused. 503: nothing happened, to be tried again
+	Status     int           // 200: committed. 500: refused. 503: nothing was done, try again
 	Reason     string        // the reason phrase
-	Code       int           // what the documented imc_manager function returns
-	RetryAfter time.Duration // of a 503, and of a 500 that is about speed
+	Code       int           // the return code that imc_manager documents
+	RetryAfter time.Duration // of a 503, and of a 500 for too many messages
 }
 
 // Codes of imc_manager that belong to no command.
@@ -35,34 +35,35 @@ const (
 	codeMessage    = -200
 )
 
-// retryAfter is what a sender is asked to wait while the store is away.
+// retryAfter is the Retry-After of a 503.
 const retryAfter = 10 * time.Second
 
-// refusal is a no for which somebody is to blame. It is told in the words of a
-// text.
+// refusal is an error that the sender of a request can understand or mend. A text
+// explains it.
 type refusal struct {
-	text text
-	args args
-	room sip.AoR // the room it is about; zero: the address written to
-	wait time.Duration
-	mute bool // the sender has been told before
+	text   textKey
+	args   args
+	room   sip.AoR // the room it is about; zero: the address that the request was sent to
+	wait   time.Duration
+	silent bool // no explanation: the sender has had it before
 }
 
-func refuse(key text, a ...string) *refusal { return &refusal{text: key, args: a} }
+// refuse returns a refusal with the arguments of its text.
+func refuse(key textKey, a ...string) *refusal { return &refusal{text: key, args: a} }
 
+// Error returns the SIP reason phrase.
 func (r *refusal) Error() string { return wordings[r.text].reason }
 
-// in says which room a refusal is about.
+// in sets the room that a refusal is about and returns the refusal.
 func (r *refusal) in(room sip.AoR) *refusal {
 	r.room = room
 	return r
 }
 
-// Handle does what a message to a room asks for. After a 2xx it is done or
-// committed, whatever dies next; after a 503 it is not, and will not be later. But a
-// notification, or what comes from a room's address, is answered 200 and goes no
-// further. The headers and the body are kept: the caller must not write to them any
-// more.
+// Handle carries out a request. A 2xx means that its effect is committed; a 503
+// means that it has no effect, and will have none later. Notifications, and messages
+// from the address of a room, are answered 200 and dropped. Handle keeps the headers
+// and the body: the caller must not write to them afterwards.
 func (s *Service) Handle(ctx context.Context, req Request) Reply {
 	req.Room = roomName(req.Room)
 	c := inspect(&req.Message)
@@ -70,135 +71,110 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 	case req.Sender.User == "":
 		return Reply{Status: 500, Reason: "Sender has no SIP address", Code: codeMessage}
 	case c.notification, s.IsRoom(req.Sender):
-		// To pass a notification on would make every client answer every other's with
-		// one of its own; and what a room says to a room would come back.
+		// Clients would answer each other's notifications with more of them, and a
+		// message from one room to another would come back.
 		s.stats.Dropped.Add(1)
 		return Reply{Status: 200, Reason: "OK", Code: codeDone}
-	case s.mailer.full():
+	case s.direct.full():
 		return Reply{Status: 503, Reason: "Too much to do", Code: codeMessage, RetryAfter: retryAfter}
 	}
-	if err := s.admit(&req); err != nil {
+	if err := s.checkRate(&req); err != nil {
 		return s.reply(&req, codeMessage, err)
 	}
-	line, isCommand := strings.CutPrefix(strings.TrimSpace(c.text), s.cfg().StartChar)
+	text, isCommand := strings.CutPrefix(strings.TrimSpace(c.text), s.config().StartChar)
 	switch {
 	case len(req.Body) == 0:
 		return s.reply(&req, codeNoBody, refuse("no_body"))
 	case isCommand:
-		code, err := s.command(ctx, &req, line)
+		code, err := s.runCommand(ctx, &req, text)
 		return s.reply(&req, code, err)
 	case s.isManager(req.Room):
 		return s.reply(&req, codeMessage, refuse("manager"))
 	}
-	return s.reply(&req, codeMessage, s.speak(ctx, &req))
+	return s.reply(&req, codeMessage, s.postMessage(ctx, &req))
 }
 
-// admit keeps a sender's speed within its limit.
-func (s *Service) admit(req *Request) error {
-	most := s.cfg().MaxRate
-	ok, first, wait := s.limiter.take(req.Sender, req.Room, most, s.now())
+// checkRate counts a request against the sender's limit.
+func (s *Service) checkRate(req *Request) error {
+	limit := s.config().MaxRate
+	ok, first, wait := s.requests.take(req.Sender, req.Room, limit, s.now())
 	if ok {
 		return nil
 	}
-	no := refuse("too_fast", "limit", itoa(most))
-	no.wait, no.mute = wait, !first
-	return no
+	refused := refuse("too_fast", "limit", itoa(limit))
+	refused.wait, refused.silent = wait, !first
+	return refused
 }
 
-// speak puts what somebody says into the room's log.
-func (s *Service) speak(ctx context.Context, req *Request) error {
-	r := s.hold(req.Room, shared)
+// postMessage appends a member's message to the room's log.
+func (s *Service) postMessage(ctx context.Context, req *Request) error {
+	r := s.lockRoom(req.Room, shared)
 	if r == nil {
 		return refuse("no_room")
 	}
-	defer r.step.RUnlock()
+	defer r.stateMu.RUnlock()
 	m := r.index[req.Sender]
 	switch {
 	case m != nil && m.Role == Banned:
 		return refuse("you_banned")
-	case !m.seated():
+	case !m.joined():
 		return refuse("not_member")
 	case m.Muted:
 		return refuse("you_muted")
-	case r.heard(req):
+	case r.isRepeat(req):
 		return nil
 	}
-	e := &Entry{Room: r.name, From: req.Sender, At: s.stamp(), Message: req.Message}
-	if err := s.say(ctx, r, e); err != nil {
+	e := &Entry{Room: r.name, From: req.Sender, At: s.entryTime(), Message: req.Message}
+	if err := s.appendEntry(ctx, r, e); err != nil {
 		return err
 	}
 	r.mu.Lock()
-	s.seen(r, m)
+	s.markSeen(r, m)
 	r.mu.Unlock()
 	s.stats.Messages.Add(1)
 	return nil
 }
 
-// stamp is the time as entries keep it.
-func (s *Service) stamp() time.Time { return s.now().Truncate(time.Millisecond) }
+// entryTime returns the time in the precision of Entry.At.
+func (s *Service) entryTime() time.Time { return s.now().Truncate(time.Millisecond) }
 
-// reply turns what came out into the answer, and tells a sender who was refused
-// why.
+// reply returns the answer to a request that ended with err. The sender of
+// a refused request gets an explanation as a direct message.
 func (s *Service) reply(req *Request, code int, err error) Reply {
-	var no *refusal
+	var refused *refusal
 	switch {
 	case err == nil:
 		return Reply{Status: 200, Reason: "OK", Code: codeDone}
 	case errors.Is(err, ErrInvalid):
-		no = refuse("not_storable")
-	case !errors.As(err, &no):
+		refused = refuse("not_storable")
+	case !errors.As(err, &refused):
 		s.stats.StoreErrors.Add(1)
 		s.log.Error("room request failed", slog.String("room", req.Room.String()),
 			slog.String("from", req.Sender.String()), slog.String("call_id", req.CallID), slog.Any("error", err))
 		return Reply{Status: 503, Reason: "Rooms are not available, try again", Code: code, RetryAfter: retryAfter}
 	}
 	s.stats.Refusals.Add(1)
-	if s.explains(req, no, code) {
-		room := no.room
+	if s.isExplained(req, refused, code) {
+		room := refused.room
 		if room.IsZero() {
 			room = req.Room
 		}
-		s.tell(req.Sender, req.Room, req.CallID, s.text(no.text, room, no.args...))
+		s.notifyUser(req.Sender, req.Room, req.CallID, s.text(refused.text, room, refused.args...))
 	}
-	return Reply{Status: 500, Reason: no.Error(), Code: code, RetryAfter: no.wait}
+	return Reply{Status: 500, Reason: refused.Error(), Code: code, RetryAfter: refused.wait}
 }
 
-// explains tells whether a refusal is told in a message besides the SIP answer.
-// What answers a message (In-Reply-To) and is no command may come from a machine,
-// a room of another server for one, and to explain would begin a conversation of
-// machines.
-func (s *Service) explains(req *Request, no *refusal, code int) bool {
-	machine := req.Header("In-Reply-To") != "" || req.Header("Auto-Submitted") != ""
-	return !no.mute && (!machine || code != codeMessage && code != codeNoBody)
+// isExplained reports whether a refusal is explained in a direct message besides the
+// SIP answer. A message that is an answer (In-Reply-To) and not a command may be
+// automatic, for instance from a room on another server; an explanation could start
+// an endless exchange.
+func (s *Service) isExplained(req *Request, refused *refusal, code int) bool {
+	automatic := req.Header("In-Reply-To") != "" || req.Header("Auto-Submitted") != ""
+	return !refused.silent && (!automatic || code != codeMessage && code != codeNoBody)
 }
 
-// text writes a text about a room.
-func (s *Service) text(key text, room sip.AoR, a ...string) string {
-	return s.cfg().texts.write(key, append(a, "room", room.User, "room_uri", room.String(), "start", s.cfg().StartChar))
-}
-
-// tell sends a person what concerns nobody else.
-func (s *Service) tell(to, from sip.AoR, cause string, bodies ...string) {
-	for _, b := range bodies {
-		s.send(to, letter{message: s.letter(from, to, cause, b)})
-	}
-}
-
-func (s *Service) send(to sip.AoR, l letter) {
-	failed := l.failed
-	l.failed = func(err error) {
-		s.stats.AnswersFailed.Add(1)
-		s.log.Warn("message from a room could not be brought", slog.String("to", to.String()),
-			slog.String("call_id", l.message.CallID), slog.Any("error", err))
-		if failed != nil {
-			failed(err)
-		}
-	}
-	if s.IsRoom(to) {
-		return // never a notice to a room
-	}
-	s.stats.Answers.Add(1)
-	if !s.mailer.post(to, l) {
-		l.failed(errors.New("too many messages are waiting"))
-	}
+// text expands a text about a room.
+func (s *Service) text(key textKey, room sip.AoR, a ...string) string {
+	set := s.settings()
+	return set.texts.expand(key, append(a, "room", room.User, "room_uri", room.String(), "start", set.config.StartChar))
 }

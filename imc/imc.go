@@ -1,34 +1,35 @@
-// Package imc is the chat rooms: what Kamailio's module of that name does, with
-// commands like #create and #join in the text of messages, for people who are
-// not always online.
+// Package imc implements chat rooms. Like Kamailio's module of the same name it
+// takes commands such as #create and #join in the text of messages; unlike it, a
+// member need not be online all the time.
 //
-// A room is a log and a member is a cursor into it. What is said becomes one
-// committed row, whatever the number of members; each member's messages are made
-// from the log when the delivery engine asks for them (Service is a
-// delivery.Source), from the tail that is held in memory or else from the Store.
-// A cursor moves in memory when a message has arrived and is written lazily: after
-// a crash some messages go out again, with the Call-ID that they had. What
-// concerns one person only, an answer or an invitation, is no part of the log and
-// leaves through the Outbox.
+// A room is a log, and a member is a cursor into it. A message to a room becomes
+// one committed row, whatever the number of members. The messages for a member are
+// made from the log when the delivery engine asks for them (Service is a
+// delivery.Source): from the tail of the log, which is held in memory, or else from
+// the Store. A cursor moves in memory when a message has been delivered and is
+// written later, so that after a crash some messages are sent again with the same
+// Call-ID. A direct message, which is for one user only, such as a reply to a
+// command or an invitation, is not in the log; it is sent through the Outbox.
 //
-// The package knows nothing of SIP transactions, registrations or SQL: requests
-// come in by Handle, everything else is behind the interfaces that it declares.
+// The package does not depend on SIP transactions, registrations or SQL: Handle
+// takes requests, and all else is behind the interfaces declared here.
 //
 // # Locks
 //
 // In the order in which they are taken:
 //
-//	room.step    the room's next step. Exclusive while the room's state changes,
-//	             shared while something is said or read. It is the one lock that is
-//	             held across calls of the Store, so that the order of commits is
-//	             the order in which memory learns of them; never while anything is
-//	             sent.
-//	Service.mu   the maps of rooms and users
-//	room.mu      a room's memory: members' cursors, tail, line; the Store takes it to tell a place in line
-//	the rest     (ledger, mailer, limiter) guard themselves and call nobody
+//	room.stateMu  exclusive while the room's state changes; shared while an entry
+//	              is appended or the log is read. It is the only lock that is held
+//	              across calls of the Store, so that memory changes in the order of
+//	              the commits. It is never held across a call of the Outbox.
+//	Service.mu    the maps of rooms and users
+//	room.mu       a room's memory: cursors, tail, commit queue. The Store takes it
+//	              through the callback of Append, while it holds a lock of its own.
+//	others        cursorWriter, directQueue and limiter each have a mutex, under
+//	              which they take no other lock
 //
-// A room's state (Room, who is a member, in which role) is changed only under both
-// room.step and room.mu, so that either is enough to read it.
+// A room's state (its Room, its members and their roles) changes only under both
+// room.stateMu and room.mu, so that holding either is enough to read it.
 package imc
 
 import (
@@ -44,114 +45,99 @@ import (
 	"silod/watch"
 )
 
-// Outbox brings a message to one person, who need not be online: it is relayed
-// or stored durably, and nil says that one of the two was done. It may take as
-// long as a device may take to answer. Two messages for the same person are never
-// in it at once.
+// Outbox sends a message to one user, online or not. Send returns nil when the message
+// has been relayed or stored durably. It may wait as long as a device
+// may take to answer. It is never called concurrently for the same user.
 type Outbox interface {
 	Send(ctx context.Context, to sip.AoR, m im.Message) error
 }
 
-// Waker is told that something waits for all of owners but one, the zero AoR for
-// nobody; delivery.Queue is one. It keeps the list, which nobody writes to, and must
-// return at once, however long that is: a speaker waits for it.
+// Waker is told that messages wait for all owners except one; the zero AoR excepts
+// none. delivery.Queue is a Waker. It may keep the list, which is never written to,
+// and must return at once however long the list is: a sender waits for it.
 type Waker interface {
-	WakeAll(owners []sip.AoR, but sip.AoR)
+	WakeAll(owners []sip.AoR, except sip.AoR)
 }
 
-// Options are what a Service needs. All must be given.
+// Options are the parts and the first settings of a Service. All are required but
+// Watch.
 type Options struct {
-	Store   Store
-	Outbox  Outbox
-	Waker   Waker
-	Log     *slog.Logger
-	Now     func() time.Time
-	Domains sip.Domains
-	Watch   *watch.Hub // told what happens; may be nil
-	Config  Config     // DefaultConfig, changed as wanted
+	Store    Store
+	Outbox   Outbox
+	Waker    Waker
+	Log      *slog.Logger
+	Now      func() time.Time
+	Domains  sip.Domains
+	Watch    *watch.Hub // receives events; may be nil
+	Settings Settings
 }
 
-// Service is all the rooms. Its methods may be called concurrently.
+// Service is the set of all rooms. Its methods may be called concurrently.
 type Service struct {
-	store    Store
-	waker    Waker
-	hub      *watch.Hub
-	log      *slog.Logger
-	now      func() time.Time
-	domains  sip.Domains
-	settings atomic.Pointer[settings]
-	stats    Stats
-	ledger   ledger
-	mailer   *mailer
-	limiter  limiter      // of messages and commands
-	knocks   limiter      // of what owners are told of those who want to come in
-	tails    atomic.Int64 // bytes in all rooms' tails
+	store        Store
+	waker        Waker
+	hub          *watch.Hub
+	log          *slog.Logger
+	now          func() time.Time
+	domains      sip.Domains
+	commands     []*command // the table; a field, because #help itself is in the table
+	current      atomic.Pointer[Settings]
+	stats        Stats
+	cursors      cursorWriter
+	direct       *directQueue
+	requests     limiter      // of messages and commands
+	joinAttempts limiter      // of notices to admins about attempts to join
+	tailBytes    atomic.Int64 // size of all tails together
 
-	mu     sync.RWMutex
-	rooms  map[sip.AoR]*room // by name, also names that are just being given to a room
-	users  map[sip.AoR]*user
-	live   int // rooms that exist, closed ones not counted
-	making int // rooms that are being written for the first time
+	mu       sync.RWMutex
+	rooms    map[sip.AoR]*room // by the AoR in the store; includes rooms that are being created
+	users    map[sip.AoR]*user
+	active   int // rooms that exist, without closed ones
+	creating int // rooms with a first commit under way
 }
 
-// New makes the service without starting anything. An error names the key of the
-// configuration that is wrong.
-func New(o Options) (*Service, error) {
+// New returns a Service without starting anything.
+func New(o Options) *Service {
 	s := &Service{
 		store: o.Store, waker: o.Waker, hub: o.Watch, log: o.Log, now: o.Now, domains: o.Domains,
-		ledger:  ledger{due: make(chan struct{}, 1)},
-		mailer:  newMailer(o.Outbox),
-		limiter: limiter{period: time.Minute},
-		knocks:  limiter{period: time.Hour},
-		rooms:   make(map[sip.AoR]*room),
-		users:   make(map[sip.AoR]*user),
+		commands:     commands,
+		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
+		direct:       newDirectQueue(o.Outbox),
+		requests:     limiter{period: time.Minute},
+		joinAttempts: limiter{period: time.Hour},
+		rooms:        make(map[sip.AoR]*room),
+		users:        make(map[sip.AoR]*user),
 	}
-	if err := s.Configure(o.Config); err != nil {
-		return nil, err
-	}
-	return s, nil
+	s.Configure(o.Settings)
+	return s
 }
 
-// Configure puts another configuration in force. After an error the old one is.
-func (s *Service) Configure(c Config) error {
-	apply, err := s.Prepare(c)
-	if err != nil {
-		return err
-	}
-	apply()
-	return nil
-}
+// Configure replaces the settings. It may be called at any time.
+func (s *Service) Configure(set Settings) { s.current.Store(&set) }
 
-// Prepare checks a configuration. What it gives brings it into effect.
-func (s *Service) Prepare(c Config) (apply func(), err error) {
-	next, err := newSettings(c)
-	if err != nil {
-		return nil, err
-	}
-	return func() { s.settings.Store(next) }, nil
-}
+// Config returns the configuration from which the current settings were made.
+func (s *Service) Config() Config { return *s.config() }
 
-// Config is the configuration in force.
-func (s *Service) Config() Config { return s.cfg().Config }
+func (s *Service) settings() *Settings { return s.current.Load() }
 
-// cfg is the configuration in force, made ready.
-func (s *Service) cfg() *settings { return s.settings.Load() }
+func (s *Service) config() *Config { return &s.settings().config }
 
-// IsRoom tells whether what is sent to an address is for Handle: a room, a name
-// that a room could have, or the manager.
+// IsRoom reports whether messages to an address belong to Handle: the address is a
+// room, a valid room name, or the manager.
 func (s *Service) IsRoom(a sip.AoR) bool {
 	a = roomName(a)
 	s.mu.RLock()
 	_, known := s.rooms[a]
 	s.mu.RUnlock()
-	return known || s.domains.Has(a.Domain) && (s.isManager(a) || s.cfg().pattern.MatchString(a.User))
+	return known || s.domains.Has(a.Domain) && (s.isManager(a) || s.settings().pattern.MatchString(a.User))
 }
 
+// isManager reports whether an address is the one that takes commands for all rooms.
 func (s *Service) isManager(a sip.AoR) bool {
-	return s.cfg().Manager != "" && a.User == s.cfg().Manager
+	return s.config().Manager != "" && a.User == s.config().Manager
 }
 
-// roomName brings an AoR to the form that rooms have: lower case.
+// roomName returns an AoR in lower case, as all room names are.
 func roomName(a sip.AoR) sip.AoR {
 	return sip.AoR{User: strings.ToLower(a.User), Domain: strings.ToLower(a.Domain)}
 }

@@ -7,65 +7,65 @@ import (
 	"silod/sip"
 )
 
-// limiter bounds how often a user may do something to a room: a bucket that holds
-// what is possible in a period and fills up in one.
+// limiter limits how often a user may do something in a room. It has a token bucket
+// for each user and room that fills up in one period.
 type limiter struct {
 	period time.Duration
 
 	mu      sync.Mutex
-	buckets map[pair]bucket
+	buckets map[userRoom]bucket
 }
 
-type pair struct{ user, room sip.AoR }
+type userRoom struct{ user, room sip.AoR }
 
 type bucket struct {
-	left   float64
+	tokens float64
 	at     time.Time
-	warned bool // the user has been told, and is not told again until there is room
+	warned bool // the user was notified and has not got a token since
 }
 
-// maxBuckets bounds the memory that strangers can take. Who comes when it is full
-// of people who write more than they may has to wait too.
+// maxBuckets limits memory. When the limiter is full of users above their limit, a new
+// user is refused too.
 const maxBuckets = 100_000
 
-// take asks for one time more, of which so many are possible in a period, 0 for any
-// number. Where it is one too many, wait says how long to wait and first that the
-// user has not been told yet.
-func (l *limiter) take(user, room sip.AoR, possible int, now time.Time) (ok, first bool, wait time.Duration) {
-	if possible <= 0 {
+// take takes one of limit tokens a period; limit 0 means no limit. If none is left,
+// wait is the time until there is one, and first reports whether the user must
+// be notified.
+func (l *limiter) take(user, room sip.AoR, limit int, now time.Time) (ok, first bool, wait time.Duration) {
+	if limit <= 0 {
 		return true, false, 0
 	}
-	most := float64(possible)
-	fill := l.period / time.Duration(possible) // for one
+	size := float64(limit)
+	perToken := l.period / time.Duration(limit)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := pair{user, room}
+	key := userRoom{user, room}
 	b, known := l.buckets[key]
 	if !known {
 		if len(l.buckets) >= maxBuckets {
-			return false, false, fill
+			return false, false, perToken
 		}
-		b = bucket{left: most, at: now}
+		b = bucket{tokens: size, at: now}
 	}
-	b.left = min(most, b.left+float64(max(0, now.Sub(b.at)))/float64(fill))
+	b.tokens = min(size, b.tokens+float64(max(0, now.Sub(b.at)))/float64(perToken))
 	b.at = now
-	if ok = b.left >= 1; ok {
-		b.left--
+	if ok = b.tokens >= 1; ok {
+		b.tokens--
 		b.warned = false
 	} else {
-		wait = time.Duration((1 - b.left) * float64(fill))
+		wait = time.Duration((1 - b.tokens) * float64(perToken))
 		first = !b.warned
 		b.warned = true
 	}
 	if l.buckets == nil {
-		l.buckets = make(map[pair]bucket)
+		l.buckets = make(map[userRoom]bucket)
 	}
 	l.buckets[key] = b
 	return ok, first, wait
 }
 
-// forget drops buckets that are full again.
-func (l *limiter) forget(now time.Time) {
+// removeFull removes the buckets that are full again.
+func (l *limiter) removeFull(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, b := range l.buckets {

@@ -8,15 +8,15 @@ import (
 	"silod/sip"
 )
 
-// The two commands that Kamailio and OpenSIPS have too, each in the shape that its
-// dialect's clients know.
+// The two management commands that Kamailio and OpenSIPS have too. The reply has the
+// form that the clients of each dialect expect.
 
-// miListRooms streams, so that many rooms need no memory. Rooms that come or go
-// meanwhile may be missing or not.
+// miListRooms streams its reply, to save memory. Rooms that are created or destroyed
+// meanwhile may be in it or not.
 func (s *Service) miListRooms(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	list := &mi.Node{List: true}
 	list.Stream = func(yield func(*mi.Node, error) bool) {
-		for r := range s.sorted() {
+		for r := range s.sortedRooms() {
 			r.mu.Lock()
 			n := (*mi.Node)(nil)
 			if r.exists() {
@@ -35,22 +35,23 @@ func (s *Service) miListRooms(_ context.Context, req *mi.Request) (*mi.Node, err
 	return list, nil
 }
 
-// roomNode describes a room. The caller holds r.mu.
+// roomNode returns the description of a room. The caller holds r.mu.
 func roomNode(d mi.Dialect, r *room) *mi.Node {
 	uri, owner := r.name.String(), r.ownerURI()
 	switch d {
 	case mi.Classic:
-		n := row("URI", uri, "MEMBERS", r.seated, "OWNER", owner)
+		n := row("URI", uri, "MEMBERS", r.joined, "OWNER", owner)
 		n.Name = "ROOM"
 		return n
 	case mi.OpenSIPS:
-		return row("URI", uri, "MEMBERS", r.seated, "OWNER", owner)
+		return row("URI", uri, "MEMBERS", r.joined, "OWNER", owner)
 	case mi.Kamailio:
-		return row("room", uri, "members", r.seated, "owner", owner)
+		return row("room", uri, "members", r.joined, "owner", owner)
 	}
-	return row("room", uri, "members", r.seated, "owner", owner, "private", r.Private, "topic", r.Topic)
+	return row("room", uri, "members", r.joined, "owner", owner, "private", r.Private, "topic", r.Topic)
 }
 
+// miListMembers lists the members that have joined.
 func (s *Service) miListMembers(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	arg := req.Arg(0)
 	name, err := s.listedRoom(req)
@@ -69,7 +70,7 @@ func (s *Service) miListMembers(_ context.Context, req *mi.Request) (*mi.Node, e
 	members, n := r.newestFirst(), &mi.Node{}
 	switch req.Dialect {
 	case mi.Classic:
-		// As ever, the room is named as it was asked for.
+		// Kamailio shows the room as it was named in the request.
 		n.Name, n.Value, n.Attrs = "ROOM", arg, []mi.Attr{{Name: "NR_OF_MEMBERS", Value: len(members)}}
 		for _, u := range members {
 			n.Add("MEMBER", u.String())
@@ -91,8 +92,8 @@ func (s *Service) miListMembers(_ context.Context, req *mi.Request) (*mi.Node, e
 	return n, nil
 }
 
-// listedRoom reads the argument of imc_list_members, with the words for a bad one
-// that the dialect's clients know.
+// listedRoom returns the room named in a call of imc_list_members. Its errors are those
+// that the clients of the dialect expect.
 func (s *Service) listedRoom(req *mi.Request) (sip.AoR, error) {
 	arg, kamailio := req.Arg(0), req.Dialect == mi.Kamailio
 	switch {
@@ -107,11 +108,11 @@ func (s *Service) listedRoom(req *mi.Request) (sip.AoR, error) {
 	case arg[0] == '.':
 		return sip.AoR{}, mi.Errorf(400, "empty param")
 	}
-	name, no := s.parseRoom(arg, "")
+	name, refused := s.parseRoom(arg, "")
 	switch {
-	case no == nil:
+	case refused == nil:
 		return name, nil
-	case kamailio && no.text == "bad_room":
+	case kamailio && refused.text == "bad_room":
 		return sip.AoR{}, mi.Errorf(500, "Invalid room name")
 	case kamailio:
 		return sip.AoR{}, mi.Errorf(500, "Room not found")
@@ -119,7 +120,7 @@ func (s *Service) listedRoom(req *mi.Request) (sip.AoR, error) {
 	return sip.AoR{}, mi.Errorf(404, "no such room")
 }
 
-// uris makes a list of plain values.
+// uris returns a list of the URIs of users.
 func uris(name string, users []sip.AoR) *mi.Node {
 	n := &mi.Node{Name: name, List: true}
 	for _, u := range users {
@@ -128,12 +129,12 @@ func uris(name string, users []sip.AoR) *mi.Node {
 	return n
 }
 
-// newestFirst gives members as the management interface lists them: the owner
-// first, then who came last. The caller holds r.mu.
+// newestFirst returns the members in the order of imc_list_members: the owner, then
+// the others, the newest first. The caller holds r.mu.
 func (r *room) newestFirst() []sip.AoR {
 	var list []sip.AoR
 	for _, m := range slices.Backward(r.members) {
-		if m.seated() && m.Role != Owner {
+		if m.joined() && m.Role != Owner {
 			list = append(list, m.User)
 		}
 	}

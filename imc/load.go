@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Load reads all rooms. It is called once, before anything else is: before the
-// listeners open, so that no message can come for a room that is not there yet. A row
-// that cannot be read is reported and passed over; a store that cannot be read is
-// an error.
+// Load reads all rooms from the Store. It must be called once, before any other
+// method and before the listeners open, so that no message finds its room missing. A
+// row that cannot be read is logged and skipped; an error means that the Store cannot
+// be read.
 func (s *Service) Load(ctx context.Context) error {
 	var rooms []*room
 	domains := make(map[string]string) // one copy of each in memory
@@ -23,41 +23,41 @@ func (s *Service) Load(ctx context.Context) error {
 			}
 			members[i].User.Domain = domains[d]
 		}
-		if r := s.revive(room, members); r != nil {
+		if r := s.restoreRoom(room, members); r != nil {
 			rooms = append(rooms, r)
 		}
 	}, func(err error) {
-		s.log.Warn("a stored room or member cannot be read and is passed over", slog.Any("error", err))
+		s.log.Warn("stored room or member not readable and skipped", slog.Any("error", err))
 	})
 	if err != nil {
 		return fmt.Errorf("load rooms: %w", err)
 	}
 	for _, r := range rooms {
-		if err := s.recallTail(ctx, r); err != nil {
+		if err := s.loadTail(ctx, r); err != nil {
 			return fmt.Errorf("load the log of room %s: %w", r.name, err)
 		}
 		for _, m := range r.members {
-			if m.Seen.IsZero() && m.Cursor == 0 { // somebody else wrote this row: owed is what comes
+			if m.Seen.IsZero() && m.Cursor == 0 { // a row of another program: only new entries are delivered
 				m.Cursor = r.last
 			}
 		}
 	}
-	s.log.Debug("rooms loaded", slog.Int("rooms", s.live), slog.Int("users", len(s.users)))
+	s.log.Debug("rooms loaded", slog.Int("rooms", s.active), slog.Int("users", len(s.users)))
 	return nil
 }
 
-// recallTail finds out how far a room's log goes, and remembers what was said just
-// now: a sender who has had no answer from the daemon that died says it again.
-func (s *Service) recallTail(ctx context.Context, r *room) error {
+// loadTail reads the end of a room's log, and its newest entries if they are recent:
+// isRepeat needs them for a sender that got no answer before the daemon stopped.
+func (s *Service) loadTail(ctx context.Context, r *room) error {
 	newest, err := s.store.Recent(ctx, r.AoR, time.Time{}, 1)
 	if err != nil || len(newest) == 0 {
 		return err
 	}
 	r.last, r.lastAt, r.tailFrom = newest[0].Seq, newest[0].At, newest[0].Seq
-	if s.now().Sub(r.lastAt) >= tailAge {
+	if s.now().Sub(r.lastAt) >= maxTailAge {
 		return nil
 	}
-	if newest, err = s.store.Recent(ctx, r.AoR, time.Time{}, tailEntries); err != nil || len(newest) == 0 {
+	if newest, err = s.store.Recent(ctx, r.AoR, time.Time{}, maxTailEntries); err != nil || len(newest) == 0 {
 		return err
 	}
 	r.tail = s.composeAll(r, newest, r.last)
@@ -69,20 +69,19 @@ func (s *Service) recallTail(ctx context.Context, r *room) error {
 	return nil
 }
 
-// revive makes a room of what was stored, nil where it cannot be one. Rows that
-// other programs wrote may lack what our own never do: an owner, or members. A room
-// without members is left alone in the store, because its members may only be
-// unreadable.
-func (s *Service) revive(stored Room, members []Member) *room {
+// restoreRoom adds a stored room, and returns nil if it must be skipped. Rows of other
+// programs may lack an owner or members, which our own never do. A room without
+// members stays in the Store, because the rows of its members may only be unreadable.
+func (s *Service) restoreRoom(stored Room, members []Member) *room {
 	name := roomName(stored.AoR)
 	log := s.log.With(slog.String("room", name.String()))
 	if s.rooms[name] != nil {
-		log.Warn("a stored room is there twice and the second is passed over")
+		log.Warn("room stored twice, second row skipped")
 		return nil
 	}
 	stored.AoR = name
 	r := newRoom(publicName(stored))
-	// The first owner stays the owner.
+	// Of several owners the first stays the owner.
 	members = slices.Clone(members)
 	owners := 0
 	for i := range members {
@@ -93,26 +92,26 @@ func (s *Service) revive(stored Room, members []Member) *room {
 		}
 	}
 	r.apply(&Change{Room: stored, Put: members})
-	if r.seated == 0 {
-		log.Warn("a stored room has no members and is passed over")
+	if r.joined == 0 {
+		log.Warn("stored room without members skipped")
 		return nil
 	}
-	if heir := r.seatedFirst()[0].User; owners == 0 {
-		r.index[heir].Role = Owner
-		log.Warn("a stored room has no owner: the highest member takes it")
+	if first := r.membersByRole()[0].User; owners == 0 {
+		r.index[first].Role = Owner
+		log.Warn("stored room without owner, member with the highest role is the owner now")
 	}
 	if !s.domains.Has(name.Domain) {
-		log.Warn("a stored room is of a domain that is not served")
+		log.Warn("domain of stored room not served")
 	}
 	s.rooms[name] = r
 	if !r.Closed {
-		s.live++
+		s.active++
 	}
 	for _, m := range r.members {
-		if !m.seated() {
+		if !m.joined() {
 			continue
 		}
-		x := s.entry(m.User)
+		x := s.userRecord(m.User)
 		x.rooms = append(x.rooms, r)
 		if !r.Closed {
 			x.seats++

@@ -9,15 +9,15 @@ import (
 	"silod/mi"
 )
 
-// Commands gives the management commands of rooms. What changes a room goes
-// the way of the # commands, with an operator as the caller.
+// Commands returns the management commands of rooms. Those that change a room run a
+// # command with an operator as the caller.
 func (s *Service) Commands() []mi.Command {
 	return []mi.Command{
 		{
 			Name: "imc_list_rooms", Aliases: []string{"imc.list_rooms", "imc:list_rooms"}, Run: s.miListRooms,
 			Help: "Lists the rooms with their members' number and their owner.",
 		}, {
-			// Kamailio's JSON-RPC has its own words for a missing ROOM.
+			// MinArgs is 0, because Kamailio's JSON-RPC has its own error for a missing ROOM.
 			Name: "imc_list_members", Aliases: []string{"imc.list_members", "imc:list_members"}, Args: "ROOM", MaxArgs: 1,
 			Run:  s.miListMembers,
 			Help: "Lists the members of a room.",
@@ -60,62 +60,62 @@ func (s *Service) Commands() []mi.Command {
 	}
 }
 
-// operatorCall prepares a # command for an operator. user may be "". Names are read
-// as in a # command, so that an operator may write chat-1 as well as a whole URI.
-func (s *Service) operatorCall(name, room, user string) (*call, error) {
-	c := &call{command: s.forms(name)[0], by: actor{operator: true}}
-	var no *refusal
-	if c.room, no = s.parseRoom(room, ""); no != nil {
-		return nil, s.miError(no)
+// operatorCall returns a # command as called by an operator. user may be "". Addresses
+// are parsed as in a # command: an operator may write chat-1 or a complete URI.
+func (s *Service) operatorCall(name, room, user string) (*invocation, error) {
+	c := &invocation{command: s.commandForms(name)[0], by: actor{operator: true}}
+	var refused *refusal
+	if c.room, refused = s.parseRoom(room, ""); refused != nil {
+		return nil, s.miError(refused)
 	}
 	if user != "" {
-		if c.user, no = s.parseUser(user, c.room.Domain); no != nil {
-			return nil, s.miError(no)
+		if c.user, refused = s.parseUser(user, c.room.Domain); refused != nil {
+			return nil, s.miError(refused)
 		}
 	}
 	return c, nil
 }
 
-// operate carries a prepared command out.
-func (s *Service) operate(ctx context.Context, c *call) error {
-	if err := s.perform(ctx, c); err != nil {
+// runForOperator carries out a command of operatorCall.
+func (s *Service) runForOperator(ctx context.Context, c *invocation) error {
+	if err := s.execute(ctx, c); err != nil {
 		return s.miError(err)
 	}
 	s.stats.Commands.Add(1)
 	return nil
 }
 
-// miError gives an operator the reason in the words that the # command has, with
-// the code that management clients expect of such a refusal. What is nobody's fault
-// goes to the log, and the client is told to try again.
+// miError returns the error of a management command. For a refusal it has the text of
+// the # command and the code that management clients expect. Any other error is
+// logged, and the client is asked to try again.
 func (s *Service) miError(err error) error {
-	var no *refusal
+	var refused *refusal
 	switch {
 	case errors.Is(err, ErrInvalid):
-		no = refuse("not_storable")
-	case !errors.As(err, &no):
+		refused = refuse("not_storable")
+	case !errors.As(err, &refused):
 		s.stats.StoreErrors.Add(1)
-		s.log.Error("management of rooms failed", slog.Any("error", err))
+		s.log.Error("room management failed", slog.Any("error", err))
 		return mi.Errorf(503, "the rooms' store is not available, try again")
-	case no.text == "no_room":
+	case refused.text == "no_room":
 		return mi.Errorf(404, "no such room")
 	}
-	return mi.Errorf(wordings[no.text].status, "%s", s.text(no.text, no.room, no.args...))
+	return mi.Errorf(wordings[refused.text].status, "%s", s.text(refused.text, refused.room, refused.args...))
 }
 
-// miChange makes a management command of a # command about a room, or about a room
-// and a user.
+// miChange returns the function of a management command that runs a # command on a
+// room, or on a room and a user.
 func (s *Service) miChange(name string) func(context.Context, *mi.Request) (*mi.Node, error) {
 	return func(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		c, err := s.operatorCall(name, req.Arg(0), req.Arg(1))
 		if err != nil {
 			return nil, err
 		}
-		return nil, s.operate(ctx, c)
+		return nil, s.runForOperator(ctx, c)
 	}
 }
 
-// miCreateRoom makes a room for an owner, who is told as if by #create.
+// miCreateRoom creates a room; its owner is notified as by #create.
 func (s *Service) miCreateRoom(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	c, err := s.operatorCall("create", req.Arg(0), req.Arg(1))
 	if err != nil {
@@ -123,27 +123,27 @@ func (s *Service) miCreateRoom(ctx context.Context, req *mi.Request) (*mi.Node, 
 	}
 	switch strings.ToLower(req.Arg(2)) {
 	case "private", "1", "true", "yes":
-		c.priv = true
+		c.private = true
 	case "", "public", "0", "false", "no":
 	default:
 		return nil, mi.Errorf(400, "the third argument can only be: private")
 	}
-	return nil, s.operate(ctx, c)
+	return nil, s.runForOperator(ctx, c)
 }
 
-// miAddMember adds a member and then gives the role: two steps, so that members are
-// told of both, as by #add and #modify.
+// miAddMember adds a member and then sets its role. These are two changes, so that the
+// members get both notices, as after #add and #modify.
 func (s *Service) miAddMember(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	role := Plain
 	if req.Arg(2) != "" {
-		var no *refusal
-		if role, no = parseRole(req.Arg(2)); no != nil {
-			return nil, s.miError(no)
+		var refused *refusal
+		if role, refused = parseRole(req.Arg(2)); refused != nil {
+			return nil, s.miError(refused)
 		}
 	}
 	c, err := s.operatorCall("add", req.Arg(0), req.Arg(1))
 	if err == nil {
-		err = s.operate(ctx, c)
+		err = s.runForOperator(ctx, c)
 	}
 	if err != nil || role == Plain {
 		return nil, err
@@ -151,26 +151,27 @@ func (s *Service) miAddMember(ctx context.Context, req *mi.Request) (*mi.Node, e
 	return s.miModifyMember(ctx, req)
 }
 
-// standings are what imc_modify_member can make of a member, besides roles.
-var standings = map[string]string{"muted": "mute", "unmuted": "unmute", "banned": "ban", "unbanned": "unban"}
+// stateCommands are the # commands for the states that imc_modify_member can set
+// besides roles.
+var stateCommands = map[string]string{"muted": "mute", "unmuted": "unmute", "banned": "ban", "unbanned": "unban"}
 
-// miModifyMember gives a role by #modify, or a standing by the command for it.
+// miModifyMember runs #modify for a role, or one of stateCommands.
 func (s *Service) miModifyMember(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	word := strings.ToLower(req.Arg(2))
-	name, isStanding := standings[word]
-	if !isStanding {
+	name, isState := stateCommands[word]
+	if !isState {
 		name = "modify"
 	}
 	c, err := s.operatorCall(name, req.Arg(0), req.Arg(1))
 	if err != nil {
 		return nil, err
 	}
-	if !isStanding {
+	if !isState {
 		role, ok := roleNames[word]
 		if !ok {
 			return nil, mi.Errorf(400, "a role is owner, admin, member, muted, unmuted, banned or unbanned")
 		}
 		c.role = role
 	}
-	return nil, s.operate(ctx, c)
+	return nil, s.runForOperator(ctx, c)
 }

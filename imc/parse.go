@@ -9,159 +9,163 @@ import (
 	"silod/sip"
 )
 
-// param is a kind of parameter.
+// param is the kind of a parameter.
 type param int
 
 const (
-	roomParam    param = iota // optional, but for the manager, who is no room
-	leadRoom                  // a room that only the manager must be told: free text follows
-	userParam                 // a user
-	roleParam                 // owner, admin or member
-	privateParam              // the word private, optional
-	countParam                // a number
-	sinceParam                // the word since and a time
-	textParam                 // the rest of the line, at least one character
+	roomParam      param = iota // a room; optional, except in a message to the manager
+	roomBeforeText              // a room before free text; only in a message to the manager
+	userParam                   // a user
+	roleParam                   // owner, admin or member
+	privateParam                // the word private, optional
+	countParam                  // a number
+	sinceParam                  // the word since and a time
+	textParam                   // the rest of the line, at least one character
 )
 
-// usage is how #help writes a parameter.
-var usage = map[param]string{
+// paramUsage holds the parameters as #help shows them.
+var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
 	countParam: "N", sinceParam: "since TIME", textParam: "TEXT",
 }
 
-// call is a command that was understood.
-type call struct {
+// invocation is a parsed command with its arguments.
+type invocation struct {
 	*command
-	by    actor
-	to    sip.AoR // the address that was written to; zero for an operator
-	room  sip.AoR
-	user  sip.AoR // whom it is about: the caller where no other is named
-	role  Role
-	priv  bool
-	count int
-	since time.Time
-	words string
+	by      actor
+	to      sip.AoR // the address that the request was sent to; zero for an operator
+	room    sip.AoR
+	user    sip.AoR // the user that the command is about; the sender if none is named
+	role    Role
+	private bool
+	count   int
+	since   time.Time
+	text    string
 }
 
-// line is what is left to be read of a command. Words are separated by blanks, and
-// none can be quoted: addresses have no blanks, and free text comes last.
-type line struct{ rest string }
+// wordReader reads the words of a command. They are separated by blanks and cannot be
+// quoted: addresses contain no blanks, and free text comes last.
+type wordReader struct{ rest string }
 
-// word takes the next word, "" at the end.
-func (l *line) word() string {
-	l.rest = strings.TrimLeft(l.rest, blanks)
-	i := strings.IndexAny(l.rest, blanks)
+// next returns the next word, "" at the end.
+func (r *wordReader) next() string {
+	r.rest = strings.TrimLeft(r.rest, blanks)
+	i := strings.IndexAny(r.rest, blanks)
 	if i < 0 {
-		i = len(l.rest)
+		i = len(r.rest)
 	}
-	w := l.rest[:i]
-	l.rest = l.rest[i:]
-	return w
+	word := r.rest[:i]
+	r.rest = r.rest[i:]
+	return word
 }
 
-// peek gives the next word without taking it.
-func (l *line) peek() string {
-	c := *l
-	return c.word()
+// peek returns the next word without consuming it.
+func (r *wordReader) peek() string {
+	c := *r
+	return c.next()
 }
 
 const blanks = " \t"
 
-// parse reads the line behind the start character. It finds the form of the
-// command that fits; where none does it refuses as the one that came furthest.
-func (s *Service) parse(req *Request, text string) (*call, *refusal) {
+// parse parses a command; text follows the start character. It returns the first form
+// that matches. If none does, it returns the form that matched the most words, together
+// with its refusal.
+func (s *Service) parse(req *Request, text string) (*invocation, *refusal) {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n") // a command is one line
-	l := line{strings.TrimRight(text, " \t\r")}
-	name := l.word()
+	words := wordReader{strings.TrimRight(text, " \t\r")}
+	name := words.next()
 	if name == "" {
 		return nil, refuse("bad_command")
 	}
-	forms := s.forms(name)
+	forms := s.commandForms(name)
 	if len(forms) == 0 {
 		return nil, refuse("unknown", "command", printable(clip(name)))
 	}
 	var (
-		best *call
-		no   *refusal
-		left int
+		best    *invocation
+		refused *refusal
+		left    int
 	)
 	for _, cmd := range forms {
-		c := &call{command: cmd, to: req.Room, room: req.Room, user: req.Sender, by: actor{user: req.Sender, call: req.CallID}}
-		rest := l
-		err := s.fill(c, &rest)
+		c := &invocation{command: cmd, to: req.Room, room: req.Room, user: req.Sender, by: actor{user: req.Sender, callID: req.CallID}}
+		rest := words
+		err := s.parseParams(c, &rest)
 		if err == nil {
 			return c, nil
 		}
 		if best == nil || len(rest.rest) <= left {
-			best, no, left = c, err, len(rest.rest)
+			best, refused, left = c, err, len(rest.rest)
 		}
 	}
-	return best, no
+	return best, refused
 }
 
-// fill reads a command's parameters. A room that is left out is the one written to;
-// the manager is no room, and must be told one.
-func (s *Service) fill(c *call, l *line) *refusal {
-	named := !s.isManager(c.room)
+// parseParams parses the parameters of a command. The room defaults to the one that
+// the message was sent to; in a message to the manager it must be named.
+func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
+	hasRoom := !s.isManager(c.room)
 	for i, p := range c.params {
-		var no *refusal
+		var refused *refusal
 		switch p {
-		case roomParam, leadRoom:
-			next := l.peek()
-			if p == leadRoom && named || next == "" || isPrivate(next) && i+1 < len(c.params) {
+		case roomParam, roomBeforeText:
+			next := words.peek()
+			if p == roomBeforeText && hasRoom || next == "" || isPrivate(next) && i+1 < len(c.params) {
 				continue
 			}
-			named = true
-			c.room, no = s.parseRoom(l.word(), c.to.Domain)
+			hasRoom = true
+			c.room, refused = s.parseRoom(words.next(), c.to.Domain)
 		case userParam:
-			if l.peek() == "" {
-				return s.wrong(c)
+			if words.peek() == "" {
+				return s.usageError(c)
 			}
-			c.user, no = s.parseUser(l.word(), c.to.Domain)
+			c.user, refused = s.parseUser(words.next(), c.to.Domain)
 		case roleParam:
-			c.role, no = parseRole(l.word())
+			c.role, refused = parseRole(words.next())
 		case privateParam:
-			if isPrivate(l.peek()) {
-				l.word()
-				c.priv = true
+			if isPrivate(words.peek()) {
+				words.next()
+				c.private = true
 			}
 		case countParam:
-			n, err := strconv.Atoi(l.word())
+			n, err := strconv.Atoi(words.next())
 			if err != nil || n < 1 {
-				return s.wrong(c)
+				return s.usageError(c)
 			}
 			c.count = n
 		case sinceParam:
-			if !strings.EqualFold(l.word(), "since") {
-				return s.wrong(c)
+			if !strings.EqualFold(words.next(), "since") {
+				return s.usageError(c)
 			}
-			c.since, no = s.parseSince(l.word())
+			c.since, refused = s.parseSince(words.next())
 		case textParam:
-			c.words, l.rest = printable(strings.Trim(l.rest, blanks)), ""
-			if c.words == "" {
-				return s.wrong(c)
+			c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
+			if c.text == "" {
+				return s.usageError(c)
 			}
 		}
-		if no != nil {
-			return no
+		if refused != nil {
+			return refused
 		}
 	}
 	switch {
-	case l.peek() != "":
-		return s.wrong(c)
-	case !named && c.needsRoom():
+	case words.peek() != "":
+		return s.usageError(c)
+	case !hasRoom && c.needsRoom():
 		return refuse("name_the_room", "usage", s.usage(c.command))
 	}
 	return nil
 }
 
-func (s *Service) wrong(c *call) *refusal { return refuse("usage", "usage", s.usage(c.command)) }
+// usageError returns the refusal that shows the syntax of a command.
+func (s *Service) usageError(c *invocation) *refusal {
+	return refuse("usage", "usage", s.usage(c.command))
+}
 
-// usage writes how a command is called.
+// usage returns the syntax of a command.
 func (s *Service) usage(c *command) string {
-	words := []string{s.cfg().StartChar + c.name}
+	words := []string{s.config().StartChar + c.name}
 	for _, p := range c.params {
-		if w := usage[p]; w != "" {
+		if w := paramUsage[p]; w != "" {
 			words = append(words, w)
 		}
 	}
@@ -170,7 +174,7 @@ func (s *Service) usage(c *command) string {
 
 func isPrivate(word string) bool { return strings.EqualFold(word, "private") }
 
-// roleNames are those that a member can be given.
+// roleNames are the roles that #modify can set.
 var roleNames = map[string]Role{"owner": Owner, "admin": Admin, "member": Plain}
 
 func parseRole(word string) (Role, *refusal) {
@@ -181,7 +185,7 @@ func parseRole(word string) (Role, *refusal) {
 	return r, nil
 }
 
-// String names a role as people write it.
+// String returns the name of a role, as users write it.
 func (r Role) String() string {
 	switch r {
 	case Invited:
@@ -198,8 +202,9 @@ func (r Role) String() string {
 	return "Role(" + strconv.Itoa(int(r)) + ")"
 }
 
-// parseAddress reads a user or a room: a URI or a name, in angle brackets or not. A
-// name alone is of the domain that the command was sent to.
+// parseAddress parses the address of a user or a room: a URI or a name, with or
+// without angle brackets. A name without a domain gets domain. ours reports whether
+// the domain is served here.
 func (s *Service) parseAddress(word, domain string) (a sip.AoR, ours bool, err error) {
 	if w, found := strings.CutPrefix(word, "<"); found {
 		word = strings.TrimSuffix(w, ">")
@@ -210,6 +215,7 @@ func (s *Service) parseAddress(word, domain string) (a sip.AoR, ours bool, err e
 	return s.domains.Parse(word)
 }
 
+// parseUser parses the address of a user.
 func (s *Service) parseUser(word, domain string) (sip.AoR, *refusal) {
 	a, _, err := s.parseAddress(word, domain)
 	if err != nil {
@@ -218,19 +224,20 @@ func (s *Service) parseUser(word, domain string) (sip.AoR, *refusal) {
 	return a, nil
 }
 
+// parseRoom parses the name of a room, which must be in a domain that is served here.
 func (s *Service) parseRoom(word, domain string) (sip.AoR, *refusal) {
 	a, ours, err := s.parseAddress(word, domain)
 	switch {
 	case err != nil:
-		return sip.AoR{}, refuse("bad_room", "value", printable(clip(word)), "pattern", s.cfg().RoomPattern)
+		return sip.AoR{}, refuse("bad_room", "value", printable(clip(word)), "pattern", s.config().RoomPattern)
 	case !ours:
 		return sip.AoR{}, refuse("foreign_room", "value", printable(clip(word)))
 	}
 	return roomName(a), nil
 }
 
-// parseSince reads a time: so long ago, at that hour of the last day, on that day,
-// or exactly.
+// parseSince parses a time in the past: a duration (2h, 3d), a time within the last 24
+// hours, a date, or a date with a time.
 func (s *Service) parseSince(word string) (time.Time, *refusal) {
 	now := s.now()
 	if n, err := strconv.Atoi(strings.TrimSuffix(word, "d")); err == nil && strings.HasSuffix(word, "d") && n > 0 && n < 10000 {
@@ -254,7 +261,8 @@ func (s *Service) parseSince(word string) (time.Time, *refusal) {
 	return time.Time{}, refuse("bad_time", "value", printable(clip(word)))
 }
 
-// printable makes text from somebody fit to be shown in a line to somebody else.
+// printable returns text of a user in a form that is safe to show in a line: valid
+// UTF-8 without control characters.
 func printable(s string) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "?")

@@ -18,18 +18,18 @@ func quietService(tb testing.TB, change func(*Config)) *Service {
 	if change != nil {
 		change(&c)
 	}
-	s, err := New(Options{
-		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
-		Domains: sip.NewDomains("example.test"), Config: c,
-	})
+	set, err := NewSettings(c)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return s
+	return New(Options{
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+		Domains: sip.NewDomains("example.test"), Settings: set,
+	})
 }
 
-// Whatever is typed behind the start character is either understood, and then
-// complete, or refused in words that can be shown.
+// FuzzParse checks that any text after the start character is either parsed to a
+// complete command or refused with a text that can be shown.
 func FuzzParse(f *testing.F) {
 	for _, c := range commands {
 		f.Add(c.name, false)
@@ -54,22 +54,22 @@ func FuzzParse(f *testing.F) {
 		if manager {
 			req.Room.User = "chat-manager"
 		}
-		c, no := s.parse(req, text)
-		if no == nil {
-			checkCall(t, s, c)
+		c, refused := s.parse(req, text)
+		if refused == nil {
+			checkInvocation(t, s, c)
 			return
 		}
-		if wordings[no.text].reason == "" {
-			t.Errorf("%q is refused as %q, which is no refusal", text, no.text)
+		if wordings[refused.text].reason == "" {
+			t.Errorf("%q is refused with %q, which is not a refusal", text, refused.text)
 		}
-		words := s.text(no.text, req.Room, no.args...)
+		words := s.text(refused.text, req.Room, refused.args...)
 		if !utf8.ValidString(words) || strings.ContainsAny(words, "\x00\r\n") || len(words) > pageBytes {
-			t.Errorf("%q is refused in the words %q", text, words)
+			t.Errorf("%q is refused with the text %q", text, words)
 		}
 	})
 }
 
-func checkCall(t *testing.T, s *Service, c *call) {
+func checkInvocation(t *testing.T, s *Service, c *invocation) {
 	t.Helper()
 	for _, p := range c.params {
 		switch p {
@@ -90,7 +90,7 @@ func checkCall(t *testing.T, s *Service, c *call) {
 				t.Errorf("no time: %+v", c)
 			}
 		case textParam:
-			if c.words == "" || !utf8.ValidString(c.words) {
+			if c.text == "" || !utf8.ValidString(c.text) {
 				t.Errorf("no text: %+v", c)
 			}
 		}
@@ -100,8 +100,8 @@ func checkCall(t *testing.T, s *Service, c *call) {
 	}
 }
 
-// Foreign bodies are looked into, never changed, and nothing in them is a reason
-// to fail.
+// FuzzInspect checks that bodies are inspected without being changed, and that no body
+// causes a failure.
 func FuzzInspect(f *testing.F) {
 	for _, ctype := range []string{"", "text/plain", "message/cpim", "message/imdn+xml", "text/plain;charset=\"", ";", "application/im-iscomposing+xml ;x"} {
 		for _, encoding := range []string{"", "deflate", "gzip", "br"} {
@@ -133,8 +133,8 @@ func FuzzInspect(f *testing.F) {
 	})
 }
 
-// An operator's texts: an unknown key or placeholder is an error that says what
-// there is.
+// TestTexts checks custom texts: an error for an unknown key or placeholder lists the
+// known ones.
 func TestTexts(t *testing.T) {
 	for _, c := range []struct{ key, template, wrong string }{
 		{"joined", "{user} ist da: {room_uri} {start}", ""},
@@ -147,7 +147,7 @@ func TestTexts(t *testing.T) {
 	} {
 		config := DefaultConfig()
 		config.Texts = map[string]string{c.key: c.template}
-		_, err := New(Options{Config: config})
+		_, err := NewSettings(config)
 		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || !strings.HasPrefix(err.Error(), c.wrong)) {
 			t.Errorf("%s = %q: %v, want %q", c.key, c.template, err, c.wrong)
 		}
@@ -157,7 +157,7 @@ func TestTexts(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	for key, w := range wordings {
-		ps, err := takeApart(w.template)
+		ps, err := parseTemplate(w.template)
 		if err != nil {
 			t.Errorf("%s: %v", key, err)
 		}
@@ -176,8 +176,8 @@ func TestTexts(t *testing.T) {
 func TestConfigErrorsNameTheKey(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"imc.room_pattern: ":           func(c *Config) { c.RoomPattern = "(" },
-		"imc.extra_hdrs: ":             func(c *Config) { c.ExtraHdrs = "no header" },
-		"imc.extra_hdrs: \"X: 1\\n":    func(c *Config) { c.ExtraHdrs = "X: 1\nY: 2\r\n" },
+		"imc.extra_hdrs: ":             func(c *Config) { c.ExtraHeaders = "no header" },
+		"imc.extra_hdrs: \"X: 1\\n":    func(c *Config) { c.ExtraHeaders = "X: 1\nY: 2\r\n" },
 		"imc.imc_cmd_start_char: ":     func(c *Config) { c.StartChar = " " },
 		"imc.catch_up: ":               func(c *Config) { c.CatchUp = 0 },
 		"imc: no duration":             func(c *Config) { c.History = -1 },
@@ -185,26 +185,27 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 	} {
 		c := DefaultConfig()
 		change(&c)
-		_, err := New(Options{Config: c})
+		_, err := NewSettings(c)
 		if err == nil || !strings.HasPrefix(err.Error(), strings.TrimSuffix(want, "none")) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	// A wrong configuration leaves the old one in force.
+	// A wrong configuration yields no settings; the old ones stay.
 	s := quietService(t, nil)
 	bad := DefaultConfig()
 	bad.StartChar, bad.CatchUp = "!", 0
-	if err := s.Configure(bad); err == nil || s.cfg().StartChar != "#" {
-		t.Errorf("%v, start character %q", err, s.cfg().StartChar)
+	if _, err := NewSettings(bad); err == nil || s.config().StartChar != "#" {
+		t.Errorf("%v, start character %q", err, s.config().StartChar)
 	}
 	good := DefaultConfig()
 	good.StartChar = "!"
-	if err := s.Configure(good); err != nil || s.cfg().StartChar != "!" {
-		t.Errorf("%v, start character %q", err, s.cfg().StartChar)
+	set, err := NewSettings(good)
+	if s.Configure(set); err != nil || s.config().StartChar != "!" {
+		t.Errorf("%v, start character %q", err, s.config().StartChar)
 	}
 }
 
-// Long lists come in pieces, no character is torn apart, and there is an end.
+// TestPages checks that long lists are split between characters and have an end.
 func TestPages(t *testing.T) {
 	s := quietService(t, nil)
 	var lines []string
@@ -237,7 +238,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Who writes to many rooms cannot fill the memory.
+// TestLimiterIsBounded checks that a user who writes to many rooms cannot fill the memory.
 func TestLimiterIsBounded(t *testing.T) {
 	l := limiter{period: time.Minute}
 	now := time.Now()
@@ -250,17 +251,18 @@ func TestLimiterIsBounded(t *testing.T) {
 	if ok, first, wait := l.take(user, sip.AoR{User: "more"}, 1, now); ok || first || wait <= 0 {
 		t.Error("there is no end")
 	}
-	l.forget(now.Add(2 * time.Minute))
+	l.removeFull(now.Add(2 * time.Minute))
 	if ok, _, _ := l.take(user, sip.AoR{User: "more"}, 1, now); !ok || len(l.buckets) != 1 {
 		t.Errorf("%d buckets are left", len(l.buckets))
 	}
 }
 
-// The queue of letters has an end too, and people do not wait for each other.
-func TestMailerIsBounded(t *testing.T) {
+// TestDirectQueueIsBounded checks that the queue of direct messages is bounded and that
+// users do not wait for each other.
+func TestDirectQueueIsBounded(t *testing.T) {
 	block := make(chan struct{})
 	sent := make(chan sip.AoR, 10)
-	m := newMailer(outboxFunc(func(_ context.Context, to sip.AoR, _ im.Message) error {
+	q := newDirectQueue(outboxFunc(func(_ context.Context, to sip.AoR, _ im.Message) error {
 		if to.User == "slow" {
 			<-block
 		}
@@ -271,20 +273,20 @@ func TestMailerIsBounded(t *testing.T) {
 	defer cancel()
 	ended := make(chan struct{})
 	for range 2 {
-		go func() { m.run(ctx); ended <- struct{}{} }()
+		go func() { q.run(ctx); ended <- struct{}{} }()
 	}
-	m.post(sip.AoR{User: "slow"}, letter{})
-	m.post(sip.AoR{User: "slow"}, letter{})
-	m.post(sip.AoR{User: "quick"}, letter{})
+	q.add(sip.AoR{User: "slow"}, directMessage{})
+	q.add(sip.AoR{User: "slow"}, directMessage{})
+	q.add(sip.AoR{User: "quick"}, directMessage{})
 	if got := <-sent; got.User != "quick" {
 		t.Errorf("%v was first", got)
 	}
-	for m.post(sip.AoR{User: "slow"}, letter{}) {
-		if m.waiting() > mailQueued+mailSlack {
+	for q.add(sip.AoR{User: "slow"}, directMessage{}) {
+		if q.waiting() > directLimit+directSlack {
 			t.Fatal("there is no end")
 		}
 	}
-	if !m.full() {
+	if !q.full() {
 		t.Error("it is not full")
 	}
 	close(block)
@@ -292,9 +294,9 @@ func TestMailerIsBounded(t *testing.T) {
 		for range sent {
 		}
 	}()
-	m.drain(ctx)
-	if m.waiting() != 0 || len(m.queues) != 0 {
-		t.Errorf("%d are left", m.waiting())
+	q.drain(ctx)
+	if q.waiting() != 0 || len(q.queues) != 0 {
+		t.Errorf("%d are left", q.waiting())
 	}
 	cancel()
 	<-ended

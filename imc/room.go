@@ -9,59 +9,60 @@ import (
 	"silod/sip"
 )
 
-// room is a Room in memory. The package comment says which lock guards what.
+// room is a Room in memory. The package comment describes the locks.
 type room struct {
-	name sip.AoR // what people know it by; never changes. Room.AoR is what it is kept under
-	uri  string  // name as a URI
-	step sync.RWMutex
+	name    sip.AoR // the name that users know; never changes. Room.AoR is the name in the store
+	uri     string  // name as a URI
+	stateMu sync.RWMutex
 
-	gone bool // no longer in Service.rooms: look the name up anew; guarded by step
+	removed bool // no longer in Service.rooms: look the name up again; guarded by stateMu
 
-	// Written under step and mu.
+	// Written under stateMu and mu.
 	Room
-	made    bool      // it is in the store; a name that somebody tries to create is not yet
-	members []*member // in the order in which they came
+	stored  bool      // false while the room is being created
+	members []*member // in the order in which they were added
 	index   map[sip.AoR]*member
-	seated  int // members that are neither invited nor banned
+	joined  int // number of members that have joined
 	banned  int
 
-	mu       sync.Mutex
-	line     []*underway // what is being committed, in the order of its Seqs
-	last     int64       // Seq of the newest entry
-	lastAt   time.Time
-	tail     []*post // the newest entries in order: all those with a Seq above tailFrom
-	tailFrom int64
-	tailSize int
-	stale    int64     // up to this Seq everything is too old for anybody
-	audience []sip.AoR // whom to wake, made anew when nil; never written to
+	mu             sync.Mutex
+	commitQueue    []*pendingEntry // in the order of their Seqs
+	last           int64           // Seq of the newest entry
+	lastAt         time.Time
+	tail           []*post // the newest entries in order: all with a Seq above tailFrom
+	tailFrom       int64
+	tailSize       int
+	expired        int64     // all entries up to this Seq are too old for every member
+	cachedAudience []sip.AoR // what audience returns; made again when nil, never written to
 }
 
-// member is a Member in memory. Its Cursor, Seen and Paused, and what follows, are
-// guarded by room.mu alone.
+// member is a Member in memory. Its Cursor, Seen and Paused, and the fields below,
+// are guarded by room.mu alone.
 type member struct {
 	Member
-	handed []handed // by Seq; nil in an idle room
-	noted  bool     // waits in the ledger for its cursor to be written
+	inFlight     []inFlight // in the order of Seq; nil in an idle room
+	cursorQueued bool       // waits in the cursorWriter
 }
 
-// seated tells whether the user hears what is said in the room.
-func (m *member) seated() bool { return m != nil && m.Role >= Plain && m.Role <= Owner }
+// joined reports whether the user gets the room's messages, being neither invited nor
+// banned. It is false for a nil member.
+func (m *member) joined() bool { return m != nil && m.Role >= Plain && m.Role <= Owner }
 
 func newRoom(name sip.AoR) *room {
 	return &room{name: name, uri: name.String(), Room: Room{AoR: name}, index: make(map[sip.AoR]*member)}
 }
 
-// kept is the AoR under which the store has the room.
-func (r *room) kept() sip.AoR {
+// storedAoR returns the AoR of the room in the store.
+func (r *room) storedAoR() sip.AoR {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.AoR
 }
 
-// exists tells whether people see the room. The caller holds step or mu.
-func (r *room) exists() bool { return r.made && !r.Closed }
+// exists reports whether the room exists for users. The caller holds stateMu or mu.
+func (r *room) exists() bool { return r.stored && !r.Closed }
 
-// owner gives the owner, nil in a room that has none.
+// owner returns the owner, or nil if the room has none.
 func (r *room) owner() *member {
 	for _, m := range r.members {
 		if m.Role == Owner {
@@ -71,16 +72,16 @@ func (r *room) owner() *member {
 	return nil
 }
 
-// copied gives a member as it is now, to be changed. The caller holds step.
-func (r *room) copied(m *member) Member {
+// memberCopy returns the current state of a member. The caller holds stateMu.
+func (r *room) memberCopy(m *member) Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return m.Member
 }
 
-// apply makes a committed change true in memory. The caller holds step and mu.
+// apply makes a committed change in memory. The caller holds stateMu and mu.
 func (r *room) apply(c *Change) {
-	r.Room, r.made = c.Room, true
+	r.Room, r.stored = c.Room, true
 	for _, u := range c.Remove {
 		if m := r.index[u]; m != nil {
 			delete(r.index, u)
@@ -102,81 +103,83 @@ func (r *room) apply(c *Change) {
 		r.index[p.User] = m
 		r.members = append(r.members, m)
 	}
-	r.audience, r.seated, r.banned = nil, 0, 0
+	r.cachedAudience, r.joined, r.banned = nil, 0, 0
 	for _, m := range r.members {
 		switch {
-		case m.seated():
-			r.seated++
+		case m.joined():
+			r.joined++
 		case m.Role == Banned:
 			r.banned++
 		}
 	}
 }
 
-// hearers gives whom to wake when something was said. The list is made once and
-// then shared, so that to wake ten thousand members takes no memory. The caller
+// audience returns the members to wake for a new entry. The list is made once and
+// then shared, so that waking ten thousand members does not allocate. The caller
 // holds mu.
-func (r *room) hearers() []sip.AoR {
-	if r.audience == nil {
-		r.audience = make([]sip.AoR, 0, r.seated)
+func (r *room) audience() []sip.AoR {
+	if r.cachedAudience == nil {
+		r.cachedAudience = make([]sip.AoR, 0, r.joined)
 		for _, m := range r.members {
-			if m.seated() && !m.Paused {
-				r.audience = append(r.audience, m.User)
+			if m.joined() && !m.Paused {
+				r.cachedAudience = append(r.cachedAudience, m.User)
 			}
 		}
 	}
-	return r.audience
+	return r.cachedAudience
 }
 
-// publish lets committed entries be read: they join the tail. Members who had
-// nothing to get until now are marked as seen, because only from now on is
-// anything owed to them. The caller holds mu.
-func (r *room) publish(posts []*post, echo bool, note func(*room, *member)) {
+// publish appends committed entries to the tail, where they can be read. Members that
+// had no entry to get until now are marked as seen, because entries wait for them
+// only from now on. publish calls moved for each member with a cursor to write. The
+// caller holds mu.
+func (r *room) publish(posts []*post, echo bool, moved func(*room, *member)) {
 	slices.SortFunc(posts, func(a, b *post) int { return cmp.Compare(a.seq, b.seq) })
 	before := r.last
 	for _, p := range posts {
-		// Who has got everything so far has got their own words too. Who has not will pass
-		// over them when reading.
-		if m := r.index[p.from]; !echo && m.seated() && m.Cursor >= r.last {
+		// A sender that has all entries so far does not need this one. The cursor of
+		// another sender passes over it when it is read.
+		if m := r.index[p.from]; !echo && m.joined() && m.Cursor >= r.last {
 			m.Cursor = p.seq
-			note(r, m)
+			moved(r, m)
 		}
 		r.last, r.lastAt = p.seq, p.at
 		r.tail = append(r.tail, p)
 		r.tailSize += p.size()
 	}
 	for _, m := range r.members {
-		if m.Cursor >= before && m.seated() {
+		if m.Cursor >= before && m.joined() {
 			m.Seen = posts[0].at
-			note(r, m)
+			moved(r, m)
 		}
 	}
 }
 
-// heard tells whether a request is in the tail already. The tail reaches further
-// back than a request is repeated (32 s, Timer F), unless very much is said. The
-// caller holds step.
-func (r *room) heard(req *Request) bool {
+// isRepeat reports whether the message of a request is in the tail already. Unless a
+// room is very busy the tail is older than the 32 s (Timer F) for which a request is
+// retransmitted. The caller holds stateMu.
+func (r *room) isRepeat(req *Request) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.tail, func(p *post) bool { return p.repeats(req) })
+	return slices.ContainsFunc(r.tail, func(p *post) bool { return p.isFrom(req) })
 }
 
-// The tail of a room, and all of them together, hold no more than this; a member
-// who is further behind reads from the store.
+// The limits of a room's tail, and of all tails together. Members with a cursor
+// before the tail read from the Store.
 const (
-	tailEntries = 256
-	tailBytes   = 1 << 20
-	tailAge     = time.Minute
-	tailsBytes  = 64 << 20
+	maxTailEntries = 256
+	maxTailBytes   = 1 << 20
+	maxTailAge     = time.Minute
+	maxTailsBytes  = 64 << 20
 )
 
-// trim drops from the tail what is too old or more than bytes. The caller holds mu.
+// trim removes from the tail the entries that are too old, too many, or beyond a size
+// of bytes. The caller holds mu.
 func (r *room) trim(now time.Time, bytes int) {
 	n := 0
 	for n < len(r.tail) {
 		p := r.tail[n]
-		if len(r.tail)-n <= tailEntries && r.tailSize <= bytes && now.Sub(p.at) < tailAge {
+		if len(r.tail)-n <= maxTailEntries && r.tailSize <= bytes && now.Sub(p.at) < maxTailAge {
 			break
 		}
 		r.tailFrom = p.seq
@@ -185,27 +188,26 @@ func (r *room) trim(now time.Time, bytes int) {
 	}
 	r.tail = slices.Delete(r.tail, 0, n)
 	if len(r.tail) == 0 {
-		r.rest()
+		r.freeBuffers()
 	}
 }
 
-// rest gives back what a room needs only while something is said in it. The caller
-// holds mu.
-func (r *room) rest() {
-	r.tail, r.audience = nil, nil
-	if len(r.line) == 0 {
-		r.line = nil
+// freeBuffers frees the memory that an idle room does not need. The caller holds mu.
+func (r *room) freeBuffers() {
+	r.tail, r.cachedAudience = nil, nil
+	if len(r.commitQueue) == 0 {
+		r.commitQueue = nil
 	}
 	for _, m := range r.members {
-		if len(m.handed) == 0 {
-			m.handed = nil
+		if len(m.inFlight) == 0 {
+			m.inFlight = nil
 		}
 	}
 }
 
-// since gives the entries above a Seq that are in the tail, and whether those
-// are all there are. The caller holds mu, under which alone they may be used.
-func (r *room) since(seq int64) ([]*post, bool) {
+// tailAfter returns the entries of the tail with a Seq above seq, and whether they
+// are all such entries of the log. The caller holds mu for as long as it uses them.
+func (r *room) tailAfter(seq int64) (posts []*post, whole bool) {
 	if seq < r.tailFrom {
 		return nil, false
 	}

@@ -4,52 +4,50 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"silod/sip"
 )
 
-// How often the rooms are kept in order. Deleting is done in small pieces with
-// pauses between them, because an engine with one writer (SQLite) lets nobody else
-// write meanwhile.
+// Intervals of maintenance. Entries are deleted in small batches with pauses, because
+// an engine with one writer (SQLite) blocks all other writes meanwhile.
 const (
-	trimEvery  = 10 * time.Second
-	sweepEvery = time.Minute
-	pauseEvery = time.Hour
-	purgeChunk = 200 // entries that are deleted in one transaction
-	purgePause = 50 * time.Millisecond
-	partTime   = 5 * time.Second // for what is left to do at the end
+	trimEvery       = 10 * time.Second
+	sweepEvery      = time.Minute
+	pauseEvery      = time.Hour
+	purgeBatch      = 200 // entries in one transaction
+	purgePause      = 50 * time.Millisecond
+	shutdownTimeout = 5 * time.Second
 )
 
-// Run sends what is for one person, writes cursors and deletes what is no longer
-// needed, until ctx ends. Then it finishes what is under way, as far as that is
-// done in seconds.
+// Run sends direct messages, writes cursors and deletes old entries until ctx ends.
+// Then it takes up to some seconds to send the queued messages and to write the
+// cursors.
 func (s *Service) Run(ctx context.Context) error {
-	mail, stopMail := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopMail()
+	direct, stopDirect := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDirect()
 	var workers sync.WaitGroup
-	for range mailWorkers {
-		workers.Go(func() { s.mailer.run(mail) })
+	for range directWorkers {
+		workers.Go(func() { s.direct.run(direct) })
 	}
-	workers.Go(func() { s.every(ctx, sweepEvery, s.sweep) })
-	workers.Go(func() { s.every(ctx, pauseEvery, s.pauseAbsent) })
-	s.keep(ctx)
+	workers.Go(func() { runEvery(ctx, sweepEvery, s.sweep) })
+	workers.Go(func() { runEvery(ctx, pauseEvery, s.pauseAbsent) })
+	s.writeLoop(ctx)
 
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), partTime)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	s.mailer.drain(last)
-	stopMail()
+	s.direct.drain(last)
+	stopDirect()
 	workers.Wait()
 	if err := s.Flush(last); err != nil {
-		return fmt.Errorf("at the end: %w", err)
+		return fmt.Errorf("write last cursors: %w", err)
 	}
 	return nil
 }
 
-// every calls f now and then until ctx ends.
-func (s *Service) every(ctx context.Context, d time.Duration, f func(context.Context)) {
+// runEvery calls f at intervals of d until ctx ends.
+func runEvery(ctx context.Context, d time.Duration, f func(context.Context)) {
 	t := time.NewTicker(d)
 	defer t.Stop()
 	for {
@@ -62,47 +60,47 @@ func (s *Service) every(ctx context.Context, d time.Duration, f func(context.Con
 	}
 }
 
-// keep writes cursors and keeps memory small until ctx ends. A store that is away is
-// reported when it goes and when it comes back.
-func (s *Service) keep(ctx context.Context) {
+// writeLoop writes cursors and trims memory until ctx ends. It logs when writing
+// begins to fail and when it works again.
+func (s *Service) writeLoop(ctx context.Context) {
 	trim := time.NewTicker(trimEvery)
 	defer trim.Stop()
 	var flush <-chan time.Time // nil while no cursor has moved
-	away := false
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-trim.C:
-			s.forget()
-		case <-s.ledger.due:
+			s.trimMemory()
+		case <-s.cursors.ready:
 			if flush == nil {
 				flush = time.After(flushAfter)
 			}
 		case <-flush:
 			flush = nil
-			err := s.write(ctx, flushBatch)
+			err := s.writeCursors(ctx, flushBatch)
 			if err != nil {
 				flush = time.After(flushRetry)
 			}
-			if ctx.Err() == nil && (err != nil) != away {
-				away = !away
-				if away {
-					s.log.Error("members' places in rooms cannot be written and are kept in memory", slog.Any("error", err))
+			if ctx.Err() == nil && (err != nil) != failing {
+				failing = !failing
+				if failing {
+					s.log.Error("room cursors not written", slog.Any("error", err))
 				} else {
-					s.log.Info("members' places in rooms are written again")
+					s.log.Info("room cursors written again")
 				}
 			}
 		}
 	}
 }
 
-// forget drops from memory what nobody is likely to ask for.
-func (s *Service) forget() {
+// trimMemory removes full meters of the limits, and old entries from the tails.
+func (s *Service) trimMemory() {
 	now := s.now()
-	s.limiter.forget(now)
-	s.knocks.forget(now)
-	for _, r := range s.all() {
+	s.requests.removeFull(now)
+	s.joinAttempts.removeFull(now)
+	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		if before := r.tailSize; before > 0 {
 			s.trim(r, before)
@@ -111,40 +109,40 @@ func (s *Service) forget() {
 	}
 }
 
-// sweep deletes entries that are no longer kept, and rooms that were destroyed and
-// have nothing more to say. What a member may still get is kept even where history
-// is shorter than catch_up.
+// sweep deletes entries that are older than History, and closed rooms without
+// entries to deliver. An entry that a member may still get is kept even if CatchUp is
+// longer than History.
 func (s *Service) sweep(ctx context.Context) {
-	now := s.now()
+	now, c := s.now(), s.config()
 	for _, p := range []struct {
 		before    time.Time
 		delivered bool
 	}{
-		{now.Add(-s.cfg().History), true},
-		{now.Add(-max(s.cfg().History, s.cfg().CatchUp)), false},
+		{now.Add(-c.History), true},
+		{now.Add(-max(c.History, c.CatchUp)), false},
 	} {
 		if err := s.purge(ctx, p.before, p.delivered); err != nil && ctx.Err() == nil {
 			s.stats.StoreErrors.Add(1)
-			s.log.Error("old entries of rooms cannot be deleted", slog.Any("error", err))
+			s.log.Error("old room entries not deleted", slog.Any("error", err))
 			return
 		}
 	}
-	for _, r := range s.all() {
-		if err := s.lay(ctx, r); err != nil && ctx.Err() == nil {
+	for _, r := range s.allRooms() {
+		if err := s.purgeClosed(ctx, r); err != nil && ctx.Err() == nil {
 			s.stats.StoreErrors.Add(1)
-			s.log.Error("a destroyed room cannot be deleted", slog.Any("error", err))
+			s.log.Error("destroyed room not deleted", slog.Any("error", err))
 			return
 		}
 	}
 }
 
-// purge deletes in small pieces, so that nobody has to wait for long.
+// purge deletes old entries in batches.
 func (s *Service) purge(ctx context.Context, before time.Time, delivered bool) error {
 	for {
-		sctx, cancel := storing(ctx)
-		n, err := s.store.Purge(sctx, before, delivered, purgeChunk)
+		sctx, cancel := storeContext(ctx)
+		n, err := s.store.Purge(sctx, before, delivered, purgeBatch)
 		cancel()
-		if err != nil || n < purgeChunk {
+		if err != nil || n < purgeBatch {
 			return err
 		}
 		select {
@@ -155,37 +153,19 @@ func (s *Service) purge(ctx context.Context, before time.Time, delivered bool) e
 	}
 }
 
-// lay buries a destroyed room when everybody has got its last words, or can no
-// longer get them.
-func (s *Service) lay(ctx context.Context, r *room) error {
-	r.mu.Lock()
-	waiting := s.now().Sub(r.lastAt) < s.cfg().CatchUp &&
-		slices.ContainsFunc(r.members, func(m *member) bool { return m.seated() && m.Cursor < r.last })
-	closed := r.made && r.Closed
-	r.mu.Unlock()
-	if !closed || waiting {
-		return nil
-	}
-	r.step.Lock()
-	defer r.step.Unlock()
-	if r.gone || !r.Closed {
-		return nil
-	}
-	return s.bury(ctx, r)
-}
-
-// pauseAbsent pauses members who have not been reachable for long: nobody is woken
-// for them any more, and no daemon elsewhere is asked in vain. It loses them nothing:
-// when they register, or speak, they are given what they missed.
+// pauseAbsent pauses members that have been unreachable for PauseAfter: they are not
+// woken any more, and no server elsewhere is tried in vain for them. They lose
+// nothing: when they register or send a message they get the entries that they
+// missed.
 func (s *Service) pauseAbsent(ctx context.Context) {
-	if s.cfg().PauseAfter == 0 {
+	if s.config().PauseAfter == 0 {
 		return
 	}
-	for _, r := range s.all() {
+	for _, r := range s.allRooms() {
 		var absent []sip.AoR
 		r.mu.Lock()
 		for _, m := range r.members {
-			if s.absent(r, m) {
+			if s.isAbsent(r, m) {
 				absent = append(absent, m.User)
 			}
 		}
@@ -196,31 +176,31 @@ func (s *Service) pauseAbsent(ctx context.Context) {
 		if err := s.setPaused(ctx, r, absent, true); err != nil {
 			if ctx.Err() == nil {
 				s.stats.StoreErrors.Add(1)
-				s.log.Error("absent members cannot be paused", slog.Any("error", err))
+				s.log.Error("absent members not paused", slog.Any("error", err))
 			}
 			return
 		}
-		s.log.Info("members paused: not reachable for long", slog.String("room", r.name.String()), slog.Int("members", len(absent)))
+		s.log.Info("absent members paused", slog.String("room", r.name.String()), slog.Int("members", len(absent)))
 	}
 }
 
-// absent tells whether a member is to be paused. The caller holds r.mu.
-func (s *Service) absent(r *room, m *member) bool {
-	return m.seated() && !m.Paused && !r.Closed && m.Cursor < r.last && s.now().Sub(m.Seen) >= s.cfg().PauseAfter
+// isAbsent reports whether a member must be paused. The caller holds r.mu.
+func (s *Service) isAbsent(r *room, m *member) bool {
+	return m.joined() && !m.Paused && !r.Closed && m.Cursor < r.last && s.now().Sub(m.Seen) >= s.config().PauseAfter
 }
 
-// setPaused writes that members are paused, or are no longer. Meanwhile a member may
-// have come back, or left: that is looked at again under the step lock.
+// setPaused pauses members or ends their pause. It checks them again under the state
+// lock, because they may have been seen or left meanwhile.
 func (s *Service) setPaused(ctx context.Context, r *room, users []sip.AoR, paused bool) error {
-	r.step.Lock()
-	defer r.step.Unlock()
+	r.stateMu.Lock()
+	defer r.stateMu.Unlock()
 	if !r.exists() {
 		return nil
 	}
 	var put []Member
 	r.mu.Lock()
 	for _, u := range users {
-		if m := r.index[u]; m.seated() && (!paused || s.absent(r, m)) {
+		if m := r.index[u]; m.joined() && (!paused || s.isAbsent(r, m)) {
 			p := m.Member
 			p.Paused = paused
 			put = append(put, p)
@@ -230,7 +210,7 @@ func (s *Service) setPaused(ctx context.Context, r *room, users []sip.AoR, pause
 	if len(put) == 0 {
 		return nil
 	}
-	sctx, cancel := storing(ctx)
+	sctx, cancel := storeContext(ctx)
 	defer cancel()
 	if err := s.store.Apply(sctx, Change{Room: r.Room, Put: put}); err != nil {
 		return fmt.Errorf("pause members of %s: %w", r.name, err)
@@ -240,12 +220,12 @@ func (s *Service) setPaused(ctx context.Context, r *room, users []sip.AoR, pause
 	for _, p := range put {
 		r.index[p.User].Paused = paused
 	}
-	r.audience = nil
+	r.cachedAudience = nil
 	return nil
 }
 
-// all gives the rooms in no order.
-func (s *Service) all() []*room {
+// allRooms returns all rooms in no particular order.
+func (s *Service) allRooms() []*room {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	rooms := make([]*room, 0, len(s.rooms))

@@ -63,7 +63,7 @@ func TestMemoryOfIdleRooms(t *testing.T) {
 
 // counter counts wake-ups.
 type counter struct {
-	nobody
+	nop
 	n atomic.Int64
 }
 
@@ -86,14 +86,8 @@ func hall(t testing.TB, st *memStore, members int) (*imc.Service, *counter) {
 		t.Fatal(err)
 	}
 	woken := new(counter)
-	s, err := imc.New(imc.Options{
-		Store: st, Outbox: nobody{}, Waker: woken, Log: quiet, Now: time.Now,
-		Domains: sip.NewDomains(domain), Config: imc.DefaultConfig(),
-	})
-	if err == nil {
-		err = s.Load(t.Context())
-	}
-	if err != nil {
+	s := serviceWith(t, st, woken)
+	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return s, woken

@@ -9,16 +9,16 @@ import (
 	"silod/mi"
 )
 
-// What only management shows. These commands hold no step lock: they may run while
-// a change is being written, and show the room before it or after it.
+// Management commands that read rooms. They do not take the state lock: while a change
+// is being written they show the room before or after it.
 
-// miRoom finds the room that an argument names.
+// miRoom returns the room that an argument names.
 func (s *Service) miRoom(arg string) (*room, error) {
-	name, no := s.parseRoom(arg, "")
-	if no != nil {
+	name, refused := s.parseRoom(arg, "")
+	if refused != nil {
 		return nil, s.miError(refuse("no_room"))
 	}
-	r := s.find(name, false)
+	r := s.roomNamed(name, false)
 	if r == nil {
 		return nil, s.miError(refuse("no_room"))
 	}
@@ -30,8 +30,8 @@ func (s *Service) miRoom(arg string) (*room, error) {
 	return r, nil
 }
 
-// miRoomActive and miRoomMember answer what the functions imc_room_active and
-// imc_room_member answer in a routing script: no is an answer, and no error.
+// miRoomActive and miRoomMember answer the questions of the functions imc_room_active
+// and imc_room_member in a routing script. That a room does not exist is not an error.
 func (s *Service) miRoomActive(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	r, err := s.miRoom(req.Arg(0))
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *Service) miRoomActive(_ context.Context, req *mi.Request) (*mi.Node, er
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return row("active", true, "members", r.seated), nil
+	return row("active", true, "members", r.joined), nil
 }
 
 func (s *Service) miRoomMember(_ context.Context, req *mi.Request) (*mi.Node, error) {
@@ -47,9 +47,9 @@ func (s *Service) miRoomMember(_ context.Context, req *mi.Request) (*mi.Node, er
 	if err != nil {
 		return row("member", false), nil
 	}
-	u, no := s.parseUser(req.Arg(1), r.name.Domain)
-	if no != nil {
-		return nil, s.miError(no)
+	u, refused := s.parseUser(req.Arg(1), r.name.Domain)
+	if refused != nil {
+		return nil, s.miError(refused)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,11 +57,11 @@ func (s *Service) miRoomMember(_ context.Context, req *mi.Request) (*mi.Node, er
 	if m == nil {
 		return row("member", false), nil
 	}
-	return row("member", m.seated(), "role", m.Role.String()), nil
+	return row("member", m.joined(), "role", m.Role.String()), nil
 }
 
-// miHistory gives the entries themselves, with the words of those that are text. It
-// is the one place where an operator reads what people said.
+// miHistory returns the entries of a room, with their text if they are text. No
+// other command of this package shows the contents of messages to an operator.
 func (s *Service) miHistory(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	r, err := s.miRoom(req.Arg(0))
 	if err != nil {
@@ -74,9 +74,9 @@ func (s *Service) miHistory(ctx context.Context, req *mi.Request) (*mi.Node, err
 		}
 	}
 	if a := req.Arg(2); a != "" {
-		var no *refusal
-		if since, no = s.parseSince(a); no != nil {
-			return nil, s.miError(no)
+		var refused *refusal
+		if since, refused = s.parseSince(a); refused != nil {
+			return nil, s.miError(refused)
 		}
 	}
 	entries, err := s.recent(ctx, r, since, count)
@@ -86,14 +86,14 @@ func (s *Service) miHistory(ctx context.Context, req *mi.Request) (*mi.Node, err
 	n := &mi.Node{List: true}
 	for i := range entries {
 		e := &entries[i]
-		said := inspect(&e.Message).text
+		content := inspect(&e.Message).text
 		n.Nodes = append(n.Nodes, row("seq", e.Seq, "time", e.At.UTC().Format(time.RFC3339), "from", e.From.String(),
-			"type", mediaType(&e.Message), "size", len(e.Body), "text", strings.ToValidUTF8(said, "?")))
+			"type", mediaType(&e.Message), "size", len(e.Body), "text", strings.ToValidUTF8(content, "?")))
 	}
 	return n, nil
 }
 
-// row makes a reply of names and values, or one of a list.
+// row returns a node of alternating names and values.
 func row(pairs ...any) *mi.Node {
 	n := &mi.Node{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -102,18 +102,19 @@ func row(pairs ...any) *mi.Node {
 	return n
 }
 
-// lastUse is when somebody last spoke or read in a room, or it was made.
+// lastUse returns the time at which a member was last active in the room, or the time
+// of its creation.
 func (r *room) lastUse() time.Time {
 	last := r.Created
 	for _, m := range r.members {
-		if m.seated() && m.Seen.After(last) {
+		if m.joined() && m.Seen.After(last) {
 			last = m.Seen
 		}
 	}
 	return last
 }
 
-// miUnusedRooms goes by when members were last there, which outlives the log.
+// miUnusedRooms goes by Member.Seen, which is kept longer than the log.
 func (s *Service) miUnusedRooms(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	days := 30
 	if a := req.Arg(0); a != "" {
@@ -124,7 +125,7 @@ func (s *Service) miUnusedRooms(_ context.Context, req *mi.Request) (*mi.Node, e
 	}
 	limit := s.now().AddDate(0, 0, -days)
 	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
-		for r := range s.sorted() {
+		for r := range s.sortedRooms() {
 			if n := r.unusedSince(limit); n != nil && !yield(n, nil) {
 				return
 			}
@@ -132,7 +133,7 @@ func (s *Service) miUnusedRooms(_ context.Context, req *mi.Request) (*mi.Node, e
 	}}, nil
 }
 
-// unusedSince describes a room that was not used since then; nil for any other.
+// unusedSince returns the description of a room that was not used after limit, or nil.
 func (r *room) unusedSince(limit time.Time) *mi.Node {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,10 +141,11 @@ func (r *room) unusedSince(limit time.Time) *mi.Node {
 	if !r.exists() || last.After(limit) {
 		return nil
 	}
-	return row("room", r.name.String(), "members", r.seated, "owner", r.ownerURI(), "last_use", when(last))
+	return row("room", r.name.String(), "members", r.joined, "owner", r.ownerURI(), "last_use", formatTime(last))
 }
 
-// ownerURI is "" where there is none. The caller holds step or mu.
+// ownerURI returns the URI of the owner, "" if there is none. The caller holds stateMu
+// or mu.
 func (r *room) ownerURI() string {
 	if o := r.owner(); o != nil {
 		return o.User.String()
@@ -151,25 +153,25 @@ func (r *room) ownerURI() string {
 	return ""
 }
 
-// memberNode describes a member. The caller holds r.mu.
+// memberNode returns the description of a member. The caller holds r.mu.
 func memberNode(d mi.Dialect, r *room, m *member) *mi.Node {
 	n := row("user", m.User.String(), "role", m.Role.String(), "muted", m.Muted, "paused", m.Paused,
-		"behind", m.seated() && m.Cursor < r.last, "seen", when(m.Seen))
+		"behind", m.joined() && m.Cursor < r.last, "seen", formatTime(m.Seen))
 	if d == mi.Classic {
 		n.Name, n.Value, n.Attrs = "MEMBER", n.Attrs[0].Value, n.Attrs[1:]
 	}
 	return n
 }
 
-// when writes a time, "" for none.
-func when(t time.Time) string {
+// formatTime returns a time as management replies show it, "" for the zero time.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
 }
 
-// miShowRoom shows a room with everybody in it.
+// miShowRoom shows a room with its members and its invited and banned users.
 func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	r, err := s.miRoom(req.Arg(0))
 	if err != nil {
@@ -177,10 +179,10 @@ func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, erro
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.seated, "private", r.Private,
-		"created", when(r.Created), "last_use", when(r.lastUse()), "newest_entry", r.last, "topic", r.Topic)
+	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.joined, "private", r.Private,
+		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "topic", r.Topic)
 	people := &mi.Node{Name: "people", List: true}
-	if req.Dialect == mi.Classic { // lines have no name for a list
+	if req.Dialect == mi.Classic { // a list has no name in this format
 		n.Name, n.Value, n.Attrs = "ROOM", n.Attrs[0].Value, n.Attrs[1:]
 		people.Name = ""
 	}

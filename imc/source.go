@@ -13,14 +13,14 @@ import (
 
 var _ delivery.Source = (*Service)(nil)
 
-// Next gives the oldest messages that owner has not got yet in all the rooms,
-// in the order in which they were said.
+// Next returns the oldest entries that owner has not got yet, of all rooms and in the
+// order of their Seqs.
 func (s *Service) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
 	var items []delivery.Item
 	var err error
 	rooms := s.roomsOf(owner)
 	for _, r := range rooms {
-		if items, err = s.unread(ctx, r, owner, after, limit, items); err != nil {
+		if items, err = s.appendUnread(ctx, r, owner, after, limit, items); err != nil {
 			return nil, fmt.Errorf("read the log of %s: %w", r.name, err)
 		}
 	}
@@ -30,8 +30,8 @@ func (s *Service) Next(ctx context.Context, owner sip.AoR, after int64, limit in
 	return items[:min(len(items), limit)], nil
 }
 
-// composeAll makes posts of entries up to a Seq: what was committed later is not
-// published yet.
+// composeAll returns the posts of entries up to a Seq. Later entries are not published
+// yet.
 func (s *Service) composeAll(r *room, entries []Entry, last int64) []*post {
 	posts := make([]*post, 0, len(entries))
 	for i := range entries {
@@ -43,10 +43,9 @@ func (s *Service) composeAll(r *room, entries []Entry, last int64) []*post {
 	return posts
 }
 
-// Settle moves owner's cursor over an item. It calls done at once: the cursor in
-// memory is what Next goes by, and one that a crash loses makes the message go out
-// again with the Call-ID that it had, which is better than to wait for a commit
-// after every message.
+// Settle moves owner's cursor over an item. It calls done at once, without waiting for
+// a commit after every message: Next uses the cursor in memory, and if a crash loses
+// it the message is sent again with the same Call-ID.
 func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	defer done(nil)
 	r, ok := it.Row.(*room)
@@ -56,11 +55,11 @@ func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome,
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.index[owner]
-	if !m.seated() {
-		return // left, or removed, while the message was on its way
+	if !m.joined() {
+		return // left or removed while the message was being sent
 	}
 	s.settle(r, m, it.Key)
-	s.ledger.note(r, m)
+	s.cursors.add(r, m)
 	what := watch.Delivered
 	if out.Verdict == delivery.Delivered {
 		s.stats.Deliveries.Add(1)
@@ -72,22 +71,23 @@ func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome,
 		s.hub.Publish(watch.Event{What: what, User: owner, From: it.From, CallID: it.CallID, Reason: out.Reason})
 	}
 	if out.Verdict == delivery.Delivered || out.Answered {
-		s.seen(r, m)
+		s.markSeen(r, m)
 	}
 }
 
-// seen records that a member is there. The caller holds r.mu.
-func (s *Service) seen(r *room, m *member) {
+// markSeen records that a member is reachable and ends its pause. The caller holds
+// r.mu.
+func (s *Service) markSeen(r *room, m *member) {
 	m.Seen = s.now()
-	s.ledger.note(r, m)
+	s.cursors.add(r, m)
 	if m.Paused {
 		m.Paused = false
-		r.audience = nil
-		s.ledger.resume(r, m)
+		r.cachedAudience = nil
+		s.cursors.addResumed(r, m)
 	}
 }
 
-// Waiting calls f for every member who has something to get and is not paused.
+// Waiting calls f for every member that has entries to get and is not paused.
 func (s *Service) Waiting(ctx context.Context, f func(owner sip.AoR)) error {
 	s.mu.RLock()
 	owners := make([]sip.AoR, 0, len(s.users))
@@ -99,17 +99,17 @@ func (s *Service) Waiting(ctx context.Context, f func(owner sip.AoR)) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(s.roomsOf(u), func(r *room) bool { return r.owes(u) }) {
+		if slices.ContainsFunc(s.roomsOf(u), func(r *room) bool { return r.isWaiting(u) }) {
 			f(u)
 		}
 	}
 	return nil
 }
 
-// owes tells whether a member who is not paused has something to get.
-func (r *room) owes(user sip.AoR) bool {
+// isWaiting reports whether a member has entries to get and is not paused.
+func (r *room) isWaiting(user sip.AoR) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.index[user]
-	return m.seated() && !m.Paused && m.Cursor < r.last
+	return m.joined() && !m.Paused && m.Cursor < r.last
 }

@@ -2,8 +2,7 @@ package imc
 
 import "silod/mi"
 
-// Stats counts what rooms do. What each counter means stands beside its name, in
-// Counters.
+// Stats are the counters of a Service. Counters describes each of them.
 type Stats struct {
 	Messages          mi.Counter
 	Notices           mi.Counter
@@ -17,11 +16,11 @@ type Stats struct {
 	StoreErrors       mi.Counter
 }
 
-// Counters gives the statistics of the group imc.
+// Counters returns the statistics of the group imc.
 func (s *Service) Counters() []mi.Stat {
 	return []mi.Stat{
-		{Name: "active_rooms", Help: "Rooms that exist.", Gauge: s.active},
-		{Name: "room_members", Help: "Users who are in at least one room.", Gauge: s.people},
+		{Name: "active_rooms", Help: "Rooms that exist.", Gauge: s.activeRooms},
+		{Name: "room_members", Help: "Users who are in at least one room.", Gauge: s.userCount},
 		{Name: "messages", Help: "Messages accepted into rooms.", Counter: &s.stats.Messages},
 		{Name: "notices", Help: "Messages from rooms to all their members.", Counter: &s.stats.Notices},
 		{Name: "commands", Help: "Commands carried out.", Counter: &s.stats.Commands},
@@ -31,19 +30,20 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "refused_deliveries", Help: "Room messages that members' devices refused for good.", Counter: &s.stats.DeliveriesRefused},
 		{Name: "answers", Help: "Messages from rooms to one person.", Counter: &s.stats.Answers},
 		{Name: "failed_answers", Help: "Messages to one person that could be neither sent nor stored.", Counter: &s.stats.AnswersFailed},
-		{Name: "waiting_answers", Help: "Messages to one person that are on their way.", Gauge: s.mailer.waiting},
+		{Name: "waiting_answers", Help: "Messages to one person that are on their way.", Gauge: s.direct.waiting},
 		{Name: "store_errors", Help: "Failures of the store.", Counter: &s.stats.StoreErrors},
 	}
 }
 
-// active counts the rooms that people can see.
-func (s *Service) active() int64 {
+// activeRooms returns the number of rooms that exist for users.
+func (s *Service) activeRooms() int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return int64(s.live)
+	return int64(s.active)
 }
 
-func (s *Service) people() int64 {
+// userCount returns the number of users in at least one room.
+func (s *Service) userCount() int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return int64(len(s.users))

@@ -9,108 +9,110 @@ import (
 	"silod/sip"
 )
 
-// Role is what a member may do.
+// Role is the standing of a user in a room.
 type Role int
 
-// The roles. A Banned user is no member, but stays on record.
+// The roles. Only Plain, Admin and Owner are members; Invited and Banned users are
+// stored with the room and do not get its messages.
 const (
-	Invited Role = iota // asked in, not yet accepted
-	Plain               // a member
+	Invited Role = iota
+	Plain
 	Admin
-	Owner // one per room
+	Owner // exactly one in a room
 	Banned
 )
 
-// Room is a chat room. Its AoR is lower case throughout.
+// Room is a chat room. Its AoR is in lower case.
 type Room struct {
 	AoR     sip.AoR
 	Private bool
 	Topic   string
 	Created time.Time
 
-	// Closed says that the room was destroyed: it takes nothing any more and is
-	// shown to nobody, but its members and log stay until everybody has got the last
-	// entry. In imc_rooms it is the documented flag 2, deleted.
+	// Closed marks a destroyed room: it takes no messages and is hidden from users,
+	// but its members and its log are kept until all members have the last entry. In
+	// imc_rooms it is the documented flag 2, deleted.
 	Closed bool
 }
 
-// Member is a user's place in a room, and the cursor into its log.
+// Member is a user of a room and the cursor into its log.
 type Member struct {
 	User      sip.AoR
 	Role      Role
 	Muted     bool
-	Paused    bool      // not reachable for too long: gets nothing until seen again
-	InvitedBy sip.AoR   // whom a refusal of the invitation is told; zero where unknown
-	Cursor    int64     // Seq of the last entry that this member has got or needs not get
-	Seen      time.Time // when last heard, reached or owed nothing; zero for a row that is not ours
+	Paused    bool      // unreachable for too long: gets nothing until seen again
+	InvitedBy sip.AoR   // is notified if the invitation is declined; zero if unknown
+	Cursor    int64     // Seq of the last entry that the member has got or does not get
+	Seen      time.Time // last sign of life, or when the last entry was got; zero in rows of other programs
 }
 
-// Entry is one row of a room's log. Its Message is as it came: From names the
-// speaker, CallID is that of the request that caused the entry.
+// Entry is one row of a room's log. Its Message is the original one: From names the
+// sender, CallID is that of the request that caused the entry.
 type Entry struct {
-	Seq  int64 // rises over all rooms in the order of committing
+	Seq  int64 // rises over all rooms in the order of commits
 	Room sip.AoR
-	From sip.AoR   // who said it; the room itself for a notice
-	At   time.Time // when it came in; read back, exact to the second at least
+	From sip.AoR   // the sender; the room itself for a notice
+	At   time.Time // when the request arrived; a Store keeps at least whole seconds
 	im.Message
 }
 
-// Cursor says how far a member has got in a room.
+// Cursor is the position of a member in a room's log.
 type Cursor struct {
 	Room, User sip.AoR
 	Seq        int64
 	Seen       time.Time
 }
 
-// Change is one committed step of a room's state: everything in it is written in
-// one transaction, or nothing.
+// Change is a change of a room's state. It is written in one transaction, as a whole
+// or not at all.
 type Change struct {
 	Room   Room
-	Was    sip.AoR   // the AoR under which the room was kept until now, where that was another
-	Delete bool      // destroy the room, its members, log and cursors
-	Put    []Member  // members to be added or updated; a cursor never goes back
-	Remove []sip.AoR // users to be taken out
+	Was    sip.AoR   // the AoR under which the room was stored until now; zero: the same
+	Delete bool      // delete the room with its members, log and cursors
+	Put    []Member  // members to add or update; a cursor never goes back
+	Remove []sip.AoR // users to remove
 
-	// Notice, where there is one, goes into the room's log in the same transaction;
-	// its Seq is set as by Append.
+	// Notice, if not nil, is appended to the room's log in the same transaction. Apply
+	// sets its Seq.
 	Notice *Entry
 }
 
-// Store keeps rooms durably: Kamailio's imc_rooms and imc_members, and our own
-// tables for what they cannot hold. db implements it. After an error nothing was
-// written, nor will be later.
+// Store keeps rooms durably, in Kamailio's tables imc_rooms and imc_members and in
+// tables of our own for the rest. Package db implements it. After an error nothing
+// was written, nor will be later. Errors wrap ErrInvalid or ErrBusy where one
+// applies.
 type Store interface {
-	// Load calls f for every room with its members, in the order in which they came;
-	// a row that cannot be read is reported to skip and passed over, never the end of
-	// the load.
+	// Load calls f for every room with its members, in the order in which they were
+	// added. It calls skip for a row that cannot be read and continues.
 	Load(ctx context.Context, f func(Room, []Member), skip func(error)) error
 
 	// Apply commits a change.
 	Apply(ctx context.Context, c Change) error
 
-	// Append commits an entry and sets its Seq. Concurrent calls share a commit. queued
-	// is called, once at most and under the store's lock, when the entry's place among
-	// others is certain: their Seqs rise in the order of these calls.
+	// Append commits an entry and sets its Seq. Concurrent calls may share a commit.
+	// Append calls queued at most once, under a lock of the Store, when the position
+	// of the entry is certain: Seqs rise in the order of these calls.
 	Append(ctx context.Context, e *Entry, queued func()) error
 
-	// Log gives a room's entries with a Seq above after, oldest first.
+	// Log returns at most limit entries of a room with a Seq above after, oldest first.
 	Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]Entry, error)
 
-	// Recent gives the last limit entries of a room not older than since, oldest first.
+	// Recent returns the last limit entries of a room that are not older than since,
+	// oldest first.
 	Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]Entry, error)
 
-	// SaveCursors commits cursors. A cursor never goes back, and one whose user is no
-	// member of the room any more is passed over.
+	// SaveCursors commits cursors. A cursor never goes back. Cursors of users that are
+	// not members any more are ignored.
 	SaveCursors(ctx context.Context, cs []Cursor) error
 
-	// Purge deletes up to limit entries older than before, and tells how many. With
-	// deliveredOnly only those that every member has got (Invited and Banned users
-	// are owed nothing).
+	// Purge deletes at most limit entries that are older than before and returns their
+	// number. With deliveredOnly it deletes only entries that all members have got;
+	// Invited and Banned users do not count.
 	Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error)
 }
 
-// What a Store says, wrapped with more words.
+// Errors of a Store, which it wraps.
 var (
-	ErrInvalid = errors.New("entry cannot be stored") // this one never, whenever it is tried
+	ErrInvalid = errors.New("entry cannot be stored") // it never can
 	ErrBusy    = errors.New("store is not available")
 )

@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// text names one of the messages that rooms write to people.
-type text string
+// textKey is the key of a text in [imc.texts].
+type textKey string
 
-// args gives placeholders their values: name, value, name, value, ...
+// args are the values of placeholders: name, value, name, value, ...
 type args []string
 
+// get returns the value of a placeholder, "" if it has none.
 func (a args) get(name string) string {
 	for i := 0; i+1 < len(a); i += 2 {
 		if a[i] == name {
@@ -22,28 +23,28 @@ func (a args) get(name string) string {
 	return ""
 }
 
-// texts are the wordings in force, taken apart.
-type texts map[text][]piece
+// texts are parsed templates by key.
+type texts map[textKey][]piece
 
-// piece is literal text, or the name of a placeholder.
+// piece is a literal text or the name of a placeholder.
 type piece struct {
 	literal string
 	name    string
 }
 
-// newTexts merges an operator's templates over those shipped. The error names
-// what is possible.
-func newTexts(own map[string]string) (texts, error) {
+// newTexts returns the default texts, with those of an operator in place of theirs.
+// An error for an unknown key or placeholder lists the known ones.
+func newTexts(custom map[string]string) (texts, error) {
 	t := make(texts, len(wordings))
 	for key, w := range wordings {
-		t[key], _ = takeApart(w.template)
+		t[key], _ = parseTemplate(w.template)
 	}
-	for _, key := range slices.Sorted(maps.Keys(own)) {
-		w, known := wordings[text(key)]
+	for _, key := range slices.Sorted(maps.Keys(custom)) {
+		w, known := wordings[textKey(key)]
 		if !known {
 			return nil, fmt.Errorf("imc.texts: there is no text %q; the texts are: %s", key, strings.Join(textKeys(), " "))
 		}
-		ps, err := takeApart(own[key])
+		ps, err := parseTemplate(custom[key])
 		if err != nil {
 			return nil, fmt.Errorf("imc.texts: %s: %w", key, err)
 		}
@@ -56,12 +57,12 @@ func newTexts(own map[string]string) (texts, error) {
 				return nil, fmt.Errorf("imc.texts: %s: there is no {%s} here; possible are: {%s}", key, p.name, strings.Join(allowed, "} {"))
 			}
 		}
-		t[text(key)] = ps
+		t[textKey(key)] = ps
 	}
 	return t, nil
 }
 
-// textKeys lists the keys of [imc.texts].
+// textKeys returns the keys of [imc.texts] in order.
 func textKeys() []string {
 	var keys []string
 	for key := range wordings {
@@ -71,8 +72,8 @@ func textKeys() []string {
 	return keys
 }
 
-// takeApart splits a template. "{{" stands for a brace.
-func takeApart(template string) ([]piece, error) {
+// parseTemplate splits a template into pieces. "{{" stands for a brace.
+func parseTemplate(template string) ([]piece, error) {
 	var ps []piece
 	literal := func(s string) {
 		if n := len(ps); n > 0 && ps[n-1].name == "" {
@@ -101,8 +102,8 @@ func takeApart(template string) ([]piece, error) {
 	}
 }
 
-// write fills in a template.
-func (t texts) write(key text, a args) string {
+// expand returns the text of a key with its placeholders replaced.
+func (t texts) expand(key textKey, a args) string {
 	var b strings.Builder
 	for _, p := range t[key] {
 		if p.name == "" {
@@ -114,11 +115,11 @@ func (t texts) write(key text, a args) string {
 	return b.String()
 }
 
-// clip shortens what somebody wrote before it is shown to anybody.
+// clip shortens the input of a user for use in a text.
 func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
+	const limit = 80
+	if len(s) <= limit {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
+	return strings.ToValidUTF8(s[:limit], "") + "..."
 }

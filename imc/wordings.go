@@ -1,30 +1,30 @@
 package imc
 
-// wording is a text's template: {name} stands for what name is at the time.
+// wording is the default of a text.
 type wording struct {
-	template string
-	names    string // its placeholders besides the common ones, separated by blanks
+	template string // {name} is a placeholder
+	names    string // the placeholders besides the common ones, separated by blanks
 
-	// Of a refusal: what a management command answers, and the reason phrase.
+	// Only for refusals: the code for a management client, and the SIP reason phrase.
 	status int
 	reason string
 }
 
-// common placeholders are known to every text: the room's name and URI, the
-// domain, and the sign that starts a command.
+// common lists the placeholders of every text: the room's name and URI, and the start
+// character of commands.
 const common = "room room_uri start"
 
-// wordings are the texts as shipped; the keys are those of [imc.texts].
+// wordings are the default texts by their keys in [imc.texts].
 //
-// Of the placeholders, {user} is the one that the text is about and {by} the one who
-// did it, both as the room's members see them; {value} is what somebody wrote, cut
-// short; {limit} is a number from the configuration.
-var wordings = map[text]wording{
-	// How speech is marked, and people who have no address.
+// {user} is the user that the text is about and {by} the one that acted, both as
+// displayName returns them; {value} is a part of the sender's input, clipped; {limit}
+// is a number from the configuration.
+var wordings = map[textKey]wording{
+	// The speaker prefix, and the name of an operator.
 	"speech":   {template: "[{user}]: ", names: "user uri name"},
 	"operator": {template: "the operator"},
 
-	// What everybody in the room is told.
+	// Notices to all members.
 	"joined":       {template: "{user} has joined {room}.", names: "user"},
 	"left":         {template: "{user} has left {room}.", names: "user"},
 	"removed":      {template: "{user} has been removed from {room} by {by}.", names: "user by"},
@@ -39,7 +39,7 @@ var wordings = map[text]wording{
 	"destroyed":    {template: "{room} has been destroyed by {by}.", names: "by"},
 	"owner_left":   {template: "{user}, the owner, has left: {room} is destroyed.", names: "user"},
 
-	// What one person is told.
+	// Direct messages.
 	"created":         {template: "You have created {room} and own it. Write to {room_uri} to talk; {start}help lists the commands."},
 	"created_private": {template: "You have created {room}, a private room, and own it. {start}invite USER asks somebody in; {start}help lists the commands."},
 	"already_in":      {template: "You are in {room} already."},

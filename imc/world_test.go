@@ -78,21 +78,21 @@ func newWorld(t *testing.T, store imc.Store, change func(*imc.Config)) *world {
 // start begins a life of the daemon.
 func (w *world) start() {
 	w.t.Helper()
-	var err error
 	g := &gate{Store: w.store}
 	w.gate = g
 	store := imc.Store(g)
 	if w.wrap != nil {
 		store = w.wrap(store)
 	}
-	w.rooms, err = imc.New(imc.Options{
-		Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now,
-		Domains: sip.NewDomains(domain, "other.test"), Config: w.config,
-	})
-	if err == nil {
-		err = w.rooms.Load(w.t.Context())
-	}
+	set, err := imc.NewSettings(w.config)
 	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.rooms = imc.New(imc.Options{
+		Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now,
+		Domains: sip.NewDomains(domain, "other.test"), Settings: set,
+	})
+	if err := w.rooms.Load(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -196,13 +196,14 @@ func (d *daemon) assemble(ctx context.Context) error {
 		Every:  d.cfg.Silo.Delivery == "every", Settings: siloSettings(d.cfg),
 	})
 
-	d.rooms, err = imc.New(imc.Options{
-		Store: roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: time.Now,
-		Domains: d.domains, Watch: d.hub, Config: roomConfig(d.cfg),
-	})
+	rooms, err := roomSettings(d.cfg)
 	if err != nil {
 		return err
 	}
+	d.rooms = imc.New(imc.Options{
+		Store: roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: time.Now,
+		Domains: d.domains, Watch: d.hub, Settings: rooms,
+	})
 
 	d.router = router.New(router.Options{
 		Transactions: d.transactions, Location: d.location, Proxy: d.proxy, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,

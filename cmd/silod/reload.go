@@ -127,7 +127,8 @@ func (d *daemon) applySenders(cfg *config.Config) (func(), error) {
 }
 
 func (d *daemon) applyRooms(cfg *config.Config) (func(), error) {
-	return d.rooms.Prepare(roomConfig(cfg))
+	set, err := roomSettings(cfg)
+	return func() { d.rooms.Configure(set) }, err
 }
 
 func (d *daemon) configureManagement(cfg *config.Config) {

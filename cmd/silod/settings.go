@@ -25,7 +25,7 @@ import (
 // for.
 func check(cfg *config.Config) error {
 	var problems []config.Problem
-	if _, err := imc.New(imc.Options{Config: roomConfig(cfg), Domains: sip.NewDomains(domains(cfg, nil)...)}); err != nil {
+	if _, err := roomSettings(cfg); err != nil {
 		problems = append(problems, cfg.Problem("imc", err.Error()))
 	}
 	return cfg.Fail(problems...)
@@ -200,7 +200,7 @@ func literalUser(t config.Template) bool {
 	return len(parts) > 0 && strings.Contains(parts[0].Literal, "@")
 }
 
-func roomConfig(cfg *config.Config) imc.Config {
+func roomSettings(cfg *config.Config) (imc.Settings, error) {
 	r := cfg.IMC
 	c := imc.DefaultConfig()
 	c.StartChar = r.CmdStartChar
@@ -217,6 +217,6 @@ func roomConfig(cfg *config.Config) imc.Config {
 	for _, h := range r.ExtraHdrs.List() {
 		hdrs.WriteString(h.Name + ": " + h.Value + "\r\n")
 	}
-	c.ExtraHdrs = hdrs.String()
-	return c
+	c.ExtraHeaders = hdrs.String()
+	return imc.NewSettings(c)
 }

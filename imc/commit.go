@@ -1,0 +1,109 @@
+package imc
+
+import (
+	"context"
+	"fmt"
+
+	"silod/im"
+	"silod/sip"
+)
+
+// The widths of Kamailio's columns: imc_members.room holds the room's URI.
+const (
+	maxRoomURI = 64
+	maxUser    = 64
+	maxDomain  = 64
+	maxTopic   = 200 // our own limit
+)
+
+// commit writes a change, then applies it in memory and wakes the members. After an
+// error nothing has changed. The caller holds r.stateMu exclusively, so that the
+// state from which it made the change is still the room's state.
+func (s *Service) commit(ctx context.Context, r *room, c Change) error {
+	joining, leaving := r.membershipDiff(&c)
+	if err := s.reserve(r, &c, joining); err != nil {
+		return err
+	}
+	sctx, cancel := storeContext(ctx)
+	defer cancel()
+	if err := s.store.Apply(sctx, c); err != nil {
+		s.cancelReservation(r, joining)
+		return fmt.Errorf("change room %s: %w", r.name, err)
+	}
+	s.addMemberships(r, joining) // before members are woken: Next looks there
+	var posts []*post
+	if c.Notice != nil {
+		posts = append(posts, s.compose(c.Notice))
+		s.stats.Notices.Add(1)
+	}
+	r.mu.Lock()
+	closes := c.Room.Closed && !r.Closed
+	r.apply(&c)
+	audience := s.publish(r, posts)
+	r.mu.Unlock()
+	if closes {
+		s.freeSeats(r)
+	}
+	s.removeMemberships(r, leaving)
+	s.wake(audience, posts)
+	return nil
+}
+
+// membershipDiff returns the users that a change makes members, and the members that
+// it removes.
+func (r *room) membershipDiff(c *Change) (joining, leaving []sip.AoR) {
+	for _, p := range c.Put {
+		next := member{Member: p}
+		switch was := r.index[p.User].joined(); {
+		case next.joined() && !was:
+			joining = append(joining, p.User)
+		case !next.joined() && was:
+			leaving = append(leaving, p.User)
+		}
+	}
+	for _, u := range c.Remove {
+		if r.index[u].joined() {
+			leaving = append(leaving, u)
+		}
+	}
+	return joining, leaving
+}
+
+// newNotice returns an entry in which the room itself speaks to its members.
+func (s *Service) newNotice(c *invocation, r *room, key textKey, a ...string) *Entry {
+	return &Entry{Room: r.name, From: r.name, At: s.entryTime(), Message: im.Message{
+		From:    "<" + r.name.String() + ">",
+		To:      "<" + r.name.String() + ">",
+		CallID:  c.by.callID,
+		Headers: []sip.Header{plainText},
+		Body:    []byte(s.text(key, r.name, a...)),
+	}}
+}
+
+// newMember returns a member whose cursor is at the end of the log.
+func (s *Service) newMember(r *room, u sip.AoR, role Role, by sip.AoR) Member {
+	return Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Seen: s.now()}
+}
+
+// checkUserLength checks that the columns for users can hold an address.
+func checkUserLength(u sip.AoR) error {
+	switch {
+	case len(u.User) > maxUser:
+		return refuse("too_long", "value", clip(u.User), "limit", itoa(maxUser))
+	case len(u.Domain) > maxDomain:
+		return refuse("too_long", "value", clip(u.Domain), "limit", itoa(maxDomain))
+	}
+	return nil
+}
+
+// checkRoomName checks the name of a room that is to be created.
+func (s *Service) checkRoomName(name sip.AoR) error {
+	set := s.settings()
+	switch {
+	case s.isManager(name) || !set.pattern.MatchString(name.User):
+		return refuse("bad_room", "value", clip(name.User), "pattern", set.config.RoomPattern)
+	case len(name.String()) > maxRoomURI:
+		return refuse("too_long", "value", clip(name.String()), "limit", itoa(maxRoomURI))
+	}
+	return nil
+}

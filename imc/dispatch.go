@@ -1,0 +1,155 @@
+package imc
+
+import (
+	"context"
+	"errors"
+
+	"silod/sip"
+)
+
+// actor is the caller of a command: a user, or an operator, which has no address and
+// may do everything.
+type actor struct {
+	user     sip.AoR
+	callID   string // of the request
+	operator bool
+}
+
+// runCommand carries out a # command; text follows the start character. It returns
+// the code that imc_manager returns for an error.
+func (s *Service) runCommand(ctx context.Context, req *Request, text string) (int, error) {
+	c, refused := s.parse(req, text)
+	switch {
+	case c != nil && refused != nil:
+		return c.code, refused
+	case refused != nil && refused.text == "unknown":
+		return codeUnknown, refused
+	case refused != nil:
+		return codeBadCommand, refused
+	}
+	if err := s.execute(ctx, c); err != nil {
+		return c.code, err
+	}
+	s.stats.Commands.Add(1)
+	return codeDone, nil
+}
+
+// errRetry is returned by a command that must be executed again from the start.
+var errRetry = errors.New("execute the command again")
+
+// execute carries out a parsed command.
+func (s *Service) execute(ctx context.Context, c *invocation) error {
+	if c.access == noRoom {
+		return c.run(s, ctx, c, nil)
+	}
+	for {
+		if err := s.executeLocked(ctx, c); !errors.Is(err, errRetry) {
+			return err
+		}
+	}
+}
+
+// executeLocked carries out a command under the room's state lock.
+func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
+	r := s.lockRoom(c.room, c.access)
+	if r == nil {
+		return refuse("no_room").in(c.room)
+	}
+	defer s.unlockRoom(r, c.access)
+	if err := c.checkRole(r); err != nil {
+		return err
+	}
+	if m := r.index[c.by.user]; m.joined() {
+		r.mu.Lock()
+		s.markSeen(r, m)
+		r.mu.Unlock()
+	}
+	return c.run(s, ctx, c, r)
+}
+
+// checkRole returns a refusal unless the caller has the role that the command needs.
+func (c *invocation) checkRole(r *room) error {
+	if c.by.operator || c.command.role == anyone {
+		return nil
+	}
+	m := r.index[c.by.user]
+	switch {
+	case m != nil && m.Role == Banned:
+		return refuse("you_banned").in(r.name)
+	case !m.joined():
+		return refuse("not_member").in(r.name)
+	case m.Role >= c.command.role:
+		return nil
+	case c.command.role == Owner:
+		return refuse("owner_only").in(r.name)
+	}
+	return refuse("admins_only").in(r.name)
+}
+
+// lockRoom finds a room and takes its state lock as access requires. It returns nil
+// if the room does not exist; for access creating it returns a new room instead,
+// which is not stored yet.
+func (s *Service) lockRoom(name sip.AoR, a access) *room {
+	for {
+		r := s.roomNamed(name, a == creating)
+		if r == nil {
+			return nil
+		}
+		if a == shared {
+			r.stateMu.RLock()
+		} else {
+			r.stateMu.Lock()
+		}
+		current := !r.removed && r.AoR == name
+		if current && (r.exists() || a == creating) {
+			return r
+		}
+		s.unlockRoom(r, a)
+		if current {
+			return nil
+		}
+	}
+}
+
+// roomNamed returns the room of a name; with add, a missing one is added.
+func (s *Service) roomNamed(name sip.AoR, add bool) *room {
+	s.mu.RLock()
+	r := s.rooms[name]
+	s.mu.RUnlock()
+	if r != nil || !add {
+		return r
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r = s.rooms[name]; r == nil { // not added meanwhile
+		r = newRoom(name)
+		s.rooms[name] = r
+	}
+	return r
+}
+
+// unlockRoom releases the state lock, and removes a room that lockRoom added and that
+// was not created.
+func (s *Service) unlockRoom(r *room, a access) {
+	if a == shared {
+		r.stateMu.RUnlock()
+		return
+	}
+	if !r.stored && !r.removed {
+		s.removeRoom(r)
+	}
+	r.stateMu.Unlock()
+}
+
+// removeRoom deletes a room from the map. The caller holds r.stateMu exclusively.
+func (s *Service) removeRoom(r *room) {
+	r.removed = true
+	s.mu.Lock()
+	delete(s.rooms, r.AoR)
+	s.mu.Unlock()
+}
+
+// storeContext returns a context that limits the duration of a call of the Store.
+func storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, storeTimeout)
+}
