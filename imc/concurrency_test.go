@@ -15,10 +15,11 @@ import (
 	"silod/imc"
 )
 
-// slow is a Store that takes its time.
+// slow is a Store with slow commits.
 type slow struct{ imc.Store }
 
-// Apply runs under a lock, for which others wait: in a bubble no time would pass.
+// Apply yields instead of sleeping: it runs under a lock for which others wait, and in a
+// bubble no time would pass.
 func (s slow) Apply(ctx context.Context, c imc.Change) error {
 	for range 50 {
 		runtime.Gosched()
@@ -43,7 +44,7 @@ func onSlow(t *testing.T, change func(*imc.Config), f func(w *world)) {
 	})
 }
 
-// together sends texts at the same time and gives the answers.
+// together sends requests concurrently and returns the replies.
 func (w *world) together(reqs ...imc.Request) []imc.Reply {
 	replies := make([]imc.Reply, len(reqs))
 	var all sync.WaitGroup
@@ -55,8 +56,9 @@ func (w *world) together(reqs ...imc.Request) []imc.Reply {
 	return replies
 }
 
-// Many want the same room at once: one makes it, the others join.
-func TestManyCreateOneRoom(t *testing.T) {
+// TestConcurrentCreate checks that of concurrent #create commands for one room the first
+// creates it and the others join.
+func TestConcurrentCreate(t *testing.T) {
 	onSlow(t, func(c *imc.Config) { c.MaxRooms = 1 }, func(w *world) {
 		var reqs []imc.Request
 		for i := range 20 {
@@ -76,7 +78,7 @@ func TestManyCreateOneRoom(t *testing.T) {
 	})
 }
 
-// The limits hold however many come at once.
+// TestLimitsHoldAtOnce checks the limits with concurrent requests.
 func TestLimitsHoldAtOnce(t *testing.T) {
 	onSlow(t, func(c *imc.Config) { c.MaxRooms, c.MaxRoomsPerUser, c.MaxMembers = 5, 3, 4 }, func(w *world) {
 		var reqs []imc.Request
@@ -91,7 +93,7 @@ func TestLimitsHoldAtOnce(t *testing.T) {
 			}
 		}
 		if made != 5 {
-			w.t.Errorf("%d rooms were made, 5 are allowed", made)
+			w.t.Errorf("%d rooms were created, 5 are allowed", made)
 		}
 		room := ""
 		for i := range 40 {
@@ -110,13 +112,13 @@ func TestLimitsHoldAtOnce(t *testing.T) {
 				in++
 			}
 		}
-		if in != 2 { // beside the owner and carol
-			w.t.Errorf("%d could join %s, 2 had a place", in, room)
+		if in != 2 { // besides the owner and carol
+			w.t.Errorf("%d users joined %s, 2 could", in, room)
 		}
 	})
 }
 
-// Messages that come at once share commits: nobody waits for others.
+// TestMessagesShareACommit checks that concurrent messages share commits.
 func TestMessagesShareACommit(t *testing.T) {
 	onSlow(t, nil, func(w *world) {
 		w.must("alice", "chat-1", "#create")
@@ -132,7 +134,7 @@ func TestMessagesShareACommit(t *testing.T) {
 			}
 		}
 		if took := time.Since(start); took > 20*time.Millisecond { // of bubble time
-			w.t.Errorf("a hundred messages took %v, which is more than two commits", took)
+			w.t.Errorf("a hundred messages took %v, more than two commits", took)
 		}
 		if n := len(w.read("bob")); n != 101 {
 			w.t.Errorf("bob got %d messages", n)
@@ -140,7 +142,8 @@ func TestMessagesShareACommit(t *testing.T) {
 	})
 }
 
-// Who gives up before the commit is answered 503, and the others go on.
+// TestSenderGivesUp checks that a request whose context ends before the commit is
+// answered 503, and that later messages are delivered.
 func TestSenderGivesUp(t *testing.T) {
 	onSlow(t, nil, func(w *world) {
 		w.must("alice", "chat-1", "#create")
@@ -174,8 +177,9 @@ func TestSenderGivesUp(t *testing.T) {
 	})
 }
 
-// The daemon died between the commit and the answer: the sender says it again,
-// and nobody gets it twice. The same numbers under other words are another message.
+// TestSenderRepeatsAfterACrash checks a message that is sent again because the daemon
+// died between the commit and the answer: members get it once. A message with the same
+// Call-ID and CSeq but another body is another message.
 func TestSenderRepeatsAfterACrash(t *testing.T) {
 	within(t, nil, func(w *world) {
 		w.must("alice", "chat-1", "#create")
@@ -198,8 +202,8 @@ func TestSenderRepeatsAfterACrash(t *testing.T) {
 	})
 }
 
-// A device that does not answer holds up nobody else, and other rooms' messages
-// for the same person come in the order of saying when it does.
+// TestUnsettledItemsComeAgain checks that Next returns items until they are settled, in
+// the order of their Seqs over all rooms.
 func TestUnsettledItemsComeAgain(t *testing.T) {
 	within(t, nil, func(w *world) {
 		w.must("alice", "chat-1", "#create")
@@ -220,14 +224,14 @@ func TestUnsettledItemsComeAgain(t *testing.T) {
 		}
 		all := next(0, 100)
 		if len(all) != 10 {
-			w.t.Fatalf("%d items wait", len(all))
+			w.t.Fatalf("%d items are waiting", len(all))
 		}
 		for i, it := range all {
 			if got := string(it.Body); got != fmt.Sprintf("[alice]: %d", i) {
 				w.t.Errorf("item %d is %q", i, got)
 			}
 		}
-		// Nothing was settled: the same again, from the start or from the middle.
+		// No item was settled: Next returns the same again.
 		if again := next(0, 3); len(again) != 3 || again[2].CallID != all[2].CallID {
 			w.t.Errorf("again: %v", again)
 		}

@@ -13,26 +13,26 @@ import (
 	"silod/sip"
 )
 
-// phones are members' devices, behind the real delivery engine.
+// phones are the devices of members behind the real delivery engine.
 type phones struct {
 	mu    sync.Mutex
 	got   map[string][]string
-	waits map[string]time.Duration // how long a device takes to answer
-	gone  map[string]bool          // it does not answer at all, after 5 s
-	when  map[string]time.Time     // when it last took something
+	waits map[string]time.Duration // time that a device takes to answer
+	gone  map[string]bool          // devices that do not answer within 5 s
+	when  map[string]time.Time     // time of the last message
 }
 
 func (p *phones) Send(_ context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
-	return ringing{p, short(owner), string(it.Body)}
+	return attempt{p, short(owner), string(it.Body)}
 }
 
-// ringing is a message on its way to a device.
-type ringing struct {
+// attempt is a message that is being sent to a device.
+type attempt struct {
 	*phones
 	user, body string
 }
 
-func (p ringing) Wait(ctx context.Context) delivery.Outcome {
+func (p attempt) Wait(ctx context.Context) delivery.Outcome {
 	u := p.user
 	p.mu.Lock()
 	wait, gone := p.waits[u], p.gone[u]
@@ -59,9 +59,10 @@ func (p ringing) Wait(ctx context.Context) delivery.Outcome {
 
 func (p *phones) Alive(context.Context, sip.AoR) bool { return false }
 
-// With the real engine: everybody gets everything in order and once, a dead or
-// slow device holds up nobody else, and gets what it missed when it is back.
-func TestRoomBehindTheEngine(t *testing.T) {
+// TestRoomWithEngine runs rooms with the real delivery engine: all members get all
+// messages once and in order, a dead or slow device does not delay the others, and a
+// device that comes back gets the messages that it missed.
+func TestRoomWithEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &phones{got: map[string][]string{}, waits: map[string]time.Duration{}, gone: map[string]bool{}, when: map[string]time.Time{}}
 		engine := delivery.New(delivery.Options{Log: quiet})
@@ -101,7 +102,7 @@ func TestRoomBehindTheEngine(t *testing.T) {
 			say("user0", fmt.Sprint(i))
 			want = append(want, fmt.Sprintf("[user0]: %d", i))
 		}
-		synctest.Wait() // no time goes by
+		synctest.Wait() // no time passes
 		p.mu.Lock()
 		for i := 3; i < 20; i++ {
 			u := fmt.Sprintf("user%d", i)
@@ -114,7 +115,7 @@ func TestRoomBehindTheEngine(t *testing.T) {
 		time.Sleep(time.Minute)
 		p.mu.Lock()
 		if !slices.Equal(p.got["user2"], want) || len(p.got["user1"]) != 0 {
-			t.Errorf("the slow one got %q, the dead one %q", p.got["user2"], p.got["user1"])
+			t.Errorf("the slow device got %q, the dead one %q", p.got["user2"], p.got["user1"])
 		}
 		delete(p.gone, "user1")
 		p.mu.Unlock()
@@ -122,7 +123,7 @@ func TestRoomBehindTheEngine(t *testing.T) {
 		synctest.Wait()
 		p.mu.Lock()
 		if !slices.Equal(p.got["user1"], want) {
-			t.Errorf("the one that came back got %q", p.got["user1"])
+			t.Errorf("the device that came back got %q", p.got["user1"])
 		}
 		p.mu.Unlock()
 		cancel()

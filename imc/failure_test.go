@@ -18,7 +18,7 @@ import (
 	"silod/sip"
 )
 
-// onMemory runs f in a bubble on a store that can be made to fail.
+// onMemory runs f in a bubble with a store that can be made to fail.
 func onMemory(t *testing.T, change func(*imc.Config), f func(w *world, st *memStore)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -29,8 +29,8 @@ func onMemory(t *testing.T, change func(*imc.Config), f func(w *world, st *memSt
 	})
 }
 
-// While the store is away every request is answered 503, nobody is told anything,
-// and nothing has happened, in memory as little as on disk.
+// TestStoreFailureChangesNothing checks that while the store fails every request is
+// answered 503, no user gets a message, and no state changes in memory or on disk.
 func TestStoreFailureChangesNothing(t *testing.T) {
 	onMemory(t, nil, func(w *world, st *memStore) {
 		t := w.t
@@ -79,7 +79,7 @@ func TestStoreFailureChangesNothing(t *testing.T) {
 				t.Errorf("%s: %s: %+v", c.from, c.text, r)
 			}
 			if len(w.inbox) != 0 {
-				t.Errorf("%s: %s: somebody was told %v", c.from, c.text, w.inbox)
+				t.Errorf("%s: %s: messages were sent: %v", c.from, c.text, w.inbox)
 			}
 			if after := list(); !reflect.DeepEqual(after, before) {
 				t.Errorf("%s: %s: changed to\n%s", c.from, c.text, indent(after))
@@ -90,7 +90,7 @@ func TestStoreFailureChangesNothing(t *testing.T) {
 		if after := list(); !reflect.DeepEqual(after, before) {
 			t.Errorf("on disk it is\n%s", indent(after))
 		}
-		// What can never be stored is the sender's to know.
+		// A message that can never be stored is refused.
 		st.fails = func(string) error { return imc.ErrInvalid }
 		if r := w.say("bob", "chat-1", "hello"); r.Status != 500 || r.Reason != "Message cannot be stored" {
 			t.Errorf("%+v", r)
@@ -99,7 +99,8 @@ func TestStoreFailureChangesNothing(t *testing.T) {
 	})
 }
 
-// Deliveries go on while cursors cannot be written, and these are written later.
+// TestCursorsWaitForTheStore checks that deliveries go on while cursors cannot be
+// written, and that the cursors are written later.
 func TestCursorsWaitForTheStore(t *testing.T) {
 	onMemory(t, nil, func(w *world, st *memStore) {
 		w.must("alice", "chat-1", "#create")
@@ -131,8 +132,7 @@ func TestCursorsWaitForTheStore(t *testing.T) {
 	})
 }
 
-// shuffled is a Store whose commits come back in any order: those that were made
-// first need not be known first.
+// shuffled is a Store that returns from commits in random order.
 type shuffled struct{ imc.Store }
 
 func (s shuffled) Append(ctx context.Context, e *imc.Entry, queued func()) error {
@@ -142,35 +142,35 @@ func (s shuffled) Append(ctx context.Context, e *imc.Entry, queued func()) error
 	return err
 }
 
-// Fifty members talk at once, the daemon is killed again and again, devices come
-// and go: every message that was answered 200 reaches every member, in one order
-// for all, and each sender's in the order of sending.
-func TestFiftyTalkAndTheDaemonIsKilled(t *testing.T) {
+// TestFiftySendersAndCrashes has fifty members send concurrently while the daemon is
+// killed and devices come and go. Every message that was answered 200 must reach every
+// member, in the same order for all, and each sender's in the order of sending.
+func TestFiftySendersAndCrashes(t *testing.T) {
 	within(t, nil, func(w *world) {
-		const people, words, kills = 50, 30, 4
+		const users, messages, kills = 50, 30, 4
 		t := w.t
 		w.wrap, w.page = func(st imc.Store) imc.Store { return shuffled{st} }, 64
 		w.restart()
 		name := func(i int) string { return fmt.Sprintf("user%d", i) }
 		w.must(name(0), "chat-1", "#create")
-		for i := 1; i < people; i++ {
+		for i := 1; i < users; i++ {
 			w.must(name(i), "chat-1", "#join")
 		}
 		w.ignore()
 
 		var mu sync.Mutex
 		accepted := map[string]bool{}
-		var talk sync.WaitGroup
-		life := func() *imc.Service { mu.Lock(); defer mu.Unlock(); return w.rooms }
-		for i := range people {
-			talk.Go(func() {
-				for n := range words {
+		var senders sync.WaitGroup
+		current := func() *imc.Service { mu.Lock(); defer mu.Unlock(); return w.rooms }
+		for i := range users {
+			senders.Go(func() {
+				for n := range messages {
 					body := fmt.Sprintf("%d says %d", i, n)
 					mu.Lock()
 					req := w.message(name(i), "chat-1", "text/plain", body)
 					mu.Unlock()
-					for life().Handle(context.Background(), req).Status != 200 {
-						time.Sleep(time.Millisecond) // the daemon is away: the client tries again
+					for current().Handle(context.Background(), req).Status != 200 {
+						time.Sleep(time.Millisecond) // the daemon is down: the client tries again
 					}
 					mu.Lock()
 					accepted[fmt.Sprintf("[%s]: %s", name(i), body)] = true
@@ -180,7 +180,7 @@ func TestFiftyTalkAndTheDaemonIsKilled(t *testing.T) {
 			})
 		}
 		done := make(chan struct{})
-		go func() { talk.Wait(); close(done) }()
+		go func() { senders.Wait(); close(done) }()
 		for k, running := 0, true; running; {
 			select {
 			case <-done:
@@ -191,19 +191,18 @@ func TestFiftyTalkAndTheDaemonIsKilled(t *testing.T) {
 					k++
 					w.crash()
 				}
-				w.offline[name(rand.IntN(people))] = true
-				delete(w.offline, name(rand.IntN(people)))
+				w.offline[name(rand.IntN(users))] = true
+				delete(w.offline, name(rand.IntN(users)))
 				mu.Unlock()
 				w.deliver()
 			}
 		}
-		for i := range people {
+		for i := range users {
 			w.online(name(i))
 		}
 
-		// Everybody's own words are left out of what they got: fill them in from others'.
-		orders := make([][]string, people)
-		for i := range people {
+		orders := make([][]string, users)
+		for i := range users {
 			for _, m := range w.take(name(i)) {
 				orders[i] = append(orders[i], string(m.Body))
 			}
@@ -212,9 +211,9 @@ func TestFiftyTalkAndTheDaemonIsKilled(t *testing.T) {
 			seen, last := map[string]int{}, map[string]int{}
 			for _, line := range got {
 				seen[line]++
-				var who, n int
+				var user, n int
 				var tag string
-				if _, err := fmt.Sscanf(line, "%s %d says %d", &tag, &who, &n); err != nil {
+				if _, err := fmt.Sscanf(line, "%s %d says %d", &tag, &user, &n); err != nil {
 					t.Fatalf("%s got %q", name(i), line)
 				}
 				if n < last[tag] {
@@ -240,7 +239,7 @@ func TestFiftyTalkAndTheDaemonIsKilled(t *testing.T) {
 	})
 }
 
-// Load takes what other programs have left in the tables.
+// TestLoadOfForeignRows checks Load with rows of other programs.
 func TestLoadOfForeignRows(t *testing.T) {
 	member := func(user string, role imc.Role) imc.Member { return imc.Member{User: aor(user), Role: role} }
 	st := newMemStore()
@@ -264,7 +263,7 @@ func TestLoadOfForeignRows(t *testing.T) {
 		defer func() { w.stop() }()
 		w.settleDown()
 		if len(w.inbox) != 0 {
-			t.Errorf("members got what was said before: %v", w.inbox)
+			t.Errorf("members got old messages: %v", w.inbox)
 		}
 		w.must("carol", "chat-1", "#list")
 		w.must("carol", "chat-2", "#list")
@@ -273,13 +272,13 @@ func TestLoadOfForeignRows(t *testing.T) {
 		if got := w.read("carol"); !slices.Equal(got, want) {
 			t.Errorf("carol got %q", got)
 		}
-		// A room without members is no room: its name is free.
+		// A room without members does not exist: its name is available.
 		w.must("zoe", "chat-3", "#create")
 		w.must("zoe", "chat-4", "#create")
 	})
 }
 
-// A Service that cannot read its rooms does not start.
+// TestLoadReportsTheStore checks that Load fails if the Store does.
 func TestLoadReportsTheStore(t *testing.T) {
 	st := newMemStore()
 	_ = st.Apply(t.Context(), imc.Change{Room: imc.Room{AoR: aor("chat-1")}, Put: []imc.Member{{User: aor("alice"), Role: imc.Owner}}})

@@ -15,7 +15,7 @@ import (
 	"silod/mi"
 )
 
-// managed is a world with two rooms and their management commands.
+// managed runs f with two rooms and a Registry of the management commands.
 func managed(t *testing.T, f func(t *testing.T, w *world, r *mi.Registry)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -43,7 +43,7 @@ func call(t *testing.T, r *mi.Registry, d mi.Dialect, command string, args ...st
 	return r.Call(t.Context(), req)
 }
 
-// classic runs a command as kamctl would, and gives the reply's bytes.
+// classic runs a command as kamctl does and returns the bytes of the reply.
 func classic(t *testing.T, r *mi.Registry, command string, args ...string) string {
 	t.Helper()
 	f := &mi.Frame{Request: mi.Request{Command: command, Dialect: mi.Classic, Peer: "test"}}
@@ -57,7 +57,7 @@ func classic(t *testing.T, r *mi.Registry, command string, args ...string) strin
 	return b.String()
 }
 
-// rpc gives a command's result, or its error, as JSON.
+// rpc runs a command and returns its result as JSON, or its error.
 func rpc(t *testing.T, r *mi.Registry, d mi.Dialect, command string, args ...string) string {
 	t.Helper()
 	n, err := call(t, r, d, command, args...)
@@ -73,8 +73,9 @@ func rpc(t *testing.T, r *mi.Registry, d mi.Dialect, command string, args ...str
 	return string(b)
 }
 
-// The bytes and shapes that existing clients know.
-func TestListsAsClientsKnowThem(t *testing.T) {
+// TestListsForExistingClients checks the replies of the two commands that existing
+// clients use, byte for byte.
+func TestListsForExistingClients(t *testing.T) {
 	managed(t, func(t *testing.T, w *world, r *mi.Registry) {
 		for _, c := range []struct {
 			words string
@@ -84,7 +85,7 @@ func TestListsAsClientsKnowThem(t *testing.T) {
 				"ROOM::  URI=sip:chat-2@example.test MEMBERS=1 OWNER=sip:bob@example.test\n\n"},
 			{"imc_list_members sip:chat-1@example.test", "200 OK\nROOM:: sip:chat-1@example.test NR_OF_MEMBERS=3\n" +
 				"\tMEMBER:: sip:alice@example.test\n\tMEMBER:: sip:carol@example.test\n\tMEMBER:: sip:bob@example.test\n\n"},
-			// The room is echoed as it was asked for.
+			// The room is shown as it was named in the request.
 			{"imc_list_members SIPS:CHAT-2@Example.Test:5060;x=y", "200 OK\nROOM:: SIPS:CHAT-2@Example.Test:5060;x=y NR_OF_MEMBERS=1\n" +
 				"\tMEMBER:: sip:bob@example.test\n\n"},
 			{"imc_list_members sip:chat-9@example.test", "404 no such room\n\n"},
@@ -143,8 +144,8 @@ func TestListsAsClientsKnowThem(t *testing.T) {
 	})
 }
 
-// What an operator changes goes the way of the # commands: people are told, and
-// refusals have their reasons.
+// TestOperatorChangesRooms checks that management commands act as # commands: members
+// are notified, and refusals are explained.
 func TestOperatorChangesRooms(t *testing.T) {
 	managed(t, func(t *testing.T, w *world, r *mi.Registry) {
 		do := func(want, words string) {
@@ -193,34 +194,35 @@ func TestOperatorChangesRooms(t *testing.T) {
 	})
 }
 
-func TestOperatorLooksAtRooms(t *testing.T) {
+// TestOperatorReadsRooms checks the management commands that read rooms.
+func TestOperatorReadsRooms(t *testing.T) {
 	managed(t, func(t *testing.T, w *world, r *mi.Registry) {
 		w.must("alice", "chat-1", "#topic tea")
 		w.must("bob", "chat-1", "hello\nthere")
 		w.handle(w.message("bob", "chat-1", "image/png", "\x89PNG"))
-		look := func(want string, words ...string) {
+		check := func(want string, words ...string) {
 			t.Helper()
 			if got := rpc(t, r, mi.Native, words[0], words[1:]...); got != want {
 				t.Errorf("%s\n got %s\nwant %s", words, got, want)
 			}
 		}
-		look(`{"active":true,"members":3}`, "imc_room_active", "chat-1")
-		look(`{"active":false}`, "imc_room_active", "chat-9")
-		look(`{"member":true,"role":"owner"}`, "imc_room_member", "chat-1", "alice")
-		look(`{"member":false,"role":"invited"}`, "imc_room_member", "chat-1", "sip:dave@example.test")
-		look(`{"member":false,"role":"banned"}`, "imc_room_member", "chat-2", "troll")
-		look(`{"member":false}`, "imc_room_member", "chat-1", "nobody")
-		look(`[{"seq":4,"time":"2000-01-01T00:00:00Z","from":"sip:bob@example.test","type":"text/plain","size":11,"text":"hello\nthere"},`+
+		check(`{"active":true,"members":3}`, "imc_room_active", "chat-1")
+		check(`{"active":false}`, "imc_room_active", "chat-9")
+		check(`{"member":true,"role":"owner"}`, "imc_room_member", "chat-1", "alice")
+		check(`{"member":false,"role":"invited"}`, "imc_room_member", "chat-1", "sip:dave@example.test")
+		check(`{"member":false,"role":"banned"}`, "imc_room_member", "chat-2", "troll")
+		check(`{"member":false}`, "imc_room_member", "chat-1", "nobody")
+		check(`[{"seq":4,"time":"2000-01-01T00:00:00Z","from":"sip:bob@example.test","type":"text/plain","size":11,"text":"hello\nthere"},`+
 			`{"seq":5,"time":"2000-01-01T00:00:00Z","from":"sip:bob@example.test","type":"image/png","size":4,"text":""}]`, "imc_history", "chat-1", "2")
-		look("404 no such room", "imc_history", "chat-9")
-		look("400 COUNT must be a number", "imc_history", "chat-1", "some")
-		look("400 then is no time. Write 30m, 2h, 3d, 15:04, 2006-01-02 or 2006-01-02T15:04.", "imc_history", "chat-1", "0", "then")
-		look(`{"room":"sip:chat-2@example.test","owner":"sip:bob@example.test","members":1,"private":true,`+
+		check("404 no such room", "imc_history", "chat-9")
+		check("400 COUNT must be a number", "imc_history", "chat-1", "some")
+		check("400 then is no time. Write 30m, 2h, 3d, 15:04, 2006-01-02 or 2006-01-02T15:04.", "imc_history", "chat-1", "0", "then")
+		check(`{"room":"sip:chat-2@example.test","owner":"sip:bob@example.test","members":1,"private":true,`+
 			`"created":"2000-01-01T00:00:00Z","last_use":"2000-01-01T00:00:00Z","newest_entry":0,"topic":"","people":[`+
 			`{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z"},`+
 			`{"user":"sip:troll@example.test","role":"banned","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z"}]}`,
 			"imc_show_room", "chat-2")
-		look(`[{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z"}]`,
+		check(`[{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z"}]`,
 			"imc_list_members", "chat-2")
 		want := "200 OK\nROOM:: sip:chat-2@example.test owner=sip:bob@example.test members=1 private=true created=2000-01-01T00:00:00Z " +
 			"last_use=2000-01-01T00:00:00Z newest_entry=0 topic=\n" +
@@ -230,17 +232,18 @@ func TestOperatorLooksAtRooms(t *testing.T) {
 			t.Errorf("imc_show_room\n got %q\nwant %q", got, want)
 		}
 
-		look("[]", "imc_unused_rooms", "1")
+		check("[]", "imc_unused_rooms", "1")
 		time.Sleep(25 * time.Hour)
 		w.must("bob", "chat-1", "again")
-		look(`[{"room":"sip:chat-2@example.test","members":1,"owner":"sip:bob@example.test","last_use":"2000-01-01T00:00:00Z"}]`, "imc_unused_rooms", "1")
-		look("[]", "imc_unused_rooms")
-		look("400 DAYS must be a number", "imc_unused_rooms", "many")
+		check(`[{"room":"sip:chat-2@example.test","members":1,"owner":"sip:bob@example.test","last_use":"2000-01-01T00:00:00Z"}]`, "imc_unused_rooms", "1")
+		check("[]", "imc_unused_rooms")
+		check("400 DAYS must be a number", "imc_unused_rooms", "many")
 	})
 }
 
-// active_rooms, which the original never changed, and our own.
-func TestStatisticsAreRight(t *testing.T) {
+// TestStatistics checks the counters, among them active_rooms, which Kamailio never
+// changes.
+func TestStatistics(t *testing.T) {
 	managed(t, func(t *testing.T, w *world, r *mi.Registry) {
 		stat := func(name string) int64 {
 			for _, s := range w.rooms.Counters() {
@@ -277,14 +280,14 @@ func TestStatisticsAreRight(t *testing.T) {
 		w.must("bob", "chat-2", "#create")
 		expect("active_rooms", 2)
 		w.must("alice", "chat-1", "#destroy")
-		time.Sleep(3 * time.Minute) // it is deleted for good
+		time.Sleep(3 * time.Minute) // until sweep has deleted it
 		expect("active_rooms", 1)
 		expect("room_members", 1)
 		expect("waiting_answers", 0)
 	})
 }
 
-// A delivery that is refused for good does not hold up what comes behind it.
+// TestRefusedDeliveryMovesOn checks that a refused delivery does not block later ones.
 func TestRefusedDeliveryMovesOn(t *testing.T) {
 	managed(t, func(t *testing.T, w *world, _ *mi.Registry) {
 		w.offline["carol"] = true

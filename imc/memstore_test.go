@@ -13,14 +13,14 @@ import (
 	"silod/sip"
 )
 
-// memStore keeps rooms in memory as a Store does on disk: a crash of the Service
-// loses nothing of it. It can be made to fail.
+// memStore is a Store in memory. It outlives a crash of the Service and can be made to
+// fail.
 type memStore struct {
 	mu    sync.Mutex
 	rooms map[sip.AoR]*memRoom
 	seq   int64
 	order []sip.AoR
-	fails func(op string) error // asked before each call
+	fails func(op string) error // called before each operation
 }
 
 type memRoom struct {
@@ -101,11 +101,11 @@ func (st *memStore) append(e *imc.Entry) {
 	st.seq++
 	e.Seq = st.seq
 	r := st.rooms[e.Room]
-	kept := *e
-	kept.At = e.At.Truncate(time.Second) // all that a Store has to keep
-	kept.Body = slices.Clone(e.Body)
-	kept.Headers = slices.Clone(e.Headers)
-	r.log = append(r.log, kept)
+	stored := *e
+	stored.At = e.At.Truncate(time.Second) // the precision that a Store must keep
+	stored.Body = slices.Clone(e.Body)
+	stored.Headers = slices.Clone(e.Headers)
+	r.log = append(r.log, stored)
 }
 
 func (st *memStore) Append(_ context.Context, e *imc.Entry, queued func()) error {

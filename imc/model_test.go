@@ -13,14 +13,15 @@ import (
 	"silod/mi"
 )
 
-// model is a room as simply as it can be said: who is what.
+// model is a simple model of one room.
 type model struct {
 	exists, private bool
-	people          map[string]string // user to role: owner, admin, member, invited, banned
+	people          map[string]string // role by user: owner, admin, member, invited, banned
 	muted           map[string]bool
 	topic           string
 }
 
+// in reports whether a user is a member.
 func (m *model) in(u string) bool {
 	r := m.people[u]
 	return r == "owner" || r == "admin" || r == "member"
@@ -30,12 +31,12 @@ func (m *model) rank(u string) int {
 	return map[string]int{"member": 1, "admin": 2, "owner": 3}[m.people[u]]
 }
 
-// below: a may do something to b that only those above b may.
+// below reports whether a may act on b, which takes a higher role than b's.
 func (m *model) below(a, b string) bool {
 	return m.rank(a) >= 2 && m.people[b] != "" && m.people[b] != "owner" && (m.people[b] != "admin" || m.rank(a) == 3 || a == b)
 }
 
-// members gives those who hear what is said.
+// members returns the users that get messages.
 func (m *model) members() []string {
 	var us []string
 	for u := range m.people {
@@ -47,9 +48,9 @@ func (m *model) members() []string {
 	return us
 }
 
-// do tells whether a command is carried out, changes the model, and gives what all
-// are told, "" for nothing.
-func (m *model) do(by, cmd, who, arg string) (ok bool, notice string) {
+// do changes the model by a command. It reports whether the command is carried out and
+// returns the notice to all members, or "".
+func (m *model) do(by, cmd, user, arg string) (ok bool, notice string) {
 	if !m.exists && cmd != "create" && cmd != "join" {
 		return false, ""
 	}
@@ -104,81 +105,81 @@ func (m *model) do(by, cmd, who, arg string) (ok bool, notice string) {
 	if m.rank(by) < 2 {
 		return false, ""
 	}
-	return m.govern(by, cmd, who, arg)
+	return m.doAdmin(by, cmd, user, arg)
 }
 
-// govern is what takes an admin.
-func (m *model) govern(by, cmd, who, arg string) (ok bool, notice string) {
+// doAdmin is do for the commands of admins.
+func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 	switch cmd {
 	case "invite", "add":
 		switch {
-		case m.in(who):
+		case m.in(user):
 			return true, ""
-		case m.people[who] == "banned":
+		case m.people[user] == "banned":
 			return false, ""
 		case cmd == "invite":
-			m.people[who] = "invited"
+			m.people[user] = "invited"
 			return true, ""
 		}
-		m.people[who] = "member"
-		return true, who + " has joined chat-1."
+		m.people[user] = "member"
+		return true, user + " has joined chat-1."
 	case "remove":
-		if !m.below(by, who) || m.people[who] == "banned" {
+		if !m.below(by, user) || m.people[user] == "banned" {
 			return false, ""
 		}
-		if m.in(who) {
-			notice = who + " has been removed from chat-1 by " + by + "."
+		if m.in(user) {
+			notice = user + " has been removed from chat-1 by " + by + "."
 		}
-		delete(m.people, who)
-		delete(m.muted, who)
+		delete(m.people, user)
+		delete(m.muted, user)
 		return true, notice
 	case "modify":
 		switch {
-		case !m.in(who):
+		case !m.in(user):
 			return false, ""
-		case m.people[who] == arg:
+		case m.people[user] == arg:
 			return true, ""
-		case !m.below(by, who) || arg == "owner" && m.people[by] != "owner":
+		case !m.below(by, user) || arg == "owner" && m.people[by] != "owner":
 			return false, ""
 		}
 		if arg == "owner" {
 			m.people[by] = "admin"
-			delete(m.muted, who)
+			delete(m.muted, user)
 		}
-		m.people[who] = arg
-		return true, who + " is now " + arg + " of chat-1."
+		m.people[user] = arg
+		return true, user + " is now " + arg + " of chat-1."
 	case "ban":
 		switch {
-		case m.people[who] == "banned":
+		case m.people[user] == "banned":
 			return true, ""
-		case m.people[who] != "" && !m.below(by, who):
+		case m.people[user] != "" && !m.below(by, user):
 			return false, ""
 		}
-		if m.in(who) {
-			notice = who + " has been banned from chat-1 by " + by + "."
+		if m.in(user) {
+			notice = user + " has been banned from chat-1 by " + by + "."
 		}
-		m.people[who] = "banned"
-		delete(m.muted, who)
+		m.people[user] = "banned"
+		delete(m.muted, user)
 		return true, notice
 	case "unban":
-		if m.people[who] != "banned" {
+		if m.people[user] != "banned" {
 			return false, ""
 		}
-		delete(m.people, who)
+		delete(m.people, user)
 		return true, ""
 	case "mute", "unmute":
 		mute := cmd == "mute"
 		switch {
-		case !m.in(who) || !m.below(by, who):
+		case !m.in(user) || !m.below(by, user):
 			return false, ""
-		case m.muted[who] == mute:
+		case m.muted[user] == mute:
 			return true, ""
 		case mute:
-			m.muted[who] = true
-			return true, who + " has been muted by " + by + "."
+			m.muted[user] = true
+			return true, user + " has been muted by " + by + "."
 		}
-		delete(m.muted, who)
-		return true, who + " may speak again."
+		delete(m.muted, user)
+		return true, user + " may speak again."
 	case "private", "public":
 		if m.private == (cmd == "private") {
 			return true, ""
@@ -195,7 +196,7 @@ func (m *model) govern(by, cmd, who, arg string) (ok bool, notice string) {
 	panic(cmd)
 }
 
-// state is what imc_show_room shows of a room, and what a model would.
+// state is the part of a reply of imc_show_room that a model knows.
 type state struct {
 	Owner   string
 	Private bool
@@ -221,6 +222,7 @@ func (m *model) String() string {
 	return b.String()
 }
 
+// shown returns the actual room in the form of model.String.
 func shown(t *testing.T, r *mi.Registry) string {
 	text := rpc(t, r, mi.Native, "imc_show_room", "chat-1")
 	if text == "404 no such room" {
@@ -241,9 +243,9 @@ func shown(t *testing.T, r *mi.Registry) string {
 	return m.String()
 }
 
-// Whatever people do, in whatever order, and however often the store fails and
-// the daemon dies: the room is what the model says, everybody who should be told
-// is, there is one owner, and no room without members is in the store.
+// TestRoomsFollowTheModel runs random commands with failures of the store and crashes.
+// The room must always equal the model, all members must get the notices, and the store
+// must hold exactly one owner and no room without members.
 func TestRoomsFollowTheModel(t *testing.T) {
 	commands := []string{
 		"create", "join", "accept", "deny", "exit", "destroy", "speak", "invite", "add", "remove",
@@ -263,9 +265,9 @@ func TestRoomsFollowTheModel(t *testing.T) {
 				}
 				reg, m, history := registry(), model{}, ""
 				for range 400 {
-					by, cmd, who, arg := pick(users...), pick(commands...), pick(users...), ""
+					by, cmd, user, arg := pick(users...), pick(commands...), pick(users...), ""
 					if cmd == "exit" || cmd == "destroy" {
-						cmd = pick(cmd, "speak", "invite", "join", "modify") // or rooms would not live long
+						cmd = pick(cmd, "speak", "invite", "join", "modify") // so that rooms exist for longer
 					}
 					line := "#" + cmd
 					switch cmd {
@@ -277,12 +279,12 @@ func TestRoomsFollowTheModel(t *testing.T) {
 						}
 					case "modify":
 						arg = pick("owner", "admin", "member")
-						line += " " + who + " " + arg
+						line += " " + user + " " + arg
 					case "topic":
 						arg = fmt.Sprint("tea ", w.calls)
 						line += " " + arg
 					case "invite", "add", "remove", "ban", "unban", "mute", "unmute":
-						line += " " + who
+						line += " " + user
 					}
 					history += by + ": " + line + "\n"
 					if rnd.IntN(20) == 0 {
@@ -304,10 +306,10 @@ func TestRoomsFollowTheModel(t *testing.T) {
 						if reply.Status == 503 {
 							continue
 						}
-						w.ignore() // it needed no store: do it again, which must come to the same
+						w.ignore() // the command did not use the store: repeat it, with the same result
 					}
 					reply := w.say(by, "chat-1", line)
-					ok, notice := m.do(by, cmd, who, arg)
+					ok, notice := m.do(by, cmd, user, arg)
 					if (reply.Status == 200) != ok {
 						t.Fatalf("%s answered %d %s\n%s", history, reply.Status, reply.Reason, m.String())
 					}
@@ -315,13 +317,13 @@ func TestRoomsFollowTheModel(t *testing.T) {
 						t.Fatalf("%s\n got %s\nwant %s", history, got, m.String())
 					}
 					if notice != "" {
-						told := m.members()
+						notified := m.members()
 						if !m.exists {
-							told = before
+							notified = before
 						}
-						for _, u := range told {
+						for _, u := range notified {
 							if got := w.read(u); !slices.Contains(got, "chat-1: "+notice) {
-								t.Fatalf("%s%s was not told %q but %q", history, u, notice, got)
+								t.Fatalf("%s%s did not get %q but %q", history, u, notice, got)
 							}
 						}
 					}
@@ -332,7 +334,7 @@ func TestRoomsFollowTheModel(t *testing.T) {
 	}
 }
 
-// check looks for what must never be in the store.
+// check checks the invariants of the store.
 func (st *memStore) check(t *testing.T) {
 	t.Helper()
 	st.mu.Lock()

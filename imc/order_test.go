@@ -14,10 +14,10 @@ import (
 	"silod/sip"
 )
 
-// A device takes some messages and never others; the engine goes past those. None
-// is lost because of that, none is given again that was taken, and it comes again
-// after a crash with the Call-ID that it had.
-func TestMessagesAreTakenOutOfOrder(t *testing.T) {
+// TestSettleOutOfOrder settles some items and leaves others, as the engine does with
+// messages that a device refuses for now. No message may be lost, and none may be
+// returned again after it was settled, except after a crash.
+func TestSettleOutOfOrder(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		onMemory(t, nil, func(w *world, _ *memStore) {
@@ -49,7 +49,7 @@ func TestMessagesAreTakenOutOfOrder(t *testing.T) {
 						clear(taken)
 					}
 					time.Sleep(time.Duration(rnd.IntN(3000)) * time.Millisecond)
-				default: // a round of the engine
+				default: // a pass of the engine
 					for after := int64(0); ; {
 						items, err := w.rooms.Next(t.Context(), aor("bob"), after, 1+rnd.IntN(5))
 						if err != nil {
@@ -62,7 +62,7 @@ func TestMessagesAreTakenOutOfOrder(t *testing.T) {
 							after = items[i].Key
 							body := string(items[i].Body)
 							if taken[body] {
-								t.Fatalf("%q is given again", body)
+								t.Fatalf("%q is returned again", body)
 							}
 							if rnd.IntN(3) > 0 {
 								taken[body] = true
@@ -86,7 +86,7 @@ func TestMessagesAreTakenOutOfOrder(t *testing.T) {
 			}
 			if err := w.rooms.Waiting(t.Context(), func(u sip.AoR) {
 				if u == aor("bob") {
-					t.Error("something still waits for bob")
+					t.Error("messages still wait for bob")
 				}
 			}); err != nil {
 				t.Fatal(err)
@@ -95,15 +95,16 @@ func TestMessagesAreTakenOutOfOrder(t *testing.T) {
 	}
 }
 
-// One message that is never taken does not cost memory without end.
-func TestMessageThatIsNeverTakenIsGivenUp(t *testing.T) {
+// TestUndeliverableMessageIsSkipped checks that a message that is never settled does not
+// take memory without limit.
+func TestUndeliverableMessageIsSkipped(t *testing.T) {
 	onMemory(t, nil, func(w *world, st *memStore) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
 		w.ignore()
 		w.offline["bob"] = true
 		w.must("alice", "chat-1", "poison")
-		given := 0
+		returned := 0
 		for i := range 300 {
 			w.must("alice", "chat-1", fmt.Sprint(i))
 			items, err := w.rooms.Next(w.t.Context(), aor("bob"), 0, 64)
@@ -112,14 +113,14 @@ func TestMessageThatIsNeverTakenIsGivenUp(t *testing.T) {
 			}
 			for i := range items {
 				if string(items[i].Body) == "[alice]: poison" {
-					given++
+					returned++
 					continue
 				}
 				w.rooms.Settle(aor("bob"), &items[i], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
 			}
 		}
-		if given < 200 || given > 260 {
-			w.t.Errorf("it was given %d times", given)
+		if returned < 200 || returned > 260 {
+			w.t.Errorf("it was returned %d times", returned)
 		}
 		if err := w.rooms.Flush(w.t.Context()); err != nil {
 			w.t.Fatal(err)
@@ -130,7 +131,7 @@ func TestMessageThatIsNeverTakenIsGivenUp(t *testing.T) {
 	})
 }
 
-// meanwhile is a Store in which something else happens while a change is written.
+// meanwhile is a Store that calls a function while it writes a change.
 type meanwhile struct {
 	imc.Store
 	happens func()
@@ -144,8 +145,8 @@ func (m *meanwhile) Apply(ctx context.Context, c imc.Change) error {
 	return m.Store.Apply(ctx, c)
 }
 
-// A member takes messages while their role, or that they are paused, is written: the
-// cursor does not go back, in memory or on disk.
+// TestCursorDoesNotGoBackInAChange checks that a cursor that moves while a change of the
+// member is written does not go back, in memory or on disk.
 func TestCursorDoesNotGoBackInAChange(t *testing.T) {
 	onMemory(t, nil, func(w *world, _ *memStore) {
 		m := &meanwhile{}
@@ -172,7 +173,7 @@ func TestCursorDoesNotGoBackInAChange(t *testing.T) {
 		if got := w.read("bob"); !slices.Equal(got, want) {
 			w.t.Errorf("bob got %q", got)
 		}
-		if w.repeats-before != 2 { // the notice, to each of the two, whose cursors the crash lost
+		if w.repeats-before != 2 { // the notice to both members, because the crash lost their cursors
 			w.t.Errorf("%d messages came again", w.repeats-before)
 		}
 	})

@@ -15,7 +15,7 @@ import (
 	"silod/sip"
 )
 
-// bigStore has many rooms, which it makes up as they are read.
+// bigStore is a Store with many rooms, which Load generates.
 type bigStore struct {
 	*memStore
 	rooms, members int
@@ -43,7 +43,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// Ten thousand rooms, of five members each, take less than 2 KB each.
+// TestMemoryOfIdleRooms checks that a room of five members takes less than 2 KB.
 func TestMemoryOfIdleRooms(t *testing.T) {
 	const rooms = 10_000
 	s := service(t, bigStore{newMemStore(), rooms, 5})
@@ -61,21 +61,22 @@ func TestMemoryOfIdleRooms(t *testing.T) {
 	}
 }
 
-// counter counts wake-ups.
+// counter is a Waker that counts.
 type counter struct {
 	nop
 	n atomic.Int64
 }
 
-func (c *counter) WakeAll(owners []sip.AoR, but sip.AoR) {
+func (c *counter) WakeAll(owners []sip.AoR, except sip.AoR) {
 	c.n.Add(int64(len(owners)))
-	if slices.Contains(owners, but) {
+	if slices.Contains(owners, except) {
 		c.n.Add(-1)
 	}
 }
 
-// hall is a room of that many members, all of whom have got everything.
-func hall(t testing.TB, st *memStore, members int) (*imc.Service, *counter) {
+// largeRoom returns a Service with one room, with cursors at the end of the log, and its
+// Waker.
+func largeRoom(t testing.TB, st *memStore, members int) (*imc.Service, *counter) {
 	t.Helper()
 	put := make([]imc.Member, members)
 	for i := range put {
@@ -100,12 +101,12 @@ func said(from, body string) imc.Request {
 	}}
 }
 
-// A message to ten thousand members is one row and one body in memory, and wakes
-// each of the others once.
+// TestTenThousandMembers checks that a message to ten thousand members is one row and one
+// body in memory, and wakes each other member once.
 func TestTenThousandMembers(t *testing.T) {
 	const members = 10_000
 	st := newMemStore()
-	s, woken := hall(t, st, members)
+	s, woken := largeRoom(t, st, members)
 	if r := s.Handle(t.Context(), said("user0", "hello")); r.Status != 200 {
 		t.Fatal(r)
 	}
@@ -139,15 +140,15 @@ func TestTenThousandMembers(t *testing.T) {
 	}
 	n := 0
 	if err := s.Waiting(t.Context(), func(sip.AoR) { n++ }); err != nil || n != 0 {
-		t.Errorf("%d wait, %v", n, err)
+		t.Errorf("%d are waiting, %v", n, err)
 	}
 }
 
-// The tails of rooms do not grow with what is said: who is behind reads from the
-// store.
+// TestMemoryOfBusyRooms checks that the tail of a room is bounded: a member with an old
+// cursor reads from the store.
 func TestMemoryOfBusyRooms(t *testing.T) {
 	st := newMemStore()
-	s, _ := hall(t, st, 3)
+	s, _ := largeRoom(t, st, 3)
 	before := heap()
 	big := make([]byte, 64<<10)
 	for i := range 500 {
@@ -158,7 +159,7 @@ func TestMemoryOfBusyRooms(t *testing.T) {
 		}
 		st.mu.Lock()
 		log := st.rooms[aor("chat-1")].log
-		log[len(log)-1].Body = log[len(log)-1].Body[:10] // the disk's bytes are not ours to count
+		log[len(log)-1].Body = log[len(log)-1].Body[:10] // the memory of the store does not count
 		st.mu.Unlock()
 	}
 	if took := int64(heap()) - int64(before); took > 40<<20 {
@@ -172,7 +173,7 @@ func TestMemoryOfBusyRooms(t *testing.T) {
 
 func BenchmarkRoomOf100(b *testing.B) {
 	st := newMemStore()
-	s, _ := hall(b, st, 100)
+	s, _ := largeRoom(b, st, 100)
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		if r := s.Handle(b.Context(), said("user0", fmt.Sprint("hello ", n))); r.Status != 200 {

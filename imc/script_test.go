@@ -13,19 +13,19 @@ import (
 	"silod/imc"
 )
 
-// The scripts in testdata say who is told what. Their lines:
+// TestScripts runs the scripts in testdata. Their lines:
 //
-//	config KEY VALUE            at the beginning
+//	config KEY VALUE            a setting, at the beginning
 //	alice -> chat-1: TEXT       alice sends a text; \r and \n are the control characters
-//	alice -> chat-1 [TYPE]: X   or something else
-//	    = 500 REASON (CODE)     how the request is answered; else it is 200 (1)
-//	    chat-1 -> bob: TEXT     what somebody gets because of it, and nobody gets more;
-//	                            "..." at the end stands for anything
-//	offline bob, online bob     a device goes and comes
-//	dead bob                    nothing can be brought to bob, nor stored for him
-//	restart, crash              the daemon ends and starts, or is killed and starts
-//	wait 2h                     time goes by
-//	# ...                       words for the reader
+//	alice -> chat-1 [TYPE]: X   alice sends a body of another type
+//	    = 500 REASON (CODE)     the answer to the request; default: 200 OK (1)
+//	    chat-1 -> bob: TEXT     a message caused by it; "..." at the end matches any text.
+//	                            No other messages may be sent
+//	offline bob, online bob     the device of bob goes and comes
+//	dead bob                    the Outbox fails for bob
+//	restart, crash              the daemon is restarted, or killed and started
+//	wait 2h                     time passes
+//	# ...                       a comment
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -48,7 +48,7 @@ type script struct {
 	steps  []*step
 }
 
-// step is one line that does something, with what it leads to.
+// step is a line that does something, with the expected results.
 type step struct {
 	at     string // file:line
 	words  string
@@ -191,7 +191,7 @@ func (st *step) request(w *world) {
 	}
 }
 
-// check compares what everybody has got with what they should have.
+// check compares the messages that users have received with the expected ones.
 func (st *step) check(w *world) {
 	w.t.Helper()
 	users := map[string]bool{}

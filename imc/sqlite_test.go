@@ -8,7 +8,7 @@ import (
 	"silod/imc"
 )
 
-// openSQLite gives the real thing.
+// openSQLite returns the Store of a SQLite database.
 func openSQLite(t *testing.T) imc.Store {
 	d, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "rooms.db"), db.Options{Log: quiet})
 	if err != nil {

@@ -32,33 +32,33 @@ func aor(user string) sip.AoR {
 	return sip.AoR{User: name, Domain: host}
 }
 
-// world is a Service with people around it: it stands for the router, which
-// brings their messages, and for the delivery engine, which brings them theirs. It
-// lives in a synctest bubble.
+// world is a Service with simulated users. It plays the router, which passes requests
+// to the Service, and the delivery engine, which gets the messages for members. It
+// must be used in a synctest bubble.
 type world struct {
 	t      *testing.T
 	store  imc.Store
-	wrap   func(imc.Store) imc.Store // what the Service gets for a Store, where set
-	page   int                       // items that are asked for at once
+	wrap   func(imc.Store) imc.Store // wraps the Store of the Service; may be nil
+	page   int                       // limit of a call of Next
 	config imc.Config
 	rooms  *imc.Service
 	gate   *gate
 	stop   func()
 
 	mu       sync.Mutex
-	offline  map[string]bool                  // devices that are not there; what is for them waits
-	dead     map[string]bool                  // people to whom nothing can be brought, nor stored for
+	offline  map[string]bool                  // users without a device; their messages wait
+	dead     map[string]bool                  // users for which the Outbox fails
 	inbox    map[string][]received            // by user
 	woken    map[sip.AoR]bool                 // by the Service, since the last delivery
-	calls    int                              // for Call-IDs
+	calls    int                              // number of requests, for Call-IDs
 	got      map[string]map[string]im.Message // by user and Call-ID
-	repeats  int
-	unsettle bool // devices take messages, but the daemon dies before it knows
+	repeats  int                              // messages received again
+	unsettle bool                             // devices get messages, but the Service does not learn it
 }
 
-// received is a message in somebody's hands.
+// received is a message that a user has received.
 type received struct {
-	from string // user part, the room's or the manager's
+	from string // user part of the room or the manager
 	im.Message
 }
 
@@ -75,7 +75,7 @@ func newWorld(t *testing.T, store imc.Store, change func(*imc.Config)) *world {
 	return w
 }
 
-// start begins a life of the daemon.
+// start starts the Service.
 func (w *world) start() {
 	w.t.Helper()
 	g := &gate{Store: w.store}
@@ -110,8 +110,8 @@ func (w *world) start() {
 	}
 }
 
-// crash begins a new life without an end of the old one: what was not written by
-// then never is.
+// crash starts a new Service without stopping the old one, which can write nothing
+// any more.
 func (w *world) crash() {
 	w.t.Helper()
 	w.gate.close()
@@ -131,18 +131,18 @@ func (w *world) Send(_ context.Context, to sip.AoR, m im.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dead[short(to)] {
-		return errors.New("nobody takes it")
+		return errors.New("user not reachable")
 	}
 	w.receive(to, m)
 	return nil
 }
 
 // WakeAll is the Waker.
-func (w *world) WakeAll(owners []sip.AoR, but sip.AoR) {
+func (w *world) WakeAll(owners []sip.AoR, except sip.AoR) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, u := range owners {
-		if u != but {
+		if u != except {
 			w.woken[u] = true
 		}
 	}
@@ -161,7 +161,7 @@ func (w *world) receive(to sip.AoR, m im.Message) {
 		w.got[user] = map[string]im.Message{}
 	}
 	if old, again := w.got[user][m.CallID]; again {
-		// A client drops what it has got already, so it must be the very same.
+		// A client drops a message that it has already: both must be the same.
 		if !reflect.DeepEqual(old, m) {
 			w.t.Errorf("%s got Call-ID %s twice:\n%+v\n%+v", user, m.CallID, old, m)
 		}
@@ -172,7 +172,7 @@ func (w *world) receive(to sip.AoR, m im.Message) {
 	w.inbox[user] = append(w.inbox[user], received{short(from.URI.AoR()), m})
 }
 
-// short is how scripts write an AoR.
+// short returns an AoR as scripts write it.
 func short(a sip.AoR) string {
 	if a.Domain == domain {
 		return a.User
@@ -180,7 +180,7 @@ func short(a sip.AoR) string {
 	return a.User + "@" + a.Domain
 }
 
-// deliver does the engine's work for all who have been woken.
+// deliver delivers the messages of all members that have been woken.
 func (w *world) deliver() {
 	w.t.Helper()
 	w.mu.Lock()
@@ -230,14 +230,14 @@ func (w *world) deliverTo(u sip.AoR) {
 	}
 }
 
-// online is a REGISTER: the engine looks what waits.
+// online simulates a REGISTER, after which waiting messages are delivered.
 func (w *world) online(user string) {
 	w.t.Helper()
 	delete(w.offline, user)
 	w.deliverTo(aor(user))
 }
 
-// message makes what a client would send.
+// message returns a request as a client would send it.
 func (w *world) message(from, to, ctype, body string, headers ...sip.Header) imc.Request {
 	w.calls++
 	m := im.Message{
@@ -251,7 +251,7 @@ func (w *world) message(from, to, ctype, body string, headers ...sip.Header) imc
 	return imc.Request{Sender: aor(from), Room: aor(to), Message: m}
 }
 
-// say sends a text and lets everything happen that follows.
+// say sends a text and waits until all consequences have happened.
 func (w *world) say(from, to, body string) imc.Reply {
 	w.t.Helper()
 	return w.handle(w.message(from, to, "text/plain", body))
@@ -271,7 +271,7 @@ func (w *world) settleDown() {
 	synctest.Wait()
 }
 
-// read empties somebody's hands: "room: text" each.
+// read removes and returns the messages of a user's inbox, each as "room: text".
 func (w *world) read(user string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -283,7 +283,7 @@ func (w *world) read(user string) []string {
 	return lines
 }
 
-// take empties somebody's hands.
+// take removes and returns the messages of a user's inbox.
 func (w *world) take(user string) []received {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -292,13 +292,14 @@ func (w *world) take(user string) []received {
 	return ms
 }
 
+// ignore empties all inboxes.
 func (w *world) ignore() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.inbox = map[string][]received{}
 }
 
-// must says something that is accepted.
+// must sends a text that must be answered 200.
 func (w *world) must(from, to, body string) {
 	w.t.Helper()
 	if r := w.say(from, to, body); r.Status != 200 {
@@ -306,8 +307,8 @@ func (w *world) must(from, to, body string) {
 	}
 }
 
-// gate is a Store that a daemon loses when it dies: what was begun before is
-// committed, and nothing after.
+// gate is a Store that fails after close, as for a process that has died: calls that
+// began before are committed.
 type gate struct {
 	imc.Store
 	mu   sync.RWMutex
@@ -341,13 +342,13 @@ func (g *gate) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
 	return g.pass(func() error { return g.Store.SaveCursors(ctx, cs) })
 }
 
-// stores are those on which the suites run.
+// stores are the implementations on which the tests run.
 var stores = map[string]func(t *testing.T) imc.Store{
 	"memory": func(*testing.T) imc.Store { return newMemStore() },
 	"sqlite": openSQLite,
 }
 
-// within runs f in a synctest bubble on each store.
+// within runs f in a synctest bubble with each of stores.
 func within(t *testing.T, change func(*imc.Config), f func(w *world)) {
 	t.Helper()
 	for name, open := range stores {
