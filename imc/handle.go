@@ -94,18 +94,6 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 	return s.reply(&req, codeMessage, s.postMessage(ctx, &req))
 }
 
-// checkRate counts a request against the sender's limit.
-func (s *Service) checkRate(req *Request) error {
-	limit := s.config().MaxRate
-	ok, first, wait := s.requests.take(req.Sender, req.Room, limit, s.now())
-	if ok {
-		return nil
-	}
-	refused := refuse("too_fast", "limit", itoa(limit))
-	refused.wait, refused.silent = wait, !first
-	return refused
-}
-
 // postMessage appends a member's message to the room's log.
 func (s *Service) postMessage(ctx context.Context, req *Request) error {
 	r := s.lockRoom(req.Room, shared)

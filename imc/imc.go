@@ -25,8 +25,8 @@
 //	Service.mu    the maps of rooms and users
 //	room.mu       a room's memory: cursors, tail, commit queue. The Store takes it
 //	              through the callback of Append, while it holds a lock of its own.
-//	others        cursorWriter, directQueue and limiter each have a mutex, under
-//	              which they take no other lock
+//	others        cursorWriter and directQueue each have a mutex, under which they
+//	              take no other lock
 //
 // A room's state (its Room, its members and their roles) changes only under both
 // room.stateMu and room.mu, so that holding either is enough to read it.
@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"silod/im"
+	"silod/limit"
 	"silod/sip"
 	"silod/watch"
 )
@@ -85,9 +86,9 @@ type Service struct {
 	stats        Stats
 	cursors      cursorWriter
 	direct       *directQueue
-	requests     limiter      // of messages and commands
-	joinAttempts limiter      // of notices to admins about attempts to join
-	tailBytes    atomic.Int64 // size of all tails together
+	requests     *limit.Meter[userRoom] // messages and commands
+	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
+	tailBytes    atomic.Int64           // size of all tails together
 
 	mu       sync.RWMutex
 	rooms    map[sip.AoR]*room // by the AoR in the store; includes rooms that are being created
@@ -103,8 +104,8 @@ func New(o Options) *Service {
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(o.Outbox),
-		requests:     limiter{period: time.Minute},
-		joinAttempts: limiter{period: time.Hour},
+		requests:     newMeter(),
+		joinAttempts: newMeter(),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),
 	}

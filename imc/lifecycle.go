@@ -86,7 +86,7 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 // notifyJoinAttempt notifies the owner and the admins of a private room that a user
 // tried to join, at most once an hour for each user.
 func (s *Service) notifyJoinAttempt(c *invocation, r *room) {
-	if ok, _, _ := s.joinAttempts.take(c.user, r.name, 1, s.now()); !ok {
+	if _, ok, _ := s.joinAttempts.Take(userRoom{c.user, r.name}, joinAttemptRate, s.now()); !ok {
 		return
 	}
 	for _, m := range r.members {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"silod/im"
+	"silod/limit"
 	"silod/sip"
 )
 
@@ -238,22 +239,24 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestLimiterIsBounded checks that a user who writes to many rooms cannot fill the memory.
-func TestLimiterIsBounded(t *testing.T) {
-	l := limiter{period: time.Minute}
-	now := time.Now()
-	user := sip.AoR{User: "mallory", Domain: "x"}
-	for i := range maxBuckets {
-		if ok, _, _ := l.take(user, sip.AoR{User: itoa(i)}, 1, now); !ok {
+// TestMeterIsBounded checks that a user who writes to many rooms cannot fill the memory.
+func TestMeterIsBounded(t *testing.T) {
+	m := newMeter()
+	rate, now := limit.Rate{N: 1, Per: time.Minute}, time.Now()
+	room := func(name string) userRoom {
+		return userRoom{sip.AoR{User: "mallory", Domain: "x"}, sip.AoR{User: name}}
+	}
+	for i := range maxMetered {
+		if _, ok, _ := m.Take(room(itoa(i)), rate, now); !ok {
 			t.Fatal("the first is refused")
 		}
 	}
-	if ok, first, wait := l.take(user, sip.AoR{User: "more"}, 1, now); ok || first || wait <= 0 {
+	if wait, ok, first := m.Take(room("more"), rate, now); ok || first || wait <= 0 {
 		t.Error("there is no end")
 	}
-	l.removeFull(now.Add(2 * time.Minute))
-	if ok, _, _ := l.take(user, sip.AoR{User: "more"}, 1, now); !ok || len(l.buckets) != 1 {
-		t.Errorf("%d buckets are left", len(l.buckets))
+	m.Sweep(rate, now.Add(2*time.Minute))
+	if _, ok, _ := m.Take(room("more"), rate, now); !ok || m.Len() != 1 {
+		t.Errorf("%d keys are left", m.Len())
 	}
 }
 

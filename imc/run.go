@@ -95,11 +95,9 @@ func (s *Service) writeLoop(ctx context.Context) {
 	}
 }
 
-// trimMemory removes full meters of the limits, and old entries from the tails.
+// trimMemory removes unused users from the meters, and old entries from the tails.
 func (s *Service) trimMemory() {
-	now := s.now()
-	s.requests.removeFull(now)
-	s.joinAttempts.removeFull(now)
+	s.sweepMeters(s.now())
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		if before := r.tailSize; before > 0 {

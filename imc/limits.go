@@ -1,0 +1,46 @@
+package imc
+
+import (
+	"time"
+
+	"silod/limit"
+	"silod/sip"
+)
+
+// userRoom is the key of the meters: the limits are per user and room.
+type userRoom struct{ user, room sip.AoR }
+
+// maxMetered limits the memory of a meter. When it is full of users above their limit,
+// a new user is refused too.
+const maxMetered = 100_000
+
+func newMeter() *limit.Meter[userRoom] {
+	return limit.NewMeter[userRoom](maxMetered, limit.Refuse)
+}
+
+// joinAttemptRate limits the notices to admins about a user that tries to join.
+var joinAttemptRate = limit.Rate{N: 1, Per: time.Hour}
+
+// requestRate limits messages and commands.
+func (c *Config) requestRate() limit.Rate {
+	return limit.Rate{N: c.MaxRate, Per: time.Minute}
+}
+
+// checkRate counts a request against the sender's limit. It returns a refusal if there
+// are too many; only the first one of a series is explained to the sender.
+func (s *Service) checkRate(req *Request) error {
+	rate := s.config().requestRate()
+	wait, ok, first := s.requests.Take(userRoom{req.Sender, req.Room}, rate, s.now())
+	if ok {
+		return nil
+	}
+	refused := refuse("too_fast", "limit", itoa(rate.N))
+	refused.wait, refused.silent = wait, !first
+	return refused
+}
+
+// sweepMeters removes the users that have their whole limit again.
+func (s *Service) sweepMeters(now time.Time) {
+	s.requests.Sweep(s.config().requestRate(), now)
+	s.joinAttempts.Sweep(joinAttemptRate, now)
+}
