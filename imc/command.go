@@ -42,19 +42,19 @@ type command struct {
 var commands = []*command{
 	{
 		name: "create", params: []param{roomParam, privateParam}, role: anyone, access: creating, code: -30,
-		help: "makes a room, which you then own; a private one is entered by invitation only",
+		help: "creates a room that you own; users need an invitation to join a private room",
 		run:  (*Service).create,
 	}, {
 		name: "join", params: []param{roomParam}, role: anyone, access: creating, code: -40,
-		help: "enters a room",
+		help: "joins a room",
 		run:  (*Service).join,
 	}, {
 		name: "invite", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -50,
-		help: "asks somebody to come in",
+		help: "invites a user",
 		run:  (*Service).invite,
 	}, {
 		name: "add", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -50,
-		help: "brings somebody in without asking",
+		help: "adds a user",
 		run:  (*Service).join,
 	}, {
 		name: "accept", params: []param{roomParam}, role: anyone, access: exclusive, code: -60,
@@ -66,7 +66,7 @@ var commands = []*command{
 		run:  (*Service).deny,
 	}, {
 		name: "remove", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -80,
-		help: "takes somebody out of the room",
+		help: "removes a member",
 		run:  (*Service).remove,
 	}, {
 		name: "exit", aliases: []string{"leave"}, params: []param{roomParam}, role: Plain, access: exclusive, code: -90,
@@ -74,67 +74,67 @@ var commands = []*command{
 		run:  (*Service).exit,
 	}, {
 		name: "list", aliases: []string{"members"}, params: []param{roomParam}, role: Plain, access: shared, code: -100,
-		help: "shows who is in the room: * owner, ~ admin",
+		help: "lists the members: * owner, ~ admin",
 		run:  (*Service).list,
 	}, {
 		name: "rooms", role: anyone, code: -100,
-		help: "shows the rooms that you can see",
+		help: "lists the rooms that you can see",
 		run:  (*Service).listRooms,
 	}, {
 		name: "destroy", params: []param{roomParam}, role: Owner, access: exclusive, code: -110,
-		help: "ends the room",
+		help: "destroys the room",
 		run:  (*Service).destroy,
 	}, {
 		name: "modify", params: []param{userParam, roleParam, roomParam}, role: Admin, access: exclusive, code: -120,
-		help: "gives a member another role; a new owner takes the place of the old one",
+		help: "changes a member's role; a new owner replaces the old one",
 		run:  (*Service).modify,
 	}, {
 		name: "topic", params: []param{roomBeforeText, textParam}, role: Admin, access: exclusive, code: -120,
-		help: "sets what the room is about; - removes it",
+		help: "sets the topic; - removes it",
 		run:  (*Service).setTopic,
 	}, {
 		name: "topic", params: []param{roomParam}, role: Plain, access: shared, code: -120,
-		help: "shows what the room is about",
+		help: "shows the topic",
 		run:  (*Service).showTopic,
 	}, {
 		name: "history", params: []param{sinceParam, roomParam}, role: Plain, access: shared, code: -100,
-		help: "shows what was said since a time: 30m, 2h, 3d, 15:04 or 2006-01-02T15:04",
+		help: "shows the messages since a time: 30m, 2h, 3d, 15:04 or 2006-01-02T15:04",
 		run:  (*Service).history,
 	}, {
 		name: "history", params: []param{countParam, roomParam}, role: Plain, access: shared, code: -100,
-		help: "shows the last N things that were said",
+		help: "shows the last N messages",
 		run:  (*Service).history,
 	}, {
 		name: "history", params: []param{roomParam}, role: Plain, access: shared, code: -100,
-		help: "shows the last things that were said",
+		help: "shows the last messages",
 		run:  (*Service).history,
 	}, {
 		name: "ban", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -80,
-		help: "takes somebody out of the room for good",
+		help: "bans a user",
 		run:  (*Service).ban,
 	}, {
 		name: "unban", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -80,
-		help: "lets a banned user come again",
+		help: "lifts a ban",
 		run:  (*Service).unban,
 	}, {
 		name: "mute", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -120,
-		help: "takes a member's word away",
+		help: "mutes a member",
 		run:  (*Service).mute,
 	}, {
 		name: "unmute", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -120,
-		help: "lets a muted member speak again",
+		help: "unmutes a member",
 		run:  (*Service).unmute,
 	}, {
 		name: "private", params: []param{roomParam}, role: Admin, access: exclusive, code: -120,
-		help: "lets new members in by invitation only",
+		help: "makes the room private: users need an invitation to join",
 		run:  (*Service).makePrivate,
 	}, {
 		name: "public", params: []param{roomParam}, role: Admin, access: exclusive, code: -120,
-		help: "lets everybody in",
+		help: "makes the room public",
 		run:  (*Service).makePublic,
 	}, {
 		name: "help", role: anyone, code: -120,
-		help: "shows this list",
+		help: "lists the commands",
 		run:  (*Service).help,
 	},
 }

@@ -18,13 +18,13 @@ const roomsDoc = "../docs/rooms.md"
 func commandTable() string {
 	s := New(Options{Settings: Settings{config: DefaultConfig()}})
 	var b strings.Builder
-	b.WriteString("| command | for | |\n| --- | --- | --- |\n")
+	b.WriteString("| command | available to | |\n| --- | --- | --- |\n")
 	for _, c := range commands {
 		names := "`" + strings.ReplaceAll(s.usage(c), "|", "\\|") + "`"
 		for _, a := range c.aliases {
 			names += ", `#" + a + "`"
 		}
-		roles := map[Role]string{anyone: "everybody", Plain: "members", Admin: "owner and admins", Owner: "the owner"}[c.role]
+		roles := map[Role]string{anyone: "all users", Plain: "members", Admin: "owner and admins", Owner: "owner"}[c.role]
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", names, roles, c.help)
 	}
 	return b.String()
@@ -33,7 +33,7 @@ func commandTable() string {
 // textTable returns all texts with their own placeholders.
 func textTable() string {
 	var b strings.Builder
-	b.WriteString("| key | text | of its own |\n| --- | --- | --- |\n")
+	b.WriteString("| key | default | placeholders |\n| --- | --- | --- |\n")
 	for _, key := range slices.Sorted(maps.Keys(wordings)) {
 		w := wordings[key]
 		var names []string
@@ -52,7 +52,7 @@ func generated(t *testing.T, doc, mark, text string) string {
 	line, rest, ok2 := strings.Cut(rest, "\n")
 	_, after, ok3 := strings.Cut(rest, "<!-- end -->")
 	if !ok1 || !ok2 || !ok3 {
-		t.Fatalf("docs/rooms.md has no place for the %s", mark)
+		t.Fatalf("docs/rooms.md has no marks for the %s", mark)
 	}
 	return before + "<!-- " + mark + ":" + line + "\n" + text + "<!-- end -->" + after
 }
@@ -72,7 +72,7 @@ func TestRoomsDoc(t *testing.T) {
 		return
 	}
 	if string(got) != want {
-		t.Error("docs/rooms.md is not what rooms do: run the test with -update")
+		t.Error("docs/rooms.md is out of date: run the test with -update")
 	}
 }
 

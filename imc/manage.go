@@ -126,7 +126,7 @@ func (s *Service) miCreateRoom(ctx context.Context, req *mi.Request) (*mi.Node, 
 		c.private = true
 	case "", "public", "0", "false", "no":
 	default:
-		return nil, mi.Errorf(400, "the third argument can only be: private")
+		return nil, mi.Errorf(400, "the third argument must be private or public")
 	}
 	return nil, s.runForOperator(ctx, c)
 }
@@ -169,7 +169,7 @@ func (s *Service) miModifyMember(ctx context.Context, req *mi.Request) (*mi.Node
 	if !isState {
 		role, ok := roleNames[word]
 		if !ok {
-			return nil, mi.Errorf(400, "a role is owner, admin, member, muted, unmuted, banned or unbanned")
+			return nil, mi.Errorf(400, "the role must be owner, admin, member, muted, unmuted, banned or unbanned")
 		}
 		c.role = role
 	}

@@ -88,7 +88,7 @@ func (m *model) do(by, cmd, user, arg string) (ok bool, notice string) {
 			return false, ""
 		case m.people[by] == "owner":
 			m.exists = false
-			return true, by + ", the owner, has left: chat-1 is destroyed."
+			return true, by + ", the owner, has left. chat-1 has been destroyed."
 		}
 		delete(m.people, by)
 		delete(m.muted, by)
@@ -179,7 +179,7 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 			return true, user + " has been muted by " + by + "."
 		}
 		delete(m.muted, user)
-		return true, user + " may speak again."
+		return true, user + " has been unmuted by " + by + "."
 	case "private", "public":
 		if m.private == (cmd == "private") {
 			return true, ""
@@ -188,7 +188,7 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 		if m.private {
 			return true, "chat-1 is now private: new members need an invitation."
 		}
-		return true, "chat-1 is now public: everybody may join."
+		return true, "chat-1 is now public: any user may join."
 	case "topic":
 		m.topic = arg
 		return true, by + " has set the topic: " + arg

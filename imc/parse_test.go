@@ -141,9 +141,9 @@ func TestTexts(t *testing.T) {
 		{"joined", "{user} ist da: {room_uri} {start}", ""},
 		{"joined", "no placeholder, and a brace: {{", ""},
 		{"speech", "{name} <{uri}>: ", ""},
-		{"joined", "{who} is there", "imc.texts: joined: there is no {who} here; possible are: {user} {room} {room_uri} {start}"},
-		{"speech", "{room}: ", "imc.texts: speech: there is no {room} here; possible are: {user} {uri} {name}"},
-		{"joined", "{user", "imc.texts: joined: no } behind {user; write {{ for a brace"},
+		{"joined", "{who} is there", "imc.texts: joined: there is no placeholder {who}; the placeholders are: {user} {room} {room_uri} {start}"},
+		{"speech", "{room}: ", "imc.texts: speech: there is no placeholder {room}; the placeholders are: {user} {uri} {name}"},
+		{"joined", "{user", "imc.texts: joined: no } after {user; write {{ for a brace"},
 		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room admins_only `},
 	} {
 		config := DefaultConfig()
@@ -181,7 +181,7 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		"imc.extra_hdrs: \"X: 1\\n":    func(c *Config) { c.ExtraHeaders = "X: 1\nY: 2\r\n" },
 		"imc.imc_cmd_start_char: ":     func(c *Config) { c.StartChar = " " },
 		"imc.catch_up: ":               func(c *Config) { c.CatchUp = 0 },
-		"imc: no duration":             func(c *Config) { c.History = -1 },
+		"imc: a duration":              func(c *Config) { c.History = -1 },
 		`imc.owner_leave: "x" is none`: func(c *Config) { c.OwnerLeave = "x" },
 	} {
 		c := DefaultConfig()

@@ -81,9 +81,9 @@ func NewSettings(c Config) (Settings, error) {
 	case c.StartChar == "":
 		return Settings{}, errors.New("imc.imc_cmd_start_char: it must not be empty")
 	case c.CatchUp <= 0:
-		return Settings{}, errors.New("imc.catch_up: it must be longer than nothing")
+		return Settings{}, errors.New("imc.catch_up: it must be longer than 0")
 	case c.History < 0 || c.PauseAfter < 0:
-		return Settings{}, errors.New("imc: no duration may be negative")
+		return Settings{}, errors.New("imc: a duration must not be negative")
 	case c.OwnerLeave != OwnerLeaveDestroys && c.OwnerLeave != OwnerLeaveRefused:
 		return Settings{}, fmt.Errorf("imc.owner_leave: %q is neither %q nor %q", c.OwnerLeave, OwnerLeaveDestroys, OwnerLeaveRefused)
 	}
@@ -100,7 +100,7 @@ func parseHeaders(lines string) ([]sip.Header, error) {
 		name, value, found := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		if !found || !sip.IsToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, fmt.Errorf("%q is no header line", line)
+			return nil, fmt.Errorf("%q is not a header line", line)
 		}
 		hs = append(hs, sip.Header{Name: name, Value: value})
 	}

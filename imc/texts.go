@@ -54,7 +54,7 @@ func newTexts(custom map[string]string) (texts, error) {
 		}
 		for _, p := range ps {
 			if p.name != "" && !slices.Contains(allowed, p.name) {
-				return nil, fmt.Errorf("imc.texts: %s: there is no {%s} here; possible are: {%s}", key, p.name, strings.Join(allowed, "} {"))
+				return nil, fmt.Errorf("imc.texts: %s: there is no placeholder {%s}; the placeholders are: {%s}", key, p.name, strings.Join(allowed, "} {"))
 			}
 		}
 		t[textKey(key)] = ps
@@ -95,7 +95,7 @@ func parseTemplate(template string) ([]piece, error) {
 		}
 		name, after, closed := strings.Cut(rest, "}")
 		if !closed {
-			return nil, fmt.Errorf("no } behind {%s; write {{ for a brace", clip(rest))
+			return nil, fmt.Errorf("no } after {%s; write {{ for a brace", clip(rest))
 		}
 		ps = append(ps, piece{name: name})
 		template = after
