@@ -15,7 +15,7 @@ func (s *Service) Commands() []mi.Command {
 	return []mi.Command{
 		{
 			Name: "imc_list_rooms", Aliases: []string{"imc.list_rooms", "imc:list_rooms"}, Run: s.miListRooms,
-			Help: "Lists the rooms with their members' number and their owner.",
+			Help: "Lists the rooms with their owner and number of members.",
 		}, {
 			// MinArgs is 0, because Kamailio's JSON-RPC has its own error for a missing ROOM.
 			Name: "imc_list_members", Aliases: []string{"imc.list_members", "imc:list_members"}, Args: "ROOM", MaxArgs: 1,
@@ -23,39 +23,39 @@ func (s *Service) Commands() []mi.Command {
 			Help: "Lists the members of a room.",
 		}, {
 			Name: "imc_show_room", Aliases: []string{"imc.show_room"}, Args: "ROOM", MinArgs: 1, MaxArgs: 1, Run: s.miShowRoom,
-			Help: "Shows a room with everybody in it, those invited and banned too.",
+			Help: "Shows a room with its members and its invited and banned users.",
 		}, {
 			Name: "imc_room_active", Aliases: []string{"imc.room_active"}, Args: "ROOM", MinArgs: 1, MaxArgs: 1, Run: s.miRoomActive,
-			Help: "Tells whether there is such a room.",
+			Help: "Shows whether a room exists.",
 		}, {
 			Name: "imc_room_member", Aliases: []string{"imc.room_member"}, Args: "ROOM USER", MinArgs: 2, MaxArgs: 2, Run: s.miRoomMember,
-			Help: "Tells whether a user is a member of a room, and in which role.",
+			Help: "Shows whether a user is a member of a room, and the role.",
 		}, {
 			Name: "imc_history", Aliases: []string{"imc.history"}, Args: "ROOM [COUNT] [SINCE]", MinArgs: 1, MaxArgs: 3, Run: s.miHistory,
-			Help: "Shows what was said last in a room.", Bodies: true,
+			Help: "Shows the last messages of a room.", Bodies: true,
 		}, {
 			Name: "imc_unused_rooms", Aliases: []string{"imc.unused_rooms"}, Args: "[DAYS]", MaxArgs: 1, Run: s.miUnusedRooms,
-			Help: "Lists the rooms in which nobody has spoken or read for so many days (30).",
+			Help: "Lists the rooms in which no member was active for DAYS (30).",
 		}, {
 			Name: "imc_create_room", Aliases: []string{"imc.create_room"}, Args: "ROOM OWNER [PRIVATE]", MinArgs: 2, MaxArgs: 3,
 			Writes: true, Run: s.miCreateRoom,
-			Help: "Makes a room; with the word private, one that is entered by invitation only.",
+			Help: "Creates a room; with the word private, one that takes an invitation to join.",
 		}, {
 			Name: "imc_destroy_room", Aliases: []string{"imc.destroy_room"}, Args: "ROOM", MinArgs: 1, MaxArgs: 1, Writes: true,
 			Run:  s.miChange("destroy"),
-			Help: "Ends a room; its members are told.",
+			Help: "Destroys a room and notifies its members.",
 		}, {
 			Name: "imc_add_member", Aliases: []string{"imc.add_member"}, Args: "ROOM USER [ROLE]", MinArgs: 2, MaxArgs: 3, Writes: true,
 			Run:  s.miAddMember,
-			Help: "Makes a user a member of a room: member, admin or owner.",
+			Help: "Adds a user to a room as member, admin or owner.",
 		}, {
 			Name: "imc_remove_member", Aliases: []string{"imc.remove_member"}, Args: "ROOM USER", MinArgs: 2, MaxArgs: 2, Writes: true,
 			Run:  s.miChange("remove"),
-			Help: "Takes a member out of a room, or an invitation back.",
+			Help: "Removes a member from a room, or withdraws an invitation.",
 		}, {
 			Name: "imc_modify_member", Aliases: []string{"imc.modify_member"}, Args: "ROOM USER ROLE", MinArgs: 3, MaxArgs: 3, Writes: true,
 			Run:  s.miModifyMember,
-			Help: "Makes a member owner, admin or member; or muted, unmuted, banned, unbanned.",
+			Help: "Makes a member owner, admin or member; or muted, unmuted, banned or unbanned.",
 		},
 	}
 }

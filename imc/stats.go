@@ -20,17 +20,17 @@ type Stats struct {
 func (s *Service) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "active_rooms", Help: "Rooms that exist.", Gauge: s.activeRooms},
-		{Name: "room_members", Help: "Users who are in at least one room.", Gauge: s.userCount},
+		{Name: "room_members", Help: "Users in at least one room.", Gauge: s.userCount},
 		{Name: "messages", Help: "Messages accepted into rooms.", Counter: &s.stats.Messages},
 		{Name: "notices", Help: "Messages from rooms to all their members.", Counter: &s.stats.Notices},
 		{Name: "commands", Help: "Commands carried out.", Counter: &s.stats.Commands},
 		{Name: "refused_requests", Help: "Messages and commands answered 500.", Counter: &s.stats.Refusals},
-		{Name: "dropped_requests", Help: "Notifications, and messages between rooms, answered 200 and passed to nobody.", Counter: &s.stats.Dropped},
-		{Name: "deliveries", Help: "Room messages that members' devices took.", Counter: &s.stats.Deliveries},
-		{Name: "refused_deliveries", Help: "Room messages that members' devices refused for good.", Counter: &s.stats.DeliveriesRefused},
-		{Name: "answers", Help: "Messages from rooms to one person.", Counter: &s.stats.Answers},
-		{Name: "failed_answers", Help: "Messages to one person that could be neither sent nor stored.", Counter: &s.stats.AnswersFailed},
-		{Name: "waiting_answers", Help: "Messages to one person that are on their way.", Gauge: s.direct.waiting},
+		{Name: "dropped_requests", Help: "Notifications, and messages between rooms, answered 200 and dropped.", Counter: &s.stats.Dropped},
+		{Name: "deliveries", Help: "Room messages accepted by members' devices.", Counter: &s.stats.Deliveries},
+		{Name: "refused_deliveries", Help: "Room messages refused by members' devices.", Counter: &s.stats.DeliveriesRefused},
+		{Name: "answers", Help: "Messages from rooms to one user.", Counter: &s.stats.Answers},
+		{Name: "failed_answers", Help: "Messages to one user that could be neither sent nor stored.", Counter: &s.stats.AnswersFailed},
+		{Name: "waiting_answers", Help: "Messages to one user that are queued or being sent.", Gauge: s.direct.waiting},
 		{Name: "store_errors", Help: "Failures of the store.", Counter: &s.stats.StoreErrors},
 	}
 }
