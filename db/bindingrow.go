@@ -82,7 +82,7 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 	received, socket := flowColumns(b.Flow)
 	values["received"], values["socket"] = nullable(received), nullable(socket)
 	if flowOf(received, socket) != b.Flow {
-		w.line("Flow", b.Flow)
+		w.line("Flow", b.Flow.String())
 	}
 	if values["callid"] == "" {
 		values["callid"] = b.RUID // Kamailio refuses a row without a Call-ID
@@ -172,7 +172,7 @@ func readLines(lines string, b *registrar.Binding) {
 		case "Params":
 			b.Params = value
 		case "Flow":
-			b.Flow = value
+			b.Flow, _ = sip.ParseFlow(value)
 		case "Methods":
 			b.Methods = value
 		case "Call-ID":

@@ -49,7 +49,7 @@ func TestBindingsRoundTrip(t *testing.T) {
 	full.Binding.Instance = "<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>"
 	full.Binding.RegID = 3
 	full.Binding.Path = []string{"<sip:edge1@192.0.2.9;lr>", `"P, Q" <sip:edge2.example.org;lr;ob>;a=b`}
-	full.Binding.Flow = "tcp:127.0.0.1:5060|192.0.2.1:40000|7"
+	full.Binding.Flow = flow("tcp:127.0.0.1:5060>192.0.2.1:40000#7")
 	full.Binding.UserAgent = "Phone/1.0 (ünï) \xff '"
 	full.Binding.Methods = "MESSAGE, OPTIONS, X-OWN"
 	long := simpleBinding("silod-1-long")
@@ -64,7 +64,7 @@ func TestBindingsRoundTrip(t *testing.T) {
 		st := db.Bindings()
 		want := map[string]registrar.Change{}
 		udp := simpleBinding("silod-1-udp")
-		udp.Binding.Flow = "udp:[::1]:5060>[2001:db8::1]:40000"
+		udp.Binding.Flow = flow("udp:[::1]:5060>[2001:db8::1]:40000")
 		for _, c := range []registrar.Change{simpleBinding("silod-1-simple"), full, long, udp} {
 			save(t, st, c)
 			want[c.Binding.RUID] = c
@@ -139,4 +139,13 @@ func TestBindingsOneSave(t *testing.T) {
 			t.Errorf("%d bindings, want 11", len(got))
 		}
 	})
+}
+
+// flow reads a flow.
+func flow(text string) sip.Flow {
+	f, err := sip.ParseFlow(text)
+	if err != nil {
+		panic(err)
+	}
+	return f
 }

@@ -49,7 +49,7 @@ func stock(t *testing.T, db *DB) {
 	}
 	for _, c := range []string{"r1", "r2"} {
 		b := simpleBinding(c)
-		b.Binding.Params, b.Binding.Flow = ";+sip.ice", "tcp:a>b#7"
+		b.Binding.Params, b.Binding.Flow = ";+sip.ice", flow("tcp:192.0.2.1:5060>203.0.113.1:40000#7")
 		save(t, db.Bindings(), b)
 	}
 	if err := db.Users().AddUser(t.Context(), bob, auth.NewSecret(bob, "example.org", "pw")); err != nil {

@@ -2,9 +2,10 @@ package db
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
+
+	"silod/sip"
 )
 
 // The type of a value that a driver returns depends on the engine and on the program that
@@ -105,27 +106,27 @@ func methodList(v any) string {
 	return strings.Join(names, ", ")
 }
 
-// flowColumns returns a flow over UDP, "udp:LOCAL>REMOTE", in the form of Kamailio: the
-// address from which the contact was received, and the socket. It returns "" for a
-// connection, which does not outlive its process.
-func flowColumns(flow string) (received, socket string) {
-	local, remote, ok := strings.Cut(flow, ">")
-	if !ok || !strings.HasPrefix(local, "udp:") || strings.Contains(remote, "#") {
+// flowColumns returns a flow over UDP in the form of Kamailio: the address from which the
+// contact was received, and the socket. It returns "" for a connection, which does not
+// outlive its process.
+func flowColumns(f sip.Flow) (received, socket string) {
+	if f.Transport != sip.UDP {
 		return "", ""
 	}
-	return "sip:" + remote, local
+	return "sip:" + f.Remote.String(), "udp:" + f.Local.String()
 }
 
-// flowOf returns the flow for these columns.
-func flowOf(received, socket string) string {
+// flowOf returns the flow for these columns, the zero Flow where they name none.
+func flowOf(received, socket string) sip.Flow {
 	remote, ok := strings.CutPrefix(received, "sip:")
-	if !ok || !strings.HasPrefix(socket, "udp:") || strings.ContainsAny(remote, ";?@") {
-		return ""
+	if !ok || !strings.HasPrefix(socket, "udp:") {
+		return sip.Flow{}
 	}
-	if _, err := netip.ParseAddrPort(remote); err != nil {
-		return ""
+	f, err := sip.ParseFlow(socket + ">" + remote)
+	if err != nil {
+		return sip.Flow{}
 	}
-	return socket + ">" + remote
+	return f
 }
 
 // anys converts a slice to one of type any.

@@ -77,7 +77,7 @@ func appendFlows(flows []*registrar.Binding, bindings []registrar.Binding, i int
 
 // routeTo returns the route to a binding.
 func routeTo(b *registrar.Binding) Route {
-	return Route{URI: b.Contact, Path: b.Path, Flow: flowOf(b), Binding: b.RUID}
+	return Route{URI: b.Contact, Path: b.Path, Flow: b.Flow, Binding: b.RUID}
 }
 
 // deviceName returns the name of the device of a binding: its instance (RFC 5626), or its

@@ -1,17 +1,23 @@
 package proxy
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"silod/registrar"
+	"silod/sip"
 )
+
+var udpFlow = sip.Flow{
+	Transport: sip.UDP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.1:5062"),
+}
 
 // flowOfDevice returns a binding of a device that supports RFC 5626.
 func flowOfDevice(contact, instance string, regID uint32, registered int) registrar.Binding {
 	return registrar.Binding{
-		Contact: contact, Instance: instance, RegID: regID, Flow: "udp:127.0.0.1:5060>127.0.0.1:5062",
+		Contact: contact, Instance: instance, RegID: regID, Flow: udpFlow,
 		Modified: time.Unix(int64(registered), 0), RUID: "ruid-" + contact,
 	}
 }
@@ -60,7 +66,7 @@ func TestDevices(t *testing.T) {
 			s := d.Name + ":"
 			for _, r := range d.Routes {
 				s += " " + r.URI
-				if r.Binding != "ruid-"+r.URI || r.Flow.Transport == "" {
+				if r.Binding != "ruid-"+r.URI || r.Flow.IsZero() {
 					t.Errorf("%s: route %+v", tc.name, r)
 				}
 			}

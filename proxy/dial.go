@@ -5,24 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"silod/registrar"
 	"silod/sip"
 	"silod/sip/transaction"
 	"silod/sip/transport"
 )
-
-// flowOf returns the flow that a binding was registered over; the zero Flow if an
-// administrator added the binding.
-func flowOf(b *registrar.Binding) sip.Flow {
-	if b.Flow == "" {
-		return sip.Flow{}
-	}
-	f, err := sip.ParseFlow(b.Flow)
-	if err != nil {
-		return sip.Flow{}
-	}
-	return f
-}
 
 // An attempt sends to one device over one flow at a time.
 type attempt struct {
@@ -46,7 +32,7 @@ func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
 			return sip.Flow{}, errNoRoute
 		}
 		a.route, a.rest = &a.rest[0], a.rest[1:]
-		if a.route.Flow.Transport != "" {
+		if !a.route.Flow.IsZero() {
 			return a.route.Flow, nil
 		}
 		ts, err := p.resolve(ctx, a.route)

@@ -20,7 +20,7 @@ type Binding struct {
 	Instance  string    // +sip.instance without quotes (RFC 5626); "" if missing
 	RegID     uint32    // reg-id (RFC 5626); 0 if missing
 	Path      []string  // Path values, topmost first (RFC 3327)
-	Flow      string    // over which the contact is reached, as text that package stack reads
+	Flow      sip.Flow  // over which the contact is reached; zero: its URI must be resolved
 	UserAgent string
 	Methods   string // that the device allows, "MESSAGE, OPTIONS"; "" if unknown
 	RUID      string // unique in the store: column ruid

@@ -54,7 +54,7 @@ func TestExpiredBindingLeavesNoRow(t *testing.T) {
 	if l.Expired.Value() != 1 {
 		t.Errorf("%d have expired", l.Expired.Value())
 	}
-	if as := l.flows.take("tcp:127.0.0.1:5060>h1"); as != nil {
+	if as := l.flows.take(flowOf("h1")); as != nil {
 		t.Errorf("its flow still has %v", as)
 	}
 }
@@ -81,12 +81,12 @@ func TestRefreshIsNotLostWithTheStore(t *testing.T) {
 // very many users on one connection. The index drops users that leave the connection.
 func TestManyUsersOnOneFlow(t *testing.T) {
 	l, k, now := newTable(Settings{})
-	put := func(i int, flow string, expires int) {
+	put := func(i int, f sip.Flow, expires int) {
 		t.Helper()
 		uri, _ := sip.ParseURI(fmt.Sprintf("sip:%d@h", i))
 		_, err := carryOut(t, l, &Register{
-			AoR: sip.AoR{User: fmt.Sprint(i), Domain: "h"}, Expires: expires, CallID: fmt.Sprint(now.UnixNano(), flow), CSeq: 1,
-			Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) string { return flow },
+			AoR: sip.AoR{User: fmt.Sprint(i), Domain: "h"}, Expires: expires, CallID: fmt.Sprint(now.UnixNano(), f), CSeq: 1,
+			Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) sip.Flow { return f },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -95,29 +95,29 @@ func TestManyUsersOnOneFlow(t *testing.T) {
 	const n = 1000
 	for range 3 {
 		for i := range n {
-			put(i, "tcp:a>b#1", 600)
+			put(i, flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1"), 600)
 		}
 		*now = now.Add(time.Second)
 	}
 	for i := range 10 {
-		put(i, "tcp:a>c#2", 600)   // moves
-		put(10+i, "tcp:a>b#1", 0)  // unregisters
-		put(20+i, "udp:a>b", 600)  // moves
-		put(30+i, "tcp:a>b#1", 60) // expires
+		put(i, flow("tcp:192.0.2.1:5060>203.0.113.2:40000#2"), 600)   // moves
+		put(10+i, flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1"), 0)  // unregisters
+		put(20+i, flow("udp:192.0.2.1:5060>203.0.113.1:40000"), 600)  // moves
+		put(30+i, flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1"), 60) // expires
 	}
 	*now = now.Add(time.Minute)
 	l.sweep(t.Context())
-	if got := len(l.flows.take("tcp:a>b#1")); got != n-40 {
+	if got := len(l.flows.take(flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1"))); got != n-40 {
 		t.Errorf("%d are on the connection", got)
 	}
 	for i := range n {
-		l.flows.add("tcp:a>b#1", sip.AoR{User: fmt.Sprint(i), Domain: "h"})
+		l.flows.add(flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1"), sip.AoR{User: fmt.Sprint(i), Domain: "h"})
 	}
-	l.FlowClosed(t.Context(), "tcp:a>b#1")
+	l.FlowClosed(t.Context(), flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1"))
 	if _, left := l.Counts(); left != 20 || len(k.rows) != 20 {
 		t.Errorf("%d bindings and %d rows are left", left, len(k.rows))
 	}
-	l.FlowClosed(t.Context(), "tcp:a>c#2")
+	l.FlowClosed(t.Context(), flow("tcp:192.0.2.1:5060>203.0.113.2:40000#2"))
 	if _, left := l.Counts(); left != 10 || len(l.flows.owners) != 0 {
 		t.Errorf("%d bindings and %d flows are left", left, len(l.flows.owners))
 	}
@@ -193,7 +193,7 @@ func FuzzContact(f *testing.F) {
 			return
 		}
 		l, _, now := newTable(Settings{})
-		r := Register{AoR: alice, Contacts: list, Expires: 600, CallID: "1", CSeq: 1, Flow: func(sip.URI) string { return "udp:a>b" }}
+		r := Register{AoR: alice, Contacts: list, Expires: 600, CallID: "1", CSeq: 1, Flow: func(sip.URI) sip.Flow { return flow("udp:192.0.2.1:5060>203.0.113.1:40000") }}
 		made, err := carryOut(t, l, &r)
 		first := made.Bindings
 		if err != nil || len(first) == 0 {

@@ -109,7 +109,7 @@ func row(a sip.AoR, b *Binding, now time.Time) *mi.Node {
 		{Name: "aor", Value: a.String()},
 		{Name: "contact", Value: b.Contact},
 		{Name: "expires", Value: int(b.Expires.Sub(now) / time.Second)},
-		{Name: "flow", Value: b.Flow},
+		{Name: "flow", Value: b.Flow.String()},
 		{Name: "q", Value: strconv.FormatFloat(float64(b.Q), 'g', 3, 32)},
 		{Name: "instance", Value: b.Instance},
 		{Name: "user_agent", Value: b.UserAgent},

@@ -1,7 +1,6 @@
 package registrar
 
 import (
-	"strings"
 	"sync"
 
 	"silod/sip"
@@ -11,7 +10,7 @@ import (
 // not need a search through all bindings. Flows of UDP never end and are not in it.
 type flowIndex struct {
 	mu     sync.Mutex
-	owners map[string]owners
+	owners map[uint64]owners // by the number of the connection
 }
 
 // owners are the AoRs of a flow. A phone's connection has one, a proxy's may have very
@@ -22,31 +21,31 @@ type owners struct {
 }
 
 // add records that an AoR has a binding over a flow.
-func (x *flowIndex) add(flow string, a sip.AoR) {
-	if flow == "" || strings.HasPrefix(flow, "udp:") {
+func (x *flowIndex) add(flow sip.Flow, a sip.AoR) {
+	if flow.Conn == 0 {
 		return
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.owners == nil {
-		x.owners = make(map[string]owners)
+		x.owners = make(map[uint64]owners)
 	}
-	switch o := x.owners[flow]; {
+	switch o := x.owners[flow.Conn]; {
 	case o.one == a:
 	case o.one.IsZero() && o.more == nil:
-		x.owners[flow] = owners{one: a}
+		x.owners[flow.Conn] = owners{one: a}
 	case o.more == nil:
-		x.owners[flow] = owners{one: o.one, more: map[sip.AoR]struct{}{a: {}}}
+		x.owners[flow.Conn] = owners{one: o.one, more: map[sip.AoR]struct{}{a: {}}}
 	default:
 		o.more[a] = struct{}{}
 	}
 }
 
 // drop records that an AoR has no binding over a flow.
-func (x *flowIndex) drop(flow string, a sip.AoR) {
+func (x *flowIndex) drop(flow sip.Flow, a sip.AoR) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	o, ok := x.owners[flow]
+	o, ok := x.owners[flow.Conn]
 	if !ok {
 		return
 	}
@@ -55,18 +54,18 @@ func (x *flowIndex) drop(flow string, a sip.AoR) {
 		o.one = sip.AoR{}
 	}
 	if o.one.IsZero() && len(o.more) == 0 {
-		delete(x.owners, flow)
+		delete(x.owners, flow.Conn)
 		return
 	}
-	x.owners[flow] = o
+	x.owners[flow.Conn] = o
 }
 
 // take removes a flow and returns its AoRs.
-func (x *flowIndex) take(flow string) []sip.AoR {
+func (x *flowIndex) take(flow sip.Flow) []sip.AoR {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	o := x.owners[flow]
-	delete(x.owners, flow)
+	o := x.owners[flow.Conn]
+	delete(x.owners, flow.Conn)
 	var as []sip.AoR
 	if !o.one.IsZero() {
 		as = append(as, o.one)

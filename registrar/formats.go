@@ -52,7 +52,7 @@ func (c commands) classic(b *Binding) *mi.Node {
 	n.Add("Callid", b.CallID)
 	n.Add("Cseq", int64(b.CSeq))
 	n.Add("User-agent", orNA(b.UserAgent))
-	if b.Flow != "" {
+	if !b.Flow.IsZero() {
 		n.Add("Received", received(b))
 	}
 	if len(b.Path) > 0 {
@@ -225,17 +225,16 @@ func orNA(s string) string {
 
 // received returns the remote end of the flow as a URI, as usrloc writes it.
 func received(b *Binding) string {
-	transport, ends, ok := strings.Cut(b.Flow, ":")
-	_, remote, ok2 := strings.Cut(ends, ">")
-	if !ok || !ok2 {
+	if b.Flow.IsZero() {
 		return ""
 	}
-	remote, _, _ = strings.Cut(remote, "#")
-	return "sip:" + remote + ";transport=" + transport
+	return "sip:" + b.Flow.Remote.String() + ";transport=" + b.Flow.Transport.String()
 }
 
 // socket returns the local end of the flow, as usrloc writes it.
 func socket(b *Binding) string {
-	local, _, _ := strings.Cut(b.Flow, ">")
-	return local
+	if b.Flow.IsZero() {
+		return ""
+	}
+	return b.Flow.Transport.String() + ":" + b.Flow.Local.String()
 }

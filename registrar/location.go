@@ -1,6 +1,6 @@
 // Package registrar knows which devices of a user are online and over which flow each can
 // be reached. It has the rules of REGISTER (RFC 3261 section 10.3) and the location table.
-// It does not know sockets: a flow is a string that package stack writes and reads.
+// It does not know sockets: a flow is a value that package sip/transport made.
 //
 // Locks, in this order: shard.update, which keeps the REGISTERs of an AoR in order, is
 // held while one is worked out and written to the store. shard.mu guards the maps, and is
@@ -93,7 +93,7 @@ func (l *Location) shard(a sip.AoR) *shard {
 // Load fills the table from the store and returns the number of bindings. The function
 // alive reports whether a flow can still be used; that of a connection of an earlier
 // process cannot.
-func (l *Location) Load(ctx context.Context, alive func(flow string) bool) (n int, err error) {
+func (l *Location) Load(ctx context.Context, alive func(flow sip.Flow) bool) (n int, err error) {
 	if l.opt.Store == nil {
 		return 0, nil
 	}
@@ -198,7 +198,7 @@ func (l *Location) Each(f func(sip.AoR, []Binding) bool) {
 }
 
 // FlowClosed removes the bindings of a flow whose connection is closed.
-func (l *Location) FlowClosed(ctx context.Context, flow string) {
+func (l *Location) FlowClosed(ctx context.Context, flow sip.Flow) {
 	for _, a := range l.flows.take(flow) {
 		s := l.shard(a)
 		s.update.Lock()
@@ -248,7 +248,7 @@ func (l *Location) removeWhere(s *shard, a sip.AoR, del func(*Binding) bool) (ch
 }
 
 // leave removes an AoR from the index of a flow, unless one of bindings uses the flow.
-func (l *Location) leave(flow string, a sip.AoR, bindings []Binding) {
+func (l *Location) leave(flow sip.Flow, a sip.AoR, bindings []Binding) {
 	for i := range bindings {
 		if bindings[i].Flow == flow {
 			return

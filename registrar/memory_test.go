@@ -3,8 +3,8 @@ package registrar
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -35,8 +35,11 @@ func TestBindingMemory(t *testing.T) {
 	}
 }
 
-func connection(i int) string {
-	return "tls:192.0.2.1:5061>203.0.113." + strconv.Itoa(i%250) + ":" + strconv.Itoa(30000+i%30000) + "#1kq" + strconv.Itoa(10_000_000+i)
+func connection(i int) sip.Flow {
+	return sip.Flow{
+		Transport: sip.TLS, Local: netip.MustParseAddrPort("192.0.2.1:5061"), Conn: uint64(10_000_000 + i),
+		Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i % 250)}), uint16(30000+i%30000)),
+	}
 }
 
 // device returns the REGISTER of phone i. Its strings are substrings of the message, like
@@ -63,7 +66,7 @@ func device(i int) *Register {
 	}
 	return &Register{
 		AoR: to.URI.AoR(), Contacts: contacts, Expires: 3600, CallID: header("Call-ID"), CSeq: 20,
-		Flow:      func(sip.URI) string { return connection(i) },
+		Flow:      func(sip.URI) sip.Flow { return connection(i) },
 		UserAgent: header("User-Agent"), Methods: header("Allow"),
 	}
 }

@@ -36,7 +36,7 @@ func TestRefreshDoesNotWait(t *testing.T) {
 			t.Fatal(err)
 		}
 		return &Register{
-			AoR: a, CallID: "1", CSeq: seq, Expires: expires, Contacts: list, Flow: func(sip.URI) string { return "tcp:a>b#1" },
+			AoR: a, CallID: "1", CSeq: seq, Expires: expires, Contacts: list, Flow: func(sip.URI) sip.Flow { return flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1") },
 		}
 	}
 	refresh := func(r *Register) (res Registered, ok bool, err error) {
@@ -54,7 +54,7 @@ func TestRefreshDoesNotWait(t *testing.T) {
 		return res, ok, err
 	}
 	l.adopt(l.shard(bob), &update{aor: bob, bindings: []Binding{{
-		Contact: "sip:1@h", Q: 1, CallID: "1", CSeq: 1, Flow: "tcp:a>b#1", RUID: "1", Expires: time.Now().Add(time.Hour),
+		Contact: "sip:1@h", Q: 1, CallID: "1", CSeq: 1, Flow: flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1"), RUID: "1", Expires: time.Now().Add(time.Hour),
 	}}})
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,7 +16,7 @@ type Register struct {
 	CallID    string
 	CSeq      uint32
 	Path      []string
-	Flow      func(contact sip.URI) string // returns the flow over which a contact is reached
+	Flow      func(contact sip.URI) sip.Flow // returns the flow over which a contact is reached
 	UserAgent string
 	Methods   string
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +59,7 @@ func register(t *testing.T, l *Location, callID string, cseq uint32, expires int
 	t.Helper()
 	r := &Register{
 		AoR: alice, CallID: callID, CSeq: cseq, Expires: expires,
-		Flow: func(u sip.URI) string { return "tcp:127.0.0.1:5060>" + u.HostPort() },
+		Flow: func(u sip.URI) sip.Flow { return flowOf(u.HostPort()) },
 	}
 	for _, c := range contacts {
 		list, err := sip.ParseList(c)
@@ -180,7 +182,7 @@ func TestExpiryAndClosedFlows(t *testing.T) {
 	if got := contacts(l.Bindings(alice), *now); got != "sip:2@h2 540, sip:3@h3 540" {
 		t.Errorf("after a minute: %s", got)
 	}
-	l.FlowClosed(t.Context(), "tcp:127.0.0.1:5060>h2")
+	l.FlowClosed(t.Context(), flowOf("h2"))
 	if got := contacts(l.Bindings(alice), *now); got != "sip:3@h3 540" {
 		t.Errorf("after the flow closed: %s", got)
 	}
@@ -195,7 +197,7 @@ func TestLoad(t *testing.T) {
 	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h1>", "<sip:2@h2>")
 	again := New(Options{Store: k, Now: func() time.Time { return *now }}, Settings{})
-	n, err := again.Load(t.Context(), func(flow string) bool { return strings.HasSuffix(flow, "h2") })
+	n, err := again.Load(t.Context(), func(f sip.Flow) bool { return f == flowOf("h2") })
 	if got := contacts(again.Bindings(alice), *now); err != nil || n != 1 || got != "sip:2@h2 600" {
 		t.Errorf("loaded %d: %s, %v", n, got, err)
 	}
@@ -224,7 +226,7 @@ func TestRefreshed(t *testing.T) {
 		seq++
 		res, err := carryOut(t, l, &Register{
 			AoR: alice, CallID: "a", CSeq: seq, Expires: 3600, Contacts: list,
-			Flow: func(sip.URI) string { return "udp:a>b" },
+			Flow: func(sip.URI) sip.Flow { return flow("udp:192.0.2.1:5060>203.0.113.1:40000") },
 		})
 		want := time.Time{}
 		if tc.refreshed >= 0 {
@@ -276,5 +278,22 @@ func TestAllows(t *testing.T) {
 		if b.Allows("MESSAGE") != want {
 			t.Errorf("%q: want %v", methods, want)
 		}
+	}
+}
+
+// flow reads a flow.
+func flow(text string) sip.Flow {
+	f, err := sip.ParseFlow(text)
+	if err != nil {
+		panic(err)
+	}
+	return f
+}
+
+// flowOf returns the flow of a host's connection, one for each name.
+func flowOf(host string) sip.Flow {
+	return sip.Flow{
+		Transport: sip.TCP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("192.0.2.7:40000"),
+		Conn: 1 + uint64(crc32.ChecksumIEEE([]byte(host))),
 	}
 }

@@ -17,13 +17,13 @@ type update struct {
 	now      time.Time
 	bindings []Binding
 
-	changes   []Change  // to be written before the answer
-	refreshed []string  // RUIDs of bindings that differ only in their times: written later, together
-	oldest    time.Time // earliest Modified of those before the refresh
-	left      []string  // flows over which there was a binding
-	expired   int       // bindings that were removed because they have expired
-	bound     int       // contacts that were not removed
-	outbound  bool      // one of them has a reg-id
+	changes   []Change   // to be written before the answer
+	refreshed []string   // RUIDs of bindings that differ only in their times: written later, together
+	oldest    time.Time  // earliest Modified of those before the refresh
+	left      []sip.Flow // flows over which there was a binding
+	expired   int        // bindings that were removed because they have expired
+	bound     int        // contacts that were not removed
+	outbound  bool       // one of them has a reg-id
 }
 
 // maxContactsPerRequest limits the contacts of one REGISTER: each is compared with all

@@ -96,7 +96,7 @@ func (r *Router) parseRegister(tx *transaction.ServerTx) (*registrar.Register, *
 		CallID:    tx.Request.Get("Call-ID"),
 		CSeq:      tx.Request.CSeq,
 		Path:      tx.Request.Values("Path"),
-		Flow:      func(contact sip.URI) string { return flowTo(tx, contact).String() },
+		Flow:      func(contact sip.URI) sip.Flow { return flowTo(tx, contact) },
 		UserAgent: tx.Request.Get("User-Agent"),
 		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),
 	}

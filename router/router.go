@@ -155,7 +155,7 @@ func (r *Router) Done(tx *transaction.ServerTx) {
 }
 
 // FlowClosed is the transaction layer's: it removes the bindings of a flow.
-func (r *Router) FlowClosed(f sip.Flow) { r.Location.FlowClosed(context.Background(), f.String()) }
+func (r *Router) FlowClosed(f sip.Flow) { r.Location.FlowClosed(context.Background(), f) }
 
 func (r *Router) log(ctx context.Context, level slog.Level, tx *transaction.ServerTx, took time.Duration) {
 	if !r.Log.Enabled(ctx, level) {

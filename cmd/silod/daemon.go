@@ -243,10 +243,7 @@ func (d *daemon) openProxy() error {
 
 // load brings the state of the last run back before the first request is read.
 func (d *daemon) load(ctx context.Context) error {
-	n, err := d.location.Load(ctx, func(flow string) bool {
-		f, err := sip.ParseFlow(flow)
-		return err == nil && d.transport.Alive(f)
-	})
+	n, err := d.location.Load(ctx, d.transport.Alive)
 	if err != nil {
 		return fmt.Errorf("load registrations: %w", err)
 	}

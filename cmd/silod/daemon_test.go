@@ -15,7 +15,6 @@ import (
 	"silod/config"
 	"silod/mi"
 	"silod/mi/client"
-	"silod/sip"
 )
 
 // served is a daemon that runs in this process, on free ports and in a directory
@@ -122,7 +121,7 @@ func testConfig(t *testing.T, dir, listen string, more ...string) *config.Config
 func (s *served) addr(network string) netip.AddrPort {
 	s.t.Helper()
 	for _, e := range s.daemon.transport.Endpoints() {
-		if e.Transport == sip.Transport(network) {
+		if e.Transport.String() == network {
 			return e.Addr
 		}
 	}

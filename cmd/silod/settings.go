@@ -45,7 +45,8 @@ func transportOptions(cfg *config.Config) transport.Options {
 		WriteTimeout:   s.WriteTimeout,
 	}
 	for _, l := range s.Listen {
-		c.Listen = append(c.Listen, transport.Endpoint{Transport: sip.Transport(l.Transport), Addr: l.Addr})
+		t, _ := sip.ParseTransport(l.Transport) // checked by config
+		c.Listen = append(c.Listen, transport.Endpoint{Transport: t, Addr: l.Addr})
 	}
 	return c
 }

@@ -94,7 +94,7 @@ func insecure() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
 func dialWS(t *testing.T, tr sip.Transport, to netip.AddrPort) *websocket.Conn {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: insecure()}}
-	c, _, err := websocket.Dial(t.Context(), string(tr)+"://"+to.String()+"/", &websocket.DialOptions{Subprotocols: []string{"sip"}, HTTPClient: client})
+	c, _, err := websocket.Dial(t.Context(), tr.String()+"://"+to.String()+"/", &websocket.DialOptions{Subprotocols: []string{"sip"}, HTTPClient: client})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestWebSocket(t *testing.T) {
 				t.Fatal(err)
 			}
 			kind, got, err := c.Read(t.Context())
-			if err != nil || kind != websocket.MessageBinary || !strings.Contains(string(got), "Via: SIP/2.0/"+strings.ToUpper(string(tr))+" ") {
+			if err != nil || kind != websocket.MessageBinary || !strings.Contains(string(got), "Via: SIP/2.0/"+tr.ViaName()+" ") {
 				t.Errorf("%v %q, %v", kind, got, err)
 			}
 			_ = c.Close(websocket.StatusNormalClosure, "")
@@ -196,7 +196,7 @@ func TestTLSAndCertificateReload(t *testing.T) {
 // We open connections ourselves too, once a peer, and check its certificate.
 func TestConnectOut(t *testing.T) {
 	for _, tr := range []sip.Transport{sip.TCP, sip.TLS} {
-		far, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, string(r.Flow.Transport)) }))
+		far, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, r.Flow.Transport.String()) }))
 		near, _ := runningAll(t, Config{RootCAs: far.cas}, serve(func(*ServerTx) {}))
 		for range 2 {
 			flow, err := near.sockets.Connect(t.Context(), transport.Target{Transport: tr, Addr: addrs[tr], Name: "127.0.0.1"})
@@ -206,7 +206,7 @@ func TestConnectOut(t *testing.T) {
 			res, err := near.Do(t.Context(), &sip.Message{Method: "MESSAGE", URI: "sip:b@127.0.0.1", Headers: []sip.Header{
 				{Name: "From", Value: "<sip:a@a>;tag=1"}, {Name: "To", Value: "<sip:b@b>"}, {Name: "Call-ID", Value: "1"}, {Name: "CSeq", Value: "1 MESSAGE"},
 			}}, flow)
-			if err != nil || res.Status != 200 || res.Reason != string(tr) {
+			if err != nil || res.Status != 200 || res.Reason != tr.String() {
 				t.Errorf("%s: %+v, %v", tr, res, err)
 			}
 		}

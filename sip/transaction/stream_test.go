@@ -102,18 +102,25 @@ func TestOneConnectionForAllWhoWantOne(t *testing.T) {
 // RFC 3261 section 18.1.1: a large request goes over TCP, if the peer takes it. A peer that
 // does not is remembered; a limit of ours is not.
 func TestPreferTCP(t *testing.T) {
-	_, udp, tcp := running(t, Config{}, echo)
+	_, _, tcp := running(t, Config{}, echo)
 	near, nearUDP, nearTCP := running(t, Config{MaxConnections: 1}, echo)
 	flow := func(to netip.AddrPort) sip.Flow { return sip.Flow{Transport: sip.UDP, Local: nearUDP, Remote: to} }
-	if f, ok := near.sockets.PreferTCP(t.Context(), flow(udp)); ok || f != flow(udp) {
+	listen := func(addr string) net.Listener {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	gone := listen("127.0.0.1:0")
+	addr := netip.MustParseAddrPort(gone.Addr().String())
+	_ = gone.Close()
+	if f, ok := near.sockets.PreferTCP(t.Context(), flow(addr)); ok || f != flow(addr) {
 		t.Errorf("to a port without a listener: %s", f)
 	}
-	late, err := net.Listen("tcp", udp.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer late.Close()
-	if _, ok := near.sockets.PreferTCP(t.Context(), flow(udp)); ok {
+	back := listen(addr.String())
+	defer back.Close()
+	if _, ok := near.sockets.PreferTCP(t.Context(), flow(addr)); ok {
 		t.Error("a peer that took no connection was asked again at once")
 	}
 	full := dial(t, "tcp", nearTCP)
@@ -239,7 +246,7 @@ func TestStuckPeerIsGivenUp(t *testing.T) {
 		if tr == sip.TLS || tr == sip.WSS {
 			c = tls.Client(c, insecure())
 		}
-		hello := []byte(message(c, "z9hG4bK"+string(tr)))
+		hello := []byte(message(c, "z9hG4bK"+tr.String()))
 		if tr == sip.WS || tr == sip.WSS {
 			if err := converse(c, []byte(wsHello), "101 "); err != nil {
 				t.Fatal(err)

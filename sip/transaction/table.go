@@ -46,7 +46,7 @@ func (tx *ServerTx) identify(f *sip.Fields) {
 	b = append(b, addr[:]...)
 	b = binary.BigEndian.AppendUint64(b, maphash.Bytes(txSeeds[2], tx.Request.Body))
 	tx.id.merge = maphash.Bytes(txSeeds[2], b)
-	for _, s := range [...]string{tx.Request.Via.Branch(), f.Authorization, f.ProxyAuthorization, string(tx.Flow.Transport)} {
+	for _, s := range [...]string{tx.Request.Via.Branch(), f.Authorization, f.ProxyAuthorization, tx.Flow.Transport.String()} {
 		add(s)
 	}
 	b = binary.BigEndian.AppendUint16(b, tx.Flow.Remote.Port())

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"strconv"
-	"strings"
 
 	"silod/mi"
 )
@@ -35,14 +34,14 @@ func (l *Layer) listSockets(_ context.Context, req *mi.Request) (*mi.Node, error
 		addr, port := e.Addr.Addr().String(), strconv.Itoa(int(e.Addr.Port()))
 		if req.Dialect == mi.Kamailio {
 			socket := n.Add("", nil)
-			socket.Add("PROTO", string(e.Transport))
+			socket.Add("PROTO", e.Transport.String())
 			socket.Add("NAME", addr)
 			socket.Add("ADDRLIST", nil).Add("ADDR", addr)
 			socket.Add("PORT", port)
 			socket.Add("ADVERTISE", cmp.Or(l.advertisement(), "-"))
 			continue
 		}
-		n.Add("SOCKET", nil, mi.Attr{Name: "proto", Value: string(e.Transport)}, mi.Attr{Name: "address", Value: addr},
+		n.Add("SOCKET", nil, mi.Attr{Name: "proto", Value: e.Transport.String()}, mi.Attr{Name: "address", Value: addr},
 			mi.Attr{Name: "port", Value: port}, mi.Attr{Name: "advertise", Value: l.advertisement()})
 	}
 	return n, nil
@@ -67,7 +66,7 @@ func (l *Layer) listConns(context.Context, *mi.Request) (*mi.Node, error) {
 			f := c.flow
 			if !yield(&mi.Node{Name: "CONN", Attrs: []mi.Attr{
 				{Name: "id", Value: strconv.FormatUint(f.Conn, 36)},
-				{Name: "type", Value: strings.ToUpper(string(f.Transport))},
+				{Name: "type", Value: f.Transport.ViaName()},
 				{Name: "src_ip", Value: f.Remote.Addr().String()},
 				{Name: "src_port", Value: int(f.Remote.Port())},
 				{Name: "dst_ip", Value: f.Local.Addr().String()},

@@ -58,7 +58,7 @@ func (l *Layer) connectNew(t Target) (*conn, error) {
 type dialKey string
 
 func (t Target) dialKey() dialKey {
-	key := string(t.Transport) + " " + t.Addr.String()
+	key := t.Transport.String() + " " + t.Addr.String()
 	if t.Transport == sip.TLS {
 		key += " " + t.Name
 	}

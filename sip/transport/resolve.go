@@ -93,11 +93,12 @@ func (l *Layer) addresses(ctx context.Context, t sip.Transport, host string, por
 	return ts, nil
 }
 
-// transportOf is the transport that a URI names; sips means TLS (RFC 3261 section
-// 26.2.2).
-func transportOf(u sip.URI) (sip.Transport, bool) {
+// transportOf returns the transport that a URI names, zero for an unknown one. The scheme
+// sips means TLS (RFC 3261 section 26.2.2).
+func transportOf(u sip.URI) (t sip.Transport, named bool) {
 	name, _ := u.Params.Get("transport")
-	t, named := sip.Transport(strings.ToLower(name)), name != ""
+	t, _ = sip.ParseTransport(name)
+	named = name != ""
 	if secure(u) && (!named || t == sip.TCP || t == sip.UDP) {
 		return sip.TLS, named
 	}
@@ -130,6 +131,6 @@ func (l *Layer) Connect(ctx context.Context, t Target) (sip.Flow, error) {
 	case sip.TCP, sip.TLS:
 		return l.connect(ctx, t)
 	default:
-		return sip.Flow{}, fmt.Errorf("cannot connect over %q", t.Transport)
+		return sip.Flow{}, errors.New("no connection can be opened over this transport")
 	}
 }

@@ -105,7 +105,7 @@ func TestResolve(t *testing.T) {
 		ts, err := s.Resolve(t.Context(), u)
 		var got []string
 		for _, x := range ts {
-			got = append(got, string(x.Transport)+":"+x.Addr.String())
+			got = append(got, x.Transport.String()+":"+x.Addr.String())
 			if x.Name != u.Host {
 				t.Errorf("%s: the certificate must be for %s", tc.uri, x.Name)
 			}
