@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // TestArchive: what is exported, deleted and imported is what it was; importing it

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // rounds is how often the daemon is killed.

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/net/ipv4"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 const (

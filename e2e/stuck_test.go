@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // TestStuck: a message that a phone has refused for good is shown with the reason,

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // TestWatch follows a user and a room with siloctl while messages are stored, relayed

@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"silod/e2e/phone"
 	"silod/mi"
 	"silod/mi/client"
-	"silod/stack/phone"
 )
 
 // The exit codes.

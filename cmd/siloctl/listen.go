@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // listenCommand is siloctl's receiving half of a phone.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // mostUDP is what a request may measure over UDP (RFC 3261 section 18.1.1), less

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"silod/e2e/phone"
 	"silod/sip"
-	"silod/stack/phone"
 )
 
 // sipFlags say how send and listen reach the server over SIP.

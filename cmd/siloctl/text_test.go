@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"silod/e2e/phone"
 	"silod/sip"
-	"silod/stack/phone"
 )
 
 func TestForeignTextCannotDriveTheTerminal(t *testing.T) {

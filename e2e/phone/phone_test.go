@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 func open(t *testing.T, cfg phone.Config) *phone.Phone {
@@ -281,7 +281,7 @@ func TestClose(t *testing.T) {
 		if _, err := bob.Next(t.Context()); !errors.Is(err, phone.ErrClosed) {
 			t.Errorf("Next afterwards: %v", err)
 		}
-		if stacks := stacksOf("stack/phone.(*"); stacks != "" {
+		if stacks := stacksOf("e2e/phone.(*"); stacks != "" {
 			t.Errorf("left running:\n%s", stacks)
 		}
 	})

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // digestCheck computes what RFC 7616 section 3.4.1 says, by itself.

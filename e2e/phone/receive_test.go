@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // registered gives a phone and the line to it from the server.

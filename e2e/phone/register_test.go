@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"silod/stack/phone"
+	"silod/e2e/phone"
 )
 
 // keep runs KeepRegistered; stop ends it and gives what it returned.
