@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"silod/e2e/phone"
 	"silod/mi"
 	"silod/mi/client"
 )
@@ -56,7 +55,7 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		a.say("%s", err)
 		a.say("start it with `silod`, name its socket with --socket, or wait longer with --timeout")
 		return exitUnreachable
-	case errors.Is(err, phone.ErrUnreachable), errors.Is(err, phone.ErrTimeout):
+	case errors.Is(err, errNoServer), errors.Is(err, errNoAnswer):
 		a.say("%s", err)
 		a.say("start it with `silod`, or name another address with --server")
 		return exitUnreachable

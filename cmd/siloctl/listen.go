@@ -6,18 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
+	gosip "github.com/emiago/sipgo/sip"
 	"github.com/spf13/cobra"
-
-	"silod/e2e/phone"
 )
 
 // listenCommand is siloctl's receiving half of a phone.
 func (a *app) listenCommand() *cobra.Command {
-	var sip sipFlags
+	var server sipFlags
 	var expires time.Duration
 	var count int
 	cmd := &cobra.Command{
@@ -28,17 +26,17 @@ func (a *app) listenCommand() *cobra.Command {
 		Example: "  siloctl listen bob@example.org\n  siloctl listen bob --count 1 -o json",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := sip.check(a, "listen"); err != nil {
+			if err := server.check(cmd, a); err != nil {
 				return err
 			}
 			if count < 0 || expires < time.Second {
 				return usagef("--count cannot be below 0, nor --expires below 1s")
 			}
-			return a.listen(cmd, &sip, sip.complete(args[0]), expires, int64(count))
+			return a.listen(cmd, &server, server.complete(args[0]), expires, int64(count))
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	sip.add(cmd)
+	server.add(cmd)
 	cmd.Flags().DurationVar(&expires, "expires", 5*time.Minute, "how long each registration lasts")
 	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after so many messages; 0 for never")
 	return cmd
@@ -46,39 +44,39 @@ func (a *app) listenCommand() *cobra.Command {
 
 // listen registers, prints what comes and leaves again. A message that could not be
 // printed is not answered 2xx, so that the server keeps it.
-func (a *app) listen(cmd *cobra.Command, sip *sipFlags, aor string, expires time.Duration, count int64) error {
+func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires time.Duration, count int64) error {
 	ctx, stop := context.WithCancelCause(cmd.Context())
 	defer stop(nil)
-	var seen atomic.Int64
-	p, err := a.phone(cmd, sip, aor, "", func(m *phone.Message) phone.Answer {
-		n := seen.Add(1)
-		if count > 0 && n > count { // it stays stored, for the next who listens
-			return phone.Answer{Code: 480}
+	seen := int64(0)
+	u, err := a.userAgent(cmd, server, aor, false, func(m *sipMessage) int {
+		seen++
+		if count > 0 && seen > count { // it stays stored, for the next who listens
+			return gosip.StatusTemporarilyUnavailable
 		}
 		if err := a.arrived(m); err != nil { // nobody has read it
 			stop(err)
-			return phone.Answer{Code: 480}
+			return gosip.StatusTemporarilyUnavailable
 		}
-		if n == count {
+		if seen == count {
 			stop(nil)
 		}
-		return phone.Answer{}
+		return gosip.StatusOK
 	})
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer u.close()
 
 	said := "" // what was told last
-	err = p.KeepRegistered(ctx, expires, func(lasts time.Duration, err error) {
+	err = u.keepRegistered(ctx, expires, func(lasts time.Duration, err error) {
 		now := ""
 		switch {
 		case err != nil:
 			now = fmt.Sprintf("%s; trying again", err)
 		case said == "":
-			now = fmt.Sprintf("listening as %s, ^C ends it", p.AoR())
+			now = fmt.Sprintf("listening as %s, ^C ends it", u.aor.AoR())
 			if count > 0 {
-				now = fmt.Sprintf("listening as %s for %s", p.AoR(), plural(count, "message"))
+				now = fmt.Sprintf("listening as %s for %s", u.aor.AoR(), plural(count, "message"))
 			}
 		case strings.HasSuffix(said, "trying again"):
 			now = "registered again"
@@ -107,11 +105,11 @@ func plural(n int64, what string) string {
 
 // explain adds what to do about a refused registration.
 func explain(err error, aor string) error {
-	var refused *phone.Refusal
-	if !errors.As(err, &refused) {
+	refused, ok := errors.AsType[*refusal](err)
+	if !ok {
 		return err
 	}
-	switch refused.Code {
+	switch refused.code {
 	case 401, 407:
 		return fmt.Errorf("%w: give %s's password with --password-stdin", err, aor)
 	case 403:
@@ -123,7 +121,7 @@ func explain(err error, aor string) error {
 }
 
 // arrived prints a message. It is answered only when that is done.
-func (a *app) arrived(m *phone.Message) error {
+func (a *app) arrived(m *sipMessage) error {
 	var err error
 	if a.output == "json" {
 		err = writeLine(a.out, reportOf(m))
@@ -151,41 +149,41 @@ type received struct {
 }
 
 // reportOf takes from a message what a program may want to know.
-func reportOf(m *phone.Message) received {
+func reportOf(m *sipMessage) received {
 	r := received{
-		Time: m.At.UTC().Format(time.RFC3339Nano), From: m.From.URI.String(), Name: m.From.Name, To: m.To.URI.String(),
-		Subject: m.Headers.Get("Subject"), Date: m.Headers.Get("Date"), ContentType: m.ContentType(), CallID: m.CallID,
+		Time: m.at.UTC().Format(time.RFC3339Nano), From: m.from.URI.String(), Name: m.from.Name, To: m.to.URI.String(),
+		Subject: m.subject, Date: m.date, ContentType: m.contentType, CallID: m.callID,
 	}
 	if isText(m) {
-		r.Text = m.Text()
+		r.Text = string(m.body)
 	} else {
-		r.Base64 = base64.StdEncoding.EncodeToString(m.Body)
+		r.Base64 = base64.StdEncoding.EncodeToString(m.body)
 	}
 	return r
 }
 
 // letter is a message for people: when, who, what.
-func letter(m *phone.Message) string {
-	who := shortURI(m.From.URI)
-	if m.From.Name != "" {
-		who = clean(m.From.Name) + " <" + who + ">"
+func letter(m *sipMessage) string {
+	who := shortURI(m.from.URI)
+	if m.from.Name != "" {
+		who = clean(m.from.Name) + " <" + who + ">"
 	}
-	head := m.At.Format(time.TimeOnly) + gap + who + gap
+	head := m.at.Format(time.TimeOnly) + gap + who + gap
 	var text strings.Builder
-	if s := m.Headers.Get("Subject"); s != "" {
+	if s := m.subject; s != "" {
 		fmt.Fprintf(&text, "[%s] ", clean(s))
 	}
 	if isText(m) {
-		text.WriteString(strings.TrimRight(cleanLines(m.Text()), "\n"))
+		text.WriteString(strings.TrimRight(cleanLines(string(m.body)), "\n"))
 	} else {
-		fmt.Fprintf(&text, "(%s, %s)", clean(m.ContentType()), plural(int64(len(m.Body)), "byte"))
+		fmt.Fprintf(&text, "(%s, %s)", clean(m.contentType), plural(int64(len(m.body)), "byte"))
 	}
 	indent := "\n" + strings.Repeat(" ", len(time.TimeOnly)) + gap
 	return head + strings.ReplaceAll(text.String(), "\n", indent) + "\n"
 }
 
 // isText tells what can be shown as it is.
-func isText(m *phone.Message) bool {
-	t := strings.ToLower(strings.TrimSpace(m.ContentType()))
-	return strings.HasPrefix(t, "text/") && m.Headers.Get("Content-Encoding") == "" && utf8.Valid(m.Body)
+func isText(m *sipMessage) bool {
+	t := strings.ToLower(strings.TrimSpace(m.contentType))
+	return strings.HasPrefix(t, "text/") && m.contentEncoding == "" && utf8.Valid(m.body)
 }

@@ -6,9 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	gosip "github.com/emiago/sipgo/sip"
 	"github.com/spf13/cobra"
 
-	"silod/e2e/phone"
+	"silod/sip"
 )
 
 // mostUDP is what a request may measure over UDP (RFC 3261 section 18.1.1), less
@@ -20,7 +21,7 @@ const mostInput = 1 << 20
 
 // sendCommand is siloctl's sending half of a phone.
 func (a *app) sendCommand() *cobra.Command {
-	var sip sipFlags
+	var server sipFlags
 	var contentType string
 	var headers []string
 	cmd := &cobra.Command{
@@ -32,10 +33,10 @@ func (a *app) sendCommand() *cobra.Command {
 			"  siloctl send alice bob - --header \"Subject: minutes\" < minutes.txt",
 		Args: arguments(3, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := sip.check(a, "send"); err != nil {
+			if err := server.check(cmd, a); err != nil {
 				return err
 			}
-			text, err := a.text(args[2], sip.passwordStdin)
+			text, err := a.text(args[2], server.passwordStdin)
 			if err != nil {
 				return err
 			}
@@ -43,17 +44,16 @@ func (a *app) sendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			transport := ""
-			if len(text) > mostUDP {
-				transport = "tcp"
-			}
-			p, err := a.phone(cmd, &sip, sip.complete(args[0]), transport, nil)
+			u, err := a.userAgent(cmd, &server, server.complete(args[0]), len(text) > mostUDP, nil)
 			if err != nil {
 				return err
 			}
-			defer p.Close()
-			to := sip.complete(args[1])
-			res, err := p.Send(cmd.Context(), to, contentType, []byte(text), list...)
+			defer u.close()
+			to := server.complete(args[1])
+			res, err := u.do(cmd.Context(), sipRequest{
+				method: "MESSAGE", to: to, body: []byte(text),
+				headers: append([]sip.Header{{Name: "Content-Type", Value: contentType}}, list...),
+			})
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ func (a *app) sendCommand() *cobra.Command {
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	sip.add(cmd)
+	server.add(cmd)
 	cmd.Flags().StringVar(&contentType, "type", "text/plain;charset=utf-8", "the Content-Type")
 	cmd.Flags().StringArrayVar(&headers, "header", nil, "a further header, \"Subject: hello\"; may be repeated")
 	return cmd
@@ -86,14 +86,14 @@ func (a *app) text(arg string, taken bool) (string, error) {
 }
 
 // parseHeaders reads "Name: value". The phone refuses what would break a message.
-func parseHeaders(list []string) ([]phone.Header, error) {
-	var headers []phone.Header
+func parseHeaders(list []string) ([]sip.Header, error) {
+	var headers []sip.Header
 	for _, h := range list {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
 			return nil, usagef("--header %q is not of the form \"Name: value\"", h)
 		}
-		headers = append(headers, phone.Header{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+		headers = append(headers, sip.Header{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
 	}
 	return headers, nil
 }
@@ -104,19 +104,19 @@ type errNotTaken struct{ status string }
 func (e *errNotTaken) Error() string { return "the message was not taken: " + e.status }
 
 // sent tells what the server answered.
-func (a *app) sent(to string, res *phone.Response) error {
+func (a *app) sent(to string, res *gosip.Response) error {
 	means := meaning(to, res)
 	if a.output == "json" {
-		err := writeLine(a.out, sendReport{Code: res.Code, Reason: res.Reason, Means: means, CallID: res.CallID})
-		if err != nil || res.OK() {
+		err := writeLine(a.out, sendReport{Code: res.StatusCode, Reason: res.Reason, Means: means, CallID: fieldOf(res, "call-id", "i")})
+		if err != nil || res.IsSuccess() {
 			return err
 		}
-		return &errNotTaken{res.String()}
+		return &errNotTaken{statusOf(res)}
 	}
-	if !res.OK() {
-		return fmt.Errorf("%s: %s", res, means)
+	if !res.IsSuccess() {
+		return fmt.Errorf("%s: %s", statusOf(res), means)
 	}
-	fmt.Fprintf(a.out, "%s: %s\n", clean(res.String()), clean(means))
+	fmt.Fprintf(a.out, "%s: %s\n", clean(statusOf(res)), clean(means))
 	return nil
 }
 
@@ -129,8 +129,8 @@ type sendReport struct {
 }
 
 // meaning says what an answer to a MESSAGE means for the one who sent it.
-func meaning(to string, res *phone.Response) string {
-	switch res.Code {
+func meaning(to string, res *gosip.Response) string {
+	switch res.StatusCode {
 	case 200:
 		return "delivered to " + to
 	case 202:
@@ -152,17 +152,17 @@ func meaning(to string, res *phone.Response) string {
 	case 415:
 		return to + " takes no message of this type"
 	case 503:
-		after, _, _ := strings.Cut(res.Headers.Get("Retry-After"), ";")
+		after, _, _ := strings.Cut(fieldOf(res, "retry-after"), ";")
 		if n, err := strconv.ParseUint(strings.TrimSpace(after), 10, 32); err == nil {
 			return fmt.Sprintf("the server cannot take it now: try again in %d seconds", n)
 		}
 		return "the server cannot take it now: try again later"
 	}
-	switch res.Code / 100 {
+	switch res.StatusCode / 100 {
 	case 2:
 		return "the server took it"
 	case 5:
-		if r := res.Reason; res.Code == 500 && r != "" && r != "Server Internal Error" {
+		if r := res.Reason; res.StatusCode == 500 && r != "" && r != "Server Internal Error" {
 			return "the server refuses it" // and has said why in its own words
 		}
 		return "the server has failed: its log tells why"

@@ -1,105 +1,130 @@
 package main
 
 import (
-	"net"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"silod/e2e/phone"
 	"silod/sip"
 )
 
-// sipFlags say how send and listen reach the server over SIP.
+// sipFlags are the flags of send and listen for the way to the server.
 type sipFlags struct {
 	server        string
 	transport     string
+	ca            string
 	local         string
 	name          string
 	user          string
 	passwordStdin bool
+
+	endpoint endpoint // of server and transport, after check
 }
 
-// Where a silod without a configuration listens, and how long SIP lets it take.
+// The address of a silod without a configuration, and the time of a SIP transaction.
 const (
 	defaultServer = "127.0.0.1:5060"
-	sipTime       = 32 * time.Second // RFC 3261 section 17.1.2.2
+	sipTimeout    = 32 * time.Second // RFC 3261 section 17.1.2.2
 )
+
+// sipTransports are the transports of send and listen.
+var sipTransports = []string{"udp", "tcp", "tls"}
 
 // add declares the flags.
 func (s *sipFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.server, "server", defaultServer, "the SIP server, host or host:port")
-	f.StringVar(&s.transport, "transport", "", "udp or tcp; without it UDP, and TCP for what is too long for UDP")
+	f.StringVar(&s.transport, "transport", "", "udp, tcp or tls; without it UDP, and TCP for what is too long for UDP")
+	f.StringVar(&s.ca, "ca", "", "with tls: a PEM file of the CA to trust, instead of the system's")
 	f.StringVar(&s.local, "local", "", "the local address to send from")
 	f.StringVar(&s.name, "name", "", "the display name to send")
 	f.StringVar(&s.user, "user", "", "the user name for the password, where it is not that of the address")
 	f.BoolVar(&s.passwordStdin, "password-stdin", false, "read the password from standard input")
-	must(cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"udp", "tcp"}, noFiles)))
+	must(cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions(sipTransports, noFiles)))
 }
 
-// check refuses what makes no sense for SIP.
-func (s *sipFlags) check(a *app, verb string) error {
+// check validates the flags and parses the server's address.
+func (s *sipFlags) check(cmd *cobra.Command, a *app) error {
 	if a.output == "mi" {
-		return usagef("%s speaks SIP: -o table or -o json", verb)
+		return usagef("%s speaks SIP: -o table or -o json", cmd.Name())
 	}
-	if s.transport != "" && s.transport != "udp" && s.transport != "tcp" {
-		return usagef("--transport is udp or tcp, not %q", s.transport)
+	if s.transport != "" && !slices.Contains(sipTransports, s.transport) {
+		return usagef("--transport is udp, tcp or tls, not %q", s.transport)
+	}
+	var err error
+	if s.endpoint, err = parseEndpoint(s.server); err != nil {
+		return usagef("server %q: %s", s.server, err)
+	}
+	if s.transport != "" {
+		s.endpoint.network = s.transport
+	}
+	if s.endpoint.network == "tls" && !cmd.Flags().Changed("server") {
+		s.endpoint.port = 0 // TLS has a port of its own
 	}
 	return nil
 }
 
-// phone makes the user agent. A request over transport goes there where --transport
-// does not say otherwise.
-func (a *app) phone(cmd *cobra.Command, s *sipFlags, aor, transport string,
-	receive func(*phone.Message) phone.Answer,
-) (*phone.Phone, error) {
-	password := ""
+// userAgent returns the user agent of a command. overTCP asks for TCP where neither --transport nor
+// --server says otherwise.
+func (a *app) userAgent(cmd *cobra.Command, s *sipFlags, aor string, overTCP bool, receive func(*sipMessage) int) (*userAgent, error) {
+	settings := sipSettings{
+		aor: aor, name: s.name, user: s.user, server: s.endpoint, local: s.local, timeout: sipTimeout, receive: receive,
+	}
+	var err error
 	if s.passwordStdin {
-		var err error
-		if password, err = a.password(cmd.Context(), true, "", false); err != nil {
+		if settings.password, err = a.password(cmd.Context(), true, "", false); err != nil {
 			return nil, err
 		}
 	}
-	if s.transport != "" {
-		transport = s.transport
+	if s.ca != "" {
+		if settings.roots, err = readRoots(s.ca); err != nil {
+			return nil, err
+		}
 	}
-	server := s.server
-	if transport != "" {
-		server = transport + ":" + strings.TrimPrefix(strings.TrimPrefix(server, "udp:"), "tcp:")
+	if overTCP && s.transport == "" && settings.server.network == "udp" {
+		settings.server.network = "tcp"
 	}
-	timeout := sipTime
 	if cmd.Flags().Changed("timeout") {
-		timeout = a.target.Timeout
+		settings.timeout = a.target.Timeout
 	}
-	p, err := phone.New(phone.Config{
-		AoR: aor, Name: s.name, User: s.user, Password: password,
-		Server: server, Local: s.local, Receive: receive, Timeout: timeout,
-	})
+	u, err := newUserAgent(settings)
 	if err != nil {
 		return nil, usagef("%s", err)
 	}
-	return p, nil
+	return u, nil
 }
 
-// complete makes an address of what people type: "bob" is of the server's domain.
-func (s *sipFlags) complete(who string) string {
-	if who == "" || strings.ContainsAny(who, "@<:") {
-		return who
-	}
-	server := strings.TrimPrefix(strings.TrimPrefix(s.server, "udp:"), "tcp:")
-	host, _, err := net.SplitHostPort(server)
+// readRoots reads the certificates of a PEM file.
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
 	if err != nil {
-		host = strings.Trim(server, "[]")
+		return nil, err
 	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return roots, nil
+}
+
+// complete adds the server's domain to a name without one: "bob" is bob@127.0.0.1.
+func (s *sipFlags) complete(name string) string {
+	if name == "" || strings.ContainsAny(name, "@<:") {
+		return name
+	}
+	host := s.endpoint.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	return who + "@" + host
+	return name + "@" + host
 }
 
-// shortURI leaves away what goes without saying.
+// shortURI returns a URI without the scheme where that is sip.
 func shortURI(u sip.URI) string {
 	s := clean(u.String())
 	if u.Scheme == "sip" {

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"silod/e2e/phone"
-	"silod/sip"
+	gosip "github.com/emiago/sipgo/sip"
 )
 
 func TestForeignTextCannotDriveTheTerminal(t *testing.T) {
@@ -58,27 +56,34 @@ func TestLocalTime(t *testing.T) {
 
 func TestLetter(t *testing.T) {
 	at := time.Date(2026, 11, 21, 22, 14, 11, 0, time.UTC)
-	message := func(name, contentType, body string, more ...phone.Header) *phone.Message {
-		uri, err := sip.ParseURI("sip:alice@example.org")
+	letterOf := func(name, contentType, body string, more ...gosip.Header) *sipMessage {
+		req := gosip.NewRequest(gosip.MESSAGE, gosip.Uri{Scheme: "sip", User: "bob", Host: "127.0.0.1"})
+		for _, h := range append([]gosip.Header{
+			gosip.NewHeader("v", "SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1"), gosip.NewHeader("f", "<sip:alice@example.org>"),
+			gosip.NewHeader("To", "<sip:bob@example.org>"), gosip.NewHeader("Call-ID", "1"), gosip.NewHeader("CSeq", "1 MESSAGE"),
+			gosip.NewHeader("Content-Type", contentType),
+		}, more...) {
+			req.AppendHeader(h)
+		}
+		req.SetBody([]byte(body))
+		m, err := newMessage(req, at)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &phone.Message{
-			From: sip.NameAddr{Name: name, URI: uri}, Body: []byte(body), At: at, Source: netip.AddrPort{},
-			Headers: append(phone.Headers{{Name: "Content-Type", Value: contentType}}, more...),
-		}
+		m.from.Name = name
+		return m
 	}
 	for _, tt := range []struct {
 		name string
-		m    *phone.Message
+		m    *sipMessage
 		want string
 	}{
-		{"plain", message("", "text/plain", "hello"), "22:14:11  alice@example.org  hello\n"},
-		{"several lines", message("Al \x1b[1m", "TEXT/plain;charset=utf-8", "one\r\ntwo\n\n"), "22:14:11  Al \uFFFD[1m <alice@example.org>  one\n          two\n"},
-		{"subject", message("", "text/plain", "hi", phone.Header{Name: "s", Value: "news"}), "22:14:11  alice@example.org  [news] hi\n"},
-		{"not text", message("", "application/im-iscomposing+xml", "<x/>"), "22:14:11  alice@example.org  (application/im-iscomposing+xml, 4 bytes)\n"},
-		{"compressed", message("", "text/plain", "x", phone.Header{Name: "Content-Encoding", Value: "deflate"}), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
-		{"not UTF-8", message("", "text/plain", "\xff"), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
+		{"plain", letterOf("", "text/plain", "hello"), "22:14:11  alice@example.org  hello\n"},
+		{"several lines", letterOf("Al \x1b[1m", "TEXT/plain;charset=utf-8", "one\r\ntwo\n\n"), "22:14:11  Al \uFFFD[1m <alice@example.org>  one\n          two\n"},
+		{"subject", letterOf("", "text/plain", "hi", gosip.NewHeader("s", "news")), "22:14:11  alice@example.org  [news] hi\n"},
+		{"not text", letterOf("", "application/im-iscomposing+xml", "<x/>"), "22:14:11  alice@example.org  (application/im-iscomposing+xml, 4 bytes)\n"},
+		{"compressed", letterOf("", "text/plain", "x", gosip.NewHeader("Content-Encoding", "deflate")), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
+		{"not UTF-8", letterOf("", "text/plain", "\xff"), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := letter(tt.m); got != tt.want {
@@ -93,7 +98,8 @@ func TestMeaning(t *testing.T) {
 		200: "delivered", 202: "stored", 299: "took it", 403: "not allow", 407: "--password-stdin",
 		404: "no bob", 480: "cannot be reached", 486: "refuses", 500: "failed", 503: "again in 7 seconds", 603: "refuses",
 	} {
-		res := &phone.Response{Code: code, Headers: phone.Headers{{Name: "Retry-After", Value: "7;duration=60"}}}
+		res := gosip.NewResponse(code, "")
+		res.AppendHeader(gosip.NewHeader("Retry-After", "7;duration=60"))
 		if got := meaning("bob", res); !strings.Contains(got, want) {
 			t.Errorf("%d means %q, want %q", code, got, want)
 		}
