@@ -17,7 +17,7 @@ import (
 	"silod/mi/client"
 )
 
-// app is what all commands share: the terminal, the flags, and the daemon.
+// An app is the state that all commands share: the terminal, the flags and the client of the daemon.
 type app struct {
 	stdin  *bufio.Reader
 	in     io.Reader
@@ -29,10 +29,10 @@ type app struct {
 	output string // table, json or mi
 	yes    bool
 
-	client *client.Client // nil until it is needed
+	client *client.Client // nil until the first call
 }
 
-// newApp makes the state of one run; it opens nothing.
+// newApp returns the state of one run. It opens nothing.
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
 		stdin: bufio.NewReader(stdin), in: stdin,
@@ -40,14 +40,14 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	}
 }
 
-// close lets the daemon go.
+// close closes the connection to the daemon.
 func (a *app) close() {
 	if a.client != nil {
 		a.client.Close()
 	}
 }
 
-// globalFlags are those that every command takes.
+// globalFlags declares the flags of every command.
 func (a *app) globalFlags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&a.target.Socket, "socket", "", "the daemon's control or datagram socket (default "+defaultSocket()+")")
@@ -59,10 +59,10 @@ func (a *app) globalFlags(cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, noFiles)))
 }
 
-// outputs are the forms that --output takes.
+// outputs are the values of --output.
 var outputs = []string{"table", "json", "mi"}
 
-// checkFlags refuses what flags cannot refuse themselves.
+// checkFlags checks what the types of the flags do not.
 func (a *app) checkFlags() error {
 	if !slices.Contains(outputs, a.output) {
 		return usagef("--output is table, json or mi, not %q", a.output)
@@ -76,11 +76,11 @@ func (a *app) checkFlags() error {
 	return nil
 }
 
-// systemDir is where a silod that systemd started has its sockets.
+// systemDir is the directory of the sockets of a silod that systemd started.
 const systemDir = "/run/silod"
 
-// defaultSocket is the control socket of a daemon with the default configuration:
-// one of our own, or else the system's.
+// defaultSocket returns the path of the control socket of a daemon with the default configuration:
+// that of this user, or else the system's.
 func defaultSocket() string {
 	own := config.Default().MI.ControlSocket
 	system := filepath.Join(systemDir, filepath.Base(own))
@@ -90,13 +90,13 @@ func defaultSocket() string {
 	return own
 }
 
-// exists tells whether there is anything at path.
+// exists reports whether there is a file at path.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
 
-// daemon finds the daemon, once.
+// daemon returns the client of the daemon. The first call connects.
 func (a *app) daemon(ctx context.Context) (*client.Client, error) {
 	if a.client != nil {
 		return a.client, nil
@@ -112,13 +112,13 @@ func (a *app) daemon(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
-// isTerminal tells whether a person is at that end.
+// isTerminal reports whether stream is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width is how many columns the output has, or 0 where it is no terminal.
+// width returns the number of columns of the output, or 0 where it is not a terminal.
 func (a *app) width() int {
 	f, ok := a.stdout.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -134,7 +134,7 @@ func (a *app) width() int {
 	return n
 }
 
-// must is for calls that fail only by a programmer's error.
+// must panics on the error of a call that fails only through a mistake in this program.
 func must(err error) {
 	if err != nil {
 		panic(err)

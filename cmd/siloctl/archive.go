@@ -16,19 +16,19 @@ import (
 	"silod/mi"
 )
 
-// The first line of an export says what it is. docs/management.md describes the rest.
+// The first line of an export names its format, which docs/management.md describes.
 const (
 	archiveFormat  = "silod messages"
 	archiveVersion = 1
 )
 
-// archiveHeader is that line.
+// An archiveHeader is the first line.
 type archiveHeader struct {
 	Format  string `json:"format"`
 	Version int    `json:"version"`
 }
 
-// exportCommand writes stored messages into a file, one a line.
+// exportCommand returns the command that writes stored messages into a file, one a line.
 func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export [FILE]", Short: "Write stored messages and reminders into a file",
@@ -55,7 +55,7 @@ func (a *app) exportCommand() *cobra.Command {
 	return cmd
 }
 
-// exportTo writes a file of its own and gives it its name in the end.
+// exportTo writes a temporary file and renames it to path when it is complete.
 func (a *app) exportTo(ctx context.Context, path string, which []mi.Arg) error {
 	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrExist) {
@@ -64,7 +64,7 @@ func (a *app) exportTo(ctx context.Context, path string, which []mi.Arg) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // where it has got its name there is nothing
+	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<16)
 	n, err := a.export(ctx, w, which)
@@ -76,29 +76,29 @@ func (a *app) exportTo(ctx context.Context, path string, which []mi.Arg) error {
 	if err != nil {
 		return err
 	}
-	return a.tell("exported", n, "%d messages are exported\n")
+	return a.reportCount("exported", n, "%d messages are exported\n")
 }
 
-// export writes each line as it comes.
+// export writes messages as the daemon sends them, and returns their number.
 func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int64, error) {
 	client, err := a.daemon(ctx)
 	if err != nil {
 		return 0, err
 	}
 	var total int64
-	if a.watched() { // counting is work for the daemon
+	if a.interactive() { // else the count is not worth its cost to the daemon
 		if total, err = a.number(ctx, "count", "silo_count", which); err != nil {
 			return 0, err
 		}
 	}
 	bar := a.progress("exported", total)
 	defer bar.end()
-	// What is refused is no archive: its head comes with the first message, or with the end.
-	head := sync.OnceValue(func() error { return writeLine(w, archiveHeader{archiveFormat, archiveVersion}) })
+	// A refused export has no header: it is written before the first message, or at the end.
+	header := sync.OnceValue(func() error { return writeLine(w, archiveHeader{archiveFormat, archiveVersion}) })
 	var n int64
 	for c, err := range client.Stream(ctx, "silo_export", which...) {
 		if err == nil {
-			err = head()
+			err = header()
 		}
 		if err != nil {
 			return n, err
@@ -109,10 +109,10 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 		n++
 		bar.at(n)
 	}
-	return n, head()
+	return n, header()
 }
 
-// importCommand has the daemon store what was exported.
+// importCommand returns the command that has the daemon store the messages of an export.
 func (a *app) importCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "import [FILE]", Short: "Store messages from a file that was exported",
@@ -123,7 +123,7 @@ func (a *app) importCommand() *cobra.Command {
 		Args:    arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "-" {
-				return a.restore(cmd.Context(), a.stdin, 0)
+				return a.importFrom(cmd.Context(), a.stdin, 0)
 			}
 			f, err := os.Open(args[0])
 			if err != nil {
@@ -134,18 +134,18 @@ func (a *app) importCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.restore(cmd.Context(), bufio.NewReaderSize(f, 1<<16), info.Size())
+			return a.importFrom(cmd.Context(), bufio.NewReaderSize(f, 1<<16), info.Size())
 		},
 	}
 }
 
-// The daemon is given so much at a time: it stores that in one transaction.
+// The size of a batch, which the daemon stores in one transaction.
 const (
 	importLines = 200
 	importBytes = 256 << 10
 )
 
-// importing is an import under way.
+// An importing is the state of an import.
 type importing struct {
 	app                    *app
 	bar                    *progress
@@ -156,9 +156,9 @@ type importing struct {
 	refused                int64
 }
 
-// restore reads lines and has them stored, a batch at a time. size is for the bar; 0
-// where it is not known.
-func (a *app) restore(ctx context.Context, in *bufio.Reader, size int64) error {
+// importFrom reads lines and has them stored, a batch at a time. size is that of the input, for the
+// progress bar; 0 where it is not known.
+func (a *app) importFrom(ctx context.Context, in *bufio.Reader, size int64) error {
 	im := &importing{app: a, bar: a.progress("bytes imported", size)}
 	defer im.bar.end()
 	for n := 1; ; n++ {
@@ -180,7 +180,7 @@ func (a *app) restore(ctx context.Context, in *bufio.Reader, size int64) error {
 	return im.report()
 }
 
-// line adds a line to the batch, once there is room for it.
+// line adds a line to the batch. A full batch is stored first.
 func (im *importing) line(ctx context.Context, n int, line []byte) error {
 	im.read += int64(len(line))
 	line = bytes.TrimSpace(line)
@@ -206,7 +206,7 @@ func (im *importing) line(ctx context.Context, n int, line []byte) error {
 	return nil
 }
 
-// flush has the batch stored.
+// flush has the daemon store the batch.
 func (im *importing) flush(ctx context.Context) error {
 	if len(im.lines) == 0 {
 		return nil
@@ -234,7 +234,7 @@ func (im *importing) flush(ctx context.Context) error {
 	return nil
 }
 
-// refuse tells of the lines that cannot be stored here.
+// refuse reports the lines that the daemon did not store.
 func (im *importing) refuse(list *mi.Node) {
 	for _, r := range list.Nodes {
 		var at int64
@@ -254,7 +254,7 @@ func (im *importing) refuse(list *mi.Node) {
 	}
 }
 
-// report tells what came of it.
+// report prints the counts. It fails where lines were refused.
 func (im *importing) report() error {
 	if im.app.output == "json" {
 		err := writeLine(im.app.out, map[string]int64{

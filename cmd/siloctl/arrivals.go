@@ -9,19 +9,19 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 )
 
-// Bounds on what the server can have us keep.
+// Limits on messages that are kept.
 const (
 	transactionTime = 32 * time.Second // Timer J: how long retransmissions come (RFC 3261 section 17.2.2)
 	maxRemembered   = 4096             // messages
 	maxWaiting      = 256              // messages that are not printed yet; further ones get a 503
 )
 
-// Arrivals puts the messages of one link back into the order in which they arrived: sipgo runs each
-// message, and each response, in a goroutine of its own. It also knows retransmissions, which sipgo
-// forgets on a stream as soon as they are answered.
+// Arrivals has the messages of one link taken in the order in which they arrived, and each once. sipgo
+// passes each message, and each response, to a goroutine of its own, and forgets a message on a stream
+// as soon as it is answered.
 //
-// The link's reader calls note for all that arrives, in order; the goroutine of a message calls
-// enter, which waits for its turn.
+// The goroutine that reads the link calls note for each message and response, in order. The goroutine
+// of a message calls enter, which waits until the message is the next.
 type arrivals struct {
 	gone    <-chan struct{} // closed when the link has ended: nothing can be answered
 	closing chan struct{}   // closed by close
@@ -49,6 +49,7 @@ type arrival struct {
 	code     int              // of the answer; 0 where there was none
 }
 
+// newArrivals returns the arrivals of a link that ends with gone.
 func newArrivals(gone <-chan struct{}) *arrivals {
 	return &arrivals{gone: gone, closing: make(chan struct{}), byKey: map[string]*arrival{}}
 }
@@ -71,7 +72,7 @@ func (a *arrivals) note(msg gosip.Message) {
 	}
 }
 
-// noteMessage gives a new message its place. A retransmission has one.
+// noteMessage puts a new message at the end. A retransmission has its place.
 func (a *arrivals) noteMessage(key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,8 +93,8 @@ func (a *arrivals) noteMessage(key string) {
 	close(m.noted)
 }
 
-// find returns the arrival of a transaction, new where it has none. The reader and the message's
-// goroutine come here in any order.
+// find returns the arrival of a transaction, new where it has none: note and enter are called in any
+// order.
 func (a *arrivals) find(key string) *arrival {
 	now := time.Now()
 	if m := a.byKey[key]; m != nil && now.Sub(m.at) < transactionTime {
@@ -109,8 +110,8 @@ func (a *arrivals) find(key string) *arrival {
 	return m
 }
 
-// expect announces a request whose response a later message is to wait for. The returned function
-// says that the response, or that there is none, has been taken.
+// expect announces a request: messages that arrive after its final response wait for taken, which is
+// to be called when that response has been processed, or when there is none.
 func (a *arrivals) expect(cseq uint32) (taken func()) {
 	done := make(chan struct{})
 	a.mu.Lock()
@@ -146,7 +147,7 @@ func (a *arrivals) enter(key string, take func(at time.Time) int, respond func(c
 	}
 }
 
-// code returns the status code for a message, when it is its turn; 0 where the link has ended.
+// code waits until a message is the next, and returns its status code; 0 where the link has ended.
 func (a *arrivals) code(m *arrival, take func(at time.Time) int) int {
 	select {
 	case <-m.noted: // soon: the reader is there already
@@ -186,7 +187,7 @@ func (a *arrivals) begin(key string) (*arrival, bool) {
 	return a.find(key), true
 }
 
-// finish lets the next message have its turn.
+// finish ends the wait of the next message.
 func (a *arrivals) finish(m *arrival) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,6 +1,6 @@
 package main
 
-// bansNoun is about sources that have guessed passwords too often.
+// bansNoun returns the commands for sources that are banned for wrong passwords.
 func bansNoun() noun {
 	return noun{name: "bans", short: "Sources banned for wrong passwords: list, lift", verbs: []verb{
 		{use: "list", short: "List the banned sources", mi: "ban_list", list: true, none: "nobody is banned"},

@@ -11,22 +11,22 @@ import (
 	"silod/mi"
 )
 
-// noFiles is for what is no file's name.
+// noFiles is the completion directive for arguments that are not file names.
 const noFiles = cobra.ShellCompDirectiveNoFileComp
 
-// Nobody waits long for a completion, nor reads many values.
+// Limits on a completion.
 const (
-	completionTime = time.Second // what somebody who pressed TAB waits for
-	completionMost = 500         // values that are worth showing
+	completionTimeout = time.Second
+	maxCompletions    = 500
 )
 
-// values asks the daemon for what an argument may be.
+// values asks the daemon for the possible values of an argument.
 func (a *app) values(ctx context.Context, command string) []string {
 	return a.entries(ctx, command, func(n *mi.Node) string {
 		var first string
 		add := func(row []mi.Attr) error {
 			for _, c := range row {
-				if isName(c.Name) && first == "" {
+				if isKey(c.Name) && first == "" {
 					first = clean(fmt.Sprint(c.Value))
 				}
 			}
@@ -39,8 +39,8 @@ func (a *app) values(ctx context.Context, command string) []string {
 	})
 }
 
-// isName tells the column that says which one an entry is.
-func isName(column string) bool {
+// isKey reports whether a column identifies its entry.
+func isKey(column string) bool {
 	switch strings.ToLower(column) {
 	case "uri", "room", "user", "aor", "id", "address":
 		return true
@@ -48,19 +48,19 @@ func isName(column string) bool {
 	return false
 }
 
-// entries lists what name makes of a reply's entries. A daemon that is not there
-// has none.
+// entries returns the results of name for the entries of a reply, without empty ones. Where there is
+// no daemon there are none.
 func (a *app) entries(ctx context.Context, command string, name func(*mi.Node) string) []string {
-	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
-	a.target.Timeout = completionTime
+	a.target.Timeout = completionTimeout
 	client, err := a.daemon(ctx)
 	if err != nil {
 		return nil
 	}
 	var list []string
 	for n, err := range client.Stream(ctx, command) {
-		if err != nil || len(list) == completionMost {
+		if err != nil || len(list) == maxCompletions {
 			break
 		}
 		if s := name(n); s != "" {

@@ -17,7 +17,7 @@ import (
 	"silod/config"
 )
 
-// configNoun is about silod's configuration file. It needs no daemon.
+// configNoun returns the commands for silod's configuration file. They need no daemon.
 func (a *app) configNoun() noun {
 	return noun{name: "config", short: "silod's configuration: import a Kamailio one", more: []*cobra.Command{{
 		Use: "import KAMAILIO.CFG", Short: "Turn a Kamailio configuration's parameters into TOML", DisableFlagsInUseLine: true,
@@ -35,10 +35,10 @@ func (a *app) configNoun() noun {
 	}}}
 }
 
-// mostConfig is how long a configuration may be.
-const mostConfig = 1 << 20
+// maxConfig is the size limit of a configuration in bytes.
+const maxConfig = 1 << 20
 
-// importConfig prints the new configuration, and beside it what is missing there.
+// importConfig prints the new configuration, and on standard error the settings that it left out.
 func (a *app) importConfig(ctx context.Context, path string) error {
 	in := io.Reader(a.stdin)
 	if path != "-" {
@@ -49,12 +49,12 @@ func (a *app) importConfig(ctx context.Context, path string) error {
 		defer f.Close()
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, mostConfig+1))
+	text, err := io.ReadAll(io.LimitReader(in, maxConfig+1))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
-	if len(text) > mostConfig {
-		return fmt.Errorf("%s is longer than %d bytes", path, mostConfig)
+	if len(text) > maxConfig {
+		return fmt.Errorf("%s is longer than %d bytes", path, maxConfig)
 	}
 	toml, out := convert(ctx, string(text))
 	if ctx.Err() != nil {
@@ -70,25 +70,28 @@ func (a *app) importConfig(ctx context.Context, path string) error {
 	return err
 }
 
-// imported is the outcome as -o json has it.
+// An imported is the result of -o json.
 type imported struct {
 	TOML    string    `json:"toml"`
 	LeftOut []leftOut `json:"left_out"`
 }
 
-// draft is the TOML under way: lines by section, in the sections' order.
+// A draft is the TOML that is being written: lines by section.
 type draft map[string][]draftLine
 
+// A draftLine sets one key.
 type draftLine struct {
-	text string
-	from int    // the line of Kamailio's configuration
-	no   string // why it does not count
+	text    string
+	from    int    // the line of Kamailio's configuration
+	refused string // silod's reason to refuse it; "" where it takes it
 }
+
+// sections are the sections of a draft in their order.
 
 var sections = []string{"sip", "db", "registrar", "silo", "imc", "mi", "auth"}
 
-// convert writes a configuration with the settings of another. What silod would
-// refuse is left in as a comment, and told.
+// convert returns a configuration with the settings of Kamailio's, and the settings that it left out.
+// A line that silod would refuse is a comment.
 func convert(ctx context.Context, text string) (string, []leftOut) {
 	settings, out := readKamailio(text)
 	d := draft{}
@@ -107,7 +110,7 @@ func convert(ctx context.Context, text string) (string, []leftOut) {
 		case s.module == "" && s.name == "alias":
 			domains, domainLine = append(domains, host(s.value)), s.line
 		case s.module == "":
-		case s.module == "auth_db" && len(d["auth"]) == 0: // whoever asked for passwords goes on doing so
+		case s.module == "auth_db" && len(d["auth"]) == 0: // passwords were required
 			d.add("auth", "mode", `"digest"`, s.line)
 			fallthrough
 		default:
@@ -128,8 +131,8 @@ func convert(ctx context.Context, text string) (string, []leftOut) {
 	return toml, out
 }
 
-// renamed are parameters that have another name here: module and name, then
-// section and key. All others of these modules keep theirs.
+// renamed are parameters with another name in silod: module and name, then section and key. All
+// others of these modules keep theirs.
 var renamed = map[[2]string][2]string{
 	{"jsonrpcs", "fifo_reply_dir"}: {"mi", "reply_dir"},
 	{"jsonrpcs", "dgram_socket"}:   {"mi", "socket_name"},
@@ -141,15 +144,15 @@ var renamed = map[[2]string][2]string{
 	{"auth_db", "db_url"}:          {"db", "url"},
 }
 
-// sectionOf are the modules whose parameters silod has, each under its own name.
+// sectionOf are the modules with parameters that silod has under the same name, and their sections.
 var sectionOf = map[string]string{
 	"msilo": "silo", "imc": "imc", "registrar": "registrar", "mi_fifo": "mi", "mi_datagram": "mi", "jsonrpcs": "mi",
 }
 
-// bareKey is what may stand before a TOML value without quotation marks.
+// bareKey matches a TOML key that needs no quotation marks.
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// put takes a module's parameter, or tells why not.
+// put adds a module's parameter, or returns the reason why it is left out.
 func (d draft) put(s setting) (why string) {
 	section, key := sectionOf[s.module], s.name
 	if to, ok := renamed[[2]string{s.module, s.name}]; ok {
@@ -170,12 +173,12 @@ func (d draft) put(s setting) (why string) {
 	return ""
 }
 
-// add puts a line into a section.
+// add adds a line to a section.
 func (d draft) add(section, key, value string, line int) {
 	d[section] = append(d[section], draftLine{text: key + " = " + value, from: line})
 }
 
-// toml is the value as TOML has it; what C calls octal has another prefix.
+// toml returns the value in the syntax of TOML. Octal numbers have another prefix than in C.
 func (s setting) toml() string {
 	if !s.number {
 		return tomlValue(s.value)
@@ -189,7 +192,7 @@ func (s setting) toml() string {
 	return tomlValue(s.value)
 }
 
-// tomlValue writes a string or a list of them: JSON's are TOML's too.
+// tomlValue returns a string, or a list of strings, in the syntax of TOML, which is that of JSON.
 func tomlValue(v any) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
@@ -198,8 +201,8 @@ func tomlValue(v any) string {
 	return strings.ReplaceAll(strings.TrimSpace(b.String()), "\x7f", `\u007f`)
 }
 
-// checked writes the draft as silod takes it. Each round comments out what is
-// refused, until nothing is.
+// checked returns the draft as silod accepts it. Each round comments out the refused lines, until
+// there are none.
 func (d draft) checked(ctx context.Context) (string, []leftOut) {
 	out := []leftOut{}
 	for {
@@ -209,13 +212,13 @@ func (d draft) checked(ctx context.Context) (string, []leftOut) {
 		if !errors.As(err, &bad) {
 			return text, out
 		}
-		var rest []leftOut // what no line of ours is to blame for
+		var rest []leftOut // problems that are not of one line
 		refused := false
 		for _, p := range bad.Problems {
 			if l := at[p.Line]; l == nil {
 				rest = append(rest, leftOut{What: p.Key, Why: p.Text})
-			} else if l.no == "" {
-				l.no, refused = p.Text, true
+			} else if l.refused == "" {
+				l.refused, refused = p.Text, true
 				out = append(out, leftOut{l.from, l.text, p.Text})
 			}
 		}
@@ -225,7 +228,7 @@ func (d draft) checked(ctx context.Context) (string, []leftOut) {
 	}
 }
 
-// write gives the text, and for each of its lines where it came from.
+// write returns the text, and the draft line of each of its lines that counts.
 func (d draft) write() (string, map[int]*draftLine) {
 	var b strings.Builder
 	at := map[int]*draftLine{}
@@ -243,8 +246,8 @@ func (d draft) write() (string, map[int]*draftLine) {
 		put("[" + section + "]")
 		for i := range d[section] {
 			l := &d[section][i]
-			if l.no != "" {
-				put("#" + l.text + "  # " + strings.Map(visible, l.no))
+			if l.refused != "" {
+				put("#" + l.text + "  # " + strings.Map(visible, l.refused))
 				continue
 			}
 			at[line] = l
@@ -254,10 +257,10 @@ func (d draft) write() (string, map[int]*draftLine) {
 	return b.String(), at
 }
 
-// transports are those that may stand before an address.
+// transports are the transports in Kamailio's addresses.
 var transports = []string{"udp", "tcp", "tls", "ws", "wss"}
 
-// listenAt makes an address of what listen= has: "udp:10.0.0.1:5060", "10.0.0.1".
+// listenAt returns the listen addresses for a value of listen=: "udp:10.0.0.1:5060", "10.0.0.1".
 func listenAt(value, port string) []string {
 	networks := []string{"udp", "tcp"}
 	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
@@ -273,7 +276,7 @@ func listenAt(value, port string) []string {
 	return list
 }
 
-// host is an alias without transport and port.
+// host returns an alias without transport and port.
 func host(value string) string {
 	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
 		value = rest

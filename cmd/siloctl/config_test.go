@@ -40,12 +40,12 @@ func TestListenAt(t *testing.T) {
 		"tcp:[::1]":         {"tcp:[::1]:5060"},
 	} {
 		if got := listenAt(in, "5060"); !slices.Equal(got, want) {
-			t.Errorf("listen=%s gives %v, want %v", in, got, want)
+			t.Errorf("listen=%s returns %v, want %v", in, got, want)
 		}
 	}
 }
 
-// FuzzConvert: whatever is imported, silod can read what comes out.
+// FuzzConvert checks that silod accepts each converted configuration.
 func FuzzConvert(f *testing.F) {
 	f.Add("#!define X \"y\"\nmodparam(\"msilo|imc\", \"db_url\", X)\nlisten=udp:127.0.0.1\nalias=a.b")
 	f.Add(`modparam("mi_fifo", "fifo_mode", 0660) modparam("msilo", "contact_hdr", "Contact: x\r\n\x7f")`)

@@ -11,11 +11,10 @@ import (
 	"golang.org/x/term"
 )
 
-// errDeclined is a no: the exit code tells scripts on a terminal.
+// errDeclined is the error of a confirmation that was not given.
 var errDeclined = errors.New("nothing was done")
 
-// confirm asks before what cannot be undone. Where nobody can be asked, --yes is
-// needed.
+// confirm asks a question before a change that cannot be undone. Without a terminal it requires --yes.
 func (a *app) confirm(ctx context.Context, question string) error {
 	if a.yes {
 		return nil
@@ -24,7 +23,7 @@ func (a *app) confirm(ctx context.Context, question string) error {
 		return usagef("%s This is only done with --yes where nobody can be asked", clean(question))
 	}
 	fmt.Fprintf(a.stderr, "%s [y/N] ", clean(question))
-	line, err := answered(ctx, func() (string, error) { return a.stdin.ReadString('\n') })
+	line, err := readOrCancel(ctx, func() (string, error) { return a.stdin.ReadString('\n') })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)
 	}
@@ -35,8 +34,8 @@ func (a *app) confirm(ctx context.Context, question string) error {
 	return errDeclined
 }
 
-// answered waits for a person, or for ^C.
-func answered(ctx context.Context, read func() (string, error)) (string, error) {
+// readOrCancel returns the result of read, which may block for ever, or the error of ctx.
+func readOrCancel(ctx context.Context, read func() (string, error)) (string, error) {
 	type answer struct {
 		text string
 		err  error
@@ -54,8 +53,8 @@ func answered(ctx context.Context, read func() (string, error)) (string, error) 
 	}
 }
 
-// password reads a password: the first line of standard input, or on a terminal
-// unseen and, for a new one, twice.
+// password reads a password: the first line of standard input, or from a terminal, without echo and,
+// for a new one, twice.
 func (a *app) password(ctx context.Context, fromStdin bool, prompt string, isNew bool) (string, error) {
 	if fromStdin || !isTerminal(a.in) {
 		if !fromStdin {
@@ -84,7 +83,7 @@ func (a *app) password(ctx context.Context, fromStdin bool, prompt string, isNew
 	return first, nil
 }
 
-// secret reads a line without showing it. Only for a terminal.
+// secret reads a line from a terminal without echo.
 func (a *app) secret(ctx context.Context, prompt string) (string, error) {
 	fd := int(a.in.(*os.File).Fd())
 	before, err := term.GetState(fd)
@@ -92,7 +91,7 @@ func (a *app) secret(ctx context.Context, prompt string) (string, error) {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	fmt.Fprintf(a.stderr, "%s: ", clean(prompt))
-	text, err := answered(ctx, func() (string, error) {
+	text, err := readOrCancel(ctx, func() (string, error) {
 		b, err := term.ReadPassword(fd)
 		return string(b), err
 	})

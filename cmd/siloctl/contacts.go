@@ -9,10 +9,10 @@ import (
 	"silod/mi"
 )
 
-// location is the name that Kamailio's commands have for the table of contacts.
+// location is the name of the contact table in Kamailio's commands.
 const location = "location"
 
-// contactsNoun is about the location table: who can be reached, and where.
+// contactsNoun returns the commands for the location table.
 func contactsNoun() noun {
 	return noun{name: "contacts", short: "Registered contacts, who is online: list, show, add, remove", verbs: []verb{
 		{
@@ -45,13 +45,13 @@ func contactsNoun() noun {
 	}}
 }
 
-// inLocation puts the table's name in front.
+// inLocation inserts the name of the table.
 func inLocation(_ *pflag.FlagSet, args []string) ([]mi.Arg, error) {
 	return positional(append([]string{location}, args...)), nil
 }
 
-// addContact fills the nine places of ul_add: table, AoR, contact, expires, q,
-// path, flags, cflags and methods, where 0 is none and all methods are 2^32-1.
+// addContact returns the nine arguments of ul_add: table, AoR, contact, expires, q, path, flags,
+// cflags and methods, where 0 stands for none and 2^32-1 for all methods.
 func addContact(f *pflag.FlagSet, args []string) ([]mi.Arg, error) {
 	expires, _ := f.GetDuration("expires")
 	q, _ := f.GetFloat64("q")

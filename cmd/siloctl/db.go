@@ -14,7 +14,7 @@ import (
 	"silod/mi"
 )
 
-// dbNoun is about databases themselves. It needs no daemon.
+// dbNoun returns the commands for databases. They need no daemon.
 func (a *app) dbNoun() noun {
 	var file string
 	commands := []*cobra.Command{
@@ -60,13 +60,13 @@ func (a *app) dbNoun() noun {
 	return noun{name: "db", short: "Databases: init, migrate, check, copy", more: commands}
 }
 
-// database is one to work on.
+// A database is the URL of a database with its names of tables and columns.
 type database struct {
 	url  config.DBURL
 	opts db.Options
 }
 
-// databases gives those that args name, or else the configuration's.
+// databases returns the databases that args name, or else those of the configuration.
 func databases(file string, args []string) ([]database, error) {
 	cfg, err := configOf(file)
 	if err != nil {
@@ -89,7 +89,7 @@ func databases(file string, args []string) ([]database, error) {
 	return []database{{url, opts}}, nil
 }
 
-// configured are the databases of a configuration: [silo] and [imc] may have their own.
+// configured returns the databases of a configuration: [silo] and [imc] may have their own.
 func configured(cfg *config.Config) []database {
 	var list []database
 	for _, u := range []config.DBURL{cfg.DB.URL, cfg.SiloDB(), cfg.IMCDB()} {
@@ -100,7 +100,7 @@ func configured(cfg *config.Config) []database {
 	return list
 }
 
-// configOf reads a configuration; without a file it is the default one, as silod has it.
+// configOf reads a configuration; without a file it is the default one.
 func configOf(file string) (*config.Config, error) {
 	if file == "" {
 		return config.Default(), nil
@@ -108,7 +108,7 @@ func configOf(file string) (*config.Config, error) {
 	return config.Load(file)
 }
 
-// tableNames are the tables and columns that a configuration names.
+// tableNames returns the names of tables and columns of a configuration.
 func tableNames(cfg *config.Config) db.Options {
 	c := cfg.Silo.Columns
 	return db.Options{
@@ -120,7 +120,7 @@ func tableNames(cfg *config.Config) db.Options {
 	}
 }
 
-// dbMake makes what is missing and tells what that was.
+// dbMake creates missing tables and indexes with work, and prints their names.
 func (a *app) dbMake(
 	ctx context.Context, file string, args []string, work func(context.Context, string, db.Options) ([]string, error),
 ) error {
@@ -156,7 +156,7 @@ func (a *app) dbMake(
 	return nil
 }
 
-// dbCheck shows what was found, and fails where something is wrong.
+// dbCheck prints the state of each table. It fails where there is a problem.
 func (a *app) dbCheck(ctx context.Context, file string, args []string) error {
 	list, err := databases(file, args)
 	if err != nil {
@@ -188,7 +188,7 @@ func (a *app) dbCheck(ctx context.Context, file string, args []string) error {
 	return nil
 }
 
-// checked shows a check's findings; people need the database's name only where there are several.
+// checked prints the result of a check, with the name of the database only where there are several.
 func (a *app) checked(reply *mi.Node, databases int) error {
 	if a.output == "json" {
 		return writeJSON(a.out, reply)
@@ -205,7 +205,7 @@ func (a *app) checked(reply *mi.Node, databases int) error {
 	return t.flush()
 }
 
-// dbCopy opens both databases for a copy.
+// dbCopy copies one database to another.
 func (a *app) dbCopy(ctx context.Context, file, from, to string) error {
 	source, err := openOne(ctx, file, from, false)
 	if err != nil {
@@ -218,7 +218,7 @@ func (a *app) dbCopy(ctx context.Context, file, from, to string) error {
 	return errors.Join(a.copyTo(ctx, source, target), source.Close(), target.Close())
 }
 
-// openOne opens the one database that arg names, and keeps daemons out of it.
+// openOne opens the database that arg names, and locks it against daemons.
 func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, error) {
 	list, err := databases(file, []string{arg})
 	if err != nil {
@@ -238,7 +238,7 @@ func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, er
 	return d, nil
 }
 
-// copyTo copies, with a bar for each kind of thing.
+// copyTo copies, with a progress bar for each kind of row.
 func (a *app) copyTo(ctx context.Context, from, to *db.DB) error {
 	c := &copyReport{a: a}
 	err := db.Copy(ctx, from, to, c.at)
@@ -260,18 +260,20 @@ func (a *app) copyTo(ctx context.Context, from, to *db.DB) error {
 	return nil
 }
 
-// copyReport follows a copy.
+// A copyReport shows the progress of a copy and collects its counts.
 type copyReport struct {
 	a    *app
 	bar  *progress
 	done []copied
 }
 
+// A copied is the number of rows of one kind.
 type copied struct {
 	What string `json:"what"`
 	Rows int    `json:"rows"`
 }
 
+// at shows the progress of the kind of row that is being copied.
 func (c *copyReport) at(p db.Progress) {
 	if n := len(c.done); n == 0 || c.done[n-1].What != p.What {
 		c.end()
@@ -281,6 +283,7 @@ func (c *copyReport) at(p db.Progress) {
 	c.bar.at(int64(p.Done))
 }
 
+// end removes the progress bar.
 func (c *copyReport) end() {
 	if c.bar != nil {
 		c.bar.end()

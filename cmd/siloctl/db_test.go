@@ -10,8 +10,8 @@ import (
 	"silod/db/dbtest"
 )
 
-// TestCopyToServer: from a file to PostgreSQL and MariaDB, but not while a daemon
-// works there.
+// TestCopyToServer copies from a file to PostgreSQL and MariaDB, which is refused while a
+// daemon uses one of them.
 func TestCopyToServer(t *testing.T) {
 	for name, url := range map[string]string{
 		"postgres": dbtest.NewPostgreSQL(t).Database(t),

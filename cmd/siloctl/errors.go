@@ -15,23 +15,23 @@ import (
 // The exit codes.
 const (
 	exitDone        = 0
-	exitRefused     = 1 // by the daemon, by the one asked for a confirmation, or by a failure here
+	exitRefused     = 1 // by the daemon, by the user when asked, or another failure
 	exitUsage       = 2
 	exitUnreachable = 3
-	exitInterrupted = 130 // as shells have it for ^C
+	exitInterrupted = 130 // that of shells for ^C
 )
 
-// usageError is a command line that siloctl does not take.
+// A usageError is the error of an invalid command line.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
-// usagef makes a usageError.
+// usagef returns a usageError.
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// report says what went wrong and what to do next, and gives the exit code.
+// report prints an error, with what to do next, and returns the exit code.
 func (a *app) report(cmd *cobra.Command, err error) int {
 	var usage *usageError
 	var refused *mi.Error
@@ -64,11 +64,10 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	return exitRefused
 }
 
-// say complains to people.
+// say prints a message of siloctl on standard error.
 func (a *app) say(format string, args ...any) {
 	a.note("siloctl: " + strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
 
-// note tells people something beside the output; foreign text in it cannot move
-// the cursor.
+// note prints text on standard error. Control characters in it are replaced.
 func (a *app) note(text string) { fmt.Fprintln(a.stderr, cleanLines(text)) }

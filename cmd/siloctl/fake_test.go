@@ -11,8 +11,8 @@ import (
 	"silod/mi"
 )
 
-// fake is the state behind the management commands of a test's daemon. It has the
-// shapes of the real ones, and no more behaviour than siloctl can tell apart.
+// A fake is the state of a test's daemon. Its commands reply in the form of the real ones,
+// with the behaviour that siloctl needs.
 type fake struct {
 	mu       sync.Mutex
 	rooms    map[string]string // room -> owner

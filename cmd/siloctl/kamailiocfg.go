@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// A Kamailio configuration, as far as it sets parameters: `modparam("module",
-// "name", value)` and `name = value` outside of routes, with the comments and the
-// #!define and #!ifdef that may surround them. Routes are passed over: what they
-// do, silod does by itself.
+// The reader of Kamailio configurations finds parameters: `modparam("module", "name", value)`, and
+// `name = value` outside of routes. It follows comments, #!define and #!ifdef. Routes are skipped:
+// silod does their work by itself.
 
-// setting is one parameter that a configuration sets.
+// A setting is one parameter that a configuration sets.
 type setting struct {
 	module string // "" for Kamailio's own
 	name   string
@@ -19,23 +18,23 @@ type setting struct {
 	line   int
 }
 
-// token is a piece of a configuration.
+// A token is a word, a string or a punctuation mark of a configuration.
 type token struct {
 	text   string
 	quoted bool
 	line   int
 }
 
-// cfgReader cuts a configuration into tokens.
+// A cfgReader splits a configuration into tokens.
 type cfgReader struct {
 	rest    string
 	line    int
 	defines map[string]string
-	skipped []bool // for each open #!ifdef: its text does not count
+	skipped []bool // for each open #!ifdef: whether its text is skipped
 	notes   []leftOut
 }
 
-// readKamailio gives the settings of a configuration, and what it could not follow.
+// readKamailio returns the settings of a configuration, and the parts that it did not understand.
 func readKamailio(text string) ([]setting, []leftOut) {
 	r := &cfgReader{rest: text, line: 1, defines: map[string]string{}}
 	var tokens []token
@@ -57,7 +56,7 @@ func readKamailio(text string) ([]setting, []leftOut) {
 	return r.settings(tokens), r.notes
 }
 
-// settings finds the statements that set something.
+// settings returns the settings among the tokens.
 func (r *cfgReader) settings(tokens []token) []setting {
 	var list []setting
 	for i := 0; i < len(tokens); i++ {
@@ -84,7 +83,7 @@ func (r *cfgReader) settings(tokens []token) []setting {
 	return list
 }
 
-// value is a token's text, or what it is defined to be.
+// value returns the text of a token, or that of its #!define.
 func (r *cfgReader) value(t token) (text string, number bool) {
 	if t.quoted {
 		return t.text, false
@@ -103,7 +102,7 @@ func (r *cfgReader) value(t token) (text string, number bool) {
 	return text, true
 }
 
-// next gives the next token that counts.
+// next returns the next token that is not skipped.
 func (r *cfgReader) next() (token, bool) {
 	for r.rest != "" {
 		c := r.rest[0]
@@ -128,7 +127,7 @@ func (r *cfgReader) next() (token, bool) {
 	return token{}, false
 }
 
-// token reads a string, a mark, or a word up to the next of these.
+// token reads a string, a punctuation mark, or a word, which ends before the next of these.
 func (r *cfgReader) token() token {
 	switch c := r.rest[0]; {
 	case c == '"' || c == '\'':
@@ -144,7 +143,7 @@ func (r *cfgReader) token() token {
 	return token{text: r.take(1 + n)}
 }
 
-// take moves on by n bytes and gives them.
+// take returns the next n bytes and moves on.
 func (r *cfgReader) take(n int) string {
 	s := r.rest[:n]
 	r.rest = r.rest[n:]
@@ -152,7 +151,7 @@ func (r *cfgReader) take(n int) string {
 	return s
 }
 
-// skipping tells whether the text here is switched off.
+// skipping reports whether an #!ifdef skips the text here.
 func (r *cfgReader) skipping() bool {
 	for _, s := range r.skipped {
 		if s {
@@ -200,10 +199,10 @@ func (r *cfgReader) directive(text string) {
 	}
 }
 
-// lineEnd is where the next line begins.
+// lineEnd returns the index of the next line.
 func lineEnd(s string) int { return after(s, "\n") }
 
-// after is where a mark ends, or the text where it is missing.
+// after returns the index after mark, or the length of s where it has no mark.
 func after(s, mark string) int {
 	if i := strings.Index(s, mark); i >= 0 {
 		return i + len(mark)
@@ -211,7 +210,7 @@ func after(s, mark string) int {
 	return len(s)
 }
 
-// stringEnd is where a string ends that begins s, escapes heeded.
+// stringEnd returns the index after the quoted string at the beginning of s.
 func stringEnd(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
@@ -224,16 +223,16 @@ func stringEnd(s string) int {
 	return len(s)
 }
 
-// unquote takes the quotation marks and escapes off.
+// unquote removes quotation marks and escapes.
 func unquote(s string) string {
 	mark := s[:1]
 	s = strings.TrimSuffix(s[1:], mark)
 	return strings.NewReplacer(`\"`, `"`, `\'`, `'`, `\\`, `\`, `\n`, "\n", `\r`, "\r", `\t`, "\t").Replace(s)
 }
 
-// leftOut is something that could not be carried over.
+// A leftOut is a part of a configuration that was not converted.
 type leftOut struct {
-	Line int    `json:"line"` // 0: nothing there, but something to be done
+	Line int    `json:"line"` // 0: not in the configuration, but to be done
 	What string `json:"what"`
 	Why  string `json:"why"`
 }

@@ -87,7 +87,7 @@ func (e endpoint) String() string { return e.network + ":" + e.addr() }
 // reliable reports whether the transport retransmits by itself.
 func (e endpoint) reliable() bool { return e.network != "udp" }
 
-// unreachable wraps the reason why there is no connection.
+// unreachable returns errNoServer with the address and the reason.
 func (e endpoint) unreachable(err error) error {
 	return fmt.Errorf("%w at %s: %w", errNoServer, e, rootCause(err))
 }
@@ -159,9 +159,9 @@ func rootCause(err error) error {
 	return err
 }
 
-// A link is the one connection to the server. To sipgo it is a connection that was accepted, or for
-// UDP a listening socket, so that requests and responses of both directions share it. sipgo logs what
-// goes wrong on it; a link tells the request that waits.
+// A link is the one connection to the server. sipgo takes it for a connection that it accepted, or a
+// UDP socket that it listens on, so that requests of both directions share it. sipgo only logs the
+// errors of a connection; a link keeps them for the request that waits.
 type link struct {
 	net.Conn
 	server  endpoint
@@ -171,7 +171,7 @@ type link struct {
 	readOnce sync.Once
 	endOnce  sync.Once
 	gone     chan struct{} // closed when the link has ended
-	cause    error         // why; to be read after gone
+	cause    error         // the reason for gone, and read after it
 }
 
 // Read reads what the server sent.
@@ -225,7 +225,7 @@ func (l *link) Close() error {
 	return l.Conn.Close()
 }
 
-// end records why nothing more comes. The first cause counts.
+// end records the reason why nothing more arrives. The first counts.
 func (l *link) end(cause error) {
 	l.endOnce.Do(func() {
 		if errors.Is(cause, io.EOF) {

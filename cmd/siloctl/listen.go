@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// listenCommand is siloctl's receiving half of a phone.
+// listenCommand returns the command that registers and prints messages.
 func (a *app) listenCommand() *cobra.Command {
 	var server sipFlags
 	var expires time.Duration
@@ -42,18 +42,18 @@ func (a *app) listenCommand() *cobra.Command {
 	return cmd
 }
 
-// listen registers, prints what comes and leaves again. A message that could not be
-// printed is not answered 2xx, so that the server keeps it.
+// listen registers, prints messages and removes the registration. A message that was not printed is
+// answered 480, so that the server keeps it.
 func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires time.Duration, count int64) error {
 	ctx, stop := context.WithCancelCause(cmd.Context())
 	defer stop(nil)
 	seen := int64(0)
 	u, err := a.userAgent(cmd, server, aor, false, func(m *sipMessage) int {
 		seen++
-		if count > 0 && seen > count { // it stays stored, for the next who listens
+		if count > 0 && seen > count { // stays stored
 			return gosip.StatusTemporarilyUnavailable
 		}
-		if err := a.arrived(m); err != nil { // nobody has read it
+		if err := a.printMessage(m); err != nil {
 			stop(err)
 			return gosip.StatusTemporarilyUnavailable
 		}
@@ -67,23 +67,23 @@ func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires t
 	}
 	defer u.close()
 
-	said := "" // what was told last
-	err = u.keepRegistered(ctx, expires, func(lasts time.Duration, err error) {
-		now := ""
+	last := "" // note
+	err = u.keepRegistered(ctx, expires, func(_ time.Duration, err error) {
+		text := ""
 		switch {
 		case err != nil:
-			now = fmt.Sprintf("%s; trying again", err)
-		case said == "":
-			now = fmt.Sprintf("listening as %s, ^C ends it", u.aor.AoR())
+			text = fmt.Sprintf("%s; trying again", err)
+		case last == "":
+			text = fmt.Sprintf("listening as %s, ^C ends it", u.aor.AoR())
 			if count > 0 {
-				now = fmt.Sprintf("listening as %s for %s", u.aor.AoR(), plural(count, "message"))
+				text = fmt.Sprintf("listening as %s for %s", u.aor.AoR(), plural(count, "message"))
 			}
-		case strings.HasSuffix(said, "trying again"):
-			now = "registered again"
+		case strings.HasSuffix(last, "trying again"):
+			text = "registered again"
 		}
-		if now != "" && now != said {
-			a.note(now)
-			said = now
+		if text != "" && text != last {
+			a.note(text)
+			last = text
 		}
 	})
 	if err != nil {
@@ -95,15 +95,15 @@ func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires t
 	return nil
 }
 
-// plural counts things in words.
-func plural(n int64, what string) string {
+// plural returns a number with its noun.
+func plural(n int64, noun string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// explain adds what to do about a refused registration.
+// explain adds advice to the error of a refused registration.
 func explain(err error, aor string) error {
 	refused, ok := errors.AsType[*refusal](err)
 	if !ok {
@@ -120,13 +120,13 @@ func explain(err error, aor string) error {
 	return err
 }
 
-// arrived prints a message. It is answered only when that is done.
-func (a *app) arrived(m *sipMessage) error {
+// printMessage prints a message at once.
+func (a *app) printMessage(m *sipMessage) error {
 	var err error
 	if a.output == "json" {
-		err = writeLine(a.out, reportOf(m))
+		err = writeLine(a.out, receivedOf(m))
 	} else {
-		_, err = fmt.Fprint(a.out, letter(m))
+		_, err = fmt.Fprint(a.out, formatMessage(m))
 	}
 	if err != nil {
 		return err
@@ -134,22 +134,22 @@ func (a *app) arrived(m *sipMessage) error {
 	return a.out.Flush()
 }
 
-// received is a message as -o json has it.
+// A received is a message for -o json.
 type received struct {
 	Time        string `json:"time"` // of its arrival
 	From        string `json:"from"`
 	Name        string `json:"name,omitempty"`
 	To          string `json:"to"`
 	Subject     string `json:"subject,omitempty"`
-	Date        string `json:"date,omitempty"` // as the header has it
+	Date        string `json:"date,omitempty"` // of the header field
 	ContentType string `json:"content_type"`
 	Text        string `json:"text,omitempty"`
-	Base64      string `json:"base64,omitempty"` // instead of text, for what is none
+	Base64      string `json:"base64,omitempty"` // in place of Text for other content
 	CallID      string `json:"call_id"`
 }
 
-// reportOf takes from a message what a program may want to know.
-func reportOf(m *sipMessage) received {
+// receivedOf returns a message for -o json.
+func receivedOf(m *sipMessage) received {
 	r := received{
 		Time: m.at.UTC().Format(time.RFC3339Nano), From: m.from.URI.String(), Name: m.from.Name, To: m.to.URI.String(),
 		Subject: m.subject, Date: m.date, ContentType: m.contentType, CallID: m.callID,
@@ -162,13 +162,13 @@ func reportOf(m *sipMessage) received {
 	return r
 }
 
-// letter is a message for people: when, who, what.
-func letter(m *sipMessage) string {
-	who := shortURI(m.from.URI)
+// formatMessage returns a message for people: time, sender, subject and text.
+func formatMessage(m *sipMessage) string {
+	sender := shortURI(m.from.URI)
 	if m.from.Name != "" {
-		who = clean(m.from.Name) + " <" + who + ">"
+		sender = clean(m.from.Name) + " <" + sender + ">"
 	}
-	head := m.at.Format(time.TimeOnly) + gap + who + gap
+	head := m.at.Format(time.TimeOnly) + gap + sender + gap
 	var text strings.Builder
 	if s := m.subject; s != "" {
 		fmt.Fprintf(&text, "[%s] ", clean(s))
@@ -182,7 +182,7 @@ func letter(m *sipMessage) string {
 	return head + strings.ReplaceAll(text.String(), "\n", indent) + "\n"
 }
 
-// isText tells what can be shown as it is.
+// isText reports whether the body can be printed as it is.
 func isText(m *sipMessage) bool {
 	t := strings.ToLower(strings.TrimSpace(m.contentType))
 	return strings.HasPrefix(t, "text/") && m.contentEncoding == "" && utf8.Valid(m.body)

@@ -1,12 +1,11 @@
-// Command siloctl administers a running silod, and tries it out over SIP.
+// Command siloctl administers a running silod, and sends and receives messages over SIP to test it.
 //
-// It speaks to the daemon through package mi/client only, and knows of its state what the
-// daemon answers. What people type by noun and verb is a table of verbs, one file
-// per noun, each naming the management command behind it; every other first word
-// goes to the daemon as a management command by its own name.
+// It talks to the daemon through package mi/client only. Its commands are a table of nouns and verbs, one file
+// for each noun; a verb names its management command. Every other first word is sent to the daemon as
+// a management command of that name. send and listen have a SIP user agent of their own: useragent.go.
 //
-// There are no locks, and one goroutine, beside the phone's, one that waits for a
-// person's answer, and one that follows the daemon for top.
+// Commands run on the main goroutine. Others wait for an answer of the user, follow the daemon for
+// top, and belong to sipgo; arrivals.go and useragent.go have the locks that those need.
 package main
 
 import (
@@ -18,10 +17,9 @@ import (
 	"syscall"
 )
 
-// The first ^C ends what runs in good order, a second one at once.
+// main ends the command in good order at the first ^C, and at once at the second.
 func main() {
-	// What a list leaves behind is collected less often, so that it costs the machine less;
-	// of what is kept there is hardly anything.
+	// Long lists make much garbage while the live heap stays small: fewer collections save time.
 	debug.SetGCPercent(400)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -30,7 +28,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is siloctl from its arguments to its exit code.
+// run runs siloctl and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := newApp(stdin, stdout, stderr)
 	defer a.close()

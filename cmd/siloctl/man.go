@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// manCommand writes the manual pages, for packages.
+// manCommand returns the command that writes the manual pages, for packages.
 func manCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIRECTORY",
@@ -15,7 +15,7 @@ func manCommand(root *cobra.Command) *cobra.Command {
 		Args:   cobra.ExactArgs(1),
 		Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // documents, for everybody
+			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manual pages are for all users
 				return err
 			}
 			return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "silod"}, args[0])

@@ -1,6 +1,6 @@
 package main
 
-// membersNoun is about who is in a room, and as what.
+// membersNoun returns the commands for the members of rooms and their roles.
 func membersNoun() noun {
 	return noun{name: "members", short: "Members of a room: list, add, remove, role", verbs: []verb{
 		{
@@ -25,5 +25,5 @@ func membersNoun() noun {
 	}}
 }
 
-// roles are what a member can be made.
+// roles are the values of ROLE.
 var roles = []string{"owner", "admin", "member", "muted", "unmuted", "banned", "unbanned"}

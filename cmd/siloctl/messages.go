@@ -13,7 +13,7 @@ import (
 	"silod/mi"
 )
 
-// messagesNoun is about what waits for users who are offline.
+// messagesNoun returns the commands for stored messages.
 func (a *app) messagesNoun() noun {
 	return noun{name: "messages", short: "Stored messages: list, show, count, send, deliver, requeue, delete, purge, export, import", verbs: []verb{
 		{
@@ -57,7 +57,7 @@ func (a *app) messagesNoun() noun {
 	}, more: []*cobra.Command{a.purgeCommand(), a.exportCommand(), a.importCommand()}}
 }
 
-// selection are the flags that choose among stored messages.
+// selection declares the flags that select stored messages.
 func selection(f *pflag.FlagSet) {
 	f.String("user", "", "only those for this user")
 	f.String("from", "", "only those from this sender")
@@ -65,8 +65,8 @@ func selection(f *pflag.FlagSet) {
 	f.Bool("stuck", false, "only those that were set aside")
 }
 
-// selected makes the arguments that all silo_ commands understand by name. The
-// owner is always among them: it comes first in their usage.
+// selected returns the named arguments of the silo_ commands for the flags of selection. The owner is
+// always the first.
 func selected(f *pflag.FlagSet, _ []string) ([]mi.Arg, error) {
 	list := []mi.Arg{{Name: "owner", Value: flagText(f, "user")}}
 	return append(list, named(
@@ -78,7 +78,7 @@ func selected(f *pflag.FlagSet, _ []string) ([]mi.Arg, error) {
 	)...), nil
 }
 
-// flagText is a flag's value where it was given, as the daemon reads it.
+// flagText returns the text of a flag that was given, or "".
 func flagText(f *pflag.FlagSet, name string) string {
 	if fl := f.Lookup(name); fl != nil && fl.Changed {
 		return fl.Value.String()
@@ -86,11 +86,10 @@ func flagText(f *pflag.FlagSet, name string) string {
 	return ""
 }
 
-// purgeBatch is how many messages one command deletes, so that storing goes on
-// in between.
+// purgeBatch is the number of messages that one command deletes. The daemon stores between two.
 const purgeBatch = 500
 
-// purgeCommand is a verb that takes many management commands.
+// purgeCommand returns the command that deletes many messages.
 func (a *app) purgeCommand() *cobra.Command {
 	var dry bool
 	var rate int
@@ -123,14 +122,14 @@ func (a *app) purgeCommand() *cobra.Command {
 	return cmd
 }
 
-// purge counts, asks, and deletes no more than was asked about.
+// purge counts the messages, asks, and deletes at most that number.
 func (a *app) purge(ctx context.Context, which []mi.Arg, all, dry bool, rate int) error {
 	total, err := a.number(ctx, "count", "silo_count", which)
 	if err != nil {
 		return err
 	}
 	if dry {
-		return a.tell("count", total, "%d messages would be deleted\n")
+		return a.reportCount("count", total, "%d messages would be deleted\n")
 	}
 	if total > 0 {
 		if err := a.confirm(ctx, fmt.Sprintf("Delete %d stored messages for good?", total)); err != nil {
@@ -143,7 +142,7 @@ func (a *app) purge(ctx context.Context, which []mi.Arg, all, dry bool, rate int
 	bar := a.progress("deleted", total)
 	defer bar.end()
 	var deleted int64
-	// Those that arrive meanwhile are not of the count that was agreed to.
+	// The user has agreed to this count. Messages may arrive meanwhile.
 	for deleted < total {
 		batch := min(total-deleted, purgeBatch)
 		start := time.Now()
@@ -162,10 +161,10 @@ func (a *app) purge(ctx context.Context, which []mi.Arg, all, dry bool, rate int
 		}
 	}
 	bar.end()
-	return a.tell("deleted", deleted, "%d messages are deleted\n")
+	return a.reportCount("deleted", deleted, "%d messages are deleted\n")
 }
 
-// number runs a command and gives the number of that name in its reply.
+// number runs a command and returns the number with a name in its reply.
 func (a *app) number(ctx context.Context, name, command string, args []mi.Arg) (int64, error) {
 	n, err := a.ask(ctx, command, args...)
 	if err != nil {
@@ -179,8 +178,8 @@ func (a *app) number(ctx context.Context, name, command string, args []mi.Arg) (
 	return 0, fmt.Errorf("the daemon's reply to %s has no %s", command, name)
 }
 
-// tell reports a number: in words for people, as an object for programs.
-func (a *app) tell(name string, n int64, words string) error {
+// reportCount prints a number, in words for people or as a JSON object.
+func (a *app) reportCount(name string, n int64, words string) error {
 	if a.output == "json" {
 		return writeLine(a.out, map[string]int64{name: n})
 	}
@@ -188,7 +187,7 @@ func (a *app) tell(name string, n int64, words string) error {
 	return err
 }
 
-// pause waits, and tells whether ctx is still going.
+// pause waits and reports whether ctx has not ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

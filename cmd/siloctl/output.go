@@ -12,15 +12,15 @@ import (
 	"silod/mi/client"
 )
 
-// call is one management command to be run and shown.
+// A call is a management command and the way to show its reply.
 type call struct {
 	command string
 	args    []mi.Arg
-	hide    []string // columns that people rarely want; -o json has them
-	none    string   // what an empty list is called, "no rooms"
+	hide    []string // columns that only -o json has
+	none    string   // the text for an empty list, "no rooms"
 }
 
-// raw shows a reply in the daemon's own words, the refusal too.
+// raw prints a reply, or a refusal, in the daemon's own format.
 func (a *app) raw(ctx context.Context, c call) error {
 	client, err := a.daemon(ctx)
 	if err != nil {
@@ -29,7 +29,7 @@ func (a *app) raw(ctx context.Context, c call) error {
 	return client.Raw(ctx, a.out, c.command, c.args...)
 }
 
-// list shows a reply that is a list, entry by entry as it arrives.
+// list prints a reply that is a list, each entry as it arrives.
 func (a *app) list(ctx context.Context, c call) error {
 	if a.output == "mi" {
 		return a.raw(ctx, c)
@@ -41,7 +41,7 @@ func (a *app) list(ctx context.Context, c call) error {
 	return a.paged(ctx, func() error { return a.entriesFrom(ctx, client, c) })
 }
 
-// entriesFrom shows a list as the daemon sends it, in the form that --output names.
+// entriesFrom prints the entries of a list in the format of --output.
 func (a *app) entriesFrom(ctx context.Context, daemon *client.Client, c call) error {
 	var p printer = &tablePrinter{table: table{w: a.out, width: a.width(), hide: c.hide}, a: a, none: c.none}
 	if a.output == "json" {
@@ -58,7 +58,7 @@ func (a *app) entriesFrom(ctx context.Context, daemon *client.Client, c call) er
 	return p.end()
 }
 
-// show shows a reply of any form.
+// show prints a reply of any form.
 func (a *app) show(ctx context.Context, c call) error {
 	if a.output == "mi" {
 		return a.raw(ctx, c)
@@ -73,7 +73,7 @@ func (a *app) show(ctx context.Context, c call) error {
 	return a.tree(n, "")
 }
 
-// ask runs a command for its reply.
+// ask runs a command and returns its reply, which is not nil.
 func (a *app) ask(ctx context.Context, command string, args ...mi.Arg) (*mi.Node, error) {
 	client, err := a.daemon(ctx)
 	if err != nil {
@@ -89,8 +89,7 @@ func (a *app) ask(ctx context.Context, command string, args ...mi.Arg) (*mi.Node
 	return n, nil
 }
 
-// writeJSON writes a reply as package mi has it for every JSON dialect; one that
-// says nothing is an empty object.
+// writeJSON writes a reply in the JSON of package mi. An empty reply is an empty object.
 func writeJSON(w io.Writer, n *mi.Node) error {
 	if isLeaf(n) && n.Value == nil {
 		_, err := fmt.Fprintln(w, "{}")
@@ -99,8 +98,7 @@ func writeJSON(w io.Writer, n *mi.Node) error {
 	return writeLine(w, n)
 }
 
-// writeLine writes one JSON document and a line break. '<' stays '<': no browser
-// will read it.
+// writeLine writes one JSON document and a line break. It does not escape for HTML.
 func writeLine(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -110,14 +108,14 @@ func writeLine(w io.Writer, v any) error {
 	return nil
 }
 
-// printer shows a list entry by entry.
+// A printer prints a list entry by entry.
 type printer interface {
 	print(*mi.Node) error
 	end() error
 }
 
-// jsonPrinter writes an array, an entry a line. A list that breaks off stays
-// without its end, so that nobody takes it for the whole.
+// A jsonPrinter writes an array, an entry a line. The array of a list that broke off stays open, so
+// that it is not taken for complete.
 type jsonPrinter struct {
 	w   io.Writer
 	any bool
@@ -146,7 +144,7 @@ func (p *jsonPrinter) end() error {
 	return err
 }
 
-// tablePrinter lays entries out for people, and says so where there are none.
+// A tablePrinter prints entries as a table, or the text for an empty list.
 type tablePrinter struct {
 	table
 	a    *app
@@ -162,8 +160,8 @@ func (p *tablePrinter) end() error {
 	return p.flush()
 }
 
-// tree shows a reply of unknown form for people: names with their values in line,
-// then whatever is a list, a table if its entries have columns.
+// tree prints a reply of any form for people: first names with aligned values, then lists, as tables
+// where the entries have columns.
 func (a *app) tree(n *mi.Node, indent string) error {
 	if n.List {
 		return a.entriesOf(n.Nodes, false, indent)
@@ -194,7 +192,7 @@ func (a *app) tree(n *mi.Node, indent string) error {
 	return nil
 }
 
-// entriesOf shows bare values one below the other, everything else as a table.
+// entriesOf prints bare values one below the other, and other entries as a table.
 func (a *app) entriesOf(nodes []*mi.Node, named bool, indent string) error {
 	if !named && !slices.ContainsFunc(nodes, func(n *mi.Node) bool { return !isLeaf(n) }) {
 		for _, n := range nodes {
@@ -211,7 +209,7 @@ func (a *app) entriesOf(nodes []*mi.Node, named bool, indent string) error {
 	return t.flush()
 }
 
-// facts writes names and values, the values in line.
+// facts prints names and aligned values.
 func (a *app) facts(facts []mi.Attr, indent string) {
 	wide := 0
 	for _, f := range facts {
@@ -228,7 +226,7 @@ func (a *app) facts(facts []mi.Attr, indent string) {
 	}
 }
 
-// factText shows a value that may have several lines.
+// factText returns the text of a value, which may have several lines.
 func factText(v any) string {
 	if s, ok := v.(string); ok {
 		return localTime(s)

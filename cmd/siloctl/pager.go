@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// pager is the program that shows long lists to people: $PAGER, which may be
-// empty for none, or else less, which stays out of the way of short ones.
+// pager returns the command of the pager: $PAGER, which may be empty for none, or else less, which
+// leaves short lists alone.
 func pager() string {
 	if p, set := os.LookupEnv("PAGER"); set {
 		return p
@@ -22,13 +22,13 @@ func pager() string {
 	return ""
 }
 
-// paged runs f with its output going through the pager, where a person reads it.
+// paged runs f with its output going through the pager where input and output are a terminal.
 func (a *app) paged(ctx context.Context, f func() error) error {
 	program := pager()
 	if program == "" || a.output != "table" || !isTerminal(a.stdout) || !isTerminal(a.in) {
 		return f()
 	}
-	// Not killed with ctx: it must put the terminal back as it was.
+	// Not killed with ctx: it has to restore the terminal.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "sh", "-c", program)
 	cmd.Stdout, cmd.Stderr = a.stdout, a.stderr
 	cmd.Env = append([]string{"LESS=FRX"}, os.Environ()...) // unless it is set
@@ -50,7 +50,7 @@ func (a *app) paged(ctx context.Context, f func() error) error {
 	if waited := cmd.Wait(); err == nil && waited != nil {
 		err = fmt.Errorf("pager %s: %w; an empty $PAGER does without", program, waited)
 	}
-	if errors.Is(err, syscall.EPIPE) { // it was left before the end
+	if errors.Is(err, syscall.EPIPE) { // the user left it before the end
 		return nil
 	}
 	return err

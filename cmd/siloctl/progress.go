@@ -7,43 +7,43 @@ import (
 	"time"
 )
 
-// progress is a bar for long work, shown to people only.
+// A progress is a progress bar, for terminals only.
 type progress struct {
-	w     io.Writer // nil: nobody is there to see it
-	what  string
+	w     io.Writer // nil without a terminal
+	noun  string
 	total int64
 	shown time.Time
 }
 
-// How the bar looks, and how often it is drawn: a terminal may be slow.
+// The size of the bar, and the time between two drawings: a terminal may be slow.
 const (
 	barWidth = 30
 	barEvery = 100 * time.Millisecond
 )
 
-// progress begins a bar. It draws nothing for programs.
-func (a *app) progress(what string, total int64) *progress {
-	p := &progress{what: what, total: total, shown: time.Now()}
-	if a.watched() {
+// progress returns a bar, which draws nothing without a terminal.
+func (a *app) progress(noun string, total int64) *progress {
+	p := &progress{noun: noun, total: total, shown: time.Now()}
+	if a.interactive() {
 		p.w = a.stderr
 	}
 	return p
 }
 
-// watched tells whether a person sees how far we are.
-func (a *app) watched() bool { return isTerminal(a.stderr) && a.output == "table" }
+// interactive reports whether progress can be shown.
+func (a *app) interactive() bool { return isTerminal(a.stderr) && a.output == "table" }
 
-// at draws the bar anew, if it is time.
+// at draws the bar again, but not too often.
 func (p *progress) at(n int64) {
 	if p.w == nil || p.total == 0 || time.Since(p.shown) < barEvery {
 		return
 	}
 	p.shown = time.Now()
 	full := int(min(n, p.total) * barWidth / p.total)
-	fmt.Fprintf(p.w, "\r[%s%s] %d of %d %s", strings.Repeat("#", full), strings.Repeat(" ", barWidth-full), n, p.total, p.what)
+	fmt.Fprintf(p.w, "\r[%s%s] %d of %d %s", strings.Repeat("#", full), strings.Repeat(" ", barWidth-full), n, p.total, p.noun)
 }
 
-// end takes the bar away.
+// end removes the bar.
 func (p *progress) end() {
 	if p.w != nil {
 		fmt.Fprint(p.w, "\r\x1b[K")

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// daemon starts a test's daemon and gives its socket.
+// daemon starts a test's daemon and returns its socket.
 func daemon(t *testing.T, cmds []mi.Command) string {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -37,7 +37,7 @@ func daemon(t *testing.T, cmds []mi.Command) string {
 	return path
 }
 
-// terminal is siloctl in a real pseudo-terminal.
+// A terminal is siloctl in a pseudo-terminal.
 type terminal struct {
 	t   *testing.T
 	tty *os.File
@@ -106,7 +106,7 @@ func (term *terminal) typed(s string) {
 	}
 }
 
-// secret types what is asked for, once the terminal does not show it any more.
+// secret types a password when the terminal has stopped its echo.
 func (term *terminal) secret(question, s string) {
 	term.t.Helper()
 	term.expect(question)
@@ -122,7 +122,7 @@ func (term *terminal) secret(question, s string) {
 	term.typed(s)
 }
 
-// exit waits for the end and gives the exit code.
+// exit waits for the end and returns the exit code.
 func (term *terminal) exit() int {
 	term.t.Helper()
 	err := term.cmd.Wait()

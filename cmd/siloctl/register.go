@@ -169,7 +169,9 @@ func (u *userAgent) leave(ctx context.Context, registered bool) error {
 	if !registered {
 		return nil
 	}
-	u.flow.arrivals.close() // the answer to a message goes before
+	if u.flow != nil {
+		u.flow.arrivals.close() // the answer to a message goes before
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	_, _, _ = u.register(ctx, 0) // else it expires

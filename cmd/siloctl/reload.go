@@ -2,7 +2,7 @@ package main
 
 import "github.com/spf13/cobra"
 
-// reloadCommand is a verb without a noun.
+// reloadCommand returns the command that reloads the configuration.
 func (a *app) reloadCommand() *cobra.Command {
 	cmd := a.verb(verb{
 		use: "reload", short: "Have the daemon read its configuration again",

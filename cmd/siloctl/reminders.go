@@ -6,7 +6,7 @@ import (
 	"silod/mi"
 )
 
-// remindersNoun is about stored messages with an hour of their own.
+// remindersNoun returns the commands for messages with a set time.
 func remindersNoun() noun {
 	return noun{name: "reminders", short: "Reminders, messages with a set time: list, add, delete", verbs: []verb{
 		{

@@ -8,7 +8,7 @@ import (
 	"silod/mi"
 )
 
-// roomsNoun is about chat rooms as a whole.
+// roomsNoun returns the commands for chat rooms.
 func roomsNoun() noun {
 	return noun{name: "rooms", short: "Chat rooms: list, show, unused, create, destroy, history", verbs: []verb{
 		{

@@ -12,13 +12,13 @@ import (
 	"silod/mi"
 )
 
-// The two halves of the help text.
+// The groups of commands in the help text.
 const (
 	groupAdmin = "admin"
 	groupTry   = "try"
 )
 
-// root is the whole command tree.
+// root returns the command tree.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "siloctl COMMAND",
@@ -63,7 +63,7 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// nouns are all that have verbs: a new one is one more entry here, and its file.
+// nouns returns all nouns. A new one is one more entry here, and a file.
 func (a *app) nouns() []noun {
 	return []noun{
 		roomsNoun(), membersNoun(), a.messagesNoun(), remindersNoun(), contactsNoun(), a.usersNoun(), bansNoun(),
@@ -71,10 +71,10 @@ func (a *app) nouns() []noun {
 	}
 }
 
-// passThrough runs a management command by its own name. One that stands behind a
-// verb is asked about, and shown, as that verb is.
+// passThrough runs a management command by its own name. It asks and shows the reply as the verb of
+// that command does.
 func (a *app) passThrough(cmd *cobra.Command, args []string) error {
-	v := a.behind(args[0])
+	v := a.verbFor(args[0])
 	if v.ask != "" {
 		if err := a.confirm(cmd.Context(), sentence(v.ask, append(args[1:], "it"))); err != nil {
 			return err
@@ -96,15 +96,15 @@ func (a *app) passThrough(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// nounless are the commands with consequences that stand behind no verb.
-var nounless = []verb{
+// dangerous are the management commands without a verb that need a confirmation.
+var dangerous = []verb{
 	{mi: "kill", ask: "Stop the daemon?"},
 	{mi: "silo_purge", ask: "Delete stored messages for good?"},
 }
 
-// behind gives the verb that a management command stands behind, if any.
-func (a *app) behind(command string) verb {
-	for _, n := range append(a.nouns(), noun{verbs: nounless}) {
+// verbFor returns the verb of a management command, or an empty one.
+func (a *app) verbFor(command string) verb {
+	for _, n := range append(a.nouns(), noun{verbs: dangerous}) {
 		for _, v := range n.verbs {
 			if v.mi == command {
 				return v
@@ -114,7 +114,7 @@ func (a *app) behind(command string) verb {
 	return verb{}
 }
 
-// unknown says that nobody knows a command, and what was perhaps meant.
+// unknown returns the error of an unknown command, with similar names.
 func (a *app) unknown(root *cobra.Command, name string) error {
 	text := fmt.Sprintf("neither siloctl nor the daemon has a command %q", name)
 	if near := root.SuggestionsFor(name); len(near) > 0 {
@@ -123,7 +123,7 @@ func (a *app) unknown(root *cobra.Command, name string) error {
 	return usagef("%s", text)
 }
 
-// helpCommand explains siloctl's own commands, and asks the daemon for its own.
+// helpCommand returns the command that explains siloctl's commands, and asks the daemon about its own.
 func (a *app) helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
@@ -153,10 +153,10 @@ func (a *app) helpCommand() *cobra.Command {
 	}
 }
 
-// version is set by the linker: see the Makefile.
+// version is set by the linker; see the Makefile.
 var version string
 
-// ownVersion is siloctl's; `siloctl version` asks the daemon for its.
+// ownVersion returns the version of siloctl. `siloctl version` asks for the daemon's.
 func ownVersion() string {
 	if version != "" {
 		return version
@@ -167,7 +167,7 @@ func ownVersion() string {
 	return "unknown"
 }
 
-// commandNames are the daemon's commands with their help, for completion.
+// commandNames returns the daemon's commands with their help, for completion.
 func (a *app) commandNames(ctx context.Context) []string {
 	return a.entries(ctx, "help", func(n *mi.Node) string {
 		for _, at := range n.Attrs {

@@ -8,10 +8,9 @@ import (
 	"silod/mi"
 )
 
-// rowsOf flattens a node into table rows. A node with nothing but plain children,
-// if any, is a row: its name if that says which one it is, its value, its
-// attributes, and its children by name. Any other node is a group, whose value
-// stands in front of each row below it.
+// rowsOf flattens a node into table rows. A node that has no children, or only leaves, is a row: its
+// name where named is set, its value, its attributes, and its children by name. Any other node is a
+// group: its value is the first cell of each row below it.
 func rowsOf(n *mi.Node, named bool, group []mi.Attr, add func([]mi.Attr) error) error {
 	own := slices.Clip(group)
 	switch {
@@ -35,7 +34,7 @@ func rowsOf(n *mi.Node, named bool, group []mi.Attr, add func([]mi.Attr) error) 
 	return add(own)
 }
 
-// cells makes a row of names and values.
+// cells returns a row of names and values.
 func cells(pairs ...any) []mi.Attr {
 	var row []mi.Attr
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -44,7 +43,7 @@ func cells(pairs ...any) []mi.Attr {
 	return row
 }
 
-// keyOf names the column of a node's value.
+// keyOf returns the column name of a node's value.
 func keyOf(n *mi.Node) string {
 	if n.Name == "" {
 		return "value"
@@ -52,10 +51,10 @@ func keyOf(n *mi.Node) string {
 	return strings.ToLower(n.Name)
 }
 
-// isGroup tells a node with rows below it from a row.
+// isGroup reports whether a node has rows below it.
 func isGroup(n *mi.Node) bool {
 	return n.List || !slices.ContainsFunc(n.Nodes, isLeaf) && len(n.Nodes) > 0
 }
 
-// isLeaf tells a node that is no more than a name and a value.
+// isLeaf reports whether a node is only a name and a value.
 func isLeaf(n *mi.Node) bool { return len(n.Nodes) == 0 && len(n.Attrs) == 0 && !n.List }

@@ -66,8 +66,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// waitFor waits until a file holds a line that begins with a text: what a command
-// in the background has written so far.
+// waitFor waits until a file, which a command in the background writes, has a line with a
+// prefix.
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
@@ -87,7 +87,7 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("%s has no line %q", args[0], args[1])
 }
 
-// serve runs commands on a control socket. done ends when it has stopped.
+// serve serves commands on a control socket until ctx ends, then sends its error to done.
 func serve(ctx context.Context, path string, cmds []mi.Command) (done <-chan error, err error) {
 	log := slog.New(slog.DiscardHandler)
 	reg := mi.NewRegistry(log)

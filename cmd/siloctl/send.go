@@ -12,14 +12,14 @@ import (
 	"silod/sip"
 )
 
-// mostUDP is what a request may measure over UDP (RFC 3261 section 18.1.1), less
-// what its headers take.
-const mostUDP = 1300 - 600
+// maxUDPText is the longest text that is sent over UDP: a request may have 1300 bytes there (RFC 3261
+// section 18.1.1), and its header fields need about 600.
+const maxUDPText = 1300 - 600
 
-// mostInput is what is read from standard input as a text.
-const mostInput = 1 << 20
+// maxInput is the longest text from standard input in bytes.
+const maxInput = 1 << 20
 
-// sendCommand is siloctl's sending half of a phone.
+// sendCommand returns the command that sends a MESSAGE over SIP.
 func (a *app) sendCommand() *cobra.Command {
 	var server sipFlags
 	var contentType string
@@ -44,7 +44,7 @@ func (a *app) sendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			u, err := a.userAgent(cmd, &server, server.complete(args[0]), len(text) > mostUDP, nil)
+			u, err := a.userAgent(cmd, &server, server.complete(args[0]), len(text) > maxUDPText, nil)
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func (a *app) sendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.sent(to, res)
+			return a.reportSent(to, res)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -67,7 +67,8 @@ func (a *app) sendCommand() *cobra.Command {
 	return cmd
 }
 
-// text is the message's text, which may come from standard input.
+// text returns the text of the message, for "-" from standard input. taken: the password comes from
+// there.
 func (a *app) text(arg string, taken bool) (string, error) {
 	if arg != "-" {
 		return arg, nil
@@ -75,17 +76,17 @@ func (a *app) text(arg string, taken bool) (string, error) {
 	if taken {
 		return "", usagef("the text and the password cannot both come from standard input")
 	}
-	b, err := io.ReadAll(io.LimitReader(a.stdin, mostInput+1))
+	b, err := io.ReadAll(io.LimitReader(a.stdin, maxInput+1))
 	if err != nil {
 		return "", fmt.Errorf("read the text: %w", err)
 	}
-	if len(b) > mostInput {
-		return "", usagef("the text is longer than %d bytes", mostInput)
+	if len(b) > maxInput {
+		return "", usagef("the text is longer than %d bytes", maxInput)
 	}
 	return string(b), nil
 }
 
-// parseHeaders reads "Name: value". The phone refuses what would break a message.
+// parseHeaders parses "Name: value". The user agent checks names and values.
 func parseHeaders(list []string) ([]sip.Header, error) {
 	var headers []sip.Header
 	for _, h := range list {
@@ -98,13 +99,13 @@ func parseHeaders(list []string) ([]sip.Header, error) {
 	return headers, nil
 }
 
-// errNotTaken is the exit code of a refusal that was told already.
+// An errNotTaken is the error of a refusal that was printed as JSON.
 type errNotTaken struct{ status string }
 
 func (e *errNotTaken) Error() string { return "the message was not taken: " + e.status }
 
-// sent tells what the server answered.
-func (a *app) sent(to string, res *gosip.Response) error {
+// reportSent prints the response, in which a refusal is an error.
+func (a *app) reportSent(to string, res *gosip.Response) error {
 	means := meaning(to, res)
 	if a.output == "json" {
 		err := writeLine(a.out, sendReport{Code: res.StatusCode, Reason: res.Reason, Means: means, CallID: fieldOf(res, "call-id", "i")})
@@ -120,7 +121,7 @@ func (a *app) sent(to string, res *gosip.Response) error {
 	return nil
 }
 
-// sendReport is the outcome as -o json has it.
+// A sendReport is the response for -o json.
 type sendReport struct {
 	Code   int    `json:"code"`
 	Reason string `json:"reason"`
@@ -128,7 +129,7 @@ type sendReport struct {
 	CallID string `json:"call_id"`
 }
 
-// meaning says what an answer to a MESSAGE means for the one who sent it.
+// meaning returns the meaning of a response to a MESSAGE for its sender.
 func meaning(to string, res *gosip.Response) string {
 	switch res.StatusCode {
 	case 200:
@@ -163,7 +164,7 @@ func meaning(to string, res *gosip.Response) string {
 		return "the server took it"
 	case 5:
 		if r := res.Reason; res.StatusCode == 500 && r != "" && r != "Server Internal Error" {
-			return "the server refuses it" // and has said why in its own words
+			return "the server refuses it" // the reason phrase has the cause
 		}
 		return "the server has failed: its log tells why"
 	}

@@ -10,9 +10,9 @@ import (
 	"sync"
 )
 
-// sipServer is the least that send and listen can talk to, over UDP and TCP on
-// one port: it registers everybody, carries messages to who is registered, stores
-// them for who is not, and refuses what is for nobody@.
+// A sipServer is a small server for send and listen, over UDP and TCP on one port: it
+// accepts all registrations, sends messages to registered users, stores them for others,
+// and refuses those for nobody@.
 type sipServer struct {
 	pc net.PacketConn
 	l  net.Listener
@@ -20,9 +20,9 @@ type sipServer struct {
 
 	mu     sync.Mutex
 	conns  []net.Conn
-	users  map[string]func(string) // who is registered, and the way there
+	users  map[string]func(string) // registered users, and the way to them
 	stored map[string][]string     // MESSAGEs by user
-	waits  map[string]func(string) // requests that we carried on, by branch
+	waits  map[string]func(string) // requests that were forwarded, by Via
 	n      int
 }
 
@@ -92,7 +92,7 @@ func (s *sipServer) serveTCP() {
 	}
 }
 
-// readMessage reads from a stream what Content-Length says is one message.
+// readMessage reads one message with Content-Length from a stream.
 func readMessage(r *bufio.Reader) (string, error) {
 	var m strings.Builder
 	for !strings.HasSuffix(m.String(), "\r\n\r\n") {
@@ -154,22 +154,22 @@ func (s *sipServer) handle(m string, back func(string)) {
 		if delete(s.users, to); expires != "0" {
 			s.users[to] = back
 			for _, old := range s.stored[to] {
-				s.carry(old, back, func(string) {})
+				s.forward(old, back, func(string) {})
 			}
 			delete(s.stored, to)
 		}
 	case to == "nobody":
 		back(answer(m, "404 Not Found"))
 	case s.users[to] != nil:
-		s.carry(m, s.users[to], func(status string) { back(answer(m, status)) })
+		s.forward(m, s.users[to], func(status string) { back(answer(m, status)) })
 	default:
 		s.stored[to] = append(s.stored[to], m)
 		back(answer(m, "202 Accepted"))
 	}
 }
 
-// carry sends a MESSAGE on under a branch of our own.
-func (s *sipServer) carry(m string, to func(string), done func(status string)) {
+// forward sends a MESSAGE with a branch of its own.
+func (s *sipServer) forward(m string, to func(string), done func(status string)) {
 	s.n++
 	via := fmt.Sprintf("SIP/2.0/UDP %s;branch=z9hG4bKcarried%d", s.addr(), s.n)
 	s.waits[via] = done

@@ -12,7 +12,7 @@ import (
 	"silod/mi"
 )
 
-// statsCommand shows the daemon's counters and gauges.
+// statsCommand returns the command that shows the daemon's counters and gauges.
 func (a *app) statsCommand() *cobra.Command {
 	var watch bool
 	var every time.Duration
@@ -43,8 +43,8 @@ func (a *app) statsCommand() *cobra.Command {
 	return cmd
 }
 
-// watchStats shows samples until it is interrupted: on a terminal as a screen of
-// their own, otherwise one below the other, and as JSON one object a line.
+// watchStats prints samples until ctx ends: each on a clear screen of a terminal, otherwise one below
+// the other, and for JSON as one object a line.
 func (a *app) watchStats(ctx context.Context, c call, every time.Duration) error {
 	var h history
 	for {
@@ -70,13 +70,13 @@ func (a *app) watchStats(ctx context.Context, c call, every time.Duration) error
 		if err := a.out.Flush(); err != nil {
 			return err
 		}
-		if !pause(ctx, every) { // ^C is how it ends
+		if !pause(ctx, every) {
 			return nil
 		}
 	}
 }
 
-// clearScreen begins a new picture, or a new paragraph where there is no terminal.
+// clearScreen clears a terminal, or prints an empty line where there is none.
 func (a *app) clearScreen() {
 	if isTerminal(a.stdout) {
 		fmt.Fprint(a.out, "\x1b[H\x1b[2J")
@@ -85,7 +85,7 @@ func (a *app) clearScreen() {
 	fmt.Fprintln(a.out)
 }
 
-// sample asks for statistics once more.
+// sample adds the current statistics to h.
 func (a *app) sample(ctx context.Context, h *history, names []mi.Arg) error {
 	n, err := a.ask(ctx, "get_statistics", names...)
 	if err != nil {
@@ -95,22 +95,22 @@ func (a *app) sample(ctx context.Context, h *history, names []mi.Arg) error {
 	return nil
 }
 
-// historySize is how many samples are kept for each statistic.
+// historySize is the number of samples that are kept for each statistic.
 const historySize = 60
 
-// history is the last samples of the statistics.
+// A history has the last samples of the statistics.
 type history struct {
 	names  []string
 	values map[string][]int64 // the newest last
 	times  []time.Time
 }
 
-// add takes a sample. What is no number is passed over.
+// add adds a sample. Values that are not numbers are skipped.
 func (h *history) add(at time.Time, n *mi.Node) {
 	if h.values == nil {
 		h.values = map[string][]int64{}
 	}
-	h.times = keep(append(h.times, at))
+	h.times = lastSamples(append(h.times, at))
 	for _, c := range n.Nodes {
 		v, ok := number(c.Value)
 		if !ok {
@@ -119,14 +119,14 @@ func (h *history) add(at time.Time, n *mi.Node) {
 		if _, known := h.values[c.Name]; !known {
 			h.names = append(h.names, c.Name)
 		}
-		h.values[c.Name] = keep(append(h.values[c.Name], v))
+		h.values[c.Name] = lastSamples(append(h.values[c.Name], v))
 	}
 }
 
-// keep drops the oldest samples.
-func keep[T any](list []T) []T { return slices.Delete(list, 0, max(0, len(list)-historySize)) }
+// lastSamples drops the oldest samples.
+func lastSamples[T any](list []T) []T { return slices.Delete(list, 0, max(0, len(list)-historySize)) }
 
-// number reads a value of a Node.
+// number returns the integer of a node's value.
 func number(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int:
@@ -139,13 +139,13 @@ func number(v any) (int64, bool) {
 	return 0, false
 }
 
-// last is the newest value.
+// last returns the newest value.
 func (h *history) last(name string) int64 {
 	v := h.values[name]
 	return v[len(v)-1]
 }
 
-// rates are the changes per second between the samples.
+// rates returns the changes per second between the samples.
 func (h *history) rates(name string) []float64 {
 	v := h.values[name]
 	t := h.times[len(h.times)-min(len(v), len(h.times)):]
@@ -158,7 +158,7 @@ func (h *history) rates(name string) []float64 {
 	return list
 }
 
-// rate is the newest change per second.
+// rate returns the newest change per second.
 func (h *history) rate(name string) float64 {
 	if r := h.rates(name); len(r) > 0 {
 		return r[len(r)-1]
@@ -166,7 +166,7 @@ func (h *history) rate(name string) float64 {
 	return 0
 }
 
-// object is the newest sample as -o json has it.
+// object returns the newest sample for -o json.
 func (h *history) object() map[string]any {
 	o := map[string]any{"time": h.times[len(h.times)-1].UTC().Format(time.RFC3339Nano)}
 	for _, name := range h.names {
@@ -175,7 +175,7 @@ func (h *history) object() map[string]any {
 	return o
 }
 
-// rate writes a change per second, or nothing where there is none.
+// rate returns the text of a change per second, "" for none.
 func rate(r float64) string {
 	if r == 0 {
 		return ""

@@ -9,13 +9,12 @@ import (
 	"silod/mi"
 )
 
-// table lays rows out in columns, for people. text/tabwriter would keep every row
-// until the end and knows no terminal's width; this one measures the first rows,
-// then writes each row as it comes, so that a list of any length takes no memory.
+// A table writes rows in aligned columns. It measures the first rows, then writes each row at once, so
+// that a long list takes no memory; text/tabwriter keeps all rows, and does not fit a terminal.
 type table struct {
 	w      io.Writer
-	width  int      // of the terminal; 0: as wide as it gets
-	hide   []string // columns that are left out
+	width  int      // of the terminal; 0: no limit
+	hide   []string // columns that are not shown
 	indent string
 
 	columns []column
@@ -24,22 +23,22 @@ type table struct {
 	any     bool
 }
 
-// column is what the first rows tell about one.
+// A column has the measures of the first rows.
 type column struct {
 	name    string
 	width   int
-	numbers bool // all of them: aligned to the right
+	numbers bool // all values are; aligned to the right
 }
 
-// The table's measures.
+// Sizes of a table.
 const (
-	measured  = 200 // rows that decide how wide a column is
+	measured  = 200 // rows that determine the widths
 	minColumn = 8   // a column is not cut below this
 	gap       = "  "
 )
 
-// add takes a row of names and values. Columns appear in the order in which
-// they are first seen; one that is new after the first rows is not shown.
+// add adds a row of names and values. Columns are in the order of their first values; a column that
+// is new after the measured rows is not shown.
 func (t *table) add(cells []mi.Attr) error {
 	t.any = true
 	row := make([]string, len(t.columns))
@@ -71,7 +70,7 @@ func (t *table) add(cells []mi.Attr) error {
 	return nil
 }
 
-// flush writes what is still there.
+// flush writes the rows that are left.
 func (t *table) flush() error {
 	if t.started || len(t.rows) == 0 {
 		return nil
@@ -79,7 +78,7 @@ func (t *table) flush() error {
 	return t.start()
 }
 
-// start decides the widths and writes what was kept back for that.
+// start determines the widths and writes the measured rows.
 func (t *table) start() error {
 	t.started = true
 	t.shrink()
@@ -99,7 +98,7 @@ func (t *table) start() error {
 	return nil
 }
 
-// shrink takes from the widest columns until the table fits the terminal.
+// shrink makes the widest columns narrower until the table fits the terminal.
 func (t *table) shrink() {
 	total := len(t.indent) + len(gap)*(len(t.columns)-1)
 	for _, c := range t.columns {
@@ -120,7 +119,7 @@ func (t *table) shrink() {
 	}
 }
 
-// write puts one row out. Only a terminal's rows are cut: a program gets all of it.
+// write writes one row. Cells are cut for a terminal only.
 func (t *table) write(row []string) error {
 	var line strings.Builder
 	line.WriteString(t.indent)
@@ -142,7 +141,7 @@ func (t *table) write(row []string) error {
 	return err
 }
 
-// cell shows a value.
+// cell returns the text of a value.
 func cell(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -158,7 +157,7 @@ func cell(v any) string {
 	return clean(fmt.Sprint(v))
 }
 
-// isNumber tells what is aligned to the right.
+// isNumber reports whether a value is a number.
 func isNumber(v any) bool {
 	switch v.(type) {
 	case int, int64, float64:

@@ -64,7 +64,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestTableStreams: rows go out as they come, once the first were measured.
+// TestTableStreams checks that rows are written at once after the measured ones.
 func TestTableStreams(t *testing.T) {
 	var out strings.Builder
 	tb := &table{w: &out}

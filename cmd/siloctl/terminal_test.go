@@ -128,7 +128,7 @@ func TestPager(t *testing.T) {
 }
 
 func TestTop(t *testing.T) {
-	// Each time that is looked, a thousand more have been delivered, and ten of them slowly.
+	// Each sample has a thousand deliveries more, ten of them slow.
 	looks := int64(0)
 	commands := append(newFake().commands(), mi.Command{
 		Name: "latencies", Run: func(context.Context, *mi.Request) (*mi.Node, error) {
@@ -190,7 +190,7 @@ func TestPurgeShowsProgress(t *testing.T) {
 	}
 }
 
-// TestCopyShowsProgress, and ^C leaves what the same command goes on with.
+// TestCopyShowsProgress also interrupts a copy and continues it with the same command.
 func TestCopyShowsProgress(t *testing.T) {
 	dir := t.TempDir()
 	var rows strings.Builder
@@ -216,7 +216,7 @@ func TestCopyShowsProgress(t *testing.T) {
 	}
 }
 
-// TestListsStream: what has arrived is written before the rest is there.
+// TestListsStream checks that entries are written before the whole list has arrived.
 func TestListsStream(t *testing.T) {
 	for _, output := range []string{"json", "table", "mi"} {
 		t.Run(output, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestListsStream(t *testing.T) {
 	}
 }
 
-// watched closes seen when it has got so many bytes.
+// watched is a writer that closes seen after a number of bytes.
 type watched struct {
 	buf  bytes.Buffer
 	at   int
@@ -268,8 +268,8 @@ func (w *watched) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// TestABrokenListIsNoJSON: a list that ends early does not look complete.
-func TestABrokenListIsNoJSON(t *testing.T) {
+// TestBrokenListIsNotJSON checks that a list that ends early does not look complete.
+func TestBrokenListIsNotJSON(t *testing.T) {
 	socket := daemon(t, []mi.Command{{Name: "silo_list", Args: "[owner]", MaxArgs: 1, Run: func(context.Context, *mi.Request) (*mi.Node, error) {
 		return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
 			for i := range 5000 {

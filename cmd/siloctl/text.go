@@ -8,14 +8,13 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// What others wrote is shown on somebody's terminal: control characters, which
-// could move its cursor or worse, and marks that turn the direction of writing
-// are replaced.
+// Text from the network is printed on a terminal. Control characters, which could move the cursor or
+// worse, and marks that change the direction of writing are replaced.
 
-// clean makes one line of foreign text.
+// clean returns text from the network as one harmless line.
 func clean(s string) string { return strings.Map(visible, s) }
 
-// cleanLines lets line breaks through.
+// cleanLines is clean for several lines.
 func cleanLines(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' {
@@ -25,7 +24,7 @@ func cleanLines(s string) string {
 	}, strings.ReplaceAll(s, "\r\n", "\n"))
 }
 
-// visible maps one character of foreign text to one that stays where it is put.
+// visible maps a character to a harmless one.
 func visible(r rune) rune {
 	switch {
 	case r == '\n' || r == '\r' || r == '\t':
@@ -36,19 +35,18 @@ func visible(r rune) rune {
 	return r
 }
 
-// fit cuts a text to a number of columns, and says so.
+// fit cuts a text to a number of columns, with an ellipsis.
 func fit(s string, columns int) string { return runewidth.Truncate(s, columns, "…") }
 
-// columnsOf is how wide a text is on a terminal, where 日 takes two columns.
+// columnsOf returns the width of a text on a terminal, where 日 takes two columns.
 func columnsOf(s string) int { return runewidth.StringWidth(s) }
 
-// pad fills a text up to a number of columns.
+// pad adds spaces up to a number of columns.
 func pad(s string, columns int) string {
 	return s + strings.Repeat(" ", max(0, columns-columnsOf(s)))
 }
 
-// localTime shows a time that the daemon writes for programs, RFC 3339, as people
-// here write it. Other text stays as it is.
+// localTime returns a time of RFC 3339 as local time. Other text is returned as it is.
 func localTime(s string) string {
 	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[10] != 'T' {
 		return s

@@ -8,7 +8,7 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 )
 
-func TestForeignTextCannotDriveTheTerminal(t *testing.T) {
+func TestTextCannotControlTheTerminal(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain ünïcode ✓": "plain ünïcode ✓",
 		"\x1b[2Jgone":     "\uFFFD[2Jgone",
@@ -22,7 +22,7 @@ func TestForeignTextCannotDriveTheTerminal(t *testing.T) {
 		}
 	}
 	if got := cleanLines("one\r\ntwo\n\x1b[H"); got != "one\ntwo\n\uFFFD[H" {
-		t.Errorf("cleanLines gives %q", got)
+		t.Errorf("cleanLines returns %q", got)
 	}
 }
 
@@ -54,7 +54,7 @@ func TestLocalTime(t *testing.T) {
 	}
 }
 
-func TestLetter(t *testing.T) {
+func TestFormatMessage(t *testing.T) {
 	at := time.Date(2026, 11, 21, 22, 14, 11, 0, time.UTC)
 	letterOf := func(name, contentType, body string, more ...gosip.Header) *sipMessage {
 		req := gosip.NewRequest(gosip.MESSAGE, gosip.Uri{Scheme: "sip", User: "bob", Host: "127.0.0.1"})
@@ -86,7 +86,7 @@ func TestLetter(t *testing.T) {
 		{"not UTF-8", letterOf("", "text/plain", "\xff"), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := letter(tt.m); got != tt.want {
+			if got := formatMessage(tt.m); got != tt.want {
 				t.Errorf("got\n%q\nwant\n%q", got, tt.want)
 			}
 		})

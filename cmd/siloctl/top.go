@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 )
 
-// topCommand is a live view of what the daemon tells of itself.
+// topCommand returns the command that shows the daemon's activity live.
 func (a *app) topCommand() *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
@@ -39,7 +39,7 @@ func (a *app) topCommand() *cobra.Command {
 	return cmd
 }
 
-// top draws until it is interrupted.
+// top draws until ctx ends.
 func (a *app) top(ctx context.Context, every time.Duration) error {
 	counters, err := a.counters(ctx)
 	if err != nil {
@@ -51,8 +51,8 @@ func (a *app) top(ctx context.Context, every time.Duration) error {
 	defer stop()
 	var h history
 	var times latencies
-	var busy talkers
-	counted := a.follow(ctx)
+	var active activity
+	counted := a.followActivity(ctx)
 	for {
 		if err := errors.Join(a.sample(ctx, &h, positional([]string{"all"})), times.sample(ctx, a)); err != nil {
 			return err
@@ -61,7 +61,7 @@ func (a *app) top(ctx context.Context, every time.Duration) error {
 			select {
 			case in, ok := <-counted:
 				if more = ok; ok {
-					busy.add(in)
+					active.add(in)
 				} else {
 					counted = nil
 				}
@@ -71,7 +71,7 @@ func (a *app) top(ctx context.Context, every time.Duration) error {
 		}
 		a.clearScreen()
 		fmt.Fprintf(a.out, "silod at %s  %s  every %s, ^C ends\n\n", a.target.Socket+a.target.FIFO, time.Now().Format(time.TimeOnly), every)
-		if err := a.picture(&h, &times, &busy, counters); err != nil {
+		if err := a.draw(&h, &times, &active, counters); err != nil {
 			return err
 		}
 		if err := a.out.Flush(); err != nil {
@@ -83,7 +83,7 @@ func (a *app) top(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// counters are the statistics that only rise.
+// counters returns the names of the statistics that only rise.
 func (a *app) counters(ctx context.Context) (map[string]bool, error) {
 	n, err := a.ask(ctx, "list_statistics")
 	if err != nil {
@@ -100,8 +100,8 @@ func (a *app) counters(ctx context.Context) (map[string]bool, error) {
 	return set, nil
 }
 
-// picture draws as many lines as the screen has.
-func (a *app) picture(h *history, times *latencies, where *talkers, counters map[string]bool) error {
+// draw draws as many lines as the screen has.
+func (a *app) draw(h *history, times *latencies, active *activity, counters map[string]bool) error {
 	busy, state := slices.Clone(h.names), []string{}
 	busy = slices.DeleteFunc(busy, func(name string) bool {
 		if !counters[name] && h.last(name) != 0 {
@@ -110,11 +110,11 @@ func (a *app) picture(h *history, times *latencies, where *talkers, counters map
 		return !counters[name] || !slices.ContainsFunc(h.rates(name), func(r float64) bool { return r != 0 })
 	})
 	slices.SortStableFunc(busy, func(x, y string) int { return cmp.Compare(total(h.rates(y)), total(h.rates(x))) })
-	// Of the lines that are left a third for each of the three lists.
-	room := a.height() - 10 - len(times.names)
-	busy = busy[:min(len(busy), max(1, room/3))]
-	talking := where.busiest(max(1, room/3))
-	state = state[:min(len(state), max(1, room-len(busy)-len(talking)))]
+	// A third of the remaining lines for each of the three lists.
+	lines := a.height() - 10 - len(times.names)
+	busy = busy[:min(len(busy), max(1, lines/3))]
+	shown := active.busiest(max(1, lines/3))
+	state = state[:min(len(state), max(1, lines-len(busy)-len(shown)))]
 
 	if err := times.draw(a); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (a *app) picture(h *history, times *latencies, where *talkers, counters map
 	if len(busy) == 0 {
 		fmt.Fprintln(a.out, "nothing has happened yet")
 	}
-	if err := errors.Join(t.flush(), where.draw(a, len(talking))); err != nil {
+	if err := errors.Join(t.flush(), active.draw(a, len(shown))); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.out)
@@ -144,7 +144,7 @@ func (a *app) picture(h *history, times *latencies, where *talkers, counters map
 	return t.flush()
 }
 
-// height is how many lines the terminal has.
+// height returns the number of lines of the terminal.
 func (a *app) height() int {
 	if f, ok := a.stdout.(*os.File); ok {
 		if _, rows, err := term.GetSize(int(f.Fd())); err == nil && rows > 0 {
@@ -154,7 +154,7 @@ func (a *app) height() int {
 	return 24
 }
 
-// total orders the busiest.
+// total returns the sum of a list.
 func total(list []float64) float64 {
 	sum := 0.0
 	for _, v := range list {
@@ -163,7 +163,7 @@ func total(list []float64) float64 {
 	return sum
 }
 
-// floats makes a gauge's values fit for a sparkline.
+// floats converts values for a sparkline.
 func floats(list []int64) []float64 {
 	out := make([]float64, len(list))
 	for i, v := range list {
@@ -172,10 +172,10 @@ func floats(list []int64) []float64 {
 	return out
 }
 
-// trendWidth is how many values a sparkline has at most: it stands beside others.
+// trendWidth is the number of values of a sparkline.
 const trendWidth = 24
 
-// sparkline draws the last values as a row of blocks, the largest at full height.
+// sparkline returns the last values as a row of blocks, the largest at full height.
 func sparkline(values []float64) string {
 	values = values[max(0, len(values)-trendWidth):]
 	const blocks = "▁▂▃▄▅▆▇█"

@@ -13,45 +13,45 @@ import (
 	"silod/mi/client"
 )
 
-// interval is what one message of the daemon's busiest says.
-type interval map[string]int64 // "ROOM sip:chat-1@example.org" and what was counted there
+// An interval has the counts of one second by room or mailbox, "ROOM sip:chat-1@example.org".
+type interval map[string]int64
 
-// talkers are the rooms and mailboxes in which something has happened lately.
-type talkers struct {
+// An activity has the recent counts of rooms and mailboxes.
+type activity struct {
 	counts map[string][]float64 // the newest last, all of one length
 	length int
 }
 
-// talkersKept is how many intervals are remembered.
-const talkersKept = 20
+// activityKept is the number of intervals that are kept.
+const activityKept = 20
 
-// add takes an interval. Who was silent in all that are kept is forgotten.
-func (t *talkers) add(in interval) {
+// add adds an interval, and forgets rooms and mailboxes without counts in all that are kept.
+func (t *activity) add(in interval) {
 	if t.counts == nil {
 		t.counts = map[string][]float64{}
 	}
-	for who := range in {
-		if t.counts[who] == nil {
-			t.counts[who] = make([]float64, t.length)
+	for name := range in {
+		if t.counts[name] == nil {
+			t.counts[name] = make([]float64, t.length)
 		}
 	}
-	t.length = min(t.length+1, talkersKept)
-	for who, list := range t.counts {
-		list = append(list, float64(in[who]))
-		list = slices.Delete(list, 0, max(0, len(list)-talkersKept))
+	t.length = min(t.length+1, activityKept)
+	for name, list := range t.counts {
+		list = append(list, float64(in[name]))
+		list = slices.Delete(list, 0, max(0, len(list)-activityKept))
 		if total(list) == 0 {
-			delete(t.counts, who)
+			delete(t.counts, name)
 			continue
 		}
-		t.counts[who] = list
+		t.counts[name] = list
 	}
 }
 
-// busiest are so many, the busiest of all kept intervals first.
-func (t *talkers) busiest(most int) []string {
+// busiest returns at most so many names, the busiest of all kept intervals first.
+func (t *activity) busiest(most int) []string {
 	names := make([]string, 0, len(t.counts))
-	for who := range t.counts {
-		names = append(names, who)
+	for name := range t.counts {
+		names = append(names, name)
 	}
 	slices.SortFunc(names, func(x, y string) int {
 		return cmp.Or(cmp.Compare(total(t.counts[y]), total(t.counts[x])), cmp.Compare(x, y))
@@ -59,17 +59,18 @@ func (t *talkers) busiest(most int) []string {
 	return names[:min(len(names), most)]
 }
 
-// draw shows them as a table. An interval is a second.
-func (t *talkers) draw(a *app, most int) error {
+// draw prints the busiest as a table. An interval is a second.
+func (t *activity) draw(a *app, most int) error {
 	names := t.busiest(most)
 	if len(names) == 0 {
 		return nil
 	}
 	tab := &table{w: a.out, width: a.width()}
-	for _, who := range names {
-		kind, name, _ := strings.Cut(who, " ")
-		list := t.counts[who]
-		row := cells("busiest", strings.ToLower(kind), "address", person(name), "per second", list[len(list)-1], "trend", sparkline(list))
+	for _, key := range names {
+		kind, name, _ := strings.Cut(key, " ")
+		list := t.counts[key]
+		row := cells("busiest", strings.ToLower(kind), "address", withoutScheme(name),
+			"per second", list[len(list)-1], "trend", sparkline(list))
 		if err := tab.add(row); err != nil {
 			return err
 		}
@@ -78,9 +79,9 @@ func (t *talkers) draw(a *app, most int) error {
 	return tab.flush()
 }
 
-// follow reads what the daemon counts, second by second, until ctx ends. A daemon that
-// cannot tell says nothing.
-func (a *app) follow(ctx context.Context) <-chan interval {
+// followActivity sends the counts of each second until ctx ends. The channel is closed at once where
+// the daemon has no counts.
+func (a *app) followActivity(ctx context.Context) <-chan interval {
 	to := make(chan interval, 1)
 	target := a.target
 	target.Timeout = -1
@@ -113,22 +114,22 @@ func (a *app) follow(ctx context.Context) <-chan interval {
 	return to
 }
 
-// latencies are how long things took in each sample's time.
+// Latencies are the times that the daemon took for requests, by sample.
 type latencies struct {
-	names []string
-	was   map[string]buckets
-	slow  map[string][]float64 // the 99th percentile of each sample, in seconds
-	now   map[string][2]float64
+	names  []string
+	before map[string]buckets
+	p99    map[string][]float64  // of each sample, in seconds
+	newest map[string][2]float64 // median and 99th percentile
 }
 
-// buckets are how many took at most so many seconds, the shortest first.
+// Buckets are cumulative counts by upper bound in seconds, the shortest first.
 type buckets struct {
 	bounds []float64
 	counts []int64
 	total  int64
 }
 
-// sample asks once more.
+// sample adds the counts since the last sample.
 func (l *latencies) sample(ctx context.Context, a *app) error {
 	n, err := a.ask(ctx, "latencies")
 	if errors.Is(err, mi.ErrNoCommand) {
@@ -137,25 +138,26 @@ func (l *latencies) sample(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if l.was == nil {
-		l.was, l.slow, l.now = map[string]buckets{}, map[string][]float64{}, map[string][2]float64{}
+	if l.before == nil {
+		l.before, l.p99, l.newest = map[string]buckets{}, map[string][]float64{}, map[string][2]float64{}
 	}
 	for _, c := range n.Nodes {
 		name := fmt.Sprint(c.Value)
 		b := bucketsOf(c)
-		before, known := l.was[name]
-		l.was[name] = b
+		before, known := l.before[name]
+		l.before[name] = b
 		if !known {
 			l.names = append(l.names, name)
 			continue
 		}
 		d := b.since(before)
-		l.now[name] = [2]float64{d.quantile(0.5), d.quantile(0.99)}
-		l.slow[name] = keep(append(l.slow[name], d.quantile(0.99)))
+		l.newest[name] = [2]float64{d.quantile(0.5), d.quantile(0.99)}
+		l.p99[name] = lastSamples(append(l.p99[name], d.quantile(0.99)))
 	}
 	return nil
 }
 
+// bucketsOf returns the buckets of a reply.
 func bucketsOf(n *mi.Node) buckets {
 	var b buckets
 	count := func(attrs []mi.Attr) (v int64) {
@@ -177,7 +179,7 @@ func bucketsOf(n *mi.Node) buckets {
 	return b
 }
 
-// since is what has come since then.
+// since returns the difference to earlier buckets.
 func (b buckets) since(before buckets) buckets {
 	d := buckets{bounds: b.bounds, counts: slices.Clone(b.counts), total: b.total - before.total}
 	for i := range d.counts {
@@ -188,8 +190,8 @@ func (b buckets) since(before buckets) buckets {
 	return d
 }
 
-// quantile is the time, in seconds, below which a part of them stayed: 0 where there
-// are none. Within a bucket they are taken to lie evenly.
+// quantile returns a quantile in seconds, 0 without counts. The times in a bucket are taken as evenly
+// distributed.
 func (b buckets) quantile(q float64) float64 {
 	want := q * float64(b.total)
 	var below int64
@@ -206,23 +208,23 @@ func (b buckets) quantile(q float64) float64 {
 	return low
 }
 
-// draw shows them as a table.
+// draw prints the latencies as a table.
 func (l *latencies) draw(a *app) error {
 	tab := &table{w: a.out, width: a.width()}
 	for _, name := range l.names {
-		half, most := "", ""
-		if q := l.now[name]; q[1] > 0 {
-			half, most = took(q[0]), took(q[1])
+		median, p99 := "", ""
+		if q := l.newest[name]; q[1] > 0 {
+			median, p99 = formatSeconds(q[0]), formatSeconds(q[1])
 		}
-		if err := tab.add(cells("latency", name, "half below", half, "99 % below", most, "trend", sparkline(l.slow[name]))); err != nil {
+		if err := tab.add(cells("latency", name, "half below", median, "99 % below", p99, "trend", sparkline(l.p99[name]))); err != nil {
 			return err
 		}
 	}
 	return tab.flush()
 }
 
-// took writes seconds as people say them.
-func took(seconds float64) string {
+// formatSeconds returns a short text of a time.
+func formatSeconds(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {
 	case d >= 10*time.Millisecond:

@@ -37,8 +37,8 @@ type sipSettings struct {
 }
 
 // A userAgent sends requests and receives messages over one connection to its server, which opens
-// at first use, and again when it is needed after the server closed it. Requests are sent by one
-// goroutine; receive is called on another.
+// at first use, and again when it is needed after the server closed it. All methods belong to one
+// goroutine; receive is called on others.
 type userAgent struct {
 	cfg    sipSettings
 	aor    sip.URI
@@ -60,10 +60,10 @@ type flow struct {
 	pooled   sync.Once     // see note
 }
 
-// Bounds on a message.
 const (
-	maxMessage = 1 << 20 // bytes, on a stream
-	allowed    = "MESSAGE, OPTIONS"
+	maxMessage   = 1 << 20 // bytes, on a stream
+	allowed      = "MESSAGE, OPTIONS"
+	deliveryTime = time.Second // for a response to get from the connection to its request
 )
 
 // newUserAgent checks the settings. It opens nothing.
@@ -272,9 +272,11 @@ func (u *userAgent) exchange(ctx context.Context, r sipRequest) (*gosip.Response
 	return res, err
 }
 
-// transact waits for a response, as long as ctx and the link last. One that has arrived by then is
-// returned nevertheless: the server may have registered us, and closed the connection.
-func (f *flow) transact(ctx context.Context, seq uint32, do func(context.Context) (*gosip.Response, error)) (*gosip.Response, error) {
+// transact waits for the response to a request, as long as ctx and the link last. A response that has
+// arrived by then is returned: the server may have registered us and closed the connection.
+func (f *flow) transact(
+	ctx context.Context, seq uint32, do func(context.Context) (*gosip.Response, error),
+) (*gosip.Response, error) {
 	select {
 	case <-f.link.refused: // of an earlier request
 	default:
@@ -284,9 +286,11 @@ func (f *flow) transact(ctx context.Context, seq uint32, do func(context.Context
 	waiting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	go func() {
-		if cause := f.ended(ctx, waiting); !f.arrivals.responded() {
-			cancel(cause)
+		cause := f.ended(ctx, waiting)
+		if f.arrivals.responded() {
+			pause(waiting, deliveryTime)
 		}
+		cancel(cause)
 	}()
 	res, err := do(waiting)
 	switch {

@@ -1,21 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -29,164 +18,6 @@ import (
 
 	"silod/sip"
 )
-
-// peer is a SIP server that a test plays: it reads messages and writes text.
-type peer struct {
-	t       *testing.T
-	network string
-	addr    string
-	ca      string // the file of its certificate, for tls
-	got     chan wire
-}
-
-// wire is a message that arrived at a peer.
-type wire struct {
-	text string
-	send func(string)
-	drop func()
-}
-
-func (w wire) answer(status string, more ...string) { w.send(answer(w.text, status, more...)) }
-
-func newPeer(t *testing.T, network string) *peer {
-	t.Helper()
-	p := &peer{t: t, network: network, got: make(chan wire, 1000)}
-	if network == "udp" {
-		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { pc.Close() })
-		p.addr = pc.LocalAddr().String()
-		go func() {
-			buf := make([]byte, 1<<16)
-			for {
-				n, from, err := pc.ReadFrom(buf)
-				if err != nil {
-					return
-				}
-				p.got <- wire{string(buf[:n]), func(s string) { pc.WriteTo([]byte(s), from) }, func() {}}
-			}
-		}()
-		return p
-	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if network == "tls" {
-		var cert tls.Certificate
-		cert, p.ca = certificate(t)
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
-	}
-	t.Cleanup(func() { l.Close() })
-	p.addr = l.Addr().String()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { c.Close() })
-			go func() {
-				r := bufio.NewReader(c)
-				for {
-					m, err := readMessage(r)
-					if err != nil {
-						return
-					}
-					p.got <- wire{m, func(s string) { c.Write([]byte(s)) }, func() { c.Close() }}
-				}
-			}()
-		}
-	}()
-	return p
-}
-
-// certificate makes one for 127.0.0.1, and a file that trusts it.
-func certificate(t *testing.T) (tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "silod"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
-
-// next returns the next message, which begins with start.
-func (p *peer) next(start string) wire {
-	p.t.Helper()
-	select {
-	case w := <-p.got:
-		if !strings.HasPrefix(w.text, start) {
-			p.t.Errorf("got %q, want %s", w.text, start)
-		}
-		return w
-	case <-time.After(10 * time.Second):
-		p.t.Fatalf("no %s arrived", start)
-		return wire{}
-	}
-}
-
-// agent returns a user agent of bob at the peer.
-func (p *peer) agent(cfg sipSettings) *userAgent {
-	p.t.Helper()
-	cfg.aor = "sip:bob@example.org"
-	if cfg.timeout == 0 {
-		cfg.timeout = 10 * time.Second
-	}
-	var err error
-	if cfg.server, err = parseEndpoint(p.network + ":" + p.addr); err != nil {
-		p.t.Fatal(err)
-	}
-	if p.ca != "" {
-		if cfg.roots, err = readRoots(p.ca); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	u, err := newUserAgent(cfg)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(u.close)
-	return u
-}
-
-// registered registers the user agent and returns the way to it.
-func (p *peer) registered(u *userAgent) wire {
-	p.t.Helper()
-	ws := make(chan wire, 1)
-	go func() {
-		defer close(ws)
-		w := p.next("REGISTER")
-		w.answer("200 OK")
-		ws <- w
-	}()
-	if res, _, err := u.register(p.t.Context(), time.Minute); err != nil || !res.IsSuccess() {
-		p.t.Fatalf("register returns %v, %v", res, err)
-	}
-	return <-ws
-}
-
-// text returns a MESSAGE to bob; id makes it one of its own.
-func text(id, body string) string {
-	return "MESSAGE sip:bob@127.0.0.1:9 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK" + id + ";rport\r\n" +
-		"Max-Forwards: 70\r\nFrom: \"Al \\\"the\\\" Ice\" <sip:alice@example.org>;tag=a1\r\nTo: <sip:bob@example.org>\r\n" +
-		"Call-ID: call-" + id + "\r\nCSeq: 7  MESSAGE\r\nContent-Type: text/plain\r\n" +
-		fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
-}
 
 // overAll runs a test over each transport.
 func overAll(t *testing.T, f func(t *testing.T, network string)) {
@@ -239,7 +70,7 @@ func TestArrivalOrder(t *testing.T) {
 	})
 }
 
-// TestRetransmission has a message come again after it was answered.
+// TestRetransmission sends a message again after its answer.
 func TestRetransmission(t *testing.T) {
 	overAll(t, func(t *testing.T, network string) {
 		p := newPeer(t, network)
@@ -256,9 +87,9 @@ func TestRetransmission(t *testing.T) {
 	})
 }
 
-// TestAnswerGoesFirst has a message behind the answer to REGISTER: that is received with the
-// registration done, whatever goroutine sipgo runs first.
-func TestAnswerGoesFirst(t *testing.T) {
+// TestResponseGoesFirst sends a message immediately after the response to REGISTER: it is
+// received after that, whichever goroutine sipgo runs first.
+func TestResponseGoesFirst(t *testing.T) {
 	overAll(t, func(t *testing.T, network string) {
 		for range 20 {
 			p := newPeer(t, network)
@@ -307,8 +138,8 @@ func TestOtherRequests(t *testing.T) {
 	}
 }
 
-// TestResponseOfAnySpelling has a server write what it repeats in another form, which RFC 3261
-// allows and sipgo does not read.
+// TestResponseOfAnySpelling repeats header fields in a form that RFC 3261 allows and sipgo
+// does not find.
 func TestResponseOfAnySpelling(t *testing.T) {
 	p := newPeer(t, "udp")
 	u := p.agent(sipSettings{})
@@ -358,7 +189,7 @@ Content-Length: 11
 	}
 }
 
-func TestNothingThere(t *testing.T) {
+func TestServerIsNotThere(t *testing.T) {
 	for _, network := range sipTransports {
 		t.Run(network, func(t *testing.T) {
 			p := &peer{t: t, network: network, addr: "127.0.0.1:1"}
@@ -425,49 +256,7 @@ func TestCertificateNotTrusted(t *testing.T) {
 	}
 }
 
-func TestKeepRegistered(t *testing.T) {
-	p := newPeer(t, "tcp")
-	got := make(chan string, 1)
-	u := p.agent(sipSettings{receive: func(m *sipMessage) int { got <- string(m.body); return gosip.StatusOK }})
-	ctx, stop := context.WithCancel(t.Context())
-	var reports []string
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		err := u.keepRegistered(ctx, 10*time.Second, func(granted time.Duration, err error) {
-			reports = append(reports, fmt.Sprint(granted, err))
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	p.next("REGISTER").answer("423 Interval Too Brief", "Min-Expires: 3600")
-	w := p.next("REGISTER")
-	if header(w.text, "Expires") != "3600" {
-		t.Errorf("asks for %s seconds", header(w.text, "Expires"))
-	}
-	w.answer("200 OK", "Contact: "+header(w.text, "Contact")+";expires=50")
-	w.drop()
-	p.next("REGISTER").answer("503 Service Unavailable")
-	second := p.next("REGISTER")
-	if header(second.text, "Contact") == header(w.text, "Contact") {
-		t.Error("the new connection has the old contact")
-	}
-	second.answer("200 OK")
-	second.send(text("1", "over the new one"))
-	if m := <-got; m != "over the new one" {
-		t.Errorf("received %q", m)
-	}
-	p.next("SIP/2.0 200 OK")
-	stop()
-	p.next("REGISTER").answer("200 OK")
-	wg.Wait()
-	want := []string{"50s <nil>", "0s REGISTER refused: 503 Service Unavailable", "1h0m0s <nil>"}
-	if !slices.Equal(reports, want) {
-		t.Errorf("reports are %q", reports)
-	}
-}
-
-func TestDigestAgain(t *testing.T) {
+func TestDigest(t *testing.T) {
 	challenge := func(more string) string { return `WWW-Authenticate: Digest realm="r", nonce="n", ` + more }
 	for _, tt := range []struct {
 		name      string
@@ -552,4 +341,33 @@ func TestCloseEndsEverything(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
+}
+
+// TestHeadersCannotBeInjected has line breaks in all that a user can name: nothing is sent, or
+// nothing that has a header field of that line.
+func TestHeadersCannotBeInjected(t *testing.T) {
+	p := newPeer(t, "udp")
+	field := func(name, value string) []sip.Header { return []sip.Header{{Name: name, Value: value}} }
+	for _, tt := range []struct {
+		name, to string
+		headers  []sip.Header
+	}{
+		{"Eve\r\nX-Evil: 1", "bob@example.org", nil},
+		{"", "sip:bob@example.org\r\nX-Evil: 1", nil},
+		{"", "\"B\r\nX-Evil: 1\" <sip:bob@example.org>", nil},
+		{"", "bob@example.org", field("Content-Type", "text/plain\r\nX-Evil: 1")},
+		{"", "bob@example.org", field("X: y\r\nX-Evil", "1")},
+		{"", "bob@example.org", field("v", "SIP/2.0/UDP h")},
+	} {
+		u := p.agent(sipSettings{name: tt.name, timeout: 100 * time.Millisecond})
+		_, err := u.do(t.Context(), sipRequest{method: "MESSAGE", to: tt.to, headers: tt.headers})
+		switch {
+		case tt.name == "" && (errors.Is(err, errNoAnswer) || err == nil):
+			t.Errorf("%+v: %v", tt, err)
+		case tt.name != "":
+			if w := p.next("MESSAGE"); header(w.text, "X-Evil") != "" {
+				t.Errorf("injected:\n%s", w.text)
+			}
+		}
+	}
 }

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// usersNoun is about who has a password at the daemon.
+// usersNoun returns the commands for users with a password.
 func (a *app) usersNoun() noun {
 	return noun{name: "users", short: "Users with a password: list, add, passwd, remove", verbs: []verb{
 		{use: "list", short: "List the users who have a password", mi: "sub_list", list: true, none: "no users"},
@@ -19,8 +19,8 @@ func (a *app) usersNoun() noun {
 	}}
 }
 
-// passwordCommand makes a command that sets a password, which is never an
-// argument: others can see those.
+// passwordCommand returns a command that sets a password. The password is not an argument, which
+// other users of the machine can see.
 func (a *app) passwordCommand(use, short, command, done string) *cobra.Command {
 	var fromStdin bool
 	cmd := &cobra.Command{

@@ -12,47 +12,47 @@ import (
 	"silod/mi"
 )
 
-// noun is a kind of thing that the daemon has.
+// A noun is a group of commands about one kind of thing.
 type noun struct {
 	name, short string
 	verbs       []verb
-	more        []*cobra.Command // what is no single management command
+	more        []*cobra.Command // commands that are not one management command
 }
 
-// verb is one thing to do with a noun: a management command in plain words.
+// A verb is a command of siloctl that runs a management command.
 type verb struct {
 	use      string // "show ROOM": the upper-case words are the arguments
 	short    string
 	long     string
 	example  string
 	mi       string                     // the management command
-	miFor    func(args []string) string // where it depends on the arguments
+	miFor    func(args []string) string // where the command depends on the arguments
 	min, max int                        // arguments; max below 0: any number
 	flags    func(*pflag.FlagSet)
 
-	// args makes the management command's arguments; nil: as they are given.
+	// args returns the management command's arguments; nil: those that were typed.
 	args func(flags *pflag.FlagSet, args []string) ([]mi.Arg, error)
 
 	list bool     // the reply is a list, shown as a table
-	hide []string // columns of it that people rarely want
-	none string   // what an empty list is called
+	hide []string // columns that only -o json has
+	none string   // the text for an empty list
 
 	each bool     // called once for each argument
-	ask  string   // the question before it is done; each %s is one argument
-	done string   // what to tell people when it is; each %s is one argument
-	live []string // what completes each argument: a list command, or liveRoles
+	ask  string   // the question before the command; each %s is one argument
+	done string   // the text after the command; each %s is one argument
+	live []string // for each argument the list command that completes it, or liveRoles
 }
 
-// What completes an argument: the command that lists the values.
+// The commands that list the values of an argument.
 const (
 	liveRooms    = "imc_list_rooms"
 	liveUsers    = "sub_list"
 	liveContacts = "ul_dump"
 	liveMessages = "silo_list"
-	liveRoles    = "roles" // which need no daemon
+	liveRoles    = "roles" // not a command
 )
 
-// noun makes the command of a noun; alone it only tells its verbs.
+// noun returns the command of a noun. Without a verb it is an error.
 func (a *app) noun(n noun) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: n.name, Short: n.short, GroupID: groupAdmin,
@@ -75,7 +75,7 @@ func (a *app) noun(n noun) *cobra.Command {
 	return cmd
 }
 
-// verb makes the command of a verb.
+// verb returns the command of a verb.
 func (a *app) verb(v verb) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: v.use, Short: v.short, Long: v.long, Example: v.example, DisableFlagsInUseLine: true,
@@ -101,7 +101,7 @@ func (a *app) verb(v verb) *cobra.Command {
 	return cmd
 }
 
-// do runs a verb: asks where it must, calls the daemon, shows what came back.
+// do runs a verb: it asks where that is required, calls the daemon and shows the reply.
 func (a *app) do(ctx context.Context, v verb, flags *pflag.FlagSet, args []string) error {
 	if v.ask != "" {
 		if err := a.confirm(ctx, sentence(v.ask, args)); err != nil {
@@ -119,7 +119,7 @@ func (a *app) do(ctx context.Context, v verb, flags *pflag.FlagSet, args []strin
 	return a.once(ctx, v, flags, args)
 }
 
-// once turns what people typed into the management command's arguments.
+// once runs a verb with arguments as they were typed.
 func (a *app) once(ctx context.Context, v verb, flags *pflag.FlagSet, args []string) error {
 	list := positional(args)
 	if v.args != nil {
@@ -134,8 +134,8 @@ func (a *app) once(ctx context.Context, v verb, flags *pflag.FlagSet, args []str
 	return a.perform(ctx, v, args, list)
 }
 
-// perform calls the daemon with the management command's own arguments; args are
-// those that people typed.
+// perform calls the daemon with list, the management command's arguments, and shows the reply. args
+// are those that were typed.
 func (a *app) perform(ctx context.Context, v verb, args []string, list []mi.Arg) error {
 	c := call{command: v.mi, args: list, hide: v.hide, none: v.none}
 	if v.list {
@@ -150,7 +150,7 @@ func (a *app) perform(ctx context.Context, v verb, args []string, list []mi.Arg)
 	return nil
 }
 
-// sentence puts the arguments into the text's %s, in order.
+// sentence replaces each %s of a text with an argument, in order.
 func sentence(text string, args []string) string {
 	for _, arg := range args {
 		if !strings.Contains(text, "%s") {
@@ -161,7 +161,7 @@ func sentence(text string, args []string) string {
 	return text
 }
 
-// positional gives arguments by their place.
+// positional returns arguments without names.
 func positional(args []string) []mi.Arg {
 	list := make([]mi.Arg, len(args))
 	for i, arg := range args {
@@ -170,12 +170,12 @@ func positional(args []string) []mi.Arg {
 	return list
 }
 
-// named makes arguments by name, leaving out those without a value.
+// named returns the arguments that have a value.
 func named(pairs ...mi.Arg) []mi.Arg {
 	return slices.DeleteFunc(pairs, func(a mi.Arg) bool { return a.Value == "" })
 }
 
-// arguments checks their number; the usage line names the one that is missing.
+// arguments returns a check of the number of arguments. The usage line has the name of a missing one.
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch n := len(args); {

@@ -14,7 +14,7 @@ import (
 	"silod/mi/client"
 )
 
-// watchCommand follows what happens, as the daemon tells it.
+// watchCommand returns the command that prints events of a user or room.
 func (a *app) watchCommand() *cobra.Command {
 	var bodies bool
 	var count int
@@ -45,7 +45,7 @@ func (a *app) watchCommand() *cobra.Command {
 	return cmd
 }
 
-// watch shows events until it is interrupted.
+// watch prints events until ctx ends.
 func (a *app) watch(ctx context.Context, of string, bodies bool, count int) error {
 	a.target.Timeout = -1 // nothing may happen for a long time
 	c := call{command: "watch", args: []mi.Arg{{Value: of}}}
@@ -63,7 +63,7 @@ func (a *app) watch(ctx context.Context, of string, bodies bool, count int) erro
 	for n, err := range daemon.Stream(ctx, c.command, c.args...) {
 		if err != nil {
 			if errors.Is(ctx.Err(), context.Canceled) {
-				return nil // ^C is how it ends
+				return nil // the usual end
 			}
 			return err
 		}
@@ -85,7 +85,7 @@ func (a *app) watch(ctx context.Context, of string, bodies bool, count int) erro
 	return fmt.Errorf("%w any more: it has stopped", client.ErrUnreachable)
 }
 
-// eventOf is an event by the names of what is known of it.
+// eventOf returns the attributes of an event by name.
 func eventOf(n *mi.Node) map[string]string {
 	e := map[string]string{}
 	for _, at := range n.Attrs {
@@ -94,7 +94,7 @@ func eventOf(n *mi.Node) map[string]string {
 	return e
 }
 
-// event shows one event at once.
+// event prints one event at once.
 func (a *app) event(n *mi.Node, e map[string]string) error {
 	if a.output == "json" {
 		if err := writeLine(a.out, n); err != nil {
@@ -109,8 +109,7 @@ func (a *app) event(n *mi.Node, e map[string]string) error {
 	return a.out.Flush()
 }
 
-// eventLine is an event for people: when, what, from whom to whom, and what else is
-// known.
+// eventLine returns an event for people: time, kind, addresses, and the other attributes.
 func eventLine(e map[string]string) string {
 	at := e["time"]
 	if t, err := time.Parse(time.RFC3339Nano, at); err == nil {
@@ -119,11 +118,11 @@ func eventLine(e map[string]string) string {
 	if e["event"] == "lost" {
 		return at + gap + e["count"] + " events are missing here: they came too fast"
 	}
-	who := person(e["user"])
+	parties := withoutScheme(e["user"])
 	if e["from"] != "" {
-		who = person(e["from"]) + " to " + who
+		parties = withoutScheme(e["from"]) + " to " + parties
 	}
-	line := []string{at, pad(e["event"], len("registered")), who}
+	line := []string{at, pad(e["event"], len("registered")), parties}
 	add := func(text string) {
 		if text = strings.TrimSpace(text); text != "" {
 			line = append(line, text)
@@ -141,10 +140,10 @@ func eventLine(e map[string]string) string {
 	return strings.Join(line, gap)
 }
 
-// person is a user as people write one.
-func person(uri string) string { return strings.TrimPrefix(uri, "sip:") }
+// withoutScheme returns an address without "sip:".
+func withoutScheme(uri string) string { return strings.TrimPrefix(uri, "sip:") }
 
-// bodyOf is the text of an event, "" where there is none that can be shown.
+// bodyOf returns the text of an event, "" where there is none.
 func bodyOf(e map[string]string) string {
 	if b, err := base64.StdEncoding.DecodeString(e["body_base64"]); err == nil && len(b) > 0 {
 		return fmt.Sprintf("(%d bytes that are no text)", len(b))

@@ -19,7 +19,7 @@ const (
 	t2 = 4 * time.Second        // longest pause between two
 )
 
-// Request is one to be sent with Do, outside any dialog.
+// A Request is a request outside any dialog.
 type Request struct {
 	Method  string
 	URI     string  // Request-URI; "" for the URI of To
@@ -29,8 +29,8 @@ type Request struct {
 	Body    []byte
 }
 
-// Send sends a MESSAGE and gives its final answer, whatever that is; an error
-// means that there was none. contentType "" stands for plain text in UTF-8.
+// Send sends a MESSAGE and returns its final response, whatever that is. contentType
+// "" stands for plain text in UTF-8. The errors are those of Do.
 func (p *Phone) Send(ctx context.Context, to, contentType string, body []byte, headers ...Header) (*Response, error) {
 	if contentType == "" {
 		contentType = "text/plain;charset=utf-8"
@@ -39,8 +39,9 @@ func (p *Phone) Send(ctx context.Context, to, contentType string, body []byte, h
 	return p.Do(ctx, Request{Method: "MESSAGE", To: to, Headers: hs, Body: body})
 }
 
-// Do sends a request and waits for its final answer, at most Config.Timeout. A
-// challenge is answered where there is a password.
+// Do sends a request and returns its final response, whatever that is. A challenge is
+// answered if there is a password. Errors: ErrUnreachable, ErrTimeout, ErrClosed, and
+// those of a request that is not valid.
 func (p *Phone) Do(ctx context.Context, r Request) (*Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.Timeout,
 		fmt.Errorf("%w (%s) from %s", ErrTimeout, p.cfg.Timeout, p.server))
@@ -55,7 +56,7 @@ func (p *Phone) Do(ctx context.Context, r Request) (*Response, error) {
 	return res, nil
 }
 
-// do sends a request, and again with credentials where it is challenged.
+// do sends a request, and sends it with credentials where it is challenged.
 func (p *Phone) do(ctx context.Context, r Request) (*Response, error) {
 	f, err := p.connect(ctx)
 	if err != nil {
@@ -66,7 +67,7 @@ func (p *Phone) do(ctx context.Context, r Request) (*Response, error) {
 		return nil, err
 	}
 	res, err := p.exchange(ctx, f, req)
-	// Twice: a proxy may challenge behind the registrar, and a nonce may be stale.
+	// Twice: a proxy may challenge after the registrar, and a nonce may be stale.
 	for range 2 {
 		if err != nil || !p.authorize(req, res) {
 			break
@@ -76,7 +77,7 @@ func (p *Phone) do(ctx context.Context, r Request) (*Response, error) {
 	return res, err
 }
 
-// build makes a request but for what each transaction has anew: Via and CSeq.
+// build returns a request without Via and CSeq, which each transaction adds.
 func (p *Phone) build(r Request) (*sipgo.Request, error) {
 	to, err := parseNameAddr(r.To)
 	if err != nil {
@@ -114,7 +115,7 @@ func (p *Phone) build(r Request) (*sipgo.Request, error) {
 			return nil, err
 		}
 		if i < len(hs)-len(r.Headers) && r.Headers.Get(h.Name) != "" {
-			continue // the caller's own
+			continue // the caller's counts
 		}
 		req.AppendHeader(sipgo.NewHeader(h.Name, h.Value))
 	}
@@ -164,8 +165,8 @@ func (p *Phone) exchange(ctx context.Context, f *flow, req *sipgo.Request) (*Res
 		case <-p.done:
 			return nil, ErrClosed
 		case <-ctx.Done():
-			// An answer that has arrived goes before: who cancels may have heard more
-			// from the server in the meantime.
+			// A response that has arrived is returned: a message after it may be the reason
+			// to cancel.
 			for len(results) > 0 {
 				if r := <-results; r.final() {
 					return r.res, r.err
@@ -176,8 +177,8 @@ func (p *Phone) exchange(ctx context.Context, f *flow, req *sipgo.Request) (*Res
 	}
 }
 
-// parseNameAddr reads an address as people write it, with or without a display
-// name, angle brackets and scheme.
+// parseNameAddr parses an address with or without a display name, angle brackets and
+// scheme.
 func parseNameAddr(s string) (sip.NameAddr, error) {
 	if !strings.ContainsAny(s, "<>") {
 		u, err := parseURI(s)
@@ -194,5 +195,5 @@ func parseNameAddr(s string) (sip.NameAddr, error) {
 	return na, err
 }
 
-// token makes a name that nobody else has: for tags, branches and Call-IDs.
+// token returns a random name for tags, branches and Call-IDs.
 func token() string { return rand.Text() }

@@ -9,9 +9,9 @@ import (
 	"github.com/icholy/digest"
 )
 
-// authorize answers a challenge by putting credentials into the request. It tells
-// whether it is worth sending again: there is a password, an algorithm that we
-// know, and it is not the refusal of these same credentials.
+// authorize adds credentials for a challenge to the request. It reports whether there
+// are any: with a password, a known algorithm, and a challenge that does not refuse the
+// credentials that were sent.
 func (p *Phone) authorize(req *sipgo.Request, res *Response) bool {
 	challenge, credentials := "WWW-Authenticate", "Authorization"
 	switch res.Code {

@@ -13,7 +13,7 @@ import (
 	"silod/e2e/phone"
 )
 
-// digestCheck computes what RFC 7616 section 3.4.1 says, by itself.
+// digestCheck computes the response of RFC 7616 section 3.4.1 by itself.
 func digestCheck(t *testing.T, w *wire, header, user, password string, h hash.Hash) bool {
 	t.Helper()
 	v := map[string]string{}
@@ -65,7 +65,7 @@ func TestDigest(t *testing.T) {
 				w.answer("403 Forbidden")
 			}()
 			if res, _, err := bob.Register(t.Context(), time.Minute); err != nil || !res.OK() {
-				t.Errorf("Register gives %v, %v", res, err)
+				t.Errorf("Register returns %v, %v", res, err)
 			}
 		})
 	}
@@ -80,7 +80,7 @@ func TestDigestEnds(t *testing.T) {
 		bob := open(t, phone.Config{Server: srv.addr})
 		go func() { srv.next("REGISTER").answer("401 Unauthorized", challenge("n", false)) }()
 		if res, _, err := bob.Register(t.Context(), time.Minute); err != nil || res.Code != 401 {
-			t.Errorf("Register gives %v, %v", res, err)
+			t.Errorf("Register returns %v, %v", res, err)
 		}
 	})
 	t.Run("wrong password", func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestDigestEnds(t *testing.T) {
 			srv.next("REGISTER").answer("401 Unauthorized", challenge("n2", false))
 		}()
 		if res, _, err := bob.Register(t.Context(), time.Minute); err != nil || res.Code != 401 {
-			t.Errorf("Register gives %v, %v", res, err)
+			t.Errorf("Register returns %v, %v", res, err)
 		}
 	})
 	t.Run("stale nonce", func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestDigestEnds(t *testing.T) {
 			w.register(60)
 		}()
 		if res, _, err := bob.Register(t.Context(), time.Minute); err != nil || !res.OK() {
-			t.Errorf("Register gives %v, %v", res, err)
+			t.Errorf("Register returns %v, %v", res, err)
 		}
 	})
 }

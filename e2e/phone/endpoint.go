@@ -13,14 +13,14 @@ import (
 	"silod/sip"
 )
 
-// endpoint is where the server is.
+// An endpoint is the address of a server and the transport to it.
 type endpoint struct {
 	network string // "udp" or "tcp"
 	host    string
 	port    uint16
 }
 
-// parseEndpoint reads "host", "host:port", "tcp:host:port" and SIP URIs.
+// parseEndpoint parses "host", "host:port", "tcp:host:port" and SIP URIs.
 func parseEndpoint(s string) (endpoint, error) {
 	e := endpoint{network: "udp"}
 	s = strings.TrimSpace(s)
@@ -49,14 +49,14 @@ func parseEndpoint(s string) (endpoint, error) {
 	return e, nil
 }
 
-// addr is what the net package dials.
+// addr returns the address to dial.
 func (e endpoint) addr() string { return net.JoinHostPort(e.host, strconv.Itoa(int(e.port))) }
 
-// String names the endpoint as silod names its listeners.
+// String returns the endpoint in the form of silod's sip.listen.
 func (e endpoint) String() string { return e.network + ":" + e.addr() }
 
-// dial connects; with UDP too, so that the system reports a port where nobody
-// listens, and drops what others send.
+// dial connects, over UDP too: the system then reports a closed port and drops
+// datagrams from other addresses.
 func (e endpoint) dial(ctx context.Context, local string) (net.Conn, error) {
 	var d net.Dialer
 	if local != "" {
@@ -80,12 +80,12 @@ func (e endpoint) dial(ctx context.Context, local string) (net.Conn, error) {
 	return nil, e.unreachable(err)
 }
 
-// unreachable says that nobody answers there, and why.
+// unreachable returns ErrUnreachable with the address and the reason.
 func (e endpoint) unreachable(err error) error {
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, e, cause(err))
 }
 
-// resolveLocal reads a local address; without a port the system chooses one.
+// resolveLocal parses a local address; without a port the system chooses one.
 func resolveLocal(network, local string) (net.Addr, error) {
 	if _, _, err := net.SplitHostPort(local); err != nil {
 		local = net.JoinHostPort(strings.Trim(local, "[]"), "0")
@@ -96,7 +96,7 @@ func resolveLocal(network, local string) (net.Addr, error) {
 	return net.ResolveUDPAddr(network, local)
 }
 
-// cause takes off the layers that only repeat the address.
+// cause removes the layers of an error that only repeat the address.
 func cause(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err

@@ -13,42 +13,42 @@ import (
 	sipgo "github.com/emiago/sipgo/sip"
 )
 
-// Bounds on what the server can make us hold, or wait for.
+// Limits.
 const (
 	maxMessage = 1 << 20         // bytes of one message on a stream
 	writeTime  = 5 * time.Second // for a server that does not read
 )
 
-// flow is one connection to the server, over UDP or TCP, with the requests that
-// wait for an answer on it.
+// A flow is one connection to the server, over UDP or TCP, with its client
+// transactions.
 type flow struct {
 	conn   net.Conn
 	server endpoint
-	gone   chan struct{} // closed when nothing more can come
+	gone   chan struct{} // closed when the connection has ended
 
 	mu      sync.Mutex
 	waiting map[string]chan result // client transactions by branch
-	broken  error                  // why the flow is gone
+	broken  error                  // the reason for gone
 }
 
-// result is a response, or the reason why none will come.
+// A result is a response, or the error of its transaction.
 type result struct {
 	res *Response
 	err error
 }
 
-// final tells what ends a transaction.
+// final reports whether the result ends its transaction.
 func (r result) final() bool { return r.err != nil || r.res.Code >= 200 }
 
-// newFlow makes the flow of a connection; Phone.read runs it.
+// newFlow returns the flow of a connection. Phone.read runs it.
 func newFlow(conn net.Conn, server endpoint) *flow {
 	return &flow{conn: conn, server: server, gone: make(chan struct{}), waiting: map[string]chan result{}}
 }
 
-// reliable tells whether nothing need be sent twice.
+// reliable reports whether the transport retransmits by itself.
 func (f *flow) reliable() bool { return f.server.network == "tcp" }
 
-// alive tells whether anything can still come.
+// alive reports whether anything can still arrive.
 func (f *flow) alive() bool {
 	select {
 	case <-f.gone:
@@ -58,8 +58,8 @@ func (f *flow) alive() bool {
 	}
 }
 
-// write sends one message. An unreachable port that was reported for an earlier
-// datagram says nothing about this one, so it is sent once more.
+// write sends one message. A closed port that was reported for an earlier datagram
+// says nothing about this one, which is therefore sent again.
 func (f *flow) write(b []byte) error {
 	if err := f.conn.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
 		return f.server.unreachable(err)
@@ -89,14 +89,14 @@ func (f *flow) wait(branch string) (<-chan result, error) {
 	return c, nil
 }
 
-// forget ends a client transaction; what comes for it now is dropped.
+// forget ends a client transaction. Later responses are dropped.
 func (f *flow) forget(branch string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.waiting, branch)
 }
 
-// resolve hands a response to its transaction. Late ones belong to none.
+// resolve sends a response to its transaction, if there is one.
 func (f *flow) resolve(res *Response) {
 	branch := viaBranch(res.Headers.Get("Via"))
 	f.mu.Lock()
@@ -119,7 +119,7 @@ func (f *flow) fail(err error) {
 	}
 }
 
-// read takes what arrives on a flow until it ends.
+// read reads a flow until it ends.
 func (p *Phone) read(f *flow) {
 	var err error
 	if f.reliable() {
@@ -141,8 +141,8 @@ func (p *Phone) read(f *flow) {
 	f.conn.Close()
 }
 
-// readDatagrams reads one message a datagram. What is no SIP is dropped: anybody on
-// this host can send it.
+// readDatagrams reads one message a datagram. Datagrams that are not SIP are dropped:
+// any program on this host can send them.
 func (p *Phone) readDatagrams(f *flow) error {
 	parser, buf := newParser(), make([]byte, 1<<16)
 	for {
@@ -167,12 +167,12 @@ func (p *Phone) readDatagrams(f *flow) error {
 	}
 }
 
-// readStream reads messages back to back, in whatever pieces they come.
+// readStream reads messages one after the other, in pieces of any size.
 func (p *Phone) readStream(f *flow) error {
 	stream := newParser().NewSIPStream()
 	defer stream.Close()
 	buf := make([]byte, 1<<15)
-	var pending []byte // what the parser has got and not yet made a message of
+	var pending []byte // bytes of the next message that the parser already has
 	for {
 		n, err := f.conn.Read(buf)
 		if err != nil {
@@ -190,7 +190,7 @@ func (p *Phone) readStream(f *flow) error {
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				break
 			}
-			if err != nil { // no boundary is left to go on from
+			if err != nil { // the next message cannot be found
 				return errors.New("the server sent what is not SIP")
 			}
 			p.dispatch(f, msg, bytes.TrimLeft(pending[:size], "\r\n"))
@@ -199,7 +199,7 @@ func (p *Phone) readStream(f *flow) error {
 	}
 }
 
-// dispatch gives a message to the transaction that it belongs to.
+// dispatch passes a response to its transaction, and a request to accept.
 func (p *Phone) dispatch(f *flow, msg sipgo.Message, raw []byte) {
 	switch msg := msg.(type) {
 	case *sipgo.Response:
@@ -218,7 +218,7 @@ func (p *Phone) dispatch(f *flow, msg sipgo.Message, raw []byte) {
 	}
 }
 
-// addrPort is the address without the zone and IPv4 mapping of the net package.
+// addrPort returns an address of the net package without IPv4 mapping.
 func addrPort(a net.Addr) netip.AddrPort {
 	ap, _ := netip.ParseAddrPort(a.String())
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())

@@ -16,7 +16,7 @@ const seedRequest = "MESSAGE sip:bob@127.0.0.1 SIP/2.0\r\nv: SIP/2.0/UDP h;branc
 	"Via: SIP/2.0/UDP g;branch=z9hG4bK0\r\nf: Al <sip:al@h>;tag=1\r\nt: sip:bob@h\r\ni: 1\r\nCSeq: 1 MESSAGE\r\n" +
 	"Subject: a\r\n b\r\nl: 2\r\n\r\nhi"
 
-// FuzzRequest: whatever arrives, an answer repeats what it must and is one message.
+// FuzzRequest checks that each answer repeats the required header fields and is one message.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(seedRequest))
 	f.Add([]byte(strings.Replace(seedRequest, "\r\nSubject", "\nX: y\r\nSubject", 1)))
@@ -58,7 +58,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzServer: no server address makes the phone crash, and what is taken can be dialled.
+// FuzzServer checks that each server address that is accepted can be dialled.
 func FuzzServer(f *testing.F) {
 	for _, s := range []string{"127.0.0.1:5060", "tcp:h", "sip:[::1]:5070;transport=TCP", "sip:a@h?x=y", "udp:", "h:0"} {
 		f.Add(s)
@@ -71,7 +71,7 @@ func FuzzServer(f *testing.F) {
 	})
 }
 
-// deaf is a connection of which only the addresses are asked.
+// A deaf is a connection with addresses and nothing else.
 type deaf struct{ net.Conn }
 
 func (deaf) LocalAddr() net.Addr  { return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }

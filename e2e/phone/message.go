@@ -13,14 +13,13 @@ import (
 	"silod/sip"
 )
 
-// Header is one header field, its value as it was on the wire but unfolded. It is
-// an alias of the plain struct so that others' headers can be handed over.
+// A Header is one header field. Its value is that on the wire, but unfolded.
 type Header = sip.Header
 
-// Headers are header fields in the order of the wire.
+// Headers are header fields in the order on the wire.
 type Headers []Header
 
-// Get gives the value of the first field of that name, long or compact, or "".
+// Get returns the value of the first field with a name, long or compact, or "".
 func (hs Headers) Get(name string) string {
 	for _, h := range hs {
 		if longName(h.Name) == longName(name) {
@@ -30,7 +29,7 @@ func (hs Headers) Get(name string) string {
 	return ""
 }
 
-// All gives the values of every field of that name.
+// All returns the values of all fields with a name, long or compact.
 func (hs Headers) All(name string) []string {
 	var values []string
 	for _, h := range hs {
@@ -41,7 +40,7 @@ func (hs Headers) All(name string) []string {
 	return values
 }
 
-// Message is a request that arrived, MESSAGE unless Method says otherwise.
+// A Message is a request that arrived.
 type Message struct {
 	Method  string
 	URI     string // the Request-URI
@@ -52,21 +51,21 @@ type Message struct {
 	Body    []byte
 
 	Raw    []byte         // all of it, as it arrived
-	Source netip.AddrPort // who sent it
-	Local  netip.AddrPort // where it arrived
-	At     time.Time
+	Source netip.AddrPort // its sender
+	Local  netip.AddrPort // the address on which it arrived
+	At     time.Time      // of its arrival
 
 	flow *flow
 	key  string // of its server transaction
 }
 
-// ContentType is the Content-Type header's value.
+// ContentType returns the value of Content-Type.
 func (m *Message) ContentType() string { return m.Headers.Get("Content-Type") }
 
-// Text is the body as text.
+// Text returns the body.
 func (m *Message) Text() string { return string(m.Body) }
 
-// Response is the final answer to a request.
+// A Response is the final response to a request.
 type Response struct {
 	Code    int
 	Reason  string
@@ -75,14 +74,14 @@ type Response struct {
 	Body    []byte
 }
 
-// String is the status: "202 Accepted".
+// String returns the status: "202 Accepted".
 func (r *Response) String() string { return strings.TrimSpace(fmt.Sprint(r.Code, " ", r.Reason)) }
 
-// OK tells a 2xx.
+// OK reports whether the response is a 2xx.
 func (r *Response) OK() bool { return r.Code/100 == 2 }
 
-// newParser leaves every header as it is written, but for the one that ends a
-// message on a stream.
+// newParser returns a parser that leaves header fields as they were written, but for
+// Content-Length, which ends a message on a stream.
 func newParser() *sipgo.Parser {
 	all := sipgo.DefaultHeadersParser()
 	p := sipgo.NewParser(sipgo.WithHeadersParsers(sipgo.HeadersParser{
@@ -93,7 +92,7 @@ func newParser() *sipgo.Parser {
 	return p
 }
 
-// headersOf copies what the parser found.
+// headersOf returns the header fields of a parsed message.
 func headersOf(m interface{ Headers() []sipgo.Header }) Headers {
 	lines := m.Headers()
 	hs := make(Headers, len(lines))
@@ -103,8 +102,8 @@ func headersOf(m interface{ Headers() []sipgo.Header }) Headers {
 	return hs
 }
 
-// newMessage takes a request apart. It fails where the request cannot be
-// answered, because what an answer repeats is missing (RFC 3261 section 8.2.6.2).
+// newMessage returns the message of a request. It fails where a header field is missing
+// that an answer repeats (RFC 3261 section 8.2.6.2).
 func newMessage(f *flow, req *sipgo.Request, raw []byte) (*Message, error) {
 	m := &Message{
 		Method: string(req.Method), Headers: headersOf(req), Body: req.Body(),
@@ -140,7 +139,7 @@ func newMessage(f *flow, req *sipgo.Request, raw []byte) (*Message, error) {
 	return m, nil
 }
 
-// checkHeader refuses a field that would not stay one field on the wire.
+// checkHeader refuses a header field that would not remain one field on the wire.
 func checkHeader(h Header) error {
 	if !sip.IsToken(h.Name) {
 		return fmt.Errorf("bad header name %q", h.Name)
@@ -155,8 +154,8 @@ func checkHeader(h Header) error {
 	return nil
 }
 
-// checkValue refuses line breaks and other control characters: sipgo writes what
-// it is given.
+// checkValue refuses line breaks and other control characters: sipgo writes a value as
+// it is.
 func checkValue(s string) error {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		return errors.New("a line break or control character is not allowed in a header")
@@ -164,8 +163,8 @@ func checkValue(s string) error {
 	return nil
 }
 
-// longName is the name for comparison: lower case, compact forms expanded
-// (RFC 3261 section 7.3.3 and later ones).
+// longName returns a name for comparison: in lower case, compact forms expanded
+// (RFC 3261 section 7.3.3).
 func longName(name string) string {
 	name = strings.ToLower(name)
 	if len(name) == 1 {
@@ -176,7 +175,7 @@ func longName(name string) string {
 	return name
 }
 
-// compact are the one-letter names of headers.
+// compact are the one-letter names of header fields.
 var compact = map[byte]string{
 	'a': "accept-contact", 'b': "referred-by", 'c': "content-type", 'e': "content-encoding",
 	'f': "from", 'i': "call-id", 'k': "supported", 'l': "content-length", 'm': "contact",

@@ -1,14 +1,11 @@
-// Package phone is a small SIP user agent for instant messages: it registers,
-// sends MESSAGE requests, answers those that arrive, and answers a digest
-// challenge. siloctl's send and listen use it, and so do end-to-end tests, as
-// alice and bob.
+// Package phone is a small SIP user agent for tests: it registers, sends MESSAGE
+// requests, answers those that arrive, and answers a digest challenge.
 //
-// It knows nothing of rooms, queues or management. Messages are read with
-// sipgo's parser; the one connection to the server and the two non-INVITE
-// transactions (RFC 3261 section 17) are its own, because a phone that shows what
-// a server really sent needs every header byte as it was on the wire and the
-// order in which messages arrived, and one that lives beside a server in the same
-// process must not share sipgo's process-wide settings and timers with it.
+// Messages are parsed with sipgo's parser, so that a test of silod has another
+// implementation at its other end. The connection to the server and the two
+// non-INVITE transactions (RFC 3261 section 17) are the phone's own: a test needs
+// every byte of a message and the order of arrival, and sipgo's settings and timers
+// are those of the process.
 //
 // Locks: Phone.mu, flow.mu and answers.mu each guard the fields below them. None
 // is held while another is taken, during I/O, or during a call to Receive.
@@ -27,46 +24,45 @@ import (
 	"silod/sip"
 )
 
-// Config says whose phone it is and which server it talks to.
+// A Config describes a phone and its server.
 type Config struct {
-	AoR      string // who we are: "sip:alice@example.org" or "alice@example.org"
+	AoR      string // "sip:alice@example.org" or "alice@example.org"
 	Name     string // display name for From; "" for none
 	User     string // user name for digest; "" for the AoR's user part
 	Password string // for digest; "" leaves a challenge unanswered
 	Server   string // "host", "host:port", "sip:host:port;transport=tcp": UDP unless it says TCP
 	Local    string // address to send from, "127.0.0.1:0" for one; "" lets the system choose
 
-	// ContactParams is written behind the registered contact: ";q=0.5" for one.
+	// ContactParams are parameters of the registered contact: ";q=0.5" for one.
 	ContactParams string
 
-	// Receive is called with each MESSAGE in the order of arrival, one at a time,
-	// and its answer goes back when it returns. nil puts messages into Inbox.
+	// Receive is called with each MESSAGE in the order of arrival, one at a time, and
+	// returns the answer. Without it messages are kept for Next.
 	Receive func(*Message) Answer
 
-	// Timeout is how long a request waits for its final answer; 0 stands for 32
-	// seconds, 64 times T1 (RFC 3261 section 17.1.2.2).
+	// Timeout limits the wait for a final response; 0 stands for 32 seconds, 64 times
+	// T1 (RFC 3261 section 17.1.2.2).
 	Timeout time.Duration
 
-	Log *slog.Logger // nil discards
+	Log *slog.Logger // nil for none
 }
 
-// What can go wrong on the way to the server. Errors wrap these with the address.
+// Errors of the way to the server, which are wrapped with its address.
 var (
-	ErrUnreachable = errors.New("no SIP server answers") // refused, reset, or not to be resolved
-	ErrTimeout     = errors.New("no answer in time")     // silence
-	ErrClosed      = errors.New("the phone is closed")   // Close was called
+	ErrUnreachable = errors.New("no SIP server answers") // refused, reset, or not resolved
+	ErrTimeout     = errors.New("no answer in time")
+	ErrClosed      = errors.New("the phone is closed") // Close was called
 )
 
-// inboxSize is how many messages wait for Next before further ones get a 503.
+// inboxSize is the number of messages that wait for Next. Further ones get a 503.
 const inboxSize = 256
 
-// Phone is one user agent. Its methods may be called concurrently. The
-// connection opens at first use, and again when it is needed after the server
-// closed it.
+// A Phone is one user agent. Its methods may be called concurrently. The connection
+// opens at first use, and again when it is needed after the server closed it.
 type Phone struct {
 	cfg     Config
 	aor     sip.URI
-	contact string // parameters behind the contact
+	contact string // parameters of the contact
 	server  endpoint
 	log     *slog.Logger
 	callID  string // of all REGISTERs (RFC 3261 section 10.2.4)
@@ -76,7 +72,7 @@ type Phone struct {
 	answers answers       // to requests that may come again
 	done    chan struct{} // closed by Close
 	readers sync.WaitGroup
-	workers sync.WaitGroup // those that answer messages
+	workers sync.WaitGroup // goroutines that answer messages
 
 	mu     sync.Mutex
 	closed bool
@@ -85,7 +81,7 @@ type Phone struct {
 	worker bool   // started
 }
 
-// New checks the configuration. Nothing is opened yet.
+// New returns a phone that is not connected yet.
 func New(cfg Config) (*Phone, error) {
 	server, err := parseEndpoint(cfg.Server)
 	if err != nil {
@@ -124,12 +120,11 @@ func New(cfg Config) (*Phone, error) {
 	return p, nil
 }
 
-// AoR is the address that the phone registers, in its canonical form.
+// AoR returns the address that the phone registers, in its canonical form.
 func (p *Phone) AoR() sip.AoR { return p.aor.AoR() }
 
-// Close answers the message that Receive has in hand, ends the connection, and
-// waits until everything that the phone started has ended. It must not be called
-// from Receive.
+// Close answers the message that is in Receive, closes the connection, and waits for
+// the goroutines of the phone. It must not be called from Receive.
 func (p *Phone) Close() error {
 	p.mu.Lock()
 	if !p.closed {
@@ -146,8 +141,8 @@ func (p *Phone) Close() error {
 	return nil
 }
 
-// Open connects to the server, where that has not happened yet, and tells the
-// local address. Requests do it by themselves.
+// Open connects to the server if the phone is not connected, and returns the local
+// address. Requests connect by themselves.
 func (p *Phone) Open(ctx context.Context) (net.Addr, error) {
 	f, err := p.connect(ctx)
 	if err != nil {
@@ -156,7 +151,7 @@ func (p *Phone) Open(ctx context.Context) (net.Addr, error) {
 	return f.conn.LocalAddr(), nil
 }
 
-// Next waits for a message of the inbox, which stays empty on a phone with Receive.
+// Next waits for the next message. A phone with Receive has none for it.
 func (p *Phone) Next(ctx context.Context) (*Message, error) {
 	select {
 	case m := <-p.inbox:
@@ -173,7 +168,7 @@ func (p *Phone) Next(ctx context.Context) (*Message, error) {
 	}
 }
 
-// connect gives the live connection, or makes one.
+// connect returns the live connection, or a new one.
 func (p *Phone) connect(ctx context.Context) (*flow, error) {
 	p.mu.Lock()
 	f, closed := p.flow, p.closed
@@ -196,7 +191,7 @@ func (p *Phone) connect(ctx context.Context) (*flow, error) {
 	case p.closed:
 		conn.Close()
 		return nil, ErrClosed
-	case p.flow != f: // somebody else was faster
+	case p.flow != f: // another goroutine was faster
 		conn.Close()
 		return p.flow, nil
 	}
@@ -210,7 +205,7 @@ func (p *Phone) connect(ctx context.Context) (*flow, error) {
 	return f, nil
 }
 
-// nextSeq counts CSeq for all requests of the phone.
+// nextSeq returns the next CSeq. All requests of the phone share it.
 func (p *Phone) nextSeq() uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -218,7 +213,7 @@ func (p *Phone) nextSeq() uint32 {
 	return p.seq
 }
 
-// parseURI reads a SIP URI as people write it: with or without its scheme.
+// parseURI parses a SIP URI with or without its scheme.
 func parseURI(s string) (sip.URI, error) {
 	s = strings.TrimSpace(s)
 	if strings.ContainsAny(s, "<>") {

@@ -52,7 +52,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := phone.New(tt.cfg)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("New says %v, want %q", err, tt.want)
+				t.Errorf("New returns %v, want %q", err, tt.want)
 			}
 		})
 	}
@@ -73,7 +73,7 @@ func TestRegister(t *testing.T) {
 		}()
 		res, lasts, err := bob.Register(t.Context(), 2*time.Minute)
 		if err != nil || res.Code != 200 || lasts != 90*time.Second {
-			t.Fatalf("Register gives %v, %v, %v", res, lasts, err)
+			t.Fatalf("Register returns %v, %v, %v", res, lasts, err)
 		}
 		contact := "<sip:bob@" + local.String() + map[string]string{"tcp": ";transport=tcp"}[network] + ">;q=0.5"
 		if got := strings.TrimSuffix(res.Headers.Get("m"), ";expires=90"); got != contact {
@@ -87,7 +87,7 @@ func TestRegister(t *testing.T) {
 			w.answer("200 OK")
 		}()
 		if res, err := bob.Unregister(t.Context()); err != nil || !res.OK() {
-			t.Errorf("Unregister gives %v, %v", res, err)
+			t.Errorf("Unregister returns %v, %v", res, err)
 		}
 	})
 }
@@ -221,7 +221,7 @@ func TestRequestIsRetransmitted(t *testing.T) {
 		second.answer("500 Late") // belongs to nobody any more
 	}()
 	if res, err := alice.Send(t.Context(), "bob@example.org", "", nil); err != nil || res.Code != 200 {
-		t.Errorf("Send gives %v, %v", res, err)
+		t.Errorf("Send returns %v, %v", res, err)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestServerIsNotThere(t *testing.T) {
 	t.Run("local address", func(t *testing.T) {
 		p := open(t, phone.Config{Server: "127.0.0.1:1", Local: "203.0.113.1"})
 		if _, err := p.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "local address 203.0.113.1") {
-			t.Errorf("Open says %v", err)
+			t.Errorf("Open returns %v", err)
 		}
 	})
 }
@@ -287,7 +287,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// stacksOf gives the goroutines that are in code of that name.
+// stacksOf returns the stacks of goroutines in code with a name.
 func stacksOf(name string) string {
 	buf := make([]byte, 1<<20)
 	var found []string

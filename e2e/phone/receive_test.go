@@ -11,7 +11,7 @@ import (
 	"silod/e2e/phone"
 )
 
-// registered gives a phone and the line to it from the server.
+// registered returns a registered phone, its server, and the way from there to the phone.
 func registered(t *testing.T, network string, cfg phone.Config) (*phone.Phone, *peer, *wire) {
 	t.Helper()
 	srv := newPeer(t, network)
@@ -24,7 +24,7 @@ func registered(t *testing.T, network string, cfg phone.Config) (*phone.Phone, *
 		lines <- w
 	}()
 	if res, _, err := bob.Register(t.Context(), time.Minute); err != nil || !res.OK() {
-		t.Fatalf("Register gives %v, %v", res, err)
+		t.Fatalf("Register returns %v, %v", res, err)
 	}
 	return bob, srv, <-lines
 }
@@ -179,7 +179,7 @@ func TestReceiverMaySend(t *testing.T) {
 	})
 }
 
-func TestCloseAnswersTheMessageInHand(t *testing.T) {
+func TestCloseAnswersTheMessageInReceive(t *testing.T) {
 	networks(t, func(t *testing.T, network string) {
 		var bob *phone.Phone
 		ready := make(chan struct{})
@@ -217,7 +217,7 @@ func TestFullInbox(t *testing.T) {
 	srv.next("SIP/2.0 200 OK")
 }
 
-// TestPhoneToPhone has a server that does nothing but carry bytes between two.
+// TestPhoneToPhone has a server that passes bytes between two phones.
 func TestPhoneToPhone(t *testing.T) {
 	networks(t, func(t *testing.T, network string) {
 		bob, srv, toBob := registered(t, network, phone.Config{})
@@ -230,7 +230,7 @@ func TestPhoneToPhone(t *testing.T) {
 		}()
 		res, err := alice.Send(t.Context(), "sip:bob@example.org", "text/html", []byte("<b>ü</b>"))
 		if err != nil || !res.OK() {
-			t.Fatalf("Send gives %v, %v", res, err)
+			t.Fatalf("Send returns %v, %v", res, err)
 		}
 		m, err := bob.Next(t.Context())
 		if err != nil || m.Text() != "<b>ü</b>" || m.ContentType() != "text/html" || m.From.Name != "Alice" || m.CallID != res.CallID {

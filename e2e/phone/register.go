@@ -11,7 +11,7 @@ import (
 )
 
 // Register registers the phone for a time, rounded to seconds; 0 removes the
-// registration. The answer comes back whatever it is, and with a 2xx the time
+// registration. It returns the response, whatever that is, and with a 2xx the time
 // that the server granted.
 func (p *Phone) Register(ctx context.Context, expires time.Duration) (*Response, time.Duration, error) {
 	f, err := p.connect(ctx)
@@ -34,13 +34,13 @@ func (p *Phone) Register(ctx context.Context, expires time.Duration) (*Response,
 	return res, granted(res, contact, expires), nil
 }
 
-// Unregister takes the phone's contact out of the registrar.
+// Unregister removes the phone's contact from the registrar.
 func (p *Phone) Unregister(ctx context.Context) (*Response, error) {
 	res, _, err := p.Register(ctx, 0)
 	return res, err
 }
 
-// contactURI is where the server finds us: on a stream, only on this connection.
+// contactURI returns the URI of a flow: on a stream, only this connection reaches it.
 func (p *Phone) contactURI(f *flow) sip.URI {
 	local := addrPort(f.conn.LocalAddr())
 	u := sip.URI{Scheme: "sip", User: p.aor.User, Host: local.Addr().String(), Port: local.Port()}
@@ -53,7 +53,7 @@ func (p *Phone) contactURI(f *flow) sip.URI {
 	return u
 }
 
-// granted finds our contact's time in a 2xx (RFC 3261 section 10.2.4).
+// granted returns the time of our contact in a 2xx (RFC 3261 section 10.2.4).
 func granted(res *Response, contact sip.URI, asked time.Duration) time.Duration {
 	if !res.OK() {
 		return 0
@@ -72,7 +72,8 @@ func granted(res *Response, contact sip.URI, asked time.Duration) time.Duration 
 	return seconds(res.Headers.Get("Expires"), asked)
 }
 
-// seconds reads delta-seconds (RFC 3261 section 25.1).
+// seconds parses delta-seconds (RFC 3261 section 25.1); otherwise is returned for other
+// text.
 func seconds(s string, otherwise time.Duration) time.Duration {
 	n, err := strconv.ParseUint(s, 10, 31)
 	if err != nil {
@@ -81,7 +82,7 @@ func seconds(s string, otherwise time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// Refusal is a final answer that is no 2xx.
+// A Refusal is a final response that is not a 2xx, as an error.
 type Refusal struct {
 	Method string
 	Response
@@ -89,18 +90,18 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return fmt.Sprintf("%s refused: %s", r.Method, r.Response.String()) }
 
-// Pauses before registering again.
+// Pauses before the next REGISTER.
 const (
-	reconnect  = 250 * time.Millisecond // after the connection broke
+	reconnect  = 250 * time.Millisecond // after the connection ended
 	firstRetry = time.Second            // after a failure, doubled each time
 	lastRetry  = 30 * time.Second
 )
 
-// KeepRegistered registers, refreshes in time, registers again when the
-// connection breaks, and removes the registration when ctx ends; then it returns
-// nil. report, which may be nil, hears of every registration (how long it lasts)
-// and of every failure that will be tried again. An error is the first attempt's,
-// or a refusal that trying again cannot change.
+// KeepRegistered registers, refreshes in time, registers again when the connection
+// ends, and removes the registration when ctx ends; then it returns nil. report, which
+// may be nil, is called for each registration with the time granted, and for each
+// failure that will be tried again. An error is the first attempt's, or a refusal that
+// another attempt cannot change.
 func (p *Phone) KeepRegistered(ctx context.Context, expires time.Duration, report func(time.Duration, error)) error {
 	if report == nil {
 		report = func(time.Duration, error) {}
@@ -128,8 +129,8 @@ func (p *Phone) KeepRegistered(ctx context.Context, expires time.Duration, repor
 	}
 }
 
-// registerOnce registers, for longer where the server finds the time too brief.
-// The flow that it returns is worth watching: nil where there is none.
+// registerOnce registers and returns the time granted, and the flow. Where the server
+// finds *expires too brief, it becomes the server's minimum.
 func (p *Phone) registerOnce(ctx context.Context, expires *time.Duration) (time.Duration, *flow, error) {
 	f, err := p.connect(ctx)
 	if err != nil {
@@ -152,7 +153,7 @@ func (p *Phone) registerOnce(ctx context.Context, expires *time.Duration) (time.
 	}
 }
 
-// pause waits, not much longer than the flow lives, and tells whether to go on.
+// pause waits, not much longer than the flow lives, and reports whether to go on.
 func (p *Phone) pause(ctx context.Context, f *flow, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -175,7 +176,7 @@ func (p *Phone) pause(ctx context.Context, f *flow, d time.Duration) bool {
 	}
 }
 
-// leave removes the registration, briefly: the user is waiting to get away.
+// leave removes the registration. It takes two seconds at most.
 func (p *Phone) leave(ctx context.Context, registered bool) error {
 	if !registered {
 		return nil
@@ -188,8 +189,8 @@ func (p *Phone) leave(ctx context.Context, registered bool) error {
 	return nil
 }
 
-// final tells a refusal that a repetition will not change: 4xx, but for those
-// about a time, and 6xx.
+// final reports whether an error is a refusal that another attempt will not change: a
+// 4xx, but for those that pass with time, or a 6xx.
 func final(err error) bool {
 	var r *Refusal
 	if !errors.As(err, &r) {

@@ -10,7 +10,7 @@ import (
 	"silod/e2e/phone"
 )
 
-// keep runs KeepRegistered; stop ends it and gives what it returned.
+// keep runs KeepRegistered; stop ends it and returns its error.
 func keep(t *testing.T, p *phone.Phone, expires time.Duration) (reports chan string, stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	reports = make(chan string, 100)
@@ -67,7 +67,7 @@ func TestKeepRegistered(t *testing.T) {
 			w.answer("200 OK")
 		}()
 		if err := stop(); err != nil {
-			t.Errorf("KeepRegistered says %v", err)
+			t.Errorf("KeepRegistered returns %v", err)
 		}
 	})
 }
@@ -93,7 +93,7 @@ func TestKeepRegisteredOverANewConnection(t *testing.T) {
 	srv.next("SIP/2.0 200 OK")
 	go func() { srv.next("REGISTER").answer("200 OK") }()
 	if err := stop(); err != nil {
-		t.Errorf("KeepRegistered says %v", err)
+		t.Errorf("KeepRegistered returns %v", err)
 	}
 }
 

@@ -11,37 +11,37 @@ import (
 	"silod/sip"
 )
 
-// Answer is what goes back for a message. The zero Answer is 200 OK, at once.
+// An Answer is the response to a message. The zero Answer is 200 OK, at once.
 type Answer struct {
 	Code    int    // 0 for 200
 	Reason  string // "" for the code's usual one
 	Headers Headers
-	Delay   time.Duration // before it goes out; later messages do not wait for it
+	Delay   time.Duration // before it is sent; later messages do not wait for it
 	Silent  bool          // no answer at all
 }
 
-// What is remembered of requests, and what is taken.
+// Limits on remembered requests, and the methods of Allow.
 const (
-	answerLife = 64 * t1 // Timer J: how long a retransmission may come (RFC 3261 section 17.2.2)
+	answerLife = 64 * t1 // Timer J: how long retransmissions come (RFC 3261 section 17.2.2)
 	answersMax = 4096    // requests remembered at most
 	allowed    = "MESSAGE, OPTIONS"
 )
 
-// answers remembers requests, and what was answered, for their retransmissions.
+// answers remembers requests and their answers, for retransmissions.
 type answers struct {
 	mu    sync.Mutex
 	byKey map[string]*answered
 	order []*answered // oldest first
 }
 
-// answered is one request that came, answered or not yet.
+// An answered is one request that arrived, answered or not yet.
 type answered struct {
 	key   string
 	at    time.Time
 	bytes []byte // nil until it is answered
 }
 
-// again tells whether a request came before, and what was answered then.
+// again reports whether a request arrived before, and returns its answer.
 func (a *answers) again(m *Message) (bytes []byte, again bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,7 +72,7 @@ func (a *answers) keep(key string, bytes []byte) {
 	}
 }
 
-// accept answers a request that arrived, or queues it for Receive.
+// accept answers a request, or queues it for Receive.
 func (p *Phone) accept(m *Message) {
 	if m.Method == "ACK" { // of the INVITE that we refused
 		return
@@ -100,10 +100,10 @@ func (p *Phone) accept(m *Message) {
 	}
 }
 
-// busy keeps a message with its sender's server until there is room again.
+// busy is the answer to a message that does not fit into a queue.
 var busy = Answer{Code: 503, Headers: Headers{{Name: "Retry-After", Value: "5"}}}
 
-// receive hands messages to their receiver, in order, and answers them.
+// receive takes messages in order and answers them.
 func (p *Phone) receive() {
 	for {
 		select {
@@ -128,7 +128,7 @@ func (p *Phone) receive() {
 	}
 }
 
-// take gives a message to whoever wants it.
+// take passes a message to Receive, or to the inbox, and returns the answer.
 func (p *Phone) take(m *Message) Answer {
 	if p.cfg.Receive != nil {
 		return p.cfg.Receive(m)
@@ -141,7 +141,7 @@ func (p *Phone) take(m *Message) Answer {
 	}
 }
 
-// answer sends a response, and keeps it for retransmissions.
+// answer sends an answer, and keeps it for retransmissions.
 func (p *Phone) answer(m *Message, a Answer) {
 	for _, h := range a.Headers {
 		if err := checkHeader(h); err != nil {
@@ -155,7 +155,7 @@ func (p *Phone) answer(m *Message, a Answer) {
 	p.send(m, bytes)
 }
 
-// response writes an answer (RFC 3261 section 8.2.6).
+// response returns the bytes of an answer (RFC 3261 section 8.2.6).
 func response(m *Message, a Answer) []byte {
 	if a.Code == 0 {
 		a.Code = 200
@@ -183,20 +183,20 @@ func response(m *Message, a Answer) []byte {
 	return []byte(res.String())
 }
 
-// send puts an answer on the flow that its request came by (RFC 3261 section 18.2.2).
-// Where that is gone the server will try again, or not: it is told nothing else.
+// send sends an answer on the flow of its request (RFC 3261 section 18.2.2). Where that
+// has ended the answer is lost.
 func (p *Phone) send(m *Message, bytes []byte) {
 	if err := m.flow.write(bytes); err != nil {
 		p.log.Debug("answer not sent", "call_id", m.CallID, "reason", err)
 	}
 }
 
-// repeats names the headers that an answer repeats.
+// repeats are the header fields that an answer repeats.
 var repeats = map[string]string{
 	"via": "Via", "from": "From", "to": "To", "call-id": "Call-ID", "cseq": "CSeq",
 }
 
-// printable maps what would break a status line to spaces.
+// printable maps control characters, which would break a status line, to spaces.
 func printable(r rune) rune {
 	if r < ' ' || r == 0x7f {
 		return ' '
@@ -204,7 +204,7 @@ func printable(r rune) rune {
 	return r
 }
 
-// reason is the usual reason phrase of a status code (RFC 3261 section 21).
+// reason returns the usual reason phrase of a status code (RFC 3261 section 21).
 func reason(code int) string {
 	if s, ok := reasons[code]; ok {
 		return s
@@ -212,7 +212,7 @@ func reason(code int) string {
 	return "Answer " + string(rune('0'+code/100)) + "xx"
 }
 
-// reasons are those that a test or siloctl answers with.
+// reasons are the reason phrases of answers in tests.
 var reasons = map[int]string{
 	100: "Trying", 200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
 	405: "Method Not Allowed", 408: "Request Timeout", 413: "Request Entity Too Large",
@@ -221,7 +221,7 @@ var reasons = map[int]string{
 	500: "Server Internal Error", 503: "Service Unavailable", 600: "Busy Everywhere", 603: "Decline",
 }
 
-// viaBranch is the branch of the topmost Via.
+// viaBranch returns the branch of the topmost Via.
 func viaBranch(via string) string {
 	via, _, _ = strings.Cut(via, ",")
 	_, params, _ := strings.Cut(via, ";")

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// peer is the other end: a raw socket that reads SIP by line and answers with the
-// bytes that a test writes down.
+// A peer is a server with a raw socket: it reads SIP by line and answers with the bytes of
+// a test.
 type peer struct {
 	t       *testing.T
 	network string
@@ -24,7 +24,7 @@ type peer struct {
 	conns []net.Conn
 }
 
-// wire is one SIP message as it arrived.
+// A wire is one SIP message as it arrived.
 type wire struct {
 	start string
 	lines []string
@@ -134,7 +134,7 @@ func readWire(r *bufio.Reader) (*wire, error) {
 	}
 }
 
-// next is the next message that arrives; it must begin with start.
+// next returns the next message, which must begin with start.
 func (p *peer) next(start string) *wire {
 	p.t.Helper()
 	select {
@@ -158,7 +158,7 @@ func (w *wire) header(name string) string {
 	return ""
 }
 
-// answer sends a response with the headers that it must repeat, and more lines.
+// answer sends a response with the header fields that it must repeat, and more lines.
 func (w *wire) answer(status string, more ...string) {
 	lines := []string{"SIP/2.0 " + status}
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
@@ -172,12 +172,12 @@ func (w *wire) answer(status string, more ...string) {
 	w.send(strings.Join(lines, "\r\n"))
 }
 
-// register answers a REGISTER with the contact that it asked for.
+// register answers a REGISTER with its contact.
 func (w *wire) register(expires int) {
 	w.answer("200 OK", fmt.Sprintf("Contact: %s;expires=%d", w.header("Contact"), expires))
 }
 
-// request writes a MESSAGE as a server would.
+// request returns a MESSAGE as a server sends it.
 func request(branch, body string, more ...string) string {
 	lines := append([]string{
 		"MESSAGE sip:bob@127.0.0.1:9 SIP/2.0",
