@@ -191,7 +191,7 @@ func (p *Phone) readStream(f *flow) error {
 				break
 			}
 			if err != nil { // the next message cannot be found
-				return errors.New("the server sent what is not SIP")
+				return errors.New("the server sent data that is not SIP")
 			}
 			p.dispatch(f, msg, bytes.TrimLeft(pending[:size], "\r\n"))
 			pending = append(pending[:0], pending[size:]...)
