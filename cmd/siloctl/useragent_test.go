@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -244,6 +245,30 @@ func TestServerIsNotThere(t *testing.T) {
 			t.Errorf("70,000 bytes over UDP: %v", err)
 		}
 	})
+}
+
+// TestSendOverTLS runs the command with and without the CA of the server.
+func TestSendOverTLS(t *testing.T) {
+	p := newPeer(t, "tls")
+	send := func(more ...string) (int, string) {
+		var out, errs bytes.Buffer
+		args := append([]string{"send", "alice@example.org", "bob@example.org", "hi", "--server", p.addr, "--transport", "tls"}, more...)
+		code := run(t.Context(), args, strings.NewReader(""), &out, &errs)
+		return code, out.String() + errs.String()
+	}
+	if code, text := send(); code != exitRefused || !strings.Contains(text, "--ca") {
+		t.Errorf("a CA that is not known: exit %d, %s", code, text)
+	}
+	go func() {
+		w := p.next("MESSAGE")
+		if !strings.HasPrefix(header(w.text, "Via"), "SIP/2.0/TLS 127.0.0.1:") {
+			t.Errorf("sent\n%s", w.text)
+		}
+		w.answer("202 Accepted")
+	}()
+	if code, text := send("--ca", p.ca); code != exitDone || !strings.HasPrefix(text, "202 Accepted: stored") {
+		t.Errorf("exit %d, %s", code, text)
+	}
 }
 
 func TestCertificateNotTrusted(t *testing.T) {
