@@ -46,7 +46,7 @@ func TestArchive(t *testing.T) {
 		}
 		return ids.ReplaceAllString(string(b), "")
 	}
-	ctl("6 messages are exported\n", "messages", "export", "first.jsonl")
+	ctl("exported 6 messages\n", "messages", "export", "first.jsonl")
 	first := read("first.jsonl")
 	if !strings.HasPrefix(first, `{"format":"silod messages","version":1}`+"\n"+`{"user":"bob","domain":"sip.test","stored":`) {
 		t.Errorf("the export begins %.200s", first)
@@ -59,11 +59,11 @@ func TestArchive(t *testing.T) {
 	if stdout, _, code := d.siloctl(t, "messages", "export", "--older-than", "soon"); code == 0 || stdout != "" {
 		t.Errorf("refused with exit code %d, it wrote %q", code, stdout)
 	}
-	ctl("0 messages are stored, 6 were there already\n", "messages", "import", "first.jsonl")
+	ctl("stored 0 messages, 6 already stored\n", "messages", "import", "first.jsonl")
 	ctl(`{"deleted":5}`+"\n", "-o", "json", "messages", "purge", "--all", "--yes")
-	ctl("5 messages are stored, 1 were there already\n", "messages", "import", "first.jsonl")
-	ctl("0 messages are stored, 6 were there already\n", "messages", "import", "first.jsonl")
-	ctl("6 messages are exported\n", "messages", "export", "second.jsonl")
+	ctl("stored 5 messages, 1 already stored\n", "messages", "import", "first.jsonl")
+	ctl("stored 0 messages, 6 already stored\n", "messages", "import", "first.jsonl")
+	ctl("exported 6 messages\n", "messages", "export", "second.jsonl")
 	sorted := func(s string) string { // the reminder has an older number now than the messages
 		lines := strings.SplitAfter(s, "\n")
 		for i, l := range lines {
@@ -90,7 +90,7 @@ func TestArchive(t *testing.T) {
 	}
 	cmd := other.command("siloctl", "messages", "import", "-")
 	cmd.Stdin = strings.NewReader(read("second.jsonl"))
-	if out, err := cmd.CombinedOutput(); err != nil || !bytes.HasPrefix(out, []byte("6 messages are stored\n")) {
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.HasPrefix(out, []byte("stored 6 messages\n")) {
 		t.Errorf("import through a pipe: %s %v", out, err)
 	}
 	for _, want := range texts {
@@ -106,9 +106,9 @@ func TestArchive(t *testing.T) {
 
 	// What is no export, and what does not fit, is told with its line.
 	for _, c := range []struct{ text, want string }{
-		{`{"format":"silod messages","version":2}`, "line 1: this is no export of messages that this siloctl knows"},
+		{`{"format":"silod messages","version":2}`, "line 1: not an export that this siloctl can read"},
 		{first + "rubbish\n", "from line 2 on: 400 Nothing was stored, line 7: invalid character"},
-		{strings.Replace(first, `"user":"bob"`, `"user":"`+strings.Repeat("b", 100)+`"`, 1), "line 2 is not imported: "},
+		{strings.Replace(first, `"user":"bob"`, `"user":"`+strings.Repeat("b", 100)+`"`, 1), "line 2 not imported: "},
 	} {
 		cmd := other.command("siloctl", "messages", "import")
 		cmd.Stdin = strings.NewReader(c.text)

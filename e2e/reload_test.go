@@ -66,7 +66,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("want 202:\n%s", res)
 	}
 	d.configure(t, append(base, "silo.max_messages = 2")...)
-	if stdout, stderr, code := d.siloctl(t, "reload"); code != 0 || stdout != "" || stderr != "nothing has changed in the configuration\n" {
+	if stdout, stderr, code := d.siloctl(t, "reload"); code != 0 || stdout != "" || stderr != "no changes in the configuration\n" {
 		t.Errorf("siloctl reload of the same: %d %q %q", code, stdout, stderr)
 	}
 }

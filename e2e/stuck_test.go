@@ -55,9 +55,9 @@ func TestStuck(t *testing.T) {
 		return nil
 	})
 	for _, c := range []struct{ args, want string }{
-		{"purge --stuck --dry-run", "1 messages would be deleted\n"},
-		{"purge --user bob@" + domain + " --dry-run", "1 messages would be deleted\n"},
-		{"purge --older-than 1h --dry-run", "0 messages would be deleted\n"},
+		{"purge --stuck --dry-run", "would delete 1 messages\n"},
+		{"purge --user bob@" + domain + " --dry-run", "would delete 1 messages\n"},
+		{"purge --older-than 1h --dry-run", "would delete 0 messages\n"},
 		{"list --user carol@" + domain, ""},
 		{"count", "count  1\n"},
 	} {
@@ -66,7 +66,7 @@ func TestStuck(t *testing.T) {
 		}
 	}
 	refuses.Store(false)
-	if out, stderr, code := d.siloctl(t, "messages", "requeue", "1"); code != 0 || out != "message 1 waits for delivery again\n" {
+	if out, stderr, code := d.siloctl(t, "messages", "requeue", "1"); code != 0 || out != "requeued message 1\n" {
 		t.Errorf("requeue: %d %s%s", code, out, stderr)
 	}
 	hears("not this")

@@ -53,9 +53,9 @@ func (a *app) globalFlags(cmd *cobra.Command) {
 	f.StringVar(&a.target.Socket, "socket", "", "the daemon's control or datagram socket (default "+defaultSocket()+")")
 	f.StringVar(&a.target.FIFO, "fifo", "", "the daemon's FIFO, instead of a socket")
 	f.StringVar(&a.target.ReplyDir, "reply-dir", "/tmp/", "with --fifo: the daemon's reply_dir")
-	f.DurationVar(&a.target.Timeout, "timeout", 5*time.Second, "how long the daemon may be silent")
-	f.StringVarP(&a.output, "output", "o", "table", "table (for people), json (for programs) or mi (the daemon's words)")
-	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask before what cannot be undone")
+	f.DurationVar(&a.target.Timeout, "timeout", 5*time.Second, "time to wait for each reply")
+	f.StringVarP(&a.output, "output", "o", "table", "table (for people), json (for programs) or mi (the daemon's own format)")
+	f.BoolVarP(&a.yes, "yes", "y", false, "skip confirmations")
 	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, noFiles)))
 }
 
@@ -68,10 +68,10 @@ func (a *app) checkFlags() error {
 		return usagef("--output is table, json or mi, not %q", a.output)
 	}
 	if a.target.Socket != "" && a.target.FIFO != "" {
-		return usagef("give --socket or --fifo, not both")
+		return usagef("--socket and --fifo exclude each other")
 	}
 	if a.target.Timeout <= 0 {
-		return usagef("--timeout must be above 0, %s for one", 5*time.Second)
+		return usagef("--timeout must be above 0, such as %s", 5*time.Second)
 	}
 	return nil
 }

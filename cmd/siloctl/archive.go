@@ -32,9 +32,9 @@ type archiveHeader struct {
 func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export [FILE]", Short: "Write stored messages and reminders into a file",
-		Long: "Writes what the flags select, or everything, as lines of JSON from which `siloctl messages import`\n" +
-			"makes the same messages again: nothing of them is lost. Without FILE, or with -, it goes to standard\n" +
-			"output. The file is private to you, and it is there under its name only when it is complete.",
+		Long: "Writes the messages that the flags select, or all, as lines of JSON, from which\n" +
+			"`siloctl messages import` restores them completely. Without FILE, or with -, it writes to standard\n" +
+			"output. The file can be read by its owner only, and has its name when it is complete.",
 		Example: "  siloctl messages export backup.jsonl\n  siloctl messages export --user bob@example.org | gzip > bob.jsonl.gz",
 		Args:    arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -59,7 +59,7 @@ func (a *app) exportCommand() *cobra.Command {
 func (a *app) exportTo(ctx context.Context, path string, which []mi.Arg) error {
 	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%w: it is of an export that broke off, or still runs", err)
+		return fmt.Errorf("%w: remove it unless another export is running", err)
 	}
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (a *app) exportTo(ctx context.Context, path string, which []mi.Arg) error {
 	if err != nil {
 		return err
 	}
-	return a.reportCount("exported", n, "%d messages are exported\n")
+	return a.reportCount("exported", n, "exported %d messages\n")
 }
 
 // export writes messages as the daemon sends them, and returns their number.
@@ -115,10 +115,10 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 // importCommand returns the command that has the daemon store the messages of an export.
 func (a *app) importCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "import [FILE]", Short: "Store messages from a file that was exported",
-		Long: "Has the daemon store the messages of an export. One that is there already is passed over, so that\n" +
-			"an import that broke off can be begun again, and so is one whose time is over. Who is online gets\n" +
-			"the messages at once. Without FILE, or with -, it reads standard input.",
+		Use: "import [FILE]", Short: "Store the messages of an export",
+		Long: "Has the daemon store the messages of an export. It skips messages that are stored already, so that\n" +
+			"an interrupted import can be repeated, and expired ones. Users who are online get their messages\n" +
+			"at once. Without FILE, or with -, it reads standard input.",
 		Example: "  siloctl messages import backup.jsonl\n  zcat bob.jsonl.gz | siloctl messages import",
 		Args:    arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -190,7 +190,7 @@ func (im *importing) line(ctx context.Context, n int, line []byte) error {
 		return nil
 	case bytes.HasPrefix(line, []byte(`{"format"`)):
 		if err := json.Unmarshal(line, &h); err != nil || h.Format != archiveFormat || h.Version != archiveVersion {
-			return fmt.Errorf("line %d: this is no export of messages that this siloctl knows: expected format %q, version %d",
+			return fmt.Errorf("line %d: not an export that this siloctl can read: expected format %q, version %d",
 				n, archiveFormat, archiveVersion)
 		}
 		return nil
@@ -249,7 +249,7 @@ func (im *importing) refuse(list *mi.Node) {
 		}
 		im.refused++
 		if at > 0 && at <= int64(len(im.lines)) {
-			im.app.say("line %d is not imported: %v", im.lines[at-1], reason)
+			im.app.say("line %d not imported: %v", im.lines[at-1], reason)
 		}
 	}
 }
@@ -264,17 +264,17 @@ func (im *importing) report() error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(im.app.out, "%d messages are stored", im.stored)
+		fmt.Fprintf(im.app.out, "stored %d messages", im.stored)
 		if im.known > 0 {
-			fmt.Fprintf(im.app.out, ", %d were there already", im.known)
+			fmt.Fprintf(im.app.out, ", %d already stored", im.known)
 		}
 		if im.expired > 0 {
-			fmt.Fprintf(im.app.out, ", the time of %d is over", im.expired)
+			fmt.Fprintf(im.app.out, ", %d expired", im.expired)
 		}
 		fmt.Fprintln(im.app.out)
 	}
 	if im.refused > 0 {
-		return fmt.Errorf("%s cannot be stored here", plural(im.refused, "message"))
+		return fmt.Errorf("%s not imported", plural(im.refused, "message"))
 	}
 	return nil
 }

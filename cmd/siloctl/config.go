@@ -19,16 +19,16 @@ import (
 
 // configNoun returns the commands for silod's configuration file. They need no daemon.
 func (a *app) configNoun() noun {
-	return noun{name: "config", short: "silod's configuration: import a Kamailio one", more: []*cobra.Command{{
-		Use: "import KAMAILIO.CFG", Short: "Turn a Kamailio configuration's parameters into TOML", DisableFlagsInUseLine: true,
-		Long: "Prints a configuration for silod with what the file sets for msilo, imc, mi_fifo, mi_datagram, jsonrpcs,\n" +
-			"registrar, usrloc and auth_db, its listen addresses and aliases; and tells what it could not carry\n" +
-			"over, and why. Only - reads standard input.",
+	return noun{name: "config", short: "silod's configuration: import", more: []*cobra.Command{{
+		Use: "import KAMAILIO.CFG", Short: "Convert the parameters of a Kamailio configuration to TOML", DisableFlagsInUseLine: true,
+		Long: "Prints a configuration for silod with the parameters of msilo, imc, mi_fifo, mi_datagram, jsonrpcs,\n" +
+			"registrar, usrloc and auth_db, the listen addresses and the aliases. On standard error it lists the\n" +
+			"settings that it left out, with the reasons. For - it reads standard input.",
 		Example: "  siloctl config import /etc/kamailio/kamailio.cfg > silod.toml",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.output == "mi" {
-				return usagef("config import asks no daemon: -o table or -o json")
+				return usagef("config import does not ask the daemon: use -o table or -o json")
 			}
 			return a.importConfig(cmd.Context(), args[0])
 		},
@@ -159,14 +159,14 @@ func (d draft) put(s setting) (why string) {
 		section, key = to[0], to[1]
 	}
 	if section == "" || !bareKey.MatchString(key) {
-		return "silod has no such module, or needs no such parameter"
+		return "silod has no such module or parameter"
 	}
 	for _, l := range d[section] {
 		if strings.HasPrefix(l.text, key+" = ") {
 			if l.text == key+" = "+s.toml() {
 				return ""
 			}
-			return fmt.Sprintf("line %d sets %s already", l.from, key)
+			return fmt.Sprintf("line %d has set %s already", l.from, key)
 		}
 	}
 	d.add(section, key, s.toml(), s.line)

@@ -20,7 +20,7 @@ func (a *app) confirm(ctx context.Context, question string) error {
 		return nil
 	}
 	if !isTerminal(a.in) {
-		return usagef("%s This is only done with --yes where nobody can be asked", clean(question))
+		return usagef("%s Without a terminal, confirm with --yes", clean(question))
 	}
 	fmt.Fprintf(a.stderr, "%s [y/N] ", clean(question))
 	line, err := readOrCancel(ctx, func() (string, error) { return a.stdin.ReadString('\n') })
@@ -58,14 +58,14 @@ func readOrCancel(ctx context.Context, read func() (string, error)) (string, err
 func (a *app) password(ctx context.Context, fromStdin bool, prompt string, isNew bool) (string, error) {
 	if fromStdin || !isTerminal(a.in) {
 		if !fromStdin {
-			return "", usagef("a password is needed: give it with --password-stdin")
+			return "", usagef("a password is required: give it with --password-stdin")
 		}
 		line, err := a.stdin.ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			return "", fmt.Errorf("read the password: %w", err)
 		}
 		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", usagef("standard input holds no password")
+			return "", usagef("no password on standard input")
 		}
 		return line, nil
 	}
@@ -73,7 +73,7 @@ func (a *app) password(ctx context.Context, fromStdin bool, prompt string, isNew
 	if err != nil || !isNew {
 		return first, err
 	}
-	again, err := a.secret(ctx, "the same again")
+	again, err := a.secret(ctx, "repeat the password")
 	if err != nil {
 		return "", err
 	}

@@ -14,10 +14,10 @@ const location = "location"
 
 // contactsNoun returns the commands for the location table.
 func contactsNoun() noun {
-	return noun{name: "contacts", short: "Registered contacts, who is online: list, show, add, remove", verbs: []verb{
+	return noun{name: "contacts", short: "Registered contacts: list, show, add, remove", verbs: []verb{
 		{
-			use: "list", short: "List all users who are online, and where",
-			mi: "ul_dump", list: true, none: "nobody is registered",
+			use: "list", short: "List the contacts of all users",
+			mi: "ul_dump", list: true, none: "no contacts",
 			hide: []string{"flow", "instance", "q"},
 		},
 		{
@@ -28,17 +28,17 @@ func contactsNoun() noun {
 		{
 			use: "add USER CONTACT", short: "Register a contact for a user",
 			example: "  siloctl contacts add bob@example.org sip:bob@192.0.2.7:5060 --expires 1h",
-			mi:      "ul_add", min: 2, max: 2, live: []string{liveUsers}, done: "%s can be reached at %s",
+			mi:      "ul_add", min: 2, max: 2, live: []string{liveUsers}, done: "added contact %2 of %1",
 			flags: func(f *pflag.FlagSet) {
-				f.Duration("expires", time.Hour, "how long; 0 for ever")
+				f.Duration("expires", time.Hour, "lifetime; 0 for no limit")
 				f.Float64("q", 1, "preference, 0 to 1")
-				f.String("path", "", "a Path that leads there")
+				f.String("path", "", "the Path to it")
 			},
 			args: addContact,
 		},
 		{
-			use: "remove USER [CONTACT]", short: "Take a user offline, or one contact of theirs away",
-			mi: "ul_rm", min: 1, max: 2, live: []string{liveContacts}, done: "removed from %s",
+			use: "remove USER [CONTACT]", short: "Remove the contacts of a user, or one of them",
+			mi: "ul_rm", min: 1, max: 2, live: []string{liveContacts}, done: "removed from %1",
 			miFor: func(args []string) string { return [...]string{"ul_rm", "ul_rm_contact"}[len(args)-1] },
 			args:  inLocation,
 		},

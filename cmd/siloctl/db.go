@@ -19,27 +19,27 @@ func (a *app) dbNoun() noun {
 	var file string
 	commands := []*cobra.Command{
 		{
-			Use: "init [DATABASE]", Short: "Make the tables that are missing", Args: arguments(0, 1),
-			Long: "Makes every table that is missing in a database, Kamailio's and silod's own, and the database's file.\n" +
-				"silod does so by itself when it starts; this is for a database in which its user has no right to.",
+			Use: "init [DATABASE]", Short: "Create missing tables", Args: arguments(0, 1),
+			Long: "Creates the missing tables of a database, Kamailio's and silod's own, and the file of a database that\n" +
+				"is one. silod does so when it starts; use this where silod's user may not create tables.",
 			RunE: func(cmd *cobra.Command, args []string) error { return a.dbMake(cmd.Context(), file, args, db.Init) },
 		},
 		{
-			Use: "migrate [DATABASE]", Short: "Bring silod's own tables to the newest version", Args: arguments(0, 1),
-			Long: "Brings silod's own tables and indexes to the version that this silod needs. Kamailio's tables and their\n" +
-				"version rows stay as they are. silod does so by itself when it starts, if its user has the right to.",
+			Use: "migrate [DATABASE]", Short: "Upgrade silod's own tables to the newest version", Args: arguments(0, 1),
+			Long: "Upgrades silod's own tables and indexes to the version that this silod requires. Kamailio's tables and\n" +
+				"their version rows do not change. silod does so when it starts, if its user may.",
 			RunE: func(cmd *cobra.Command, args []string) error { return a.dbMake(cmd.Context(), file, args, db.Migrate) },
 		},
 		{
-			Use: "check [DATABASE]", Short: "Look whether silod can work with a database", Args: arguments(0, 1),
-			Long: "Looks at the tables, their versions, columns, indexes and rights, and tells how to mend what is wrong.\n" +
-				"Changes nothing. A daemon may be using the database.",
+			Use: "check [DATABASE]", Short: "Check a database", Args: arguments(0, 1),
+			Long: "Checks tables, versions, columns, indexes and rights, and shows how to repair a problem. It changes\n" +
+				"nothing. A daemon may be using the database.",
 			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCheck(cmd.Context(), file, args) },
 		},
 		{
-			Use: "copy FROM TO", Short: "Copy everything to an empty database of any engine", Args: arguments(2, 2),
-			Long: "Copies messages, rooms, users and contacts, and compares the counts at the end. Stop everything that uses\n" +
-				"either database first. A copy that was interrupted goes on where it was when it is started again.",
+			Use: "copy FROM TO", Short: "Copy a database to an empty one of any engine", Args: arguments(2, 2),
+			Long: "Copies messages, rooms, users and contacts, and compares the counts at the end. First stop all programs\n" +
+				"that use either database. After an interruption, the same command continues the copy.",
 			Example: "  siloctl db copy sqlite:/var/lib/silod/silod.db postgres://silod@db1,db2/silod\n" +
 				"  siloctl db copy text:/usr/local/etc/kamailio/dbtext /etc/silod/silod.toml",
 			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCopy(cmd.Context(), file, args[0], args[1]) },
@@ -47,12 +47,12 @@ func (a *app) dbNoun() noun {
 	}
 	for _, c := range commands {
 		c.Long += "\n\nA DATABASE is a URL (sqlite:PATH, postgres://USER@HOST/NAME, mysql://..., text:DIRECTORY) or a\n" +
-			"configuration file that names one: others can see the passwords of a command line."
+			"configuration file that names one. Other users of this machine can see a password in a URL."
 		c.DisableFlagsInUseLine = true
-		c.Flags().StringVar(&file, "config", "", "silod's configuration: names of tables and columns, and the database where none is given")
+		c.Flags().StringVar(&file, "config", "", "silod's configuration, for the names of tables and columns and for the default DATABASE")
 		c.PreRunE = func(*cobra.Command, []string) error {
 			if a.output == "mi" {
-				return usagef("db asks no daemon: -o table or -o json")
+				return usagef("db does not ask the daemon: use -o table or -o json")
 			}
 			return nil
 		}
@@ -84,7 +84,7 @@ func databases(file string, args []string) ([]database, error) {
 	}
 	url, err := config.ParseDBURL(args[0])
 	if err != nil {
-		return nil, usagef("the URL of the database: %s", err)
+		return nil, usagef("database URL: %s", err)
 	}
 	return []database{{url, opts}}, nil
 }
@@ -145,9 +145,9 @@ func (a *app) dbMake(
 	}
 	for _, m := range all {
 		for _, what := range m.Made {
-			fmt.Fprintf(a.out, "made %s\n", clean(what))
+			fmt.Fprintf(a.out, "created %s\n", clean(what))
 		}
-		text := "everything was there already"
+		text := "is up to date"
 		if len(m.Made) > 0 {
 			text = "is ready"
 		}
@@ -225,7 +225,7 @@ func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, er
 		return nil, err
 	}
 	if len(list) > 1 {
-		return nil, usagef("%s names %d databases: copy them one by one, by their URLs", arg, len(list))
+		return nil, usagef("%s names %d databases: copy each by its URL", arg, len(list))
 	}
 	list[0].opts.Unfinished = unfinished
 	d, err := db.Open(ctx, list[0].url.URL(), list[0].opts)
@@ -245,7 +245,7 @@ func (a *app) copyTo(ctx context.Context, from, to *db.DB) error {
 	c.end()
 	if err != nil {
 		if ctx.Err() != nil {
-			a.note("the same command again goes on from here")
+			a.note("run the same command again to continue")
 			return ctx.Err()
 		}
 		return err
@@ -256,7 +256,7 @@ func (a *app) copyTo(ctx context.Context, from, to *db.DB) error {
 	for _, p := range c.done {
 		fmt.Fprintf(a.out, "%9d %s\n", p.Rows, p.What)
 	}
-	fmt.Fprintln(a.out, "are copied, and as many are there")
+	fmt.Fprintln(a.out, "copied and counted")
 	return nil
 }
 

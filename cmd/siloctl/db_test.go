@@ -44,7 +44,7 @@ func TestCopyToServer(t *testing.T) {
 			if err := daemon.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if got := ctl(exitDone, "copy", from, url); !strings.HasSuffix(got, "are copied, and as many are there\n") {
+			if got := ctl(exitDone, "copy", from, url); !strings.HasSuffix(got, "copied and counted\n") {
 				t.Errorf("copied: %s", got)
 			}
 			ctl(exitDone, "check", url)

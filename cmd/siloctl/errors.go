@@ -43,10 +43,10 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	case errors.As(err, &usage):
 		a.say("%s", err)
 		a.say("usage: %s", cmd.UseLine())
-		a.say("`%s --help` tells more", cmd.CommandPath())
+		a.say("see `%s --help`", cmd.CommandPath())
 		return exitUsage
 	case errors.Is(err, mi.ErrNoCommand):
-		a.say("the daemon has no such command: it is of another version, or built without")
+		a.say("the daemon does not have this command: it is another version, or that part is not enabled")
 		return exitRefused
 	case errors.As(err, &refused):
 		a.say("%s", err)

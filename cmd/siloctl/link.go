@@ -62,7 +62,7 @@ func parseEndpoint(s string) (endpoint, error) {
 		e.network = "tls"
 	}
 	if e.network != "udp" && e.network != "tcp" && e.network != "tls" {
-		return e, errors.New("only UDP, TCP and TLS are spoken here")
+		return e, errors.New("the transport is not UDP, TCP or TLS")
 	}
 	e.host, e.port = strings.Trim(u.Host, "[]"), u.Port
 	return e, nil
@@ -122,7 +122,7 @@ func (e endpoint) dial(ctx context.Context, local string, roots *x509.CertPool) 
 		return nil, fmt.Errorf("local address %s: %w", local, rootCause(err))
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return nil, fmt.Errorf("%s: %w: name the file of its CA with --ca", e, err)
+		return nil, fmt.Errorf("%s: %w: give the file of its CA with --ca", e, err)
 	}
 	return nil, e.unreachable(err)
 }
@@ -221,7 +221,7 @@ func (l *link) WriteTo(b []byte, _ net.Addr) (int, error) { return l.Write(b) }
 
 // Close ends the link. sipgo closes a stream that it cannot parse.
 func (l *link) Close() error {
-	l.end(errors.New("the server sent what is not SIP"))
+	l.end(errors.New("the server sent data that is not SIP"))
 	return l.Conn.Close()
 }
 

@@ -20,9 +20,9 @@ func (a *app) listenCommand() *cobra.Command {
 	var count int
 	cmd := &cobra.Command{
 		Use: "listen AOR", Short: "Register over SIP and print the messages that arrive", GroupID: groupTry,
-		Long: "Registers as a phone does, prints each message that arrives, and answers it 200. What was stored\n" +
-			"for the user arrives first. It goes on until ^C, or until --count messages, and then takes the\n" +
-			"registration back. With -o json each message is one object on a line of its own.",
+		Long: "Registers as a phone does, prints each message that arrives, and answers it with 200. Stored messages\n" +
+			"arrive first. It ends at ^C, or after --count messages, and removes the registration. With -o json\n" +
+			"each message is one object on a line of its own.",
 		Example: "  siloctl listen bob@example.org\n  siloctl listen bob --count 1 -o json",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,8 +37,8 @@ func (a *app) listenCommand() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	server.add(cmd)
-	cmd.Flags().DurationVar(&expires, "expires", 5*time.Minute, "how long each registration lasts")
-	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after so many messages; 0 for never")
+	cmd.Flags().DurationVar(&expires, "expires", 5*time.Minute, "lifetime of the registration, which is refreshed")
+	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after this number of messages; 0 for no limit")
 	return cmd
 }
 
@@ -74,7 +74,7 @@ func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires t
 		case err != nil:
 			text = fmt.Sprintf("%s; trying again", err)
 		case last == "":
-			text = fmt.Sprintf("listening as %s, ^C ends it", u.aor.AoR())
+			text = fmt.Sprintf("listening as %s, ^C to end", u.aor.AoR())
 			if count > 0 {
 				text = fmt.Sprintf("listening as %s for %s", u.aor.AoR(), plural(count, "message"))
 			}
@@ -115,7 +115,7 @@ func explain(err error, aor string) error {
 	case 403:
 		return fmt.Errorf("%w: the password is wrong, or %s may not register there", err, aor)
 	case 404:
-		return fmt.Errorf("%w: the server is not in charge of %s; its [sip] domains may lack that domain", err, aor)
+		return fmt.Errorf("%w: the server does not serve the domain of %s: check its sip.domains", err, aor)
 	}
 	return err
 }

@@ -23,7 +23,7 @@ func (a *app) messagesNoun() noun {
 			flags: func(f *pflag.FlagSet) {
 				selection(f)
 				f.Int64("after", 0, "only those with an ID above this")
-				f.Int("limit", 0, "at most so many; 0 for all")
+				f.Int("limit", 0, "the greatest number to list; 0 for all")
 			},
 			args: selected,
 		},
@@ -35,24 +35,24 @@ func (a *app) messagesNoun() noun {
 			use: "count", short: "Count stored messages", mi: "silo_count", flags: selection, args: selected,
 		},
 		{
-			use: "send FROM TO TEXT", short: "Store a message for a user, or deliver it at once to one who is online",
-			long:    "The message is put into the store as if FROM had sent it. `siloctl send` sends one over SIP.",
+			use: "send FROM TO TEXT", short: "Store a message for a user, or deliver it at once if the user is online",
+			long:    "The message is stored as one that FROM has sent. `siloctl send` sends one over SIP.",
 			example: "  siloctl messages send admin@example.org bob@example.org \"maintenance at six\"",
 			mi:      "silo_send", min: 3, max: 3, live: []string{liveUsers, liveUsers},
 		},
 		{
-			use: "deliver USER", short: "Have a user's stored messages delivered now",
-			mi: "silo_dump", min: 1, max: 1, live: []string{liveUsers}, done: "delivery to %s has begun",
+			use: "deliver USER", short: "Deliver a user's stored messages now",
+			mi: "silo_dump", min: 1, max: 1, live: []string{liveUsers}, done: "started delivery to %1",
 		},
 		{
-			use: "requeue ID...", short: "Have messages that were set aside tried again",
-			long: "`siloctl messages list --stuck` tells which were set aside, and why.",
-			mi:   "silo_requeue", min: 1, max: -1, each: true, live: []string{liveMessages}, done: "message %s waits for delivery again",
+			use: "requeue ID...", short: "Requeue messages that were set aside",
+			long: "`siloctl messages list --stuck` shows which were set aside, and why.",
+			mi:   "silo_requeue", min: 1, max: -1, each: true, live: []string{liveMessages}, done: "requeued message %1",
 		},
 		{
 			use: "delete ID...", short: "Delete stored messages",
 			mi: "silo_delete", min: 1, max: -1, each: true, live: []string{liveMessages},
-			ask: "Delete message %s?", done: "message %s is deleted",
+			ask: "Delete message %1?", done: "deleted message %1",
 		},
 	}, more: []*cobra.Command{a.purgeCommand(), a.exportCommand(), a.importCommand()}}
 }
@@ -95,8 +95,8 @@ func (a *app) purgeCommand() *cobra.Command {
 	var rate int
 	cmd := &cobra.Command{
 		Use: "purge", Short: "Delete all stored messages of a user, a sender or an age",
-		Long: "Deletes what the flags select, in batches, so that the daemon goes on storing in between.\n" +
-			"--all is needed where nothing is selected.",
+		Long: "Deletes the messages that the flags select, in batches: the daemon stores others in between.\n" +
+			"Without a selection --all is required.",
 		Example: "  siloctl messages purge --older-than 30d --dry-run\n  siloctl messages purge --user bob@example.org --yes",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -106,7 +106,7 @@ func (a *app) purgeCommand() *cobra.Command {
 				return err
 			}
 			if chosen := len(which) > 1 || which[0].Value != ""; chosen == all {
-				return usagef("say which messages: --user, --from, --older-than, --stuck, or else --all")
+				return usagef("missing selection: use --user, --from, --older-than, --stuck or --all")
 			}
 			if rate < 0 {
 				return usagef("--rate cannot be below 0")
@@ -118,7 +118,7 @@ func (a *app) purgeCommand() *cobra.Command {
 	selection(cmd.Flags())
 	cmd.Flags().Bool("all", false, "every stored message")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
-	cmd.Flags().IntVar(&rate, "rate", 0, "at most so many a second; 0 for no limit")
+	cmd.Flags().IntVar(&rate, "rate", 0, "the greatest number of messages a second; 0 for no limit")
 	return cmd
 }
 
@@ -129,7 +129,7 @@ func (a *app) purge(ctx context.Context, which []mi.Arg, all, dry bool, rate int
 		return err
 	}
 	if dry {
-		return a.reportCount("count", total, "%d messages would be deleted\n")
+		return a.reportCount("count", total, "would delete %d messages\n")
 	}
 	if total > 0 {
 		if err := a.confirm(ctx, fmt.Sprintf("Delete %d stored messages for good?", total)); err != nil {
@@ -161,7 +161,7 @@ func (a *app) purge(ctx context.Context, which []mi.Arg, all, dry bool, rate int
 		}
 	}
 	bar.end()
-	return a.reportCount("deleted", deleted, "%d messages are deleted\n")
+	return a.reportCount("deleted", deleted, "deleted %d messages\n")
 }
 
 // number runs a command and returns the number with a name in its reply.

@@ -48,7 +48,7 @@ func (a *app) paged(ctx context.Context, f func() error) error {
 	a.out = out
 	in.Close()
 	if waited := cmd.Wait(); err == nil && waited != nil {
-		err = fmt.Errorf("pager %s: %w; an empty $PAGER does without", program, waited)
+		err = fmt.Errorf("pager %s: %w; set PAGER= to print without one", program, waited)
 	}
 	if errors.Is(err, syscall.EPIPE) { // the user left it before the end
 		return nil

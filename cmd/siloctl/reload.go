@@ -5,10 +5,10 @@ import "github.com/spf13/cobra"
 // reloadCommand returns the command that reloads the configuration.
 func (a *app) reloadCommand() *cobra.Command {
 	cmd := a.verb(verb{
-		use: "reload", short: "Have the daemon read its configuration again",
-		long: "The file is read and checked as a whole; if anything is wrong with it, nothing changes.\n" +
-			"The table tells each key that has changed, and whether it counts now or after a restart.",
-		mi: "reload", list: true, none: "nothing has changed in the configuration",
+		use: "reload", short: "Reload the configuration of the daemon",
+		long: "The file is read and checked as a whole: after an error nothing changes.\n" +
+			"The table shows each changed key, and whether it takes effect now or after a restart.",
+		mi: "reload", list: true, none: "no changes in the configuration",
 	})
 	cmd.GroupID = groupAdmin
 	return cmd

@@ -10,7 +10,7 @@ import (
 func remindersNoun() noun {
 	return noun{name: "reminders", short: "Reminders, messages with a set time: list, add, delete", verbs: []verb{
 		{
-			use: "list", short: "List the reminders that wait for their time",
+			use: "list", short: "List the reminders",
 			mi: "silo_list", list: true, none: "no reminders", hide: []string{"call_id", "stored", "type"},
 			flags: func(f *pflag.FlagSet) { f.String("user", "", "only those for this user") },
 			args: func(f *pflag.FlagSet, _ []string) ([]mi.Arg, error) {
@@ -18,15 +18,15 @@ func remindersNoun() noun {
 			},
 		},
 		{
-			use: "add USER TIME TEXT", short: "Have a text delivered to a user at a set time",
-			long:    "TIME is the local time YYYYMMDDHHMMSS, or a time of day and date as RFC 3339 has it.",
+			use: "add USER TIME TEXT", short: "Add a text to be delivered to a user at a set time",
+			long:    "TIME is local time, YYYYMMDDHHMMSS, or a date and time of RFC 3339.",
 			example: "  siloctl reminders add bob@example.org 20270101090000 \"a good new year\"",
 			mi:      "silo_remind", min: 3, max: 3, live: []string{liveUsers},
 		},
 		{
 			use: "delete ID...", short: "Delete reminders",
 			mi: "silo_delete", min: 1, max: -1, each: true,
-			ask: "Delete reminder %s?", done: "reminder %s is deleted",
+			ask: "Delete reminder %1?", done: "deleted reminder %1",
 		},
 	}}
 }

@@ -20,7 +20,7 @@ func roomsNoun() noun {
 			mi: "imc_show_room", min: 1, max: 1, live: []string{liveRooms},
 		},
 		{
-			use: "unused [DAYS]", short: "List the rooms in which nobody has spoken or read for so many days, 30 if not said",
+			use: "unused [DAYS]", short: "List the rooms without activity for a number of days, 30 by default",
 			mi: "imc_unused_rooms", max: 1, list: true, none: "no such rooms",
 		},
 		{
@@ -34,16 +34,16 @@ func roomsNoun() noun {
 				}
 				return list, nil
 			},
-			done: "room %s is created and belongs to %s",
+			done: "created room %1, owned by %2",
 		},
 		{
-			use: "destroy ROOM", short: "Destroy a room, its history too",
+			use: "destroy ROOM", short: "Destroy a room and its history",
 			mi: "imc_destroy_room", min: 1, max: 1, live: []string{liveRooms},
-			ask: "Destroy room %s and all that was said in it?", done: "room %s is destroyed",
+			ask: "Destroy room %1 and its history?", done: "destroyed room %1",
 		},
 		{
-			use: "history ROOM", short: "Show what was said last in a room", example: "  siloctl rooms history chat-1 -n 50",
-			mi: "imc_history", min: 1, max: 1, live: []string{liveRooms}, list: true, none: "nothing was said there",
+			use: "history ROOM", short: "Show the last messages of a room", example: "  siloctl rooms history chat-1 -n 50",
+			mi: "imc_history", min: 1, max: 1, live: []string{liveRooms}, list: true, none: "no messages",
 			hide:  []string{"seq", "type", "size"},
 			flags: func(f *pflag.FlagSet) { f.IntP("number", "n", 20, "how many messages") },
 			args: func(f *pflag.FlagSet, args []string) ([]mi.Arg, error) {

@@ -22,10 +22,10 @@ const (
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "siloctl COMMAND",
-		Short: "Administer silod, and try it out",
-		Long: "siloctl administers a running silod over its control socket, and tries it out over SIP.\n\n" +
-			"A first word that is not listed below is run as a management command of the daemon,\n" +
-			"by its own name: `siloctl get_statistics all`. `siloctl which` lists them.",
+		Short: "Administer and test silod",
+		Long: "siloctl administers a running silod over its control socket, and tests it with messages over SIP.\n\n" +
+			"A first word that is not listed below is run as a management command of the daemon:\n" +
+			"`siloctl get_statistics all`. `siloctl which` lists them.",
 		Example: "  siloctl rooms list\n  siloctl messages list --stuck\n" +
 			"  siloctl send alice@example.org bob@example.org \"are you there?\"\n  siloctl -o json contacts list",
 		Args: cobra.ArbitraryArgs,
@@ -53,7 +53,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%s", err) })
 	a.globalFlags(root)
-	root.AddGroup(&cobra.Group{ID: groupAdmin, Title: "What the daemon has:"}, &cobra.Group{ID: groupTry, Title: "Trying it out over SIP:"})
+	root.AddGroup(&cobra.Group{ID: groupAdmin, Title: "Administration:"}, &cobra.Group{ID: groupTry, Title: "Tests over SIP:"})
 	for _, n := range a.nouns() {
 		root.AddCommand(a.noun(n))
 	}
@@ -116,7 +116,7 @@ func (a *app) verbFor(command string) verb {
 
 // unknown returns the error of an unknown command, with similar names.
 func (a *app) unknown(root *cobra.Command, name string) error {
-	text := fmt.Sprintf("neither siloctl nor the daemon has a command %q", name)
+	text := fmt.Sprintf("unknown command %q for siloctl and for the daemon", name)
 	if near := root.SuggestionsFor(name); len(near) > 0 {
 		text += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
@@ -127,7 +127,7 @@ func (a *app) unknown(root *cobra.Command, name string) error {
 func (a *app) helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
-		Short: "Explain a command, the daemon's own too",
+		Short: "Explain a command of siloctl or of the daemon",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			target, rest, err := root.Find(args)

@@ -25,10 +25,11 @@ func (a *app) sendCommand() *cobra.Command {
 	var contentType string
 	var headers []string
 	cmd := &cobra.Command{
-		Use: "send FROM TO TEXT", Short: "Send a MESSAGE over SIP, and say what became of it", GroupID: groupTry,
-		Long: "Sends an instant message over SIP as a phone does, and says what the server answered and what that means.\n" +
-			"TEXT may be - for standard input. An address without a domain is of the server's own.\n\n" +
-			"The exit code is 0 when the message was taken (2xx), 1 when it was refused, and 3 when no server answered.",
+		Use: "send FROM TO TEXT", Short: "Send a MESSAGE over SIP and show the response", GroupID: groupTry,
+		Long: "Sends an instant message over SIP as a phone does, and shows the server's response and its meaning.\n" +
+			"TEXT may be - for standard input. An address without a domain gets the server's.\n\n" +
+			"The exit code is 0 when the message was accepted (2xx), 1 when it was refused, and 3 when no server\n" +
+			"answered.",
 		Example: "  siloctl send alice@example.org bob@example.org \"are you there?\"\n" +
 			"  siloctl send alice bob - --header \"Subject: minutes\" < minutes.txt",
 		Args: arguments(3, 3),
@@ -63,7 +64,7 @@ func (a *app) sendCommand() *cobra.Command {
 	}
 	server.add(cmd)
 	cmd.Flags().StringVar(&contentType, "type", "text/plain;charset=utf-8", "the Content-Type")
-	cmd.Flags().StringArrayVar(&headers, "header", nil, "a further header, \"Subject: hello\"; may be repeated")
+	cmd.Flags().StringArrayVar(&headers, "header", nil, "a further header field, \"Subject: hello\"; may be repeated")
 	return cmd
 }
 
@@ -102,7 +103,7 @@ func parseHeaders(list []string) ([]sip.Header, error) {
 // An errNotTaken is the error of a refusal that was printed as JSON.
 type errNotTaken struct{ status string }
 
-func (e *errNotTaken) Error() string { return "the message was not taken: " + e.status }
+func (e *errNotTaken) Error() string { return "the message was not accepted: " + e.status }
 
 // reportSent prints the response, in which a refusal is an error.
 func (a *app) reportSent(to string, res *gosip.Response) error {
@@ -139,34 +140,34 @@ func meaning(to string, res *gosip.Response) string {
 	case 400:
 		return "the server cannot read the message"
 	case 401, 407:
-		return "the server wants another password, or one at all: give the sender's with --password-stdin"
+		return "the password is missing or wrong: give the sender's with --password-stdin"
 	case 403:
 		return "the server does not allow it"
 	case 404:
 		return "there is no " + to + " there"
 	case 405, 501:
-		return "the server takes no instant messages"
+		return "the server does not accept instant messages"
 	case 408, 480:
 		return to + " cannot be reached now, and the message was not stored"
 	case 413, 513:
 		return "the message is too long"
 	case 415:
-		return to + " takes no message of this type"
+		return to + " does not accept messages of this type"
 	case 503:
 		after, _, _ := strings.Cut(fieldOf(res, "retry-after"), ";")
 		if n, err := strconv.ParseUint(strings.TrimSpace(after), 10, 32); err == nil {
-			return fmt.Sprintf("the server cannot take it now: try again in %d seconds", n)
+			return fmt.Sprintf("the server cannot accept it now: try again in %d seconds", n)
 		}
-		return "the server cannot take it now: try again later"
+		return "the server cannot accept it now: try again later"
 	}
 	switch res.StatusCode / 100 {
 	case 2:
-		return "the server took it"
+		return "the server accepted it"
 	case 5:
 		if r := res.Reason; res.StatusCode == 500 && r != "" && r != "Server Internal Error" {
 			return "the server refuses it" // the reason phrase has the cause
 		}
-		return "the server has failed: its log tells why"
+		return "the server failed: see its log"
 	}
 	return to + " refuses it"
 }

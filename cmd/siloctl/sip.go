@@ -39,11 +39,11 @@ var sipTransports = []string{"udp", "tcp", "tls"}
 func (s *sipFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.server, "server", defaultServer, "the SIP server, host or host:port")
-	f.StringVar(&s.transport, "transport", "", "udp, tcp or tls; without it UDP, and TCP for what is too long for UDP")
+	f.StringVar(&s.transport, "transport", "", "udp, tcp or tls; by default UDP, and TCP for texts that are too long for UDP")
 	f.StringVar(&s.ca, "ca", "", "with tls: a PEM file of the CA to trust, instead of the system's")
 	f.StringVar(&s.local, "local", "", "the local address to send from")
 	f.StringVar(&s.name, "name", "", "the display name to send")
-	f.StringVar(&s.user, "user", "", "the user name for the password, where it is not that of the address")
+	f.StringVar(&s.user, "user", "", "the user name for the password, if it is not that of the address")
 	f.BoolVar(&s.passwordStdin, "password-stdin", false, "read the password from standard input")
 	must(cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions(sipTransports, noFiles)))
 }
@@ -51,7 +51,7 @@ func (s *sipFlags) add(cmd *cobra.Command) {
 // check validates the flags and parses the server's address.
 func (s *sipFlags) check(cmd *cobra.Command, a *app) error {
 	if a.output == "mi" {
-		return usagef("%s speaks SIP: -o table or -o json", cmd.Name())
+		return usagef("%s does not ask the daemon: use -o table or -o json", cmd.Name())
 	}
 	if s.transport != "" && !slices.Contains(sipTransports, s.transport) {
 		return usagef("--transport is udp, tcp or tls, not %q", s.transport)
@@ -107,7 +107,7 @@ func readRoots(file string) (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+		return nil, fmt.Errorf("%s has no PEM certificate", file)
 	}
 	return roots, nil
 }

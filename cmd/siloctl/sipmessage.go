@@ -202,7 +202,7 @@ func checkHeader(h sip.Header) error {
 	}
 	switch strings.ToLower(h.Name) {
 	case "via", "v", "cseq", "content-length", "l":
-		return fmt.Errorf("header %s is written by the phone itself", h.Name)
+		return fmt.Errorf("header %s is set by siloctl itself", h.Name)
 	}
 	if err := checkValue(h.Value); err != nil {
 		return fmt.Errorf("header %s: %w", h.Name, err)

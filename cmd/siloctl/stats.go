@@ -18,7 +18,7 @@ func (a *app) statsCommand() *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use: "stats [NAME...]", Short: "Show statistics", GroupID: groupAdmin,
-		Long:    "NAME is a group with its colon, `msilo:`, or one statistic; without any all are shown.",
+		Long:    "NAME is a group with its colon, `msilo:`, or one statistic. The default is all.",
 		Example: "  siloctl stats msilo:\n  siloctl stats --watch msilo: imc:\n  siloctl stats -o json",
 		Args:    arguments(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,8 +38,8 @@ func (a *app) statsCommand() *cobra.Command {
 			return a.entries(cmd.Context(), "list_statistics", func(n *mi.Node) string { return n.Name }), noFiles
 		},
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show them again and again, with what changes in a second")
-	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "with --watch: how often")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show them repeatedly, with the changes per second")
+	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "with --watch: the interval")
 	return cmd
 }
 

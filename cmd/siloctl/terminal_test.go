@@ -63,7 +63,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 	socket := daemon(t, f.commands())
 	term := startTerminal(t, 80, "--socket", socket, "users", "add", "dan@example.org")
 	term.secret("password for dan@example.org: ", "correct horse\n")
-	term.secret("the same again: ", "correct horse\n")
+	term.secret("repeat the password: ", "correct horse\n")
 	if code := term.exit(); code != exitDone || strings.Contains(term.text(), "horse") {
 		t.Errorf("exit %d:\n%s", code, term.text())
 	}
@@ -75,7 +75,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 
 	term = startTerminal(t, 80, "--socket", socket, "users", "passwd", "dan@example.org")
 	term.secret("password for dan@example.org: ", "one\n")
-	term.secret("the same again: ", "two\n")
+	term.secret("repeat the password: ", "two\n")
 	if code := term.exit(); code != exitRefused || !strings.Contains(term.text(), "the two passwords differ: nothing was done") {
 		t.Errorf("exit %d:\n%s", code, term.text())
 	}
@@ -117,7 +117,7 @@ func TestPager(t *testing.T) {
 	}
 	t.Setenv("PAGER", "false")
 	term = startTerminal(t, 80, "--socket", socket, "rooms", "list")
-	if code := term.exit(); code != exitRefused || !strings.Contains(term.text(), "an empty $PAGER does without") {
+	if code := term.exit(); code != exitRefused || !strings.Contains(term.text(), "set PAGER= to print without one") {
 		t.Errorf("exit %d:\n%s", code, term.text())
 	}
 	t.Setenv("PAGER", "")
@@ -185,7 +185,7 @@ func TestPurgeShowsProgress(t *testing.T) {
 	term.expect("Delete 2000 stored messages for good? [y/N] ")
 	term.typed("y\n")
 	term.expect("of 2000 deleted")
-	if code := term.exit(); code != exitDone || !strings.Contains(term.text(), "2000 messages are deleted\n") {
+	if code := term.exit(); code != exitDone || !strings.Contains(term.text(), "deleted 2000 messages\n") {
 		t.Errorf("exit %d:\n%s", code, term.text())
 	}
 }
@@ -207,7 +207,7 @@ func TestCopyShowsProgress(t *testing.T) {
 	term := startTerminal(t, 80, "db", "copy", from, to)
 	term.expect(fmt.Sprintf(" of %d messages", n))
 	term.typed("\x03")
-	if code := term.exit(); code != exitInterrupted || !strings.Contains(term.text(), "the same command again goes on from here") {
+	if code := term.exit(); code != exitInterrupted || !strings.Contains(term.text(), "run the same command again to continue") {
 		t.Fatalf("exit %d:\n%s", code, term.text())
 	}
 	term = startTerminal(t, 80, "db", "copy", from, to)

@@ -95,7 +95,7 @@ func TestFormatMessage(t *testing.T) {
 
 func TestMeaning(t *testing.T) {
 	for code, want := range map[int]string{
-		200: "delivered", 202: "stored", 299: "took it", 403: "not allow", 407: "--password-stdin",
+		200: "delivered", 202: "stored", 299: "accepted it", 403: "not allow", 407: "--password-stdin",
 		404: "no bob", 480: "cannot be reached", 486: "refuses", 500: "failed", 503: "again in 7 seconds", 603: "refuses",
 	} {
 		res := gosip.NewResponse(code, "")

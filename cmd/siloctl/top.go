@@ -19,14 +19,14 @@ import (
 func (a *app) topCommand() *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
-		Use: "top", Short: "Watch what the daemon does, the busiest first", GroupID: groupAdmin,
-		Long: "Shows, until ^C, how long things take, the statistics that change, the busiest first, with their\n" +
-			"rates as a sparkline, the rooms and mailboxes in which most happens, and what there is now: what\n" +
-			"waits, who is online. The daemon counts rooms and mailboxes only while somebody looks.",
+		Use: "top", Short: "Show the activity of the daemon live", GroupID: groupAdmin,
+		Long: "Shows, until ^C, latencies, the statistics that change, the busiest first, with their rates as a\n" +
+			"sparkline, the busiest rooms and mailboxes, and the current state, such as stored messages and\n" +
+			"contacts. The daemon counts rooms and mailboxes only while `top` runs.",
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !isTerminal(a.stdout) || a.output != "table" {
-				return usagef("top draws on a terminal: `siloctl stats --watch` is for programs")
+				return usagef("top requires a terminal: use `siloctl stats --watch` in programs")
 			}
 			if every < 100*time.Millisecond {
 				return usagef("--every must be at least 100ms")
@@ -35,7 +35,7 @@ func (a *app) topCommand() *cobra.Command {
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().DurationVar(&every, "every", time.Second, "how often")
+	cmd.Flags().DurationVar(&every, "every", time.Second, "the interval")
 	return cmd
 }
 
@@ -70,7 +70,7 @@ func (a *app) top(ctx context.Context, every time.Duration) error {
 			}
 		}
 		a.clearScreen()
-		fmt.Fprintf(a.out, "silod at %s  %s  every %s, ^C ends\n\n", a.target.Socket+a.target.FIFO, time.Now().Format(time.TimeOnly), every)
+		fmt.Fprintf(a.out, "silod at %s  %s  every %s, ^C to end\n\n", a.target.Socket+a.target.FIFO, time.Now().Format(time.TimeOnly), every)
 		if err := a.draw(&h, &times, &active, counters); err != nil {
 			return err
 		}

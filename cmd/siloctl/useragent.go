@@ -73,7 +73,7 @@ func newUserAgent(cfg sipSettings) (*userAgent, error) {
 		return nil, fmt.Errorf("own address: %w", err)
 	}
 	if aor.User == "" {
-		return nil, fmt.Errorf("own address: %s names no user", aor)
+		return nil, fmt.Errorf("own address: %s has no user", aor)
 	}
 	if cfg.user == "" {
 		cfg.user = aor.User

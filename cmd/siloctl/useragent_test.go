@@ -219,7 +219,7 @@ func TestServerIsNotThere(t *testing.T) {
 		}
 		go func() { p.next("MESSAGE").send("this is\r\n not SIP\r\n\r\n") }()
 		_, err = p.agent(sipSettings{}).do(t.Context(), sipRequest{method: "MESSAGE", to: "bob@example.org"})
-		if !errors.Is(err, errNoServer) || !strings.Contains(err.Error(), "the server sent what is not SIP") {
+		if !errors.Is(err, errNoServer) || !strings.Contains(err.Error(), "the server sent data that is not SIP") {
 			t.Errorf("not SIP: %v", err)
 		}
 	})

@@ -11,11 +11,11 @@ func (a *app) usersNoun() noun {
 		{
 			use: "remove USER", short: "Remove a user's password",
 			mi: "sub_remove", min: 1, max: 1, live: []string{liveUsers},
-			ask: "Remove user %s?", done: "user %s is removed",
+			ask: "Remove user %1?", done: "removed user %1",
 		},
 	}, more: []*cobra.Command{
-		a.passwordCommand("add USER", "Add a user with a password", "sub_add", "user %s is added"),
-		a.passwordCommand("passwd USER", "Give a user another password", "sub_passwd", "user %s has another password"),
+		a.passwordCommand("add USER", "Add a user with a password", "sub_add", "added user %1"),
+		a.passwordCommand("passwd USER", "Change the password of a user", "sub_passwd", "changed the password of user %1"),
 	}}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,8 +39,8 @@ type verb struct {
 	none string   // the text for an empty list
 
 	each bool     // called once for each argument
-	ask  string   // the question before the command; each %s is one argument
-	done string   // the text after the command; each %s is one argument
+	ask  string   // the question before the command; %1 is its first argument
+	done string   // the text after the command; %1 is its first argument
 	live []string // for each argument the list command that completes it, or liveRoles
 }
 
@@ -63,9 +64,9 @@ func (a *app) noun(n noun) *cobra.Command {
 				names = append(names, c.Name())
 			}
 			if len(args) == 0 {
-				return usagef("say what to do with %s: %s", n.name, strings.Join(names, ", "))
+				return usagef("missing command for %q; available: %s", cmd.CommandPath(), strings.Join(names, ", "))
 			}
-			return usagef("%s cannot %q: there are %s", n.name, args[0], strings.Join(names, ", "))
+			return usagef("unknown command %q for %q; available: %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
 		},
 	}
 	for _, v := range n.verbs {
@@ -150,15 +151,13 @@ func (a *app) perform(ctx context.Context, v verb, args []string, list []mi.Arg)
 	return nil
 }
 
-// sentence replaces each %s of a text with an argument, in order.
+// sentence replaces %1, %2 and so on in a text with the arguments.
 func sentence(text string, args []string) string {
-	for _, arg := range args {
-		if !strings.Contains(text, "%s") {
-			break
-		}
-		text = strings.Replace(text, "%s", arg, 1)
+	var pairs []string
+	for i, arg := range args {
+		pairs = append(pairs, "%"+strconv.Itoa(i+1), arg)
 	}
-	return text
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // positional returns arguments without names.
@@ -180,9 +179,9 @@ func arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch n := len(args); {
 		case n < least:
-			return usagef("%s is missing", strings.TrimSuffix(strings.Fields(cmd.Use)[n+1], "..."))
+			return usagef("missing argument %s", strings.TrimSuffix(strings.Fields(cmd.Use)[n+1], "..."))
 		case most >= 0 && n > most:
-			return usagef("%q is one argument too many", args[most])
+			return usagef("unexpected argument %q", args[most])
 		}
 		return nil
 	}

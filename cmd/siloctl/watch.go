@@ -19,12 +19,12 @@ func (a *app) watchCommand() *cobra.Command {
 	var bodies bool
 	var count int
 	cmd := &cobra.Command{
-		Use: "watch AOR|ROOM", Short: "Follow what happens to one user or room", GroupID: groupAdmin,
-		Long: "Shows, until ^C, what happens to a user or a room, as it happens: messages that are received,\n" +
-			"stored, said in a room, sent to a device, answered, accepted or rejected, delivered, set aside\n" +
-			"or expired, and devices that register. Texts are shown with --bodies only, and never by a socket\n" +
-			"for reading only. Who cannot read as fast as things happen is told how many events are missing.\n" +
-			"With -o json each event is one object on a line of its own.",
+		Use: "watch AOR|ROOM", Short: "Follow the events of one user or room", GroupID: groupAdmin,
+		Long: "Shows, until ^C, the events of a user or a room as they happen: messages that are received, stored,\n" +
+			"said in a room, sent to a device, answered, accepted or rejected, delivered, set aside or expired,\n" +
+			"and devices that register. Texts are shown with --bodies only, and never over a read-only socket.\n" +
+			"Where events come too fast, the number of missing ones is shown. With -o json each event is one\n" +
+			"object on a line of its own.",
 		Example: "  siloctl watch bob@example.org\n  siloctl watch chat-1 -o json --count 10",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,8 +40,8 @@ func (a *app) watchCommand() *cobra.Command {
 			return append(a.values(cmd.Context(), liveRooms), a.values(cmd.Context(), liveContacts)...), noFiles
 		},
 	}
-	cmd.Flags().BoolVar(&bodies, "bodies", false, "show the texts, too")
-	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after so many events; 0 for never")
+	cmd.Flags().BoolVar(&bodies, "bodies", false, "show the texts too")
+	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after this number of events; 0 for no limit")
 	return cmd
 }
 
@@ -69,7 +69,7 @@ func (a *app) watch(ctx context.Context, of string, bodies bool, count int) erro
 		}
 		e := eventOf(n)
 		if e["event"] == "watching" {
-			a.note(fmt.Sprintf("watching %s, ^C ends it", e["user"]))
+			a.note(fmt.Sprintf("watching %s, ^C to end", e["user"]))
 			continue
 		}
 		if err := a.event(n, e); err != nil {
@@ -82,7 +82,7 @@ func (a *app) watch(ctx context.Context, of string, bodies bool, count int) erro
 	if ctx.Err() != nil {
 		return nil
 	}
-	return fmt.Errorf("%w any more: it has stopped", client.ErrUnreachable)
+	return fmt.Errorf("%w: it has stopped", client.ErrUnreachable)
 }
 
 // eventOf returns the attributes of an event by name.
@@ -146,7 +146,7 @@ func withoutScheme(uri string) string { return strings.TrimPrefix(uri, "sip:") }
 // bodyOf returns the text of an event, "" where there is none.
 func bodyOf(e map[string]string) string {
 	if b, err := base64.StdEncoding.DecodeString(e["body_base64"]); err == nil && len(b) > 0 {
-		return fmt.Sprintf("(%d bytes that are no text)", len(b))
+		return fmt.Sprintf("(%d bytes, not text)", len(b))
 	}
 	return e["body"]
 }

@@ -41,7 +41,7 @@ func unreachable(path string, err error) error {
 	case errors.Is(err, fifo.ErrNotFIFO):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENXIO):
-		return fmt.Errorf("%w: nobody listens at %s: is it running, and is this its path?", ErrUnreachable, path)
+		return fmt.Errorf("%w: no silod is listening on %s; is it running?", ErrUnreachable, path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: you may not use %s: ask for its group, or try as root", ErrUnreachable, path)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
