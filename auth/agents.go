@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -35,21 +36,16 @@ func (a *Agents) Configure(parts ...string) {
 // maxAgent is the number of bytes of a User-Agent that are searched.
 const maxAgent = 256
 
-// Block reports whether the value of a User-Agent header is on the list, and counts it.
-// Such a request must be dropped: scanners look for servers that answer.
-func (a *Agents) Block(userAgent string) bool {
+// Match reports whether the value of a User-Agent header is on the list. Such a request must
+// be dropped and counted in Blocked, unless the peer is trusted: scanners look for servers
+// that answer.
+func (a *Agents) Match(userAgent string) bool {
 	parts := *a.parts.Load()
 	if userAgent == "" || len(parts) == 0 {
 		return false
 	}
 	agent := strings.ToLower(userAgent[:min(len(userAgent), maxAgent)])
-	for _, p := range parts {
-		if strings.Contains(agent, p) {
-			a.Blocked.Inc()
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(agent, p) })
 }
 
 // Counters returns the statistics of the block list.

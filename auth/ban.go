@@ -98,15 +98,12 @@ func (b *Bans) fail(source limit.Network) {
 	}
 }
 
-// Banned reports whether requests from addr must be dropped, and counts it. It must be
-// called for every request of a peer that is not trusted.
+// Banned reports whether requests from addr must be dropped and counted in Stats.Refused,
+// unless the peer is trusted.
 func (b *Bans) Banned(addr netip.Addr) bool {
 	now := b.opt.Now()
 	banned := false
 	b.sources.Find(limit.NetworkOf(addr), func(o *offender) { banned = o.banned(now) })
-	if banned {
-		b.Stats.Refused.Inc()
-	}
 	return banned
 }
 

@@ -2,7 +2,7 @@ package router
 
 import "silod/mi"
 
-// Counters tell what was decided about requests.
+// Counters returns the statistics of the router.
 func (r *Router) Counters() []mi.Stat {
 	st := &r.Stats
 	return []mi.Stat{
@@ -13,6 +13,6 @@ func (r *Router) Counters() []mi.Stat {
 		{Name: "stored", Help: "Messages that were stored.", Counter: &st.Stored},
 		{Name: "dropped", Help: "Messages of passing interest whose recipient was offline.", Counter: &st.Dropped},
 		{Name: "rejected", Help: "Messages refused.", Counter: &st.Rejected},
-		{Name: "late_calls", Help: "Devices that are still waited for after their message was stored.", Gauge: func() int64 { return int64(len(r.watchers)) }},
+		{Name: "late_calls", Help: "Devices that are still waited for after their message was stored.", Gauge: func() int64 { return int64(len(r.lateForks)) }},
 	}
 }

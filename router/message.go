@@ -9,134 +9,83 @@ import (
 	"strings"
 	"time"
 
+	"silod/im"
 	"silod/imc"
 	"silod/proxy"
 	"silod/silo"
 	"silod/sip"
 	"silod/sip/transaction"
-	"silod/watch"
 )
 
-// incoming is a MESSAGE on its way through the decisions.
+// incoming is a MESSAGE that is being decided about.
 type incoming struct {
-	silo.Incoming
-	tx   *transaction.ServerTx
-	to   sip.AoR // who it is for, whatever mailbox it may go to
-	hops int     // that a relayed copy has left
+	tx      *transaction.ServerTx
+	caller  caller
+	parties parties
+	facts   facts
+	silo    silo.Incoming
+	class   silo.Class // of a message for a user
 }
 
-// message decides what becomes of a MESSAGE: a room's, relayed, stored, refused.
-func (r *Router) message(tx *transaction.ServerTx, from caller) transaction.Work {
+// message handles a MESSAGE.
+func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) transaction.Work {
 	r.Stats.Messages.Inc()
-	if work, ok := r.relayed(tx, from); ok {
-		return work
+	p.fromRoom, p.toRoom = r.opt.Rooms.IsRoom(p.from), r.opt.Rooms.IsRoom(p.to)
+	f := r.factsOf(tx, p.to, from.relay)
+	if forDomain(p, f) {
+		return r.carryOut(&incoming{tx: tx, caller: from, parties: p, facts: f}, decideForDomain(f), nil)
 	}
-	in, ok := r.admit(tx, from)
-	if !ok {
+	if d := decideAdmission(p, f); d.action != admit {
 		r.Stats.Rejected.Inc()
+		tx.Respond(d.status, d.reason)
 		return nil
 	}
-	in.identify(from)
-	if r.Watch.Active() {
-		r.tell(watch.Received, in.to, in.Message)
+	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
+	if p.from.User != "" && !p.fromRoom {
+		in.silo.Sender = from.sender
 	}
-	switch {
-	case r.Silo.Swallows(&in.Incoming):
-		r.Stats.Dropped.Inc()
-		tx.Respond(200, "")
-	case r.Rooms.IsRoom(in.to):
-		return func(ctx context.Context) { r.toRoom(ctx, in, from.sender) }
-	case in.hops < 0:
-		tx.Respond(483, "")
-	case tx.Looped(in.to):
-		tx.Respond(482, "")
-	default:
-		return r.forUser(in)
+	if r.opt.Watch.Active() {
+		r.publishReceived(p.to, in.silo.Message)
 	}
-	return nil
+	in.facts.discard = r.opt.Silo.Discards(&in.silo)
+	if in.facts.discard || p.toRoom {
+		return r.carryOut(in, decide(p, in.facts, silo.Class{}, false, 0), nil)
+	}
+	in.class = r.opt.Silo.Classify(&in.silo)
+	in.silo.SendAt = in.class.SendAt
+	d, ds := r.decideNow(in)
+	return r.carryOut(in, d, ds)
 }
 
-// forUser decides whether a message for a user is relayed or stored at once.
-func (r *Router) forUser(in *incoming) transaction.Work {
-	at, err := r.Silo.SendAt(&in.Incoming)
-	in.SendAt = at
-	switch {
-	case err != nil:
-		in.tx.Respond(400, "Bad time of a reminder, "+err.Error())
-		return nil
-	case !at.IsZero():
-		return r.storing(in, false)
-	case r.Silo.Instant(in.Message):
-		return r.relaying(in, r.Proxy.Devices(in.to))
-	case r.Silo.Every():
-		in.SafetyCopy = true
-		return r.storing(in, !r.Location.Online(in.to))
+// factsOf returns the facts of a MESSAGE, except discard.
+func (r *Router) factsOf(tx *transaction.ServerTx, to sip.AoR, mayRelay bool) facts {
+	f := facts{
+		mayRelay:        mayRelay,
+		routesElsewhere: r.routesElsewhere(&tx.Request),
+		size:            len(tx.Request.Body),
+		maxSize:         r.opt.MaxBody,
+		fromSIP:         tx.Request.From.URI.IsSIP(),
+		looped:          tx.Looped(to),
 	}
-	// The devices are read before the queue: a user who registers in between is busy until
-	// its queue has been looked at, see register.
-	ds := r.Proxy.Devices(in.to)
-	if r.Queue.Busy(in.to) {
-		return func(ctx context.Context) { r.behindQueue(ctx, in) }
+	var ok bool
+	if f.maxForwards, ok = tx.Request.MaxForwards(); !ok {
+		f.maxForwards = -1
 	}
-	return r.relaying(in, ds)
+	return f
 }
 
-func (r *Router) storing(in *incoming, away bool) transaction.Work {
-	return func(ctx context.Context) { r.store(ctx, in, nil, away) }
-}
-
-func (r *Router) relaying(in *incoming, ds []proxy.Device) transaction.Work {
-	return func(ctx context.Context) { r.toUser(ctx, in, ds) }
-}
-
-// behindQueue waits a moment for the messages that wait for the user, which a new one must
-// not overtake; then it relays the message, or has it join them.
-func (r *Router) behindQueue(ctx context.Context, in *incoming) {
-	if r.Queue.WaitEmpty(ctx, in.to, queuePatience) {
-		ds := r.Proxy.Devices(in.to)
-		if !r.Queue.Busy(in.to) {
-			r.toUser(ctx, in, ds)
-			return
+// routesElsewhere reports whether a Route field names another server. Phones put our own
+// address there.
+func (r *Router) routesElsewhere(req *sip.Request) bool {
+	for _, v := range req.Values("Route") {
+		if a, err := sip.ParseNameAddr(v); err != nil || !r.opt.Domains.Has(a.URI.Host) {
+			return true
 		}
 	}
-	r.store(ctx, in, nil, false)
+	return false
 }
 
-// queuePatience is how long a message waits for the queue in front of it to empty
-// before it joins it.
-const queuePatience = 50 * time.Millisecond
-
-// admit refuses what can be refused before anything is done.
-func (r *Router) admit(tx *transaction.ServerTx, from caller) (in *incoming, ok bool) {
-	hops, ok := tx.Request.MaxForwards()
-	if !ok {
-		tx.Respond(400, "Bad Max-Forwards header")
-		return nil, false
-	}
-	to, ours := r.Domains.AoR(tx.Request.Target)
-	switch {
-	case !ours || r.foreignRoute(tx):
-		tx.Respond(403, "Forbidden, this server does not relay to other domains")
-		return nil, false
-	case to.User == "":
-		tx.Respond(404, "Not Found, the Request-URI names no user")
-		return nil, false
-	case len(tx.Request.Body) > r.MaxBody:
-		tx.Respond(413, fmt.Sprintf("Message body is larger than %d bytes", r.MaxBody))
-		return nil, false
-	case !tx.Request.From.URI.IsSIP():
-		tx.Respond(403, "From is no SIP address")
-		return nil, false
-	}
-	in = &incoming{Incoming: incomingOf(tx, from, to), tx: tx, to: to, hops: hops - 1}
-	// A room, and who sends without a name, is told nothing.
-	if sender, _ := r.Domains.AoR(tx.Request.From.URI); sender.User != "" && !r.Rooms.IsRoom(sender) {
-		in.Sender = sender
-	}
-	return in, true
-}
-
-// incomingOf is what the silo wants to know of a request for a mailbox.
+// incomingOf returns a request for a mailbox as the silo reads it.
 func incomingOf(tx *transaction.ServerTx, from caller, owner sip.AoR) silo.Incoming {
 	return silo.Incoming{
 		Owner: owner, Message: messageOf(&tx.Request, from), Method: tx.Request.Method,
@@ -144,37 +93,114 @@ func incomingOf(tx *transaction.ServerTx, from caller, owner sip.AoR) silo.Incom
 	}
 }
 
-// foreignRoute tells whether a Route names somebody else than us. Phones put our
-// own address there.
-func (r *Router) foreignRoute(tx *transaction.ServerTx) bool {
-	for _, v := range tx.Request.Values("Route") {
-		if a, err := sip.ParseNameAddr(v); err != nil || !r.Domains.Has(a.URI.Host) {
-			return true
+// messageOf returns the end-to-end part of a MESSAGE: without header fields of the hop
+// and without credentials.
+func messageOf(req *sip.Request, from caller) *im.Message {
+	m := &im.Message{
+		From:    req.Get("From"),
+		To:      req.Get("To"),
+		CallID:  req.Get("Call-ID"),
+		CSeq:    req.CSeq,
+		Headers: make([]sip.Header, 0, len(req.Headers)),
+		Body:    req.Body,
+	}
+	for _, h := range req.Headers {
+		switch h.Name {
+		case "Via", "Route", "Record-Route", "Path", "Max-Forwards", "From", "To", "Call-ID", "CSeq",
+			"Content-Length", "Authorization", "Proxy-Authorization", "Proxy-Require", "Max-Breadth", "Contact", "P-Preferred-Identity":
+		case "P-Asserted-Identity":
+			// A peer's assertion is forwarded unless the sender asks for privacy (RFC 3325).
+			if from.identity && !wantsPrivacy(req) {
+				m.Headers = append(m.Headers, h)
+			}
+		default:
+			m.Headers = append(m.Headers, h)
 		}
 	}
-	return false
+	return m
 }
 
-func (r *Router) toRoom(ctx context.Context, in *incoming, sender sip.AoR) {
-	reply := r.Rooms.Handle(ctx, imc.Request{Sender: sender, Room: in.to, Message: *in.Message})
+// decideNow decides about a message for a user, and returns the devices that the decision
+// is based on. They are read before the queue: if the user registers in between, the queue
+// is busy until it has been delivered, see register.
+func (r *Router) decideNow(in *incoming) (decision, []proxy.Device) {
+	ds := r.opt.Proxy.Devices(in.parties.to)
+	busy := r.opt.Queue.Busy(in.parties.to)
+	return decide(in.parties, in.facts, in.class, busy, len(ds)), ds
+}
+
+// decideLater waits for the queue of the recipient to become empty and decides again, with
+// the devices and the queue as they are then. If other messages still wait, the message is
+// stored behind them.
+func (r *Router) decideLater(ctx context.Context, in *incoming) (decision, []proxy.Device) {
+	if r.opt.Queue.WaitEmpty(ctx, in.parties.to, queuePatience) {
+		if d, ds := r.decideNow(in); d.action != waitForQueue {
+			return d, ds
+		}
+	}
+	return decision{action: store}, nil
+}
+
+// queuePatience is how long a message waits for the queue of its recipient to become empty.
+const queuePatience = 50 * time.Millisecond
+
+// carryOut carries a decision out, or returns the work to do so if that may wait.
+func (r *Router) carryOut(in *incoming, d decision, ds []proxy.Device) transaction.Work {
+	switch d.action {
+	case reject:
+		in.tx.Respond(d.status, d.reason)
+	case drop:
+		r.Stats.Dropped.Inc()
+		in.tx.Respond(200, d.reason)
+	case sendToDomain:
+		return func(ctx context.Context) { r.relayToDomain(ctx, in) }
+	case sendToRoom:
+		return func(ctx context.Context) { r.sendToRoom(ctx, in) }
+	case relay:
+		return func(ctx context.Context) { r.relayToDevices(ctx, in, ds) }
+	case waitForQueue:
+		return func(ctx context.Context) {
+			d, ds := r.decideLater(ctx, in)
+			r.finish(ctx, in, d, ds)
+		}
+	case storeCopies:
+		in.silo.SafetyCopy = true
+		away := !r.opt.Location.Online(in.parties.to)
+		return func(ctx context.Context) { r.store(ctx, in, nil, away) }
+	default:
+		return func(ctx context.Context) { r.store(ctx, in, nil, d.away) }
+	}
+	return nil
+}
+
+// finish carries a decision out completely.
+func (r *Router) finish(ctx context.Context, in *incoming, d decision, ds []proxy.Device) {
+	if work := r.carryOut(in, d, ds); work != nil {
+		work(ctx)
+	}
+}
+
+func (r *Router) sendToRoom(ctx context.Context, in *incoming) {
+	reply := r.opt.Rooms.Handle(ctx, imc.Request{Sender: in.caller.sender, Room: in.parties.to, Message: *in.silo.Message})
 	if reply.Status >= 300 {
-		r.Log.DebugContext(ctx, "room refuses", "room", in.to, "call_id", in.Message.CallID, "code", reply.Code, "reason", reply.Reason)
+		r.opt.Log.DebugContext(ctx, "message refused by room",
+			"room", in.parties.to, "call_id", in.silo.Message.CallID, "code", reply.Code, "reason", reply.Reason)
 	}
 	if reply.Status == 503 {
-		in.tx.Unavailable(reply.Reason, r.refusal(&reply)...)
+		in.tx.Unavailable(reply.Reason, r.refusalHeaders(&reply)...)
 		return
 	}
-	in.tx.Respond(reply.Status, reply.Reason, r.refusal(&reply)...)
+	in.tx.Respond(reply.Status, reply.Reason, r.refusalHeaders(&reply)...)
 }
 
-// refusal is what the answer of a room has besides its reason: when to try again, and
-// for programs the code that imc's function returns in a routing script (RFC 3261
-// section 20.43: a warning of no other kind).
-func (r *Router) refusal(reply *imc.Reply) []sip.Header {
+// refusalHeaders returns the header fields of a refusal by a room: Retry-After, and a
+// Warning (RFC 3261 section 20.43) for programs, with the code that imc's function returns in
+// a routing script.
+func (r *Router) refusalHeaders(reply *imc.Reply) []sip.Header {
 	if reply.Status < 300 {
 		return nil
 	}
-	hs := []sip.Header{{Name: "Warning", Value: fmt.Sprintf(`399 %s "imc_manager %d"`, r.Domains.Default(), reply.Code)}}
+	hs := []sip.Header{{Name: "Warning", Value: fmt.Sprintf(`399 %s "imc_manager %d"`, r.opt.Domains.Default(), reply.Code)}}
 	if reply.RetryAfter > 0 {
 		seconds := int(math.Ceil(reply.RetryAfter.Seconds()))
 		hs = append(hs, sip.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
@@ -182,40 +208,31 @@ func (r *Router) refusal(reply *imc.Reply) []sip.Header {
 	return hs
 }
 
-// store keeps the message and answers 202, or says why it cannot be kept. pending
-// are calls that may still bring an answer from a device; away says that the user
-// could not be reached.
+// store stores a message and answers it. pending, if not nil, has devices that may still
+// respond. If away, the sender is notified that the recipient cannot be reached.
 func (r *Router) store(ctx context.Context, in *incoming, pending *proxy.Fork, away bool) {
-	if r.Silo.Ephemeral(in.Message) {
-		if pending != nil {
-			pending.Abandon()
-		}
-		r.Stats.Dropped.Inc()
-		in.tx.Respond(200, "OK, not delivered and not stored")
-		return
-	}
-	in.Owner = r.Silo.Mailbox(&in.Incoming)
+	in.silo.Owner = r.opt.Silo.Mailbox(&in.silo)
 	var release func()
 	if pending != nil {
-		release = r.Queue.Hold(in.Owner)
+		release = r.opt.Queue.Hold(in.silo.Owner)
 	}
-	id, err := r.Silo.Put(ctx, &in.Incoming)
+	id, err := r.opt.Silo.Put(ctx, &in.silo)
 	if err != nil {
-		r.notStored(in, err)
+		r.rejectUnstored(in, err)
 	} else {
 		r.Stats.Stored.Inc()
 		in.tx.Respond(202, "")
 	}
-	if release != nil {
-		r.awaitLateAnswers(pending, in.Owner, id, release)
+	if pending != nil {
+		r.awaitLateAnswers(pending, in.silo.Owner, id, release)
 	}
 	if err == nil {
-		r.Silo.NotifySender(ctx, &in.Incoming, id, away)
+		r.opt.Silo.NotifySender(ctx, &in.silo, id, away)
 	}
 }
 
-// notStored tells the sender why nothing was kept.
-func (r *Router) notStored(in *incoming, err error) {
+// rejectUnstored answers a message that could not be stored because of err.
+func (r *Router) rejectUnstored(in *incoming, err error) {
 	switch {
 	case errors.Is(err, silo.ErrQuota):
 		in.tx.Respond(480, "Temporarily Unavailable, the recipient's mailbox is full")
@@ -228,16 +245,16 @@ func (r *Router) notStored(in *incoming, err error) {
 	case errors.Is(err, silo.ErrTooFar):
 		in.tx.Respond(400, "Bad time of a reminder, it is too far ahead")
 	case errors.Is(err, silo.ErrInvalid):
-		r.Log.Info("message cannot be stored", "call_id", in.Message.CallID, "error", err)
+		r.opt.Log.Info("message cannot be stored", "call_id", in.silo.Message.CallID, "error", err)
 		in.tx.Respond(400, "This message cannot be stored, "+invalidReason(err))
 	default:
-		r.Log.Error("message not stored", "call_id", in.Message.CallID, "error", err)
+		r.opt.Log.Error("message not stored", "call_id", in.silo.Message.CallID, "error", err)
 		in.tx.Unavailable("Message cannot be stored now")
 	}
 }
 
-// invalidReason is the part of an error that is meant for the sender: what stands
-// before the sentinel's own words.
+// invalidReason returns the part of an ErrInvalid that is meant for the sender: the text
+// before that of the sentinel.
 func invalidReason(err error) string {
 	s, _, _ := strings.Cut(err.Error(), ": "+silo.ErrInvalid.Error())
 	if i := strings.LastIndex(s, ": "); i >= 0 {

@@ -14,31 +14,29 @@ import (
 	"silod/sip/transaction"
 )
 
-func isScheme(err error) bool { return errors.Is(err, sip.ErrScheme) }
-
-// register carries a REGISTER out (RFC 3261 section 10.3). Once its answer has left,
-// messages that wait for the user are delivered.
-func (r *Router) register(tx *transaction.ServerTx, _ caller) transaction.Work {
+// register handles a REGISTER (RFC 3261 section 10.3). Once its answer has left, messages
+// that wait for the user are delivered.
+func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) transaction.Work {
 	r.Stats.Registers.Inc()
-	reg, refusal := r.parseRegister(tx)
+	reg, refusal := r.parseRegister(tx, p)
 	if refusal != nil {
 		tx.Respond(refusal.Status, refusal.Reason)
 		return nil
 	}
 	release := func() {}
-	if len(reg.Contacts) > 0 && !r.Location.Online(reg.AoR) && !r.Silo.Every() {
-		// A message for a user who comes online goes behind those that wait: the queue counts
-		// as busy from before the devices can be seen until it is woken.
-		release = r.Queue.Hold(reg.AoR)
+	if len(reg.Contacts) > 0 && !r.opt.Location.Online(reg.AoR) && !r.opt.Silo.Every() {
+		// A message must not overtake those that wait while the user comes online. So the queue
+		// is busy before the devices become visible, until it is woken.
+		release = r.opt.Queue.Hold(reg.AoR)
 	}
-	if res, ok, err := r.Location.Refresh(reg); ok {
+	if res, ok, err := r.opt.Location.Refresh(reg); ok {
 		r.answerRegister(tx, reg, res, err)
 		tx.AfterReply(release)
 		return nil
 	}
 	return func(ctx context.Context) {
 		defer release()
-		res, err := r.Location.Update(ctx, reg)
+		res, err := r.opt.Location.Update(ctx, reg)
 		r.answerRegister(tx, reg, res, err)
 	}
 }
@@ -54,44 +52,42 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, reg *registrar.Registe
 		tx.Respond(no.Status, no.Reason)
 		return
 	case err != nil:
-		r.Log.Error("registration not stored", "aor", reg.AoR, "error", err)
+		r.opt.Log.Error("registration not stored", "aor", reg.AoR, "error", err)
 		tx.Unavailable("Registration cannot be stored now")
 		return
 	}
 	tx.Respond(200, "", r.registered(tx, res.Bindings)...)
-	if r.Watch.Active() && len(reg.Contacts) > 0 {
-		r.tellRegistered(reg, res.Bindings)
+	if r.opt.Watch.Active() && len(reg.Contacts) > 0 {
+		r.publishRegistered(reg, res.Bindings)
 	}
 	switch {
 	case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
-	case r.Now().Sub(res.Refreshed) >= lookEvery:
-		tx.AfterReply(func() { r.arrived(tx, reg.AoR) })
-	case r.Engine.Pending(reg.AoR):
-		tx.AfterReply(func() { r.Engine.RetryNow(reg.AoR) })
+	case r.opt.Now().Sub(res.Refreshed) >= mailboxPollInterval:
+		tx.AfterReply(func() { r.wakeRegistered(tx, reg.AoR) })
+	case r.opt.Engine.Pending(reg.AoR):
+		tx.AfterReply(func() { r.opt.Engine.RetryNow(reg.AoR) })
 	}
 }
 
-// lookEvery is how often, at most, the database is asked what waits for a user whose
-// devices do nothing but refresh. What was stored here is known without asking; what
-// others have stored in the same tables can wait as long.
-const lookEvery = 10 * time.Second
+// mailboxPollInterval is the shortest time between two queries for the messages of a user
+// while its devices only refresh. Messages stored by this process are known without a query;
+// those that other programs have stored in the same tables wait as long.
+const mailboxPollInterval = 10 * time.Second
 
-// parseRegister takes a REGISTER apart; the error says why it cannot be done.
-func (r *Router) parseRegister(tx *transaction.ServerTx) (*registrar.Register, *registrar.Error) {
-	if !tx.Request.To.URI.IsSIP() {
-		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
-	}
-	aor, ours := r.Domains.AoR(tx.Request.To.URI)
+// parseRegister parses a REGISTER. The error is the refusal to answer.
+func (r *Router) parseRegister(tx *transaction.ServerTx, p parties) (*registrar.Register, *registrar.Error) {
 	switch {
-	case !ours || !r.Domains.Has(tx.Request.Target.Host):
+	case !tx.Request.To.URI.IsSIP():
+		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
+	case !p.toOurs || !r.opt.Domains.Has(tx.Request.Target.Host):
 		return nil, &registrar.Error{Status: 404, Reason: "Not a domain of this registrar"}
-	case aor.User == "":
+	case p.to.User == "":
 		return nil, &registrar.Error{Status: 400, Reason: "To names no user"}
-	case r.Rooms.IsRoom(aor):
+	case r.opt.Rooms.IsRoom(p.to):
 		return nil, &registrar.Error{Status: 403, Reason: "This address is a chat room"}
 	}
 	reg := &registrar.Register{
-		AoR:       aor,
+		AoR:       p.to,
 		Expires:   expires(tx.Request.Get("Expires")),
 		CallID:    tx.Request.Get("Call-ID"),
 		CSeq:      tx.Request.CSeq,
@@ -115,8 +111,8 @@ func (r *Router) parseRegister(tx *transaction.ServerTx) (*registrar.Register, *
 	return reg, nil
 }
 
-// expires reads an Expires header: -1 where there is none, 3600 where it cannot be
-// read (RFC 3261 section 10.2.1.1).
+// expires returns the value of an Expires header: -1 if there is none, 3600 if it is
+// malformed (RFC 3261 section 10.2.1.1).
 func expires(v string) int {
 	if v == "" {
 		return -1
@@ -128,10 +124,10 @@ func expires(v string) int {
 	return int(n)
 }
 
-// flowTo is how a contact will be reached. Over a stream: by the connection that
-// it registered on. Over UDP: at the Contact's own address, where the REGISTER
-// came straight from the client; at the packet's source where a NAT or a proxy was
-// in between, or the Contact names no address.
+// flowTo returns the flow over which a contact is reached. Over a stream that is the
+// connection of the REGISTER. Over UDP it leads to the address of the contact if the
+// REGISTER came directly from the client, else, behind a NAT or a proxy or without an
+// address in the contact, to the source of the packet.
 func flowTo(tx *transaction.ServerTx, contact sip.URI) sip.Flow {
 	f := tx.Flow
 	if f.Transport != sip.UDP || !tx.Request.Direct(tx.Flow.Remote) {
@@ -149,10 +145,10 @@ func flowTo(tx *transaction.ServerTx, contact sip.URI) sip.Flow {
 	return f
 }
 
-// registered are the headers of the 200: all bindings, the date, and the Path
-// where the client understands it (RFC 3327 section 5.3).
+// registered returns the header fields of the 200: all bindings, the date, and the Path
+// if the client supports it (RFC 3327 section 5.3).
 func (r *Router) registered(tx *transaction.ServerTx, bindings []registrar.Binding) []sip.Header {
-	now := r.Now()
+	now := r.opt.Now()
 	hs := make([]sip.Header, 0, len(bindings)+4)
 	for i := range bindings {
 		hs = append(hs, sip.Header{Name: "Contact", Value: bindings[i].ContactValue(now)})
@@ -164,19 +160,19 @@ func (r *Router) registered(tx *transaction.ServerTx, bindings []registrar.Bindi
 		}
 	}
 	if slices.Contains(tags, "outbound") && outboundUsed(tx) {
-		// RFC 5626 section 6: the device may count on its flows, and must keep them open.
+		// RFC 5626 section 6: its flows are used, and the device must keep them open.
 		hs = append(hs, sip.Header{Name: "Require", Value: "outbound"}, sip.Header{Name: "Flow-Timer", Value: flowTimer})
 	}
 	return append(hs,
 		sip.Header{Name: "Date", Value: now.UTC().Format(httpDate)},
-		sip.Header{Name: "Server", Value: r.Server})
+		sip.Header{Name: "Server", Value: r.opt.Server})
 }
 
-// flowTimer is how often, in seconds, a device should send a keep-alive.
+// flowTimer is the time in seconds within which a device should send a keep-alive.
 const flowTimer = "120"
 
-// outboundUsed tells whether a REGISTER made a flow of RFC 5626: a contact with
-// instance and reg-id, straight from the device, so that the flow is the device's.
+// outboundUsed reports whether a REGISTER has created a flow of RFC 5626: it has a contact
+// with instance and reg-id, and came directly from the device.
 func outboundUsed(tx *transaction.ServerTx) bool {
 	if len(tx.Request.Values("Via")) != 1 {
 		return false
@@ -195,17 +191,17 @@ func outboundUsed(tx *transaction.ServerTx) bool {
 	return false
 }
 
-// httpDate is the form of a SIP date (RFC 3261 section 20.17).
+// httpDate is the layout of a SIP date (RFC 3261 section 20.17).
 const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// arrived has whatever waits for a user who has registered delivered.
-func (r *Router) arrived(tx *transaction.ServerTx, user sip.AoR) {
-	if r.Silo.OtherMailboxes() {
+// wakeRegistered starts the delivery of the messages that wait for a registered user.
+func (r *Router) wakeRegistered(tx *transaction.ServerTx, user sip.AoR) {
+	if r.opt.Silo.OtherMailboxes() {
 		in := incomingOf(tx, caller{}, user)
-		if owner := r.Silo.OtherMailbox(&in); owner != user {
-			r.Proxy.ShareMailbox(owner, user)
-			r.Queue.Wake(owner)
+		if owner := r.opt.Silo.OtherMailbox(&in); owner != user {
+			r.opt.Proxy.ShareMailbox(owner, user)
+			r.opt.Queue.Wake(owner)
 		}
 	}
-	r.Engine.Wake(user)
+	r.opt.Engine.Wake(user)
 }

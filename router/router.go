@@ -1,11 +1,12 @@
-// Package router says what each request means here: who may be registered, which
-// MESSAGE is relayed, stored or handed to a room, and what everything else is
-// answered. It brings the transaction layer, the registrar, the proxy, the silo, the rooms and the
-// delivery engine together.
+// Package router decides what becomes of requests: which senders are served, which
+// contacts are registered, and whether a MESSAGE is relayed, stored or passed to a room. It
+// connects the transaction layer, the registrar, the proxy, the silo, the rooms and the
+// delivery engine.
 package router
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -23,56 +24,56 @@ import (
 	"silod/watch"
 )
 
-// Options are what a Router needs.
+// Options are the parts that a Router uses, and its fixed settings.
 type Options struct {
 	Transactions *transaction.Layer
 	Location     *registrar.Location
 	Proxy        *proxy.Proxy
 	Silo         *silo.Service
 	Queue        *delivery.Queue  // the silo's
-	Engine       *delivery.Engine // woken when somebody registers
+	Engine       *delivery.Engine // is woken after a REGISTER
 	Rooms        *imc.Service
 	Guard        *Guard
 	Domains      sip.Domains
-	Watch        *watch.Hub // told what happens; may be nil
+	Watch        *watch.Hub // receives events; may be nil
 	Log          *slog.Logger
-	Now          func() time.Time
+	Now          func() time.Time // nil: time.Now
 
 	MaxBody int    // bytes of a MESSAGE's body
-	Server  string // Server header of OPTIONS and REGISTER answers
+	Server  string // Server header of responses to OPTIONS and REGISTER
 }
 
-// Settings are what can change while requests are served.
+// Settings are what Configure can change while requests are handled.
 type Settings struct {
-	AcceptTimeout time.Duration // after this a message that no device has answered is stored
+	AcceptTimeout time.Duration // time for a device to respond before its message is stored
 }
 
-// Router routes. Make it with New.
+// A Router decides what becomes of requests. It implements transaction.Handler.
 type Router struct {
-	Options
-	settings atomic.Pointer[Settings]
-	methods  map[string]handler
-	watchers chan struct{} // bounds the calls that outlive their request
-	watching sync.WaitGroup
-	Stats    Stats
-	Accept   mi.Histogram // from receiving a MESSAGE to its answer
+	opt       Options
+	settings  atomic.Pointer[Settings]
+	methods   map[string]handler
+	lateForks chan struct{} // has an element for each fork that outlives its request
+	late      sync.WaitGroup
+
+	Stats  Stats
+	Accept mi.Histogram // time from the receipt of a MESSAGE to its answer
 }
 
-// Stats count what was decided.
+// Stats count decisions.
 type Stats struct {
 	Registers, Messages, Relayed, Forwarded, Stored, Dropped, Rejected mi.Counter
 }
 
-type handler func(*transaction.ServerTx, caller) transaction.Work
+// A handler handles the requests of a method from an identified caller.
+type handler func(*transaction.ServerTx, parties, caller) transaction.Work
 
-const maxWatchers = 10_000
-
-// New makes a router.
+// New returns a router.
 func New(opt Options, set Settings) *Router {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	r := &Router{Options: opt, watchers: make(chan struct{}, maxWatchers)}
+	r := &Router{opt: opt, lateForks: make(chan struct{}, maxLateForks)}
 	r.Configure(set)
 	r.methods = map[string]handler{
 		"REGISTER": r.register,
@@ -82,32 +83,32 @@ func New(opt Options, set Settings) *Router {
 	return r
 }
 
-// Configure takes other settings from now on.
+// Configure replaces the settings.
 func (r *Router) Configure(set Settings) { r.settings.Store(&set) }
 
-// Settings are those in force.
+// Settings returns the settings in force.
 func (r *Router) Settings() Settings { return *r.settings.Load() }
 
-// allow is what the Allow header lists.
+// allow is the value of the Allow header.
 const allow = "REGISTER, MESSAGE, OPTIONS"
 
 // supported are the option tags that Require may name (RFC 3261 section 8.2.2.3).
 var supported = map[string]bool{"path": true, "outbound": true}
 
-// Handle is the transaction layer's: it finds out who sends a request, and has it served.
+// Handle identifies the sender of a request and handles it. It implements transaction.Handler.
 func (r *Router) Handle(tx *transaction.ServerTx) transaction.Work {
-	s := sender{router: r, tx: tx}
-	switch s.check() {
+	a := authRequest{router: r, tx: tx}
+	switch a.check() {
 	case admitted:
-		return r.serve(tx, s.caller())
+		return r.serve(tx, a.parties, a.caller)
 	case unproven:
-		later := s // so that s stays on the stack of requests that need no proof
+		later := a // keeps a off the heap for requests without credentials
 		return func(ctx context.Context) {
 			if !later.verify(ctx) {
 				tx.Unknown = true
 				return
 			}
-			if work := r.serve(tx, later.caller()); work != nil {
+			if work := r.serve(tx, later.parties, later.caller); work != nil {
 				work(ctx)
 			}
 		}
@@ -116,8 +117,8 @@ func (r *Router) Handle(tx *transaction.ServerTx) transaction.Work {
 	return nil
 }
 
-// serve answers a request of a caller who is known as far as need be.
-func (r *Router) serve(tx *transaction.ServerTx, from caller) transaction.Work {
+// serve handles a request of an identified caller.
+func (r *Router) serve(tx *transaction.ServerTx, p parties, from caller) transaction.Work {
 	h := r.methods[tx.Request.Method]
 	if h == nil {
 		r.otherMethod(tx)
@@ -135,45 +136,45 @@ func (r *Router) serve(tx *transaction.ServerTx, from caller) transaction.Work {
 		tx.Respond(420, "", sip.Header{Name: "Unsupported", Value: unknown})
 		return nil
 	}
-	return h(tx, from)
+	return h(tx, p, from)
 }
 
-// Done counts and logs a request that was answered. One of a stranger that was refused
-// must not fill the log.
+// Done counts and logs an answered request. It implements transaction.Handler. Refusals of unknown
+// senders are logged at debug level, or they would fill the log.
 func (r *Router) Done(tx *transaction.ServerTx) {
-	took, level := r.Now().Sub(tx.Received), slog.LevelDebug
+	took, level := r.opt.Now().Sub(tx.Received), slog.LevelDebug
 	if !tx.Unknown {
 		level = slog.LevelInfo
 		if tx.Request.Method == "MESSAGE" {
 			r.Accept.Observe(took)
-			if r.Watch.Active() {
-				r.tellAnswer(tx)
+			if r.opt.Watch.Active() {
+				r.publishAnswer(tx)
 			}
 		}
 	}
 	r.log(context.Background(), level, tx, took)
 }
 
-// FlowClosed is the transaction layer's: it removes the bindings of a flow.
-func (r *Router) FlowClosed(f sip.Flow) { r.Location.FlowClosed(context.Background(), f) }
+// FlowClosed removes the bindings of a closed flow. It implements transaction.Handler.
+func (r *Router) FlowClosed(f sip.Flow) { r.opt.Location.FlowClosed(context.Background(), f) }
 
 func (r *Router) log(ctx context.Context, level slog.Level, tx *transaction.ServerTx, took time.Duration) {
-	if !r.Log.Enabled(ctx, level) {
+	if !r.opt.Log.Enabled(ctx, level) {
 		return
 	}
 	status, reason := tx.Answer()
-	r.Log.Log(ctx, level, "request", "method", tx.Request.Method, "uri", tx.Request.URI, "from", tx.Request.From.URI.String(),
+	r.opt.Log.Log(ctx, level, "request", "method", tx.Request.Method, "uri", tx.Request.URI, "from", tx.Request.From.URI.String(),
 		"call_id", tx.Request.Get("Call-ID"), "source", tx.Flow.Remote, "transport", tx.Flow.Transport,
 		"status", status, "reason", reason, "took", took.Round(time.Microsecond))
 }
 
-// otherMethod: calls and subscriptions are no service of ours. 405 for a method
-// that SIP knows, 501 for one that it does not (RFC 3261 sections 8.2.1, 21.5.2).
+// otherMethod answers a request with an unsupported method: 405 for a method of SIP, 501 for
+// an unknown one (RFC 3261 sections 8.2.1, 21.5.2).
 func (r *Router) otherMethod(tx *transaction.ServerTx) {
 	header := sip.Header{Name: "Allow", Value: allow}
 	switch tx.Request.Method {
 	case "CANCEL", "BYE", "PRACK":
-		tx.Respond(481, "") // of a dialog or transaction that cannot exist here
+		tx.Respond(481, "") // no dialog or transaction can exist
 	case "INVITE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER", "INFO", "UPDATE":
 		tx.Respond(405, "Method Not Allowed, this server handles instant messages only", header)
 	default:
@@ -182,15 +183,15 @@ func (r *Router) otherMethod(tx *transaction.ServerTx) {
 }
 
 func (r *Router) badTarget(tx *transaction.ServerTx, err error) {
-	if isScheme(err) {
+	if errors.Is(err, sip.ErrScheme) {
 		tx.Respond(416, "")
 		return
 	}
 	tx.Respond(400, "Bad Request-URI")
 }
 
-// unsupported lists the option tags that are required and that we do not have. A
-// proxy looks at Proxy-Require, an endpoint at Require; we are both.
+// unsupported returns the option tags that a request requires and that are not supported.
+// Require is for endpoints and Proxy-Require for proxies; this server is both.
 func unsupported(req *sip.Request) string {
 	var unknown []string
 	for _, tag := range append(req.OptionTags("Require"), req.OptionTags("Proxy-Require")...) {
@@ -201,15 +202,14 @@ func unsupported(req *sip.Request) string {
 	return strings.Join(unknown, ", ")
 }
 
-// options says what can be done here (RFC 3261 section 11.2), and who is online to
-// those whom we know.
-func (r *Router) options(tx *transaction.ServerTx, from caller) transaction.Work {
-	a, ours := r.Domains.AoR(tx.Request.Target)
+// options answers an OPTIONS (RFC 3261 section 11.2). To known callers it also says whether
+// a user is online.
+func (r *Router) options(tx *transaction.ServerTx, p parties, from caller) transaction.Work {
 	switch {
-	case !ours:
+	case !p.toOurs:
 		tx.Respond(404, "Not a domain of this server")
 		return nil
-	case a.User != "" && from.known && !r.Location.Online(a) && !r.Rooms.IsRoom(a):
+	case p.to.User != "" && from.known && !r.opt.Location.Online(p.to) && !r.opt.Rooms.IsRoom(p.to):
 		tx.Respond(480, "")
 		return nil
 	}
@@ -219,19 +219,6 @@ func (r *Router) options(tx *transaction.ServerTx, from caller) transaction.Work
 		sip.Header{Name: "Accept-Encoding", Value: "*"},
 		sip.Header{Name: "Accept-Language", Value: "*"},
 		sip.Header{Name: "Supported", Value: "path, outbound"},
-		sip.Header{Name: "Server", Value: r.Server})
+		sip.Header{Name: "Server", Value: r.opt.Server})
 	return nil
-}
-
-// Wait waits for the calls that have outlived their requests; ctx bounds it.
-func (r *Router) Wait(ctx context.Context) {
-	done := make(chan struct{})
-	go func() {
-		r.watching.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
 }

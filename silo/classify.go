@@ -3,7 +3,6 @@ package silo
 import (
 	"time"
 
-	"silod/im"
 	"silod/sip"
 )
 
@@ -112,23 +111,4 @@ func (s *Service) mailbox(t Template, in *Incoming) sip.AoR {
 		return in.Owner
 	}
 	return a
-}
-
-// The router asks these until it uses Discards and Classify.
-
-// Swallows is Discards.
-func (s *Service) Swallows(in *Incoming) bool { return s.Discards(in) }
-
-// SendAt returns Class.SendAt and Class.Err.
-func (s *Service) SendAt(in *Incoming) (time.Time, error) { return s.sendAt(s.cfg(), in) }
-
-// Instant returns Class.NowOnly.
-func (s *Service) Instant(m *im.Message) bool {
-	n, ok := expires(m)
-	return ok && n == 0 || s.Ephemeral(m)
-}
-
-// Ephemeral reports whether a message is never stored: not Class.Keep.
-func (s *Service) Ephemeral(m *im.Message) bool {
-	return s.cfg().Ephemeral(m.Header("Content-Type"))
 }

@@ -48,15 +48,14 @@ func (d *daemon) openGuard(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("auth: %w", err)
 	}
-	d.guard = &router.Guard{
+	d.guard = router.NewGuard(router.GuardOptions{
 		Digest: a.Mode == "digest", Auth: digest, Bans: bans, Realm: a.Realm,
-		Agents: auth.NewAgents(), Limits: auth.NewLimits(auth.LimitOptions{}, auth.LimitSettings{}),
+		Agents: auth.NewAgents(a.BlockedAgents...), Limits: auth.NewLimits(auth.LimitOptions{}, d.limits(d.cfg)),
 		Identity: auth.NewIdentity(users.Aliases),
-	}
+	}, policy(d.cfg))
 	d.accounts = auth.NewAccounts(auth.AccountOptions{
 		Users: users, Domains: d.domains, Realm: d.guard.RealmOf, Changed: d.credentials.Invalidate,
 	})
-	d.configureGuard(d.cfg)
 	return nil
 }
 
@@ -64,11 +63,15 @@ func (d *daemon) openGuard(ctx context.Context) error {
 func (d *daemon) configureGuard(cfg *config.Config) {
 	d.guard.Agents.Configure(cfg.Auth.BlockedAgents...)
 	d.guard.Limits.Configure(d.limits(cfg))
-	d.guard.SetPolicy(router.Policy{
+	d.guard.Configure(policy(cfg))
+}
+
+func policy(cfg *config.Config) router.Policy {
+	return router.Policy{
 		Trust:     auth.NewTrust(peers(cfg)...),
 		Relay:     relays[cfg.Auth.Relay],
 		Strangers: strangers[cfg.Auth.Strangers],
-	})
+	}
 }
 
 // The words of auth.relay and auth.strangers.
@@ -85,7 +88,7 @@ var (
 // only those count that somebody has set.
 func (d *daemon) limits(cfg *config.Config) auth.LimitSettings {
 	rate := func(key string, r config.Rate) limit.Rate {
-		if !d.guard.Digest && !cfg.IsSet(key) {
+		if d.cfg.Auth.Mode != "digest" && !cfg.IsSet(key) {
 			return limit.Rate{}
 		}
 		return limit.Rate(r)

@@ -158,7 +158,7 @@ func effects(dir string) map[string]effect {
 		"auth.source_others":    inLimits("auth.source_others = '1/1h'", "", false),
 		"auth.user_registers":   inLimits("auth.user_registers = '1/1h'", "REGISTER", true),
 		"auth.user_messages":    inLimits("auth.user_messages = '1/1h'", "MESSAGE", true),
-		"auth.blocked_agents":   one("auth.blocked_agents = ['scan-me']", func(s *served) any { return s.guard.Agents.Block("a scan-me 1.0") }),
+		"auth.blocked_agents":   one("auth.blocked_agents = ['scan-me']", func(s *served) any { return s.guard.Agents.Match("a scan-me 1.0") }),
 
 		"log.level": one("log.level = 'warn'", func(s *served) any { return s.level.Level() }),
 	}

@@ -1,0 +1,145 @@
+package router
+
+import (
+	"fmt"
+	"slices"
+
+	"silod/proxy"
+	"silod/silo"
+	"silod/sip"
+)
+
+// parties are the sender and the recipient that a request names.
+type parties struct {
+	from, to         sip.AoR // to is the AoR of a REGISTER, else the Request-URI
+	fromOurs, toOurs bool    // in a domain of this server
+	fromRoom, toRoom bool    // chat rooms; set for MESSAGE only
+}
+
+// facts are the other properties of a MESSAGE that decide about it.
+type facts struct {
+	mayRelay        bool // the sender may send to other domains
+	routesElsewhere bool // a Route field names another server
+	maxForwards     int  // below 0: cannot be read
+	size, maxSize   int  // bytes of the body, and the limit
+	fromSIP         bool // From is a SIP URI
+	looped          bool // this process has sent it to the same recipient before
+	discard         bool // see silo.Discards
+}
+
+// A decision says what becomes of a MESSAGE.
+type decision struct {
+	action action
+	status int    // of reject
+	reason string // of reject and drop; "": the standard phrase
+	away   bool   // of store: the sender is notified that the recipient cannot be reached
+}
+
+type action int
+
+const (
+	admit        action = iota // continue with the next decision
+	reject                     // answer with an error
+	drop                       // answer 200 and forget the message
+	sendToDomain               // send it to the servers of another domain, and forward their response
+	sendToRoom                 // pass it to a chat room
+	relay                      // send it to the devices of the recipient, then see decideAfterRelay
+	waitForQueue               // wait for the messages that it must not overtake, and decide again
+	store                      // store it and answer 202
+	storeCopies                // store a copy for each device, and answer 202
+	storeLate                  // store, and remove it again if a device that has not answered yet accepts it
+	forward                    // forward the response of a device
+	unavailable                // answer 503: the server is stopping
+)
+
+// notKept is for a message that cannot be delivered now and is never stored.
+var notKept = decision{action: drop, reason: "OK, not delivered and not stored"}
+
+func rejection(status int, reason string) decision {
+	return decision{action: reject, status: status, reason: reason}
+}
+
+// forDomain reports whether a message is for another domain and its sender may send there.
+func forDomain(p parties, f facts) bool { return !p.toOurs && f.mayRelay && !f.routesElsewhere }
+
+// decideForDomain decides about a message for another domain. It is never stored.
+func decideForDomain(f facts) decision {
+	switch {
+	case f.maxForwards < 0:
+		return rejection(400, "Bad Max-Forwards header")
+	case f.size > f.maxSize:
+		return rejection(413, "")
+	case f.maxForwards == 0:
+		return rejection(483, "")
+	case f.looped:
+		return rejection(482, "")
+	}
+	return decision{action: sendToDomain}
+}
+
+// decideAdmission rejects a message that is malformed or not for this server.
+func decideAdmission(p parties, f facts) decision {
+	switch {
+	case f.maxForwards < 0:
+		return rejection(400, "Bad Max-Forwards header")
+	case !p.toOurs || f.routesElsewhere:
+		return rejection(403, "Forbidden, this server does not relay to other domains")
+	case p.to.User == "":
+		return rejection(404, "Not Found, the Request-URI names no user")
+	case f.size > f.maxSize:
+		return rejection(413, fmt.Sprintf("Message body is larger than %d bytes", f.maxSize))
+	case !f.fromSIP:
+		return rejection(403, "From is no SIP address")
+	}
+	return decision{action: admit}
+}
+
+// decide decides about an admitted message. busy reports that other messages wait for the
+// recipient, or may; devices is the number of its devices. c, busy and devices are not used
+// for a message that is discarded or for a room.
+func decide(p parties, f facts, c silo.Class, busy bool, devices int) decision {
+	switch {
+	case f.discard:
+		return decision{action: drop}
+	case p.toRoom:
+		return decision{action: sendToRoom}
+	case f.maxForwards == 0:
+		return rejection(483, "")
+	case f.looped:
+		return rejection(482, "")
+	case c.Err != nil:
+		return rejection(400, "Bad time of a reminder, "+c.Err.Error())
+	case !c.SendAt.IsZero() && !c.Keep:
+		return notKept
+	case !c.SendAt.IsZero():
+		return decision{action: store}
+	case c.Copies && !c.NowOnly:
+		return decision{action: storeCopies}
+	case busy && !c.NowOnly:
+		return decision{action: waitForQueue}
+	case devices > 0:
+		return decision{action: relay}
+	case !c.Keep:
+		return notKept
+	}
+	return decision{action: store, away: true}
+}
+
+// decideAfterRelay decides about a message that was sent to the devices of its recipient.
+// stopping reports that the server is stopping, storeOn whether a message is stored after a
+// failure response with a status.
+func decideAfterRelay(c silo.Class, out *proxy.Outcome, stopping bool, storeOn func(status int) bool) decision {
+	switch {
+	case out.Accepted() || out.Response != nil && out.Response.Status >= 600:
+		return decision{action: forward}
+	case out.Open > 0 && stopping:
+		return decision{action: unavailable}
+	case out.Open == 0 && out.Unreached == 0 && !slices.ContainsFunc(out.Failures, storeOn):
+		return decision{action: forward}
+	case !c.Keep:
+		return notKept
+	case out.Open > 0:
+		return decision{action: storeLate, away: true}
+	}
+	return decision{action: store, away: true}
+}

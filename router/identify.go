@@ -1,0 +1,294 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"silod/auth"
+	"silod/sip"
+	"silod/sip/transaction"
+)
+
+// A caller is the sender of a request that is served.
+type caller struct {
+	sender   sip.AoR // its identity for rooms and notices; zero: unknown
+	known    bool    // trusted or authenticated, or authentication is off
+	relay    bool    // may send to other domains
+	identity bool    // a trusted peer; its P-Asserted-Identity is forwarded
+}
+
+// An authRequest identifies the sender of a request.
+type authRequest struct {
+	router *Router
+	tx     *transaction.ServerTx
+	policy *Policy
+	source netip.Addr // the request counts against its limits; zero for a trusted peer
+
+	parties parties
+	caller  caller
+}
+
+// A verdict is the result of the checks of a sender that need not wait.
+type verdict int
+
+const (
+	refused  verdict = iota // and answered
+	admitted                // may be served
+	unproven                // its credentials must be verified
+)
+
+// check checks the sender as far as that is possible without waiting.
+func (a *authRequest) check() verdict {
+	r, c := a.router, &a.caller
+	a.policy = r.opt.Guard.policy.Load()
+	rights, trusted := r.rights(a.tx.Flow)
+	asserted, err := r.asserted(&a.tx.Request, rights)
+	if err != nil {
+		a.tx.Respond(400, "Bad P-Asserted-Identity header")
+		return refused
+	}
+	if !trusted {
+		a.source = a.tx.Flow.Remote.Addr()
+		if !a.checkLimits() {
+			return refused
+		}
+	}
+	a.parties = r.addresses(&a.tx.Request)
+	c.sender, c.identity = asserted, rights.AssertIdentity
+	switch {
+	case trusted && !rights.Challenge:
+		a.setKnown(rights.Relay && a.policy.Relay != RelayNobody)
+	case !r.opt.Guard.digest:
+		a.setKnown(false)
+	default:
+		return a.checkMethod()
+	}
+	return admitted
+}
+
+// setKnown notes that the sender is known, and whether it may send to other domains.
+func (a *authRequest) setKnown(relay bool) {
+	c := &a.caller
+	c.known, c.relay = true, relay
+	if c.sender.IsZero() {
+		c.sender = a.parties.from
+	}
+}
+
+// addresses returns the parties of a request. It does not look up rooms.
+func (r *Router) addresses(req *sip.Request) (p parties) {
+	p.from, p.fromOurs = r.opt.Domains.AoR(req.From.URI)
+	if req.Method == "REGISTER" {
+		p.to, p.toOurs = r.opt.Domains.AoR(req.To.URI)
+	} else {
+		p.to, p.toOurs = r.opt.Domains.AoR(req.Target)
+	}
+	return p
+}
+
+// checkLimits reports whether the source is within its limits. A request above them is
+// answered.
+func (a *authRequest) checkLimits() bool {
+	kind := a.tx.Request.Method
+	if kind != "REGISTER" && kind != "MESSAGE" {
+		kind = ""
+	}
+	wait, ok := a.router.opt.Guard.Limits.Source(kind, a.source)
+	if !ok {
+		a.tooMany(wait, "Too many requests from your address")
+	}
+	return ok
+}
+
+func (a *authRequest) tooMany(wait time.Duration, reason string) {
+	seconds := int(min(wait, time.Hour)/time.Second) + 1
+	a.refuse(503, reason, sip.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
+}
+
+// refuse answers an unknown sender.
+func (a *authRequest) refuse(status int, reason string, headers ...sip.Header) {
+	a.tx.Stateless()
+	a.tx.Respond(status, reason, headers...)
+}
+
+// checkMethod decides by the method whether the sender must authenticate.
+func (a *authRequest) checkMethod() verdict {
+	p := &a.parties
+	switch a.tx.Request.Method {
+	case "REGISTER":
+		if !p.toOurs {
+			a.refuse(404, "Not a domain of this registrar")
+			return refused
+		}
+		return a.requireDigest()
+	case "MESSAGE":
+		if !p.fromOurs {
+			return a.checkStranger()
+		}
+		return a.requireDigest()
+	}
+	a.tx.Stateless() // a retransmission can be handled again
+	return admitted
+}
+
+// domain returns the domain of the user that must authenticate: To is registered (RFC 3261
+// section 10.2), From sends a message.
+func (a *authRequest) domain() string {
+	if a.tx.Request.Method == "REGISTER" {
+		return a.parties.to.Domain
+	}
+	return a.parties.from.Domain
+}
+
+// requireDigest challenges a request without credentials.
+func (a *authRequest) requireDigest() verdict {
+	if !a.tx.Request.Has("Authorization") && !a.tx.Request.Has("Proxy-Authorization") {
+		g := a.router.opt.Guard
+		a.challenge(g.Auth.Challenge(g.RealmOf(a.domain()), a.source))
+		return refused
+	}
+	return unproven
+}
+
+// verify reports whether the credentials prove the identity of the sender. It may wait for
+// the database. A request that it does not accept is answered.
+func (a *authRequest) verify(ctx context.Context) bool {
+	g, domain := a.router.opt.Guard, a.domain()
+	res, err := g.Auth.Verify(ctx, auth.Request{
+		Method: a.tx.Request.Method, URI: a.tx.Request.URI, Realm: g.RealmOf(domain), Domain: domain, Source: a.source,
+		Credentials: append(a.tx.Request.Values("Authorization"), a.tx.Request.Values("Proxy-Authorization")...),
+	})
+	if err != nil {
+		a.unavailable("request not authenticated", err)
+		return false
+	}
+	switch res.Outcome {
+	case auth.Accepted:
+		return a.checkIdentity(ctx, res.User)
+	case auth.Malformed:
+		a.refuse(400, res.Reason)
+		return false
+	case auth.WrongPassword, auth.UnknownUser:
+		a.router.opt.Log.Info("authentication failed", "user", fmt.Sprintf("%.100s", res.Name), "method", a.tx.Request.Method,
+			"source", a.tx.Flow.Remote, "transport", a.tx.Flow.Transport)
+	}
+	a.challenge(res.Challenges)
+	return false
+}
+
+// challenge answers 401 or 407 with challenges.
+func (a *authRequest) challenge(challenges []string) {
+	status, name := 407, "Proxy-Authenticate"
+	if a.tx.Request.Method == "REGISTER" {
+		status, name = 401, "WWW-Authenticate"
+	}
+	if t := a.tx.Flow.Transport; t == sip.WS || t == sip.WSS {
+		slices.Reverse(challenges) // JsSIP and SIP.js use the last one, other clients the first
+	}
+	headers := make([]sip.Header, len(challenges))
+	for i, value := range challenges {
+		headers[i] = sip.Header{Name: name, Value: value}
+	}
+	a.refuse(status, "", headers...)
+}
+
+// checkIdentity reports whether an authenticated user may use the addresses of the request
+// and is within its limits. From and To of a REGISTER may differ only for a trusted peer.
+func (a *authRequest) checkIdentity(ctx context.Context, user sip.AoR) bool {
+	r, p := a.router, &a.parties
+	if wait, ok := r.opt.Guard.Limits.User(a.tx.Request.Method, user); !ok {
+		a.tooMany(wait, "Too many requests of this user")
+		return false
+	}
+	if a.tx.Request.Method == "REGISTER" && !a.mayUse(ctx, user, p.to) || !a.mayUse(ctx, user, p.from) {
+		return false
+	}
+	a.setKnown(a.policy.Relay == RelayAuthenticated)
+	return true
+}
+
+// mayUse reports whether a user may use an address. A request that it must not is answered.
+func (a *authRequest) mayUse(ctx context.Context, user, address sip.AoR) bool {
+	g := a.router.opt.Guard
+	ok, err := g.identity.Allowed(ctx, user, address)
+	if err != nil {
+		a.unavailable("aliases not looked up", err)
+		return false
+	}
+	if !ok {
+		g.Stats.Forged.Inc()
+		a.router.opt.Log.Info("user uses another's address",
+			"user", user, "address", address, "method", a.tx.Request.Method, "source", a.tx.Flow.Remote)
+		a.refuse(403, fmt.Sprintf("Forbidden, %s may not use the address %s", user, address))
+	}
+	return ok
+}
+
+// unavailable answers 503 if the database has failed.
+func (a *authRequest) unavailable(event string, err error) {
+	a.router.opt.Log.Error("users cannot be looked up",
+		"while", event, "method", a.tx.Request.Method, "source", a.tx.Flow.Remote, "error", err)
+	a.tx.Stateless()
+	a.tx.Unavailable("Users cannot be looked up now")
+}
+
+// checkStranger decides about a MESSAGE from another domain.
+func (a *authRequest) checkStranger() verdict {
+	r, c := a.router, &a.caller
+	switch {
+	case a.policy.Strangers == StrangersRefused:
+		a.rejectStranger("Forbidden, only users of this server may send")
+	case a.parties.toOurs && a.policy.Strangers == StrangersToUsers && r.opt.Rooms.IsRoom(a.parties.to):
+		a.rejectStranger("Forbidden, only users of this server may use rooms")
+	case !a.parties.toOurs:
+		a.rejectStranger("Forbidden, this server does not relay to other domains")
+	default:
+		if c.sender.IsZero() && a.policy.Strangers == StrangersToAll {
+			c.sender = a.parties.from
+		}
+		return admitted
+	}
+	return refused
+}
+
+func (a *authRequest) rejectStranger(reason string) {
+	a.router.opt.Guard.Stats.Strangers.Inc()
+	a.refuse(403, reason)
+}
+
+// asserted returns the sender that a peer asserts (RFC 3325), if it has the right to and
+// the sender does not ask for privacy.
+func (r *Router) asserted(req *sip.Request, rights auth.Rights) (sender sip.AoR, err error) {
+	if !req.Has("P-Asserted-Identity") {
+		return sip.AoR{}, nil
+	}
+	ids, err := rights.Asserted(req.Values("P-Asserted-Identity"))
+	if wantsPrivacy(req) {
+		return sip.AoR{}, err
+	}
+	for _, id := range ids {
+		if id.URI.IsSIP() {
+			sender, _ = r.opt.Domains.AoR(id.URI)
+			break
+		}
+	}
+	return sender, err
+}
+
+// wantsPrivacy reports whether Privacy asks to hide the identity from users (RFC 3325
+// section 9.3).
+func wantsPrivacy(req *sip.Request) bool {
+	for _, v := range req.Values("Privacy") {
+		for word := range strings.SplitSeq(v, ";") {
+			if strings.EqualFold(strings.TrimSpace(word), "id") {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,50 @@
+package router
+
+import (
+	"context"
+
+	"silod/proxy"
+	"silod/sip"
+)
+
+// maxLateForks bounds the forks that outlive their requests.
+const maxLateForks = 10_000
+
+// awaitLateAnswers waits for devices that had not answered when the message was stored in
+// owner's mailbox under id, 0 if it was not stored. A 2xx that comes now removes the stored
+// message. Then release, which ends the hold on the mailbox, is called.
+func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, release func()) {
+	select {
+	case r.lateForks <- struct{}{}:
+	default:
+		fork.Abandon() // the device may receive the message twice, with the same Call-ID
+		release()
+		return
+	}
+	r.late.Go(func() {
+		defer func() { <-r.lateForks }()
+		out := fork.Wait(context.Background(), 0)
+		for out.Open > 0 && !out.Accepted() { // after a 6xx, another device may still accept it
+			out = fork.Wait(context.Background(), 0)
+		}
+		fork.Abandon()
+		if out.Accepted() && id != 0 {
+			r.opt.Queue.Removed(owner, id, r.opt.Silo.Remove, release)
+			return
+		}
+		release()
+	})
+}
+
+// Wait waits for the forks that have outlived their requests, until ctx ends.
+func (r *Router) Wait(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		r.late.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
