@@ -23,7 +23,7 @@ func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) transac
 		tx.Respond(refusal.Status, refusal.Reason)
 		return nil
 	}
-	release := func() {}
+	var release func()
 	if len(reg.Contacts) > 0 && !r.opt.Location.Online(reg.AoR) && !r.opt.Silo.Every() {
 		// A message must not overtake those that wait while the user comes online. So the queue
 		// is busy before the devices become visible, until it is woken.
@@ -31,11 +31,15 @@ func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) transac
 	}
 	if res, ok, err := r.opt.Location.Refresh(reg); ok {
 		r.answerRegister(tx, reg, res, err)
-		tx.AfterReply(release)
+		if release != nil {
+			tx.AfterReply(release)
+		}
 		return nil
 	}
 	return func(ctx context.Context) {
-		defer release()
+		if release != nil {
+			defer release()
+		}
 		res, err := r.opt.Location.Update(ctx, reg)
 		r.answerRegister(tx, reg, res, err)
 	}
