@@ -13,7 +13,7 @@ func (st *users) Aliases(ctx context.Context, user, alias sip.AoR) (bool, error)
 	if !st.hasAliases.Load() {
 		info, err := st.layout.dialect.columns(ctx, st.reader.pool, "dbaliases")
 		if err != nil {
-			return false, fmt.Errorf("look at table dbaliases: %w", busy(err))
+			return false, fmt.Errorf("inspect table dbaliases: %w", busy(err))
 		}
 		if info == nil {
 			return false, nil

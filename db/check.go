@@ -104,7 +104,7 @@ func (c *check) findMissing(ctx context.Context) error {
 func (c *check) tables(ctx context.Context) error {
 	versions := map[string]int64{}
 	if c.missing["version"] {
-		c.found = append(c.found, Finding{Table: "version", Problem: "no table version: `siloctl db init` makes it"})
+		c.found = append(c.found, Finding{Table: "version", Problem: "table version is missing: `siloctl db init` creates it"})
 	} else {
 		var err error
 		if versions, err = c.inspection.versions(ctx); err != nil {
@@ -132,7 +132,7 @@ func (c *check) tables(ctx context.Context) error {
 // add counts the rows of a table and adds the finding.
 func (c *check) add(ctx context.Context, f Finding) {
 	if c.missing[f.Table] {
-		f.Version, f.Problem = 0, fmt.Sprintf("no table %s: `siloctl db init` makes it", f.Table)
+		f.Version, f.Problem = 0, fmt.Sprintf("table %s is missing: `siloctl db init` creates it", f.Table)
 	} else if n, err := c.db.reader.ints(ctx, "SELECT COUNT(*) FROM "+f.Table); err == nil {
 		f.Rows = n[0]
 		if f.Problem == "" {
@@ -150,9 +150,9 @@ func (c *check) own(ctx context.Context) {
 	f := Finding{Table: "silod_schema", Version: newest - c.versions}
 	switch {
 	case f.Version == 0:
-		f.Problem = "silod's own tables are not there: `siloctl db init` makes them"
+		f.Problem = "silod's own tables are missing: `siloctl db init` creates them"
 	case c.versions > 0:
-		f.Problem = fmt.Sprintf("silod's own tables are of version %d, this silod's of %d: `siloctl db migrate` brings them up", f.Version, newest)
+		f.Problem = fmt.Sprintf("silod's own tables have version %d, this silod needs %d: `siloctl db migrate` upgrades them", f.Version, newest)
 	default:
 		f.Rows = newest
 		err := c.inspection.ownTables(ctx)
@@ -166,7 +166,7 @@ func (c *check) own(ctx context.Context) {
 	c.found = append(c.found, f)
 	for _, name := range c.indexes {
 		if len(c.missing) == 0 {
-			c.found = append(c.found, Finding{Table: "index " + name, Problem: "missing, large mailboxes are slow: `siloctl db migrate` makes it"})
+			c.found = append(c.found, Finding{Table: "index " + name, Problem: "missing, large mailboxes are slow: `siloctl db migrate` creates it"})
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (c *copier) claim(ctx context.Context) error {
 	case source == c.from.name():
 		return nil // continue
 	case source != "":
-		return fmt.Errorf("%s holds a part of a copy of %s: go on with that one, or make the database anew", c.to.name(), source)
+		return fmt.Errorf("%s holds an incomplete copy of %s: continue that copy, or create the database again", c.to.name(), source)
 	case c.from.name() == c.to.name():
 		return fmt.Errorf("%s cannot be copied to itself", c.to.name())
 	}
@@ -104,7 +104,7 @@ func (c *copier) claim(ctx context.Context) error {
 			return err
 		}
 		if n[0] > 0 {
-			return fmt.Errorf("%s must be empty, and its table %s has %d rows: copy to a database of its own, `siloctl db init` makes the tables",
+			return fmt.Errorf("%s must be empty, and its table %s has %d rows: copy to a separate database, `siloctl db init` creates the tables",
 				c.to.name(), c.to.layout.fill.Replace(table), n[0])
 		}
 	}
@@ -119,7 +119,7 @@ func (c *copier) claim(ctx context.Context) error {
 func (db *DB) copyOf(ctx context.Context) (source string, err error) {
 	err = db.reader.pool.QueryRowContext(ctx, "SELECT source FROM silod_copy").Scan(&source)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("look at table silod_copy: %w", busy(err))
+		return "", fmt.Errorf("read table silod_copy: %w", busy(err))
 	}
 	return source, nil
 }
@@ -128,7 +128,7 @@ func (db *DB) copyOf(ctx context.Context) (source string, err error) {
 func (db *DB) refuseUnfinished(ctx context.Context) error {
 	source, err := db.copyOf(ctx)
 	if err == nil && source != "" {
-		err = fmt.Errorf("%s holds a part of a copy of %s: the same `siloctl db copy` again goes on and finishes it", db.name(), source)
+		err = fmt.Errorf("%s holds an incomplete copy of %s: run the same `siloctl db copy` again to complete it", db.name(), source)
 	}
 	return err
 }
@@ -155,7 +155,7 @@ func (c *copier) compare(ctx context.Context) error {
 		return fmt.Errorf("count %s: %w", c.p.What, err)
 	}
 	if int(n[0]) != c.p.Total {
-		return fmt.Errorf("copy %s: %d rows in the source, %d in the target: nobody may write to either meanwhile; stop who does, make the target anew and copy again",
+		return fmt.Errorf("copy %s: %d rows in the source, %d in the target: stop all programs that write to either, create the target again and repeat the copy",
 			c.p.What, c.p.Total, n[0])
 	}
 	return nil

@@ -148,11 +148,11 @@ func TestCopyInterrupted(t *testing.T) {
 					t.Fatalf("cut off at %+v: %v", cut, err)
 				}
 				closeDB(t, to)
-				refused(t, url, Options{}, "a part of a copy of sqlite:", "siloctl db copy")
+				refused(t, url, Options{}, "an incomplete copy of sqlite:", "siloctl db copy")
 			}
 			to := open(t, url, Options{Unfinished: true})
 			other := open(t, "sqlite:"+t.TempDir()+"/other.db", Options{})
-			if err := Copy(t.Context(), other, to, nil); err == nil || !strings.Contains(err.Error(), "go on with that one") {
+			if err := Copy(t.Context(), other, to, nil); err == nil || !strings.Contains(err.Error(), "continue that copy") {
 				t.Errorf("went on with another source: %v", err)
 			}
 			first := true

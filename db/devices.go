@@ -32,7 +32,7 @@ var deviceTable = table{name: "silod_device", keys: 2, fields: []field{
 func (st *messages) findCopies(ctx context.Context) error {
 	n, err := scanInts(st.reader.pool.QueryContext(ctx, "SELECT 1 FROM silod_device LIMIT 1"))
 	if err != nil {
-		return fmt.Errorf("look at table silod_device: %w", err)
+		return fmt.Errorf("inspect table silod_device: %w", err)
 	}
 	st.hasCopies.Store(len(n) > 0)
 	return nil

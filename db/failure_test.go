@@ -244,7 +244,7 @@ func TestMySQLFailover(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 	filled(t, urls[1], "SET GLOBAL read_only = 1")
-	refused(t, strings.Replace(one.With(two, urls[0]), "root@", "app@", 1), Options{}, "takes no writes", "db.url")
+	refused(t, strings.Replace(one.With(two, urls[0]), "root@", "app@", 1), Options{}, "does not accept writes", "db.url")
 }
 
 // TestDiskFull: writes that do not fit are refused, acknowledged writes are kept, and

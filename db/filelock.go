@@ -25,7 +25,7 @@ func lockFile(path, database string) (*fileLock, error) {
 			holder = "process " + strings.TrimSpace(string(pid))
 		}
 		f.Close()
-		return nil, fmt.Errorf("database %s is in use by %s: stop that, or set another db.url", database, holder)
+		return nil, fmt.Errorf("database %s is in use by %s: stop it, or set another db.url", database, holder)
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())

@@ -90,18 +90,18 @@ func (i *inspection) run(ctx context.Context) error {
 // table checks the version and the columns of a table, and the right to write it.
 func (i *inspection) table(ctx context.Context, t *sharedTable, versions map[string]int64) error {
 	if v, ok := versions[t.name]; ok && !slices.Contains(tableVersions[t.kind], v) {
-		return fmt.Errorf("table %s has version %d, silod knows %v: bring it to a known version with Kamailio's kamdbctl, or let `siloctl db init` make the tables in a database of their own", t.name, v, tableVersions[t.kind])
+		return fmt.Errorf("table %s has version %d, silod knows %v: bring it to a known version with Kamailio's kamdbctl, or let `siloctl db init` create the tables in a separate database", t.name, v, tableVersions[t.kind])
 	}
 	info, err := i.layout.dialect.columns(ctx, i.pool, t.name)
 	if err != nil {
-		return fmt.Errorf("look at table %s: %w", t.name, err)
+		return fmt.Errorf("inspect table %s: %w", t.name, err)
 	}
 	if info == nil {
-		return fmt.Errorf("no table %s: `siloctl db init` makes it", t.name)
+		return fmt.Errorf("table %s is missing: `siloctl db init` creates it", t.name)
 	}
 	for _, c := range t.required {
 		if _, ok := info[c]; !ok {
-			return fmt.Errorf("table %s has no column %s: name the column in the configuration, or let `siloctl db init` make the tables in a database of their own", t.name, c)
+			return fmt.Errorf("table %s has no column %s: name the column in the configuration, or let `siloctl db init` create the tables in a separate database", t.name, c)
 		}
 	}
 	return i.tryRights(ctx, t.name, t.accept(info))

@@ -10,7 +10,7 @@ import (
 )
 
 // errInUse is returned for a database on a server. Files are locked when they are opened.
-var errInUse = errors.New("the database is in use by another silod: stop that, or set another db.url")
+var errInUse = errors.New("the database is in use by another silod: stop it, or set another db.url")
 
 const (
 	acquireTimeout = 5 * time.Second // for the server to end the session of a silod that was killed
@@ -100,7 +100,7 @@ func (l *instanceLock) run(ctx context.Context) error {
 		}
 		l.release()
 		if err := l.acquire(ctx); errors.Is(err, errInUse) {
-			return fmt.Errorf("lost the database server for a while: %w", err)
+			return fmt.Errorf("lost the connection to the database server: %w", err)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (l *layout) nameMessages(ctx context.Context, q querier) error {
 	def(&m.table, "silo")
 	info, err := l.dialect.columns(ctx, q, m.table)
 	if err != nil {
-		return fmt.Errorf("look at table %s: %w", m.table, err)
+		return fmt.Errorf("inspect table %s: %w", m.table, err)
 	}
 	_, hasMID := info["mid"]
 	_, hasID := info["id"]
@@ -127,7 +127,7 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 	l.bindings.table.name = "location"
 	info, err := l.dialect.columns(ctx, q, "location")
 	if err != nil {
-		return fmt.Errorf("look at table location: %w", err)
+		return fmt.Errorf("inspect table location: %w", err)
 	}
 	if _, ok := info["ruid"]; info != nil && !ok {
 		l.bindings.table.name = "silod_location"

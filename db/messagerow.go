@@ -34,12 +34,12 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 		{c.names.User, m.Owner.User}, {c.names.Host, m.Owner.Domain}, {c.names.From, m.Src}, {c.names.To, m.Dst},
 	} {
 		if !fits(c.columns[v.column], v.value) {
-			return nil, fmt.Errorf("%w: %d characters are too many, or unfit, for column %s",
+			return nil, fmt.Errorf("%w: %d characters do not fit column %s",
 				errInvalid, utf8.RuneCountInString(v.value), v.column)
 		}
 	}
 	if w := c.columns[c.names.Body].width; w > 0 && len(m.Body) > w {
-		return nil, fmt.Errorf("%w: column %s takes bodies of %d bytes", errInvalid, c.names.Body, w)
+		return nil, fmt.Errorf("%w: column %s holds at most %d bytes", errInvalid, c.names.Body, w)
 	}
 	ctype := bareType(m.Header("Content-Type"))
 	if !fits(c.columns[c.names.CType], ctype) {

@@ -65,7 +65,7 @@ func (m *migration) run(ctx context.Context, pool *sql.DB) error {
 	parts, err := m.layout.missing(ctx, conn)
 	for err == nil && len(parts) > 0 {
 		if i := slices.IndexFunc(parts, func(p missing) bool { return p.kind == missingTable }); i >= 0 && m.ownOnly {
-			return fmt.Errorf("no table %s: `siloctl db init` makes it", parts[i].name)
+			return fmt.Errorf("table %s is missing: `siloctl db init` creates it", parts[i].name)
 		}
 		failed := m.createAll(ctx, conn)
 		var left []missing
@@ -140,7 +140,7 @@ func (m *migration) create(ctx context.Context, conn querier, p *missing) error 
 			if p.kind == missingIndex {
 				_, _ = conn.ExecContext(ctx, "ROLLBACK TO SAVEPOINT make_index")
 			}
-			return m.layout.dialect.explain(fmt.Errorf("make %s: %s: %w", p, firstLine(st), err))
+			return m.layout.dialect.explain(fmt.Errorf("create %s: %s: %w", p, firstLine(st), err))
 		}
 	}
 	if p.kind != missingVersion {
@@ -148,7 +148,7 @@ func (m *migration) create(ctx context.Context, conn querier, p *missing) error 
 	}
 	q := m.layout.dialect.bind("INSERT INTO silod_schema (version, at) VALUES ($1, $2)")
 	if _, err := conn.ExecContext(ctx, q.text, p.name, m.now().Unix()); err != nil {
-		return m.layout.dialect.explain(fmt.Errorf("make %s: %w", p, err))
+		return m.layout.dialect.explain(fmt.Errorf("create %s: %w", p, err))
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (l *layout) missingTables(ctx context.Context, q querier) ([]missing, error
 			name, version, _ := strings.Cut(line, " ")
 			info, err := l.dialect.columns(ctx, q, name)
 			if err != nil {
-				return nil, fmt.Errorf("look at table %s: %w", name, err)
+				return nil, fmt.Errorf("inspect table %s: %w", name, err)
 			}
 			if absent = info == nil; absent {
 				p := missing{kind: missingTable, name: name, create: []string{create}}
@@ -216,7 +216,7 @@ func (l *layout) missingVersions(ctx context.Context, q querier) ([]missing, err
 	}
 	for _, v := range existing {
 		if v > newest {
-			return nil, fmt.Errorf("schema version %d of this database is newer than this silod knows (%d): use the silod that made it, or another db.url", v, newest)
+			return nil, fmt.Errorf("schema version %d of this database is newer than this silod knows (%d): use the silod that created it, or set another db.url", v, newest)
 		}
 	}
 	return parts, nil
@@ -247,7 +247,7 @@ func (l *layout) missingIndexes(ctx context.Context, q querier) ([]missing, erro
 		find := l.dialect.bind(l.fragments.findIndex)
 		existing, err := scanInts(q.QueryContext(ctx, find.text, find.args([]any{table, name})...))
 		if err != nil {
-			return nil, fmt.Errorf("look for index %s: %w", name, err)
+			return nil, fmt.Errorf("inspect index %s: %w", name, err)
 		}
 		if len(existing) == 0 {
 			parts = append(parts, missing{missingIndex, name, []string{st}})

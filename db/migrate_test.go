@@ -184,8 +184,8 @@ func TestCheck(t *testing.T) {
 			t.Parallel()
 			statements := append(fixture(t, "8", e.name), "CREATE TABLE location_attrs (id INTEGER)")
 			url := e.prepared(t, statements...)
-			problems(t, url, "silod_schema: silod's own tables are not there: `siloctl db init`", "subscriber: no table subscriber: `siloctl db init`")
-			if _, err := Migrate(t.Context(), url, Options{}); err == nil || !strings.Contains(err.Error(), "no table subscriber: `siloctl db init`") {
+			problems(t, url, "silod_schema: silod's own tables are missing: `siloctl db init`", "subscriber: table subscriber is missing: `siloctl db init`")
+			if _, err := Migrate(t.Context(), url, Options{}); err == nil || !strings.Contains(err.Error(), "table subscriber is missing: `siloctl db init`") {
 				t.Errorf("migrated without a table: %v", err)
 			}
 			if _, err := Init(t.Context(), url, Options{}); err != nil {
@@ -200,13 +200,13 @@ func TestCheck(t *testing.T) {
 				drop += " ON silo"
 			}
 			filled(t, url, drop, "DELETE FROM silod_schema WHERE version = 3")
-			problems(t, url, "silod_schema: silod's own tables are of version 2, this silod's of 3: `siloctl db migrate`",
+			problems(t, url, "silod_schema: silod's own tables have version 2, this silod needs 3: `siloctl db migrate`",
 				"index silod_silo_exp_idx: missing, large mailboxes are slow: `siloctl db migrate`")
 			if made, err := Migrate(t.Context(), url, Options{}); err != nil || len(made) != 2 {
 				t.Errorf("made %q, %v", made, err)
 			}
 			filled(t, url, "INSERT INTO silod_copy (source, at) VALUES ('sqlite:/old.db', 0)", "UPDATE version SET table_version = 77 WHERE table_name = 'imc_rooms'")
-			problems(t, url, "imc_rooms: table imc_rooms has version 77", "silod_schema: ", "holds a part of a copy of sqlite:/old.db")
+			problems(t, url, "imc_rooms: table imc_rooms has version 77", "silod_schema: ", "holds an incomplete copy of sqlite:/old.db")
 		})
 	}
 }

@@ -41,11 +41,11 @@ func (d *mysqlDB) explain(err error) error {
 	case !errors.As(err, &me):
 		return fmt.Errorf("%s does not answer: %s; start it, or set another db.url", where, oneLine(err))
 	case me.Number == 1049:
-		return fmt.Errorf("%s does not exist: CREATE DATABASE makes it, or set another db.url", where)
+		return fmt.Errorf("%s does not exist: create it with CREATE DATABASE, or set another db.url", where)
 	case me.Number == 1045 || me.Number == 1044 || me.Number == 1698:
 		return fmt.Errorf("%s refuses the user: %w; set user and password in db.url", where, err)
 	case me.Number == 1142:
-		return fmt.Errorf("%s: %w; as its owner: GRANT ALL ON %s.* TO %s", where, err, d.cfg.DBName, d.cfg.User)
+		return fmt.Errorf("%s: %w; run as its owner: GRANT ALL ON %s.* TO %s", where, err, d.cfg.DBName, d.cfg.User)
 	}
 	return fmt.Errorf("%s: %w", where, err)
 }

@@ -86,12 +86,12 @@ func (hs mysqlHosts) Connect(ctx context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector.
 func (hs mysqlHosts) Driver() driver.Driver { return hs[0].Driver() }
 
-var errReadOnly = errors.New("the server takes no writes")
+var errReadOnly = errors.New("the server does not accept writes")
 
 func checkWritable(ctx context.Context, c driver.Conn) error {
 	q, ok := c.(driver.QueryerContext)
 	if !ok {
-		return fmt.Errorf("a connection of type %T cannot be asked", c)
+		return fmt.Errorf("unsupported connection of type %T", c)
 	}
 	rows, err := q.QueryContext(ctx, "SELECT @@global.read_only", nil)
 	if err != nil {

@@ -101,11 +101,11 @@ func (d *postgresDB) explain(err error) error {
 	case pe == nil:
 		return fmt.Errorf("%s does not answer: %s; start it, or set another db.url", where, oneLine(err))
 	case pe.Code == pqerror.InvalidCatalogName:
-		return fmt.Errorf("%s does not exist: createdb makes it, or set another db.url", where)
+		return fmt.Errorf("%s does not exist: create it with createdb, or set another db.url", where)
 	case pe.Code.Class() == pqerror.ClassInvalidAuthorizationSpecification:
 		return fmt.Errorf("%s refuses the user: %w; set user and password in db.url", where, err)
 	case pe.Code == pqerror.InsufficientPrivilege:
-		return fmt.Errorf("%s: %w; as its owner: %s", where, err, d.grants())
+		return fmt.Errorf("%s: %w; run as its owner: %s", where, err, d.grants())
 	}
 	return fmt.Errorf("%s: %w", where, err)
 }
@@ -277,10 +277,10 @@ func (d *postgresDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 		bad, err := scanInts(pool.QueryContext(ctx, `SELECT 1 FROM pg_get_serial_sequence($1, $2) s
 			WHERE s IS NOT NULL AND NOT has_sequence_privilege(s, 'USAGE')`, t, id))
 		if err != nil {
-			return fmt.Errorf("look at the sequence of table %s: %w", t, err)
+			return fmt.Errorf("inspect the sequence of table %s: %w", t, err)
 		}
 		if len(bad) > 0 {
-			return fmt.Errorf("no right to number the rows of table %s: as its owner: %s", t, d.grants())
+			return fmt.Errorf("no right to number the rows of table %s: run as its owner: %s", t, d.grants())
 		}
 	}
 	return nil

@@ -48,7 +48,7 @@ func (d *sqliteDB) lockFiles(readOnly, existing bool) error {
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(d.path), 0o700); err != nil {
-		return fmt.Errorf("cannot make the directory of database %s: %w; make it for the user that runs silod, or set another db.url", d.path, cause(err))
+		return fmt.Errorf("cannot create the directory of database %s: %w; create it for the user that runs silod, or set another db.url", d.path, cause(err))
 	}
 	if info, err := os.Stat(d.path); err == nil && info.IsDir() {
 		return fmt.Errorf("database %s is a directory: add the name of a file, sqlite:%s", d.path, filepath.Join(d.path, "silod.db"))
@@ -64,7 +64,7 @@ func (d *sqliteDB) close() error { return d.lock.close() }
 // create it.
 func checkExists(path string) error {
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("no database %s: %w; `siloctl db init` makes it", path, cause(err))
+		return fmt.Errorf("database %s is missing: %w; `siloctl db init` creates it", path, cause(err))
 	}
 	return nil
 }
@@ -105,11 +105,11 @@ func (d *sqliteDB) explain(err error) error {
 	if se, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch se.Code() & 0xff {
 		case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:
-			return fmt.Errorf("%s is not an SQLite database, or is damaged: move it away and silod makes a new one, or set another db.url", d.path)
+			return fmt.Errorf("%s is not an SQLite database, or is damaged: move it, so that silod creates a new one, or set another db.url", d.path)
 		case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_READONLY:
 			return fmt.Errorf("cannot write database %s: give the user that runs silod the right to write the file and its directory, or set another db.url", d.path)
 		case lib.SQLITE_FULL:
-			return fmt.Errorf("no space left for database %s: free some, or set another db.url", d.path)
+			return fmt.Errorf("no space left for database %s: free some space, or set another db.url", d.path)
 		}
 	}
 	return fmt.Errorf("database %s: %w", d.path, err)
@@ -159,7 +159,7 @@ func (d *sqliteDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	var made string
 	err := pool.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", l.messages.table).Scan(&made)
 	if err != nil {
-		return fmt.Errorf("look at table %s: %w", l.messages.table, err)
+		return fmt.Errorf("inspect table %s: %w", l.messages.table, err)
 	}
 	d.reuse = !strings.Contains(strings.ToUpper(made), "AUTOINCREMENT")
 	return nil

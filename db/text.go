@@ -60,7 +60,7 @@ func (d *textDB) lockFiles(readOnly, _ bool) error {
 		return checkExists(d.dir)
 	}
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
-		return fmt.Errorf("cannot make directory %s: %w; make it for the user that runs silod, or set another db.url", d.dir, cause(err))
+		return fmt.Errorf("cannot create directory %s: %w; create it for the user that runs silod, or set another db.url", d.dir, cause(err))
 	}
 	var err error
 	d.lock, err = lockFile(filepath.Join(d.dir, ".silod.lock"), d.dir)
@@ -112,7 +112,7 @@ func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool)
 			err = d.fill(ctx, pool, name, t)
 		}
 		if err != nil {
-			return fmt.Errorf("table %s: %w; mend the file, or set another db.url", filepath.Join(d.dir, name), err)
+			return fmt.Errorf("table %s: %w; repair the file, or set another db.url", filepath.Join(d.dir, name), err)
 		}
 		d.last[name] = data
 		head, _, _ := bytes.Cut(data, []byte("\n"))

@@ -47,7 +47,7 @@ func readText(r io.Reader) (*textTable, error) {
 		t.columns = append(t.columns, c)
 	}
 	if len(t.columns) == 0 {
-		return nil, errors.New("no columns are named in the first line")
+		return nil, errors.New("the first line names no columns")
 	}
 	for line := 2; ; line++ {
 		text, err := br.ReadBytes('\n')
@@ -71,7 +71,7 @@ func parseTextColumn(word string) (textColumn, error) {
 	name, rest, ok := strings.Cut(word, "(")
 	rest, closed := strings.CutSuffix(rest, ")")
 	if !ok || !closed || !identifier.MatchString(name) {
-		return textColumn{}, fmt.Errorf("%q is no column, write name(type)", word)
+		return textColumn{}, fmt.Errorf("%q is not a column, write name(type)", word)
 	}
 	kind, flag, _ := strings.Cut(rest, ",")
 	c := textColumn{name: strings.ToLower(name), null: flag == "null", auto: flag == "auto"}

@@ -21,19 +21,19 @@ import (
 func newDialect(u string, o *Options) (dialect, error) {
 	scheme, rest, ok := strings.Cut(u, ":")
 	if !ok {
-		return nil, fmt.Errorf("db.url %q names no engine: write sqlite:PATH, postgres://..., mysql://... or text:DIRECTORY", u)
+		return nil, fmt.Errorf("db.url %q has no scheme: write sqlite:PATH, postgres://..., mysql://... or text:DIRECTORY", u)
 	}
 	switch strings.ToLower(scheme) {
 	case "sqlite", "sqlite3":
 		path := strings.TrimPrefix(rest, "//")
 		if path == "" {
-			return nil, fmt.Errorf("db.url %q names no file: write sqlite:PATH", u)
+			return nil, fmt.Errorf("db.url %q has no file: write sqlite:PATH", u)
 		}
 		return newSQLite(path)
 	case "text":
 		dir := strings.TrimPrefix(rest, "//")
 		if dir == "" {
-			return nil, fmt.Errorf("db.url %q names no directory: write text:DIRECTORY", u)
+			return nil, fmt.Errorf("db.url %q has no directory: write text:DIRECTORY", u)
 		}
 		return newText(dir, o)
 	case "postgres", "postgresql":
@@ -49,7 +49,7 @@ func newDialect(u string, o *Options) (dialect, error) {
 		}
 		return newMySQL(s)
 	}
-	return nil, fmt.Errorf("db.url: silod knows no database %q; it knows sqlite, postgres, mysql and text", scheme)
+	return nil, fmt.Errorf("db.url: unknown database %q; use sqlite, postgres, mysql or text", scheme)
 }
 
 // A server is the URL of a database server, parsed.
@@ -92,7 +92,7 @@ func parseServer(u string) (server, error) {
 		err := s.bad(errors.New("a '%' must be written as %25"))
 		return s, err
 	case s.database == "":
-		err := s.bad(errors.New("no database is named"))
+		err := s.bad(errors.New("the name of the database is missing"))
 		return s, err
 	}
 	return s, nil
