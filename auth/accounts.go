@@ -55,7 +55,7 @@ func (a *Accounts) Commands() []mi.Command {
 	return []mi.Command{
 		{
 			Name: "sub_list", Aliases: []string{"sub.list"},
-			Help: "Lists the users who have a password, with the digest algorithms that it serves for.", Run: a.list,
+			Help: "Lists the users with a password, and the digest algorithms that it supports.", Run: a.list,
 		},
 		{
 			Name: "sub_add", Aliases: []string{"sub.add"}, Args: "user " + password, MinArgs: 2, MaxArgs: 2,
@@ -63,11 +63,11 @@ func (a *Accounts) Commands() []mi.Command {
 		},
 		{
 			Name: "sub_passwd", Aliases: []string{"sub.passwd"}, Args: "user " + password, MinArgs: 2, MaxArgs: 2,
-			Writes: true, Private: []string{password}, Help: "Gives a user another password.", Run: a.setPassword,
+			Writes: true, Private: []string{password}, Help: "Changes the password of a user.", Run: a.setPassword,
 		},
 		{
 			Name: "sub_remove", Aliases: []string{"sub.remove"}, Args: "user", MinArgs: 1, MaxArgs: 1,
-			Writes: true, Help: "Removes a user's password, and so the user's right to send and register.", Run: a.remove,
+			Writes: true, Help: "Removes the password of a user, so that the user can no longer send or register.", Run: a.remove,
 		},
 	}
 }
@@ -134,7 +134,7 @@ func (a *Accounts) user(req *mi.Request) (sip.AoR, error) {
 	case err != nil:
 		return user, mi.Errorf(400, "Bad user, %v", err)
 	case !ours:
-		return user, mi.Errorf(400, "%s is not one of our domains", user.Domain)
+		return user, mi.Errorf(400, "%s is not a domain of this server", user.Domain)
 	}
 	return user, nil
 }
@@ -146,11 +146,11 @@ const maxPassword = 256
 func checkPassword(password string) error {
 	switch {
 	case password == "":
-		return mi.Errorf(400, "An empty password lets nobody in: give one")
+		return mi.Errorf(400, "The password is empty")
 	case len(password) > maxPassword:
 		return mi.Errorf(400, "The password is longer than %d bytes", maxPassword)
 	case strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return mi.Errorf(400, "The password has a control character in it")
+		return mi.Errorf(400, "The password contains a control character")
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func checkPassword(password string) error {
 func (a *Accounts) changed(user sip.AoR, err error) (*mi.Node, error) {
 	switch {
 	case errors.Is(err, ErrUserExists):
-		return nil, mi.Errorf(409, "User %s exists: sub_passwd gives another password", user)
+		return nil, mi.Errorf(409, "User %s exists: sub_passwd changes the password", user)
 	case errors.Is(err, ErrUnknownUser):
 		return nil, mi.Errorf(404, "No user %s", user)
 	}

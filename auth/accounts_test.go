@@ -89,14 +89,14 @@ func TestAccounts(t *testing.T) {
 		accepted int // by how many algorithms, with the last argument as password of dave
 	}{
 		{"sub_add", []string{"dave@second.test", "secret one"}, "", 3},
-		{"sub_add", []string{"sip:dave@second.test", "secret two"}, "409 User sip:dave@second.test exists: sub_passwd gives another password", 0},
+		{"sub_add", []string{"sip:dave@second.test", "secret two"}, "409 User sip:dave@second.test exists: sub_passwd changes the password", 0},
 		{"sub_passwd", []string{"dave@second.test", "secret three"}, "", 3},
 		{"sub.passwd", []string{"dave@SECOND.test:5070", "secret fóur"}, "", 3},
 		{"sub_passwd", []string{"dave", "secret five"}, "404 No user sip:dave@sip.test", 0},
-		{"sub_passwd", []string{"dave@second.test", ""}, "400 An empty password lets nobody in: give one", 0},
-		{"sub_passwd", []string{"dave@second.test", "secret\n"}, "400 The password has a control character in it", 0},
+		{"sub_passwd", []string{"dave@second.test", ""}, "400 The password is empty", 0},
+		{"sub_passwd", []string{"dave@second.test", "secret\n"}, "400 The password contains a control character", 0},
 		{"sub_passwd", []string{"dave@second.test", strings.Repeat("x", 257)}, "400 The password is longer than 256 bytes", 0},
-		{"sub_add", []string{"dave@other.example", "secret six"}, "400 other.example is not one of our domains", 0},
+		{"sub_add", []string{"dave@other.example", "secret six"}, "400 other.example is not a domain of this server", 0},
 		{"sub_add", []string{"dave@", "secret seven"}, `400 Bad user, URI "sip:dave@": empty host`, 0},
 		{"sub_add", []string{"erin"}, "400 Too few or too many arguments", 0},
 		{"sub_list", nil, "USER user=sip:dave@second.test algorithms=SHA-512-256 SHA-256 MD5\n" +

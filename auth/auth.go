@@ -74,7 +74,7 @@ func New(opt Options) (*Authenticator, error) {
 	}
 	for i, alg := range opt.Algorithms {
 		if !slices.Contains(Algorithms(), alg) || slices.Contains(opt.Algorithms[:i], alg) {
-			return nil, fmt.Errorf("digest algorithm %q is unknown or named twice: use %v", alg, Algorithms())
+			return nil, fmt.Errorf("digest algorithm %q is unknown or repeated: use %v", alg, Algorithms())
 		}
 	}
 	switch {
@@ -82,7 +82,7 @@ func New(opt Options) (*Authenticator, error) {
 		opt.Secret = make([]byte, 32)
 		_, _ = rand.Read(opt.Secret) // never fails
 	case len(opt.Secret) < minSecret:
-		return nil, fmt.Errorf("secret of the nonces has %d bytes: use at least %d", len(opt.Secret), minSecret)
+		return nil, fmt.Errorf("nonce secret has %d bytes: use at least %d", len(opt.Secret), minSecret)
 	}
 	if opt.Life == 0 {
 		opt.Life = 10 * time.Minute

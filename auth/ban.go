@@ -130,10 +130,10 @@ func (b *Bans) Lift(addr netip.Addr) bool {
 // Counters returns the statistics of bans.
 func (b *Bans) Counters() []mi.Stat {
 	return []mi.Stat{
-		{Name: "failed_guesses", Help: "Wrong passwords and unknown users that a source was charged with.", Counter: &b.Stats.Failures},
+		{Name: "failed_guesses", Help: "Failed authentications counted against a source.", Counter: &b.Stats.Failures},
 		{Name: "bans", Help: "Sources banned for too many failed authentications.", Counter: &b.Stats.Bans},
 		{Name: "banned_requests", Help: "Requests dropped because their source is banned.", Counter: &b.Stats.Refused},
-		{Name: "suspects", Help: "Sources whose failed authentications are remembered.", Gauge: func() int64 { return int64(b.sources.Len()) }},
+		{Name: "suspects", Help: "Sources with failed authentications.", Gauge: func() int64 { return int64(b.sources.Len()) }},
 	}
 }
 
@@ -142,11 +142,11 @@ func (b *Bans) Commands() []mi.Command {
 	return []mi.Command{
 		{
 			Name: "ban_list", Aliases: []string{"ban.list"},
-			Help: "Lists the sources that are banned for failed authentications.", Run: b.list,
+			Help: "Lists the sources banned for failed authentications.", Run: b.list,
 		},
 		{
 			Name: "ban_lift", Aliases: []string{"ban.lift"}, Args: "address", MinArgs: 1, MaxArgs: 1, Writes: true,
-			Help: "Ends the ban of a source.", Run: b.lift,
+			Help: "Lifts the ban of a source.", Run: b.lift,
 		},
 	}
 }
@@ -167,7 +167,7 @@ func (b *Bans) lift(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	text, _, _ := strings.Cut(req.Arg(0), "/")
 	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
 	if err != nil {
-		return nil, mi.Errorf(400, "%.60q is no address: give one as ban_list shows it", req.Arg(0))
+		return nil, mi.Errorf(400, "%.60q is not an address: use one that ban_list shows", req.Arg(0))
 	}
 	if !b.Lift(addr) {
 		return nil, mi.Errorf(404, "%s is not banned", limit.NetworkOf(addr))

@@ -185,7 +185,7 @@ func TestBanCommands(t *testing.T) {
 		{"ban_list", "", both},
 		{"ban_lift", "192.0.2.2", "404 192.0.2.2 is not banned"},
 		{"ban_lift", "192.0.2.9", "404 192.0.2.9 is not banned"},
-		{"ban_lift", "bob", `400 "bob" is no address: give one as ban_list shows it`},
+		{"ban_lift", "bob", `400 "bob" is not an address: use one that ban_list shows`},
 		{"ban_lift", "192.0.2.1", ""},
 		{"ban_lift", "192.0.2.1", "404 192.0.2.1 is not banned"},
 		{"ban.lift", "2001:db8::/64", ""},

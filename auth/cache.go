@@ -177,9 +177,9 @@ func (c *Cache) Invalidate(user sip.AoR) {
 // Counters returns the statistics of the cache.
 func (c *Cache) Counters() []mi.Stat {
 	return []mi.Stat{
-		{Name: "cache_hits", Help: "Credentials that were remembered.", Counter: &c.Stats.Hits},
+		{Name: "cache_hits", Help: "Credentials found in the cache.", Counter: &c.Stats.Hits},
 		{Name: "cache_misses", Help: "Credentials looked up in the database.", Counter: &c.Stats.Misses},
-		{Name: "cached_users", Help: "Users whose credentials are remembered.", Gauge: func() int64 { return int64(c.known.Len()) }},
-		{Name: "cached_unknown", Help: "Names remembered as those of no user.", Gauge: func() int64 { return int64(c.unknown.Len()) }},
+		{Name: "cached_users", Help: "Users with credentials in the cache.", Gauge: func() int64 { return int64(c.known.Len()) }},
+		{Name: "cached_unknown", Help: "Names of unknown users in the cache.", Gauge: func() int64 { return int64(c.unknown.Len()) }},
 	}
 }

@@ -29,7 +29,7 @@ func ParseAlgorithm(name string) (Algorithm, error) {
 			return alg, nil
 		}
 	}
-	return "", fmt.Errorf("no digest algorithm %q: use one of %v", name, Algorithms())
+	return "", fmt.Errorf("unknown digest algorithm %q: use one of %v", name, Algorithms())
 }
 
 // HA1 returns the hash of user name, realm and password (RFC 7616 section 3.4.2), which

@@ -80,10 +80,10 @@ func (l *Limits) User(method string, user sip.AoR) (wait time.Duration, ok bool)
 // Counters returns the limits' statistics.
 func (l *Limits) Counters() []mi.Stat {
 	return []mi.Stat{
-		{Name: "limited_sources", Help: "Requests refused because their source sent too many.", Counter: &l.Stats.Sources},
-		{Name: "limited_users", Help: "Requests refused because their user sent too many.", Counter: &l.Stats.Users},
-		{Name: "metered_sources", Help: "Sources whose requests are counted, once for each limit.", Gauge: func() int64 { return l.sources.Load().len() }},
-		{Name: "metered_users", Help: "Users whose requests are counted, once for each limit.", Gauge: func() int64 { return l.users.Load().len() }},
+		{Name: "limited_sources", Help: "Requests refused because their source exceeded its rate.", Counter: &l.Stats.Sources},
+		{Name: "limited_users", Help: "Requests refused because their user exceeded a rate.", Counter: &l.Stats.Users},
+		{Name: "metered_sources", Help: "Sources with counted requests, once for each limit.", Gauge: func() int64 { return l.sources.Load().len() }},
+		{Name: "metered_users", Help: "Users with counted requests, once for each limit.", Gauge: func() int64 { return l.users.Load().len() }},
 	}
 }
 

@@ -16,16 +16,16 @@ type Stats struct {
 func (a *Authenticator) Counters() []mi.Stat {
 	s := &a.Stats
 	return []mi.Stat{
-		{Name: "challenges", Help: "Challenges made.", Counter: &s.Challenges},
-		{Name: "accepted", Help: "Requests whose sender was authenticated.", Counter: &s.Accepted},
+		{Name: "challenges", Help: "Challenges created.", Counter: &s.Challenges},
+		{Name: "accepted", Help: "Authenticated requests.", Counter: &s.Accepted},
 		{Name: "no_credentials", Help: "Requests without credentials for their realm.", Counter: &s.NoCredentials},
-		{Name: "not_offered", Help: "Answers with an algorithm or quality that was not offered.", Counter: &s.NotOffered},
-		{Name: "malformed", Help: "Requests whose credentials could not be read.", Counter: &s.Malformed},
-		{Name: "stale_nonces", Help: "Answers to a challenge that was too old, or not ours.", Counter: &s.Stale},
-		{Name: "replays", Help: "Answers that had been used before.", Counter: &s.Replayed},
-		{Name: "wrong_passwords", Help: "Wrong answers for a user of ours.", Counter: &s.Wrong},
-		{Name: "unknown_users", Help: "Answers for a user who does not exist.", Counter: &s.Unknown},
-		{Name: "lookup_failures", Help: "Requests whose user could not be looked up.", Counter: &s.Unavailable},
-		{Name: "counted_nonces", Help: "Nonces whose use is remembered.", Gauge: func() int64 { return int64(a.used.len()) }},
+		{Name: "not_offered", Help: "Credentials with an algorithm or qop that was not offered.", Counter: &s.NotOffered},
+		{Name: "malformed", Help: "Requests with malformed credentials.", Counter: &s.Malformed},
+		{Name: "stale_nonces", Help: "Credentials with a nonce that is expired or not from this server.", Counter: &s.Stale},
+		{Name: "replays", Help: "Credentials that were used before.", Counter: &s.Replayed},
+		{Name: "wrong_passwords", Help: "Credentials with a wrong password.", Counter: &s.Wrong},
+		{Name: "unknown_users", Help: "Credentials of an unknown user.", Counter: &s.Unknown},
+		{Name: "lookup_failures", Help: "Requests whose user lookup failed.", Counter: &s.Unavailable},
+		{Name: "counted_nonces", Help: "Nonces with recorded nonce counts.", Gauge: func() int64 { return int64(a.used.len()) }},
 	}
 }

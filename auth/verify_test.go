@@ -272,9 +272,9 @@ func TestNew(t *testing.T) {
 		opt  Options
 		want string
 	}{
-		{Options{Algorithms: []Algorithm{"MD4"}}, `digest algorithm "MD4" is unknown or named twice: use [SHA-512-256 SHA-256 MD5]`},
-		{Options{Algorithms: []Algorithm{MD5, MD5}}, `digest algorithm "MD5" is unknown or named twice: use [SHA-512-256 SHA-256 MD5]`},
-		{Options{Secret: []byte("short")}, "secret of the nonces has 5 bytes: use at least 16"},
+		{Options{Algorithms: []Algorithm{"MD4"}}, `digest algorithm "MD4" is unknown or repeated: use [SHA-512-256 SHA-256 MD5]`},
+		{Options{Algorithms: []Algorithm{MD5, MD5}}, `digest algorithm "MD5" is unknown or repeated: use [SHA-512-256 SHA-256 MD5]`},
+		{Options{Secret: []byte("short")}, "nonce secret has 5 bytes: use at least 16"},
 	} {
 		if _, err := New(tc.opt); err == nil || err.Error() != tc.want {
 			t.Errorf("got %v, want %s", err, tc.want)

@@ -6,9 +6,9 @@ import "silod/mi"
 func (e *Engine) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "delivered", Help: "Queued messages delivered.", Counter: &e.Delivered},
-		{Name: "refused", Help: "Queued messages refused for good.", Counter: &e.Refused},
-		{Name: "failed", Help: "Attempts that came to nothing for now.", Counter: &e.Failed},
-		{Name: "recipients", Help: "Recipients who are being served or tried again.", Gauge: func() int64 { return int64(e.Active()) }},
-		{Name: "workers", Help: "Recipients who are being served now.", Gauge: func() int64 { return int64(len(e.workers.busy)) }},
+		{Name: "refused", Help: "Queued messages refused permanently.", Counter: &e.Refused},
+		{Name: "failed", Help: "Attempts that failed temporarily.", Counter: &e.Failed},
+		{Name: "recipients", Help: "Recipients with a delivery in progress or a retry pending.", Gauge: func() int64 { return int64(e.Active()) }},
+		{Name: "workers", Help: "Recipients with a delivery in progress.", Gauge: func() int64 { return int64(len(e.workers.busy)) }},
 	}
 }

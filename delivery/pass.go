@@ -177,7 +177,7 @@ func (p *pass) try(ctx context.Context, it *Item) (out Outcome) {
 	defer func() {
 		if v := recover(); v != nil {
 			p.engine.logPanic(p.to, v)
-			out = Outcome{Verdict: Refused, Reason: "silod failed to send it, see its log"}
+			out = Outcome{Verdict: Refused, Reason: "internal error of silod, see its log"}
 		}
 	}()
 	a := p.sender.Send(ctx, p.to.AoR, it)

@@ -42,7 +42,7 @@ func TestUsers(t *testing.T) {
 	out, code = d.siloctlWith(t, first, "users", "add", "alice@"+domain)
 	expect(out, code, "exists", 1)
 	out, code = d.siloctlWith(t, first, "users", "add", "alice@elsewhere.example")
-	expect(out, code, "is not one of our domains", 1)
+	expect(out, code, "is not a domain of this server", 1)
 	send(first, "202", 0)
 	send(second, "407", 1)
 	stdout, stderr, code := d.siloctl(t, "users", "list")

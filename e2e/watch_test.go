@@ -80,10 +80,10 @@ func TestWatch(t *testing.T) {
 
 	// The socket for reading only tells what happens, and no words.
 	for _, c := range []struct{ want, args string }{
-		{"403 This socket shows no bodies", "watch bob --bodies"},
-		{"403 silo_show shows what people have written", "silo_show 1"},
-		{"403 imc_history shows what people have written", "imc_history chat-1"},
-		{"403 silo_purge changes something", "--yes silo_purge bob"},
+		{"403 A read-only socket shows no message texts", "watch bob --bodies"},
+		{"403 silo_show shows message texts", "silo_show 1"},
+		{"403 imc_history shows message texts", "imc_history chat-1"},
+		{"403 silo_purge is not allowed on a read-only socket", "--yes silo_purge bob"},
 	} {
 		_, stderr, code := d.siloctl(t, append([]string{"--socket", d.path("look.sock")}, strings.Fields(c.args)...)...)
 		if code != 1 || !strings.Contains(stderr, c.want) {
@@ -93,7 +93,7 @@ func TestWatch(t *testing.T) {
 	if out, stderr, code := d.siloctl(t, "--socket", d.path("look.sock"), "rooms", "list"); code != 0 || !strings.Contains(out, "chat-1") {
 		t.Errorf("rooms list: %d %s%s", code, out, stderr)
 	}
-	if got := d.byFIFO(t, "watch", "bob\n"); got != "400 watch goes on until you leave: ask over the control socket\n\n" {
+	if got := d.byFIFO(t, "watch", "bob\n"); got != "400 watch runs until the connection is closed: use the control socket\n\n" {
 		t.Errorf("over the FIFO: %q", got)
 	}
 
@@ -128,7 +128,7 @@ func TestWatcherWhoDoesNotRead(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := d.call("watch", "bob"); err == nil || !strings.Contains(err.Error(), "503 There are 16 watchers") {
+	if _, err := d.call("watch", "bob"); err == nil || !strings.Contains(err.Error(), "503 Too many watchers: 16 are allowed") {
 		t.Errorf("one too many: %v", err)
 	}
 	w := dial(t, "tcp", d.addr)

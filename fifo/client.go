@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNotFIFO is wrapped by the error of Open if there is a file of another type.
-var ErrNotFIFO = errors.New("is no FIFO")
+var ErrNotFIFO = errors.New("is not a FIFO")
 
 // Conn is the client's end of one exchange. It writes to the daemon's request FIFO, and reads
 // from a reply FIFO that exists as long as the Conn.

@@ -17,19 +17,19 @@ import (
 func (s *Server) create() error {
 	dir := filepath.Dir(s.opt.Path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the directory of the request FIFO: %w", err)
+		return fmt.Errorf("create the directory of the request FIFO: %w", err)
 	}
 	if err := s.vacant(); err != nil {
 		return err
 	}
 	tmp := filepath.Join(dir, "."+filepath.Base(s.opt.Path)+"."+rand.Text()[:8])
 	if err := syscall.Mkfifo(tmp, 0o600); err != nil {
-		return fmt.Errorf("make the request FIFO %s: %w", s.opt.Path, err)
+		return fmt.Errorf("create the request FIFO %s: %w", s.opt.Path, err)
 	}
 	file, made, err := s.open(tmp)
 	if err != nil {
 		_ = os.Remove(tmp)
-		return fmt.Errorf("make the request FIFO %s: %w", s.opt.Path, err)
+		return fmt.Errorf("create the request FIFO %s: %w", s.opt.Path, err)
 	}
 	s.file, s.made = file, made
 	return nil
@@ -72,16 +72,16 @@ func (s *Server) vacant() error {
 		return err
 	}
 	if info.Mode().Type() != fs.ModeNamedPipe {
-		return fmt.Errorf("%s is no FIFO: remove it, or name another path", s.opt.Path)
+		return fmt.Errorf("%s is not a FIFO: remove it, or set another path", s.opt.Path)
 	}
 	// Opening for writing without waiting succeeds only if there is a reader.
 	fd, err := syscall.Open(s.opt.Path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
 	switch {
 	case err == nil:
 		_ = syscall.Close(fd)
-		return fmt.Errorf("another silod reads %s: stop it, or name another path", s.opt.Path)
+		return fmt.Errorf("another silod reads from %s: stop it, or set another path", s.opt.Path)
 	case errors.Is(err, syscall.ENXIO), errors.Is(err, fs.ErrNotExist):
 		return nil
 	}
-	return fmt.Errorf("find out whether another silod reads %s: %w", s.opt.Path, err)
+	return fmt.Errorf("check for another silod on %s: %w", s.opt.Path, err)
 }

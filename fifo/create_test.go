@@ -44,7 +44,7 @@ func TestRequestFile(t *testing.T) {
 func TestRequestFileTaken(t *testing.T) {
 	r := newRig(t, nil)
 	second := NewServer(Options{Registry: r.Registry, Log: r.Log, Path: r.Path})
-	if err := second.Listen(); err == nil || !strings.Contains(err.Error(), "another silod reads "+r.Path) {
+	if err := second.Listen(); err == nil || !strings.Contains(err.Error(), "another silod reads from "+r.Path) {
 		t.Errorf("a second server: %v", err)
 	}
 	r.serves()
@@ -55,7 +55,7 @@ func TestRequestFileTaken(t *testing.T) {
 	if err := os.WriteFile(r.Path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Listen(); err == nil || !strings.Contains(err.Error(), "is no FIFO") {
+	if err := second.Listen(); err == nil || !strings.Contains(err.Error(), "is not a FIFO") {
 		t.Errorf("a file at its place: %v", err)
 	}
 	if b, err := os.ReadFile(r.Path); err != nil || string(b) != "precious" {

@@ -111,7 +111,7 @@ func TestUnfinished(t *testing.T) {
 	if got := r.ask(":echo:%s\na\n"); got != "200 OK\na\n\n" {
 		t.Errorf("got %q", got)
 	}
-	if got := r.ask(":ul_rm:%s\nlocation\nbob\n"); got != "400 ul_rm was not run: the request is not ended by an empty line\n\n" {
+	if got := r.ask(":ul_rm:%s\nlocation\nbob\n"); got != "400 ul_rm was not run: the request does not end with an empty line\n\n" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -42,7 +42,7 @@ func (s *Server) openReply(ctx context.Context, name string) (*replyFIFO, error)
 			return nil, fmt.Errorf("find the reply FIFO: %w", err)
 		}
 		if before.Mode().Type() != fs.ModeNamedPipe {
-			return nil, fmt.Errorf("%s is no FIFO", path)
+			return nil, fmt.Errorf("%s is not a FIFO", path)
 		}
 		file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 		if err == nil {

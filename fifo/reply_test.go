@@ -44,21 +44,21 @@ func TestReplyFile(t *testing.T) {
 			if err := os.WriteFile(path(name), []byte("precious"), 0o666); err != nil {
 				t.Fatal(err)
 			}
-		}, "is no FIFO"},
-		{"directory", func(name string) { _ = os.Mkdir(path(name), 0o700) }, "is no FIFO"},
+		}, "is not a FIFO"},
+		{"directory", func(name string) { _ = os.Mkdir(path(name), 0o700) }, "is not a FIFO"},
 		{"device", func(name string) {
 			if err := syscall.Mknod(path(name), syscall.S_IFCHR|0o666, 1<<8|3); err != nil {
 				t.Skip(err)
 			}
-		}, "is no FIFO"},
+		}, "is not a FIFO"},
 		{"symlink", func(name string) {
 			fifo(name + "_target")
 			if err := os.Symlink(path(name+"_target"), path(name)); err != nil {
 				t.Fatal(err)
 			}
 			open(name + "_target")
-		}, "is no FIFO"},
-		{"dangling", func(name string) { _ = os.Symlink(path("nowhere"), path(name)) }, "is no FIFO"},
+		}, "is not a FIFO"},
+		{"dangling", func(name string) { _ = os.Symlink(path("nowhere"), path(name)) }, "is not a FIFO"},
 		{"hardlink", func(name string) {
 			fifo(name + "_target")
 			if err := os.Link(path(name+"_target"), path(name)); err != nil {

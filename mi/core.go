@@ -31,18 +31,18 @@ type Core struct {
 // Commands returns the commands about the daemon and about statistics.
 func (c *Core) Commands() []Command {
 	return append([]Command{
-		{Name: "uptime", Aliases: []string{"core.uptime"}, Help: "Tells since when the daemon runs.", Run: c.uptime},
-		{Name: "version", Aliases: []string{"core.version"}, Help: "Tells the daemon's version.", Run: c.version},
-		{Name: "info", Aliases: []string{"core.info"}, Help: "Tells what the daemon was built from and with.", Run: c.info},
-		{Name: "pwd", Aliases: []string{"core.pwd"}, Help: "Tells the daemon's working directory.", Run: c.pwd},
-		{Name: "arg", Aliases: []string{"core.arg"}, Help: "Lists the arguments that the daemon was started with.", Run: c.arg},
+		{Name: "uptime", Aliases: []string{"core.uptime"}, Help: "Shows the uptime of the daemon.", Run: c.uptime},
+		{Name: "version", Aliases: []string{"core.version"}, Help: "Shows the version of the daemon.", Run: c.version},
+		{Name: "info", Aliases: []string{"core.info"}, Help: "Shows build information of the daemon.", Run: c.info},
+		{Name: "pwd", Aliases: []string{"core.pwd"}, Help: "Shows the working directory of the daemon.", Run: c.pwd},
+		{Name: "arg", Aliases: []string{"core.arg"}, Help: "Lists the command-line arguments of the daemon.", Run: c.arg},
 		{Name: "which", Aliases: []string{"system.listMethods"}, Help: "Lists the names of all commands.", Run: c.which},
-		{Name: "help", Args: "[MI_CMD]", MaxArgs: 1, Help: "Explains one command, or lists all with their arguments.", Run: c.help},
-		{Name: "ps", Aliases: []string{"core.psx"}, Help: "Tells the daemon's process.", Run: c.ps},
+		{Name: "help", Args: "[MI_CMD]", MaxArgs: 1, Help: "Describes a command, or lists all commands with their arguments.", Run: c.help},
+		{Name: "ps", Aliases: []string{"core.psx"}, Help: "Shows the process of the daemon.", Run: c.ps},
 		{Name: "kill", Aliases: []string{"core.kill"}, Help: "Stops the daemon.", Writes: true, Run: c.kill},
-		{Name: "debug", Args: "[LEVEL]", MaxArgs: 1, Help: "Tells or sets the log level, from -1 (errors) to 3 (debug).", Writes: true, Run: c.level(kamailioLevels)},
-		{Name: "log_level", Args: "[LEVEL]", MaxArgs: 1, Help: "Tells or sets the log level, from -1 (errors) to 4 (debug).", Writes: true, Run: c.level(opensipsLevels)},
-		{Name: "reload", Help: "Reads the configuration again, and tells which keys have changed and which of them need a restart.", Writes: true, Timeout: time.Minute, Run: c.reload},
+		{Name: "debug", Args: "[LEVEL]", MaxArgs: 1, Help: "Shows or sets the log level, from -1 (errors) to 3 (debug).", Writes: true, Run: c.level(kamailioLevels)},
+		{Name: "log_level", Args: "[LEVEL]", MaxArgs: 1, Help: "Shows or sets the log level, from -1 (errors) to 4 (debug).", Writes: true, Run: c.level(opensipsLevels)},
+		{Name: "reload", Help: "Reloads the configuration, and lists the changed keys and those that need a restart.", Writes: true, Timeout: time.Minute, Run: c.reload},
 	}, c.statistics()...)
 }
 
@@ -150,7 +150,7 @@ func (c *Core) help(_ context.Context, req *Request) (*Node, error) {
 	if name := req.Arg(0); name != "" {
 		cmd, ok := c.Registry.Lookup(name)
 		if !ok {
-			return nil, Errorf(404, "no command %s: `which` lists them", name)
+			return nil, Errorf(404, "unknown command %s: `which` lists all commands", name)
 		}
 		n.Add("Help", cmd.Help)
 		n.Add("Usage", usage(cmd))

@@ -16,11 +16,11 @@ func (c *Core) statistics() []Command {
 	asNumber := func(v int64) any { return v }
 	// MinArgs is 0 because Kamailio's JSON-RPC has its own text for a missing argument.
 	cmds := []Command{
-		{Name: "get_statistics", Help: "Gives statistics: all, GROUP:, NAME or GROUP:NAME.", Run: c.getStats},
+		{Name: "get_statistics", Help: "Shows statistics: all, GROUP:, NAME or GROUP:NAME.", Run: c.getStats},
 		{Name: "reset_statistics", Help: "Sets counters to zero.", Writes: true, Run: c.resetStats},
-		{Name: "clear_statistics", Help: "Gives statistics and sets the counters to zero.", Writes: true, Run: c.clearStats},
-		{Name: "stats.fetch", Help: "Gives statistics as an object of strings.", Run: c.fetchStats(asText)},
-		{Name: "stats.fetchn", Help: "Gives statistics as an object of numbers.", Run: c.fetchStats(asNumber)},
+		{Name: "clear_statistics", Help: "Shows statistics and sets the counters to zero.", Writes: true, Run: c.clearStats},
+		{Name: "stats.fetch", Help: "Returns statistics as an object of strings.", Run: c.fetchStats(asText)},
+		{Name: "stats.fetchn", Help: "Returns statistics as an object of numbers.", Run: c.fetchStats(asNumber)},
 	}
 	for i := range cmds {
 		cmds[i].Args, cmds[i].MaxArgs = "STATISTICS...", -1

@@ -80,13 +80,13 @@ func (s *Service) run(ctx context.Context, f *Frame) (*Node, error) {
 	if cmd, ok := s.Registry.Lookup(f.Command); ok {
 		switch {
 		case cmd.Writes && s.ReadOnly:
-			return nil, Errorf(403, "%s changes something, and this socket is for reading only", cmd.Name)
+			return nil, Errorf(403, "%s is not allowed on a read-only socket", cmd.Name)
 		case cmd.Bodies && s.ReadOnly:
-			return nil, Errorf(403, "%s shows what people have written, and this socket does not", cmd.Name)
+			return nil, Errorf(403, "%s shows message texts, which a read-only socket does not allow", cmd.Name)
 		case cmd.Writes && f.Cut:
-			return nil, Errorf(400, "%s was not run: the request is not ended by an empty line", cmd.Name)
+			return nil, Errorf(400, "%s was not run: the request does not end with an empty line", cmd.Name)
 		case cmd.Follows && s.Transport != Stream:
-			return nil, Errorf(400, "%s goes on until you leave: ask over the control socket", cmd.Name)
+			return nil, Errorf(400, "%s runs until the connection is closed: use the control socket", cmd.Name)
 		}
 	}
 	f.ReadOnly = s.ReadOnly
@@ -118,7 +118,7 @@ func (s *Service) replacement(w *writer, f *Frame) error {
 	w.full()
 	switch {
 	case errors.Is(w.err, errTooLarge):
-		return Errorf(413, "reply too long for a datagram: ask for a part of it (usage: %s), or over the control socket or the FIFO", s.usage(f))
+		return Errorf(413, "reply too long for a datagram: request a part of it (usage: %s), or use the control socket or the FIFO", s.usage(f))
 	case w.broken != nil && w.sent == 0:
 		return s.Registry.refusal(&f.Request, w.broken)
 	}
@@ -157,7 +157,7 @@ func (s *Service) encodeClassic(w *writer, f *Frame, node *Node, err error) {
 	}
 	if w.broken != nil {
 		// The client has the 200 already, and must see that the lines end early.
-		w.str("500 the list ends here: ")
+		w.str("500 incomplete list: ")
 		w.printable(s.Registry.refusal(&f.Request, w.broken).Text)
 		w.char('\n')
 	}

@@ -128,7 +128,7 @@ func (r *Reader) rpc(start int, decode func([]byte) *Frame) *Frame {
 }
 
 // errBroken is the error of a request inside which another one begins.
-var errBroken = errors.New("request is broken off")
+var errBroken = errors.New("request is incomplete")
 
 // valueEnd returns the end of the JSON value at start, which it finds by counting braces and
 // brackets.

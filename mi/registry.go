@@ -21,7 +21,7 @@ const (
 )
 
 // errCanceled ends a call when its client disconnects, or the daemon stops.
-var errCanceled = &Error{503, "the request was given up"}
+var errCanceled = &Error{503, "request canceled"}
 
 // Registry holds every command and statistic of the daemon.
 type Registry struct {
@@ -55,8 +55,8 @@ func NewRegistry(log *slog.Logger) *Registry {
 	r.Counters("mi",
 		Stat{Name: "commands", Help: "Management commands run.", Counter: &r.calls},
 		Stat{Name: "refused_commands", Help: "Management commands answered with an error.", Counter: &r.refused},
-		Stat{Name: "failed_commands", Help: "Management commands that failed inside the daemon.", Counter: &r.failed},
-		Stat{Name: "running_commands", Help: "Management commands that run now.", Gauge: func() int64 { return int64(len(r.slots)) }},
+		Stat{Name: "failed_commands", Help: "Management commands that failed with an internal error.", Counter: &r.failed},
+		Stat{Name: "running_commands", Help: "Management commands in progress.", Gauge: func() int64 { return int64(len(r.slots)) }},
 	)
 	return r
 }

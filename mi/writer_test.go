@@ -77,7 +77,7 @@ func TestClassicLines(t *testing.T) {
 func TestStreamBreaks(t *testing.T) {
 	s := &Service{Registry: testRegistry(), Transport: Stream}
 	for d, want := range map[Dialect]string{
-		Classic:  "x\n500 the list ends here: command failed\n\n",
+		Classic:  "x\n500 incomplete list: command failed\n\n",
 		Kamailio: "\"\n\t\t}],\n\t\"error\":\t{\n\t\t\"code\":\t500,\n\t\t\"message\":\t\"command failed\"\n\t},\n\t\"id\":\t1\n}\n",
 		OpenSIPS: `"}],"error":{"code":-32000,"message":"Server error"},"id":1}` + "\n",
 		Native:   `"}}]},"error":{"code":500,"message":"command failed"},"id":1}` + "\n",

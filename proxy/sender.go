@@ -89,7 +89,7 @@ func (d deviceSender) Alive(ctx context.Context, owner sip.AoR) bool {
 func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *delivery.Item) delivery.Attempt {
 	ds := s.devices(owner, name, it.Contact)
 	if len(ds) == 0 {
-		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no device is registered that takes messages"}
+		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no registered device accepts messages"}
 	}
 	return sent{s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{Recipient: owner, MaxForwards: initialMaxForwards})}
 }

@@ -17,7 +17,7 @@ import (
 func (p *Proxy) Commands() []mi.Command {
 	return []mi.Command{{
 		Name: "t_uac_dlg", Aliases: []string{"tm.t_uac_wait_block"}, Args: "method ruri next_hop socket headers [body]",
-		Help:    "Sends a request and gives its final answer; next_hop and socket may be a dot.",
+		Help:    "Sends a request and returns the final response; next_hop and socket may be a dot.",
 		MinArgs: 5, MaxArgs: 6, Writes: true, Timeout: 35 * time.Second, Run: p.uac,
 	}}
 }
@@ -31,7 +31,7 @@ func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		return nil, mi.Errorf(400, "Invalid request-URI")
 	}
 	if !sip.IsToken(method) || method == "INVITE" || method == "ACK" || method == "CANCEL" {
-		return nil, mi.Errorf(400, "Invalid method, a request outside of calls is expected")
+		return nil, mi.Errorf(400, "Invalid method, a request outside a dialog is expected")
 	}
 	m, err := p.uacRequest(method, target, req.Arg(4), req.Arg(5))
 	if err != nil {
@@ -51,7 +51,7 @@ func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 
 func uacFailure(err error) string {
 	if errors.Is(err, transaction.ErrTimeout) {
-		return "Request Timeout, nobody answered"
+		return "Request Timeout, no response"
 	}
 	return "Cannot be sent, " + err.Error()
 }
@@ -67,7 +67,7 @@ func (p *Proxy) uacRequest(method string, target sip.URI, lines, body string) (*
 		}
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || !sip.IsToken(strings.TrimSpace(name)) {
-			return nil, errors.New("a line without a name")
+			return nil, errors.New("a line without a header name")
 		}
 		m.Headers = append(m.Headers, sip.Header{Name: sip.CanonicalName(strings.TrimSpace(name)), Value: strings.TrimSpace(value)})
 	}

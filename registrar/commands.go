@@ -25,14 +25,14 @@ func (l *Location) Commands(domains sip.Domains) []mi.Command {
 		},
 		{
 			Name: "ul_add", Aliases: []string{"ul.add"}, Args: "table_name aor contact expires q path flags cflags methods",
-			MinArgs: 9, MaxArgs: 9, Writes: true, Help: "Registers a contact for a user; expires 0 is for ever.", Run: c.add,
+			MinArgs: 9, MaxArgs: 9, Writes: true, Help: "Registers a contact for a user; with expires 0 it never expires.", Run: c.add,
 		},
 		{
 			Name: "ul_rm", Aliases: []string{"ul.rm"}, Args: "table_name aor [contact]", MinArgs: 2, MaxArgs: 3, Writes: true,
-			Help: "Removes a user's contacts, or the one that is named.", Run: c.remove,
+			Help: "Removes all contacts of a user, or the given one.", Run: c.remove,
 		},
 		{Name: "ul_rm_contact", Aliases: []string{"ul.rm_contact"}, Args: "table_name aor contact", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Removes one contact of a user.", Run: c.removeContact},
-		{Name: "ul_flush", Aliases: []string{"ul.flush"}, Writes: true, Help: "Writes refreshed contacts to the database now, and not within seconds.", Run: c.writeOut},
+		{Name: "ul_flush", Aliases: []string{"ul.flush"}, Writes: true, Help: "Writes refreshed contacts to the database immediately.", Run: c.writeOut},
 	}
 }
 
@@ -43,7 +43,7 @@ func (l *Location) Counters() []mi.Stat {
 	return []mi.Stat{
 		{Name: "registered_users", Help: "Users with at least one contact.", Gauge: users},
 		{Name: "location-users", Help: "Users with at least one contact.", Gauge: users},
-		{Name: "location-contacts", Help: "Contacts registered now.", Gauge: contacts},
+		{Name: "location-contacts", Help: "Registered contacts.", Gauge: contacts},
 		{Name: "location-expires", Help: "Contacts that expired without being refreshed.", Counter: &l.Expired},
 	}
 }
@@ -160,7 +160,7 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	}
 	secs, err := strconv.Atoi(req.Arg(3))
 	if err != nil || secs < 0 {
-		return nil, mi.Errorf(400, "Bad expires %.60q: seconds are expected, or 0 for ever", req.Arg(3))
+		return nil, mi.Errorf(400, "Bad expires %.60q: a number of seconds is expected, or 0 for never", req.Arg(3))
 	}
 	life := forever
 	if secs > 0 && secs < int(forever/time.Second) {

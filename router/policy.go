@@ -91,7 +91,7 @@ func (g *Guard) RealmOf(domain string) string {
 // Counters returns the statistics of the guard and its parts.
 func (g *Guard) Counters() []mi.Stat {
 	own := []mi.Stat{
-		{Name: "forged_senders", Help: "Requests refused because From or To was not the authenticated user's.", Counter: &g.Stats.Forged},
+		{Name: "forged_senders", Help: "Requests refused because From or To was not the authenticated user.", Counter: &g.Stats.Forged},
 		{Name: "strangers_refused", Help: "Messages refused because their sender is of another domain.", Counter: &g.Stats.Strangers},
 	}
 	for _, part := range [][]mi.Stat{g.Auth.Counters(), g.Bans.Counters(), g.Limits.Counters(), g.Agents.Counters()} {

@@ -108,7 +108,7 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "dumped_reminders", Help: "Reminders delivered.", Counter: &st.DumpedReminders},
 		{Name: "failed_reminders", Help: "Attempts to deliver a reminder that failed.", Counter: &st.FailedReminders},
 		{Name: "expired_messages", Help: "Messages and reminders that expired undelivered.", Counter: &st.Expired},
-		{Name: "refused_messages", Help: "Messages and reminders that a device refused for good.", Counter: &st.Refused},
+		{Name: "refused_messages", Help: "Messages and reminders that a device refused permanently.", Counter: &st.Refused},
 		{Name: "over_quota", Help: "Messages refused because the mailbox was full.", Counter: &st.OverQuota},
 		{Name: "over_sender_quota", Help: "Messages refused because their sender had too many in the mailbox.", Counter: &st.OverSenderQuota},
 		{Name: "notices", Help: "Notices sent that a recipient is offline.", Counter: &st.Notices},

@@ -13,17 +13,17 @@ import (
 func (h *Hub) Commands() []mi.Command {
 	return []mi.Command{{
 		Name: "watch", Args: "of [bodies]", MinArgs: 1, MaxArgs: 2, Follows: true, Run: h.watch,
-		Help: "Follows what happens to a user or a room, until the connection is closed; with bodies::yes the texts, too.",
+		Help: "Shows the events of a user or room until the connection is closed; with bodies::yes the message texts too.",
 	}, {
 		Name: "busiest", Args: "[seconds]", MaxArgs: 1, Follows: true, Run: h.busiest,
-		Help: "Tells, each time so many seconds (1) are over and until the connection is closed, in which rooms most was said, and for whom most was stored.",
+		Help: "Shows the rooms and mailboxes with the most new messages, every so many seconds (1) until the connection is closed.",
 	}}
 }
 
 // Counters returns the statistics of the Hub.
 func (h *Hub) Counters() []mi.Stat {
 	return []mi.Stat{{
-		Name: "watchers", Help: "Administrators who follow a user or a room.", Gauge: func() int64 { return int64(h.Watchers()) },
+		Name: "watchers", Help: "Management clients that watch a user or room.", Gauge: func() int64 { return int64(h.Watchers()) },
 	}}
 }
 
@@ -33,12 +33,12 @@ func (h *Hub) watch(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	case err != nil:
 		return nil, mi.Errorf(400, "Bad address, %v", err)
 	case !ours:
-		return nil, mi.Errorf(404, "%s is not of a domain of this server: nothing happens to it here", of)
+		return nil, mi.Errorf(404, "%s is not in a domain of this server", of)
 	}
 	bodies := req.Named("bodies", 1)
 	w := &watcher{of: of, bodies: bodies == "yes" || bodies == "true" || bodies == "1", events: make(chan published, maxWaiting)}
 	if w.bodies && req.ReadOnly {
-		return nil, mi.Errorf(403, "This socket shows no bodies: leave them out, or ask over the control socket")
+		return nil, mi.Errorf(403, "A read-only socket shows no message texts: omit bodies, or use the control socket")
 	}
 	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
 		if !h.join(w) {
@@ -52,7 +52,7 @@ func (h *Hub) watch(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	}}, nil
 }
 
-var errFull = mi.Errorf(503, "There are %d watchers already: end one of them", maxWatchers)
+var errFull = mi.Errorf(503, "Too many watchers: %d are allowed", maxWatchers)
 
 // follow yields events until ctx ends, the Hub stops, or yield returns false. The first event
 // is "watching".

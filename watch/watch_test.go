@@ -161,7 +161,7 @@ func TestWatchersAreBounded(t *testing.T) {
 			<-r.lines
 			rs = append(rs, r)
 		}
-		if err := <-read(t, h, "bob").done; err == nil || !strings.Contains(err.Error(), "503 There are 16 watchers") {
+		if err := <-read(t, h, "bob").done; err == nil || !strings.Contains(err.Error(), "503 Too many watchers: 16 are allowed") {
 			t.Errorf("one too many: %v", err)
 		}
 		rs[3].stop()
@@ -186,7 +186,7 @@ func TestWatchRefuses(t *testing.T) {
 	for want, req := range map[string]*mi.Request{
 		"400 Bad address":         {Args: []mi.Arg{{Value: "sip:@"}}},
 		"404 sip:x@elsewhere.net": {Args: []mi.Arg{{Value: "x@elsewhere.net"}}},
-		"403 This socket shows no bodies": {
+		"403 A read-only socket shows no message texts": {
 			Args: []mi.Arg{{Value: "bob"}, {Value: "yes"}}, ReadOnly: true,
 		},
 	} {

@@ -16,16 +16,16 @@ type latency struct {
 // latencies are how long what people wait for takes.
 func (d *daemon) latencies() map[string]latency {
 	return map[string]latency{
-		"accept":   {&d.router.Accept, "From receiving a MESSAGE to its final answer."},
+		"accept":   {&d.router.Accept, "From receiving a MESSAGE to its final response."},
 		"commit":   {&d.silo.Stats.Commit, "From accepting a message for the store to its commit."},
-		"delivery": {&d.engine.Latency, "From sending a queued message to a device to its answer."},
+		"delivery": {&d.engine.Latency, "From sending a queued message to a device to its response."},
 	}
 }
 
 // latencyCommand tells them as siloctl top wants them: how many took at most how long.
 func (d *daemon) latencyCommand() mi.Command {
 	return mi.Command{
-		Name: "latencies", Help: "Tells how long accepting, committing and delivering messages took: how many at most so many seconds.",
+		Name: "latencies", Help: "Shows latency histograms of accepting, committing and delivering messages.",
 		Run: func(context.Context, *mi.Request) (*mi.Node, error) {
 			n := &mi.Node{List: true}
 			all := d.latencies()

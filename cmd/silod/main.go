@@ -58,7 +58,7 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "silod",
 		Short: "A SIP messaging server: registrar, relay, offline store and chat rooms",
-		Long: "silod serves SIP, keeps messages for users who are offline, and runs chat rooms.\n" +
+		Long: "silod serves SIP, stores messages for offline users, and runs chat rooms.\n" +
 			"Without a configuration it listens on 127.0.0.1:5060 and keeps an SQLite database.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,

@@ -57,7 +57,7 @@ func Dial(ctx context.Context, t Target) (*Client, error) {
 // with EPROTOTYPE.
 func (c *Client) find(ctx context.Context) error {
 	if c.target.Socket == "" && c.target.FIFO == "" {
-		return fmt.Errorf("%w: neither a socket nor a FIFO is named", ErrUnreachable)
+		return fmt.Errorf("%w: no socket or FIFO is set", ErrUnreachable)
 	}
 	if c.target.Socket == "" {
 		c.send = c.sendFIFO

@@ -30,7 +30,7 @@ func (c *Client) failed(ctx context.Context, command string, err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded), ctx.Err() != nil:
 		return fmt.Errorf("%w: no answer to %s in time", ErrUnreachable, command)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: it ended before it had answered %s", ErrUnreachable, command)
+		return fmt.Errorf("%w: connection closed before the reply to %s", ErrUnreachable, command)
 	}
 	return fmt.Errorf("%w: %s: %w", ErrUnreachable, command, err)
 }
@@ -43,9 +43,9 @@ func unreachable(path string, err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENXIO):
 		return fmt.Errorf("%w: no silod is listening on %s; is it running?", ErrUnreachable, path)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: you may not use %s: ask for its group, or try as root", ErrUnreachable, path)
+		return fmt.Errorf("%w: permission denied for %s: join its group, or run as root", ErrUnreachable, path)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %s takes no requests", ErrUnreachable, path)
+		return fmt.Errorf("%w: %s does not accept requests", ErrUnreachable, path)
 	}
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, path, err)
 }

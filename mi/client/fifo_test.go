@@ -119,7 +119,7 @@ func TestClientFIFONoAnswer(t *testing.T) {
 	if c, err = Dial(t.Context(), Target{FIFO: path, ReplyDir: noDir}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Call(t.Context(), "pwd"); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "make a reply FIFO: ") {
+	if _, err := c.Call(t.Context(), "pwd"); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "create a reply FIFO: ") {
 		t.Errorf("without a directory for the reply FIFO: %v", err)
 	}
 

@@ -90,7 +90,7 @@ func decodeTree(d *jsontext.Decoder, n *mi.Node, child func() error) error {
 		case "nodes":
 			err = elements(d, child)
 		default:
-			err = fmt.Errorf("reply has an unknown member %q: siloctl and silod are of different versions", name)
+			err = fmt.Errorf("reply has an unknown member %q: siloctl and silod have different versions", name)
 		}
 		return err
 	})
@@ -139,7 +139,7 @@ func within(d *jsontext.Decoder, open jsontext.Kind, f func() error) error {
 		return err
 	}
 	if t.Kind() != open {
-		return fmt.Errorf("reply is not understood: %v where a %v was expected", t, open)
+		return fmt.Errorf("invalid reply: got %v, want %v", t, open)
 	}
 	for {
 		switch d.PeekKind() {
@@ -161,7 +161,7 @@ func decode[T string | bool | int64](d *jsontext.Decoder) (zero T, err error) {
 	}
 	t, ok := v.(T)
 	if !ok {
-		return zero, fmt.Errorf("reply is not understood: %v where a %T was expected", v, zero)
+		return zero, fmt.Errorf("invalid reply: got %v, want a %T", v, zero)
 	}
 	return t, nil
 }
@@ -186,7 +186,7 @@ func decodeScalar(d *jsontext.Decoder) (any, error) {
 		}
 		return t.Float()
 	}
-	return nil, fmt.Errorf("reply is not understood: %v where a value was expected", t)
+	return nil, fmt.Errorf("invalid reply: got %v, want a value", t)
 }
 
 // errOutput is wrapped by errors of writing to the caller's io.Writer.
@@ -237,5 +237,5 @@ func refusalLine(line string, err error) error {
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("reply is not understood: it begins %.40q", line)
+	return fmt.Errorf("invalid reply: it begins with %.40q", line)
 }

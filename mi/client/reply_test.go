@@ -79,13 +79,13 @@ func TestDecodeReply(t *testing.T) {
 		{`{"result":{"value":1,"value":2}}`, "2", ""},
 		{`{"result":{"name":null,"value":1e999}}`, "", "1e999"},
 		{`{"result":{"value":12345678901234567890}}`, "1.2345678901234567e+19", ""},
-		{`{"result":{"name":5}}`, "", "5 where a string"},
-		{`{"result":{"list":"x"}}`, "", "x where a bool"},
+		{`{"result":{"name":5}}`, "", "got 5, want a string"},
+		{`{"result":{"list":"x"}}`, "", "got x, want a bool"},
 		{`{"result":{"other":1}}`, "", "different versions"},
-		{`{"result":[]}`, "", "where a { was expected"},
+		{`{"result":[]}`, "", "got [, want {"},
 		{`{"error":{"code":404,"message":"no","data":{}}}`, "", "404 no"},
-		{`{"error":{"code":"404"}}`, "", "404 where a int64"},
-		{`{"error":{"code":404,"message":5}}`, "", "5 where a string"},
+		{`{"error":{"code":"404"}}`, "", "got 404, want a int64"},
+		{`{"error":{"code":404,"message":5}}`, "", "got 5, want a string"},
 		{`{"result":{"value":"cut`, "", "unexpected EOF"},
 	} {
 		var n mi.Node

@@ -158,7 +158,7 @@ func (c *Client) sendFIFO(ctx context.Context, call rpcCall) (io.ReadCloser, err
 	}
 	if call.ReplyName, err = conn.MakeReply(c.target.ReplyDir); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("make a reply FIFO: %w", err)
+		return nil, fmt.Errorf("create a reply FIFO: %w", err)
 	}
 	r := newDeadlineReader(ctx, conn, c.target.Timeout)
 	if err := r.send(call); err != nil {

@@ -43,7 +43,7 @@ func (s *Control) Listen(ctx context.Context) error {
 	}
 	ln, err := listenConfig(nil).Listen(ctx, "unix", s.opt.Path)
 	if err != nil {
-		return fmt.Errorf("listen at the control socket: %w", err)
+		return fmt.Errorf("listen on the control socket: %w", err)
 	}
 	s.ln = ln.(*net.UnixListener)
 	s.ln.SetUnlinkOnClose(false)
@@ -76,7 +76,7 @@ func (s *Control) Run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return fmt.Errorf("accept at the control socket: %w", err)
+			return fmt.Errorf("accept on the control socket: %w", err)
 		}
 		select {
 		case slots <- struct{}{}:

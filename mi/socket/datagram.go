@@ -52,7 +52,7 @@ func (s *Datagram) Listen(ctx context.Context) error {
 	}
 	pc, err := listenConfig(askCredentials).ListenPacket(ctx, "unixgram", s.opt.Path)
 	if err != nil {
-		return fmt.Errorf("listen at the datagram socket: %w", err)
+		return fmt.Errorf("listen on the datagram socket: %w", err)
 	}
 	s.conn = pc.(*net.UnixConn)
 	if err := s.file.finish(); err != nil {
@@ -130,7 +130,7 @@ func (w *datagramWriter) Write(p []byte) (int, error) {
 	}
 	own, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
 	if err != nil {
-		return 0, fmt.Errorf("make a socket for the reply: %w", err)
+		return 0, fmt.Errorf("create a socket for the reply: %w", err)
 	}
 	defer own.Close()
 	if err = w.retry(own, p); errors.Is(err, syscall.EPERM) {

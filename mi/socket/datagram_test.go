@@ -48,7 +48,7 @@ func TestDatagramTorture(t *testing.T) {
 		":echo:\n\"": "400 parse error in command\n",
 		"{":          `{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse error"},"id":null}`,
 		":echo:\n" + strings.Repeat("x", mi.MaxRequest): "400 request is longer than 65536 bytes\n",
-		":rows:\n100000\n": "413 reply too long for a datagram: ask for a part of it (usage: rows N [FAIL_AT]), or over the control socket or the FIFO\n",
+		":rows:\n100000\n": "413 reply too long for a datagram: request a part of it (usage: rows N [FAIL_AT]), or use the control socket or the FIFO\n",
 	} {
 		if got := ask(request); got != want {
 			t.Errorf("%.40q: got %.100q, want %q", request, got, want)

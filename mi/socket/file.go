@@ -53,10 +53,10 @@ func listenConfig(set func(fd uintptr) error) *net.ListenConfig {
 // the socket of a daemon that has ended. It never removes anything else.
 func (f *file) clear(ctx context.Context, network string) error {
 	if len(f.path) > maxPath {
-		return fmt.Errorf("socket path %s is longer than %d bytes: name a shorter one", f.path, maxPath)
+		return fmt.Errorf("socket path %s is longer than %d bytes: set a shorter one", f.path, maxPath)
 	}
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
-		return fmt.Errorf("make the directory of %s: %w", f.path, err)
+		return fmt.Errorf("create the directory of %s: %w", f.path, err)
 	}
 	info, err := os.Lstat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -66,7 +66,7 @@ func (f *file) clear(ctx context.Context, network string) error {
 		return err
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is no socket: remove it, or name another path", f.path)
+		return fmt.Errorf("%s is not a socket: remove it, or set another path", f.path)
 	}
 	d := net.Dialer{Timeout: time.Second}
 	c, err := d.DialContext(ctx, network, f.path)
@@ -77,9 +77,9 @@ func (f *file) clear(ctx context.Context, network string) error {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return mi.RemoveMade(f.path, info)
 	case err == nil, errors.Is(err, syscall.EPROTOTYPE): // the latter: a live socket of the other type
-		return fmt.Errorf("another silod listens at %s: stop it, or name another path", f.path)
+		return fmt.Errorf("another silod is listening on %s: stop it, or set another path", f.path)
 	}
-	return fmt.Errorf("find out whether another silod listens at %s: %w", f.path, err)
+	return fmt.Errorf("check for another silod on %s: %w", f.path, err)
 }
 
 // finish sets the access rights of the new socket.

@@ -92,7 +92,7 @@ func TestSocketTaken(t *testing.T) {
 		first := server(s)
 		stop := start(t, first)
 		for _, other := range []mitest.Server{NewControl(s), NewDatagram(s)} {
-			if err := other.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "another silod listens at "+s.Path) {
+			if err := other.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "another silod is listening on "+s.Path) {
 				t.Errorf("a second server: %v", err)
 			}
 		}
@@ -101,7 +101,7 @@ func TestSocketTaken(t *testing.T) {
 		if err := os.WriteFile(s.Path, []byte("precious"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := server(s).Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		if err := server(s).Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "is not a socket") {
 			t.Errorf("a file at its place: %v", err)
 		}
 		if b, err := os.ReadFile(s.Path); err != nil || string(b) != "precious" {

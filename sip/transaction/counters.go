@@ -23,27 +23,27 @@ func (l *Layer) Counters() map[string][]mi.Stat {
 		"core": {
 			{Name: "rcv_requests", Help: "Requests received.", Counter: &st.Requests},
 			{Name: "rcv_replies", Help: "Responses received.", Counter: &st.Responses},
-			{Name: "bad_msg_hdr", Help: "Requests answered as malformed.", Counter: &st.Malformed},
-			{Name: "drop_requests", Help: "What was received and is not SIP.", Counter: &st.Noise},
+			{Name: "bad_msg_hdr", Help: "Malformed requests answered with an error.", Counter: &st.Malformed},
+			{Name: "drop_requests", Help: "Packets that are not SIP.", Counter: &st.Noise},
 			{Name: "err_requests", Help: "Requests refused with 503 because a limit was reached.", Counter: &st.Overload},
 		},
 		"sl": {
-			{Name: "sent_replies", Help: "Answers sent.", Counter: &st.Replies},
-			{Name: "sent_err_replies", Help: "Answers sent from 400 up.", Counter: &st.ErrorReplies},
+			{Name: "sent_replies", Help: "Responses sent.", Counter: &st.Replies},
+			{Name: "sent_err_replies", Help: "Responses sent with a status of 400 or higher.", Counter: &st.ErrorReplies},
 			{Name: "received_ACKs", Help: "ACKs received.", Counter: &st.ACKs},
 		},
 		"tmx": {
 			{Name: "UAS_transactions", Help: "Server transactions since the start.", Counter: &st.ServerTransactions},
 			{Name: "UAC_transactions", Help: "Client transactions since the start.", Counter: &st.ClientTransactions},
 			{
-				Name: "inuse_transactions", Help: "Transactions that are remembered now.",
+				Name: "inuse_transactions", Help: "Current transactions.",
 				Gauge: func() int64 { return server() + l.client.live.Load() },
 			},
 		},
 		"sip": {
-			{Name: "retransmissions", Help: "Requests received again and answered from memory.", Counter: &st.Retransmissions},
-			{Name: "stray_responses", Help: "Responses that belong to no request of ours.", Counter: &st.Stray},
-			{Name: "handlers", Help: "Requests being worked on now.", Gauge: func() int64 { return l.working.Load() }},
+			{Name: "retransmissions", Help: "Retransmitted requests, answered with the stored response.", Counter: &st.Retransmissions},
+			{Name: "stray_responses", Help: "Responses that match no request.", Counter: &st.Stray},
+			{Name: "handlers", Help: "Requests in progress.", Gauge: func() int64 { return l.working.Load() }},
 		},
 	}
 }

@@ -14,7 +14,7 @@ func (l *Layer) Commands() []mi.Command {
 	return []mi.Command{
 		{
 			Name: "list_sockets", Aliases: []string{"corex.list_sockets"},
-			Help: "Lists the addresses where SIP is heard.", Run: l.listSockets,
+			Help: "Lists the addresses on which silod listens for SIP.", Run: l.listSockets,
 		},
 		{
 			Name: "list_tcp_conns", Aliases: []string{"core.tcp_list"},
@@ -22,7 +22,7 @@ func (l *Layer) Commands() []mi.Command {
 		},
 		{
 			Name: "tcp_info", Aliases: []string{"core.tcp_info"},
-			Help: "Tells how many connections are open, and how many may be.", Run: l.countConns,
+			Help: "Shows the number of open connections and its limit.", Run: l.countConns,
 		},
 	}
 }

@@ -15,12 +15,12 @@ type Stats struct {
 func (l *Layer) Counters() []mi.Stat {
 	st := &l.Stats
 	return []mi.Stat{
-		{Name: "rate_limited", Help: "Messages dropped because their source sent too many.", Counter: &st.Limited},
-		{Name: "held_back", Help: "Answers not sent to sources that may be forged, being larger than the request.", Counter: &st.HeldBack},
-		{Name: "dropped_sends", Help: "Messages that the network did not take.", Counter: &st.DroppedSends},
-		{Name: "connections", Help: "Streams open now.", Gauge: func() int64 { return int64(l.conns.len()) }},
-		{Name: "connections_total", Help: "Streams opened since the start.", Counter: &st.Connections},
-		{Name: "connections_refused", Help: "Streams refused because a limit was reached.", Counter: &st.RefusedConnects},
+		{Name: "rate_limited", Help: "Messages dropped because their source exceeded its rate.", Counter: &st.Limited},
+		{Name: "held_back", Help: "Responses not sent because the source may be forged and they are larger than the request.", Counter: &st.HeldBack},
+		{Name: "dropped_sends", Help: "Messages that could not be sent.", Counter: &st.DroppedSends},
+		{Name: "connections", Help: "Open connections.", Gauge: func() int64 { return int64(l.conns.len()) }},
+		{Name: "connections_total", Help: "Connections opened since the start.", Counter: &st.Connections},
+		{Name: "connections_refused", Help: "Connections refused because a limit was reached.", Counter: &st.RefusedConnects},
 		{Name: "bytes_received", Help: "Bytes received.", Counter: &st.BytesReceived},
 		{Name: "bytes_sent", Help: "Bytes sent.", Counter: &st.BytesSent},
 	}

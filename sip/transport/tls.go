@@ -61,7 +61,7 @@ func (l *Layer) namesOf(p pipe) []string {
 		Roots: l.opt.ClientCAs, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		l.opt.Log.Info("client certificate does not count", "source", tc.RemoteAddr(), "error", err)
+		l.opt.Log.Info("client certificate not trusted", "source", tc.RemoteAddr(), "error", err)
 		return nil
 	}
 	var names []string
