@@ -1,15 +1,15 @@
 # make          builds bin/silod and bin/siloctl
-# make test     installs what the tests need, where it may, and runs them all
-# make lint     checks form and style
-# make fuzz     runs every fuzz target for FUZZTIME each
+# make test     installs the programs that the tests need, if it has the rights, and runs all tests
+# make lint     checks format and style
+# make fuzz     runs each fuzz target for FUZZTIME
 # make bench    compares silod with Kamailio
-# make docs     writes the generated files anew
+# make docs     regenerates the generated files
 # make deb      builds the Debian package in dist/
-# make deb-test installs it in a root of its own, runs it, and purges it
+# make deb-test installs the package in a separate root, runs it, and purges it
 # make install  copies the programs, the sample configuration and the manual to DESTDIR
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-# Debian's versions begin with a digit; a build without a release's tag is older than any.
+# Debian versions begin with a digit; a build without a release tag is older than any release.
 DEBVERSION = $(shell echo "$(VERSION)" | sed -e 's/^v//' -e '/^[0-9]*\./!s/^/0~/' -e 's/-/+/g')
 FUZZTIME ?= 20s
 PREFIX   ?= /usr/local
@@ -23,16 +23,16 @@ FILES  = $(shell find . -name '*.go' -not -path './bin/*')
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/silod ./cmd/siloctl
 
-# With SILOD_TEST_SERVERS=required a test that finds no server or client to run against
-# fails; otherwise it is skipped by name.
+# With SILOD_TEST_SERVERS=required a test whose server or client program is missing fails;
+# otherwise it is skipped with the name of the program.
 test:
 	./tools/install-test-deps
 	./tools/install-test-modules
 	SILOD_TEST_SERVERS=required $(GO) test -race -shuffle=on -timeout 20m ./...
 
 lint: $(TOOLS)/golangci-lint
-	@out=$$($(TOOLS)/gofumpt -l $(FILES)) && [ -z "$$out" ] || { echo "not in gofumpt's form:"; echo "$$out"; exit 1; }
-	@awk 'FNR == 401 { print FILENAME ": longer than 400 lines, split it"; long = 1 } END { exit long }' $(FILES)
+	@out=$$($(TOOLS)/gofumpt -l $(FILES)) && [ -z "$$out" ] || { echo "not formatted with gofumpt:"; echo "$$out"; exit 1; }
+	@awk 'FNR == 401 { print FILENAME ": more than 400 lines, split it"; long = 1 } END { exit long }' $(FILES)
 	$(GO) vet ./...
 	$(TOOLS)/golangci-lint run ./...
 
@@ -44,7 +44,7 @@ fuzz:
 	./tools/fuzz $(FUZZTIME)
 
 bench:
-	@[ -x bench/run ] || { echo "there is no benchmark yet: bench/run is missing"; exit 1; }
+	@[ -x bench/run ] || { echo "bench/run is missing"; exit 1; }
 	./bench/run
 
 docs:

@@ -28,13 +28,13 @@ func TestFlags(t *testing.T) {
 		t.Errorf("without flags: %+v, %v", o, err)
 	}
 	for _, tt := range []struct{ args, want string }{
-		{"-mode fast", `no mode "fast"; there are raw, register, relay, store, deliver, room`},
-		{"-systems opensips", `no system "opensips"; there are silod, silod-sqlite, kamailio, kamailio-fm, floor`},
+		{"-mode fast", `unknown mode "fast"; modes: raw, register, relay, store, deliver, room`},
+		{"-systems opensips", `unknown system "opensips"; systems: silod, silod-sqlite, kamailio, kamailio-fm, floor`},
 		{"-transport sctp", "want udp or tcp"},
 		{"-pin all", "want auto, split or none"},
 		{"-rounds 0", "must be positive"},
-		{"-pprof -silod x", "leave -silod out"},
-		{"relay", `"relay" is no flag`},
+		{"-pprof -silod x", "omit -silod"},
+		{"relay", `unexpected argument "relay"`},
 	} {
 		_, err := parseFlags(strings.Fields(tt.args))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -89,7 +89,7 @@ relay: messages, medians of 3
   silod               1001    10.0    10.0       0.0    1.00    2.00         50   0.50        0         0         0
   kamailio             501    40.0    38.0       2.0    2.00      20          0   0.00        0         0        21
   silod / kamailio    2.00    0.25    0.26      0.00    0.50    0.10          -
-  kamailio: 0.30 processors were busy with something else: trust CPU time more than rates
+  kamailio: 0.30 processors were busy with other programs: CPU time is more reliable than rates
 `
 	if b.String() != want {
 		t.Errorf("table\n%s\nwant\n%s", b.String(), want)

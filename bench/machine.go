@@ -39,7 +39,7 @@ func (m *machine) String() string {
 func describe(ctx context.Context, r *rig) (*machine, error) {
 	m := &machine{Processors: runtime.NumCPU(), Go: runtime.Version(), Processor: "unknown processor"}
 	if len(r.subs) == 0 {
-		m.Pinning = "load and systems share all processors"
+		m.Pinning = "load generator and systems share all processors"
 	} else {
 		m.Processors = len(r.mine) + len(r.subs)
 		m.Pinning = "load on processor " + proc.List(r.mine) + ", systems on " + proc.List(r.subs)
@@ -84,7 +84,7 @@ func syncTime(dir string) (time.Duration, error) {
 		return 0, fmt.Errorf("statfs %s: %w", dir, err)
 	}
 	if fs.Type == unix.TMPFS_MAGIC {
-		return 0, fmt.Errorf("%s is in memory: choose a directory on a disk by -data", dir)
+		return 0, fmt.Errorf("%s is in memory: set a directory on a disk with -data", dir)
 	}
 	f, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {

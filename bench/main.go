@@ -48,24 +48,24 @@ func parseFlags(args []string) (*options, error) {
 	o := &options{}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	mode := fs.String("mode", "all", "comma-separated `modes`: "+strings.Join(modeNames(), ", "))
-	system := fs.String("systems", "", "comma-separated `systems`, in place of each mode's own: "+strings.Join(systemNames(), ", "))
-	fs.IntVar(&o.rounds, "rounds", 3, "how often each system has its turn; medians are printed")
+	system := fs.String("systems", "", "comma-separated `systems`, instead of those of each mode: "+strings.Join(systemNames(), ", "))
+	fs.IntVar(&o.rounds, "rounds", 3, "measurements of each system; medians are printed")
 	seconds := fs.Float64("seconds", 5, "length of each measurement")
-	warmup := fs.Float64("warmup", 1, "seconds of load before it")
-	fs.IntVar(&o.open, "open", 0, "requests kept open at once; 0: what the mode has")
-	fs.IntVar(&o.users, "users", 0, "recipients, members or registrations; 0: what the mode has")
-	fs.IntVar(&o.clients, "clients", 4, "sockets that the load comes from")
+	warmup := fs.Float64("warmup", 1, "seconds of load before each measurement")
+	fs.IntVar(&o.open, "open", 0, "requests kept open at once; 0: the default of the mode")
+	fs.IntVar(&o.users, "users", 0, "recipients, members or registrations; 0: the default of the mode")
+	fs.IntVar(&o.clients, "clients", 4, "sockets of the load generator")
 	fs.IntVar(&o.body, "body", 100, "bytes of text in a message")
-	fs.IntVar(&o.mailbox, "mailbox", 100, "messages that wait for each user in mode deliver")
-	fs.IntVar(&o.rows, "rows", 0, "messages for others that are in the table before the load begins")
+	fs.IntVar(&o.mailbox, "mailbox", 100, "stored messages for each user in mode deliver")
+	fs.IntVar(&o.rows, "rows", 0, "messages for other users in the table before the load begins")
 	fs.StringVar(&o.transport, "transport", "udp", "udp or tcp")
-	fs.StringVar(&o.pin, "pin", "auto", "split: the load generator has a quarter of the processors to itself; none: everything runs everywhere; "+
-		"auto: split where there are four or more")
+	fs.StringVar(&o.pin, "pin", "auto", "split: the load generator runs alone on a quarter of the processors; none: all processes share all processors; "+
+		"auto: split with four processors or more")
 	fs.StringVar(&o.out, "out", "", "`directory` for raw numbers, logs and profiles (default bench/out)")
 	fs.StringVar(&o.data, "data", os.TempDir(), "`directory` for databases; it must be on a real disk")
-	fs.StringVar(&o.silod, "silod", "", "measure this `program` and build none")
+	fs.StringVar(&o.silod, "silod", "", "measure this `program` instead of building one")
 	fs.BoolVar(&o.profile, "pprof", false, "take a CPU profile of silod during each measurement")
-	fs.StringVar(&o.document, "write", "", "write the results and how they came about to this `file`")
+	fs.StringVar(&o.document, "write", "", "write the results and the method to this `file`")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -86,17 +86,17 @@ func parseFlags(args []string) (*options, error) {
 func (o *options) check(rest []string) error {
 	for _, m := range o.modes {
 		if !slices.Contains(modeNames(), m) {
-			return fmt.Errorf("there is no mode %q; there are %s", m, strings.Join(modeNames(), ", "))
+			return fmt.Errorf("unknown mode %q; modes: %s", m, strings.Join(modeNames(), ", "))
 		}
 	}
 	for _, s := range o.systems {
 		if !slices.Contains(systemNames(), s) {
-			return fmt.Errorf("there is no system %q; there are %s", s, strings.Join(systemNames(), ", "))
+			return fmt.Errorf("unknown system %q; systems: %s", s, strings.Join(systemNames(), ", "))
 		}
 	}
 	switch {
 	case len(rest) > 0:
-		return fmt.Errorf("%q is no flag; see -help", rest[0])
+		return fmt.Errorf("unexpected argument %q; see -help", rest[0])
 	case o.transport != "udp" && o.transport != "tcp":
 		return fmt.Errorf("-transport is %q, want udp or tcp", o.transport)
 	case o.pin != "auto" && o.pin != "split" && o.pin != "none":
@@ -104,7 +104,7 @@ func (o *options) check(rest []string) error {
 	case o.rounds < 1 || o.seconds <= 0 || o.clients < 1 || o.mailbox < 1 || o.open < 0 || o.users < 0 || o.rows < 0:
 		return errors.New("-rounds, -seconds, -clients and -mailbox must be positive, -open, -users and -rows not negative")
 	case o.profile && o.silod != "":
-		return errors.New("-pprof needs a silod built for it: leave -silod out")
+		return errors.New("-pprof needs a special build of silod: omit -silod")
 	}
 	return nil
 }

@@ -59,11 +59,11 @@ func (s *stage) assemble(ctx context.Context, members []person) error {
 		return load.Send
 	})
 	if err != nil {
-		return fmt.Errorf("make a room: %w", err)
+		return fmt.Errorf("create a room: %w", err)
 	}
 	got := s.load.Counts().Since(before)
 	if got.Answers(200, 300) != int64(len(members)) {
-		return fmt.Errorf("make a room of %d: %s", len(members), statuses(got))
+		return fmt.Errorf("create a room of %d members: %s", len(members), statuses(got))
 	}
 	return s.quiet(ctx) // all have been told who joined
 }

@@ -19,7 +19,7 @@ var modes = []*mode{
 	{
 		name: "raw", unit: "requests", thing: "transaction", open: 64, users: 1000, run: runRaw,
 		systems: []string{"silod", "floor", "kamailio", "kamailio-fm"},
-		about: "MESSAGE for a domain that is not served: 403. What receiving, parsing, remembering and answering cost, and nothing else. " +
+		about: "MESSAGE to an unknown domain: 403. This measures only the cost of receiving, parsing, keeping the transaction and answering. " +
 			"*floor* is a bare UDP loop over silod's parser that answers 403.",
 	},
 	{
@@ -30,12 +30,12 @@ var modes = []*mode{
 	{
 		name: "relay", unit: "messages", open: 64, users: 1000, run: runRelay,
 		systems: []string{"silod", "kamailio", "kamailio-fm"},
-		about:   "MESSAGE to 1000 users who are online, from the sender's request to the recipient's 200 back at the sender.",
+		about:   "MESSAGE to 1000 online users, from the sender's request until the sender gets the recipient's 200.",
 	},
 	{
 		name: "store", unit: "messages", open: 256, users: 10_000, run: runStore,
 		systems: []string{"silod", "silod-sqlite", "kamailio", "kamailio-fm"},
-		about:   "MESSAGE to 10,000 users who are offline: 202 once it is committed. Rows are counted at the end and held against the 202s.",
+		about:   "MESSAGE to 10,000 offline users: 202 after the commit. The rows are counted at the end and compared with the number of 202s.",
 	},
 	{
 		name: "deliver", unit: "messages", open: 8, users: 200, run: runDeliver,
@@ -46,8 +46,8 @@ var modes = []*mode{
 	{
 		name: "room", unit: "deliveries", open: 8, users: 100, run: runRoom,
 		systems: []string{"silod", "silod-sqlite", "kamailio", "kamailio-fm"},
-		about: "A room of 100 members, all online. 8 of them speak, each again once all others have what was said. " +
-			"Latency is that of the speaker's answer.",
+		about: "A room of 100 members, all online. 8 of them send messages, each the next one after all others have received the last. " +
+			"Latency is the time until the sender gets the response.",
 	},
 }
 

@@ -195,11 +195,11 @@ func (r *row) notes(m *mode) (notes []string) {
 		notes = append(notes, fmt.Sprintf("%.0f bytes for each %s", r.Each, m.thing))
 	}
 	if r.Resent > 0 || r.Unanswered > 0 {
-		notes = append(notes, fmt.Sprintf("%d requests sent again, %d never answered, the longest answer took %.0f ms",
+		notes = append(notes, fmt.Sprintf("%d requests retransmitted, %d never answered, the longest response took %.0f ms",
 			r.Resent, r.Unanswered, r.Longest))
 	}
 	if r.Others > crowded {
-		notes = append(notes, fmt.Sprintf("%.2f processors were busy with something else: trust CPU time more than rates", r.Others))
+		notes = append(notes, fmt.Sprintf("%.2f processors were busy with other programs: CPU time is more reliable than rates", r.Others))
 	}
 	return notes
 }

@@ -107,7 +107,7 @@ func sourceRoot() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside silod's source tree: there is no go.mod here or above")
+			return "", errors.New("no go.mod found: run this inside silod's source tree")
 		}
 		dir = filepath.Dir(dir)
 	}
@@ -175,5 +175,5 @@ func answers(ctx context.Context, p *proc.Process, addr netip.AddrPort) error {
 		case <-time.After(50 * time.Millisecond): // a refused port does not make Read wait
 		}
 	}
-	return fmt.Errorf("nobody answers at %s", addr)
+	return fmt.Errorf("no answer from %s", addr)
 }

@@ -43,7 +43,7 @@ func dial(ctx context.Context, network string, server netip.AddrPort) (link, err
 	case *net.TCPConn:
 		return newStream(c), nil
 	}
-	return nil, fmt.Errorf("network %q is neither udp nor tcp", network)
+	return nil, fmt.Errorf("network %q is not udp or tcp", network)
 }
 
 type datagrams struct {

@@ -40,12 +40,12 @@ type options struct {
 
 func main() {
 	var o options
-	flag.IntVar(&o.messages, "messages", 100_000, "messages that are stored")
-	flag.IntVar(&o.rooms, "rooms", 100_000, "rooms that exist, of two members each")
-	flag.IntVar(&o.rate, "rate", 400, "messages that are stored in a second")
-	flag.IntVar(&o.rounds, "rounds", 10, "spells without and with each listing")
-	only := flag.String("only", "", "measure only this listing, \"rooms list\" for one")
-	flag.DurationVar(&o.spell, "spell", 4*time.Second, "length of a measurement, without siloctl and again with it")
+	flag.IntVar(&o.messages, "messages", 100_000, "stored messages")
+	flag.IntVar(&o.rooms, "rooms", 100_000, "rooms, with two members each")
+	flag.IntVar(&o.rate, "rate", 400, "messages to store per second")
+	flag.IntVar(&o.rounds, "rounds", 10, "measurements without and with each listing")
+	only := flag.String("only", "", "measure only this listing, for instance \"rooms list\"")
+	flag.DurationVar(&o.spell, "spell", 4*time.Second, "length of a measurement, once without siloctl and once with it")
 	flag.Parse()
 	o.only = *only
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -68,14 +68,14 @@ func run(ctx context.Context, o options) error {
 	if err := s.commands(ctx); err != nil {
 		return err
 	}
-	fmt.Printf("\n| siloctl, while nothing else happens | s | memory MB |\n| --- | ---: | ---: |\n")
+	fmt.Printf("\n| siloctl, on an idle system | s | memory MB |\n| --- | ---: | ---: |\n")
 	for _, args := range o.listings() {
 		if err := s.alone(ctx, args); err != nil {
 			return err
 		}
 	}
-	fmt.Printf("\n%d messages a second are stored meanwhile\n\n", o.rate)
-	fmt.Printf("| siloctl | p50 ms without | with | p99 ms without | with | p50 with / without | p99 with / without | of all together |\n" +
+	fmt.Printf("\n%d messages per second are stored at the same time\n\n", o.rate)
+	fmt.Printf("| siloctl | p50 ms without | with | p99 ms without | with | p50 with / without | p99 with / without | overall |\n" +
 		"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	for _, args := range o.listings() {
 		if err := s.meanwhile(ctx, o, args); err != nil {
