@@ -161,7 +161,7 @@ func TestConfigurations(t *testing.T) {
 	if err := configure(file, silodConfig, values); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := config.Load(file); err != nil {
+	if _, err := config.Load(file, config.Dirs{State: dir, Runtime: dir}); err != nil {
 		t.Error(err)
 	}
 	if err := findKamailio(t.Context(), nil); err != nil {

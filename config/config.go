@@ -35,6 +35,8 @@ type Config struct {
 	HTTP      HTTP      `toml:"http"`
 	Log       Log       `toml:"log"`
 
+	Dirs Dirs // as given to Default, Load or Parse
+
 	file  string         // as given to Load or Parse
 	lines map[string]int // the line of each key that is written in the file
 }
@@ -42,16 +44,18 @@ type Config struct {
 // maxSize bounds a configuration file. The annotated sample has 20 kB.
 const maxSize = 1 << 20
 
-// Default is the configuration of a silod started without a file.
-func Default() *Config {
+// Default returns the configuration of a silod started without a file.
+func Default(dirs Dirs) *Config {
 	c := pristine()
-	c.resolve("")
+	c.resolve(dirs, "")
 	return c
 }
 
-// Load reads and checks the file at path. Relative paths of certificates are
-// taken from its directory. What is wrong in the file comes back as an *Error.
-func Load(path string) (*Config, error) {
+// Load reads and checks the file at path. Relative paths are resolved: those of
+// databases from dirs.State, those of the FIFO and the sockets from dirs.Runtime, those
+// of certificates and secrets from the directory of the file. Problems in the file are
+// returned as an *Error.
+func Load(path string, dirs Dirs) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -65,23 +69,23 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return parse(path, dir, data)
+	return parse(path, dir, data, dirs)
 }
 
-// Parse checks the text of a configuration; file is its name in messages. What is
-// wrong comes back, all of it, as an *Error.
-func Parse(file string, data []byte) (*Config, error) {
-	return parse(file, "", data)
+// Parse checks the text of a configuration as Load does; file is its name in
+// messages. Relative paths of certificates and secrets are left as they are.
+func Parse(file string, data []byte, dirs Dirs) (*Config, error) {
+	return parse(file, "", data, dirs)
 }
 
-func parse(file, dir string, data []byte) (*Config, error) {
+func parse(file, dir string, data []byte, dirs Dirs) (*Config, error) {
 	if len(data) > maxSize {
 		return nil, &Error{file, []Problem{{Text: fmt.Sprintf("the file is larger than %d bytes", maxSize)}}}
 	}
 	c := pristine()
 	c.file = file
 	problems := c.decode(data)
-	c.resolve(dir)
+	c.resolve(dirs, dir)
 	if problems = append(problems, c.check()...); len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
 		return nil, &Error{file, problems}
@@ -89,15 +93,15 @@ func parse(file, dir string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// resolve turns relative paths into absolute ones, each from its own directory:
-// dir is the configuration file's.
-func (c *Config) resolve(dir string) {
-	state, runtime := StateDir(), RuntimeDir()
+// resolve makes relative paths absolute; dir is the directory of the configuration
+// file, "" if there is none.
+func (c *Config) resolve(dirs Dirs, dir string) {
+	c.Dirs = dirs
 	for _, u := range []*DBURL{&c.DB.URL, &c.Silo.DBURL, &c.IMC.DBURL} {
-		u.Path = under(state, u.Path)
+		u.Path = under(dirs.State, u.Path)
 	}
 	for _, p := range []*string{&c.MI.FIFOName, &c.MI.SocketName, &c.MI.ControlSocket, &c.MI.ReadOnlySocket} {
-		*p = under(runtime, *p)
+		*p = under(dirs.Runtime, *p)
 	}
 	if dir != "" {
 		c.SIP.TLSCertificate = under(dir, c.SIP.TLSCertificate)

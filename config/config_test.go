@@ -59,7 +59,7 @@ func TestDocumentedDefaults(t *testing.T) {
 
 // TestSample uncomments the whole sample: that must be the default configuration.
 func TestSample(t *testing.T) {
-	if _, err := Parse("silod.toml", []byte(Sample())); err != nil {
+	if _, err := Parse("silod.toml", []byte(Sample()), testDirs); err != nil {
 		t.Fatal(err)
 	}
 	var all strings.Builder
@@ -69,11 +69,11 @@ func TestSample(t *testing.T) {
 		}
 		all.WriteString(line)
 	}
-	c, err := Parse("silod.toml", []byte(all.String()))
+	c, err := Parse("silod.toml", []byte(all.String()), testDirs)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, all.String())
 	}
-	if changes := Diff(Default(), c); len(changes) > 0 {
+	if changes := Diff(Default(testDirs), c); len(changes) > 0 {
 		t.Errorf("the sample's values are not the defaults: %v", changes)
 	}
 	for f := range c.fields() {
@@ -88,7 +88,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Parse("full.toml", text)
+	c, err := Parse("full.toml", text, testDirs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,14 +127,12 @@ func TestParse(t *testing.T) {
 
 // TestLoad resolves relative paths, each from its own directory.
 func TestLoad(t *testing.T) {
-	t.Setenv("STATE_DIRECTORY", "/var/lib/silod:/var/lib/other")
-	t.Setenv("RUNTIME_DIRECTORY", "/run/silod")
 	file := filepath.Join(t.TempDir(), "silod.toml")
 	text := "sip.tls_certificate = 'cert.pem'\nsip.tls_private_key = '/etc/key.pem'\n[mi]\nsocket_name = 'a/b.sock'\nfifo_name = ''\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(file)
+	c, err := Load(file, testDirs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +148,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if _, err := Load(file + ".missing"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Load(file+".missing", testDirs); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
 }
@@ -219,9 +217,12 @@ func TestNoPassword(t *testing.T) {
 	}
 }
 
+// testDirs are the directories that relative paths are taken from.
+var testDirs = Dirs{State: "/var/lib/silod", Runtime: "/run/silod"}
+
 func mustParse(t *testing.T, text string) *Config {
 	t.Helper()
-	c, err := Parse("t.toml", []byte(text))
+	c, err := Parse("t.toml", []byte(text), testDirs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("t.toml", data)
+		c, err := Parse("t.toml", data, testDirs)
 		if err == nil {
 			if d := Diff(c, c); len(d) > 0 {
 				t.Errorf("differs from itself: %v", d)

@@ -95,7 +95,7 @@ func TestProblems(t *testing.T) {
 		{"lines of inline tables", "log = { level = 1,\n format = 2 }", "1: log.level: expected \"debug\", \"info\", \"warn\" or \"error\", got 1\n2: log.format: expected \"text\" or \"json\", got 2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := Parse("t.toml", []byte(tt.text))
+			c, err := Parse("t.toml", []byte(tt.text), testDirs)
 			if c != nil || err == nil {
 				t.Fatalf("no problem found")
 			}
@@ -124,12 +124,12 @@ func TestProblemsAreBounded(t *testing.T) {
 	for i := range 5000 {
 		fmt.Fprintf(&text, "key%d = 1\n", i)
 	}
-	_, err := Parse("t.toml", []byte(text.String()))
+	_, err := Parse("t.toml", []byte(text.String()), testDirs)
 	e, ok := errors.AsType[*Error](err)
 	if !ok || len(e.Problems) != maxProblems+1 || !strings.HasSuffix(err.Error(), "and more: is this a silod.toml?") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Parse("t.toml", make([]byte, maxSize+1)); err == nil || !strings.Contains(err.Error(), "larger than") {
+	if _, err := Parse("t.toml", make([]byte, maxSize+1), testDirs); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("a file that is too large: %v", err)
 	}
 }

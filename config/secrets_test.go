@@ -21,7 +21,7 @@ func TestOpenSecrets(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		cfg, err := Load(file)
+		cfg, err := Load(file, testDirs)
 		if err != nil {
 			t.Fatal(err)
 		}

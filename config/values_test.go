@@ -92,7 +92,7 @@ func TestRate(t *testing.T) {
 
 // TestStoreOn has the default: every 4xx and 5xx but 401, 403, 407, 413 and 420.
 func TestStoreOn(t *testing.T) {
-	stores := Default().Silo.StoreOn
+	stores := Default(testDirs).Silo.StoreOn
 	excepted := map[int]bool{401: true, 403: true, 407: true, 413: true, 420: true}
 	for status := 100; status < 700; status++ {
 		want := status >= 400 && status < 600 && !excepted[status]
@@ -278,27 +278,22 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestDirectories(t *testing.T) {
-	for _, name := range []string{"STATE_DIRECTORY", "XDG_STATE_HOME", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"} {
-		t.Setenv(name, "")
+func TestDefaultDirs(t *testing.T) {
+	env := map[string]string{"HOME": "/home/alice"}
+	check := func(want Dirs) {
+		t.Helper()
+		if got := DefaultDirs(func(name string) string { return env[name] }); got != want {
+			t.Errorf("%v: got %+v, want %+v", env, got, want)
+		}
 	}
-	t.Setenv("HOME", "/home/alice")
-	if got := StateDir(); got != "/home/alice/.local/state/silod" {
-		t.Error(got)
-	}
-	if got := RuntimeDir(); !strings.HasPrefix(got, "/tmp/silod-") {
-		t.Error(got)
-	}
-	t.Setenv("XDG_STATE_HOME", "/s")
-	t.Setenv("XDG_RUNTIME_DIR", "/r")
-	if StateDir() != "/s/silod" || RuntimeDir() != "/r/silod" {
-		t.Error(StateDir(), RuntimeDir())
-	}
-	t.Setenv("STATE_DIRECTORY", "/var/lib/silod:/var/lib/b")
-	t.Setenv("RUNTIME_DIRECTORY", "relative")
-	if StateDir() != "/var/lib/silod" || RuntimeDir() != "/r/silod" {
-		t.Error(StateDir(), RuntimeDir())
-	}
+	tmp := fmt.Sprintf("/tmp/silod-%d", os.Getuid())
+	check(Dirs{"/home/alice/.local/state/silod", tmp})
+	env["XDG_STATE_HOME"], env["XDG_RUNTIME_DIR"] = "/s", "/r"
+	check(Dirs{"/s/silod", "/r/silod"})
+	env["STATE_DIRECTORY"], env["RUNTIME_DIRECTORY"] = "/var/lib/silod:/var/lib/b", "relative"
+	check(Dirs{"/var/lib/silod", "/r/silod"})
+	env = nil
+	check(Dirs{"/var/lib/silod", tmp})
 }
 
 // TestMakeDir has a directory that somebody else could have prepared in /tmp.

@@ -82,7 +82,7 @@ const systemDir = "/run/silod"
 // defaultSocket returns the path of the control socket of a daemon with the default configuration:
 // that of this user, or else the system's.
 func defaultSocket() string {
-	own := config.Default().MI.ControlSocket
+	own := config.Default(config.DefaultDirs(os.Getenv)).MI.ControlSocket
 	system := filepath.Join(systemDir, filepath.Base(own))
 	if !exists(own) && exists(system) {
 		return system

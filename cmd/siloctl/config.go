@@ -204,10 +204,10 @@ func tomlValue(v any) string {
 // checked returns the draft as silod accepts it. Each round comments out the refused lines, until
 // there are none.
 func (d draft) checked(ctx context.Context) (string, []leftOut) {
-	out := []leftOut{}
+	out, dirs := []leftOut{}, config.DefaultDirs(os.Getenv)
 	for {
 		text, at := d.write()
-		_, err := config.Parse("silod.toml", []byte(text))
+		_, err := config.Parse("silod.toml", []byte(text), dirs)
 		var bad *config.Error
 		if !errors.As(err, &bad) {
 			return text, out

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 
@@ -52,7 +53,7 @@ func FuzzConvert(f *testing.F) {
 	f.Add("modparam(\"imc\", \"a b\\n[x]\", 1)")
 	f.Fuzz(func(t *testing.T, cfg string) {
 		toml, out := convert(t.Context(), cfg)
-		_, err := config.Parse("x.toml", []byte(toml))
+		_, err := config.Parse("x.toml", []byte(toml), config.DefaultDirs(os.Getenv))
 		var bad *config.Error
 		if !errors.As(err, &bad) {
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -102,10 +103,11 @@ func configured(cfg *config.Config) []database {
 
 // configOf reads a configuration; without a file it is the default one.
 func configOf(file string) (*config.Config, error) {
+	dirs := config.DefaultDirs(os.Getenv)
 	if file == "" {
-		return config.Default(), nil
+		return config.Default(dirs), nil
 	}
-	return config.Load(file)
+	return config.Load(file, dirs)
 }
 
 // tableNames returns the names of tables and columns of a configuration.

@@ -114,7 +114,7 @@ func newLogger(cfg *config.Config, level *slog.LevelVar, w io.Writer) *slog.Logg
 }
 
 func (d *daemon) openDatabases(ctx context.Context) error {
-	if err := config.MakeDir(config.StateDir()); err != nil {
+	if err := config.MakeDir(d.cfg.Dirs.State); err != nil {
 		return err
 	}
 	var err error

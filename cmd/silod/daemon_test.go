@@ -100,8 +100,6 @@ func (s *served) begin(cfg *config.Config, file string) *served {
 
 func testConfig(t *testing.T, dir, listen string, more ...string) *config.Config {
 	t.Helper()
-	t.Setenv("STATE_DIRECTORY", dir)
-	t.Setenv("RUNTIME_DIRECTORY", dir)
 	lines := append([]string{
 		"sip.listen = [" + listen + "]",
 		fmt.Sprintf("mi.reply_dir = '%s/'", dir),
@@ -110,7 +108,7 @@ func testConfig(t *testing.T, dir, listen string, more ...string) *config.Config
 		lines = append(lines, "silo.add_date = 0") // what is sent is what comes, but where that is the question
 	}
 	text := strings.Join(lines, "\n")
-	cfg, err := config.Parse("test.toml", []byte(text))
+	cfg, err := config.Parse("test.toml", []byte(text), config.Dirs{State: dir, Runtime: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

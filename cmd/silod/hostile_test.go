@@ -74,10 +74,8 @@ func FuzzCredentials(f *testing.F) {
 func fuzzed(f *testing.F) *daemon {
 	f.Helper()
 	dir := f.TempDir()
-	f.Setenv("STATE_DIRECTORY", dir)
-	f.Setenv("RUNTIME_DIRECTORY", dir)
 	cfg, err := config.Parse("test.toml", []byte("sip.listen = ['tcp:127.0.0.1:0']\n"+
-		"auth = {mode = 'digest', failures = '1000000/1s', source_messages = '0'}\nlog.level = 'error'"))
+		"auth = {mode = 'digest', failures = '1000000/1s', source_messages = '0'}\nlog.level = 'error'"), config.Dirs{State: dir, Runtime: dir})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -65,13 +65,13 @@ func TestProfiles(t *testing.T) {
 		}
 	}
 	for _, listen := range []string{"", "0.0.0.0:9090", ":9090", "[::]:9090", "192.0.2.1:9090", "monitor.example.org:9090"} {
-		_, err := config.Parse("test.toml", []byte("http = {listen = '"+listen+"', pprof = true}"))
+		_, err := config.Parse("test.toml", []byte("http = {listen = '"+listen+"', pprof = true}"), config.Dirs{})
 		if err == nil || !strings.Contains(err.Error(), "http.pprof: profiles are not for others") {
 			t.Errorf("%q: %v", listen, err)
 		}
 	}
 	for _, listen := range []string{"127.0.0.1:9090", "localhost:9090", "[::1]:9090"} {
-		if _, err := config.Parse("test.toml", []byte("http = {listen = '"+listen+"', pprof = true}")); err != nil {
+		if _, err := config.Parse("test.toml", []byte("http = {listen = '"+listen+"', pprof = true}"), config.Dirs{}); err != nil {
 			t.Errorf("%q: %v", listen, err)
 		}
 	}

@@ -27,7 +27,7 @@ var version = "dev"
 func main() {
 	aboard := ballast()
 	ctx, cancel := signalContext()
-	err := command().ExecuteContext(ctx)
+	err := command(config.DefaultDirs(os.Getenv)).ExecuteContext(ctx)
 	cancel()
 	runtime.KeepAlive(aboard)
 	if err != nil {
@@ -53,7 +53,7 @@ func signalContext() (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-func command() *cobra.Command {
+func command(dirs config.Dirs) *cobra.Command {
 	var file string
 	root := &cobra.Command{
 		Use:   "silod",
@@ -64,7 +64,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load(file)
+			cfg, err := load(file, dirs)
 			if err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ func command() *cobra.Command {
 			Short: "Check the configuration: print every problem with its key and line",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				cfg, err := load(file)
+				cfg, err := load(file, dirs)
 				if err != nil {
 					return err
 				}
@@ -152,11 +152,11 @@ func revision() string {
 
 // load reads the configuration and has those check it who know what config does
 // not.
-func load(file string) (*config.Config, error) {
-	cfg := config.Default()
+func load(file string, dirs config.Dirs) (*config.Config, error) {
+	cfg := config.Default(dirs)
 	if file != "" {
 		var err error
-		if cfg, err = config.Load(file); err != nil {
+		if cfg, err = config.Load(file, dirs); err != nil {
 			return nil, err
 		}
 	}

@@ -48,7 +48,7 @@ func (d *daemon) openManagement(ctx context.Context) error {
 func (d *daemon) openManagementSockets(ctx context.Context) error {
 	m := d.cfg.MI
 	if m.FIFOName != "" || m.SocketName != "" || m.ControlSocket != "" || m.ReadOnlySocket != "" {
-		if err := config.MakeDir(config.RuntimeDir()); err != nil {
+		if err := config.MakeDir(d.cfg.Dirs.Runtime); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ func (d *daemon) reload() ([]config.Change, error) {
 	if d.file == "" {
 		return nil, errors.New("silod was started without a configuration file")
 	}
-	next, err := load(d.file)
+	next, err := load(d.file, d.cfg.Dirs)
 	if err != nil {
 		return nil, err
 	}

@@ -26,11 +26,9 @@ import (
 // serveFile starts a daemon with a configuration that it reads from a file.
 func serveFile(t *testing.T, dir string, lines ...string) *served {
 	t.Helper()
-	t.Setenv("STATE_DIRECTORY", dir)
-	t.Setenv("RUNTIME_DIRECTORY", dir)
 	s := &served{t: t, dir: dir, log: new(syncBuffer)}
 	s.write(lines...)
-	cfg, err := load(filepath.Join(dir, "silod.toml"))
+	cfg, err := load(filepath.Join(dir, "silod.toml"), config.Dirs{State: dir, Runtime: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

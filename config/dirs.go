@@ -9,36 +9,47 @@ import (
 	"syscall"
 )
 
-// StateDir is where the database lives: $STATE_DIRECTORY, which systemd sets, else
-// $XDG_STATE_HOME/silod, else ~/.local/state/silod. It need not exist yet.
-func StateDir() string {
-	if d := systemd("STATE_DIRECTORY"); d != "" {
+// Dirs are the directories of one silod. They need not exist yet: see MakeDir.
+type Dirs struct {
+	State   string // of the database
+	Runtime string // of the FIFO and the sockets
+}
+
+// DefaultDirs returns the directories that the environment names. The state directory
+// is $STATE_DIRECTORY, which systemd sets, else $XDG_STATE_HOME/silod, else
+// ~/.local/state/silod. The runtime directory is $RUNTIME_DIRECTORY, which systemd
+// sets, else $XDG_RUNTIME_DIR/silod, else /tmp/silod-<uid>.
+func DefaultDirs(getenv func(string) string) Dirs {
+	return Dirs{State: stateDir(getenv), Runtime: runtimeDir(getenv)}
+}
+
+func stateDir(getenv func(string) string) string {
+	if d := firstDir(getenv("STATE_DIRECTORY")); d != "" {
 		return d
 	}
-	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
+	if d := getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "silod")
 	}
-	if home, err := os.UserHomeDir(); err == nil {
+	if home := getenv("HOME"); home != "" {
 		return filepath.Join(home, ".local", "state", "silod")
 	}
 	return "/var/lib/silod"
 }
 
-// RuntimeDir is where FIFO and sockets live: $RUNTIME_DIRECTORY, which systemd
-// sets, else $XDG_RUNTIME_DIR/silod, else /tmp/silod-<uid>. It need not exist yet.
-func RuntimeDir() string {
-	if d := systemd("RUNTIME_DIRECTORY"); d != "" {
+func runtimeDir(getenv func(string) string) string {
+	if d := firstDir(getenv("RUNTIME_DIRECTORY")); d != "" {
 		return d
 	}
-	if d := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(d) {
+	if d := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(d) {
 		return filepath.Join(d, "silod")
 	}
 	return fmt.Sprintf("/tmp/silod-%d", os.Getuid())
 }
 
-// systemd gives the first of the directories that systemd names in a variable.
-func systemd(name string) string {
-	first, _, _ := strings.Cut(os.Getenv(name), ":")
+// firstDir returns the first of the directories in a variable of systemd's, which
+// separates them by colons; "" if it is not an absolute path.
+func firstDir(list string) string {
+	first, _, _ := strings.Cut(list, ":")
 	if !filepath.IsAbs(first) {
 		return ""
 	}
