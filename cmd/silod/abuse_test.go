@@ -36,6 +36,7 @@ func (u *ua) unheard(requests ...string) {
 // TestBans: who guesses too often is dropped unread for a while, and nobody else is;
 // the ban is listed, and lifted.
 func TestBans(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.failures = '5/1h'", "auth.ban_time = '1h'", "auth.trusted = ['127.0.0.7']")
 	for _, network := range []string{"udp", "tcp"} {
 		from := map[string]string{"udp": "127.0.0.66", "tcp": "127.0.0.67"}[network]
@@ -87,6 +88,7 @@ func TestBans(t *testing.T) {
 // TestProxyOfUsers: a proxy that passes on users who prove themselves here is neither
 // banned nor counted for all of them together.
 func TestProxyOfUsers(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.failures = '2/1h'", "auth.source_messages = '3/1h'", "auth.trusted = ['127.0.0.7 digest']")
 	proxy := s.phoneFrom("udp", "127.0.0.7", "alice")
 	for range 5 {
@@ -101,6 +103,7 @@ func TestProxyOfUsers(t *testing.T) {
 
 // TestRates: what is too much, of one source or of one user, is refused for a while.
 func TestRates(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.source_messages = '8/1h'", "auth.source_registers = '6/1h'", "auth.source_others = '2/1h'",
 		"auth.user_messages = '3/1h'", "auth.user_registers = '2/1h'")
 	limited := func(who, answer string) {
@@ -144,6 +147,7 @@ func TestRates(t *testing.T) {
 // TestRatesWithoutDigest: where everybody may do everything only those rates count that
 // are written.
 func TestRatesWithoutDigest(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "auth.source_others = '5/1h'")
 	a := s.phone("tcp", "alice")
 	for i := range 700 { // more than the default for a user, and for other requests
@@ -160,6 +164,7 @@ func TestRatesWithoutDigest(t *testing.T) {
 
 // TestScanners: well-known attack tools get no answer, which is what they look for.
 func TestScanners(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"none", "digest"} {
 		s := serve(t, "auth.mode = '"+mode+"'", "auth.trusted = ['127.0.0.7']")
 		for i, agent := range []string{"friendly-scanner", "Friendly-Scanner", "sipvicious 0.3", "sipcli/v1.8", "eyeBeam friendly-request"} {
@@ -183,6 +188,7 @@ func TestScanners(t *testing.T) {
 // TestAnswersAreNoLargerThanRequests: whoever forges the address of a victim brings no
 // more bytes to it than he sends. Requests here are as small as those of real clients.
 func TestAnswersAreNoLargerThanRequests(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.strangers = 'nobody'", "auth.source_others = '5/1h'")
 	const agent = "User-Agent: Linphonec/5.1.65 (belle-sip/5.1.64)"
 	for name, ask := range map[string]func(x *ua) string{
@@ -231,6 +237,7 @@ func TestAnswersAreNoLargerThanRequests(t *testing.T) {
 
 // TestModeNoneMustBeMeant: whoever opens a server to everybody has written so.
 func TestModeNoneMustBeMeant(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"sip.listen = ['udp:0.0.0.0:5060']":                         "auth.mode: it is not set, and others can reach",
 		"sip.listen = ['udp:127.0.0.1:5060', 'tcp:192.0.2.1:5060']": "auth.mode: it is not set, and others can reach",
@@ -251,6 +258,7 @@ func TestModeNoneMustBeMeant(t *testing.T) {
 
 // TestGuardReload: who is trusted, rates and blocked agents change while silod runs.
 func TestGuardReload(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	peer := s.phoneFrom("tcp", "127.0.0.7", "alice")
 	if got := peer.ask(peer.text(bob, "hello")); status(got) != 407 {
@@ -275,6 +283,7 @@ func TestGuardReload(t *testing.T) {
 // management interface, nor a message to a phone has a password, a hash of one, or what
 // a client answered to a challenge.
 func TestNoSecretInSight(t *testing.T) {
+	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("the-nodes-own-secret-0123456789"), 0o600); err != nil {
 		t.Fatal(err)
@@ -330,6 +339,7 @@ func dump(n *mi.Node) string {
 
 // TestRootsOfTrust refuses a file that is no certificate.
 func TestRootsOfTrust(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)

@@ -8,12 +8,14 @@ import (
 
 // What the documented failure route does: after these answers the message is kept.
 func TestRejectedByThePhone(t *testing.T) {
+	t.Parallel()
 	for sender, answers := range map[int][]int{
 		202: {404, 405, 408, 415, 480, 486, 500, 503},
 		0:   {202, 403, 413, 603, 604, 606}, // the sender gets the phone's own answer
 	} {
 		for _, answer := range answers {
 			t.Run(fmt.Sprint(answer), func(t *testing.T) {
+				t.Parallel()
 				s := serve(t)
 				a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 				b.register(300)
@@ -34,6 +36,7 @@ func TestRejectedByThePhone(t *testing.T) {
 }
 
 func TestStoreOn(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "silo.store_on = ['403', '5xx', '!503']")
 	a := s.phone("udp", "alice")
 	for answer, want := range map[int]int{403: 202, 404: 404, 486: 486, 500: 202, 503: 500} { // RFC 3261 section 16.7
@@ -49,6 +52,7 @@ func TestStoreOn(t *testing.T) {
 
 // "Is typing" is for now, and there is no later for it.
 func TestEphemeral(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "silo.ephemeral = ['application/im-iscomposing+xml', 'x/*']", "sip.accept_timeout = '1s'")
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	for _, kind := range []string{"application/im-iscomposing+xml", "Application/IM-isComposing+XML ;charset=utf-8", "x/y"} {
@@ -82,6 +86,7 @@ func TestEphemeral(t *testing.T) {
 }
 
 func TestDiscard(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "silo.discard = ['message/imdn+xml']")
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	b.register(300)
@@ -98,6 +103,7 @@ func TestDiscard(t *testing.T) {
 
 // Expires: 0 means now or not at all, also past a queue.
 func TestNowOrNever(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	if got := a.message(bob, "offline", "Expires: 0"); got != 480 {
@@ -119,6 +125,7 @@ func TestNowOrNever(t *testing.T) {
 // What we say to a MESSAGE has no Contact and no body (RFC 3428 section 7), and what
 // we bring has no Contact (section 4).
 func TestFormOfMessages(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	for _, want := range []int{202, 200} {
@@ -138,12 +145,14 @@ func TestFormOfMessages(t *testing.T) {
 
 // A device that cannot take messages is not asked to.
 func TestDeviceWithoutMessage(t *testing.T) {
+	t.Parallel()
 	for name, lines := range map[string][]string{
 		"Allow":            {"Contact: <sip:bob@%s>", "Allow: INVITE, ACK, BYE"},
 		"methods":          {`Contact: <sip:bob@%s>;methods="INVITE, ACK"`},
 		"methods in front": {`Contact: <sip:bob@%s>;methods="INVITE"`, "Allow: MESSAGE"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := serve(t)
 			a, call, text := s.phone("udp", "alice"), s.phone("udp", "bob"), s.phone("tcp", "bob")
 			contact := fmt.Sprintf(lines[0], call.conn.LocalAddr())
@@ -171,6 +180,7 @@ func TestDeviceWithoutMessage(t *testing.T) {
 
 // A body that is too large is refused, and nothing of it is kept.
 func TestTooLarge(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "sip.max_message_size = 2000")
 	a := s.phone("tcp", "alice")
 	if got := a.ask(a.request("MESSAGE", bob, bob, strings.Repeat("x", 3000), "Content-Type: text/plain")); status(got) != 513 && status(got) != 413 {

@@ -18,6 +18,7 @@ const ordinary = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, NOTIFY, INF
 // TestDigest: users prove who they are with any algorithm that is offered, also those
 // whose clients know no nonce count, over any transport.
 func TestDigest(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	for _, network := range []string{"udp", "tcp"} {
 		for _, l := range []login{
@@ -55,6 +56,7 @@ func TestDigest(t *testing.T) {
 
 // TestAlgorithms: what is not offered is not accepted, and the order is ours.
 func TestAlgorithms(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.algorithms = ['SHA-256']")
 	a := s.phone("tcp", "alice")
 	first := a.ask(a.text(bob, "hello"))
@@ -74,6 +76,7 @@ func TestAlgorithms(t *testing.T) {
 // TestRetryInTheSameTransaction is what Pidgin does: same branch, Call-ID, CSeq and
 // From tag, with credentials.
 func TestRetryInTheSameTransaction(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	for _, network := range []string{"udp", "tcp"} {
 		a := s.phone(network, "alice")
@@ -97,6 +100,7 @@ func TestRetryInTheSameTransaction(t *testing.T) {
 
 // TestNonceCounts: one challenge serves for many requests, each with a count of its own.
 func TestNonceCounts(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	a := s.phone("tcp", "alice")
 	cs := challenges(a.ask(a.text(bob, "hello")))
@@ -122,6 +126,7 @@ func TestNonceCounts(t *testing.T) {
 // TestReplayElsewhere: what was captured is of no use to anybody else, with another
 // method, for another recipient, or from another address.
 func TestReplayElsewhere(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	a, mallory := s.phone("tcp", "alice"), s.phoneFrom("tcp", "127.0.0.66", "alice")
 	credentials := asAlice.answer(t, challenges(a.ask(a.text(bob, "hello"))), "MESSAGE", bob, 1)
@@ -160,6 +165,7 @@ func TestReplayElsewhere(t *testing.T) {
 // challenge and stale=true, so that nobody is asked for the password again. Nodes with
 // one secret take each other's.
 func TestStaleNonce(t *testing.T) {
+	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("0123456789abcdef", 2)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -169,6 +175,7 @@ func TestStaleNonce(t *testing.T) {
 		want int
 	}{"a secret of one's own": {"", 407}, "a secret in common": {"auth.nonce_secret_file = '" + secret + "'", 202}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			one, two := serveUsers(t, tc.more), serveUsers(t, tc.more)
 			a, b := one.phone("tcp", "alice"), two.phone("tcp", "alice")
 			cs := challenges(a.ask(a.text(bob, "hello")))
@@ -182,6 +189,7 @@ func TestStaleNonce(t *testing.T) {
 
 // TestNonceSecret refuses what would make the secret none.
 func TestNonceSecret(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -215,8 +223,10 @@ var unlike = regexp.MustCompile(`(nonce="[^"]*")|(tag=\w+)|(branch=\w+)|(rport=\
 // does not exist are answered alike at every step, also for a user of whom only an
 // MD5 hash is known.
 func TestUnknownUsers(t *testing.T) {
+	t.Parallel()
 	for order, steps := range map[string]int{"'MD5', 'SHA-256'": 2, "'SHA-256', 'MD5'": 3} {
 		t.Run(order, func(t *testing.T) {
+			t.Parallel()
 			s := serveUsers(t, "auth.failures = '1000/1m'", "auth.algorithms = ["+order+"]")
 			s.sql(`INSERT INTO subscriber (username, domain, password, ha1, ha1b) VALUES ('old', '127.0.0.1', '', '6fbb9e7e2bb4a1e1c7a8ff0e5f0c1d2e', '')`)
 			told := func(user string) string {
@@ -245,6 +255,7 @@ func TestUnknownUsers(t *testing.T) {
 // TestPasswords: a password is changed, taken away, and set by another program, and
 // counts from then on.
 func TestPasswords(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	try := func(password string, want int) {
 		t.Helper()
@@ -274,6 +285,7 @@ func TestPasswords(t *testing.T) {
 
 // TestUsersCannotBeLookedUp: no verdict is no refusal.
 func TestUsersCannotBeLookedUp(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	a := s.phone("tcp", "alice")
 	a.login(asAlice)

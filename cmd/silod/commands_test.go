@@ -61,11 +61,17 @@ const exported = `{"user":"carol","domain":"127.0.0.1","stored":"2019-01-02T03:0
 	`"from":"<sip:alice@127.0.0.1>;tag=1","to":"<sip:carol@127.0.0.1>","call_id":"an-old-one","cseq":1,` +
 	`"headers":[["Content-Type","text/plain"]],"body":"from the export"}`
 
-// TestCommands holds what every command answers in every framing against testdata.
+// TestCommands compares the reply of every command in every framing with testdata. It is
+// not run in parallel with other tests, because it changes the arguments of the process,
+// which the command arg returns.
 func TestCommands(t *testing.T) {
+	args := os.Args
+	os.Args = []string{"silod", "--config", "silod.toml"}
+	t.Cleanup(func() { os.Args = args })
 	for _, dialect := range []mi.Dialect{mi.Classic, mi.Kamailio, mi.OpenSIPS, mi.Native} {
 		name := [...]string{"classic", "kamailio", "opensips", "native"}[dialect]
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			golden(t, filepath.Join("testdata", "commands", name+".txt"), administer(t, dialect))
 		})
 	}
@@ -97,9 +103,6 @@ func golden(t *testing.T, path, got string) {
 // administer has a session with a fresh daemon and writes down what it answers.
 func administer(t *testing.T, dialect mi.Dialect) string {
 	t.Helper()
-	args := os.Args
-	os.Args = []string{"silod", "--config", "silod.toml"}
-	t.Cleanup(func() { os.Args = args })
 	s := serve(t, reminders...)
 	a := s.phone("tcp", "alice")
 	a.message(room1, "#create")
@@ -159,6 +162,7 @@ func (s *served) ask(dialect mi.Dialect, step string) string {
 // TestListsOfMany: a list has all of its entries in every framing, also where a parser
 // keeps one member of each name only.
 func TestListsOfMany(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	users := []string{"alice@127.0.0.1", "bob@127.0.0.1", "carol@127.0.0.1"}
 	for i, user := range users {

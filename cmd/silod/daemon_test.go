@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,8 +48,41 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// anyPort is where tests listen.
+// TestMain has more tests run at once than there are processors: most of the time they
+// wait. The flag -parallel takes precedence.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "8")
+	m.Run()
+}
+
+// anyPort is where most tests listen.
 const anyPort = "'udp:127.0.0.1:0', 'tcp:127.0.0.1:0'"
+
+var fixedPorts atomic.Uint32
+
+// fixedPort returns where a test listens whose daemon is restarted: a port that no
+// other socket gets in the meantime, because it is below Linux's ephemeral ports.
+func fixedPort(t *testing.T) string {
+	t.Helper()
+	const first, count = 20_000, 10_000
+	for range count {
+		port := first + (uint32(os.Getpid())*97+fixedPorts.Add(1))%count
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		u, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
+		}
+		_ = u.Close()
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		return fmt.Sprintf("'udp:%[1]s', 'tcp:%[1]s'", addr)
+	}
+	t.Fatal("no port is free")
+	return ""
+}
 
 // serve starts a daemon; more is TOML that is added to the test's own.
 func serve(t *testing.T, more ...string) *served {
@@ -53,7 +90,8 @@ func serve(t *testing.T, more ...string) *served {
 	return serveIn(t, t.TempDir(), anyPort, more...)
 }
 
-// restart stops a daemon and starts another in its place.
+// restart stops a daemon and starts another in its place. The first one listened on a
+// fixedPort.
 func (s *served) restart(more ...string) *served {
 	s.t.Helper()
 	listen := fmt.Sprintf("'udp:%s', 'tcp:%s'", s.addr("udp"), s.addr("tcp"))
@@ -175,8 +213,10 @@ const (
 )
 
 func TestOfflineMessageIsStoredAndDelivered(t *testing.T) {
+	t.Parallel()
 	for _, network := range []string{"udp", "tcp"} {
 		t.Run(network, func(t *testing.T) {
+			t.Parallel()
 			s := serve(t)
 			a, b := s.phone(network, "alice"), s.phone(network, "bob")
 			req := a.request("MESSAGE", bob, bob, "Grüße,\r\n\x00 Bob\r\n",
@@ -211,6 +251,7 @@ func TestOfflineMessageIsStoredAndDelivered(t *testing.T) {
 }
 
 func TestOnlineMessageIsRelayed(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("tcp", "bob")
 	b.register(300)
@@ -235,6 +276,7 @@ func TestOnlineMessageIsRelayed(t *testing.T) {
 }
 
 func TestPhoneThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "sip.accept_timeout = '300ms'")
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	b.register(300)
@@ -265,6 +307,7 @@ func TestPhoneThatDoesNotAnswer(t *testing.T) {
 }
 
 func TestGoingOffline(t *testing.T) {
+	t.Parallel()
 	for name, bye := range map[string]func(*ua) string{
 		"expires 0": func(b *ua) string { return b.register(0) },
 		"star": func(b *ua) string {
@@ -272,6 +315,7 @@ func TestGoingOffline(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := serve(t)
 			a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 			if got := header(b.register(300), "Contact"); !strings.Contains(got, ";expires=300") && !strings.Contains(got, ";expires=299") {
@@ -293,6 +337,7 @@ func TestGoingOffline(t *testing.T) {
 }
 
 func TestClosedConnectionIsOffline(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("tcp", "bob")
 	b.register(300)
@@ -309,6 +354,7 @@ func TestClosedConnectionIsOffline(t *testing.T) {
 }
 
 func TestOrderIsKept(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("tcp", "alice"), s.phone("udp", "bob")
 	for i := range 200 {
@@ -325,7 +371,8 @@ func TestOrderIsKept(t *testing.T) {
 }
 
 func TestRestartForgetsNothing(t *testing.T) {
-	s := serve(t)
+	t.Parallel()
+	s := serveIn(t, t.TempDir(), fixedPort(t))
 	a := s.phone("udp", "alice")
 	a.message(bob, "kept")
 	a.register(300)
@@ -347,6 +394,7 @@ func TestRestartForgetsNothing(t *testing.T) {
 }
 
 func TestRoom(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	const room = "sip:chat-1@127.0.0.1"
 	a, b, c := s.phone("udp", "alice"), s.phone("tcp", "bob"), s.phone("udp", "carol")

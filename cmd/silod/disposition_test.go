@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +18,7 @@ func asking(text string) string {
 }
 
 func TestDispositionNotifications(t *testing.T) {
+	t.Parallel()
 	s := serve(t, append(notices, "silo.expire_time = 1", "silo.check_time = 1", "silo.clean_period = 1", "silo.add_date = 1")...)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.register(300)
@@ -70,6 +69,7 @@ func TestDispositionNotifications(t *testing.T) {
 
 // Chat comes before receipts, and receipts arrive as they were sent.
 func TestReceiptsComeLast(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	const zipped = "\x78\x9c\x00\x01\r\n\xff"
@@ -88,18 +88,9 @@ func TestReceiptsComeLast(t *testing.T) {
 
 // Behind a proxy everything goes there, for the proxy to route.
 func TestSiloBehindAProxy(t *testing.T) {
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := netip.MustParseAddrPort(pc.LocalAddr().String())
-	_ = pc.Close()
-	s := serve(t, append(notices, fmt.Sprintf("silo.outbound_proxy = 'sip:%s;lr'", at))...)
-	c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(at), net.UDPAddrFromAddrPort(s.addr("udp")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := newUA(t, c, "sip:proxy@127.0.0.1")
+	t.Parallel()
+	proxy := listen(t, "127.0.0.1")
+	s := serve(t, append(notices, "silo.outbound_proxy = 'sip:"+proxy.addr()+";lr'")...)
 	a := s.phone("udp", "alice")
 	if got := a.message(bob, "hello", "Contact: <sip:alice@192.0.2.9:5077>"); got != 202 {
 		t.Fatalf("answered %d", got)
@@ -121,6 +112,7 @@ func TestSiloBehindAProxy(t *testing.T) {
 
 // A reload brings the silo's keys into effect, but for those that need a restart.
 func TestReloadOfTheSilo(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.register(300)

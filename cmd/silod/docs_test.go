@@ -19,6 +19,7 @@ const managementDoc = "../../docs/management.md"
 // TestManagementDoc keeps the list of management commands and statistics equal to
 // what the daemon has.
 func TestManagementDoc(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	var b strings.Builder
 	prose, err := os.ReadFile("testdata/management.md")
@@ -53,6 +54,7 @@ func TestManagementDoc(t *testing.T) {
 
 // TestSecurityDoc: what docs/security.md names is there: tests, files and keys.
 func TestSecurityDoc(t *testing.T) {
+	t.Parallel()
 	const root = "../../"
 	doc, err := os.ReadFile(root + "docs/security.md")
 	if err != nil {

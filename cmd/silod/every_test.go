@@ -30,7 +30,8 @@ func (u *ua) wants(texts ...string) {
 
 // Every device gets every message once, whenever it comes within the message's life.
 func TestEveryDeviceGetsACopy(t *testing.T) {
-	s := serve(t, every)
+	t.Parallel()
+	s := serveIn(t, t.TempDir(), fixedPort(t), every)
 	a, phone, tablet := s.phone("udp", "alice"), s.phone("udp", "bob"), s.phone("tcp", "bob")
 	phone.registerAs("phone")
 	tablet.registerAs("tablet")
@@ -73,6 +74,7 @@ func TestEveryDeviceGetsACopy(t *testing.T) {
 
 // A device that is gone holds up none of the others, and gets what it missed in order.
 func TestDeadDeviceHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	s := serve(t, every)
 	a, phone, dead := s.phone("udp", "alice"), s.phone("udp", "bob"), s.phone("udp", "bob")
 	phone.registerAs("phone")
@@ -97,6 +99,7 @@ func TestDeadDeviceHoldsUpNobody(t *testing.T) {
 
 // A device that declines is asked once, and the others get their copy.
 func TestOneDeviceDeclines(t *testing.T) {
+	t.Parallel()
 	s := serve(t, every)
 	a, phone, tablet := s.phone("udp", "alice"), s.phone("udp", "bob"), s.phone("udp", "bob")
 	phone.autoReply.Store(603)
@@ -112,6 +115,7 @@ func TestOneDeviceDeclines(t *testing.T) {
 
 // Rooms, typing and Expires: 0 are for those who are there.
 func TestEveryStoresNoPassingThings(t *testing.T) {
+	t.Parallel()
 	s := serve(t, every)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	b.registerAs("phone")
@@ -129,7 +133,8 @@ func TestEveryStoresNoPassingThings(t *testing.T) {
 
 // Back to one copy: what was delivered is not delivered again.
 func TestFromEveryToAny(t *testing.T) {
-	s := serve(t, every)
+	t.Parallel()
+	s := serveIn(t, t.TempDir(), fixedPort(t), every)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	b.registerAs("phone")
 	a.message(bob, "1")
@@ -150,6 +155,7 @@ func TestFromEveryToAny(t *testing.T) {
 
 // An ordinary set-up keeps no book of devices.
 func TestAnyKeepsNoBook(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b, c := s.phone("udp", "alice"), s.phone("udp", "bob"), s.phone("udp", "bob")
 	a.message(bob, "1")

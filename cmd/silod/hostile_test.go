@@ -15,6 +15,7 @@ import (
 // TestRFC4475WithDigest sends the torture messages to a server that asks for
 // passwords. They are answered as without, but for those in digest.txt.
 func TestRFC4475WithDigest(t *testing.T) {
+	t.Parallel()
 	const dir = "../../testdata/rfc4475"
 	data, err := os.ReadFile(dir + "/digest.txt")
 	if err != nil {
@@ -33,13 +34,16 @@ func TestRFC4475WithDigest(t *testing.T) {
 	}
 	s := serveIn(t, t.TempDir(), anyPort+webPort, withDigest, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
 	for name, m := range messages {
-		for i, network := range []string{"udp", "tcp", "ws"} {
-			t.Run(name+"/"+network, func(t *testing.T) {
-				if got := s.torture(t, network, m.raw, m.answers[i]); got != m.answers[i] {
-					t.Errorf("answered %s, want %s", got, m.answers[i])
-				}
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for i, network := range []string{"udp", "tcp", "ws"} { // one after the other: their branch is the same
+				t.Run(network, func(t *testing.T) {
+					if got := s.torture(t, network, m.raw, m.answers[i]); got != m.answers[i] {
+						t.Errorf("answered %s, want %s", got, m.answers[i])
+					}
+				})
+			}
+		})
 	}
 }
 

@@ -24,6 +24,7 @@ func (s *served) get(path string) (int, string) {
 }
 
 func TestMonitoring(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "http.listen = '127.0.0.1:0'")
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.message(bob, "stored")
@@ -58,6 +59,7 @@ func TestMonitoring(t *testing.T) {
 
 // TestProfiles: they are shown where that is asked for, and only to this machine.
 func TestProfiles(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "http = {listen = '127.0.0.1:0', pprof = true}")
 	for _, path := range []string{"", "goroutine?debug=1", "heap", "cmdline", "symbol", "profile?seconds=1", "trace?seconds=0.1"} {
 		if code, text := s.get("/debug/pprof/" + path); code != 200 || text == "" {

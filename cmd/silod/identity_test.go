@@ -7,6 +7,7 @@ import (
 
 // TestForgedFrom: a user sends as himself, and as nobody else but his aliases.
 func TestForgedFrom(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	b := s.phone("tcp", "bob")
 	b.login(asBob)
@@ -55,6 +56,7 @@ func TestForgedFrom(t *testing.T) {
 // TestRegisterSomebodyElse: who is in To, and who is in From, is the user who proves
 // himself. A third party may register a user only where it is trusted.
 func TestRegisterSomebodyElse(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.trusted = ['127.0.0.7']")
 	contact := "Contact: <sip:x@127.0.0.66:9>"
 	mallory := s.phone("tcp", "alice")
@@ -97,6 +99,7 @@ func TestRegisterSomebodyElse(t *testing.T) {
 // TestAssertedIdentity: the word of a trusted peer on who the sender is counts, and is
 // passed on; nobody else's is.
 func TestAssertedIdentity(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.trusted = ['127.0.0.7 identity', '127.0.0.8']")
 	b := s.phone("tcp", "bob")
 	b.login(asBob)
@@ -149,6 +152,7 @@ func TestAssertedIdentity(t *testing.T) {
 // TestAssertedIdentityWithoutDigest: also where everybody may send as anybody, nobody
 // is taken for a proxy.
 func TestAssertedIdentityWithoutDigest(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("tcp", "alice"), s.phone("tcp", "bob")
 	b.register(300)
@@ -161,6 +165,7 @@ func TestAssertedIdentityWithoutDigest(t *testing.T) {
 // TestCredentialsStayHere: what was answered to us is nobody else's business, relayed
 // or stored.
 func TestCredentialsStayHere(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t)
 	a, b := s.phone("tcp", "alice"), s.phone("tcp", "bob")
 	a.proven(asAlice, a.text(bob, "stored"))
@@ -177,12 +182,14 @@ func TestCredentialsStayHere(t *testing.T) {
 // TestStrangers: senders of other domains are taken for our users, for rooms or not
 // at all, as is configured; and no notice goes where their From points.
 func TestStrangers(t *testing.T) {
+	t.Parallel()
 	const room = "sip:chat-1@127.0.0.1"
 	for _, tc := range []struct {
 		strangers  string
 		user, room int
 	}{{"nobody", 403, 403}, {"users", 202, 403}, {"all", 202, 200}} {
 		t.Run(tc.strangers, func(t *testing.T) {
+			t.Parallel()
 			s := serveUsers(t, "auth.strangers = '"+tc.strangers+"'",
 				"silo.from_address = 'sip:registrar@127.0.0.1'", "silo.offline_message = 'offline'", "silo.use_contact = 0")
 			victim := listen(t, "127.0.0.3")
@@ -203,6 +210,7 @@ func TestStrangers(t *testing.T) {
 
 // TestOptionsTellStrangersNothing: strangers are not told who is online.
 func TestOptionsTellStrangersNothing(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.trusted = ['127.0.0.7']")
 	b := s.phone("tcp", "bob")
 	b.login(asBob)

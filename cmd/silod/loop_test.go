@@ -28,6 +28,7 @@ func (s *served) oneRow(rounds int64) {
 // TestContactNamesUs: contacts that lead back to silod cost one round each, and the
 // message is stored once (RFC 3261 section 16.3, item 4).
 func TestContactNamesUs(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	const contacts = 20
@@ -48,7 +49,8 @@ func TestContactNamesUs(t *testing.T) {
 
 // TestProxyIsUs: silo.outbound_proxy names silod itself.
 func TestProxyIsUs(t *testing.T) {
-	s := serve(t)
+	t.Parallel()
+	s := serveIn(t, t.TempDir(), fixedPort(t))
 	s = s.restart("silo.outbound_proxy = 'sip:" + s.addr("udp").String() + "'")
 	if got := s.phone("udp", "alice").message(bob, "hello"); got != 202 {
 		t.Errorf("answered %d", got)
@@ -59,6 +61,7 @@ func TestProxyIsUs(t *testing.T) {
 // TestProxySendsBack: a proxy that does not find the recipient sends the message back,
 // as a Kamailio does whose failure route is silod.
 func TestProxySendsBack(t *testing.T) {
+	t.Parallel()
 	proxy, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)

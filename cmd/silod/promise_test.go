@@ -7,6 +7,7 @@ import (
 
 // A 2xx is a promise: where nothing can be committed there is none.
 func TestNoStoreNo2xx(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	const room = "sip:chat-1@127.0.0.1"
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
@@ -41,6 +42,7 @@ func TestNoStoreNo2xx(t *testing.T) {
 
 // What is too much for the server is refused in words, and loses nothing.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "sip.domains = ['example.org']")
 	a := s.phone("udp", "alice")
 	huge := strings.Repeat("x", 60_000)

@@ -40,6 +40,7 @@ func (a *answering) Write(b []byte) (int, error) { return a.WriteTo(b, a.last) }
 // TestNoOpenRelay: other domains are for those who have proved who they are, or are
 // trusted with it, and only if the configuration says so.
 func TestNoOpenRelay(t *testing.T) {
+	t.Parallel()
 	const trusted = "auth.trusted = ['127.0.0.7 relay', '127.0.0.8']"
 	for _, tc := range []struct {
 		relay                              string
@@ -50,6 +51,7 @@ func TestNoOpenRelay(t *testing.T) {
 		{"authenticated", 403, 200, 200, 403},
 	} {
 		t.Run(tc.relay, func(t *testing.T) {
+			t.Parallel()
 			s := serveUsers(t, trusted, "auth.relay = '"+tc.relay+"'")
 			f := listen(t, "127.0.0.3")
 			to := "sip:dan@" + f.addr() + ";x=y"
@@ -86,6 +88,7 @@ func TestNoOpenRelay(t *testing.T) {
 // TestRelayedAnswers: the other domain's answer is the sender's, and a challenge of its
 // own is answered past us.
 func TestRelayedAnswers(t *testing.T) {
+	t.Parallel()
 	s := serveUsers(t, "auth.relay = 'authenticated'")
 	f := listen(t, "127.0.0.3")
 	a, to := s.phone("tcp", "alice"), "sip:dan@"+f.addr()
@@ -115,6 +118,7 @@ func TestRelayedAnswers(t *testing.T) {
 
 // TestLoopsEnd: a domain that leads back to us costs one round.
 func TestLoopsEnd(t *testing.T) {
+	t.Parallel()
 	probe := listen(t, fmt.Sprintf("127.0.%d.%d", 1+os.Getpid()>>8&63, 2+os.Getpid()&127)) // a port that will be ours
 	addr := probe.addr()
 	_ = probe.conn.Close()

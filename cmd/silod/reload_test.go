@@ -167,6 +167,7 @@ func effects(dir string) map[string]effect {
 // TestReloadOfEveryKey: a key that is said to need no restart is in effect after a
 // reload, and out of effect after the next.
 func TestReloadOfEveryKey(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	makeCertificate(t, dir, 1)
 	makeCertificate(t, dir, 2)
@@ -209,6 +210,7 @@ func TestReloadOfEveryKey(t *testing.T) {
 // TestReloadTellsWhatNeedsARestart, again and again, and nothing of what is wrong
 // counts.
 func TestReloadTellsWhatNeedsARestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	makeCertificate(t, dir, 1)
 	base := []string{"sip.listen = ['tls:127.0.0.1:0']", "sip.tls_certificate = '1.pem'", "sip.tls_private_key = '1.key'"}
@@ -241,6 +243,7 @@ func TestReloadTellsWhatNeedsARestart(t *testing.T) {
 // A certificate that was renewed under its old name is shown to new connections, and
 // those that are open do not notice.
 func TestReloadReadsCertificatesAgain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	makeCertificate(t, dir, 1)
 	base := []string{

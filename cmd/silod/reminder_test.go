@@ -18,7 +18,8 @@ import (
 // A reminder comes at its time, once, to one who is online and to one who is not,
 // and in spite of a restart.
 func TestReminders(t *testing.T) {
-	s := serve(t, append(reminders, "silo.add_date = 1")...)
+	t.Parallel()
+	s := serveIn(t, t.TempDir(), fixedPort(t), append(reminders, "silo.add_date = 1")...)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	b.register(300)
 	soon := time.Now().UTC().Add(6 * time.Second)
@@ -66,6 +67,7 @@ func TestReminders(t *testing.T) {
 
 // siloctl's way.
 func TestReminderByCommand(t *testing.T) {
+	t.Parallel()
 	s := serve(t, reminders...)
 	b := s.phone("udp", "bob")
 	b.register(300)
@@ -79,6 +81,7 @@ func TestReminderByCommand(t *testing.T) {
 
 // The statistics of msilo, as they come about.
 func TestStatistics(t *testing.T) {
+	t.Parallel()
 	s := serve(t, append(reminders, "sip.accept_timeout = '2s'")...)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	want := func(what string, stored, dumped, failed, dumpedReminders, failedReminders int64) {
@@ -140,6 +143,7 @@ func TestStatistics(t *testing.T) {
 
 // A declined message is set aside, shown, and delivered after all when it is asked for.
 func TestSetAsideAndRequeue(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.message(bob, "1")
@@ -178,6 +182,7 @@ func attr(n *mi.Node, name string) string {
 
 // m_store(owner) and m_dump(owner): several addresses share a mailbox.
 func TestExplicitOwner(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "silo.store_owner = '$hdr(X-Mailbox)'", "silo.dump_owner = '$hdr(X-Mailbox)'")
 	a, desk := s.phone("udp", "alice"), s.phone("udp", "desk")
 	if got := a.message("sip:sales@127.0.0.1", "order", "X-Mailbox: sip:shop@127.0.0.1"); got != 202 {
@@ -218,6 +223,7 @@ func TestExplicitOwner(t *testing.T) {
 
 // Another database, another table, other columns.
 func TestTableAndColumns(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "other.db")
 	lines := []string{"silo.db_url = 'sqlite:" + file + "'", "silo.db_table = 'mailbox'"}
 	var columns []string
@@ -228,7 +234,7 @@ func TestTableAndColumns(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("silo.sc_%s = 'my_%s'", name, name))
 	}
 	long := strings.TrimSpace(strings.Repeat("long ", 300))
-	s := serve(t, lines...)
+	s := serveIn(t, t.TempDir(), fixedPort(t), lines...)
 	a := s.phone("udp", "alice")
 	a.message(bob, "hello", "Subject: "+long)
 	other, err := sql.Open("sqlite", file)
@@ -250,6 +256,7 @@ func TestTableAndColumns(t *testing.T) {
 
 // A phone that never answers one message gets the others, and those that come later.
 func TestOddMessage(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	for _, text := range []string{"1", "odd", "2"} {

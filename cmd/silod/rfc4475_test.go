@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,9 +20,11 @@ import (
 // TestRFC4475 sends the torture messages, byte for byte, and compares what comes
 // back with testdata/rfc4475/answers.txt. None may be missing there.
 func TestRFC4475(t *testing.T) {
+	t.Parallel()
 	for name, m := range tortureMessages(t, "../../testdata/rfc4475", 49) {
 		for i, network := range []string{"udp", "tcp", "ws"} {
 			t.Run(name+"/"+network, func(t *testing.T) {
+				t.Parallel()
 				s := serveIn(t, t.TempDir(), anyPort+webPort, "sip.domains = ['example.com', 'example.net', 'example.org']", "sip.start_timeout = '1s'")
 				if got := s.torture(t, network, m.raw, m.answers[i]); got != m.answers[i] {
 					t.Errorf("answered %s, want %s", got, m.answers[i])
@@ -33,6 +36,7 @@ func TestRFC4475(t *testing.T) {
 
 // TestRFC5118 does the same with the messages of IPv6, over IPv6.
 func TestRFC5118(t *testing.T) {
+	t.Parallel()
 	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
 		t.Skip("there is no IPv6 here: ", err)
 	} else {
@@ -40,6 +44,7 @@ func TestRFC5118(t *testing.T) {
 	}
 	for name, m := range tortureMessages(t, "../../testdata/rfc5118", 12) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := serveIn(t, t.TempDir(), "'tcp:[::1]:0'", "sip.start_timeout = '1s'",
 				"sip.domains = ['example.com', 'host.example.net', '2001:db8::10', '2001:db8::192.0.2.1']")
 			if got := s.torture(t, "tcp", m.raw, m.answers[0]); got != m.answers[0] {
@@ -84,6 +89,8 @@ func tortureMessages(t *testing.T, dir string, n int) map[string]tortured {
 // webPort is where tests listen for browsers, behind anyPort.
 const webPort = ", 'ws:127.0.0.1:0'"
 
+var tortureSockets atomic.Int32
+
 // tortureConn is a socket for one message.
 func (s *served) tortureConn(t *testing.T, network string, raw []byte) net.Conn {
 	t.Helper()
@@ -91,9 +98,10 @@ func (s *served) tortureConn(t *testing.T, network string, raw []byte) net.Conn 
 	to := s.addr(network).String()
 	switch network {
 	case "udp":
-		// Without rport the answer goes to the port in Via, which is 5060 in all of
-		// them: so that is where they come from, each from an address of its own.
-		d.LocalAddr = &net.UDPAddr{IP: net.IPv4(127, byte(1+os.Getpid()%250), byte(len(raw)>>8), byte(len(raw))), Port: 5060}
+		// Without rport the response goes to the port in Via, which is 5060 in all of
+		// them: so each is sent from port 5060 of an address of its own.
+		n := tortureSockets.Add(1)
+		d.LocalAddr = &net.UDPAddr{IP: net.IPv4(127, byte(128+os.Getpid()%100), byte(n>>8), byte(n)), Port: 5060}
 	case "ws":
 		ws, _, err := websocket.Dial(t.Context(), "ws://"+to, &websocket.DialOptions{Subprotocols: []string{"sip"}})
 		if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"database/sql"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +11,7 @@ import (
 // TestRoomRefuses: the SIP answer of a room says why not, with the code that imc's
 // function has for it, and when to try again.
 func TestRoomRefuses(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "imc.message_rate = 2")
 	a := s.phone("udp", "alice")
 	a.register(300)
@@ -46,8 +46,9 @@ const room1 = "sip:chat-1@127.0.0.1"
 
 // TestRoomsOwnDatabase: imc.db_url, with rooms_table and members_table.
 func TestRoomsOwnDatabase(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "rooms.db")
-	s := serve(t, "imc.db_url = 'sqlite:"+file+"'", "imc.rooms_table = 'my_rooms'", "imc.members_table = 'my_members'")
+	s := serveIn(t, t.TempDir(), fixedPort(t), "imc.db_url = 'sqlite:"+file+"'", "imc.rooms_table = 'my_rooms'", "imc.members_table = 'my_members'")
 	a := s.phone("udp", "alice")
 	if got := a.message(room1, "#create"); got != 200 {
 		t.Fatalf("#create is answered %d", got)
@@ -71,18 +72,9 @@ func TestRoomsOwnDatabase(t *testing.T) {
 // TestRoomsByProxy: with imc.outbound_proxy all that rooms send goes there, addressed to
 // the member, registered here or not, and with imc.extra_hdrs; other messages do not.
 func TestRoomsByProxy(t *testing.T) {
-	free, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := free.LocalAddr().(*net.UDPAddr)
-	free.Close()
-	s := serve(t, "imc.outbound_proxy = 'sip:"+at.String()+"'", `imc.extra_hdrs = "Supported: kamailio/imc\r\n"`)
-	conn, err := net.DialUDP("udp4", at, net.UDPAddrFromAddrPort(s.addr("udp")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := newUA(t, conn, "sip:proxy@127.0.0.1")
+	t.Parallel()
+	proxy := listen(t, "127.0.0.1")
+	s := serve(t, "imc.outbound_proxy = 'sip:"+proxy.addr()+"'", `imc.extra_hdrs = "Supported: kamailio/imc\r\n"`)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	b.register(300)
 	for _, step := range []struct {
@@ -111,6 +103,7 @@ func TestRoomsByProxy(t *testing.T) {
 
 // TestRoomManager: imc.manager takes commands for any room, which then must be named.
 func TestRoomManager(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "imc.manager = 'porter'", "imc.room_pattern = '^[a-z]+-room$'")
 	a := s.phone("udp", "alice")
 	const porter = "sip:porter@127.0.0.1"
@@ -130,6 +123,7 @@ func TestRoomManager(t *testing.T) {
 // TestWhatBroughtOthersDown: what ends, or spoils the memory of, the module that rooms
 // come from is answered like anything else, and the room goes on.
 func TestWhatBroughtOthersDown(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("tcp", "alice"), s.phone("udp", "bob")
 	b.register(300)

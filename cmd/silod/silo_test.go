@@ -28,6 +28,7 @@ func (s *served) settled() {
 const dated = "[Offline message - "
 
 func TestDateInFront(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "silo.add_date = 1", "silo.time_zone = 'UTC'", "silo.date_format = '%Y'")
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	year := fmt.Sprint(time.Now().UTC().Year())
@@ -56,6 +57,7 @@ func TestDateInFront(t *testing.T) {
 }
 
 func TestFieldsOfStoredMessages(t *testing.T) {
+	t.Parallel()
 	s := serve(t, `silo.extra_hdrs = "X-Stored: yes\r\nX-For: $tU\r\n"`, "silo.add_contact = 1", `silo.extra_hdrs_avp = "X-Source: $si\r\n"`)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.message(bob, "offline", "X-Own: 1")
@@ -81,6 +83,7 @@ var notices = []string{
 }
 
 func TestOfflineNotice(t *testing.T) {
+	t.Parallel()
 	s := serve(t, notices...)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.register(300)
@@ -115,6 +118,7 @@ func TestOfflineNotice(t *testing.T) {
 
 // The notice goes to the device that sent the message.
 func TestNoticeGoesToTheDevice(t *testing.T) {
+	t.Parallel()
 	for use, want := range map[int]int{1: 1, 0: 2} {
 		s := serve(t, append(notices, fmt.Sprintf("silo.use_contact = %d", use))...)
 		one, two := s.phone("udp", "alice"), s.phone("tcp", "alice")
@@ -135,6 +139,7 @@ func TestNoticeGoesToTheDevice(t *testing.T) {
 
 // A sender who has not registered is found by the Contact.
 func TestNoticeForAStranger(t *testing.T) {
+	t.Parallel()
 	s := serve(t, notices...)
 	a := s.phone("udp", "alice")
 	if got := a.message(bob, "hello", fmt.Sprintf("Contact: <sip:x@%s>", a.conn.LocalAddr())); got != 202 {
@@ -147,6 +152,7 @@ func TestNoticeForAStranger(t *testing.T) {
 
 // A room whose member is offline is told nothing.
 func TestNoNoticeForARoom(t *testing.T) {
+	t.Parallel()
 	s := serve(t, notices...)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	const room = "sip:chat-1@127.0.0.1"
@@ -166,6 +172,7 @@ func TestNoNoticeForARoom(t *testing.T) {
 }
 
 func TestQuotaIsToldInWords(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "silo.max_messages = 3")
 	a := s.phone("udp", "alice")
 	for i := range 4 {
@@ -182,6 +189,7 @@ func TestQuotaIsToldInWords(t *testing.T) {
 }
 
 func TestQuotaOfASender(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "silo.max_per_sender = 2")
 	a, carol := s.phone("udp", "alice"), s.phone("tcp", "carol")
 	for i := range 3 {
@@ -200,6 +208,7 @@ func TestQuotaOfASender(t *testing.T) {
 
 // Expired messages are not delivered, before and after they are swept out.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "silo.expire_time = 2", "silo.check_time = 1", "silo.clean_period = 3")
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.message(bob, "1")
@@ -220,6 +229,7 @@ var reminders = []string{
 // TestPurgeSelects: what is deleted for good is what was asked for, and never all by
 // a mistake.
 func TestPurgeSelects(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	a := s.phone("udp", "alice")
 	for _, to := range []string{bob, bob, "sip:carol@127.0.0.1"} {

@@ -70,6 +70,7 @@ func (a *authority) file(name string) string { return filepath.Join(a.dir, name)
 // TestTrustByCertificate: a peer is known by the name in its TLS certificate, and who
 // has none, or another's, is a stranger.
 func TestTrustByCertificate(t *testing.T) {
+	t.Parallel()
 	ours, theirs := newAuthority(t), newAuthority(t)
 	ours.make("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	for _, a := range []*authority{ours, theirs} {
@@ -116,6 +117,7 @@ func TestTrustByCertificate(t *testing.T) {
 // TestBehindAProxy: silod as the application server of a proxy that registers users,
 // asserts who sends, and is the way to their devices.
 func TestBehindAProxy(t *testing.T) {
+	t.Parallel()
 	proxy := listen(t, "127.0.0.7")
 	s := serveUsers(t, "auth.trusted = ['127.0.0.7 identity']", "silo.outbound_proxy = 'sip:"+proxy.addr()+"'")
 	in := s.phoneFrom("tcp", "127.0.0.7", "alice")
