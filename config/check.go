@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// check looks at what keys mean together. Each alone is right by now.
+// check reports problems of keys that depend on each other. The value of each alone has
+// been checked before.
 func (c *Config) check() []Problem {
 	var ps []Problem
 	report := func(key, format string, args ...any) {
@@ -53,7 +54,7 @@ func (c *Config) checkListen(report reporter) {
 	}
 }
 
-// checkNames sees to it that no two columns, and no two tables, have one name.
+// checkNames reports columns and tables with the same name.
 func (c *Config) checkNames(report reporter) {
 	seen := map[string]string{}
 	for s, v := range reflect.ValueOf(c.Silo.Columns).Fields() {

@@ -2,7 +2,7 @@ package config
 
 import "slices"
 
-// checkAuth looks at who is to prove what, and whether anybody can.
+// checkAuth reports contradictions in [auth].
 func (c *Config) checkAuth(report reporter) {
 	a := &c.Auth
 	if len(a.Algorithms) == 0 {
@@ -18,18 +18,18 @@ func (c *Config) checkAuth(report reporter) {
 	}
 	seen := map[string]bool{}
 	for _, p := range a.Trusted {
-		who := p.Network.String() + p.Name
-		if seen[who] {
+		peer := p.Network.String() + p.Name
+		if seen[peer] {
 			report("auth.trusted", "%q is there twice", p.text())
 		}
-		seen[who] = true
+		seen[peer] = true
 		if p.Name != "" && !slices.ContainsFunc(c.SIP.Listen, func(l Listen) bool { return l.Transport == "tls" }) {
 			report("auth.trusted", "%q shows its certificate over TLS, and sip.listen has no tls", p.text())
 		}
 	}
 }
 
-// authNotes are the settings of [auth] that come to nothing.
+// authNotes returns notes about keys of [auth] that have no effect.
 func (c *Config) authNotes() []Problem {
 	var notes []Problem
 	note := func(key, text string) { notes = append(notes, c.Problem(key, text)) }

@@ -1,17 +1,16 @@
-// Package config is what an administrator can set: the sections and keys of
-// silod.toml, their defaults, what each may hold, and where state and sockets
-// live. A key is one struct field: its comment is its documentation, from which
-// the sample file and docs/configuration.md are made, and its tags say the rest.
+// Package config reads and checks silod.toml: its sections and keys, their defaults
+// and allowed values, and the directories for state and sockets. A key is a struct
+// field. The sample file and docs/configuration.md are generated from its comment and
+// its tags:
 //
 //	toml     the key
-//	default  its default, as text; the elements of a list are parted by spaces
+//	default  its default, as text; the elements of a list are separated by spaces
 //	allow    "1..65535" or "1.." for numbers and durations, "any|every" for words
-//	is       the name of a rule in rules.go that strings must keep
-//	reload   "yes" where a reload is enough; otherwise a change needs a restart
-//	unused   why a key that Kamailio has is accepted but changes nothing
+//	is       the name of a rule in rules.go that strings must follow
+//	reload   "yes" if a reload is enough; otherwise a change needs a restart
+//	unused   why a key of Kamailio is accepted but has no effect
 //
-// The package reads one file and knows nothing of what the rest of the daemon
-// does with it. A Config is not changed once it is made; there are no locks.
+// A Config is not changed after it has been returned, so it needs no locks.
 package config
 
 import (
@@ -23,7 +22,7 @@ import (
 	"strings"
 )
 
-// Config is a whole configuration, checked and complete.
+// A Config is a complete, checked configuration.
 type Config struct {
 	SIP       SIP       `toml:"sip"`
 	DB        DB        `toml:"db"`
@@ -38,15 +37,15 @@ type Config struct {
 	Dirs Dirs // as given to Default, Load or Parse
 
 	file  string         // as given to Load or Parse
-	lines map[string]int // the line of each key that is written in the file
+	lines map[string]int // line numbers of the keys that are set in the file
 }
 
-// maxSize bounds a configuration file. The annotated sample has 20 kB.
+// maxSize is the maximum size of a configuration file. The annotated sample has 20 kB.
 const maxSize = 1 << 20
 
 // Default returns the configuration of a silod started without a file.
 func Default(dirs Dirs) *Config {
-	c := pristine()
+	c := defaults()
 	c.resolve(dirs, "")
 	return c
 }
@@ -82,7 +81,7 @@ func parse(file, dir string, data []byte, dirs Dirs) (*Config, error) {
 	if len(data) > maxSize {
 		return nil, &Error{file, []Problem{{Text: fmt.Sprintf("the file is larger than %d bytes", maxSize)}}}
 	}
-	c := pristine()
+	c := defaults()
 	c.file = file
 	problems := c.decode(data)
 	c.resolve(dirs, dir)
@@ -118,20 +117,20 @@ func under(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// SiloDB is the database of the stored messages.
-func (c *Config) SiloDB() DBURL { return c.DB.URL.unless(c.Silo.DBURL) }
+// SiloDB returns the database of the stored messages.
+func (c *Config) SiloDB() DBURL { return c.Silo.DBURL.or(c.DB.URL) }
 
-// IMCDB is the database of the rooms.
-func (c *Config) IMCDB() DBURL { return c.DB.URL.unless(c.IMC.DBURL) }
+// IMCDB returns the database of the rooms.
+func (c *Config) IMCDB() DBURL { return c.IMC.DBURL.or(c.DB.URL) }
 
-// IsSet tells whether key, "auth.mode" for one, is written in the file.
+// IsSet reports whether the file sets key, for example "auth.mode".
 func (c *Config) IsSet(key string) bool {
 	_, ok := c.lines[key]
 	return ok
 }
 
-// Notes are what an administrator should be told of a valid configuration: keys
-// that are written but have no effect.
+// Notes returns warnings about a valid configuration: keys that are set but have no
+// effect, and secrets that all users of the machine can read.
 func (c *Config) Notes() []Problem {
 	var notes []Problem
 	for f := range c.fields() {
@@ -151,35 +150,35 @@ func (c *Config) Notes() []Problem {
 	return notes
 }
 
-// Problem is something wrong with the configuration.
+// A Problem is an error in the configuration.
 type Problem struct {
-	Key  string // "silo.add_date"; "" where the file could not be read that far
-	Line int    // where the key is written; 0 where it is not
+	Key  string // "silo.add_date"; "" if the error is not about a key
+	Line int    // of the key in the file; 0 if the file does not set it
 	Text string
 }
 
-// Problem makes a Problem of a key, with the line on which it stands. For those
-// who check what this package cannot, imc.texts for one.
+// Problem returns a Problem with the line of key. Callers use it for values that this
+// package cannot check, such as imc.texts.
 func (c *Config) Problem(key, text string) Problem {
 	return Problem{Key: key, Line: c.lines[key], Text: text}
 }
 
-// Error is everything that is wrong with a configuration, in the order of its lines.
+// An Error holds all problems of a configuration, in the order of its lines.
 type Error struct {
 	File     string
 	Problems []Problem
 }
 
-// Error has one line for each problem: "silod.toml:12: silo.add_date: expected 0 or 1, got 3".
+// Error returns one line for each problem: "silod.toml:12: silo.add_date: expected 0 or 1, got 3".
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
-		lines[i] = p.in(e.File)
+		lines[i] = p.format(e.File)
 	}
 	return strings.Join(lines, "\n")
 }
 
-// String gives "line 12: silo.add_date: expected 0 or 1, got 3".
+// String returns "line 12: silo.add_date: expected 0 or 1, got 3".
 func (p Problem) String() string {
 	s := p.Text
 	if p.Key != "" {
@@ -191,8 +190,8 @@ func (p Problem) String() string {
 	return s
 }
 
-// in is p as compilers write it, for editors that jump there.
-func (p Problem) in(file string) string {
+// format returns the problem in the form of compilers, which editors parse.
+func (p Problem) format(file string) string {
 	s := file
 	if p.Line > 0 {
 		s += fmt.Sprintf(":%d", p.Line)
@@ -203,7 +202,7 @@ func (p Problem) in(file string) string {
 	return s + ": " + p.Text
 }
 
-// Fail makes an *Error of problems found by others, nil where there are none.
+// Fail returns an *Error of problems that the caller found, nil if there are none.
 func (c *Config) Fail(problems ...Problem) error {
 	if len(problems) == 0 {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestDocumentedDefaults holds the keys that Kamailio's modules have, with the
-// defaults of their documentation, against ours.
+// TestDocumentedDefaults compares the defaults with those in the documentation of
+// Kamailio's modules, and some of silod's own with literals.
 func TestDocumentedDefaults(t *testing.T) {
 	want := map[string]string{
 		"registrar.default_expires": "3600", "registrar.min_expires": "60",
@@ -38,7 +38,7 @@ func TestDocumentedDefaults(t *testing.T) {
 		"mi.reply_indent": `"\t"`, "mi.unix_socket_mode": "0o660", "mi.unix_socket_user": `""`,
 		"mi.unix_socket_group": `""`, "mi.socket_timeout": "2000",
 
-		// Where ours differ on purpose, and our own.
+		// Defaults that differ on purpose, and silod's own keys.
 		"sip.listen": `["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]`, "sip.domains": "[]", "sip.accept_timeout": `"5s"`,
 		"db.url": `"sqlite:silod.db"`, "silo.db_url": `""`, "imc.db_url": `""`,
 		"silo.delivery": `"any"`, "imc.room_pattern": `"^chat-[0-9]+$"`, "imc.manager": `"chat-manager"`,
@@ -47,8 +47,8 @@ func TestDocumentedDefaults(t *testing.T) {
 		"auth.algorithms": `["MD5", "SHA-256"]`, "auth.failures": `"20/10m"`, "http.listen": `""`, "log.format": `"text"`,
 	}
 	got := map[string]string{}
-	for f := range pristine().fields() {
-		got[f.key] = f.written()
+	for f := range defaults().fields() {
+		got[f.key] = f.format()
 	}
 	for key, v := range want {
 		if got[key] != v {
@@ -57,7 +57,7 @@ func TestDocumentedDefaults(t *testing.T) {
 	}
 }
 
-// TestSample uncomments the whole sample: that must be the default configuration.
+// TestSample uncomments all keys of the sample: it must be the default configuration.
 func TestSample(t *testing.T) {
 	if _, err := Parse("silod.toml", []byte(Sample()), testDirs); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestParse(t *testing.T) {
 	check("line of a text", c.Problem("imc.texts.left", "x").Line, 52)
 }
 
-// TestLoad resolves relative paths, each from its own directory.
+// TestLoad checks from which directories relative paths are resolved.
 func TestLoad(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "silod.toml")
 	text := "sip.tls_certificate = 'cert.pem'\nsip.tls_private_key = '/etc/key.pem'\n[mi]\nsocket_name = 'a/b.sock'\nfifo_name = ''\n"
@@ -202,7 +202,7 @@ t.toml:9: auth.trusted: the right to relay has no effect while relay is "nobody"
 	}
 }
 
-// TestNoPassword logs a configuration in every way: the password shows in none.
+// TestNoPassword logs a configuration in several ways, none of which shows the password.
 func TestNoPassword(t *testing.T) {
 	c := mustParse(t, `db.url = "mysql://silod:topsecret@db.example.org/kamailio?password=topsecret"`)
 	var log strings.Builder
@@ -217,7 +217,7 @@ func TestNoPassword(t *testing.T) {
 	}
 }
 
-// testDirs are the directories that relative paths are taken from.
+// testDirs are the directories from which tests resolve relative paths.
 var testDirs = Dirs{State: "/var/lib/silod", Runtime: "/run/silod"}
 
 func mustParse(t *testing.T, text string) *Config {

@@ -11,35 +11,35 @@ import (
 	"strings"
 )
 
-// DBURL names a database. The zero value names none. It prints without its
-// password, whichever way it is printed.
+// A DBURL is the URL of a database; the zero value means that none is set. All methods
+// but Password and URL hide the password, so that it is never printed or logged.
 type DBURL struct {
 	Engine string // sqlite, postgres, mysql or text
 
 	Path string // sqlite: the file; text: the directory
 
 	User     string
-	Hosts    []string // host, host:port or [IPv6]:port; several to fail over; none: the engine's own default
+	Hosts    []string // host, host:port or [IPv6]:port; several for failover; none: the engine's default
 	Database string
-	Params   string // what followed the question mark
+	Params   string // after the question mark
 
 	password string
-	raw      string // as it was written
+	raw      string // as in the file
 }
 
-// engines by the schemes of their URLs, Kamailio's and the drivers' own.
+// engines maps the schemes of URLs, those of Kamailio and of the drivers, to engines.
 var engines = map[string]string{
 	"sqlite": "sqlite", "sqlite3": "sqlite", "text": "text", "mysql": "mysql",
 	"postgres": "postgres", "postgresql": "postgres",
 }
 
-// ParseDBURL reads a database URL in our spelling or in Kamailio's:
+// ParseDBURL parses a database URL in silod's or in Kamailio's form:
 //
 //	sqlite:FILE       sqlite:///FILE      text:DIRECTORY      text:///DIRECTORY
 //	postgres://user:password@host1:5432,host2/database?sslmode=require
 //	mysql://user:password@host/database
 //
-// Its errors never hold the password.
+// Its errors never contain the password.
 func ParseDBURL(s string) (DBURL, error) {
 	scheme, rest, ok := strings.Cut(s, ":")
 	engine := engines[strings.ToLower(scheme)]
@@ -51,16 +51,17 @@ func ParseDBURL(s string) (DBURL, error) {
 		return DBURL{}, errors.New("it has control characters in it")
 	}
 	if engine == "sqlite" || engine == "text" {
-		return u.file(strings.TrimPrefix(rest, "//"))
+		return u.parseFile(strings.TrimPrefix(rest, "//"))
 	}
 	rest, ok = strings.CutPrefix(rest, "//")
 	if !ok {
 		return DBURL{}, fmt.Errorf("two slashes are missing: %s://", scheme)
 	}
-	return u.server(rest)
+	return u.parseServer(rest)
 }
 
-func (u DBURL) file(path string) (DBURL, error) {
+// parseFile parses the path of an SQLite file or of a directory of text files.
+func (u DBURL) parseFile(path string) (DBURL, error) {
 	if path == "" {
 		return DBURL{}, errors.New("the path is missing")
 	}
@@ -74,9 +75,9 @@ func (u DBURL) file(path string) (DBURL, error) {
 	return u, nil
 }
 
-// server reads user:password@host,host/database?params. A password may hold any
-// character but a question mark unescaped, as in Kamailio's URLs: the last @ ends it.
-func (u DBURL) server(s string) (DBURL, error) {
+// parseServer parses user:password@host,host/database?params. A password may contain any
+// character but a question mark unescaped, as in Kamailio's URLs: it ends at the last @.
+func (u DBURL) parseServer(s string) (DBURL, error) {
 	s, u.Params, _ = strings.Cut(s, "?")
 	if _, err := url.ParseQuery(u.Params); err != nil {
 		return DBURL{}, errors.New("the parameters after ? are not of the form name=value&name=value")
@@ -103,7 +104,8 @@ func (u DBURL) server(s string) (DBURL, error) {
 	return u, nil
 }
 
-// isDBHost also takes %2Frun%2Fpostgresql, PostgreSQL's way to name a Unix socket's directory.
+// isDBHost reports whether s is a host with or without a port, or the escaped directory
+// of a Unix socket as in PostgreSQL's URLs, such as %2Frun%2Fpostgresql.
 func isDBHost(s string) bool {
 	if strings.HasPrefix(strings.ToLower(s), "%2f") {
 		return true
@@ -115,14 +117,14 @@ func unescape(s string) string {
 	if t, err := url.PathUnescape(s); err == nil {
 		return t
 	}
-	return s // Kamailio's passwords are not escaped and may hold a % of their own
+	return s // Kamailio does not escape passwords, so they may contain a %
 }
 
-// Password is the user's password at the database.
+// Password returns the password of the database user.
 func (u DBURL) Password() string { return u.password }
 
-// URL is the whole URL, with the password and a path made absolute: for the
-// database's driver, and for nobody else.
+// URL returns the complete URL for the database driver, with the password and an
+// absolute path. It must not be shown or logged: see Redacted.
 func (u DBURL) URL() string {
 	if u.Path != "" {
 		return u.Engine + ":" + u.Path
@@ -130,7 +132,7 @@ func (u DBURL) URL() string {
 	return u.raw
 }
 
-// Redacted is the URL with xxxxx for the password.
+// Redacted returns the URL with xxxxx in place of the password.
 func (u DBURL) Redacted() string {
 	if u.Path != "" || u.Engine == "" {
 		return u.URL()
@@ -149,7 +151,7 @@ func (u DBURL) Redacted() string {
 	return s
 }
 
-// redactParams hides a password that stands among the parameters.
+// redactParams replaces the values of parameters that are passwords.
 func redactParams(params string) string {
 	parts := strings.Split(params, "&")
 	for i, p := range parts {
@@ -160,19 +162,19 @@ func redactParams(params string) string {
 	return strings.Join(parts, "&")
 }
 
-// String is Redacted.
+// String returns the URL as Redacted does.
 func (u DBURL) String() string { return u.Redacted() }
 
-// GoString is Redacted: %#v prints no password either.
+// GoString returns the URL as Redacted does, so that %#v hides the password too.
 func (u DBURL) GoString() string { return u.Redacted() }
 
-// MarshalText is Redacted, for JSON.
+// MarshalText returns the URL as Redacted does, for JSON.
 func (u DBURL) MarshalText() ([]byte, error) { return []byte(u.Redacted()), nil }
 
-// LogValue is Redacted, for package slog.
+// LogValue returns the URL as Redacted does, for package slog.
 func (u DBURL) LogValue() slog.Value { return slog.StringValue(u.Redacted()) }
 
-// UnmarshalText is ParseDBURL; an empty text names no database.
+// UnmarshalText parses a URL as ParseDBURL does; an empty text is the zero DBURL.
 func (u *DBURL) UnmarshalText(b []byte) (err error) {
 	if *u = (DBURL{}); len(b) > 0 {
 		*u, err = ParseDBURL(string(b))
@@ -180,10 +182,10 @@ func (u *DBURL) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// unless is over, where that names a database, else u.
-func (u DBURL) unless(over DBURL) DBURL {
-	if over.Engine != "" {
-		return over
+// or returns u, or other if u is not set.
+func (u DBURL) or(other DBURL) DBURL {
+	if u.Engine == "" {
+		return other
 	}
 	return u
 }
@@ -194,7 +196,7 @@ func (u *DBURL) expects() string {
 	return `"sqlite:FILE", "postgres://user:password@host/database", "mysql://..." or "text:DIRECTORY"`
 }
 
-// isHostPort tells whether s is a host with a port.
+// isHostPort reports whether s is a host with a port.
 func isHostPort(s string) bool {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {

@@ -12,10 +12,11 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxProblems ends the list of problems of a file that is no configuration at all.
+// maxProblems is the number of problems that are listed. A file with more is probably
+// not a configuration of silod.
 const maxProblems = 50
 
-// decoder brings one file into a Config, and goes on after a problem.
+// A decoder reads a file into a Config and continues after a problem.
 type decoder struct {
 	md       toml.MetaData
 	data     []byte
@@ -23,14 +24,14 @@ type decoder struct {
 	problems []Problem
 }
 
-// table is a TOML table whose values are decoded one by one, so that a problem
-// with one does not hide the others.
+// A table is a TOML table whose values are decoded one by one, so that a problem with
+// one value does not hide those with others.
 type table = map[string]toml.Primitive
 
-// decode sets what data says and tells what is wrong with it. A key with a problem
-// keeps its default.
+// decode sets the keys in data and returns the problems that it found. A key with a
+// problem keeps its default.
 func (c *Config) decode(data []byte) []Problem {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // a byte order mark, as some editors put it
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // a byte order mark, which some editors write
 	d := &decoder{data: data, lines: map[string]int{}}
 	c.lines = d.lines
 	var sections table
@@ -51,7 +52,7 @@ func (d *decoder) sections(c *Config, sections table) {
 		}
 		known[section][name] = f
 	}
-	for _, name := range d.ordered("", sections) {
+	for _, name := range d.fileOrder("", sections) {
 		if len(d.problems) > maxProblems {
 			return
 		}
@@ -64,7 +65,7 @@ func (d *decoder) sections(c *Config, sections table) {
 			d.report(name, sections[name], "expected a section: ["+name+"]")
 			continue
 		}
-		for _, k := range d.ordered(name, keys) {
+		for _, k := range d.fileOrder(name, keys) {
 			f, ok := known[name][k]
 			if !ok {
 				d.report(name+"."+quoteKey(k), keys[k], unknownKey(name, k))
@@ -75,7 +76,7 @@ func (d *decoder) sections(c *Config, sections table) {
 	}
 }
 
-// value sets one key.
+// value sets the field f.
 func (d *decoder) value(f field, p toml.Primitive) {
 	d.lines[f.key] = d.line(p)
 	var v any
@@ -93,8 +94,8 @@ func (d *decoder) value(f field, p toml.Primitive) {
 	}
 }
 
-// table takes a table apart. That a value is none has to be asked: the library makes
-// an empty map of it.
+// table returns the keys and values of a table; ok is false if p is not a table. That is
+// checked first, because the library decodes any other value to an empty map.
 func (d *decoder) table(p toml.Primitive) (keys table, ok bool) {
 	var v any
 	if d.md.PrimitiveDecode(p, &v) != nil {
@@ -115,9 +116,9 @@ func (d *decoder) report(key string, p toml.Primitive, text string) {
 	}
 }
 
-// ordered gives the keys of t, which is a section or with "" the whole file, as they
-// stand there.
-func (d *decoder) ordered(section string, t table) []string {
+// fileOrder returns the keys of t in the order of the file; t is a section, or the
+// whole file if section is "".
+func (d *decoder) fileOrder(section string, t table) []string {
 	place, depth := map[string]int{}, 0
 	if section != "" {
 		depth = 1
@@ -133,25 +134,25 @@ func (d *decoder) ordered(section string, t table) []string {
 	return slices.SortedFunc(maps.Keys(t), func(a, b string) int { return place[a] - place[b] })
 }
 
-// line tells where a value begins; 0 for a table that is not written out as one.
-// The library knows, but says so only with the error of an Unmarshaler; and for a
-// string over several lines it gives the last, so the line is counted afresh.
+// line returns the line on which a value begins, 0 for a table without a line of its own.
+// The library reports positions only with the error of an Unmarshaler, and for a string
+// of several lines it reports the last, so the line is counted from the offset.
 func (d *decoder) line(p toml.Primitive) int {
-	at, ok := errors.AsType[toml.ParseError](d.md.PrimitiveDecode(p, refuser{}))
+	at, ok := errors.AsType[toml.ParseError](d.md.PrimitiveDecode(p, positionProbe{}))
 	if !ok || at.Position.Line == 0 {
 		return 0
 	}
 	return 1 + bytes.Count(d.data[:min(at.Position.Start, len(d.data))], []byte("\n"))
 }
 
-// refuser takes no value.
-type refuser struct{}
+// A positionProbe rejects every value, for the position in the error: see line.
+type positionProbe struct{}
 
-var errRefused = errors.New("refused")
+var errProbe = errors.New("rejected")
 
-func (refuser) UnmarshalTOML(any) error { return errRefused }
+func (positionProbe) UnmarshalTOML(any) error { return errProbe }
 
-// syntax turns the library's error into a Problem.
+// syntax converts an error of the library to a Problem.
 func (d *decoder) syntax(err error) Problem {
 	e, ok := errors.AsType[toml.ParseError](err)
 	if !ok {
@@ -164,7 +165,7 @@ func (d *decoder) syntax(err error) Problem {
 	return Problem{Key: e.LastKey, Line: e.Position.Line, Text: text}
 }
 
-// quoteKey writes a key as TOML would have it.
+// quoteKey returns a key in TOML's form, quoted if necessary.
 func quoteKey(k string) string { return toml.Key{k}.String() }
 
 func unknownSection(name string) string {
@@ -179,7 +180,7 @@ func unknownSection(name string) string {
 			}
 		}
 	})
-	for f := range pristine().fields() { // a key at the top, outside its section
+	for f := range defaults().fields() { // a key at the top, outside its section
 		if _, key, _ := strings.Cut(f.key, "."); key == name {
 			return "unknown section; did you mean " + f.key + "?"
 		}
@@ -190,10 +191,11 @@ func unknownSection(name string) string {
 	return "unknown section; there are " + strings.Join(known, " ")
 }
 
-// unknownKey suggests the nearest key of the section, or the same key of another.
+// unknownKey returns the text of a problem. It suggests the same key of another section,
+// or the most similar key of this one.
 func unknownKey(section, name string) string {
 	const text = "unknown key"
-	all := pristine().fields()
+	all := defaults().fields()
 	for f := range all {
 		if s, key, _ := strings.Cut(f.key, "."); s != section && key == name {
 			return text + "; did you mean " + f.key + "?"

@@ -56,9 +56,9 @@ func firstDir(list string) string {
 	return first
 }
 
-// MakeDir makes dir with mode 0700 if it is missing. One that exists keeps its
-// mode, but in a world-writable parent such as /tmp it must be ours and not open
-// to others, or somebody else could put a FIFO of theirs in it.
+// MakeDir creates dir with mode 0700 if it does not exist. An existing directory keeps
+// its mode. If its parent is world-writable, as /tmp is, dir must belong to this user and
+// not be writable by others: otherwise another user could have put a FIFO there.
 func MakeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make directory: %w", err)

@@ -47,7 +47,7 @@ sockets in ` + "`$RUNTIME_DIRECTORY`, else `$XDG_RUNTIME_DIR/silod`, else `/tmp/
 taken from there.
 `
 
-// TestGenerated keeps the sample and the manual equal to the code.
+// TestGenerated compares the sample and the manual with the code.
 func TestGenerated(t *testing.T) {
 	sections := document(t)
 	var sample, manual strings.Builder
@@ -84,22 +84,23 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// section is one section of the documentation, and group the keys that share a comment.
+// A section is a section of the documentation.
 type section struct {
 	name, doc string
 	groups    []group
 }
 
+// A group is the keys that share a comment.
 type group struct {
 	doc    string
 	fields []field
 }
 
-// document joins the comments of the section structs with what their tags say.
+// document returns the documentation from the comments and tags of the section structs.
 func document(t *testing.T) []section {
 	docs := comments(t)
 	var sections []section
-	for s, v := range reflect.ValueOf(pristine()).Elem().Fields() {
+	for s, v := range reflect.ValueOf(defaults()).Elem().Fields() {
 		if name := s.Tag.Get("toml"); name != "" {
 			sec := section{name: name, doc: docs[s.Type.Name()]}
 			sec.add(t, docs, v)
@@ -109,7 +110,8 @@ func document(t *testing.T) []section {
 	return sections
 }
 
-// add appends the fields of a struct; one without a comment belongs to those before it.
+// add appends the fields of a struct. A field without a comment is added to the group of
+// the previous one.
 func (s *section) add(t *testing.T, docs map[string]string, v reflect.Value) {
 	for sf, fv := range v.Fields() {
 		if sf.Anonymous {
@@ -128,8 +130,8 @@ func (s *section) add(t *testing.T, docs map[string]string, v reflect.Value) {
 	}
 }
 
-// comments reads the comments of the section structs and of their fields: "Silo" and
-// "Silo.AddDate".
+// comments returns the comments of the section structs and of their fields by name:
+// "Silo" and "Silo.AddDate".
 func comments(t *testing.T) map[string]string {
 	files, err := filepath.Glob("section_*.go")
 	if err != nil || len(files) == 0 {
@@ -170,7 +172,7 @@ func (s section) writeSample(b *strings.Builder) {
 				continue
 			}
 			_, key, _ := strings.Cut(f.key, ".")
-			fmt.Fprintf(b, "#%s = %s", key, f.written())
+			fmt.Fprintf(b, "#%s = %s", key, f.format())
 			if facts := f.facts(); facts != "" {
 				b.WriteString("  # " + facts)
 			}
@@ -187,7 +189,7 @@ func (s section) writeManual(b *strings.Builder) {
 			_, key, _ := strings.Cut(f.key, ".")
 			fmt.Fprintf(b, "### %s\n\n", key)
 			if f.value.Kind() != reflect.Map {
-				fmt.Fprintf(b, "Default: `%s`", f.written())
+				fmt.Fprintf(b, "Default: `%s`", f.format())
 			}
 			if facts := f.facts(); facts != "" {
 				fmt.Fprintf(b, " (%s)", facts)
@@ -198,7 +200,7 @@ func (s section) writeManual(b *strings.Builder) {
 	}
 }
 
-// facts says shortly what a number or a word may be, and what a change of it needs.
+// facts returns the allowed numbers or words and what a change of the key requires.
 func (f field) facts() string {
 	var facts []string
 	switch f.value.Interface().(type) {

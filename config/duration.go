@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// ParseDuration reads what time.ParseDuration does, and whole days and weeks: "7d", "1w".
+// ParseDuration parses a duration as time.ParseDuration does, and whole days and weeks:
+// "7d", "1w". It is an error if the duration is negative.
 func ParseDuration(s string) (time.Duration, error) {
 	for _, u := range []struct {
 		suffix string
@@ -32,7 +33,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// formatDuration is the shortest text that ParseDuration reads back: 168h is "7d".
+// formatDuration returns a short text that ParseDuration parses: 168h is "7d".
 func formatDuration(d time.Duration) string {
 	if day := 24 * time.Hour; d > day && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"

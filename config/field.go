@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// field is one key of a Config.
+// A field is a key of a Config with its value.
 type field struct {
 	key   string // "silo.add_date"
 	tag   reflect.StructTag
 	value reflect.Value
 }
 
-// value is what our own types of values can do. Their UnmarshalText says in its
-// error only what is wrong; what is allowed is added to it.
+// A value is implemented by the types of this package that fields have. The error of
+// UnmarshalText describes the mistake only; the text of expects is added to it.
 type value interface {
 	UnmarshalText([]byte) error
-	expects() string // what is allowed: "a listen address such as ..."
-	text() string    // as it is written in the file
+	expects() string // allowed values: "a listen address such as ..."
+	text() string    // in the form of the file
 }
 
-// fields gives every key in the order of the documentation.
+// fields iterates over the keys in the order of the documentation.
 func (c *Config) fields() iter.Seq[field] {
 	return func(yield func(field) bool) {
 		for s, v := range reflect.ValueOf(c).Elem().Fields() {
@@ -52,20 +52,20 @@ func walk(section string, v reflect.Value, yield func(field) bool) bool {
 	return true
 }
 
-// pristine has every default, paths still relative. A default that does not keep
-// its own rule is an error of the programmer.
-func pristine() *Config {
+// defaults returns a Config with the default of every key; paths are still relative. It
+// panics if a default violates the rule of its key.
+func defaults() *Config {
 	c := &Config{}
 	for f := range c.fields() {
-		if err := f.set(f.fallback()); err != nil {
+		if err := f.set(f.defaultValue()); err != nil {
 			panic(fmt.Sprintf("config: default of %s: %v", f.key, err))
 		}
 	}
 	return c
 }
 
-// fallback is the default as the TOML library would have decoded it.
-func (f field) fallback() any {
+// defaultValue returns the default with the type that the TOML library decodes it to.
+func (f field) defaultValue() any {
 	text := f.tag.Get("default")
 	switch f.value.Interface().(type) {
 	case time.Duration, fs.FileMode:
@@ -93,7 +93,7 @@ func (f field) fallback() any {
 	}
 }
 
-// set gives the field a value as the TOML library decoded it.
+// set sets the field to a value that the TOML library decoded.
 func (f field) set(v any) error {
 	if f.value.Kind() != reflect.Slice {
 		return f.setOne(f.value, v)
@@ -112,14 +112,14 @@ func (f field) set(v any) error {
 	return nil
 }
 
-// setOne sets the field's value, or one element of its list.
+// setOne sets dst, which is the field's value or an element of its list.
 func (f field) setOne(dst reflect.Value, v any) error {
 	detail, err := f.assign(dst, v)
 	if err == nil {
 		return nil
 	}
 	text := "expected " + f.expects(dst.Type())
-	if _, secret := reflect.TypeAssert[*DBURL](dst.Addr()); !secret { // it may hold a password
+	if _, secret := reflect.TypeAssert[*DBURL](dst.Addr()); !secret { // it may contain a password
 		text += ", got " + show(v)
 	}
 	if detail != "" {
@@ -128,11 +128,11 @@ func (f field) setOne(dst reflect.Value, v any) error {
 	return fmt.Errorf("%s", text)
 }
 
-// errWrong says that a value is not what is expected.
+// errWrong is returned for a value that is not allowed.
 var errWrong = fmt.Errorf("wrong value")
 
-// assign is setOne without words: its error says that v does not fit, and detail,
-// where that is not plain from v itself, why.
+// assign sets dst to v. It returns errWrong if v is not allowed, and in detail the reason
+// if v alone does not show it.
 func (f field) assign(dst reflect.Value, v any) (detail string, err error) {
 	if own, ok := reflect.TypeAssert[value](dst.Addr()); ok {
 		s, ok := v.(string)
@@ -142,7 +142,7 @@ func (f field) assign(dst reflect.Value, v any) (detail string, err error) {
 		if err := own.UnmarshalText([]byte(s)); err != nil {
 			return err.Error(), errWrong
 		}
-		return "", f.isRight(own.text())
+		return "", f.checkRules(own.text())
 	}
 	switch p := dst.Addr().Interface().(type) {
 	case *time.Duration:
@@ -170,7 +170,7 @@ func (f field) assign(dst reflect.Value, v any) (detail string, err error) {
 			return "", errWrong
 		}
 		*p = s
-		return "", f.isRight(s)
+		return "", f.checkRules(s)
 	case *map[string]string:
 		return "", assignMap(p, v)
 	default:
@@ -179,9 +179,9 @@ func (f field) assign(dst reflect.Value, v any) (detail string, err error) {
 	return "", nil
 }
 
-// isRight applies the rules of strings. An empty one passes where the default is
-// empty, or for an element: it means that nothing is set.
-func (f field) isRight(s string) error {
+// checkRules applies the tags allow and is to a string. An empty string means that the
+// key is not set; it is accepted if the default is empty.
+func (f field) checkRules(s string) error {
 	if s == "" && f.tag.Get("default") == "" && f.value.Kind() != reflect.Slice {
 		return nil
 	}
@@ -207,7 +207,7 @@ func (f field) assignDuration(p *time.Duration, v any) error {
 	return nil
 }
 
-// assignMode takes 0o660 and "0660".
+// assignMode accepts 0o660 and "0660".
 func assignMode(p *fs.FileMode, v any) error {
 	var n uint64
 	switch v := v.(type) {
@@ -243,7 +243,7 @@ func assignMap(p *map[string]string, v any) error {
 	return nil
 }
 
-// toBool takes 0 and 1, as Kamailio's parameters have them, and true and false.
+// toBool accepts true and false, and 0 and 1 as in Kamailio's parameters.
 func toBool(v any) (b, ok bool) {
 	switch v := v.(type) {
 	case bool:

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzParse reads anything as a file: it is taken, or refused with problems that each
-// name a line of the file.
+// FuzzParse parses any bytes: the file is valid, or its problems have line numbers that
+// exist.
 func FuzzParse(f *testing.F) {
 	full, err := os.ReadFile("testdata/full.toml")
 	if err != nil {
@@ -27,7 +27,7 @@ func FuzzParse(f *testing.F) {
 		c, err := Parse("t.toml", data, testDirs)
 		if err == nil {
 			if d := Diff(c, c); len(d) > 0 {
-				t.Errorf("differs from itself: %v", d)
+				t.Errorf("it differs from itself: %v", d)
 			}
 			c.Notes()
 			return
@@ -48,7 +48,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzTemplate writes a template anew from its parts: that is the same template.
+// FuzzTemplate parses the text of a template's parts: it is the same template.
 func FuzzTemplate(f *testing.F) {
 	for _, seed := range []string{"", "*** User $rU is offline!", "$$", "$(fu)x$hdr(A)$(hdr(B))", "$", "$(", "$hdr(", "é$Ts"} {
 		f.Add(seed)
@@ -71,12 +71,12 @@ func FuzzTemplate(f *testing.F) {
 		}
 		q, err := ParseTemplate(again.String())
 		if err != nil || !slices.Equal(p.Parts(), q.Parts()) {
-			t.Errorf("%q has %+v, written anew %+v (%v)", s, p.Parts(), q.Parts(), err)
+			t.Errorf("%q has %+v, parsed again %+v (%v)", s, p.Parts(), q.Parts(), err)
 		}
 	})
 }
 
-// FuzzHeaders holds that no value makes a header field of its own.
+// FuzzHeaders checks that no value of a variable can add a header field.
 func FuzzHeaders(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"X-A: $fn\r\nY: b\r\n", "eve\r\nVia: x"}, {"A: $hdr(X)$fn", "\x00\n"}, {"A:$$", ""}, {": x", "y"}, {"Z: \r\n x", "\x7f"},
@@ -90,13 +90,14 @@ func FuzzHeaders(f *testing.F) {
 		}
 		for _, field := range h.Expand(func(string, string) string { return value }) {
 			if !isToken(field.Name) || field.Value == "" || strings.ContainsAny(field.Value, "\r\n\x00") {
-				t.Errorf("%q with %q gives %q", s, value, field)
+				t.Errorf("%q with %q yields %q", s, value, field)
 			}
 		}
 	})
 }
 
-// FuzzDBURL holds that a URL is read back the same, and never prints its password.
+// FuzzDBURL checks that a URL is parsed back to the same URL, and that Redacted does not
+// depend on the password.
 func FuzzDBURL(f *testing.F) {
 	for _, seed := range []string{
 		"sqlite:///a/b", "text:x", "mysql://u:p@h/d", "postgres://u:p@[::1]:1,b/d?x=y&password=z", "mysql://a:b@c@d/e", "x://",
@@ -122,7 +123,7 @@ func FuzzDBURL(f *testing.F) {
 	})
 }
 
-// FuzzListen holds that what is printed is read back.
+// FuzzListen checks that the text of an address is parsed back to the same address.
 func FuzzListen(f *testing.F) {
 	for _, seed := range []string{"udp:127.0.0.1:5060", "wss:[::1]", "tls:localhost", "udp:[fe80::1%a]:0", "ws:[::ffff:1.2.3.4]:1"} {
 		f.Add(seed)

@@ -9,35 +9,35 @@ import (
 	"silod/sip"
 )
 
-// Headers is header fields as Kamailio's parameters hold them: each with its name,
-// and \r\n behind it.
+// Headers are header fields in the form of Kamailio's parameters: "Name: value\r\n" for
+// each.
 type Headers struct {
 	raw  string
 	list []sip.Header
 }
 
-// UnmarshalText reads the fields. The last \r\n may be missing.
+// UnmarshalText parses the fields. The last \r\n may be missing.
 func (h *Headers) UnmarshalText(b []byte) error {
 	list, err := splitHeaders(string(b))
 	*h = Headers{string(b), list}
 	return err
 }
 
-// List is the fields in order.
+// List returns the fields in order.
 func (h Headers) List() []sip.Header { return slices.Clone(h.list) }
 
 func (h *Headers) text() string { return h.raw }
 
 func (h *Headers) expects() string { return headersExpected }
 
-// HeaderTemplate is header fields whose values may hold pseudo-variables.
+// A HeaderTemplate is header fields whose values may contain pseudo-variables.
 type HeaderTemplate struct {
 	raw    string
 	names  []string
 	values []Template
 }
 
-// UnmarshalText reads the fields as Headers does, and the variables in their values.
+// UnmarshalText parses the fields as Headers does, and the variables in their values.
 func (h *HeaderTemplate) UnmarshalText(b []byte) error {
 	*h = HeaderTemplate{raw: string(b)}
 	list, err := splitHeaders(h.raw)
@@ -54,9 +54,9 @@ func (h *HeaderTemplate) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Expand gives the fields with their variables replaced, as Template.Expand does. A
-// line break or control character in a value becomes a space, so that no request can
-// put a field of its own into a message that we write; a field left empty is left out.
+// Expand returns the fields with their variables replaced, as Template.Expand does. Line
+// breaks and control characters in values become spaces, so that a request cannot add
+// fields of its own to a message that silod sends. Empty fields are left out.
 func (h HeaderTemplate) Expand(value func(name, arg string) string) []sip.Header {
 	var list []sip.Header
 	for i, t := range h.values {
@@ -80,12 +80,13 @@ func (h *HeaderTemplate) expects() string { return headersExpected }
 
 const headersExpected = `header fields such as "X-Name: value\r\n"`
 
-// ours are the fields that a message has from the stack that sends it.
-var ours = []string{
+// reserved are the fields that silod sets itself in the messages that it sends.
+var reserved = []string{
 	"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "max-forwards", "route", "record-route",
 	"content-length", "l",
 }
 
+// splitHeaders parses header fields, one a line.
 func splitHeaders(s string) ([]sip.Header, error) {
 	if strings.Contains(s, `\r`) || strings.Contains(s, `\n`) {
 		return nil, errors.New(`the line break is written with a backslash: take double quotes, which turn \r\n into one`)
@@ -101,7 +102,7 @@ func splitHeaders(s string) ([]sip.Header, error) {
 		switch {
 		case !ok || !isToken(name):
 			return nil, fmt.Errorf("%q is no header field", line)
-		case slices.Contains(ours, strings.ToLower(name)):
+		case slices.Contains(reserved, strings.ToLower(name)):
 			return nil, fmt.Errorf("%s is set by silod itself", name)
 		case strings.ContainsFunc(value, func(r rune) bool { return printable(r) != r }):
 			return nil, fmt.Errorf("%s has control characters in its value", name)
@@ -111,7 +112,8 @@ func splitHeaders(s string) ([]sip.Header, error) {
 	return list, nil
 }
 
-// isToken is token of RFC 3261 section 25.1: what the name of a header is made of.
+// isToken reports whether s is a token of RFC 3261 section 25.1, as the names of header
+// fields are.
 func isToken(s string) bool {
 	for i := range len(s) {
 		if !isAlnum(s[i]) && !strings.ContainsRune("-.!%*_+`'~", rune(s[i])) {

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Listen is an address to listen on for SIP.
+// A Listen is an address on which silod listens for SIP.
 type Listen struct {
 	Transport string         // udp, tcp, tls, ws or wss
-	Addr      netip.AddrPort // port 0: any that is free
+	Addr      netip.AddrPort // port 0: any free port
 }
 
 // defaultPorts of the transports: RFC 3261 section 19.1.2, RFC 7118 section 5.2.
 var defaultPorts = map[string]string{"udp": "5060", "tcp": "5060", "tls": "5061", "ws": "80", "wss": "443"}
 
-// ParseListen reads "udp:127.0.0.1:5060" or "tls:[2001:db8::1]". A port that is
-// missing is the transport's own.
+// ParseListen parses "udp:127.0.0.1:5060" or "tls:[2001:db8::1]". Without a port it is
+// the default port of the transport.
 func ParseListen(s string) (Listen, error) {
 	transport, host, ok := strings.Cut(s, ":")
 	if !ok {
@@ -43,13 +43,13 @@ func ParseListen(s string) (Listen, error) {
 	return Listen{transport, netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}, nil
 }
 
-// String gives "udp:127.0.0.1:5060".
+// String returns "udp:127.0.0.1:5060".
 func (l Listen) String() string { return l.Transport + ":" + l.Addr.String() }
 
-// Secure tells whether the transport needs a certificate.
+// Secure reports whether the transport needs a certificate.
 func (l Listen) Secure() bool { return l.Transport == "tls" || l.Transport == "wss" }
 
-// UnmarshalText is ParseListen.
+// UnmarshalText parses an address as ParseListen does.
 func (l *Listen) UnmarshalText(b []byte) (err error) {
 	*l, err = ParseListen(string(b))
 	return err

@@ -2,8 +2,8 @@ package config
 
 import "iter"
 
-// nearest is the candidate that a mistyped word most likely stands for; "" where
-// none is near: more than a third of its letters would have to change.
+// nearest returns the candidate that is most similar to a mistyped word, "" if more than
+// a third of the bytes of each candidate would have to change.
 func nearest(word string, candidates iter.Seq[string]) string {
 	best, least := "", 1000
 	for c := range candidates {
@@ -14,8 +14,8 @@ func nearest(word string, candidates iter.Seq[string]) string {
 	return best
 }
 
-// distance counts the bytes to change, insert or leave out to make b of a
-// (Levenshtein). Words far longer than any key are not worth the counting.
+// distance returns the Levenshtein distance of a and b in bytes. For words that are far
+// longer than any key it returns the length of the longer one.
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return max(len(a), len(b))

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Network is an IP network, or a single address.
+// A Network is an IP network or a single address.
 type Network struct{ netip.Prefix }
 
-// UnmarshalText reads "10.0.0.0/8" or "192.0.2.1".
+// UnmarshalText parses "10.0.0.0/8" or "192.0.2.1".
 func (n *Network) UnmarshalText(b []byte) error {
 	s := string(b)
 	if !strings.Contains(s, "/") {

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Peer is a trusted peer: its network, or the name in its TLS certificate, and what it
-// may do.
+// A Peer is a trusted peer, known by its network or by the name in its TLS certificate,
+// with its rights.
 type Peer struct {
-	Network Network // the zero Network: Name counts
+	Network Network // the zero Network if the peer is known by Name
 	Name    string  // of a TLS client certificate
 
 	Identity, Relay, Digest bool
 }
 
-// rights are the words that may stand behind a peer.
+// rights are the words that may follow a peer.
 var rights = []string{"identity", "relay", "digest"}
 
-// right is what a word stands for; nil where there is no such word.
+// right returns the field for a word of rights, nil if the word is unknown.
 func (p *Peer) right(word string) *bool {
 	switch word {
 	case "identity":
@@ -31,7 +31,7 @@ func (p *Peer) right(word string) *bool {
 	return nil
 }
 
-// UnmarshalText reads "10.0.0.0/8", "192.0.2.1 relay" or "tls:proxy.example.org identity".
+// UnmarshalText parses "10.0.0.0/8", "192.0.2.1 relay" or "tls:proxy.example.org identity".
 func (p *Peer) UnmarshalText(b []byte) error {
 	words := strings.Fields(string(b))
 	if len(words) == 0 {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestProblems has for each mistake what silod check says of it. Every problem of a
-// file is told at once, in the order of the lines.
+// TestProblems checks the messages of silod check. All problems of a file are reported
+// together, in the order of the lines.
 func TestProblems(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"out of range", "[silo]\nadd_date = 3", `2: silo.add_date: expected 0 or 1, got 3`},
@@ -112,13 +112,13 @@ func TestProblems(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 			}
 			if strings.Contains(err.Error(), "geheim") {
-				t.Error("the message holds the password")
+				t.Error("the message contains the password")
 			}
 		})
 	}
 }
 
-// TestProblemsAreBounded gives it something that is no configuration at all.
+// TestProblemsAreBounded parses files that are not configurations.
 func TestProblemsAreBounded(t *testing.T) {
 	var text strings.Builder
 	for i := range 5000 {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Rate is how often something may happen: N times at once, and N times in each Per in
-// the long run. The zero Rate is no limit.
+// A Rate limits how often something may happen: N times at once, and on average N times
+// in each Per. The zero Rate means no limit.
 type Rate struct {
 	N   int
 	Per time.Duration
 }
 
-// UnmarshalText reads "20/10m", or "0" for no limit.
+// UnmarshalText parses "20/10m", or "0" for no limit.
 func (r *Rate) UnmarshalText(b []byte) error {
 	if string(b) == "0" {
 		*r = Rate{}

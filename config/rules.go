@@ -9,16 +9,16 @@ import (
 	"unicode/utf8"
 )
 
-// rule is what a string must keep: the tag "is" names it.
+// A rule restricts the strings that a key accepts. The tag "is" names it.
 type rule struct {
-	expects string
+	expects string // the allowed values, for messages
 	ok      func(string) bool
 }
 
-// maxSocketPath is what fits sun_path of a Linux sockaddr_un with its final zero.
+// maxSocketPath is the length of sun_path in Linux's sockaddr_un without the final zero.
 const maxSocketPath = 107
 
-// columnName is short enough for PostgreSQL, which cuts names at 63 bytes.
+// columnName allows 63 bytes, at which PostgreSQL truncates names.
 var (
 	columnName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 	hostLabel  = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
@@ -59,12 +59,12 @@ func isPath(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// isSocket refuses the addresses for UDP that mi_datagram's socket_name can hold: whoever
-// can send a packet would be an administrator.
+// isSocket rejects the UDP addresses that Kamailio's mi_datagram allows, because anybody
+// who can send a packet would have administrator rights.
 func isSocket(s string) bool { return isPath(s) && !strings.HasPrefix(s, "udp:") }
 
-// isHost takes a host name of RFC 1123, underscores allowed, or an IP address with or
-// without brackets.
+// isHost reports whether s is a host name (RFC 1123 section 2.1, but with underscores)
+// or an IP address. An IPv6 address may be in brackets.
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
@@ -85,14 +85,14 @@ func isHost(s string) bool {
 	return true
 }
 
-// isHTTPListen also takes ":9090", every address.
+// isHTTPListen reports whether s is an address with a port; ":9090" is all addresses.
 func isHTTPListen(s string) bool {
 	host, port, ok := cutLast(s, ":")
 	n, err := strconv.ParseUint(port, 10, 16)
 	return ok && err == nil && n <= 65535 && (host == "" || isHost(host))
 }
 
-// isLoopback tells of a host with a port whether nobody else can reach it.
+// isLoopback reports whether s is a host with a port that only this machine can reach.
 func isLoopback(s string) bool {
 	host, _, _ := cutLast(s, ":")
 	if host == "localhost" {
@@ -114,8 +114,8 @@ func isQuotable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == 0x7f })
 }
 
-// isSIPURI looks at what a mistyped URI gets wrong; the whole grammar is for
-// whoever uses it.
+// isSIPURI reports whether s has the form of a SIP URI. It finds typing mistakes only;
+// the caller of the value parses it completely.
 func isSIPURI(s string) bool {
 	scheme, rest, ok := strings.Cut(s, ":")
 	if !ok || !strings.EqualFold(scheme, "sip") && !strings.EqualFold(scheme, "sips") {
@@ -139,10 +139,11 @@ func isURIUser(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`@:;<>"`, r) })
 }
 
-// MediaTypes is a list of media types, "image/png" or "image/*".
+// MediaTypes are media types such as "image/png" or "image/*".
 type MediaTypes []string
 
-// Match tells whether a Content-Type is in the list. Its parameters do not count.
+// Match reports whether a Content-Type matches one of the media types. Its parameters
+// are ignored.
 func (m MediaTypes) Match(contentType string) bool {
 	t, _, _ := strings.Cut(contentType, ";")
 	t = strings.TrimSpace(t)

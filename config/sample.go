@@ -2,12 +2,12 @@ package config
 
 import _ "embed" // for the sample
 
-// The tests make silod.toml, and docs/configuration.md, of the comments and tags of the
-// sections, and fail where they differ: "make docs" writes them anew.
+// The tests generate silod.toml and docs/configuration.md from the comments and tags of
+// the sections, and fail if the files differ: "make docs" rewrites them.
 //
 //go:embed silod.toml
 var sample string
 
-// Sample is the default configuration with every key explained: each stands there with its
-// default, commented out. It is a valid configuration file.
+// Sample returns an annotated configuration file: each key has its description and is
+// commented out with its default. The file is valid.
 func Sample() string { return sample }

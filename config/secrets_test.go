@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// A secret that everybody can read is told of, and not told.
-func TestOpenSecrets(t *testing.T) {
+// TestWorldReadableSecrets checks that notes name the file and the key of a secret that
+// all users can read, but not the secret.
+func TestWorldReadableSecrets(t *testing.T) {
 	dir := t.TempDir()
 	file, key := filepath.Join(dir, "silod.toml"), filepath.Join(dir, "key.pem")
 	notes := func(mode os.FileMode, text string) string {
@@ -25,16 +26,16 @@ func TestOpenSecrets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var told strings.Builder
+		var list strings.Builder
 		for _, n := range cfg.Notes() {
-			told.WriteString(n.String() + "\n")
+			list.WriteString(n.String() + "\n")
 		}
-		return told.String()
+		return list.String()
 	}
 	const secret = "db.url = 'mysql://silod:pssst@localhost/silod'\nimc.db_url = 'postgres://silod:pssst@localhost/silod'\n" +
 		"sip = {tls_certificate = 'cert.pem', tls_private_key = 'key.pem'}"
 	if got := notes(0o640, secret); got != "" {
-		t.Errorf("kept from others: %s", got)
+		t.Errorf("not world-readable: %s", got)
 	}
 	got := notes(0o644, secret)
 	for _, want := range []string{
@@ -45,7 +46,7 @@ func TestOpenSecrets(t *testing.T) {
 		}
 	}
 	if strings.Contains(got, "pssst") {
-		t.Errorf("told: %s", got)
+		t.Errorf("the notes show the secret: %s", got)
 	}
 	if got := notes(0o644, "db.url = 'mysql://silod@localhost/silod'"); got != "" {
 		t.Errorf("without a password: %s", got)

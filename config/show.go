@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// inRange tells whether v lies in a range "low..high" of which either end may be
-// left out. No range allows all.
+// inRange reports whether v is in bounds, "low..high", of which either end may be
+// missing. Other bounds, such as "", allow all values.
 func inRange[T int64 | time.Duration](bounds string, v T, parse func(string) (T, error)) bool {
 	low, high, ok := strings.Cut(bounds, "..")
 	if !ok {
@@ -25,7 +25,8 @@ func inRange[T int64 | time.Duration](bounds string, v T, parse func(string) (T,
 
 func parseInt(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }
 
-// expects says what the field, or an element of type t in its list, may hold.
+// expects describes the allowed values of the field, or of an element in its list; t is
+// the type of the value.
 func (f field) expects(t reflect.Type) string {
 	if own, ok := reflect.TypeAssert[value](reflect.New(t)); ok {
 		if rule := f.tag.Get("is"); rule != "" {
@@ -66,10 +67,10 @@ func (f field) expects(t reflect.Type) string {
 	return "a string"
 }
 
-// maxInt32 is the limit of times in Kamailio's tables; to people it is no limit.
+// maxInt32 is the maximum of times in Kamailio's tables. Messages do not mention it.
 const maxInt32 = "2147483647"
 
-// bounds puts a range into words, its ends in the given quotes.
+// bounds describes the range of the tag allow; quote is put around its ends.
 func (f field) bounds(quote string) string {
 	low, high, ok := strings.Cut(f.tag.Get("allow"), "..")
 	switch {
@@ -84,19 +85,19 @@ func (f field) bounds(quote string) string {
 	}
 }
 
-// written is the field's value as it stands in a file.
-func (f field) written() string {
+// format returns the field's value in the form of the file.
+func (f field) format() string {
 	if f.value.Kind() == reflect.Slice {
 		var list []string
 		for i := range f.value.Len() {
-			list = append(list, f.writtenOne(f.value.Index(i)))
+			list = append(list, f.formatOne(f.value.Index(i)))
 		}
 		return "[" + strings.Join(list, ", ") + "]"
 	}
-	return f.writtenOne(f.value)
+	return f.formatOne(f.value)
 }
 
-func (f field) writtenOne(v reflect.Value) string {
+func (f field) formatOne(v reflect.Value) string {
 	switch p := v.Addr().Interface().(type) {
 	case value:
 		return strconv.Quote(p.text())
@@ -118,7 +119,7 @@ func (f field) writtenOne(v reflect.Value) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// show puts a decoded TOML value into a message: short, and never a whole table.
+// show returns a decoded TOML value for a message, at most 60 bytes of it.
 func show(v any) string {
 	switch v := v.(type) {
 	case string:

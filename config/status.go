@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// StatusRule is one SIP status or class, "480" or "5xx", or its exclusion, "!401".
+// A StatusRule is a SIP status or class, "480" or "5xx", or its exclusion, "!401".
 type StatusRule struct {
 	Not         bool
-	Low, High   int // both ends belong to it
+	Low, High   int // inclusive
 	description string
 }
 
-// UnmarshalText reads a rule. Only a failure that leaves the message undelivered
-// can be a reason to store: not a 2xx, nor a 6xx, which is the user's own refusal.
+// UnmarshalText parses a rule. It accepts 3xx, 4xx and 5xx only: after a 2xx the message
+// is delivered, and a 6xx is the decision of the user.
 func (r *StatusRule) UnmarshalText(b []byte) error {
 	s, not := strings.CutPrefix(string(b), "!")
 	var low, high int
@@ -42,11 +42,10 @@ func (r *StatusRule) text() string { return r.description }
 
 func (r *StatusRule) expects() string { return `a SIP status such as "480", "5xx" or "!401"` }
 
-// Statuses says of which statuses something is true: of those that a rule names
-// and none excludes.
+// Statuses is a set of statuses: those that a rule includes and no rule excludes.
 type Statuses []StatusRule
 
-// Matches tells whether status is one of them.
+// Matches reports whether status is in the set.
 func (s Statuses) Matches(status int) bool {
 	found := false
 	for _, r := range s {

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Variable is a pseudo-variable of Kamailio's that a Template may hold.
+// A Variable is a pseudo-variable of Kamailio that a Template may contain.
 type Variable struct {
-	Name string // "fu"; "hdr" takes an argument
+	Name string // "fu"; "hdr" has an argument
 	Help string
 }
 
-// variables stand for what is in the request, or known of it.
+// variables are properties of a request. Their Help is in docs/configuration.md.
 var variables = []Variable{
 	{"ru", "the Request-URI"},
 	{"rU", "the user of the Request-URI"},
@@ -33,24 +33,24 @@ var variables = []Variable{
 	{"hdr", "the header field that is named: $hdr(Subject)"},
 }
 
-// Variables lists the pseudo-variables.
+// Variables returns the pseudo-variables.
 func Variables() []Variable { return slices.Clone(variables) }
 
-// Template is a text with pseudo-variables in it.
+// A Template is a text with pseudo-variables.
 type Template struct {
 	raw   string
 	parts []Part
 }
 
-// Part is a piece of a Template: text as it stands, or a variable.
+// A Part is a part of a Template: text or a variable.
 type Part struct {
 	Literal string
 	Name    string // of the variable, "fu"; "" for text
-	Arg     string // the name of the header for $hdr(Name)
+	Arg     string // of $hdr(Name): the name of the header field
 }
 
-// ParseTemplate reads "User $rU is offline" with the pseudo-variables of
-// Variables. $(rU) is $rU, for where a letter follows; $$ is a dollar sign.
+// ParseTemplate parses a text such as "User $rU is offline" with the pseudo-variables
+// of Variables. $(rU) is $rU if a letter follows; $$ is a dollar sign.
 func ParseTemplate(s string) (Template, error) {
 	t := Template{raw: s}
 	for s != "" {
@@ -59,7 +59,7 @@ func ParseTemplate(s string) (Template, error) {
 		if !found {
 			break
 		}
-		p, n, err := variable(rest)
+		p, n, err := parseVariable(rest)
 		if err != nil {
 			return Template{}, err
 		}
@@ -73,7 +73,7 @@ func ParseTemplate(s string) (Template, error) {
 	return t, nil
 }
 
-// literal appends text, to the text before it if there is some.
+// literal appends text, to the last part if that is text too.
 func (t *Template) literal(s string) {
 	if s == "" {
 		return
@@ -85,23 +85,24 @@ func (t *Template) literal(s string) {
 	t.parts = append(t.parts, Part{Literal: s})
 }
 
-// variable reads what follows a dollar sign, and how many bytes that is.
-func variable(s string) (p Part, n int, err error) {
+// parseVariable parses the text after a dollar sign. It returns a variable or a literal
+// dollar sign, and its length in bytes.
+func parseVariable(s string) (p Part, n int, err error) {
 	if strings.HasPrefix(s, "$") {
 		return Part{Literal: "$"}, 1, nil
 	}
 	if inner, ok := strings.CutPrefix(s, "("); ok {
-		p, n, err = plain(inner)
+		p, n, err = parseName(inner)
 		if err == nil && !strings.HasPrefix(inner[n:], ")") {
 			return Part{}, 0, fmt.Errorf("$(%s is not closed by a )", inner[:n])
 		}
 		return p, n + 2, err
 	}
-	return plain(s)
+	return parseName(s)
 }
 
-// plain reads a variable's name and argument.
-func plain(s string) (p Part, n int, err error) {
+// parseName parses the name and the argument of a variable.
+func parseName(s string) (p Part, n int, err error) {
 	for n < len(s) && isAlnum(s[n]) {
 		n++
 	}
@@ -123,6 +124,7 @@ func plain(s string) (p Part, n int, err error) {
 	return p, n + 1 + end + 1, nil
 }
 
+// unknownVariable returns an error with a suggestion.
 func unknownVariable(name string) error {
 	if name == "avp" || name == "var" || name == "xavp" {
 		return fmt.Errorf("$%s is set by a routing script, which silod has not; take $hdr(Name)", name)
@@ -140,17 +142,17 @@ func unknownVariable(name string) error {
 	return fmt.Errorf("there is no $%s; there are %s(Name) and $$", name, strings.Join(all, " "))
 }
 
-// Parts are the pieces in order.
+// Parts returns the parts in order.
 func (t Template) Parts() []Part { return slices.Clone(t.parts) }
 
-// IsZero tells whether the template is empty: not set.
+// IsZero reports whether the template is empty, which means that it is not set.
 func (t Template) IsZero() bool { return t.raw == "" }
 
-// String is the template as it was written.
+// String returns the template in the form that ParseTemplate parses.
 func (t Template) String() string { return t.raw }
 
-// Expand puts the template together; value gives what a variable stands for, "" where
-// that is nothing. arg is the name in $hdr(name).
+// Expand returns the text with the variables replaced. value returns the value of a
+// variable, "" if it has none; arg is the name in $hdr(name).
 func (t Template) Expand(value func(name, arg string) string) string {
 	var b strings.Builder
 	for _, p := range t.parts {
@@ -163,7 +165,7 @@ func (t Template) Expand(value func(name, arg string) string) string {
 	return b.String()
 }
 
-// UnmarshalText is ParseTemplate.
+// UnmarshalText parses a template as ParseTemplate does.
 func (t *Template) UnmarshalText(b []byte) (err error) {
 	*t, err = ParseTemplate(string(b))
 	return err

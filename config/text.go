@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Pattern is a regular expression (RE2).
+// A Pattern is a regular expression (RE2).
 type Pattern struct{ *regexp.Regexp }
 
-// UnmarshalText compiles it.
+// UnmarshalText compiles the expression.
 func (p *Pattern) UnmarshalText(b []byte) error {
 	re, err := regexp.Compile(string(b))
 	if err != nil {
@@ -24,13 +24,13 @@ func (p *Pattern) text() string { return p.String() }
 
 func (p *Pattern) expects() string { return `a regular expression (RE2) such as "^chat-[0-9]+$"` }
 
-// Zone is a time zone.
+// A Zone is a time zone.
 type Zone struct {
 	*time.Location
 	name string
 }
 
-// UnmarshalText looks the zone up: "local", "UTC" or a name such as "Europe/Rome".
+// UnmarshalText looks up a zone: "local", "UTC" or a name such as "Europe/Rome".
 func (z *Zone) UnmarshalText(b []byte) error {
 	z.name = string(b)
 	if strings.EqualFold(z.name, "local") {
@@ -52,17 +52,18 @@ func (z *Zone) text() string { return z.name }
 
 func (z *Zone) expects() string { return `"local", "UTC" or a time zone such as "Europe/Rome"` }
 
-// DateFormat is a date in strftime's conversions.
+// A DateFormat is a format for dates with the conversions of strftime.
 type DateFormat struct{ format string }
 
-// conversions of strftime that DateFormat knows, as layouts of package time.
+// conversions maps the conversions of strftime that DateFormat supports to layouts of
+// package time.
 var conversions = map[byte]string{
 	'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'd': "02", 'e': "_2", 'H': "15", 'I': "03",
 	'j': "002", 'm': "01", 'M': "04", 'p': "PM", 'S': "05", 'y': "06", 'Y': "2006", 'z': "-0700", 'Z': "MST",
 	'c': "Mon Jan _2 15:04:05 2006", 'D': "01/02/06", 'F': "2006-01-02", 'R': "15:04", 'T': "15:04:05",
 }
 
-// UnmarshalText checks the conversions.
+// UnmarshalText checks that all conversions are supported.
 func (f *DateFormat) UnmarshalText(b []byte) error {
 	f.format = string(b)
 	for i := 0; i < len(b); i++ {
@@ -82,7 +83,7 @@ func (f *DateFormat) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Format writes t in the format, in t's own zone.
+// Format returns t in the format and in t's time zone.
 func (f DateFormat) Format(t time.Time) string {
 	var out strings.Builder
 	for i := 0; i < len(f.format); i++ {

@@ -52,7 +52,7 @@ func TestListen(t *testing.T) {
 		"udp:::1:5060", "udp:::1", "udp:127.0.0.1:65536", "udp:127.0.0.1:sip", "udp:*:5060", "udp:localhosts",
 	} {
 		if l, err := ParseListen(text); err == nil {
-			t.Errorf("%q is taken as %v", text, l)
+			t.Errorf("%q is accepted as %v", text, l)
 		}
 	}
 }
@@ -85,12 +85,13 @@ func TestRate(t *testing.T) {
 	}
 	for _, text := range []string{"", "20", "/1m", "0/1m", "-1/1m", "1.5/1m", "20/", "20/10", "20/0s", "20/1us", "20/-1m", "99999999999/1m", "20/10m/1"} {
 		if err := new(Rate).UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q is taken", text)
+			t.Errorf("%q is accepted", text)
 		}
 	}
 }
 
-// TestStoreOn has the default: every 4xx and 5xx but 401, 403, 407, 413 and 420.
+// TestStoreOn checks the default, every 4xx and 5xx but 401, 403, 407, 413 and 420, and a
+// set with an exclusion.
 func TestStoreOn(t *testing.T) {
 	stores := Default(testDirs).Silo.StoreOn
 	excepted := map[int]bool{401: true, 403: true, 407: true, 413: true, 420: true}
@@ -108,7 +109,7 @@ func TestStoreOn(t *testing.T) {
 	}
 	for _, text := range []string{"", "!", "xx", "44xx", "2xx", "202", "600", "48", "0480", "-480", "4XX ", "+48"} {
 		if err := new(StatusRule).UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q is taken", text)
+			t.Errorf("%q is accepted", text)
 		}
 	}
 }
@@ -145,7 +146,7 @@ func TestDateFormat(t *testing.T) {
 	}
 	for _, format := range []string{"%", "%Y%", "%5Y", "%Ey", "a\r\nb"} {
 		if err := new(DateFormat).UnmarshalText([]byte(format)); err == nil {
-			t.Errorf("%q is taken", format)
+			t.Errorf("%q is accepted", format)
 		}
 	}
 }
@@ -182,7 +183,7 @@ func TestDBURL(t *testing.T) {
 		"mysql://h:0/d", "mysql://h:x/d", "mysql://h,/d", "mysql://h/d/e", "postgres://h/d?a%zz", "redis://h/0", "mysql://h\n/d",
 	} {
 		if u, err := ParseDBURL(text); err == nil {
-			t.Errorf("%q is taken as %v", text, u)
+			t.Errorf("%q is accepted as %v", text, u)
 		}
 	}
 }
@@ -217,12 +218,12 @@ func TestTemplate(t *testing.T) {
 	}
 	for _, text := range []string{"$", "a $ b", "$x", "$RU", "$(ru", "$()", "$hdr", "$hdr()", "$hdr(a b)", "$hdr(X", "$avp(x)", "$rud"} {
 		if p, err := ParseTemplate(text); err == nil {
-			t.Errorf("%q is taken as %+v", text, p.Parts())
+			t.Errorf("%q is accepted as %+v", text, p.Parts())
 		}
 	}
 }
 
-// TestHeaders has a request that tries to smuggle a header field in.
+// TestHeaders includes a value that tries to add a header field.
 func TestHeaders(t *testing.T) {
 	var h HeaderTemplate
 	if err := h.UnmarshalText([]byte("X-From : $fn\r\nContact: <sip:a@b>;x=y\nX-Empty: $ct\r\n\r\n")); err != nil {
@@ -244,7 +245,7 @@ func TestHeaders(t *testing.T) {
 	}
 	for _, text := range []string{"x", ": y", "a b: c", "X: a\x00b", "X: a\rb\n", "Via: x", "v: x", "From: x", "X: 1\r\n folded"} {
 		if err := plain.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q is taken as %q", text, plain.List())
+			t.Errorf("%q is accepted as %q", text, plain.List())
 		}
 	}
 }
@@ -267,12 +268,12 @@ func TestRules(t *testing.T) {
 	} {
 		for _, s := range tt.good {
 			if !rules[tt.rule].ok(s) {
-				t.Errorf("%s: %q is refused", tt.rule, s)
+				t.Errorf("%s: %q is rejected", tt.rule, s)
 			}
 		}
 		for _, s := range tt.bad {
 			if rules[tt.rule].ok(s) {
-				t.Errorf("%s: %q is taken", tt.rule, s)
+				t.Errorf("%s: %q is accepted", tt.rule, s)
 			}
 		}
 	}
@@ -296,7 +297,7 @@ func TestDefaultDirs(t *testing.T) {
 	check(Dirs{"/var/lib/silod", tmp})
 }
 
-// TestMakeDir has a directory that somebody else could have prepared in /tmp.
+// TestMakeDir includes directories that another user could have created in /tmp.
 func TestMakeDir(t *testing.T) {
 	parent := t.TempDir()
 	if err := os.Chmod(parent, 0o777|os.ModeSticky); err != nil {
@@ -315,7 +316,7 @@ func TestMakeDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := MakeDir(dir); err == nil || !strings.Contains(err.Error(), "chmod 700") {
-		t.Errorf("open to others: %v", err)
+		t.Errorf("writable by others: %v", err)
 	}
 	link := filepath.Join(parent, "link")
 	if err := os.Symlink(t.TempDir(), link); err != nil {
@@ -329,7 +330,7 @@ func TestMakeDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := MakeDir(file); err == nil {
-		t.Error("a file is taken")
+		t.Error("a file is accepted")
 	}
 }
 
