@@ -71,7 +71,7 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// A table has the medians of the rounds, the sums of faults, and ratios.
+// A table contains the medians of the rounds, the sums of faults, and ratios.
 func TestTable(t *testing.T) {
 	r := &report{Machine: &machine{}}
 	for i := range 3 {
@@ -111,7 +111,7 @@ relay: messages, medians of 3
 	}
 }
 
-// Nothing about one user may happen twice at once, so each is one slot's.
+// A user may have one open request at most, so each belongs to one slot.
 func TestEachSlotHasItsPeople(t *testing.T) {
 	s := &stage{}
 	people := s.people(5)
@@ -180,8 +180,8 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// The whole benchmark runs with a real silod, quickly, and finds that all is there
-// once and in order. How fast that was is not asked.
+// All modes run for a short time with a real silod: every message arrives once and in
+// order. Rates are not checked.
 func TestModesWithSilod(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs silod")

@@ -12,7 +12,7 @@ import (
 //go:embed benchmark.md
 var documentText string
 
-// document writes docs/benchmark.md.
+// document writes docs/benchmark.md to path.
 func (r *report) document(path string) error {
 	t, err := template.New("benchmark.md").Funcs(template.FuncMap{
 		"gb": func(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<30)) },
@@ -38,7 +38,7 @@ func (r *report) document(path string) error {
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
-// command is how the results can be had again, without where they were written to.
+// command returns the command that reproduces the results, without flags for output.
 func command(args []string) string {
 	var line strings.Builder
 	line.WriteString("go run ./bench")
@@ -56,18 +56,22 @@ func command(args []string) string {
 	return line.String()
 }
 
-// documented is a mode with its results.
+// A documented is a mode with its results, for the template.
 type documented struct {
 	*mode
 	rows []row
 }
 
-// Name, About and Unit are for the template.
-func (d documented) Name() string  { return d.name }
-func (d documented) About() string { return d.about }
-func (d documented) Unit() string  { return d.unit }
+// Name returns the name of the mode.
+func (d documented) Name() string { return d.name }
 
-// Table is the mode's table in Markdown.
+// About returns the description of the mode.
+func (d documented) About() string { return d.about }
+
+// Unit returns what the rate counts.
+func (d documented) Unit() string { return d.unit }
+
+// Table returns the results of the mode as a Markdown table.
 func (d documented) Table() string {
 	var b strings.Builder
 	line := func(cells []string) {
@@ -84,7 +88,7 @@ func (d documented) Table() string {
 	return b.String()
 }
 
-// Notes are the remarks to all rows.
+// Notes returns the notes on all rows.
 func (d documented) Notes() (notes []string) {
 	for i := range d.rows {
 		for _, n := range d.rows[i].notes(d.mode) {

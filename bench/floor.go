@@ -17,8 +17,8 @@ func buildFloor(ctx context.Context, r *rig) error {
 	return err
 }
 
-// startFloor runs what any server in Go would have to do at least: read a datagram,
-// parse it as silod does, and send an answer back.
+// startFloor runs the minimum that a server in Go has to do: read a datagram, parse it
+// with silod's parser, and send a response.
 func startFloor(ctx context.Context, r *rig, _ string) (*running, error) {
 	port, err := freePort()
 	if err != nil {

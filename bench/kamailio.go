@@ -15,15 +15,15 @@ import (
 //go:embed kamailio.cfg
 var kamailioConfig string
 
-// kamailioSchema is where Debian puts the statements that make Kamailio's tables.
+// kamailioSchema is the directory of Debian's SQL files for Kamailio's tables.
 const kamailioSchema = "/usr/share/kamailio/postgres"
 
-// Memory for Kamailio in MB: shared by all its processes, and of each. Enough that
-// none of the modes runs out of it; what is not used is not taken from the machine.
+// Memory for Kamailio in MB: shared by all its processes, and of each. It is enough for
+// all modes; unused memory is not allocated.
 const kamailioShared, kamailioPrivate = "4096", "32"
 
-// fastMemory has Kamailio use its fastest allocator, in place of the default one,
-// which keeps books for finding faults.
+// fastMemory selects Kamailio's fastest allocator in place of the default one, which
+// collects data for debugging.
 var fastMemory = []string{"-x", "fm", "-X", "fm"}
 
 func findKamailio(context.Context, *rig) error {
@@ -41,7 +41,7 @@ func startFastKamailio(ctx context.Context, r *rig, dir string) (*running, error
 	return startKamailioWith(ctx, r, dir, fastMemory...)
 }
 
-// startKamailioWith runs Kamailio with more flags.
+// startKamailioWith starts Kamailio with additional flags.
 func startKamailioWith(ctx context.Context, r *rig, dir string, flags ...string) (*running, error) {
 	d, err := r.newDatabase(ctx)
 	if err != nil {
@@ -60,7 +60,7 @@ func startKamailioWith(ctx context.Context, r *rig, dir string, flags ...string)
 	if err != nil {
 		return nil, err
 	}
-	// It is killed in the end, because it would first write all registrations, one by one.
+	// It is killed at the end, because on SIGTERM it writes all registrations one by one.
 	s := &running{
 		addr: loopback(port), database: d.server.process, rows: d.rows, fill: d.fill,
 		end: syscall.SIGKILL, cleanup: d.drop,
@@ -75,7 +75,7 @@ func startKamailioWith(ctx context.Context, r *rig, dir string, flags ...string)
 	return s.start(ctx, proc.Command{
 		Args: append([]string{
 			"kamailio", "-DD", "-E", "-f", file, "-m", kamailioShared, "-M", kamailioPrivate,
-			"-b", "16777216", // receive buffer: as much as the system allows, as silod asks for
+			"-b", "16777216", // receive buffer: as much as the system allows, as in silod
 			"-P", filepath.Join(dir, "kamailio.pid"), "-Y", dir, "-w", dir,
 		}, flags...),
 		CPUs: r.subs, Log: filepath.Join(r.out, "kamailio.log"),

@@ -17,7 +17,7 @@ import (
 	"silod/bench/proc"
 )
 
-// machine is what numbers mean nothing without.
+// A machine describes the environment of the measurements.
 type machine struct {
 	Processor  string
 	Processors int
@@ -66,7 +66,7 @@ func describe(ctx context.Context, r *rig) (*machine, error) {
 	return m, err
 }
 
-// firstLine of what a command prints.
+// firstLine returns the first line of the output of a command.
 func firstLine(ctx context.Context, name string, args ...string) string {
 	out, err := exec.CommandContext(ctx, name, args...).Output()
 	if err != nil {
@@ -76,8 +76,8 @@ func firstLine(ctx context.Context, name string, args ...string) string {
 	return strings.TrimSpace(line)
 }
 
-// syncTime measures how long an fsync takes, which is what a commit costs. Memory that
-// calls itself a disk would make all promises of durability cheap, so it is refused.
+// syncTime returns the median time of an fsync in dir, which every commit needs. It is an
+// error if dir is in memory, where an fsync takes no time.
 func syncTime(dir string) (time.Duration, error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
@@ -90,7 +90,7 @@ func syncTime(dir string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close() // it goes with its directory
+	defer f.Close() // it is removed with its directory
 	const rounds = 101
 	times := make([]time.Duration, rounds)
 	block := make([]byte, 4096)

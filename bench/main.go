@@ -1,14 +1,12 @@
-// Command bench runs silod and Kamailio, as Debian packages it, in turn on this
-// machine under the same load, and prints what each of them does in a second and
-// what it costs.
+// Command bench runs silod and Debian's Kamailio one after the other on this machine
+// under the same load, and prints the rate and the cost of each.
 //
-//	go run ./bench                                   everything, three rounds
-//	go run ./bench -mode relay -rounds 1 -seconds 3  one mode, quickly
-//	go run ./bench -mode store -systems silod -pprof where silod's time goes
+//	go run ./bench                                    everything, three rounds
+//	go run ./bench -mode relay -rounds 1 -seconds 3   one mode, quickly
+//	go run ./bench -mode store -systems silod -pprof  one mode, with a CPU profile of silod
 //
-// Each mode is one file that says what the traffic is; each system one file that says
-// how it is set up and run. The load itself is package load, and what it costs is
-// counted by package proc.
+// A file defines each mode, which is a kind of traffic, and each system, with its setup.
+// Package load generates the traffic, and package proc measures CPU time and memory.
 package main
 
 import (
@@ -149,8 +147,8 @@ func run(ctx context.Context, o *options) (err error) {
 	return rep.save(o.out)
 }
 
-// measure runs all rounds of a mode. Systems take turns, and each round begins with
-// another one, so that what else the machine does hits none more than the others.
+// measure runs all rounds of a mode. In each round the systems run one after the other,
+// beginning with a different one, so that other work of the machine affects all alike.
 func (r *rig) measure(ctx context.Context, rep *report, m *mode) error {
 	names := r.systemsOf(m)
 	for round := range r.rounds {

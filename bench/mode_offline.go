@@ -46,14 +46,14 @@ func runDeliver(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.toggleProfile()
-	if err := s.emptied(ctx); err != nil {
+	if err := s.waitDeleted(ctx); err != nil {
 		return err
 	}
 	after, err := s.read()
 	if err != nil {
 		return err
 	}
-	if err := s.quiet(ctx); err != nil { // what is repeated comes last
+	if err := s.quiet(ctx); err != nil { // repeated messages come last
 		return err
 	}
 	after.totals = s.ledger.Totals()
@@ -64,8 +64,8 @@ func runDeliver(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// deposit stores the messages, those of a user one after the other, and gives how
-// many there are.
+// deposit stores the messages, those for a user one after the other, and returns their
+// number.
 func (s *stage) deposit(ctx context.Context, people []person) (int64, error) {
 	err := s.load.Do(ctx, s.each(people, func(i int, p *person, m *load.Message) load.Turn {
 		if p.sent == s.mailbox {
@@ -83,17 +83,17 @@ func (s *stage) deposit(ctx context.Context, people []person) (int64, error) {
 	return c.Answers(200, 300), nil
 }
 
-// collect waits until all messages have come, or none has for long, and gives the
-// time of the last.
+// collect waits until all messages have arrived, or none has for 20 s. It returns the
+// time of the last arrival.
 func (s *stage) collect(ctx context.Context, all int64) (time.Time, error) {
-	const givenUp = 20 * time.Second
+	const timeout = 20 * time.Second
 	last, got := time.Now(), int64(-1)
 	for {
 		now := s.ledger.Totals().Arrived
 		if now != got {
 			last, got = time.Now(), now
 		}
-		if got >= all || time.Since(last) > givenUp {
+		if got >= all || time.Since(last) > timeout {
 			return last, nil
 		}
 		if err := pause(ctx, time.Millisecond); err != nil {
@@ -102,10 +102,10 @@ func (s *stage) collect(ctx context.Context, all int64) (time.Time, error) {
 	}
 }
 
-// emptied waits until what was delivered is deleted.
-func (s *stage) emptied(ctx context.Context) error {
-	const givenUp = 60
-	for range givenUp {
+// waitDeleted waits until all delivered messages are deleted, for a minute at most.
+func (s *stage) waitDeleted(ctx context.Context) error {
+	const seconds = 60
+	for range seconds {
 		n, err := s.system.rows(ctx)
 		if err != nil || n <= s.options.rows {
 			return err
@@ -114,5 +114,5 @@ func (s *stage) emptied(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil // Missing, or what never comes, is told elsewhere
+	return nil // the messages that remain count as missing or repeated
 }

@@ -8,7 +8,7 @@ import (
 	"silod/bench/proc"
 )
 
-// runRaw sends what is refused at once.
+// runRaw sends requests that are refused immediately.
 func runRaw(ctx context.Context, s *stage) error {
 	people := s.people(s.users)
 	for i := range people {
@@ -44,8 +44,8 @@ func runRegister(ctx context.Context, s *stage) error {
 	}), successes)
 }
 
-// weigh says how much memory each of n things has taken since held was all there was,
-// with what the allocator keeps in hand.
+// weigh records the memory that each of n things takes: the growth since the daemon had
+// held bytes, with the reserve of the allocator.
 func (s *stage) weigh(held, n int64) error {
 	now, err := proc.Memory(s.system.daemon.PID())
 	s.sample.Each = float64(now-held) / float64(max(n, 1))

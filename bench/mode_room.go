@@ -15,7 +15,7 @@ const (
 	roomURI  = "sip:" + roomName + "@" + domain
 )
 
-// runRoom has members of a room speak.
+// runRoom sends messages of several members to a room.
 func runRoom(ctx context.Context, s *stage) error {
 	members := s.people(s.users)
 	if err := s.registerAll(ctx, members); err != nil {
@@ -41,8 +41,8 @@ func runRoom(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// assemble makes the room and has all members join it, one after the other, so that
-// it is the same room for all systems.
+// assemble creates the room and lets all members join it one after the other, so that the
+// room is the same for all systems.
 func (s *stage) assemble(ctx context.Context, members []person) error {
 	before := s.load.Counts()
 	next := 0
@@ -65,30 +65,30 @@ func (s *stage) assemble(ctx context.Context, members []person) error {
 	if got.Answers(200, 300) != int64(len(members)) {
 		return fmt.Errorf("create a room of %d members: %s", len(members), statuses(got))
 	}
-	return s.quiet(ctx) // all have been told who joined
+	return s.quiet(ctx) // until all members have the notices of the joins
 }
 
-// talk is what is said in a room. A slot of the load is a speaker, who speaks again
-// when all others have got what was said: the number of messages that the system
-// works on is then the same, whatever it answers when.
+// A talk is the messages in a room. Each slot of the load is a speaker, which sends its
+// next message when all other members have received the last one. So the number of
+// messages in the system does not depend on when it answers.
 type talk struct {
 	stage   *stage
 	members []person
 	said    atomic.Int64
 	current []utterance    // by slot
-	left    []atomic.Int32 // members who have not got message n, at n modulo its length
+	left    []atomic.Int32 // number of members without message n, at index n modulo its length
 
 	mu   sync.Mutex
-	seen [][]int // the numbers of what each member got, in order
+	seen [][]int // the numbers of the messages of each member, in the order of arrival
 }
 
-// utterance is what a speaker said last.
+// An utterance is the last message of a speaker.
 type utterance struct {
 	n  int
 	at time.Time
 }
 
-// lateAfter is when a speaker goes on although somebody has not got the last message.
+// lateAfter is the time after which a speaker no longer waits for missing deliveries.
 const lateAfter = 10 * time.Second
 
 func newTalk(s *stage, members []person) *talk {
@@ -102,7 +102,7 @@ func newTalk(s *stage, members []person) *talk {
 	return t
 }
 
-// speak is the load's source.
+// speak is the source of the load.
 func (t *talk) speak(slot int, m *load.Message) load.Turn {
 	u := &t.current[slot]
 	if u.n >= 0 && t.left[u.n%len(t.left)].Load() > 0 && time.Since(u.at) < lateAfter {
@@ -111,16 +111,17 @@ func (t *talk) speak(slot int, m *load.Message) load.Turn {
 	u.n, u.at = int(t.said.Add(1)-1), time.Now()
 	t.left[u.n%len(t.left)].Store(int32(len(t.members) - 1))
 	m.Method, m.URI, m.From, m.To = "MESSAGE", roomURI, t.speaker(slot).uri, roomURI
-	m.Body = t.stage.fill(m.Body, everybody, u.n)
+	m.Body = t.stage.fill(m.Body, roomMailbox, u.n)
 	return load.Send
 }
 
-// speaker of a slot: they are spread over the members, and the first is silent.
+// speaker returns the speaker of a slot. Speakers are distributed over the members
+// except the first.
 func (t *talk) speaker(slot int) *person {
 	return &t.members[1+slot*(len(t.members)-1)/len(t.current)]
 }
 
-// arrived books what a member has got.
+// arrived records message n of a member.
 func (t *talk) arrived(user, n int) {
 	t.left[n%len(t.left)].Add(-1)
 	t.mu.Lock()
@@ -128,8 +129,8 @@ func (t *talk) arrived(user, n int) {
 	t.mu.Unlock()
 }
 
-// disordered counts what members got in another order than the first, who has heard
-// all.
+// disordered returns the number of messages that members received in another order than
+// the first member, which receives all of them.
 func (t *talk) disordered() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

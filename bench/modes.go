@@ -2,19 +2,19 @@ package main
 
 import "context"
 
-// mode is a kind of traffic.
+// A mode is a kind of traffic.
 type mode struct {
 	name    string
 	unit    string   // what the rate counts
-	thing   string   // that memory is told for: "" where it is not
+	thing   string   // for which memory is reported; "": not reported
 	about   string   // for the document
-	systems []string // that it is for
+	systems []string // measured by default
 	open    int      // requests open at once
 	users   int      // recipients, members or registrations
 	run     func(ctx context.Context, s *stage) error
 }
 
-// modes in the order in which they are run.
+// modes are all modes in the order in which they run.
 var modes = []*mode{
 	{
 		name: "raw", unit: "requests", thing: "transaction", open: 64, users: 1000, run: runRaw,

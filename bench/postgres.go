@@ -13,13 +13,13 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/lib/pq" // to make databases, and to count what is in them
+	_ "github.com/lib/pq" // to create databases and to count rows
 
 	"silod/bench/proc"
 )
 
-// postgres is a private server on loopback that all systems use in turn, each with a
-// fresh database. It runs with PostgreSQL's own settings, so a commit is on the disk.
+// A postgres is a private server on loopback that all systems use, each with a new
+// database. It runs with PostgreSQL's default settings, so commits are durable.
 type postgres struct {
 	process *proc.Process
 	dir     string
@@ -27,7 +27,8 @@ type postgres struct {
 	made    int
 }
 
-// program finds one of PostgreSQL's programs, which Debian keeps out of PATH.
+// program returns the path of one of PostgreSQL's programs, which Debian does not put
+// into PATH.
 func program(name string) (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
 	if len(found) > 0 {
@@ -40,7 +41,8 @@ func program(name string) (string, error) {
 	return path, nil
 }
 
-// serverUser is whom PostgreSQL runs as: it refuses to be root.
+// serverUser returns the user ID for PostgreSQL, which refuses to run as root; 0 if this
+// process is not root.
 func serverUser() int {
 	if os.Getuid() != 0 {
 		return 0
@@ -57,7 +59,7 @@ func serverUser() int {
 	return id
 }
 
-// maxConnections suffices for Kamailio, which has one for each process and module.
+// maxConnections is enough for Kamailio, which opens one for each process and module.
 const maxConnections = "300"
 
 func (r *rig) startPostgres(ctx context.Context) (*postgres, error) {
@@ -108,7 +110,7 @@ func (r *rig) startPostgres(ctx context.Context) (*postgres, error) {
 	return p, nil
 }
 
-// ready waits until the server takes connections.
+// ready waits until the server accepts connections.
 func (p *postgres) ready(ctx context.Context) error {
 	var err error
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
@@ -124,7 +126,7 @@ func (p *postgres) ready(ctx context.Context) error {
 
 func (p *postgres) stop() error { return p.process.Stop(syscall.SIGINT) } // a fast shutdown
 
-// exec runs statements in one of the server's databases.
+// exec executes statements in a database of the server.
 func (p *postgres) exec(ctx context.Context, name string, statements ...string) error {
 	db, err := sql.Open("postgres", (&database{p, name}).dsn())
 	if err != nil {
@@ -139,13 +141,13 @@ func (p *postgres) exec(ctx context.Context, name string, statements ...string) 
 	return nil
 }
 
-// database is one of the server's.
+// A database is a database of the server.
 type database struct {
 	server *postgres
 	name   string
 }
 
-// newDatabase makes an empty one, starting the server where none runs yet.
+// newDatabase creates an empty database. It starts the server if it does not run yet.
 func (r *rig) newDatabase(ctx context.Context) (*database, error) {
 	if r.postgres == nil {
 		p, err := r.startPostgres(ctx)
@@ -156,11 +158,11 @@ func (r *rig) newDatabase(ctx context.Context) (*database, error) {
 	}
 	r.postgres.made++
 	d := &database{server: r.postgres, name: "bench" + strconv.Itoa(r.postgres.made)}
-	// What the last one has left unwritten is not this one's to write.
+	// The checkpoint keeps writes of the previous database out of this measurement.
 	return d, r.postgres.exec(ctx, "postgres", "CREATE DATABASE "+d.name, "CHECKPOINT")
 }
 
-// url is the database's, in the form that silod and Kamailio share.
+// url returns the URL of the database in the form that silod and Kamailio share.
 func (d *database) url() string {
 	return fmt.Sprintf("postgres://silod:silod@127.0.0.1:%d/%s", d.server.port, d.name)
 }

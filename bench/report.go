@@ -11,38 +11,38 @@ import (
 	"time"
 )
 
-// Sample is what one turn of a system under a mode's load gave.
+// A Sample is the result of one measurement of a system in a mode.
 type Sample struct {
 	Mode, System string
 	Round        int
 
 	Seconds     float64
-	Done        int64   // of the mode's unit
-	Rate        float64 // a second
-	DaemonCPU   float64 // microseconds of CPU time for each
-	DatabaseCPU float64 // the same, of the database server's
+	Done        int64   // units of the mode
+	Rate        float64 // units per second
+	DaemonCPU   float64 // microseconds of CPU time per unit
+	DatabaseCPU float64 // the same of the database server
 	P50, P99    float64 // milliseconds until the answer
 	Longest     float64
 	Memory      int64   // bytes at the end, of the daemon; shared memory once
-	Each        float64 // bytes of it for each transaction or binding, where that is known
+	Each        float64 // bytes for each transaction or binding; 0: unknown
 
-	Missing       int64 // promised, and not there
-	Repeated      int64 // there twice, by different transactions
+	Missing       int64 // accepted, but not stored or delivered
+	Repeated      int64 // received again in another transaction
 	Disordered    int64 // overtaken by later ones
 	Retransmitted int64 // by the system
 	Resent        int64 // by the load generator
 	Unanswered    int64
-	Faults        int64            // what could not be read or sent
-	Status        map[string]int64 // answers
+	Faults        int64            // messages that could not be read or sent
+	Status        map[string]int64 // final responses by status
 	Others        float64          // processors that were busy with something else
 	Generator     float64          // processors that the load generator took
 	Cores         float64          // processors that daemon and database took
 }
 
-// CPU is the time for each unit, of daemon and database together.
+// CPU returns the CPU time per unit of daemon and database together.
 func (s *Sample) CPU() float64 { return s.DaemonCPU + s.DatabaseCPU }
 
-// report is all that a run has found.
+// A report is the results of a run.
 type report struct {
 	Machine   *machine
 	Arguments []string
@@ -50,7 +50,7 @@ type report struct {
 	Samples   []*Sample
 }
 
-// save writes the raw numbers.
+// save writes the report as JSON to a file in dir.
 func (r *report) save(dir string) error {
 	data, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
@@ -59,13 +59,13 @@ func (r *report) save(dir string) error {
 	return os.WriteFile(filepath.Join(dir, r.Started.Format("results-20060102-150405.json")), data, 0o644)
 }
 
-// row is a system's medians in a mode; faults are sums.
+// A row is the medians of the rounds of a system in a mode; faults are summed.
 type row struct {
 	Sample
 	rounds int
 }
 
-// rows are a mode's systems, in the order in which they first ran.
+// rows returns the rows of a mode in the order in which its systems first ran.
 func (r *report) rows(mode string) (rows []row) {
 	var order []string
 	by := make(map[string][]*Sample)
@@ -84,7 +84,7 @@ func (r *report) rows(mode string) (rows []row) {
 	return rows
 }
 
-// middle makes one row of a system's rounds.
+// middle returns the row of the rounds of a system.
 func middle(samples []*Sample) row {
 	m := row{Sample: Sample{Mode: samples[0].Mode, System: samples[0].System}, rounds: len(samples)}
 	of := func(value func(*Sample) float64) float64 {
@@ -116,7 +116,7 @@ func middle(samples []*Sample) row {
 	return m
 }
 
-// median of values; the mean of the middle two where their number is even.
+// median returns the median of vs; 0 if vs is empty.
 func median(vs []float64) float64 {
 	vs = slices.Sorted(slices.Values(vs))
 	n := len(vs)
@@ -126,12 +126,12 @@ func median(vs []float64) float64 {
 	return (vs[(n-1)/2] + vs[n/2]) / 2
 }
 
-// columns are what the tables show.
+// columns are the headings of the tables.
 var columns = []string{
 	"system", "rate/s", "CPU us", "daemon", "database", "p50 ms", "p99 ms", "memory MB", "cores", "missing", "repeated", "disorder",
 }
 
-// cells are a row of the table.
+// cells returns the texts of a row of the table.
 func (r *row) cells() []string {
 	n := func(v int64) string { return fmt.Sprint(v) }
 	return []string{
@@ -142,7 +142,7 @@ func (r *row) cells() []string {
 	}
 }
 
-// short writes a number with two or three digits that matter.
+// short formats a number with two or three significant digits.
 func short(v float64) string {
 	if v < 10 {
 		return fmt.Sprintf("%.2f", v)
@@ -150,8 +150,7 @@ func short(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-// ratios compare each silod with another system: how many times its rate, which part
-// of its CPU time, and of its 99th percentile.
+// ratios returns rows that divide the values of each silod by those of each other system.
 func ratios(rows []row) (lines [][]string) {
 	part := func(a, b float64) string {
 		if b == 0 {
@@ -173,7 +172,7 @@ func ratios(rows []row) (lines [][]string) {
 	return lines
 }
 
-// print shows a mode's table.
+// print writes the table of a mode.
 func (r *report) print(w io.Writer, name string) {
 	m, rows := modeNamed(name), r.rows(name)
 	fmt.Fprintf(w, "\n%s: %s, medians of %d\n", m.name, m.unit, rows[0].rounds)
@@ -189,7 +188,7 @@ func (r *report) print(w io.Writer, name string) {
 	}
 }
 
-// notes are what a reader must know besides the table.
+// notes returns notes on a row that do not fit the table.
 func (r *row) notes(m *mode) (notes []string) {
 	if r.Each > 0 {
 		notes = append(notes, fmt.Sprintf("%.0f bytes for each %s", r.Each, m.thing))
@@ -198,16 +197,17 @@ func (r *row) notes(m *mode) (notes []string) {
 		notes = append(notes, fmt.Sprintf("%d requests retransmitted, %d never answered, the longest response took %.0f ms",
 			r.Resent, r.Unanswered, r.Longest))
 	}
-	if r.Others > crowded {
+	if r.Others > maxOthers {
 		notes = append(notes, fmt.Sprintf("%.2f processors were busy with other programs: CPU time is more reliable than rates", r.Others))
 	}
 	return notes
 }
 
-// crowded is how many processors' worth of other work spoils rates.
-const crowded = 0.1
+// maxOthers is the number of processors busy with other work above which rates are not
+// reliable.
+const maxOthers = 0.1
 
-// align writes a table whose first column is text and whose others are numbers.
+// align writes a table. The first column is left-aligned, the others are right-aligned.
 func align(w io.Writer, table [][]string) {
 	width := make([]int, len(columns))
 	for _, line := range table {

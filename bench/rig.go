@@ -15,7 +15,7 @@ import (
 	"silod/bench/proc"
 )
 
-// rig is what all measurements of a run share.
+// A rig is the state that all measurements of a run share.
 type rig struct {
 	*options
 	root       string // of the source tree
@@ -44,7 +44,7 @@ func newRig(ctx context.Context, o *options) (*rig, error) {
 	if r.dir, err = os.MkdirTemp(o.data, "silod-bench"); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(r.dir, 0o755); err != nil { // the database runs as somebody else
+	if err := os.Chmod(r.dir, 0o755); err != nil { // the database server runs as another user
 		return nil, err
 	}
 	if err := r.prepare(ctx); err != nil {
@@ -53,7 +53,7 @@ func newRig(ctx context.Context, o *options) (*rig, error) {
 	return r, nil
 }
 
-// prepare builds what will be measured, and then goes to its own processor.
+// prepare builds the systems that will be measured and then assigns processors.
 func (r *rig) prepare(ctx context.Context) error {
 	for _, name := range r.modes {
 		for _, name := range r.systemsOf(modeNamed(name)) {
@@ -70,7 +70,7 @@ func (r *rig) prepare(ctx context.Context) error {
 	return err
 }
 
-// systemsOf are those that a mode is run with.
+// systemsOf returns the names of the systems that are measured in a mode.
 func (r *rig) systemsOf(m *mode) []string {
 	if len(r.systems) > 0 {
 		return r.systems
@@ -78,11 +78,10 @@ func (r *rig) systemsOf(m *mode) []string {
 	return m.systems
 }
 
-// share deals the processors out. A load generator with processors of its own takes
-// nothing from a system, however fast that is. But a system that is left with a single
-// processor is no longer what its authors made: Kamailio's processes stand in each other's way,
-// and Go's scheduler waits whenever a commit does. So of two or three processors
-// nobody gets one alone, unless that is asked for.
+// share assigns processors to the load generator and the systems, so that the load
+// generator takes no time from a system. With two or three processors it does so only if
+// -pin requests it: on a single processor Kamailio's processes block each other, and Go's
+// scheduler waits during every commit.
 func (r *rig) share() error {
 	cpus, err := proc.Allowed()
 	if err != nil {
@@ -96,7 +95,7 @@ func (r *rig) share() error {
 	return proc.Pin(r.mine)
 }
 
-// sourceRoot is the nearest directory above with a go.mod.
+// sourceRoot returns the nearest directory with a go.mod, here or above.
 func sourceRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -121,7 +120,7 @@ func (r *rig) close() error {
 	return errors.Join(err, os.RemoveAll(r.dir))
 }
 
-// build makes a program of this source tree.
+// build builds a program of this source tree and returns its path.
 func (r *rig) build(ctx context.Context, pkg string, tags ...string) (string, error) {
 	path := filepath.Join(r.dir, filepath.Base(pkg))
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", strings.Join(tags, ","), "-o", path, pkg)
@@ -132,7 +131,7 @@ func (r *rig) build(ctx context.Context, pkg string, tags ...string) (string, er
 	return path, nil
 }
 
-// freePort is one of loopback's that has neither a UDP nor a TCP socket.
+// freePort returns a port of 127.0.0.1 that is free for both UDP and TCP.
 func freePort() (uint16, error) {
 	for range 100 {
 		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -150,7 +149,7 @@ func freePort() (uint16, error) {
 	return 0, errors.New("no port is free for both UDP and TCP")
 }
 
-// answers waits until a SIP server has answered an OPTIONS, whatever it says.
+// answers waits until a SIP server has answered an OPTIONS with any status.
 func answers(ctx context.Context, p *proc.Process, addr netip.AddrPort) error {
 	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(addr))
 	if err != nil {

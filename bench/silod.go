@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"text/template"
 
-	_ "modernc.org/sqlite" // to count what silod has stored
+	_ "modernc.org/sqlite" // to count stored messages
 
 	"silod/bench/proc"
 )
@@ -18,13 +18,13 @@ import (
 //go:embed silod.toml
 var silodConfig string
 
-// settings fill a configuration in.
+// settings are the values of a configuration template.
 type settings struct {
 	Addr, Domain, DB string
-	Proxy            string // where Kamailio's modules send what they send: to itself
+	Proxy            string // to which Kamailio's modules send: Kamailio itself
 }
 
-// configure writes a configuration file.
+// configure writes a configuration file from a template.
 func configure(path, text string, s settings) error {
 	t, err := template.New(filepath.Base(path)).Parse(text)
 	if err != nil {
@@ -70,7 +70,7 @@ func startSilodPostgres(ctx context.Context, r *rig, dir string) (*running, erro
 	return s, nil
 }
 
-// buildSilod builds the daemon, one that takes profiles where they are asked for.
+// buildSilod builds the daemon, with support for profiles if -pprof is set.
 func buildSilod(ctx context.Context, r *rig) error {
 	if r.silod != "" {
 		return nil
@@ -119,8 +119,8 @@ func countRows(ctx context.Context, driver, dsn string) (n int, err error) {
 	return n, nil
 }
 
-// fillTable stores a message for each n of s, which numbers defines, in mailboxes of
-// 100 that nobody opens.
+// fillTable stores a message for each n of s, which numbers defines, in mailboxes of 100
+// messages that are not part of the load.
 func fillTable(ctx context.Context, driver, dsn, numbers string) error {
 	db, err := sql.Open(driver, dsn)
 	if err != nil {

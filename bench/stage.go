@@ -16,7 +16,7 @@ import (
 	"silod/bench/proc"
 )
 
-// stage is one system under one mode's load.
+// A stage is a measurement of a system in a mode.
 type stage struct {
 	*rig
 	mode   *mode
@@ -24,16 +24,16 @@ type stage struct {
 	load   *load.Load
 	ledger *load.Ledger
 	users  int
-	// arrived is told of each first arrival of what was said in a room.
+	// arrived is called for the first arrival of each room message at a user.
 	arrived atomic.Pointer[func(user, n int)]
 	sample  *Sample
-	text    []byte // that fills bodies up
+	text    []byte // padding of bodies
 }
 
-// patience is how long one turn of a system may take, measurement included.
+// patience is the maximum time of a measurement, with starting and stopping the system.
 const patience = 5 * time.Minute
 
-// once runs a system under a mode's load and measures it.
+// once measures a system in a mode.
 func (r *rig) once(ctx context.Context, m *mode, sys *system) (sample *Sample, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -77,31 +77,31 @@ func (r *rig) once(ctx context.Context, m *mode, sys *system) (sample *Sample, e
 	return s.sample, errors.Join(err, s.keepProfile(ctx))
 }
 
-// heard books what a user has got.
+// heard records a request that a user has received.
 func (s *stage) heard(r load.Request) {
 	user, ok1 := number(r.User)
 	mailbox, n, ok2 := load.ReadMark(r.Body)
-	if !ok1 || !ok2 || mailbox != user && mailbox != everybody {
+	if !ok1 || !ok2 || mailbox != user && mailbox != roomMailbox {
 		s.ledger.Stray()
 		return
 	}
-	if first := s.ledger.Enter(user, n, r.Branch); first && mailbox == everybody {
+	if first := s.ledger.Enter(user, n, r.Branch); first && mailbox == roomMailbox {
 		if f := s.arrived.Load(); f != nil {
 			(*f)(user, n)
 		}
 	}
 }
 
-// everybody is the mailbox in the mark of what is said in a room.
-const everybody = 1 << 30
+// roomMailbox is the mailbox in the mark of room messages.
+const roomMailbox = 1 << 30
 
-// fill makes a body: a mark, and text up to the length that was asked for.
+// fill appends a body to b: a mark, padded with text to the length of the flag -body.
 func (s *stage) fill(b []byte, mailbox, number int) []byte {
 	b = load.Mark(b, mailbox, number)
 	return append(b, s.text[min(len(b), len(s.text)):]...)
 }
 
-// reading is all counters at one moment.
+// A reading is the values of all counters at one moment.
 type reading struct {
 	at                     time.Time
 	daemon, database, mine time.Duration // CPU time
@@ -123,7 +123,8 @@ func (s *stage) read() (reading, error) {
 	return r, errors.Join(errs[:]...)
 }
 
-// steady measures under a load that goes on: done says how much has been done by then.
+// steady measures for -seconds under continuous load. done returns the number of units at
+// a reading.
 func (s *stage) steady(ctx context.Context, src load.Source, done func(reading) int64) error {
 	s.load.Begin(src)
 	if err := pause(ctx, s.warmup); err != nil {
@@ -146,7 +147,7 @@ func (s *stage) steady(ctx context.Context, src load.Source, done func(reading) 
 	return s.load.Finish(ctx)
 }
 
-// record puts what happened between two readings into the sample.
+// record stores the difference between two readings in the sample.
 func (s *stage) record(before, after reading, done int64) {
 	d := after.counts.Since(before.counts)
 	elapsed := after.at.Sub(before.at)
@@ -175,19 +176,20 @@ func (s *stage) record(before, after reading, done int64) {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// toggleProfile begins or ends the daemon's profile, where it takes one.
+// toggleProfile starts or stops the profile of a daemon that supports it.
 func (s *stage) toggleProfile() {
 	if s.system.profile != "" {
 		_ = s.system.daemon.Signal(syscall.SIGUSR1)
 	}
 }
 
-// keepProfile moves a profile to where results are, with its table of functions.
+// keepProfile copies the profile to the directory of the results, with a table of its
+// functions.
 func (s *stage) keepProfile(ctx context.Context) error {
 	if s.system.profile == "" {
 		return nil
 	}
-	if err := pause(ctx, time.Second); err != nil { // it is written behind the signal
+	if err := pause(ctx, time.Second); err != nil { // the daemon writes it after the signal
 		return err
 	}
 	name := filepath.Join(s.out, s.sample.Mode+"-"+s.sample.System+".prof")
@@ -206,7 +208,7 @@ func (s *stage) keepProfile(ctx context.Context) error {
 	return os.WriteFile(name+".txt", top, 0o644)
 }
 
-// quiet waits until nothing has been heard from the system for a while.
+// quiet waits until the system has sent no requests for 300 ms.
 func (s *stage) quiet(ctx context.Context) error {
 	const still = 300 * time.Millisecond
 	for last := int64(-1); ; {

@@ -8,26 +8,26 @@ import (
 	"silod/bench/proc"
 )
 
-// domain is that of all users, which each system serves.
+// domain is the domain of all users.
 const domain = "example.org"
 
-// system is something that can be measured.
+// A system is a server that can be measured.
 type system struct {
 	name    string
 	start   func(ctx context.Context, r *rig, dir string) (*running, error)
-	prepare func(ctx context.Context, r *rig) error // builds what is not installed
+	prepare func(ctx context.Context, r *rig) error // builds the program or checks that it is installed
 }
 
-// running is a system that serves.
+// A running is a system that serves.
 type running struct {
 	addr     netip.AddrPort
 	daemon   *proc.Process
-	database *proc.Process                          // nil: inside the daemon, or none
+	database *proc.Process                          // nil: the daemon has no separate database server
 	rows     func(ctx context.Context) (int, error) // messages stored now
-	fill     func(ctx context.Context, n int) error // stores messages for nobody of the load
-	end      syscall.Signal                         // asks the daemon to end
-	cleanup  func() error                           // after the daemon's end; nil: nothing to do
-	profile  string                                 // file of the CPU profile that SIGUSR1 begins and ends; "": none
+	fill     func(ctx context.Context, n int) error // stores n messages for users outside the load
+	end      syscall.Signal                         // stops the daemon
+	cleanup  func() error                           // after the daemon has stopped; may be nil
+	profile  string                                 // file of the CPU profile that SIGUSR1 starts and stops; "": none
 }
 
 // start starts the daemon and waits until it answers.
@@ -43,7 +43,7 @@ func (s *running) start(ctx context.Context, c proc.Command) (*running, error) {
 	return s, nil
 }
 
-// systems are all that can be measured.
+// systems are all systems that can be measured.
 var systems = []*system{
 	{"silod", startSilodPostgres, buildSilod},
 	{"silod-sqlite", startSilodSQLite, buildSilod},
@@ -78,7 +78,7 @@ func (s *running) stop() error {
 	return err
 }
 
-// pids of the daemon, and of the database where it is another program.
+// pids returns the process IDs of the daemon and of the database server, if there is one.
 func (s *running) pids() (daemon, database []int) {
 	daemon = []int{s.daemon.PID()}
 	if s.database != nil {
@@ -87,7 +87,7 @@ func (s *running) pids() (daemon, database []int) {
 	return daemon, database
 }
 
-// loopback is this machine at a port.
+// loopback returns 127.0.0.1 with a port.
 func loopback(port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 }

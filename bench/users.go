@@ -10,7 +10,8 @@ import (
 	"silod/bench/load"
 )
 
-// person is a user's address and, where registered, what the registrations share.
+// A person is the address of a user and, if it is registered, the values that its
+// REGISTERs share.
 type person struct {
 	uri     string
 	name    string
@@ -20,7 +21,7 @@ type person struct {
 	sent    int // messages to this user so far
 }
 
-// people makes users with numbered names.
+// people returns n users with numbered names.
 func (s *stage) people(n int) []person {
 	ps := make([]person, n)
 	for i := range ps {
@@ -30,22 +31,21 @@ func (s *stage) people(n int) []person {
 	return ps
 }
 
-// number is that of a user with such a name.
-func number(user []byte) (int, bool) {
+// number returns the number in the name of a user; ok is false for other names.
+func number(user []byte) (n int, ok bool) {
 	digits, ok := bytes.CutPrefix(user, []byte("u"))
 	n, err := strconv.Atoi(string(digits))
 	return n, ok && err == nil && n >= 0
 }
 
-// each is a source that goes round the people for ever, until next says Done. Each slot
-// of the load has its own share of them, so that nothing about one of them happens
-// twice at once.
+// each returns a source that repeats all people until next returns Done. Each slot of the
+// load has its own part of them, so that each has one request open at most.
 func (s *stage) each(people []person, next func(i int, p *person, m *load.Message) load.Turn) load.Source {
 	return eachOf(people, s.load.Slots(), next)
 }
 
 func eachOf(people []person, slots int, next func(int, *person, *load.Message) load.Turn) load.Source {
-	turn := make([]int, slots) // whose it is, by slot
+	turn := make([]int, slots) // index of the next person, by slot
 	for i := range turn {
 		turn[i] = i
 	}
@@ -102,7 +102,7 @@ func (s *stage) registerAll(ctx context.Context, people []person) error {
 	return nil
 }
 
-// statuses says in words which answers came.
+// statuses describes the answers for messages.
 func statuses(c *load.Counts) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%d requests without an answer", c.Lost)
@@ -114,5 +114,5 @@ func statuses(c *load.Counts) string {
 	return text.String()
 }
 
-// successes are the requests that were answered 2xx.
+// successes returns the number of requests that were answered 2xx.
 func successes(r reading) int64 { return r.counts.Answers(200, 300) }

@@ -8,50 +8,49 @@ import (
 	"time"
 )
 
-// Turn is what a Source wants done.
+// A Turn is the decision of a Source.
 type Turn int
 
-// The turns.
+// The decisions of a Source.
 const (
 	Send  Turn = iota // send the message
-	Later             // nothing yet: ask again soon
-	Done              // nothing more from this slot
+	Later             // nothing now: call the source again soon
+	Done              // no more requests of this slot
 )
 
-// A Source gives the next request of a slot, which has no request open. It fills m,
-// whose Body it may reuse. Slots are numbered through over all clients of a Load, and
-// each is only asked for by one goroutine.
+// A Source supplies the next request of a slot that has no open request. It fills m, whose
+// Body it may reuse. Slots are numbered over all clients of a Load. All calls for a slot
+// are made by one goroutine.
 type Source func(slot int, m *Message) Turn
 
-// Client is one socket: it keeps requests open, one in each of its slots, sends them
-// again where no answer comes, and answers what it gets with 200. One goroutine does
-// all of it.
+// A Client has a socket and slots with one open request each. It retransmits requests
+// until they are answered, and answers requests with 200. It runs in one goroutine.
 type Client struct {
 	link  link
 	addr  string // of the link
-	name  string // ends each branch, Call-ID and tag, so that no two clients share one
+	name  string // suffix of each branch, Call-ID and tag, which makes them unique
 	slots []slot
 	first int // number of the first slot
 	heard func(Request)
 
 	source atomic.Pointer[Source]
-	asked  *Source // the one that the slots are working for
+	asked  *Source // of the requests in the slots
 	open   atomic.Int64
 	idle   atomic.Int64 // slots whose source is Done
-	waits  bool         // some slot was told Later
+	waits  bool         // a slot was answered Later
 	counts counts
 
 	message Message
 	answer  []byte
 }
 
-// slot holds one open request.
+// A slot holds an open request.
 type slot struct {
 	raw   []byte // as sent
-	count uint64 // of requests sent from here
+	count uint64 // number of requests sent
 	state slotState
 	begun time.Time
-	due   time.Time // to be sent again
+	due   time.Time // of the next retransmission
 	wait  time.Duration
 }
 
@@ -70,7 +69,7 @@ const (
 	timerF  = 64 * timerT1
 )
 
-// How often timers are looked at, and slots that were told Later are asked again.
+// Intervals for checking timers, and for asking the source again after Later.
 const (
 	tick      = 50 * time.Millisecond
 	shortTick = time.Millisecond
@@ -83,8 +82,8 @@ func newClient(l link, name string, first, open int, heard func(Request)) *Clien
 	}
 }
 
-// run serves until the link closes. Its deadline is its clock: the turn comes when a
-// read finds it passed, which costs nothing while messages flow.
+// run runs the client until the link closes. The read deadline serves as its timer, which
+// costs nothing while messages arrive.
 func (c *Client) run() error {
 	c.link.deadline(time.Now())
 	for {
@@ -95,19 +94,19 @@ func (c *Client) run() error {
 		raw, err := c.link.receive()
 		switch {
 		case err == nil:
-			c.take(raw)
+			c.handle(raw)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			now := time.Now()
-			c.link.deadline(now.Add(c.turn(now)))
+			c.link.deadline(now.Add(c.runTimers(now)))
 		case closed(err):
 			return err
 		default:
-			c.counts.faults.Add(1) // a refused port, for one
+			c.counts.faults.Add(1) // for example a refused port
 		}
 	}
 }
 
-// begin puts all slots to work for a new source.
+// begin asks a new source for the requests of all slots.
 func (c *Client) begin(now time.Time) {
 	c.idle.Store(0)
 	for i := range c.slots {
@@ -117,8 +116,9 @@ func (c *Client) begin(now time.Time) {
 	}
 }
 
-// turn does what is due and gives the time until the next turn.
-func (c *Client) turn(now time.Time) time.Duration {
+// runTimers retransmits and ends requests that are due. It returns the time until its
+// next call.
+func (c *Client) runTimers(now time.Time) time.Duration {
 	again := false
 	for i := range c.slots {
 		s := &c.slots[i]
@@ -171,7 +171,7 @@ func (c *Client) fill(i int, now time.Time) {
 	}
 }
 
-// free ends a slot's request and begins the next one.
+// free ends the request of a slot and asks for the next one.
 func (c *Client) free(i int, now time.Time) {
 	c.slots[i].state = slotDone
 	c.open.Add(-1)
@@ -184,8 +184,8 @@ func (c *Client) put(raw []byte) {
 	}
 }
 
-// take handles one message from the server.
-func (c *Client) take(raw []byte) {
+// handle handles a message from the server.
+func (c *Client) handle(raw []byte) {
 	for len(raw) > 0 && (raw[0] == '\r' || raw[0] == '\n') {
 		raw = raw[1:]
 	}
@@ -209,7 +209,7 @@ func (c *Client) take(raw []byte) {
 	}
 }
 
-// answered matches a response to its slot.
+// answered handles a response.
 func (c *Client) answered(raw []byte) {
 	r, ok := parseResponse(raw)
 	if !ok || r.slot >= len(c.slots) {
@@ -234,7 +234,7 @@ func (c *Client) answered(raw []byte) {
 	}
 }
 
-// wake asks again for slots that were told Later: what came may have changed that.
+// wake calls the source again for slots that were answered Later.
 func (c *Client) wake(now time.Time) {
 	for i := range c.slots {
 		if c.slots[i].state == slotLater {
@@ -243,7 +243,7 @@ func (c *Client) wake(now time.Time) {
 	}
 }
 
-// contact is the URI at which a user is reached here.
+// contact returns the contact URI of a user at this client.
 func (c *Client) contact(user string) string {
 	uri := "sip:" + user + "@" + c.addr
 	if t := c.link.transport(); t != "UDP" {

@@ -19,8 +19,8 @@ const (
 	buckets  = fine * (doubling - fineBits + 1)
 )
 
-// bucket is where a duration is counted: below fine microseconds each has its own,
-// above that each doubling is cut into fine parts.
+// bucket returns the index for a duration: below fine microseconds each microsecond has a
+// bucket, above that each doubling has fine buckets.
 func bucket(d time.Duration) int {
 	us := uint64(max(d, 0) / time.Microsecond)
 	if us < fine {
@@ -30,7 +30,7 @@ func bucket(d time.Duration) int {
 	return min(shift*fine+int(us>>shift), buckets-1)
 }
 
-// upper is the longest duration that a bucket counts.
+// upper returns the longest duration of a bucket.
 func upper(i int) time.Duration {
 	if i < fine {
 		return time.Duration(i+1)*time.Microsecond - 1
@@ -42,24 +42,24 @@ func upper(i int) time.Duration {
 // Record counts one duration.
 func (h *Histogram) Record(d time.Duration) { h.counts[bucket(d)].Add(1) }
 
-// addTo adds what has been counted to a Distribution.
+// addTo adds the counts to a Distribution.
 func (h *Histogram) addTo(d *Distribution) {
 	for i := range h.counts {
 		d[i] += h.counts[i].Load()
 	}
 }
 
-// A Distribution is what one or several Histograms had counted at some moment.
+// A Distribution is the counts of one or several Histograms at some moment.
 type Distribution [buckets]uint64
 
-// Sub takes away what had been counted before.
+// Sub subtracts the counts of an earlier moment.
 func (d *Distribution) Sub(before *Distribution) {
 	for i := range d {
 		d[i] -= before[i]
 	}
 }
 
-// Count is how many durations there are.
+// Count returns the number of durations.
 func (d *Distribution) Count() uint64 {
 	n := uint64(0)
 	for _, c := range d {
@@ -68,8 +68,8 @@ func (d *Distribution) Count() uint64 {
 	return n
 }
 
-// Quantile is the duration that a part q of all, from 0 to 1, did not exceed: too long
-// by a bucket's width at most, and 0 where nothing was counted.
+// Quantile returns the q-quantile, rounded up to the end of a bucket; q is from 0 to 1. It
+// returns 0 if there are no durations.
 func (d *Distribution) Quantile(q float64) time.Duration {
 	total := d.Count()
 	if total == 0 {

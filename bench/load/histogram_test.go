@@ -39,7 +39,7 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
-// Each duration is counted in the first bucket whose upper limit is not below it.
+// The bucket of a duration is the first whose upper limit is not below it.
 func TestBuckets(t *testing.T) {
 	for i := range buckets - 1 {
 		if upper(i) >= upper(i+1) {

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// A Ledger keeps the books of numbered messages: what each mailbox has got, in which
-// order, and what it got twice. Messages say in their body which they are: see Mark.
+// A Ledger records the numbered messages that mailboxes receive, and counts those that
+// are out of order or repeated. The body of a message contains its number: see Mark.
 type Ledger struct {
 	mu     sync.Mutex
 	boxes  []box
@@ -16,16 +16,16 @@ type Ledger struct {
 	seed   maphash.Seed
 }
 
-// Totals sum a Ledger up.
+// Totals are the counters of a Ledger.
 type Totals struct {
 	Arrived       int64 // different messages
-	Disordered    int64 // that came after one with a higher number of the same mailbox
-	Repeated      int64 // messages that came again as a new transaction
-	Retransmitted int64 // messages that came again as the same transaction
-	Unknown       int64 // that bear no mark of ours
+	Disordered    int64 // received after a higher number of the same mailbox
+	Repeated      int64 // received again in a new transaction
+	Retransmitted int64 // received again in the same transaction
+	Unknown       int64 // without a valid mark
 }
 
-// Sub takes away what had been counted before.
+// Sub subtracts the counters of an earlier moment.
 func (t *Totals) Sub(b Totals) {
 	t.Arrived -= b.Arrived
 	t.Disordered -= b.Disordered
@@ -34,13 +34,14 @@ func (t *Totals) Sub(b Totals) {
 	t.Unknown -= b.Unknown
 }
 
-// box is one mailbox: by message number, the transaction that brought it last.
+// A box is a mailbox. brought has the hash of the last branch by message number; 0 means
+// not received.
 type box struct {
 	highest int
 	brought []uint64
 }
 
-// NewLedger makes the books of so many mailboxes, numbered from 0.
+// NewLedger returns a Ledger for a number of mailboxes, numbered from 0.
 func NewLedger(boxes int) *Ledger {
 	l := &Ledger{boxes: make([]box, boxes), seed: maphash.MakeSeed()}
 	for i := range l.boxes {
@@ -49,10 +50,10 @@ func NewLedger(boxes int) *Ledger {
 	return l
 }
 
-// mark stands on both sides of the two numbers in a body.
+// mark delimits the two numbers in a body.
 const mark = '~'
 
-// Mark appends what tells the Ledger which message this is: ~mailbox/number~.
+// Mark appends the mark that identifies a message for the Ledger: ~mailbox/number~.
 func Mark(b []byte, mailbox, number int) []byte {
 	b = append(b, mark)
 	b = strconv.AppendInt(b, int64(mailbox), 10)
@@ -61,7 +62,7 @@ func Mark(b []byte, mailbox, number int) []byte {
 	return append(b, mark)
 }
 
-// ReadMark finds a mark in a body, wherever it stands.
+// ReadMark parses the first mark in a body; ok is false if there is none.
 func ReadMark(body []byte) (mailbox, number int, ok bool) {
 	_, rest, ok := bytes.Cut(body, []byte{mark})
 	if !ok {
@@ -77,8 +78,8 @@ func ReadMark(body []byte) (mailbox, number int, ok bool) {
 	return mailbox, number, ok && err1 == nil && err2 == nil && mailbox >= 0 && number >= 0
 }
 
-// Enter books a message that a mailbox has got, and tells whether it is the first
-// with its number. branch names the transaction that brought it.
+// Enter records a message that a mailbox has received, and reports whether it is the first
+// with its number. branch identifies the transaction.
 func (l *Ledger) Enter(mailbox, number int, branch []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +91,7 @@ func (l *Ledger) Enter(mailbox, number int, branch []byte) bool {
 	for number >= len(b.brought) {
 		b.brought = append(b.brought, 0)
 	}
-	by := maphash.Bytes(l.seed, branch) | 1 // never 0, which stands for "not yet"
+	by := maphash.Bytes(l.seed, branch) | 1 // never 0
 	before := b.brought[number]
 	b.brought[number] = by
 	switch {
@@ -109,17 +110,17 @@ func (l *Ledger) Enter(mailbox, number int, branch []byte) bool {
 	return true
 }
 
-// maxNumber keeps a strange body from making a mailbox's books endless.
+// maxNumber limits the memory that a wrong number in a body can take.
 const maxNumber = 10_000_000
 
-// Stray books a message without a mark.
+// Stray records a message without a mark.
 func (l *Ledger) Stray() {
 	l.mu.Lock()
 	l.totals.Unknown++
 	l.mu.Unlock()
 }
 
-// Totals are the sums so far.
+// Totals returns the current counters.
 func (l *Ledger) Totals() Totals {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// link is a connected socket that carries whole SIP messages.
+// A link is a connected socket that sends and receives complete SIP messages.
 type link interface {
 	send(message []byte) error
-	// receive gives the next message, which is valid until the next call.
+	// receive returns the next message, which is valid until the next call.
 	receive() ([]byte, error)
 	deadline(t time.Time)
 	local() netip.AddrPort
-	transport() string // as in Via
+	transport() string // for Via
 	close()
 }
 
-// receiveBuffer is asked of the kernel, so that what is measured is the server and
-// not what this end drops.
+// receiveBuffer is the requested size of socket buffers. It is large, so that the load
+// generator drops no packets.
 const receiveBuffer = 16 << 20
 
-// dial opens a link to a server.
+// dial connects to a server.
 func dial(ctx context.Context, network string, server netip.AddrPort) (link, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, server.String())
@@ -69,7 +69,7 @@ func (d *datagrams) close()                { d.conn.Close() }
 type stream struct {
 	conn *net.TCPConn
 	in   *bufio.Reader
-	used int // bytes of the message given out last, still in the reader
+	used int // length of the last message, which is still in the reader
 }
 
 func newStream(c *net.TCPConn) *stream {
@@ -81,8 +81,8 @@ func (s *stream) send(m []byte) error {
 	return err
 }
 
-// receive frames by Content-Length. What is there already is looked at without
-// being taken, so that a deadline loses nothing.
+// receive splits the stream by Content-Length. It leaves an incomplete message in the
+// reader, so that no bytes are lost after a deadline.
 func (s *stream) receive() ([]byte, error) {
 	if _, err := s.in.Discard(s.used); err != nil {
 		return nil, err
@@ -108,8 +108,8 @@ func (s *stream) receive() ([]byte, error) {
 	}
 }
 
-// frame is the length of the message that b begins with, 0 while its header is not
-// complete. Empty lines in front belong to it.
+// frame returns the length of the message at the beginning of b, 0 if its header is not
+// complete. Empty lines before the message count.
 func frame(b []byte) (int, error) {
 	start := 0
 	for start < len(b) && (b[start] == '\r' || b[start] == '\n') {
@@ -132,8 +132,8 @@ func (s *stream) local() netip.AddrPort { return s.conn.LocalAddr().(*net.TCPAdd
 func (s *stream) transport() string     { return "TCP" }
 func (s *stream) close()                { s.conn.Close() }
 
-// closed tells an end of the link from a passing fault, such as the port being
-// unreachable for a moment.
+// closed reports whether err means that the link has ended. Other errors, such as a port
+// that is unreachable for a moment, are temporary.
 func closed(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -1,9 +1,8 @@
-// Package load makes SIP traffic: clients on sockets of their own that keep a number
-// of requests open, and answer what they get. It writes and reads its few messages
-// itself, without a SIP stack, because it must be much cheaper than what it measures.
+// Package load generates SIP traffic. Its clients, each with a socket, keep a number of
+// requests open and answer the requests that they receive. It formats and parses its
+// messages itself, because it must use much less CPU time than the measured server.
 //
-// It knows nothing of the systems that are measured, nor of what is done with the
-// numbers. Only a Ledger has a lock; all other shared state is atomic counters.
+// A Ledger has a lock; all other shared state is atomic counters.
 package load
 
 import (
@@ -18,20 +17,20 @@ import (
 // Config describes the traffic.
 type Config struct {
 	Network string         // udp or tcp
-	Server  netip.AddrPort // where everything goes
-	Clients int            // sockets
-	Open    int            // requests open at once on all of them together
-	Heard   func(Request)  // told of each request from the server before it is answered
+	Server  netip.AddrPort // to which all requests are sent
+	Clients int            // number of sockets
+	Open    int            // number of open requests of all clients together
+	Heard   func(Request)  // called for each request from the server before the answer
 }
 
-// Load is a number of running clients.
+// A Load is a set of running clients.
 type Load struct {
 	clients []*Client
 	running sync.WaitGroup
 }
 
-// Start opens the sockets and runs the clients, which send nothing yet. Close ends
-// them.
+// Start opens the sockets and starts the clients, which send nothing before Begin or Do.
+// The caller must call Close.
 func Start(ctx context.Context, cfg Config) (*Load, error) {
 	l := &Load{}
 	each := max(1, (cfg.Open+cfg.Clients-1)/cfg.Clients)
@@ -45,36 +44,37 @@ func Start(ctx context.Context, cfg Config) (*Load, error) {
 		l.clients = append(l.clients, c)
 	}
 	for _, c := range l.clients {
-		l.running.Go(func() { _ = c.run() }) // its links only end by Close, or with the server
+		l.running.Go(func() { _ = c.run() }) // its link ends by Close or with the server
 	}
 	return l, nil
 }
 
-// Slots is how many requests can be open.
+// Slots returns the number of requests that can be open.
 func (l *Load) Slots() int { return len(l.clients) * len(l.clients[0].slots) }
 
-// Contact is where a user with a number is reached: users are spread over the clients.
+// Contact returns the contact URI of a user. The number selects the client.
 func (l *Load) Contact(number int, user string) string {
 	return l.clients[number%len(l.clients)].contact(user)
 }
 
-// Home is the client of a slot, numbered as Contact spreads users.
+// Home returns the index of the client of a slot. Contact uses the same index for user
+// numbers modulo Clients.
 func (l *Load) Home(slot int) int { return slot / len(l.clients[0].slots) }
 
-// Clients is how many there are.
+// Clients returns the number of clients.
 func (l *Load) Clients() int { return len(l.clients) }
 
-// Begin sends what a source gives, in place of what the one before still had.
+// Begin sends the requests of src in place of those of the previous source.
 func (l *Load) Begin(src Source) {
 	for _, c := range l.clients {
 		c.idle.Store(0)
 		c.source.Store(&src)
-		c.link.deadline(time.Now()) // look up
+		c.link.deadline(time.Now()) // wake the client
 	}
 }
 
-// Do sends what a source gives and waits until it is Done and all is answered, or
-// given up. Nothing may be open when it is called.
+// Do sends the requests of src and waits until it is Done and each request is answered or
+// has timed out. No request may be open when it is called.
 func (l *Load) Do(ctx context.Context, src Source) error {
 	l.Begin(src)
 	for {
@@ -87,12 +87,12 @@ func (l *Load) Do(ctx context.Context, src Source) error {
 	}
 }
 
-// Finish stops sending and waits until what is open is answered or given up.
+// Finish stops sending and waits until each open request is answered or has timed out.
 func (l *Load) Finish(ctx context.Context) error {
 	return l.Do(ctx, func(int, *Message) Turn { return Done })
 }
 
-// Idle tells whether all slots are Done.
+// Idle reports whether all slots are Done.
 func (l *Load) Idle() bool {
 	for _, c := range l.clients {
 		if c.idle.Load() < int64(len(c.slots)) || c.open.Load() > 0 {
@@ -109,7 +109,7 @@ func (l *Load) open() (n int64) {
 	return n
 }
 
-// Close ends the clients.
+// Close closes the sockets and waits for the clients to end.
 func (l *Load) Close() {
 	for _, c := range l.clients {
 		c.link.close()
@@ -117,27 +117,27 @@ func (l *Load) Close() {
 	l.running.Wait()
 }
 
-// Counts is what all clients together had counted at some moment.
+// Counts are the counters of all clients together at some moment.
 type Counts struct {
 	At      time.Time
 	Sent    int64      // requests, without retransmissions
 	Resent  int64      // retransmissions
-	Lost    int64      // requests that were never answered
-	Late    int64      // answers to what had been answered
-	Heard   int64      // requests from the server, retransmissions too
-	Faults  int64      // what could not be read or sent
+	Lost    int64      // requests that timed out
+	Late    int64      // answers to requests that had been answered before
+	Heard   int64      // requests from the server, with retransmissions
+	Faults  int64      // messages that could not be read or sent
 	Status  [700]int64 // final answers
 	Latency Distribution
 }
 
-// counts is a client's own part of Counts.
+// counts are the counters of one client.
 type counts struct {
 	sent, resent, lost, late, heard, faults atomic.Int64
 	status                                  [700]atomic.Int64
 	latency                                 Histogram
 }
 
-// Counts adds all clients' counts up.
+// Counts returns the sums of the counters of all clients.
 func (l *Load) Counts() *Counts {
 	t := &Counts{At: time.Now()}
 	for _, c := range l.clients {
@@ -155,7 +155,7 @@ func (l *Load) Counts() *Counts {
 	return t
 }
 
-// Since is what was counted after an earlier moment.
+// Since returns the difference from an earlier moment.
 func (t *Counts) Since(before *Counts) *Counts {
 	d := *t
 	d.Sent -= before.Sent
@@ -171,7 +171,7 @@ func (t *Counts) Since(before *Counts) *Counts {
 	return &d
 }
 
-// Answers is how many final answers had a status from low up to, but not including,
+// Answers returns the number of final answers with a status of at least low and less than
 // high.
 func (t *Counts) Answers(low, high int) (n int64) {
 	for _, v := range t.Status[low:high] {

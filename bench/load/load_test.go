@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// echo is a server on loopback that answers requests as handle says; nil: not at all.
-// n counts what came over one connection, from 1.
+// echo starts a server on loopback that answers requests with the result of handle, which
+// may be nil. n is the number of the message on its connection, from 1.
 func echo(t *testing.T, network string, handle func(n int, req string) (answers []string)) netip.AddrPort {
 	t.Helper()
 	serve := func(l link) {
@@ -54,7 +54,7 @@ func echo(t *testing.T, network string, handle func(n int, req string) (answers 
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// answering is an unconnected UDP socket that speaks to whom it heard last.
+// An answering is an unconnected UDP socket that sends to the source of its last packet.
 type answering struct {
 	conn *net.UDPConn
 	to   netip.AddrPort
@@ -76,7 +76,7 @@ func (a *answering) local() netip.AddrPort { return netip.AddrPort{} }
 func (a *answering) transport() string     { return "UDP" }
 func (a *answering) close()                { a.conn.Close() }
 
-// reply answers a request with a status.
+// reply returns a response to a request.
 func reply(status, req string) string {
 	_, answer, _ := readRequest([]byte(req), nil)
 	return strings.Replace(string(answer), "200 OK", status, 1)
@@ -92,7 +92,7 @@ func start(t *testing.T, cfg Config) *Load {
 	return l
 }
 
-// limited gives n messages in all, whatever the slot.
+// limited returns a source of n messages over all slots.
 func limited(n int64) Source {
 	var given atomic.Int64
 	return func(_ int, m *Message) Turn {
@@ -142,7 +142,7 @@ func TestWhatIsLostIsSentAgain(t *testing.T) {
 	if err := l.Do(t.Context(), limited(1)); err != nil {
 		t.Fatal(err)
 	}
-	// The second 200 is counted when it has been read.
+	// The second 200 is counted after the client has read it.
 	for deadline := time.Now().Add(5 * time.Second); l.Counts().Late == 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
@@ -195,7 +195,7 @@ func TestRequestsAreHeardAndAnswered(t *testing.T) {
 	}
 }
 
-// A source that says Later is asked again, and nothing spins.
+// A source that returns Later is called again, but not in a busy loop.
 func TestLater(t *testing.T) {
 	server := echo(t, "udp", func(_ int, req string) []string { return []string{reply("200 OK", req)} })
 	l := start(t, Config{Network: "udp", Server: server, Clients: 1, Open: 2})
@@ -284,7 +284,7 @@ func TestFrame(t *testing.T) {
 	}
 }
 
-// FuzzAnswers holds that nothing that a server sends makes a client fail.
+// FuzzAnswers checks that no message from a server makes a client fail.
 func FuzzAnswers(f *testing.F) {
 	f.Add([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK3.17.c0\r\n\r\n"))
 	f.Add([]byte("MESSAGE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\nTo: a\r\nContent-Length: 1\r\n\r\n~1/2~"))

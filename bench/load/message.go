@@ -5,9 +5,8 @@ import (
 	"strconv"
 )
 
-// Message is a request to be sent. What is zero is filled in: a Call-ID and a
-// From tag of its own, CSeq 1. Via, branch and Content-Length are always the
-// client's.
+// A Message is a request. The client adds Via, branch, From tag and Content-Length, and
+// replaces zero values: CallID by a unique one, CSeq by 1.
 type Message struct {
 	Method   string
 	URI      string // Request-URI
@@ -18,11 +17,11 @@ type Message struct {
 	Body     []byte // text/plain
 }
 
-// branchCookie begins every branch (RFC 3261 section 8.1.1.7).
+// branchCookie is the prefix of every branch (RFC 3261 section 8.1.1.7).
 const branchCookie = "z9hG4bK"
 
-// appendRequest writes m with a Via whose branch names the slot and the count of the
-// request there, so that the answer needs no look-up.
+// appendRequest appends m. The branch contains the slot and its count of requests, so that
+// the request of a response is found without a table.
 func (c *Client) appendRequest(b []byte, m *Message, slot int, count uint64) []byte {
 	text := func(parts ...string) {
 		for _, p := range parts {
@@ -61,7 +60,7 @@ func (c *Client) appendRequest(b []byte, m *Message, slot int, count uint64) []b
 	return append(b, m.Body...)
 }
 
-// response is what an answer says: its status and whose it is.
+// A response is the status of a response and the slot and count of its request.
 type response struct {
 	status int
 	slot   int
@@ -70,8 +69,8 @@ type response struct {
 
 const version = "SIP/2.0 "
 
-// parseResponse reads the status, and the slot and count that appendRequest wrote
-// into the topmost branch.
+// parseResponse parses the status, and the slot and count in the topmost branch (see
+// appendRequest).
 func parseResponse(raw []byte) (r response, ok bool) {
 	if len(raw) < len(version)+3 {
 		return r, false
@@ -94,7 +93,7 @@ func parseResponse(raw []byte) (r response, ok bool) {
 	return r, ok
 }
 
-// digits reads a number from the beginning of b.
+// digits parses the number at the beginning of b.
 func digits(b []byte) (n uint64, rest []byte, ok bool) {
 	i := 0
 	for ; i < len(b) && i < 19 && b[i] >= '0' && b[i] <= '9'; i++ {
@@ -103,15 +102,15 @@ func digits(b []byte) (n uint64, rest []byte, ok bool) {
 	return n, b[i:], i > 0
 }
 
-// Request is one that the server has sent to a client.
+// A Request is a request that the server has sent to a client.
 type Request struct {
 	User   []byte // of the Request-URI
 	Branch []byte // of the topmost Via
 	Body   []byte
 }
 
-// readRequest takes a request apart and appends the 200 that answers it (RFC 3261
-// section 8.2.6.2) to b.
+// readRequest parses a request and appends its 200 response (RFC 3261 section 8.2.6.2) to
+// b.
 func readRequest(raw, b []byte) (req Request, answer []byte, ok bool) {
 	head, body, ok := bytes.Cut(raw, []byte("\r\n\r\n"))
 	if !ok {
@@ -147,7 +146,7 @@ func readRequest(raw, b []byte) (req Request, answer []byte, ok bool) {
 	return req, append(b, "Content-Length: 0\r\n\r\n"...), true
 }
 
-// named tells whether a header line has a name, or its compact form.
+// named reports whether a header line has a name or its compact form.
 func named(line []byte, name, compact string) bool {
 	i := bytes.IndexByte(line, ':')
 	if i <= 0 {
@@ -158,7 +157,7 @@ func named(line []byte, name, compact string) bool {
 		compact != "" && len(got) == 1 && got[0]|0x20 == compact[0]
 }
 
-// header is the value of the first header with a name in a message's header part.
+// header returns the value of the first header field with a name, nil if there is none.
 func header(head []byte, name, compact string) []byte {
 	for len(head) > 0 {
 		var line []byte

@@ -1,14 +1,15 @@
-// Command manage measures what administration costs: how long a management command
-// takes, and how much slower messages are stored while siloctl lists, or exports,
-// everything that silod has.
+// Command manage measures the cost of administration: the time of management commands,
+// and how much slower messages are stored while siloctl lists or exports all messages or
+// rooms.
 //
 //	go run ./bench/manage
 //	go run ./bench/manage -messages 1000000 -rounds 3
 //
-// silod runs on SQLite with its defaults. Messages are stored at a steady pace, well
-// below what silod can do, in spells without and with siloctl at work, in turn, so that
-// what else the machine does hits both alike. A quantile is the median of those of the
-// spells: one stall of a disk decides the p99 of all of them together, which is told, too.
+// silod runs on SQLite with its defaults. Messages are stored at a constant rate, well
+// below silod's maximum, in alternating spells without and with siloctl, so that other
+// work of the machine affects both alike. A quantile is the median of those of the spells,
+// because a single stall of the disk determines the p99 of all spells together, which is
+// printed too.
 package main
 
 import (
@@ -53,11 +54,11 @@ func main() {
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "manage:", err)
 		stop()
-		os.Exit(1) //nolint:gocritic // nothing is left to be deferred
+		os.Exit(1) //nolint:gocritic // stop has been called
 	}
 }
 
-// run sets up, measures and prints.
+// run starts silod, measures and prints.
 func run(ctx context.Context, o options) error {
 	s, err := start(ctx, o)
 	if err != nil {
@@ -85,7 +86,7 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// listings are those to be measured.
+// listings returns the arguments of the listings to measure.
 func (o options) listings() (list [][]string) {
 	for _, args := range [][]string{
 		{"messages", "list"},
@@ -101,7 +102,7 @@ func (o options) listings() (list [][]string) {
 	return list
 }
 
-// commands measures management commands while nothing else happens.
+// commands measures management commands without other load.
 func (s *system) commands(ctx context.Context) error {
 	fmt.Printf("| command over the control socket | p50 ms | p99 ms |\n| --- | ---: | ---: |\n")
 	c, err := client.Dial(ctx, client.Target{Socket: s.path("control.sock")})
@@ -132,7 +133,7 @@ func (s *system) commands(ctx context.Context) error {
 	return nil
 }
 
-// alone measures a listing by itself.
+// alone measures a listing without other load.
 func (s *system) alone(ctx context.Context, args []string) error {
 	begun := time.Now()
 	cmd, err := s.siloctl(ctx, args)
@@ -145,7 +146,7 @@ func (s *system) alone(ctx context.Context, args []string) error {
 	return nil
 }
 
-// meanwhile measures storing without and with siloctl at work, spell by spell.
+// meanwhile measures storing in alternating spells without and with siloctl.
 func (s *system) meanwhile(ctx context.Context, o options, args []string) error {
 	var without, with spells
 	for range o.rounds {
@@ -183,10 +184,10 @@ func (s *system) meanwhile(ctx context.Context, o options, args []string) error 
 	return nil
 }
 
-// spells are how long storing took, spell by spell.
+// spells are the times of storing messages, by spell.
 type spells [][]time.Duration
 
-// median is that of one quantile of each spell.
+// median returns the median of the q-quantiles of the spells.
 func (s spells) median(q float64) time.Duration {
 	each := make([]time.Duration, len(s))
 	for i := range s {
@@ -195,7 +196,7 @@ func (s spells) median(q float64) time.Duration {
 	return quantile(each, 0.5)
 }
 
-// siloctl runs it to its end. What it prints goes to /dev/null, where nobody has to read it.
+// siloctl runs siloctl and waits for its end. Its output is discarded.
 func (s *system) siloctl(ctx context.Context, args []string) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(ctx, s.program("siloctl"), append([]string{"--socket", s.path("control.sock")}, args...)...)
 	cmd.Stderr = os.Stderr

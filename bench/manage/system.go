@@ -17,10 +17,10 @@ import (
 	_ "modernc.org/sqlite" // to fill the tables
 )
 
-// domain is whose users everybody is.
+// domain is the domain of all users.
 const domain = "bench.test"
 
-// system is a silod that runs, in a directory of its own.
+// A system is a running silod with its directory.
 type system struct {
 	dir    string
 	addr   string
@@ -59,7 +59,7 @@ func (s *system) setUp(ctx context.Context, o options) error {
 	if err := os.WriteFile(s.path("silod.toml"), []byte(config), 0o600); err != nil {
 		return err
 	}
-	// The first start makes the tables.
+	// The first start creates the tables.
 	if err := s.launch(ctx); err != nil {
 		return err
 	}
@@ -70,9 +70,9 @@ func (s *system) setUp(ctx context.Context, o options) error {
 	return s.launch(ctx)
 }
 
-// launch starts silod and waits until it serves.
+// launch starts silod and waits until its control socket accepts connections.
 func (s *system) launch(ctx context.Context) error {
-	s.daemon = exec.Command(s.program("silod"), "--config", s.path("silod.toml")) //nolint:noctx // it is ended by a signal
+	s.daemon = exec.Command(s.program("silod"), "--config", s.path("silod.toml")) //nolint:noctx // it is stopped by a signal
 	s.daemon.Env = append(os.Environ(), "STATE_DIRECTORY="+s.dir, "RUNTIME_DIRECTORY="+s.dir)
 	s.daemon.Stderr = os.Stderr
 	s.daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -105,7 +105,7 @@ func (s *system) stop() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// fill stores messages, in mailboxes of 100 that nobody opens, and rooms.
+// fill stores rooms, and messages in mailboxes of 100 that are not part of the load.
 func (s *system) fill(ctx context.Context, o options) error {
 	db, err := sql.Open("sqlite", "file:"+s.path("silod.db"))
 	if err != nil {
@@ -129,8 +129,8 @@ func (s *system) fill(ctx context.Context, o options) error {
 	return nil
 }
 
-// store sends messages to users who are offline, at a steady pace and for so long, and
-// gives how long each took until its 202. What is late does not make the next late.
+// store sends messages to offline users at a constant rate for the time of a spell. It
+// returns the time of each until its 202. A late answer does not delay the next request.
 func (s *system) store(ctx context.Context, rate int, spell time.Duration) ([]time.Duration, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "udp4", s.addr)
@@ -164,7 +164,7 @@ func (s *system) store(ctx context.Context, rate int, spell time.Duration) ([]ti
 	return w.took, nil
 }
 
-// waiting are requests that are open.
+// A waiting records the times of open requests.
 type waiting struct {
 	mu    sync.Mutex
 	begun []time.Time
@@ -177,7 +177,7 @@ func (w *waiting) send(i int) {
 	w.begun[i] = time.Now()
 }
 
-// read takes answers until all have come.
+// read reads answers until all requests are answered.
 func (w *waiting) read(conn net.Conn, first int) error {
 	buf := make([]byte, 4096)
 	for len(w.took) < len(w.begun) {

@@ -61,7 +61,7 @@ func TestParseBusy(t *testing.T) {
 	}
 }
 
-// script runs a shell script until the test ends.
+// script starts a shell script that runs until the test ends.
 func script(t *testing.T, cpus []int, text string) *Process {
 	t.Helper()
 	p, err := Start(Command{
@@ -75,7 +75,7 @@ func script(t *testing.T, cpus []int, text string) *Process {
 	return p
 }
 
-// until polls, because a process takes its time.
+// until polls until ok returns true.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -114,7 +114,7 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// The time of children that have ended counts: a database's sessions come and go.
+// The time of children that have ended counts, because the sessions of a database end.
 func TestCPUOfEndedChildren(t *testing.T) {
 	p := script(t, nil, "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'; sleep 60")
 	until(t, "CPU time of the inner shell", func() bool {

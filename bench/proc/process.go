@@ -16,16 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command is a program to be run.
+// A Command is a program with its environment.
 type Command struct {
 	Args []string
-	Env  []string // added to ours
-	CPUs []int    // that it may run on; none: all
+	Env  []string // added to that of this process
+	CPUs []int    // on which it may run; none: all
 	Log  string   // file for its output
-	UID  int      // to run as; 0: as we do
+	UID  int      // user ID; 0: that of this process
 }
 
-// Process is a running program, which does not outlive this one.
+// A Process is a running program. It is killed when this process ends.
 type Process struct {
 	cmd    *exec.Cmd
 	log    *os.File
@@ -42,7 +42,7 @@ func Start(c Command) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	// It ends by Stop, in its own good order, and not with a context.
+	// Stop ends it by a signal that it can handle; a context would kill it.
 	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
 	p := &Process{cmd: cmd, log: log, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), c.Env...)
@@ -54,12 +54,12 @@ func Start(c Command) (*Process, error) {
 	}
 	started := make(chan error)
 	go func() {
-		// The death signal comes when the thread ends that started the program.
+		// Pdeathsig is sent when the thread that started the program ends.
 		runtime.LockOSThread()
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {
-			_ = p.cmd.Wait() // how it ended is in its log
+			_ = p.cmd.Wait() // Err reports how it ended
 		}
 		log.Close()
 		close(p.exited)
@@ -70,13 +70,14 @@ func Start(c Command) (*Process, error) {
 	return p, nil
 }
 
-// PID is the process's number.
+// PID returns the process ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Signal sends a signal to the process alone.
+// Signal sends a signal to the process, not to its group.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Err says how the process ended, with the end of its log; nil while it runs.
+// Err returns an error that describes how the process ended, with the end of its log. It
+// returns nil while the process runs.
 func (p *Process) Err() error {
 	select {
 	case <-p.exited:
@@ -91,10 +92,11 @@ func (p *Process) Err() error {
 	return fmt.Errorf("%s ended: %s; the end of %s:\n%s", p.cmd.Path, p.cmd.ProcessState, p.log.Name(), text)
 }
 
-// stopPatience is how long a process may take to end when it is asked to.
+// stopPatience is the time after which Stop kills the process.
 const stopPatience = 20 * time.Second
 
-// Stop asks the process to end by a signal, and ends its whole group if it does not.
+// Stop sends a signal and waits until the process ends. After stopPatience it kills the
+// process group and returns an error.
 func (p *Process) Stop(s syscall.Signal) error {
 	_ = p.Signal(s) // it may have ended
 	var err error
@@ -108,7 +110,7 @@ func (p *Process) Stop(s syscall.Signal) error {
 	return err
 }
 
-// List writes processor numbers as taskset(1) reads them.
+// List formats processor numbers for taskset(1).
 func List(cpus []int) string {
 	var text []string
 	for _, n := range cpus {
@@ -117,7 +119,7 @@ func List(cpus []int) string {
 	return strings.Join(text, ",")
 }
 
-// Allowed are the processors that this process may use.
+// Allowed returns the numbers of the processors that this process may use.
 func Allowed() ([]int, error) {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
@@ -132,15 +134,15 @@ func Allowed() ([]int, error) {
 	return cpus, nil
 }
 
-// Pin keeps this process to some processors. Programs that it starts from now on are
-// kept there too, unless their Command says otherwise.
+// Pin restricts this process to some processors. Programs that it starts inherit them
+// unless their Command has CPUs.
 func Pin(cpus []int) error {
 	var set unix.CPUSet
 	for _, n := range cpus {
 		set.Set(n)
 	}
-	// Threads are made by threads and take their processors from them, so after a
-	// second look none is left out.
+	// New threads inherit the processors of the thread that creates them, so the second
+	// round covers threads that were created during the first.
 	for range 2 {
 		tasks, err := filepath.Glob("/proc/self/task/[0-9]*")
 		if err != nil {

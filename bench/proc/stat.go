@@ -1,7 +1,5 @@
-// Package proc runs the programs that are measured and reads from Linux's /proc what
-// they cost: CPU time and memory, each summed over a process and all its descendants.
-//
-// It knows nothing of SIP, databases or what the programs are for.
+// Package proc runs programs and reads their CPU time and memory from Linux's /proc, each
+// summed over a process and all its descendants.
 package proc
 
 import (
@@ -14,20 +12,20 @@ import (
 	"time"
 )
 
-// Stat is what matters of /proc/PID/stat (proc(5)).
+// A Stat is a part of /proc/PID/stat (proc(5)).
 type Stat struct {
 	PID, Parent int
 	Name        string
 	CPU         time.Duration // user and system
-	Reaped      time.Duration // of children that have ended and been waited for
+	Reaped      time.Duration // CPU of children that have ended and were waited for
 }
 
 // clockTick is the unit of CPU times in /proc: USER_HZ, 100 a second on every
 // architecture that Go runs Linux on.
 const clockTick = time.Second / 100
 
-// ParseStat reads the line of /proc/PID/stat. The name in it is in parentheses and
-// may itself have spaces and parentheses.
+// ParseStat parses the line of /proc/PID/stat. The name in it is in parentheses and may
+// contain spaces and parentheses.
 func ParseStat(line []byte) (Stat, error) {
 	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	if open < 1 || end < open {
@@ -40,9 +38,9 @@ func ParseStat(line []byte) (Stat, error) {
 	}
 	rest := bytes.Fields(line[end+1:])
 	if len(rest) < 15 {
-		return Stat{}, fmt.Errorf("stat has %d fields behind the name, want 15 or more", len(rest))
+		return Stat{}, fmt.Errorf("stat has %d fields after the name, want 15 or more", len(rest))
 	}
-	// Fields are numbered from 1 in proc(5); the first behind the name is 3.
+	// Fields are numbered from 1 in proc(5); the first after the name is 3.
 	field := func(n int) int64 {
 		v, ferr := strconv.ParseInt(string(rest[n-3]), 10, 64)
 		if ferr != nil && err == nil {
@@ -56,7 +54,7 @@ func ParseStat(line []byte) (Stat, error) {
 	return s, err
 }
 
-// Tree gives the live processes among roots and all their descendants.
+// Tree returns the running processes among roots and all their descendants.
 func Tree(roots ...int) ([]Stat, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -86,8 +84,7 @@ func Tree(roots ...int) ([]Stat, error) {
 	return tree, nil
 }
 
-// CPU is the time that trees of processes have used, descendants that have ended
-// included.
+// CPU returns the CPU time of trees of processes, with descendants that have ended.
 func CPU(roots ...int) (time.Duration, error) {
 	if len(roots) == 0 {
 		return 0, nil
@@ -100,8 +97,8 @@ func CPU(roots ...int) (time.Duration, error) {
 	return sum, err
 }
 
-// Memory is what trees of processes take, in bytes: memory that several of them share
-// is counted once (the proportional set size of proc(5)).
+// Memory returns the memory of trees of processes in bytes. Shared memory is counted once
+// (the proportional set size of proc(5)).
 func Memory(roots ...int) (int64, error) {
 	tree, err := Tree(roots...)
 	if err != nil {
@@ -122,7 +119,7 @@ func Memory(roots ...int) (int64, error) {
 	return sum, nil
 }
 
-// parsePSS finds the line "Pss:  123 kB".
+// parsePSS returns the bytes of the line "Pss:  123 kB".
 func parsePSS(rollup []byte) (int64, error) {
 	for line := range bytes.Lines(rollup) {
 		v, ok := bytes.CutPrefix(line, []byte("Pss:"))
@@ -139,8 +136,8 @@ func parsePSS(rollup []byte) (int64, error) {
 	return 0, errors.New("no line \"Pss: N kB\"")
 }
 
-// Busy is the time that all processors of the machine have worked, on anything, and
-// that the hypervisor kept from them.
+// Busy returns the time that all processors of the machine were busy with any work or
+// stolen by the hypervisor.
 func Busy() (time.Duration, error) {
 	data, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -149,8 +146,8 @@ func Busy() (time.Duration, error) {
 	return parseBusy(data)
 }
 
-// parseBusy sums the first line of /proc/stat up, without idle and iowait; guest time
-// is part of user time already.
+// parseBusy sums the first line of /proc/stat without idle and iowait. Guest time is not
+// added, because it is part of user time.
 func parseBusy(data []byte) (time.Duration, error) {
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	f := bytes.Fields(line)
