@@ -18,8 +18,8 @@ func (u *ua) guess() string {
 	return u.proven(login{user: "alice", password: "a guess", algorithm: "MD5"}, u.text(bob, "hello"))
 }
 
-// unheard sends requests and makes sure that none is answered.
-func (u *ua) unheard(requests ...string) {
+// unanswered sends requests and checks that none is answered.
+func (u *ua) unanswered(requests ...string) {
 	u.t.Helper()
 	for _, r := range requests {
 		if _, err := u.conn.Write([]byte(r)); err != nil {
@@ -33,8 +33,8 @@ func (u *ua) unheard(requests ...string) {
 	}
 }
 
-// TestBans: who guesses too often is dropped unread for a while, and nobody else is;
-// the ban is listed, and lifted.
+// TestBans checks that packets of a source with too many wrong passwords are dropped, and
+// those of other sources are not; that bans are listed, and that a ban can be lifted.
 func TestBans(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.failures = '5/1h'", "auth.ban_time = '1h'", "auth.trusted = ['127.0.0.7']")
@@ -46,19 +46,19 @@ func TestBans(t *testing.T) {
 				t.Fatalf("guess %d was answered\n%s", i, got)
 			}
 		}
-		// The right password does not make up for wrong ones, and the sixth bans.
+		// A correct password does not reset the count: the sixth wrong one bans.
 		if got := mallory.proven(asAlice, mallory.text(bob, "hello")); status(got) != 202 {
 			t.Errorf("answered\n%s", got)
 		}
 		mallory.guess()
-		mallory.unheard(
+		mallory.unanswered(
 			mallory.text(bob, "hello"), mallory.request("OPTIONS", "sip:127.0.0.1", "sip:127.0.0.1", ""), mallory.request("INVITE", bob, bob, ""),
 			strings.Replace(mallory.text(bob, "hello"), "CSeq:", "CSeq: x", 1), // malformed
 		)
-		// Whoever it is, from any port, and whatever it is: also what keeps a flow open.
-		s.phoneFrom("udp", from, "carol").unheard(mallory.text(bob, "hello"), "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1")
+		// The ban applies to all users, ports and packets, also to STUN keep-alives.
+		s.phoneFrom("udp", from, "carol").unanswered(mallory.text(bob, "hello"), "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1")
 		if got := a.proven(asAlice, a.text(bob, "hello")); status(got) != 202 {
-			t.Errorf("the true alice was answered\n%s", got)
+			t.Errorf("alice at another address was answered\n%s", got)
 		}
 	}
 	list := s.call("ban_list")
@@ -66,7 +66,7 @@ func TestBans(t *testing.T) {
 		t.Fatalf("bans: %+v", list.Nodes)
 	}
 	if log := s.log.String(); strings.Count(log, "source banned") != 2 || !strings.Contains(log, `msg="authentication failed" user=alice`) {
-		t.Errorf("the log does not tell")
+		t.Errorf("the log does not contain the bans")
 	}
 	s.call("ban_lift", "127.0.0.66")
 	if list := s.call("ban_list"); len(list.Nodes) != 1 {
@@ -76,7 +76,7 @@ func TestBans(t *testing.T) {
 	if got := again.proven(asAlice, again.text(bob, "hello")); status(got) != 202 {
 		t.Errorf("after the ban was lifted: answered\n%s", got)
 	}
-	// A trusted peer is not banned for what its users do.
+	// A trusted peer is not banned for wrong passwords of its users.
 	peer := s.phoneFrom("tcp", "127.0.0.7", "alice")
 	for range 10 {
 		if got := peer.ask(with(peer.text(bob, "hello"), "Proxy-Authorization", "Digest nonsense")); status(got) != 202 {
@@ -85,8 +85,8 @@ func TestBans(t *testing.T) {
 	}
 }
 
-// TestProxyOfUsers: a proxy that passes on users who prove themselves here is neither
-// banned nor counted for all of them together.
+// TestProxyOfUsers checks that a trusted proxy whose users authenticate here is neither
+// banned nor limited as a single source.
 func TestProxyOfUsers(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.failures = '2/1h'", "auth.source_messages = '3/1h'", "auth.trusted = ['127.0.0.7 digest']")
@@ -101,15 +101,15 @@ func TestProxyOfUsers(t *testing.T) {
 	}
 }
 
-// TestRates: what is too much, of one source or of one user, is refused for a while.
+// TestRates checks the limits for requests of a source and of a user.
 func TestRates(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.source_messages = '8/1h'", "auth.source_registers = '6/1h'", "auth.source_others = '2/1h'",
 		"auth.user_messages = '3/1h'", "auth.user_registers = '2/1h'")
-	limited := func(who, answer string) {
+	limited := func(name, answer string) {
 		t.Helper()
 		if status(answer) != 503 || header(answer, "Retry-After") == "" {
-			t.Errorf("%s: answered\n%s", who, answer)
+			t.Errorf("%s: answered\n%s", name, answer)
 		}
 	}
 	const contact = "Contact: <sip:alice@127.0.0.1:9>"
@@ -117,7 +117,7 @@ func TestRates(t *testing.T) {
 		return u.proven(asAlice, u.request("REGISTER", "sip:127.0.0.1", alice, "", contact))
 	}
 	a := s.phone("udp", "alice")
-	for range 3 { // each asked twice: that is six of eight
+	for range 3 { // two requests each: six of the eight allowed
 		if got := a.proven(asAlice, a.text(bob, "hello")); status(got) != 202 {
 			t.Fatalf("answered\n%s", got)
 		}
@@ -144,8 +144,8 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// TestRatesWithoutDigest: where everybody may do everything only those rates count that
-// are written.
+// TestRatesWithoutDigest checks that without authentication only the limits apply that the
+// configuration sets.
 func TestRatesWithoutDigest(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "auth.source_others = '5/1h'")
@@ -162,21 +162,21 @@ func TestRatesWithoutDigest(t *testing.T) {
 	}
 }
 
-// TestScanners: well-known attack tools get no answer, which is what they look for.
+// TestScanners checks that requests of known scanners are not answered.
 func TestScanners(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"none", "digest"} {
 		s := serve(t, "auth.mode = '"+mode+"'", "auth.trusted = ['127.0.0.7']")
 		for i, agent := range []string{"friendly-scanner", "Friendly-Scanner", "sipvicious 0.3", "sipcli/v1.8", "eyeBeam friendly-request"} {
 			x := s.phone([]string{"udp", "tcp"}[i%2], "x")
-			x.unheard(x.request("OPTIONS", "sip:100@127.0.0.1", "sip:100@127.0.0.1", "", "User-Agent: "+agent),
+			x.unanswered(x.request("OPTIONS", "sip:100@127.0.0.1", "sip:100@127.0.0.1", "", "User-Agent: "+agent),
 				x.request("REGISTER", "sip:127.0.0.1", "sip:100@127.0.0.1", "", "Contact: <sip:1@1.1.1.1>", "User-Agent: "+agent))
 		}
 		if n := s.guard.Agents.Blocked.Value(); n != 10 {
 			t.Errorf("%d requests were dropped", n)
 		}
 		if strings.Contains(s.log.String(), "OPTIONS") {
-			t.Error("they fill the log")
+			t.Error("their requests are logged")
 		}
 		peer := s.phoneFrom("tcp", "127.0.0.7", "x")
 		if got := peer.ask(peer.request("OPTIONS", "sip:127.0.0.1", "sip:127.0.0.1", "", "User-Agent: sipcli/v1.8")); status(got) != 200 {
@@ -185,8 +185,8 @@ func TestScanners(t *testing.T) {
 	}
 }
 
-// TestAnswersAreNoLargerThanRequests: whoever forges the address of a victim brings no
-// more bytes to it than he sends. Requests here are as small as those of real clients.
+// TestAnswersAreNoLargerThanRequests checks that a sender with a forged source address
+// cannot use silod for amplification. The requests are as small as those of real clients.
 func TestAnswersAreNoLargerThanRequests(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.strangers = 'nobody'", "auth.source_others = '5/1h'")
@@ -218,12 +218,12 @@ func TestAnswersAreNoLargerThanRequests(t *testing.T) {
 		"an unknown extension": func(x *ua) string {
 			return x.request("OPTIONS", bob, bob, "", agent, "Require: a, b, c", "Accept: text/plain")
 		},
-		"what is malformed": func(x *ua) string {
+		"a malformed request": func(x *ua) string {
 			return strings.Replace(x.request("INVITE", bob, bob, "v=0", agent, "Accept: text/plain"), "CSeq:", "CSeq: x", 1)
 		},
 	} {
 		x := s.phone("udp", "alice")
-		for range 2 { // the second of the same is a request of its own, not a retransmission
+		for range 2 { // the second one is a new request, not a retransmission
 			request := ask(x)
 			if got := x.ask(request); len(got) > len(request) {
 				t.Errorf("%s: %d bytes for %d:\n%s", name, len(got), len(request), got)
@@ -231,11 +231,11 @@ func TestAnswersAreNoLargerThanRequests(t *testing.T) {
 		}
 	}
 	if n, _ := s.daemon.transactions.Transactions(); n != 0 {
-		t.Errorf("%d transactions are remembered of strangers", n)
+		t.Errorf("%d transactions of strangers are kept", n)
 	}
 }
 
-// TestModeNoneMustBeMeant: whoever opens a server to everybody has written so.
+// TestModeNoneMustBeMeant checks that an open server requires an explicit auth.mode.
 func TestModeNoneMustBeMeant(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -256,7 +256,7 @@ func TestModeNoneMustBeMeant(t *testing.T) {
 	}
 }
 
-// TestGuardReload: who is trusted, rates and blocked agents change while silod runs.
+// TestGuardReload changes trusted peers, rates and blocked agents while silod runs.
 func TestGuardReload(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -276,12 +276,12 @@ func TestGuardReload(t *testing.T) {
 	if got := a.ask(a.text(bob, "hello")); status(got) != 503 {
 		t.Errorf("one too many: answered\n%s", got)
 	}
-	a.unheard(a.request("OPTIONS", "sip:127.0.0.1", "sip:127.0.0.1", "", "User-Agent: myscanner/2"))
+	a.unanswered(a.request("OPTIONS", "sip:127.0.0.1", "sip:127.0.0.1", "", "User-Agent: myscanner/2"))
 }
 
-// TestNoSecretInSight: neither the log at its most talkative, nor any reply of the
-// management interface, nor a message to a phone has a password, a hash of one, or what
-// a client answered to a challenge.
+// TestNoSecretInSight checks that neither the debug log, nor replies of the management
+// interface, nor messages to phones contain passwords, hashes of passwords or responses to
+// challenges.
 func TestNoSecretInSight(t *testing.T) {
 	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -324,7 +324,7 @@ func TestNoSecretInSight(t *testing.T) {
 	}
 }
 
-// dump writes all of a reply.
+// dump returns all texts of a reply.
 func dump(n *mi.Node) string {
 	if n == nil {
 		return ""
@@ -337,7 +337,7 @@ func dump(n *mi.Node) string {
 	return b.String()
 }
 
-// TestRootsOfTrust refuses a file that is no certificate.
+// TestRootsOfTrust checks that a file without certificates is an error.
 func TestRootsOfTrust(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ca.pem")

@@ -6,12 +6,13 @@ import (
 	"testing"
 )
 
-// What the documented failure route does: after these answers the message is kept.
+// As in the failure route of the documentation of msilo, the message is stored after these
+// responses.
 func TestRejectedByThePhone(t *testing.T) {
 	t.Parallel()
 	for sender, answers := range map[int][]int{
 		202: {404, 405, 408, 415, 480, 486, 500, 503},
-		0:   {202, 403, 413, 603, 604, 606}, // the sender gets the phone's own answer
+		0:   {202, 403, 413, 603, 604, 606}, // the sender gets the response of the phone
 	} {
 		for _, answer := range answers {
 			t.Run(fmt.Sprint(answer), func(t *testing.T) {
@@ -50,7 +51,7 @@ func TestStoreOn(t *testing.T) {
 	}
 }
 
-// "Is typing" is for now, and there is no later for it.
+// Ephemeral media types, such as typing notifications, are not stored.
 func TestEphemeral(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "silo.ephemeral = ['application/im-iscomposing+xml', 'x/*']", "sip.accept_timeout = '1s'")
@@ -101,7 +102,7 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// Expires: 0 means now or not at all, also past a queue.
+// A message with Expires: 0 is not stored, and does not wait for stored messages.
 func TestNowOrNever(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -122,8 +123,8 @@ func TestNowOrNever(t *testing.T) {
 	}
 }
 
-// What we say to a MESSAGE has no Contact and no body (RFC 3428 section 7), and what
-// we bring has no Contact (section 4).
+// Responses to MESSAGE have no Contact and no body (RFC 3428 section 7), and forwarded and
+// delivered messages have no Contact (section 4).
 func TestFormOfMessages(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -137,13 +138,13 @@ func TestFormOfMessages(t *testing.T) {
 			b.register(300)
 		}
 		if m := b.next(); header(m, "Contact") != "" || header(m, "Record-Route") != "" {
-			t.Errorf("brought\n%s", m)
+			t.Errorf("received\n%s", m)
 		}
 		s.settled()
 	}
 }
 
-// A device that cannot take messages is not asked to.
+// A device that does not support MESSAGE receives none.
 func TestDeviceWithoutMessage(t *testing.T) {
 	t.Parallel()
 	for name, lines := range map[string][]string{
@@ -178,7 +179,7 @@ func TestDeviceWithoutMessage(t *testing.T) {
 	}
 }
 
-// A body that is too large is refused, and nothing of it is kept.
+// A body that is too large is refused and not stored.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "sip.max_message_size = 2000")

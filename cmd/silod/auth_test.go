@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// ordinary is what makes a request as large as those of ordinary clients, so that there
-// is room for both challenges in a datagram.
+// ordinary is header fields that make a request as large as those of ordinary clients, so
+// that the response over UDP may contain both challenges.
 const ordinary = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, NOTIFY, INFO\r\nSupported: replaces, outbound, gruu, path\r\n" +
 	"Accept: application/sdp\r\nAccept: text/plain\r\nAccept: application/vnd.gsma.rcs-ft-http+xml\r\n" +
 	"Route: <sip:127.0.0.1;transport=udp;lr>\r\nOrganization: one with quite a long name\r\nUser-Agent: a test of digest authentication"
 
-// TestDigest: users prove who they are with any algorithm that is offered, also those
-// whose clients know no nonce count, over any transport.
+// TestDigest authenticates with each algorithm over each transport, also as clients
+// without a nonce count do.
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -26,7 +26,7 @@ func TestDigest(t *testing.T) {
 			{algorithm: "SHA-256"},
 			{algorithm: "MD5"},
 			{algorithm: "MD5", legacy: true},
-			{wrongURI: "sip:127.0.0.1:5060"}, // SIPp's
+			{wrongURI: "sip:127.0.0.1:5060"}, // as SIPp does
 			{wrongURI: "sip:bob@127.0.0.1:5060;transport=tcp"},
 		} {
 			l.user, l.password = asAlice.user, asAlice.password
@@ -54,7 +54,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// TestAlgorithms: what is not offered is not accepted, and the order is ours.
+// TestAlgorithms checks that algorithms that are not offered are not accepted.
 func TestAlgorithms(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.algorithms = ['SHA-256']")
@@ -73,8 +73,8 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
-// TestRetryInTheSameTransaction is what Pidgin does: same branch, Call-ID, CSeq and
-// From tag, with credentials.
+// TestRetryInTheSameTransaction sends credentials with the branch, Call-ID, CSeq and From
+// tag of the first request, as Pidgin does.
 func TestRetryInTheSameTransaction(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -86,7 +86,7 @@ func TestRetryInTheSameTransaction(t *testing.T) {
 		if got := a.ask(second); status(first) != 407 || status(got) != 202 {
 			t.Errorf("%s: answered\n%s\n%s", network, first, got)
 		}
-		// A repetition of that is answered as it was, and not taken for a replay.
+		// A retransmission gets the same response and does not count as a replay.
 		if network == "udp" {
 			if got := a.ask(second); status(got) != 202 {
 				t.Errorf("the retransmission was answered\n%s", got)
@@ -98,7 +98,7 @@ func TestRetryInTheSameTransaction(t *testing.T) {
 	}
 }
 
-// TestNonceCounts: one challenge serves for many requests, each with a count of its own.
+// TestNonceCounts answers one challenge in many requests with different nonce counts.
 func TestNonceCounts(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -112,7 +112,7 @@ func TestNonceCounts(t *testing.T) {
 			t.Errorf("count %d was answered\n%s", count, got)
 		}
 	}
-	for _, count := range []int{1, 3, 5, 9} { // replayed: captured, and sent again in a request of the attacker's
+	for _, count := range []int{1, 3, 5, 9} { // replays: an attacker sends captured credentials in another request
 		got := send(count)
 		if status(got) != 407 || !strings.Contains(got, "stale=true") {
 			t.Errorf("the replay of count %d was answered\n%s", count, got)
@@ -123,8 +123,8 @@ func TestNonceCounts(t *testing.T) {
 	}
 }
 
-// TestReplayElsewhere: what was captured is of no use to anybody else, with another
-// method, for another recipient, or from another address.
+// TestReplayElsewhere checks that captured credentials are rejected with another method,
+// for another recipient and from another address.
 func TestReplayElsewhere(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -149,7 +149,7 @@ func TestReplayElsewhere(t *testing.T) {
 		t.Errorf("the replay was answered\n%s", got)
 	}
 
-	// Without a nonce count the first address that uses a nonce is the only one.
+	// Without a nonce count a nonce is valid only for the first address that uses it.
 	old := asAlice
 	old.legacy = true
 	credentials = old.answer(t, challenges(a.ask(a.text(bob, "hello"))), "MESSAGE", bob, 0)
@@ -161,9 +161,9 @@ func TestReplayElsewhere(t *testing.T) {
 	}
 }
 
-// TestStaleNonce: an answer to a challenge of another life is answered with a new
-// challenge and stale=true, so that nobody is asked for the password again. Nodes with
-// one secret take each other's.
+// TestStaleNonce checks that the nonce of another process is answered with a new challenge
+// and stale=true, so that clients do not ask the user for the password again. Nodes with
+// the same secret accept each other's nonces.
 func TestStaleNonce(t *testing.T) {
 	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -187,7 +187,7 @@ func TestStaleNonce(t *testing.T) {
 	}
 }
 
-// TestNonceSecret refuses what would make the secret none.
+// TestNonceSecret checks that files that are not suitable as a secret are errors.
 func TestNonceSecret(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -216,12 +216,12 @@ func TestNonceSecret(t *testing.T) {
 	}
 }
 
-// unlike takes out of an answer what differs between any two.
+// unlike matches the parts of a response that differ between any two responses.
 var unlike = regexp.MustCompile(`(nonce="[^"]*")|(tag=\w+)|(branch=\w+)|(rport=\d+)|(127\.0\.0\.1:\d+)|(call-\d+)|(CSeq: \d+)`)
 
-// TestUnknownUsers: who tries names learns nothing: a wrong password and a user who
-// does not exist are answered alike at every step, also for a user of whom only an
-// MD5 hash is known.
+// TestUnknownUsers checks that responses do not show whether a user exists: those to a
+// wrong password and to an unknown user are the same at every step, also for a user with
+// an MD5 hash only.
 func TestUnknownUsers(t *testing.T) {
 	t.Parallel()
 	for order, steps := range map[string]int{"'MD5', 'SHA-256'": 2, "'SHA-256', 'MD5'": 3} {
@@ -229,8 +229,8 @@ func TestUnknownUsers(t *testing.T) {
 			t.Parallel()
 			s := serveUsers(t, "auth.failures = '1000/1m'", "auth.algorithms = ["+order+"]")
 			s.sql(`INSERT INTO subscriber (username, domain, password, ha1, ha1b) VALUES ('old', '127.0.0.1', '', '6fbb9e7e2bb4a1e1c7a8ff0e5f0c1d2e', '')`)
-			told := func(user string) string {
-				a := s.phone("tcp", "alice") // who From names is not the question here
+			responses := func(user string) string {
+				a := s.phone("tcp", "alice") // From does not matter here
 				var got strings.Builder
 				for _, request := range []string{a.text(bob, "hello"), a.request("REGISTER", "sip:127.0.0.1", alice, "", "Contact: <sip:a@127.0.0.1:9>")} {
 					for _, answer := range a.prove(login{user: user, password: "wrong"}, request) {
@@ -239,12 +239,12 @@ func TestUnknownUsers(t *testing.T) {
 				}
 				return got.String()
 			}
-			want := told("alice")
+			want := responses("alice")
 			if strings.Count(want, "SIP/2.0 407 ") != steps || strings.Count(want, "SIP/2.0 401 ") != steps {
 				t.Errorf("a wrong password was answered\n%s", want)
 			}
 			for _, user := range []string{"nobody", "old", "alice@127.0.0.1", "x@example.org", "no such user", "%00"} {
-				if got := told(user); got != want {
+				if got := responses(user); got != want {
 					t.Errorf("%q was answered\n%s\nand alice\n%s", user, got, want)
 				}
 			}
@@ -252,8 +252,7 @@ func TestUnknownUsers(t *testing.T) {
 	}
 }
 
-// TestPasswords: a password is changed, taken away, and set by another program, and
-// counts from then on.
+// TestPasswords changes a password, removes it, and changes it as another program does.
 func TestPasswords(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -268,8 +267,8 @@ func TestPasswords(t *testing.T) {
 	s.call("sub_passwd", "alice", "another")
 	try(asAlice.password, 407)
 	try("another", 202)
-	// As kamctl does it, which knows nothing of our hashes; silod notices when its
-	// memory of the user is over, or the user is changed here.
+	// kamctl changes passwords in this way, without silod's hashes. silod reads the new one
+	// when its cache entry expires, or when a command changes the user.
 	s.sql(`UPDATE subscriber SET password = 'third', ha1 = '' WHERE username = 'alice'`)
 	s.credentials.Invalidate(s.aor("alice"))
 	try("another", 407)
@@ -283,7 +282,7 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-// TestUsersCannotBeLookedUp: no verdict is no refusal.
+// TestUsersCannotBeLookedUp checks that a failed look-up is answered 503, not 403.
 func TestUsersCannotBeLookedUp(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -297,8 +296,8 @@ func TestUsersCannotBeLookedUp(t *testing.T) {
 	if got := b.proven(asBob, b.text(alice, "hello")); status(got) != 503 || header(got, "Retry-After") == "" {
 		t.Errorf("answered\n%s", got)
 	}
-	// alice is remembered: she is refused by the store, and not by the guard.
+	// alice is in the cache: the request fails at the store.
 	if got := a.proven(asAlice, a.text(bob, "hello")); status(got) != 503 || !strings.Contains(got, "cannot be stored now") {
-		t.Errorf("who is remembered was answered\n%s", got)
+		t.Errorf("a cached user was answered\n%s", got)
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"silod/mi"
 )
 
-// session is every command in an order that gives each something to do. It begins with
-// alice connected over TCP, who has said hello in chat-1, and nothing else.
+// session is all commands in an order in which each has data. At its beginning alice is
+// connected over TCP and has sent hello to chat-1.
 var session = []string{
 	"uptime", "version", "info", "pwd", "arg", "ps", "which", "help", "help|ul_rm", "help|nosuch",
 	"debug", "debug|2", "debug|x", "log_level", "log_level|1", "reload",
@@ -77,7 +77,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// golden compares with a file, or writes it.
+// golden compares got with a file, or writes the file if the flag -update is set.
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
@@ -100,7 +100,7 @@ func golden(t *testing.T, path, got string) {
 	}
 }
 
-// administer has a session with a fresh daemon and writes down what it answers.
+// administer runs the session with a new daemon and returns the replies.
 func administer(t *testing.T, dialect mi.Dialect) string {
 	t.Helper()
 	s := serve(t, reminders...)
@@ -114,7 +114,7 @@ func administer(t *testing.T, dialect mi.Dialect) string {
 		cmd, _ := s.registry.Lookup(strings.Split(step, "|")[0])
 		known[cmd.Name] = true
 		if cmd.Follows && dialect == mi.Native {
-			continue // it would not end; e2e has it
+			continue // it does not end; e2e tests it
 		}
 		reply := s.ask(dialect, step)
 		s.quiet()
@@ -129,14 +129,14 @@ func administer(t *testing.T, dialect mi.Dialect) string {
 	return regexp.MustCompile(`(src_port(?:=|":\s*))`+port+`\b`).ReplaceAllString(b.String(), "${1}PHONE")
 }
 
-// quiet waits until nothing is being delivered, and no room has anything to say.
+// quiet waits until all messages of rooms and of users are delivered.
 func (s *served) quiet() {
 	s.t.Helper()
 	s.eventually("the rooms' answers", func() bool { return s.stat("imc:waiting_answers") == 0 })
 	s.settled()
 }
 
-// ask gives the reply to one step of a session, which in JSON names nothing twice.
+// ask returns the reply to one step of a session. JSON must not have duplicate names.
 func (s *served) ask(dialect mi.Dialect, step string) string {
 	s.t.Helper()
 	words := strings.Split(step, "|")
@@ -154,13 +154,13 @@ func (s *served) ask(dialect mi.Dialect, step string) string {
 		s.t.Fatalf("%s: %v", step, err)
 	}
 	if v := jsontext.Value(reply.Bytes()); dialect != mi.Classic && !v.IsValid() {
-		s.t.Errorf("%s: this is no JSON, or names something twice: %s", step, v)
+		s.t.Errorf("%s: invalid JSON, or a duplicate name: %s", step, v)
 	}
 	return reply.String()
 }
 
-// TestListsOfMany: a list has all of its entries in every framing, also where a parser
-// keeps one member of each name only.
+// TestListsOfMany checks that lists contain all entries in every framing, also for a JSON
+// parser that keeps only one member of each name.
 func TestListsOfMany(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -188,8 +188,8 @@ func TestListsOfMany(t *testing.T) {
 	}
 }
 
-// framed is a request as a client of the dialect writes it, by the newest name that the
-// command has.
+// framed returns a request in the form of a client of the dialect, with the newest name of
+// the command.
 func framed(d mi.Dialect, cmd mi.Command, words []string) string {
 	if d == mi.Classic {
 		var b strings.Builder
@@ -217,7 +217,7 @@ func framed(d mi.Dialect, cmd mi.Command, words []string) string {
 	return string(raw) + "\n"
 }
 
-// volatile is what differs from run to run, and what stands in its place.
+// volatile replaces the parts of replies that differ between runs.
 var volatile = []struct {
 	re   *regexp.Regexp
 	with string

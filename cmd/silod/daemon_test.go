@@ -21,8 +21,7 @@ import (
 	"silod/mi/client"
 )
 
-// served is a daemon that runs in this process, on free ports and in a directory
-// of its own.
+// A served is a daemon that runs in this process with its own ports and directory.
 type served struct {
 	*daemon
 	t    *testing.T
@@ -48,20 +47,20 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// TestMain has more tests run at once than there are processors: most of the time they
+// TestMain allows more parallel tests than there are processors, because tests mostly
 // wait. The flag -parallel takes precedence.
 func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "8")
 	m.Run()
 }
 
-// anyPort is where most tests listen.
+// anyPort is sip.listen of most tests.
 const anyPort = "'udp:127.0.0.1:0', 'tcp:127.0.0.1:0'"
 
 var fixedPorts atomic.Uint32
 
-// fixedPort returns where a test listens whose daemon is restarted: a port that no
-// other socket gets in the meantime, because it is below Linux's ephemeral ports.
+// fixedPort returns sip.listen for a test that restarts its daemon. The port is below
+// Linux's ephemeral ports, so that no other socket gets it during the restart.
 func fixedPort(t *testing.T) string {
 	t.Helper()
 	const first, count = 20_000, 10_000
@@ -84,14 +83,13 @@ func fixedPort(t *testing.T) string {
 	return ""
 }
 
-// serve starts a daemon; more is TOML that is added to the test's own.
+// serve starts a daemon; more is added to its configuration.
 func serve(t *testing.T, more ...string) *served {
 	t.Helper()
 	return serveIn(t, t.TempDir(), anyPort, more...)
 }
 
-// restart stops a daemon and starts another in its place. The first one listened on a
-// fixedPort.
+// restart stops a daemon, which listens on a fixedPort, and starts it again.
 func (s *served) restart(more ...string) *served {
 	s.t.Helper()
 	listen := fmt.Sprintf("'udp:%s', 'tcp:%s'", s.addr("udp"), s.addr("tcp"))
@@ -99,14 +97,14 @@ func (s *served) restart(more ...string) *served {
 	return serveIn(s.t, s.dir, listen, more...)
 }
 
-// serveIn starts a daemon with the state that a directory holds.
+// serveIn starts a daemon with the state in dir.
 func serveIn(t *testing.T, dir, listen string, more ...string) *served {
 	t.Helper()
 	cfg := testConfig(t, dir, listen, more...)
 	return (&served{t: t, dir: dir, log: new(syncBuffer)}).begin(cfg, "")
 }
 
-// begin starts the daemon with a configuration that came from file.
+// begin starts the daemon with the configuration of file.
 func (s *served) begin(cfg *config.Config, file string) *served {
 	s.t.Helper()
 	t := s.t
@@ -143,7 +141,7 @@ func testConfig(t *testing.T, dir, listen string, more ...string) *config.Config
 		fmt.Sprintf("mi.reply_dir = '%s/'", dir),
 	}, more...)
 	if !slices.ContainsFunc(more, func(s string) bool { return strings.HasPrefix(s, "silo.add_date") }) {
-		lines = append(lines, "silo.add_date = 0") // what is sent is what comes, but where that is the question
+		lines = append(lines, "silo.add_date = 0") // most tests compare bodies
 	}
 	text := strings.Join(lines, "\n")
 	cfg, err := config.Parse("test.toml", []byte(text), config.Dirs{State: dir, Runtime: dir})
@@ -153,7 +151,7 @@ func testConfig(t *testing.T, dir, listen string, more ...string) *config.Config
 	return cfg
 }
 
-// addr is where the daemon listens.
+// addr returns the address of the daemon for a transport.
 func (s *served) addr(network string) netip.AddrPort {
 	s.t.Helper()
 	for _, e := range s.daemon.transport.Endpoints() {
@@ -165,13 +163,13 @@ func (s *served) addr(network string) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// phone is a user agent of a user here.
+// phone returns a user agent of a user at 127.0.0.1.
 func (s *served) phone(network, user string) *ua {
 	s.t.Helper()
 	return phone(s.t, network, s.addr(network), "sip:"+user+"@127.0.0.1")
 }
 
-// call asks a management command over the control socket.
+// call runs a management command over the control socket.
 func (s *served) call(command string, args ...string) *mi.Node {
 	s.t.Helper()
 	c, err := client.Dial(s.t.Context(), client.Target{Socket: filepath.Join(s.dir, "control.sock")})
@@ -190,14 +188,14 @@ func (s *served) call(command string, args ...string) *mi.Node {
 	return n
 }
 
-// stored is the number of messages in the store.
+// stored returns the number of stored messages.
 func (s *served) stored() int {
 	s.t.Helper()
 	n := s.call("silo_list")
 	return len(n.Nodes)
 }
 
-// eventually waits for something to become true.
+// eventually waits until ok returns true.
 func (s *served) eventually(what string, ok func() bool) {
 	s.t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
@@ -284,14 +282,14 @@ func TestPhoneThatDoesNotAnswer(t *testing.T) {
 	if got := a.message(bob, "first"); got != 202 {
 		t.Fatalf("answered %d", got)
 	}
-	// Nobody overtakes the one that waits.
+	// The next message does not overtake it.
 	if got := a.message(bob, "second"); got != 202 {
 		t.Fatalf("answered %d", got)
 	}
 	if n := s.stored(); n != 2 {
 		t.Errorf("%d messages are stored", n)
 	}
-	// The phone wakes up: its late answer settles the first, and the second follows.
+	// After the late response of the phone the second message follows.
 	first := b.next()
 	b.reply(first, 200)
 	b.autoReply.Store(200)
@@ -387,7 +385,7 @@ func TestRestartForgetsNothing(t *testing.T) {
 	if n := s.call("imc_list_rooms"); len(n.Nodes) != 1 {
 		t.Errorf("rooms: %+v", n)
 	}
-	// alice's binding is still there: her phone did not notice anything.
+	// The binding of alice is kept over the restart.
 	if got := b.message(alice, "hello"); got != 200 {
 		t.Errorf("answered %d", got)
 	}

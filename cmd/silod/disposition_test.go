@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// asking is a message that asks for every notification of RFC 5438.
+// asking returns a message that requests every notification of RFC 5438.
 func asking(text string) string {
 	return strings.Join([]string{
 		"From: <" + alice + ">", "To: <" + bob + ">", "NS: imdn <urn:ietf:params:imdn>", "imdn.Message-ID: id-" + text,
@@ -30,26 +30,26 @@ func TestDispositionNotifications(t *testing.T) {
 		}
 		return request
 	}
-	told := func(text, word string) {
+	notified := func(text, word string) {
 		t.Helper()
 		for {
 			m := a.next()
 			if strings.Contains(body(m), "is offline!") {
-				continue // the notice, which is for people
+				continue // the offline notice
 			}
 			if !strings.Contains(body(m), "<message-id>id-"+text+"</message-id>") || !strings.Contains(body(m), "<status><"+word+"/></status>") ||
 				header(m, "Content-Type") != "message/cpim" || !strings.HasPrefix(header(m, "From"), "<"+bob+">;tag=") {
-				t.Errorf("told\n%s", m)
+				t.Errorf("notified\n%s", m)
 			}
 			return
 		}
 	}
 	send("expires", 202)
-	told("expires", "stored")
-	told("expires", "failed")
+	notified("expires", "stored")
+	notified("expires", "failed")
 
 	request := send("arrives", 202)
-	told("arrives", "stored")
+	notified("arrives", "stored")
 	b.register(300)
 	if m := b.next(); body(m) != body(request) || header(m, "Call-ID") != header(request, "Call-ID") {
 		t.Errorf("delivered\n%s", m)
@@ -58,16 +58,16 @@ func TestDispositionNotifications(t *testing.T) {
 	b.autoReply.Store(486)
 	send("declined", 202)
 	b.next()
-	told("declined", "stored")
+	notified("declined", "stored")
 	b.autoReply.Store(603)
 	b.register(300)
 	b.next()
-	told("declined", "failed")
+	notified("declined", "failed")
 	s.settled()
 	a.nothing()
 }
 
-// Chat comes before receipts, and receipts arrive as they were sent.
+// Texts are delivered before receipts, and receipts are not changed.
 func TestReceiptsComeLast(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -86,7 +86,7 @@ func TestReceiptsComeLast(t *testing.T) {
 	}
 }
 
-// Behind a proxy everything goes there, for the proxy to route.
+// With silo.outbound_proxy all messages of the silo are sent to the proxy.
 func TestSiloBehindAProxy(t *testing.T) {
 	t.Parallel()
 	proxy := listen(t, "127.0.0.1")
@@ -110,7 +110,7 @@ func TestSiloBehindAProxy(t *testing.T) {
 	s.eventually("the row's end", func() bool { return s.stored() == 0 })
 }
 
-// A reload brings the silo's keys into effect, but for those that need a restart.
+// A reload applies the keys of [silo].
 func TestReloadOfTheSilo(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -134,7 +134,7 @@ func TestReloadOfTheSilo(t *testing.T) {
 		t.Errorf("one too many: answered %d", got)
 	}
 	if got := status(a.ask(a.request("MESSAGE", bob, bob, "x", "Content-Type: x/y"))); got != 200 {
-		t.Errorf("not wanted: answered %d", got)
+		t.Errorf("discarded: answered %d", got)
 	}
 	b.register(300)
 	if got := body(b.next()); !strings.HasPrefix(got, dated) {

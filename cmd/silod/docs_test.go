@@ -16,8 +16,8 @@ var update = flag.Bool("update", false, "write the generated documents anew")
 
 const managementDoc = "../../docs/management.md"
 
-// TestManagementDoc keeps the list of management commands and statistics equal to
-// what the daemon has.
+// TestManagementDoc compares docs/management.md with the commands and statistics of the
+// daemon.
 func TestManagementDoc(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -52,7 +52,7 @@ func TestManagementDoc(t *testing.T) {
 	}
 }
 
-// TestSecurityDoc: what docs/security.md names is there: tests, files and keys.
+// TestSecurityDoc checks that tests, files and keys that docs/security.md names exist.
 func TestSecurityDoc(t *testing.T) {
 	t.Parallel()
 	const root = "../../"

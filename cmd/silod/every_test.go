@@ -8,7 +8,7 @@ import (
 
 const every = "silo.delivery = 'every'"
 
-// registerAs registers a device with an instance of its own.
+// registerAs registers a device with an instance ID.
 func (u *ua) registerAs(instance string) {
 	u.t.Helper()
 	contact := fmt.Sprintf(`Contact: <sip:x@%s;transport=%s>;+sip.instance="<urn:uuid:%s>"`, u.conn.LocalAddr(), u.conn.LocalAddr().Network(), instance)
@@ -17,6 +17,7 @@ func (u *ua) registerAs(instance string) {
 	}
 }
 
+// wants waits for requests with these bodies.
 func (u *ua) wants(texts ...string) {
 	u.t.Helper()
 	var got []string
@@ -28,7 +29,7 @@ func (u *ua) wants(texts ...string) {
 	}
 }
 
-// Every device gets every message once, whenever it comes within the message's life.
+// Every device that registers before a message expires receives it once.
 func TestEveryDeviceGetsACopy(t *testing.T) {
 	t.Parallel()
 	s := serveIn(t, t.TempDir(), fixedPort(t), every)
@@ -42,17 +43,17 @@ func TestEveryDeviceGetsACopy(t *testing.T) {
 	}
 	phone.wants("1", "2")
 	tablet.wants("1", "2")
-	phone.registerAs("phone") // a refresh brings nothing again
+	phone.registerAs("phone") // a refresh does not repeat messages
 	s.settled()
 	phone.nothing()
 
-	// The same phone after a restart of its own, from another port.
+	// The same phone from another port, as after a restart.
 	again := s.phone("udp", "bob")
 	again.registerAs("phone")
 	s.settled()
 	again.nothing()
 
-	// One that knows no instance.
+	// A phone without an instance ID.
 	old := s.phone("udp", "bob")
 	old.register(300)
 	old.wants("1", "2")
@@ -72,8 +73,9 @@ func TestEveryDeviceGetsACopy(t *testing.T) {
 	}
 }
 
-// A device that is gone holds up none of the others, and gets what it missed in order.
-func TestDeadDeviceHoldsUpNobody(t *testing.T) {
+// A device that does not answer delays no other device, and later gets the messages in
+// order.
+func TestDeadDeviceDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	s := serve(t, every)
 	a, phone, dead := s.phone("udp", "alice"), s.phone("udp", "bob"), s.phone("udp", "bob")
@@ -97,7 +99,7 @@ func TestDeadDeviceHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// A device that declines is asked once, and the others get their copy.
+// A device that declines a message gets it once, and the others get their copies.
 func TestOneDeviceDeclines(t *testing.T) {
 	t.Parallel()
 	s := serve(t, every)
@@ -113,8 +115,8 @@ func TestOneDeviceDeclines(t *testing.T) {
 	phone.nothing()
 }
 
-// Rooms, typing and Expires: 0 are for those who are there.
-func TestEveryStoresNoPassingThings(t *testing.T) {
+// Typing notifications and messages with Expires: 0 are not stored.
+func TestEveryStoresNothingEphemeral(t *testing.T) {
 	t.Parallel()
 	s := serve(t, every)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
@@ -131,7 +133,7 @@ func TestEveryStoresNoPassingThings(t *testing.T) {
 	}
 }
 
-// Back to one copy: what was delivered is not delivered again.
+// After a change from "every" to "any" delivered messages are not repeated.
 func TestFromEveryToAny(t *testing.T) {
 	t.Parallel()
 	s := serveIn(t, t.TempDir(), fixedPort(t), every)
@@ -153,8 +155,8 @@ func TestFromEveryToAny(t *testing.T) {
 	}
 }
 
-// An ordinary set-up keeps no book of devices.
-func TestAnyKeepsNoBook(t *testing.T) {
+// With "any" a delivered message is deleted, and other devices get no copy.
+func TestAnyKeepsNoCopies(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	a, b, c := s.phone("udp", "alice"), s.phone("udp", "bob"), s.phone("udp", "bob")

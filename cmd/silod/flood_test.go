@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// floodSize is how many bad requests there are in all: 200,000, or what SILOD_TEST_FLOOD
-// says.
+// floodSize returns the number of bad requests: SILOD_TEST_FLOOD, or 200,000.
 func floodSize(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("SILOD_TEST_FLOOD")
@@ -30,10 +29,9 @@ func floodSize(t *testing.T) int {
 	return n
 }
 
-// TestBadCredentialsFlood: a flood of requests with no credentials, wrong ones and
-// nonsense from many sources leaves memory where it was, and honest users are served
-// all the time. Once with the limits that a server has, and once without any, where
-// each bad request is looked at.
+// TestBadCredentialsFlood sends requests with missing, wrong and malformed credentials from
+// many sources. Memory must not grow, and other users must be served during the flood. It
+// runs with the default limits, and without limits, so that every request is processed.
 func TestBadCredentialsFlood(t *testing.T) {
 	const unlimited = `auth = {mode = 'digest', failures = '1000000000/1s', source_messages = '0', source_registers = '0', user_messages = '0'}`
 	for name, more := range map[string]string{
@@ -91,7 +89,7 @@ func TestBadCredentialsFlood(t *testing.T) {
 
 func heap() int64 {
 	var m runtime.MemStats
-	for range 3 { // pools take two collections to empty
+	for range 3 { // pools need two collections to empty
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&m)
@@ -103,7 +101,7 @@ func quantile(times []time.Duration, q float64) time.Duration {
 	return sorted[int(q*float64(len(sorted)-1))].Round(time.Microsecond)
 }
 
-// honest is alice, who writes to bob, who is online.
+// An honest is alice, who sends to bob, who is online.
 type honest struct{ alice, bob *ua }
 
 func (s *served) honest() *honest {
@@ -113,7 +111,7 @@ func (s *served) honest() *honest {
 	return h
 }
 
-// serveFor sends n messages and takes the time of each, challenge included.
+// serveFor sends n messages and returns the time of each with its challenge.
 func (h *honest) serveFor(n int) []time.Duration {
 	h.alice.t.Helper()
 	var times []time.Duration
@@ -124,16 +122,16 @@ func (h *honest) serveFor(n int) []time.Duration {
 		}
 		times = append(times, time.Since(start))
 		<-h.bob.requests
-		time.Sleep(10 * time.Millisecond) // as a person does, only faster
+		time.Sleep(10 * time.Millisecond) // a client is not busy all the time
 	}
 	return times
 }
 
-// flooder sends bad requests from an address of its own.
+// A flooder sends bad requests from one address.
 type flooder struct {
 	t     *testing.T
 	conn  net.Conn
-	nonce string // of a challenge that it was sent
+	nonce string // of the last challenge
 	buf   []byte
 }
 
@@ -150,7 +148,7 @@ func (s *served) flooder(from string) *flooder {
 	return &flooder{t: s.t, conn: c, nonce: "none", buf: make([]byte, 65536)}
 }
 
-// flood sends a batch and waits for the answers, or a moment where there are none.
+// flood sends a batch and waits 20 ms for the responses.
 func (f *flooder) flood() {
 	for i := range floodBatch {
 		_, _ = f.conn.Write([]byte(f.request(i)))
@@ -170,7 +168,7 @@ func (f *flooder) flood() {
 	}
 }
 
-// request makes a bad request of a kind.
+// request returns a bad request; kind selects the error.
 func (f *flooder) request(kind int) string {
 	n := rand.Uint64()
 	method, header, user := "MESSAGE", "Proxy-Authorization", "alice"

@@ -12,8 +12,8 @@ import (
 	"silod/sip"
 )
 
-// TestRFC4475WithDigest sends the torture messages to a server that asks for
-// passwords. They are answered as without, but for those in digest.txt.
+// TestRFC4475WithDigest sends the torture messages to a server with authentication. The
+// responses are those of answers.txt, or of digest.txt if the message is listed there.
 func TestRFC4475WithDigest(t *testing.T) {
 	t.Parallel()
 	const dir = "../../testdata/rfc4475"
@@ -36,7 +36,7 @@ func TestRFC4475WithDigest(t *testing.T) {
 	for name, m := range messages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i, network := range []string{"udp", "tcp", "ws"} { // one after the other: their branch is the same
+			for i, network := range []string{"udp", "tcp", "ws"} { // not in parallel: the branch is the same
 				t.Run(network, func(t *testing.T) {
 					if got := s.torture(t, network, m.raw, m.answers[i]); got != m.answers[i] {
 						t.Errorf("answered %s, want %s", got, m.answers[i])
@@ -47,8 +47,7 @@ func TestRFC4475WithDigest(t *testing.T) {
 	}
 }
 
-// FuzzCredentials puts anything where credentials stand in a request: it is answered
-// with a challenge or refused, and nobody gets in.
+// FuzzCredentials checks that a request with invalid credentials is challenged or refused.
 func FuzzCredentials(f *testing.F) {
 	for _, seed := range []string{
 		"", "Digest", "Basic YWxpY2U6eA==", `Digest username="alice", realm="127.0.0.1", nonce="{NONCE}", uri="sip:bob@127.0.0.1", response="0"`,
@@ -74,7 +73,7 @@ func FuzzCredentials(f *testing.F) {
 	})
 }
 
-// fuzzed runs one daemon, which knows alice, for all inputs.
+// fuzzed starts a daemon with the user alice for all inputs.
 func fuzzed(f *testing.F) *daemon {
 	f.Helper()
 	dir := f.TempDir()

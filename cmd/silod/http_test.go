@@ -9,6 +9,7 @@ import (
 	"silod/config"
 )
 
+// get returns the status and the body of a page.
 func (s *served) get(path string) (int, string) {
 	s.t.Helper()
 	res, err := http.Get("http://" + s.http.ln.Addr().String() + path)
@@ -57,7 +58,8 @@ func TestMonitoring(t *testing.T) {
 	}
 }
 
-// TestProfiles: they are shown where that is asked for, and only to this machine.
+// TestProfiles checks that profiles are shown if http.pprof is set, and that this requires
+// a loopback address.
 func TestProfiles(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "http = {listen = '127.0.0.1:0', pprof = true}")

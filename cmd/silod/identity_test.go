@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestForgedFrom: a user sends as himself, and as nobody else but his aliases.
+// TestForgedFrom checks that From must be the authenticated user or one of its aliases.
 func TestForgedFrom(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -29,7 +29,7 @@ func TestForgedFrom(t *testing.T) {
 		{"bob, by a name in front", `"alice" <` + bob + ">", asAlice, 403},
 		{"another case", "<sip:Alice@127.0.0.1>", asAlice, 403},
 		{"nobody", "<sip:127.0.0.1>", asAlice, 403},
-		{"the same name in another domain of ours", "<sip:alice@localhost>", asAlice, 407}, // where she has no password
+		{"the same name in another domain of ours", "<sip:alice@localhost>", asAlice, 407}, // where alice has no password
 		{"a room", "<sip:chat-1@127.0.0.1>", asAlice, 403},
 		{"an alias of nobody", "<sip:sales@127.0.0.1>", asAlice, 403},
 	} {
@@ -53,9 +53,9 @@ func TestForgedFrom(t *testing.T) {
 	}
 }
 
-// TestRegisterSomebodyElse: who is in To, and who is in From, is the user who proves
-// himself. A third party may register a user only where it is trusted.
-func TestRegisterSomebodyElse(t *testing.T) {
+// TestRegisterAnotherUser checks that To and From of a REGISTER must be the authenticated
+// user. Only a trusted peer may register other users.
+func TestRegisterAnotherUser(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.trusted = ['127.0.0.7']")
 	contact := "Contact: <sip:x@127.0.0.66:9>"
@@ -85,7 +85,7 @@ func TestRegisterSomebodyElse(t *testing.T) {
 	if !s.location.Online(s.aor("bob")) {
 		t.Error("bob is offline")
 	}
-	// Asking and taking away are registering, too.
+	// Queries and removals are restricted in the same way.
 	for _, more := range [][]string{{}, {"Contact: *", "Expires: 0"}} {
 		if got := mallory.proven(asAlice, mallory.request("REGISTER", "sip:127.0.0.1", bob, "", more...)); status(got) != 403 {
 			t.Errorf("%v: answered\n%s", more, got)
@@ -96,8 +96,8 @@ func TestRegisterSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestAssertedIdentity: the word of a trusted peer on who the sender is counts, and is
-// passed on; nobody else's is.
+// TestAssertedIdentity checks that P-Asserted-Identity of a trusted peer with the right
+// identity is used and forwarded, and that of others is removed.
 func TestAssertedIdentity(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.trusted = ['127.0.0.7 identity', '127.0.0.8']")
@@ -112,9 +112,9 @@ func TestAssertedIdentity(t *testing.T) {
 		more   []string
 		passed string
 	}{
-		{"a peer that is believed", believed, []string{pai, "P-Preferred-Identity: <sip:x@y>"}, `"Carol" ` + carol},
+		{"a peer with the right", believed, []string{pai, "P-Preferred-Identity: <sip:x@y>"}, `"Carol" ` + carol},
 		{"for this hop only", believed, []string{pai, "Privacy: header; ID"}, ""},
-		{"a trusted peer that is not", plain, []string{pai}, ""},
+		{"a peer without the right", plain, []string{pai}, ""},
 		{"a user", a, []string{pai, "p-preferred-identity: " + carol}, ""},
 	} {
 		if got := tc.by.proven(asAlice, tc.by.text(bob, "hello", tc.more...)); status(got) != 200 {
@@ -149,8 +149,8 @@ func TestAssertedIdentity(t *testing.T) {
 	}
 }
 
-// TestAssertedIdentityWithoutDigest: also where everybody may send as anybody, nobody
-// is taken for a proxy.
+// TestAssertedIdentityWithoutDigest checks that P-Asserted-Identity of users is removed
+// also without authentication.
 func TestAssertedIdentityWithoutDigest(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -162,8 +162,8 @@ func TestAssertedIdentityWithoutDigest(t *testing.T) {
 	}
 }
 
-// TestCredentialsStayHere: what was answered to us is nobody else's business, relayed
-// or stored.
+// TestCredentialsStayHere checks that credentials for silod are removed from relayed and
+// stored messages.
 func TestCredentialsStayHere(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t)
@@ -179,8 +179,8 @@ func TestCredentialsStayHere(t *testing.T) {
 	}
 }
 
-// TestStrangers: senders of other domains are taken for our users, for rooms or not
-// at all, as is configured; and no notice goes where their From points.
+// TestStrangers checks to which recipients senders of other domains may send, and that no
+// notice is sent to their From.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	const room = "sip:chat-1@127.0.0.1"
@@ -208,7 +208,8 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// TestOptionsTellStrangersNothing: strangers are not told who is online.
+// TestOptionsTellStrangersNothing checks that responses to strangers do not show whether a
+// user is online.
 func TestOptionsTellStrangersNothing(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.trusted = ['127.0.0.7']")
@@ -218,7 +219,7 @@ func TestOptionsTellStrangersNothing(t *testing.T) {
 	for user, want := range map[string]int{"bob": 200, "alice": 480} {
 		uri := "sip:" + user + "@127.0.0.1"
 		if got := x.ask(x.request("OPTIONS", uri, uri, "")); status(got) != 200 {
-			t.Errorf("a stranger who asks for %s is answered\n%s", user, got)
+			t.Errorf("a stranger that asks for %s is answered\n%s", user, got)
 		}
 		if got := proxy.ask(proxy.request("OPTIONS", uri, uri, "")); status(got) != want {
 			t.Errorf("a peer that asks for %s is answered\n%s", user, got)

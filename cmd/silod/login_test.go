@@ -16,15 +16,15 @@ import (
 	"silod/sip"
 )
 
-// withDigest is TOML for a daemon that asks for passwords.
+// withDigest configures authentication.
 const withDigest = "auth.mode = 'digest'"
 
-// login is what a user proves himself with.
+// A login is the credentials of a user and how a client sends them.
 type login struct {
 	user, password string
-	algorithm      string // answered; "": the first that is offered
-	legacy         bool   // answers as of RFC 2069, without a nonce count
-	wrongURI       string // the digest's uri, where it is another than the request's
+	algorithm      string // "": the first that is offered
+	legacy         bool   // as in RFC 2069, without a nonce count
+	wrongURI       string // the uri parameter if it is not the Request-URI
 }
 
 var (
@@ -32,7 +32,7 @@ var (
 	asBob   = login{user: "bob", password: "bob's password"}
 )
 
-// serveUsers starts a daemon that asks for passwords and knows alice and bob.
+// serveUsers starts a daemon with authentication and the users alice and bob.
 func serveUsers(t *testing.T, more ...string) *served {
 	t.Helper()
 	s := serve(t, append([]string{withDigest}, more...)...)
@@ -47,7 +47,7 @@ func (s *served) addUsers() {
 	}
 }
 
-// phoneFrom is a user agent that sends from an address of its own, 127.0.0.9 for one.
+// phoneFrom returns a user agent that sends from another address, for example 127.0.0.9.
 func (s *served) phoneFrom(network, from, user string) *ua {
 	s.t.Helper()
 	addr := s.addr(network)
@@ -63,7 +63,7 @@ func (s *served) phoneFrom(network, from, user string) *ua {
 	return newUA(s.t, c, "sip:"+user+"@127.0.0.1")
 }
 
-// challenges gives the values of the challenges in an answer.
+// challenges returns the challenges in a response.
 func challenges(answer string) []string {
 	var list []string
 	head, _, _ := strings.Cut(answer, "\r\n\r\n")
@@ -78,7 +78,7 @@ func challenges(answer string) []string {
 
 var challengeParam = regexp.MustCompile(`(\w+)="?([^",]*)"?`)
 
-// params takes a challenge apart.
+// params returns the parameters of a challenge.
 func params(challenge string) map[string]string {
 	m := map[string]string{}
 	for _, p := range challengeParam.FindAllStringSubmatch(challenge, -1) {
@@ -87,8 +87,8 @@ func params(challenge string) map[string]string {
 	return m
 }
 
-// answer makes the credentials that answer one of the challenges, by the formulas of
-// RFC 7616 section 3.4.1 and RFC 2069.
+// answer returns the credentials for one of the challenges (RFC 7616 section 3.4.1, RFC
+// 2069).
 func (l login) answer(t *testing.T, challenges []string, method, uri string, count int) string {
 	t.Helper()
 	for _, c := range challenges {
@@ -120,12 +120,12 @@ func (l login) answer(t *testing.T, challenges []string, method, uri string, cou
 	return ""
 }
 
-// with puts a header into a request, in front of all others but Via.
+// with inserts a header field after Via.
 func with(request, name, value string) string {
 	return strings.Replace(request, "\r\nMax-Forwards:", "\r\n"+name+": "+value+"\r\nMax-Forwards:", 1)
 }
 
-// again makes a request a new one: another branch, Call-ID and CSeq.
+// again returns a new request with another branch, Call-ID and CSeq.
 func again(request string) string {
 	n := branches.Add(1)
 	request = regexp.MustCompile(`branch=z9hG4bK\w+`).ReplaceAllString(request, fmt.Sprintf("branch=z9hG4bKt%d", n))
@@ -133,11 +133,11 @@ func again(request string) string {
 	return regexp.MustCompile(`CSeq: \d+`).ReplaceAllString(request, fmt.Sprintf("CSeq: %d", n))
 }
 
-// credentialsFor names the header that answers a status.
+// credentialsFor maps the status of a challenge to the header field for credentials.
 var credentialsFor = map[int]string{401: "Authorization", 407: "Proxy-Authorization"}
 
-// prove sends a request, and answers challenges until there is none or the user is
-// refused for good, as clients do. It gives every answer.
+// prove sends a request and answers its challenge as clients do, more than once only for
+// stale=true. It returns all responses.
 func (u *ua) prove(l login, request string) []string {
 	u.t.Helper()
 	method, rest, _ := strings.Cut(request, " ")
@@ -154,7 +154,7 @@ func (u *ua) prove(l login, request string) []string {
 	return answers
 }
 
-// proven gives the last answer only.
+// proven returns the last response of prove.
 func (u *ua) proven(l login, request string) string {
 	u.t.Helper()
 	answers := u.prove(l, request)
@@ -172,12 +172,12 @@ func (u *ua) login(l login) string {
 	return a
 }
 
-// text makes a MESSAGE.
+// text returns a MESSAGE.
 func (u *ua) text(to, text string, more ...string) string {
 	return u.request("MESSAGE", to, to, text, append([]string{"Content-Type: text/plain", "User-Agent: a test"}, more...)...)
 }
 
-// sql changes the database as another program would.
+// sql changes the database as another program does.
 func (s *served) sql(statement string) {
 	s.t.Helper()
 	pool, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "silod.db")+"?_pragma=busy_timeout(5000)")
@@ -190,7 +190,7 @@ func (s *served) sql(statement string) {
 	}
 }
 
-// aor is the address of a user here.
+// aor returns the AoR of a user at 127.0.0.1.
 func (s *served) aor(user string) sip.AoR {
 	s.t.Helper()
 	a, ours, err := s.domains.Parse(user + "@127.0.0.1")
@@ -200,7 +200,7 @@ func (s *served) aor(user string) sip.AoR {
 	return a
 }
 
-// hashes are all that the database knows of passwords.
+// hashes returns all hashes of passwords in the database.
 func (s *served) hashes() []string {
 	s.t.Helper()
 	pool, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "silod.db"))
@@ -226,7 +226,7 @@ func (s *served) hashes() []string {
 	return list
 }
 
-// callNamed asks a management command with arguments by name: "older_than", "0".
+// callNamed runs a management command with named arguments: "older_than", "0".
 func (s *served) callNamed(command string, pairs ...string) (*mi.Node, error) {
 	s.t.Helper()
 	c, err := client.Dial(s.t.Context(), client.Target{Socket: filepath.Join(s.dir, "control.sock")})
@@ -241,7 +241,7 @@ func (s *served) callNamed(command string, pairs ...string) (*mi.Node, error) {
 	return c.Call(s.t.Context(), command, args...)
 }
 
-// tryCall asks a management command that may be refused.
+// tryCall runs a management command that may fail.
 func (s *served) tryCall(command string, args ...string) (*mi.Node, error) {
 	s.t.Helper()
 	c, err := client.Dial(s.t.Context(), client.Target{Socket: filepath.Join(s.dir, "control.sock")})
@@ -256,7 +256,7 @@ func (s *served) tryCall(command string, args ...string) (*mi.Node, error) {
 	return c.Call(s.t.Context(), command, list...)
 }
 
-// nodeAttr is the text of a node's attribute.
+// nodeAttr returns an attribute of a node as text.
 func nodeAttr(n *mi.Node, name string) string {
 	for _, a := range n.Attrs {
 		if a.Name == name {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// oneRow waits a second and checks that a message which cannot be delivered is stored
-// once and that its copies were few.
+// oneRow waits a second and checks that an undeliverable message is stored once and that
+// at most rounds MESSAGEs were handled.
 func (s *served) oneRow(rounds int64) {
 	s.t.Helper()
 	s.eventually("storing", func() bool { return s.stored() > 0 })
@@ -25,8 +25,8 @@ func (s *served) oneRow(rounds int64) {
 	}
 }
 
-// TestContactNamesUs: contacts that lead back to silod cost one round each, and the
-// message is stored once (RFC 3261 section 16.3, item 4).
+// TestContactNamesUs checks that contacts with the address of silod cost one round each,
+// and that the message is stored once (RFC 3261 section 16.3, item 4).
 func TestContactNamesUs(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -43,11 +43,11 @@ func TestContactNamesUs(t *testing.T) {
 	if got := a.message(bob, "hello"); got != 202 {
 		t.Errorf("answered %d", got)
 	}
-	// The sender's, one for each contact of the relay, and one for each of the first tries.
+	// The MESSAGE of the sender, those of the relay, and those of the first attempts.
 	s.oneRow(1 + 4*contacts)
 }
 
-// TestProxyIsUs: silo.outbound_proxy names silod itself.
+// TestProxyIsUs sets silo.outbound_proxy to silod itself.
 func TestProxyIsUs(t *testing.T) {
 	t.Parallel()
 	s := serveIn(t, t.TempDir(), fixedPort(t))
@@ -58,8 +58,8 @@ func TestProxyIsUs(t *testing.T) {
 	s.oneRow(4)
 }
 
-// TestProxySendsBack: a proxy that does not find the recipient sends the message back,
-// as a Kamailio does whose failure route is silod.
+// TestProxySendsBack has a proxy that returns the message to silod, as Kamailio does with
+// silod as its failure route.
 func TestProxySendsBack(t *testing.T) {
 	t.Parallel()
 	proxy, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -82,7 +82,7 @@ func TestProxySendsBack(t *testing.T) {
 				_, _ = proxy.WriteToUDPAddrPort([]byte(back), s.addr("udp"))
 				continue
 			}
-			// A response goes back along the Via below the proxy's own.
+			// Forward a response without the proxy's Via.
 			first := strings.Index(m, "Via:")
 			end := first + strings.Index(m[first:], "\r\n") + 2
 			_, _ = proxy.WriteToUDPAddrPort([]byte(m[:first]+m[end:]), s.addr("udp"))

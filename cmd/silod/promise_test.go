@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A 2xx is a promise: where nothing can be committed there is none.
+// Without a commit there is no 2xx.
 func TestNoStoreNo2xx(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -17,7 +17,7 @@ func TestNoStoreNo2xx(t *testing.T) {
 	}
 	d := s.phone("udp", "dan")
 	d.register(300)
-	// The engine is woken behind the 200, so the handler's end is waited for first.
+	// The engine is woken after the 200, so first wait for the handler to end.
 	s.eventually("an idle daemon", func() bool { return s.daemon.transactions.Handlers() == 0 && s.engine.Active() == 0 })
 	if err := s.database.Close(); err != nil {
 		t.Fatal(err)
@@ -28,19 +28,19 @@ func TestNoStoreNo2xx(t *testing.T) {
 		"a text to a room":               b.request("MESSAGE", room, room, "hello", "Content-Type: text/plain"),
 		"a room's creation":              b.request("MESSAGE", "sip:chat-2@127.0.0.1", "sip:chat-2@127.0.0.1", "#create chat-2", "Content-Type: text/plain"),
 	} {
-		for try := range 2 { // a retransmission is tried anew, and gets no other answer
+		for try := range 2 { // a retransmission is tried again and gets the same response
 			if got := a.ask(request); status(got) != 503 || header(got, "Retry-After") == "" {
 				t.Errorf("%s, try %d: answered\n%s", name, try, got)
 			}
 		}
 	}
-	// What needs no store goes on.
+	// Requests that need no store succeed.
 	if got := a.message("sip:dan@127.0.0.1", "hello"); got != 200 {
 		t.Errorf("a relayed message: %d", got)
 	}
 }
 
-// What is too much for the server is refused in words, and loses nothing.
+// Requests that are not supported or not allowed are refused with their status.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "sip.domains = ['example.org']")

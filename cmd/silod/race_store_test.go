@@ -11,8 +11,8 @@ import (
 	"silod/sip"
 )
 
-// Users register at the very moment at which they are sent a message. Whoever comes
-// first, the message arrives, and nothing is left behind.
+// Users register at the same time as a message to them arrives. Each message is delivered,
+// and none remains stored.
 func TestMessageRacesRegister(t *testing.T) {
 	users := 3000
 	if testing.Short() {
@@ -62,9 +62,9 @@ func TestMessageRacesRegister(t *testing.T) {
 	}
 }
 
-// While somebody's mailbox is being emptied messages go on coming: all of them
-// arrive once, and those of one sender in their order.
-func TestOrderWhileMessagesGoOnComing(t *testing.T) {
+// Messages arrive while the mailbox is being delivered. Each is delivered once, and those
+// of a sender in order.
+func TestOrderWhileMessagesArrive(t *testing.T) {
 	const senders, each = 4, 60
 	s := serve(t)
 	b := s.phone("udp", "bob")
@@ -79,7 +79,7 @@ func TestOrderWhileMessagesGoOnComing(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(20 * time.Millisecond) // so that there is a queue to be raced
+	time.Sleep(20 * time.Millisecond) // until some messages are stored
 	for range 20 {
 		b.register(300)
 	}
@@ -97,7 +97,7 @@ func TestOrderWhileMessagesGoOnComing(t *testing.T) {
 	b.nothing()
 }
 
-// Of a long mailbox each message comes once, in the order of storing.
+// The messages of a large mailbox are delivered once, in the order of storing.
 func TestLongMailbox(t *testing.T) {
 	messages := 5000
 	if testing.Short() {
@@ -106,7 +106,7 @@ func TestLongMailbox(t *testing.T) {
 	s := serve(t)
 	const lanes = 50
 	var wg sync.WaitGroup
-	texts := make([]string, messages) // in the order of their IDs, which begin at 1
+	texts := make([]string, messages) // by ID, which begins at 1
 	for lane := range lanes {
 		wg.Go(func() {
 			for i := lane; i < messages; i += lanes {

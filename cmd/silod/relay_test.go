@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// listen is a SIP server of another domain: a user agent whose socket takes what comes
-// from anywhere.
+// listen returns a SIP server of another domain: a user agent with an unconnected socket.
 func listen(t *testing.T, addr string) *foreign {
 	t.Helper()
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(addr)})
@@ -19,12 +18,13 @@ func listen(t *testing.T, addr string) *foreign {
 	return &foreign{newUA(t, &answering{UDPConn: c}, "")}
 }
 
+// A foreign is a server of another domain.
 type foreign struct{ *ua }
 
-// addr is what stands behind the @ of its users.
+// addr returns the host and port of its users.
 func (f *foreign) addr() string { return f.conn.LocalAddr().String() }
 
-// answering is a socket that writes to where the last packet came from.
+// An answering is a socket that sends to the source of the last packet.
 type answering struct {
 	*net.UDPConn
 	last net.Addr
@@ -37,8 +37,7 @@ func (a *answering) Read(b []byte) (n int, err error) {
 
 func (a *answering) Write(b []byte) (int, error) { return a.WriteTo(b, a.last) }
 
-// TestNoOpenRelay: other domains are for those who have proved who they are, or are
-// trusted with it, and only if the configuration says so.
+// TestNoOpenRelay checks which senders may send to other domains with each auth.relay.
 func TestNoOpenRelay(t *testing.T) {
 	t.Parallel()
 	const trusted = "auth.trusted = ['127.0.0.7 relay', '127.0.0.8']"
@@ -58,10 +57,10 @@ func TestNoOpenRelay(t *testing.T) {
 			a, x := s.phone("tcp", "alice"), s.phone("tcp", "x")
 			x.aor = "sip:x@elsewhere.example"
 			peer, plain := s.phoneFrom("tcp", "127.0.0.7", "alice"), s.phoneFrom("tcp", "127.0.0.8", "alice")
-			check := func(who string, answer string, want int) {
+			check := func(name, answer string, want int) {
 				t.Helper()
 				if status(answer) != want {
-					t.Errorf("%s: answered\n%s", who, answer)
+					t.Errorf("%s: answered\n%s", name, answer)
 				}
 				if want != 200 {
 					f.nothing()
@@ -70,23 +69,23 @@ func TestNoOpenRelay(t *testing.T) {
 				m := f.next()
 				if !strings.HasPrefix(m, "MESSAGE "+to+" SIP/2.0\r\n") || header(m, "Max-Forwards") != "69" || body(m) != "hello" ||
 					strings.Contains(m, "uthorization") || header(m, "Subject") != "s" {
-					t.Errorf("%s: the other domain got\n%s", who, m)
+					t.Errorf("%s: the other domain got\n%s", name, m)
 				}
 			}
 			check("a stranger", x.ask(x.text(to, "hello", "Subject: s")), tc.stranger)
 			check("a user", a.proven(asAlice, a.text(to, "hello", "Subject: s")), tc.user)
 			check("a peer with the right", peer.ask(peer.text(to, "hello", "Subject: s")), tc.peer)
 			check("a peer without", plain.ask(plain.text(to, "hello", "Subject: s")), tc.withoutRight)
-			// A Route is another way to say the same.
+			// A Route to another domain is restricted in the same way.
 			check("by a Route", a.proven(asAlice, a.text(bob, "hello", "Route: <sip:"+f.addr()+";lr>")), 403)
-			check("who does not answer a challenge", a.ask(a.text(to, "hello")), 407)
-			check("who lies about who he is", a.proven(asBob, a.text(to, "hello")), 403)
+			check("a user without credentials", a.ask(a.text(to, "hello")), 407)
+			check("a user with a forged From", a.proven(asBob, a.text(to, "hello")), 403)
 		})
 	}
 }
 
-// TestRelayedAnswers: the other domain's answer is the sender's, and a challenge of its
-// own is answered past us.
+// TestRelayedAnswers checks that the sender gets the response of the other domain, and that
+// credentials for the other domain are forwarded.
 func TestRelayedAnswers(t *testing.T) {
 	t.Parallel()
 	s := serveUsers(t, "auth.relay = 'authenticated'")
@@ -116,10 +115,10 @@ func TestRelayedAnswers(t *testing.T) {
 	}
 }
 
-// TestLoopsEnd: a domain that leads back to us costs one round.
+// TestLoopsEnd checks that a loop through silod ends after one round.
 func TestLoopsEnd(t *testing.T) {
 	t.Parallel()
-	probe := listen(t, fmt.Sprintf("127.0.%d.%d", 1+os.Getpid()>>8&63, 2+os.Getpid()&127)) // a port that will be ours
+	probe := listen(t, fmt.Sprintf("127.0.%d.%d", 1+os.Getpid()>>8&63, 2+os.Getpid()&127)) // a free port for silod
 	addr := probe.addr()
 	_ = probe.conn.Close()
 	s := serveIn(t, t.TempDir(), fmt.Sprintf("'udp:%s', 'tcp:%s'", addr, addr),

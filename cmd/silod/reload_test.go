@@ -18,17 +18,16 @@ import (
 	"silod/sip"
 )
 
-// effect is how it shows that a key has another value: what look gives must not be
-// what it gave before.
+// An effect shows that a key has another value: look must return another value than before.
 type effect struct {
-	lines []string // of the configuration: the other value, and what it needs
+	lines []string // of the configuration: the other value and its dependencies
 	look  func(s *served) any
 }
 
-// one is an effect of a key whose value needs nothing else.
+// one returns the effect of a key without dependencies.
 func one(line string, look func(s *served) any) effect { return effect{[]string{line}, look} }
 
-// inSilo, inRooms and inRouter look at what is in force there.
+// inSilo looks at the settings of the silo.
 func inSilo(line string, look func(c silo.Settings) any) effect {
 	return one(line, func(s *served) any { return look(s.silo.Settings()) })
 }
@@ -52,7 +51,7 @@ func inPolicy(line string, look func(router.Policy) any) effect {
 	return one(line, func(s *served) any { return look(s.guard.Policy()) })
 }
 
-// inLimits shows by the third request of somebody new.
+// inLimits looks at the third request of a new source or user.
 func inLimits(line, kind string, user bool) effect {
 	n := byte(0)
 	return one(line, func(s *served) (ok any) {
@@ -80,7 +79,7 @@ func written(t silo.Template) string {
 	return t(func(name, arg string) string { return name + arg })
 }
 
-// effects has an entry for every key that a reload is enough for.
+// effects returns the effects of all keys with the tag reload.
 func effects(dir string) map[string]effect {
 	values := func(name, arg string) string { return name + arg }
 	summer := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
@@ -164,8 +163,8 @@ func effects(dir string) map[string]effect {
 	}
 }
 
-// TestReloadOfEveryKey: a key that is said to need no restart is in effect after a
-// reload, and out of effect after the next.
+// TestReloadOfEveryKey changes each key with the tag reload and changes it back. Both
+// must take effect.
 func TestReloadOfEveryKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -185,11 +184,11 @@ func TestReloadOfEveryKey(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			e, ok := all[key]
 			if !ok {
-				t.Fatal("nothing here tells whether a reload brings this key into effect")
+				t.Fatal("this key has no entry in effects")
 			}
 			before := e.look(s)
 			if got := s.reloadWith(merged(base, e.lines)...); !slices.Contains(got, key+" now") {
-				t.Errorf("the reload tells %q", got)
+				t.Errorf("the reload returned %q", got)
 			}
 			during := e.look(s)
 			if reflect.DeepEqual(before, during) {
@@ -203,20 +202,20 @@ func TestReloadOfEveryKey(t *testing.T) {
 		})
 	}
 	if len(all) > 0 {
-		t.Errorf("no reload is enough for %q, says package config", slices.Collect(maps.Keys(all)))
+		t.Errorf("package config has no tag reload for %q", slices.Collect(maps.Keys(all)))
 	}
 }
 
-// TestReloadTellsWhatNeedsARestart, again and again, and nothing of what is wrong
-// counts.
-func TestReloadTellsWhatNeedsARestart(t *testing.T) {
+// TestReloadReportsRestarts checks that every reload reports the keys that need a restart,
+// and that a configuration with a problem has no effect.
+func TestReloadReportsRestarts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	makeCertificate(t, dir, 1)
 	base := []string{"sip.listen = ['tls:127.0.0.1:0']", "sip.tls_certificate = '1.pem'", "sip.tls_private_key = '1.key'"}
 	s := serveFile(t, dir, base...)
 	if got := s.reloadWith(base...); len(got) != 0 {
-		t.Errorf("nothing has changed, and it tells %q", got)
+		t.Errorf("nothing has changed, but the reload returned %q", got)
 	}
 	more := append(slices.Clone(base), "silo.delivery = 'every'", "silo.max_messages = 3", "auth.trusted = ['tls:a.example']")
 	if got, want := s.reloadWith(more...), []string{"silo.max_messages now", "silo.delivery restart", "auth.trusted restart"}; !slices.Equal(got, want) {
@@ -232,7 +231,7 @@ func TestReloadTellsWhatNeedsARestart(t *testing.T) {
 			t.Errorf("%s: %v", bad, err)
 		}
 		if n := s.location.Settings().MaxContacts; n != 0 {
-			t.Fatalf("%s: half of it is in effect", bad)
+			t.Fatalf("%s: a part of it is in effect", bad)
 		}
 	}
 	if got := s.silo.Settings().MaxMessages; got != 3 {
@@ -240,8 +239,8 @@ func TestReloadTellsWhatNeedsARestart(t *testing.T) {
 	}
 }
 
-// A certificate that was renewed under its old name is shown to new connections, and
-// those that are open do not notice.
+// New connections get a certificate that was replaced under its old name, and open
+// connections stay open.
 func TestReloadReadsCertificatesAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -258,7 +257,7 @@ func TestReloadReadsCertificatesAgain(t *testing.T) {
 		}
 	}
 	if got := s.reloadWith(base...); len(got) != 0 {
-		t.Errorf("no key has changed, and it tells %q", got)
+		t.Errorf("no key has changed, but the reload returned %q", got)
 	}
 	if n := s.serial(); n != 3 {
 		t.Errorf("a new connection sees certificate %d", n)
@@ -273,7 +272,7 @@ func TestReloadReadsCertificatesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.tryCall("reload"); err == nil {
-		t.Error("a key that is missing was not noticed")
+		t.Error("a missing private key is not an error")
 	}
 	if n := s.serial(); n != 3 {
 		t.Errorf("after that a new connection sees certificate %d", n)

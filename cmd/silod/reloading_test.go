@@ -23,7 +23,7 @@ import (
 	"silod/mi/client"
 )
 
-// serveFile starts a daemon with a configuration that it reads from a file.
+// serveFile starts a daemon with a configuration file.
 func serveFile(t *testing.T, dir string, lines ...string) *served {
 	t.Helper()
 	s := &served{t: t, dir: dir, log: new(syncBuffer)}
@@ -42,18 +42,18 @@ func (s *served) write(lines ...string) {
 	}
 }
 
-// reloadWith reloads other lines and gives what the daemon tells: "silo.add_date now".
+// reloadWith reloads other lines and returns the changes: "silo.add_date now".
 func (s *served) reloadWith(lines ...string) []string {
 	s.t.Helper()
 	s.write(lines...)
-	var told []string
+	var changes []string
 	for _, n := range s.call("reload").Nodes {
-		told = append(told, fmt.Sprint(n.Value, " ", n.Attrs[0].Value))
+		changes = append(changes, fmt.Sprint(n.Value, " ", n.Attrs[0].Value))
 	}
-	return told
+	return changes
 }
 
-// merged puts lines in the place of those that set the same key.
+// merged replaces the lines of base that set the same keys as lines.
 func merged(base, lines []string) []string {
 	key := func(line string) string { k, _, _ := strings.Cut(line, " ="); return k }
 	return append(slices.DeleteFunc(slices.Clone(base), func(b string) bool {
@@ -61,7 +61,7 @@ func merged(base, lines []string) []string {
 	}), lines...)
 }
 
-// reloadable are the keys with the tag reload.
+// reloadable returns the keys with the tag reload.
 func reloadable() []string {
 	var keys []string
 	var walk func(section string, t reflect.Type)
@@ -86,7 +86,7 @@ func reloadable() []string {
 // secure opens a TLS connection to the daemon.
 func (s *served) secure() *tls.Conn {
 	s.t.Helper()
-	c, err := tls.Dial("tcp", s.addr("tls").String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // whose it is, is the question
+	c, err := tls.Dial("tcp", s.addr("tls").String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is self-signed
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -94,13 +94,13 @@ func (s *served) secure() *tls.Conn {
 	return c
 }
 
-// serial is the number of the certificate that is shown now.
+// serial returns the serial number of the current certificate.
 func (s *served) serial() int64 {
 	s.t.Helper()
 	return s.secure().ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }
 
-// answersIn tells whether a client with its reply FIFO in dir is answered.
+// answersIn reports whether a client with its reply FIFO in dir gets a reply.
 func (s *served) answersIn(dir string) bool {
 	s.t.Helper()
 	c, err := client.Dial(s.t.Context(), client.Target{FIFO: filepath.Join(s.dir, "silod.fifo"), ReplyDir: dir, Timeout: time.Second})
@@ -114,7 +114,7 @@ func (s *served) answersIn(dir string) bool {
 	return err == nil
 }
 
-// raw is a reply in classic lines.
+// raw returns a reply in classic lines.
 func (s *served) raw(command, arg string) string {
 	s.t.Helper()
 	c, err := client.Dial(s.t.Context(), client.Target{Socket: filepath.Join(s.dir, "control.sock")})

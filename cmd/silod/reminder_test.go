@@ -15,8 +15,8 @@ import (
 	"silod/mi"
 )
 
-// A reminder comes at its time, once, to one who is online and to one who is not,
-// and in spite of a restart.
+// A reminder is delivered once at its time, to a user who is online and to one who is
+// offline, also after a restart.
 func TestReminders(t *testing.T) {
 	t.Parallel()
 	s := serveIn(t, t.TempDir(), fixedPort(t), append(reminders, "silo.add_date = 1")...)
@@ -65,7 +65,7 @@ func TestReminders(t *testing.T) {
 	}
 }
 
-// siloctl's way.
+// siloctl adds reminders by a management command.
 func TestReminderByCommand(t *testing.T) {
 	t.Parallel()
 	s := serve(t, reminders...)
@@ -79,7 +79,7 @@ func TestReminderByCommand(t *testing.T) {
 	}
 }
 
-// The statistics of msilo, as they come about.
+// The statistics of msilo count each event.
 func TestStatistics(t *testing.T) {
 	t.Parallel()
 	s := serve(t, append(reminders, "sip.accept_timeout = '2s'")...)
@@ -123,7 +123,7 @@ func TestStatistics(t *testing.T) {
 	s.settled()
 	b.autoReply.Store(0)
 	a.message(bob, "late")
-	b.reply(b.next(), 200) // the phone was slower than the sender could wait for
+	b.reply(b.next(), 200) // after silod has stopped waiting for the relay
 	want("late answer", 3, 3, 1, 0, 0)
 	s.settled()
 	b.autoReply.Store(603)
@@ -141,7 +141,7 @@ func TestStatistics(t *testing.T) {
 	want("reset", 0, 3, 1, 1, 1)
 }
 
-// A declined message is set aside, shown, and delivered after all when it is asked for.
+// A declined message is set aside and listed, and silo_requeue delivers it.
 func TestSetAsideAndRequeue(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -180,7 +180,7 @@ func attr(n *mi.Node, name string) string {
 	return ""
 }
 
-// m_store(owner) and m_dump(owner): several addresses share a mailbox.
+// As with m_store(owner) and m_dump(owner), several addresses share a mailbox.
 func TestExplicitOwner(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "silo.store_owner = '$hdr(X-Mailbox)'", "silo.dump_owner = '$hdr(X-Mailbox)'")
@@ -203,7 +203,7 @@ func TestExplicitOwner(t *testing.T) {
 		t.Errorf("got\n%s", m)
 	}
 	s.settled()
-	// And at once while the desk is there.
+	// While the desk is registered, messages are delivered immediately.
 	a.message("sip:sales@127.0.0.1", "another", "X-Mailbox: sip:shop@127.0.0.1")
 	if m := desk.next(); body(m) != "another" {
 		t.Errorf("got\n%s", m)
@@ -213,7 +213,7 @@ func TestExplicitOwner(t *testing.T) {
 	if got := a.message("sip:sales@127.0.0.1", "late", "X-Mailbox: sip:shop@127.0.0.1"); got != 202 {
 		t.Errorf("answered %d", got)
 	}
-	// A mailbox that is not ours: the recipient's is taken.
+	// If the mailbox is in another domain, the recipient's is used.
 	a.message(bob, "x", "X-Mailbox: sip:shop@elsewhere.example")
 	if n := s.call("silo_list", "bob@127.0.0.1"); len(n.Nodes) != 1 {
 		t.Errorf("bob's mailbox has %d", len(n.Nodes))
@@ -221,7 +221,7 @@ func TestExplicitOwner(t *testing.T) {
 	desk.nothing()
 }
 
-// Another database, another table, other columns.
+// The silo uses another database, table and columns.
 func TestTableAndColumns(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "other.db")
@@ -254,7 +254,7 @@ func TestTableAndColumns(t *testing.T) {
 	}
 }
 
-// A phone that never answers one message gets the others, and those that come later.
+// A phone that always rejects one message gets the others.
 func TestOddMessage(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -282,7 +282,7 @@ func TestOddMessage(t *testing.T) {
 				got = append(got, body(m))
 			}
 		case <-time.After(100 * time.Millisecond):
-			b.register(300) // which has it tried again at once
+			b.register(300) // a refresh starts the next attempt
 		}
 	}
 	if !slices.Equal(got, []string{"1", "2"}) {

@@ -17,8 +17,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// TestRFC4475 sends the torture messages, byte for byte, and compares what comes
-// back with testdata/rfc4475/answers.txt. None may be missing there.
+// TestRFC4475 sends the torture messages and compares the responses with
+// testdata/rfc4475/answers.txt, which has all of them.
 func TestRFC4475(t *testing.T) {
 	t.Parallel()
 	for name, m := range tortureMessages(t, "../../testdata/rfc4475", 49) {
@@ -34,7 +34,7 @@ func TestRFC4475(t *testing.T) {
 	}
 }
 
-// TestRFC5118 does the same with the messages of IPv6, over IPv6.
+// TestRFC5118 does the same with the IPv6 torture messages, over IPv6.
 func TestRFC5118(t *testing.T) {
 	t.Parallel()
 	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
@@ -54,13 +54,13 @@ func TestRFC5118(t *testing.T) {
 	}
 }
 
-// tortured is a message and what silod answers to it, by transport.
+// A tortured is a message with the expected responses by transport.
 type tortured struct {
 	raw     []byte
 	answers []string
 }
 
-// tortureMessages reads the messages of a directory, n of them, and answers.txt.
+// tortureMessages reads the n messages of a directory, and answers.txt.
 func tortureMessages(t *testing.T, dir string, n int) map[string]tortured {
 	t.Helper()
 	data, err := os.ReadFile(dir + "/answers.txt")
@@ -86,12 +86,12 @@ func tortureMessages(t *testing.T, dir string, n int) map[string]tortured {
 	return messages
 }
 
-// webPort is where tests listen for browsers, behind anyPort.
+// webPort is added to anyPort for WebSockets.
 const webPort = ", 'ws:127.0.0.1:0'"
 
 var tortureSockets atomic.Int32
 
-// tortureConn is a socket for one message.
+// tortureConn returns a connection for one message.
 func (s *served) tortureConn(t *testing.T, network string, raw []byte) net.Conn {
 	t.Helper()
 	d := net.Dialer{}
@@ -99,7 +99,7 @@ func (s *served) tortureConn(t *testing.T, network string, raw []byte) net.Conn 
 	switch network {
 	case "udp":
 		// Without rport the response goes to the port in Via, which is 5060 in all of
-		// them: so each is sent from port 5060 of an address of its own.
+		// them: so each is sent from port 5060 of another address.
 		n := tortureSockets.Add(1)
 		d.LocalAddr = &net.UDPAddr{IP: net.IPv4(127, byte(128+os.Getpid()%100), byte(n>>8), byte(n)), Port: 5060}
 	case "ws":
@@ -116,7 +116,7 @@ func (s *served) tortureConn(t *testing.T, network string, raw []byte) net.Conn 
 	return c
 }
 
-// webConn is a WebSocket, to which a message is a write, and from which one is a read.
+// A webConn is a WebSocket. Each Write sends a message, and each Read receives one.
 type webConn struct {
 	net.Conn
 	t     *testing.T
@@ -127,7 +127,7 @@ type webConn struct {
 func (c *webConn) SetReadDeadline(at time.Time) error { c.until = at; return nil }
 
 func (c *webConn) Write(b []byte) (int, error) {
-	return len(b), c.ws.Write(c.t.Context(), websocket.MessageBinary, b) // not all of it is text
+	return len(b), c.ws.Write(c.t.Context(), websocket.MessageBinary, b) // not all messages are text
 }
 
 func (c *webConn) Read(b []byte) (int, error) {
@@ -142,10 +142,10 @@ func (c *webConn) Read(b []byte) (int, error) {
 
 func (c *webConn) Close() error { return c.ws.CloseNow() }
 
-// torture sends a message from a socket of its own and says what came back, in
-// the words of answers.txt. It listens until it has heard what is wanted, and for
-// a moment where that is silence. A datagram is repeated where it is too small for its
-// answer.
+// torture sends a message on a new connection and returns the responses in the form of
+// answers.txt. It reads as many responses as want has, or waits for the time silence if
+// want has none. A datagram is repeated once, because silod does not answer the first one
+// if the response would be larger than the request.
 func (s *served) torture(t *testing.T, network string, raw []byte, want string) string {
 	t.Helper()
 	c := s.tortureConn(t, network, raw)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestRoomRefuses: the SIP answer of a room says why not, with the code that imc's
-// function has for it, and when to try again.
+// TestRoomRefuses checks that the SIP response of a room has the reason, the code of imc's
+// function and, for a limit, Retry-After.
 func TestRoomRefuses(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "imc.message_rate = 2")
@@ -44,7 +44,7 @@ func TestRoomRefuses(t *testing.T) {
 
 const room1 = "sip:chat-1@127.0.0.1"
 
-// TestRoomsOwnDatabase: imc.db_url, with rooms_table and members_table.
+// TestRoomsOwnDatabase sets imc.db_url, rooms_table and members_table.
 func TestRoomsOwnDatabase(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "rooms.db")
@@ -69,8 +69,9 @@ func TestRoomsOwnDatabase(t *testing.T) {
 	}
 }
 
-// TestRoomsByProxy: with imc.outbound_proxy all that rooms send goes there, addressed to
-// the member, registered here or not, and with imc.extra_hdrs; other messages do not.
+// TestRoomsByProxy checks that with imc.outbound_proxy all messages of rooms are sent to
+// the proxy, with the member's address and imc.extra_hdrs, whether or not the member is
+// registered. Other messages are not sent to the proxy.
 func TestRoomsByProxy(t *testing.T) {
 	t.Parallel()
 	proxy := listen(t, "127.0.0.1")
@@ -97,11 +98,11 @@ func TestRoomsByProxy(t *testing.T) {
 	}
 	b.nothing()
 	if got := a.message(bob, "directly"); got != 200 || body(b.next()) != "directly" {
-		t.Errorf("a message from person to person is answered %d", got)
+		t.Errorf("a message between users is answered %d", got)
 	}
 }
 
-// TestRoomManager: imc.manager takes commands for any room, which then must be named.
+// TestRoomManager checks that imc.manager accepts commands with the name of a room.
 func TestRoomManager(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "imc.manager = 'porter'", "imc.room_pattern = '^[a-z]+-room$'")
@@ -115,14 +116,14 @@ func TestRoomManager(t *testing.T) {
 	if got := a.message("sip:tea-room@127.0.0.1", "hello"); got != 200 {
 		t.Errorf("the room answers %d", got)
 	}
-	if got := a.message(room1, "hello"); got != 202 { // nobody's room: a user who is offline
+	if got := a.message(room1, "hello"); got != 202 { // not a room by room_pattern: a user who is offline
 		t.Errorf("chat-1 answers %d", got)
 	}
 }
 
-// TestWhatBroughtOthersDown: what ends, or spoils the memory of, the module that rooms
-// come from is answered like anything else, and the room goes on.
-func TestWhatBroughtOthersDown(t *testing.T) {
+// TestInputThatCrashesIMC checks that input that crashes Kamailio's imc module, or corrupts
+// its memory, is answered, and that the room works afterwards.
+func TestInputThatCrashesIMC(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	a, b := s.phone("tcp", "alice"), s.phone("udp", "bob")

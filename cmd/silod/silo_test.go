@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// stat is the value of a statistic.
+// stat returns the value of a statistic.
 func (s *served) stat(name string) int64 {
 	s.t.Helper()
 	for group, st := range s.registry.Statistics() {
@@ -19,7 +19,7 @@ func (s *served) stat(name string) int64 {
 	return 0
 }
 
-// settled waits until nothing is being delivered.
+// settled waits until no delivery is in progress.
 func (s *served) settled() {
 	s.t.Helper()
 	s.eventually("an idle engine", func() bool { return s.engine.Active() == 0 })
@@ -46,7 +46,7 @@ func TestDateInFront(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	s.settled()
-	// What is relayed has none, and neither has what a room says to one who is there.
+	// Relayed messages and replies of rooms have no date.
 	a.message(bob, "now")
 	b.message("sip:chat-1@127.0.0.1", "#help")
 	for range 2 {
@@ -99,7 +99,7 @@ func TestOfflineNotice(t *testing.T) {
 		header(m, "Contact") != "<sip:registrar@127.0.0.1>;msilo=yes" || header(m, "Content-Type") != "text/plain" || header(m, "Date") != "" {
 		t.Errorf("the notice is\n%s", m)
 	}
-	// As Linphone: every text is answered with a receipt, to where it came from.
+	// Linphone sends a receipt for every text to its sender.
 	const registrar = "sip:registrar@127.0.0.1"
 	receipt := a.request("MESSAGE", registrar, registrar, "\x78\x9c", "Content-Type: message/imdn+xml", "Content-Encoding: deflate")
 	if got := status(a.ask(receipt)); got != 200 {
@@ -116,7 +116,7 @@ func TestOfflineNotice(t *testing.T) {
 	}
 }
 
-// The notice goes to the device that sent the message.
+// The notice is sent to the device that sent the message.
 func TestNoticeGoesToTheDevice(t *testing.T) {
 	t.Parallel()
 	for use, want := range map[int]int{1: 1, 0: 2} {
@@ -137,7 +137,7 @@ func TestNoticeGoesToTheDevice(t *testing.T) {
 	}
 }
 
-// A sender who has not registered is found by the Contact.
+// The notice for a sender that is not registered is sent to the Contact.
 func TestNoticeForAStranger(t *testing.T) {
 	t.Parallel()
 	s := serve(t, notices...)
@@ -150,7 +150,7 @@ func TestNoticeForAStranger(t *testing.T) {
 	}
 }
 
-// A room whose member is offline is told nothing.
+// Rooms get no notice about members who are offline.
 func TestNoNoticeForARoom(t *testing.T) {
 	t.Parallel()
 	s := serve(t, notices...)
@@ -171,7 +171,7 @@ func TestNoNoticeForARoom(t *testing.T) {
 	}
 }
 
-func TestQuotaIsToldInWords(t *testing.T) {
+func TestQuota(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "silo.max_messages = 3")
 	a := s.phone("udp", "alice")
@@ -206,14 +206,14 @@ func TestQuotaOfASender(t *testing.T) {
 	}
 }
 
-// Expired messages are not delivered, before and after they are swept out.
+// Expired messages are not delivered, neither before nor after the sweep.
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "silo.expire_time = 2", "silo.check_time = 1", "silo.clean_period = 3")
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.message(bob, "1")
 	a.message(bob, "2", "Expires: 1000")
-	time.Sleep(2 * time.Second) // nothing is to happen in it
+	time.Sleep(2 * time.Second) // until they have expired
 	b.register(300)
 	b.nothing()
 	s.eventually("the sweep", func() bool { return s.stat("msilo:expired_messages") == 2 })
@@ -226,8 +226,8 @@ var reminders = []string{
 	"silo.reminder = 'sip:reminder@127.0.0.1'", "silo.send_time = 1", "silo.snd_time_avp = '$hdr(X-Send-At)'", "silo.time_zone = 'UTC'",
 }
 
-// TestPurgeSelects: what is deleted for good is what was asked for, and never all by
-// a mistake.
+// TestPurgeSelects checks that silo_purge deletes the selected messages, and that a request
+// without a selection is an error.
 func TestPurgeSelects(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// authority makes certificates.
+// An authority issues certificates.
 type authority struct {
 	t    *testing.T
 	dir  string
@@ -32,7 +32,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// make signs a certificate, the first by itself, and writes it and its key to files.
+// make signs a certificate and writes it and its key to files. The first one is
+// self-signed.
 func (a *authority) make(name string, tmpl *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -67,8 +68,8 @@ func (a *authority) make(name string, tmpl *x509.Certificate) (*x509.Certificate
 
 func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
 
-// TestTrustByCertificate: a peer is known by the name in its TLS certificate, and who
-// has none, or another's, is a stranger.
+// TestTrustByCertificate checks that a peer is identified by the name in its TLS
+// certificate, and that clients without a certificate or with another one are strangers.
 func TestTrustByCertificate(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newAuthority(t), newAuthority(t)
@@ -87,7 +88,7 @@ func TestTrustByCertificate(t *testing.T) {
 		by      *authority
 		trusted bool
 	}{{"proxy", ours, true}, {"other", ours, false}, {"proxy", theirs, false}, {"", nil, false}} {
-		cfg := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // whom we connect to is not the question
+		cfg := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the server is not under test
 		if tc.by != nil {
 			pair, err := tls.LoadX509KeyPair(tc.by.file(tc.name+".pem"), tc.by.file(tc.name+".key"))
 			if err != nil {
@@ -114,8 +115,8 @@ func TestTrustByCertificate(t *testing.T) {
 	}
 }
 
-// TestBehindAProxy: silod as the application server of a proxy that registers users,
-// asserts who sends, and is the way to their devices.
+// TestBehindAProxy runs silod as the application server of a proxy that registers users,
+// asserts the identity of senders, and forwards messages to devices.
 func TestBehindAProxy(t *testing.T) {
 	t.Parallel()
 	proxy := listen(t, "127.0.0.7")

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// ua is a user agent made of a socket and nothing else: what it sends is written
-// in the test, and what it receives is shown as it came.
+// A ua is a user agent without a SIP stack: tests write its requests and see the received
+// messages unchanged.
 type ua struct {
 	t         *testing.T
 	conn      net.Conn
@@ -29,13 +29,13 @@ type ua struct {
 var branches atomic.Int64
 
 const (
-	patience = 10 * time.Second       // for what must come
-	silence  = 200 * time.Millisecond // for what must not
-	timerE   = 500 * time.Millisecond // until a request is repeated
+	patience = 10 * time.Second       // for expected events
+	silence  = 200 * time.Millisecond // for events that must not happen
+	timerE   = 500 * time.Millisecond // until a retransmission
 )
 
-// phone connects a user agent to a daemon over "udp" or "tcp". It answers 200 to
-// everything until told otherwise.
+// phone connects a user agent to a daemon over "udp" or "tcp". It answers 200 to all
+// requests: see autoReply.
 func phone(t *testing.T, network string, to netip.AddrPort, aor string) *ua {
 	t.Helper()
 	c, err := net.Dial(network, to.String())
@@ -45,7 +45,7 @@ func phone(t *testing.T, network string, to netip.AddrPort, aor string) *ua {
 	return newUA(t, c, aor)
 }
 
-// newUA makes a user agent of a socket.
+// newUA returns a user agent with the connection c.
 func newUA(t *testing.T, c net.Conn, aor string) *ua {
 	u := &ua{t: t, conn: c, aor: aor, answers: make(chan string, 1000), requests: make(chan string, 10_000)}
 	u.autoReply.Store(200)
@@ -89,6 +89,7 @@ func (u *ua) readStream() {
 	}
 }
 
+// take handles a received message.
 func (u *ua) take(m string) {
 	if strings.HasPrefix(m, "SIP/2.0 ") {
 		u.answers <- m
@@ -115,7 +116,7 @@ func (u *ua) reply(request string, status int) {
 	_, _ = io.WriteString(u.conn, b.String())
 }
 
-// header gives the first value of a header.
+// header returns the value of the first header field with a name.
 func header(m, name string) string {
 	head, _, _ := strings.Cut(m, "\r\n\r\n")
 	for _, line := range strings.Split(head, "\r\n")[1:] {
@@ -141,7 +142,7 @@ func status(m string) int {
 	return n
 }
 
-// request makes a request of this agent; more lines go in front of Content-Length.
+// request returns a request of this agent; more are its additional header fields.
 func (u *ua) request(method, uri, to, body string, more ...string) string {
 	u.seq++
 	n := branches.Add(1)
@@ -156,8 +157,7 @@ func (u *ua) request(method, uri, to, body string, more ...string) string {
 	return strings.Join(append(lines, fmt.Sprintf("Content-Length: %d", len(body)), "", body), "\r\n")
 }
 
-// ask sends a request and waits for its final answer. Over UDP it repeats the request,
-// as everybody does.
+// ask sends a request and returns its final response. Over UDP it retransmits the request.
 func (u *ua) ask(request string) string {
 	u.t.Helper()
 	again := time.NewTicker(timerE)
@@ -182,7 +182,7 @@ func (u *ua) ask(request string) string {
 	}
 }
 
-// register registers under the agent's own address.
+// register registers the local address of the agent as a contact.
 func (u *ua) register(expires int) string {
 	u.t.Helper()
 	user, host, _ := strings.Cut(strings.TrimPrefix(u.aor, "sip:"), "@")
@@ -194,13 +194,13 @@ func (u *ua) register(expires int) string {
 	return a
 }
 
-// message sends a text and gives the answer's status.
+// message sends a text and returns the status of the response.
 func (u *ua) message(to, text string, more ...string) int {
 	u.t.Helper()
 	return status(u.ask(u.request("MESSAGE", to, to, text, append([]string{"Content-Type: text/plain"}, more...)...)))
 }
 
-// next waits for the next request that came in.
+// next returns the next received request.
 func (u *ua) next() string {
 	u.t.Helper()
 	select {
@@ -212,7 +212,7 @@ func (u *ua) next() string {
 	}
 }
 
-// nothing makes sure that no request comes for a while.
+// nothing checks that no request is received for the time silence.
 func (u *ua) nothing() {
 	u.t.Helper()
 	select {
