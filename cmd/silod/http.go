@@ -17,7 +17,7 @@ import (
 	"silod/mi"
 )
 
-// openHTTP makes the monitoring page, where it is configured.
+// openHTTP opens the listener of the monitoring pages if http.listen is set.
 func (d *daemon) openHTTP(ctx context.Context) error {
 	if d.cfg.HTTP.Listen == "" {
 		return nil
@@ -35,7 +35,7 @@ func (d *daemon) openHTTP(ctx context.Context) error {
 	mux.HandleFunc("GET /readyz", d.readyz)
 	write := 30 * time.Second
 	if d.cfg.HTTP.Pprof {
-		write = 5 * time.Minute // a profile takes as long as it is asked to
+		write = 5 * time.Minute // the client sets the duration of a profile
 		profiles(mux)
 	}
 	d.http = &httpServer{ln: ln, srv: &http.Server{
@@ -45,18 +45,18 @@ func (d *daemon) openHTTP(ctx context.Context) error {
 	return nil
 }
 
-// profiles shows what silod does with its time and memory. config makes sure that
-// nobody sees it who is not on this machine.
+// profiles adds the pages of package pprof. Package config accepts http.pprof only with a
+// loopback address.
 func profiles(mux *http.ServeMux) {
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // which has those that are not listed here
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // also serves the other profiles
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
-// readyz says whether a load balancer should send requests here: the database
-// answers, and nobody has asked us to stop.
+// readyz reports whether a load balancer should send requests: the database answers, and
+// the daemon is not stopping.
 func (d *daemon) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -71,6 +71,7 @@ func (d *daemon) readyz(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ready\n"))
 }
 
+// An httpServer serves the monitoring pages.
 type httpServer struct {
 	ln  net.Listener
 	srv *http.Server
@@ -86,14 +87,14 @@ func (h *httpServer) Run(ctx context.Context) error {
 	return nil
 }
 
-// metrics shows the statistics of the management interface to Prometheus, under
-// the same names: msilo:stored_messages is silod_msilo_stored_messages_total.
+// metrics exports the statistics of the management interface to Prometheus with the same
+// names: msilo:stored_messages is silod_msilo_stored_messages_total.
 type metrics struct{ d *daemon }
 
-// Describe sends nothing: what there is, is known when it is collected.
+// Describe sends nothing, which makes the collector unchecked.
 func (metrics) Describe(chan<- *prometheus.Desc) {}
 
-// Collect reads every statistic once.
+// Collect sends the value of each statistic.
 func (m metrics) Collect(ch chan<- prometheus.Metric) {
 	for group, s := range m.d.registry.Statistics() {
 		name, kind := metricName(group, s)
@@ -107,6 +108,7 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// metricName returns the name and the type of a statistic for Prometheus.
 func metricName(group string, s mi.Stat) (string, prometheus.ValueType) {
 	name := "silod_" + group + "_" + strings.ReplaceAll(s.Name, "-", "_")
 	if s.Counter == nil {

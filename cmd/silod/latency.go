@@ -8,12 +8,13 @@ import (
 	"silod/mi"
 )
 
+// A latency is a histogram with its description.
 type latency struct {
 	hist *mi.Histogram
 	help string
 }
 
-// latencies are how long what people wait for takes.
+// latencies returns the histograms of the times that users notice.
 func (d *daemon) latencies() map[string]latency {
 	return map[string]latency{
 		"accept":   {&d.router.Accept, "From receiving a MESSAGE to its final response."},
@@ -22,7 +23,7 @@ func (d *daemon) latencies() map[string]latency {
 	}
 }
 
-// latencyCommand tells them as siloctl top wants them: how many took at most how long.
+// latencyCommand returns the command latencies, which siloctl top uses.
 func (d *daemon) latencyCommand() mi.Command {
 	return mi.Command{
 		Name: "latencies", Help: "Shows latency histograms of accepting, committing and delivering messages.",

@@ -1,8 +1,9 @@
-// Command silod is a SIP instant-messaging server: it registers devices, relays
-// messages, keeps those for users who are offline, and runs chat rooms.
+// Command silod is a SIP instant-messaging server. It registers devices, relays messages,
+// stores messages for offline users, and runs chat rooms.
 //
-// This package reads flags and signals, wires all other packages together and
-// says on the terminal what is where. It is the only one that knows them all.
+// This package handles flags and signals and creates the parts of the daemon, each of
+// which is a package. Settings are parsed and checked before a part gets them: settingsOf
+// returns an error, and Configure of a part cannot fail.
 package main
 
 import (
@@ -21,23 +22,23 @@ import (
 	"silod/config"
 )
 
-// version is set by the linker: see the Makefile.
+// version is set by the linker (see the Makefile).
 var version = "dev"
 
 func main() {
-	aboard := ballast()
+	kept := ballast()
 	ctx, cancel := signalContext()
 	err := command(config.DefaultDirs(os.Getenv)).ExecuteContext(ctx)
 	cancel()
-	runtime.KeepAlive(aboard)
+	runtime.KeepAlive(kept)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, text(err))
 		os.Exit(1)
 	}
 }
 
-// text has one line for each problem of a configuration, and says who speaks
-// where the line does not begin with the name of a file.
+// text returns an error for the terminal. It begins with "silod: " unless it is a list of
+// problems in a configuration, whose lines begin with the name of the file.
 func text(err error) string {
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return err.Error()
@@ -45,8 +46,8 @@ func text(err error) string {
 	return "silod: " + err.Error()
 }
 
-// signalContext ends with the first SIGINT or SIGTERM. The second one ends the
-// process as it would any other.
+// signalContext returns a context that ends with the first SIGINT or SIGTERM. The second
+// signal ends the process.
 func signalContext() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -117,7 +118,7 @@ func command(dirs config.Dirs) *cobra.Command {
 			Args:   cobra.ExactArgs(1),
 			Hidden: true,
 			RunE: func(_ *cobra.Command, args []string) error {
-				if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // documents, for everybody
+				if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // documents are public
 					return err
 				}
 				return doc.GenManTree(root, &doc.GenManHeader{Section: "8", Source: "silod"}, args[0])
@@ -127,7 +128,7 @@ func command(dirs config.Dirs) *cobra.Command {
 	return root
 }
 
-// buildVersion is what the linker was told, else what the go command recorded.
+// buildVersion returns the version that the linker has set, or "dev" with the revision.
 func buildVersion() string {
 	if version != "dev" {
 		return version
@@ -138,7 +139,8 @@ func buildVersion() string {
 	return version
 }
 
-// revision is the commit that silod was built from; "" where the go command noted none.
+// revision returns the commit from which silod was built, "" if the go command recorded
+// none.
 func revision() string {
 	if bi, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range bi.Settings {
@@ -150,8 +152,8 @@ func revision() string {
 	return ""
 }
 
-// load reads the configuration and has those check it who know what config does
-// not.
+// load reads and checks the configuration in file, or returns the default one if file is
+// "".
 func load(file string, dirs config.Dirs) (*config.Config, error) {
 	cfg := config.Default(dirs)
 	if file != "" {

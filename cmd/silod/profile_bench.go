@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// A silod that was built for the benchmark takes a CPU profile into the file that
-// SILOD_CPUPROFILE names: SIGUSR1 begins it, another one ends it.
+// With the build tag bench, SIGUSR1 starts a CPU profile and the next SIGUSR1 ends it. The
+// environment variable SILOD_CPUPROFILE is the name of its file.
 func init() {
 	path := os.Getenv("SILOD_CPUPROFILE")
 	if path == "" {
@@ -28,7 +28,7 @@ func init() {
 	}()
 }
 
-// profile runs from one signal to the next.
+// profile takes a profile until the next signal.
 func profile(path string, until <-chan os.Signal) error {
 	f, err := os.Create(path)
 	if err != nil {

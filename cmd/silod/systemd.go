@@ -7,8 +7,8 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notifySystemd tells systemd that silod serves, that it is alive for as long as
-// it is, and that it stops. Without systemd it does nothing.
+// notifySystemd notifies systemd that silod is ready, keeps its watchdog informed, and
+// notifies it when ctx ends. Without systemd it does nothing.
 func notifySystemd(ctx context.Context) error {
 	if ok, err := sd.SdNotify(false, sd.SdNotifyReady); err != nil || !ok {
 		<-ctx.Done()
