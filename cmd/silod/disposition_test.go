@@ -19,12 +19,12 @@ func asking(text string) string {
 
 func TestDispositionNotifications(t *testing.T) {
 	t.Parallel()
-	s := serve(t, append(notices, "silo.expire_time = 1", "silo.check_time = 1", "silo.clean_period = 1", "silo.add_date = 1")...)
+	s := serve(t, append(notices, "silo.check_time = 1", "silo.clean_period = 1", "silo.add_date = 1")...)
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.register(300)
-	send := func(text string, want int) string {
+	send := func(text string, want int, more ...string) string {
 		t.Helper()
-		request := a.request("MESSAGE", bob, bob, asking(text), "Content-Type: message/cpim")
+		request := a.request("MESSAGE", bob, bob, asking(text), append(more, "Content-Type: message/cpim")...)
 		if got := status(a.ask(request)); got != want {
 			t.Fatalf("answered %d", got)
 		}
@@ -44,7 +44,7 @@ func TestDispositionNotifications(t *testing.T) {
 			return
 		}
 	}
-	send("expires", 202)
+	send("expires", 202, "Expires: 1")
 	notified("expires", "stored")
 	notified("expires", "failed")
 

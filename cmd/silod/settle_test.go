@@ -13,8 +13,8 @@ import (
 	"silod/mi"
 )
 
-// removals is a daemon on a PostgreSQL server of its own, and a device that counts
-// the messages that it answers with 200.
+// A removals is a daemon on its own PostgreSQL server, with devices that record the
+// messages that they answer with 200.
 type removals struct {
 	*served
 	server *dbtest.Server
@@ -23,10 +23,10 @@ type removals struct {
 	got    chan taken
 }
 
-// taken is a message that a device has taken.
+// A taken is a message that a device has answered with 200.
 type taken struct{ device, text string }
 
-// newRemovals stores messages for bob, who is not registered.
+// newRemovals starts a daemon and stores messages for bob, who is not registered.
 func newRemovals(t *testing.T, messages int, more ...string) *removals {
 	server := dbtest.NewPostgreSQL(t)
 	r := &removals{server: server, url: server.Database(t), got: make(chan taken, 1000)}
@@ -57,8 +57,8 @@ func (r *removals) admin(t *testing.T, statements ...string) {
 	}
 }
 
-// device is a device of bob's that takes every message. It calls taking before it
-// answers.
+// device registers a device of bob that answers every message with 200. It calls taking
+// before it answers.
 func (r *removals) device(name string, taking func(n int)) *ua {
 	u := r.phone("udp", "bob")
 	u.autoReply.Store(0)
@@ -77,8 +77,8 @@ func (r *removals) device(name string, taking func(n int)) *ua {
 	return u
 }
 
-// check waits until every device has taken every message and the messages are removed.
-// Each must have been taken once, in order.
+// check waits until every device has received every message and the messages are removed.
+// Each device must have received each message once, in order.
 func (r *removals) check(t *testing.T, removed func() bool, devices ...string) {
 	t.Helper()
 	got, n := map[string][]string{}, 0
@@ -90,7 +90,7 @@ func (r *removals) check(t *testing.T, removed func() bool, devices ...string) {
 		case <-time.After(100 * time.Millisecond):
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d taken after a minute, %d stored", n, r.stored())
+			t.Fatalf("%d received after a minute, %d stored", n, r.stored())
 		}
 	}
 	time.Sleep(silence)
@@ -104,8 +104,9 @@ func (r *removals) check(t *testing.T, removed func() bool, devices ...string) {
 	}
 }
 
-// A database that freezes while a mailbox is delivered makes no message arrive twice.
+// No message is delivered twice if the database freezes during the delivery.
 func TestFrozenDatabaseRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	r := newRemovals(t, 150)
 	thawed := make(chan struct{})
 	r.device("phone", func(n int) {
@@ -118,9 +119,10 @@ func TestFrozenDatabaseRepeatsNothing(t *testing.T) {
 	r.check(t, func() bool { return r.stored() == 0 }, "phone")
 }
 
-// While the database refuses every DELETE no message arrives twice, and the messages
+// No message is delivered twice while the database refuses every DELETE, and the messages
 // are removed when it accepts them again.
 func TestRefusedDeleteRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	r := newRemovals(t, 30)
 	r.admin(t, "REVOKE DELETE ON silo FROM app")
 	phone := r.device("phone", func(int) {})
@@ -137,6 +139,7 @@ func TestRefusedDeleteRepeatsNothing(t *testing.T) {
 
 // The same for the copies that every device gets.
 func TestRefusedMarkRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	r := newRemovals(t, 30, every)
 	r.admin(t, "REVOKE INSERT ON silod_device FROM app")
 	devices := []*ua{r.device("phone", func(int) {}), r.device("tablet", func(int) {})}
@@ -154,8 +157,9 @@ func TestRefusedMarkRepeatsNothing(t *testing.T) {
 }
 
 // A message that was relayed and then stored, because the device answered late, is not
-// delivered again either.
+// delivered again.
 func TestRefusedDeleteAfterALateAnswer(t *testing.T) {
+	t.Parallel()
 	r := newRemovals(t, 0, "sip.accept_timeout = '300ms'")
 	r.admin(t, "REVOKE DELETE ON silo FROM app")
 	var late atomic.Bool
