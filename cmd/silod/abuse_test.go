@@ -264,8 +264,12 @@ func TestGuardReload(t *testing.T) {
 	if got := peer.ask(peer.text(bob, "hello")); status(got) != 407 {
 		t.Errorf("before: answered\n%s", got)
 	}
-	s.configureGuard(testConfig(t, s.dir, anyPort, withDigest, "auth.trusted = ['127.0.0.7']", "auth.source_messages = '1/1h'",
-		"auth.blocked_agents = ['MyScanner']"))
+	set, err := settingsOf(testConfig(t, s.dir, anyPort, withDigest, "auth.trusted = ['127.0.0.7']", "auth.source_messages = '1/1h'",
+		"auth.blocked_agents = ['MyScanner']"), s.cfg.Auth.Mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.configure(set)
 	for range 3 {
 		if got := peer.ask(peer.text(bob, "hello")); status(got) != 202 {
 			t.Errorf("a peer: answered\n%s", got)

@@ -18,7 +18,7 @@ import (
 )
 
 // openHTTP opens the listener of the monitoring pages if http.listen is set.
-func (d *daemon) openHTTP(ctx context.Context) error {
+func (d *daemon) openHTTP(ctx context.Context, _ settings) error {
 	if d.cfg.HTTP.Listen == "" {
 		return nil
 	}

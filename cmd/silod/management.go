@@ -11,15 +11,15 @@ import (
 	"silod/mi/socket"
 )
 
-// openManagement registers every command and statistic, and opens the FIFO and
-// the sockets that serve them.
-func (d *daemon) openManagement(ctx context.Context) error {
+// openManagement registers all commands and statistics, and opens the FIFO and the
+// management sockets.
+func (d *daemon) openManagement(ctx context.Context, set settings) error {
 	d.registry = mi.NewRegistry(d.log)
-	d.registry.SetIndent(d.cfg.MI.ReplyIndent)
+	d.registry.SetIndent(set.replyIndent)
 	d.registry.YieldTo(d.transactions.Received)
 	core := &mi.Core{
 		Registry: d.registry, Name: "silod", Version: buildVersion(), Revision: revision(), Started: time.Now(), Level: d.level,
-		Stop: func() { d.stop() }, Reload: d.reloadCommand,
+		Stop: d.stop, Reload: d.reloadCommand,
 	}
 	d.registry.Add(core.Commands()...)
 	d.registry.Add(d.transport.Commands()...)
@@ -42,10 +42,10 @@ func (d *daemon) openManagement(ctx context.Context) error {
 	for group, stats := range d.transactions.Counters() {
 		d.registry.Counters(group, stats...)
 	}
-	return d.openManagementSockets(ctx)
+	return d.openManagementSockets(ctx, set)
 }
 
-func (d *daemon) openManagementSockets(ctx context.Context) error {
+func (d *daemon) openManagementSockets(ctx context.Context, set settings) error {
 	m := d.cfg.MI
 	if m.FIFOName != "" || m.SocketName != "" || m.ControlSocket != "" || m.ReadOnlySocket != "" {
 		if err := config.MakeDir(d.cfg.Dirs.Runtime); err != nil {
@@ -54,7 +54,7 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 	}
 	if m.FIFOName != "" {
 		d.fifo = fifo.NewServer(fifo.Options{
-			Registry: d.registry, Log: d.log, Path: m.FIFOName, ReplyDir: m.ReplyDir,
+			Registry: d.registry, Log: d.log, Path: m.FIFOName, ReplyDir: set.replyDir,
 			Access: mi.Access{Mode: m.FIFOMode, User: m.FIFOUser, Group: m.FIFOGroup},
 		})
 		if err := d.fifo.Listen(); err != nil {
@@ -63,7 +63,7 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 	}
 	if m.SocketName != "" {
 		opt := d.socketOptions(m.SocketName)
-		opt.Timeout = time.Duration(m.SocketTimeout) * time.Millisecond
+		opt.Timeout = set.replyTimeout
 		d.datagram = socket.NewDatagram(opt)
 		if err := d.datagram.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.socket_name: %w", err)
@@ -71,7 +71,7 @@ func (d *daemon) openManagementSockets(ctx context.Context) error {
 	}
 	if m.ControlSocket != "" {
 		opt := d.socketOptions(m.ControlSocket)
-		opt.MaxRequest = max(1<<20, 8*d.cfg.SIP.MaxMessageSize) // a message in JSON, in JSON
+		opt.MaxRequest = max(1<<20, 8*d.cfg.SIP.MaxMessageSize) // escaped twice, a message is several times as long
 		d.control = socket.NewControl(opt)
 		if err := d.control.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.control_socket: %w", err)

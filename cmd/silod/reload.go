@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"strings"
-	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
@@ -14,33 +11,9 @@ import (
 	"silod/mi"
 )
 
-// An applier makes ready what a part of the daemon takes from a configuration. As
-// long as one of them fails nothing has changed; what they give brings the new
-// values into effect, cannot fail, and takes no lock that requests wait for.
-type applier func(*config.Config) (apply func(), err error)
-
-// appliers are for all keys that a reload is enough for.
-func (d *daemon) appliers() []applier {
-	return []applier{
-		d.applyCertificate, d.applyProxy, d.applySenders, d.applyRooms,
-		always(func(cfg *config.Config) { d.domains.Replace(domains(cfg, d.transport.Endpoints())...) }),
-		always(func(cfg *config.Config) { d.router.Configure(routerSettings(cfg)) }),
-		always(func(cfg *config.Config) { d.location.Configure(registrarSettings(cfg)) }),
-		always(func(cfg *config.Config) { d.silo.Configure(siloSettings(cfg)) }),
-		always(d.configureGuard),
-		always(d.configureManagement),
-		always(func(cfg *config.Config) { _ = d.level.UnmarshalText([]byte(cfg.Log.Level)) }),
-	}
-}
-
-// always is for what no checked configuration can be wrong for.
-func always(configure func(*config.Config)) applier {
-	return func(cfg *config.Config) (func(), error) { return func() { configure(cfg) }, nil }
-}
-
-// reload reads the configuration again, whole and checked before anything of it
-// counts, and tells what has changed. The keys that wait for a restart are told at
-// every reload until then.
+// reload reads and checks the configuration file and applies it. After an error nothing
+// has changed. It returns the keys that have changed, and those that will change with a
+// restart: the latter are returned by every reload until then.
 func (d *daemon) reload() ([]config.Change, error) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
@@ -51,25 +24,45 @@ func (d *daemon) reload() ([]config.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	var apply []func()
-	for _, prepare := range d.appliers() {
-		f, err := prepare(next)
-		if err != nil {
-			return nil, err
-		}
-		apply = append(apply, f)
+	set, err := settingsOf(next, d.cfg.Auth.Mode)
+	if err != nil {
+		return nil, err
 	}
-	for _, f := range apply {
-		f()
-	}
+	d.configure(set)
 	changes := d.changes(next)
 	d.applied = next
 	d.log.Info("configuration reloaded", "changed", keys(changes, false), "restart_for", keys(changes, true))
 	return changes, nil
 }
 
-// changes are the keys that have come into effect now, and those that differ from
-// what the daemon was started with.
+// configure applies settings. It cannot fail, and takes no lock that requests wait for.
+func (d *daemon) configure(set settings) {
+	d.level.Set(set.logLevel)
+	if set.certificate != nil {
+		d.transport.SetCertificate(set.certificate)
+	}
+	d.domains.Replace(localDomains(set.domains, d.transport.Endpoints())...)
+	d.guard.Configure(set.policy)
+	d.guard.Limits.Configure(set.limits)
+	d.guard.Agents.Configure(set.blockedAgents...)
+	d.location.Configure(set.registrar)
+	d.proxy.Configure(set.proxy)
+	d.mail.Configure(set.mail)
+	d.roomMail.Configure(set.roomMail)
+	d.silo.Configure(set.silo)
+	d.rooms.Configure(set.rooms)
+	d.router.Configure(set.router)
+	d.registry.SetIndent(set.replyIndent)
+	if d.fifo != nil {
+		d.fifo.SetReplyDir(set.replyDir)
+	}
+	if d.datagram != nil {
+		d.datagram.SetTimeout(set.replyTimeout)
+	}
+}
+
+// changes returns the keys that differ from the last configuration and are applied by a
+// reload, and those that differ from the first one and need a restart.
 func (d *daemon) changes(next *config.Config) []config.Change {
 	var now, later []config.Change
 	for _, c := range config.Diff(d.applied, next) {
@@ -85,11 +78,13 @@ func (d *daemon) changes(next *config.Config) []config.Change {
 	return append(now, later...)
 }
 
-// needsRestart: to ask clients for certificates takes other listeners.
+// needsRestart reports whether a change needs a restart. The first trusted name does,
+// because only new listeners request certificates.
 func (d *daemon) needsRestart(c config.Change, next *config.Config) bool {
 	return c.Restart || c.Key == "auth.trusted" && namesPeers(next) && !namesPeers(d.cfg)
 }
 
+// keys returns the names of the changes that do or do not need a restart.
 func keys(changes []config.Change, restart bool) string {
 	var list []string
 	for _, c := range changes {
@@ -100,49 +95,8 @@ func keys(changes []config.Change, restart bool) string {
 	return strings.Join(list, " ")
 }
 
-// applyCertificate reads the files again, whether their names have changed or not.
-func (d *daemon) applyCertificate(cfg *config.Config) (func(), error) {
-	if cfg.SIP.TLSCertificate == "" {
-		return func() {}, nil
-	}
-	c, err := tls.LoadX509KeyPair(cfg.SIP.TLSCertificate, cfg.SIP.TLSPrivateKey)
-	if err != nil {
-		return nil, fmt.Errorf("sip.tls_certificate: %w", err)
-	}
-	return func() { d.transport.SetCertificate(&c) }, nil
-}
-
-func (d *daemon) applyProxy(cfg *config.Config) (func(), error) {
-	set, err := proxySettings(cfg)
-	return func() { d.proxy.Configure(set) }, err
-}
-
-// applySenders applies the next hops of messages of the silo and of the rooms.
-func (d *daemon) applySenders(cfg *config.Config) (func(), error) {
-	mail, rooms, err := senderSettings(cfg)
-	return func() {
-		d.mail.Configure(mail)
-		d.roomMail.Configure(rooms)
-	}, err
-}
-
-func (d *daemon) applyRooms(cfg *config.Config) (func(), error) {
-	set, err := roomSettings(cfg)
-	return func() { d.rooms.Configure(set) }, err
-}
-
-func (d *daemon) configureManagement(cfg *config.Config) {
-	d.registry.SetIndent(cfg.MI.ReplyIndent)
-	if d.fifo != nil {
-		d.fifo.SetReplyDir(cfg.MI.ReplyDir)
-	}
-	if d.datagram != nil {
-		d.datagram.SetTimeout(time.Duration(cfg.MI.SocketTimeout) * time.Millisecond)
-	}
-}
-
-// reloadCommand answers the management command reload: each key that has changed,
-// and whether its new value counts now or from the next start on.
+// reloadCommand runs the management command reload. The reply has each key that has
+// changed, and whether the new value applies now or after a restart.
 func (d *daemon) reloadCommand(context.Context) (*mi.Node, error) {
 	changes, err := d.reload()
 	if err != nil {
@@ -159,8 +113,7 @@ func (d *daemon) reloadCommand(context.Context) (*mi.Node, error) {
 	return n, nil
 }
 
-// reloadOnHangup reloads at every SIGHUP, and tells systemd when it is done. What
-// came of it is in the log.
+// reloadOnHangup reloads at every SIGHUP, logs the result, and notifies systemd.
 func (d *daemon) reloadOnHangup(ctx context.Context) error {
 	for {
 		select {

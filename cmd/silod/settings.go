@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -9,9 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"silod/auth"
 	"silod/config"
 	"silod/db"
 	"silod/imc"
+	"silod/limit"
 	"silod/proxy"
 	"silod/registrar"
 	"silod/router"
@@ -21,14 +25,145 @@ import (
 	"silod/sip/transport"
 )
 
-// check finds what is wrong with a configuration that only those know whom it is
-// for.
+// settings are the values of the keys that a reload can change, parsed and checked.
+type settings struct {
+	logLevel    slog.Level
+	certificate *tls.Certificate // nil: none
+	domains     []string         // as configured: see localDomains
+
+	policy        router.Policy
+	limits        auth.LimitSettings
+	blockedAgents []string
+
+	registrar registrar.Settings
+	proxy     proxy.Settings
+	mail      proxy.SenderSettings // of messages and notices
+	roomMail  proxy.SenderSettings
+	silo      silo.Settings
+	rooms     imc.Settings
+	router    router.Settings
+
+	replyDir, replyIndent string // of the management interface
+	replyTimeout          time.Duration
+}
+
+// settingsOf returns the settings of a configuration. mode is auth.mode at the start of
+// the daemon, which a reload cannot change. An error names the key.
+func settingsOf(cfg *config.Config, mode string) (settings, error) {
+	set := settings{
+		domains:       cfg.SIP.Domains,
+		policy:        policy(cfg),
+		limits:        limits(cfg, mode),
+		blockedAgents: cfg.Auth.BlockedAgents,
+		registrar:     registrarSettings(cfg),
+		silo:          siloSettings(cfg),
+		router:        router.Settings{AcceptTimeout: cfg.SIP.AcceptTimeout},
+		replyDir:      cfg.MI.ReplyDir,
+		replyIndent:   cfg.MI.ReplyIndent,
+		replyTimeout:  time.Duration(cfg.MI.SocketTimeout) * time.Millisecond,
+	}
+	set.proxy.LargeOverUDP = cfg.SIP.LargeOverUDP
+	if err := set.logLevel.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		return settings{}, fmt.Errorf("log.level: %w", err)
+	}
+	var err error
+	if set.certificate, err = certificate(cfg.SIP.TLSCertificate, cfg.SIP.TLSPrivateKey); err != nil {
+		return settings{}, fmt.Errorf("sip.tls_certificate: %w", err)
+	}
+	if set.proxy.OutboundProxy, err = nextHop(cfg.SIP.OutboundProxy); err != nil {
+		return settings{}, fmt.Errorf("sip.outbound_proxy: %w", err)
+	}
+	if set.mail.OutboundProxy, err = nextHop(cfg.Silo.OutboundProxy); err != nil {
+		return settings{}, fmt.Errorf("silo.outbound_proxy: %w", err)
+	}
+	if set.roomMail.OutboundProxy, err = nextHop(cfg.IMC.OutboundProxy); err != nil {
+		return settings{}, fmt.Errorf("imc.outbound_proxy: %w", err)
+	}
+	if set.rooms, err = roomSettings(cfg); err != nil {
+		return settings{}, err
+	}
+	return set, nil
+}
+
+// check returns the problems of a configuration that package config cannot find.
 func check(cfg *config.Config) error {
 	var problems []config.Problem
 	if _, err := roomSettings(cfg); err != nil {
 		problems = append(problems, cfg.Problem("imc", err.Error()))
 	}
 	return cfg.Fail(problems...)
+}
+
+// certificate reads a certificate and its key. It returns nil if the names are "".
+func certificate(file, key string) (*tls.Certificate, error) {
+	if file == "" {
+		return nil, nil
+	}
+	c, err := tls.LoadX509KeyPair(file, key)
+	return &c, err
+}
+
+// nextHop parses the URI of a proxy. It returns nil if s is "".
+func nextHop(s string) (*sip.URI, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := sip.ParseURI(s)
+	return &u, err
+}
+
+func policy(cfg *config.Config) router.Policy {
+	return router.Policy{
+		Trust:     auth.NewTrust(peers(cfg)...),
+		Relay:     relays[cfg.Auth.Relay],
+		Strangers: strangers[cfg.Auth.Strangers],
+	}
+}
+
+// The words of auth.relay and auth.strangers.
+var (
+	relays = map[string]router.Relay{
+		"nobody": router.RelayNobody, "trusted": router.RelayTrusted, "authenticated": router.RelayAuthenticated,
+	}
+	strangers = map[string]router.Strangers{
+		"nobody": router.StrangersRefused, "users": router.StrangersToUsers, "all": router.StrangersToAll,
+	}
+)
+
+func peers(cfg *config.Config) []auth.Peer {
+	list := make([]auth.Peer, len(cfg.Auth.Trusted))
+	for i, p := range cfg.Auth.Trusted {
+		list[i].Rights = auth.Rights{Relay: p.Relay, AssertIdentity: p.Identity, Challenge: p.Digest}
+		if p.Name != "" {
+			list[i].Names = []string{p.Name}
+		} else {
+			list[i].Networks = []netip.Prefix{p.Network.Prefix}
+		}
+	}
+	return list
+}
+
+// limits returns the limits of sources and of users. Without authentication only those
+// apply that the file sets.
+func limits(cfg *config.Config, mode string) auth.LimitSettings {
+	rate := func(key string, r config.Rate) limit.Rate {
+		if mode != "digest" && !cfg.IsSet(key) {
+			return limit.Rate{}
+		}
+		return limit.Rate(r)
+	}
+	a := cfg.Auth
+	return auth.LimitSettings{
+		PerSource: map[string]limit.Rate{
+			"REGISTER": rate("auth.source_registers", a.SourceRegisters),
+			"MESSAGE":  rate("auth.source_messages", a.SourceMessages),
+			"":         rate("auth.source_others", a.SourceOthers),
+		},
+		PerUser: map[string]limit.Rate{
+			"REGISTER": rate("auth.user_registers", a.UserRegisters),
+			"MESSAGE":  rate("auth.user_messages", a.UserMessages),
+		},
+	}
 }
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
@@ -56,11 +191,12 @@ func transactionOptions(cfg *config.Config) transaction.Options {
 	return transaction.Options{MaxHandlers: s.MaxHandlers, MaxTransactions: s.MaxTransactions, Grace: s.StopTimeout}
 }
 
-// domains are those configured; else the addresses that are listened on and
-// localhost. A listener on all addresses makes all of this machine's ours.
-func domains(cfg *config.Config, listening []transport.Endpoint) []string {
-	if len(cfg.SIP.Domains) > 0 {
-		return append(slices.Clip(cfg.SIP.Domains), listenAddresses(listening)...)
+// localDomains returns the configured domains and the addresses that are listened on. If
+// no domains are configured, localhost is one too. A listener on all addresses has the
+// addresses and the name of this machine.
+func localDomains(configured []string, listening []transport.Endpoint) []string {
+	if len(configured) > 0 {
+		return append(slices.Clip(configured), listenAddresses(listening)...)
 	}
 	return append(listenAddresses(listening), "localhost")
 }
@@ -107,38 +243,6 @@ func dbOptions(cfg *config.Config) db.Options {
 	}
 }
 
-func routerSettings(cfg *config.Config) router.Settings {
-	return router.Settings{AcceptTimeout: cfg.SIP.AcceptTimeout}
-}
-
-func proxySettings(cfg *config.Config) (proxy.Settings, error) {
-	next, err := nextHop(cfg.SIP.OutboundProxy)
-	if err != nil {
-		return proxy.Settings{}, fmt.Errorf("sip.outbound_proxy: %w", err)
-	}
-	return proxy.Settings{OutboundProxy: next, LargeOverUDP: cfg.SIP.LargeOverUDP}, nil
-}
-
-// senderSettings returns the settings for messages of the silo and of the rooms.
-func senderSettings(cfg *config.Config) (mail, rooms proxy.SenderSettings, err error) {
-	if mail.OutboundProxy, err = nextHop(cfg.Silo.OutboundProxy); err != nil {
-		return mail, rooms, fmt.Errorf("silo.outbound_proxy: %w", err)
-	}
-	if rooms.OutboundProxy, err = nextHop(cfg.IMC.OutboundProxy); err != nil {
-		return mail, rooms, fmt.Errorf("imc.outbound_proxy: %w", err)
-	}
-	return mail, rooms, nil
-}
-
-// nextHop reads a proxy's URI; nil where there is none.
-func nextHop(s string) (*sip.URI, error) {
-	if s == "" {
-		return nil, nil
-	}
-	u, err := sip.ParseURI(s)
-	return &u, err
-}
-
 func registrarSettings(cfg *config.Config) registrar.Settings {
 	r := cfg.Registrar
 	return registrar.Settings{
@@ -149,7 +253,6 @@ func registrarSettings(cfg *config.Config) registrar.Settings {
 	}
 }
 
-// siloSettings are what can change while silod runs.
 func siloSettings(cfg *config.Config) silo.Settings {
 	s := cfg.Silo
 	return silo.Settings{
@@ -187,7 +290,7 @@ func siloSettings(cfg *config.Config) silo.Settings {
 	}
 }
 
-// template is nil where nothing is set.
+// template returns nil if t is not set.
 func template(t config.Template) silo.Template {
 	if t.IsZero() {
 		return nil
@@ -195,7 +298,7 @@ func template(t config.Template) silo.Template {
 	return t.Expand
 }
 
-// literalUser tells whether the user part of a URI holds no pseudo-variable.
+// literalUser reports whether the user part of a URI has no pseudo-variables.
 func literalUser(t config.Template) bool {
 	parts := t.Parts()
 	return len(parts) > 0 && strings.Contains(parts[0].Literal, "@")
