@@ -80,12 +80,17 @@ func NewServer(o Options) *Server {
 		slots:   make(chan struct{}, maxWorkers),
 		service: &mi.Service{Registry: o.Registry, Transport: mi.Pipe, ReadOnly: o.ReadOnly},
 	}
-	s.SetReplyDir(cmp.Or(o.ReplyDir, "/tmp/"))
+	s.Configure(Settings{ReplyDir: cmp.Or(o.ReplyDir, "/tmp/")})
 	return s
 }
 
-// SetReplyDir sets the directory of the reply FIFOs, from the next request on.
-func (s *Server) SetReplyDir(dir string) { s.replyDir.Store(&dir) }
+// Settings are what Configure can change while a Server runs.
+type Settings struct {
+	ReplyDir string // directory of the reply FIFOs
+}
+
+// Configure replaces the settings, from the next request on.
+func (s *Server) Configure(set Settings) { s.replyDir.Store(&set.ReplyDir) }
 
 // errLost is the error of a request FIFO that was removed or replaced.
 var errLost = errors.New("request FIFO was removed or replaced")

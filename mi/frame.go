@@ -152,7 +152,7 @@ func (s *Service) encodeClassic(w *writer, f *Frame, node *Node, err error) {
 	} else {
 		w.str("200 OK\n")
 		if node != nil {
-			w.classic(node, *s.Registry.indent.Load(), 0)
+			w.classic(node, s.Registry.settings.Load().Indent, 0)
 		}
 	}
 	if w.broken != nil {

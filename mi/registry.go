@@ -33,15 +33,21 @@ type Registry struct {
 	commands []Command          // as they were added
 	groups   map[string][]Stat  // sorted by name
 
-	indent atomic.Pointer[string]       // of classic lines
-	load   atomic.Pointer[func() int64] // from YieldTo
+	settings atomic.Pointer[Settings]
+	load     atomic.Pointer[func() int64] // from YieldTo
 
 	calls, refused, failed Counter
 }
 
-// SetIndent sets the string before a classic line, once for each level, for replies from
-// now on: Kamailio's reply_indent. The default is a TAB.
-func (r *Registry) SetIndent(s string) { r.indent.Store(&s) }
+// Settings are what Configure can change while commands run.
+type Settings struct {
+	// Indent is the string before a classic line, once for each level: Kamailio's
+	// reply_indent. The default is a TAB.
+	Indent string
+}
+
+// Configure replaces the settings, for replies from now on.
+func (r *Registry) Configure(set Settings) { r.settings.Store(&set) }
 
 // NewRegistry returns a registry without commands. It has statistics about itself.
 func NewRegistry(log *slog.Logger) *Registry {
@@ -51,7 +57,7 @@ func NewRegistry(log *slog.Logger) *Registry {
 		names:  map[string]Command{},
 		groups: map[string][]Stat{},
 	}
-	r.SetIndent("\t")
+	r.Configure(Settings{Indent: "\t"})
 	r.Counters("mi",
 		Stat{Name: "commands", Help: "Management commands run.", Counter: &r.calls},
 		Stat{Name: "refused_commands", Help: "Management commands answered with an error.", Counter: &r.refused},

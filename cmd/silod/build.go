@@ -112,9 +112,7 @@ func (d *daemon) openSockets(ctx context.Context, set settings) error {
 		return fmt.Errorf("auth.trusted_ca: %w", err)
 	}
 	d.transport = transport.New(opt)
-	if set.certificate != nil {
-		d.transport.SetCertificate(set.certificate)
-	}
+	d.transport.Configure(set.transport)
 	if err := d.transport.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
 	}

@@ -15,7 +15,7 @@ import (
 // management sockets.
 func (d *daemon) openManagement(ctx context.Context, set settings) error {
 	d.registry = mi.NewRegistry(d.log)
-	d.registry.SetIndent(set.replyIndent)
+	d.registry.Configure(set.registry)
 	d.registry.YieldTo(d.transactions.Received)
 	core := &mi.Core{
 		Registry: d.registry, Name: "silod", Version: buildVersion(), Revision: revision(), Started: time.Now(), Level: d.level,
@@ -54,7 +54,7 @@ func (d *daemon) openManagementSockets(ctx context.Context, set settings) error 
 	}
 	if m.FIFOName != "" {
 		d.fifo = fifo.NewServer(fifo.Options{
-			Registry: d.registry, Log: d.log, Path: m.FIFOName, ReplyDir: set.replyDir,
+			Registry: d.registry, Log: d.log, Path: m.FIFOName, ReplyDir: set.fifo.ReplyDir,
 			Access: mi.Access{Mode: m.FIFOMode, User: m.FIFOUser, Group: m.FIFOGroup},
 		})
 		if err := d.fifo.Listen(); err != nil {
@@ -63,7 +63,7 @@ func (d *daemon) openManagementSockets(ctx context.Context, set settings) error 
 	}
 	if m.SocketName != "" {
 		opt := d.socketOptions(m.SocketName)
-		opt.Timeout = set.replyTimeout
+		opt.Timeout = set.datagram.Timeout
 		d.datagram = socket.NewDatagram(opt)
 		if err := d.datagram.Listen(ctx); err != nil {
 			return fmt.Errorf("mi.socket_name: %w", err)

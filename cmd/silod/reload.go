@@ -38,9 +38,7 @@ func (d *daemon) reload() ([]config.Change, error) {
 // configure applies settings. It cannot fail, and takes no lock that requests wait for.
 func (d *daemon) configure(set settings) {
 	d.level.Set(set.logLevel)
-	if set.certificate != nil {
-		d.transport.SetCertificate(set.certificate)
-	}
+	d.transport.Configure(set.transport)
 	d.domains.Replace(localDomains(set.domains, d.transport.Endpoints())...)
 	d.guard.Configure(set.policy)
 	d.guard.Limits.Configure(set.limits)
@@ -52,12 +50,12 @@ func (d *daemon) configure(set settings) {
 	d.silo.Configure(set.silo)
 	d.rooms.Configure(set.rooms)
 	d.router.Configure(set.router)
-	d.registry.SetIndent(set.replyIndent)
+	d.registry.Configure(set.registry)
 	if d.fifo != nil {
-		d.fifo.SetReplyDir(set.replyDir)
+		d.fifo.Configure(set.fifo)
 	}
 	if d.datagram != nil {
-		d.datagram.SetTimeout(set.replyTimeout)
+		d.datagram.Configure(set.datagram)
 	}
 }
 

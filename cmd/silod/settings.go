@@ -14,8 +14,11 @@ import (
 	"silod/auth"
 	"silod/config"
 	"silod/db"
+	"silod/fifo"
 	"silod/imc"
 	"silod/limit"
+	"silod/mi"
+	"silod/mi/socket"
 	"silod/proxy"
 	"silod/registrar"
 	"silod/router"
@@ -27,9 +30,9 @@ import (
 
 // settings are the values of the keys that a reload can change, parsed and checked.
 type settings struct {
-	logLevel    slog.Level
-	certificate *tls.Certificate // nil: none
-	domains     []string         // as configured: see localDomains
+	logLevel  slog.Level
+	transport transport.Settings
+	domains   []string // as configured: see localDomains
 
 	policy        router.Policy
 	limits        auth.LimitSettings
@@ -43,8 +46,9 @@ type settings struct {
 	rooms     imc.Settings
 	router    router.Settings
 
-	replyDir, replyIndent string // of the management interface
-	replyTimeout          time.Duration
+	registry mi.Settings
+	fifo     fifo.Settings
+	datagram socket.Settings
 }
 
 // settingsOf returns the settings of a configuration. mode is auth.mode at the start of
@@ -58,16 +62,16 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 		registrar:     registrarSettings(cfg),
 		silo:          siloSettings(cfg),
 		router:        router.Settings{AcceptTimeout: cfg.SIP.AcceptTimeout},
-		replyDir:      cfg.MI.ReplyDir,
-		replyIndent:   cfg.MI.ReplyIndent,
-		replyTimeout:  time.Duration(cfg.MI.SocketTimeout) * time.Millisecond,
+		registry:      mi.Settings{Indent: cfg.MI.ReplyIndent},
+		fifo:          fifo.Settings{ReplyDir: cfg.MI.ReplyDir},
+		datagram:      socket.Settings{Timeout: time.Duration(cfg.MI.SocketTimeout) * time.Millisecond},
 	}
 	set.proxy.LargeOverUDP = cfg.SIP.LargeOverUDP
 	if err := set.logLevel.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		return settings{}, fmt.Errorf("log.level: %w", err)
 	}
 	var err error
-	if set.certificate, err = certificate(cfg.SIP.TLSCertificate, cfg.SIP.TLSPrivateKey); err != nil {
+	if set.transport.Certificate, err = certificate(cfg.SIP.TLSCertificate, cfg.SIP.TLSPrivateKey); err != nil {
 		return settings{}, fmt.Errorf("sip.tls_certificate: %w", err)
 	}
 	if set.proxy.OutboundProxy, err = nextHop(cfg.SIP.OutboundProxy); err != nil {

@@ -32,13 +32,19 @@ type Datagram struct {
 // NewDatagram returns a server for the datagram socket at o.Path.
 func NewDatagram(o Options) *Datagram {
 	s := &Datagram{opt: o, file: newFile(&o)}
-	s.SetTimeout(o.Timeout)
+	s.Configure(Settings{Timeout: o.Timeout})
 	return s
 }
 
-// SetTimeout sets, from the next reply on, how long a client may take to make space for
-// its reply: mi_datagram's socket_timeout. 0 is two seconds.
-func (s *Datagram) SetTimeout(d time.Duration) { s.timeout.Store(int64(d)) }
+// Settings are what Configure can change while a Datagram server runs.
+type Settings struct {
+	// Timeout is how long a client may take to make space for its reply: mi_datagram's
+	// socket_timeout. 0 is two seconds.
+	Timeout time.Duration
+}
+
+// Configure replaces the settings, from the next reply on.
+func (s *Datagram) Configure(set Settings) { s.timeout.Store(int64(set.Timeout)) }
 
 // Timeout returns the time that a client may take to make space for its reply.
 func (s *Datagram) Timeout() time.Duration {

@@ -80,7 +80,7 @@ func runningAll(t *testing.T, cfg Config, h Handler) (*stack, map[sip.Transport]
 	}
 	s := newStack(cfg, h)
 	s.cas = pool
-	s.sockets.SetCertificate(keyPair(t, cert, key))
+	s.sockets.Configure(transport.Settings{Certificate: keyPair(t, cert, key)})
 	start(t, s)
 	addrs := map[sip.Transport]netip.AddrPort{}
 	for _, e := range s.sockets.Endpoints() {
@@ -182,7 +182,7 @@ func TestTLSAndCertificateReload(t *testing.T) {
 	old := secure()
 	ask(old, "z9hG4bK1")
 	cert, key, _ := certificate(t, 2)
-	s.sockets.SetCertificate(keyPair(t, cert, key))
+	s.sockets.Configure(transport.Settings{Certificate: keyPair(t, cert, key)})
 	if n := serial(secure()); n != 2 {
 		t.Errorf("a new connection sees certificate %d", n)
 	}

@@ -8,9 +8,17 @@ import (
 	"silod/sip"
 )
 
-// SetCertificate names the certificate, with its chain and key, that TLS and WSS
-// listeners show from now on. Connections that are open stay as they are.
-func (l *Layer) SetCertificate(c *tls.Certificate) { l.certificate.Store(c) }
+// Settings are what Configure can change while the layer runs.
+type Settings struct {
+	Certificate *tls.Certificate // of TLS and WSS listeners, with its chain and key; nil: unchanged
+}
+
+// Configure replaces the settings, for new connections.
+func (l *Layer) Configure(set Settings) {
+	if set.Certificate != nil {
+		l.certificate.Store(set.Certificate)
+	}
+}
 
 // serverTLS is TLS 1.2 and newer with Go's choice of ciphers, which has no weak one.
 // No WebSocket client is asked for a certificate: browsers would ask people.
