@@ -126,7 +126,9 @@ func (s *served) addr(network string) netip.AddrPort {
 // phone returns a user agent of a user at 127.0.0.1.
 func (s *served) phone(network, user string) *ua {
 	s.t.Helper()
-	return phone(s.t, network, s.addr(network), "sip:"+user+"@127.0.0.1")
+	u := phone(s.t, network, s.addr(network), "sip:"+user+"@127.0.0.1")
+	u.daemon = s.daemon
+	return u
 }
 
 // call runs a management command over the control socket.

@@ -11,10 +11,16 @@ const every = "silo.delivery = 'every'"
 // registerAs registers a device with an instance ID.
 func (u *ua) registerAs(instance string) {
 	u.t.Helper()
-	contact := fmt.Sprintf(`Contact: <sip:x@%s;transport=%s>;+sip.instance="<urn:uuid:%s>"`, u.conn.LocalAddr(), u.conn.LocalAddr().Network(), instance)
-	if a := u.ask(u.request("REGISTER", "sip:127.0.0.1", u.aor, "", contact, "Expires: 300")); status(a) != 200 {
+	if a := u.tryRegisterAs(instance); status(a) != 200 {
 		u.t.Fatalf("REGISTER was answered\n%s", a)
 	}
+}
+
+// tryRegisterAs sends the REGISTER of registerAs and returns the response.
+func (u *ua) tryRegisterAs(instance string) string {
+	u.t.Helper()
+	contact := fmt.Sprintf(`Contact: <sip:x@%s;transport=%s>;+sip.instance="<urn:uuid:%s>"`, u.conn.LocalAddr(), u.conn.LocalAddr().Network(), instance)
+	return u.ask(u.request("REGISTER", "sip:127.0.0.1", u.aor, "", contact, "Expires: 300"))
 }
 
 // wants waits for requests with these bodies.

@@ -60,7 +60,9 @@ func (s *served) phoneFrom(network, from, user string) *ua {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return newUA(s.t, c, "sip:"+user+"@127.0.0.1")
+	u := newUA(s.t, c, "sip:"+user+"@127.0.0.1")
+	u.daemon = s.daemon
+	return u
 }
 
 // challenges returns the challenges in a response.
@@ -169,6 +171,7 @@ func (u *ua) login(l login) string {
 	if status(a) != 200 {
 		u.t.Fatalf("REGISTER was answered\n%s", a)
 	}
+	u.awaitLook()
 	return a
 }
 

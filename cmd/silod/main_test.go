@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
 )
@@ -12,7 +13,7 @@ import (
 // TestMain allows more parallel tests than there are processors, because tests mostly
 // wait. The flag -parallel takes precedence.
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "8")
+	_ = flag.Set("test.parallel", strconv.Itoa(parallel))
 	m.Run()
 }
 

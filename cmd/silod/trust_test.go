@@ -134,6 +134,7 @@ func TestBehindAProxy(t *testing.T) {
 	if m := proxy.next(); body(m) != "for later" || !strings.HasPrefix(m, "MESSAGE "+bob+" SIP/2.0\r\n") {
 		t.Errorf("the proxy got\n%s", m)
 	}
+	s.settled()
 	if got := in.ask(in.text(bob, "at once", "P-Asserted-Identity: <"+alice+">")); status(got) != 200 {
 		t.Errorf("answered\n%s", got)
 	}

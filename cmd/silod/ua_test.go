@@ -22,8 +22,10 @@ type ua struct {
 	aor       string // sip:bob@127.0.0.1
 	answers   chan string
 	requests  chan string
-	autoReply atomic.Int32 // status for every request; 0: the test answers
+	autoReply atomic.Int32    // status for every request; 0: the test answers
+	replied   map[string]bool // by Via: requests answered with autoReply
 	seq       int
+	daemon    *daemon // of which it is a client; may be nil
 }
 
 var branches atomic.Int64
@@ -47,7 +49,7 @@ func phone(t *testing.T, network string, to netip.AddrPort, aor string) *ua {
 
 // newUA returns a user agent with the connection c.
 func newUA(t *testing.T, c net.Conn, aor string) *ua {
-	u := &ua{t: t, conn: c, aor: aor, answers: make(chan string, 1000), requests: make(chan string, 10_000)}
+	u := &ua{t: t, conn: c, aor: aor, answers: make(chan string, 1000), requests: make(chan string, 10_000), replied: map[string]bool{}}
 	u.autoReply.Store(200)
 	t.Cleanup(func() { _ = c.Close() })
 	if c.LocalAddr().Network() == "udp" {
@@ -95,8 +97,13 @@ func (u *ua) take(m string) {
 		u.answers <- m
 		return
 	}
+	via := header(m, "Via")
 	if code := u.autoReply.Load(); code != 0 {
 		u.reply(m, int(code))
+		if u.replied[via] { // a retransmission
+			return
+		}
+		u.replied[via] = true
 	}
 	u.requests <- m
 }
@@ -191,7 +198,20 @@ func (u *ua) register(expires int) string {
 	if status(a) != 200 {
 		u.t.Fatalf("REGISTER was answered\n%s", a)
 	}
+	u.awaitLook()
 	return a
+}
+
+// awaitLook waits until the daemon has looked for stored messages after a REGISTER, or
+// delivers them. If it takes longer than 50 ms, a new message in the meantime is stored and
+// not relayed.
+func (u *ua) awaitLook() {
+	if u.daemon == nil {
+		return
+	}
+	for end := time.Now().Add(time.Second); u.daemon.engine.Active() > 0 && len(u.requests) == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // message sends a text and returns the status of the response.

@@ -1,0 +1,6 @@
+//go:build !race
+
+package main
+
+// parallel is the number of tests that run at the same time.
+const parallel = 8
