@@ -21,10 +21,10 @@ func (c *Config) check() []Problem {
 		report("registrar.max_expires", "expected 0, or at least min_expires (%d), got %d", r.MinExpires, r.MaxExpires)
 	}
 	if c.HTTP.Pprof && !isLoopback(c.HTTP.Listen) {
-		report("http.pprof", "profiles are not for others: expected listen to be an address of this machine only, such as \"127.0.0.1:9090\"")
+		report("http.pprof", "profiles must not be public: expected listen to be a loopback address such as \"127.0.0.1:9090\"")
 	}
 	if c.IMC.RoomPattern.MatchString(c.IMC.Manager) {
-		report("imc.manager", "%q is the name of a room by room_pattern", c.IMC.Manager)
+		report("imc.manager", "%q is the name of a room: it matches room_pattern", c.IMC.Manager)
 	}
 	return ps
 }
@@ -35,22 +35,22 @@ func (c *Config) checkListen(report reporter) {
 	seen := map[Listen]bool{}
 	for _, l := range c.SIP.Listen {
 		if seen[l] && l.Addr.Port() != 0 {
-			report("sip.listen", "%q is there twice", l)
+			report("sip.listen", "%q is listed twice", l)
 		}
 		seen[l] = true
 		if l.Secure() && c.SIP.TLSCertificate == "" {
 			report("sip.listen", "%q needs tls_certificate and tls_private_key", l)
 		}
 		if c.Auth.Mode == "none" && !c.IsSet("auth.mode") && !l.Addr.Addr().IsLoopback() {
-			report("auth.mode", "it is not set, and others can reach %q: write mode = \"digest\", "+
-				"or \"none\" if everybody may send as anybody", l)
+			report("auth.mode", "it is not set, and other machines can reach %q: set mode = \"digest\", "+
+				"or \"none\" if all senders may send as any user", l)
 		}
 	}
 	if len(c.SIP.Listen) == 0 {
 		report("sip.listen", "expected at least one address")
 	}
 	if (c.SIP.TLSCertificate == "") != (c.SIP.TLSPrivateKey == "") {
-		report("sip.tls_certificate", "tls_certificate and tls_private_key go together, and only one is set")
+		report("sip.tls_certificate", "expected both tls_certificate and tls_private_key, but only one is set")
 	}
 }
 
@@ -85,7 +85,7 @@ func (c *Config) checkSockets(report reporter) {
 		}
 		seen[s.path] = s.key
 		if len(s.path) > maxSocketPath && s.key != "mi.fifo_name" {
-			report(s.key, "%q is longer than %d bytes, which no socket's path may be", s.path, maxSocketPath)
+			report(s.key, "%q is longer than %d bytes, the maximum for a socket", s.path, maxSocketPath)
 		}
 	}
 }

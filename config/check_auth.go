@@ -10,21 +10,21 @@ func (c *Config) checkAuth(report reporter) {
 	}
 	for i, alg := range a.Algorithms {
 		if slices.Contains(a.Algorithms[:i], alg) {
-			report("auth.algorithms", "%q is there twice", alg)
+			report("auth.algorithms", "%q is listed twice", alg)
 		}
 	}
 	if a.Relay == "authenticated" && a.Mode == "none" {
-		report("auth.relay", `nobody is authenticated where mode is "none": write mode = "digest", or relay = "trusted"`)
+		report("auth.relay", `users are not authenticated if mode is "none": set mode = "digest", or relay = "trusted"`)
 	}
 	seen := map[string]bool{}
 	for _, p := range a.Trusted {
 		peer := p.Network.String() + p.Name
 		if seen[peer] {
-			report("auth.trusted", "%q is there twice", p.text())
+			report("auth.trusted", "%q is listed twice", p.text())
 		}
 		seen[peer] = true
 		if p.Name != "" && !slices.ContainsFunc(c.SIP.Listen, func(l Listen) bool { return l.Transport == "tls" }) {
-			report("auth.trusted", "%q shows its certificate over TLS, and sip.listen has no tls", p.text())
+			report("auth.trusted", "%q needs a certificate, and sip.listen has no tls", p.text())
 		}
 	}
 }

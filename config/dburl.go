@@ -44,11 +44,11 @@ func ParseDBURL(s string) (DBURL, error) {
 	scheme, rest, ok := strings.Cut(s, ":")
 	engine := engines[strings.ToLower(scheme)]
 	if !ok || engine == "" {
-		return DBURL{}, errors.New("it does not begin with sqlite:, postgres:, mysql: or text: as it must")
+		return DBURL{}, errors.New(`it must begin with "sqlite:", "postgres:", "mysql:" or "text:"`)
 	}
 	u := DBURL{Engine: engine, raw: s}
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return DBURL{}, errors.New("it has control characters in it")
+		return DBURL{}, errors.New("it contains control characters")
 	}
 	if engine == "sqlite" || engine == "text" {
 		return u.parseFile(strings.TrimPrefix(rest, "//"))
@@ -67,10 +67,10 @@ func (u DBURL) parseFile(path string) (DBURL, error) {
 	}
 	u.Path = filepath.Clean(path)
 	if base := filepath.Base(u.Path); u.Engine == "sqlite" && (strings.HasSuffix(path, "/") || strings.Trim(base, "./") == "") {
-		return DBURL{}, errors.New("the path is a directory's, and SQLite needs a file")
+		return DBURL{}, errors.New("the path is a directory, and SQLite needs a file")
 	}
 	if strings.Contains(path, "?") {
-		return DBURL{}, errors.New("a path takes no parameters")
+		return DBURL{}, errors.New("a path cannot have parameters")
 	}
 	return u, nil
 }
@@ -98,7 +98,7 @@ func (u DBURL) parseServer(s string) (DBURL, error) {
 	u.Hosts = strings.Split(hosts, ",")
 	for _, h := range u.Hosts {
 		if !isDBHost(h) {
-			return DBURL{}, fmt.Errorf("%q is no host or host:port", h)
+			return DBURL{}, fmt.Errorf("%q is not a host or host:port", h)
 		}
 	}
 	return u, nil

@@ -75,10 +75,10 @@ func MakeDir(dir string) error {
 		return fmt.Errorf("check directory: %w", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is a %s and not a directory of ours: remove it", dir, fileType(info.Mode()))
+		return fmt.Errorf("%s is a %s, not a directory: remove it", dir, fileType(info.Mode()))
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s belongs to another user: remove it, or set another place in [mi]", dir)
+		return fmt.Errorf("%s belongs to another user: remove it, or set another path in [mi]", dir)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("%s can be written by others: chmod 700 %s", dir, dir)

@@ -16,18 +16,18 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files anew")
 
-const sampleHead = `# The configuration of silod: every key, what it means, and its default.
-# "silod config" prints this file, "silod check --config FILE" looks for mistakes.
+const sampleHead = `# The configuration of silod: all keys with their meanings and defaults.
+# "silod config" prints this file, "silod check --config FILE" checks a file.
 #
-# A line "#key = value" shows a default. Take the # away to set the key. After a change
-# run "siloctl reload" or send SIGHUP; a key marked "restart" needs that.
+# A line "#key = value" shows a default. Remove the # to set the key. After a change run
+# "siloctl reload" or send SIGHUP; keys marked "restart" need a restart.
 #
-# A duration is written "5s", "2h", "7d" or "1w"; a time in seconds, as Kamailio's
-# parameters have it, is a plain number. On and off is 1 and 0, or true and false.
+# A duration is written "5s", "2h", "7d" or "1w"; a time in seconds, as in Kamailio's
+# parameters, is a number. On is 1 or true, off is 0 or false.
 #
-# Relative paths of databases are taken from the state directory:
-# $STATE_DIRECTORY, else $XDG_STATE_HOME/silod, else ~/.local/state/silod;
-# those of FIFO and sockets from the runtime directory:
+# Relative paths of databases start at the state directory:
+# $STATE_DIRECTORY, else $XDG_STATE_HOME/silod, else ~/.local/state/silod.
+# Those of the FIFO and the sockets start at the runtime directory:
 # $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/silod, else /tmp/silod-<uid>.
 `
 
@@ -35,16 +35,16 @@ const manualHead = `# Configuration
 
 This page is generated from the code: run ` + "`make docs`" + ` after a change.
 
-` + "`silod --config FILE`" + ` reads a TOML file; without one, the defaults below hold. ` + "`silod config`" + ` prints
-them as a file with the same explanations, and ` + "`silod check --config FILE`" + ` prints every mistake
-with its line. After a change run ` + "`siloctl reload`" + ` or send SIGHUP; keys marked *restart* need a restart.
+` + "`silod --config FILE`" + ` reads a TOML file; without one, the defaults below apply. ` + "`silod config`" + ` prints
+them as a file with the same descriptions, and ` + "`silod check --config FILE`" + ` prints all problems of a
+file with their lines. After a change run ` + "`siloctl reload`" + ` or send SIGHUP; keys marked *restart* need a restart.
 
-A duration is written ` + "`\"5s\"`, `\"2h\"`, `\"7d\"`, `\"1w\"`" + `; a time in seconds, as Kamailio's parameters have
-it, is a plain number. On and off is ` + "`1` and `0`, or `true` and `false`" + `.
+A duration is written ` + "`\"5s\"`, `\"2h\"`, `\"7d\"`, `\"1w\"`" + `; a time in seconds, as in Kamailio's
+parameters, is a number. On is ` + "`1` or `true`, off is `0` or `false`" + `.
 
-State lives in ` + "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/silod`, else `~/.local/state/silod`" + `; FIFO and
-sockets in ` + "`$RUNTIME_DIRECTORY`, else `$XDG_RUNTIME_DIR/silod`, else `/tmp/silod-<uid>`" + `. Relative paths are
-taken from there.
+The state directory is ` + "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/silod`, else `~/.local/state/silod`" + `. The
+runtime directory is ` + "`$RUNTIME_DIRECTORY`, else `$XDG_RUNTIME_DIR/silod`, else `/tmp/silod-<uid>`" + `. Relative paths
+of databases start at the state directory, those of the FIFO and the sockets at the runtime directory.
 `
 
 // TestGenerated compares the sample and the manual with the code.
@@ -57,7 +57,7 @@ func TestGenerated(t *testing.T) {
 		s.writeSample(&sample)
 		s.writeManual(&manual)
 	}
-	manual.WriteString("\n## Pseudo-variables\n\nIn the keys that say so:\n\n| | |\n|---|---|\n")
+	manual.WriteString("\n## Pseudo-variables\n\nKeys whose description mentions pseudo-variables may contain these:\n\n| | |\n|---|---|\n")
 	for _, v := range Variables() {
 		name := "$" + v.Name
 		if v.Name == "hdr" {
@@ -65,7 +65,7 @@ func TestGenerated(t *testing.T) {
 		}
 		fmt.Fprintf(&manual, "| `%s` | %s |\n", name, v.Help)
 	}
-	manual.WriteString("| `$$` | a dollar sign |\n\n`$(rU)` is `$rU`, for where a letter follows.\n")
+	manual.WriteString("| `$$` | a dollar sign |\n\n`$(rU)` is `$rU`, if a letter follows.\n")
 
 	for file, want := range map[string]string{
 		"silod.toml": sample.String(),
@@ -149,8 +149,7 @@ func comments(t *testing.T) map[string]string {
 				continue
 			}
 			spec := d.Specs[0].(*ast.TypeSpec)
-			_, text, _ := strings.Cut(d.Doc.Text(), " ") // "Silo is messages for ..."
-			text = strings.TrimPrefix(strings.TrimPrefix(text, "is "), "are ")
+			_, text, _ := strings.Cut(d.Doc.Text(), " ") // "Silo configures messages for ..."
 			docs[spec.Name.Name] = strings.ToUpper(text[:1]) + text[1:]
 			for _, f := range spec.Type.(*ast.StructType).Fields.List {
 				for _, ident := range f.Names {

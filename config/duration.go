@@ -18,7 +18,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		if n, ok := strings.CutSuffix(s, u.suffix); ok {
 			count, err := strconv.ParseInt(n, 10, 32)
 			if err != nil || time.Duration(count) > (1<<63-1)/u.unit || count < 0 {
-				return 0, fmt.Errorf("%q is no number of days or weeks", n)
+				return 0, fmt.Errorf("%q is not a number of days or weeks", n)
 			}
 			return time.Duration(count) * u.unit, nil
 		}

@@ -89,7 +89,7 @@ var reserved = []string{
 // splitHeaders parses header fields, one a line.
 func splitHeaders(s string) ([]sip.Header, error) {
 	if strings.Contains(s, `\r`) || strings.Contains(s, `\n`) {
-		return nil, errors.New(`the line break is written with a backslash: take double quotes, which turn \r\n into one`)
+		return nil, errors.New(`the line break is written with a backslash: use double quotes, in which \r\n is one`)
 	}
 	var list []sip.Header
 	for line := range strings.SplitSeq(strings.TrimRight(s, "\r\n"), "\n") {
@@ -101,11 +101,11 @@ func splitHeaders(s string) ([]sip.Header, error) {
 		name, value = strings.TrimRight(name, " \t"), strings.Trim(value, " \t")
 		switch {
 		case !ok || !isToken(name):
-			return nil, fmt.Errorf("%q is no header field", line)
+			return nil, fmt.Errorf("%q is not a header field", line)
 		case slices.Contains(reserved, strings.ToLower(name)):
 			return nil, fmt.Errorf("%s is set by silod itself", name)
 		case strings.ContainsFunc(value, func(r rune) bool { return printable(r) != r }):
-			return nil, fmt.Errorf("%s has control characters in its value", name)
+			return nil, fmt.Errorf("%s contains control characters", name)
 		}
 		list = append(list, sip.Header{Name: name, Value: value})
 	}

@@ -21,24 +21,24 @@ var defaultPorts = map[string]string{"udp": "5060", "tcp": "5060", "tls": "5061"
 func ParseListen(s string) (Listen, error) {
 	transport, host, ok := strings.Cut(s, ":")
 	if !ok {
-		return Listen{}, errors.New("there is no transport in front")
+		return Listen{}, errors.New("the transport is missing")
 	}
 	transport = strings.ToLower(transport)
 	port, ok := defaultPorts[transport]
 	if !ok {
-		return Listen{}, fmt.Errorf("there is no transport %q", transport)
+		return Listen{}, fmt.Errorf("unknown transport %q", transport)
 	}
 	if rest, name := strings.CutPrefix(host, "localhost"); name && (rest == "" || rest[0] == ':') {
 		host = "127.0.0.1" + rest
 	}
 	if bare, err := netip.ParseAddr(host); err == nil && bare.Is6() {
-		return Listen{}, errors.New("an IPv6 address stands in brackets")
+		return Listen{}, errors.New("an IPv6 address must be in brackets")
 	} else if err == nil || strings.HasSuffix(host, "]") {
 		host += ":" + port
 	}
 	addr, err := netip.ParseAddrPort(host)
 	if err != nil {
-		return Listen{}, fmt.Errorf("%q is no IP address with a port", host)
+		return Listen{}, fmt.Errorf("%q is not an IP address with a port", host)
 	}
 	return Listen{transport, netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}, nil
 }

@@ -25,7 +25,7 @@ func (n *Network) UnmarshalText(b []byte) error {
 		return fmt.Errorf("parse network: %w", err)
 	}
 	if prefix != prefix.Masked() {
-		return fmt.Errorf("bits are set behind the network's; did you mean %q?", prefix.Masked())
+		return fmt.Errorf("bits are set after the prefix; did you mean %q?", prefix.Masked())
 	}
 	n.Prefix = prefix
 	return nil

@@ -40,7 +40,7 @@ func (p *Peer) UnmarshalText(b []byte) error {
 	*p = Peer{}
 	if name, ok := strings.CutPrefix(words[0], "tls:"); ok {
 		if !isHost(name) {
-			return fmt.Errorf("%q is no name of a host or a domain", name)
+			return fmt.Errorf("%q is not a host name", name)
 		}
 		p.Name = name
 	} else if err := p.Network.UnmarshalText([]byte(words[0])); err != nil {
@@ -49,7 +49,7 @@ func (p *Peer) UnmarshalText(b []byte) error {
 	for _, word := range words[1:] {
 		right := p.right(word)
 		if right == nil {
-			return fmt.Errorf("there is no right %q; there are %s", word, strings.Join(rights, ", "))
+			return fmt.Errorf("unknown right %q; the rights are %s", word, strings.Join(rights, ", "))
 		}
 		*right = true
 	}

@@ -23,18 +23,18 @@ func (r *Rate) UnmarshalText(b []byte) error {
 	}
 	number, per, ok := strings.Cut(string(b), "/")
 	if !ok {
-		return errors.New("there is no / between number and time")
+		return errors.New("the / between number and time is missing")
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(number), 10, 31)
 	if err != nil || n == 0 {
-		return fmt.Errorf("%q is no number above 0", number)
+		return fmt.Errorf("%q is not a number above 0", number)
 	}
 	d, err := ParseDuration(strings.TrimSpace(per))
 	if err != nil {
 		return err
 	}
 	if d < time.Millisecond {
-		return fmt.Errorf("%q is too short a time", per)
+		return fmt.Errorf("%q is too short", per)
 	}
 	*r = Rate{int(n), d}
 	return nil

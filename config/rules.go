@@ -59,8 +59,8 @@ func isPath(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// isSocket rejects the UDP addresses that Kamailio's mi_datagram allows, because anybody
-// who can send a packet would have administrator rights.
+// isSocket rejects the UDP addresses that Kamailio's mi_datagram allows, because any
+// sender of a packet would have administrator rights.
 func isSocket(s string) bool { return isPath(s) && !strings.HasPrefix(s, "udp:") }
 
 // isHost reports whether s is a host name (RFC 1123 section 2.1, but with underscores)

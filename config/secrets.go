@@ -13,11 +13,11 @@ func (c *Config) secretNotes() []Problem {
 		url DBURL
 	}{{"db.url", c.DB.URL}, {"silo.db_url", c.Silo.DBURL}, {"imc.db_url", c.IMC.DBURL}} {
 		if u.url.Password() != "" && isWorldReadable(c.file) {
-			notes = append(notes, c.Problem(u.key, fmt.Sprintf("everybody can read the password in %s: chmod 640", c.file)))
+			notes = append(notes, c.Problem(u.key, fmt.Sprintf("all users can read the password in %s: chmod 640", c.file)))
 		}
 	}
 	if key := c.SIP.TLSPrivateKey; isWorldReadable(key) {
-		notes = append(notes, c.Problem("sip.tls_private_key", fmt.Sprintf("everybody can read %s: chmod 640", key)))
+		notes = append(notes, c.Problem("sip.tls_private_key", fmt.Sprintf("all users can read %s: chmod 640", key)))
 	}
 	return notes
 }

@@ -39,7 +39,7 @@ func TestWorldReadableSecrets(t *testing.T) {
 	}
 	got := notes(0o644, secret)
 	for _, want := range []string{
-		"db.url: everybody can read the password in " + file, "imc.db_url: everybody can read", "sip.tls_private_key: everybody can read " + key,
+		"db.url: all users can read the password in " + file, "imc.db_url: all users can read", "sip.tls_private_key: all users can read " + key,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

@@ -2,149 +2,148 @@ package config
 
 import "time"
 
-// Silo is messages for users who are offline, and reminders. The keys are those of
-// Kamailio's msilo module, with its meanings and defaults; store_on, delivery and what
-// follows them are silod's own.
+// Silo configures messages for offline users, and reminders. The keys are those of
+// Kamailio's msilo module with the same meanings and defaults; store_on, delivery and the
+// keys after them are silod's own.
 type Silo struct {
-	// Another database for the stored messages than the one in [db], written as there.
+	// The database for stored messages, in the form of [db] url. If not set: that of [db].
 	DBURL DBURL `toml:"db_url"`
 
-	// The table.
+	// The name of the table.
 	DBTable string `toml:"db_table" default:"silo" is:"column"`
 
 	Columns
 
-	// The notice that tells a sender that the recipient is offline and the message
-	// kept: who it is from. It is sent where this key and offline_message are set, not
-	// to rooms, not for what is no text, and not for another notice. What is sent to this
-	// address is answered 200 and goes nowhere, unless its user part is taken from the
-	// message. These keys may hold pseudo-variables of the message that was stored: $ru
-	// $rU $rd $tu $tU $td $fu $fU $fd $fn $ci $ct $si $sp $rm $Ts $hdr(Name); $$ is a
-	// dollar sign.
+	// The sender of the notice that tells a sender that the recipient is offline and the
+	// message is stored. Notices are sent if this key and offline_message are set, but not to
+	// rooms, not for messages that are not text, and not for other notices. Messages to this
+	// address are answered 200 and discarded, unless its user part has pseudo-variables. The
+	// keys of notices may contain pseudo-variables of the stored message: $ru $rU $rd $tu
+	// $tU $td $fu $fU $fd $fn $ci $ct $si $sp $rm $Ts $hdr(Name); $$ is a dollar sign.
 	FromAddress Template `toml:"from_address" is:"sipText" reload:"yes"`
 
-	// The notice's Contact, with the header's name: "Contact: <sip:s@example.org>\r\n".
+	// The Contact of the notice, with the name of the field: "Contact: <sip:s@example.org>\r\n".
 	ContactHdr HeaderTemplate `toml:"contact_hdr" reload:"yes"`
 
-	// Header fields added to stored messages when they are delivered, each with its
-	// name and \r\n behind it: "X-Stored: yes\r\nX-For: $tu\r\n". One that the message
-	// has already stays as it is. $ru is the owner of the mailbox; $ct, $si and $sp are
-	// empty here, because they are not kept with a message, and $Ts is when it came.
+	// Header fields that are added to stored messages at their delivery, each in the form
+	// "Name: value\r\n": "X-Stored: yes\r\nX-For: $tu\r\n". Fields that the message already
+	// has are not changed. $ru is the owner of the mailbox and $Ts the time of storing; $ct,
+	// $si and $sp are empty, because they are not stored.
 	ExtraHdrs HeaderTemplate `toml:"extra_hdrs" reload:"yes"`
 
-	// The notice's text: "*** User $rU is offline!".
+	// The text of the notice: "*** User $rU is offline!".
 	OfflineMessage Template `toml:"offline_message" reload:"yes"`
 
-	// The notice's Content-Type, with the header's name: "Content-Type: text/plain\r\n".
+	// The Content-Type of the notice, with the name of the field: "Content-Type: text/plain\r\n".
 	ContentTypeHdr HeaderTemplate `toml:"content_type_hdr" reload:"yes"`
 
-	// Who reminders are from. What is sent there is answered 200 and goes nowhere.
-	// Unset: there are none.
+	// The sender of reminders. Messages to it are answered 200 and discarded. If not set:
+	// reminders are off.
 	Reminder string `toml:"reminder" is:"sip" reload:"yes"`
 
-	// The next hop for what is delivered, instead of the device that registered: for
-	// silod behind a proxy, which then routes by the recipient's address.
+	// The next hop for deliveries, instead of the registered devices: for silod behind a
+	// proxy, which routes by the address of the recipient.
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
 
-	// How long a message is kept for a user who does not come, in seconds. A shorter
-	// Expires of the message itself counts instead.
+	// How long a message is stored, in seconds. A shorter Expires of the message takes
+	// precedence.
 	ExpireTime int `toml:"expire_time" default:"259200" allow:"1..2147483647" reload:"yes"`
 
-	// Expired messages are swept out every check_time times clean_period seconds. They
-	// are not delivered in the meantime, and a message that was delivered is deleted at
-	// once: Kamailio waits check_time for that.
+	// Expired messages are deleted every check_time times clean_period seconds; they are not
+	// delivered before that either. A delivered message is deleted immediately; Kamailio does
+	// that after check_time.
 	CheckTime   int `toml:"check_time" default:"30" allow:"1..86400" reload:"yes"`
 	CleanPeriod int `toml:"clean_period" default:"5" allow:"1..86400" reload:"yes"`
 
-	// How often to look for reminders that are due, in seconds. 0: there are none.
+	// The interval for checking which reminders are due, in seconds. 0: reminders are off.
 	SendTime int `toml:"send_time" default:"0" allow:"0..86400" reload:"yes"`
 
-	// Send the notice to the Contact of the sender's message, where it has one (1), or
-	// to the sender's address (0). Of a sender who is registered here only a registered
-	// Contact counts.
+	// Send the notice to the Contact of the sender's message if it has one (1), or to the
+	// sender's address (0). If the sender is registered here, only a registered Contact is
+	// used.
 	UseContact bool `toml:"use_contact" default:"1" reload:"yes"`
 
-	// What says when a message is to be sent as a reminder: "$hdr(X-Send-At)". Its value
-	// is YYYYMMDDHHMMSS in time_zone, or RFC 3339; one that cannot be read is answered
-	// 400, and a time in the past means now. Unset, or without reminders: every message
-	// goes at once.
+	// The time at which to send a message as a reminder: "$hdr(X-Send-At)". The value is
+	// YYYYMMDDHHMMSS in time_zone, or in RFC 3339 format. An invalid value is answered 400; a
+	// time in the past means immediately. If not set, or if reminders are off: every message
+	// is sent immediately.
 	SndTimeAVP Template `toml:"snd_time_avp" reload:"yes"`
 
-	// Put the date on which a message was stored in front of it, if it is text/plain:
-	// "[Offline message - Sat Nov 21 22:14:11 2026] ". Only where ASCII may stand there:
-	// without a Content-Encoding, in UTF-8, US-ASCII, ISO 8859 or Windows-125x. 0 leaves
-	// every byte as it was.
+	// Insert the date of storing before the text of a stored text/plain message: "[Offline
+	// message - Sat Nov 21 22:14:11 2026] ". Messages with a Content-Encoding, or in a charset
+	// other than UTF-8, US-ASCII, ISO 8859 and Windows-125x, are not changed. 0: no message is
+	// changed.
 	AddDate bool `toml:"add_date" default:"1" reload:"yes"`
 
-	// Messages kept for one user; one more is refused with 480. 0: no limit.
+	// The maximum number of stored messages for a user; further ones are refused with 480. 0:
+	// no limit.
 	MaxMessages int `toml:"max_messages" default:"0" allow:"0..2147483647" reload:"yes"`
 
-	// Add a Contact with the sender's address to what is delivered. RFC 3428 forbids it.
+	// Add a Contact with the sender's address to delivered messages. RFC 3428 forbids it.
 	AddContact bool `toml:"add_contact" default:"0" reload:"yes"`
 
-	// What holds header fields, each with its name and \r\n behind it, to keep with a
-	// message and deliver with it: "X-From-IP: $si\r\n". Those of the message itself are
-	// kept anyway.
+	// Header fields to store and deliver with a message, each in the form "Name: value\r\n":
+	// "X-From-IP: $si\r\n". The fields of the message itself are always stored.
 	ExtraHdrsAVP Template `toml:"extra_hdrs_avp" reload:"yes"`
 
 	// The message flag that suppresses a notice.
-	SkipNotificationFlag int `toml:"skip_notification_flag" default:"-1" allow:"-1..31" unused:"flags are set by a routing script, which silod has not"`
+	SkipNotificationFlag int `toml:"skip_notification_flag" default:"-1" allow:"-1..31" unused:"silod has no routing script, which could set flags"`
 
-	// Whether to deliver under the original Call-ID.
+	// Whether to deliver with the original Call-ID.
 	UseMode bool `toml:"use_mode" default:"0" unused:"a stored message always keeps its Call-ID"`
 
-	// Messages of one sender kept for one user; one more is refused with 480, and others
-	// can still write. 0: no limit.
+	// The maximum number of stored messages of one sender for a user; further ones are
+	// refused with 480, and other senders are not affected. 0: no limit.
 	MaxPerSender int `toml:"max_per_sender" default:"0" allow:"0..2147483647" reload:"yes"`
 
-	// The answers of an online user's devices after which a message is stored: statuses,
-	// classes, and with ! what is excepted. That no device answers always is a reason.
-	// A 6xx is the user's own refusal and goes back to the sender.
+	// The final responses of devices after which a message is stored: statuses and classes;
+	// "!" excludes a status. A message is also stored if no device answers. A 6xx is the
+	// decision of the user and is returned to the sender.
 	StoreOn Statuses `toml:"store_on" default:"4xx 5xx !401 !403 !407 !413 !420" reload:"yes"`
 
-	// A stored message is delivered to the devices that are there when the first comes
-	// online ("any"), or to every device of the user, also one that comes later, as long
-	// as the message lives ("every"). Then every message is stored for that long and
-	// answered 202. A device is known by its +sip.instance, else by its contact.
+	// A stored message is delivered to the devices that are registered when the first one
+	// registers ("any"), or to every device of the user, also to those that register before
+	// the message expires ("every"). With "every" each message is stored until it expires and
+	// answered 202. A device is identified by its +sip.instance, or else by its contact.
 	Delivery string `toml:"delivery" default:"any" allow:"any|every"`
 
-	// Whose mailbox a message is put into, as a SIP URI: "sip:$rU@example.org". It is what
-	// msilo's m_store(owner) was given. Unset, or empty for a message: the recipient's.
+	// The mailbox for a message, as a SIP URI: "sip:$rU@example.org". It corresponds to
+	// msilo's m_store(owner). If not set, or if empty for a message: the recipient's mailbox.
 	StoreOwner Template `toml:"store_owner" reload:"yes"`
 
-	// Whose mailbox is delivered to the devices of a user who registers, besides the
-	// user's own: "sip:$tU@example.org", with the variables of the REGISTER. It is what
-	// msilo's m_dump(owner) was given. What it is made of decides who reads whose
-	// messages: do not take it from what anybody can write.
+	// A mailbox that is delivered to the devices of a registering user, besides the user's
+	// own: "sip:$tU@example.org", with the variables of the REGISTER. It corresponds to
+	// msilo's m_dump(owner). It decides who can read a mailbox: do not use variables that a
+	// sender controls.
 	DumpOwner Template `toml:"dump_owner" reload:"yes"`
 
-	// Media types that are worth nothing later: relayed to who is online, else answered
-	// 2xx and forgotten.
+	// Media types that are never stored: they are relayed to online users, or else
+	// answered 2xx and discarded.
 	Ephemeral MediaTypes `toml:"ephemeral" default:"application/im-iscomposing+xml" is:"media" reload:"yes"`
 
-	// Media types that are answered 2xx and go nowhere.
+	// Media types that are answered 2xx and discarded.
 	Discard MediaTypes `toml:"discard" is:"media" reload:"yes"`
 
-	// A sender gets no second notice of the same recipient within this time. It is one
-	// minute at least where the user part of from_address is taken from the message.
+	// A sender gets at most one notice about a recipient in this time. It is at least one
+	// minute if the user part of from_address has pseudo-variables.
 	NoticeInterval time.Duration `toml:"notice_interval" default:"1h" reload:"yes"`
 
-	// The date that add_date puts in front, with the conversions of strftime.
+	// The format of the date of add_date, with the conversions of strftime.
 	DateFormat DateFormat `toml:"date_format" default:"%a %b %e %H:%M:%S %Y" reload:"yes"`
 
-	// The time zone of that date, and of a reminder's time that names none.
+	// The time zone of that date, and of times of reminders without a zone.
 	TimeZone Zone `toml:"time_zone" default:"local" reload:"yes"`
 }
 
-// Columns are the names of the columns in the table of stored messages.
+// Columns has the names of the columns of the table of stored messages.
 type Columns struct {
-	// The column of the message's number. Unset: "mid" or "id", whichever the table has;
-	// a table that silod makes has "id", as Kamailio's own.
+	// The column of the message ID. If not set: "mid" or "id", whichever the table has; a table
+	// that silod creates has "id", as Kamailio's.
 	SCMid string `toml:"sc_mid" is:"column"`
 
-	// The other columns: sender and recipient, user and domain of the mailbox, the text
-	// and its type, the times of expiry, of storing and of a reminder, the header fields,
-	// Call-ID and status.
+	// The other columns: sender and recipient, user and domain of the mailbox, body and
+	// Content-Type, the times of expiry, storing and reminding, header fields, Call-ID and
+	// status.
 	SCFrom       string `toml:"sc_from" default:"src_addr" is:"column"`
 	SCTo         string `toml:"sc_to" default:"dst_addr" is:"column"`
 	SCURIUser    string `toml:"sc_uri_user" default:"username" is:"column"`
@@ -156,5 +155,5 @@ type Columns struct {
 	SCSndTime    string `toml:"sc_snd_time" default:"snd_time" is:"column"`
 	SCStoredHdrs string `toml:"sc_stored_hdrs" default:"extra_hdrs" is:"column"`
 	SCCallID     string `toml:"sc_callid" default:"callid" is:"column"`
-	SCStatus     string `toml:"sc_status" default:"status" is:"column" unused:"nothing is kept in that column"`
+	SCStatus     string `toml:"sc_status" default:"status" is:"column" unused:"silod does not use this column"`
 }

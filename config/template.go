@@ -26,11 +26,11 @@ var variables = []Variable{
 	{"fn", "the display name of From"},
 	{"ci", "the Call-ID"},
 	{"ct", "the Contact"},
-	{"si", "the address that the request came from"},
-	{"sp", "the port that the request came from"},
+	{"si", "the source address of the request"},
+	{"sp", "the source port of the request"},
 	{"rm", "the method"},
 	{"Ts", "the time, in seconds since 1970"},
-	{"hdr", "the header field that is named: $hdr(Subject)"},
+	{"hdr", "the header field with that name: $hdr(Subject)"},
 }
 
 // Variables returns the pseudo-variables.
@@ -109,7 +109,7 @@ func parseName(s string) (p Part, n int, err error) {
 	p.Name = s[:n]
 	switch {
 	case n == 0:
-		return p, 0, fmt.Errorf("a lone $ is no variable; write $$ for a dollar sign")
+		return p, 0, fmt.Errorf("a $ alone is not a variable; write $$ for a dollar sign")
 	case !slices.ContainsFunc(variables, func(v Variable) bool { return v.Name == p.Name }):
 		return p, 0, unknownVariable(p.Name)
 	case p.Name != "hdr":
@@ -118,7 +118,7 @@ func parseName(s string) (p Part, n int, err error) {
 	arg, ok := strings.CutPrefix(s[n:], "(")
 	end := strings.IndexByte(arg, ')')
 	if !ok || end < 0 || !isToken(arg[:end]) {
-		return p, 0, fmt.Errorf("$hdr takes the name of a header: $hdr(Subject)")
+		return p, 0, fmt.Errorf("$hdr needs the name of a header field: $hdr(Subject)")
 	}
 	p.Arg = arg[:end]
 	return p, n + 1 + end + 1, nil
@@ -127,11 +127,11 @@ func parseName(s string) (p Part, n int, err error) {
 // unknownVariable returns an error with a suggestion.
 func unknownVariable(name string) error {
 	if name == "avp" || name == "var" || name == "xavp" {
-		return fmt.Errorf("$%s is set by a routing script, which silod has not; take $hdr(Name)", name)
+		return fmt.Errorf("$%s is set by a routing script, which silod does not have; use $hdr(Name)", name)
 	}
 	for _, v := range variables {
 		if strings.HasPrefix(name, v.Name) {
-			return fmt.Errorf("there is no $%s; write $(%s)%s for $%s and text behind it",
+			return fmt.Errorf("there is no $%s; write $(%s)%s for $%s followed by text",
 				name, v.Name, name[len(v.Name):], v.Name)
 		}
 	}

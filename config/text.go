@@ -73,11 +73,11 @@ func (f *DateFormat) UnmarshalText(b []byte) error {
 		case b[i] != '%':
 			continue
 		case i+1 == len(b):
-			return fmt.Errorf("a %% stands at the end; write %%%% for one")
+			return fmt.Errorf("a %% is at the end; write %%%% for a percent sign")
 		}
 		i++
 		if _, ok := conversions[b[i]]; !ok && b[i] != '%' {
-			return fmt.Errorf("%%%c is not known", b[i])
+			return fmt.Errorf("%%%c is not supported", b[i])
 		}
 	}
 	return nil

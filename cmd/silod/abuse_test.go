@@ -239,8 +239,8 @@ func TestAnswersAreNoLargerThanRequests(t *testing.T) {
 func TestModeNoneMustBeMeant(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"sip.listen = ['udp:0.0.0.0:5060']":                         "auth.mode: it is not set, and others can reach",
-		"sip.listen = ['udp:127.0.0.1:5060', 'tcp:192.0.2.1:5060']": "auth.mode: it is not set, and others can reach",
+		"sip.listen = ['udp:0.0.0.0:5060']":                         "auth.mode: it is not set, and other machines can reach",
+		"sip.listen = ['udp:127.0.0.1:5060', 'tcp:192.0.2.1:5060']": "auth.mode: it is not set, and other machines can reach",
 		"sip.listen = ['udp:0.0.0.0:5060']\nauth.mode = 'none'":     "",
 		"sip.listen = ['udp:0.0.0.0:5060']\nauth.mode = 'digest'":   "",
 		"sip.listen = ['udp:127.0.0.1:5060', 'tcp:[::1]:5060']":     "",

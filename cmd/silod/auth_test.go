@@ -206,7 +206,7 @@ func TestNonceSecret(t *testing.T) {
 		"no such file":       filepath.Join(dir, "missing"),
 		"is empty":           file("empty", "\n", 0o600),
 		"use at least 16":    file("short", "12345", 0o600),
-		"everybody can read": file("open", long, 0o644),
+		"all users can read": file("open", long, 0o644),
 	} {
 		cfg := testConfig(t, t.TempDir(), anyPort, withDigest, "auth.nonce_secret_file = '"+path+"'")
 		_, err := start(t.Context(), cfg, "", new(syncBuffer))

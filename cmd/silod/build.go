@@ -233,14 +233,14 @@ func nonceSecret(file string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("everybody can read %s, and make nonces with it: chmod 640", file)
+		return nil, fmt.Errorf("all users can read %s, and could make nonces with it: chmod 640", file)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	if b = bytes.TrimSpace(b); len(b) == 0 {
-		return nil, fmt.Errorf("%s is empty: `openssl rand -hex 32` makes a secret", file)
+		return nil, fmt.Errorf("%s is empty: `openssl rand -hex 32` prints a secret", file)
 	}
 	return b, nil
 }

@@ -70,7 +70,7 @@ func TestProfiles(t *testing.T) {
 	}
 	for _, listen := range []string{"", "0.0.0.0:9090", ":9090", "[::]:9090", "192.0.2.1:9090", "monitor.example.org:9090"} {
 		_, err := config.Parse("test.toml", []byte("http = {listen = '"+listen+"', pprof = true}"), config.Dirs{})
-		if err == nil || !strings.Contains(err.Error(), "http.pprof: profiles are not for others") {
+		if err == nil || !strings.Contains(err.Error(), "http.pprof: profiles must not be public") {
 			t.Errorf("%q: %v", listen, err)
 		}
 	}
