@@ -92,6 +92,7 @@ func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
 }
 
 func (s *session) upsert(t *table, rows [][]any) error { return s.layout.dialect.upsert(s, t, rows) }
+
 func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect.update(s, t, rows) }
 
 // deleteAll deletes the rows with one of the values in the column and returns their number.
