@@ -51,6 +51,15 @@ func (t Transport) Reliable() bool { return t != UDP }
 // Content-Length says where a message ends. A WebSocket has frames for that.
 func (t Transport) IsByteStream() bool { return t == TCP || t == TLS }
 
+// DefaultPort returns the port of a URI or Via that does not have one: 5061 for TLS,
+// otherwise 5060 (RFC 3261 section 18.1.1).
+func (t Transport) DefaultPort() uint16 {
+	if t == TLS {
+		return 5061
+	}
+	return 5060
+}
+
 // ViaName returns the transport as a Via header field names it.
 func (t Transport) ViaName() string { return strings.ToUpper(t.String()) }
 

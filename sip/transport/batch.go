@@ -7,52 +7,44 @@ import (
 	"net/netip"
 	"time"
 
-	"silod/sip"
-
 	"golang.org/x/net/ipv4"
 )
 
-// batchSize is how many datagrams one system call reads at most, and how many answers
-// one sends: to enter the kernel for each costs as much as to parse a request does.
+// batchSize is the maximum number of datagrams that one system call reads or sends. A
+// system call for each would cost as much as parsing a request.
 const batchSize = 16
 
-// keptBuffer is how large a buffer may have grown to be used again, in bytes.
-const keptBuffer = 64 << 10
+// maxKeptBuffer is the maximum size in bytes of a buffer that is used again.
+const maxKeptBuffer = 64 << 10
 
-// An Origin is the place where a message came in.
-type Origin struct {
-	Flow  sip.Flow
-	Batch *Batch // to which a datagram belongs, valid during Receive; nil for a stream
-}
-
-// An Appender is a message that can be written.
+// An Appender is a message that can be encoded.
 type Appender interface{ AppendTo(b []byte) []byte }
 
-// A Batch holds datagrams that were read from a UDP socket at once, and the answers to them,
-// which leave together: before more is read, and before a Job runs. It belongs to the
-// goroutine that serves it, which may give it to another (handOver).
+// A Batch holds datagrams that one system call has read from a UDP socket, and the answers
+// to them. The answers are sent together: before the next read, and before a Job runs. A
+// batch belongs to one goroutine at a time (see handOver).
 type Batch struct {
 	socket  *udpSocket
-	in      [batchSize]ipv4.Message // package ipv4's calls serve sockets of IPv6 as well
-	next, n int                     // of in: the first that was not taken, and how many there are
+	in      [batchSize]ipv4.Message // package ipv4 reads and writes IPv6 sockets as well
+	next, n int                     // position in the datagrams of in, and their number
 	out     [batchSize]ipv4.Message
 	to      [batchSize]net.UDPAddr
-	waiting int      // of out
-	after   []func() // to be called when these have left
+	unsent  int      // number of answers in out
+	after   []func() // to be called when they have been sent
 }
 
 func newBatch(u *udpSocket) *Batch {
 	b := &Batch{socket: u}
 	for i := range batchSize {
-		b.in[i].Buffers = [][]byte{make([]byte, maxDatagram)} // pages that are never written take no memory
+		b.in[i].Buffers = [][]byte{make([]byte, maxDatagram)} // pages that are never written use no memory
 		b.out[i].Buffers = [][]byte{nil}
 		b.out[i].Addr = &b.to[i]
 	}
 	return b
 }
 
-// datagram gives the next one, and reads where there is none left. It is valid until
-// the next call.
+// datagram returns the next datagram, which is valid until the next call. If none is left,
+// it sends the answers and reads the socket.
 func (b *Batch) datagram() (raw []byte, source netip.AddrPort, err error) {
 	if b.next == b.n {
 		b.flush()
@@ -65,7 +57,7 @@ func (b *Batch) datagram() (raw []byte, source netip.AddrPort, err error) {
 	return m.Buffers[0][:m.N], unmap(m.Addr.(*net.UDPAddr).AddrPort()), nil
 }
 
-// read waits until there is something. An error is the socket's end.
+// read waits for datagrams. It returns an error if the socket is closed or has failed.
 func (b *Batch) read() error {
 	for failures := 0; ; {
 		n, err := b.socket.packets.ReadBatch(b.in[:], 0)
@@ -76,49 +68,47 @@ func (b *Batch) read() error {
 		if errors.Is(err, net.ErrClosed) {
 			return err
 		}
-		// What the kernel reports here is some peer's ICMP error; a socket that
-		// gives nothing else is broken.
+		// The kernel reports ICMP errors of single peers here. Only a socket that
+		// returns nothing but errors has failed.
 		if failures++; failures > 1000 {
 			return fmt.Errorf("read from udp:%s: %w", b.socket.local, err)
 		}
-		time.Sleep(10 * time.Millisecond) // what it is short of may come back
+		time.Sleep(10 * time.Millisecond) // for memory that is short
 	}
 }
 
-// Reply writes an answer to a datagram of the batch. It leaves with the others.
+// Reply adds an answer to a datagram of the batch. It is sent with the others.
 func (b *Batch) Reply(to netip.AddrPort, m Appender) {
-	if b.waiting == batchSize {
+	if b.unsent == batchSize {
 		b.flush()
 	}
-	if b.waiting == 0 {
+	buf := &b.out[b.unsent].Buffers[0]
+	*buf = m.AppendTo((*buf)[:0])
+	b.to[b.unsent] = net.UDPAddr{IP: to.Addr().AsSlice(), Port: int(to.Port()), Zone: to.Addr().Zone()}
+	if b.unsent++; b.unsent == 1 {
 		b.socket.layer.unsent.Add(1)
 	}
-	i := b.waiting
-	b.waiting++
-	text := &b.out[i].Buffers[0]
-	*text = m.AppendTo((*text)[:0])
-	b.to[i] = net.UDPAddr{IP: to.Addr().AsSlice(), Port: int(to.Port()), Zone: to.Addr().Zone()}
 }
 
-// AfterReply calls f when the answers that were written have left, or at once where none
-// waits. f must not wait.
+// AfterReply calls f when the answers of the batch have been sent, or immediately if it has
+// none. f must not wait.
 func (b *Batch) AfterReply(f func()) {
-	if b.waiting == 0 {
+	if b.unsent == 0 {
 		f()
 		return
 	}
 	b.after = append(b.after, f)
 }
 
-// flush sends the answers that wait.
+// flush sends the answers.
 func (b *Batch) flush() {
-	if b.waiting == 0 {
+	if b.unsent == 0 {
 		return
 	}
 	l := b.socket.layer
-	for out := b.out[:b.waiting]; len(out) > 0; {
+	for out := b.out[:b.unsent]; len(out) > 0; {
 		n, err := b.socket.packets.WriteBatch(out, 0)
-		if err != nil { // the first of them; what cannot be sent is the client's to ask for again
+		if err != nil { // that of the first answer; the client repeats its request
 			l.Stats.DroppedSends.Inc()
 			out = out[1:]
 			continue
@@ -128,16 +118,27 @@ func (b *Batch) flush() {
 		}
 		out = out[n:]
 	}
-	for i := range b.waiting {
-		if text := &b.out[i].Buffers[0]; cap(*text) > keptBuffer {
-			*text = nil
+	for i := range b.unsent {
+		if buf := &b.out[i].Buffers[0]; cap(*buf) > maxKeptBuffer {
+			*buf = nil
 		}
 	}
-	b.waiting = 0
+	b.unsent = 0
 	l.unsent.Add(-1)
 	after := b.after
 	b.after = nil
 	for _, f := range after {
 		f()
+	}
+}
+
+// handOver sends the answers and passes the batch to another goroutine, which serves the
+// rest of it and reads on.
+func (b *Batch) handOver() {
+	b.flush()
+	select {
+	case b.socket.batches <- b:
+	default:
+		b.socket.readers.Go(func() error { return b.socket.serve(b) })
 	}
 }

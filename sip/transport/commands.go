@@ -8,8 +8,8 @@ import (
 	"silod/mi"
 )
 
-// Commands are the management commands about sockets and connections, by OpenSIPS's and
-// Kamailio's names.
+// Commands returns the management commands about sockets and connections. Their names are
+// those of OpenSIPS and Kamailio.
 func (l *Layer) Commands() []mi.Command {
 	return []mi.Command{
 		{
@@ -27,7 +27,8 @@ func (l *Layer) Commands() []mi.Command {
 	}
 }
 
-// listSockets: Kamailio's clients know other names, and an address in an object of its own.
+// listSockets returns the listeners. Kamailio's clients expect other names, and the address
+// in a nested object.
 func (l *Layer) listSockets(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	n := &mi.Node{List: true}
 	for _, e := range l.Endpoints() {
@@ -47,7 +48,7 @@ func (l *Layer) listSockets(_ context.Context, req *mi.Request) (*mi.Node, error
 	return n, nil
 }
 
-// advertisement is what stands in place of a socket's address in Via; "" if nothing does.
+// advertisement returns the advertised host or host:port, "" if there is none.
 func (l *Layer) advertisement() string {
 	if l.advertised.port == 0 {
 		return l.advertised.host
@@ -55,12 +56,13 @@ func (l *Layer) advertisement() string {
 	return l.advertised.host + ":" + strconv.Itoa(int(l.advertised.port))
 }
 
-// listConns: id is that of the flow of a contact.
+// listConns returns the connections. The id is the connection number in the flow of a
+// contact, as Flow.String returns it.
 func (l *Layer) listConns(context.Context, *mi.Request) (*mi.Node, error) {
 	return &mi.Node{List: true, Stream: func(yield func(*mi.Node, error) bool) {
-		for _, c := range l.conns.open() {
+		for _, c := range l.conns.list() {
 			opened := "peer"
-			if c.ours {
+			if c.dialed {
 				opened = "us"
 			}
 			f := c.flow
@@ -79,12 +81,13 @@ func (l *Layer) listConns(context.Context, *mi.Request) (*mi.Node, error) {
 	}}, nil
 }
 
-// countConns: half-open ones are among the connections, but not in the list.
+// countConns returns numbers of connections. The number of open ones includes connections
+// that are not in the list yet: see Open.
 func (l *Layer) countConns(context.Context, *mi.Request) (*mi.Node, error) {
 	n := &mi.Node{}
 	n.Add("max_connections", l.opt.MaxConnections)
 	n.Add("opened_connections", l.Open())
-	n.Add("opened_tls_connections", l.conns.secure())
+	n.Add("opened_tls_connections", l.conns.encrypted())
 	n.Add("refused_connections", l.Stats.RefusedConnects.Value())
 	return n, nil
 }

@@ -2,16 +2,16 @@ package transport
 
 import "silod/mi"
 
-// Stats count since the start.
+// Stats are counters since the start.
 type Stats struct {
-	Limited                      mi.Counter // messages dropped because their source sent too many
-	Connections, RefusedConnects mi.Counter // streams accepted or opened; refused by the limit
+	Limited                      mi.Counter // messages dropped because of SourceRate
+	Connections, RefusedConnects mi.Counter // accepted or opened; refused because of MaxConnections
 	BytesReceived, BytesSent     mi.Counter
-	DroppedSends                 mi.Counter // messages that the network did not take
-	HeldBack                     mi.Counter // answers that were larger than the bytes from their destination
+	DroppedSends                 mi.Counter // messages that could not be sent
+	HeldBack                     mi.Counter // answers not sent, see Covers
 }
 
-// Counters are the statistics of the layer, for the group "sip".
+// Counters returns the statistics of the layer, for the group "sip".
 func (l *Layer) Counters() []mi.Stat {
 	st := &l.Stats
 	return []mi.Stat{

@@ -6,21 +6,22 @@ import (
 	"sync/atomic"
 )
 
-// credits keep an unknown source of datagrams, which may be a victim's forged address, from
-// being sent more bytes than came from it. An answer that is larger than its request waits
-// until unanswered requests make up for it: a client repeats its request after half a
-// second (Timer E), and that copy is answered.
+// credits prevent the use of this server for amplification: the source address of a
+// datagram may be forged, so it is not sent more bytes than came from it. An answer that is
+// larger than its request is held back until retransmissions make up for it. A client
+// retransmits its request after half a second (Timer E).
 //
-// Their size is fixed, as that of packetLimiter: sources share them by a hash.
+// The size of credits is fixed: source addresses share buckets by their hash.
 type credits struct {
 	seed    maphash.Seed
-	buckets [creditBuckets]atomic.Int64 // bytes received and not spent on answers
+	buckets [creditBuckets]atomic.Int64 // bytes received minus bytes sent
 }
 
 const creditBuckets = 1 << 14
 
-// allow reports whether a source may be sent an answer to a request, by their sizes. Bytes
-// that are not spent are kept, and never grow beyond the largest answer.
+// allow reports whether an answer to a request from a may be sent, given their sizes in
+// bytes. If not, the size of the request is added to the bucket. A bucket never exceeds the
+// size of the largest answer.
 func (c *credits) allow(a netip.Addr, request, answer int) bool {
 	b := &c.buckets[maphash.Comparable(c.seed, a)%creditBuckets]
 	for {

@@ -9,9 +9,9 @@ import (
 	"silod/sip"
 )
 
-// Refuse answers every request that comes to a socket with one status, without
-// transactions: the least that a server over this parser can do, against which the
-// benchmark holds the layer. It ends when the socket cannot be read.
+// Refuse answers every request to a socket with one status, without transactions: the least
+// work of a server with this parser, for comparison in the benchmark. It returns when
+// reading or writing fails.
 func Refuse(conn *net.UDPConn, status int) error {
 	_ = conn.SetReadBuffer(receiveBuffer)
 	buf := make([]byte, 65536)

@@ -86,7 +86,7 @@ func (e exhausted) Accept() (net.Conn, error) {
 
 func TestOutOfDescriptorsIsSurvived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := boundListener{exhausted{until: time.Now().Add(time.Hour)}, New(Options{})}
+		l := countedListener{exhausted{until: time.Now().Add(time.Hour)}, New(Options{})}
 		c, err := l.Accept()
 		if err != nil {
 			t.Fatal(err)

@@ -1,8 +1,8 @@
 package transport
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,23 +11,25 @@ import (
 	"silod/sip"
 )
 
-// Target is a place where a request can be sent (RFC 3263).
+// A Target is an address to which a request can be sent (RFC 3263).
 type Target struct {
 	Transport sip.Transport
 	Addr      netip.AddrPort
-	Name      string // what a TLS certificate must be for
+	Name      string // for which a TLS certificate must be valid
 }
 
-// TargetOf returns the place at which the peer of a flow listens, by the sent-by of its Via.
+// TargetOf returns the address on which the peer of a flow listens, according to the
+// sent-by host and port of its Via. Port 0 stands for the default port.
 func TargetOf(f sip.Flow, host string, port uint16) Target {
-	return Target{Transport: f.Transport, Addr: netip.AddrPortFrom(f.Remote.Addr(), portOr(port, f.Transport)), Name: host}
+	port = cmp.Or(port, f.Transport.DefaultPort())
+	return Target{Transport: f.Transport, Addr: netip.AddrPortFrom(f.Remote.Addr(), port), Name: host}
 }
 
-// maxTargets bounds what a zone can make us try.
+// maxTargets is the maximum number of addresses that one lookup returns.
 const maxTargets = 8
 
-// services are the SRV names of the transports, in the order of our preference
-// (RFC 3263 section 4.1, without NAPTR: its answer is one of these).
+// services are the SRV services of the transports, in the order of our preference (RFC 3263
+// section 4.1). NAPTR records are not looked up: they refer to the same services.
 var services = []struct {
 	transport      sip.Transport
 	service, proto string
@@ -37,16 +39,16 @@ var services = []struct {
 	{sip.TLS, "sips", "tcp"},
 }
 
-// Resolve finds where a URI leads, best first: a transport and port that it names
-// count, an IP address is taken at once, else SRV records are asked for, else
-// address records.
+// Resolve returns the targets of a URI, in order of preference. An IP address or a port in
+// the URI needs no SRV lookup, and a transport in it selects one service. If there are no
+// SRV records, Resolve looks up address records.
 func (l *Layer) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 	t, named := transportOf(u)
 	if !named && !secure(u) {
 		t = sip.UDP
 	}
 	if ip, ok := u.Addr(); ok {
-		return []Target{{t, netip.AddrPortFrom(ip, portOr(u.Port, t)), u.Host}}, nil
+		return []Target{{t, netip.AddrPortFrom(ip, cmp.Or(u.Port, t.DefaultPort())), u.Host}}, nil
 	}
 	if u.Port != 0 {
 		return l.addresses(ctx, t, u.Host, u.Port, u.Host)
@@ -58,7 +60,7 @@ func (l *Layer) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 		}
 		_, records, err := l.resolver().LookupSRV(ctx, svc.service, svc.proto, u.Host)
 		if err != nil {
-			continue // no such service; that the name does not exist is found out below
+			continue // if the name does not exist, the lookup of addresses fails below
 		}
 		for _, r := range records[:min(len(records), maxTargets)] { // sorted by priority and weight
 			more, err := l.addresses(ctx, svc.transport, strings.TrimSuffix(r.Target, "."), r.Port, u.Host)
@@ -68,7 +70,7 @@ func (l *Layer) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 		}
 	}
 	if len(found) == 0 {
-		return l.addresses(ctx, t, u.Host, portOr(u.Port, t), u.Host)
+		return l.addresses(ctx, t, u.Host, cmp.Or(u.Port, t.DefaultPort()), u.Host)
 	}
 	return found[:min(len(found), maxTargets)], nil
 }
@@ -80,7 +82,7 @@ func (l *Layer) resolver() *net.Resolver {
 	return net.DefaultResolver
 }
 
-// addresses looks a host up.
+// addresses returns the targets for the addresses of a host.
 func (l *Layer) addresses(ctx context.Context, t sip.Transport, host string, port uint16, name string) ([]Target, error) {
 	ips, err := l.resolver().LookupNetIP(ctx, "ip", host)
 	if err != nil {
@@ -93,8 +95,8 @@ func (l *Layer) addresses(ctx context.Context, t sip.Transport, host string, por
 	return ts, nil
 }
 
-// transportOf returns the transport that a URI names, zero for an unknown one. The scheme
-// sips means TLS (RFC 3261 section 26.2.2).
+// transportOf returns the transport of a URI, zero if it is unknown, and reports whether the
+// URI has a transport parameter. The scheme sips requires TLS (RFC 3261 section 26.2.2).
 func transportOf(u sip.URI) (t sip.Transport, named bool) {
 	name, _ := u.Params.Get("transport")
 	t, _ = sip.ParseTransport(name)
@@ -106,31 +108,3 @@ func transportOf(u sip.URI) (t sip.Transport, named bool) {
 }
 
 func secure(u sip.URI) bool { return u.Scheme == "sips" }
-
-func portOr(port uint16, t sip.Transport) uint16 {
-	if port != 0 {
-		return port
-	}
-	if t == sip.TLS {
-		return 5061
-	}
-	return 5060
-}
-
-// Connect gives a flow to a target: over UDP from a socket that can reach it, over
-// TCP and TLS by a connection that we opened ourselves to that very address, never
-// by one that a client opened to us.
-func (l *Layer) Connect(ctx context.Context, t Target) (sip.Flow, error) {
-	switch t.Transport {
-	case sip.UDP:
-		u := l.socketFor(sip.Flow{Remote: t.Addr})
-		if u == nil {
-			return sip.Flow{}, errors.New("no UDP socket reaches " + t.Addr.String())
-		}
-		return sip.Flow{Transport: sip.UDP, Local: u.local, Remote: t.Addr}, nil
-	case sip.TCP, sip.TLS:
-		return l.connect(ctx, t)
-	default:
-		return sip.Flow{}, errors.New("no connection can be opened over this transport")
-	}
-}

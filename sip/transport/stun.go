@@ -8,8 +8,8 @@ import (
 	"silod/sip"
 )
 
-// Phones that keep a UDP flow open by RFC 5626 section 4.4.2 send STUN binding
-// requests to the SIP port, and take the flow for dead without an answer.
+// Clients that keep a UDP flow open as RFC 5626 section 4.4.2 describes send STUN Binding
+// requests to the SIP port. Without an answer they treat the flow as failed.
 const (
 	stunCookie   = 0x2112A442
 	stunRequest  = 0x0001
@@ -18,28 +18,30 @@ const (
 	stunHeader   = 20
 )
 
-// stun answers a STUN binding request, and reports whether the datagram was one. A source
-// that is banned or over its rate gets no answer, and no source more bytes than it sent.
-func (u *udpSocket) stun(b []byte, src netip.AddrPort) bool {
+// answerSTUN answers a STUN Binding request. It reports whether the datagram is one. A
+// source that is not accepted or exceeds its rate gets no answer, and a source gets no more
+// bytes than it has sent.
+func (u *udpSocket) answerSTUN(b []byte, src netip.AddrPort) bool {
 	r := stunReply(b, src)
 	if r == nil {
 		return false
 	}
-	l, flow := u.layer, sip.Flow{Transport: sip.UDP, Local: u.local, Remote: unmap(src)}
+	l, flow := u.layer, sip.Flow{Transport: sip.UDP, Local: u.local, Remote: src}
 	switch {
-	case !l.limiter.allow(flow.Remote.Addr(), time.Now()):
+	case !l.limiter.allow(src.Addr(), time.Now()):
 		l.Stats.Limited.Inc()
 	case !l.receiver.AcceptSource(flow):
-	case len(r) > len(b) && !l.Covers(flow.Remote.Addr(), len(b), len(r)):
-		// It is repeated after half a second (RFC 5389 section 7.2.1).
+	case len(r) > len(b) && !l.Covers(src.Addr(), len(b), len(r)):
+		// The client repeats its request after half a second (RFC 5389 section 7.2.1).
 	default:
 		_, _ = u.conn.WriteToUDPAddrPort(r, src)
 	}
 	return true
 }
 
-// stunReply returns the answer to a STUN binding request (RFC 5389 section 7.3), nil for
-// any other datagram. It is 12 bytes longer than the shortest request, 24 over IPv6.
+// stunReply returns the answer to a STUN Binding request (RFC 5389 section 7.3), or nil for
+// any other datagram. The answer is 12 bytes longer than the shortest request, over IPv6
+// 24 bytes.
 func stunReply(b []byte, src netip.AddrPort) []byte {
 	if len(b) < stunHeader || binary.BigEndian.Uint16(b) != stunRequest || binary.BigEndian.Uint32(b[4:]) != stunCookie ||
 		int(binary.BigEndian.Uint16(b[2:])) != len(b)-stunHeader {
@@ -52,7 +54,7 @@ func stunReply(b []byte, src netip.AddrPort) []byte {
 	r = append(r, b[4:stunHeader]...) // cookie and transaction ID
 	r = binary.BigEndian.AppendUint16(r, stunMapped)
 	r = binary.BigEndian.AppendUint16(r, uint16(4+len(ip)))
-	family := uint16(1)
+	family := uint16(1) // IPv4
 	if len(ip) == 16 {
 		family = 2
 	}

@@ -8,20 +8,22 @@ import (
 	"silod/sip"
 )
 
-// Settings are what Configure can change while the layer runs.
+// Settings are the parameters that Configure changes.
 type Settings struct {
 	Certificate *tls.Certificate // of TLS and WSS listeners, with its chain and key; nil: unchanged
 }
 
-// Configure replaces the settings, for new connections.
+// Configure changes the settings for new connections. It may be called while the layer runs.
+// If there are TLS or WSS listeners, it must be called with a certificate before Listen.
 func (l *Layer) Configure(set Settings) {
 	if set.Certificate != nil {
 		l.certificate.Store(set.Certificate)
 	}
 }
 
-// serverTLS is TLS 1.2 and newer with Go's choice of ciphers, which has no weak one.
-// No WebSocket client is asked for a certificate: browsers would ask people.
+// serverTLS returns the configuration of a listener: TLS 1.2 or newer, with Go's default
+// cipher suites. WebSocket clients are not asked for a certificate, because a browser would
+// ask its user.
 func (l *Layer) serverTLS(t sip.Transport) *tls.Config {
 	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -33,8 +35,8 @@ func (l *Layer) serverTLS(t sip.Transport) *tls.Config {
 	return c
 }
 
-// PeerNames are the names in the certificate that the peer of a TLS connection has
-// shown us, where that is one of ClientCAs'.
+// PeerNames returns the names in the client certificate of a TLS connection, if an authority
+// in ClientCAs issued it.
 func (l *Layer) PeerNames(f sip.Flow) []string {
 	if f.Transport != sip.TLS || l.opt.ClientCAs == nil {
 		return nil
@@ -45,10 +47,10 @@ func (l *Layer) PeerNames(f sip.Flow) []string {
 	return nil
 }
 
-// namesOf finds the identities of a client (RFC 5922 section 7.1): SIP domains and DNS
-// names. What the certificate says that it is for does not count (section 7.2 wants
-// nothing, and public authorities make none for clients).
-func (l *Layer) namesOf(p pipe) []string {
+// peerNames returns the SIP domains and DNS names in the certificate of a client (RFC 5922
+// section 7.1). The extended key usage is not checked: section 7.2 does not require it, and
+// public authorities do not issue certificates for clients.
+func (l *Layer) peerNames(p pipe) []string {
 	bp, ok := p.(*bytePipe)
 	if !ok {
 		return nil
@@ -61,12 +63,12 @@ func (l *Layer) namesOf(p pipe) []string {
 	if len(chain) == 0 {
 		return nil
 	}
-	between := x509.NewCertPool()
+	intermediates := x509.NewCertPool()
 	for _, c := range chain[1:] {
-		between.AddCert(c)
+		intermediates.AddCert(c)
 	}
 	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: l.opt.ClientCAs, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		Roots: l.opt.ClientCAs, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
 		l.opt.Log.Info("client certificate not trusted", "source", tc.RemoteAddr(), "error", err)
@@ -81,7 +83,7 @@ func (l *Layer) namesOf(p pipe) []string {
 	return append(names, chain[0].DNSNames...)
 }
 
-// clientTLS checks the peer's certificate against the host that was asked for.
+// clientTLS returns the configuration of a connection to a server with the given name.
 func (l *Layer) clientTLS(name string) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name, RootCAs: l.opt.RootCAs}
 }

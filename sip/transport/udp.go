@@ -14,44 +14,36 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// udpReaders read one socket: as many as there are cores, because one upstream
-// proxy is one source address, which no SO_REUSEPORT would spread.
+// udpReaders is the number of goroutines that read one socket. Sockets with SO_REUSEPORT,
+// one for each core, would not spread the load of a proxy, which has one source address.
 var udpReaders = max(2, runtime.NumCPU())
 
-// receiveBuffer is asked of the kernel for each UDP socket, so that a burst waits
-// there and is not lost while the collector runs.
+// receiveBuffer is the size in bytes of the kernel's buffers of a UDP socket: large enough
+// for a burst during a garbage collection.
 const receiveBuffer = 4 << 20
 
-// udpSocket is one UDP listener. The goroutine that reads a message also serves it, because
-// waking another one costs more than most requests do. Where a Job is left, it gives the
-// rest of its batch to another goroutine, which reads on.
+const maxDatagram = 65536
+
+// A udpSocket is one UDP listener. The goroutine that has read a datagram also serves it,
+// because waking another goroutine costs more than most requests. Before it runs a Job, it
+// passes the rest of its batch to another goroutine, which reads on.
 type udpSocket struct {
 	layer   *Layer
 	conn    *net.UDPConn
 	local   netip.AddrPort
-	packets *ipv4.PacketConn // conn, to read and write many at once
+	packets *ipv4.PacketConn // conn, for batches
 	readers *errgroup.Group
-	lead    chan *Batch   // to a goroutine that waits to read on
-	reading atomic.Int32  // goroutines that do
-	reads   atomic.Uint64 // messages read
-	watch   struct {
-		reads uint64
-		more  int // readers that were started
+	batches chan *Batch   // to a goroutine in waitForBatch
+	reading atomic.Int32  // goroutines that wait for a datagram
+	reads   atomic.Uint64 // datagrams read
+	check   struct {      // state of checkReaders
+		reads uint64 // at the previous call
+		added int    // readers
 	}
-}
-
-const maxDatagram = 65536
-
-// network is "udp4" or "udp6" and so on, so that an address means what it says.
-func network(base string, a netip.Addr) string {
-	if a.Is4() {
-		return base + "4"
-	}
-	return base + "6"
 }
 
 func (l *Layer) listenUDP(ctx context.Context, addr netip.AddrPort) error {
-	var lc net.ListenConfig // without SO_REUSEADDR: two daemons on one port steal each other's packets
+	var lc net.ListenConfig // without SO_REUSEADDR: two daemons on one port would take each other's packets
 	pc, err := lc.ListenPacket(ctx, network("udp", addr.Addr()), addr.String())
 	if err != nil {
 		return err
@@ -63,16 +55,16 @@ func (l *Layer) listenUDP(ctx context.Context, addr netip.AddrPort) error {
 	_ = conn.SetWriteBuffer(receiveBuffer)
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	l.udp = append(l.udp, &udpSocket{
-		layer: l, conn: conn, packets: ipv4.NewPacketConn(conn), local: unmap(local), lead: make(chan *Batch),
+		layer: l, conn: conn, packets: ipv4.NewPacketConn(conn), local: unmap(local), batches: make(chan *Batch),
 	})
 	return nil
 }
 
-// serve reads and serves messages, until the socket is closed or this goroutine is one too
-// many.
+// serve reads and serves datagrams until the socket is closed or enough other goroutines
+// do.
 func (u *udpSocket) serve(b *Batch) error {
 	for b != nil {
-		job, err := u.read(b)
+		job, err := u.readJob(b)
 		if err != nil {
 			return ignoreClosed(err)
 		}
@@ -83,49 +75,8 @@ func (u *udpSocket) serve(b *Batch) error {
 	return nil
 }
 
-// waitForBatch waits for a batch to go on with. It returns nil where enough others wait.
-func (u *udpSocket) waitForBatch() *Batch {
-	defer u.layer.idle.Add(-1)
-	if u.layer.idle.Add(1) > idleWorkers {
-		return nil
-	}
-	select {
-	case b := <-u.lead:
-		return b
-	case <-u.layer.running.Done():
-		return nil
-	}
-}
-
-// handOver sends the answers that wait and gives the batch to another goroutine, which
-// reads on.
-func (b *Batch) handOver() {
-	b.flush()
-	select {
-	case b.socket.lead <- b:
-	default:
-		b.socket.readers.Go(func() error { return b.socket.serve(b) })
-	}
-}
-
-// check starts another reader where none has read for a second, because Receive waits on
-// all of them. That is a fault of the receiver, which must not stop other messages than
-// those of the same batches. It is called once a second.
-func (u *udpSocket) check() {
-	w, reads := &u.watch, u.reads.Load()
-	stuck := u.reading.Load() == 0 && reads == w.reads
-	w.reads = reads
-	if stuck && w.more < mostStuck {
-		w.more++
-		u.layer.opt.Log.Error("handlers block UDP readers", "socket", u.local)
-		u.readers.Go(func() error { return u.serve(newBatch(u)) })
-	}
-}
-
-const mostStuck = 16
-
-// read reads and serves messages until a Job is left of one.
-func (u *udpSocket) read(b *Batch) (Job, error) {
+// readJob reads and serves datagrams until the Receiver returns a Job.
+func (u *udpSocket) readJob(b *Batch) (Job, error) {
 	for {
 		u.reading.Add(1)
 		raw, source, err := b.datagram()
@@ -134,13 +85,13 @@ func (u *udpSocket) read(b *Batch) (Job, error) {
 			return nil, err
 		}
 		u.reads.Add(1)
-		if len(raw) < 16 { // keep-alives: CRLF, four NULs, one byte
+		if len(raw) < 16 { // a keep-alive: CRLF, NULs, a single byte
 			continue
 		}
-		if raw[0] == 0 && u.stun(raw, source) {
+		if raw[0] == 0 && u.answerSTUN(raw, source) {
 			continue
 		}
-		// A datagram that is cut here does not fit its Content-Length any more: 513.
+		// A datagram that is cut here no longer fits its Content-Length: it is answered 513.
 		raw = raw[:min(len(raw), u.layer.opt.MaxMessageSize)]
 		flow := sip.Flow{Transport: sip.UDP, Local: u.local, Remote: source}
 		if !u.layer.accepts(raw, flow) {
@@ -152,21 +103,47 @@ func (u *udpSocket) read(b *Batch) (Job, error) {
 	}
 }
 
-func unmap(a netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+// waitForBatch waits until another goroutine hands a batch over. It returns nil if enough
+// goroutines wait already, or when the layer stops.
+func (u *udpSocket) waitForBatch() *Batch {
+	defer u.layer.idle.Add(-1)
+	if u.layer.idle.Add(1) > maxIdle {
+		return nil
+	}
+	select {
+	case b := <-u.batches:
+		return b
+	case <-u.layer.running.Done():
+		return nil
+	}
 }
 
-func (l *Layer) writeUDP(f sip.Flow, b []byte) error {
+// checkReaders starts another reader if all of them have been blocked in Receive since the
+// previous call. A Receiver must not wait, but if it does, later datagrams are still served.
+func (u *udpSocket) checkReaders() {
+	c, reads := &u.check, u.reads.Load()
+	blocked := u.reading.Load() == 0 && reads == c.reads
+	c.reads = reads
+	if blocked && c.added < maxAddedReaders {
+		c.added++
+		u.layer.opt.Log.Error("handlers block UDP readers", "socket", u.local)
+		u.readers.Go(func() error { return u.serve(newBatch(u)) })
+	}
+}
+
+const maxAddedReaders = 16
+
+func (l *Layer) sendUDP(f sip.Flow, b []byte) error {
 	u := l.socketFor(f)
 	if u == nil {
-		return errors.New("no such socket")
+		return errors.New("no UDP socket for " + f.Remote.String())
 	}
 	_, err := u.conn.WriteToUDPAddrPort(b, f.Remote)
 	return err
 }
 
-// socketFor is the socket of a flow; or, for a flow of an address that is no
-// longer listened on, any that can reach the same remote.
+// socketFor returns the socket of a flow. If its local address is not listened on, as after
+// a restart with other listeners, it returns a socket of the same IP version, or nil.
 func (l *Layer) socketFor(f sip.Flow) *udpSocket {
 	var other *udpSocket
 	for _, u := range l.udp {

@@ -15,54 +15,54 @@ import (
 	"github.com/coder/websocket"
 )
 
-// pingEvery is how often a WebSocket is asked whether its browser is still there:
-// neither JsSIP nor SIP.js sends anything by itself.
-const pingEvery = 30 * time.Second
+// pingInterval is the time between pings to a WebSocket client: neither JsSIP nor SIP.js
+// sends keep-alives.
+const pingInterval = 30 * time.Second
 
-// serveHTTP accepts WebSockets (RFC 7118). Each upgrade runs in a goroutine of its
-// own with a deadline, so a silent client stops nobody.
+// serveHTTP accepts WebSocket connections (RFC 7118) until the listener is closed. Each
+// upgrade runs on its own goroutine and has a deadline.
 func (l *streamListener) serveHTTP() error {
 	srv := &http.Server{
 		Handler:        http.HandlerFunc(l.upgrade),
-		ReadTimeout:    l.layer.opt.StartTimeout, // also of a body that nobody wants; none after the upgrade
+		ReadTimeout:    l.layer.opt.StartTimeout, // includes a request body, which is not read; does not apply after the upgrade
 		WriteTimeout:   l.layer.opt.StartTimeout,
 		IdleTimeout:    l.layer.opt.StartTimeout,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(l.layer.opt.Log.Handler(), slog.LevelDebug),
 	}
-	defer srv.Close() // those that have not upgraded yet
+	defer srv.Close() // closes connections before their upgrade
 	if err := srv.Serve(l.ln); !errors.Is(err, http.ErrServerClosed) {
 		return ignoreClosed(err)
 	}
 	return nil
 }
 
-// upgrade makes a WebSocket of an HTTP request that asks for the subprotocol sip
-// (RFC 7118 section 4.2). Any page may ask: whoever may do what is decided by the
-// credentials in the SIP requests, not by Origin.
+// upgrade upgrades an HTTP request to a WebSocket and serves it. The request must name the
+// subprotocol sip (RFC 7118 section 4.2). Its Origin is not checked, because SIP requests
+// carry their own credentials.
 func (l *streamListener) upgrade(w http.ResponseWriter, r *http.Request) {
-	if !asksFor(r.Header.Values("Sec-WebSocket-Protocol"), "sip") {
+	if !hasToken(r.Header.Values("Sec-WebSocket-Protocol"), "sip") {
 		http.Error(w, "This is a SIP server: open a WebSocket with the subprotocol \"sip\" (RFC 7118).", http.StatusBadRequest)
 		return
 	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"sip"}, InsecureSkipVerify: true})
 	if err != nil {
-		return // Accept has answered
+		return // Accept has sent the response
 	}
 	ws.SetReadLimit(int64(l.layer.opt.MaxMessageSize))
-	c := l.adopt(addrOf(r.RemoteAddr), &wsPipe{ws: ws})
+	c := l.newConn(tcpAddr(r.RemoteAddr), &wsPipe{ws: ws})
 	if c == nil {
 		return
 	}
 	defer c.close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go c.keepAlive(ctx, ws)
+	go c.ping(ctx, ws)
 	c.serveFrames(ctx, ws)
 }
 
-// asksFor looks for a token in comma-separated header values.
-func asksFor(values []string, token string) bool {
+// hasToken reports whether comma-separated header values contain a token.
+func hasToken(values []string, token string) bool {
 	m := sip.Message{}
 	for _, v := range values {
 		m.Headers = append(m.Headers, sip.Header{Name: "P", Value: v})
@@ -70,12 +70,14 @@ func asksFor(values []string, token string) bool {
 	return slices.Contains(m.Tokens("P"), token)
 }
 
-type addrOf string
+// A tcpAddr is the net.Addr of an address in text form.
+type tcpAddr string
 
-func (addrOf) Network() string  { return "tcp" }
-func (a addrOf) String() string { return string(a) }
+func (tcpAddr) Network() string  { return "tcp" }
+func (a tcpAddr) String() string { return string(a) }
 
-// serveFrames reads messages, one a WebSocket message, text or binary.
+// serveFrames reads SIP messages, one in each WebSocket message, text or binary, until the
+// connection fails or a deadline passes.
 func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
 	wait := c.layer.opt.StartTimeout
 	for {
@@ -96,24 +98,24 @@ func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
 	}
 }
 
-// readFrame waits for the beginning of a message, and then, for another time, for
-// all of it.
-func readFrame(ctx context.Context, ws *websocket.Conn, begin, end time.Duration) ([]byte, error) {
+// readFrame reads one WebSocket message. It waits for its start until one timeout has
+// passed, and then for its end until the other one has.
+func readFrame(ctx context.Context, ws *websocket.Conn, start, end time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	late := time.AfterFunc(begin, cancel)
-	defer late.Stop()
+	timer := time.AfterFunc(start, cancel)
+	defer timer.Stop()
 	_, r, err := ws.Reader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	late.Reset(end)
+	timer.Reset(end)
 	return io.ReadAll(r)
 }
 
-// keepAlive closes a WebSocket whose browser answers no ping.
-func (c *conn) keepAlive(ctx context.Context, ws *websocket.Conn) {
-	t := time.NewTicker(pingEvery)
+// ping sends pings, and closes the pipe if one is not answered.
+func (c *conn) ping(ctx context.Context, ws *websocket.Conn) {
+	t := time.NewTicker(pingInterval)
 	defer t.Stop()
 	for {
 		select {
@@ -121,8 +123,8 @@ func (c *conn) keepAlive(ctx context.Context, ws *websocket.Conn) {
 			return
 		case <-t.C:
 		}
-		patience, cancel := context.WithTimeout(ctx, pingEvery)
-		err := ws.Ping(patience)
+		pong, cancel := context.WithTimeout(ctx, pingInterval)
+		err := ws.Ping(pong)
 		cancel()
 		if err != nil {
 			c.pipe.close()
@@ -131,12 +133,13 @@ func (c *conn) keepAlive(ctx context.Context, ws *websocket.Conn) {
 	}
 }
 
-// wsPipe is a WebSocket.
+// A wsPipe is a WebSocket.
 type wsPipe struct{ ws *websocket.Conn }
 
-// write sends a message as text, as browsers like it, unless its bytes are none.
-func (p *wsPipe) write(b []byte, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+// write sends a message as text, which browser clients expect, or as binary if it is not
+// valid UTF-8.
+func (p *wsPipe) write(b []byte, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	kind := websocket.MessageText
 	if !utf8.Valid(b) {

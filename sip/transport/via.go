@@ -10,22 +10,21 @@ import (
 	"silod/sip"
 )
 
-// Via returns the start of the Via for a request that goes out over a flow: protocol and
-// sent-by. The sent-by is the advertised address, else the listener's, else, for a listener
-// on all addresses, the one from which the peer is reached.
+// Via returns the start of the Via value for requests over a flow: protocol and sent-by.
+// The sent-by is the advertised address, or else the listener's. For a listener on all
+// addresses it is the local address of the route to the peer.
 func (l *Layer) Via(f sip.Flow) string {
 	local := f.Local
 	if f.Transport.Reliable() {
-		local = l.listenerOf(f)
+		local = l.listenerAddr(f)
 	}
 	if l.advertised.host == "" && local.Addr().IsUnspecified() {
 		local = netip.AddrPortFrom(l.localIPs.localAddrFor(f.Remote), local.Port())
 	}
-	return l.vias.of(f.Transport, local, l.writeVia)
+	return l.vias.get(f.Transport, local, l.formatVia)
 }
 
-// writeVia is Via for a known address.
-func (l *Layer) writeVia(t sip.Transport, local netip.AddrPort) string {
+func (l *Layer) formatVia(t sip.Transport, local netip.AddrPort) string {
 	host, port := l.advertised.host, l.advertised.port
 	if host == "" {
 		a := local.Addr()
@@ -39,8 +38,8 @@ func (l *Layer) writeVia(t sip.Transport, local netip.AddrPort) string {
 	return "SIP/2.0/" + t.ViaName() + " " + host + ":" + strconv.Itoa(int(port))
 }
 
-// vias caches the results of writeVia, one of which is needed for every request. There are
-// no more than this machine has addresses and listeners.
+// vias caches the results of formatVia. Their number is limited by the local addresses and
+// the listeners.
 type vias struct {
 	mu    sync.RWMutex
 	known map[viaKey]string
@@ -51,7 +50,7 @@ type viaKey struct {
 	local     netip.AddrPort
 }
 
-func (v *vias) of(t sip.Transport, local netip.AddrPort, write func(sip.Transport, netip.AddrPort) string) string {
+func (v *vias) get(t sip.Transport, local netip.AddrPort, format func(sip.Transport, netip.AddrPort) string) string {
 	k := viaKey{t, local}
 	v.mu.RLock()
 	s, ok := v.known[k]
@@ -59,7 +58,7 @@ func (v *vias) of(t sip.Transport, local netip.AddrPort, write func(sip.Transpor
 	if ok {
 		return s
 	}
-	s = write(t, local)
+	s = format(t, local)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.known == nil {
@@ -69,24 +68,26 @@ func (v *vias) of(t sip.Transport, local netip.AddrPort, write func(sip.Transpor
 	return s
 }
 
-// listenerOf returns the address at which a stream's peer can open a connection to us.
-func (l *Layer) listenerOf(f sip.Flow) netip.AddrPort {
-	for _, l := range l.streams {
-		if l.transport == f.Transport {
-			return netip.AddrPortFrom(f.Local.Addr(), l.local.Port())
+// listenerAddr returns the local address on which the peer of a stream can open connections
+// to us.
+func (l *Layer) listenerAddr(f sip.Flow) netip.AddrPort {
+	for _, ln := range l.listeners {
+		if ln.transport == f.Transport {
+			return netip.AddrPortFrom(f.Local.Addr(), ln.local.Port())
 		}
 	}
 	return f.Local
 }
 
-// localIPs caches from which of our addresses the kernel reaches a remote one.
+// localIPs caches the local addresses of routes, by remote address.
 type localIPs struct {
 	mu    sync.Mutex
 	known map[netip.Addr]netip.Addr
 }
 
-const localIPsMax = 4096
+const maxLocalIPs = 4096
 
+// localAddrFor returns the local address from which the kernel sends to a remote address.
 func (l *localIPs) localAddrFor(remote netip.AddrPort) netip.Addr {
 	l.mu.Lock()
 	a, ok := l.known[remote.Addr()]
@@ -95,7 +96,7 @@ func (l *localIPs) localAddrFor(remote netip.AddrPort) netip.Addr {
 		return a
 	}
 	a = netip.IPv4Unspecified()
-	// Connecting a UDP socket sends nothing; it asks the routing table.
+	// Connecting a UDP socket sends nothing, but looks up the route.
 	var d net.Dialer
 	if c, err := d.DialContext(context.Background(), "udp", remote.String()); err == nil {
 		a = unmap(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
@@ -103,7 +104,7 @@ func (l *localIPs) localAddrFor(remote netip.AddrPort) netip.Addr {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known == nil || len(l.known) >= localIPsMax {
+	if l.known == nil || len(l.known) >= maxLocalIPs {
 		l.known = make(map[netip.Addr]netip.Addr)
 	}
 	l.known[remote.Addr()] = a

@@ -1,0 +1,142 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"silod/sip"
+)
+
+// A streamListener accepts the connections of one transport.
+type streamListener struct {
+	layer     *Layer
+	transport sip.Transport
+	ln        net.Listener
+	local     netip.AddrPort
+}
+
+// listenStream opens a TCP listener, also for TLS and WebSocket.
+func (l *Layer) listenStream(ctx context.Context, t sip.Transport, addr netip.AddrPort) error {
+	if (t == sip.TLS || t == sip.WSS) && l.certificate.Load() == nil {
+		return errors.New("no certificate")
+	}
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	ln, err := lc.Listen(ctx, network("tcp", addr.Addr()), addr.String())
+	if err != nil {
+		return err
+	}
+	local := unmap(ln.Addr().(*net.TCPAddr).AddrPort())
+	ln = &countedListener{Listener: ln, layer: l}
+	if t == sip.TLS || t == sip.WSS {
+		ln = tls.NewListener(ln, l.serverTLS(t))
+	}
+	l.listeners = append(l.listeners, &streamListener{layer: l, transport: t, ln: ln, local: local})
+	return nil
+}
+
+// keepAlive detects peers that have disappeared without a FIN.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4}
+
+// accept accepts and serves connections until the listener is closed.
+func (l *streamListener) accept() error {
+	if l.transport == sip.WS || l.transport == sip.WSS {
+		return l.serveHTTP()
+	}
+	for {
+		nc, err := l.ln.Accept()
+		if err != nil {
+			return ignoreClosed(err)
+		}
+		// The first read performs the TLS handshake, on the connection's goroutine and
+		// with its deadline.
+		if c := l.newConn(nc.RemoteAddr(), &bytePipe{nc: nc}); c != nil {
+			go c.serve(nc)
+		}
+	}
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// newConn is Layer.newConn for an accepted connection.
+func (l *streamListener) newConn(from net.Addr, p pipe) *conn {
+	remote, err := netip.ParseAddrPort(from.String())
+	if err != nil {
+		p.close()
+		return nil
+	}
+	return l.layer.newConn(p, sip.Flow{Transport: l.transport, Local: l.local, Remote: unmap(remote)})
+}
+
+// A countedListener accepts connections up to MaxConnections, and closes further ones
+// immediately.
+type countedListener struct {
+	net.Listener
+	layer *Layer
+}
+
+// Accept retries after errors, because most are temporary: the peer has already closed the
+// connection, or the system lacks resources until other connections are closed.
+func (l *countedListener) Accept() (net.Conn, error) {
+	for failures := 0; ; {
+		nc, err := l.Listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil, err
+		case err != nil:
+			if failures++; failures > 1000 && !lacksResources(err) {
+				return nil, err
+			}
+			l.layer.logLimit.Do(func() { l.layer.opt.Log.Warn("connection not accepted", "error", err) })
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		if !l.layer.reserveConn() {
+			l.layer.Stats.RefusedConnects.Inc()
+			_ = nc.Close()
+			continue
+		}
+		return &countedConn{Conn: nc, layer: l.layer}, nil
+	}
+}
+
+// lacksResources reports whether the system is out of file descriptors or memory.
+func lacksResources(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// reserveConn counts one more connection. It returns false if MaxConnections are open.
+func (l *Layer) reserveConn() bool {
+	if l.connected.Add(1) > int64(l.opt.MaxConnections) {
+		l.connected.Add(-1)
+		return false
+	}
+	return true
+}
+
+// A countedConn is a connection for which reserveConn has returned true.
+type countedConn struct {
+	net.Conn
+	layer *Layer
+	once  sync.Once
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() { c.layer.connected.Add(-1) })
+	return c.Conn.Close()
+}
