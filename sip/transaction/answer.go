@@ -7,23 +7,22 @@ import (
 	"silod/sip"
 )
 
-// answer is a response without what is taken from the request, also from one that is
-// retransmitted.
+// An answer is a final response without the header fields that are copied from the request.
 type answer struct {
 	status  int
 	reason  string
-	to      string // To value; "" for the request's with a tag of ours
+	to      string // To value; "": that of the request with our tag
 	headers []sip.Header
 	body    []byte
 }
 
-// appendTo writes the response to r (RFC 3261 section 8.2.6.2). What is copied from
-// the request was found clean when it was parsed.
-func (a *answer) appendTo(b []byte, r *ServerTx) []byte {
+// appendTo appends the response to a request (RFC 3261 section 8.2.6.2). Values from the
+// request need no cleaning: the parser rejects control characters.
+func (a *answer) appendTo(b []byte, tx *ServerTx) []byte {
 	b = sip.AppendStatusLine(b, a.status, a.reason)
-	vias := 0
-	for i := range r.Request.Headers {
-		h := &r.Request.Headers[i]
+	topVia := true
+	for i := range tx.Request.Headers {
+		h := &tx.Request.Headers[i]
 		switch h.Name {
 		case "Via", "From", "Call-ID", "CSeq", "Timestamp":
 		case "To":
@@ -35,15 +34,15 @@ func (a *answer) appendTo(b []byte, r *ServerTx) []byte {
 			continue
 		}
 		b = append(append(b, h.Name...), ": "...)
-		if h.Name == "Via" && vias == 0 {
-			vias++
-			b = r.Request.Via.AppendStamped(b, h.Value, r.Flow.Remote)
+		if h.Name == "Via" && topVia {
+			topVia = false
+			b = tx.Request.Via.AppendStamped(b, h.Value, tx.Flow.Remote)
 		} else {
 			b = append(b, h.Value...)
 		}
-		if h.Name == "To" && r.Request.To.Tag() == "" && a.status != 100 {
+		if h.Name == "To" && tx.Request.To.Tag() == "" && a.status != 100 {
 			b = append(b, ";tag="...)
-			b = r.appendTag(b)
+			b = tx.appendTag(b)
 		}
 		b = append(b, '\r', '\n')
 	}
@@ -53,11 +52,11 @@ func (a *answer) appendTo(b []byte, r *ServerTx) []byte {
 	return sip.AppendBody(b, a.body)
 }
 
-// appendTag writes a tag that is made from the transaction, so that a repeated answer
-// has the same one without anything being kept.
+// appendTag appends a tag that is derived from the transaction's ID, so that it is the same
+// in all answers to a request and its retransmissions.
 func (tx *ServerTx) appendTag(b []byte) []byte { return hex.AppendEncode(b, tx.id.key[:6]) }
 
-// plain tells whether there is nothing to an answer but a status with its standard phrase.
+// plain reports whether an answer consists of a status with its standard phrase.
 func (a *answer) plain() bool {
 	return a.to == "" && len(a.headers) == 0 && len(a.body) == 0 && a.reason == sip.ReasonPhrase(a.status)
 }
@@ -66,8 +65,8 @@ func plainAnswer(status int) *answer {
 	return &answer{status: status, reason: sip.ReasonPhrase(status)}
 }
 
-// pack writes an answer behind others, to be kept for long: bytes without pointers,
-// of which the collector has no work, and which keep nothing else in memory.
+// pack appends an answer in a compact form without pointers: the garbage collector need not
+// scan it, and it does not keep the received response in memory.
 func (a *answer) pack(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(a.status))
 	b = packText(b, a.reason)
@@ -84,7 +83,7 @@ func packText[T ~string | ~[]byte](b []byte, text T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-// unpack gives the answer at the beginning of b back.
+// unpack returns the answer that pack has appended at the start of b.
 func unpack(b []byte) *answer {
 	number := func() int {
 		v, n := binary.Uvarint(b)

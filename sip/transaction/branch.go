@@ -11,18 +11,18 @@ import (
 	"silod/sip"
 )
 
-// magicCookie starts every branch that is unique in space and time (RFC 3261
-// section 8.1.1.7).
+// magicCookie is the start of each unique branch (RFC 3261 section 8.1.1.7).
 const magicCookie = "z9hG4bK"
 
-// tokens makes what must be unique and must not be guessed: a counter, and its
-// hash under a seed that nobody knows. It costs no system call.
+// tokens generates texts that are unique and cannot be guessed: a counter followed by its
+// hash with a secret seed. That needs no system call.
 var tokens = struct {
 	count *atomic.Uint64
 	seed  maphash.Seed
 }{randomCounter(), maphash.MakeSeed()}
 
-// randomCounter begins where no other process has.
+// randomCounter returns a counter that starts at a random number, so that it differs from
+// those of other processes.
 func randomCounter() *atomic.Uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:])
@@ -33,8 +33,8 @@ func randomCounter() *atomic.Uint64 {
 
 var base32Low = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// newBranch returns a branch that no other call has had or will have. It ends in the
-// loop mark of the recipient, unless that is zero.
+// newBranch returns a unique branch. It ends in the loop mark of the recipient, unless that
+// is zero.
 func newBranch(recipient sip.AoR) string {
 	var n [16]byte
 	binary.BigEndian.PutUint64(n[:], tokens.count.Add(1))
@@ -48,23 +48,22 @@ func newBranch(recipient sip.AoR) string {
 	return string(b)
 }
 
-// NewToken makes a text that no other call has had or will have, and that nobody
-// can guess: for Call-IDs and tags.
+// NewToken returns a text that is unique and cannot be guessed, for a Call-ID or a tag.
 func NewToken() string { return newBranch(sip.AoR{})[len(magicCookie):] }
 
-// appendLoopMark appends a mark of a recipient that only this process can make.
+// appendLoopMark appends the loop mark of a recipient, which only this process can generate.
 func appendLoopMark(b []byte, recipient sip.AoR) []byte {
 	var n [8]byte
 	binary.BigEndian.PutUint64(n[:], maphash.Comparable(tokens.seed, recipient))
 	return base32Low.AppendEncode(append(b, '.'), n[:5])
 }
 
-// Looped reports whether this process has sent the request to the same recipient before
-// (RFC 3261 section 16.3, item 4). A request that comes back for another recipient is
-// a spiral, which is allowed.
+// Looped reports whether this process has already forwarded the request to the recipient
+// (RFC 3261 section 16.3, item 4). A request that returns for another recipient is a
+// spiral, which is allowed.
 func (tx *ServerTx) Looped(recipient sip.AoR) bool {
-	var room [16]byte
-	mark := string(appendLoopMark(room[:0], recipient))
+	var buf [16]byte
+	mark := string(appendLoopMark(buf[:0], recipient))
 	for i := range tx.Request.Headers {
 		if tx.Request.Headers[i].Name == "Via" && strings.Contains(tx.Request.Headers[i].Value, mark) {
 			return true

@@ -96,18 +96,18 @@ func TestClientProvisionalSlowsDown(t *testing.T) {
 	inTable(t, func(tab *clientTable, w *wire) {
 		c, results := begin(t, tab, peer)
 		time.Sleep(200 * time.Millisecond)
-		if !tab.respond(c.branch, peer, &sip.Message{Status: 100}) {
+		if !tab.receive(c.branch, peer, &sip.Message{Status: 100}) {
 			t.Error("100 was not taken")
 		}
 		time.Sleep(9 * time.Second)
-		tab.respond(c.branch, peer, &sip.Message{Status: 200})
+		tab.receive(c.branch, peer, &sip.Message{Status: 200})
 		if r := <-results; r.Err != nil || r.Response.Status != 200 {
 			t.Errorf("got %+v", r)
 		}
 		if at := w.times(); len(at) != 4 { // at 0, 0.5, 4.5 and 8.5 s
 			t.Errorf("sent at %v", at)
 		}
-		if tab.respond(c.branch, peer, &sip.Message{Status: 200}) {
+		if tab.receive(c.branch, peer, &sip.Message{Status: 200}) {
 			t.Error("a repeated response found a call")
 		}
 	})
@@ -119,7 +119,7 @@ func TestClientStreamIsNotRetransmitted(t *testing.T) {
 		c, results := begin(t, tab, f)
 		other := f
 		other.Conn = 8
-		if tab.respond(c.branch, other, &sip.Message{Status: 200}) {
+		if tab.receive(c.branch, other, &sip.Message{Status: 200}) {
 			t.Error("a response from a stranger's connection was believed")
 		}
 		r := <-results
@@ -193,7 +193,7 @@ func TestAnswerWhileSending(t *testing.T) {
 	var tab *clientTable
 	var answered sync.WaitGroup
 	tab = newClientTable(1000, func(f sip.Flow, b []byte) error {
-		answered.Go(func() { tab.respond(string(b), f, &sip.Message{Status: 100}) })
+		answered.Go(func() { tab.receive(string(b), f, &sip.Message{Status: 100}) })
 		return nil
 	})
 	for range 1000 {

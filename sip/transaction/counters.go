@@ -2,20 +2,21 @@ package transaction
 
 import "silod/mi"
 
-// Stats count since the start.
+// Stats are counters since the start.
 type Stats struct {
-	Requests, Responses                    mi.Counter // received, well formed
+	Requests, Responses                    mi.Counter // received and well-formed
 	Retransmissions                        mi.Counter // of requests
 	ACKs                                   mi.Counter
-	Malformed, Noise                       mi.Counter // received: answered 400; not SIP
-	Replies, ErrorReplies                  mi.Counter // sent: all; those from 400 up
-	Overload                               mi.Counter // requests refused with 503 by a bound of ours
-	ServerTransactions, ClientTransactions mi.Counter // begun
-	Stray                                  mi.Counter // responses that belong to no client transaction
+	Malformed, NotSIP                      mi.Counter // received: malformed requests; other messages without an answer
+	Replies, ErrorReplies                  mi.Counter // sent: all; those with a status of at least 400
+	Overload                               mi.Counter // requests answered 503 because of a limit
+	ServerTransactions, ClientTransactions mi.Counter // created
+	Stray                                  mi.Counter // responses without a client transaction
 }
 
-// Counters returns the statistics of the layer by Kamailio's groups and names, among them
-// those that kamctl monitor reads, and ours in the group "sip".
+// Counters returns the statistics of the layer, by group. Kamailio's groups and names
+// include those that kamctl monitor reads. Statistics that Kamailio does not have are in
+// the group "sip".
 func (l *Layer) Counters() map[string][]mi.Stat {
 	st := &l.Stats
 	server := func() int64 { return int64(l.server.len()) }
@@ -24,7 +25,7 @@ func (l *Layer) Counters() map[string][]mi.Stat {
 			{Name: "rcv_requests", Help: "Requests received.", Counter: &st.Requests},
 			{Name: "rcv_replies", Help: "Responses received.", Counter: &st.Responses},
 			{Name: "bad_msg_hdr", Help: "Malformed requests answered with an error.", Counter: &st.Malformed},
-			{Name: "drop_requests", Help: "Packets that are not SIP.", Counter: &st.Noise},
+			{Name: "drop_requests", Help: "Packets that are not SIP.", Counter: &st.NotSIP},
 			{Name: "err_requests", Help: "Requests refused with 503 because a limit was reached.", Counter: &st.Overload},
 		},
 		"sl": {

@@ -35,7 +35,7 @@ func FuzzReceive(f *testing.F) {
 		for s.Handlers() > 0 {
 			runtime.Gosched()
 		}
-		for range timerJRing {
+		for range ringSize {
 			s.server.tick()
 		}
 		if n := s.server.len(); n != 0 {

@@ -105,7 +105,7 @@ func TestServerTransactionMemory(t *testing.T) {
 	if per := (heap() - before) / n; per > 150 {
 		t.Errorf("%d bytes a transaction", per)
 	}
-	for range timerJRing {
+	for range ringSize {
 		tab.tick()
 	}
 	if tab.len() != 0 {
@@ -128,7 +128,7 @@ func TestAnswersAreRemembered(t *testing.T) {
 		{status: 699, reason: "", headers: []sip.Header{{Name: "A", Value: "b"}}, body: []byte("\x00text\r\n")},
 		{status: 200, reason: "OK", body: bytes.Repeat([]byte("long "), 10_000)},
 	}
-	const n, seconds = 300, timerJRing - 2
+	const n, seconds = 300, ringSize - 2
 	number := func(second, i int) *ServerTx { return numbered(second*n + i) }
 	for second := range seconds {
 		for i := range n {
@@ -142,13 +142,13 @@ func TestAnswersAreRemembered(t *testing.T) {
 		for i := range n {
 			state, a := tab.begin(number(second, i))
 			want := answers[(second+i)%len(answers)]
-			if state != txDone || a.status != want.status || a.reason != want.reason || a.to != want.to ||
+			if state != txAnswered || a.status != want.status || a.reason != want.reason || a.to != want.to ||
 				!slices.Equal(a.headers, want.headers) || !bytes.Equal(a.body, want.body) {
 				t.Fatalf("second %d, request %d: got %v %+v, want %+v", second, i, state, a, want)
 			}
 		}
 	}
-	for range timerJRing {
+	for range ringSize {
 		tab.tick()
 	}
 	if state, _ := tab.begin(number(0, 0)); state != txNew || tab.len() != 1 {

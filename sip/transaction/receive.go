@@ -8,15 +8,15 @@ import (
 	"silod/sip/transport"
 )
 
-// errTooLarge is the error of a message that is larger than we take.
+// errTooLarge is the error for a message above transport.Options.MaxMessageSize.
 var errTooLarge = error(&sip.ParseError{Status: 513, Reason: "Message Too Large", Framing: true})
 
-// retryAfter is what a 503 asks the client to wait, in seconds: long enough for a
-// burst to pass, short enough that nobody gives the message up.
+// retryAfter is the Retry-After of a 503, in seconds: longer than most bursts, shorter than
+// the time after which clients discard a message.
 const retryAfter = 5
 
-// Receive is the transport layer's: it takes one message in, and returns the Job of a
-// request for which Work is left.
+// Receive is a method of transport.Receiver. The Job is the ServerTx of a request that has
+// not been handled, or for which there is Work.
 func (l *Layer) Receive(raw []byte, from transport.Origin) (transport.Job, error) {
 	byteStream := from.Flow.Transport.IsByteStream()
 	m, err := sip.Parse(raw, byteStream)
@@ -24,13 +24,13 @@ func (l *Layer) Receive(raw []byte, from transport.Origin) (transport.Job, error
 		return nil, l.dropNonSIP(raw, from.Flow, "Not SIP")
 	}
 	if errors.Is(err, sip.ErrShort) && (byteStream || len(raw) == l.transport.MaxMessageSize()) {
-		err = errTooLarge // a stream is read until a body is complete, and a datagram is cut there
+		err = errTooLarge // the transport layer reads bodies completely, and truncates large datagrams only
 	}
 	if m.Status != 0 {
 		if err != nil {
 			return nil, l.dropNonSIP(raw, from.Flow, "Bad response")
 		}
-		l.response(m, from.Flow)
+		l.receiveResponse(m, from.Flow)
 		return nil, nil
 	}
 	tx, rerr := newServerTx(m, from)
@@ -52,21 +52,21 @@ func (l *Layer) Receive(raw []byte, from transport.Origin) (transport.Job, error
 		return nil, nil
 	}
 	if from.Batch == nil {
-		return tx, nil // the reader of a connection serves no request itself
+		return tx, nil // a connection has one reader, which must not be blocked by a long Handle
 	}
 	tx.handle()
-	tx.batch = nil
+	tx.batch = nil // after this call it belongs to another goroutine
 	if tx.work != nil {
 		return tx, nil
 	}
 	return nil, nil
 }
 
-// dropNonSIP counts a message that gets no answer (RFC 3261 sections 16.3 and 18.1.2), and
+// dropNonSIP counts a message that is not answered (RFC 3261 sections 16.3 and 18.1.2), and
 // logs some of them.
 func (l *Layer) dropNonSIP(raw []byte, flow sip.Flow, reason string) error {
-	l.Stats.Noise.Inc()
-	l.noise.Do(func() {
+	l.Stats.NotSIP.Inc()
+	l.logLimit.Do(func() {
 		l.opt.Log.Info("message ignored", "reason", reason, "transport", flow.Transport,
 			"source", flow.Remote, "bytes", len(raw))
 	})
@@ -76,13 +76,13 @@ func (l *Layer) dropNonSIP(raw []byte, flow sip.Flow, reason string) error {
 	return nil
 }
 
-// rejectMalformed answers a malformed request, without a transaction.
+// rejectMalformed answers a malformed request without a transaction.
 func (l *Layer) rejectMalformed(tx *ServerTx, bad *sip.ParseError) {
 	if !l.handler.AcceptRequest(&tx.Request, tx.Flow) {
 		return
 	}
 	l.Stats.Malformed.Inc()
-	l.noise.Do(func() {
+	l.logLimit.Do(func() {
 		l.opt.Log.Info("malformed request", "method", tx.Request.Method, "reason", bad.Reason, "source", tx.Flow.Remote)
 	})
 	if tx.Request.Method != "ACK" {
@@ -91,37 +91,37 @@ func (l *Layer) rejectMalformed(tx *ServerTx, bad *sip.ParseError) {
 	}
 }
 
-// response gives a response to its client transaction. One without is dropped: we have
-// nothing stateless to forward it to.
-func (l *Layer) response(m *sip.Message, flow sip.Flow) {
+// receiveResponse passes a response to its client transaction. A response without one is
+// dropped: no request is forwarded statelessly.
+func (l *Layer) receiveResponse(m *sip.Message, flow sip.Flow) {
 	l.Stats.Responses.Inc()
 	via, err := sip.ParseVia(m.Get("Via"))
-	if err != nil || !l.client.respond(via.Branch(), flow, m) {
+	if err != nil || !l.client.receive(via.Branch(), flow, m) {
 		l.Stats.Stray.Inc()
 	}
 }
 
-// admit reports whether a request is to be served. It then counts among those that are. A
-// retransmission gets the answer to its request again.
+// admit reports whether a request is to be served, and counts it in working if so.
+// Otherwise it has answered the request if an answer is due.
 func (l *Layer) admit(tx *ServerTx) bool {
 	if !l.handler.AcceptRequest(&tx.Request, tx.Flow) {
 		return false
 	}
 	l.Stats.Requests.Inc()
 	if tx.Request.Method == "ACK" {
-		l.Stats.ACKs.Inc() // of our own negative answer to an INVITE; nothing to do
+		l.Stats.ACKs.Inc() // for a negative answer to an INVITE
 		return false
 	}
 	switch state, a := l.server.begin(tx); state {
-	case txWorking:
+	case txInProgress:
 		l.Stats.Retransmissions.Inc()
 		return false
-	case txDone:
+	case txAnswered:
 		l.Stats.Retransmissions.Inc()
 		tx.answered.Store(a)
 		l.reply(tx)
 		return false
-	case txFull:
+	case txTableFull:
 		l.rejectOverload(tx)
 		return false
 	case txMerged:
@@ -131,20 +131,16 @@ func (l *Layer) admit(tx *ServerTx) bool {
 	case txNew:
 		l.Stats.ServerTransactions.Inc()
 	}
-	if l.draining.Load() {
-		l.rejectOverload(tx)
-		return false
-	}
-	if l.working.Add(1) > int64(l.opt.MaxHandlers) {
+	// Counted before draining is read, so that drain does not miss a request.
+	if l.working.Add(1) > int64(l.opt.MaxHandlers) || l.draining.Load() {
 		l.working.Add(-1)
 		l.rejectOverload(tx)
 		return false
 	}
-	l.handlers.Add(1)
 	return true
 }
 
-// rejectOverload answers 503 and forgets the request: a retransmission is tried anew.
+// rejectOverload answers 503 and forgets the request: a retransmission is a new request.
 func (l *Layer) rejectOverload(tx *ServerTx) {
 	l.Stats.Overload.Inc()
 	tx.Stateless()

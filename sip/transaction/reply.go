@@ -8,22 +8,22 @@ import (
 	"silod/sip/transport"
 )
 
-// buffers are for messages that are not kept once they are sent.
+// buffers holds buffers for encoding messages.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
-// keptBuffer is how large a buffer may have grown to be used again, in bytes.
-const keptBuffer = 64 << 10
+// maxKeptBuffer is the maximum size in bytes of a buffer that is used again.
+const maxKeptBuffer = 64 << 10
 
-// outgoing writes the answer of a transaction.
+// An outgoing encodes the answer of a transaction. It is a transport.Appender.
 type outgoing ServerTx
 
-// AppendTo is a transport.Appender's.
+// AppendTo appends the answer to b.
 func (o *outgoing) AppendTo(b []byte) []byte {
 	tx := (*ServerTx)(o)
 	return tx.answered.Load().appendTo(b, tx)
 }
 
-// reply sends the answer to where RFC 3261 section 18.2.2 wants it.
+// reply sends the answer to the destination that RFC 3261 section 18.2.2 specifies.
 func (l *Layer) reply(tx *ServerTx) {
 	l.Stats.Replies.Inc()
 	if tx.answered.Load().status >= 400 {
@@ -37,18 +37,19 @@ func (l *Layer) reply(tx *ServerTx) {
 	*b = (*outgoing)(tx).AppendTo((*b)[:0])
 	flow := tx.Flow
 	flow.Remote = tx.replyTo()
-	// The client asks again for an answer that cannot be sent, except over a byte stream.
+	// If an answer cannot be sent over UDP, the client retransmits its request.
 	if err := l.transport.Send(flow, *b); errors.Is(err, transport.ErrClosed) && flow.Transport.IsByteStream() {
 		l.replyOnNewConn(tx, bytes.Clone(*b))
 	}
-	if cap(*b) <= keptBuffer {
+	if cap(*b) <= maxKeptBuffer {
 		buffers.Put(b)
 	}
 }
 
-// replyOnNewConn sends an answer whose connection has closed over another one, to the
-// source's address at the port in Via (RFC 3261 section 18.2.2). Few do so at a time: most
-// clients that have gone cannot be connected to, which takes long to find out.
+// replyOnNewConn sends an answer over a new connection, because that of the request is
+// closed: to the source address, at the port in Via (RFC 3261 section 18.2.2). The number of
+// concurrent calls is limited, because most of these clients cannot be reached, and the
+// attempts end by a timeout.
 func (l *Layer) replyOnNewConn(tx *ServerTx, answer []byte) {
 	select {
 	case l.newConns <- struct{}{}:

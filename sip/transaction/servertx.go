@@ -12,43 +12,50 @@ import (
 	"silod/sip/transport"
 )
 
-// ServerTx is a server transaction: a request that came in, and its one answer.
+// A ServerTx is a server transaction: a received request and its final answer. Its methods
+// must not be called concurrently.
 type ServerTx struct {
 	Request  sip.Request
-	Flow     sip.Flow // where the request came from; its answer and later requests go there
+	Flow     sip.Flow // over which the request was received
 	Received time.Time
 
-	// Unknown is set by a handler that refuses the request of an unknown sender, for its
-	// own Done.
+	layer    *Layer
+	id       txID
+	size     int              // of the request in bytes
+	batch    *transport.Batch // of the request; nil for a stream, and after Receive
+	work     Work             // returned by Handle
+	answered atomic.Pointer[answer]
+
+	// All flags stand together: with more padding a ServerTx would exceed 760 bytes and
+	// be allocated in the next size class.
+
+	// Unknown may be set by a handler that rejects the request of an unknown sender, and
+	// read by its Done. The layer does not use it.
 	Unknown bool
 
-	layer     *Layer
-	id        txID
-	size      int              // of the request, in bytes
-	tracked   bool             // it is in the table of transactions
-	alone     bool             // entered as the one copy of its request that is handled
-	stateless bool             // see Stateless
-	batch     *transport.Batch // of the request; nil for a stream, and when Receive has returned
-	handled   bool             // Handle was called
-	work      Work
-	answered  atomic.Pointer[answer]
+	handled   bool // Handle has been called
+	hasKey    bool // the table contains id.key
+	hasMerge  bool // the table contains id.merge
+	stateless bool // see Stateless
+	forget    bool // the answer is not kept for retransmissions
 }
 
-// newServerTx returns the transaction of a request. With an error it holds as much as the
-// answer needs; it is nil where there cannot be one.
+// newServerTx returns the transaction of a request. If the error is sip.ErrNotSIP, it
+// returns nil. If it is a *sip.ParseError, the transaction can be answered with that error.
 func newServerTx(m *sip.Message, from transport.Origin) (*ServerTx, error) {
 	tx := &ServerTx{Flow: from.Flow, batch: from.Batch, Received: time.Now()}
 	f, err := tx.Request.Read(m)
 	if errors.Is(err, sip.ErrNotSIP) {
 		return nil, err
 	}
-	tx.identify(&f)
+	tx.setID(&f)
 	return tx, err
 }
 
-// Respond sends the final answer. An empty reason stands for the standard phrase.
-// Only the first call counts. Retransmissions of the request get the same answer. The
-// answer may leave later, together with those to other requests: see AfterReply.
+// Respond sends the final answer. An empty reason stands for the standard phrase. After the
+// first answer, further calls of Respond, ForwardResponse and Unavailable have no effect.
+// Retransmissions of the request get the same answer. Over UDP the answer may be sent
+// later, with those to other requests: see AfterReply.
 func (tx *ServerTx) Respond(status int, reason string, headers ...sip.Header) {
 	if reason == "" {
 		reason = sip.ReasonPhrase(status)
@@ -56,10 +63,10 @@ func (tx *ServerTx) Respond(status int, reason string, headers ...sip.Header) {
 	tx.finish(&answer{status: status, reason: reason, headers: headers})
 }
 
-// ForwardResponse sends a response that came from downstream as the answer, as a stateful
-// proxy does (RFC 3261 section 16.7): without the Via that was ours. Two are not
-// passed on: a 408 must never be sent to such a request (RFC 4320 section 4.2), and a
-// 503 would say that we are overloaded, and not that device (section 16.7, step 6).
+// ForwardResponse sends a response from downstream as the final answer, without our Via,
+// as a stateful proxy does (RFC 3261 section 16.7). It replaces 408, which must not be sent
+// for a non-INVITE request (RFC 4320 section 4.2), by 480, and 503, which would mean that
+// this server is overloaded (section 16.7, step 6), by 500.
 func (tx *ServerTx) ForwardResponse(res *sip.Message) {
 	a := &answer{status: res.Status, reason: res.Reason, to: res.Get("To"), body: res.Body}
 	switch res.Status {
@@ -78,9 +85,19 @@ func (tx *ServerTx) ForwardResponse(res *sip.Message) {
 	tx.finish(a)
 }
 
-// AfterReply calls f when the answer that was given has been written to the socket, or
-// at once where none waits to be written. f must not wait. It is for a request of ours
-// that must not overtake the answer.
+// Unavailable sends a 503 with Retry-After, for a temporary failure of the store. If headers
+// contains no Retry-After, it adds one. A retransmission is a new request.
+func (tx *ServerTx) Unavailable(reason string, headers ...sip.Header) {
+	tx.forget = true
+	if !slices.ContainsFunc(headers, func(h sip.Header) bool { return h.Name == "Retry-After" }) {
+		headers = append(headers, sip.Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
+	}
+	tx.Respond(503, reason, headers...)
+}
+
+// AfterReply calls f when the answer has been written to the socket, or immediately if no
+// answer waits to be written. f must not wait. It serves to send a request that must not
+// arrive before the answer.
 func (tx *ServerTx) AfterReply(f func()) {
 	if tx.batch == nil {
 		f()
@@ -89,7 +106,7 @@ func (tx *ServerTx) AfterReply(f func()) {
 	tx.batch.AfterReply(f)
 }
 
-// Answer returns the status and reason of the answer, 0 where there is none yet.
+// Answer returns the status and reason of the final answer, or 0 before it.
 func (tx *ServerTx) Answer() (status int, reason string) {
 	if a := tx.answered.Load(); a != nil {
 		return a.status, a.reason
@@ -97,39 +114,28 @@ func (tx *ServerTx) Answer() (status int, reason string) {
 	return 0, ""
 }
 
+// finish sends the final answer and keeps it for retransmissions, if they get the same.
 func (tx *ServerTx) finish(a *answer) {
 	if !tx.answered.CompareAndSwap(nil, a) {
 		return
 	}
-	goes := true
+	send := true
 	if tx.stateless {
-		tx.forget()
-		a, goes = a.shrinkToRequest(tx)
+		a, send = a.shrinkToRequest(tx)
 		tx.answered.Store(a)
 	}
-	if tx.tracked || tx.alone {
+	if tx.hasKey || tx.hasMerge {
 		tx.layer.server.finish(tx, a)
 	}
-	if goes {
+	if send {
 		tx.layer.reply(tx)
 	}
 }
 
-// replyTo returns the address that the answer goes to.
+// replyTo returns the destination of the answer.
 func (tx *ServerTx) replyTo() netip.AddrPort {
 	if tx.Flow.Transport.Reliable() {
 		return tx.Flow.Remote
 	}
 	return tx.Request.Via.ReplyAddr(tx.Flow.Remote)
-}
-
-// Unavailable answers 503 with Retry-After, the caller's or the usual one, and lets a
-// retransmission be tried anew: for a failure of the store, which may pass before the
-// client gives up.
-func (tx *ServerTx) Unavailable(reason string, more ...sip.Header) {
-	tx.forget()
-	if !slices.ContainsFunc(more, func(h sip.Header) bool { return h.Name == "Retry-After" }) {
-		more = append(more, sip.Header{Name: "Retry-After", Value: strconv.Itoa(retryAfter)})
-	}
-	tx.Respond(503, reason, more...)
 }

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// wheel is a timer wheel for client transactions: adding is an append, and a
-// transaction that ended is found out when its slot comes, never looked for. One
-// ticker turns it, whatever the number of transactions.
+// A wheel is a timer wheel for client transactions. Adding a timer appends to a slice, and
+// timers are not cancelled: for a transaction that has ended, the timer is ignored when it
+// expires.
 type wheel struct {
 	mu    sync.Mutex
 	slots [wheelSlots][]*ClientTx
-	at    int64 // ticks so far
+	ticks int64 // calls of advance
 }
 
 const (
@@ -19,37 +19,37 @@ const (
 	wheelSlots = int(timerF/wheelTick) + 2
 )
 
-// now is the number of ticks so far.
+// now returns the number of ticks so far.
 func (w *wheel) now() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.at
+	return w.ticks
 }
 
-// after is the tick at which d will be over, rounded up.
-func (w *wheel) after(d time.Duration) int64 {
-	return w.now() + ticks(d)
+// tickAfter returns the tick at which d has passed, rounded up.
+func (w *wheel) tickAfter(d time.Duration) int64 {
+	return w.now() + toTicks(d)
 }
 
-func ticks(d time.Duration) int64 {
+func toTicks(d time.Duration) int64 {
 	return min(int64((d+wheelTick-1)/wheelTick), int64(wheelSlots-1))
 }
 
-// add has c come up when d is over.
-func (w *wheel) add(c *ClientTx, d time.Duration) {
+// add adds a timer that expires after d.
+func (w *wheel) add(tx *ClientTx, d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	i := (w.at + max(1, ticks(d))) % int64(wheelSlots)
-	w.slots[i] = append(w.slots[i], c)
+	i := (w.ticks + max(1, toTicks(d))) % int64(wheelSlots)
+	w.slots[i] = append(w.slots[i], tx)
 }
 
-// tick turns the wheel and gives what has come up.
-func (w *wheel) tick() []*ClientTx {
+// advance advances the wheel by one tick and returns the transactions whose timers expire.
+func (w *wheel) advance() []*ClientTx {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.at++
-	i := w.at % int64(wheelSlots)
-	due := w.slots[i]
+	w.ticks++
+	i := w.ticks % int64(wheelSlots)
+	expired := w.slots[i]
 	w.slots[i] = nil
-	return due
+	return expired
 }
