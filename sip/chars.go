@@ -1,63 +1,9 @@
 package sip
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 )
-
-// canonicalUser normalises escapes: it decodes those of characters that need no escape,
-// and writes the others with upper-case digits.
-func canonicalUser(s string) string {
-	if strings.IndexByte(s, '%') < 0 {
-		return s
-	}
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' || i+2 >= len(s) {
-			b.WriteByte(s[i])
-			continue
-		}
-		c := unhex(s[i+1])<<4 | unhex(s[i+2])
-		i += 2
-		if isUserChar(c) {
-			b.WriteByte(c)
-		} else {
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
-		}
-	}
-	return b.String()
-}
-
-// unescape decodes all escapes. Its result is for comparison only.
-func unescape(s string) string {
-	if strings.IndexByte(s, '%') < 0 {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
-			b.WriteByte(unhex(s[i+1])<<4 | unhex(s[i+2]))
-			i += 2
-			continue
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-// checkEscapes returns an error for a '%' without two hexadecimal digits after it.
-func checkEscapes(s string) error {
-	for i := range len(s) {
-		if s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
-			return errors.New("bad escape in the user part")
-		}
-	}
-	return nil
-}
 
 // tokenLen returns the length of the token at the start of s.
 func tokenLen(s string) int {
@@ -73,12 +19,16 @@ func IsToken(s string) bool { return s != "" && tokenLen(s) == len(s) }
 
 func isToken(c byte) bool { return tokenChars[c] }
 
-// The characters of tokens, URIs and host names. They are tables because all parsing of
-// messages uses them.
+// The characters of tokens, URIs, host names, and of method and header names. They are
+// tables for speed.
 var (
 	tokenChars = charTable(func(c byte) bool { return isAlpha(c) || isDigit(c) || strings.IndexByte("-.!%*_+`'~", c) >= 0 })
 	uriChars   = charTable(func(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' })
 	hostChars  = charTable(func(c byte) bool { return isAlpha(c) || isDigit(c) || c == '.' || c == '-' || c == '_' })
+
+	// nameChars are the characters of method and header names: those of tokens and, because
+	// some clients use them, all other visible characters that are not separators.
+	nameChars = charTable(func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte(`()<>@,;:\"/[]?={}`, c) < 0 })
 )
 
 func charTable(in func(byte) bool) (t [256]bool) {
@@ -86,12 +36,6 @@ func charTable(in func(byte) bool) (t [256]bool) {
 		t[i] = in(byte(i))
 	}
 	return t
-}
-
-// isUserChar reports whether c is unreserved or user-unreserved: such a character means
-// the same with and without an escape.
-func isUserChar(c byte) bool {
-	return isAlpha(c) || isDigit(c) || c != 0 && strings.IndexByte("-_.!~*'()&=+$,;?/", c) >= 0
 }
 
 func isAlpha(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
@@ -104,6 +48,35 @@ func unhex(c byte) byte {
 	}
 	return c&^0x20 - 'A' + 10
 }
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// isName reports whether s is the name of a method or header field.
+func isName(s string) bool {
+	for i := range len(s) {
+		if !nameChars[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// cutSpace cuts s around the first run of spaces and tabs.
+func cutSpace(s string) (before, after string, ok bool) {
+	for i := range len(s) {
+		if isBlank(s[i]) {
+			return s[:i], trimLeft(s[i:]), true
+		}
+	}
+	return s, "", false
+}
+
+// trim removes leading and trailing spaces and tabs.
+func trim(s string) string {
+	for s != "" && isBlank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return trimLeft(s)
+}
 
 // trimLeft removes leading spaces and tabs.
 func trimLeft(s string) string {
@@ -113,7 +86,7 @@ func trimLeft(s string) string {
 	return s
 }
 
-// lower is strings.ToLower for ASCII. It allocates only if s has upper-case letters.
+// lower is strings.ToLower for ASCII. It allocates only if s contains upper-case letters.
 func lower(s string) string {
 	for i := range len(s) {
 		if c := s[i]; c >= 'A' && c <= 'Z' {
@@ -129,7 +102,7 @@ func lower(s string) string {
 	return s
 }
 
-// quote quotes a received string for an error, shortened if it is long.
+// quote quotes a received string for an error, and shortens it if it is long.
 func quote(s string) string {
 	if len(s) > 60 {
 		s = s[:60] + "..."

@@ -2,15 +2,14 @@ package sip
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 )
 
-// KeepAlive is the ping of RFC 5626 section 3.5.1. Its answer is one line end.
+// KeepAlive is the ping of RFC 5626 section 3.5.1. The answer is one CRLF.
 const KeepAlive = "\r\n\r\n"
 
-// SkipKeepAlives removes leading line ends (RFC 3261 section 7.5) and counts the pings
-// among them. It leaves bytes that the next ones may complete to a ping.
+// SkipKeepAlives removes leading line ends (RFC 3261 section 7.5) and returns the number of
+// pings among them. It does not remove a possible start of a ping at the end of buf.
 func SkipKeepAlives(buf []byte) (rest []byte, pings int) {
 	for len(buf) > 0 {
 		switch {
@@ -30,30 +29,31 @@ func SkipKeepAlives(buf []byte) (rest []byte, pings int) {
 
 func isLineEnd(c byte) bool { return c == '\r' || c == '\n' }
 
-// MessageBegun reports whether a message begins in the bytes that SkipKeepAlives left.
+// MessageBegun reports whether a result of SkipKeepAlives contains the start of a message.
 func MessageBegun(buf []byte) bool { return len(buf) > 0 && !isLineEnd(buf[0]) }
 
-// ErrTooLarge is the error of a message that is longer than a Framer's limit.
+// ErrTooLarge is the error for a message that exceeds the limit of a Framer.
 var ErrTooLarge = errors.New("message too large")
 
-// A Framer cuts messages off a stream. It remembers how far it has read an incomplete
-// message, so that bytes that come one by one cost no more than all at once.
+// A Framer splits a byte stream into messages. It does not search the start of an incomplete
+// message again, so the cost does not depend on the number of reads.
 type Framer struct {
-	Limit int // bytes that a message may have
-	seen  int // bytes in which the header does not end
-	whole int // length of the message, once its header is complete
+	Limit int // maximum size of a message in bytes
+
+	searched int // number of bytes that do not contain the end of the header
+	size     int // of the message in bytes; 0 until its header is complete
 }
 
-// Next cuts one message off the front of buf, from which SkipKeepAlives has removed the
-// line ends. It returns no message and no error where more bytes are needed. The error
-// is ErrTooLarge, or a *ParseError for a bad Content-Length.
+// Next returns the first message in buf and the bytes after it. The caller must have called
+// SkipKeepAlives. If the message is incomplete, msg is nil. The error is ErrTooLarge, or a
+// *ParseError for a bad Content-Length.
 func (f *Framer) Next(buf []byte) (msg, rest []byte, err error) {
 	if !MessageBegun(buf) {
 		return nil, nil, nil
 	}
-	if f.whole == 0 {
-		end := headerEnd(buf, f.seen)
-		if f.seen = len(buf); end < 0 {
+	if f.size == 0 {
+		end := headerEnd(buf, f.searched)
+		if f.searched = len(buf); end < 0 {
 			if len(buf) > f.Limit {
 				return nil, nil, ErrTooLarge
 			}
@@ -63,22 +63,23 @@ func (f *Framer) Next(buf []byte) (msg, rest []byte, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if f.whole = end + n; f.whole > f.Limit {
+		if f.size = end + n; f.size > f.Limit {
 			return nil, nil, ErrTooLarge
 		}
 	}
-	if len(buf) < f.whole {
+	if len(buf) < f.size {
 		return nil, nil, nil
 	}
-	msg, rest = buf[:f.whole], buf[f.whole:]
-	f.seen, f.whole = 0, 0
+	msg, rest = buf[:f.size], buf[f.size:]
+	f.searched, f.size = 0, 0
 	return msg, rest, nil
 }
 
-// framedLength returns the Content-Length of a header, 0 where there is none: Parse
-// then returns the error, with the Via that the answer needs.
+// framedLength returns the Content-Length of a header. If it is missing, framedLength
+// returns 0: Parse then returns the error, with the Via for the answer.
 func framedLength(head string) (int, error) {
 	n := -1
+	var err error
 	for head != "" {
 		var line string
 		line, head = nextField(head)
@@ -86,11 +87,9 @@ func framedLength(head string) (int, error) {
 		if !ok || CanonicalName(strings.TrimRight(name, " \t")) != "Content-Length" {
 			continue
 		}
-		v, err := strconv.ParseUint(strings.Trim(value, " \t"), 10, 31)
-		if err != nil || n >= 0 && n != int(v) {
-			return 0, misframed("Bad Content-Length")
+		if n, err = addContentLength(n, trim(value)); err != nil {
+			return 0, err
 		}
-		n = int(v)
 	}
 	return max(n, 0), nil
 }

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// What stands before a message: pings are counted, line ends are dropped, and
-// nothing is kept but what may become a ping.
-func TestTakePings(t *testing.T) {
+// TestSkipKeepAlives checks that pings are counted, other line ends are removed, and the
+// possible start of a ping is not.
+func TestSkipKeepAlives(t *testing.T) {
 	for _, tc := range []struct {
 		in, rest string
 		pings    int
@@ -29,33 +29,34 @@ func TestTakePings(t *testing.T) {
 	}
 }
 
-// FuzzFrame: however a stream is cut into reads, the same messages come out.
+// FuzzFrame checks that the messages do not depend on how a stream is split into reads.
 func FuzzFrame(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		whole, _ := frameAll(raw, len(raw))
-		bytewise, _ := frameAll(raw, 1)
-		if len(whole) != len(bytewise) {
-			t.Fatalf("%d messages at once, %d byte by byte", len(whole), len(bytewise))
+		byByte, _ := frameAll(raw, 1)
+		if len(whole) != len(byByte) {
+			t.Fatalf("%d messages at once, %d byte by byte", len(whole), len(byByte))
 		}
 		for i := range whole {
-			if !bytes.Equal(whole[i], bytewise[i]) {
-				t.Fatalf("message %d differs: %q and %q", i, whole[i], bytewise[i])
+			if !bytes.Equal(whole[i], byByte[i]) {
+				t.Fatalf("message %d differs: %q and %q", i, whole[i], byByte[i])
 			}
 		}
 	})
 }
 
+// frameAll returns the messages of a stream that is read step bytes at a time.
 func frameAll(raw []byte, step int) (msgs [][]byte, err error) {
 	var buf []byte
-	frames := Framer{Limit: 65535}
+	framer := Framer{Limit: 65535}
 	for len(raw) > 0 {
 		n := min(step, len(raw))
 		buf = append(buf, raw[:n]...)
 		raw = raw[n:]
 		for {
 			buf, _ = SkipKeepAlives(buf)
-			msg, rest, err := frames.Next(buf)
+			msg, rest, err := framer.Next(buf)
 			if err != nil || msg == nil {
 				if err != nil {
 					return msgs, err

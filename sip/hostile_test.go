@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// A NUL may be the second half of a quoted pair in a quoted string, and nothing
-// else: not behind a backslash that is itself escaped, nor outside of quotes.
-func TestNULAndQuotedPairs(t *testing.T) {
+// TestNULInQuotedPair checks that a NUL is accepted as the second character of a quoted pair
+// in a quoted string, but not after an escaped backslash and not outside quotes.
+func TestNULInQuotedPair(t *testing.T) {
 	for value, clean := range map[string]string{
 		`"a` + "\\\x00" + `b"`:    `"a` + "\\\x00" + `b"`,
 		`"a\\` + "\x00" + `b"`:    `"a\\ b"`,
@@ -30,11 +30,11 @@ func TestNULAndQuotedPairs(t *testing.T) {
 	}
 }
 
-// What a message costs in memory grows with its length and no faster: these are
-// as long as one may be, and made of what is taken apart most often.
-func TestNoMessageIsExpensive(t *testing.T) {
+// TestParseMemory checks that the memory for parsing a message grows only linearly with its
+// length. The messages have the maximum length and consist of elements that are split.
+func TestParseMemory(t *testing.T) {
 	const size = 64 << 10
-	for name, tc := range map[string]struct{ before, again string }{
+	for name, tc := range map[string]struct{ before, repeated string }{
 		"folded lines":     {"Subject: x", "\r\n x"},
 		"folds of nothing": {"Subject: x", "\r\n "},
 		"lines":            {"", "a:\n"},
@@ -45,7 +45,7 @@ func TestNoMessageIsExpensive(t *testing.T) {
 		"brackets":         {"Route: ", "<,"},
 		"escapes":          {`Route: "`, `\"`},
 	} {
-		raw := request("MESSAGE sip:b@b SIP/2.0", "Via: SIP/2.0/UDP a", tc.before+strings.Repeat(tc.again, size/len(tc.again)), "", "")
+		raw := request("MESSAGE sip:b@b SIP/2.0", "Via: SIP/2.0/UDP a", tc.before+strings.Repeat(tc.repeated, size/len(tc.repeated)), "", "")
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		m, err := Parse(raw, false)
@@ -54,7 +54,7 @@ func TestNoMessageIsExpensive(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		if n := (after.TotalAlloc - before.TotalAlloc) / size; n > 128 {
-			t.Errorf("%s: %d bytes are allocated for each that was received", name, n)
+			t.Errorf("%s: %d bytes are allocated for each received one", name, n)
 		}
 	}
 }

@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// A Message is a SIP request or response: start line, header fields in order, body.
-// Via, Route, Record-Route and Path fields hold one value each.
+// A Message is a SIP request or response: start line, header fields in order, body. A Via,
+// Route, Record-Route or Path field has one value.
 type Message struct {
-	Method string // request; "" in a response. Case matters (RFC 3261 section 7.1)
-	URI    string // Request-URI as written
-	Status int    // response
+	Method string // of a request, case-sensitive (RFC 3261 section 7.1); "" in a response
+	URI    string // Request-URI as received; "" in a response
+	Status int    // of a response; 0 in a request
 	Reason string
 
 	Headers []Header
 	Body    []byte
 }
 
-// Get returns the value of the first header field of a canonical name, or "".
+// Get returns the value of the first header field with a canonical name, or "".
 func (m *Message) Get(name string) string {
 	for i := range m.Headers {
 		if m.Headers[i].Name == name {
@@ -27,7 +27,7 @@ func (m *Message) Get(name string) string {
 	return ""
 }
 
-// Has reports whether there is a header field of a canonical name.
+// Has reports whether there is a header field with a canonical name.
 func (m *Message) Has(name string) bool {
 	for i := range m.Headers {
 		if m.Headers[i].Name == name {
@@ -37,7 +37,7 @@ func (m *Message) Has(name string) bool {
 	return false
 }
 
-// Values returns the values of all header fields of a canonical name.
+// Values returns the values of all header fields with a canonical name.
 func (m *Message) Values(name string) []string {
 	var vs []string
 	for i := range m.Headers {
@@ -48,8 +48,19 @@ func (m *Message) Values(name string) []string {
 	return vs
 }
 
-// Tokens returns the comma-separated tokens of all header fields of a canonical name:
-// the option tags of Require and Supported, the methods of Allow.
+// count returns the number of header fields with a canonical name.
+func (m *Message) count(name string) int {
+	n := 0
+	for i := range m.Headers {
+		if m.Headers[i].Name == name {
+			n++
+		}
+	}
+	return n
+}
+
+// Tokens returns the comma-separated tokens of all header fields with a canonical name, such
+// as the option tags of Require and Supported, or the methods of Allow.
 func (m *Message) Tokens(name string) []string {
 	var ts []string
 	for i := range m.Headers {
@@ -65,7 +76,8 @@ func (m *Message) Tokens(name string) []string {
 	return ts
 }
 
-// CSeq returns the sequence number and method of the CSeq header field.
+// CSeq returns the sequence number and method of the CSeq header field. ok is false if it is
+// missing or malformed.
 func (m *Message) CSeq() (n uint32, method string, ok bool) { return parseCSeq(m.Get("CSeq")) }
 
 func parseCSeq(value string) (n uint32, method string, ok bool) {
@@ -75,13 +87,12 @@ func parseCSeq(value string) (n uint32, method string, ok bool) {
 	return uint32(v), method, ok && err == nil && v < 1<<31
 }
 
-// AppendTo appends the message to b. Content-Length is always computed from the body and
-// comes last; a Content-Length among the headers is left out. Line breaks in values
-// become spaces, so that no value can add a header field, and so does a NUL outside of
-// a quoted pair.
+// AppendTo appends the encoded message to b. It adds a Content-Length for the body, and
+// omits one in Headers. In values it replaces line breaks, which could add a header field,
+// by spaces, and also NULs outside quoted pairs.
 func (m *Message) AppendTo(b []byte) []byte { return m.AppendWithVia(b, "") }
 
-// AppendWithVia is AppendTo with one more Via on top, unless via is "".
+// AppendWithVia is AppendTo with an additional first Via, unless via is "".
 func (m *Message) AppendWithVia(b []byte, via string) []byte {
 	if m.Method != "" {
 		b = appendClean(b, m.Method)
@@ -104,7 +115,7 @@ func (m *Message) AppendWithVia(b []byte, via string) []byte {
 	return AppendBody(b, m.Body)
 }
 
-// AppendStatusLine appends the first line of a response.
+// AppendStatusLine appends the status line of a response to b.
 func AppendStatusLine(b []byte, status int, reason string) []byte {
 	b = append(b, "SIP/2.0 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
@@ -113,7 +124,7 @@ func AppendStatusLine(b []byte, status int, reason string) []byte {
 	return append(b, '\r', '\n')
 }
 
-// AppendBody appends Content-Length, the empty line and the body.
+// AppendBody appends Content-Length, the empty line and the body to b.
 func AppendBody(b, body []byte) []byte {
 	b = append(b, "Content-Length: "...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
@@ -121,7 +132,7 @@ func AppendBody(b, body []byte) []byte {
 	return append(b, body...)
 }
 
-// AppendHeader appends one header field. Line breaks in its value become spaces.
+// AppendHeader appends one header field to b, with the replacements of AppendTo.
 func AppendHeader(b []byte, name, value string) []byte {
 	b = appendClean(b, name)
 	b = append(b, ':', ' ')
@@ -129,7 +140,7 @@ func AppendHeader(b []byte, name, value string) []byte {
 	return append(b, '\r', '\n')
 }
 
-// appendClean appends text, its line breaks replaced by spaces.
+// appendClean appends s to b, with the replacements of AppendTo.
 func appendClean(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, s...)
@@ -146,28 +157,11 @@ func appendClean(b []byte, s string) []byte {
 	return b
 }
 
-// Size returns about how many bytes the message has when it is sent with a Via of ours.
+// Size returns the approximate size in bytes of the encoded message with our Via.
 func (m *Message) Size() int {
 	n := 200 + len(m.Method) + len(m.URI) + len(m.Body)
 	for i := range m.Headers {
 		n += len(m.Headers[i].Name) + len(m.Headers[i].Value) + 4
 	}
 	return n
-}
-
-// cutSpace splits at the first run of white space.
-func cutSpace(s string) (before, after string, ok bool) {
-	for i := range len(s) {
-		if isBlank(s[i]) {
-			return s[:i], trimLeft(s[i:]), true
-		}
-	}
-	return s, "", false
-}
-
-func trim(s string) string {
-	for s != "" && isBlank(s[len(s)-1]) {
-		s = s[:len(s)-1]
-	}
-	return trimLeft(s)
 }

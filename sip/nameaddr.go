@@ -43,7 +43,7 @@ func ParseList(s string) ([]NameAddr, error) {
 	}
 }
 
-// parseOne parses one value and returns the text after it, which is empty or begins with a
+// parseOne parses one value. It returns the text after it, which is empty or starts with a
 // comma.
 func parseOne(s string) (NameAddr, string, error) {
 	var a NameAddr
@@ -88,8 +88,8 @@ func parseOne(s string) (NameAddr, string, error) {
 	return a, s, err
 }
 
-// addrSpec parses a URI without angle brackets: parameters after it are those of the
-// header, and it must not contain a question mark (section 20.10).
+// addrSpec parses a URI without angle brackets. Parameters after it are header parameters,
+// and the URI must not contain a question mark (RFC 3261 section 20.10).
 func addrSpec(s string) (NameAddr, string, error) {
 	n := strings.IndexAny(s, ";, \t")
 	if n < 0 {

@@ -14,11 +14,11 @@ type Param struct {
 	Quoted   bool // Value is written as a quoted string
 }
 
-// Params are parameters in the order of the message. Names are compared without regard to
-// case (RFC 3261 section 7.3.1).
+// Params is a list of parameters, in the order of the message. Names are compared without
+// regard to case (RFC 3261 section 7.3.1).
 type Params []Param
 
-// Get returns the value of the first parameter with a name, and whether there is one.
+// Get returns the value of the first parameter with a name. It reports whether there is one.
 func (ps Params) Get(name string) (string, bool) {
 	for i := range ps {
 		if n := ps[i].Name; n == name || len(n) == len(name) && strings.EqualFold(n, name) {
@@ -28,23 +28,23 @@ func (ps Params) Get(name string) (string, bool) {
 	return "", false
 }
 
-// With returns a copy in which the parameter has the value. It is added at the end if it
-// was missing.
+// With returns a copy in which the named parameter has the given value. If it was missing,
+// it is added at the end.
 func (ps Params) With(name, value string) Params {
 	out := make(Params, 0, len(ps)+1)
 	p := Param{Name: name, Value: value, HasValue: value != ""}
-	done := false
+	found := false
 	for _, old := range ps {
 		if strings.EqualFold(old.Name, name) {
-			if !done {
+			if !found {
 				out = append(out, p)
 			}
-			done = true
+			found = true
 			continue
 		}
 		out = append(out, old)
 	}
-	if !done {
+	if !found {
 		out = append(out, p)
 	}
 	return out
@@ -65,7 +65,7 @@ next:
 	return out
 }
 
-// String returns the parameters, each with its leading semicolon.
+// String returns the parameters, each with a leading semicolon.
 func (ps Params) String() string { return string(ps.appendTo(nil)) }
 
 func (ps Params) appendTo(b []byte) []byte {
@@ -75,7 +75,7 @@ func (ps Params) appendTo(b []byte) []byte {
 	return b
 }
 
-// AppendTo appends the parameter, with its leading semicolon, to b.
+// AppendTo appends the parameter, with a leading semicolon, to b.
 func (p *Param) AppendTo(b []byte) []byte {
 	b = append(b, ';')
 	b = append(b, p.Name...)
@@ -99,7 +99,7 @@ func ParseParams(s string) (Params, error) {
 	return ps, err
 }
 
-// parseParams parses parameters up to a comma or the end, and returns the rest of s.
+// parseParams parses parameters up to a comma or the end of s. It returns the rest of s.
 func parseParams(s string) (Params, string, error) {
 	var ps Params
 	for {
@@ -112,7 +112,7 @@ func parseParams(s string) (Params, string, error) {
 		}
 		s = trimLeft(s[1:])
 		if s == "" || s[0] == ',' || s[0] == ';' {
-			// Some phones send "a;;b" and a trailing ';'. An empty parameter means nothing.
+			// Some clients send "a;;b" or a trailing ';'. An empty parameter is ignored.
 			continue
 		}
 		n := tokenLen(s)
@@ -136,7 +136,8 @@ func parseParams(s string) (Params, string, error) {
 	}
 }
 
-// paramValue parses a token, a host (also an IPv6 address in brackets) or a quoted string.
+// paramValue parses a token, a host (also an IPv6 address in brackets) or a quoted string at
+// the start of s. It returns the rest of s.
 func paramValue(s string) (value string, quoted bool, rest string, err error) {
 	if strings.HasPrefix(s, `"`) {
 		value, rest, err = parseQuoted(s)
@@ -155,7 +156,8 @@ func paramValue(s string) (value string, quoted bool, rest string, err error) {
 	return s, false, "", nil
 }
 
-// parseQuoted parses a quoted string and decodes its backslash escapes.
+// parseQuoted parses a quoted string at the start of s and decodes its backslash escapes. It
+// returns the rest of s.
 func parseQuoted(s string) (value, rest string, err error) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
@@ -167,7 +169,7 @@ func parseQuoted(s string) (value, rest string, err error) {
 				continue
 			}
 		}
-		if s[i] == '\r' || s[i] == '\n' { // not even escaped
+		if s[i] == '\r' || s[i] == '\n' { // not allowed in a quoted pair either
 			return "", "", errors.New("line break in a quoted string")
 		}
 		b.WriteByte(s[i])
@@ -175,8 +177,8 @@ func parseQuoted(s string) (value, rest string, err error) {
 	return "", "", errors.New("unterminated quoted string")
 }
 
-// Quote returns s as a quoted string (RFC 3261 section 25.1). Line breaks and NUL become
-// spaces, or s could add a header to a message.
+// Quote returns s as a quoted string (RFC 3261 section 25.1). It replaces line breaks, which
+// could add a header field, and NULs by spaces.
 func Quote(s string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 2)

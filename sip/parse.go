@@ -7,30 +7,30 @@ import (
 	"strings"
 )
 
-// A ParseError is the error of a message that is SIP but malformed. Where enough of it
-// was read to send an answer, the answer has this status and reason.
+// A ParseError is the error for a malformed SIP message. It contains the status and reason
+// of the answer.
 type ParseError struct {
 	Status  int
 	Reason  string
-	Framing bool // on a stream, the beginning of the next message is unknown
+	Framing bool // the start of the next message of a stream is unknown
 }
 
 func (e *ParseError) Error() string { return strconv.Itoa(e.Status) + " " + e.Reason }
 
-// ErrNotSIP is the error of bytes that get no answer: noise, other protocols.
+// ErrNotSIP is the error for bytes that are not a SIP message, or cannot be answered.
 var ErrNotSIP = errors.New("not SIP")
 
 func malformed(reason string) error { return &ParseError{Status: 400, Reason: reason} }
 
 func misframed(reason string) error { return &ParseError{Status: 400, Reason: reason, Framing: true} }
 
-// Parse reads one message from a datagram, or from the bytes that a Framer has cut off a
-// stream. It keeps no reference to raw. The error is ErrNotSIP, then without a message,
-// or a *ParseError, then with as much of the message as could be read.
+// Parse parses one message: a datagram, or the bytes that a Framer returned from a stream.
+// The message does not refer to raw. If the error is ErrNotSIP, there is no message. If it
+// is a *ParseError, the message contains the parts that could be parsed.
 //
-// It is not sipgo's parser, for reasons that are measured in docs/architecture.md:
-// values come out as they were written, a bad header field gets a 400 instead of
-// silence, and it takes a third of the time.
+// sipgo's parser is not used, for reasons that docs/architecture.md explains: this one keeps
+// values as they were written, allows answering malformed header fields with 400, and takes
+// a third of the time.
 func Parse(raw []byte, stream bool) (*Message, error) {
 	head, body := raw, []byte(nil)
 	if end := headerEnd(raw, 0); end >= 0 {
@@ -51,7 +51,7 @@ func Parse(raw []byte, stream bool) (*Message, error) {
 	}
 	m.Body = body
 	if lerr := m.fitBody(stream); lerr != nil {
-		err = lerr // before all other errors: the next bytes cannot be told
+		err = lerr // takes precedence, because it ends a stream
 	}
 	if len(m.Body) > 0 {
 		m.Body = bytes.Clone(m.Body)
@@ -59,9 +59,10 @@ func Parse(raw []byte, stream bool) (*Message, error) {
 	return m, err
 }
 
-// headerEnd returns the index behind the empty line that ends a header, or -1. The bytes
-// before from are known not to hold it. A line feed alone is taken for a line end: some
-// clients write it, and it can mean nothing else.
+// headerEnd returns the index of the first byte after the empty line that ends a header, or
+// -1. The bytes before from are known not to contain it. A line feed without a carriage
+// return is accepted as a line end, because some clients write it and it has no other
+// meaning.
 func headerEnd(raw []byte, from int) int {
 	for i := max(0, from-len("\n\r")); ; {
 		n := bytes.IndexByte(raw[i:], '\n')
@@ -78,6 +79,7 @@ func headerEnd(raw []byte, from int) int {
 	}
 }
 
+// nextLine returns the first line of s without its line end, and the rest.
 func nextLine(s string) (line, rest string) {
 	line, rest, ended := strings.Cut(s, "\n")
 	if !ended {
@@ -86,8 +88,8 @@ func nextLine(s string) (line, rest string) {
 	return strings.TrimSuffix(line, "\r"), rest
 }
 
-// parseStartLine reads the first line. A line that ends in a SIP version, or
-// starts with one, is SIP and gets an answer whatever else is wrong with it.
+// parseStartLine parses the first line. A line that starts or ends with a SIP version is a
+// SIP message. If a request line has other errors, it is answered.
 func parseStartLine(m *Message, line string) error {
 	if len(line) >= 4 && strings.EqualFold(line[:4], "SIP/") {
 		return parseStatusLine(m, line)
@@ -102,7 +104,7 @@ func parseStartLine(m *Message, line string) error {
 	m.URI = strings.TrimSpace(m.URI)
 	switch {
 	case !isName(m.Method):
-		m.Method = "" // nothing that could be answered or named
+		m.Method = ""
 		return ErrNotSIP
 	case !strings.EqualFold(version, "SIP/2.0"):
 		return &ParseError{Status: 505, Reason: "Version Not Supported, SIP/2.0 is"}
@@ -117,20 +119,20 @@ func parseStatusLine(m *Message, line string) error {
 	code, reason, _ := strings.Cut(rest, " ")
 	n, err := strconv.Atoi(code)
 	if !strings.EqualFold(version, "SIP/2.0") || err != nil || len(code) != 3 || n < 100 || n > 699 {
-		return ErrNotSIP // a response is never answered
+		return ErrNotSIP // responses are not answered
 	}
 	m.Status, m.Reason = n, reason
 	return nil
 }
 
-// nextField cuts one header field off, its continuation lines joined (RFC 3261
-// section 7.3.1).
+// nextField returns the first header field of s, with its continuation lines joined (RFC
+// 3261 section 7.3.1), and the rest.
 func nextField(s string) (field, rest string) {
 	line, s := nextLine(s)
 	if s == "" || !isBlank(s[0]) {
 		return line, s
 	}
-	var b strings.Builder // there may be a great many lines
+	var b strings.Builder // because there may be thousands of lines
 	b.WriteString(strings.TrimRight(line, " \t"))
 	for s != "" && isBlank(s[0]) {
 		line, s = nextLine(s)
@@ -142,10 +144,8 @@ func nextField(s string) (field, rest string) {
 	return b.String(), s
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' }
-
-// parseHeaders reads the header fields. It goes on after a bad one, because the answer
-// needs the Via.
+// parseHeaders parses the header fields. It continues after a bad one, because the answer
+// needs the Via. It returns the last error.
 func (m *Message) parseHeaders(s string) error {
 	var bad error
 	for s != "" {
@@ -173,8 +173,8 @@ func (m *Message) parseHeaders(s string) error {
 	return bad
 }
 
-// hasControl reports whether a value holds a character that could be taken for the end
-// of a line or of the text: a carriage return, or a NUL outside of a quoted pair (RFC
+// hasControl reports whether a value contains a character that other parsers may take for
+// the end of a line or of a string: a carriage return, or a NUL outside a quoted pair (RFC
 // 4475 section 3.1.1.2 has one inside).
 func hasControl(s string) bool {
 	if strings.IndexByte(s, '\r') >= 0 {
@@ -192,10 +192,11 @@ func hasControl(s string) bool {
 	return false
 }
 
-// pairs follows the characters of a header value and finds those that are the second
-// half of a quoted pair, which exists in a quoted string only.
+// pairs finds the quoted pairs of a header value, which occur only in quoted strings.
 type pairs struct{ quoted, pair bool }
 
+// second reports whether c is the second character of a quoted pair. It must be called for
+// each character in order.
 func (p *pairs) second(c byte) bool {
 	second := p.pair
 	switch {
@@ -209,7 +210,7 @@ func (p *pairs) second(c byte) bool {
 	return second
 }
 
-// add appends a header field, the values of a list header one by one.
+// add appends a header field. For a list header it appends one for each value.
 func (m *Message) add(name, value string) {
 	if isListHeader(name) {
 		for {
@@ -224,7 +225,8 @@ func (m *Message) add(name, value string) {
 	m.Headers = append(m.Headers, Header{Name: name, Value: value})
 }
 
-// topComma returns the index of the first comma outside quotes and angle brackets, or -1.
+// topComma returns the index of the first comma outside quoted strings and angle brackets,
+// or -1.
 func topComma(s string) int {
 	if strings.IndexByte(s, ',') < 0 {
 		return -1
@@ -248,8 +250,8 @@ func topComma(s string) int {
 	return -1
 }
 
-// fitBody compares the body with Content-Length (RFC 3261 section 18.3): bytes of a
-// datagram beyond it are dropped, too few are an error.
+// fitBody truncates the body to its Content-Length (RFC 3261 section 18.3). A body that is
+// too short is an error. A missing Content-Length is one on a stream.
 func (m *Message) fitBody(stream bool) error {
 	n, err := m.contentLength()
 	switch {
@@ -266,42 +268,33 @@ func (m *Message) fitBody(stream bool) error {
 	return nil
 }
 
-// ErrShort is the error of a body that is shorter than its Content-Length.
+// ErrShort is the error for a body that is shorter than its Content-Length.
 var ErrShort = misframed("Content-Length is larger than the body")
 
-// contentLength returns -1 where there is none. Two that differ are an error.
+// contentLength returns the Content-Length, or -1 if there is none.
 func (m *Message) contentLength() (int, error) {
 	n := -1
+	var err error
 	for i := range m.Headers {
 		if m.Headers[i].Name != "Content-Length" {
 			continue
 		}
-		v, err := strconv.ParseUint(m.Headers[i].Value, 10, 31)
-		if err != nil {
-			return -1, misframed("Bad Content-Length")
+		if n, err = addContentLength(n, m.Headers[i].Value); err != nil {
+			return -1, err
 		}
-		if n >= 0 && n != int(v) {
-			return -1, misframed("Two Content-Length headers differ")
-		}
-		n = int(v)
 	}
 	return n, nil
 }
 
-// nameChars are those of a token (RFC 3261 section 25.1) and, as some methods and
-// header names in the wild have them, all other visible ones that part nothing.
-var nameChars = func() (t [256]bool) {
-	for c := '!'; c < 0x7f; c++ {
-		t[c] = !strings.ContainsRune(`()<>@,;:\"/[]?={}`, c)
+// addContentLength parses a Content-Length. It returns an error if that differs from n, the
+// value of an earlier one or -1.
+func addContentLength(n int, value string) (int, error) {
+	v, err := strconv.ParseUint(value, 10, 31)
+	if err != nil {
+		return -1, misframed("Bad Content-Length")
 	}
-	return t
-}()
-
-func isName(s string) bool {
-	for i := range len(s) {
-		if !nameChars[s[i]] {
-			return false
-		}
+	if n >= 0 && n != int(v) {
+		return -1, misframed("Two Content-Length headers differ")
 	}
-	return s != ""
+	return int(v), nil
 }

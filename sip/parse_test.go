@@ -9,7 +9,7 @@ import (
 	sipgo "github.com/emiago/sipgo/sip"
 )
 
-func TestParseKeepsWhatWasWritten(t *testing.T) {
+func TestParseKeepsValues(t *testing.T) {
 	raw := request(
 		"MESSAGE sip:bob@example.org;x=Y SIP/2.0",
 		"v: SIP/2.0/UDP a.example;branch=z9hG4bK1 , SIP / 2.0 / TCP b.example:5070;branch=z9hG4bK2",
@@ -47,7 +47,7 @@ func TestParseKeepsWhatWasWritten(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	ok := []string{"Via: SIP/2.0/UDP a;branch=z9hG4bK1", "From: <sip:a@a>;tag=1", "To: <sip:b@b>", "Call-ID: 1", "CSeq: 1 MESSAGE"}
 	msg := func(first string, more ...string) []byte {
 		return request(append(append([]string{first}, ok...), append(more, "", "")...)...)
@@ -56,9 +56,9 @@ func TestParseRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		raw    []byte
-		status int // 0: no answer
+		status int // of the answer; 0: none
 	}{
-		{"noise", []byte("hello\r\n\r\n"), 0},
+		{"not SIP", []byte("hello\r\n\r\n"), 0},
 		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 0},
 		{"empty line first", []byte("\r\n\r\n"), 0},
 		{"version", msg("MESSAGE sip:b@b SIP/7.0"), 505},
@@ -81,14 +81,14 @@ func TestParseRefuses(t *testing.T) {
 		var bad *ParseError
 		switch {
 		case tc.status == 0 && !errors.Is(err, ErrNotSIP):
-			t.Errorf("%s: got %v, want silence", tc.name, err)
+			t.Errorf("%s: got %v, want no answer", tc.name, err)
 		case tc.status != 0 && (!errors.As(err, &bad) || bad.Status != tc.status):
 			t.Errorf("%s: got %v, want %d", tc.name, err, tc.status)
 		}
 	}
 }
 
-func TestNothingIsSmuggled(t *testing.T) {
+func TestAppendToReplacesLineBreaks(t *testing.T) {
 	m := Message{Method: "MESSAGE", URI: "sip:b@b", Headers: []Header{{Name: "Subject", Value: "a\r\nRoute: <sip:evil>\x00"}}}
 	if got := string(m.AppendTo(nil)); got != "MESSAGE sip:b@b SIP/2.0\r\nSubject: a  Route: <sip:evil> \r\nContent-Length: 0\r\n\r\n" {
 		t.Errorf("got %q", got)
@@ -113,8 +113,8 @@ func TestVia(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is accepted is written and read again to the same, and where
-// sipgo's parser reads a message too, both see the same headers.
+// FuzzParse checks that an accepted message does not change when it is written and parsed
+// again, and that its Via can be stamped.
 func FuzzParse(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -124,14 +124,14 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := Parse(m.AppendTo(nil), false)
 		if err != nil {
-			t.Fatalf("written message is refused: %v\n%q", err, m.AppendTo(nil))
+			t.Fatalf("written message is rejected: %v\n%q", err, m.AppendTo(nil))
 		}
 		if again.Method != m.Method || again.URI != m.URI || again.Status != m.Status || !bytes.Equal(again.Body, m.Body) {
 			t.Fatalf("%q became %q", m.AppendTo(nil), again.AppendTo(nil))
 		}
 		if v, err := ParseVia(m.Get("Via")); err == nil {
 			if _, err := ParseVia(stamped(&v, m.Get("Via"), netip.MustParseAddrPort("[2001:db8::1]:5070"))); err != nil {
-				t.Fatalf("stamped Via is refused: %v", err)
+				t.Fatalf("stamped Via is rejected: %v", err)
 			}
 		}
 	})

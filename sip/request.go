@@ -5,22 +5,21 @@ import (
 	"strings"
 )
 
-// Request is a request, with the parts that every handler needs parsed and checked.
-// It is not written to.
+// A Request is a request with the values that all handlers need. It is not modified after
+// Read.
 type Request struct {
 	*Message
-	Via      Via // topmost
-	From, To NameAddr
-	Target   URI // the Request-URI
-	// TargetErr says why Target could not be read; the answer is then 400, or 416
-	// where it wraps sip.ErrScheme.
-	TargetErr error
-	CSeq      uint32 // its sequence number
+	Via       Via // topmost
+	From, To  NameAddr
+	Target    URI    // the Request-URI
+	TargetErr error  // of parsing Target: the answer is 400
+	CSeq      uint32 // sequence number
 }
 
-// Read takes a request apart and checks the fields that RFC 3261 section 8.1.1 makes
-// mandatory. The error is ErrNotSIP where no answer can be sent, for want of a Via, or a
-// *ParseError; the request then holds as much as the answer needs.
+// Read parses the header fields of a request and checks those that RFC 3261 section 8.1.1
+// requires. The error is ErrNotSIP if there is no valid Via, without which the request
+// cannot be answered, or a *ParseError. The request then contains the values that the answer
+// needs. A bad Request-URI is not an error: see TargetErr.
 func (r *Request) Read(m *Message) (Fields, error) {
 	f := scanFields(m)
 	r.Message = m
@@ -52,17 +51,18 @@ func (r *Request) Read(m *Message) (Fields, error) {
 	return f, nil
 }
 
-// Fields are the values of the header fields that identify a request, "" where one is
-// missing; of several, the first.
+// Fields are the values of the header fields that identify a request. The value of a missing
+// field is "". Of several fields with one name it is that of the first.
 type Fields struct {
 	Via, From, To, CallID, CSeq, Authorization, ProxyAuthorization string
 
+	// Numbers of fields.
 	vias, froms, tos, callIDs, cseqs, maxForwards int
 }
 
-// scanFields finds them in one pass.
+// scanFields returns the Fields of a request.
 func scanFields(m *Message) (f Fields) {
-	note := func(first *string, n *int, value string) {
+	record := func(first *string, n *int, value string) {
 		if *n++; *n == 1 {
 			*first = value
 		}
@@ -71,27 +71,28 @@ func scanFields(m *Message) (f Fields) {
 	for i := range m.Headers {
 		switch h := &m.Headers[i]; h.Name {
 		case "Via":
-			note(&f.Via, &f.vias, h.Value)
+			record(&f.Via, &f.vias, h.Value)
 		case "From":
-			note(&f.From, &f.froms, h.Value)
+			record(&f.From, &f.froms, h.Value)
 		case "To":
-			note(&f.To, &f.tos, h.Value)
+			record(&f.To, &f.tos, h.Value)
 		case "Call-ID":
-			note(&f.CallID, &f.callIDs, h.Value)
+			record(&f.CallID, &f.callIDs, h.Value)
 		case "CSeq":
-			note(&f.CSeq, &f.cseqs, h.Value)
+			record(&f.CSeq, &f.cseqs, h.Value)
 		case "Max-Forwards":
 			f.maxForwards++
 		case "Authorization":
-			note(&f.Authorization, &auths, h.Value)
+			record(&f.Authorization, &auths, h.Value)
 		case "Proxy-Authorization":
-			note(&f.ProxyAuthorization, &proxyAuths, h.Value)
+			record(&f.ProxyAuthorization, &proxyAuths, h.Value)
 		}
 	}
 	return f
 }
 
-// check finds a field that is missing, or occurs twice.
+// check returns an error if a required field is missing or a field occurs twice, and for a
+// malformed Via.
 func (f *Fields) check(m *Message) error {
 	if f.vias > 1 {
 		for _, v := range m.Values("Via")[1:] {
@@ -100,15 +101,15 @@ func (f *Fields) check(m *Message) error {
 			}
 		}
 	}
-	for _, one := range [...]struct {
+	for _, field := range [...]struct {
 		name string
 		n    int
 	}{{"From", f.froms}, {"To", f.tos}, {"Call-ID", f.callIDs}, {"CSeq", f.cseqs}} {
 		switch {
-		case one.n == 0:
-			return malformed("Header " + one.name + " is missing")
-		case one.n > 1:
-			return malformed("Header " + one.name + " occurs twice")
+		case field.n == 0:
+			return malformed("Header " + field.name + " is missing")
+		case field.n > 1:
+			return malformed("Header " + field.name + " occurs twice")
 		}
 	}
 	if f.maxForwards > 1 {
@@ -117,18 +118,8 @@ func (f *Fields) check(m *Message) error {
 	return nil
 }
 
-func (m *Message) count(name string) int {
-	n := 0
-	for i := range m.Headers {
-		if m.Headers[i].Name == name {
-			n++
-		}
-	}
-	return n
-}
-
-// MaxForwards is the number of hops left (RFC 3261 section 20.22): 70 where the
-// header is missing. ok is false where it is no number from 0 to 255.
+// MaxForwards returns the number of hops left (RFC 3261 section 20.22), which is 70 if the
+// header field is missing. ok is false if it is not a number from 0 to 255.
 func (r *Request) MaxForwards() (n int, ok bool) {
 	v := r.Get("Max-Forwards")
 	if v == "" {
@@ -143,14 +134,14 @@ func (r *Request) MaxForwards() (n int, ok bool) {
 	return n, n <= 255
 }
 
-// Direct reports whether the request came from source straight from the client: through
-// no NAT and no proxy.
+// Direct reports whether a request that was received from source came directly from the
+// client, without a proxy and without a NAT.
 func (r *Request) Direct(source netip.AddrPort) bool {
 	return r.Via.SentBySource(source) && r.count("Via") == 1
 }
 
-// OptionTags gives the option tags of a header such as Require or Supported in
-// lower case.
+// OptionTags returns the option tags in a header such as Require or Supported, in lower
+// case.
 func (r *Request) OptionTags(header string) []string {
 	tags := r.Tokens(header)
 	for i := range tags {

@@ -1,10 +1,8 @@
 package sip
 
-import (
-	"testing"
-)
+import "testing"
 
-// The messages of RFC 5118: where each says that it goes, and whom it comes from.
+// TestRFC5118 checks the addresses in the messages of RFC 5118.
 func TestRFC5118(t *testing.T) {
 	messages := torture(t)
 	for _, tc := range []struct{ name, target, via, contact string }{
@@ -28,11 +26,11 @@ func TestRFC5118(t *testing.T) {
 		}
 		var r Request
 		_, err = r.Read(m)
-		if refused := err != nil || r.TargetErr != nil; refused != (tc.target == "") {
-			t.Errorf("%s: refused %v: %v, %v", tc.name, refused, err, r.TargetErr)
+		if rejected := err != nil || r.TargetErr != nil; rejected != (tc.target == "") {
+			t.Errorf("%s: rejected %v: %v, %v", tc.name, rejected, err, r.TargetErr)
 		}
 		if r.Target.HostPort() != tc.target || r.Via.Host != tc.via {
-			t.Errorf("%s: for %q, from %q", tc.name, r.Target.HostPort(), r.Via.Host)
+			t.Errorf("%s: target %q, Via %q", tc.name, r.Target.HostPort(), r.Via.Host)
 		}
 		contact, _ := ParseNameAddr(m.Get("Contact"))
 		if contact.URI.Host != tc.contact {

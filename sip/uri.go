@@ -1,10 +1,3 @@
-// Package sip has the syntax and the values of SIP: URIs, name-addr header values with
-// their parameters, the canonical address-of-record (AoR), which is the key of all that
-// belongs to a user, and the comparison rules of RFC 3261 sections 19.1 and 20.10. It
-// does no I/O and has neither a clock nor locks.
-//
-// Parsers accept bytes from any sender: they do not panic and do not correct errors. The
-// error for a malformed value has the reason in words.
 package sip
 
 import (
@@ -15,13 +8,13 @@ import (
 	"strings"
 )
 
-// A URI is a parsed SIP or SIPS URI (RFC 3261 section 19.1.1), or a URI of another scheme,
-// which is not parsed further. Escapes are not decoded, so that String returns an
+// A URI is a SIP or SIPS URI (RFC 3261 section 19.1.1), or a URI with another scheme, of
+// which only the scheme is parsed. Escapes are not decoded, so that String returns an
 // equivalent URI.
 type URI struct {
 	Scheme string // lower case: "sip", "sips", "tel", ...
 	User   string // without the password; "" if missing
-	Pass   string
+	Pass   string // password
 	Host   string // lower case; an IPv6 address in brackets
 	Port   uint16 // 0 if missing
 	Params Params // after the host
@@ -29,8 +22,8 @@ type URI struct {
 	Opaque string // after the scheme, if that is not sip or sips
 }
 
-// ErrScheme is the error for a well-formed URI that is not a SIP or SIPS URI: the answer
-// is 416, not 400 (RFC 3261 section 8.2.2.1).
+// ErrScheme is the error for a well-formed URI that is not a SIP or SIPS URI. The answer is
+// 416, not 400 (RFC 3261 section 8.2.2.1).
 var ErrScheme = errors.New("unsupported URI scheme")
 
 // ParseURI parses a URI. A scheme other than sip and sips is not an error: see URI.IsSIP.
@@ -84,9 +77,8 @@ func ParseURI(s string) (URI, error) {
 	return u, nil
 }
 
-// beforeHeaders returns the part of a URI that may contain the '@' after the user. If
-// there is an '@' before a '?', that is all before the '?': an '@' after it is in a header
-// value.
+// beforeHeaders returns the part of a URI that may contain the '@' after the user. If there
+// is an '@' before the first '?', it is the part before the '?'.
 func beforeHeaders(s string) string {
 	q := strings.IndexByte(s, '?')
 	if q < 0 || !strings.Contains(s[:q], "@") {
@@ -159,7 +151,7 @@ func (u URI) HostPort() string {
 	return u.Host + ":" + strconv.Itoa(int(u.Port))
 }
 
-// Addr returns the host as an IP address, and whether it is one.
+// Addr returns the host as an IP address. It reports whether the host is one.
 func (u URI) Addr() (netip.Addr, bool) {
 	a, err := netip.ParseAddr(strings.Trim(u.Host, "[]"))
 	return a.Unmap(), err == nil
@@ -191,9 +183,9 @@ func (u *URI) appendTo(b []byte) []byte {
 	return b
 }
 
-// Equal reports whether two URIs are equal by RFC 3261 section 19.1.4: case counts in the
-// user and not in the host, escapes are decoded, and some parameters must not be missing
-// in one of them.
+// Equal reports whether two URIs are equal by RFC 3261 section 19.1.4: the user is compared
+// with regard to case and the host without, escapes are decoded, and some parameters must
+// be in both URIs or in none.
 func (u URI) Equal(v URI) bool {
 	if u.Scheme != v.Scheme || u.Opaque != v.Opaque || u.Port != v.Port ||
 		u.Host != v.Host && canonicalHost(u.Host) != canonicalHost(v.Host) ||
@@ -203,8 +195,8 @@ func (u URI) Equal(v URI) bool {
 	return paramsMatch(u.Params, v.Params) && paramsMatch(v.Params, u.Params) && u.Header == v.Header
 }
 
-// paramsMatch reports whether b agrees with each parameter of a: it has an equal one, or
-// lacks one that may be missing.
+// paramsMatch reports whether b has an equal parameter for each one of a. Parameters that
+// may be in one URI only can be missing.
 func paramsMatch(a, b Params) bool {
 	for _, p := range a {
 		other, ok := b.Get(p.Name)

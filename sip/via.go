@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"strconv"
@@ -11,12 +12,12 @@ import (
 type Via struct {
 	Transport string // upper case: "UDP"
 	Host      string
-	Port      uint16 // 0 where none was written
+	Port      uint16 // 0 if missing
 	Params    Params
 }
 
-// ParseVia reads "SIP/2.0/UDP host:port;params", with white space allowed around the
-// slashes and the colon.
+// ParseVia parses "SIP/2.0/UDP host:port;params". White space is allowed around the slashes
+// and the colon.
 func ParseVia(s string) (Via, error) {
 	var v Via
 	end := strings.IndexByte(s, ';')
@@ -42,10 +43,11 @@ func ParseVia(s string) (Via, error) {
 	return v, nil
 }
 
-// cutProtocol cuts "SIP / 2.0 / UDP" off and returns the transport and the rest.
+// cutProtocol parses "SIP / 2.0 / UDP" at the start of s. It returns the transport and the
+// rest.
 func cutProtocol(s string) (transport, rest string, ok bool) {
 	name, s, ok1 := strings.Cut(s, "/")
-	// Any version: a message of another one is answered 505, along its Via.
+	// The version is not checked: another one is answered 505, which needs the Via.
 	_, s, ok2 := strings.Cut(s, "/")
 	if !ok1 || !ok2 || !strings.EqualFold(strings.TrimSpace(name), "SIP") {
 		return "", "", false
@@ -60,7 +62,7 @@ func (v *Via) Branch() string {
 	return b
 }
 
-// addr returns the host of sent-by, where that is an IP address.
+// addr returns the host of sent-by as an IP address. It reports whether the host is one.
 func (v *Via) addr() (netip.Addr, bool) {
 	if v.Host == "" || v.Host[0] != '[' && (v.Host[0] < '0' || v.Host[0] > '9') {
 		return netip.Addr{}, false // a name
@@ -69,19 +71,17 @@ func (v *Via) addr() (netip.Addr, bool) {
 	return a.Unmap(), err == nil
 }
 
-// SentBySource reports whether src is the address that sent-by names: then no NAT was in
-// between.
+// SentBySource reports whether src is the address in sent-by, so that no NAT has changed it.
 func (v *Via) SentBySource(src netip.AddrPort) bool {
 	if a, ok := v.addr(); !ok || a != src.Addr().WithZone("") {
 		return false
 	}
-	return v.Port == src.Port() || v.Port == 0 && src.Port() == 5060
+	return v.Port == src.Port() || v.Port == 0 && src.Port() == UDP.DefaultPort()
 }
 
-// AppendStamped appends the value of a received top Via as it goes back in the
-// response: with received where the source differs from sent-by (RFC 3261 section
-// 18.2.1), and always with it and the port where rport asks for that (RFC 3581
-// section 4).
+// AppendStamped appends the value of a received topmost Via for the response to b. It adds
+// received if the source differs from sent-by (RFC 3261 section 18.2.1). If there is an
+// rport parameter, it always adds received, and the port to rport (RFC 3581 section 4).
 func (v *Via) AppendStamped(b []byte, value string, src netip.AddrPort) []byte {
 	_, rport := v.Params.Get("rport")
 	host := src.Addr().WithZone("")
@@ -99,7 +99,7 @@ func (v *Via) AppendStamped(b []byte, value string, src netip.AddrPort) []byte {
 		case strings.EqualFold(p.Name, "received"):
 		case !strings.EqualFold(p.Name, "rport"):
 			b = p.AppendTo(b)
-		case rport: // once
+		case rport: // the first one only
 			rport = false
 			b = append(append(append(b, ';'), p.Name...), '=')
 			b = strconv.AppendUint(b, uint64(src.Port()), 10)
@@ -109,10 +109,10 @@ func (v *Via) AppendStamped(b []byte, value string, src netip.AddrPort) []byte {
 	return host.AppendTo(b) // without brackets (RFC 5118 section 4.5)
 }
 
-// ReplyAddr returns the address to which a response over UDP goes (RFC 3261 section
-// 18.2.2, RFC 3581 section 4): the source, where the client asked for that by rport, or
-// where sent-by names another host, which shows a NAT that has no other port open;
-// otherwise the source's address with the port of sent-by.
+// ReplyAddr returns the destination of a response over UDP (RFC 3261 section 18.2.2, RFC
+// 3581 section 4). It is the source if the Via has an rport parameter. It is also the source
+// if sent-by contains another IP address: then there is a NAT, which forwards no other port.
+// Otherwise it is the source address with the port of sent-by.
 func (v *Via) ReplyAddr(src netip.AddrPort) netip.AddrPort {
 	if _, rport := v.Params.Get("rport"); rport {
 		return src
@@ -120,9 +120,5 @@ func (v *Via) ReplyAddr(src netip.AddrPort) netip.AddrPort {
 	if a, ok := v.addr(); ok && a != src.Addr().WithZone("") {
 		return src
 	}
-	port := v.Port
-	if port == 0 {
-		port = 5060
-	}
-	return netip.AddrPortFrom(src.Addr(), port)
+	return netip.AddrPortFrom(src.Addr(), cmp.Or(v.Port, UDP.DefaultPort()))
 }

@@ -6,16 +6,17 @@ import (
 	"testing"
 )
 
-// RFC 3261 section 18.2.1 and RFC 3581 section 4: what is added to the topmost Via;
-// section 18.2.2: where the answer goes over UDP.
-func TestWhereAnswersGo(t *testing.T) {
+// TestResponseRouting checks the parameters that are added to the topmost Via (RFC 3261
+// section 18.2.1, RFC 3581 section 4), and the destination of a response over UDP (RFC 3261
+// section 18.2.2).
+func TestResponseRouting(t *testing.T) {
 	for _, tc := range []struct{ via, from, stamp, to string }{
 		{"192.0.2.1:5070", "192.0.2.1:5070", "", "192.0.2.1:5070"},
 		{"192.0.2.1", "192.0.2.1:5060", "", "192.0.2.1:5060"},
 		{"192.0.2.1", "192.0.2.1:40000", "", "192.0.2.1:5060"},
 		{"192.0.2.1:5070;rport", "192.0.2.1:40000", ";rport=40000;received=192.0.2.1", "192.0.2.1:40000"},
 		{"10.0.0.1:5070;rport", "192.0.2.1:40000", ";rport=40000;received=192.0.2.1", "192.0.2.1:40000"},
-		// A NAT that the client knows nothing of has no other port open.
+		// A NAT of which the client does not know forwards no other port.
 		{"10.0.0.1:5070", "192.0.2.1:40000", ";received=192.0.2.1", "192.0.2.1:40000"},
 		{"host.example:5070", "192.0.2.1:40000", ";received=192.0.2.1", "192.0.2.1:5070"},
 		{"host.example;received=192.0.2.9", "192.0.2.1:40000", ";received=192.0.2.1", "192.0.2.1:5060"},
@@ -52,8 +53,8 @@ func TestWhereAnswersGo(t *testing.T) {
 	}
 }
 
-// FuzzVia: a Via that is read can be stamped and read again, and is the same but for
-// what was stamped.
+// FuzzVia checks that a valid Via can be stamped and parsed again, and that stamping changes
+// only the parameters that it adds.
 func FuzzVia(f *testing.F) {
 	for _, raw := range torture(f) {
 		if m, _ := Parse(raw, false); m != nil {
@@ -65,7 +66,7 @@ func FuzzVia(f *testing.F) {
 	src := netip.MustParseAddrPort("[2001:db8::1]:5070")
 	f.Fuzz(func(t *testing.T, s string) {
 		if hasControl(s) || strings.Contains(s, "\n") || topComma(s) >= 0 {
-			return // is not one value
+			return // not one value
 		}
 		v, err := ParseVia(s)
 		if err != nil {
@@ -84,6 +85,7 @@ func FuzzVia(f *testing.F) {
 	})
 }
 
+// stamped is AppendStamped with a string result.
 func stamped(v *Via, value string, src netip.AddrPort) string {
 	return string(v.AppendStamped(nil, value, src))
 }

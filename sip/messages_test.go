@@ -7,11 +7,12 @@ import (
 	"testing"
 )
 
+// request returns a message, with the lines separated by CRLF.
 func request(lines ...string) []byte {
 	return []byte(strings.Join(lines, "\r\n"))
 }
 
-// torture are the messages of RFC 4475 and RFC 5118, by name.
+// torture returns the messages of RFC 4475 and RFC 5118, by name.
 func torture(t testing.TB) map[string][]byte {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "testdata", "rfc*", "*.dat"))
@@ -29,6 +30,7 @@ func torture(t testing.TB) map[string][]byte {
 	return messages
 }
 
+// seeds adds the messages of torture to the corpus of a fuzz test.
 func seeds(f *testing.F) {
 	f.Helper()
 	for _, raw := range torture(f) {
