@@ -11,22 +11,22 @@ import (
 	"silod/sip"
 )
 
-// gathering starts a stack all of whose readers are busy until release is called: datagrams
-// that are sent meanwhile stay in the socket, and come as one batch.
-func gathering(t *testing.T, handle func(*ServerTx) Work) (s *stack, udp netip.AddrPort, release func()) {
+// runBlocked runs layers and blocks all their UDP readers until release is called. Datagrams
+// that are sent before stay in the socket, and are read as one batch.
+func runBlocked(t *testing.T, handle func(*ServerTx) Work) (s *layers, udp netip.AddrPort, release func()) {
 	t.Helper()
 	hold := make(chan struct{})
-	s, udp, _ = running(t, Config{}, handler{work: func(r *ServerTx) Work {
-		if r.Request.Target.User == "holder" {
+	s, udp, _ = runLayers(t, config{}, handler{work: func(tx *ServerTx) Work {
+		if tx.Request.Target.User == "blocker" {
 			<-hold
-			r.Respond(200, "")
+			tx.Respond(200, "")
 			return nil
 		}
-		return handle(r)
+		return handle(tx)
 	}})
 	c := dial(t, "udp", udp)
 	for i := range readers {
-		send(t, c, strings.Replace(message(c, fmt.Sprint("z9hG4bKhold", i)), "sip:bob@", "sip:holder@", 1))
+		send(t, c, strings.Replace(message(c, fmt.Sprint("z9hG4bKblock", i)), "sip:bob@", "sip:blocker@", 1))
 		for s.Handlers() <= i {
 			time.Sleep(time.Millisecond)
 		}
@@ -34,20 +34,20 @@ func gathering(t *testing.T, handle func(*ServerTx) Work) (s *stack, udp netip.A
 	return s, udp, func() { close(hold) }
 }
 
-// What comes at once is answered, each its own, whatever the others are: malformed,
-// repeated, answered later, or with more than a datagram can hold.
+// TestBatch checks that each datagram of a batch gets its own answer, even if others are
+// malformed, are retransmissions, are answered later, or have too large an answer.
 func TestBatch(t *testing.T) {
-	s, udp, release := gathering(t, func(r *ServerTx) Work {
-		switch branch := r.Request.Via.Branch(); branch[len(branch)-1] {
+	s, udp, release := runBlocked(t, func(tx *ServerTx) Work {
+		switch branch := tx.Request.Via.Branch(); branch[len(branch)-1] {
 		case '0':
 			return func(context.Context) {
 				time.Sleep(time.Millisecond)
-				r.Respond(202, "")
+				tx.Respond(202, "")
 			}
 		case '1':
-			r.Respond(200, "", sip.Header{Name: "X-Large", Value: strings.Repeat("x", 65536)})
+			tx.Respond(200, "", sip.Header{Name: "X-Large", Value: strings.Repeat("x", 65536)})
 		default:
-			r.Respond(200, "")
+			tx.Respond(200, "")
 		}
 		return nil
 	})
@@ -55,11 +55,11 @@ func TestBatch(t *testing.T) {
 	const n = 5 * 16
 	want := map[string]int{}
 	for i := range n {
-		m := message(c, fmt.Sprint("z9hG4bKbatch", i), usual)
+		m := message(c, fmt.Sprint("z9hG4bKbatch", i), extraHeaders)
 		switch i % 10 {
 		case 0:
 			want[fmt.Sprint("202 ", i)] = 1
-		case 1: // no answer can leave
+		case 1: // its answer exceeds a datagram
 		case 2:
 			m = strings.Replace(m, "CSeq: 1 MESSAGE", "CSeq: 1 OPTIONS", 1)
 			want[fmt.Sprint("400 ", i)] = 1
@@ -72,8 +72,8 @@ func TestBatch(t *testing.T) {
 		send(t, c, m)
 	}
 	release()
-	for range n { // one is missing of ten, and one comes twice
-		r := hear(t, c, patience)
+	for range n { // of ten requests one gets no answer and one gets two
+		r := receive(t, c, timeout)
 		_, branch, _ := strings.Cut(r, "z9hG4bKbatch")
 		branch, _, _ = strings.Cut(branch, ";")
 		want[status(r)+" "+branch]--
@@ -88,23 +88,22 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// Answers leave together. A function that must not overtake its request's answer runs when
-// that has left, whether it leaves with others or by itself, and also where the answer is
-// held back.
+// TestAfterReply checks that the answers of a batch are sent together, and that the functions
+// of AfterReply are called after that. It includes a single answer, which Work sends.
 func TestAfterReply(t *testing.T) {
-	hold, left := make(chan struct{}), make(chan string, 3)
-	_, udp, release := gathering(t, func(r *ServerTx) Work {
-		branch := r.Request.Via.Branch()
+	hold, sent := make(chan struct{}), make(chan string, 3)
+	_, udp, release := runBlocked(t, func(tx *ServerTx) Work {
+		branch := tx.Request.Via.Branch()
 		answer := func() {
-			r.Respond(200, "")
-			r.AfterReply(func() { left <- branch })
+			tx.Respond(200, "")
+			tx.AfterReply(func() { sent <- branch })
 		}
 		switch branch {
 		case "z9hG4bKwork":
 			return func(context.Context) { answer() }
 		case "z9hG4bKsecond":
 			answer()
-			<-hold // the batch is not finished
+			<-hold // before the answers of the batch are sent
 		default:
 			answer()
 		}
@@ -114,31 +113,31 @@ func TestAfterReply(t *testing.T) {
 	send(t, c, message(c, "z9hG4bKfirst"))
 	send(t, c, message(c, "z9hG4bKsecond"))
 	release()
-	if r := hear(t, c, silence); r != "" || len(left) > 0 {
-		t.Errorf("before the batch was finished, %d functions ran, and an answer left: %s", len(left), r)
+	if r := receive(t, c, quietTime); r != "" || len(sent) > 0 {
+		t.Errorf("before the end of the batch, %d functions ran, and an answer was sent: %s", len(sent), r)
 	}
 	close(hold)
 	for _, branch := range []string{"z9hG4bKfirst", "z9hG4bKsecond", "z9hG4bKwork"} {
 		if branch == "z9hG4bKwork" {
 			send(t, c, message(c, branch))
 		}
-		if r := hear(t, c, patience); status(r) != "200" {
+		if r := receive(t, c, timeout); status(r) != "200" {
 			t.Errorf("answered %q", r)
 		}
-		if got := <-left; got != branch {
-			t.Errorf("ran after the answer of %s, want %s", got, branch)
+		if got := <-sent; got != branch {
+			t.Errorf("the function of %s ran, want that of %s", got, branch)
 		}
 	}
 }
 
-// A stack that stops sends what it has answered.
-func TestBatchAtTheEnd(t *testing.T) {
+// TestBatchWhenStopping checks that Run sends the answers of a batch before it returns.
+func TestBatchWhenStopping(t *testing.T) {
 	answered := make(chan struct{})
-	s, udp, release := gathering(t, func(r *ServerTx) Work {
-		r.Respond(200, "")
-		if r.Request.Via.Branch() == "z9hG4bKlast" {
+	s, udp, release := runBlocked(t, func(tx *ServerTx) Work {
+		tx.Respond(200, "")
+		if tx.Request.Via.Branch() == "z9hG4bKlast" {
 			answered <- struct{}{}
-			time.Sleep(silence) // until it stops
+			time.Sleep(quietTime) // until Run is told to stop
 		}
 		return nil
 	})
@@ -149,7 +148,7 @@ func TestBatchAtTheEnd(t *testing.T) {
 	<-answered
 	s.stop()
 	for range 2 {
-		if r := hear(t, c, patience); status(r) != "200" {
+		if r := receive(t, c, timeout); status(r) != "200" {
 			t.Errorf("answered %q", r)
 		}
 	}

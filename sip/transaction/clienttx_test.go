@@ -3,7 +3,6 @@ package transaction
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -14,34 +13,32 @@ import (
 	"silod/sip/transport"
 )
 
-var peer = sip.Flow{Transport: sip.UDP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.1:5070")}
-
-// wire records when the table sends.
-type wire struct {
+// A sendLog records the times at which a client table sends.
+type sendLog struct {
 	mu    sync.Mutex
 	start time.Time
 	at    []time.Duration
 }
 
-func (w *wire) send(sip.Flow, []byte) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = append(w.at, time.Since(w.start).Round(wheelTick))
+func (l *sendLog) send(sip.Flow, []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.at = append(l.at, time.Since(l.start).Round(wheelTick))
 	return nil
 }
 
-// times is when it did.
-func (w *wire) times() []time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.at)
+// times returns the times since the start of the test.
+func (l *sendLog) times() []time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.at)
 }
 
-// inTable runs a test with a client table and its clock.
-func inTable(t *testing.T, f func(tab *clientTable, w *wire)) {
+// withTable runs f with a client table that a fake clock drives.
+func withTable(t *testing.T, f func(tab *clientTable, sent *sendLog)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &wire{start: time.Now()}
-		tab := newClientTable(100, w.send)
+		sent := &sendLog{start: time.Now()}
+		tab := newClientTable(100, sent.send)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			tick := time.NewTicker(wheelTick)
@@ -55,11 +52,12 @@ func inTable(t *testing.T, f func(tab *clientTable, w *wire)) {
 				}
 			}
 		}()
-		f(tab, w)
+		f(tab, sent)
 		cancel()
 	})
 }
 
+// begin starts a client transaction.
 func begin(t *testing.T, tab *clientTable, f sip.Flow) (*ClientTx, chan Result) {
 	t.Helper()
 	results := make(chan Result, 1)
@@ -70,85 +68,86 @@ func begin(t *testing.T, tab *clientTable, f sip.Flow) (*ClientTx, chan Result) 
 	return c, results
 }
 
-// RFC 3261 section 17.1.2.2: Timer E doubles from T1 up to T2, Timer F ends it.
-func TestClientRetransmitsAndTimesOut(t *testing.T) {
-	inTable(t, func(tab *clientTable, w *wire) {
+// TestClientTimers checks Timer E, which doubles from T1 up to T2, and Timer F (RFC 3261
+// section 17.1.2.2).
+func TestClientTimers(t *testing.T) {
+	withTable(t, func(tab *clientTable, sent *sendLog) {
 		_, results := begin(t, tab, peer)
 		r := <-results
 		if !errors.Is(r.Err, ErrTimeout) {
 			t.Errorf("got %v", r.Err)
 		}
-		if d := time.Since(w.start); d < timerF || d > timerF+wheelTick {
+		if d := time.Since(sent.start); d < timerF || d > timerF+wheelTick {
 			t.Errorf("Timer F fired after %v", d)
 		}
 		s := time.Second
 		want := []time.Duration{0, s / 2, s + s/2, 3*s + s/2, 7*s + s/2, 11*s + s/2, 15*s + s/2, 19*s + s/2, 23*s + s/2, 27*s + s/2, 31*s + s/2}
-		if at := w.times(); !slices.Equal(at, want) {
+		if at := sent.times(); !slices.Equal(at, want) {
 			t.Errorf("sent at %v", at)
 		}
 		if tab.live.Load() != 0 {
-			t.Error("the call is still counted")
+			t.Error("the transaction is still counted")
 		}
 	})
 }
 
-func TestClientProvisionalSlowsDown(t *testing.T) {
-	inTable(t, func(tab *clientTable, w *wire) {
+func TestClientProvisionalResponse(t *testing.T) {
+	withTable(t, func(tab *clientTable, sent *sendLog) {
 		c, results := begin(t, tab, peer)
 		time.Sleep(200 * time.Millisecond)
 		if !tab.receive(c.branch, peer, &sip.Message{Status: 100}) {
-			t.Error("100 was not taken")
+			t.Error("the 100 was not accepted")
 		}
 		time.Sleep(9 * time.Second)
 		tab.receive(c.branch, peer, &sip.Message{Status: 200})
 		if r := <-results; r.Err != nil || r.Response.Status != 200 {
 			t.Errorf("got %+v", r)
 		}
-		if at := w.times(); len(at) != 4 { // at 0, 0.5, 4.5 and 8.5 s
+		if at := sent.times(); len(at) != 4 { // at 0, 0.5, 4.5 and 8.5 s
 			t.Errorf("sent at %v", at)
 		}
 		if tab.receive(c.branch, peer, &sip.Message{Status: 200}) {
-			t.Error("a repeated response found a call")
+			t.Error("a retransmitted response was accepted")
 		}
 	})
 }
 
-func TestClientStreamIsNotRetransmitted(t *testing.T) {
-	inTable(t, func(tab *clientTable, w *wire) {
+func TestClientOverStream(t *testing.T) {
+	withTable(t, func(tab *clientTable, sent *sendLog) {
 		f := sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}
 		c, results := begin(t, tab, f)
 		other := f
 		other.Conn = 8
 		if tab.receive(c.branch, other, &sip.Message{Status: 200}) {
-			t.Error("a response from a stranger's connection was believed")
+			t.Error("a response over another connection was accepted")
 		}
 		r := <-results
-		if at := w.times(); !errors.Is(r.Err, ErrTimeout) || len(at) != 1 {
+		if at := sent.times(); !errors.Is(r.Err, ErrTimeout) || len(at) != 1 {
 			t.Errorf("%v, sent at %v", r.Err, at)
 		}
 	})
 }
 
-func TestClientFailsWithItsConnection(t *testing.T) {
-	inTable(t, func(tab *clientTable, _ *wire) {
+func TestClientConnectionClosed(t *testing.T) {
+	withTable(t, func(tab *clientTable, _ *sendLog) {
 		f := sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}
 		_, results := begin(t, tab, f)
-		_, kept := begin(t, tab, sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 8})
+		_, other := begin(t, tab, sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 8})
 		tab.fail(f, transport.ErrClosed)
 		if r := <-results; !errors.Is(r.Err, transport.ErrClosed) {
 			t.Errorf("got %v", r.Err)
 		}
 		select {
-		case r := <-kept:
-			t.Errorf("another connection's call ended: %v", r.Err)
+		case r := <-other:
+			t.Errorf("a transaction over another connection ended: %v", r.Err)
 		default:
 		}
 	})
 }
 
-// A connection that closes while a call is being sent ends the call once: by a
-// Result, or by an error of Send, and never by both.
-func TestClientThatFailsTwiceEndsOnce(t *testing.T) {
+// TestClientConnectionClosedDuringSend checks that a transaction ends either with a Result or
+// with an error of start.
+func TestClientConnectionClosedDuringSend(t *testing.T) {
 	var tab *clientTable
 	tab = newClientTable(100, func(f sip.Flow, _ []byte) error {
 		tab.fail(f, transport.ErrClosed)
@@ -157,26 +156,26 @@ func TestClientThatFailsTwiceEndsOnce(t *testing.T) {
 	results := make(chan Result, 2)
 	c := &ClientTx{Flow: sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}, branch: newBranch(sip.AoR{}), results: results, table: tab}
 	if err := tab.start(c, nil); err != nil {
-		t.Errorf("a call that has a Result was refused: %v", err)
+		t.Errorf("start returned an error besides the Result: %v", err)
 	}
 	if len(results) != 1 || !errors.Is((<-results).Err, transport.ErrClosed) || tab.live.Load() != 0 {
-		t.Error("the call did not end once")
+		t.Error("the transaction did not end once")
 	}
 }
 
-func TestClientTableIsBounded(t *testing.T) {
-	inTable(t, func(tab *clientTable, _ *wire) {
+func TestClientTableLimit(t *testing.T) {
+	withTable(t, func(tab *clientTable, _ *sendLog) {
 		for range 100 {
 			begin(t, tab, peer)
 		}
 		c := &ClientTx{Flow: peer, branch: newBranch(sip.AoR{}), results: make(chan Result, 1), table: tab}
 		if err := tab.start(c, nil); !errors.Is(err, ErrBusy) {
-			t.Errorf("call 101: %v", err)
+			t.Errorf("transaction 101: %v", err)
 		}
 	})
 }
 
-func TestBranchesAreUniqueAndUnguessable(t *testing.T) {
+func TestBranchesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for range 10_000 {
 		b := newBranch(sip.AoR{})
@@ -187,13 +186,13 @@ func TestBranchesAreUniqueAndUnguessable(t *testing.T) {
 	}
 }
 
-// TestAnswerWhileSending: a provisional response may come before start returns. Run it
-// with -race.
-func TestAnswerWhileSending(t *testing.T) {
+// TestClientResponseDuringSend passes a provisional response to a transaction before start
+// returns. It needs -race.
+func TestClientResponseDuringSend(t *testing.T) {
 	var tab *clientTable
-	var answered sync.WaitGroup
+	var responses sync.WaitGroup
 	tab = newClientTable(1000, func(f sip.Flow, b []byte) error {
-		answered.Go(func() { tab.receive(string(b), f, &sip.Message{Status: 100}) })
+		responses.Go(func() { tab.receive(string(b), f, &sip.Message{Status: 100}) })
 		return nil
 	})
 	for range 1000 {
@@ -202,5 +201,5 @@ func TestAnswerWhileSending(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	answered.Wait()
+	responses.Wait()
 }

@@ -2,13 +2,10 @@ package transaction
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,98 +14,18 @@ import (
 	"silod/sip/transport"
 )
 
-// running starts a stack on loopback and gives its UDP and TCP addresses.
-func running(t *testing.T, cfg Config, h Handler) (s *stack, udp, tcp netip.AddrPort) {
-	t.Helper()
-	free := netip.MustParseAddrPort("127.0.0.1:0")
-	cfg.Listen = []transport.Endpoint{{Transport: sip.UDP, Addr: free}, {Transport: sip.TCP, Addr: free}}
-	cfg.Grace = time.Second
-	s = newStack(cfg, h)
-	start(t, s)
-	return s, s.sockets.Endpoints()[0].Addr, s.sockets.Endpoints()[1].Addr
-}
-
-func start(t *testing.T, s *stack) {
-	t.Helper()
-	if err := s.sockets.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	s.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(s.stop)
-}
-
-func dial(t *testing.T, network string, to netip.AddrPort) net.Conn {
-	t.Helper()
-	c, err := net.Dial(network, to.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
-func send(t *testing.T, c net.Conn, text string) {
-	t.Helper()
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// hear reads what comes within a second; "" is silence, or the end of a stream.
-func hear(t *testing.T, c net.Conn, wait time.Duration) string {
-	t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(wait))
-	buf := make([]byte, 65536)
-	n, err := c.Read(buf)
-	if err != nil && !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "timeout") && !strings.Contains(err.Error(), "reset") {
-		t.Fatal(err)
-	}
-	return string(buf[:n])
-}
-
-const (
-	patience = 5 * time.Second        // for what must come
-	silence  = 150 * time.Millisecond // for what must not
-)
-
-// usual makes a request as large as those of most clients, so that no answer is larger.
-const usual = "Max-Forwards: 70\r\nUser-Agent: a phone (with as many words as most have)/1.0.0\r\nSupported: replaces, outbound"
-
-func message(c net.Conn, branch string, more ...string) string {
-	lines := append([]string{
-		"MESSAGE sip:bob@127.0.0.1 SIP/2.0",
-		"Via: SIP/2.0/" + strings.ToUpper(c.LocalAddr().Network()) + " " + c.LocalAddr().String() + ";branch=" + branch + ";rport",
-		"From: <sip:alice@127.0.0.1>;tag=1", "To: <sip:bob@127.0.0.1>", "Call-ID: " + branch + "@test", "CSeq: 1 MESSAGE",
-	}, more...)
-	return strings.Join(append(lines, "Content-Length: 2", "", "hi"), "\r\n")
-}
-
-func status(response string) string {
-	_, rest, _ := strings.Cut(response, " ")
-	code, _, _ := strings.Cut(rest, " ")
-	return code
-}
-
-func TestRetransmissionGetsTheSameAnswerAndRunsNothing(t *testing.T) {
+func TestRetransmission(t *testing.T) {
 	var runs atomic.Int32
-	_, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
+	_, udp, _ := runLayers(t, config{}, serve(func(tx *ServerTx) {
 		runs.Add(1)
-		r.Respond(202, "", sip.Header{Name: "X-Extra", Value: "kept"})
+		tx.Respond(202, "", sip.Header{Name: "X-Extra", Value: "kept"})
 	}))
 	c := dial(t, "udp", udp)
 	m := message(c, "z9hG4bKa")
 	send(t, c, m)
-	first := hear(t, c, patience)
+	first := receive(t, c, timeout)
 	send(t, c, m)
-	second := hear(t, c, patience)
+	second := receive(t, c, timeout)
 	if first != second || !strings.HasPrefix(first, "SIP/2.0 202 Accepted\r\n") || !strings.Contains(first, "X-Extra: kept\r\n") {
 		t.Errorf("answers:\n%s\n%s", first, second)
 	}
@@ -124,32 +41,33 @@ func TestRetransmissionGetsTheSameAnswerAndRunsNothing(t *testing.T) {
 	}
 }
 
-// What real clients repeat that is no retransmission.
-func TestNewRequestsUnderAnOldBranch(t *testing.T) {
+// TestReusedBranch checks that requests of clients that reuse a branch are not taken for
+// retransmissions.
+func TestReusedBranch(t *testing.T) {
 	var runs atomic.Int32
-	_, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
+	_, udp, _ := runLayers(t, config{}, serve(func(tx *ServerTx) {
 		runs.Add(1)
-		r.Respond(202, "")
+		tx.Respond(202, "")
 	}))
 	alice, carol := dial(t, "udp", udp), dial(t, "udp", udp)
 	m := message(alice, "z9hG4bKsame")
 	send(t, alice, m)
-	hear(t, alice, patience)
-	// Pidgin answers a challenge under the same branch.
+	receive(t, alice, timeout)
+	// Pidgin responds to a challenge with the same branch.
 	send(t, alice, strings.Replace(m, "Content-Length", "Proxy-Authorization: Digest x\r\nContent-Length", 1))
-	hear(t, alice, patience)
-	// Two clients with an unseeded random generator make the same branch.
+	receive(t, alice, timeout)
+	// Two clients with unseeded random numbers generate the same branch.
 	send(t, carol, m)
-	hear(t, carol, patience)
+	receive(t, carol, timeout)
 	if n := runs.Load(); n != 3 {
 		t.Errorf("the handler ran %d times, want 3", n)
 	}
 }
 
-func TestAnswersToWhatIsMalformed(t *testing.T) {
-	s, udp, _ := running(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, "") }))
+func TestMalformedRequests(t *testing.T) {
+	s, udp, _ := runLayers(t, config{}, serve(func(tx *ServerTx) { tx.Respond(200, "") }))
 	for _, tc := range []struct{ name, old, new, want string }{
-		{"good", "", "", "200"},
+		{"valid", "", "", "200"},
 		{"no From", "From: <sip:alice@127.0.0.1>;tag=1\r\n", "", "400"},
 		{"no Call-ID", "Call-ID: ", "X-ID: ", "400"},
 		{"two To", "To: ", "To: <sip:x@y>\r\nTo: ", "400"},
@@ -162,71 +80,71 @@ func TestAnswersToWhatIsMalformed(t *testing.T) {
 		{"ACK", "MESSAGE", "ACK", ""},
 	} {
 		c := dial(t, "udp", udp)
-		wait := patience
+		wait := timeout
 		if tc.want == "" {
-			wait = silence
+			wait = quietTime
 		}
-		send(t, c, strings.ReplaceAll(message(c, "z9hG4bK"+strings.ReplaceAll(tc.name, " ", ""), usual), tc.old, tc.new))
-		if got := status(hear(t, c, wait)); got != tc.want {
+		send(t, c, strings.ReplaceAll(message(c, "z9hG4bK"+strings.ReplaceAll(tc.name, " ", ""), extraHeaders), tc.old, tc.new))
+		if got := status(receive(t, c, wait)); got != tc.want {
 			t.Errorf("%s: answered %q, want %q", tc.name, got, tc.want)
 		}
 	}
 	if server, _ := s.Transactions(); server != 1 {
-		t.Errorf("%d transactions are kept, want only the good one's", server)
+		t.Errorf("%d transactions are stored, want 1", server)
 	}
 }
 
 func TestOverloadIsAnswered(t *testing.T) {
 	hold := make(chan struct{})
-	s, udp, _ := running(t, Config{MaxHandlers: 1}, waiting(func(r *ServerTx) {
+	s, udp, _ := runLayers(t, config{MaxHandlers: 1}, serveLater(func(tx *ServerTx) {
 		<-hold
-		r.Respond(200, "")
+		tx.Respond(200, "")
 	}))
 	first, second := dial(t, "udp", udp), dial(t, "udp", udp)
 	send(t, first, message(first, "z9hG4bK1"))
 	for s.Handlers() == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	m := message(second, "z9hG4bK2", usual)
+	m := message(second, "z9hG4bK2", extraHeaders)
 	send(t, second, m)
-	if r := hear(t, second, patience); status(r) != "503" || !strings.Contains(r, "Retry-After: ") {
+	if r := receive(t, second, timeout); status(r) != "503" || !strings.Contains(r, "Retry-After: ") {
 		t.Errorf("got %s", r)
 	}
 	close(hold)
-	hear(t, first, patience)
+	receive(t, first, timeout)
 	for s.Handlers() > 0 {
 		time.Sleep(time.Millisecond)
 	}
-	send(t, second, m) // its retransmission is a new attempt
-	if r := hear(t, second, patience); status(r) != "200" {
+	send(t, second, m) // its retransmission is a new request
+	if r := receive(t, second, timeout); status(r) != "200" {
 		t.Errorf("after the overload: %s", r)
 	}
 }
 
-// Work does not keep others from being served. A Handle that waits, which it must not, does
-// not stop the socket for long.
-func TestHandlersThatWait(t *testing.T) {
-	for _, polite := range []bool{true, false} {
+// TestWaitingHandlers checks that other requests are served while Work waits. If Handle waits,
+// which it must not, they are served after a delay.
+func TestWaitingHandlers(t *testing.T) {
+	for _, inWork := range []bool{true, false} {
 		hold := make(chan struct{})
-		wait := func(r *ServerTx) {
-			if r.Request.Target.User == "bob" {
+		wait := func(tx *ServerTx) {
+			if tx.Request.Target.User == "bob" {
 				<-hold
 			}
-			r.Respond(200, "")
+			tx.Respond(200, "")
 		}
 		h := serve(wait)
-		if polite {
-			h = waiting(wait)
+		if inWork {
+			h = serveLater(wait)
 		}
-		s, udp, _ := running(t, Config{}, h)
+		s, udp, _ := runLayers(t, config{}, h)
 		c := dial(t, "udp", udp)
 		n := 100
-		if !polite {
+		if !inWork {
 			n = readers
 		}
 		for i := range n {
 			send(t, c, message(c, fmt.Sprint("z9hG4bKwait", i)))
-			for !polite && s.Handlers() <= i { // what comes with it waits behind it
+			for !inWork && s.Handlers() <= i { // so that the requests are not in one batch
 				time.Sleep(time.Millisecond)
 			}
 		}
@@ -235,36 +153,75 @@ func TestHandlersThatWait(t *testing.T) {
 		}
 		other := dial(t, "udp", udp)
 		send(t, other, strings.ReplaceAll(message(other, "z9hG4bKother"), "sip:bob@", "sip:carol@"))
-		if r := hear(t, other, patience); status(r) != "200" {
-			t.Errorf("behind %d handlers that wait, another is answered %q", n, r)
+		if r := receive(t, other, timeout); status(r) != "200" {
+			t.Errorf("while %d handlers wait, another request got %q", n, r)
 		}
 		close(hold)
 		for range n {
-			hear(t, c, patience)
+			receive(t, c, timeout)
 		}
 	}
 }
 
-func TestPanicAndSilenceAreAnswered500(t *testing.T) {
-	_, udp, _ := running(t, Config{}, serve(func(r *ServerTx) {
-		if r.Request.Target.User == "bob" {
+// TestPanicIsAnswered500 checks requests whose handler panics, in Handle or in Work, or sends
+// no answer. None of them counts as being served afterwards.
+func TestPanicIsAnswered500(t *testing.T) {
+	f := func(tx *ServerTx) {
+		if tx.Request.Target.User == "bob" {
 			panic("bob")
 		}
-	}))
-	for _, user := range []string{"bob", "carol"} {
-		c := dial(t, "udp", udp)
-		send(t, c, strings.Replace(message(c, "z9hG4bK"+user), "sip:bob", "sip:"+user, 1))
-		if r := hear(t, c, patience); status(r) != "500" {
-			t.Errorf("%s: %s", user, r)
+	}
+	for _, h := range []Handler{serve(f), serveLater(f)} {
+		s, udp, tcp := runLayers(t, config{}, h)
+		for _, user := range []string{"bob", "carol"} {
+			for _, c := range []net.Conn{dial(t, "udp", udp), dial(t, "tcp", tcp)} {
+				send(t, c, strings.Replace(message(c, "z9hG4bK"+user), "sip:bob", "sip:"+user, 1))
+				if r := receive(t, c, timeout); status(r) != "500" {
+					t.Errorf("%s: %s", user, r)
+				}
+			}
 		}
+		await(t, "all requests have been served", func() bool { return s.Handlers() == 0 })
+	}
+}
+
+// TestStopOrder checks the order of stopping: new requests are rejected, Work may answer
+// within the grace time and after the end of its context, and then Run returns.
+func TestStopOrder(t *testing.T) {
+	begun, ended := make(chan struct{}), false
+	s, udp, _ := runLayers(t, config{}, handler{work: func(tx *ServerTx) Work {
+		return func(ctx context.Context) {
+			close(begun)
+			<-ctx.Done()
+			tx.Respond(200, "")
+			ended = true
+		}
+	}})
+	c := dial(t, "udp", udp)
+	send(t, c, message(c, "z9hG4bK1"))
+	<-begun
+	stopped := make(chan struct{})
+	go func() {
+		s.stop()
+		close(stopped)
+	}()
+	await(t, "the layer rejects requests", s.Draining)
+	send(t, c, message(c, "z9hG4bK2", extraHeaders))
+	for _, want := range []string{"503", "200"} {
+		if r := receive(t, c, timeout); status(r) != want {
+			t.Errorf("answered %q, want %s", r, want)
+		}
+	}
+	if <-stopped; !ended {
+		t.Error("Run returned before the Work")
 	}
 }
 
 func TestStreamFraming(t *testing.T) {
-	_, _, tcp := running(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, string(r.Request.Body)) }))
+	_, _, tcp := runLayers(t, config{}, serve(func(tx *ServerTx) { tx.Respond(200, string(tx.Request.Body)) }))
 	c := dial(t, "tcp", tcp)
 	send(t, c, "\r\n\r\n")
-	if got := hear(t, c, patience); got != "\r\n" {
+	if got := receive(t, c, timeout); got != "\r\n" {
 		t.Errorf("a ping was answered %q", got)
 	}
 	two := message(c, "z9hG4bK1") + "\r\n\r\n" + message(c, "z9hG4bK2")
@@ -273,74 +230,74 @@ func TestStreamFraming(t *testing.T) {
 	}
 	got := ""
 	for strings.Count(got, "SIP/2.0 200 hi") < 2 {
-		part := hear(t, c, patience)
+		part := receive(t, c, timeout)
 		if part == "" {
 			t.Fatalf("got only %q", got)
 		}
 		got += part
 	}
-	// A request that is bad but well framed costs an answer, a bad length the connection.
+	// A malformed request is answered. If its length is unknown, the connection is closed too.
 	send(t, c, strings.Replace(message(c, "z9hG4bK3"), "1 MESSAGE", "x MESSAGE", 1))
-	if r := hear(t, c, patience); status(r) != "400" {
+	if r := receive(t, c, timeout); status(r) != "400" {
 		t.Errorf("bad CSeq: %q", r)
 	}
 	send(t, c, strings.Replace(message(c, "z9hG4bK4"), "Length: 2", "Length: -2", 1))
-	if r := hear(t, c, patience); status(r) != "400" {
+	if r := receive(t, c, timeout); status(r) != "400" {
 		t.Errorf("bad Content-Length: %q", r)
 	}
-	if r := hear(t, c, patience); r != "" {
+	if r := receive(t, c, timeout); r != "" {
 		t.Errorf("the connection is still open: %q", r)
 	}
 }
 
-func TestStreamsAreLimited(t *testing.T) {
+func TestMaxConnections(t *testing.T) {
 	closed := make(chan sip.Flow, 10)
-	s, _, tcp := running(t, Config{MaxConnections: 2, StartTimeout: 300 * time.Millisecond}, handler{handle: func(*ServerTx) {}, closed: func(f sip.Flow) { closed <- f }})
+	s, _, tcp := runLayers(t, config{MaxConnections: 2, StartTimeout: 300 * time.Millisecond}, handler{handle: func(*ServerTx) {}, closed: func(f sip.Flow) { closed <- f }})
 	var conns []net.Conn
 	for range 3 {
 		conns = append(conns, dial(t, "tcp", tcp))
 	}
-	if got := hear(t, conns[2], patience); got != "" {
+	if got := receive(t, conns[2], timeout); got != "" {
 		t.Errorf("the third connection got %q", got)
 	}
-	send(t, conns[0], "MESSAGE sip:b") // half a message, and no more
+	send(t, conns[0], "MESSAGE sip:b") // an incomplete message
 	for range 2 {
 		select {
 		case f := <-closed:
 			if s.sockets.Alive(f) {
-				t.Error("a closed flow is said to be alive")
+				t.Error("Alive reports a closed flow")
 			}
-		case <-time.After(patience):
-			t.Fatal("a silent connection stayed open")
+		case <-time.After(timeout):
+			t.Fatal("a connection without a message stayed open")
 		}
 	}
 }
 
-// A request goes out over the connection that its flow names, and its answer
-// comes back to the call.
-func TestSendOverFlows(t *testing.T) {
+// TestSend checks that a request is sent over its flow and that the response ends its
+// transaction.
+func TestSend(t *testing.T) {
 	flows := make(chan sip.Flow, 2)
-	s, udp, tcp := running(t, Config{}, serve(func(r *ServerTx) {
-		flows <- r.Flow
-		r.Respond(200, "")
+	s, udp, tcp := runLayers(t, config{}, serve(func(tx *ServerTx) {
+		flows <- tx.Flow
+		tx.Respond(200, "")
 	}))
 	for _, tc := range []struct {
 		network string
 		addr    netip.AddrPort
 	}{{"udp", udp}, {"tcp", tcp}} {
 		c := dial(t, tc.network, tc.addr)
-		dial(t, tc.network, tc.addr) // a later stranger
+		dial(t, tc.network, tc.addr) // another, later connection
 		send(t, c, message(c, "z9hG4bK1"))
-		hear(t, c, patience)
+		receive(t, c, timeout)
 		flow := <-flows
 		if again, err := sip.ParseFlow(flow.String()); err != nil || again != flow {
-			t.Fatalf("flow %s is read as %s, %v", flow, again, err)
+			t.Fatalf("flow %s is parsed as %s, %v", flow, again, err)
 		}
 		results := make(chan Result, 1)
 		if _, err := s.Send(&sip.Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []sip.Header{{Name: "CSeq", Value: "1 MESSAGE"}}}, sip.AoR{}, flow, results); err != nil {
 			t.Fatal(err)
 		}
-		got := hear(t, c, patience)
+		got := receive(t, c, timeout)
 		via, rest, _ := strings.Cut(got[strings.Index(got, "Via: "):], "\r\n")
 		if !strings.HasPrefix(via, "Via: SIP/2.0/"+strings.ToUpper(tc.network)+" "+tc.addr.String()+";branch=z9hG4bK") || rest == "" {
 			t.Errorf("got %q", got)
@@ -351,16 +308,16 @@ func TestSendOverFlows(t *testing.T) {
 			if r.Err != nil || r.Response.Status != 200 {
 				t.Errorf("%s: %+v", tc.network, r)
 			}
-		case <-time.After(patience):
+		case <-time.After(timeout):
 			t.Errorf("%s: no result", tc.network)
 		}
 	}
 }
 
-func TestPortThatIsTaken(t *testing.T) {
-	_, udp, tcp := running(t, Config{}, serve(func(*ServerTx) {}))
+func TestListenOnUsedPort(t *testing.T) {
+	_, udp, tcp := runLayers(t, config{}, serve(func(*ServerTx) {}))
 	for _, e := range []transport.Endpoint{{Transport: sip.UDP, Addr: udp}, {Transport: sip.TCP, Addr: tcp}} {
-		s := newStack(Config{Listen: []transport.Endpoint{e}}, echo)
+		s := newLayers(config{Listen: []transport.Endpoint{e}}, echo)
 		if err := s.sockets.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") {
 			t.Errorf("%s: %v", e.Transport, err)
 		}

@@ -17,7 +17,7 @@ import (
 	"silod/sip"
 )
 
-// authority signs client certificates.
+// An authority issues client certificates.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -34,6 +34,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
+// sign returns a certificate issued by an authority, or a self-signed one if that is nil.
 func sign(t *testing.T, tmpl *x509.Certificate, by *authority) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -54,8 +55,9 @@ func sign(t *testing.T, tmpl *x509.Certificate, by *authority) (*x509.Certificat
 	return cert, key
 }
 
-// client makes a certificate that is for servers, as public authorities make them.
-func (a *authority) client(t *testing.T, ends time.Time, uri string, names ...string) tls.Certificate {
+// client returns a certificate for a client. As one from a public authority, it has the
+// extended key usage of a server.
+func (a *authority) client(t *testing.T, expires time.Time, uri string, names ...string) tls.Certificate {
 	t.Helper()
 	u, err := url.Parse(uri)
 	if err != nil {
@@ -63,22 +65,22 @@ func (a *authority) client(t *testing.T, ends time.Time, uri string, names ...st
 	}
 	cert, key := sign(t, &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "common.example"}, DNSNames: names, URIs: []*url.URL{u},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: ends, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: expires, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, a)
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-// TestPeerNames: a client certificate names its owner if an authority of ours has
-// made it, and is no reason to refuse a connection otherwise.
+// TestPeerNames checks that PeerNames returns the names in a certificate from a trusted
+// authority, and that the connection is accepted with any other certificate.
 func TestPeerNames(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
+	trusted, other := newAuthority(t), newAuthority(t)
 	pool := x509.NewCertPool()
-	pool.AddCert(ours.cert)
-	var s *stack
+	pool.AddCert(trusted.cert)
+	var s *layers
 	names := make(chan []string, 1)
-	s, addrs := runningAll(t, Config{ClientCAs: pool}, serve(func(r *ServerTx) {
-		names <- s.PeerNames(r.Flow)
-		r.Respond(200, "")
+	s, addrs := runAllTransports(t, config{ClientCAs: pool}, serve(func(tx *ServerTx) {
+		names <- s.PeerNames(tx.Flow)
+		tx.Respond(200, "")
 	}))
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
 	for _, tc := range []struct {
@@ -86,11 +88,11 @@ func TestPeerNames(t *testing.T) {
 		cert []tls.Certificate
 		want string
 	}{
-		{"ours", []tls.Certificate{ours.client(t, soon, "sip:example.org", "proxy.example.org", "b.example.org")}, "example.org proxy.example.org b.example.org"},
-		{"a person's", []tls.Certificate{ours.client(t, soon, "sip:alice@example.org", "x.example.org")}, "x.example.org"},
-		{"another scheme", []tls.Certificate{ours.client(t, soon, "https://example.org/")}, ""},
-		{"expired", []tls.Certificate{ours.client(t, past, "sip:example.org", "proxy.example.org")}, ""},
-		{"of another authority", []tls.Certificate{theirs.client(t, soon, "sip:example.org", "proxy.example.org")}, ""},
+		{"trusted authority", []tls.Certificate{trusted.client(t, soon, "sip:example.org", "proxy.example.org", "b.example.org")}, "example.org proxy.example.org b.example.org"},
+		{"of a user", []tls.Certificate{trusted.client(t, soon, "sip:alice@example.org", "x.example.org")}, "x.example.org"},
+		{"another scheme", []tls.Certificate{trusted.client(t, soon, "https://example.org/")}, ""},
+		{"expired", []tls.Certificate{trusted.client(t, past, "sip:example.org", "proxy.example.org")}, ""},
+		{"other authority", []tls.Certificate{other.client(t, soon, "sip:example.org", "proxy.example.org")}, ""},
 		{"none", nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -103,7 +105,7 @@ func TestPeerNames(t *testing.T) {
 			defer c.Close()
 			for i := range 2 {
 				send(t, c, strings.Replace(message(c, "z9hG4bKn"+string(rune('0'+i))), "/TCP ", "/TLS ", 1))
-				if got := hear(t, c, patience); status(got) != "200" {
+				if got := receive(t, c, timeout); status(got) != "200" {
 					t.Fatalf("answered\n%s", got)
 				}
 				if got := <-names; !slices.Equal(got, strings.Fields(tc.want)) {

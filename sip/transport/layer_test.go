@@ -150,7 +150,7 @@ func TestReplyPanics(t *testing.T) {
 	}
 	reply(func(b []byte) []byte { return append(b, "second"...) })
 	b.flush()
-	_ = peer.SetReadDeadline(time.Now().Add(patience))
+	_ = peer.SetReadDeadline(time.Now().Add(timeout))
 	for _, want := range []string{"first", "second"} {
 		buf := make([]byte, 100)
 		n, err := peer.Read(buf)

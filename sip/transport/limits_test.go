@@ -24,52 +24,54 @@ func TestPacketLimiter(t *testing.T) {
 		return n
 	}
 	if n := count(a); n != 200 {
-		t.Errorf("a burst of %d", n)
+		t.Errorf("a burst of %d messages", n)
 	}
 	if n := count(b); n != 200 {
-		t.Errorf("another source has %d", n)
+		t.Errorf("another source may send %d", n)
 	}
 	now = now.Add(time.Second)
 	if n := count(a); n != 100 {
-		t.Errorf("%d in the next second", n)
+		t.Errorf("%d messages in the next second", n)
 	}
 	if n := count(a); n != 0 {
-		t.Errorf("%d out of nothing", n)
+		t.Errorf("%d messages above the limit", n)
 	}
-	// One customer's IPv6 network is one source.
+	// All addresses of an IPv6 /64 are one source.
 	if n := count(netip.MustParseAddr("2001:db8::1")); n != 200 {
-		t.Errorf("an IPv6 burst of %d", n)
+		t.Errorf("an IPv6 burst of %d messages", n)
 	}
 	if n := count(netip.MustParseAddr("2001:db8::2")); n != 0 {
-		t.Errorf("its neighbour has %d", n)
+		t.Errorf("another address of the /64 may send %d", n)
 	}
 }
 
+// TestCredits checks that a source is never sent more bytes than it has sent, and that
+// retransmissions of a request are answered in the end.
 func TestCredits(t *testing.T) {
 	c := &credits{seed: maphash.MakeSeed()}
 	a := netip.MustParseAddr("192.0.2.1")
-	in, out, waited := 0, 0, 0
+	in, out, unanswered := 0, 0, 0
 	for range 10_000 {
 		request := 1 + rand.IntN(500)
-		answer := request + 1 + rand.IntN(500) // what is no larger than its request is not asked about
+		answer := request + 1 + rand.IntN(500) // a smaller answer needs no credit
 		in += request
 		if !c.allow(a, request, answer) {
-			if waited += request; waited > 1000 {
-				t.Fatalf("no answer of %d bytes to %d", answer, waited)
+			if unanswered += request; unanswered > 1000 {
+				t.Fatalf("an answer of %d bytes is held back after %d bytes of requests", answer, unanswered)
 			}
 			continue
 		}
-		waited = 0
+		unanswered = 0
 		if out += answer; out > in {
-			t.Fatalf("%d bytes sent for %d", out, in)
+			t.Fatalf("%d bytes were sent for %d received", out, in)
 		}
 	}
 	if c.allow(netip.MustParseAddr("192.0.2.2"), 100, 101) || c.allow(netip.MustParseAddr("2001:db8::1"), 100, 101) {
-		t.Error("another source has the same credit")
+		t.Error("another source has credit")
 	}
 }
 
-// exhausted is a listener on a machine that is out of descriptors for an hour.
+// An exhausted listener has no file descriptors for an hour.
 type exhausted struct {
 	net.Listener
 	until time.Time
@@ -84,7 +86,7 @@ func (e exhausted) Accept() (net.Conn, error) {
 	return far, nil
 }
 
-func TestOutOfDescriptorsIsSurvived(t *testing.T) {
+func TestAcceptWithoutDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := countedListener{exhausted{until: time.Now().Add(time.Hour)}, New(Options{})}
 		c, err := l.Accept()

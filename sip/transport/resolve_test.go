@@ -14,8 +14,8 @@ import (
 	"silod/sip"
 )
 
-// zone is a name server on loopback: records as "name A 192.0.2.1" and
-// "name SRV priority port target".
+// zone returns a resolver that uses a name server on loopback. Records have the form "name A
+// 192.0.2.1" or "name SRV priority port target".
 func zone(t *testing.T, records ...string) *net.Resolver {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -41,6 +41,7 @@ func zone(t *testing.T, records ...string) *net.Resolver {
 	}}
 }
 
+// answerDNS returns the answer to a query, or nil if it is malformed.
 func answerDNS(query []byte, records []string) []byte {
 	var m dnsmessage.Message
 	if m.Unpack(query) != nil || len(m.Questions) != 1 {
@@ -76,7 +77,7 @@ func answerDNS(query []byte, records []string) []byte {
 	return reply
 }
 
-// RFC 3263 section 4: a URI, and where a request for it is tried, in order.
+// TestResolve checks the targets of URIs and their order (RFC 3263 section 4).
 func TestResolve(t *testing.T) {
 	s := New(Options{Resolver: zone(t,
 		"a.example A 192.0.2.1", "b.example A 192.0.2.2", "plain.example A 192.0.2.3",
@@ -107,7 +108,7 @@ func TestResolve(t *testing.T) {
 		for _, x := range ts {
 			got = append(got, x.Transport.String()+":"+x.Addr.String())
 			if x.Name != u.Host {
-				t.Errorf("%s: the certificate must be for %s", tc.uri, x.Name)
+				t.Errorf("%s: the name for the certificate is %s", tc.uri, x.Name)
 			}
 		}
 		if err != nil {

@@ -18,23 +18,23 @@ import (
 	"silod/sip"
 )
 
-// accepting answers every request 200.
-type accepting struct{ layer *Layer }
+// An okReceiver answers every request 200.
+type okReceiver struct{ layer *Layer }
 
-func (accepting) AcceptSource(sip.Flow) bool { return true }
-func (accepting) FlowClosed(sip.Flow)        {}
+func (okReceiver) AcceptSource(sip.Flow) bool { return true }
+func (okReceiver) FlowClosed(sip.Flow)        {}
 
-func (a accepting) Receive(raw []byte, from Origin) (Job, error) {
+func (r okReceiver) Receive(raw []byte, from Origin) (Job, error) {
 	m, err := sip.Parse(raw, from.Flow.Transport.IsByteStream())
 	if err == nil && m.Status == 0 {
 		res := sip.Message{Status: 200, Reason: "OK", Headers: m.Headers}
-		_ = a.layer.Send(from.Flow, res.AppendTo(nil))
+		_ = r.layer.Send(from.Flow, res.AppendTo(nil))
 	}
 	return nil, nil
 }
 
-// FuzzWebSocket: whatever frames a client sends, its connection ends with them, and
-// what it gets are frames.
+// FuzzWebSocket passes any bytes to a WebSocket. It checks that the connection is closed after
+// the client has closed it, and that the client receives only valid frames.
 func FuzzWebSocket(f *testing.F) {
 	for _, raw := range torture(f) {
 		whole := wsFrame(0x81, raw)
@@ -43,45 +43,45 @@ func FuzzWebSocket(f *testing.F) {
 		f.Add(append(wsFrame(0x89, []byte("ping")), append(whole, wsFrame(0x88, []byte{3, 232})...)...))
 	}
 	f.Add(wsFrame(0x82, []byte("\r\n\r\n")))
-	f.Add([]byte("\x81\x05hello"))                                      // not masked
-	f.Add([]byte("\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xffmask"))       // a length beyond all reason
-	f.Add([]byte("\xf1\x80maskGET / HTTP/1.1\r\n\r\n\x8f\xfe\x00\x7e")) // reserved bits, an odd opcode
-	s := New(Options{StartTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second})
-	s.receiver = accepting{s}
-	l := &streamListener{layer: s, transport: sip.WS, local: peer.Local}
+	f.Add([]byte("\x81\x05hello"))                                      // no mask
+	f.Add([]byte("\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xffmask"))       // a huge length
+	f.Add([]byte("\xf1\x80maskGET / HTTP/1.1\r\n\r\n\x8f\xfe\x00\x7e")) // reserved bits and opcode
+	l := New(Options{StartTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second})
+	l.receiver = okReceiver{l}
+	ln := &streamListener{layer: l, transport: sip.WS, local: peer.Local}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		near, far := net.Pipe()
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			l.upgrade(hijackable{header: http.Header{}, conn: far}, upgradeRequest())
+			ln.upgrade(hijackable{header: http.Header{}, conn: far}, upgradeRequest())
 		}()
 		go func() {
 			_, _ = near.Write(raw)
 			time.Sleep(time.Millisecond)
 			_ = near.Close()
 		}()
-		heard, _ := io.ReadAll(near)
-		frames, ok := bytes.CutPrefix(heard, []byte("101 "))
+		received, _ := io.ReadAll(near)
+		frames, ok := bytes.CutPrefix(received, []byte("101 "))
 		if !ok {
-			t.Fatalf("heard %q", heard)
+			t.Fatalf("received %q", received)
 		}
 		for frames != nil {
 			frames = checkFrame(t, frames)
 		}
 		select {
 		case <-ended:
-		case <-time.After(patience):
-			t.Fatal("the connection outlives its client")
+		case <-time.After(timeout):
+			t.Fatal("the connection is still open")
 		}
-		if n := s.Connections(); n != 0 {
-			t.Fatalf("%d connections are left", n)
+		if n := l.Connections(); n != 0 {
+			t.Fatalf("%d connections are open", n)
 		}
 	})
 }
 
-// checkFrame reads one frame of a server, and the message in it, and gives what is
-// behind it; nil where the end was cut off.
+// checkFrame checks one frame of a server and the message in it. It returns the bytes after
+// it, or nil if the frame is incomplete.
 func checkFrame(t *testing.T, b []byte) (rest []byte) {
 	t.Helper()
 	if len(b) < 4 {
@@ -92,7 +92,7 @@ func checkFrame(t *testing.T, b []byte) (rest []byte) {
 		n, at = int(binary.BigEndian.Uint16(b[2:])), 4
 	}
 	if n > 126 && at == 2 || b[0]&0x70 != 0 {
-		t.Fatalf("no frame of ours: %q", b)
+		t.Fatalf("invalid frame: %q", b)
 	}
 	if len(b) < at+n {
 		return nil
@@ -100,13 +100,13 @@ func checkFrame(t *testing.T, b []byte) (rest []byte) {
 	message := b[at : at+n]
 	if op := b[0] & 0x0f; op < 8 && string(message) != "\r\n" {
 		if m, err := sip.Parse(message, true); err != nil || m.Status == 0 {
-			t.Fatalf("no response: %q, %v", message, err)
+			t.Fatalf("not a response: %q, %v", message, err)
 		}
 	}
 	return b[at+n:]
 }
 
-// wsFrame is a frame as clients send them: masked, with the key 1 2 3 4.
+// wsFrame returns a WebSocket frame of a client: masked, with the key 1 2 3 4.
 func wsFrame(first byte, payload []byte) []byte {
 	b := []byte{first}
 	switch n := len(payload); {
@@ -124,7 +124,7 @@ func wsFrame(first byte, payload []byte) []byte {
 	return b
 }
 
-// hijackable is what net/http gives a handler, without net/http.
+// A hijackable is an http.ResponseWriter over a connection.
 type hijackable struct {
 	header http.Header
 	conn   net.Conn
@@ -152,7 +152,7 @@ func upgradeRequest() *http.Request {
 	}
 }
 
-// torture are the messages of RFC 4475 and RFC 5118, by name.
+// torture returns the messages of RFC 4475 and RFC 5118, by name.
 func torture(t testing.TB) map[string][]byte {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "rfc*", "*.dat"))
@@ -170,7 +170,7 @@ func torture(t testing.TB) map[string][]byte {
 	return messages
 }
 
-const patience = 10 * time.Second
+const timeout = 10 * time.Second
 
 var peer = sip.Flow{
 	Transport: sip.UDP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.1:5070"),

@@ -25,7 +25,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// certificate makes a self-signed one for 127.0.0.1 and writes it as PEM files.
+// certificate writes a self-signed certificate for 127.0.0.1 and its key to PEM files.
 func certificate(t *testing.T, serial int64) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -58,6 +58,7 @@ func certificate(t *testing.T, serial int64) (certFile, keyFile string, pool *x5
 	return certFile, keyFile, pool
 }
 
+// keyPair loads a certificate and its key.
 func keyPair(t *testing.T, certFile, keyFile string) *tls.Certificate {
 	t.Helper()
 	c, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -67,8 +68,8 @@ func keyPair(t *testing.T, certFile, keyFile string) *tls.Certificate {
 	return &c
 }
 
-// runningAll starts a stack on every stream transport.
-func runningAll(t *testing.T, cfg Config, h Handler) (*stack, map[sip.Transport]netip.AddrPort) {
+// runAllTransports runs layers with a socket for each transport until the test ends.
+func runAllTransports(t *testing.T, cfg config, h Handler) (*layers, map[sip.Transport]netip.AddrPort) {
 	t.Helper()
 	cert, key, pool := certificate(t, 1)
 	if cfg.RootCAs == nil {
@@ -78,7 +79,7 @@ func runningAll(t *testing.T, cfg Config, h Handler) (*stack, map[sip.Transport]
 	for _, tr := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS, sip.WS, sip.WSS} {
 		cfg.Listen = append(cfg.Listen, transport.Endpoint{Transport: tr, Addr: netip.MustParseAddrPort("127.0.0.1:0")})
 	}
-	s := newStack(cfg, h)
+	s := newLayers(cfg, h)
 	s.cas = pool
 	s.sockets.Configure(transport.Settings{Certificate: keyPair(t, cert, key)})
 	start(t, s)
@@ -89,8 +90,10 @@ func runningAll(t *testing.T, cfg Config, h Handler) (*stack, map[sip.Transport]
 	return s, addrs
 }
 
+// insecure returns a TLS configuration without verification of the server.
 func insecure() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
 
+// dialWS opens a WebSocket over WS or WSS.
 func dialWS(t *testing.T, tr sip.Transport, to netip.AddrPort) *websocket.Conn {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: insecure()}}
@@ -104,11 +107,11 @@ func dialWS(t *testing.T, tr sip.Transport, to netip.AddrPort) *websocket.Conn {
 
 func TestWebSocket(t *testing.T) {
 	flows := make(chan sip.Flow, 10)
-	s, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) {
-		flows <- r.Flow
-		r.Respond(200, string(r.Request.Body))
+	s, addrs := runAllTransports(t, config{}, serve(func(tx *ServerTx) {
+		flows <- tx.Flow
+		tx.Respond(200, string(tx.Request.Body))
 	}))
-	// Clients that connect and say nothing stop nobody else.
+	// Connections without a message do not block others.
 	for _, tr := range []sip.Transport{sip.WS, sip.WSS, sip.TLS} {
 		for range 20 {
 			dial(t, "tcp", addrs[tr])
@@ -140,14 +143,14 @@ func TestWebSocket(t *testing.T) {
 			}
 			_ = c.Close(websocket.StatusNormalClosure, "")
 			if r := <-results; r.Err == nil {
-				t.Error("a call outlived its connection")
+				t.Error("a transaction did not end with its connection")
 			}
 		}
 	}
 }
 
-func TestWebSocketNeedsTheSubprotocol(t *testing.T) {
-	_, addrs := runningAll(t, Config{}, serve(func(*ServerTx) {}))
+func TestWebSocketSubprotocol(t *testing.T) {
+	_, addrs := runAllTransports(t, config{}, serve(func(*ServerTx) {}))
 	_, res, err := websocket.Dial(t.Context(), "ws://"+addrs[sip.WS].String()+"/", nil)
 	if err == nil || res.StatusCode != http.StatusBadRequest {
 		t.Errorf("%v, %v", res, err)
@@ -158,14 +161,14 @@ func TestWebSocketNeedsTheSubprotocol(t *testing.T) {
 	}
 	defer plain.Body.Close()
 	if text, _ := io.ReadAll(plain.Body); plain.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "RFC 7118") {
-		t.Errorf("a browser is told %d %s", plain.StatusCode, text)
+		t.Errorf("a browser got %d %s", plain.StatusCode, text)
 	}
 }
 
 func TestTLSAndCertificateReload(t *testing.T) {
-	s, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, "") }))
+	s, addrs := runAllTransports(t, config{}, serve(func(tx *ServerTx) { tx.Respond(200, "") }))
 	serial := func(c *tls.Conn) int64 { return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64() }
-	secure := func() *tls.Conn {
+	connect := func() *tls.Conn {
 		c, err := tls.Dial("tcp", addrs[sip.TLS].String(), insecure())
 		if err != nil {
 			t.Fatal(err)
@@ -173,31 +176,32 @@ func TestTLSAndCertificateReload(t *testing.T) {
 		t.Cleanup(func() { _ = c.Close() })
 		return c
 	}
-	ask := func(c *tls.Conn, branch string) {
+	exchange := func(c *tls.Conn, branch string) {
 		send(t, c, strings.ReplaceAll(message(c, branch), "/TCP ", "/TLS "))
-		if r := hear(t, c, patience); status(r) != "200" {
+		if r := receive(t, c, timeout); status(r) != "200" {
 			t.Errorf("answered %q", r)
 		}
 	}
-	old := secure()
-	ask(old, "z9hG4bK1")
+	first := connect()
+	exchange(first, "z9hG4bK1")
 	cert, key, _ := certificate(t, 2)
 	s.sockets.Configure(transport.Settings{Certificate: keyPair(t, cert, key)})
-	if n := serial(secure()); n != 2 {
+	if n := serial(connect()); n != 2 {
 		t.Errorf("a new connection sees certificate %d", n)
 	}
-	ask(old, "z9hG4bK2")                                                                                                                     // the open connection has not noticed
+	exchange(first, "z9hG4bK2")                                                                                                              // the open connection is not affected
 	if c, err := tls.Dial("tcp", addrs[sip.TLS].String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:gosec // the point of the test
 		_ = c.Close()
 		t.Error("TLS 1.1 was accepted")
 	}
 }
 
-// We open connections ourselves too, once a peer, and check its certificate.
+// TestConnectOut checks that Connect opens one connection to a peer, and checks its
+// certificate.
 func TestConnectOut(t *testing.T) {
 	for _, tr := range []sip.Transport{sip.TCP, sip.TLS} {
-		far, addrs := runningAll(t, Config{}, serve(func(r *ServerTx) { r.Respond(200, r.Flow.Transport.String()) }))
-		near, _ := runningAll(t, Config{RootCAs: far.cas}, serve(func(*ServerTx) {}))
+		far, addrs := runAllTransports(t, config{}, serve(func(tx *ServerTx) { tx.Respond(200, tx.Flow.Transport.String()) }))
+		near, _ := runAllTransports(t, config{RootCAs: far.cas}, serve(func(*ServerTx) {}))
 		for range 2 {
 			flow, err := near.sockets.Connect(t.Context(), transport.Target{Transport: tr, Addr: addrs[tr], Name: "127.0.0.1"})
 			if err != nil {

@@ -8,8 +8,8 @@ import (
 	"silod/sip/transport"
 )
 
-// BenchmarkRequest is what a request costs between the socket and its handler, and its
-// answer between the handler and the socket.
+// BenchmarkRequest measures the processing of a request from the socket to the handler, and
+// of its answer from the handler to the socket.
 func BenchmarkRequest(b *testing.B) {
 	raw := request(
 		"MESSAGE sip:bob@example.org SIP/2.0",
@@ -18,18 +18,18 @@ func BenchmarkRequest(b *testing.B) {
 		"Max-Forwards: 70", "Supported: replaces, outbound, gruu", "Date: Sat, 21 Nov 2026 22:31:07 GMT",
 		"Content-Type: text/plain", "Content-Length: 21", "User-Agent: Linphonec/5.1.65", "", "offline one ma4a7b800")
 	flow := sip.Flow{Transport: sip.UDP, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.1:5070")}
-	s := newStack(Config{}, echo)
+	l := newLayers(config{}, echo)
 	received := func() *ServerTx {
 		m, err := sip.Parse(raw, false)
 		if err != nil {
 			b.Fatal(err)
 		}
-		r, err := newServerTx(m, transport.Origin{Flow: flow})
+		tx, err := newServerTx(m, transport.Origin{Flow: flow})
 		if err != nil {
 			b.Fatal(err)
 		}
-		r.layer = s.Layer
-		return r
+		tx.layer = l.Layer
+		return tx
 	}
 	b.Run("receive", func(b *testing.B) {
 		b.ReportAllocs()
@@ -38,24 +38,24 @@ func BenchmarkRequest(b *testing.B) {
 		}
 	})
 	b.Run("remember", func(b *testing.B) {
-		r := received()
+		tx := received()
 		a := &answer{status: 202, reason: "Accepted"}
 		b.ReportAllocs()
 		for b.Loop() {
-			s.server.begin(r)
-			s.server.finish(r, a)
-			shard := s.server.shard(&r.id)
-			delete(shard.outcomes, r.id.key)
+			l.server.begin(tx)
+			l.server.finish(tx, a)
+			shard := l.server.shard(&tx.id)
+			delete(shard.outcomes, tx.id.key)
 			clear(shard.ring[:])
 		}
 	})
 	b.Run("answer", func(b *testing.B) {
-		r := received()
+		tx := received()
 		a := &answer{status: 202, reason: "Accepted"}
 		var out []byte
 		b.ReportAllocs()
 		for b.Loop() {
-			out = a.appendTo(out[:0], r)
+			out = a.appendTo(out[:0], tx)
 		}
 	})
 }
