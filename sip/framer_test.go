@@ -29,8 +29,8 @@ func TestSkipKeepAlives(t *testing.T) {
 	}
 }
 
-// FuzzFrame checks that the messages do not depend on how a stream is split into reads.
-func FuzzFrame(f *testing.F) {
+// FuzzFramer checks that the messages do not depend on how a stream is split into reads.
+func FuzzFramer(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		whole, _ := frameAll(raw, len(raw))

@@ -18,7 +18,7 @@ import (
 	"silod/sip"
 )
 
-// The connections of TestCrowd: most are idle after a message, others never send a complete
+// The connections of TestManyConnections: most are idle after a message, others never send a complete
 // one.
 const (
 	numTCP, numWS       = 5000, 4000
@@ -29,10 +29,10 @@ const (
 	maxConnMemory int64 = 30_000               // maximum for one connection, of heap and stacks
 )
 
-// TestCrowd opens as many connections as MaxConnections allows, and more. It checks their
+// TestManyConnections opens as many connections as MaxConnections allows, and more. It checks their
 // memory, that other clients are served, that connections without a message are closed, and
 // that all memory is freed.
-func TestCrowd(t *testing.T) {
+func TestManyConnections(t *testing.T) {
 	if at := os.Getenv(clientsEnv); at != "" {
 		runClients(t, at)
 		return
@@ -43,7 +43,7 @@ func TestCrowd(t *testing.T) {
 	}
 	s, addrs := runAllTransports(t, config{MaxConnections: numAll, StartTimeout: 20 * time.Second}, echo)
 	before := memoryInUse()
-	clients := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrowd$")
+	clients := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestManyConnections$")
 	clients.Env = append(os.Environ(), clientsEnv+"="+addrs[sip.TCP].String()+" "+addrs[sip.WS].String())
 	clients.Stderr = os.Stderr
 	in, _ := clients.StdinPipe()
