@@ -125,11 +125,11 @@ func (b *Batch) flush() {
 	}
 	b.unsent = 0
 	l.unsent.Add(-1)
-	after := b.after
-	b.after = nil
-	for _, f := range after {
+	for _, f := range b.after {
 		f()
 	}
+	clear(b.after)
+	b.after = b.after[:0]
 }
 
 // handOver sends the answers and passes the batch to another goroutine, which serves the
