@@ -16,7 +16,7 @@ const roomsDoc = "../docs/rooms.md"
 
 // commandTable returns the table of commands for the document.
 func commandTable() string {
-	s := New(Options{Settings: Settings{config: DefaultConfig()}})
+	s := New(Options{}, Settings{config: DefaultConfig()})
 	var b strings.Builder
 	b.WriteString("| command | available to | |\n| --- | --- | --- |\n")
 	for _, c := range commands {

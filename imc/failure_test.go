@@ -304,8 +304,8 @@ func serviceWith(t testing.TB, st imc.Store, waker imc.Waker) *imc.Service {
 	}
 	return imc.New(imc.Options{
 		Store: st, Outbox: nop{}, Waker: waker, Log: quiet, Now: time.Now,
-		Domains: sip.NewDomains(domain), Settings: set,
-	})
+		Domains: sip.NewDomains(domain),
+	}, set)
 }
 
 // nop is an Outbox and a Waker that do nothing.

@@ -47,30 +47,28 @@ import (
 )
 
 // Outbox sends a message to one user, online or not. Send returns nil when the message
-// has been relayed or stored durably. It may wait as long as a device
-// may take to answer. It is never called concurrently for the same user.
+// is stored durably, or delivered. It is never called concurrently for the same user.
+// silo.Service is the Outbox of silod.
 type Outbox interface {
 	Send(ctx context.Context, to sip.AoR, m im.Message) error
 }
 
-// Waker is told that messages wait for all owners except one; the zero AoR excepts
-// none. delivery.Queue is a Waker. It may keep the list, which is never written to,
-// and must return at once however long the list is: a sender waits for it.
+// Waker starts the delivery to all owners except one; the zero AoR excepts none. A
+// Waker may keep the list, which is never written to, and must return immediately
+// however long the list is: a sender waits for it. delivery.Queue is a Waker.
 type Waker interface {
 	WakeAll(owners []sip.AoR, except sip.AoR)
 }
 
-// Options are the parts and the first settings of a Service. All are required but
-// Watch.
+// Options are the dependencies of a Service. All are required but Watch.
 type Options struct {
-	Store    Store
-	Outbox   Outbox
-	Waker    Waker
-	Log      *slog.Logger
-	Now      func() time.Time
-	Domains  sip.Domains
-	Watch    *watch.Hub // receives events; may be nil
-	Settings Settings
+	Store   Store
+	Outbox  Outbox
+	Waker   Waker
+	Log     *slog.Logger
+	Now     func() time.Time
+	Domains sip.Domains // of this server
+	Watch   *watch.Hub  // receives events; may be nil
 }
 
 // Service is the set of all rooms. Its methods may be called concurrently.
@@ -81,7 +79,7 @@ type Service struct {
 	log          *slog.Logger
 	now          func() time.Time
 	domains      sip.Domains
-	commands     []*command // the table; a field, because #help itself is in the table
+	commands     []*command // the table; a field, because #help reads the table that it is in
 	current      atomic.Pointer[Settings]
 	stats        Stats
 	cursors      cursorWriter
@@ -97,19 +95,19 @@ type Service struct {
 	creating int // rooms with a first commit under way
 }
 
-// New returns a Service without starting anything.
-func New(o Options) *Service {
+// New returns a Service. It starts no goroutine and reads no rooms: see Load and Run.
+func New(opt Options, set Settings) *Service {
 	s := &Service{
-		store: o.Store, waker: o.Waker, hub: o.Watch, log: o.Log, now: o.Now, domains: o.Domains,
+		store: opt.Store, waker: opt.Waker, hub: opt.Watch, log: opt.Log, now: opt.Now, domains: opt.Domains,
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
-		direct:       newDirectQueue(o.Outbox),
+		direct:       newDirectQueue(opt.Outbox),
 		requests:     newMeter(),
 		joinAttempts: newMeter(),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),
 	}
-	s.Configure(o.Settings)
+	s.Configure(set)
 	return s
 }
 

@@ -25,8 +25,8 @@ func quietService(tb testing.TB, change func(*Config)) *Service {
 	}
 	return New(Options{
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
-		Domains: sip.NewDomains("example.test"), Settings: set,
-	})
+		Domains: sip.NewDomains("example.test"),
+	}, set)
 }
 
 // FuzzParse checks that any text after the start character is either parsed to a

@@ -90,8 +90,8 @@ func (w *world) start() {
 	}
 	w.rooms = imc.New(imc.Options{
 		Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now,
-		Domains: sip.NewDomains(domain, "other.test"), Settings: set,
-	})
+		Domains: sip.NewDomains(domain, "other.test"),
+	}, set)
 	if err := w.rooms.Load(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}

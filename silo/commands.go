@@ -12,8 +12,8 @@ import (
 )
 
 // Commands returns the management commands for stored messages.
-func (s *Service) Commands(domains sip.Domains) []mi.Command {
-	c := commands{silo: s, domains: domains}
+func (s *Service) Commands() []mi.Command {
+	c := commands{silo: s, domains: s.opt.Domains}
 	return []mi.Command{
 		{
 			Name: "silo_list", Aliases: []string{"silo.list"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [after] [limit]",

@@ -213,7 +213,7 @@ func TestOneCopyIsEnoughAgain(t *testing.T) {
 	if items, _ = b.Next(t.Context(), bob, 0, 1000); len(items) != 500 {
 		t.Errorf("%d are left while every device gets a copy", len(items))
 	}
-	anyone := silo.New(silo.Options{Store: b.store, Now: b.clock})
+	anyone := silo.New(silo.Options{Store: b.store, Now: b.clock}, silo.Settings{})
 	if err := anyone.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}

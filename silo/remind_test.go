@@ -181,7 +181,7 @@ func TestManyReminders(t *testing.T) {
 // command runs a management command.
 func (b *box) command(name string, args ...mi.Arg) (*mi.Node, error) {
 	b.t.Helper()
-	for _, c := range b.Commands(sip.NewDomains("example.org")) {
+	for _, c := range b.Commands() {
 		if c.Name == name {
 			return c.Run(b.t.Context(), &mi.Request{Command: name, Args: args})
 		}

@@ -8,7 +8,8 @@
 // The package does not depend on SIP transactions, contacts or SQL.
 //
 // Locks: noticeQueue.mu and mailboxLocks.mu each protect a table in memory. They are
-// held for access to that table only.
+// held for access to that table only. The lock of one mailbox and Service.importing are
+// held across calls of the Store, and waiting for them ends with a context.
 package silo
 
 import (
@@ -27,7 +28,7 @@ import (
 // A Waker is a queue of the delivery package. Wake starts the delivery to an owner.
 type Waker interface{ Wake(owner sip.AoR) }
 
-// Options are the dependencies of a Service and the settings that it starts with.
+// Options are the dependencies of a Service and what a reload cannot change.
 type Options struct {
 	Store   Store
 	Waker   Waker              // the queue of messages
@@ -38,12 +39,10 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Every   bool // every device of an owner gets a copy, also a device that registers later
-
-	Settings Settings
 }
 
-// A Service is the message store. New returns one; Run deletes expired messages and
-// sends reminders.
+// A Service is the message store. Run deletes expired messages and sends reminders; all
+// other methods can be called without it.
 type Service struct {
 	opt           Options
 	settings      atomic.Pointer[Settings]
@@ -67,7 +66,7 @@ type Stats struct {
 }
 
 // New returns a Service. It starts no goroutine.
-func New(opt Options) *Service {
+func New(opt Options, set Settings) *Service {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
@@ -79,13 +78,13 @@ func New(opt Options) *Service {
 		noticeLimiter: limit.NewMeter[pair](maxPairs, limit.Refuse),
 	}
 	s.notices.now = opt.Now
-	s.settings.Store(opt.Settings.complete())
+	s.settings.Store(set.complete())
 	return s
 }
 
 // Configure replaces the settings.
-func (s *Service) Configure(c Settings) {
-	s.settings.Store(c.complete())
+func (s *Service) Configure(set Settings) {
+	s.settings.Store(set.complete())
 	select {
 	case s.changed <- struct{}{}:
 	default:

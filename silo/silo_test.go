@@ -67,7 +67,7 @@ func newBox(t *testing.T, settings silo.Settings, change ...func(*silo.Options))
 	}
 	opt := silo.Options{
 		Store: b.store, Waker: waker{b, &b.woken}, Notices: waker{b, &b.called}, Now: b.clock,
-		Domains: sip.NewDomains("example.org"), Settings: settings,
+		Domains: sip.NewDomains("example.org"),
 		Online: func(a sip.AoR) bool {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -77,7 +77,7 @@ func newBox(t *testing.T, settings silo.Settings, change ...func(*silo.Options))
 	for _, f := range change {
 		f(&opt)
 	}
-	b.Service = silo.New(opt)
+	b.Service = silo.New(opt, settings)
 	return b
 }
 

@@ -180,12 +180,12 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.silo = silo.New(silo.Options{
 		Store: d.siloDB.Messages(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
 		Online: d.mail.Online,
-		Every:  d.cfg.Silo.Delivery == "every", Settings: set.silo,
-	})
+		Every:  d.cfg.Silo.Delivery == "every",
+	}, set.silo)
 	d.rooms = imc.New(imc.Options{
 		Store: d.roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: time.Now,
-		Domains: d.domains, Watch: d.hub, Settings: set.rooms,
-	})
+		Domains: d.domains, Watch: d.hub,
+	}, set.rooms)
 	if d.silo.Every() {
 		mailbox.ServeDevices(d.mail.DeviceNames, func(device string) (delivery.Source, delivery.Sender) {
 			return d.silo.Device(device), d.silo.WrapSender(d.mail.Device(device))
