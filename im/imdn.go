@@ -57,7 +57,7 @@ func NameURI(value string) (name, uri string, ok bool) {
 // An IMDN is a disposition notification (RFC 5438 section 11).
 type IMDN struct {
 	MessageID         string // of the message that it is about
-	DateTime          string // that message's
+	DateTime          string // of that message
 	Recipient         string // URI
 	OriginalRecipient string // URI
 	Element           string // kind of notification, such as "delivery-notification"

@@ -17,7 +17,12 @@ type Message struct {
 	Body    []byte
 }
 
-// Header returns the value of the first header field with a canonical name, or "".
+// DateLayout is the layout of SIP-date, the value of Date (RFC 3261 section 20.17), for
+// Time.Format of a time in UTC.
+const DateLayout = "Mon, 02 Jan 2006 15:04:05 GMT"
+
+// Header returns the value of the first header field with a name, or "". Names are not
+// case-sensitive; a compact form is another name, but package sip expands those that it parses.
 func (m *Message) Header(name string) string {
 	for i := range m.Headers {
 		if equalFold(m.Headers[i].Name, name) {

@@ -54,8 +54,8 @@ func (s *Service) compose(e *Entry) *post {
 		p.headers = append(p.headers, sip.Header{Name: "In-Reply-To", Value: e.CallID})
 	}
 	if e.Header("Date") == "" {
-		// The time of the message, for members that get it later (RFC 3261 section 20.17).
-		p.headers = append(p.headers, sip.Header{Name: "Date", Value: e.At.UTC().Format(dateFormat)})
+		// The time of the message, for members that get it later.
+		p.headers = append(p.headers, sip.Header{Name: "Date", Value: e.At.UTC().Format(im.DateLayout)})
 	}
 	p.headers = slices.Clip(append(p.headers, set.headers...))
 	if e.From != e.Room && takesPrefix(&e.Message) {
@@ -63,9 +63,6 @@ func (s *Service) compose(e *Entry) *post {
 	}
 	return p
 }
-
-// dateFormat is the layout of SIP-date (RFC 3261 section 25.1).
-const dateFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // speakerPrefix returns the text that is put before a sender's message. An operator's
 // template may use the display name, which the sender can choose freely; the default

@@ -13,22 +13,10 @@ import (
 	"silod/sip"
 )
 
-// ask runs a management command.
-func (b *box) ask(name string, args ...mi.Arg) (*mi.Node, error) {
-	b.t.Helper()
-	for _, c := range b.Commands() {
-		if c.Name == name {
-			return c.Run(b.t.Context(), &mi.Request{Command: name, Args: args})
-		}
-	}
-	b.t.Fatalf("there is no command %s", name)
-	return nil, nil
-}
-
 // export returns the lines of all stored messages.
 func (b *box) export(args ...mi.Arg) []string {
 	b.t.Helper()
-	n, err := b.ask("silo_export", args...)
+	n, err := b.command("silo_export", args...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -45,21 +33,21 @@ func (b *box) export(args ...mi.Arg) []string {
 // restore imports lines and returns the result, such as "3 stored, 0 known, 0 expired".
 func (b *box) restore(lines ...string) string {
 	b.t.Helper()
-	n, err := b.ask("silo_import", mi.Arg{Value: strings.Join(lines, "\n")})
+	n, err := b.command("silo_import", mi.Arg{Value: strings.Join(lines, "\n")})
 	if err != nil {
 		return err.Error()
 	}
-	var told []string
+	var results []string
 	for _, c := range n.Nodes {
 		if c.Name == "refused" {
 			for _, r := range c.Nodes {
-				told = append(told, fmt.Sprint("line ", r.Attrs[0].Value, " refused"))
+				results = append(results, fmt.Sprint("line ", r.Attrs[0].Value, " refused"))
 			}
 			continue
 		}
-		told = append(told, fmt.Sprint(c.Value, " ", c.Name))
+		results = append(results, fmt.Sprint(c.Value, " ", c.Name))
 	}
-	return strings.Join(told, ", ")
+	return strings.Join(results, ", ")
 }
 
 // withoutID returns lines without the ID, which differs between stores.

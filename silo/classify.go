@@ -37,11 +37,8 @@ func (s *Service) sendAt(cfg *Settings, in *Incoming) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	at, err := ParseTime(text, cfg.Zone)
-	if err != nil {
-		return time.Time{}, ErrTime
-	}
-	if !at.After(now) {
-		return time.Time{}, nil
+	if err != nil || !at.After(now) {
+		return time.Time{}, err
 	}
 	return at, nil
 }
@@ -62,7 +59,7 @@ func (s *Service) isServiceAddress(cfg *Settings, in *Incoming, a sip.AoR) bool 
 	}
 	// The domain may be taken from the message: in the answer to a notice it is the
 	// same one.
-	return cfg.NoticeOwn && s.sameAddress(cfg.NoticeFrom.expand(in.values(s.opt.Now())), a)
+	return cfg.NoticeFromFixed && s.sameAddress(cfg.NoticeFrom.expand(in.values(s.opt.Now())), a)
 }
 
 func (s *Service) sameAddress(uri string, a sip.AoR) bool {
@@ -80,35 +77,3 @@ func (s *Service) StoreOn(status int) bool { return s.cfg().StoreOn(status) }
 
 // Every reports whether every device of a recipient gets a copy.
 func (s *Service) Every() bool { return s.opt.Every }
-
-// Mailbox returns the owner of the mailbox that a message goes to: in.Owner, unless
-// the configuration names another one.
-func (s *Service) Mailbox(in *Incoming) sip.AoR {
-	return s.mailbox(s.cfg().StoreOwner, in)
-}
-
-// OtherMailbox returns the owner of the mailbox that is delivered to the devices of
-// in.Owner besides in.Owner's own; in.Owner if there is none.
-func (s *Service) OtherMailbox(in *Incoming) sip.AoR {
-	return s.mailbox(s.cfg().DumpOwner, in)
-}
-
-// OtherMailboxes reports whether OtherMailbox can return another owner.
-func (s *Service) OtherMailboxes() bool { return s.cfg().DumpOwner != nil }
-
-// mailbox returns the owner that a template names; in.Owner if it names none.
-func (s *Service) mailbox(t Template, in *Incoming) sip.AoR {
-	if t == nil {
-		return in.Owner
-	}
-	text := t.expand(in.values(s.opt.Now()))
-	if text == "" {
-		return in.Owner
-	}
-	a, ours, err := s.opt.Domains.Parse(text)
-	if err != nil || !ours {
-		s.opt.Log.Info("mailbox owner not local", "owner", text, "recipient", in.Owner, "error", err)
-		return in.Owner
-	}
-	return a
-}

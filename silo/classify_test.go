@@ -12,7 +12,7 @@ import (
 )
 
 func TestClassify(t *testing.T) {
-	settings := reminding(t)
+	settings := reminderSettings(t)
 	settings.SendAt = template(t, "$hdr(X-At)")
 	settings.Ephemeral = func(contentType string) bool { return strings.HasPrefix(contentType, "application/im-iscomposing") }
 	off := settings
@@ -62,11 +62,11 @@ func TestClassify(t *testing.T) {
 }
 
 func TestDiscards(t *testing.T) {
-	settings := noticing(t)
+	settings := noticeSettings(t)
 	settings.Reminder, settings.Remind = "sip:reminder@example.org", time.Minute
 	settings.Discard = func(contentType string) bool { return contentType == "message/imdn+xml" }
 	fromMessage := settings
-	fromMessage.NoticeOwn = false
+	fromMessage.NoticeFromFixed = false
 	for _, tc := range []struct {
 		name, user, contentType string
 		settings                silo.Settings

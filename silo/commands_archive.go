@@ -56,7 +56,7 @@ func (c commands) importLines(ctx context.Context, req *mi.Request) (*mi.Node, e
 		return nil, unavailable(fmt.Errorf("wait for another import: %w: %w", ErrBusy, err))
 	}
 	defer c.silo.importing.unlock()
-	imp := &importer{opt: &c.silo.opt, rows: make(map[*archived]*Message, len(list)), refused: &mi.Node{Name: "refused", List: true}}
+	imp := &importer{silo: c.silo, rows: make(map[*archived]*Message, len(list)), refused: &mi.Node{Name: "refused", List: true}}
 	if err := imp.run(ctx, list); err != nil {
 		return nil, unavailable(err)
 	}
@@ -72,7 +72,7 @@ func (c commands) importLines(ctx context.Context, req *mi.Request) (*mi.Node, e
 
 // An importer stores the lines of an archive.
 type importer struct {
-	opt                    *Options
+	silo                   *Service
 	rows                   map[*archived]*Message // stored before or by this import
 	stored, known, expired int
 	refused                *mi.Node // lines that cannot be stored, with the reason
@@ -85,7 +85,7 @@ func (i *importer) run(ctx context.Context, list []*archived) error {
 	if err != nil {
 		return err
 	}
-	now := i.opt.Now()
+	now := i.silo.opt.Now()
 	var missing []*Message
 	for _, a := range list {
 		key := a.key()
@@ -132,7 +132,7 @@ func (i *importer) existing(ctx context.Context, list []*archived) (map[string]*
 	existing := map[string]*Message{}
 	for owner, s := range spans {
 		q := Query{Owner: owner, Both: true, Since: s.first, Before: s.last.Add(time.Second)}
-		for m, err := range i.opt.Store.List(ctx, q) {
+		for m, err := range i.silo.opt.Store.List(ctx, q) {
 			if err != nil {
 				return nil, err
 			}
@@ -150,7 +150,7 @@ func (i *importer) add(ctx context.Context, list []*archived, missing []*Message
 	if len(missing) == 0 {
 		return nil
 	}
-	err := i.opt.Store.AddAll(ctx, missing)
+	err := i.silo.opt.Store.AddAll(ctx, missing)
 	if err == nil {
 		i.stored += len(missing)
 		return nil
@@ -163,7 +163,7 @@ func (i *importer) add(ctx context.Context, list []*archived, missing []*Message
 		if m == nil || m.ID != 0 {
 			continue
 		}
-		err := i.opt.Store.Add(ctx, m)
+		err := i.silo.opt.Store.Add(ctx, m)
 		switch {
 		case errors.Is(err, ErrInvalid):
 			delete(i.rows, a)
@@ -186,21 +186,21 @@ func (i *importer) setStates(ctx context.Context, list []*archived) error {
 			continue
 		}
 		if a.Stuck != "" && m.Stuck == "" {
-			if _, err := i.opt.Store.SetAside(ctx, m.ID, string(a.Stuck)); err != nil {
+			if _, err := i.silo.opt.Store.SetAside(ctx, m.ID, string(a.Stuck)); err != nil {
 				return err
 			}
 		}
 		for _, c := range a.Copies {
 			done := make(chan error, 1)
-			i.opt.Store.Mark(m.ID, string(c.Device), string(c.Refused), func(err error) { done <- err })
+			i.silo.opt.Store.Mark(m.ID, string(c.Device), string(c.Refused), func(err error) { done <- err })
 			if err := <-done; err != nil {
 				return err
 			}
 		}
 	}
 	for _, m := range i.rows {
-		if m.SendAt.IsZero() && i.opt.Online(m.Owner) {
-			i.opt.Waker.Wake(m.Owner)
+		if m.SendAt.IsZero() && i.silo.opt.Online(m.Owner) {
+			i.silo.opt.Waker.Wake(m.Owner)
 		}
 	}
 	return nil

@@ -41,7 +41,7 @@ func (c commands) remind(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	at, err := ParseTime(req.Named("time", 1), cfg.Zone)
 	switch {
 	case err != nil:
-		return nil, mi.Errorf(400, "Bad time %q, %v", req.Named("time", 1), ErrTime)
+		return nil, mi.Errorf(400, "Bad time %q, %v", req.Named("time", 1), err)
 	case !at.After(c.silo.opt.Now()):
 		return nil, mi.Errorf(400, "The time %s is in the past", at.Format(time.RFC3339))
 	}

@@ -27,7 +27,7 @@ func (c commands) list(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 
 // listRow returns the row of a message in a list, with everything but the body.
 func listRow(m *Message) *mi.Node {
-	m.readMarks()
+	m.takeInternal()
 	n := &mi.Node{Name: "MESSAGE", Attrs: []mi.Attr{
 		{Name: "id", Value: m.ID},
 		{Name: "owner", Value: m.Owner.String()},

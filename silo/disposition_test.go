@@ -50,8 +50,8 @@ func golden(t *testing.T, name string, m *im.Message) {
 }
 
 func TestStoredNotification(t *testing.T) {
-	b := newBox(t, noticing(t))
-	b.tell(cpim("positive-delivery, processing"))
+	b := newBox(t, noticeSettings(t))
+	b.storeAndNotify(cpim("positive-delivery, processing"))
 	got := b.waiting(alice)
 	if len(got) != 1 {
 		t.Fatalf("%d notifications", len(got))
@@ -127,7 +127,7 @@ func TestNoFailedNotificationForUnverifiedSender(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	in := cpim("negative-delivery, processing")
 	in.Sender.User, in.Sender.Domain = "", ""
-	b.tell(in)
+	b.storeAndNotify(in)
 	it := b.waiting(bob)[0]
 	if string(it.Body) != string(in.Message.Body) || it.Header("X-Silod-Untold") != "" {
 		t.Errorf("it is %+v", it)
@@ -140,11 +140,11 @@ func TestNoFailedNotificationForUnverifiedSender(t *testing.T) {
 
 // A notification does not ask for notifications.
 func TestNotificationsEnd(t *testing.T) {
-	b := newBox(t, noticing(t))
-	b.tell(cpim("processing, negative-delivery"))
+	b := newBox(t, noticeSettings(t))
+	b.storeAndNotify(cpim("processing, negative-delivery"))
 	it := b.waiting(alice)[0]
 	back := &silo.Incoming{Owner: alice, Sender: bob, Message: &it.Message, URI: "sip:alice@example.org"}
-	b.tell(back)
+	b.storeAndNotify(back)
 	settle(t, b.Service, alice, &it, delivery.Outcome{Verdict: delivery.Refused})
 	if n := len(b.waiting(bob)); n != 1 {
 		t.Errorf("%d messages wait for bob, want only the message to bob", n)
@@ -189,7 +189,7 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// When one copy is enough again, a message that a device has received is delivered.
+// If one device's copy is enough again, messages that a device has received are deleted.
 func TestOneCopyIsEnoughAgain(t *testing.T) {
 	b := newBox(t, silo.Settings{}, func(o *silo.Options) { o.Every = true })
 	var want []string

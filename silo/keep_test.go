@@ -60,16 +60,16 @@ func TestUndeliverableRows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	way := &recorder{out: delivery.Outcome{Verdict: delivery.Delivered}}
-	by := b.WrapSender(way)
+	next := &recorder{out: delivery.Outcome{Verdict: delivery.Delivered}}
+	by := b.WrapSender(next)
 	for _, it := range b.waiting(bob) {
 		out := by.Send(t.Context(), bob, &it).Wait(t.Context())
 		if want := string(it.Body) == "sip:alice@example.org"; (out.Verdict == delivery.Delivered) != want || !want && out.Verdict != delivery.Refused {
 			t.Errorf("from %q: %+v", it.Body, out)
 		}
 	}
-	if len(way.sent) != 1 || way.sent[0].CallID == "" || way.sent[0].CSeq == 0 || !strings.Contains(way.sent[0].From, ";tag=") {
-		t.Errorf("sent: %+v", way.sent)
+	if len(next.sent) != 1 || next.sent[0].CallID == "" || next.sent[0].CSeq == 0 || !strings.Contains(next.sent[0].From, ";tag=") {
+		t.Errorf("sent: %+v", next.sent)
 	}
 	b.wantStats(map[string]int64{"failed_messages": 3})
 }

@@ -7,11 +7,12 @@ import (
 	"silod/sip"
 )
 
-// A mutex can be locked within the time of a context.
+// A mutex is a lock. Waiting for it ends with a context.
 type mutex chan struct{}
 
 func newMutex() mutex { return make(mutex, 1) }
 
+// lock locks m, or returns ctx.Err() if ctx ends first.
 func (m mutex) lock(ctx context.Context) error {
 	select {
 	case m <- struct{}{}:
@@ -35,7 +36,8 @@ type mailboxLock struct {
 	users int // goroutines that hold the lock or wait for it
 }
 
-// lock locks an owner's mailbox. The caller calls unlock once.
+// lock locks an owner's mailbox. The caller calls unlock once. If ctx ends first, the
+// error is ctx.Err().
 func (l *mailboxLocks) lock(ctx context.Context, owner sip.AoR) (unlock func(), err error) {
 	l.mu.Lock()
 	b := l.locks[owner]

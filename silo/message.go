@@ -19,7 +19,7 @@ type Message struct {
 	SendAt  time.Time // snd_time: when a reminder is due; zero for a message
 	Stuck   string    // why the message was set aside; "" if it was not
 	Copies  int       // devices that have received a copy; set by List, Get and Expire
-	Marked  bool      // a device has received or refused its copy; set as Copies is
+	Marked  bool      // a device has received or refused its copy, see Mailbox.Mark; set as Copies is
 
 	im.Message
 

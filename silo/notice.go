@@ -8,6 +8,7 @@ import (
 
 	"silod/delivery"
 	"silod/im"
+	"silod/limit"
 	"silod/sip"
 )
 
@@ -53,8 +54,23 @@ func (s *Service) sendNotice(in *Incoming, id int64) {
 
 const (
 	noticePrefix = "silo-notice-" // of the Call-ID of every notice
-	noticeLife   = time.Minute    // later a notice is of no use
+	noticeLife   = time.Minute    // after that the recipient may be online again
+	maxPairs     = 50_000         // pairs of sender and recipient that are remembered
 )
+
+// A pair is the key of Service.noticeLimiter.
+type pair struct{ sender, recipient sip.AoR }
+
+// noticeRate returns how often a sender gets a notice about a recipient.
+func noticeRate(cfg *Settings) limit.Rate {
+	interval := cfg.NoticeEvery
+	if !cfg.NoticeFromFixed {
+		// The answer to such a notice is stored for a user. A program that answers every
+		// message does so at once.
+		interval = max(interval, time.Minute)
+	}
+	return limit.Rate{N: 1, Per: interval}
+}
 
 // notice returns the notice about a message, and false if the configured sender of
 // notices is not a SIP URI.
@@ -72,7 +88,7 @@ func (s *Service) notice(cfg *Settings, in *Incoming, id int64, now time.Time) (
 		To:      "<" + bareURI(in.Message.From) + ">",
 		CallID:  callID + "@" + in.Owner.Domain,
 		CSeq:    1,
-		Headers: addFields(fields, []sip.Header{{Name: "Content-Type", Value: "text/plain"}}),
+		Headers: addMissing(fields, []sip.Header{{Name: "Content-Type", Value: "text/plain"}}),
 		Body:    []byte(cfg.NoticeText.expand(v)),
 	}, true
 }

@@ -33,25 +33,25 @@ func fields(t *testing.T, s string) silo.Fields {
 	return h.Expand
 }
 
-// noticing returns the settings of the sample in msilo's documentation.
-func noticing(t *testing.T) silo.Settings {
+// noticeSettings returns the settings of the sample in msilo's documentation.
+func noticeSettings(t *testing.T) silo.Settings {
 	return silo.Settings{
-		NoticeFrom:   template(t, "sip:registrar@$rd"),
-		NoticeText:   template(t, "*** User $rU is offline!"),
-		NoticeFields: fields(t, "Contact: <sip:registrar@example.org>;msilo=yes\r\nContent-Type: text/plain\r\n"),
-		NoticeOwn:    true, NoticeEvery: time.Hour, UseContact: true,
+		NoticeFrom:      template(t, "sip:registrar@$rd"),
+		NoticeText:      template(t, "*** User $rU is offline!"),
+		NoticeFields:    fields(t, "Contact: <sip:registrar@example.org>;msilo=yes\r\nContent-Type: text/plain\r\n"),
+		NoticeFromFixed: true, NoticeEvery: time.Hour, UseContact: true,
 	}
 }
 
-// tell stores a message and notifies its sender.
-func (b *box) tell(in *silo.Incoming) {
+// storeAndNotify stores a message and notifies its sender.
+func (b *box) storeAndNotify(in *silo.Incoming) {
 	b.t.Helper()
 	b.NotifySender(b.t.Context(), in, b.put(in), true)
 }
 
 func TestNotice(t *testing.T) {
-	b := newBox(t, noticing(t))
-	b.tell(text("hello"))
+	b := newBox(t, noticeSettings(t))
+	b.storeAndNotify(text("hello"))
 	got := b.notices(alice)
 	if len(got) != 1 {
 		t.Fatalf("%d notices", len(got))
@@ -102,7 +102,7 @@ func TestNoNotice(t *testing.T) {
 		"new reminder":          {in: func() *silo.Incoming { in := text("x"); in.SendAt = noon.Add(time.Hour); return in }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := noticing(t)
+			s := noticeSettings(t)
 			if tc.settings != nil {
 				tc.settings(&s)
 			}
@@ -112,7 +112,7 @@ func TestNoNotice(t *testing.T) {
 			}
 			in.Owner.User = name
 			b.Configure(s)
-			b.tell(in)
+			b.storeAndNotify(in)
 			if len(b.called) != 0 || len(b.notices(in.Sender)) != 0 {
 				t.Errorf("notice for %v", b.called)
 			}
@@ -121,15 +121,15 @@ func TestNoNotice(t *testing.T) {
 }
 
 func TestNoticeForTextInCPIM(t *testing.T) {
-	b := newBox(t, noticing(t))
-	b.tell(text("From: <sip:alice@example.org>\r\n\r\nContent-Type: text/plain\r\n\r\nhi", "Content-Type: message/cpim"))
+	b := newBox(t, noticeSettings(t))
+	b.storeAndNotify(text("From: <sip:alice@example.org>\r\n\r\nContent-Type: text/plain\r\n\r\nhi", "Content-Type: message/cpim"))
 	if n := len(b.notices(alice)); n != 1 {
 		t.Errorf("%d notices", n)
 	}
 }
 
 func TestNoticeOnlyIfUnreachable(t *testing.T) {
-	b := newBox(t, noticing(t))
+	b := newBox(t, noticeSettings(t))
 	in := text("hello")
 	b.NotifySender(t.Context(), in, b.put(in), false)
 	if n := len(b.notices(alice)); n != 0 {
@@ -138,11 +138,11 @@ func TestNoticeOnlyIfUnreachable(t *testing.T) {
 }
 
 func TestNoticeInterval(t *testing.T) {
-	b := newBox(t, noticing(t))
+	b := newBox(t, noticeSettings(t))
 	carol := sip.AoR{User: "carol", Domain: "example.org"}
 	count := func(want int, in *silo.Incoming) {
 		t.Helper()
-		b.tell(in)
+		b.storeAndNotify(in)
 		if n := int(b.stats()["notices"]); n != want {
 			t.Fatalf("%d notices, want %d", n, want)
 		}
@@ -165,14 +165,14 @@ func TestNoticeInterval(t *testing.T) {
 // Two clients that answer every message do not exchange notices without end, even if
 // notices come from the address of a user.
 func TestNoticesNeverLoop(t *testing.T) {
-	s := noticing(t)
-	s.NoticeFrom, s.NoticeOwn, s.NoticeEvery = template(t, "$ru"), false, 0
+	s := noticeSettings(t)
+	s.NoticeFrom, s.NoticeFromFixed, s.NoticeEvery = template(t, "$ru"), false, 0
 	b := newBox(t, s)
 	for range 100 {
-		b.tell(text("hello"))
+		b.storeAndNotify(text("hello"))
 		answer := text("I am away")
 		answer.Owner, answer.Sender, answer.Message.From, answer.URI = alice, bob, "<sip:bob@example.org>;tag=b", "sip:alice@example.org"
-		b.tell(answer)
+		b.storeAndNotify(answer)
 		b.sleep(100 * time.Millisecond)
 	}
 	if n := b.stats()["notices"]; n != 2 {
@@ -189,7 +189,7 @@ func (b *box) wantDiscarded(in *silo.Incoming, want bool) {
 }
 
 func TestServiceAddressesDiscard(t *testing.T) {
-	s := noticing(t)
+	s := noticeSettings(t)
 	s.Reminder = "sip:reminder@example.org:5070"
 	s.Discard = config.MediaTypes{"application/x-junk", "image/*"}.Match
 	b := newBox(t, s)
@@ -212,15 +212,15 @@ func TestServiceAddressesDiscard(t *testing.T) {
 func TestNoticeGoesToTheContact(t *testing.T) {
 	in := text("x")
 	in.Contact = `"A" <sip:alice@192.0.2.1:5070;transport=tcp>;x=y`
-	b := newBox(t, noticing(t))
-	b.tell(in)
+	b := newBox(t, noticeSettings(t))
+	b.storeAndNotify(in)
 	if got := b.notices(alice)[0].Contact; got != "sip:alice@192.0.2.1:5070;transport=tcp" {
 		t.Errorf("contact %q", got)
 	}
-	s := noticing(t)
+	s := noticeSettings(t)
 	s.UseContact = false
 	b = newBox(t, s)
-	b.tell(in)
+	b.storeAndNotify(in)
 	if got := b.notices(alice)[0].Contact; got != "" {
 		t.Errorf("use_contact = 0: contact %q", got)
 	}
@@ -228,7 +228,7 @@ func TestNoticeGoesToTheContact(t *testing.T) {
 
 // Memory for notices is limited, also for senders that do not exist.
 func TestNoticesAreBounded(t *testing.T) {
-	s := noticing(t)
+	s := noticeSettings(t)
 	b := newBox(t, s)
 	for i := range 60_000 {
 		in := text("x")
@@ -260,7 +260,7 @@ func TestPseudoVariables(t *testing.T) {
 	in.Message.To = "Bob <sips:robert@work.example:5071>"
 	in.Contact = "<sip:alice@192.0.2.1>"
 	in.Source = netip.MustParseAddrPort("192.0.2.7:4711")
-	s := noticing(t)
+	s := noticeSettings(t)
 	var lines []string
 	for _, v := range config.Variables() {
 		if v.Name != "hdr" {
@@ -270,7 +270,7 @@ func TestPseudoVariables(t *testing.T) {
 	lines = append(lines, "$hdr(subject)|$hdr(X-One)|$hdr(From)|$hdr(None)", "$$")
 	s.NoticeText = template(t, strings.Join(lines, "\n"))
 	b := newBox(t, s)
-	b.tell(in)
+	b.storeAndNotify(in)
 	got := string(b.notices(alice)[0].Body)
 	for _, line := range []string{
 		"ru:sip:b%6fb@example.org:5060;transport=tcp", "rU:b%6fb", "rd:example.org",

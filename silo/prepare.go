@@ -15,29 +15,26 @@ import (
 // gets the date on which it was stored; further fields, and a date before the text, are
 // added as configured.
 func (m *Message) prepareForDelivery(cfg *Settings) {
-	safetyCopy := m.readMarks()
+	safetyCopy := m.takeInternal()
 	m.fillIDs()
 	if safetyCopy {
 		return
 	}
 	hs := m.Headers
 	if m.Header("Date") == "" {
-		hs = addFields(hs, []sip.Header{{Name: "Date", Value: m.Stored.UTC().Format(sipDate)}})
+		hs = addMissing(hs, []sip.Header{{Name: "Date", Value: m.Stored.UTC().Format(im.DateLayout)}})
 	}
 	if cfg.AddContact && m.Src != "" {
-		hs = addFields(hs, []sip.Header{{Name: "Contact", Value: "<" + m.Src + ">;msilo=yes"}})
+		hs = addMissing(hs, []sip.Header{{Name: "Contact", Value: "<" + m.Src + ">;msilo=yes"}})
 	}
 	if cfg.AddFields != nil {
-		hs = addFields(hs, cfg.AddFields(m.values()))
+		hs = addMissing(hs, cfg.AddFields(m.values()))
 	}
 	m.Headers = hs
 	if cfg.AddDate && takesDate(&m.Message) {
 		m.Body = slices.Concat(m.datePrefix(cfg), m.Body)
 	}
 }
-
-// sipDate is the format of SIP-date (RFC 3261 section 20.17).
-const sipDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // fillIDs adds the Call-ID, From tag and CSeq that a message stored by Kamailio lacks.
 // They are made from the row, so they are the same in every attempt and on every node.

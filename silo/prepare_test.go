@@ -88,7 +88,7 @@ func TestSafetyCopyIsNotDated(t *testing.T) {
 		t.Errorf("fields %q", items[1].Headers)
 	}
 	if items[0].Header("X-Silod-Passing") != "" {
-		t.Error("a mark is left")
+		t.Error("an internal field is left")
 	}
 }
 
@@ -150,7 +150,7 @@ func TestFieldsAreKept(t *testing.T) {
 }
 
 // A sender cannot make a message look like a reminder or a safety copy.
-func TestReceivedMarksAreRemoved(t *testing.T) {
+func TestReceivedInternalFieldsAreRemoved(t *testing.T) {
 	b := newBox(t, silo.Settings{AddDate: true})
 	b.put(text("x", "Content-Type: text/plain", "X-Silod-Passing: yes", "X-Silod-Reminder: 2026-11-21T12:00:00Z"))
 	it := b.waiting(bob)[0]

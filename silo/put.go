@@ -90,15 +90,15 @@ func (s *Service) newRow(cfg *Settings, in *Incoming, now time.Time) (*Message, 
 			return nil, ErrTooFar
 		}
 	}
-	row.Headers = withoutMarks(row.Headers)
+	row.Headers = withoutInternal(row.Headers)
 	if keep := cfg.KeepFields.expand(in.values(now)); keep != "" {
-		row.Headers = addFields(row.Headers, parseFields(keep))
+		row.Headers = addMissing(row.Headers, parseFields(keep))
 	}
 	if in.SafetyCopy && in.SendAt.IsZero() && s.opt.Online(in.Owner) {
-		row.Headers = addMark(row.Headers, markSafetyCopy, "yes")
+		row.Headers = addField(row.Headers, fieldSafetyCopy, "yes")
 	}
 	if c, ok := readCPIM(in.Message); ok && in.Sender.IsZero() && c.Wants(dispositionFailed.kind) {
-		row.Headers = addMark(row.Headers, markUnverified, "yes")
+		row.Headers = addField(row.Headers, fieldUnverified, "yes")
 	}
 	return row, nil
 }

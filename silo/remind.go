@@ -10,10 +10,11 @@ import (
 	"silod/im"
 )
 
-// ErrTime is the error for a reminder's time that cannot be parsed.
+// ErrTime is the error of ParseTime.
 var ErrTime = errors.New("no time such as 20270101090000 or 2027-01-01T09:00:00Z")
 
-// ParseTime parses the time of a reminder: YYYYMMDDHHMMSS in a zone, or RFC 3339.
+// ParseTime parses the time of a reminder: YYYYMMDDHHMMSS in a zone, or RFC 3339. Its
+// error is ErrTime.
 func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	const digits = "20060102150405"
 	if len(s) == len(digits) {
@@ -21,13 +22,17 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Parse(time.RFC3339, s)
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, ErrTime
+	}
+	return t, nil
 }
 
 // reminderChunk is the number of reminders that are read at once.
 const reminderChunk = 100
 
-// sendReminders turns the reminders that are due into messages, which are delivered as
+// sendReminders turns the reminders that are due into messages, which are delivered like
 // all others. The message replaces the reminder in one transaction, so a reminder is
 // sent once, even after a crash.
 func (s *Service) sendReminders(ctx context.Context) {
@@ -81,7 +86,7 @@ func (s *Service) reminderMessage(r *Message) *Message {
 		To:      r.To,
 		CallID:  id + "@" + r.Owner.Domain,
 		CSeq:    1,
-		Headers: addMark(withoutMarks(r.Headers), markReminder, r.SendAt.UTC().Format(time.RFC3339)),
+		Headers: addField(withoutInternal(r.Headers), fieldReminder, r.SendAt.UTC().Format(time.RFC3339)),
 		Body:    r.Body,
 	}
 	return &m

@@ -13,8 +13,8 @@ import (
 	"silod/sip"
 )
 
-// reminding returns settings with reminders enabled.
-func reminding(t *testing.T) silo.Settings {
+// reminderSettings returns settings with reminders enabled.
+func reminderSettings(t *testing.T) silo.Settings {
 	return silo.Settings{
 		Reminder: "sip:reminder@example.org", Remind: time.Millisecond, SendAt: template(t, "$hdr(X-Send-At)"), AddDate: true,
 	}
@@ -25,7 +25,7 @@ func TestTimeOfAReminder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := reminding(t)
+	s := reminderSettings(t)
 	s.Zone = rome
 	b := newBox(t, s)
 	for _, tc := range []struct {
@@ -73,7 +73,7 @@ func TestRemindersDisabled(t *testing.T) {
 		"send_time is 0":          func(s *silo.Settings) { s.Remind = 0 },
 		"snd_time_avp is not set": func(s *silo.Settings) { s.SendAt = nil },
 	} {
-		s := reminding(t)
+		s := reminderSettings(t)
 		change(&s)
 		if c := newBox(t, s).Classify(in); !c.SendAt.IsZero() || c.Err != nil {
 			t.Errorf("%s: %+v", name, c)
@@ -82,7 +82,7 @@ func TestRemindersDisabled(t *testing.T) {
 }
 
 func TestReminder(t *testing.T) {
-	b := newBox(t, reminding(t))
+	b := newBox(t, reminderSettings(t))
 	in := text("remember", "Content-Type: text/plain;charset=utf-8", "Subject: milk", "Expires: 600")
 	in.SendAt = noon.Add(time.Hour)
 	b.put(in)
@@ -130,7 +130,7 @@ func TestReminder(t *testing.T) {
 }
 
 func TestReminderTooFarAhead(t *testing.T) {
-	b := newBox(t, reminding(t))
+	b := newBox(t, reminderSettings(t))
 	in := text("x")
 	in.SendAt = time.Date(2038, 1, 19, 0, 0, 0, 0, time.UTC)
 	if _, err := b.Put(t.Context(), in); !errors.Is(err, silo.ErrTooFar) {
@@ -140,7 +140,7 @@ func TestReminderTooFarAhead(t *testing.T) {
 
 // A reminder that Kamailio stored has the From of its sender and no other IDs.
 func TestReminderOfKamailio(t *testing.T) {
-	b := newBox(t, reminding(t))
+	b := newBox(t, reminderSettings(t))
 	m := &silo.Message{Owner: bob, Src: "sip:alice@example.org", Dst: "sip:bob@example.org", Stored: noon, Expires: noon.Add(time.Hour), SendAt: noon}
 	m.From, m.To, m.Body = "<sip:alice@example.org>", "<sip:bob@example.org>", []byte("x")
 	m.Headers = []sip.Header{{Name: "Content-Type", Value: "text/plain"}}
@@ -155,7 +155,7 @@ func TestReminderOfKamailio(t *testing.T) {
 
 // Reminders are sent in the order of their times.
 func TestManyReminders(t *testing.T) {
-	b := newBox(t, reminding(t))
+	b := newBox(t, reminderSettings(t))
 	var want []string
 	for i := range 250 {
 		in := text(string(rune('a'+i%26)), "Content-Type: x/y")
@@ -186,7 +186,7 @@ func (b *box) command(name string, args ...mi.Arg) (*mi.Node, error) {
 			return c.Run(b.t.Context(), &mi.Request{Command: name, Args: args})
 		}
 	}
-	b.t.Fatalf("there is no %s", name)
+	b.t.Fatalf("there is no command %s", name)
 	return nil, nil
 }
 
@@ -199,7 +199,7 @@ func values(vs ...string) []mi.Arg {
 }
 
 func TestRemindByCommand(t *testing.T) {
-	b := newBox(t, reminding(t))
+	b := newBox(t, reminderSettings(t))
 	for _, tc := range []struct {
 		args []string
 		code int

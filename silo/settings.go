@@ -6,22 +6,22 @@ import (
 	"silod/sip"
 )
 
-// Settings can be changed while a Service runs. The parameters of msilo that they
-// stand for are given in parentheses. A zero value stands for the default.
+// Settings can be changed while a Service runs. In parentheses are the parameters of
+// Kamailio's msilo module that they stand for. A zero value stands for the default.
 type Settings struct {
 	Expire       time.Duration // longest life of a message; 72 h (expire_time)
 	Sweep        time.Duration // interval for deleting expired messages; 150 s (check_time times clean_period)
 	MaxMessages  int           // messages in a mailbox; 0: no limit (max_messages)
 	MaxPerSender int           // messages of one sender in a mailbox; 0: no limit
 
-	// URI of the owner of a mailbox that is used instead of the recipient's.
-	StoreOwner Template // when a message is stored (m_store(owner))
-	DumpOwner  Template // in addition, when the recipient registers (m_dump(owner))
+	// URI of the owner of another mailbox than the recipient's.
+	StoreOwner Template // messages are stored in it instead (m_store(owner))
+	DumpOwner  Template // delivered too when the recipient registers (m_dump(owner))
 
-	// Handling of a message by its Content-Type, and by the answer of a device.
+	// Handling of a message by its Content-Type, and by the status of a device's answer.
 	Ephemeral func(contentType string) bool // relayed, never stored
 	Discard   func(contentType string) bool // answered and dropped
-	StoreOn   func(status int) bool         // stored after this answer; 4xx and 5xx
+	StoreOn   func(status int) bool         // stored after such an answer; 4xx and 5xx
 
 	// Additions to a stored message when it is delivered.
 	AddDate    bool                   // the date before a text (add_date)
@@ -37,14 +37,12 @@ type Settings struct {
 	Zone     *time.Location // of a time without a zone; local time
 
 	// Notices to senders. Without NoticeFrom or NoticeText there are none.
-	NoticeFrom   Template      // URI that notices come from (from_address)
-	NoticeText   Template      // offline_message
-	NoticeFields Fields        // contact_hdr and content_type_hdr
-	NoticeEvery  time.Duration // shortest time between two notices to a sender about a recipient; 0: no limit
-	UseContact   bool          // a notice is sent to the Contact of the message (use_contact)
-	// NoticeOwn says that the user part of NoticeFrom does not depend on the message.
-	// Messages to that address are discarded.
-	NoticeOwn bool
+	NoticeFrom      Template      // URI that notices come from (from_address)
+	NoticeText      Template      // offline_message
+	NoticeFields    Fields        // contact_hdr and content_type_hdr
+	NoticeEvery     time.Duration // shortest time between two notices to a sender about a recipient; 0: no limit
+	UseContact      bool          // a notice is sent to the Contact of the message (use_contact)
+	NoticeFromFixed bool          // the user part of NoticeFrom is the same for all messages; then messages to it are discarded
 }
 
 // Values returns the value of a pseudo-variable; arg is the name in $hdr(name).

@@ -131,7 +131,7 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-sweep.C:
 			s.expire(ctx)
 			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
-			s.notices.forget()
+			s.notices.sweep()
 			sweep.Reset(s.cfg().Sweep)
 		case <-remind.C:
 			if s.cfg().reminders() {

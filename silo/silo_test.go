@@ -239,7 +239,7 @@ func TestLifetime(t *testing.T) {
 		{"no Expires", nil, 72 * time.Hour},
 		{"shorter", []string{"Expires: 60"}, time.Minute},
 		{"longer than allowed", []string{"Expires: 2592000"}, 72 * time.Hour},
-		{"now or never", []string{"Expires: 0"}, 0},
+		{"of use only now", []string{"Expires: 0"}, 0},
 		{"unreadable", []string{"Expires: soon"}, 72 * time.Hour},
 		{"negative", []string{"Expires: -5"}, 72 * time.Hour},
 		{"sent a while ago", []string{"Expires: 3600", "Date: Sat, 21 Nov 2026 11:10:00 GMT"}, 10 * time.Minute},

@@ -27,7 +27,8 @@ type Mailbox interface {
 	Add(ctx context.Context, m *Message) error
 
 	// Next returns up to limit of the owner's messages with an ID above after, oldest
-	// first, without reminders, messages set aside and messages that have expired at now.
+	// first. It leaves out reminders, messages set aside, and messages that have expired
+	// at now.
 	Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]Message, error)
 
 	// NextFor is Next without the messages that Mark has recorded for the device.
@@ -64,7 +65,8 @@ type Reminders interface {
 	Release(ctx context.Context, id int64, m *Message) (bool, error)
 }
 
-// An Archive gives administrators and the expiry access to all stored messages.
+// An Archive reads and changes any stored messages, for management commands and the
+// expiry.
 type Archive interface {
 	// AddAll commits messages in their order, all or none, and sets their IDs. Errors
 	// are those of Add.
@@ -77,11 +79,11 @@ type Archive interface {
 	// open while the caller works.
 	List(ctx context.Context, q Query) iter.Seq2[Message, error]
 
-	// Marks returns the marks of a message, see Mark.
+	// Marks returns the answers of devices that Mark has recorded for a message.
 	Marks(ctx context.Context, id int64) ([]Copy, error)
 
-	// Tally counts the messages that match the query. Unlike List and Purge it includes
-	// reminders, unless the query asks for reminders only.
+	// Tally counts the messages that match the query. Unlike List and Purge it counts
+	// reminders beside messages, unless the query asks for reminders only.
 	Tally(ctx context.Context, q Query) (Totals, error)
 
 	// Requeue undoes SetAside. It reports whether the message exists.

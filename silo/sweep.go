@@ -31,10 +31,11 @@ func (s *Service) expire(ctx context.Context) {
 	}
 }
 
-// expired counts a message that was deleted because it had expired. If every device
-// gets a copy and some device has received one, the delivery has not failed.
+// expired counts a message that was deleted because it had expired, and notifies its
+// sender. If every device gets a copy, a message of which one has received its copy has
+// not failed.
 func (s *Service) expired(ctx context.Context, m *Message) {
-	m.readMarks()
+	m.takeInternal()
 	if m.Copies > 0 {
 		return
 	}

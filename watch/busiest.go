@@ -12,8 +12,8 @@ import (
 	"silod/sip"
 )
 
-// tally counts the messages of each room and the stored messages of each user during one
-// interval. Its lock is held for one event, or to begin the next interval.
+// A tally counts the messages of each room and the stored messages of each user during one
+// interval.
 type tally struct {
 	mu        sync.Mutex
 	said      map[sip.AoR]int

@@ -5,7 +5,7 @@
 // than the events loses some, and receives their number.
 //
 // Lock: Hub.mu is held while the list of followers changes, and not while an event is
-// published.
+// published. tally.mu is held for one event, or to begin the next interval.
 package watch
 
 import (
@@ -34,7 +34,7 @@ const (
 	Registered = "registered" // a binding was added, refreshed or removed
 )
 
-// Event describes one event. Fields that do not apply to it are empty.
+// An Event describes one event. Fields that do not apply to it are empty.
 type Event struct {
 	What    string  // one of the constants above
 	User    sip.AoR // the recipient, or the owner of the mailbox or binding: a user or a room
@@ -54,7 +54,7 @@ const (
 	maxWaiting  = 512 // events that wait for one watcher
 )
 
-// Hub sends events to watchers. A nil Hub has none.
+// A Hub sends events to watchers. A nil Hub has none.
 type Hub struct {
 	domains sip.Domains
 	log     *slog.Logger
@@ -62,19 +62,19 @@ type Hub struct {
 	done    chan struct{} // closed when the daemon stops
 	stop    sync.Once
 
-	watchers atomic.Pointer[[]follower] // nil: none
-	mu       sync.Mutex
+	followers atomic.Pointer[[]follower] // nil: none
+	mu        sync.Mutex                 // held while followers changes
 }
 
-// follower receives every event. It must not wait.
+// A follower receives every event. It must not wait.
 type follower interface{ receive(h *Hub, s *published) }
 
-// watcher is a client that follows a user or a room.
+// A watcher is a client that follows a user or a room.
 type watcher struct {
 	of     sip.AoR
 	bodies bool
 	events chan published
-	lost   atomic.Int64 // events that were dropped since the client was last informed
+	lost   atomic.Int64 // events that were dropped and not yet reported to the client
 }
 
 // published is an event with data that the Hub adds.
@@ -98,16 +98,16 @@ func New(domains sip.Domains, log *slog.Logger) *Hub {
 	return &Hub{domains: domains, log: log, now: time.Now, done: make(chan struct{})}
 }
 
-// Active reports whether there are watchers. Callers for which an Event is expensive to make
-// call it first.
-func (h *Hub) Active() bool { return h != nil && h.watchers.Load() != nil }
+// Active reports whether there are watchers. A caller for which an Event is expensive to
+// make calls it first.
+func (h *Hub) Active() bool { return h != nil && h.followers.Load() != nil }
 
 // Publish sends an event to the watchers of its user and of its sender.
 func (h *Hub) Publish(e Event) {
 	if !h.Active() {
 		return
 	}
-	list := h.watchers.Load()
+	list := h.followers.Load()
 	if list == nil {
 		return
 	}
@@ -154,28 +154,28 @@ func (h *Hub) leave(f follower) {
 	})
 }
 
-// change replaces the list of followers by the result of f, and reports whether their number
-// has changed.
+// change replaces the list of followers by the result of f, which may write to its
+// argument, and reports whether their number has changed.
 func (h *Hub) change(f func([]follower) []follower) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var list []follower
-	if p := h.watchers.Load(); p != nil {
+	if p := h.followers.Load(); p != nil {
 		list = slices.Clone(*p)
 	}
 	before := len(list)
 	list = f(list)
 	if len(list) == 0 {
-		h.watchers.Store(nil)
+		h.followers.Store(nil)
 	} else {
-		h.watchers.Store(&list)
+		h.followers.Store(&list)
 	}
 	return len(list) != before
 }
 
-// Watchers returns the number of watchers.
+// Watchers returns the number of commands that follow events: watch and busiest.
 func (h *Hub) Watchers() int {
-	if p := h.watchers.Load(); p != nil {
+	if p := h.followers.Load(); p != nil {
 		return len(*p)
 	}
 	return 0

@@ -288,9 +288,9 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		NoticeFields: func(v silo.Values) []sip.Header {
 			return append(s.ContactHdr.Expand(v), s.ContentTypeHdr.Expand(v)...)
 		},
-		NoticeEvery: s.NoticeInterval,
-		UseContact:  s.UseContact,
-		NoticeOwn:   literalUser(s.FromAddress),
+		NoticeEvery:     s.NoticeInterval,
+		UseContact:      s.UseContact,
+		NoticeFromFixed: literalUser(s.FromAddress),
 	}
 }
 

@@ -8,51 +8,35 @@ import (
 	"time"
 
 	"silod/delivery"
-	"silod/limit"
 	"silod/sip"
 )
 
 const (
-	maxPairs         = 50_000           // pairs of sender and recipient that are remembered
 	maxNotices       = 10_000           // notices in a noticeQueue
-	minClearInterval = 10 * time.Second // between two searches of a full queue for expired notices
+	minSweepInterval = 10 * time.Second // between two searches of a full queue for expired notices
 )
-
-// A pair is the key of the limiter of notices.
-type pair struct{ sender, recipient sip.AoR }
-
-// noticeRate returns how often a sender gets a notice about a recipient.
-func noticeRate(cfg *Settings) limit.Rate {
-	interval := cfg.NoticeEvery
-	if !cfg.NoticeOwn {
-		// The answer to such a notice is stored for a user. A program that answers every
-		// message does so at once.
-		interval = max(interval, time.Minute)
-	}
-	return limit.Rate{N: 1, Per: interval}
-}
 
 // A noticeQueue is a delivery.Source of notices. It is in memory: notices need not
 // survive the process.
 type noticeQueue struct {
 	now func() time.Time
 
-	mu      sync.Mutex
-	items   map[sip.AoR][]delivery.Item // by owner
-	size    int                         // items of all owners
-	key     int64                       // of the last item
-	cleared time.Time
+	mu    sync.Mutex
+	items map[sip.AoR][]delivery.Item // by owner
+	size  int                         // items of all owners
+	key   int64                       // of the last item
+	swept time.Time                   // when expired notices were last removed
 }
 
 // Notices returns the Source for the queue of notices.
 func (s *Service) Notices() delivery.Source { return &s.notices }
 
-// add reports whether it has added a notice: a full queue takes none.
+// add adds a notice, and reports false if the queue is full.
 func (q *noticeQueue) add(to sip.AoR, it delivery.Item) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if now := q.now(); q.size >= maxNotices && now.Sub(q.cleared) >= minClearInterval {
-		q.clear(now)
+	if now := q.now(); q.size >= maxNotices && now.Sub(q.swept) >= minSweepInterval {
+		q.removeExpired(now)
 	}
 	if q.size >= maxNotices {
 		return false
@@ -67,21 +51,22 @@ func (q *noticeQueue) add(to sip.AoR, it delivery.Item) bool {
 	return true
 }
 
-// forget removes the notices that have expired.
-func (q *noticeQueue) forget() {
+// sweep removes the notices that have expired.
+func (q *noticeQueue) sweep() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.clear(q.now())
+	q.removeExpired(q.now())
 }
 
-func (q *noticeQueue) clear(now time.Time) {
-	q.cleared = now
+// removeExpired removes the notices that have expired at now. The caller holds q.mu.
+func (q *noticeQueue) removeExpired(now time.Time) {
+	q.swept = now
 	for owner := range q.items {
 		q.remove(owner, func(it delivery.Item) bool { return !now.Before(it.Expires) })
 	}
 }
 
-// remove removes the items of an owner for which match is true.
+// remove removes the items of an owner for which match is true. The caller holds q.mu.
 func (q *noticeQueue) remove(owner sip.AoR, match func(delivery.Item) bool) {
 	items := q.items[owner]
 	kept := slices.DeleteFunc(slices.Clone(items), match)
