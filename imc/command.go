@@ -9,7 +9,7 @@ import (
 // anyone is the role of a command that needs no membership.
 const anyone Role = -1
 
-// access is the way in which a command uses a room.
+// An access is the way in which a command uses a room.
 type access int
 
 const (
@@ -19,7 +19,7 @@ const (
 	creating                // changes the room or creates it
 )
 
-// command is a # command, or one form of it. It defines parsing, permissions and
+// A command is a # command, or one form of it. It defines parsing, permissions and
 // #help. Management commands run the same functions.
 type command struct {
 	name    string

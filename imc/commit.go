@@ -3,18 +3,20 @@ package imc
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"silod/im"
 	"silod/sip"
 )
 
-// The widths of Kamailio's columns: imc_members.room holds the room's URI.
-const (
-	maxRoomURI = 64
-	maxUser    = 64
-	maxDomain  = 64
-	maxTopic   = 200 // our own limit
-)
+// storeTimeout limits a call of the Store. It is far below the 32 s after which a
+// sender gives up (Timer F).
+const storeTimeout = 10 * time.Second
+
+// storeContext returns a context that limits the duration of a call of the Store.
+func storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, storeTimeout)
+}
 
 // commit writes a change, then applies it in memory and wakes the members. After an
 // error nothing has changed. The caller holds r.stateMu exclusively, so that the
@@ -83,27 +85,4 @@ func (s *Service) newNotice(c *invocation, r *room, key textKey, a ...string) *E
 // newMember returns a member whose cursor is at the end of the log.
 func (s *Service) newMember(r *room, u sip.AoR, role Role, by sip.AoR) Member {
 	return Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Seen: s.now()}
-}
-
-// checkUserLength checks that the columns for users can hold an address.
-func checkUserLength(u sip.AoR) error {
-	switch {
-	case len(u.User) > maxUser:
-		return refuse("too_long", "value", clip(u.User), "limit", itoa(maxUser))
-	case len(u.Domain) > maxDomain:
-		return refuse("too_long", "value", clip(u.Domain), "limit", itoa(maxDomain))
-	}
-	return nil
-}
-
-// checkRoomName checks the name of a room that is to be created.
-func (s *Service) checkRoomName(name sip.AoR) error {
-	set := s.settings()
-	switch {
-	case s.isManager(name) || !set.pattern.MatchString(name.User):
-		return refuse("bad_room", "value", clip(name.User), "pattern", set.config.RoomPattern)
-	case len(name.String()) > maxRoomURI:
-		return refuse("too_long", "value", clip(name.String()), "limit", itoa(maxRoomURI))
-	}
-	return nil
 }

@@ -3,21 +3,16 @@ package imc
 import (
 	"context"
 	"slices"
-	"time"
 
 	"silod/sip"
 	"silod/watch"
 )
 
-// storeTimeout limits a call of the Store. It is far below the 32 s after which a
-// sender gives up (Timer F).
-const storeTimeout = 10 * time.Second
-
-// pendingEntry is an entry that is being committed. The Store may commit several
+// A pendingEntry is an entry that is being committed. The Store may commit several
 // entries of a room at once and return from the calls in any order, but a member's
-// cursor may pass an entry only when no entry with a lower Seq can follow. So an
-// entry joins room.commitQueue when its order is certain, and is published when all
-// entries before it are complete.
+// cursor may pass an entry only when no entry with a lower Seq can follow. So an entry
+// joins room.commitQueue when its order is certain, and is published when all entries
+// before it are complete.
 type pendingEntry struct {
 	complete bool  // the call of the Store has returned
 	post     *post // nil if the commit failed
@@ -78,17 +73,6 @@ func (s *Service) publish(r *room, posts []*post) []sip.AoR {
 	r.publish(posts, s.config().Echo, s.cursors.add)
 	s.trim(r, before)
 	return r.audience()
-}
-
-// trim keeps a room's tail, and all tails together, within their limits; before is
-// the size of the tail when it was last counted. The caller holds r.mu.
-func (s *Service) trim(r *room, before int) {
-	limit := maxTailBytes
-	if s.tailBytes.Load() > maxTailsBytes {
-		limit = 0
-	}
-	r.trim(s.now(), limit)
-	s.tailBytes.Add(int64(r.tailSize - before))
 }
 
 // wake wakes the audience of posts, except the sender of a single post.

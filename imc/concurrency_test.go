@@ -78,8 +78,8 @@ func TestConcurrentCreate(t *testing.T) {
 	})
 }
 
-// TestLimitsHoldAtOnce checks the limits with concurrent requests.
-func TestLimitsHoldAtOnce(t *testing.T) {
+// TestLimitsHoldForConcurrentRequests checks the limits with concurrent requests.
+func TestLimitsHoldForConcurrentRequests(t *testing.T) {
 	onSlow(t, func(c *imc.Config) { c.MaxRooms, c.MaxRoomsPerUser, c.MaxMembers = 5, 3, 4 }, func(w *world) {
 		var reqs []imc.Request
 		for i := range 20 {

@@ -11,9 +11,9 @@ import (
 	"silod/sip"
 )
 
-// cursorWriter collects the members with a moved cursor until the cursors are
-// written. They are written late and in batches: if a crash loses one, the message
-// is sent again with the same Call-ID.
+// A cursorWriter collects the members with a moved cursor until the cursors are written.
+// They are written late and in batches: if a crash loses one, the message is sent again
+// with the same Call-ID.
 type cursorWriter struct {
 	ready chan struct{} // has an element when something was added since it was last read
 
@@ -22,7 +22,7 @@ type cursorWriter struct {
 	resumed []cursorRef // members with an ended pause
 }
 
-// cursorRef is a member of a room.
+// A cursorRef is a member of a room.
 type cursorRef struct {
 	room   *room
 	member *member

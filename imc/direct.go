@@ -12,16 +12,16 @@ import (
 	"silod/sip"
 )
 
-// directMessage is a message from a room, or from the manager, to one user.
+// A directMessage is a message from a room, or from the manager, to one user.
 type directMessage struct {
 	im.Message
 	failed func(error) // called when the message could not be sent; may be nil
 }
 
-// directQueue sends direct messages. It does so after the request has been answered,
-// because some clients answer a MESSAGE only when their own has been answered.
-// Messages for the same user are sent in order and one at a time (RFC 3428 section
-// 8); users do not wait for each other.
+// A directQueue sends direct messages. It does so after the request has been answered,
+// because some clients answer a MESSAGE only when their own has been answered. Messages
+// for the same user are sent in order and one at a time (RFC 3428 section 8); users do
+// not wait for each other.
 type directQueue struct {
 	outbox Outbox
 

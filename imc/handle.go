@@ -11,14 +11,14 @@ import (
 	"silod/sip"
 )
 
-// Request is a MESSAGE to a room or to the manager.
+// A Request is a MESSAGE to a room or to the manager.
 type Request struct {
 	Sender sip.AoR // authenticated by the caller of Handle
 	Room   sip.AoR // the Request-URI
 	im.Message
 }
 
-// Reply is the answer to a Request.
+// A Reply is the answer to a Request.
 type Reply struct {
 	Status     int           // 200: committed. 500: refused. 503: nothing was done, try again
 	Reason     string        // the reason phrase
@@ -38,8 +38,7 @@ const (
 // retryAfter is the Retry-After of a 503.
 const retryAfter = 10 * time.Second
 
-// refusal is an error that the sender of a request can understand or mend. A text
-// explains it.
+// A refusal is an error that a text explains to the sender of the request.
 type refusal struct {
 	text   textKey
 	args   args
@@ -159,10 +158,4 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 func (s *Service) isExplained(req *Request, refused *refusal, code int) bool {
 	automatic := req.Header("In-Reply-To") != "" || req.Header("Auto-Submitted") != ""
 	return !refused.silent && (!automatic || code != codeMessage && code != codeNoBody)
-}
-
-// text expands a text about a room.
-func (s *Service) text(key textKey, room sip.AoR, a ...string) string {
-	set := s.settings()
-	return set.texts.expand(key, append(a, "room", room.User, "room_uri", room.String(), "start", set.config.StartChar))
 }

@@ -46,14 +46,14 @@ import (
 	"silod/watch"
 )
 
-// Outbox sends a message to one user, online or not. Send returns nil when the message
-// is stored durably, or delivered. It is never called concurrently for the same user.
-// silo.Service is the Outbox of silod.
+// An Outbox sends a message to one user, online or not. Send returns nil when the
+// message is stored durably, or delivered. It is never called concurrently for the same
+// user. silo.Service is the Outbox of silod.
 type Outbox interface {
 	Send(ctx context.Context, to sip.AoR, m im.Message) error
 }
 
-// Waker starts the delivery to all owners except one; the zero AoR excepts none. A
+// A Waker starts the delivery to all owners except one; the zero AoR excepts none. A
 // Waker may keep the list, which is never written to, and must return immediately
 // however long the list is: a sender waits for it. delivery.Queue is a Waker.
 type Waker interface {
@@ -71,7 +71,7 @@ type Options struct {
 	Watch   *watch.Hub  // receives events; may be nil
 }
 
-// Service is the set of all rooms. Its methods may be called concurrently.
+// A Service is the set of all rooms. Its methods may be called concurrently.
 type Service struct {
 	store        Store
 	waker        Waker
@@ -114,15 +114,15 @@ func New(opt Options, set Settings) *Service {
 // Configure replaces the settings. It may be called at any time.
 func (s *Service) Configure(set Settings) { s.current.Store(&set) }
 
-// Config returns the configuration from which the current settings were made.
+// Config returns the Config of the current settings.
 func (s *Service) Config() Config { return *s.config() }
 
 func (s *Service) settings() *Settings { return s.current.Load() }
 
 func (s *Service) config() *Config { return &s.settings().config }
 
-// IsRoom reports whether messages to an address belong to Handle: the address is a
-// room, a valid room name, or the manager.
+// IsRoom reports whether Handle takes messages to an address: it is a room, a valid
+// room name, or the manager.
 func (s *Service) IsRoom(a sip.AoR) bool {
 	a = roomName(a)
 	s.mu.RLock()

@@ -96,15 +96,6 @@ func (s *Service) notifyJoinAttempt(c *invocation, r *room) {
 	}
 }
 
-// checkUser checks that a user can become a member of a room: it is not a room
-// itself, and the store can hold its address.
-func (s *Service) checkUser(r *room, u sip.AoR) error {
-	if s.IsRoom(u) {
-		return refuse("not_a_user", "user", displayName(u, r.name)).in(r.name)
-	}
-	return checkUserLength(u)
-}
-
 // exit removes the caller from the room. A room without an owner could not be
 // destroyed by its members, so the owner's exit destroys the room or is refused.
 func (s *Service) exit(ctx context.Context, c *invocation, r *room) error {
@@ -150,6 +141,9 @@ func (s *Service) setPrivate(ctx context.Context, c *invocation, r *room, privat
 	next.Private = private
 	return s.commit(ctx, r, Change{Room: next, Notice: s.newNotice(c, r, key, "by", s.actorName(c.by, r))})
 }
+
+// maxTopic is the length of the longest topic, in characters.
+const maxTopic = 200
 
 // setTopic sets the room's topic; "-" removes it.
 func (s *Service) setTopic(ctx context.Context, c *invocation, r *room) error {

@@ -7,7 +7,7 @@ import (
 	"silod/sip"
 )
 
-// userRoom is the key of the meters: the limits are per user and room.
+// A userRoom is the key of the meters: the limits are per user and room.
 type userRoom struct{ user, room sip.AoR }
 
 // maxMetered limits the memory of a meter. When it is full of users above their limit,

@@ -14,10 +14,10 @@ import (
 // logPage is the minimum number of entries that is read from the Store at once.
 const logPage = 64
 
-// inFlight is an entry that Next has returned and that is above the member's cursor.
+// An inFlight is an entry that Next has returned and that is above the member's cursor.
 // The engine passes over a message that a device refuses for now and delivers later
-// ones. The cursor stays before the first such entry, and the settled entries behind
-// it are remembered here, so that none is lost and none is delivered twice.
+// ones. The cursor stays before the first such entry, and the settled entries behind it
+// are remembered here, so that none is lost and none is delivered twice.
 type inFlight struct {
 	seq     int64
 	settled bool
@@ -27,7 +27,7 @@ type inFlight struct {
 // entries are settled, the member does not get it.
 const maxSettled = 256
 
-// logScan is one pass over a room's log for one member.
+// A logScan is one pass over a room's log for one member.
 type logScan struct {
 	user     sip.AoR
 	after    int64 // only entries with a higher Seq are found

@@ -156,28 +156,28 @@ func TestOperatorChangesRooms(t *testing.T) {
 			}
 			w.settleDown()
 		}
-		told := func(user string, want ...string) {
+		wantNotices := func(user string, want ...string) {
 			t.Helper()
 			got := w.read(user)
 			if strings.Join(got, "|") != strings.Join(want, "|") {
-				t.Errorf("%s was told %q, want %q", user, got, want)
+				t.Errorf("%s got %q, want %q", user, got, want)
 			}
 		}
 		do("null", "imc_create_room chat-3 erin private")
-		told("erin", "chat-3: You have created chat-3, a private room, and own it. #invite USER invites a user; #help lists the commands.")
+		wantNotices("erin", "chat-3: You have created chat-3, a private room, and own it. #invite USER invites a user; #help lists the commands.")
 		do("409 chat-3 already exists. Send #join chat-3 to join it.", "imc_create_room chat-3 alice")
 		do("400 lobby is not a valid room name. Room names match ^chat-[0-9]+$", "imc_create_room lobby alice")
 		do("400 the third argument must be private or public", "imc_create_room chat-4 alice secret")
 		do("null", "imc_add_member chat-3 frank admin")
-		told("erin", "chat-3: frank has joined chat-3.", "chat-3: frank is now admin of chat-3.")
-		told("frank", "chat-3: frank has joined chat-3.", "chat-3: frank is now admin of chat-3.")
+		wantNotices("erin", "chat-3: frank has joined chat-3.", "chat-3: frank is now admin of chat-3.")
+		wantNotices("frank", "chat-3: frank has joined chat-3.", "chat-3: frank is now admin of chat-3.")
 		do("400 king is not a role. The roles are owner, admin and member.", "imc_add_member chat-3 gina king")
 		do("404 no such room", "imc_add_member chat-9 gina")
 		do("null", "imc_modify_member chat-3 frank owner")
-		told("erin", "chat-3: frank is now owner of chat-3.")
+		wantNotices("erin", "chat-3: frank is now owner of chat-3.")
 		do("404 gina is not a member of chat-3. #list lists the members.", "imc_modify_member chat-3 gina admin")
 		do("null", "imc_modify_member chat-3 erin muted")
-		told("erin", "chat-3: erin has been muted by the operator.")
+		wantNotices("erin", "chat-3: erin has been muted by the operator.")
 		do("null", "imc_modify_member chat-3 erin unmuted")
 		do("null", "imc_modify_member chat-3 erin banned")
 		w.ignore()
@@ -185,11 +185,11 @@ func TestOperatorChangesRooms(t *testing.T) {
 		do("null", "imc_modify_member chat-3 erin unbanned")
 		do("403 frank owns chat-3. First make another member the owner with #modify USER owner.", "imc_remove_member chat-3 frank")
 		do("null", "imc_remove_member chat-1 carol")
-		told("carol", "chat-1: You have been removed from chat-1 by the operator.")
-		told("bob", "chat-1: carol has been removed from chat-1 by the operator.")
+		wantNotices("carol", "chat-1: You have been removed from chat-1 by the operator.")
+		wantNotices("bob", "chat-1: carol has been removed from chat-1 by the operator.")
 		do("null", "imc_remove_member chat-1 dave") // an invitation
 		do("null", "imc_destroy_room chat-3")
-		told("frank", "chat-3: chat-3 has been destroyed by the operator.")
+		wantNotices("frank", "chat-3: chat-3 has been destroyed by the operator.")
 		do("404 no such room", "imc_destroy_room chat-3")
 	})
 }

@@ -31,8 +31,9 @@ func (m *model) rank(u string) int {
 	return map[string]int{"member": 1, "admin": 2, "owner": 3}[m.people[u]]
 }
 
-// below reports whether a may act on b, which takes a higher role than b's.
-func (m *model) below(a, b string) bool {
+// mayActOn reports whether a may change b, which takes a higher role than b's; an admin may
+// also change itself.
+func (m *model) mayActOn(a, b string) bool {
 	return m.rank(a) >= 2 && m.people[b] != "" && m.people[b] != "owner" && (m.people[b] != "admin" || m.rank(a) == 3 || a == b)
 }
 
@@ -124,7 +125,7 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 		m.people[user] = "member"
 		return true, user + " has joined chat-1."
 	case "remove":
-		if !m.below(by, user) || m.people[user] == "banned" {
+		if !m.mayActOn(by, user) || m.people[user] == "banned" {
 			return false, ""
 		}
 		if m.in(user) {
@@ -139,7 +140,7 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 			return false, ""
 		case m.people[user] == arg:
 			return true, ""
-		case !m.below(by, user) || arg == "owner" && m.people[by] != "owner":
+		case !m.mayActOn(by, user) || arg == "owner" && m.people[by] != "owner":
 			return false, ""
 		}
 		if arg == "owner" {
@@ -152,7 +153,7 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 		switch {
 		case m.people[user] == "banned":
 			return true, ""
-		case m.people[user] != "" && !m.below(by, user):
+		case m.people[user] != "" && !m.mayActOn(by, user):
 			return false, ""
 		}
 		if m.in(user) {
@@ -170,7 +171,7 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 	case "mute", "unmute":
 		mute := cmd == "mute"
 		switch {
-		case !m.in(user) || !m.below(by, user):
+		case !m.in(user) || !m.mayActOn(by, user):
 			return false, ""
 		case m.muted[user] == mute:
 			return true, ""
@@ -340,18 +341,18 @@ func (st *memStore) check(t *testing.T) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for name, r := range st.rooms {
-		owners, seated := 0, 0
+		owners, joined := 0, 0
 		for _, m := range r.members {
 			switch m.Role {
 			case imc.Owner:
 				owners++
-				seated++
+				joined++
 			case imc.Plain, imc.Admin:
-				seated++
+				joined++
 			}
 		}
-		if owners != 1 || seated == 0 {
-			t.Fatalf("%s has %d owners and %d members in the store", name, owners, seated)
+		if owners != 1 || joined == 0 {
+			t.Fatalf("%s has %d owners and %d members in the store", name, owners, joined)
 		}
 	}
 }

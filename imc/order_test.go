@@ -28,7 +28,7 @@ func TestSettleOutOfOrder(t *testing.T) {
 			w.must("bob", "chat-2", "#join")
 			w.ignore()
 			w.offline["bob"] = true
-			said, taken, owed := 0, map[string]bool{}, map[string]bool{}
+			said, settled, missing := 0, map[string]bool{}, map[string]bool{}
 			for range 300 {
 				switch rnd.IntN(8) {
 				case 0, 1, 2:
@@ -36,17 +36,17 @@ func TestSettleOutOfOrder(t *testing.T) {
 					body := fmt.Sprint("message ", said)
 					if rnd.IntN(2) == 0 {
 						w.must("alice", "chat-1", body)
-						owed["[alice]: "+body] = true
+						missing["[alice]: "+body] = true
 					} else {
 						w.must("carol", "chat-2", body)
-						owed["[carol]: "+body] = true
+						missing["[carol]: "+body] = true
 					}
 				case 3:
 					w.must("bob", "chat-1", "me too")
 				case 4:
 					if rnd.IntN(10) == 0 {
 						w.crash()
-						clear(taken)
+						clear(settled)
 					}
 					time.Sleep(time.Duration(rnd.IntN(3000)) * time.Millisecond)
 				default: // a pass of the engine
@@ -61,12 +61,12 @@ func TestSettleOutOfOrder(t *testing.T) {
 						for i := range items {
 							after = items[i].Key
 							body := string(items[i].Body)
-							if taken[body] {
+							if settled[body] {
 								t.Fatalf("%q is returned again", body)
 							}
 							if rnd.IntN(3) > 0 {
-								taken[body] = true
-								delete(owed, body)
+								settled[body] = true
+								delete(missing, body)
 								w.rooms.Settle(aor("bob"), &items[i], delivery.Outcome{Verdict: delivery.Delivered}, func(error) {})
 							}
 						}
@@ -79,10 +79,10 @@ func TestSettleOutOfOrder(t *testing.T) {
 			w.online("bob")
 			for _, line := range w.read("bob") {
 				_, body, _ := strings.Cut(line, ": ")
-				delete(owed, body)
+				delete(missing, body)
 			}
-			if len(owed) > 0 {
-				t.Fatalf("bob never got %v", owed)
+			if len(missing) > 0 {
+				t.Fatalf("bob never got %v", missing)
 			}
 			if err := w.rooms.Waiting(t.Context(), func(u sip.AoR) {
 				if u == aor("bob") {
@@ -131,15 +131,15 @@ func TestUndeliverableMessageIsSkipped(t *testing.T) {
 	})
 }
 
-// meanwhile is a Store that calls a function while it writes a change.
-type meanwhile struct {
+// A hookStore is a Store that calls a function, once, while it writes a change.
+type hookStore struct {
 	imc.Store
-	happens func()
+	during func()
 }
 
-func (m *meanwhile) Apply(ctx context.Context, c imc.Change) error {
-	if f := m.happens; f != nil {
-		m.happens = nil
+func (m *hookStore) Apply(ctx context.Context, c imc.Change) error {
+	if f := m.during; f != nil {
+		m.during = nil
 		f()
 	}
 	return m.Store.Apply(ctx, c)
@@ -149,7 +149,7 @@ func (m *meanwhile) Apply(ctx context.Context, c imc.Change) error {
 // member is written does not go back, in memory or on disk.
 func TestCursorDoesNotGoBackInAChange(t *testing.T) {
 	onMemory(t, nil, func(w *world, _ *memStore) {
-		m := &meanwhile{}
+		m := &hookStore{}
 		w.wrap = func(st imc.Store) imc.Store { m.Store = st; return m }
 		w.restart()
 		w.must("alice", "chat-1", "#create")
@@ -158,7 +158,7 @@ func TestCursorDoesNotGoBackInAChange(t *testing.T) {
 		w.offline["bob"] = true
 		w.must("alice", "chat-1", "one")
 		w.must("alice", "chat-1", "two")
-		m.happens = func() {
+		m.during = func() {
 			w.deliverTo(aor("bob"))
 			if err := w.rooms.Flush(w.t.Context()); err != nil {
 				w.t.Error(err)

@@ -9,7 +9,7 @@ import (
 	"silod/sip"
 )
 
-// param is the kind of a parameter.
+// A param is the kind of a parameter.
 type param int
 
 const (
@@ -29,7 +29,7 @@ var paramUsage = map[param]string{
 	countParam: "N", sinceParam: "since TIME", textParam: "TEXT",
 }
 
-// invocation is a parsed command with its arguments.
+// An invocation is a parsed command with its arguments.
 type invocation struct {
 	*command
 	by      actor
@@ -43,7 +43,7 @@ type invocation struct {
 	text    string
 }
 
-// wordReader reads the words of a command. They are separated by blanks and cannot be
+// A wordReader reads the words of a command. They are separated by blanks and cannot be
 // quoted: addresses contain no blanks, and free text comes last.
 type wordReader struct{ rest string }
 

@@ -15,7 +15,7 @@ import (
 	"silod/sip"
 )
 
-// post is an entry in the form that is sent to members. It is composed once for all of
+// A post is an entry in the form that is sent to members. It is composed once for all of
 // them and is never written to.
 type post struct {
 	seq        int64

@@ -1,7 +1,6 @@
 package imc
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -9,10 +8,10 @@ import (
 	"silod/sip"
 )
 
-// room is a Room in memory. The package comment describes the locks.
+// A room is a Room in memory. The package comment describes the locks.
 type room struct {
 	name    sip.AoR // the name that users know; never changes. Room.AoR is the name in the store
-	uri     string  // name as a URI
+	uri     string  // name as a URI; saves formatting it for each message
 	stateMu sync.RWMutex
 
 	removed bool // no longer in Service.rooms: look the name up again; guarded by stateMu
@@ -29,15 +28,15 @@ type room struct {
 	commitQueue    []*pendingEntry // in the order of their Seqs
 	last           int64           // Seq of the newest entry
 	lastAt         time.Time
-	tail           []*post // the newest entries in order: all with a Seq above tailFrom
+	tail           []*post // the newest entries in order: all with a Seq above tailFrom; see publish
 	tailFrom       int64
 	tailSize       int
 	expired        int64     // all entries up to this Seq are too old for every member
 	cachedAudience []sip.AoR // what audience returns; made again when nil, never written to
 }
 
-// member is a Member in memory. Its Cursor, Seen and Paused, and the fields below,
-// are guarded by room.mu alone.
+// A member is a Member in memory. Its Cursor, Seen and Paused, and the fields below, are
+// guarded by room.mu alone.
 type member struct {
 	Member
 	inFlight     []inFlight // in the order of Seq; nil in an idle room
@@ -127,90 +126,4 @@ func (r *room) audience() []sip.AoR {
 		}
 	}
 	return r.cachedAudience
-}
-
-// publish appends committed entries to the tail, where they can be read. Members that
-// had no entry to get until now are marked as seen, because entries wait for them
-// only from now on. publish calls moved for each member with a cursor to write. The
-// caller holds mu.
-func (r *room) publish(posts []*post, echo bool, moved func(*room, *member)) {
-	slices.SortFunc(posts, func(a, b *post) int { return cmp.Compare(a.seq, b.seq) })
-	before := r.last
-	for _, p := range posts {
-		// A sender that has all entries so far does not need this one. The cursor of
-		// another sender passes over it when it is read.
-		if m := r.index[p.from]; !echo && m.joined() && m.Cursor >= r.last {
-			m.Cursor = p.seq
-			moved(r, m)
-		}
-		r.last, r.lastAt = p.seq, p.at
-		r.tail = append(r.tail, p)
-		r.tailSize += p.size()
-	}
-	for _, m := range r.members {
-		if m.Cursor >= before && m.joined() {
-			m.Seen = posts[0].at
-			moved(r, m)
-		}
-	}
-}
-
-// isRepeat reports whether the message of a request is in the tail already. Unless a
-// room is very busy the tail is older than the 32 s (Timer F) for which a request is
-// retransmitted. The caller holds stateMu.
-func (r *room) isRepeat(req *Request) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.tail, func(p *post) bool { return p.isFrom(req) })
-}
-
-// The limits of a room's tail, and of all tails together. Members with a cursor
-// before the tail read from the Store.
-const (
-	maxTailEntries = 256
-	maxTailBytes   = 1 << 20
-	maxTailAge     = time.Minute
-	maxTailsBytes  = 64 << 20
-)
-
-// trim removes from the tail the entries that are too old, too many, or beyond a size
-// of bytes. The caller holds mu.
-func (r *room) trim(now time.Time, bytes int) {
-	n := 0
-	for n < len(r.tail) {
-		p := r.tail[n]
-		if len(r.tail)-n <= maxTailEntries && r.tailSize <= bytes && now.Sub(p.at) < maxTailAge {
-			break
-		}
-		r.tailFrom = p.seq
-		r.tailSize -= p.size()
-		n++
-	}
-	r.tail = slices.Delete(r.tail, 0, n)
-	if len(r.tail) == 0 {
-		r.freeBuffers()
-	}
-}
-
-// freeBuffers frees the memory that an idle room does not need. The caller holds mu.
-func (r *room) freeBuffers() {
-	r.tail, r.cachedAudience = nil, nil
-	if len(r.commitQueue) == 0 {
-		r.commitQueue = nil
-	}
-	for _, m := range r.members {
-		if len(m.inFlight) == 0 {
-			m.inFlight = nil
-		}
-	}
-}
-
-// tailAfter returns the entries of the tail with a Seq above seq, and whether they
-// are all such entries of the log. The caller holds mu for as long as it uses them.
-func (r *room) tailAfter(seq int64) (posts []*post, whole bool) {
-	if seq < r.tailFrom {
-		return nil, false
-	}
-	i, _ := slices.BinarySearchFunc(r.tail, seq+1, func(p *post, seq int64) int { return cmp.Compare(p.seq, seq) })
-	return r.tail[i:], true
 }

@@ -10,7 +10,7 @@ import (
 // reserved before a change is written, so that the limits hold for concurrent
 // changes, and freed if the write fails.
 
-// user is a member of at least one room.
+// A user is a member of at least one room.
 type user struct {
 	rooms []*room // includes closed rooms
 	seats int

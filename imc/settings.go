@@ -16,7 +16,7 @@ const (
 	OwnerLeaveRefused  = "refuse"
 )
 
-// Config holds the keys of [imc] that concern rooms, as an operator writes them.
+// A Config holds the keys of [imc] that concern rooms, as an operator writes them.
 // NewSettings checks it.
 type Config struct {
 	StartChar     string // prefix of commands: imc_cmd_start_char

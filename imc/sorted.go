@@ -19,7 +19,7 @@ func (s *Service) sortedRooms() iter.Seq[*room] {
 	}
 }
 
-// roomHeap implements heap.Interface; the least name comes first.
+// A roomHeap implements heap.Interface; the least name comes first.
 type roomHeap []*room
 
 func (h roomHeap) Len() int      { return len(h) }

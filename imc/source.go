@@ -75,18 +75,6 @@ func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome,
 	}
 }
 
-// markSeen records that a member is reachable and ends its pause. The caller holds
-// r.mu.
-func (s *Service) markSeen(r *room, m *member) {
-	m.Seen = s.now()
-	s.cursors.add(r, m)
-	if m.Paused {
-		m.Paused = false
-		r.cachedAudience = nil
-		s.cursors.addResumed(r, m)
-	}
-}
-
 // Waiting calls f for every member that has entries to get and is not paused.
 func (s *Service) Waiting(ctx context.Context, f func(owner sip.AoR)) error {
 	s.mu.RLock()

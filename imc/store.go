@@ -9,7 +9,7 @@ import (
 	"silod/sip"
 )
 
-// Role is the standing of a user in a room.
+// A Role is the standing of a user in a room.
 type Role int
 
 // The roles. Only Plain, Admin and Owner are members; Invited and Banned users are
@@ -22,7 +22,7 @@ const (
 	Banned
 )
 
-// Room is a chat room. Its AoR is in lower case.
+// A Room is a chat room. Its AoR is in lower case.
 type Room struct {
 	AoR     sip.AoR
 	Private bool
@@ -35,7 +35,7 @@ type Room struct {
 	Closed bool
 }
 
-// Member is a user of a room and the cursor into its log.
+// A Member is a user of a room and the cursor into its log.
 type Member struct {
 	User      sip.AoR
 	Role      Role
@@ -46,7 +46,7 @@ type Member struct {
 	Seen      time.Time // last sign of life, or when the last entry was got; zero in rows of other programs
 }
 
-// Entry is one row of a room's log. Its Message is the original one: From names the
+// An Entry is one row of a room's log. Its Message is the original one: From names the
 // sender, CallID is that of the request that caused the entry.
 type Entry struct {
 	Seq  int64 // rises over all rooms in the order of commits
@@ -56,14 +56,14 @@ type Entry struct {
 	im.Message
 }
 
-// Cursor is the position of a member in a room's log.
+// A Cursor is the position of a member in a room's log.
 type Cursor struct {
 	Room, User sip.AoR
 	Seq        int64
 	Seen       time.Time
 }
 
-// Change is a change of a room's state. It is written in one transaction, as a whole
+// A Change is a change of a room's state. It is written in one transaction, as a whole
 // or not at all.
 type Change struct {
 	Room   Room
@@ -77,10 +77,9 @@ type Change struct {
 	Notice *Entry
 }
 
-// Store keeps rooms durably, in Kamailio's tables imc_rooms and imc_members and in
-// tables of our own for the rest. Package db implements it. After an error nothing
-// was written, nor will be later. Errors wrap ErrInvalid or ErrBusy where one
-// applies.
+// A Store keeps rooms durably, in Kamailio's tables imc_rooms and imc_members and in
+// tables of our own for the rest. Package db implements it. After an error nothing was
+// written, nor will be later. Errors wrap ErrInvalid or ErrBusy where one applies.
 type Store interface {
 	// Load calls f for every room with its members, in the order in which they were
 	// added. It calls skip for a row that cannot be read and continues.

@@ -5,9 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"silod/sip"
 )
 
-// textKey is the key of a text in [imc.texts].
+// A textKey is the key of a text in [imc.texts].
 type textKey string
 
 // args are the values of placeholders: name, value, name, value, ...
@@ -26,7 +28,7 @@ func (a args) get(name string) string {
 // texts are parsed templates by key.
 type texts map[textKey][]piece
 
-// piece is a literal text or the name of a placeholder.
+// A piece is a literal text or the name of a placeholder.
 type piece struct {
 	literal string
 	name    string
@@ -113,6 +115,12 @@ func (t texts) expand(key textKey, a args) string {
 		}
 	}
 	return b.String()
+}
+
+// text expands a text about a room.
+func (s *Service) text(key textKey, room sip.AoR, a ...string) string {
+	set := s.settings()
+	return set.texts.expand(key, append(a, "room", room.User, "room_uri", room.String(), "start", set.config.StartChar))
 }
 
 // clip shortens the input of a user for use in a text.

@@ -1,6 +1,6 @@
 package imc
 
-// wording is the default of a text.
+// A wording is the default of a text.
 type wording struct {
 	template string // {name} is a placeholder
 	names    string // the placeholders besides the common ones, separated by blanks

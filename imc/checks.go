@@ -1,0 +1,36 @@
+package imc
+
+import "silod/sip"
+
+// The widths of Kamailio's columns, in bytes: imc_members.room holds the room's URI.
+const (
+	maxRoomURI = 64
+	maxUser    = 64
+	maxDomain  = 64
+)
+
+// checkRoomName checks the name of a room that is to be created. Its error is a refusal.
+func (s *Service) checkRoomName(name sip.AoR) error {
+	set := s.settings()
+	switch {
+	case s.isManager(name) || !set.pattern.MatchString(name.User):
+		return refuse("bad_room", "value", clip(name.User), "pattern", set.config.RoomPattern)
+	case len(name.String()) > maxRoomURI:
+		return refuse("too_long", "value", clip(name.String()), "limit", itoa(maxRoomURI))
+	}
+	return nil
+}
+
+// checkUser checks that a user can become a member of a room: it is not a room
+// itself, and the columns can hold its address.
+func (s *Service) checkUser(r *room, u sip.AoR) error {
+	switch {
+	case s.IsRoom(u):
+		return refuse("not_a_user", "user", displayName(u, r.name)).in(r.name)
+	case len(u.User) > maxUser:
+		return refuse("too_long", "value", clip(u.User), "limit", itoa(maxUser))
+	case len(u.Domain) > maxDomain:
+		return refuse("too_long", "value", clip(u.Domain), "limit", itoa(maxDomain))
+	}
+	return nil
+}
