@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,13 +135,12 @@ func TestUndeliverableMessageIsSkipped(t *testing.T) {
 // A hookStore is a Store that calls a function, once, while it writes a change.
 type hookStore struct {
 	imc.Store
-	during func()
+	during atomic.Pointer[func()]
 }
 
 func (m *hookStore) Apply(ctx context.Context, c imc.Change) error {
-	if f := m.during; f != nil {
-		m.during = nil
-		f()
+	if f := m.during.Swap(nil); f != nil {
+		(*f)()
 	}
 	return m.Store.Apply(ctx, c)
 }
@@ -158,12 +158,13 @@ func TestCursorDoesNotGoBackInAChange(t *testing.T) {
 		w.offline["bob"] = true
 		w.must("alice", "chat-1", "one")
 		w.must("alice", "chat-1", "two")
-		m.during = func() {
+		during := func() {
 			w.deliverTo(aor("bob"))
 			if err := w.rooms.Flush(w.t.Context()); err != nil {
 				w.t.Error(err)
 			}
 		}
+		m.during.Store(&during)
 		w.must("alice", "chat-1", "#modify bob admin")
 		before := w.repeats
 		w.online("bob")
@@ -175,6 +176,34 @@ func TestCursorDoesNotGoBackInAChange(t *testing.T) {
 		}
 		if w.repeats-before != 2 { // the notice to both members, because the crash lost their cursors
 			w.t.Errorf("%d messages came again", w.repeats-before)
+		}
+	})
+}
+
+// TestSeenWhileBeingPaused checks that a member whose device answers while its pause is
+// written is not paused, in memory or on disk.
+func TestSeenWhileBeingPaused(t *testing.T) {
+	onMemory(t, func(c *imc.Config) { c.PauseAfter = 10 * time.Hour }, func(w *world, st *memStore) {
+		m := &hookStore{}
+		w.wrap = func(st imc.Store) imc.Store { m.Store = st; return m }
+		w.restart()
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		w.ignore()
+		w.offline["bob"] = true
+		w.must("alice", "chat-1", "one")
+		during := func() { w.deliverTo(aor("bob")) }
+		m.during.Store(&during)
+		time.Sleep(12 * time.Hour)
+		delete(w.offline, "bob")
+		w.must("alice", "chat-1", "two")
+		if got := w.read("bob"); !slices.Equal(got, []string{"chat-1: [alice]: one", "chat-1: [alice]: two"}) {
+			w.t.Errorf("bob got %q", got)
+		}
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		if st.rooms[aor("chat-1")].members[aor("bob")].Paused {
+			w.t.Error("bob is paused on disk")
 		}
 	})
 }

@@ -73,7 +73,12 @@ func (s *Service) setPaused(ctx context.Context, r *room, users []sip.AoR, pause
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range put {
-		r.index[p.User].Paused = paused
+		m := r.index[p.User]
+		if paused && !s.isAbsent(r, m) { // seen while the pause was written
+			s.cursors.addResumed(r, m)
+			continue
+		}
+		m.Paused = paused
 	}
 	r.cachedAudience = nil
 	return nil
