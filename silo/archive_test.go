@@ -1,6 +1,7 @@
 package silo_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -186,5 +187,19 @@ func TestImportRefuses(t *testing.T) {
 	over := strings.Replace(lines[0], `"expires":"2026-11-21T13`, `"expires":"2026-11-20T13`, 1)
 	if got, want := b.restore(over), "0 stored, 0 known, 1 expired"; got != want {
 		t.Errorf("expired: %s, want %s", got, want)
+	}
+}
+
+// goneStore is a Store from which every message is removed just before Requeue.
+type goneStore struct{ silo.Store }
+
+func (goneStore) Requeue(context.Context, int64) (bool, error) { return false, nil }
+
+func TestRequeueOfARemovedMessage(t *testing.T) {
+	b := newBox(t, silo.Settings{}, func(o *silo.Options) { o.Store = goneStore{o.Store} })
+	id := b.put(text("x"))
+	const want = "404 There is no message 1; it may have been delivered"
+	if _, err := b.command("silo_requeue", values(fmt.Sprint(id))...); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

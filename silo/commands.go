@@ -161,11 +161,15 @@ func (c commands) message(ctx context.Context, req *mi.Request) (Message, error)
 	m, err := c.silo.opt.Store.Get(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return Message{}, mi.Errorf(404, "There is no message %d; it may have been delivered", id)
+		return Message{}, noMessage(id)
 	case err != nil:
 		return Message{}, unavailable(err)
 	}
 	return m, nil
+}
+
+func noMessage(id int64) error {
+	return mi.Errorf(404, "There is no message %d; it may have been delivered", id)
 }
 
 // unavailable returns the error of a reply after a store has failed. The log has the

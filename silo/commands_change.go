@@ -115,7 +115,7 @@ func (c commands) requeue(ctx context.Context, req *mi.Request) (*mi.Node, error
 		return nil, unavailable(err)
 	}
 	if !ok {
-		return nil, mi.Errorf(404, "Message %d is not set aside", m.ID)
+		return nil, noMessage(m.ID)
 	}
 	if c.silo.opt.Online(m.Owner) {
 		c.silo.opt.Waker.Wake(m.Owner)
