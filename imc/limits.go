@@ -10,8 +10,8 @@ import (
 // A userRoom is the key of the meters: the limits are per user and room.
 type userRoom struct{ user, room sip.AoR }
 
-// maxMetered limits the memory of a meter. When it is full of users above their limit,
-// a new user is refused too.
+// maxMetered is the number of pairs of user and room that a meter holds. A full meter
+// refuses others.
 const maxMetered = 100_000
 
 func newMeter() *limit.Meter[userRoom] {

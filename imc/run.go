@@ -92,7 +92,8 @@ func (s *Service) writeLoop(ctx context.Context) {
 	}
 }
 
-// trimMemory removes unused users from the meters, and old entries from the tails.
+// trimMemory removes users with an empty bucket from the meters, and old entries from
+// the tails.
 func (s *Service) trimMemory() {
 	s.sweepMeters(s.now())
 	for _, r := range s.allRooms() {

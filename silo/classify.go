@@ -57,8 +57,8 @@ func (s *Service) isServiceAddress(cfg *Settings, in *Incoming, a sip.AoR) bool 
 	if cfg.Reminder != "" && s.sameAddress(cfg.Reminder, a) {
 		return true
 	}
-	// The domain may be taken from the message: in the answer to a notice it is the
-	// same one.
+	// NoticeFrom may take its domain from the message. The answer to a notice has the
+	// same domain as the message that caused the notice.
 	return cfg.NoticeFromFixed && s.sameAddress(cfg.NoticeFrom.expand(in.values(s.opt.Now())), a)
 }
 

@@ -91,8 +91,8 @@ func (s *Service) Waiting(ctx context.Context, f func(sip.AoR)) error {
 	return nil
 }
 
-// Remove deletes a message, by its ID, that a device has accepted after the sender had
-// been told that it is stored. It calls done when that is durable or has failed.
+// Remove deletes the message with an ID: a device has accepted it after it was stored
+// and its sender was answered 202. Remove calls done when that is durable or has failed.
 func (s *Service) Remove(id int64, done func(error)) {
 	s.opt.Store.Delete(id, func(err error) {
 		if err == nil {
@@ -111,7 +111,8 @@ func (s *Service) Device(name string) delivery.Source {
 	return deviceSource{s, name}
 }
 
-// A deviceSource is the Source of the messages that a device has not answered yet.
+// A deviceSource is the Source of the messages that one device has neither accepted nor
+// refused.
 type deviceSource struct {
 	silo   *Service
 	device string
