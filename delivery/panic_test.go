@@ -64,3 +64,35 @@ func TestPanicOfASourceIsRetried(t *testing.T) {
 		}
 	})
 }
+
+// hasty is a Source that panics although the removal of the item has begun.
+type hasty struct {
+	*box
+	settled atomic.Int32
+}
+
+func (h *hasty) Settle(a sip.AoR, it *Item, out Outcome, done func(error)) {
+	time.AfterFunc(time.Millisecond/2, func() { h.box.Settle(a, it, out, done) })
+	if h.settled.Add(1) == 1 {
+		panic("the first")
+	}
+}
+
+// A Source that panics in Settle, and calls done nevertheless, has settled one item, not
+// two.
+func TestPanicOfASourceThatSettles(t *testing.T) {
+	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
+		q.Serve(&hasty{box: b}, p)
+		for _, s := range []string{"1", "2", "3"} {
+			b.put(bob, s)
+		}
+		q.Wake(bob)
+		time.Sleep(time.Minute)
+		if got := p.received(); !slices.Equal(got, []string{"1", "2", "3"}) {
+			t.Errorf("got %q", got)
+		}
+		if b.left(bob) != 0 || q.settler.unsettled != 0 || e.Active() != 0 {
+			t.Errorf("%d left, settler %+v, %d active", b.left(bob), &q.settler, e.Active())
+		}
+	})
+}

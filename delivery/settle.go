@@ -8,16 +8,17 @@ import (
 	"silod/sip"
 )
 
-// A settlement is the removal of one item that a pass has delivered or that was refused.
+// A settlement is the removal of one item that was delivered or refused.
 type settlement struct {
-	pass *pass
-	item *Item
-	out  Outcome
-	done func(error) // ended, made once
-	open atomic.Int32
+	pass   *pass
+	item   *Item
+	out    Outcome
+	done   func(error)  // the method ended, made once
+	called atomic.Bool  // done was called
+	open   atomic.Int32 // 2: until done is called and Settle returns
 }
 
-// settlements keeps settlements for reuse: every delivered item needs one.
+// settlements has settlements for reuse: every delivered item needs one.
 var settlements sync.Pool
 
 func newSettlement() *settlement {
@@ -29,27 +30,30 @@ func newSettlement() *settlement {
 	return s
 }
 
-// settle has the Source remove an item, and does not wait for the outcome.
+// settle has the Source remove an item, and does not wait for the outcome. A panic is a
+// failed removal.
 func (p *pass) settle(it *Item, out Outcome) {
 	s := newSettlement()
 	s.pass, s.item, s.out = p, it, out
-	s.open.Store(2) // ended, and the return of Settle
+	s.open.Store(2)
 	p.removals.begin()
 	defer func() {
 		if v := recover(); v != nil {
 			p.engine.logPanic(p.to, v)
-			if s.open.Load() == 2 {
-				s.ended(fmt.Errorf("panic: %v", v))
-			}
-			return // and s is not used again: the Source may still call done
+			s.ended(fmt.Errorf("panic: %v", v))
+			return // without close, so that s is not reused: the Source may still call done
 		}
 		s.close()
 	}()
 	p.source.Settle(p.to.AoR, it, out, s.done)
 }
 
-// ended takes the outcome of the removal.
+// ended takes the outcome of the removal. Of several outcomes the first counts: after a
+// panic the Source may still call done.
 func (s *settlement) ended(err error) {
+	if s.called.Swap(true) {
+		return
+	}
 	p := s.pass
 	if err != nil {
 		p.queue.settler.add(&removal{to: p.to, source: p.source, item: *s.item, out: s.out}, err)
@@ -58,9 +62,11 @@ func (s *settlement) ended(err error) {
 	p.removals.end()
 }
 
+// close ends one of the two uses of a settlement. After the last one it is reused.
 func (s *settlement) close() {
 	if s.open.Add(-1) == 0 {
 		s.pass, s.item, s.out = nil, nil, Outcome{}
+		s.called.Store(false)
 		settlements.Put(s)
 	}
 }
