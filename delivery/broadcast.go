@@ -2,25 +2,24 @@ package delivery
 
 import "silod/sip"
 
-// A broadcast wakes the members of a room. It is worked off behind recipients that are
-// woken one by one: the sender of a message to thousands does not wait for them, and
-// a personal message does not either.
+// A broadcast wakes the members of a room. Its members are served after recipients that
+// are woken one by one, so that a personal message does not wait for thousands of them.
 type broadcast struct {
 	queue   *Queue
 	members []sip.AoR
 	except  sip.AoR // not woken
-	next    int     // index of the next member
-	left    int     // members to be woken; the list is a ring
+	next    int     // index of the next member, 0 after the last one
+	left    int     // members still to be woken
 }
 
-// broadcasts are those in progress, in order. scheduler.mu guards them.
+// broadcasts are the broadcasts in progress. scheduler.mu guards them.
 type broadcasts struct {
 	list    []*broadcast
-	byStart map[*sip.AoR]*broadcast // by the address of their members
+	byStart map[*sip.AoR]*broadcast // by the address of the first member: the same list has the same one
 }
 
 // WakeAll is Wake for all members but one, the zero AoR for no exception. It takes as
-// long for thousands as for one. The list must not be written to any more.
+// long for thousands as for one. The caller must not change the list any more.
 func (q *Queue) WakeAll(members []sip.AoR, except sip.AoR) {
 	if len(members) == 0 {
 		return
@@ -44,8 +43,8 @@ func (s *scheduler) wakeAll(b broadcast) {
 	}
 }
 
-// add reports whether b is a new broadcast. One to the same members that is in progress
-// goes once round the list from where it is.
+// add adds a broadcast and reports true. If a broadcast to the same list is in progress,
+// add reports false and has that one wake every member once more, from where it is.
 func (bs *broadcasts) add(b broadcast) bool {
 	start := &b.members[0]
 	if c := bs.byStart[start]; c != nil && c.queue == b.queue && len(c.members) == len(b.members) {

@@ -6,14 +6,13 @@ import (
 )
 
 // cpuSlots bound the number of workers that compute at once. A message to a large room
-// makes hundreds of them runnable in one moment: all at once they would keep the
-// machine busy for that long, and a request that arrives meanwhile, or a commit that
-// completes, would wait behind them. So there is one slot less than processors, for
-// one worker after the other, and a worker that waits for an answer holds none.
+// makes hundreds of workers runnable in one moment. Requests that arrive meanwhile, and
+// commits that complete, would wait until all of them have run. So a worker needs a slot,
+// there is one slot less than processors, and a worker that waits for an answer holds none.
 //
 // A worker may still wait while holding a slot: for the store, a name server, a
-// connection. Where slots are handed over too slowly, there are soon more of them,
-// and the usual number when no worker waits any more.
+// connection. When slots are handed over too slowly, more are added. They are removed when
+// no worker waits for a slot.
 type cpuSlots struct {
 	usual int
 
@@ -27,9 +26,10 @@ type cpuSlots struct {
 
 const (
 	adjustEvery = 20 * time.Millisecond
-	// slowSlots is the number of times that one processor's slot is handed over in that
-	// time, below which slots are held by workers that wait: computing takes 20 µs.
-	slowSlots = 20
+	// minHandOvers is the least number of hand-overs of a slot in adjustEvery. A worker
+	// computes for about 20 µs, so that there are a thousand; where there are fewer than
+	// this, workers wait while holding slots.
+	minHandOvers = 20
 )
 
 func newCPUSlots(n int) *cpuSlots { return &cpuSlots{usual: n, total: n, free: n} }
@@ -87,7 +87,7 @@ func (c *cpuSlots) adjust() {
 		c.adjusting = false
 		return
 	}
-	if c.handedOver < slowSlots*c.usual {
+	if c.handedOver < minHandOvers*c.usual {
 		c.free += c.total
 		c.total *= 2
 		for c.free > 0 && len(c.queue) > 0 {

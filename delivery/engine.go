@@ -5,8 +5,11 @@
 // sent again while the process lives. Sources hold the messages; a Sender knows how
 // to reach a contact.
 //
-// A scheduler selects the recipient that is served next, a worker makes a pass through
-// its queues, and a settler of each queue retries removals that have failed.
+// An owner is the user that items are addressed to. A recipient is an owner, or one device
+// of an owner in a queue of which every device gets a copy. A scheduler selects the recipient
+// that is served next, a worker makes a pass through its queues, and a settler of each
+// queue retries removals that have failed. An item that its recipient never accepts is
+// poison: it is sent behind all others and so does not block them.
 //
 // Locks: scheduler.mu guards the table of recipients and is held for map operations
 // only. cpuSlots, settler and openRemovals guard themselves. No lock is held while
@@ -34,8 +37,8 @@ type Options struct {
 	MaxRetry time.Duration // longest wait between tries; 5 min
 }
 
-// An Engine delivers messages. New makes it, Queue adds Sources, Run runs it, Wake
-// wakes it.
+// An Engine delivers messages. Queue adds a Source, Run serves until it is stopped, Wake
+// reports that a user can be reached.
 type Engine struct {
 	opt       Options
 	queues    []*Queue
@@ -85,8 +88,8 @@ func New(opt Options) *Engine {
 // for a retry.
 func (e *Engine) Active() int { return e.scheduler.active() }
 
-// Run serves until ctx ends, then waits for the workers, whose sends end with ctx, and
-// for removals that are retried a last time.
+// Run serves until ctx ends. Then it waits for the workers, which end with their sends, and
+// retries failed removals a last time.
 func (e *Engine) Run(ctx context.Context) error {
 	e.workers.run(ctx)
 	var all sync.WaitGroup
@@ -97,7 +100,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// Wake has the engine look into all queues of an owner that has registered.
+// Wake has the engine look into all queues of an owner. It is called after a REGISTER.
 func (e *Engine) Wake(a sip.AoR) {
 	bits := uint(0)
 	for _, q := range e.queues {
@@ -115,7 +118,7 @@ func (e *Engine) Wake(a sip.AoR) {
 // Source.Waiting.
 func (e *Engine) WakeWaiting(ctx context.Context, online func(sip.AoR) bool) error {
 	for _, q := range e.queues {
-		source, _ := q.serve("")
+		source, _ := q.sourceAndSender("")
 		if err := source.Waiting(ctx, func(a sip.AoR) {
 			if online(a) {
 				q.Wake(a)
@@ -153,7 +156,7 @@ func (e *Engine) keys(to []recipientKey, a sip.AoR) []recipientKey {
 	return to
 }
 
-// serve makes passes through a recipient's queues for as long as items may be there.
+// serve makes passes through a recipient's queues until the scheduler needs no other one.
 func (e *Engine) serve(ctx context.Context, k recipientKey, r *recipient) {
 	v, left := Undelivered, r.draining
 	for again := true; again; again = e.scheduler.finish(k, r, v, left, ctx.Err() != nil) {
@@ -164,8 +167,8 @@ func (e *Engine) serve(ctx context.Context, k recipientKey, r *recipient) {
 }
 
 // attempt makes a pass through each queue in r.draining, in order. It returns Delivered
-// when nothing is left; otherwise Offline or Undelivered with the queues that are not
-// empty. A panic is a failure as others are.
+// when nothing is left; otherwise Offline or Undelivered with the queues that may not be
+// empty. A panic counts as Undelivered.
 func (e *Engine) attempt(ctx context.Context, k recipientKey, r *recipient) (v Verdict, left uint) {
 	left = r.draining
 	defer func() {
@@ -180,7 +183,7 @@ func (e *Engine) attempt(ctx context.Context, k recipientKey, r *recipient) (v V
 			continue
 		}
 		p := pass{engine: e, to: k, queue: q, poison: &r.poison}
-		p.source, p.sender = q.serve(k.device)
+		p.source, p.sender = q.sourceAndSender(k.device)
 		switch result := p.run(ctx); result {
 		case Delivered:
 			left &^= q.bit

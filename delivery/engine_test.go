@@ -314,7 +314,7 @@ func TestBusyIsPerQueue(t *testing.T) {
 func TestSourceFailureIsRetried(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
 		b.put(bob, "1")
-		b.fail = errors.New("database is away")
+		b.fail = errors.New("database is not available")
 		q.Wake(bob)
 		time.Sleep(time.Second)
 		b.mu.Lock()

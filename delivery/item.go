@@ -11,7 +11,7 @@ type Item struct {
 	im.Message
 	Key     int64     // rises in the order of delivery to one owner; the Source's own
 	Expires time.Time // not delivered after this; zero for no end
-	Later   bool      // goes behind all waiting items that are not Later, whatever its Key
+	Later   bool      // sent behind all waiting items that are not Later, whatever its Key
 	Contact string    // the URI to send to; "" for the owner's devices
 	Row     any       // the Source's own, for Settle
 }

@@ -15,16 +15,23 @@ type pass struct {
 	sender Sender
 	poison *poisonList
 
-	removals  openRemovals
-	settled   bool    // an item was settled since the queue was begun
-	skipped   bool    // an item has to go behind the rest
-	postponed bool    // an item must not be tried yet
-	failed    []int64 // keys of items that failed in this pass and were skipped
-	budget    int     // items that may still be skipped
+	removals    openRemovals
+	settled     bool    // an item was settled since the pass last began at the head of the queue
+	hasDeferred bool    // the queue has items that are sent behind the others
+	postponed   bool    // a poison item must not be tried yet
+	failed      []int64 // keys of items that failed in this pass and were skipped
+	budget      int     // items that may still be skipped
 }
 
 // paused is the verdict on a queue in which too many items wait for their removal.
 const paused Verdict = -1
+
+// Within these times a recipient that is reachable answers, even if a datagram or two
+// are lost.
+const (
+	aliveTimeout      = 4 * time.Second // of Sender.Alive
+	secondSendTimeout = 8 * time.Second
+)
 
 // run sends items until the queue is empty. Items are removed while the next one is in
 // flight. At the end it waits for all removals and asks the Source once more, because
@@ -33,7 +40,7 @@ func (p *pass) run(ctx context.Context) Verdict {
 	cpu := p.engine.workers.cpu
 	defer p.removals.wait(cpu)
 	for {
-		p.settled, p.skipped = false, false
+		p.settled, p.hasDeferred = false, false
 		if v := p.all(ctx); v != Delivered {
 			return v
 		}
@@ -48,34 +55,35 @@ func (p *pass) run(ctx context.Context) Verdict {
 	}
 }
 
-// all sends every item once: first those that go behind no other, then page by page
-// those that go behind the rest. Items that arrive meanwhile are sent between pages.
+// all tries every item once. Items with Later set and poison items are deferred: a page of
+// them is sent when no other item is left. So a message that arrives meanwhile is sent
+// before the next page of deferred items.
 func (p *pass) all(ctx context.Context) Verdict {
-	var top int64
+	var last, lastDeferred int64 // keys of the last items read
 	var v Verdict
-	for after, more := int64(0), true; more; {
-		for begun := int64(-1); begun != top; { // to the end of the queue
-			begun = top
-			if top, v = p.page(ctx, top, false); v != Delivered {
+	for more := true; more; {
+		for begun := int64(-1); begun != last; { // to the end of the queue
+			begun = last
+			if last, v = p.page(ctx, last, false); v != Delivered {
 				return v
 			}
 		}
-		begun := after
-		if p.skipped {
-			if after, v = p.page(ctx, after, true); v != Delivered {
+		begun := lastDeferred
+		if p.hasDeferred {
+			if lastDeferred, v = p.page(ctx, lastDeferred, true); v != Delivered {
 				return v
 			}
 		}
-		more = after != begun
+		more = lastDeferred != begun
 	}
 	return Delivered
 }
 
-// page reads the items with keys above after, as many as are read at once, and sends
-// those that go behind the rest, or the others. It returns the last key: after at the
-// end of the queue.
-func (p *pass) page(ctx context.Context, after int64, behind bool) (int64, Verdict) {
-	if p.paused() {
+// page reads one page of items with keys above after and sends the deferred ones of them,
+// or the others. It returns the last key that it has read, which is after at the end of
+// the queue.
+func (p *pass) page(ctx context.Context, after int64, deferred bool) (int64, Verdict) {
+	if p.mustPause() {
 		return after, paused
 	}
 	unsettled := p.queue.settler.keysOf(p.to)
@@ -86,7 +94,7 @@ func (p *pass) page(ctx context.Context, after int64, behind bool) (int64, Verdi
 	}
 	for i := range items {
 		after = items[i].Key
-		if slices.Contains(unsettled, after) || !p.due(&items[i], behind) {
+		if slices.Contains(unsettled, after) || !p.due(&items[i], deferred) {
 			continue
 		}
 		if v := p.deliver(ctx, &items[i]); v != Delivered {
@@ -96,9 +104,10 @@ func (p *pass) page(ctx context.Context, after int64, behind bool) (int64, Verdi
 	return after, Delivered
 }
 
-// paused reports whether the settler may have to remember more items after another
-// page than it can. It waits for the removals whose outcome is not known.
-func (p *pass) paused() bool {
+// mustPause reports whether the settler would exceed its bounds if no item of another page
+// could be removed. Before it reports true it waits for the open removals, of which most
+// succeed.
+func (p *pass) mustPause() bool {
 	page, settler := p.engine.opt.Page, &p.queue.settler
 	if !settler.full(p.to, p.removals.count()+page) {
 		return false
@@ -107,8 +116,9 @@ func (p *pass) paused() bool {
 	return settler.pause(p.to, page)
 }
 
-// due reports whether an item is to be sent now.
-func (p *pass) due(it *Item, behind bool) bool {
+// due reports whether an item is to be sent now, among the deferred items or among the
+// others.
+func (p *pass) due(it *Item, deferred bool) bool {
 	now := time.Now()
 	if !it.Expires.IsZero() && !now.Before(it.Expires) || slices.Contains(p.failed, it.Key) {
 		return false // the Source removes expired items
@@ -119,13 +129,14 @@ func (p *pass) due(it *Item, behind bool) bool {
 		return false
 	}
 	if poison == nil && !it.Later {
-		return !behind
+		return !deferred
 	}
-	p.skipped = true
-	return behind
+	p.hasDeferred = true
+	return deferred
 }
 
-// deliver sends one item. Delivered means that the pass goes on to the next one.
+// deliver sends one item and settles it. It returns Delivered if the pass continues with
+// the next item, which includes items that were refused or skipped.
 func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 	begun := time.Now()
 	out := p.send(ctx, it)
@@ -152,9 +163,10 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 	return Delivered
 }
 
-// send sends an item. Where it got no answer, and not for the first time, Sender.Alive
-// is asked. If the recipient is alive, it may have come back just now, so the item is
-// sent once more: after that, the failure is the item's.
+// send sends an item. If it got no answer, and not for the first time, send asks
+// Sender.Alive. A recipient that is alive may have come back just now, so the item is
+// sent once more. If that fails as well, the item is the cause, and the outcome counts as
+// answered.
 func (p *pass) send(ctx context.Context, it *Item) Outcome {
 	out := p.try(ctx, it)
 	if out.Verdict != Undelivered || out.Answered || !p.maybePoison(it) {
@@ -163,7 +175,7 @@ func (p *pass) send(ctx context.Context, it *Item) Outcome {
 	if !p.alive(ctx) {
 		return out
 	}
-	ctx, cancel := context.WithTimeout(ctx, secondSend)
+	ctx, cancel := context.WithTimeout(ctx, secondSendTimeout)
 	defer cancel()
 	if out = p.try(ctx, it); out.Verdict == Undelivered {
 		out.Answered = true
@@ -171,7 +183,7 @@ func (p *pass) send(ctx context.Context, it *Item) Outcome {
 	return out
 }
 
-// try sends an item once. After a panic the item is refused, because the next try would
+// try sends an item once. After a panic the item is refused: the next try would probably
 // panic as well.
 func (p *pass) try(ctx context.Context, it *Item) (out Outcome) {
 	defer func() {
@@ -186,15 +198,8 @@ func (p *pass) try(ctx context.Context, it *Item) (out Outcome) {
 }
 
 func (p *pass) alive(ctx context.Context) (alive bool) {
-	ctx, cancel := context.WithTimeout(ctx, signOfLife)
+	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
 	defer cancel()
 	p.engine.workers.cpu.releaseWhile(func() { alive = p.sender.Alive(ctx, p.to.AoR) })
 	return alive
 }
-
-// Within these times a recipient that is reachable answers, even if a datagram or two
-// are lost.
-const (
-	signOfLife = 4 * time.Second
-	secondSend = 8 * time.Second
-)

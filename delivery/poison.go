@@ -9,43 +9,43 @@ import (
 // answer a message that they cannot read, or always fail at it, and one such message
 // must not keep the others from being delivered.
 //
-// An item that fails is at first taken for a device that accepts nothing at present:
-// no other item is sent. When it has failed for the third time, and the device is known
-// to be reachable, the item behind it is tried immediately. If the device accepts that
-// one, the first item is poison: from then on it goes behind the others and is tried
-// now and then until it expires.
+// The first failures of an item are taken for a failure of the device: no other item is
+// sent. When the item has failed for the third time, and the device is known to be
+// reachable, the item behind it is tried immediately. If the device accepts that one,
+// the first item is poison: from then on it is sent behind the others, with longer and
+// longer pauses, until it expires.
 type poisonList struct {
-	first place // the item that the last passes failed at
-	times int
+	first itemKey      // the item that the last passes failed at
+	times int          // that they failed
 	items []poisonItem // at most maxPoison
 }
 
-// A place names an item.
-type place struct {
+// An itemKey names an item.
+type itemKey struct {
 	queue *Queue
 	key   int64
 }
 
 // A poisonItem is an item that was not accepted while another one was.
 type poisonItem struct {
-	place
+	itemKey
 	wait time.Duration
 	next time.Time // not tried before
 }
 
 const (
-	failuresBeforeSkip = 3 // failures of an item before the item behind it is tried
-	maxSkipped         = 8 // failing items that one pass skips, where the device answers
-	maxPoison          = 8
+	failuresBeforeSkip = 3 // failures of an item before it is skipped and the item behind it is tried
+	maxSkipped         = 8 // failing items that one pass skips
+	maxPoison          = 8 // the oldest entry is dropped beyond
 
 	poisonWait    = 30 * time.Second // doubled up to maxPoisonWait
 	maxPoisonWait = 10 * time.Minute
 )
 
-// find returns an item's entry, nil where it is not poison.
+// find returns an item's entry, nil if it is not poison.
 func (l *poisonList) find(q *Queue, key int64) *poisonItem {
 	for i := range l.items {
-		if l.items[i].place == (place{q, key}) {
+		if l.items[i].itemKey == (itemKey{q, key}) {
 			return &l.items[i]
 		}
 	}
@@ -56,7 +56,7 @@ func (l *poisonList) find(q *Queue, key int64) *poisonItem {
 func (l *poisonList) markPoison(q *Queue, keys []int64) {
 	for _, k := range keys {
 		if l.find(q, k) == nil {
-			l.items = append(l.items, poisonItem{place: place{q, k}})
+			l.items = append(l.items, poisonItem{itemKey: itemKey{q, k}})
 			l.postpone(q, k)
 		}
 	}
@@ -76,16 +76,17 @@ func (l *poisonList) postpone(q *Queue, key int64) {
 // maybePoison reports whether an item has failed often enough to be poison.
 func (p *pass) maybePoison(it *Item) bool {
 	l := p.poison
-	return len(p.failed) > 0 || l.first == place{p.queue, it.Key} && l.times >= failuresBeforeSkip-1
+	return len(p.failed) > 0 || l.first == itemKey{p.queue, it.Key} && l.times >= failuresBeforeSkip-1
 }
 
-// maySkip records that an item was not delivered and reports whether the next one is to
-// be tried all the same.
+// maySkip records that an item was not delivered and reports whether the pass continues
+// with the next one. After the third failure of the first item a pass may skip one item,
+// after the fourth two, and so on.
 func (p *pass) maySkip(it *Item, out Outcome) bool {
 	l := p.poison
 	l.postpone(p.queue, it.Key)
 	if len(p.failed) == 0 {
-		if at := (place{p.queue, it.Key}); l.first == at {
+		if at := (itemKey{p.queue, it.Key}); l.first == at {
 			l.times++
 		} else {
 			l.first, l.times = at, 1

@@ -56,7 +56,7 @@ func TestPoisonBlocksNothing(t *testing.T) {
 	}
 }
 
-// The order is kept for a device that is away, however long: the second message is tried
+// The order is kept for a device that is not reachable, however long: the second message is tried
 // only immediately after the first has failed.
 func TestOrderHoldsForADeviceThatWasAway(t *testing.T) {
 	for away := time.Second; away < 20*time.Minute; away = away * 51 / 50 {

@@ -7,13 +7,14 @@ import (
 	"silod/sip"
 )
 
-// A Queue is the place of one Source in an engine.
+// A Queue connects one Source, with its Sender, to an engine.
 type Queue struct {
 	engine  *Engine
-	bit     uint
-	serve   func(device string) (Source, Sender)
+	bit     uint                   // stands for the queue in sets of queues
 	devices func(sip.AoR) []string // nil: an item is for the first device that accepts it
 	settler settler
+
+	sourceAndSender func(device string) (Source, Sender) // "": for no particular device
 }
 
 // Queue adds a queue for one more Source. A recipient's queues are served in the order
@@ -25,18 +26,18 @@ func (e *Engine) Queue() *Queue {
 	return q
 }
 
-// Serve sets the Source and the Sender of its messages. It is apart from Queue because
-// both usually need the Queue.
-func (q *Queue) Serve(s Source, by Sender) {
-	q.serve = func(string) (Source, Sender) { return s, by }
+// Serve sets the Source and the Sender of its messages. It is not part of Engine.Queue,
+// because both usually need the Queue.
+func (q *Queue) Serve(source Source, sender Sender) {
+	q.sourceAndSender = func(string) (Source, Sender) { return source, sender }
 }
 
 // ServeDevices is Serve for a queue of which every device of an owner gets a copy. A
 // device that is slow, or comes later, delays no other device. devices returns the names
-// of an owner's devices, by the Source and the Sender for one of them. Where devices
+// of an owner's devices, ends the Source and the Sender for one of them. Where devices
 // are not known, the only name is "".
-func (q *Queue) ServeDevices(devices func(sip.AoR) []string, by func(device string) (Source, Sender)) {
-	q.devices, q.serve = devices, by
+func (q *Queue) ServeDevices(devices func(sip.AoR) []string, ends func(device string) (Source, Sender)) {
+	q.devices, q.sourceAndSender = devices, ends
 }
 
 // Wake has the engine look for items in this queue for an owner that is online. It
@@ -70,8 +71,9 @@ func (q *Queue) Busy(a sip.AoR) bool {
 }
 
 // WaitEmpty reports whether no item waits in this queue for an owner, so that a new
-// message may be sent past it. While the engine passes through the queue, it waits for
-// the end of that, for patience at most: after a REGISTER that takes a millisecond.
+// message need not join it. While a pass through the queue is due or in progress,
+// WaitEmpty waits for its end, for patience at most: after a REGISTER a pass usually
+// takes a millisecond.
 func (q *Queue) WaitEmpty(ctx context.Context, a sip.AoR, patience time.Duration) bool {
 	gone, empty := q.gone(a)
 	if gone == nil {
@@ -87,8 +89,9 @@ func (q *Queue) WaitEmpty(ctx context.Context, a sip.AoR, patience time.Duration
 	return !q.Busy(a)
 }
 
-// gone returns a channel that is closed when the owner's recipient is forgotten. It
-// returns nil where that need not be waited for: the queue is empty, or a retry is.
+// gone returns a channel that is closed when the recipient is forgotten, which means that
+// its queues are empty or it is offline. It returns nil if there is nothing to wait for:
+// the queue is empty, or its items wait for a retry.
 func (q *Queue) gone(a sip.AoR) (gone <-chan struct{}, empty bool) {
 	s := q.engine.scheduler
 	s.mu.Lock()
@@ -105,10 +108,10 @@ func (q *Queue) gone(a sip.AoR) (gone <-chan struct{}, empty bool) {
 	return r.gone, false
 }
 
-// Hold keeps the engine from sending to an owner while a message that the engine did
-// not send is in flight there, or while the owner comes online: messages that arrive
-// meanwhile join the queue. release, called once, ends that and has the engine look
-// into the queue.
+// Hold keeps the queue busy for an owner, and the engine from beginning a pass: while a
+// message that the engine did not send is in flight to the owner, or while the owner
+// registers. New messages join the queue meanwhile. release, called once, ends that and
+// has the engine look into the queue.
 func (q *Queue) Hold(a sip.AoR) (release func()) {
 	s := q.engine.scheduler
 	k := recipientKey{AoR: a}

@@ -14,7 +14,8 @@ type recipientKey struct {
 }
 
 // A recipient is the state of a user or device for which items may be waiting and
-// which may be reachable. Others have no state. Queues are bits.
+// which may be reachable. Others have none: they are forgotten. A set of queues is a
+// number with the bit of each queue.
 //
 // It has no lock and starts nothing: its methods change the state and return the
 // action that the scheduler has to take.
@@ -22,8 +23,8 @@ type recipient struct {
 	state    state
 	pending  uint // queues that may have items
 	draining uint // queues that a worker passes through
-	holds    int  // messages in flight that the engine did not send
-	retries  int  // failed passes since the recipient was last woken
+	holds    int  // in effect, see Queue.Hold
+	retries  int  // failed passes; 0 again when a wake-up ends the wait
 
 	timer  *time.Timer   // the scheduler's, in state waiting
 	gone   chan struct{} // the scheduler's; closed when the recipient is forgotten; nil while unused
@@ -53,13 +54,14 @@ const (
 	forget              // drop the state
 )
 
-// wake notes that queues may have items. A retry does not wait for its timer any more.
+// wake records that queues may have items. A recipient that waits for a retry becomes
+// ready.
 func (r *recipient) wake(bits uint) action {
 	r.pending |= bits
 	return r.expedite()
 }
 
-// expedite ends the wait for a retry.
+// expedite makes a recipient ready that is new or waits for a retry.
 func (r *recipient) expedite() action {
 	switch r.state {
 	case idle:
@@ -84,8 +86,8 @@ func (r *recipient) ready() action {
 	return enqueue
 }
 
-// due is called when the time of backOff is over. Where the wait has ended otherwise,
-// it does nothing.
+// due is called when the time of backOff has passed. It does nothing if the wait has
+// been ended by expedite.
 func (r *recipient) due() action {
 	switch {
 	case r.state != waiting:
@@ -108,7 +110,8 @@ func (r *recipient) retry() bool {
 	return true
 }
 
-// begin is called when a worker takes the recipient.
+// begin is called when a worker takes the recipient. The next action is the same as after
+// a pass that has left nothing.
 func (r *recipient) begin() action { return r.finish(Delivered, 0) }
 
 // finish ends a pass with its verdict. left are the queues that the pass has not

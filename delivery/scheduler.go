@@ -43,7 +43,7 @@ func (s *scheduler) wakeLocked(k recipientKey, bits uint) {
 	s.apply(k, r, r.wake(bits))
 }
 
-// apply takes an action. s.mu is held.
+// apply takes the action that a recipient has returned. s.mu is held.
 func (s *scheduler) apply(k recipientKey, r *recipient, a action) {
 	switch a {
 	case none, proceed:
@@ -84,7 +84,7 @@ func (s *scheduler) due(k recipientKey, r *recipient) {
 	}
 }
 
-// expedite ends the wait of recipients for their retry.
+// expedite makes recipients that wait for a retry ready.
 func (s *scheduler) expedite(keys []recipientKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,23 +95,23 @@ func (s *scheduler) expedite(keys []recipientKey) {
 	}
 }
 
-// known reports whether one of the recipients has a state.
+// known reports whether items may wait for one of the recipients.
 func (s *scheduler) known(keys []recipientKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(keys, func(k recipientKey) bool { return s.recipients[k] != nil })
 }
 
-// hasWork reports whether a recipient is ready to be served. spare says whether a
-// worker can be spared for retries and broadcasts.
+// hasWork reports whether a recipient is to be served. Retries and broadcasts count only
+// if spare is set: a worker can be spared for them.
 func (s *scheduler) hasWork(spare bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.ready) > 0 || spare && len(s.retryList)+len(s.broadcasts.list) > 0
 }
 
-// next returns the next recipient that is to be served, nil where there is none. spare
-// is as for hasWork.
+// next returns the next recipient that is to be served, nil if there is none. spare is as
+// for hasWork.
 func (s *scheduler) next(spare bool) (recipientKey, *recipient) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,9 +134,10 @@ func (s *scheduler) next(spare bool) (recipientKey, *recipient) {
 	}
 }
 
-// refill takes an entry from the retry list or a recipient from a broadcast, in turn,
-// and reports false where both are empty. The recipient may be ready then. s.mu is
-// held.
+// refill takes an entry from the retry list or a member from a broadcast, alternately,
+// and makes its recipient ready. It reports false if there is neither. When it reports
+// true, the ready list may still be empty: the entry was void, or the recipient is being
+// served already. s.mu is held.
 func (s *scheduler) refill() bool {
 	s.retryFirst = !s.retryFirst
 	if s.retryFirst {
@@ -167,8 +168,8 @@ func (s *scheduler) refillBroadcast() bool {
 	return ok
 }
 
-// finish ends a pass and reports whether the worker has to make another one. ended says
-// that the engine stops: then it has not.
+// finish ends a pass and reports whether the worker has to make another one. If ended is
+// set, the engine stops, and the recipient is forgotten.
 func (s *scheduler) finish(k recipientKey, r *recipient, v Verdict, left uint, ended bool) (again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,7 +181,7 @@ func (s *scheduler) finish(k recipientKey, r *recipient, v Verdict, left uint, e
 	return a == proceed
 }
 
-// active returns the number of recipients that have a state.
+// active returns the number of recipients for which items may wait.
 func (s *scheduler) active() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

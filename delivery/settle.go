@@ -84,8 +84,7 @@ type removal struct {
 	out    Outcome
 }
 
-// settle tries the removal once more. done is called once; a panic is an error as
-// others are.
+// settle tries the removal once more. It calls done once; a panic is a failed removal.
 func (m *removal) settle(done func(error)) {
 	done = once(done)
 	defer func() {
@@ -96,7 +95,7 @@ func (m *removal) settle(done func(error)) {
 	m.source.Settle(m.to.AoR, &m.item, m.out, done)
 }
 
-// once returns a function that passes the first error on.
+// once returns a function of which only the first call calls done.
 func once(done func(error)) func(error) {
 	var called atomic.Bool
 	return func(err error) {
@@ -106,7 +105,7 @@ func once(done func(error)) func(error) {
 	}
 }
 
-// openRemovals counts removals whose outcome is not known yet.
+// openRemovals counts the removals that have no outcome yet.
 type openRemovals struct {
 	mu   sync.Mutex
 	open int

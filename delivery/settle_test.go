@@ -13,7 +13,7 @@ import (
 	"silod/sip"
 )
 
-var errAway = errors.New("database is away")
+var errUnavailable = errors.New("database is not available")
 
 // stubborn is a Source that cannot remove the items that fails selects.
 type stubborn struct {
@@ -36,7 +36,7 @@ func (s *stubborn) Settle(a sip.AoR, it *Item, out Outcome, done func(error)) {
 	case s.panics:
 		panic("Settle")
 	default:
-		time.AfterFunc(takes, func() { done(errAway) })
+		time.AfterFunc(takes, func() { done(errUnavailable) })
 	}
 }
 
@@ -248,7 +248,7 @@ func TestRemovedByAnotherWay(t *testing.T) {
 		tries := 0
 		q.Removed(bob, 1, func(key int64, done func(error)) {
 			if tries++; tries < 5 {
-				done(errAway)
+				done(errUnavailable)
 				return
 			}
 			s.box.Settle(bob, &Item{Key: key}, Outcome{Verdict: Delivered}, done)

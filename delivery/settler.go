@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Bounds of a settler. Where one is reached, nothing new is sent until items have been
-// removed: a pause is better than a repeat.
+// Bounds of a settler. When one is reached, nothing new is sent until items have been
+// removed: a pause is better than a second delivery.
 const (
 	maxUnsettled    = 16_384 // items of one queue, besides removals in progress
 	maxUnsettledFor = 256    // items of one queue for one recipient
@@ -20,12 +20,11 @@ const (
 )
 
 // A settler holds the items of one queue that were delivered or refused and that the
-// Source could not remove: the database is away, or does not accept the statement.
-// They are not sent again, and their removal is retried until it succeeds or the
-// process ends.
+// Source could not remove, usually because the database is not available. They are not
+// sent again, and their removal is retried until it succeeds or the process ends.
 //
-// Usually the Source is the cause, and not the item. So a sweep retries one removal
-// first, and the others when that has succeeded.
+// A sweep retries one removal first, and the others only when that has succeeded: most
+// failures concern the whole Source.
 type settler struct {
 	log      *slog.Logger
 	resume   func([]recipientKey) // wakes recipients that were paused
@@ -33,25 +32,25 @@ type settler struct {
 
 	mu        sync.Mutex
 	unsettled int                      // items in keys
-	keys      map[recipientKey][]int64 // of unsettled items; lists in use are not changed
+	keys      map[recipientKey][]int64 // of unsettled items; passes read the lists, so elements do not change
 	failed    []*removal               // to be retried, in this order
 	paused    map[recipientKey]struct{}
 	wait      time.Duration // before the next sweep
-	timer     *time.Timer   // the next sweep; nil: none is due or running
+	timer     *time.Timer   // nil if no sweep is due or running
 	stopped   bool
 }
 
 // keysOf returns the keys of a recipient's items that must not be sent again. It is
-// called before the Source is read: an item that was read may be removed, and its key
-// forgotten, before it is looked at.
+// called before the Source is read: afterwards an item that was read may have been removed
+// and its key forgotten, and it would be sent again.
 func (s *settler) keysOf(k recipientKey) []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keys[k]
 }
 
-// full reports whether a bound is reached or so many more items for a recipient would
-// exceed it.
+// full reports whether a bound is reached, or would be exceeded by so many more items for
+// the recipient.
 func (s *settler) full(k recipientKey, more int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +61,8 @@ func (s *settler) fullLocked(k recipientKey, more int) bool {
 	return s.unsettled >= maxUnsettled || len(s.keys[k])+more > maxUnsettledFor
 }
 
-// pause is full. If it is, the recipient is woken when items have been removed.
+// pause reports the same as full. If it reports true, the recipient is woken when items
+// have been removed.
 func (s *settler) pause(k recipientKey, more int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *settler) pause(k recipientKey, more int) bool {
 	return true
 }
 
-// add takes an item whose removal has failed with err.
+// add adds an item after its removal has failed with err.
 func (s *settler) add(m *removal, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +154,8 @@ func (s *settler) retry(batch []*removal) (left int) {
 	return left
 }
 
-// forget drops an item that was removed. The old list of keys may be in use. s.mu is
-// held.
+// forget drops an item that was removed. It does not change the old list of keys, which a
+// pass may be reading. s.mu is held.
 func (s *settler) forget(m *removal) {
 	s.unsettled--
 	keys := s.keys[m.to]
@@ -167,7 +167,7 @@ func (s *settler) forget(m *removal) {
 	s.keys[m.to] = slices.Concat(keys[:i], keys[i+1:])
 }
 
-// swept ends a sweep that has removed so many items, and returns the recipients to be
+// swept ends a sweep, which has removed so many items, and returns the recipients to be
 // woken.
 func (s *settler) swept(removed int) (resumed []recipientKey) {
 	s.mu.Lock()

@@ -33,16 +33,17 @@ type Attempt interface {
 // Wait implements Attempt for an attempt that has ended already.
 func (o Outcome) Wait(context.Context) Outcome { return o }
 
-// A Source holds messages that wait for their recipients.
+// A Source holds messages that wait for their owners, the users that they are addressed to.
 type Source interface {
 	// Next returns the oldest waiting items of owner with a Key above after, oldest
 	// first, limit at most. Expired items and items set aside are left out.
 	Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]Item, error)
 
-	// Settle records that an item was delivered or refused, so that Next does not
-	// return it again. It may return before that is durable. done is called exactly
-	// once: when it is durable, or with an error. After an error the engine does not
-	// send the item again, even if Next returns it, and calls Settle again with back-off.
+	// Settle removes an item that was delivered or sets aside an item that was refused,
+	// so that Next does not return it again. It may return before that is durable. It
+	// calls done exactly once: when it is durable, or with an error. After an error the
+	// engine does not send the item again, even if Next returns it, and calls Settle
+	// again with back-off.
 	Settle(owner sip.AoR, it *Item, out Outcome, done func(error))
 
 	// Waiting calls f for every owner of a waiting item.

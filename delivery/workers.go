@@ -10,15 +10,15 @@ import (
 // stacks have grown to the size that is needed.
 const idleWorkers = 128
 
-// workers are the goroutines that serve recipients. There are no more of them than have
-// something to do.
+// workers are the goroutines that serve recipients. One is started only when a recipient
+// is ready and no worker is idle.
 type workers struct {
 	scheduler *scheduler
 	serve     func(context.Context, recipientKey, *recipient)
 	cpu       *cpuSlots
 
-	busy    chan struct{} // has an element for each worker that serves
-	jobs    chan struct{} // an element of busy and a CPU slot for an idle worker
+	busy    chan struct{} // has an element for each worker that serves; its capacity is their limit
+	jobs    chan struct{} // passes an element of busy and a CPU slot to an idle worker
 	idle    atomic.Int64
 	running sync.WaitGroup
 }
@@ -49,7 +49,7 @@ func (w *workers) run(ctx context.Context) {
 	}
 }
 
-// work is a worker. run has taken its place in busy and its CPU slot.
+// work is a worker. run has added its element to busy and acquired its CPU slot.
 func (w *workers) work(ctx context.Context) {
 	for {
 		w.serveReady(ctx)
@@ -67,7 +67,8 @@ func (w *workers) work(ctx context.Context) {
 	}
 }
 
-// serveReady serves recipients while there are any.
+// serveReady serves recipients until next returns none. Then it releases the CPU slot and
+// removes its element from busy.
 func (w *workers) serveReady(ctx context.Context) {
 	defer func() {
 		<-w.busy
@@ -85,9 +86,9 @@ func (w *workers) serveReady(ctx context.Context) {
 	}
 }
 
-// hasSpareWorker reports whether so many more workers can be spared for broadcasts and for
-// recipients that have not answered before. A quarter is kept for others: a user that
-// has come online is served at once, however many devices in large rooms are dead.
+// hasSpareWorker reports whether broadcasts and retries can have more workers, in addition
+// to the busy ones. A quarter of the workers is kept for other recipients: a user that
+// comes online is served at once, however many devices in large rooms do not answer.
 func (w *workers) hasSpareWorker(more int) bool {
 	return len(w.busy)+more <= cap(w.busy)-cap(w.busy)/4
 }
