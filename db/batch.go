@@ -56,7 +56,7 @@ const insertKey = "INSERT INTO silod_batch (batch_key, at) VALUES ($1, $2)"
 // none: to delete a message, or to save a binding or a cursor, twice does no harm, and
 // the key would be the most expensive statement of a small batch.
 func (k *batchKey) first(s *session, b *batch) (bool, error) {
-	if !b.plan.once() {
+	if !b.plan.mustRunOnce() {
 		return false, nil
 	}
 	_, err := s.exec(insertKey, b.key[:], s.now)

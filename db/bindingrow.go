@@ -122,7 +122,7 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	var b registrar.Binding
 	b.RUID, b.Contact, b.CallID = asText(v["ruid"]), asText(v["contact"]), asText(v["callid"])
 	b.UserAgent, b.Instance = asText(v["user_agent"]), asText(v["instance"])
-	a := owner(asText(v["username"]), strings.ToLower(asText(v["domain"])))
+	a := sip.AoR{User: asText(v["username"]), Domain: strings.ToLower(asText(v["domain"]))}
 	if a.Domain == "" {
 		a.Domain = st.domain
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Init creates everything that is missing in the database that the URL names, including
@@ -169,20 +168,4 @@ func (c *check) own(ctx context.Context) {
 			c.found = append(c.found, Finding{Table: "index " + name, Problem: "missing, large mailboxes are slow: `siloctl db migrate` creates it"})
 		}
 	}
-}
-
-// name returns the URL of the database without user, password and parameters.
-func (db *DB) name() string {
-	scheme, rest, _ := strings.Cut(db.url, ":")
-	switch d := db.layout.dialect.(type) {
-	case *sqliteDB:
-		return "sqlite:" + d.path
-	case *textDB:
-		return "text:" + d.dir
-	}
-	rest, _, _ = strings.Cut(strings.TrimPrefix(rest, "//"), "?")
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		rest = rest[at+1:]
-	}
-	return scheme + "://" + rest
 }

@@ -191,3 +191,24 @@ func positional(text string) query {
 	}
 	return query{b.String(), order}
 }
+
+// onConflict returns the end of an upsert, for SQLite and PostgreSQL.
+func onConflict(t *table, greatest string) string {
+	names := t.names()
+	var set []string
+	for _, f := range t.fields[t.keys:] {
+		v := "excluded." + f.name
+		if f.max {
+			v = greatest + "(" + t.name + "." + f.name + ", " + v + ")"
+		}
+		set = append(set, f.name+" = "+v)
+	}
+	do := "NOTHING"
+	if len(set) > 0 {
+		do = "UPDATE SET " + strings.Join(set, ", ")
+	}
+	return " ON CONFLICT (" + strings.Join(names[:t.keys], ",") + ") DO " + do
+}
+
+// placeholders returns n placeholders "?", for one row of values.
+func placeholders(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }

@@ -10,7 +10,6 @@ import (
 
 	"silod/im"
 	"silod/silo"
-	"silod/sip"
 )
 
 // A messageRow is a message in the form of the table silo.
@@ -144,6 +143,3 @@ func withBody(m im.Message, body []byte) im.Message {
 	m.Body = body
 	return m
 }
-
-// owner returns the AoR in the columns username and domain.
-func owner(user, domain string) sip.AoR { return sip.AoR{User: user, Domain: domain} }

@@ -20,9 +20,9 @@ import (
 //go:embed schema
 var schemas embed.FS
 
-// A missing is a part of the schema that a database does not have, with the statements
+// A missingPart is a part of the schema that a database does not have, with the statements
 // that create it.
-type missing struct {
+type missingPart struct {
 	kind   missingKind
 	name   string
 	create []string
@@ -36,7 +36,7 @@ const (
 	missingIndex                      // of silod, on one of Kamailio's tables
 )
 
-func (m *missing) String() string {
+func (m *missingPart) String() string {
 	return [...]string{"table ", "version of silod's own tables ", "index "}[m.kind] + m.name
 }
 
@@ -64,15 +64,15 @@ func (m *migration) run(ctx context.Context, pool *sql.DB) error {
 	}
 	parts, err := m.layout.missing(ctx, conn)
 	for err == nil && len(parts) > 0 {
-		if i := slices.IndexFunc(parts, func(p missing) bool { return p.kind == missingTable }); i >= 0 && m.ownOnly {
+		if i := slices.IndexFunc(parts, func(p missingPart) bool { return p.kind == missingTable }); i >= 0 && m.ownOnly {
 			return fmt.Errorf("table %s is missing: `siloctl db init` creates it", parts[i].name)
 		}
 		failed := m.createAll(ctx, conn)
-		var left []missing
+		var left []missingPart
 		if left, err = m.layout.missing(ctx, conn); err != nil || len(left) == 0 {
 			break
 		}
-		if !slices.ContainsFunc(left, func(p missing) bool { return p.kind != missingIndex }) {
+		if !slices.ContainsFunc(left, func(p missingPart) bool { return p.kind != missingIndex }) {
 			m.log.Warn("index missing, large mailboxes will be slow; `siloctl db migrate` creates it",
 				"index", left[0].name, "error", failed)
 			break
@@ -131,7 +131,7 @@ func (m *migration) createAll(ctx context.Context, conn querier) (err error) {
 
 // create creates one part. The failure to create an index must not end the transaction,
 // where there is one.
-func (m *migration) create(ctx context.Context, conn querier, p *missing) error {
+func (m *migration) create(ctx context.Context, conn querier, p *missingPart) error {
 	if p.kind == missingIndex {
 		_, _ = conn.ExecContext(ctx, "SAVEPOINT make_index")
 	}
@@ -154,9 +154,9 @@ func (m *migration) create(ctx context.Context, conn querier, p *missing) error 
 }
 
 // missing returns the parts of the schema files that the database does not have.
-func (l *layout) missing(ctx context.Context, q querier) ([]missing, error) {
-	var all []missing
-	for _, find := range []func(context.Context, querier) ([]missing, error){l.missingTables, l.missingVersions, l.missingIndexes} {
+func (l *layout) missing(ctx context.Context, q querier) ([]missingPart, error) {
+	var all []missingPart
+	for _, find := range []func(context.Context, querier) ([]missingPart, error){l.missingTables, l.missingVersions, l.missingIndexes} {
 		parts, err := find(ctx, q)
 		if err != nil {
 			return nil, err
@@ -168,8 +168,8 @@ func (l *layout) missing(ctx context.Context, q querier) ([]missing, error) {
 
 // missingTables returns the missing tables of Kamailio, each with its indexes and its row
 // of version. Without that row Kamailio does not start.
-func (l *layout) missingTables(ctx context.Context, q querier) ([]missing, error) {
-	var parts []missing
+func (l *layout) missingTables(ctx context.Context, q querier) ([]missingPart, error) {
+	var parts []missingPart
 	absent := false
 	for _, st := range l.statements("kamailio.sql") {
 		if rest, ok := strings.CutPrefix(st, "-- table "); ok {
@@ -180,7 +180,7 @@ func (l *layout) missingTables(ctx context.Context, q querier) ([]missing, error
 				return nil, fmt.Errorf("inspect table %s: %w", name, err)
 			}
 			if absent = info == nil; absent {
-				p := missing{kind: missingTable, name: name, create: []string{create}}
+				p := missingPart{kind: missingTable, name: name, create: []string{create}}
 				if version != "" {
 					p.create = append(p.create, "DELETE FROM version WHERE table_name = '"+name+"'",
 						"INSERT INTO version (table_name, table_version) VALUES ('"+name+"', "+version+")")
@@ -198,7 +198,7 @@ func (l *layout) missingTables(ctx context.Context, q querier) ([]missing, error
 // missingVersions returns the missing versions of silod's own tables. It refuses a
 // database with a later version: a newer silod may keep data there that this one would
 // lose.
-func (l *layout) missingVersions(ctx context.Context, q querier) ([]missing, error) {
+func (l *layout) missingVersions(ctx context.Context, q querier) ([]missingPart, error) {
 	info, err := l.dialect.columns(ctx, q, "silod_schema")
 	var existing []int64
 	if err == nil && info != nil {
@@ -207,11 +207,11 @@ func (l *layout) missingVersions(ctx context.Context, q querier) ([]missing, err
 	if err != nil {
 		return nil, l.dialect.explain(fmt.Errorf("read silod_schema: %w", err))
 	}
-	var parts []missing
+	var parts []missingPart
 	newest := l.newestVersion()
 	for v := range newest {
 		if !slices.Contains(existing, v+1) {
-			parts = append(parts, missing{missingVersion, strconv.FormatInt(v+1, 10), l.statements(fmt.Sprintf("%03d.sql", v+1))})
+			parts = append(parts, missingPart{missingVersion, strconv.FormatInt(v+1, 10), l.statements(fmt.Sprintf("%03d.sql", v+1))})
 		}
 	}
 	for _, v := range existing {
@@ -238,8 +238,8 @@ func (l *layout) newestVersion() int64 {
 }
 
 // missingIndexes returns silod's missing indexes on Kamailio's tables.
-func (l *layout) missingIndexes(ctx context.Context, q querier) ([]missing, error) {
-	var parts []missing
+func (l *layout) missingIndexes(ctx context.Context, q querier) ([]missingPart, error) {
+	var parts []missingPart
 	for _, st := range l.statements("indexes.sql") {
 		words := strings.Fields(st)
 		on := slices.Index(words, "ON")
@@ -250,7 +250,7 @@ func (l *layout) missingIndexes(ctx context.Context, q querier) ([]missing, erro
 			return nil, fmt.Errorf("inspect index %s: %w", name, err)
 		}
 		if len(existing) == 0 {
-			parts = append(parts, missing{missingIndex, name, []string{st}})
+			parts = append(parts, missingPart{missingIndex, name, []string{st}})
 		}
 	}
 	return parts, nil

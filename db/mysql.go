@@ -289,3 +289,6 @@ func (d *mysqlDB) ready(_ context.Context, l *layout, _ *sql.DB) error {
 	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
 	return nil
 }
+
+// localTime returns a time as Kamailio writes it to MySQL.
+func localTime(unix int64) string { return time.Unix(unix, 0).Format(time.DateTime) }

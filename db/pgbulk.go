@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // arrays returns one array for each column of the rows, as arguments, and the FROM item
@@ -44,9 +43,6 @@ func (d *postgresDB) element(t *table, f field) *pgElement {
 func (d *postgresDB) unixTimes(t *table, f field) bool {
 	return strings.HasSuffix(d.types[t.name][f.name].kind, "int")
 }
-
-// localTime returns a time as Kamailio writes it to PostgreSQL and MySQL.
-func localTime(unix int64) string { return time.Unix(unix, 0).Format(time.DateTime) }
 
 // insert numbers the rows in their order: the default of the serial column is evaluated
 // after the sort.

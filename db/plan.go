@@ -14,8 +14,8 @@ type plan struct {
 	copies   bool  // the messages to delete may have copies
 }
 
-// once reports whether running the plan twice would write something twice.
-func (p *plan) once() bool { return len(p.messages)+len(p.entries)+len(p.steps) > 0 }
+// mustRunOnce reports whether running the plan twice would write something twice.
+func (p *plan) mustRunOnce() bool { return len(p.messages)+len(p.entries)+len(p.steps) > 0 }
 
 func (p *plan) run(s *session) error {
 	if err := insertMessages(s, p.messages); err != nil {

@@ -10,21 +10,21 @@ import (
 	"silod/sip"
 )
 
-// A roomLoad assembles rooms from the rows of their tables.
-type roomLoad struct {
-	order []*roomLoaded
-	rooms map[sip.AoR]*roomLoaded
+// A roomLoader assembles rooms from the rows of their tables.
+type roomLoader struct {
+	order []*loadedRoom
+	rooms map[sip.AoR]*loadedRoom
 }
 
-// A roomLoaded is a room with its members in the order of their rows.
-type roomLoaded struct {
+// A loadedRoom is a room with its members in the order of their rows.
+type loadedRoom struct {
 	imc.Room
 	members []*imc.Member
 	index   map[sip.AoR]*imc.Member
 }
 
 func (st *rooms) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip func(error)) error {
-	l := &roomLoad{rooms: map[sip.AoR]*roomLoaded{}}
+	l := &roomLoader{rooms: map[sip.AoR]*loadedRoom{}}
 	for _, part := range []struct {
 		text string
 		row  func(scan func(...any) error) error
@@ -66,7 +66,7 @@ func (st *rooms) each(ctx context.Context, text string, f func(func(...any) erro
 }
 
 // kamailioRoom reads a row of imc_rooms: the room exists.
-func (l *roomLoad) kamailioRoom(scan func(...any) error) error {
+func (l *roomLoader) kamailioRoom(scan func(...any) error) error {
 	var name, domain string
 	var flag int64
 	if err := scan(&name, &domain, &flag); err != nil {
@@ -82,7 +82,7 @@ func (l *roomLoad) kamailioRoom(scan func(...any) error) error {
 
 // ownRoom adds the values for which imc_rooms has no column. Where silod_room says that
 // the room has members, but imc_rooms does not have it, another program has destroyed it.
-func (l *roomLoad) ownRoom(scan func(...any) error) error {
+func (l *roomLoader) ownRoom(scan func(...any) error) error {
 	var uri string
 	var flag, empty, created int64
 	var topic []byte
@@ -107,7 +107,7 @@ func (l *roomLoad) ownRoom(scan func(...any) error) error {
 
 // kamailioMember reads a row of imc_members. It returns an error where the room does not
 // exist.
-func (l *roomLoad) kamailioMember(scan func(...any) error) error {
+func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 	var user, domain, uri string
 	var flag int64
 	if err := scan(&user, &domain, &uri, &flag); err != nil {
@@ -124,14 +124,14 @@ func (l *roomLoad) kamailioMember(scan func(...any) error) error {
 		return fmt.Errorf("row of imc_members: %w", err)
 	}
 	if flag&memberDeleted == 0 {
-		l.rooms[a].member(owner(user, strings.ToLower(domain))).Role = roleOf(flag)
+		l.rooms[a].member(sip.AoR{User: user, Domain: strings.ToLower(domain)}).Role = roleOf(flag)
 	}
 	return nil
 }
 
 // ownMember adds the values for which imc_members has no column. A user who is not in
 // imc_members was removed by another program, or is banned.
-func (l *roomLoad) ownMember(scan func(...any) error) error {
+func (l *roomLoader) ownMember(scan func(...any) error) error {
 	var uri, user, domain string
 	var muted, paused, banned int64
 	var by sip.AoR
@@ -143,10 +143,10 @@ func (l *roomLoad) ownMember(scan func(...any) error) error {
 		return fmt.Errorf("row of silod_member: %w", err)
 	}
 	r := l.rooms[a]
-	if r == nil || r.index[owner(user, domain)] == nil && banned == 0 {
+	if r == nil || r.index[sip.AoR{User: user, Domain: domain}] == nil && banned == 0 {
 		return nil // removed by another program
 	}
-	m := r.member(owner(user, domain))
+	m := r.member(sip.AoR{User: user, Domain: domain})
 	if banned != 0 {
 		m.Role = imc.Banned
 	}
@@ -155,7 +155,7 @@ func (l *roomLoad) ownMember(scan func(...any) error) error {
 }
 
 // cursor adds the cursor of a member and skips the cursors of former members.
-func (l *roomLoad) cursor(scan func(...any) error) error {
+func (l *roomLoader) cursor(scan func(...any) error) error {
 	var uri, user, domain string
 	var seq, seen int64
 	if err := scan(&uri, &user, &domain, &seq, &seen); err != nil {
@@ -165,28 +165,28 @@ func (l *roomLoad) cursor(scan func(...any) error) error {
 	if err != nil {
 		return fmt.Errorf("row of silod_cursor: %w", err)
 	}
-	if r := l.rooms[a]; r != nil && r.index[owner(user, domain)] != nil {
-		m := r.index[owner(user, domain)]
+	if r := l.rooms[a]; r != nil && r.index[sip.AoR{User: user, Domain: domain}] != nil {
+		m := r.index[sip.AoR{User: user, Domain: domain}]
 		m.Cursor, m.Seen = seq, fromMillis(seen)
 	}
 	return nil
 }
 
-func (l *roomLoad) room(a sip.AoR) *roomLoaded {
+func (l *roomLoader) room(a sip.AoR) *loadedRoom {
 	r := l.rooms[a]
 	if r == nil {
-		r = &roomLoaded{Room: imc.Room{AoR: a}, index: map[sip.AoR]*imc.Member{}}
+		r = &loadedRoom{Room: imc.Room{AoR: a}, index: map[sip.AoR]*imc.Member{}}
 		l.rooms[a] = r
 		l.order = append(l.order, r)
 	}
 	return r
 }
 
-func (r *roomLoaded) setFlag(flag int64) {
+func (r *loadedRoom) setFlag(flag int64) {
 	r.Private, r.Closed = flag&roomPrivate != 0, flag&roomDeleted != 0
 }
 
-func (r *roomLoaded) member(user sip.AoR) *imc.Member {
+func (r *loadedRoom) member(user sip.AoR) *imc.Member {
 	m := r.index[user]
 	if m == nil {
 		m = &imc.Member{User: user, Role: imc.Plain}

@@ -247,24 +247,6 @@ func (d *sqliteDB) upsert(s *session, t *table, rows [][]any) error {
 	return nil
 }
 
-// onConflict returns the end of an upsert, for SQLite and PostgreSQL.
-func onConflict(t *table, greatest string) string {
-	names := t.names()
-	var set []string
-	for _, f := range t.fields[t.keys:] {
-		v := "excluded." + f.name
-		if f.max {
-			v = greatest + "(" + t.name + "." + f.name + ", " + v + ")"
-		}
-		set = append(set, f.name+" = "+v)
-	}
-	do := "NOTHING"
-	if len(set) > 0 {
-		do = "UPDATE SET " + strings.Join(set, ", ")
-	}
-	return " ON CONFLICT (" + strings.Join(names[:t.keys], ",") + ") DO " + do
-}
-
 func (d *sqliteDB) update(s *session, t *table, rows [][]any) error {
 	names := t.names()
 	text := "UPDATE " + t.name + " SET " + strings.Join(names[t.keys:], " = ?, ") + " = ? WHERE " +
@@ -333,5 +315,3 @@ func declared(typ string) columnInfo {
 	width, _ := strconv.Atoi(strings.TrimSuffix(rest, ")"))
 	return columnInfo{kind: strings.TrimSpace(kind), width: width}
 }
-
-func placeholders(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }

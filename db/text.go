@@ -22,14 +22,14 @@ import (
 // Kamailio must not use the directory at the same time.
 type textDB struct {
 	*sqliteDB
-	dir      string
-	name     string // of the database in memory
-	keep     *sql.DB
-	tables   []string          // in the order in which they are written
-	headers  map[string]string // first lines of the files that exist
-	last     map[string][]byte // contents of the files
-	readOnly bool              // no file may be changed
-	deferred bool              // no file is written yet, because more changes follow
+	dir       string
+	name      string // of the database in memory
+	keep      *sql.DB
+	tables    []string          // in the order in which they are written
+	headLines map[string]string // first lines of the files that exist
+	contents  map[string][]byte // contents of the files
+	readOnly  bool              // no file may be changed
+	deferred  bool              // no file is written yet, because more changes follow
 }
 
 var textCount atomic.Int64
@@ -41,8 +41,8 @@ func newText(dir string, o *Options) (dialect, error) {
 	}
 	d := &textDB{
 		sqliteDB: &sqliteDB{path: dir, unixTimes: true}, dir: dir,
-		name:    fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
-		headers: map[string]string{}, last: map[string][]byte{},
+		name:      fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
+		headLines: map[string]string{}, contents: map[string][]byte{},
 		tables: []string{
 			"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_binding",
 			"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_copy",
@@ -109,20 +109,20 @@ func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool)
 		}
 		t, err := readText(bytes.NewReader(data))
 		if err == nil {
-			err = d.fill(ctx, pool, name, t)
+			err = d.insertRows(ctx, pool, name, t)
 		}
 		if err != nil {
 			return fmt.Errorf("table %s: %w; repair the file, or set another db.url", filepath.Join(d.dir, name), err)
 		}
-		d.last[name] = data
+		d.contents[name] = data
 		head, _, _ := bytes.Cut(data, []byte("\n"))
-		d.headers[name] = string(head)
+		d.headLines[name] = string(head)
 	}
 	return nil
 }
 
-// fill adds the rows of a file to the table of that name.
-func (d *textDB) fill(ctx context.Context, pool *sql.DB, name string, t *textTable) error {
+// insertRows adds the rows of a file to the table of that name.
+func (d *textDB) insertRows(ctx context.Context, pool *sql.DB, name string, t *textTable) error {
 	existing, err := d.columns(ctx, pool, name)
 	if err != nil {
 		return err
@@ -219,13 +219,13 @@ func (d *textDB) flush(s *session) error {
 		if err != nil {
 			return fmt.Errorf("table %s: %w", name, err)
 		}
-		if bytes.Equal(text, d.last[name]) || len(t.rows) == 0 && d.last[name] == nil && strings.HasPrefix(name, "silod_") {
+		if bytes.Equal(text, d.contents[name]) || len(t.rows) == 0 && d.contents[name] == nil && strings.HasPrefix(name, "silod_") {
 			continue
 		}
 		if err := replaceFile(filepath.Join(d.dir, name), text); err != nil {
 			return fmt.Errorf("table %s: %w", name, err)
 		}
-		d.last[name] = text
+		d.contents[name] = text
 	}
 	return nil
 }
@@ -262,7 +262,7 @@ func (d *textDB) dump(s *session, name string) (*textTable, error) {
 // describe returns the columns of a table: those of its file, or of the schema where it
 // has no file.
 func (d *textDB) describe(s *session, name string) (*textTable, error) {
-	if head, ok := d.headers[name]; ok {
+	if head, ok := d.headLines[name]; ok {
 		return readText(strings.NewReader(head))
 	}
 	rows, err := s.conn.QueryContext(context.Background(), "SELECT name, type, \"notnull\", pk > 0 FROM pragma_table_info(?)", name)

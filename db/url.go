@@ -110,3 +110,19 @@ func hostPort(h, port string) (string, string) {
 	}
 	return strings.Trim(h, "[]"), port
 }
+
+// name returns the URL of the database without user, password and parameters.
+func (db *DB) name() string {
+	scheme, rest, _ := strings.Cut(db.url, ":")
+	switch d := db.layout.dialect.(type) {
+	case *sqliteDB:
+		return "sqlite:" + d.path
+	case *textDB:
+		return "text:" + d.dir
+	}
+	rest, _, _ = strings.Cut(strings.TrimPrefix(rest, "//"), "?")
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = rest[at+1:]
+	}
+	return scheme + "://" + rest
+}

@@ -86,7 +86,7 @@ func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
 	for i, alg := range otherAlgorithms() {
 		set(alg, values[5+2*i], values[6+2*i])
 	}
-	return owner(asText(values[0]), strings.ToLower(asText(values[1]))), s, nil
+	return sip.AoR{User: asText(values[0]), Domain: strings.ToLower(asText(values[1]))}, s, nil
 }
 
 // Lookup reads the rows of subscriber and silod_secret in one statement.
