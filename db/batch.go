@@ -15,6 +15,7 @@ type batch struct {
 	state    batchState
 }
 
+// A batchState is the outcome of the attempts so far.
 type batchState int
 
 const (
@@ -24,6 +25,8 @@ const (
 	batchRefused                     // not committed, and not attempted again
 )
 
+// newBatch returns a batch that may be attempted until retryTimeout after its first write
+// was queued.
 func newBatch(ops []*op) *batch {
 	b := &batch{ops: ops, deadline: ops[0].queuedAt.Add(retryTimeout)}
 	_, _ = rand.Read(b.key[:])
@@ -33,28 +36,29 @@ func newBatch(ops []*op) *batch {
 	return b
 }
 
-// A mark is a condition under which a batch may be written. Every transaction of a batch
-// begins with its marks.
+// A mark is a row by which an attempt at a batch recognises that the batch must not be
+// written, or not again. Every attempt begins its transaction with the marks.
 type mark interface {
 	// first writes the mark, as the first statement of the transaction. It reports
 	// whether an earlier attempt has committed the batch.
 	first(s *session, b *batch) (committed bool, err error)
-	// confirm returns nil when a batch that first reported as committed is durable. The
-	// transaction of first is still open.
+	// confirm is called when first has reported true, with the transaction of first still
+	// open. It returns nil if the earlier commit is durable.
 	confirm(s *session, b *batch) error
 }
 
-// A batchKey makes the attempts at a batch one: it is a row with a unique key. Where an
-// earlier attempt was committed and its answer was lost, the row exists already.
+// A batchKey keeps a batch from being written twice. Each batch has a random key, which is
+// written to a table where it is unique. If an earlier attempt was committed and its answer
+// was lost, the key is there already.
 type batchKey struct {
 	cleaned int64 // when old keys were last deleted, unix seconds
 }
 
 const insertKey = "INSERT INTO silod_batch (batch_key, at) VALUES ($1, $2)"
 
-// first writes the key of a batch that must not be written twice. Other batches have
-// none: to delete a message, or to save a binding or a cursor, twice does no harm, and
-// the key would be the most expensive statement of a small batch.
+// first writes the key of a batch that must not be written twice. It does not write the
+// keys of other batches: to delete a message, or to save a binding or a cursor, twice does
+// no harm, and the key would be the most expensive statement of a small batch.
 func (k *batchKey) first(s *session, b *batch) (bool, error) {
 	if !b.plan.mustRunOnce() {
 		return false, nil
@@ -73,9 +77,9 @@ func (k *batchKey) first(s *session, b *batch) (bool, error) {
 	return false, nil
 }
 
-// confirm commits another key. After that the earlier commit is as durable as the
-// database promises. With a synchronous standby its answer may have been lost while it
-// waited for the standby.
+// confirm commits another key. The earlier commit may have lost its answer while it waited
+// for a synchronous standby, and may not be there yet. The standby receives commits in
+// order, so when it has this one it has the earlier one too.
 func (k *batchKey) confirm(s *session, _ *batch) error {
 	other := make([]byte, 16)
 	_, _ = rand.Read(other)
@@ -89,7 +93,8 @@ func (k *batchKey) confirm(s *session, _ *batch) error {
 	return nil
 }
 
-// deleteOldKeys deletes, once a minute, the keys of batches that are not attempted any more.
+// deleteOldKeys deletes, once a minute, keys that are ten minutes old: a batch is attempted
+// for retryTimeout only.
 func (k *batchKey) deleteOldKeys(s *session) error {
 	if s.now < k.cleaned+60 {
 		return nil

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// ioTimeout limits every read and write of a connection. A server that is frozen or cut
-// off keeps its connections open without an answer, and a context does not end that wait.
+// ioTimeout limits every read and write of a connection. A server that hangs, or that the
+// network does not reach any more, keeps its connections open without an answer, and a
+// context does not end that wait.
 var ioTimeout = map[role]time.Duration{
 	forSchema: time.Hour, forCheck: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second,
 }
@@ -33,26 +34,31 @@ func limitPool(pool *sql.DB, r role) {
 	pool.SetConnMaxLifetime(connLife)
 }
 
-// connectionLost reports whether an error is one of the connection.
+// connectionLost reports whether an error is one of the connection, and not an answer of
+// the server.
 func connectionLost(err error) bool {
 	var ne net.Error
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, sql.ErrConnDone) || errors.As(err, &ne) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// A dialer opens connections with a time limit for every read and write.
+// A dialer opens connections with a time limit for every read and write. It is for lib/pq;
+// the driver of MySQL has such limits.
 type dialer struct{ ioTimeout time.Duration }
 
+// Dial implements pq.Dialer.
 func (d dialer) Dial(network, addr string) (net.Conn, error) {
 	return d.DialTimeout(network, addr, connectTimeout)
 }
 
+// DialTimeout implements pq.Dialer.
 func (d dialer) DialTimeout(network, addr string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return d.DialContext(ctx, network, addr)
 }
 
+// DialContext implements pq.DialerContext.
 func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	var nd net.Dialer
 	c, err := nd.DialContext(ctx, network, addr)
@@ -62,11 +68,13 @@ func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn
 	return &limitedConn{Conn: c, ioTimeout: d.ioTimeout}, nil
 }
 
+// A limitedConn is a connection on which every read and write ends after ioTimeout.
 type limitedConn struct {
 	net.Conn
 	ioTimeout time.Duration
 }
 
+// Read implements net.Conn.
 func (c *limitedConn) Read(b []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(c.ioTimeout)); err != nil {
 		return 0, err
@@ -74,6 +82,7 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
+// Write implements net.Conn.
 func (c *limitedConn) Write(b []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.ioTimeout)); err != nil {
 		return 0, err

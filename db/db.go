@@ -3,9 +3,16 @@
 // tables. Its stores implement silo.Store, imc.Store, registrar.Store, and the stores of
 // auth. It knows nothing of SIP transactions and makes no decisions about messages.
 //
-// A DB consists of a layout (the engine, the names of tables and columns), a writer and a
-// reader. All writes go through the writer, which puts the waiting writes into one
-// transaction. Reads have connections of their own.
+// A DB consists of a layout (the engine, the names of tables and columns), a writer, a
+// reader, and four stores: messages, bindings, rooms, users. All writes go through the
+// writer, which puts the waiting writes into one transaction. Reads have connections of
+// their own.
+//
+// The tables silo, location, imc_rooms, imc_members and subscriber are Kamailio's: silod
+// uses them as they are, in any of their versions, and may share them with a Kamailio. The
+// tables silod_* are silod's own. They have, among others, the values for which Kamailio's
+// tables have no column. An engine is a kind of database: SQLite, PostgreSQL, MySQL or
+// MariaDB, and Kamailio's text files.
 //
 // Locks: queue.mu guards the queue of writes and is not held while the database works.
 // The writer's session belongs to the writer's goroutine alone.
@@ -30,7 +37,7 @@ type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Node   string // name of this daemon among those that share the database
-	Domain string // of bindings, where the row of location has no domain
+	Domain string // of bindings in rows of location that have no domain
 
 	SiloTable    string // default "silo"
 	Silo         SiloNames
@@ -40,7 +47,7 @@ type Options struct {
 	// Unfinished allows to open a database that an interrupted Copy has left.
 	Unfinished bool
 
-	ownOnly bool // create no table of Kamailio's
+	ownOnly bool // create none of Kamailio's tables
 }
 
 // SiloNames are the names of the columns of the table silo, as msilo's parameters sc_*
@@ -68,8 +75,8 @@ type DB struct {
 }
 
 // Open opens the database that the URL names (see newDialect for the forms), creates or
-// completes its schema, and checks Kamailio's tables. Its errors are one line that says
-// what to do.
+// completes its schema, and checks Kamailio's tables. The text of an error is one line that
+// says how to solve the problem.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	db, err := newDB(url, o, false)
 	if err != nil {
@@ -144,7 +151,7 @@ func (db *DB) open(ctx context.Context, o *Options) error {
 	return nil
 }
 
-// check refuses names that cannot be written into a statement.
+// check returns an error for names that would have to be quoted in a statement.
 func (o *Options) check() error {
 	for _, name := range []string{
 		o.SiloTable, o.RoomsTable, o.MembersTable, o.Silo.ID, o.Silo.From, o.Silo.To, o.Silo.User, o.Silo.Host,
@@ -171,7 +178,7 @@ func (db *DB) Rooms() imc.Store { return &db.rooms }
 // Users returns the store of users.
 func (db *DB) Users() UserStore { return &db.users }
 
-// Ping returns an error unless the database answers.
+// Ping returns an error, silo.ErrBusy, unless the database answers.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
 	if err := db.reader.pool.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {

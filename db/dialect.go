@@ -20,7 +20,7 @@ type dialect interface {
 	close() error
 	// connect opens a pool of connections and tries one.
 	connect(ctx context.Context, r role) (*sql.DB, error)
-	// explain adds to an error of connecting or of the schema how to solve it.
+	// explain adds the solution to an error of connecting or of the schema.
 	explain(err error) error
 	// schema returns the name of the folder of the embedded schema.
 	schema() string
@@ -71,7 +71,7 @@ const (
 // traits are the properties of an engine.
 type traits struct {
 	prepare bool // statements are prepared, once for each connection
-	keyed   bool // the answer to a commit can be lost, so batches have keys
+	keyed   bool // the answer to a commit can be lost, so batches have keys, see batchKey
 }
 
 // fragments are the pieces of SQL that differ between the engines.
@@ -79,7 +79,7 @@ type fragments struct {
 	begin     string // begins a transaction
 	raw       string // reads a text column as bytes; %s is the column
 	exact     string // narrows a comparison to equal case; %[1]s is the column, $# the value
-	pair      string // adds two columns as bytes to a list that has them already; %s are the columns
+	pair      string // continues a SELECT list with the bytes of two columns, for DISTINCT; %s are the columns
 	both      string // two columns as one value
 	forUpdate string // locks the rows of silo that a SELECT reads
 	useIndex  string // makes the transaction find rows by an index; "" where it always does
@@ -138,6 +138,7 @@ type table struct {
 	serial string // the column that numbers the rows, "" where none
 }
 
+// names returns the names of the fields in order.
 func (t *table) names() []string {
 	out := make([]string, len(t.fields))
 	for i, f := range t.fields {
@@ -171,7 +172,8 @@ func (q query) args(in []any) []any {
 	return out
 }
 
-// positional is bind for engines that have only the placeholder "?".
+// positional is dialect.bind for engines that have only the placeholder "?". A statement
+// may use a numbered parameter more than once, and in any order.
 func positional(text string) query {
 	var b strings.Builder
 	order := []int{}

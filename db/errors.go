@@ -9,7 +9,8 @@ import (
 	"silod/silo"
 )
 
-// A failure is an error under its names in several packages: errors.Is matches each.
+// A failure is an error that matches, by errors.Is, the sentinel errors of several
+// packages. Each package declares the errors of its store in its own terms.
 type failure struct {
 	text string
 	as   []error
@@ -23,7 +24,7 @@ var (
 	errInvalid = &failure{"database cannot hold it", []error{silo.ErrInvalid, imc.ErrInvalid}}
 )
 
-// busy wraps an error in errBusy.
+// busy wraps an error in errBusy, unless it is one already. nil stays nil.
 func busy(err error) error {
 	if err == nil || errors.Is(err, errBusy) {
 		return err

@@ -17,7 +17,7 @@ type layout struct {
 	messages messageLayout
 	bindings bindingLayout
 	rooms    roomLayout
-	fill     *strings.Replacer // replaces {names} in statements
+	fill     *strings.Replacer // replaces {names} in statements, see replacer
 
 	createdTables []string // tables, versions and indexes that Open created
 
@@ -28,7 +28,7 @@ type layout struct {
 // this version of the table has.
 type messageLayout struct {
 	table   string
-	id      string // column
+	id      string // the name of the column that numbers the rows
 	names   SiloNames
 	columns map[string]columnInfo // by name
 	headers bool                  // the table has a column for header lines
@@ -48,6 +48,8 @@ type roomLayout struct {
 	roomColumns, memberColumns map[string]columnInfo // by name
 }
 
+// newLayout returns a layout as far as the options determine it. nameTables and an
+// inspection add what depends on the tables.
 func newLayout(d dialect, o *Options) layout {
 	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments()}
 	l.messages.names, l.messages.table = o.Silo, o.SiloTable
@@ -86,16 +88,17 @@ func (l *layout) nameTables(ctx context.Context, q querier) error {
 	return nil
 }
 
-// nameMessages names the table silo and its columns.
+// nameMessages names the table silo and its columns. Names in Options count before those
+// of Kamailio. Names are in lower case, as the engines report them.
 func (l *layout) nameMessages(ctx context.Context, q querier) error {
 	m := &l.messages
 	n := m.names
-	def := func(s *string, name string) {
+	setDefault := func(s *string, name string) {
 		if *s = strings.ToLower(*s); *s == "" {
 			*s = name
 		}
 	}
-	def(&m.table, "silo")
+	setDefault(&m.table, "silo")
 	info, err := l.dialect.columns(ctx, q, m.table)
 	if err != nil {
 		return fmt.Errorf("inspect table %s: %w", m.table, err)
@@ -105,18 +108,18 @@ func (l *layout) nameMessages(ctx context.Context, q querier) error {
 	if n.ID == "" && hasMID && !hasID {
 		n.ID = "mid"
 	}
-	def(&n.ID, "id")
-	def(&n.From, "src_addr")
-	def(&n.To, "dst_addr")
-	def(&n.User, "username")
-	def(&n.Host, "domain")
-	def(&n.Body, "body")
-	def(&n.CType, "ctype")
-	def(&n.Exp, "exp_time")
-	def(&n.Inc, "inc_time")
-	def(&n.Snd, "snd_time")
-	def(&n.Headers, "extra_hdrs")
-	def(&n.CallID, "callid")
+	setDefault(&n.ID, "id")
+	setDefault(&n.From, "src_addr")
+	setDefault(&n.To, "dst_addr")
+	setDefault(&n.User, "username")
+	setDefault(&n.Host, "domain")
+	setDefault(&n.Body, "body")
+	setDefault(&n.CType, "ctype")
+	setDefault(&n.Exp, "exp_time")
+	setDefault(&n.Inc, "inc_time")
+	setDefault(&n.Snd, "snd_time")
+	setDefault(&n.Headers, "extra_hdrs")
+	setDefault(&n.CallID, "callid")
 	m.names, m.id = n, n.ID
 	return nil
 }
@@ -135,7 +138,19 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 	return nil
 }
 
-// replacer returns the replacements for the {names} in statements.
+// replacer returns the replacements for the {names} in statements:
+//
+//	{silo} {location} {rooms} {members}   Kamailio's tables under their configured names
+//	{id} {from} ... {hdrs} {cid}          columns of silo, see SiloNames
+//	{headers} {callid}                    those two columns as a SELECT reads them, or a constant
+//	                                      where this version of silo has no such column
+//	{owner:N}                             condition: the user name is $N, the domain $N+1
+//	{account:1}                           the same for a user of subscriber
+//	{distinct} {grouped}                  DISTINCT owners of messages, and their order
+//	{fullowner}                           the owner as one value
+//	{lock}                                locks the rows of silo that a SELECT reads
+//
+// Silo's alias is s. Comparisons of names are exact also where the engine ignores case.
 func (l *layout) replacer() *strings.Replacer {
 	n, f := l.messages.names, &l.fragments
 	headers, callID := "NULL", "''"
@@ -163,7 +178,7 @@ func (l *layout) replacer() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// exactly fills in fragments.exact.
+// exactly returns fragments.exact for a column that is compared with parameter n.
 func exactly(format, column string, n int) string {
 	return strings.ReplaceAll(fmt.Sprintf(format, column), "#", strconv.Itoa(n))
 }

@@ -2,13 +2,13 @@ package db
 
 import "silod/imc"
 
-// A plan is the work of one transaction, sorted by kind so that each kind takes one or
-// two statements, whatever the number of callers.
+// A plan is the work of one transaction, sorted by kind, so that each kind except steps
+// takes a few statements for all callers together.
 type plan struct {
 	messages []*messageRow
 	entries  []*entryRow
 	bindings []*bindingRow
-	steps    []func(*session) error
+	steps    []func(*session) error // writes with statements of their own
 	cursors  []imc.Cursor
 	deletes  []any // IDs of messages
 	copies   bool  // the messages to delete may have copies
@@ -17,6 +17,7 @@ type plan struct {
 // mustRunOnce reports whether running the plan twice would write something twice.
 func (p *plan) mustRunOnce() bool { return len(p.messages)+len(p.entries)+len(p.steps) > 0 }
 
+// run runs the statements of the plan in the order of its fields.
 func (p *plan) run(s *session) error {
 	if err := insertMessages(s, p.messages); err != nil {
 		return err

@@ -20,7 +20,7 @@ const (
 // An op is the write of one caller.
 type op struct {
 	join  func(*plan) // adds the write to the plan of a transaction
-	rows  int
+	rows  int         // its size, roughly
 	bytes int
 	done  func(error) // called once, by the queue's goroutine
 	// queued, if not nil, is called under the queue's lock when the op enters the queue:
@@ -33,14 +33,15 @@ type op struct {
 type opState int
 
 const (
-	opQueued opState = iota
-	opTaken
-	opDropped
+	opQueued  opState = iota // in the queue
+	opTaken                  // part of a batch
+	opDropped                // given up by its caller while it was in the queue
 )
 
-// A queue is the group commit: it takes the waiting writes together and acknowledges them
-// after the commit. It does not delay them: while one transaction is written to the disk,
-// the next batch collects. Its goroutine ends when no writes are left.
+// A queue implements group commit: one transaction has all writes that wait, and their
+// callers continue after its commit. No write is delayed to wait for others: a batch
+// consists of the writes that arrived while the batch before it was written. The queue's
+// goroutine runs only while there are writes.
 type queue struct {
 	write func([]*op) // writes a batch and calls every done
 	now   func() time.Time
@@ -55,9 +56,9 @@ type queue struct {
 	idle    sync.WaitGroup
 }
 
-// do queues a write and waits for its outcome. When ctx ends, or after writeTimeout, it
-// drops a write that is still in the queue. For a write that is part of a transaction it
-// waits on. Errors are errInvalid and errBusy.
+// do queues a write and waits for its outcome. When ctx ends, or after writeTimeout, do
+// drops the write if it is still in the queue. If it is part of a transaction already, do
+// waits for the outcome all the same. Errors are errInvalid and errBusy.
 func (q *queue) do(ctx context.Context, o *op) error {
 	result := make(chan error, 1)
 	o.done = func(err error) { result <- err }
@@ -81,8 +82,8 @@ func (q *queue) do(ctx context.Context, o *op) error {
 	return <-result
 }
 
-// send queues a write and returns. It calls done once, and waits only where the queue is
-// full.
+// send queues a write and returns. It calls done once with the outcome, as do returns it.
+// It waits only while the queue is full, for writeTimeout at most.
 func (q *queue) send(o *op, done func(error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
@@ -92,6 +93,8 @@ func (q *queue) send(o *op, done func(error)) {
 	}
 }
 
+// enqueue adds a write and starts the queue's goroutine where it does not run. It waits
+// while the queue is full, until ctx ends. Its error is errBusy.
 func (q *queue) enqueue(ctx context.Context, o *op) error {
 	q.mu.Lock()
 	for !q.closed && len(q.ops) > 0 && (q.rows+o.rows > queueRows || q.bytes+o.bytes > queueBytes) {
@@ -126,8 +129,8 @@ func (q *queue) enqueue(ctx context.Context, o *op) error {
 	return nil
 }
 
-// drop removes a write from the queue. It reports false where the write has been taken
-// for a transaction.
+// drop marks a write as dropped, so that take leaves it out. It reports false if the write
+// is part of a batch already.
 func (q *queue) drop(o *op) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -149,8 +152,8 @@ func (q *queue) leave(o *op) {
 	}
 }
 
-// take removes the next batch from the queue. It returns nil when the queue is empty; then
-// the queue's goroutine has to end.
+// take removes the next batch from the queue. It returns nil if the queue is empty: then
+// the caller, the queue's goroutine, must end, because the next write starts another one.
 func (q *queue) take() []*op {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -177,6 +180,7 @@ func (q *queue) take() []*op {
 	return batch
 }
 
+// run is the queue's goroutine.
 func (q *queue) run() {
 	defer q.idle.Done()
 	for {

@@ -11,7 +11,7 @@ import (
 type reader struct {
 	layout *layout
 	pool   *sql.DB
-	reads  sync.Map // *read by text; the texts are few
+	reads  sync.Map // *read by text; there are few texts, because values are parameters
 }
 
 // A read is a SELECT with its names filled in and its parameters bound, prepared where
@@ -46,6 +46,7 @@ func (r *reader) query(ctx context.Context, text string, args ...any) (*sql.Rows
 	}
 }
 
+// read returns the prepared form of a SELECT, from reads or new.
 func (r *reader) read(ctx context.Context, text string) (*read, error) {
 	if q, ok := r.reads.Load(text); ok {
 		return q.(*read), nil
@@ -66,7 +67,8 @@ func (r *reader) read(ctx context.Context, text string) (*read, error) {
 	return q, nil
 }
 
-// ints returns the columns of all rows of a SELECT of numbers, row by row.
+// ints returns the numbers that a SELECT finds: the columns of all rows, row by row. Its
+// error is errBusy.
 func (r *reader) ints(ctx context.Context, text string, args ...any) ([]int64, error) {
 	n, err := scanInts(r.query(ctx, text, args...))
 	if err != nil {
@@ -75,13 +77,15 @@ func (r *reader) ints(ctx context.Context, text string, args ...any) ([]int64, e
 	return n, nil
 }
 
-// closeIdle closes the connections that are not in use. They lead to the server that the
-// writer has left.
+// closeIdle closes the connections that are not in use, when the writer has lost its own:
+// they lead to the same server, which may be down or no longer the primary.
 func (r *reader) closeIdle() {
 	r.pool.SetMaxIdleConns(0)
 	r.pool.SetMaxIdleConns(readerConns)
 }
 
+// scanInts returns what ints does for the result of a query. It takes the error of the
+// query, so that a call can be its arguments.
 func scanInts(rows *sql.Rows, err error) ([]int64, error) {
 	if err != nil {
 		return nil, err

@@ -16,12 +16,13 @@ type session struct {
 	now    int64 // unix seconds, of the transaction
 }
 
+// newSession returns a session on a connection, which it owns from then on.
 func newSession(l *layout, conn *sql.Conn) *session {
 	return &session{layout: l, conn: conn, stmts: map[string]*sql.Stmt{}}
 }
 
-// raw runs a statement in the form of the engine. Statements without parameters (BEGIN,
-// COMMIT) are not prepared.
+// raw runs a statement that is in the form of the engine already, without {names}.
+// Statements without parameters (BEGIN, COMMIT) are not prepared.
 func (s *session) raw(text string, args ...any) (sql.Result, error) {
 	if s.layout.watch != nil && len(args) > 0 {
 		s.layout.watch(text, args)
@@ -112,7 +113,8 @@ func (s *session) close() {
 	s.conn.Close()
 }
 
-// drop closes the connection. The statements have to be closed first.
+// drop closes the connection instead of returning it to the pool: the error tells package
+// sql that it is broken. The statements have to be closed first.
 func (s *session) drop() {
 	for _, st := range s.stmts {
 		st.Close()

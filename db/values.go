@@ -9,9 +9,9 @@ import (
 )
 
 // The type of a value that a driver returns depends on the engine and on the program that
-// wrote the row. asText, asInt and asFloat convert the values of Kamailio's table
-// location.
+// wrote the row. asText, asInt and asFloat convert such values.
 
+// asText returns a value as text, "" for NULL.
 func asText(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -24,6 +24,7 @@ func asText(v any) string {
 	return fmt.Sprint(v)
 }
 
+// asInt returns a value as a number, 0 for NULL and for other text.
 func asInt(v any) int64 {
 	switch v := v.(type) {
 	case int64:
@@ -35,6 +36,8 @@ func asInt(v any) int64 {
 	return n
 }
 
+// asFloat returns a value as a number. For NULL and for other text it returns 1, the
+// default of a contact's q value.
 func asFloat(v any) float64 {
 	switch v := v.(type) {
 	case int64:
@@ -51,7 +54,8 @@ func asFloat(v any) float64 {
 	return f
 }
 
-// methodBits are the bits of the methods in Kamailio's column "methods", in their order.
+// methodBits are the bits of the methods in Kamailio's column "methods" (request_method_t
+// in msg_parser.h), in their order.
 var methodBits = []struct {
 	name string
 	bit  int64
@@ -72,7 +76,8 @@ var methodBits = []struct {
 	{"PUBLISH", 8192},
 }
 
-// methodMask returns a list of methods as a number, nil for an empty list.
+// methodMask returns a list of methods as a set of bits, nil for an empty list. It leaves
+// out methods that Kamailio does not know.
 func methodMask(list string) any {
 	if list == "" {
 		return nil
@@ -88,7 +93,7 @@ func methodMask(list string) any {
 	return mask
 }
 
-// methodList returns the list for a number, "" for the number that means all methods.
+// methodList returns the list for a set of bits, "" for NULL and for the set of all methods.
 func methodList(v any) string {
 	if v == nil {
 		return ""

@@ -13,26 +13,28 @@ import (
 // is shorter than writeTimeout, so that the caller waits for the outcome.
 const retryTimeout = 10 * time.Second
 
+// Failures of an attempt that no driver reports.
 var (
 	errStandby = errors.New("committed, but not on the standby")
 	errLate    = errors.New("connecting took too long")
 )
 
-// A writer writes everything that changes in a database, in transactions of its own
-// session. Except for do, send, step and close, its methods are called by the queue's
-// goroutine only.
+// A writer makes all changes to a database, in the transactions of one session, one after
+// the other. Stores call do, send and step, DB.Close calls close. All other methods are
+// called by the queue's goroutine only.
 type writer struct {
 	queue   queue
 	layout  *layout
 	pool    *sql.DB
 	reader  *reader
-	marks   []mark
-	session *session // nil where none is open
+	marks   []mark   // of every batch
+	session *session // nil if none is open
 	health  health
 	log     *slog.Logger
 	now     func() time.Time
 }
 
+// init prepares a zero writer. Without a pool it cannot write yet.
 func (w *writer) init(l *layout, r *reader, log *slog.Logger, now func() time.Time) {
 	w.layout, w.reader, w.log, w.now = l, r, log, now
 	w.queue.write, w.queue.now = w.write, now
@@ -47,12 +49,14 @@ func (w *writer) do(ctx context.Context, o *op) error { return w.queue.do(ctx, o
 // send queues a write and returns, see queue.send.
 func (w *writer) send(o *op, done func(error)) { w.queue.send(o, done) }
 
-// step runs f in a transaction, together with the other waiting writes. f may run again,
-// in a transaction of its own, when that fails.
+// step runs f in a transaction, together with the other waiting writes, and waits for the
+// outcome as do does. f may run more than once: every attempt at the transaction runs it,
+// and the attempts before the last one are rolled back.
 func (w *writer) step(ctx context.Context, rows int, f func(*session) error) error {
 	return w.do(ctx, newStep(rows, f))
 }
 
+// newStep returns the op of a step that changes so many rows.
 func newStep(rows int, f func(*session) error) *op {
 	return &op{
 		join: func(p *plan) { p.steps = append(p.steps, f) },
@@ -115,7 +119,7 @@ func (w *writer) commit(b *batch) error {
 	}
 }
 
-// attempt runs one transaction. After an error the fault is its class.
+// attempt runs one transaction. If it returns an error, fault is the class of the error.
 func (w *writer) attempt(b *batch) (fault, error) {
 	s, err := w.connect()
 	if err != nil {
@@ -214,6 +218,7 @@ func (w *writer) disconnect() {
 // health logs once that writes fail, and once that they succeed again.
 type health struct{ err error }
 
+// set records the outcome of a write, nil for success.
 func (h *health) set(log *slog.Logger, err error) {
 	switch {
 	case err != nil && h.err == nil:
