@@ -52,8 +52,8 @@ func (l *bindingLayout) row(ch *registrar.Change) (*bindingRow, error) {
 	return r, nil
 }
 
-// values returns the values of the columns by their names. It writes lines for the parts
-// of the binding that the columns cannot restore.
+// values returns the values of the columns by their names, and writes lines for the parts of
+// the binding that the columns cannot restore. readLines reads these lines.
 func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]any {
 	b := &ch.Binding
 	// text returns the value for a column, or writes a line where the column does not take it.
@@ -64,7 +64,8 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 		w.line(line, value)
 		return ""
 	}
-	whole := func(line string, value uint32) int64 {
+	// number does the same for a column of 32 bits with a sign.
+	number := func(line string, value uint32) int64 {
 		if value > math.MaxInt32 {
 			w.line(line, strconv.FormatUint(uint64(value), 10))
 			return math.MaxInt32
@@ -74,10 +75,10 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 	values := map[string]any{
 		"ruid": b.RUID, "username": ch.AoR.User, "domain": ch.AoR.Domain, "contact": b.Contact,
 		"path": nullable(text("path", "Path", strings.Join(b.Path, ","))), "expires": b.Expires.Unix(),
-		"q": float64(b.Q), "callid": text("callid", "Call-ID", b.CallID), "cseq": whole("CSeq", b.CSeq),
+		"q": float64(b.Q), "callid": text("callid", "Call-ID", b.CallID), "cseq": number("CSeq", b.CSeq),
 		"last_modified": b.Modified.Unix(), "flags": int64(0), "cflags": int64(0),
 		"user_agent": text("user_agent", "User-Agent", b.UserAgent), "methods": methodMask(b.Methods),
-		"instance": nullable(text("instance", "Instance", b.Instance)), "reg_id": whole("Reg-ID", b.RegID),
+		"instance": nullable(text("instance", "Instance", b.Instance)), "reg_id": number("Reg-ID", b.RegID),
 	}
 	received, socket := flowColumns(b.Flow)
 	values["received"], values["socket"] = nullable(received), nullable(socket)
@@ -88,6 +89,7 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 		values["callid"] = b.RUID // Kamailio refuses a row without a Call-ID
 		w.line("Call-ID", b.CallID)
 	}
+	// The column has two decimal places on some engines.
 	if q := strconv.FormatFloat(float64(b.Q), 'g', -1, 32); len(q) > len("0.25") {
 		w.line("Q", q)
 	}
@@ -114,6 +116,7 @@ func nullable(s string) any {
 }
 
 // binding reads a row: the columns of the table in order, then the lines of silod_binding.
+// With an error it returns the values that it has read before.
 func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	v := map[string]any{}
 	for i, f := range st.layout.bindings.table.fields {
@@ -159,7 +162,7 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	return a, b, nil
 }
 
-// readLines adds the lines of silod_binding.
+// readLines sets the parts of a binding that are in the lines of silod_binding.
 func readLines(lines string, b *registrar.Binding) {
 	var path []string
 	for line := range blockLines(lines) {
@@ -200,7 +203,8 @@ func readLines(lines string, b *registrar.Binding) {
 	}
 }
 
-// splitPath splits Path values as Kamailio stores them.
+// splitPath splits a list of Path values, as Kamailio stores them. It leaves a list that is
+// not well formed in one piece.
 func splitPath(s string) []string {
 	list, err := sip.ParseList(s)
 	if err != nil {

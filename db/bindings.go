@@ -43,10 +43,11 @@ var bindingFields = []field{
 	{name: "reg_id", kind: kindInt},
 }
 
+// bindingTable has the lines of bindings that location cannot hold completely.
 var bindingTable = table{name: "silod_binding", keys: 1, fields: []field{{name: "ruid"}, {name: "extra", kind: kindBytes}}}
 
-// Save builds all rows before it queues the write, so that a call is written completely
-// or refused completely.
+// Save implements registrar.Store. It builds all rows before it queues the write, so that a
+// call is written completely or refused completely. Errors are errInvalid and errBusy.
 func (st *bindings) Save(ctx context.Context, changes []registrar.Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -75,8 +76,8 @@ func saveBindings(s *session, rows []*bindingRow) error {
 		return nil
 	}
 	// PostgreSQL plans a statement that it prepares while the table is empty as a scan, and
-	// keeps the plan until the table is analyzed, however many rows are added. Tables of
-	// Kamailio 3 allow only a scan, which must not be compiled.
+	// keeps the plan until the table is analyzed, however many rows are added. In tables of
+	// Kamailio 3, which have no index of RUIDs, it has to scan, and must not compile the scan.
 	if hint := s.layout.fragments.useIndex; hint != "" {
 		if _, err := s.raw(hint); err != nil {
 			return fmt.Errorf("save bindings: %w", err)
@@ -149,7 +150,7 @@ func existingBindings(s *session, ruids []string) (map[string]bool, error) {
 	return existing, rows.Err()
 }
 
-// Load leaves out the bindings that have expired at now.
+// Load implements registrar.Store.
 func (st *bindings) Load(ctx context.Context, now time.Time, f func(sip.AoR, registrar.Binding), skip func(error)) error {
 	return st.load(ctx, func(a sip.AoR, b registrar.Binding) {
 		if b.Expires.After(now) {

@@ -10,10 +10,11 @@ import (
 	"silod/sip"
 )
 
-// A header block has, as header lines, the parts of a message for which Kamailio's
-// columns have no place. The lines of silod are named X-Silod-*. A Kamailio that shares
-// the table sends them along, which does no harm; silod removes them when it reads the
-// block. A line for Content-Type keeps its place among the other header fields.
+// A header block has the header fields of a message, and the other parts for which
+// Kamailio's columns have no place, all as header lines. Those parts are in lines named
+// X-Silod-*. A Kamailio that shares the table sends these along as header fields, which does
+// no harm; decodeBlock takes them out. lineType is at the place of Content-Type among the
+// header fields, unless that is the first one and the column has its value.
 const (
 	lineFrom   = "X-Silod-From"
 	lineTo     = "X-Silod-To"
@@ -32,9 +33,11 @@ func columnValuesOf(src, dst, callID, ctype string) columnValues {
 	return columnValues{from: "<" + src + ">", to: "<" + dst + ">", callID: callID, ctype: ctype}
 }
 
+// errLine is the cause of errInvalid for a value that would end its line.
 var errLine = errors.New("a header cannot hold a line break or NUL")
 
-// encodeBlock returns the lines that, together with the columns, restore the message.
+// encodeBlock returns the lines from which, together with b, decodeBlock restores the message
+// without its body. It returns an error for values that do not fit into a line.
 func encodeBlock(m *im.Message, b columnValues) (string, error) {
 	var w blockWriter
 	if m.From != b.from {
@@ -67,6 +70,7 @@ func encodeBlock(m *im.Message, b columnValues) (string, error) {
 	return w.b.String(), w.err
 }
 
+// A blockWriter writes lines and keeps the first error.
 type blockWriter struct {
 	b   strings.Builder
 	err error
@@ -82,9 +86,9 @@ func (w *blockWriter) line(name, value string) {
 	w.b.WriteString("\r\n")
 }
 
-// decodeBlock restores a message from columns and block. trusted is set where only silod
-// writes the block. Otherwise From counts only if it names the sender in the columns,
-// because Kamailio stores any header field that a sender adds.
+// decodeBlock restores a message from columns and block. trusted is set if only silod writes
+// the block. Otherwise lineFrom counts only if it names the sender in the columns: Kamailio
+// stores every header field that a sender adds, and this one would forge the sender.
 func decodeBlock(block string, b columnValues, trusted bool) im.Message {
 	m := im.Message{From: b.from, To: b.to, CallID: b.callID}
 	typed := false
@@ -147,6 +151,7 @@ func blockLines(block string) func(yield func(string) bool) {
 	}
 }
 
+// cutEnd cuts the first line, which ends in LF or CRLF, from a block.
 func cutEnd(s string) (line, rest string) {
 	line, rest, _ = strings.Cut(s, "\n")
 	return strings.TrimSuffix(line, "\r"), rest
@@ -174,13 +179,13 @@ func sameSender(from, other string) bool {
 	return err == nil && a.URI.AoR() == b.URI.AoR() && a.URI.Scheme == b.URI.Scheme && a.URI.Opaque == b.URI.Opaque
 }
 
+// hasPrefixFold is strings.HasPrefix without regard to case.
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// foreignBlock returns the header fields that Kamailio itself would have stored: those
-// that its parser does not know, and the identity header fields (RFC 3325, RFC 3323), as
-// many as fit.
+// foreignBlock returns the block that Kamailio itself would have stored: the header fields
+// that its parser does not know, and those of RFC 3323 and RFC 3325, as many as fit.
 func foreignBlock(m *im.Message, fits func(string) bool) string {
 	var w blockWriter
 	for _, h := range m.Headers {
@@ -203,6 +208,7 @@ const blockMax = 900
 // store it.
 func knownHeader(name string) bool { return known[strings.ToLower(name)] }
 
+// known are the names of those header fields, in lower case.
 var known = func() map[string]bool {
 	m := map[string]bool{}
 	for name := range strings.FieldsSeq(`accept accept-contact accept-disposition accept-language allow

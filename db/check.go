@@ -8,8 +8,8 @@ import (
 )
 
 // Init creates everything that is missing in the database that the URL names, including
-// its file or directory, and returns the names of the created parts. Open does the same
-// where the user of the daemon has the right to.
+// its file or directory, and returns the created parts, in words. Open does the same, if the
+// user of the daemon has the right to; with Init an administrator does it for the daemon.
 func Init(ctx context.Context, url string, o Options) (created []string, err error) {
 	o.Unfinished = true
 	db, err := Open(ctx, url, o)
@@ -30,7 +30,7 @@ func Migrate(ctx context.Context, url string, o Options) (created []string, err 
 type Finding struct {
 	Table   string // or "index NAME"
 	Version int64  // as in Kamailio's table version; of silod_schema the version of the schema; 0 for none
-	Rows    int64
+	Rows    int64  // 0 if the table cannot be read
 	Problem string // the problem and the command that solves it; "" where there is none
 }
 
@@ -71,12 +71,13 @@ type check struct {
 	found      []Finding
 }
 
+// findMissing finds the missing parts of the schema.
 func (c *check) findMissing(ctx context.Context) error {
 	all, err := c.db.layout.missing(ctx, c.pool)
 	if err != nil {
 		return err
 	}
-	_, text := c.db.layout.dialect.(*textDB) // its files have no schema: silod's own tables are created in memory
+	_, text := c.db.layout.dialect.(*textDB)
 	for _, m := range all {
 		switch {
 		case m.kind == missingTable:
@@ -90,6 +91,7 @@ func (c *check) findMissing(ctx context.Context) error {
 	if !text {
 		return nil
 	}
+	// Tables without a file are not missing: they are created in memory, also for the check.
 	conn, err := c.pool.Conn(ctx)
 	if err != nil {
 		return c.db.layout.dialect.explain(err)
@@ -128,7 +130,7 @@ func (c *check) tables(ctx context.Context) error {
 	return nil
 }
 
-// add counts the rows of a table and adds the finding.
+// add counts the rows of a table and adds the finding, with the first problem of the table.
 func (c *check) add(ctx context.Context, f Finding) {
 	if c.missing[f.Table] {
 		f.Version, f.Problem = 0, fmt.Sprintf("table %s is missing: `siloctl db init` creates it", f.Table)

@@ -18,11 +18,12 @@ type Progress struct {
 	Done, Total int
 }
 
-// Copy copies everything from one database to another, also of another engine, and
-// compares the counts at the end. The IDs of messages and of room messages stay the same,
-// so the target must be empty, or hold the result of an interrupted Copy from the same
-// database, which Copy then continues. Until it is complete, Open refuses the target. No
-// other program may write to either database.
+// Copy copies everything from one database to another, also of another engine, and after
+// each kind of rows compares the counts. The IDs of messages and of room messages stay the
+// same, so the target must be empty, or be the result of an interrupted Copy from the same
+// database, which Copy then continues. Open refuses an incomplete copy, unless
+// Options.Unfinished is set. No other program may write to either database meanwhile. report
+// may be nil.
 func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 	if report == nil {
 		report = func(Progress) {}
@@ -31,8 +32,8 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 	if err := c.claim(ctx); err != nil {
 		return err
 	}
-	if t, ok := to.layout.dialect.(*textDB); ok { // every commit writes whole files
-		t.deferred = true
+	if t, ok := to.layout.dialect.(*textDB); ok {
+		t.deferred = true // otherwise every commit would write the whole files
 		defer func() { t.deferred = false }()
 	}
 	for _, part := range []struct {
@@ -71,10 +72,10 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 type copier struct {
 	from, to *DB
 	report   func(Progress)
-	p        Progress
+	p        Progress // of the current kind
 }
 
-// counted are the tables, by kind, with the rows that are counted on both sides.
+// counted are the tables, by kind of rows, in which rows are counted on both sides.
 var counted = map[string]string{
 	"messages":      "{silo}",
 	"device copies": "silod_device",
@@ -84,8 +85,8 @@ var counted = map[string]string{
 	"room messages": "silod_room_log",
 }
 
-// claim records in the target the database that it becomes a copy of. It refuses a target
-// that holds anything else.
+// claim records in the target of which database it becomes a copy. It returns an error if
+// the target has other rows, or is an incomplete copy of another database.
 func (c *copier) claim(ctx context.Context) error {
 	source, err := c.to.copyOf(ctx)
 	switch {
@@ -133,6 +134,7 @@ func (db *DB) refuseUnfinished(ctx context.Context) error {
 	return err
 }
 
+// begin counts the rows of the next kind in the source.
 func (c *copier) begin(ctx context.Context, what string) error {
 	n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+counted[what])
 	if err != nil {
@@ -143,12 +145,13 @@ func (c *copier) begin(ctx context.Context, what string) error {
 	return nil
 }
 
+// done reports that n more rows were copied.
 func (c *copier) done(n int) {
 	c.p.Done += n
 	c.report(c.p)
 }
 
-// compare returns an error unless all rows of the source are in the target.
+// compare returns an error unless the target has as many rows as the source.
 func (c *copier) compare(ctx context.Context) error {
 	n, err := c.to.reader.ints(ctx, "SELECT COUNT(*) FROM "+counted[c.p.What])
 	if err != nil {
@@ -161,7 +164,8 @@ func (c *copier) compare(ctx context.Context) error {
 	return nil
 }
 
-// last returns the highest number in a table of the target.
+// last returns the highest number in a table of the target: an interrupted copy continues
+// behind that.
 func (c *copier) last(ctx context.Context, column, table string) (int64, error) {
 	n, err := c.to.reader.ints(ctx, "SELECT COALESCE(MAX("+column+"), 0) FROM "+table)
 	if err != nil {
@@ -183,7 +187,7 @@ func (c *copier) messages(ctx context.Context) error {
 		}
 		c.done(int(n[0]))
 	}
-	numbered := c.to.layout.messages.insert
+	numbered := c.to.layout.messages.insert // but with the ID as its key
 	numbered.keys, numbered.serial = 1, ""
 	numbered.fields = append([]field{{name: c.to.layout.messages.id, kind: kindInt}}, numbered.fields...)
 	for {
@@ -222,12 +226,13 @@ func (c *copier) putMessages(ctx context.Context, numbered *table, page []silo.M
 	})
 }
 
-// A part is the rows for a table.
+// A part is a set of rows for a table.
 type part struct {
 	t    *table
 	rows [][]any
 }
 
+// put writes rows. Rows that an interrupted copy has written are overwritten.
 func (c *copier) put(s *session, parts ...part) error {
 	for _, p := range parts {
 		if len(p.rows) == 0 {
@@ -240,6 +245,7 @@ func (c *copier) put(s *session, parts ...part) error {
 	return nil
 }
 
+// devices copies the marks of devices.
 func (c *copier) devices(ctx context.Context) error {
 	id, device := int64(0), ""
 	for {
@@ -256,6 +262,7 @@ func (c *copier) devices(ctx context.Context) error {
 	}
 }
 
+// devicePage reads the next marks behind a message and device.
 func (c *copier) devicePage(ctx context.Context, id int64, device string) ([][]any, error) {
 	rows, err := c.from.reader.query(ctx, "SELECT silo_id, device, inc_time, refused FROM silod_device "+
 		"WHERE silo_id >= $1 AND (silo_id > $1 OR device > $2) ORDER BY silo_id, device LIMIT $3", id, device, pageRows)
@@ -344,7 +351,7 @@ func (c *copier) roomLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	numbered := logTable
+	numbered := logTable // but with Seq as its key
 	numbered.keys, numbered.serial = 1, ""
 	numbered.fields = append([]field{{name: "seq", kind: kindInt}}, logTable.fields...)
 	for {

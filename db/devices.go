@@ -13,10 +13,12 @@ import (
 	"silod/sip"
 )
 
-// silod_device has a row for each device of a user that has got its copy of a message or
-// has refused it for good. It is empty where a message is delivered to one device only;
-// then no statement touches it.
+// silod_device has a row, a mark, for each device that has received its copy of a message or
+// has refused it permanently. The table is empty unless msilo delivers a copy to every
+// device, and messages.hasCopies keeps statements from using an empty table.
 
+// Fragments of statements about the marks of a message s. Only delivered copies count as
+// copies.
 const (
 	fromDevice  = `FROM silod_device c WHERE c.silo_id = s.{id} AND c.inc_time = s.{inc}`
 	countCopies = `(SELECT COUNT(*) ` + fromDevice + ` AND c.refused = '')`
@@ -38,6 +40,7 @@ func (st *messages) findCopies(ctx context.Context) error {
 	return nil
 }
 
+// NextFor implements silo.Mailbox.
 func (st *messages) NextFor(
 	ctx context.Context, owner sip.AoR, device string, after int64, limit int, now time.Time,
 ) ([]silo.Message, error) {
@@ -46,6 +49,8 @@ func (st *messages) NextFor(
 		now.Unix(), owner.User, owner.Domain, after, limit, deviceKey(device))
 }
 
+// Mark implements silo.Mailbox. It sets hasCopies before it queues the write: a deletion that
+// is queued behind it deletes the mark too.
 func (st *messages) Mark(id int64, device, refused string, done func(error)) {
 	key, refused := deviceKey(device), reasonText(refused)
 	st.hasCopies.Store(true)
@@ -64,6 +69,7 @@ func (st *messages) Mark(id int64, device, refused string, done func(error)) {
 	})
 }
 
+// Marks implements silo.Archive.
 func (st *messages) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
 	if !st.hasCopies.Load() {
 		return nil, nil
@@ -85,6 +91,7 @@ func (st *messages) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
 	return list, rows.Err()
 }
 
+// Release implements silo.Reminders.
 func (st *messages) Release(ctx context.Context, id int64, m *silo.Message) (bool, error) {
 	row, err := st.layout.messageRow(m, st.now())
 	if err != nil {
@@ -104,7 +111,7 @@ func (st *messages) Release(ctx context.Context, id int64, m *silo.Message) (boo
 	return found, nil
 }
 
-// deviceKey returns the name of a device as the column takes it.
+// deviceKey returns the name of a device, or its hash where the column cannot hold the name.
 func deviceKey(name string) string {
 	if len(name) <= 255 && utf8.ValidString(name) && strings.IndexByte(name, 0) < 0 {
 		return name
@@ -113,7 +120,8 @@ func deviceKey(name string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// reasonText returns a reason as a column of 255 characters takes it.
+// reasonText returns a reason without the characters that a column of 255 characters cannot
+// hold.
 func reasonText(reason string) string {
 	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "?")
 	if r := []rune(reason); len(r) > 255 {

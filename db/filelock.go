@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// A fileLock is a locked file. The lock ends with the process, so that it is never stale.
+// A fileLock is a file that is locked by flock(2). The lock ends with the process, so that it
+// is never stale. The file has the number of the process, for error messages.
 type fileLock struct{ f *os.File }
 
 // lockFile locks a database by the file at path. The file is not removed: otherwise two
@@ -33,8 +34,8 @@ func lockFile(path, database string) (*fileLock, error) {
 	return &fileLock{f}, nil
 }
 
-// close unlocks the file. The end of the file would not be enough: a process that is
-// being started may have the file open for a moment longer.
+// close unlocks and closes the file. To close it would not be enough: a child process that
+// is being started has the file open until it executes its program.
 func (l *fileLock) close() error {
 	if l == nil || l.f == nil {
 		return nil

@@ -18,8 +18,8 @@ var tableVersions = map[string][]int64{
 // A sharedTable is a table that silod shares with Kamailio.
 type sharedTable struct {
 	kind, name string                                           // Kamailio's name, and the configured name
-	required   []string                                         // columns that silod cannot do without
-	accept     func(map[string]columnInfo) (writtenTo []string) // records the columns; returns those that silod writes
+	required   []string                                         // columns that every version has and silod needs
+	accept     func(map[string]columnInfo) (writtenTo []string) // records the columns in the layout; returns those to try
 }
 
 // sharedTables returns the tables that silod shares with Kamailio. silod knows columns by
@@ -59,15 +59,15 @@ func (l *layout) sharedTables() []sharedTable {
 	}
 }
 
-// An inspection checks that silod can use the tables of a database, and completes the
-// layout by the columns that they have.
+// An inspection checks that silod can use the tables of a database, and adds their columns
+// to the layout.
 type inspection struct {
 	layout *layout
 	pool   *sql.DB
 	log    *slog.Logger
 }
 
-// run checks all tables.
+// run checks all tables and prepares the engine for them.
 func (i *inspection) run(ctx context.Context) error {
 	versions, err := i.versions(ctx)
 	if err != nil {
@@ -125,7 +125,8 @@ func (i *inspection) ownTables(ctx context.Context) error {
 	return nil
 }
 
-// durabilityWarning returns why a commit to the table promises less than it should, or "".
+// durabilityWarning returns why a commit to the table promises less than it should, "" if it
+// does not.
 func (i *inspection) durabilityWarning(ctx context.Context, table string) (text string) {
 	if i.layout.fragments.durabilityWarning == "" {
 		return ""
@@ -137,8 +138,8 @@ func (i *inspection) durabilityWarning(ctx context.Context, table string) (text 
 	return "table " + table + " " + text
 }
 
-// tryRights checks the right to write a table, before a message depends on it. None of
-// the statements changes a row.
+// tryRights tries the right to write a table: to find out at the start is better than to
+// refuse messages later. None of the statements changes a row.
 func (i *inspection) tryRights(ctx context.Context, table string, columns []string) error {
 	all, first := strings.Join(columns, ", "), columns[0]
 	for _, st := range []string{

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// errInUse is returned for a database on a server. Files are locked when they are opened.
+// errInUse is the error of AcquireLock and Run where another silod holds the lock.
 var errInUse = errors.New("the database is in use by another silod: stop it, or set another db.url")
 
+// Times of an instanceLock.
 const (
 	acquireTimeout = 5 * time.Second // for the server to end the session of a silod that was killed
 	lockInterval   = 5 * time.Second // between checks of the session
@@ -19,7 +20,8 @@ const (
 
 // An instanceLock is a session on a server that holds a lock. The lock keeps other silods
 // from the database: two would deliver every message twice. It ends with the session, and
-// so with the process, however that ends.
+// so with the process, however that ends. Engines with files lock a file instead, see
+// fileLock.
 type instanceLock struct {
 	layout   *layout
 	pool     *sql.DB
@@ -28,7 +30,7 @@ type instanceLock struct {
 }
 
 // AcquireLock makes this silod the only one on the database. It waits a moment for a
-// predecessor that was killed. Where another silod holds the lock, the error says so.
+// predecessor that was killed. Its error is errInUse where another silod holds the lock.
 // Close releases the lock.
 func (db *DB) AcquireLock(ctx context.Context) error {
 	if db.layout.fragments.lock == "" {
@@ -86,6 +88,8 @@ func (l *instanceLock) acquire(ctx context.Context) error {
 	return err
 }
 
+// run checks the session until ctx ends, see DB.Run. An error other than errInUse means that
+// the server is not available now, and run tries again.
 func (l *instanceLock) run(ctx context.Context) error {
 	tick := time.NewTicker(l.interval)
 	defer tick.Stop()
@@ -114,7 +118,7 @@ func (l *instanceLock) release() {
 	}
 }
 
-// close releases the lock of a database that has one.
+// close releases the lock. l is nil where AcquireLock was not called.
 func (l *instanceLock) close() error {
 	if l == nil {
 		return nil

@@ -11,8 +11,9 @@ import (
 	"silod/sip"
 )
 
-// Waiting reads owners by pages, in the order of the mailbox index. A page begins with
-// the last owner of the page before, because MySQL may sort two names as equal.
+// Waiting implements silo.Mailbox. It reads pages of owners, in the order of the mailbox
+// index. A page begins with the last owner of the page before, not behind it: MySQL may
+// sort two names as equal, and the other one may not have been read yet.
 func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
 	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
 		` AND t.silo_id IS NULL AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
@@ -39,7 +40,7 @@ func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR))
 }
 
 // owners reads a page of Waiting. On an engine that may sort different names as equal,
-// each row also has the bytes of the names, which make the rows distinct.
+// each row also has the bytes of the names, which keep DISTINCT from merging them.
 func (st *messages) owners(ctx context.Context, text string, args ...any) ([]sip.AoR, error) {
 	rows, err := st.reader.query(ctx, text, args...)
 	if err != nil {
@@ -63,6 +64,7 @@ func (st *messages) owners(ctx context.Context, text string, args ...any) ([]sip
 	return out, rows.Err()
 }
 
+// Get implements silo.Archive.
 func (st *messages) Get(ctx context.Context, id int64) (silo.Message, error) {
 	ms, err := st.read(ctx, selectCounted+`WHERE s.{id} = $1`, id)
 	if err != nil {
@@ -74,11 +76,13 @@ func (st *messages) Get(ctx context.Context, id int64) (silo.Message, error) {
 	return ms[0], nil
 }
 
-// One read of a list takes little, so that it does not delay other users of the database.
+// A long list is read by small pages, so that it does not delay other reads and the writer.
+// But the database may have to search for every page as long as for the whole list, so a
+// page has minListRows at least.
 const (
-	listRows  = 50
-	fewRows   = 8 // at least: a page may cost the database as much as all that follow
-	listBytes = 64 << 10
+	listRows    = 50
+	minListRows = 8
+	listBytes   = 64 << 10 // of bodies
 )
 
 // nextPageRows returns the number of rows to read after a page: the longer its messages,
@@ -88,10 +92,11 @@ func nextPageRows(page []silo.Message) int {
 	for i := range page {
 		bytes += len(page[i].Body)
 	}
-	return max(fewRows, min(listRows, listBytes*len(page)/max(bytes, 1)))
+	return max(minListRows, min(listRows, listBytes*len(page)/max(bytes, 1)))
 }
 
-// List reads by pages, so that no transaction is open while the caller works.
+// List implements silo.Archive. It reads by pages, so that no transaction is open while the
+// caller works.
 func (st *messages) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Message, error] {
 	return func(yield func(silo.Message, error) bool) {
 		left, rows := q.Limit, listRows
@@ -121,8 +126,8 @@ func (st *messages) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 	}
 }
 
-// selection returns a query as a condition with its arguments. Where the query does not
-// ask for reminders, noReminders excludes them.
+// selection returns a query as a condition with its arguments. noReminders excludes
+// reminders, unless the query asks for reminders only.
 func selection(q silo.Query, noReminders bool) (string, []any) {
 	args := []any{q.AfterID}
 	where := `WHERE s.{id} > $1`
@@ -158,7 +163,7 @@ func selection(q silo.Query, noReminders bool) (string, []any) {
 	return where, args
 }
 
-// Tally counts messages and reminders unless the query asks for reminders only.
+// Tally implements silo.Archive. One statement counts everything.
 func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error) {
 	where, args := selection(q, false)
 	n, err := st.reader.ints(ctx, `SELECT COUNT(CASE WHEN s.{snd} = 0 THEN 1 END),
@@ -172,7 +177,8 @@ func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error
 	}, nil
 }
 
-// Purge finds and deletes in one transaction, so that no message is requeued in between.
+// Purge implements silo.Archive. It finds and deletes in one transaction: a message that is
+// requeued in between would otherwise be deleted as one that is set aside.
 func (st *messages) Purge(ctx context.Context, q silo.Query, limit int) (int, error) {
 	if q.Copied && !st.hasCopies.Load() {
 		return 0, nil

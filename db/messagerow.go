@@ -15,10 +15,10 @@ import (
 // A messageRow is a message in the form of the table silo.
 type messageRow struct {
 	m      *silo.Message
-	values []any
-	meta   []byte // the whole header block, where it does not fit into the table
-	stored int64
-	bytes  int
+	values []any  // in the order of messageLayout.insert
+	meta   []byte // the whole header block, for silod_meta; nil if silo has it
+	stored int64  // unix seconds
+	bytes  int    // its size, roughly
 }
 
 // messageRow builds the row of a message. It returns errInvalid where the message can
@@ -55,6 +55,7 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 	}
 	column := c.columns[c.names.Headers]
 	fitsColumn := func(s string) bool { return l.dialect.headersFit(column, s) }
+	// Without the whole block, silo has at least the lines that Kamailio would send.
 	if !c.headers || len(block) > blockMax || !fitsColumn(block) || !sameSender(m.From, b.from) {
 		r.meta = []byte(block)
 		block = foreignBlock(&m.Message, fitsColumn)
@@ -89,6 +90,7 @@ func bareType(value string) string {
 // noExpiry too.
 const noExpiry = math.MaxInt32
 
+// unix returns a time as unix seconds that the column can hold, 0 for the zero time.
 func unix(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -96,6 +98,7 @@ func unix(t time.Time) int64 {
 	return min(max(t.Unix(), 0), noExpiry)
 }
 
+// expiry is unix for the expiry time of a message.
 func expiry(t time.Time) int64 {
 	if t.IsZero() {
 		return noExpiry
@@ -103,6 +106,7 @@ func expiry(t time.Time) int64 {
 	return max(unix(t), 1)
 }
 
+// fromUnix is the reverse of unix and of expiry.
 func fromUnix(n int64) time.Time {
 	if n <= 0 || n >= noExpiry {
 		return time.Time{}
@@ -110,6 +114,7 @@ func fromUnix(n int64) time.Time {
 	return time.Unix(n, 0)
 }
 
+// nonNil returns an empty slice for nil, which would be stored as NULL.
 func nonNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -139,6 +144,7 @@ func scanMessage(rows *sql.Rows, decode func([]byte) []byte) (silo.Message, erro
 	return m, nil
 }
 
+// withBody returns a message with another body.
 func withBody(m im.Message, body []byte) im.Message {
 	m.Body = body
 	return m

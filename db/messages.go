@@ -16,8 +16,8 @@ const pageRows = 200
 
 // messages implements silo.Store on the table silo and its side tables: silod_meta has
 // the header blocks that do not fit into silo, silod_stuck the messages set aside, and
-// silod_device the copies delivered to devices. Their keys are a row's ID and its time of
-// storing, because some engines use the ID of a deleted row again.
+// silod_device the copies delivered to devices. A row of a side table belongs to the message
+// with its ID and its time of storing: some engines use the ID of a deleted row again.
 type messages struct {
 	layout *layout
 	writer *writer
@@ -28,7 +28,7 @@ type messages struct {
 }
 
 // Every read of messages begins with selectMessage or selectCounted; scanMessage reads
-// their rows. To join the side tables costs little: they are nearly empty.
+// their rows. The joins with the side tables cost little, because those are nearly empty.
 const (
 	selectMessage = selectRow + `0, 0` + fromSilo
 	selectCounted = selectRow + countCopies + `, ` + isMarked + fromSilo // with the number of delivered copies
@@ -41,9 +41,9 @@ const (
 	alive     = `(s.{exp} = 0 OR s.{exp} > $1)`
 )
 
-// Add builds the row before it queues the write, so that a message that the table cannot
-// hold does not cost the other messages of the transaction a second attempt. Only the
-// writer sets the ID.
+// Add implements silo.Mailbox. It builds the row before it queues the write, so that a
+// message that the table cannot hold does not cost the other messages of the transaction a
+// second attempt.
 func (st *messages) Add(ctx context.Context, m *silo.Message) error {
 	row, err := st.layout.messageRow(m, st.now())
 	if err != nil {
@@ -58,7 +58,8 @@ func (st *messages) Add(ctx context.Context, m *silo.Message) error {
 	return nil
 }
 
-// AddAll queues one write: all rows go into one transaction, in their order.
+// AddAll implements silo.Archive. It queues one write, so that all rows are in one
+// transaction, in their order.
 func (st *messages) AddAll(ctx context.Context, ms []*silo.Message) error {
 	o := &op{rows: len(ms)}
 	rows := make([]*messageRow, len(ms))
@@ -122,14 +123,15 @@ var (
 	}}
 )
 
-// Next runs at every REGISTER. The mailbox index has all columns of the condition and of
-// the order, so that an empty mailbox costs one look at the index.
+// Next implements silo.Mailbox. It runs at every REGISTER. The mailbox index has all columns
+// of the condition and of the order, so that an empty mailbox costs one look at the index.
 func (st *messages) Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]silo.Message, error) {
 	return st.read(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		` AND t.silo_id IS NULL ORDER BY s.{id} LIMIT $5`, now.Unix(), owner.User, owner.Domain, after, limit)
 }
 
-// Due reads an index that has only reminders, on engines that have partial indexes.
+// Due implements silo.Reminders. On engines that have partial indexes it reads one that has
+// only reminders.
 func (st *messages) Due(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
 	return st.read(ctx, selectMessage+`WHERE s.{snd} > 0 AND s.{snd} <= $1 AND `+alive+
 		` AND t.silo_id IS NULL ORDER BY s.{snd}, s.{id} LIMIT $2`, now.Unix(), limit)
@@ -140,6 +142,8 @@ func (st *messages) read(ctx context.Context, text string, args ...any) ([]silo.
 	return st.scan(st.reader.query(ctx, text, args...))
 }
 
+// scan returns the messages in the result of a query. It takes the error of the query, as
+// scanInts does.
 func (st *messages) scan(rows *sql.Rows, err error) ([]silo.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", busy(err))
@@ -159,7 +163,7 @@ func (st *messages) scan(rows *sql.Rows, err error) ([]silo.Message, error) {
 	return out, nil
 }
 
-// Delete does not report whether the row existed.
+// Delete implements silo.Mailbox. A message that does not exist is not an error.
 func (st *messages) Delete(id int64, done func(error)) {
 	o := &op{join: func(p *plan) {
 		p.deletes = append(p.deletes, id)
@@ -192,8 +196,8 @@ func deleteMessages(s *session, ids []any, copies bool) (int, error) {
 	return int(n), nil
 }
 
-// SetAside records the row's time of storing with the reason, so that a later row with
-// the same ID does not inherit it.
+// SetAside implements silo.Mailbox. It also runs for a message that is set aside already,
+// and replaces the reason.
 func (st *messages) SetAside(ctx context.Context, id int64, reason string) (bool, error) {
 	var found bool
 	reason = reasonText(reason)
@@ -210,6 +214,7 @@ func (st *messages) SetAside(ctx context.Context, id int64, reason string) (bool
 	return found, nil
 }
 
+// Requeue implements silo.Archive.
 func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
 	var found bool
 	err := st.writer.step(ctx, 1, func(s *session) error {
@@ -226,8 +231,8 @@ func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
 	return found, nil
 }
 
-// Expire takes small steps, whatever the limit: SQLite has one writer, and no message can
-// be stored while it works.
+// Expire implements silo.Archive. A call expires pageRows messages at most, whatever the
+// limit: no message can be stored while the writer works.
 func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
 	limit = min(limit, pageRows)
 	var out []silo.Message
@@ -249,7 +254,7 @@ func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 	return out, nil
 }
 
-// Count reads the index only.
+// Count implements silo.Mailbox. It reads only the index, unless there are copies.
 func (st *messages) Count(ctx context.Context, owner sip.AoR) (int, error) {
 	text := `SELECT count(*) FROM {silo} s WHERE {owner:1} AND s.{snd} = 0`
 	if st.hasCopies.Load() {

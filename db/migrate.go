@@ -13,9 +13,11 @@ import (
 	"time"
 )
 
-// Each engine has a folder. kamailio.sql creates Kamailio's tables that do not exist;
-// 001.sql and so on create silod's own tables, each once; indexes.sql adds to Kamailio's
-// tables the indexes that silod's reads need, every time. All statements can be repeated.
+// Each engine has a folder. kamailio.sql has Kamailio's tables, each after a comment with its
+// name and the version for Kamailio's table version. 001.sql and so on have the versions of
+// silod's own tables. indexes.sql has the indexes on Kamailio's tables that silod's reads
+// need. A migration runs the statements of the parts that are missing. The statements of
+// versions and indexes can be repeated.
 //
 //go:embed schema
 var schemas embed.FS
@@ -28,6 +30,7 @@ type missingPart struct {
 	create []string
 }
 
+// A missingKind is the kind of a missing part.
 type missingKind int
 
 const (
@@ -36,23 +39,25 @@ const (
 	missingIndex                      // of silod, on one of Kamailio's tables
 )
 
+// String returns the kind and the name, for reports to administrators.
 func (m *missingPart) String() string {
 	return [...]string{"table ", "version of silod's own tables ", "index "}[m.kind] + m.name
 }
 
-// A migration creates what the schema of a database lacks.
+// A migration creates the missing parts of a schema.
 type migration struct {
 	layout  *layout
 	log     *slog.Logger
 	now     func() time.Time
 	ownOnly bool     // create none of Kamailio's tables
-	created []string // names of the created parts
+	created []string // the created parts
 }
 
-// run creates the missing parts of the schema. It needs the right to create only where a
-// part is missing. Several daemons may migrate at the same time: a lock of the engine lets
-// one of them work. Without such a lock (a Galera cluster has none for all its servers)
-// the second one continues with the parts that are still missing.
+// run creates the missing parts of the schema. It needs the right to create only if a part
+// is missing. Several daemons may migrate at the same time: a lock of the engine lets one
+// of them work. A Galera cluster has no lock for all its servers. There run may fail because
+// another daemon has created a part, and continues with those that are still missing, as
+// long as they become fewer.
 func (m *migration) run(ctx context.Context, pool *sql.DB) error {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
@@ -85,8 +90,8 @@ func (m *migration) run(ctx context.Context, pool *sql.DB) error {
 	return err
 }
 
-// createAll creates all missing parts while no other process does. When an index cannot be
-// created it continues: silod works without, slower.
+// createAll creates all missing parts under the lock of the engine. It continues if an index
+// cannot be created: silod works without it, slower.
 func (m *migration) createAll(ctx context.Context, conn querier) (err error) {
 	f := &m.layout.fragments
 	defer func() {
@@ -129,8 +134,8 @@ func (m *migration) createAll(ctx context.Context, conn querier) (err error) {
 	return nil
 }
 
-// create creates one part. The failure to create an index must not end the transaction,
-// where there is one.
+// create creates one part. If an index cannot be created, the transaction, on engines that
+// have one for the schema, goes back to the savepoint and can continue.
 func (m *migration) create(ctx context.Context, conn querier, p *missingPart) error {
 	if p.kind == missingIndex {
 		_, _ = conn.ExecContext(ctx, "SAVEPOINT make_index")
@@ -271,6 +276,7 @@ func (l *layout) statements(file string) []string {
 	return out
 }
 
+// firstLine returns the first line of a statement, for an error.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return strings.TrimSuffix(line, " (")

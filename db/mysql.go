@@ -13,14 +13,15 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// mysqlDB is MySQL or MariaDB. A bulk write is one statement with many rows of values,
-// sent as text in one round trip.
+// A mysqlDB is MySQL or MariaDB. A bulk write is one statement with many rows of values. It
+// is sent as text: to prepare a statement would cost a second round trip.
 type mysqlDB struct {
 	cfg       *mysql.Config
-	returning bool // the server returns the numbers of inserted rows: MariaDB
-	types     map[string]map[string]columnInfo
+	returning bool                             // the server returns the numbers of inserted rows: MariaDB
+	types     map[string]map[string]columnInfo // of location, by table and column
 }
 
+// newMySQL returns the engine for a server.
 func newMySQL(s server) (dialect, error) {
 	cfg, err := mysqlConfig(s)
 	if err != nil {
@@ -33,7 +34,7 @@ func (d *mysqlDB) traits() traits             { return traits{keyed: true} }
 func (d *mysqlDB) lockFiles(bool, bool) error { return nil }
 func (d *mysqlDB) close() error               { return nil }
 
-// explain adds the solution for a server that cannot be used.
+// explain implements dialect. The numbers are those of the server's error messages.
 func (d *mysqlDB) explain(err error) error {
 	where := fmt.Sprintf("MySQL at %s, database %s", d.cfg.Addr, d.cfg.DBName)
 	var me *mysql.MySQLError
@@ -53,8 +54,8 @@ func (d *mysqlDB) explain(err error) error {
 func (d *mysqlDB) schema() string         { return "mysql" }
 func (d *mysqlDB) bind(text string) query { return positional(text) }
 
-// fragments: tables that Kamailio created ignore case in comparisons. Every comparison of users
-// is made by the index first, then exactly.
+// fragments implements dialect. Tables that Kamailio created ignore case in comparisons. So
+// user names are compared twice: by the index, which ignores case, and then byte by byte.
 func (d *mysqlDB) fragments() fragments {
 	return fragments{
 		begin: "START TRANSACTION",
@@ -104,7 +105,7 @@ func (d *mysqlDB) args(t *table, row []any) []any {
 	return out
 }
 
-// quoted returns the quoted names of the columns: "partition" is a reserved word.
+// quoted returns the names of the columns in backquotes, because some are reserved words.
 func quoted(t *table) []string {
 	names := t.names()
 	for i, n := range names {
@@ -113,7 +114,8 @@ func quoted(t *table) []string {
 	return names
 }
 
-// insert lets the server number the rows. MariaDB returns the numbers.
+// insert implements dialect. MariaDB returns the numbers of the rows; MySQL returns the
+// number of the first row.
 func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	tuples, args := d.values(t, rows)
 	text := "INSERT INTO " + t.name + " (" + strings.Join(quoted(t), ",") + ") VALUES " + tuples
@@ -136,8 +138,8 @@ func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	// MySQL numbers the rows of such a statement without a gap, in steps of this variable
-	// (3 in a cluster of three servers).
+	// The numbers of the other rows follow in steps of this variable (3 in a cluster of three
+	// servers), without a gap.
 	step, err := s.ints("SELECT @@auto_increment_increment")
 	if err != nil {
 		return nil, err
@@ -149,7 +151,7 @@ func (d *mysqlDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	return ids, nil
 }
 
-// upsert requires that the key is unique in the table.
+// upsert implements dialect. The key of t has to be a unique key in the database.
 func (d *mysqlDB) upsert(s *session, t *table, rows [][]any) error {
 	tuples, args := d.values(t, rows)
 	names := quoted(t)
@@ -167,7 +169,7 @@ func (d *mysqlDB) upsert(s *session, t *table, rows [][]any) error {
 	return err
 }
 
-// update joins the table with the rows.
+// update implements dialect. It joins the table with the rows.
 func (d *mysqlDB) update(s *session, t *table, rows [][]any) error {
 	names := quoted(t)
 	var first, on, set []string
@@ -188,6 +190,7 @@ func (d *mysqlDB) update(s *session, t *table, rows [][]any) error {
 	return err
 }
 
+// list implements dialect.
 func (d *mysqlDB) list(column string, n int, values []any) (string, []any) {
 	var b strings.Builder
 	for i := range values {
@@ -196,7 +199,8 @@ func (d *mysqlDB) list(column string, n int, values []any) (string, []any) {
 	return column + " IN (" + b.String()[1:] + ")", values
 }
 
-// fault classifies an error by its number.
+// fault implements dialect. It classifies an error by its number (MySQL and MariaDB server
+// error references).
 func (d *mysqlDB) fault(err error) fault {
 	var me *mysql.MySQLError
 	if !errors.As(err, &me) {
@@ -219,9 +223,10 @@ func (d *mysqlDB) fault(err error) fault {
 
 func (d *mysqlDB) flush(*session) error { return nil }
 
-// durable: a commit of MySQL that is not durable returns an error.
+// durable implements dialect. A commit that is not durable returns an error.
 func (d *mysqlDB) durable() bool { return true }
 
+// columns implements dialect.
 func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
 	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0), COALESCE(character_set_name, '')
 		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, table)
@@ -244,7 +249,7 @@ func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[str
 	return cols, rows.Err()
 }
 
-// time reads the local time that Kamailio writes.
+// time implements dialect. It reads the local time that Kamailio writes.
 func (d *mysqlDB) time(v any) (int64, error) {
 	if n, ok := v.(int64); ok {
 		return n, nil
@@ -268,8 +273,8 @@ func (d *mysqlDB) time(v any) (int64, error) {
 
 func (d *mysqlDB) renumber(*session) error { return nil }
 
-// headersFit: bytes are stored and read unchanged; only the character sets of Unicode
-// check them.
+// headersFit implements dialect. Header lines are written and read as bytes. Which bytes a
+// text column accepts depends on its character set.
 func (d *mysqlDB) headersFit(c columnInfo, lines string) bool {
 	switch c.charset {
 	case "utf8mb4":
@@ -284,7 +289,7 @@ func (d *mysqlDB) headersFit(c columnInfo, lines string) bool {
 
 func (d *mysqlDB) decodeHeaders(stored []byte) []byte { return stored }
 
-// ready records the types of the columns.
+// ready implements dialect.
 func (d *mysqlDB) ready(_ context.Context, l *layout, _ *sql.DB) error {
 	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
 	return nil

@@ -12,8 +12,9 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// mysqlConfig returns the configuration of the driver. Addr has all hosts. The parameter
-// socket is not one of the driver.
+// mysqlConfig returns the configuration of the driver. Its Addr has all hosts, separated by
+// commas; connect splits it. It removes the parameter socket, which the driver does not know,
+// from the URL.
 func mysqlConfig(s server) (*mysql.Config, error) {
 	socket := s.params.Get("socket")
 	s.params.Del("socket")
@@ -39,6 +40,8 @@ func mysqlConfig(s server) (*mysql.Config, error) {
 	return cfg, nil
 }
 
+// connect implements dialect. Of MariaDB's versions, those before 10.5 have no INSERT ...
+// RETURNING.
 func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	var hosts mysqlHosts
 	for addr := range strings.SplitSeq(d.cfg.Addr, ",") {
@@ -61,8 +64,8 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// mysqlHosts connects to the first of several servers that accepts writes. A server of a
-// Galera cluster that has lost the others answers, but refuses even this read.
+// mysqlHosts is a driver.Connector that connects to the first of several servers that accepts
+// writes.
 type mysqlHosts []driver.Connector
 
 // Connect implements driver.Connector.
@@ -86,8 +89,11 @@ func (hs mysqlHosts) Connect(ctx context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector.
 func (hs mysqlHosts) Driver() driver.Driver { return hs[0].Driver() }
 
+// errReadOnly is the error of a server that must not be used.
 var errReadOnly = errors.New("the server does not accept writes")
 
+// checkWritable returns an error if the server does not accept writes. A server of a Galera
+// cluster that has lost the others refuses even the SELECT.
 func checkWritable(ctx context.Context, c driver.Conn) error {
 	q, ok := c.(driver.QueryerContext)
 	if !ok {

@@ -16,6 +16,8 @@ type pgElement struct {
 	append func(b []byte, v any) []byte
 }
 
+// The types of elements. pgHeaders and pgTime have the form in which Kamailio stores header
+// lines and times.
 var (
 	pgText    = pgElement{"text", 25, func(b []byte, v any) []byte { return append(b, v.(string)...) }}
 	pgBytes   = pgElement{"bytea", 17, func(b []byte, v any) []byte { return append(b, v.([]byte)...) }}
@@ -49,8 +51,8 @@ func (e *pgElement) array(rows [][]any, i int) []byte {
 	for _, row := range rows {
 		at := len(b)
 		if row[i] == nil {
-			b = binary.BigEndian.AppendUint32(b, math.MaxUint32)
-			b[7] = 1
+			b = binary.BigEndian.AppendUint32(b, math.MaxUint32) // length -1: NULL
+			b[7] = 1                                             // the array has NULLs
 			continue
 		}
 		b = e.append(append(b, 0, 0, 0, 0), row[i])

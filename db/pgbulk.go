@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// arrays returns one array for each column of the rows, as arguments, and the FROM item
-// that expands the arrays to rows.
+// arrays returns one array for each column of the rows, as arguments, and the FROM item v
+// that expands the arrays to rows, with their position ord.
 func (d *postgresDB) arrays(t *table, rows [][]any) (from string, args []any) {
 	var casts []string
 	for i, f := range t.fields {
@@ -20,6 +20,7 @@ func (d *postgresDB) arrays(t *table, rows [][]any) (from string, args []any) {
 	return "unnest(" + strings.Join(casts, ",") + ") WITH ORDINALITY AS v(" + names + ",ord)", args
 }
 
+// element returns the type in which the values of a field are sent.
 func (d *postgresDB) element(t *table, f field) *pgElement {
 	switch f.kind {
 	case kindBytes:
@@ -44,8 +45,9 @@ func (d *postgresDB) unixTimes(t *table, f field) bool {
 	return strings.HasSuffix(d.types[t.name][f.name].kind, "int")
 }
 
-// insert numbers the rows in their order: the default of the serial column is evaluated
-// after the sort.
+// insert implements dialect. The rows are numbered in their order, because the default of
+// the serial column is evaluated after the sort. RETURNING may return the numbers in any
+// order.
 func (d *postgresDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	from, args := d.arrays(t, rows)
 	names := strings.Join(t.names(), ",")
@@ -65,6 +67,7 @@ func (d *postgresDB) insert(s *session, t *table, rows [][]any) ([]int64, error)
 	return ids, nil
 }
 
+// upsert implements dialect.
 func (d *postgresDB) upsert(s *session, t *table, rows [][]any) error {
 	from, args := d.arrays(t, rows)
 	names := strings.Join(t.names(), ",")
@@ -72,6 +75,7 @@ func (d *postgresDB) upsert(s *session, t *table, rows [][]any) error {
 	return err
 }
 
+// update implements dialect. It joins the table with the rows.
 func (d *postgresDB) update(s *session, t *table, rows [][]any) error {
 	from, args := d.arrays(t, rows)
 	var set, where []string
@@ -86,6 +90,7 @@ func (d *postgresDB) update(s *session, t *table, rows [][]any) error {
 	return err
 }
 
+// list implements dialect. It passes the values as one array.
 func (d *postgresDB) list(col string, n int, values []any) (string, []any) {
 	e := &pgInt
 	if _, text := values[0].(string); text {

@@ -16,16 +16,17 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// postgresDB is PostgreSQL through lib/pq. A bulk write is one statement over arrays.
+// A postgresDB is PostgreSQL through lib/pq. A bulk write is one statement over arrays.
 // Writes do not go through *sql.DB, which repeats a statement when the connection is
 // lost, even if it was committed. Statements are prepared, because PostgreSQL needs ten
 // times as long to plan a read as to run it.
 type postgresDB struct {
 	cfg    pq.Config
-	types  map[string]map[string]columnInfo
-	warned atomic.Bool // the server has sent a warning, see durable
+	types  map[string]map[string]columnInfo // of location, by table and column
+	warned atomic.Bool                      // the server has sent a warning, see durable
 }
 
+// newPostgres returns the engine for a server.
 func newPostgres(s server, node string) (dialect, error) {
 	cfg, err := pq.NewConfig(postgresDSN(s, node))
 	if err != nil {
@@ -75,6 +76,7 @@ func postgresDSN(s server, node string) string {
 	return strings.Join(dsn, " ")
 }
 
+// connect implements dialect.
 func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	c, err := pq.NewConnectorConfig(d.cfg)
 	if err != nil {
@@ -94,7 +96,7 @@ func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// explain adds the solution for a server that cannot be used.
+// explain implements dialect.
 func (d *postgresDB) explain(err error) error {
 	where := fmt.Sprintf("PostgreSQL at %s, database %s", d.cfg.Host, d.cfg.Database)
 	switch pe := pq.As(err); {
@@ -110,8 +112,8 @@ func (d *postgresDB) explain(err error) error {
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// renumber sets the sequences to continue after rows that were written with their
-// numbers.
+// renumber implements dialect. The sequences do not know the numbers of rows that were
+// written together with their numbers.
 func (d *postgresDB) renumber(s *session) error {
 	for table, column := range map[string]string{s.layout.messages.table: s.layout.messages.id, "silod_room_log": "seq"} {
 		_, err := s.raw(fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%[1]s', '%[2]s'), GREATEST((SELECT MAX(%[2]s) FROM %[1]s), 1))", table, column))
@@ -131,6 +133,8 @@ func (d *postgresDB) grants() string {
 func (d *postgresDB) schema() string         { return "postgres" }
 func (d *postgresDB) bind(text string) query { return query{text: text} }
 
+// fragments implements dialect. silod has two advisory locks: 5060 while it changes the
+// schema, and (5060, 1) while it works on the database.
 func (d *postgresDB) fragments() fragments {
 	return fragments{
 		begin: "BEGIN",
@@ -147,8 +151,8 @@ func (d *postgresDB) fragments() fragments {
 	}
 }
 
-// fault classifies an error by its SQLSTATE. An error that is not an answer of the server
-// is one of the connection.
+// fault implements dialect. It classifies an error by its SQLSTATE (PostgreSQL manual,
+// appendix A).
 func (d *postgresDB) fault(err error) fault {
 	pe := pq.As(err)
 	if pe == nil {
@@ -178,10 +182,12 @@ func (d *postgresDB) fault(err error) fault {
 
 func (d *postgresDB) flush(*session) error { return nil }
 
-// durable: when its wait for the standby is interrupted, the server only warns.
+// durable implements dialect. When the server's wait for a synchronous standby is
+// interrupted, it reports success with a warning.
 func (d *postgresDB) durable() bool { return !d.warned.Swap(false) }
 
-// columns reads the catalogue, which also lists tables that the user may not read.
+// columns implements dialect. It reads the catalogue pg_attribute, which also lists tables
+// that the user may not read; information_schema does not.
 func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
 	rows, err := q.QueryContext(ctx, `SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod FROM pg_attribute a
 		WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`, table)
@@ -200,7 +206,7 @@ func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[
 			cols = map[string]columnInfo{}
 		}
 		c := columnInfo{kind: typ}
-		if strings.HasPrefix(typ, "character") && mod > 4 {
+		if strings.HasPrefix(typ, "character") && mod > 4 { // the width plus 4
 			c.width = mod - 4
 		}
 		if strings.HasPrefix(typ, "big") || strings.HasPrefix(typ, "int") || strings.HasPrefix(typ, "small") {
@@ -211,7 +217,7 @@ func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[
 	return cols, rows.Err()
 }
 
-// time reads the local time that Kamailio writes.
+// time implements dialect. It reads the local time that Kamailio writes.
 func (d *postgresDB) time(v any) (int64, error) {
 	switch v := v.(type) {
 	case int64:
@@ -226,9 +232,11 @@ func (d *postgresDB) time(v any) (int64, error) {
 	return t.Unix(), nil
 }
 
-// headersFit: any bytes fit, see escapeHeaders.
+// headersFit implements dialect. Any bytes fit, see escapeHeaders.
 func (d *postgresDB) headersFit(columnInfo, string) bool { return true }
 
+// decodeHeaders implements dialect. It reads both forms in which bytea is written as text:
+// hex and, by old libraries, escape.
 func (d *postgresDB) decodeHeaders(stored []byte) []byte {
 	if h, ok := strings.CutPrefix(string(stored), `\x`); ok {
 		if b, err := hex.DecodeString(h); err == nil {
@@ -238,7 +246,7 @@ func (d *postgresDB) decodeHeaders(stored []byte) []byte {
 	return unescapeOctal(stored)
 }
 
-// unescapeOctal decodes the older form of escaping: "\\" and "\ooo".
+// unescapeOctal decodes the escape form of bytea: "\\" and "\ooo".
 func unescapeOctal(in []byte) []byte {
 	out := make([]byte, 0, len(in))
 	for i := 0; i < len(in); i++ {
@@ -263,7 +271,8 @@ func unescapeOctal(in []byte) []byte {
 	return out
 }
 
-// ready records the types of the columns, and checks the right to use the sequences.
+// ready implements dialect. It checks the right to use the sequences, which is separate from
+// the right to write the tables.
 func (d *postgresDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
 	for _, t := range []string{l.messages.table, l.rooms.rooms.name, l.rooms.members.name, l.bindings.table.name, "silod_room_log"} {

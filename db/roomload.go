@@ -10,7 +10,8 @@ import (
 	"silod/sip"
 )
 
-// A roomLoader assembles rooms from the rows of their tables.
+// A roomLoader assembles rooms from the rows of their tables, which are read one after the
+// other. Each of its methods reads one row.
 type roomLoader struct {
 	order []*loadedRoom
 	rooms map[sip.AoR]*loadedRoom
@@ -23,6 +24,8 @@ type loadedRoom struct {
 	index   map[sip.AoR]*imc.Member
 }
 
+// Load implements imc.Store. A room with members, and a member that is not banned, exist only
+// if Kamailio's tables have them: another program may have removed them there.
 func (st *rooms) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip func(error)) error {
 	l := &roomLoader{rooms: map[sip.AoR]*loadedRoom{}}
 	for _, part := range []struct {
@@ -129,7 +132,7 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 	return nil
 }
 
-// ownMember adds the values for which imc_members has no column. A user who is not in
+// ownMember adds the values for which imc_members has no column. A user that is missing in
 // imc_members was removed by another program, or is banned.
 func (l *roomLoader) ownMember(scan func(...any) error) error {
 	var uri, user, domain string
@@ -172,6 +175,7 @@ func (l *roomLoader) cursor(scan func(...any) error) error {
 	return nil
 }
 
+// room returns a room, a new one if it was not read before.
 func (l *roomLoader) room(a sip.AoR) *loadedRoom {
 	r := l.rooms[a]
 	if r == nil {
@@ -182,10 +186,12 @@ func (l *roomLoader) room(a sip.AoR) *loadedRoom {
 	return r
 }
 
+// setFlag sets the values of the column flag.
 func (r *loadedRoom) setFlag(flag int64) {
 	r.Private, r.Closed = flag&roomPrivate != 0, flag&roomDeleted != 0
 }
 
+// member returns a member, a new one if it was not read before.
 func (r *loadedRoom) member(user sip.AoR) *imc.Member {
 	m := r.index[user]
 	if m == nil {

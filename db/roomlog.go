@@ -25,8 +25,8 @@ var logTable = table{name: "silod_room_log", serial: "seq", fields: []field{
 
 const selectEntry = `SELECT seq, room, from_user, from_domain, at, head, body FROM silod_room_log `
 
-// Append shares the transactions of messages. An entry costs as much as a message,
-// whatever the number of members.
+// Append implements imc.Store. Entries share the transactions of messages, and one costs as
+// much as a message, whatever the number of members.
 func (st *rooms) Append(ctx context.Context, e *imc.Entry, queued func()) error {
 	row, err := newEntryRow(e)
 	if err != nil {
@@ -43,8 +43,8 @@ func (st *rooms) Append(ctx context.Context, e *imc.Entry, queued func()) error 
 // An entryRow is an entry of a room's log in the form of logTable.
 type entryRow struct {
 	e      *imc.Entry
-	values []any
-	bytes  int
+	values []any // in the order of logTable
+	bytes  int   // its size, roughly
 }
 
 // newEntryRow builds the row of an entry. It returns errInvalid where the log cannot hold
@@ -84,11 +84,12 @@ func appendEntries(s *session, entries []*entryRow) error {
 	return nil
 }
 
+// Log implements imc.Store.
 func (st *rooms) Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
 	return st.entries(ctx, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
 }
 
-// Recent reads backwards along the index and reverses the result.
+// Recent implements imc.Store. It reads the index backwards and reverses the result.
 func (st *rooms) Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
 	es, err := st.entries(ctx, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
 		room.String(), millis(since), limit)
@@ -96,6 +97,7 @@ func (st *rooms) Recent(ctx context.Context, room sip.AoR, since time.Time, limi
 	return es, err
 }
 
+// entries returns the entries that a SELECT finds.
 func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.Entry, error) {
 	rows, err := st.reader.query(ctx, text, args...)
 	if err != nil {
@@ -116,6 +118,7 @@ func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.E
 	return out, nil
 }
 
+// scanEntry reads a row of selectEntry.
 func scanEntry(rows *sql.Rows) (imc.Entry, error) {
 	var e imc.Entry
 	var room string
@@ -133,6 +136,7 @@ func scanEntry(rows *sql.Rows) (imc.Entry, error) {
 	return e, nil
 }
 
+// SaveCursors implements imc.Store.
 func (st *rooms) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
 	if len(cs) == 0 {
 		return nil
@@ -144,8 +148,9 @@ func (st *rooms) SaveCursors(ctx context.Context, cs []imc.Cursor) error {
 	return nil
 }
 
-// saveCursors moves cursors forward. A cursor that is saved after the end of its
-// membership stays in the table unread. A later cursor of the user is higher.
+// saveCursors moves cursors forward, each user's to its highest value. A cursor that is
+// saved after the end of a membership does no harm: Load skips it, and when the user joins
+// again, the new cursor is higher.
 func saveCursors(s *session, cs []imc.Cursor) error {
 	if len(cs) == 0 {
 		return nil
@@ -176,8 +181,8 @@ func saveCursors(s *session, cs []imc.Cursor) error {
 	return nil
 }
 
-// Purge finds the entries outside of the transaction that deletes them: an entry that was
-// delivered to all members stays so.
+// Purge implements imc.Store. It may find the entries before the transaction that deletes
+// them: an entry that was delivered to all members stays delivered to all members.
 func (st *rooms) Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error) {
 	seqs, err := st.purgeable(ctx, before, deliveredOnly, min(limit, pageRows))
 	if err != nil || len(seqs) == 0 {
@@ -194,9 +199,10 @@ func (st *rooms) Purge(ctx context.Context, before time.Time, deliveredOnly bool
 	return int(n), nil
 }
 
-// purgeable returns the Seq of entries to delete. An entry is delivered to all members
-// when it is not above the lowest cursor of its room. In a room without members every
-// entry is.
+// purgeable returns the Seq of entries to delete. An entry was delivered to all members if
+// it is not above the lowest cursor of its room; in a room without members every entry was.
+// Invited users and members that Kamailio has marked as deleted (flags 4 and 8) receive no
+// entries and do not count.
 func (st *rooms) purgeable(ctx context.Context, before time.Time, deliveredOnly bool, limit int) ([]int64, error) {
 	if !deliveredOnly {
 		seqs, err := st.reader.ints(ctx, `SELECT seq FROM silod_room_log WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), limit)

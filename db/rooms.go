@@ -57,7 +57,8 @@ var (
 	}}
 )
 
-// Apply is one step of the writer, so that all rooms change in one order.
+// Apply implements imc.Store. A change is one step of the writer: it is made completely or
+// not at all, and changes are made in the order of the calls.
 func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
 	var notice []*entryRow
 	err := st.check(&c)
@@ -69,16 +70,16 @@ func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
 	if err != nil {
 		return fmt.Errorf("room %s: %w", c.Room.AoR, err)
 	}
-	work := func(s *session) error {
+	change := func(s *session) error {
 		if err := putRoom(s, &c); err != nil {
 			return err
 		}
 		return appendEntries(s, notice)
 	}
 	if c.Delete {
-		work = func(s *session) error { return destroyRoom(s, c.Room.AoR) }
+		change = func(s *session) error { return destroyRoom(s, c.Room.AoR) }
 	}
-	if err := st.writer.step(ctx, 1+len(c.Put)+len(c.Remove), work); err != nil {
+	if err := st.writer.step(ctx, 1+len(c.Put)+len(c.Remove), change); err != nil {
 		if c.Notice != nil {
 			c.Notice.Seq = 0
 		}
@@ -135,8 +136,8 @@ func deleteRoom(s *session, room sip.AoR) error {
 // roomTables are the tables with a column for the URI of a room.
 var roomTables = []string{"{members}", "silod_room", "silod_member", "silod_cursor", "silod_room_log"}
 
-// moveRoom moves the rows of a room to another AoR. putRoom then writes its row of
-// imc_rooms.
+// moveRoom moves the rows of a room to another AoR, except for its row of imc_rooms, which it
+// deletes: putRoom writes that again.
 func moveRoom(s *session, from, to sip.AoR) error {
 	for _, t := range roomTables {
 		if _, err := s.exec("UPDATE "+t+" SET room = $1 WHERE room = $2", to.String(), from.String()); err != nil {
@@ -146,7 +147,8 @@ func moveRoom(s *session, from, to sip.AoR) error {
 	return deleteRoom(s, from)
 }
 
-// putRoom writes a room and its changed members.
+// putRoom writes a room and its changed members. Whether the room is empty follows from the
+// table: a Change has only the members that have changed.
 func putRoom(s *session, c *imc.Change) error {
 	room := c.Room.AoR.String()
 	if !c.Was.IsZero() {
@@ -219,7 +221,7 @@ func putMembers(s *session, room string, put []imc.Member) error {
 	return s.upsert(&cursorTable, cursors)
 }
 
-// memberFlag and roleOf translate roles. A plain member has no flag.
+// memberFlag returns the flag of a role in imc_members, 0 for a plain member.
 func memberFlag(r imc.Role) int64 {
 	switch r {
 	case imc.Owner:
@@ -232,6 +234,7 @@ func memberFlag(r imc.Role) int64 {
 	return 0
 }
 
+// roleOf returns the role for a flag of imc_members.
 func roleOf(flag int64) imc.Role {
 	switch {
 	case flag&memberOwner != 0:
@@ -249,6 +252,7 @@ func roomAoR(uri string) (sip.AoR, error) {
 	return sip.ParseAoR(strings.ToLower(uri))
 }
 
+// oneIf returns 1 for true and 0 for false.
 func oneIf(b bool) int64 {
 	if b {
 		return 1
@@ -256,6 +260,7 @@ func oneIf(b bool) int64 {
 	return 0
 }
 
+// millis returns a time as unix milliseconds, 0 for the zero time.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -263,6 +268,7 @@ func millis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
+// fromMillis is the reverse of millis.
 func fromMillis(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}

@@ -18,19 +18,21 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// sqliteDB is the embedded engine. One connection writes. The readers read at the same
-// time (WAL), and every commit is durable (synchronous=FULL).
+// An sqliteDB is the embedded engine, and the base of textDB. One connection writes. Readers
+// do not wait for it (WAL), and every commit is durable (synchronous=FULL).
 type sqliteDB struct {
 	path  string
 	lock  *fileLock
-	reuse bool  // the table silo uses the IDs of deleted rows again
-	last  int64 // highest ID used
+	reuse bool  // the table silo would use the IDs of deleted rows again; silod numbers its rows
+	last  int64 // the highest ID that silod has used
 
 	unixTimes bool // the times of location are numbers, as in db_text
 }
 
+// sqliteReaders is the number of connections for reading.
 const sqliteReaders = 4
 
+// newSQLite returns the engine for a database file, which need not exist.
 func newSQLite(path string) (dialect, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -41,6 +43,8 @@ func newSQLite(path string) (dialect, error) {
 
 func (d *sqliteDB) traits() traits { return traits{prepare: true} }
 
+// lockFiles implements dialect. It locks a file beside the database: to open and close the
+// database file here would end the locks that SQLite has on it (POSIX, fcntl).
 func (d *sqliteDB) lockFiles(readOnly, existing bool) error {
 	if readOnly || existing {
 		if err := checkExists(d.path); err != nil || readOnly {
@@ -78,6 +82,8 @@ func cause(err error) error {
 	return err
 }
 
+// connect implements dialect. A check opens the file without WAL, because that would change
+// the format of the file.
 func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	params, conns := url.Values{"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"}}, 1
 	switch r {
@@ -100,7 +106,7 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// explain adds the solution for a file that cannot be used.
+// explain implements dialect.
 func (d *sqliteDB) explain(err error) error {
 	if se, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch se.Code() & 0xff {
@@ -131,8 +137,8 @@ func (d *sqliteDB) fragments() fragments {
 	}
 }
 
-// time reads the Julian day that Kamailio's db_sqlite writes, and the numbers of other
-// programs.
+// time implements dialect. It reads the Julian day that Kamailio's db_sqlite writes, and the
+// unix seconds of other programs.
 func (d *sqliteDB) time(v any) (int64, error) {
 	switch v := v.(type) {
 	case float64:
@@ -154,7 +160,7 @@ func (d *sqliteDB) headersFit(columnInfo, string) bool { return true }
 
 func (d *sqliteDB) decodeHeaders(stored []byte) []byte { return stored }
 
-// ready finds out whether the table silo was created with AUTOINCREMENT.
+// ready implements dialect. Without AUTOINCREMENT the table silo would use IDs again.
 func (d *sqliteDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	var made string
 	err := pool.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", l.messages.table).Scan(&made)
@@ -165,6 +171,7 @@ func (d *sqliteDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	return nil
 }
 
+// insert implements dialect, row by row: the embedded engine has no round trips to save.
 func (d *sqliteDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	names := t.names()
 	reuse := d.reuse && t.serial != "" && t.name != "silod_room_log"
@@ -208,8 +215,9 @@ func (d *sqliteDB) raiseLast(s *session, t *table) error {
 	return nil
 }
 
-// args converts values in place to the form in which Kamailio stores them. Converted
-// values stay as they are.
+// args converts values in place to the form in which Kamailio stores them. A second call, at
+// the next attempt, leaves converted values as they are. numbered is set if the row begins
+// with its number.
 func (d *sqliteDB) args(t *table, row []any, numbered bool) []any {
 	first := 0
 	if numbered {
@@ -236,6 +244,7 @@ func julian(unix int64) float64 { return float64(unix)/86400 + 2440587.5 }
 // unixOfJulian is the reverse, rounded as by Kamailio.
 func unixOfJulian(day float64) int64 { return int64(86400*(day-2440587.5) + 0.5) }
 
+// upsert implements dialect.
 func (d *sqliteDB) upsert(s *session, t *table, rows [][]any) error {
 	names := t.names()
 	text := "INSERT INTO " + t.name + " (" + strings.Join(names, ",") + ") VALUES (" + placeholders(len(names)) + ")" + onConflict(t, "max")
@@ -247,6 +256,7 @@ func (d *sqliteDB) upsert(s *session, t *table, rows [][]any) error {
 	return nil
 }
 
+// update implements dialect. The placeholders of the key are the last ones.
 func (d *sqliteDB) update(s *session, t *table, rows [][]any) error {
 	names := t.names()
 	text := "UPDATE " + t.name + " SET " + strings.Join(names[t.keys:], " = ?, ") + " = ? WHERE " +
@@ -261,13 +271,14 @@ func (d *sqliteDB) update(s *session, t *table, rows [][]any) error {
 	return nil
 }
 
-// list passes the values as one JSON array, so that the text of the statement does not
-// depend on their number.
+// list implements dialect. It passes the values as one JSON array, so that one prepared
+// statement serves any number of them.
 func (d *sqliteDB) list(column string, n int, values []any) (string, []any) {
 	j, _ := json.Marshal(values) // strings and integers cannot fail
 	return column + " IN (SELECT value FROM json_each($" + strconv.Itoa(n) + "))", []any{string(j)}
 }
 
+// fault implements dialect.
 func (d *sqliteDB) fault(err error) fault {
 	var se *sqlite.Error
 	if !errors.As(err, &se) {
@@ -284,11 +295,11 @@ func (d *sqliteDB) fault(err error) fault {
 
 func (d *sqliteDB) flush(*session) error { return nil }
 
-// durable: a commit of SQLite that is not durable returns an error.
+// durable implements dialect. A commit of SQLite that is not durable returns an error.
 func (d *sqliteDB) durable() bool { return true }
 
-// columns returns the declared widths. SQLite ignores them; silod observes them, so that
-// every row fits into every engine.
+// columns implements dialect. SQLite ignores the declared widths; silod observes them, so
+// that every row fits into every engine.
 func (d *sqliteDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
 	rows, err := q.QueryContext(ctx, "SELECT name, type FROM pragma_table_info(?)", table)
 	if err != nil {

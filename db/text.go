@@ -16,10 +16,11 @@ import (
 	"sync/atomic"
 )
 
-// textDB is a directory of Kamailio's db_text. Its tables are kept in an SQLite database
-// in memory. Before a commit every changed table is written to a temporary file, whole,
-// which then replaces the old file. This is for small systems and for moving data;
-// Kamailio must not use the directory at the same time.
+// A textDB is a directory of Kamailio's db_text, with one file for each table. The tables are
+// kept in an SQLite database in memory. Before a commit, flush writes every changed table
+// completely to a temporary file, which then replaces the old file. This is for small
+// systems and for moving data. Kamailio must not use the directory at the same time, because
+// it keeps the tables in memory too.
 type textDB struct {
 	*sqliteDB
 	dir       string
@@ -32,8 +33,11 @@ type textDB struct {
 	deferred  bool              // no file is written yet, because more changes follow
 }
 
+// textCount numbers the databases in memory of this process.
 var textCount atomic.Int64
 
+// newText returns the engine for a directory, which need not exist. The table silo is written
+// last: a crash in between leaves no new message without its header block.
 func newText(dir string, o *Options) (dialect, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -55,6 +59,7 @@ func newText(dir string, o *Options) (dialect, error) {
 	return d, nil
 }
 
+// lockFiles implements dialect.
 func (d *textDB) lockFiles(readOnly, _ bool) error {
 	if d.readOnly = readOnly; readOnly {
 		return checkExists(d.dir)
@@ -67,6 +72,8 @@ func (d *textDB) lockFiles(readOnly, _ bool) error {
 	return err
 }
 
+// connect implements dialect. The first call also loads Kamailio's tables; ready loads those
+// of silod, which are created in between.
 func (d *textDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	dsn := "file:" + d.name + "?" + url.Values{"vfs": {"memdb"}, "_pragma": {"busy_timeout(5000)"}}.Encode()
 	pool, err := sql.Open("sqlite", dsn)
@@ -121,7 +128,8 @@ func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool)
 	return nil
 }
 
-// insertRows adds the rows of a file to the table of that name.
+// insertRows inserts the rows of a file into the table of that name, and creates the table
+// where it does not exist.
 func (d *textDB) insertRows(ctx context.Context, pool *sql.DB, name string, t *textTable) error {
 	existing, err := d.columns(ctx, pool, name)
 	if err != nil {
@@ -169,8 +177,8 @@ func (c textColumn) declared() string {
 	return "TEXT DEFAULT ''"
 }
 
-// textKeys returns the unique key of the tables that silod writes by their keys. The
-// files do not have it.
+// textKeys returns the unique key of a table with these columns, for the tables that silod
+// writes by upsert. The files have no keys.
 func textKeys(columns []string) string {
 	for _, key := range [][]string{{"name", "domain", "flag"}, {"username", "domain", "room"}} {
 		if !slices.ContainsFunc(key, func(k string) bool { return !slices.Contains(columns, k) }) {
@@ -181,8 +189,8 @@ func textKeys(columns []string) string {
 	return ""
 }
 
-// ready loads silod's own tables, which exist by now, and writes the tables that have no
-// file yet.
+// ready implements dialect. It loads silod's own tables, which exist by now, and writes the
+// tables that have no file yet.
 func (d *textDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	if err := d.load(ctx, pool, func(name string) bool { return strings.HasPrefix(name, "silod_") }); err != nil {
 		return err
@@ -201,7 +209,8 @@ func (d *textDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	return nil
 }
 
-// flush writes the tables that differ from their files.
+// flush implements dialect. It writes the tables that differ from their files. A table that
+// cannot be written fails the transaction.
 func (d *textDB) flush(s *session) error {
 	if d.deferred {
 		return nil
@@ -325,6 +334,7 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// fault implements dialect.
 func (d *textDB) fault(err error) fault {
 	if errors.Is(err, errTextField) {
 		return faultRow
@@ -332,7 +342,7 @@ func (d *textDB) fault(err error) fault {
 	return d.sqliteDB.fault(err)
 }
 
-// close discards the database in memory.
+// close implements dialect. It discards the database in memory.
 func (d *textDB) close() error {
 	var err error
 	if d.keep != nil {

@@ -29,6 +29,7 @@ type textColumn struct {
 // with a longer one.
 const textFieldMax = 16384
 
+// errTextField is the error for a field that is longer than textFieldMax.
 var errTextField = errors.New("a field of more than 16,384 bytes would make Kamailio refuse the table")
 
 // readText parses a table.
@@ -67,6 +68,7 @@ func readText(r io.Reader) (*textTable, error) {
 	}
 }
 
+// parseTextColumn parses one word of the first line.
 func parseTextColumn(word string) (textColumn, error) {
 	name, rest, ok := strings.Cut(word, "(")
 	rest, closed := strings.CutSuffix(rest, ")")
@@ -125,6 +127,7 @@ func (t *textTable) parseRow(text []byte) ([]any, error) {
 	return row, nil
 }
 
+// textUnescape returns the character that an escape stands for: the one after the backslash.
 func textUnescape(c byte) byte {
 	switch c {
 	case 'n':
@@ -139,8 +142,8 @@ func textUnescape(c byte) byte {
 	return c
 }
 
-// write returns the text of the file. It returns errTextField for a field longer than the
-// limit.
+// write returns the contents of the file. It returns errTextField for a field of more than
+// limit bytes.
 func (t *textTable) write(limit int) ([]byte, error) {
 	var b bytes.Buffer
 	for i, c := range t.columns {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// newDialect returns the engine that a URL names, and connects to nothing. The forms are
-// those of Kamailio:
+// newDialect returns the engine that a URL names. It opens no connection and no file. The
+// forms are those of Kamailio:
 //
 //	sqlite:PATH  sqlite:///PATH
 //	text:DIRECTORY  text:///DIRECTORY
@@ -98,7 +98,7 @@ func parseServer(u string) (server, error) {
 	return s, nil
 }
 
-// bad wraps an error in the URL, without its password.
+// bad wraps an error that the URL has, and says how to write it. The text has no password.
 func (s *server) bad(err error) error {
 	return fmt.Errorf("db.url %s://%s/%s: %w; write %[1]s://USER:PASSWORD@HOST/DATABASE", s.scheme, strings.Join(s.hosts, ","), s.database, err)
 }

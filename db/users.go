@@ -30,14 +30,17 @@ type users struct {
 	hasAliases atomic.Bool // the table dbaliases exists
 }
 
+// secretTable has the hashes for which subscriber has no column.
 var secretTable = table{name: "silod_secret", keys: 3, fields: []field{
 	{name: "username"}, {name: "domain"}, {name: "alg"}, {name: "ha1"}, {name: "ha1b"}, {name: "md5"},
 }}
 
+// subscriberTable is Kamailio's table of users, in the order of secretRow.
 var subscriberTable = table{name: "subscriber", serial: "id", fields: []field{
 	{name: "username"}, {name: "domain"}, {name: "password"}, {name: "ha1"}, {name: "ha1b"},
 }}
 
+// secretRow returns the row of a user in subscriber.
 func secretRow(user sip.AoR, s *auth.Secret) []any {
 	return []any{user.User, user.Domain, s.Password, s.HA1[auth.MD5], s.HA1B[auth.MD5]}
 }
@@ -64,6 +67,7 @@ func selectUser() string {
 	return columns + " FROM subscriber s" + joins
 }
 
+// scanUser reads a row of selectUser.
 func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
 	values := make([]any, 5+2*len(otherAlgorithms()))
 	ptrs := make([]any, len(values))
@@ -89,7 +93,8 @@ func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
 	return sip.AoR{User: asText(values[0]), Domain: strings.ToLower(asText(values[1]))}, s, nil
 }
 
-// Lookup reads the rows of subscriber and silod_secret in one statement.
+// Lookup implements auth.Credentials. It reads subscriber and silod_secret in one statement,
+// so that both are of the same password. Errors are auth.ErrUnknownUser and errBusy.
 func (st *users) Lookup(ctx context.Context, user sip.AoR) (auth.Secret, error) {
 	rows, err := st.reader.query(ctx, selectUser()+" WHERE {account:1}", user.User, user.Domain)
 	if err != nil {
@@ -106,6 +111,7 @@ func (st *users) Lookup(ctx context.Context, user sip.AoR) (auth.Secret, error) 
 	return secret, err
 }
 
+// Users implements auth.Users. It reads by pages, in the order of domain and name.
 func (st *users) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 	return func(yield func(auth.User, error) bool) {
 		last := sip.AoR{}
@@ -153,6 +159,7 @@ func (st *users) page(ctx context.Context, last sip.AoR) ([]auth.User, error) {
 	return out, rows.Err()
 }
 
+// AddUser implements auth.Users. It returns auth.ErrUserExists if the user exists.
 func (st *users) AddUser(ctx context.Context, user sip.AoR, secret auth.Secret) error {
 	return st.change(ctx, "add", user, func(s *session, existing bool) error {
 		if existing {
@@ -165,7 +172,8 @@ func (st *users) AddUser(ctx context.Context, user sip.AoR, secret auth.Secret) 
 	})
 }
 
-// SetSecret replaces the clear-text password as well: it would still be accepted.
+// SetSecret implements auth.Users. It replaces the clear-text password too, because the old
+// one would still be accepted. It returns auth.ErrUnknownUser if the user does not exist.
 func (st *users) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret) error {
 	return st.change(ctx, "set the password of", user, func(s *session, existing bool) error {
 		if !existing {
@@ -180,6 +188,7 @@ func (st *users) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret
 	})
 }
 
+// RemoveUser implements auth.Users. It returns auth.ErrUnknownUser if the user does not exist.
 func (st *users) RemoveUser(ctx context.Context, user sip.AoR) error {
 	return st.change(ctx, "remove", user, func(s *session, existing bool) error {
 		if !existing {
@@ -194,9 +203,9 @@ func (st *users) RemoveUser(ctx context.Context, user sip.AoR) error {
 	})
 }
 
-// change runs a step that depends on whether the user exists. ErrUserExists and
-// ErrUnknownUser are not failures of the database: the transaction is committed without a
-// change.
+// change runs f as a step, with the fact whether the user exists. If f returns ErrUserExists
+// or ErrUnknownUser, that is not a failure of the transaction, which other writes share:
+// it is committed, and change returns the error.
 func (st *users) change(ctx context.Context, doing string, user sip.AoR, f func(*session, bool) error) error {
 	if !fits(userName, user.User) || !fits(userName, user.Domain) || user.User == "" {
 		return fmt.Errorf("%s user: %w: the name %s is too long or empty", doing, errInvalid, user)

@@ -32,23 +32,24 @@ type Server struct {
 	port    int
 	cmd     *exec.Cmd
 	exited  chan struct{}
-	made    atomic.Int64 // databases
-	running sync.Mutex
+	created atomic.Int64 // databases
+	running sync.Mutex   // held while the server starts
 }
 
 // An engine is a kind of server: how to create, run and reach it.
 type engine struct {
 	name     string
-	programs []string // the first must be there
-	init     func(dir string) *exec.Cmd
-	run      func(dir string, port int) *exec.Cmd
-	url      func(dir string, port int, database string) string
-	driver   string
-	dsn      func(dir string, port int) string
-	create   string
-	quit     syscall.Signal
+	programs []string                                           // without one of them the test is skipped
+	init     func(data string) *exec.Cmd                        // creates the data directory
+	run      func(dir string, port int) *exec.Cmd               // runs the server
+	url      func(dir string, port int, database string) string // of a database, for silod
+	driver   string                                             // of package sql
+	dsn      func(dir string, port int) string                  // of the server, for that driver
+	create   string                                             // statement that creates database %s
+	quit     syscall.Signal                                     // ends the server at once
 }
 
+// The servers that all tests of a binary share, by the name of the engine.
 var (
 	shared  = map[string]*Server{}
 	sharing sync.Mutex
@@ -77,6 +78,8 @@ func Stop() {
 	}
 }
 
+// share returns the URL of an empty database on the shared server, which it starts first if
+// it does not run.
 func share(t testing.TB, e *engine) string {
 	t.Helper()
 	sharing.Lock()
@@ -89,6 +92,7 @@ func share(t testing.TB, e *engine) string {
 	return s.Database(t)
 }
 
+// private starts a server that ends with the test.
 func private(t testing.TB, e *engine) *Server {
 	t.Helper()
 	s := start(t, e)
@@ -138,10 +142,11 @@ func Missing(t testing.TB, program string) {
 	t.Skipf("%s is not installed", program)
 }
 
+// nobody is the ID of the unprivileged user and its group on Debian.
 const nobody = 65534
 
-// unprivileged makes a command run as the user nobody, where the test runs as root, in a
-// process group of its own that ends with the test.
+// unprivileged has a command run in a process group of its own and end with the test. A test
+// that runs as root runs it as user 65534, because the servers refuse to run as root.
 func unprivileged(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() == 0 {
@@ -150,6 +155,7 @@ func unprivileged(c *exec.Cmd) {
 	c.Dir = "/"
 }
 
+// freePort returns a TCP port that no program listens on.
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -168,6 +174,7 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
+// start runs the server and waits until it answers.
 func (s *Server) start() error {
 	s.running.Lock()
 	defer s.running.Unlock()
@@ -215,7 +222,7 @@ func (s *Server) start() error {
 // Database creates an empty database and returns its URL.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
-	name := "test" + strconv.FormatInt(s.made.Add(1), 10)
+	name := "test" + strconv.FormatInt(s.created.Add(1), 10)
 	pool, err := sql.Open(s.engine.driver, s.engine.dsn(s.dir, s.port))
 	if err != nil {
 		t.Fatal(err)
@@ -265,8 +272,8 @@ func childrenOf(pid int) (out []int) {
 	return out
 }
 
-// close ends the server cleanly. The shared memory by which PostgreSQL watches its
-// processes is released too.
+// close ends the server and removes its data. A signal lets PostgreSQL release its shared
+// memory, which a kill would leave behind.
 func (s *Server) close() {
 	if s.cmd != nil {
 		s.Thaw()

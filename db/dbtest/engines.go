@@ -27,6 +27,7 @@ func program(name string) string {
 	return name
 }
 
+// postgres is PostgreSQL. Its superuser is silod, without a password.
 var postgres = engine{
 	name:     "pg",
 	programs: []string{program("initdb"), program("postgres")},
@@ -48,6 +49,7 @@ var postgres = engine{
 	quit:   syscall.SIGQUIT,
 }
 
+// mariadb is MariaDB. Its superuser is root, without a password.
 var mariadb = engine{
 	name:     "my",
 	programs: []string{program("mariadb-install-db"), program("mariadbd")},

@@ -43,6 +43,7 @@ func (s *Server) With(other *Server, url string) string {
 	return strings.Replace(url, fmt.Sprintf(":%d/", s.port), fmt.Sprintf(":%d,127.0.0.1:%d/", s.port, other.port), 1)
 }
 
+// exec runs a statement on the server.
 func (s *Server) exec(t testing.TB, text string) {
 	t.Helper()
 	pool := s.open(t)
@@ -52,6 +53,7 @@ func (s *Server) exec(t testing.TB, text string) {
 	}
 }
 
+// value reads one number.
 func (s *Server) value(t testing.TB, text string) (n int) {
 	t.Helper()
 	pool := s.open(t)
@@ -62,6 +64,7 @@ func (s *Server) value(t testing.TB, text string) (n int) {
 	return n
 }
 
+// open returns a pool of connections to the server.
 func (s *Server) open(t testing.TB) *sql.DB {
 	t.Helper()
 	pool, err := sql.Open(s.engine.driver, s.engine.dsn(s.dir, s.port))
