@@ -20,15 +20,15 @@ func TestForeignBlock(t *testing.T) {
 		block string
 		want  []header
 	}{
-		"empty":            {"", []header{ct}},
-		"CRLF":             {"A: 1\r\nB: 2\r\n", []header{ct, {Name: "A", Value: "1"}, {Name: "B", Value: "2"}}},
-		"LF, no last":      {"A:1\nB: 2", []header{ct, {Name: "A", Value: "1"}, {Name: "B", Value: "2"}}},
-		"folded":           {"A: 1\r\n\t 2\r\n 3\r\nB: 4\r\n", []header{ct, {Name: "A", Value: "1 2 3"}, {Name: "B", Value: "4"}}},
-		"space and colon":  {"A : 1:2\r\n", []header{ct, {Name: "A", Value: "1:2"}}},
-		"no headers":       {"nonsense\r\n: x\r\nB C: d\r\n\r\n", []header{ct}},
-		"a type of ours":   {"X-Silod-Content-Type: text/plain;charset=x\r\n", []header{{Name: "Content-Type", Value: "text/plain;charset=x"}}},
-		"unknown of ours":  {"X-Silod-Other: 1\r\nX-Silod-CSeq: abc\r\n", []header{ct}},
-		"wrapped nonsense": {"X-Silod-Header: nonsense\r\n", []header{ct}},
+		"empty":                 {"", []header{ct}},
+		"CRLF":                  {"A: 1\r\nB: 2\r\n", []header{ct, {Name: "A", Value: "1"}, {Name: "B", Value: "2"}}},
+		"LF, no last":           {"A:1\nB: 2", []header{ct, {Name: "A", Value: "1"}, {Name: "B", Value: "2"}}},
+		"folded":                {"A: 1\r\n\t 2\r\n 3\r\nB: 4\r\n", []header{ct, {Name: "A", Value: "1 2 3"}, {Name: "B", Value: "4"}}},
+		"space and colon":       {"A : 1:2\r\n", []header{ct, {Name: "A", Value: "1:2"}}},
+		"no headers":            {"nonsense\r\n: x\r\nB C: d\r\n\r\n", []header{ct}},
+		"a line for the type":   {"X-Silod-Content-Type: text/plain;charset=x\r\n", []header{{Name: "Content-Type", Value: "text/plain;charset=x"}}},
+		"unknown line of silod": {"X-Silod-Other: 1\r\nX-Silod-CSeq: abc\r\n", []header{ct}},
+		"wrapped nonsense":      {"X-Silod-Header: nonsense\r\n", []header{ct}},
 	} {
 		m := decodeBlock(c.block, b, false)
 		if !reflect.DeepEqual(m.Headers, c.want) || m.CSeq != 0 {

@@ -104,7 +104,7 @@ func TestCopy(t *testing.T) {
 			}
 			want, got := contents(t, from), contents(t, to)
 			if len(want) < 300 || len(got) != len(want) {
-				t.Fatalf("%d things of %d", len(got), len(want))
+				t.Fatalf("%d values of %d", len(got), len(want))
 			}
 			for i := range want {
 				if !reflect.DeepEqual(got[i], want[i]) {
@@ -153,13 +153,13 @@ func TestCopyInterrupted(t *testing.T) {
 			to := open(t, url, Options{Unfinished: true})
 			other := open(t, "sqlite:"+t.TempDir()+"/other.db", Options{})
 			if err := Copy(t.Context(), other, to, nil); err == nil || !strings.Contains(err.Error(), "continue that copy") {
-				t.Errorf("went on with another source: %v", err)
+				t.Errorf("continued with another source: %v", err)
 			}
 			first := true
 			err := Copy(t.Context(), from, to, func(p Progress) {
 				if p.What == "messages" && p.Done > 0 && first {
 					if first = false; p.Done != p.Total {
-						t.Errorf("went on at %+v", p)
+						t.Errorf("continued at %+v", p)
 					}
 				}
 			})

@@ -42,28 +42,28 @@ func TestMessagesCopies(t *testing.T) {
 			"phone": "2 3", "tablet": "1 3", "Phone": "1 2 3", long + "1": "1 2", long + "2": "1 2 3",
 		} {
 			if got := nextFor(t, st, device); got != want {
-				t.Errorf("for %.10s waits %q, want %q", device, got, want)
+				t.Errorf("messages for %.10s: %q, want %q", device, got, want)
 			}
 		}
 		if got := bodies(next(t, st, 0, 10)); got != "1 2 3" {
-			t.Errorf("for whichever device waits %q", got)
+			t.Errorf("messages of the mailbox: %q", got)
 		}
 		m, err := st.Get(t.Context(), ms[0].ID)
 		if err != nil || m.Copies != 1 {
 			t.Errorf("%d copies, %v", m.Copies, err)
 		}
 		if n, err := st.Count(t.Context(), aor("bob@example.org")); n != 1 || err != nil {
-			t.Errorf("Count = %d, %v; what a device has got does not count", n, err)
+			t.Errorf("Count = %d, %v; a message with a copy does not count", n, err)
 		}
 		if n, err := st.Purge(t.Context(), silo.Query{Copied: true}, 10); n != 2 || err != nil {
 			t.Errorf("Purge = %d, %v", n, err)
 		}
 		if got := bodies(next(t, st, 0, 10)); got != "2" {
-			t.Errorf("left is %q", got)
+			t.Errorf("left: %q", got)
 		}
 		remove(t, st, ms[1].ID)
 		if n := rawValue(t, db, "SELECT COUNT(*) FROM silod_device"); n != int64(0) {
-			t.Errorf("%v rows are left of messages that are gone", n)
+			t.Errorf("%v rows of deleted messages are left", n)
 		}
 	})
 }
@@ -105,7 +105,7 @@ func TestMessagesCopiesAreFound(t *testing.T) {
 			closeDB(t, db)
 			db = open(t, url, Options{})
 			if got := nextFor(t, db.Messages(), "phone"); got != "" {
-				t.Errorf("for the phone waits %q", got)
+				t.Errorf("messages for the phone: %q", got)
 			}
 			if n, err := db.Messages().Purge(t.Context(), silo.Query{Copied: true}, 10); n != 1 || err != nil {
 				t.Errorf("Purge = %d, %v", n, err)
@@ -126,14 +126,14 @@ func TestMessagesRelease(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 		if got := next(t, st, 0, 10); len(got) != 1 || string(got[0].Body) != "remember!" || got[0].From != m.From || got[0].ID != m.ID {
-			t.Errorf("waiting is %+v", got)
+			t.Errorf("waiting: %+v", got)
 		}
 		again := text("again")
 		if ok, err := st.Release(t.Context(), r.ID, again); ok || err != nil {
 			t.Errorf("released twice: %v, %v", ok, err)
 		}
 		if got := bodies(next(t, st, 0, 10)); got != "remember!" {
-			t.Errorf("waiting is %q", got)
+			t.Errorf("waiting: %q", got)
 		}
 	})
 }

@@ -18,8 +18,8 @@ import (
 	"silod/silo"
 )
 
-// A ledger is a load of many callers, with the outcome of each write.
-type ledger struct {
+// A load is a number of callers that write without a pause, with the outcome of each write.
+type load struct {
 	db    *DB
 	stop  chan struct{}
 	group sync.WaitGroup
@@ -30,8 +30,8 @@ type ledger struct {
 	longest time.Duration
 }
 
-func startLoad(t *testing.T, db *DB) *ledger {
-	l := &ledger{db: db, stop: make(chan struct{}), acked: map[string]int64{}, refused: map[string]error{}}
+func startLoad(t *testing.T, db *DB) *load {
+	l := &load{db: db, stop: make(chan struct{}), acked: map[string]int64{}, refused: map[string]error{}}
 	for c := range 32 {
 		l.group.Go(func() {
 			for i := 0; ; i++ {
@@ -48,7 +48,7 @@ func startLoad(t *testing.T, db *DB) *ledger {
 }
 
 // write stores a message or appends to a room log, and records the outcome.
-func (l *ledger) write(t *testing.T, name string, message bool) {
+func (l *load) write(t *testing.T, name string, message bool) {
 	began := time.Now()
 	var id int64
 	var err error
@@ -75,7 +75,7 @@ func (l *ledger) write(t *testing.T, name string, message bool) {
 }
 
 // progress waits for n more acknowledged writes.
-func (l *ledger) progress(t *testing.T, n int) {
+func (l *load) progress(t *testing.T, n int) {
 	t.Helper()
 	count := func() int {
 		l.mu.Lock()
@@ -91,7 +91,7 @@ func (l *ledger) progress(t *testing.T, n int) {
 }
 
 // check ends the load and compares the outcomes with the database.
-func (l *ledger) check(t *testing.T) {
+func (l *load) check(t *testing.T) {
 	t.Helper()
 	close(l.stop)
 	l.group.Wait()
@@ -199,7 +199,7 @@ func TestServerFreezes(t *testing.T) {
 			l.progress(t, 200)
 			l.check(t)
 			if !testing.Short() && len(l.refused) == 0 {
-				t.Error("nobody was refused")
+				t.Error("no write was refused")
 			}
 		})
 	}

@@ -163,7 +163,7 @@ func TestMessagesConcurrent(t *testing.T) {
 		for _, m := range ms {
 			var c, i int
 			if _, err := fmt.Sscanf(string(m.Body), "%d/%d", &c, &i); err != nil || ids[c][i] != m.ID || i%2 == 0 {
-				t.Fatalf("message %q has ID %d, its caller was told %d", m.Body, m.ID, ids[c][i])
+				t.Fatalf("message %q has ID %d, its caller received %d", m.Body, m.ID, ids[c][i])
 			}
 		}
 	})

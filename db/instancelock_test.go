@@ -17,7 +17,7 @@ func TestOneSilodAtATime(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			url := e.fresh(t)
-			first, second, look := open(t, url, Options{}), open(t, url, Options{}), open(t, url, Options{})
+			first, second, watcher := open(t, url, Options{}), open(t, url, Options{}), open(t, url, Options{})
 			if err := first.AcquireLock(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -25,21 +25,21 @@ func TestOneSilodAtATime(t *testing.T) {
 				t.Errorf("another database of the server: %v", err)
 			}
 			if err := second.AcquireLock(t.Context()); !errors.Is(err, errInUse) {
-				t.Errorf("the second one is told %v", err)
+				t.Errorf("AcquireLock of the second one: %v", err)
 			}
 			first.lock.interval = 200 * time.Millisecond
 			running := make(chan error, 1)
 			go func() { running <- first.Run(t.Context()) }()
-			endHolder(t, e, look)
-			for holder(t, e, look) == 0 {
+			endHolder(t, e, watcher)
+			for holder(t, e, watcher) == 0 {
 				time.Sleep(time.Millisecond)
 			}
 
 			for second.lock.acquire(t.Context()) != nil {
-				endHolder(t, e, look) // the first one
+				endHolder(t, e, watcher) // the first one
 			}
 			if err := <-running; !errors.Is(err, errInUse) {
-				t.Errorf("the one that was overtaken ends with %v", err)
+				t.Errorf("Run of the first one: %v", err)
 			}
 			closeDB(t, second)
 			if err := first.AcquireLock(t.Context()); err != nil {

@@ -250,7 +250,7 @@ func TestKamailioDelivers(t *testing.T) {
 					found["long"] = strings.Contains(got, "X-Bar: c\r\n") && strings.Contains(got, "text/html")
 				}
 				if !strings.Contains(got, "sip:alice@example.org") {
-					t.Errorf("from somebody else:\n%s", got)
+					t.Errorf("not from alice:\n%s", got)
 				}
 			}
 			if !found["ours"] || !found["long"] {

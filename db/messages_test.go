@@ -100,7 +100,7 @@ func TestMessagesNextLeavesOut(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 		if got := bodies(next(t, st, 0, 10)); got != "never" {
-			t.Errorf("Next gives %q", got)
+			t.Errorf("Next returns %q", got)
 		}
 		if got := next(t, st, 0, 10)[0]; !got.Expires.IsZero() {
 			t.Errorf("a message without end expires at %v", got.Expires)
@@ -231,7 +231,7 @@ func TestMessagesWaiting(t *testing.T) {
 		}
 		err := st.Waiting(t.Context(), noon, func(a sip.AoR) {
 			if !want[a] {
-				t.Errorf("Waiting gives %v, unknown or twice", a)
+				t.Errorf("Waiting returns %v, unknown or twice", a)
 			}
 			delete(want, a)
 		})
@@ -293,7 +293,7 @@ func TestMessagesListTallyPurge(t *testing.T) {
 					t.Fatal(err)
 				}
 				if m.ID <= last {
-					t.Fatalf("List gives %d after %d", m.ID, last)
+					t.Fatalf("List returns %d after %d", m.ID, last)
 				}
 				last = m.ID
 				n++
@@ -366,7 +366,7 @@ func TestMessagesAddAll(t *testing.T) {
 			t.Errorf("messages and reminders of that second: %q", got)
 		}
 		for range st.List(t.Context(), silo.Query{Since: ms[0].Stored.Add(time.Second)}) {
-			t.Error("there is none of the next second")
+			t.Error("List returns a message of an earlier second")
 		}
 		markCopy(t, st, ms[0].ID, "b", "415 No")
 		markCopy(t, st, ms[0].ID, "a", "")

@@ -34,7 +34,7 @@ func TestOldSchemas(t *testing.T) {
 			t.Run(fmt.Sprint(e.name, "/", version), func(t *testing.T) {
 				t.Parallel()
 				url := e.prepared(t, ownFixture(t, version, e.name)...)
-				made, err := Init(t.Context(), url, Options{})
+				created, err := Init(t.Context(), url, Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -42,13 +42,13 @@ func TestOldSchemas(t *testing.T) {
 				for v := int64(version) + 1; v <= 3; v++ {
 					want = append(want, fmt.Sprint("version of silod's own tables ", v))
 				}
-				made = slices.DeleteFunc(made, func(s string) bool { return !strings.HasPrefix(s, "version") })
-				if !slices.Equal(made, want) {
-					t.Errorf("made %q, want %q", made, want)
+				created = slices.DeleteFunc(created, func(s string) bool { return !strings.HasPrefix(s, "version") })
+				if !slices.Equal(created, want) {
+					t.Errorf("created %q, want %q", created, want)
 				}
 				db := open(t, url, Options{Domain: "example.org"})
 				if db.layout.createdTables != nil {
-					t.Errorf("opening made %q still", db.layout.createdTables)
+					t.Errorf("opening created %q again", db.layout.createdTables)
 				}
 				ms := next(t, db.Messages(), 0, 10)
 				if len(ms) != 1 || ms[0].CallID != "kept" || ms[0].From != `"A" <sip:alice@example.org>;tag=1` {
@@ -192,8 +192,8 @@ func TestCheck(t *testing.T) {
 				t.Fatal(err)
 			}
 			problems(t, url)
-			if made, err := Init(t.Context(), url, Options{}); err != nil || made != nil {
-				t.Errorf("made %q, %v", made, err)
+			if created, err := Init(t.Context(), url, Options{}); err != nil || created != nil {
+				t.Errorf("created %q, %v", created, err)
 			}
 			drop := "DROP INDEX silod_silo_exp_idx"
 			if e.name == "mariadb" {
@@ -202,8 +202,8 @@ func TestCheck(t *testing.T) {
 			filled(t, url, drop, "DELETE FROM silod_schema WHERE version = 3")
 			problems(t, url, "silod_schema: silod's own tables have version 2, this silod needs 3: `siloctl db migrate`",
 				"index silod_silo_exp_idx: missing, large mailboxes are slow: `siloctl db migrate`")
-			if made, err := Migrate(t.Context(), url, Options{}); err != nil || len(made) != 2 {
-				t.Errorf("made %q, %v", made, err)
+			if created, err := Migrate(t.Context(), url, Options{}); err != nil || len(created) != 2 {
+				t.Errorf("created %q, %v", created, err)
 			}
 			filled(t, url, "INSERT INTO silod_copy (source, at) VALUES ('sqlite:/old.db', 0)", "UPDATE version SET table_version = 77 WHERE table_name = 'imc_rooms'")
 			problems(t, url, "imc_rooms: table imc_rooms has version 77", "silod_schema: ", "holds an incomplete copy of sqlite:/old.db")
@@ -252,11 +252,11 @@ func problems(t *testing.T, url string, want ...string) {
 	}
 	for _, w := range want {
 		if !slices.ContainsFunc(all, func(s string) bool { return strings.Contains(s, w) }) {
-			t.Errorf("nothing tells %q in\n%s", w, strings.Join(all, "\n"))
+			t.Errorf("%q is not reported in\n%s", w, strings.Join(all, "\n"))
 		}
 	}
 	if len(want) == 0 && len(all) > 0 {
-		t.Errorf("wrong is\n%s", strings.Join(all, "\n"))
+		t.Errorf("reported problems:\n%s", strings.Join(all, "\n"))
 	}
 }
 

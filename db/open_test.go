@@ -65,7 +65,7 @@ func TestOpenTwice(t *testing.T) {
 func TestOpenWithoutRights(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root to become somebody without rights")
+		t.Skip("needs root to run as a user without rights")
 	}
 	dir, err := os.MkdirTemp("/tmp", "silod-db-") //nolint:usetesting // t.TempDir is closed to others
 	if err != nil {
@@ -86,7 +86,7 @@ func TestOpenWithoutRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := func(cmd *exec.Cmd) {
+	unprivileged := func(cmd *exec.Cmd) {
 		cmd.Path = binary
 		cmd.Dir = "/"
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
@@ -95,7 +95,7 @@ func TestOpenWithoutRights(t *testing.T) {
 		filepath.Join(dir, "x.db"):       {dir, "permission denied", "the user that runs silod"},
 		filepath.Join(dir, "no", "x.db"): {dir, "permission denied", "the user that runs silod"},
 	} {
-		_, lines := child(t, "open", "sqlite:"+path, nobody)
+		_, lines := child(t, "open", "sqlite:"+path, unprivileged)
 		line := <-lines
 		t.Log(line)
 		for _, w := range words {

@@ -165,7 +165,7 @@ func TestRoomsEmpty(t *testing.T) {
 		}
 		apply(t, st, imc.Change{Room: room, Put: []imc.Member{{User: bob, Role: imc.Banned}}})
 		if count() != "0" || len(loadRooms(t, st)[room1].Members) != 1 {
-			t.Error("a banned user makes no room")
+			t.Error("a banned user counts as a member")
 		}
 	})
 }
@@ -244,7 +244,7 @@ func TestRoomLog(t *testing.T) {
 			t.Errorf("Recent = %q, want %q, %v", said(recent), said(es[17:]), err)
 		}
 		if recent, err = st.Recent(t.Context(), room1, noon.Add(time.Millisecond), 3); err != nil || len(recent) != 0 {
-			t.Errorf("Recent gives what is too old: %q, %v", said(recent), err)
+			t.Errorf("Recent returns an entry that is too old: %q, %v", said(recent), err)
 		}
 	})
 }

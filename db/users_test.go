@@ -36,13 +36,13 @@ func TestUsers(t *testing.T) {
 			}
 		}
 		_, err := st.Lookup(t.Context(), bob)
-		want("look up nobody", err, auth.ErrUnknownUser)
-		want("change nobody", st.SetSecret(t.Context(), bob, first), auth.ErrUnknownUser)
-		want("remove nobody", st.RemoveUser(t.Context(), bob), auth.ErrUnknownUser)
+		want("look up an unknown user", err, auth.ErrUnknownUser)
+		want("change an unknown user", st.SetSecret(t.Context(), bob, first), auth.ErrUnknownUser)
+		want("remove an unknown user", st.RemoveUser(t.Context(), bob), auth.ErrUnknownUser)
 		want("add", st.AddUser(t.Context(), bob, first), nil)
 		want("add again", st.AddUser(t.Context(), bob, second), auth.ErrUserExists)
 		if !sameSecret(lookup(t, st, bob), first) {
-			t.Error("the secret is another")
+			t.Error("the secret is a different one")
 		}
 		_, err = st.Lookup(t.Context(), aor("Bob@example.org"))
 		want("another case", err, auth.ErrUnknownUser)
@@ -52,7 +52,7 @@ func TestUsers(t *testing.T) {
 		}
 		want("remove", st.RemoveUser(t.Context(), bob), nil)
 		_, err = st.Lookup(t.Context(), bob)
-		want("look up a removed one", err, auth.ErrUnknownUser)
+		want("look up a removed user", err, auth.ErrUnknownUser)
 		want("a long name", st.AddUser(t.Context(), sip.AoR{User: strings.Repeat("u", 65), Domain: "d"}, first), errInvalid)
 	})
 }

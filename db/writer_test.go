@@ -47,7 +47,7 @@ func TestWriterBatches(t *testing.T) {
 		first := s.call(t.Context(), 1, 1)
 		synctest.Wait()
 		if n := len(<-s.began); n != 1 {
-			t.Fatalf("the first write waits for company: %d", n)
+			t.Fatalf("the first batch has %d writes", n)
 		}
 		var rest []chan error
 		for range 300 {
@@ -80,7 +80,7 @@ func TestWriterBatches(t *testing.T) {
 		}
 		synctest.Wait()
 		if s.running || s.rows != 0 || s.bytes != 0 {
-			t.Errorf("the queue is empty, yet running=%v rows=%d bytes=%d", s.running, s.rows, s.bytes)
+			t.Errorf("the queue is empty, but running=%v rows=%d bytes=%d", s.running, s.rows, s.bytes)
 		}
 	})
 }
@@ -99,16 +99,16 @@ func TestWriterDrops(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		if err := <-waiting; !errors.Is(err, silo.ErrBusy) || !errors.Is(err, context.Canceled) {
-			t.Errorf("the waiting one: %v", err)
+			t.Errorf("the waiting write: %v", err)
 		}
 		select {
 		case err := <-taken:
-			t.Errorf("the one in a transaction does not wait for its outcome: %v", err)
+			t.Errorf("a write in a transaction has returned before its outcome: %v", err)
 		default:
 		}
 		s.release <- nil
 		if err := <-taken; err != nil {
-			t.Errorf("the one in a transaction: %v", err)
+			t.Errorf("the write in a transaction: %v", err)
 		}
 		if n := len(<-s.began); n != 1 {
 			t.Errorf("%d writes in the next transaction", n)
@@ -158,7 +158,7 @@ func TestWriterTimeout(t *testing.T) {
 			t.Error(err)
 		}
 		if n := len(<-s.began); n != 2 {
-			t.Errorf("%d writes were let in", n)
+			t.Errorf("%d writes entered the queue", n)
 		}
 		s.release <- nil
 		for _, c := range []chan error{over, sent} {
