@@ -26,6 +26,7 @@ const (
 	hasCopy     = `EXISTS (SELECT 1 ` + fromDevice + ` AND c.refused = '')`
 )
 
+// deviceTable has the marks.
 var deviceTable = table{name: "silod_device", keys: 2, fields: []field{
 	{name: "silo_id", kind: kindInt}, {name: "device"}, {name: "inc_time", kind: kindInt}, {name: "refused"},
 }}
