@@ -15,9 +15,9 @@ import (
 // the first item is poison: from then on it is sent behind the others, with longer and
 // longer pauses, until it expires.
 type poisonList struct {
-	first itemKey      // the item that the last passes failed at
-	times int          // that they failed
-	items []poisonItem // at most maxPoison
+	first    itemKey      // the item that the last passes failed at
+	failures int          // of that item
+	items    []poisonItem // at most maxPoison
 }
 
 // An itemKey names an item.
@@ -76,7 +76,7 @@ func (l *poisonList) postpone(q *Queue, key int64) {
 // maybePoison reports whether an item has failed often enough to be poison.
 func (p *pass) maybePoison(it *Item) bool {
 	l := p.poison
-	return len(p.failed) > 0 || l.first == itemKey{p.queue, it.Key} && l.times >= failuresBeforeSkip-1
+	return len(p.failed) > 0 || l.first == itemKey{p.queue, it.Key} && l.failures >= failuresBeforeSkip-1
 }
 
 // maySkip records that an item was not delivered and reports whether the pass continues
@@ -87,11 +87,11 @@ func (p *pass) maySkip(it *Item, out Outcome) bool {
 	l.postpone(p.queue, it.Key)
 	if len(p.failed) == 0 {
 		if at := (itemKey{p.queue, it.Key}); l.first == at {
-			l.times++
+			l.failures++
 		} else {
-			l.first, l.times = at, 1
+			l.first, l.failures = at, 1
 		}
-		p.budget = min(l.times-failuresBeforeSkip+1, maxSkipped)
+		p.budget = min(l.failures-failuresBeforeSkip+1, maxSkipped)
 	}
 	p.budget--
 	return out.Answered && p.budget >= 0

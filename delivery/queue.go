@@ -34,10 +34,10 @@ func (q *Queue) Serve(source Source, sender Sender) {
 
 // ServeDevices is Serve for a queue of which every device of an owner gets a copy. A
 // device that is slow, or comes later, delays no other device. devices returns the names
-// of an owner's devices, ends the Source and the Sender for one of them. Where devices
-// are not known, the only name is "".
-func (q *Queue) ServeDevices(devices func(sip.AoR) []string, ends func(device string) (Source, Sender)) {
-	q.devices, q.sourceAndSender = devices, ends
+// of an owner's devices, sourceAndSender both for one of them. Where devices are not known,
+// the only name is "".
+func (q *Queue) ServeDevices(devices func(sip.AoR) []string, sourceAndSender func(device string) (Source, Sender)) {
+	q.devices, q.sourceAndSender = devices, sourceAndSender
 }
 
 // Wake has the engine look for items in this queue for an owner that is online. It
