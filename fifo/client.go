@@ -15,7 +15,7 @@ import (
 var ErrNotFIFO = errors.New("is not a FIFO")
 
 // Conn is the client's end of one exchange. It writes to the daemon's request FIFO, and reads
-// from a reply FIFO that exists as long as the Conn.
+// from a reply FIFO that exists from MakeReply to Close.
 type Conn struct {
 	request *os.File
 	reply   *os.File
@@ -24,8 +24,8 @@ type Conn struct {
 	writer *os.File
 }
 
-// Open opens the request FIFO at path. It does not wait: the error wraps syscall.ENXIO if
-// no daemon reads the FIFO.
+// Open opens the request FIFO at path. It does not wait. The error wraps fs.ErrNotExist if
+// there is no file, ErrNotFIFO if it is not a FIFO, and syscall.ENXIO if no daemon reads it.
 func Open(path string) (*Conn, error) {
 	info, err := os.Stat(path)
 	if err != nil {

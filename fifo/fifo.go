@@ -44,7 +44,7 @@ type Options struct {
 	Path     string    // of the request FIFO: fifo_name
 	Access   mi.Access // of the request FIFO: fifo_mode, fifo_user, fifo_group
 	ReplyDir string    // directory of the reply FIFOs: reply_dir; "" is /tmp/
-	ReadOnly bool      // refuse commands that change something
+	ReadOnly bool      // refuse commands that change something or show message texts
 
 	Timeout       time.Duration // for a client to read 32 KiB of its reply; 0 is 30 s
 	OpenTimeout   time.Duration // for a client to open its reply FIFO; 0 is 2 s
@@ -56,8 +56,8 @@ type Server struct {
 	opt      Options
 	replyDir atomic.Pointer[string]
 
-	file *os.File    // the request FIFO
-	made fs.FileInfo // of file
+	file *os.File    // the request FIFO, open for reading
+	made fs.FileInfo // of file, to find out whether another file is at the path now
 
 	mu     sync.Mutex
 	queues map[string]*replyQueue // by the name of the reply FIFO
@@ -84,7 +84,7 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// Settings are what Configure can change while a Server runs.
+// Settings are the options that Configure replaces while a Server runs.
 type Settings struct {
 	ReplyDir string // directory of the reply FIFOs
 }
@@ -110,7 +110,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// loop serves the request FIFO, and creates it again whenever it is lost.
+// loop serves the request FIFO, and creates it again whenever it is lost. The end of ctx ends
+// the reading of requests, the end of work the commands that run.
 func (s *Server) loop(ctx, work context.Context) error {
 	for {
 		switch err := s.serve(ctx, work); {
@@ -140,11 +141,7 @@ func (s *Server) serve(ctx, work context.Context) error {
 	}()
 	go s.watch(reading, s.made, stop)
 
-	known := func(command string) bool {
-		_, ok := s.opt.Registry.Lookup(command)
-		return ok
-	}
-	in := mi.NewReader(s.file, known)
+	in := mi.NewReader(s.file, s.opt.Registry.Has)
 	for {
 		f, err := in.Next()
 		if err != nil {

@@ -59,13 +59,13 @@ func TestTorture(t *testing.T) {
 		"open string":             "{\"jsonrpc\": \"2.0\n",
 		"OpenSIPS, open":          ":x:{\"method\": \"pwd\"\n",
 		"a batch":                 "[{\"method\": \"pwd\", \"reply_name\": \"x\"}]\n",
-		"rubbish behind JSON":     "{}}}]\n",
+		"rubbish after JSON":      "{}}}]\n",
 		"no reply name":           ":pwd:\n\n",
 		"JSON without reply name": "{\"jsonrpc\": \"2.0\", \"method\": \"pwd\", \"id\": 1}",
 		"reply name with a path":  ":pwd:../x\n\n",
 		"reply name with a dot":   ":pwd:x.y\n\n",
 		"long reply name":         ":pwd:" + strings.Repeat("x", 300) + "\n\n",
-		"reply name of nobody":    ":pwd:nobody\n\n",
+		"missing reply FIFO":      ":pwd:missing\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.t = t
@@ -146,11 +146,11 @@ func TestManyClients(t *testing.T) {
 func TestNeverReads(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Timeout, o.OpenTimeout = 300*time.Millisecond, 300*time.Millisecond })
 	r.client("deaf")
-	if err := syscall.Mkfifo(filepath.Join(r.ReplyDir, "nobody"), 0o600); err != nil {
+	if err := syscall.Mkfifo(filepath.Join(r.ReplyDir, "unopened"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 40 {
-		r.write(":rows:deaf\n1000000\n\n:rows:nobody\n1\n\n")
+		r.write(":rows:deaf\n1000000\n\n:rows:unopened\n1\n\n")
 	}
 	start := time.Now()
 	for range 20 {
@@ -159,7 +159,7 @@ func TestNeverReads(t *testing.T) {
 	t.Logf("20 commands meanwhile took %v", time.Since(start))
 	r.logged(`msg="management reply not delivered" command=rows reply=deaf`)
 	r.logged(`msg="management request dropped: its client does not read" command=rows reply=deaf`)
-	r.logged(`reply=nobody error="open the reply FIFO:`)
+	r.logged(`reply=unopened error="open the reply FIFO:`)
 	r.serves()
 }
 

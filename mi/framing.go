@@ -59,11 +59,11 @@ func (r *Reader) classic() *Frame {
 				f.refuse(Errorf(400, "request is longer than %d bytes", r.maxSize()))
 			}
 			r.drop(r.rest(&args, opened, next), err)
-			return f.with(&args)
+			return f.withArgs(&args)
 		}
 	}
 	r.discard(r.rest(&args, opened, next))
-	return f.with(&args)
+	return f.withArgs(&args)
 }
 
 // rest returns the offset at which to continue after a request that ends at end. If a quote
@@ -75,22 +75,6 @@ func (r *Reader) rest(args *argReader, opened, end int) int {
 	return r.beginning(opened, end)
 }
 
-// with sets the arguments of a classic frame and returns it.
-func (f *Frame) with(args *argReader) *Frame {
-	f.Args = args.args
-	if args.bad || args.open {
-		f.refuse(ErrParse)
-	}
-	return f
-}
-
-// refuse sets the error of the frame, unless it has one.
-func (f *Frame) refuse(err *Error) {
-	if f.Err == nil {
-		f.Err = err
-	}
-}
-
 // classicHeader parses the first line of a classic request. The name of the reply FIFO is
 // all text after the second colon.
 func classicHeader(line []byte) *Frame {
@@ -99,7 +83,7 @@ func classicHeader(line []byte) *Frame {
 	command, name, _ := bytes.Cut(head, []byte(":"))
 	f.Command = string(command)
 	if len(name) > 0 {
-		f.replyTo(string(name))
+		f.setReplyTo(string(name))
 	}
 	switch {
 	case len(line) >= maxHeader:
@@ -200,5 +184,5 @@ func classicDatagram(b []byte) *Frame {
 	for line := range bytes.SplitSeq(rest, []byte("\n")) {
 		args.line(line)
 	}
-	return f.with(&args)
+	return f.withArgs(&args)
 }

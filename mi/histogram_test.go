@@ -7,7 +7,7 @@ import (
 
 func TestHistogram(t *testing.T) {
 	if len(Histogram{}.buckets) != len(latencyBounds)+1 {
-		t.Fatal("a bucket is needed for each bound and one for what is beyond")
+		t.Fatal("a bucket is needed for each bound and one for longer durations")
 	}
 	var h Histogram
 	for _, d := range []time.Duration{50 * time.Microsecond, time.Millisecond, 1500 * time.Microsecond, time.Minute} {

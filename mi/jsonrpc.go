@@ -50,7 +50,7 @@ func decodeRPC(data []byte) *Frame {
 	}
 	f.fill(&q, err)
 	if q.ReplyName != nil {
-		f.replyTo(*q.ReplyName)
+		f.setReplyTo(*q.ReplyName)
 	}
 	return f
 }
@@ -64,18 +64,9 @@ func decodeNamedRPC(name string, data []byte) *Frame {
 	if name == "" {
 		f.id = nil // there is no reply FIFO, so the request is a notification
 	} else {
-		f.replyTo(name)
+		f.setReplyTo(name)
 	}
 	return f
-}
-
-// replyTo sets the name of the reply FIFO, or Err if the name is not valid.
-func (f *Frame) replyTo(name string) {
-	if !GoodReplyName(name) {
-		f.Err = Errorf(400, "bad reply name")
-		return
-	}
-	f.ReplyTo = name
 }
 
 // fill sets the fields of the frame from a decoded request, or from the error of decoding.

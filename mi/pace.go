@@ -27,6 +27,7 @@ type pace struct {
 // work since the start. Without it, lists do not pause.
 func (r *Registry) YieldTo(load func() int64) { r.load.Store(&load) }
 
+// pace returns the pace of one list, or nil if lists do not pause.
 func (r *Registry) pace() *pace {
 	if load := r.load.Load(); load != nil {
 		return &pace{load: *load}

@@ -14,8 +14,8 @@ const MaxRequest = 64 << 10
 
 // The limits of a request.
 const (
-	maxHeader = 1023 // bytes of a classic request's first line with its line feed, as in Kamailio
-	patience  = 2 * time.Second
+	maxHeader = 1023            // bytes of a classic request's first line with its line feed, as in Kamailio
+	patience  = 2 * time.Second // default of Reader.Patience
 )
 
 // errTooLong is the error of a request that has more bytes than allowed.

@@ -58,11 +58,11 @@ func briefs(fs []*Frame) []string {
 	return out
 }
 
-const notARequest = ">  !400 not a request: it begins with neither ':' nor '{'"
+// notRequest is the form of a line that does not begin a request.
+const notRequest = "> !400 not a request: it begins with neither ':' nor '{'"
 
 // TestReaderClassic: valid and broken requests in the framing of mi_fifo.
 func TestReaderClassic(t *testing.T) {
-	junk := strings.Replace(notARequest, "  ", " ", 1)
 	for _, tc := range []struct {
 		name, in string
 		want     []string
@@ -70,7 +70,7 @@ func TestReaderClassic(t *testing.T) {
 		{"no arguments", ":pwd:r1\n\n", []string{"pwd>r1"}},
 		{"arguments", ":ul_rm:r1\nlocation\nbob@x\n\n", []string{`ul_rm>r1 "location" "bob@x"`}},
 		{"name of the reply with a colon", ":pwd:name:x\n\n", []string{"pwd>name:x"}},
-		{"white space behind the header", ":pwd:r1 \t\r\n\n", []string{"pwd>r1"}},
+		{"white space after the header", ":pwd:r1 \t\r\n\n", []string{"pwd>r1"}},
 		{"white space in front", " \t:pwd:r1\n\n", []string{"pwd>r1"}},
 		{"names are not trimmed inside", ": pwd:r1\n\n:pwd :r1\n\n", []string{" pwd>r1", "pwd >r1"}},
 		{"no reply name", ":pwd:\n\n", []string{"pwd>"}},
@@ -97,7 +97,7 @@ func TestReaderClassic(t *testing.T) {
 		{"900 arguments", ":x:r\n" + strings.Repeat("abcdefghijkl\n", 900) + "\n", []string{"x>r" + strings.Repeat(` "abcdefghijkl"`, 900)}},
 
 		{"escape as first character", ":x:r\n\"\\\"a\"\n\n:pwd:r2\n\n", []string{`x>r "\\" !400 parse error in command`, "pwd>r2"}},
-		{"text behind a quote", ":x:r\n\"a\" b\n\n:pwd:r2\n\n", []string{`x>r "a" !400 parse error in command`, "pwd>r2"}},
+		{"text after a quote", ":x:r\n\"a\" b\n\n:pwd:r2\n\n", []string{`x>r "a" !400 parse error in command`, "pwd>r2"}},
 		{"bare quote", ":x:r\na\"b\n\n:pwd:r2\n\n", []string{`x>r "a\"b" !400 parse error in command`, "pwd>r2"}},
 		{"empty quotes", ":x:r\n\"\"\n\n:pwd:r2\n\n", []string{`x>r "" !400 parse error in command`, "pwd>r2"}},
 		{"lone ::", ":x:r\n::\n\n:pwd:r2\n\n", []string{`x>r "" !400 parse error in command`, "pwd>r2"}},
@@ -115,14 +115,14 @@ func TestReaderClassic(t *testing.T) {
 		{"no line feed at the end", ":ul_rm:r1\nlocation", []string{`ul_rm>r1 "location" CUT`}},
 		{"half a header at the end", ":pwd:r1", []string{"pwd>r1 CUT"}},
 
-		{"no leading colon", "pwd:r\n\n:pwd:r2\n\n", []string{junk, "pwd>r2"}},
-		{"slash", "/pwd:r\n\n:pwd:r2\n\n", []string{junk, "pwd>r2"}},
-		{"no second colon", ":pwd\n\n:pwd:r2\n\n", []string{junk, "pwd>r2"}},
-		{"only a colon", ":\n\n:pwd:r2\n\n", []string{junk, "pwd>r2"}},
+		{"no leading colon", "pwd:r\n\n:pwd:r2\n\n", []string{notRequest, "pwd>r2"}},
+		{"slash", "/pwd:r\n\n:pwd:r2\n\n", []string{notRequest, "pwd>r2"}},
+		{"no second colon", ":pwd\n\n:pwd:r2\n\n", []string{notRequest, "pwd>r2"}},
+		{"only a colon", ":\n\n:pwd:r2\n\n", []string{notRequest, "pwd>r2"}},
 		{"two colons", "::\n\n:pwd:r2\n\n", []string{"> !400 no command between the colons", "pwd>r2"}},
 		{"no command", "::r\n\n:pwd:r2\n\n", []string{">r !400 no command between the colons", "pwd>r2"}},
-		{"HTTP", "GET / HTTP/1.1\r\nHost: x\r\n\r\n:pwd:r2\n\n", []string{junk, "pwd>r2"}},
-		{"binary rubbish", "\x00\xff\xfe\x01\n\x80\n:pwd:r2\n\n", []string{junk, "pwd>r2"}},
+		{"HTTP", "GET / HTTP/1.1\r\nHost: x\r\n\r\n:pwd:r2\n\n", []string{notRequest, "pwd>r2"}},
+		{"binary rubbish", "\x00\xff\xfe\x01\n\x80\n:pwd:r2\n\n", []string{notRequest, "pwd>r2"}},
 		{"path as reply name", ":pwd:../x\n\n:pwd:r2\n\n", []string{"pwd> !400 bad reply name", "pwd>r2"}},
 		{"dot in reply name", ":pwd:a.b\n\n:pwd:r2\n\n", []string{"pwd> !400 bad reply name", "pwd>r2"}},
 		{"backslash in reply name", ":pwd:a\\b\n\n:pwd:r2\n\n", []string{"pwd> !400 bad reply name", "pwd>r2"}},
@@ -138,7 +138,7 @@ func TestReaderClassic(t *testing.T) {
 			} {
 				got := briefs(frames(t, src))
 				if way != "at once" { // each piece of rubbish is refused
-					got = compactJunk(got, junk)
+					got = compactJunk(got)
 				}
 				if !reflect.DeepEqual(got, tc.want) {
 					t.Errorf("%s:\n got %q\nwant %q", way, got, tc.want)
@@ -148,10 +148,11 @@ func TestReaderClassic(t *testing.T) {
 	}
 }
 
-func compactJunk(fs []string, junk string) []string {
+// compactJunk keeps one of several refusals of lines that do not begin a request.
+func compactJunk(fs []string) []string {
 	var out []string
 	for i, f := range fs {
-		if f != junk || i == 0 || fs[i-1] != junk {
+		if f != notRequest || i == 0 || fs[i-1] != notRequest {
 			out = append(out, f)
 		}
 	}
@@ -168,30 +169,30 @@ func TestReaderJSON(t *testing.T) {
 		{"kamctl 5", `{"jsonrpc": "2.0", "method": "ul.lookup", "params": ["location", "a@x", 120, -1.5], "reply_name": "r1", "id": 1}` + "\n", []string{`ul.lookup>r1 "location" "a@x" "120" "-1.5"`}},
 		{"kamctl 5 monitor, over lines", "{\n  \"jsonrpc\": \"2.0\",\n  \"method\": \"pwd\",\n  \"reply_name\": \"r1\",\n  \"id\": 1\n}\n", []string{"pwd>r1"}},
 		{"kamctl 5 ping, raw CRLF in a string", "{\"method\": \"t\", \"params\": [\"From:a\r\nTo:b\r\n\"], \"reply_name\": \"r1\"}", []string{`t>r1 "From:a\r\nTo:b\r\n"`}},
-		{"kamctl 5, what printf takes for a number", `{"method": "t", "params": [+49, 007, 0x1f, nan], "reply_name": "r1"}`, []string{`t>r1 "+49" "007" "0x1f" "nan"`}},
+		{"kamctl 5, numbers of printf", `{"method": "t", "params": [+49, 007, 0x1f, nan], "reply_name": "r1"}`, []string{`t>r1 "+49" "007" "0x1f" "nan"`}},
 		{"escapes and braces in strings", `{"method": "t", "params": ["}\"{\\", "\u00e4"], "reply_name": "r1"}` + good, []string{`t>r1 "}\"{\\" "ä"`, "pwd>r2"}},
 		{"several without space between", strings.Repeat(strings.TrimSpace(good), 3), []string{"pwd>r2", "pwd>r2", "pwd>r2"}},
 		{"params by name", `{"method": "t", "params": {"b": 1, "a": [true, null]}, "reply_name": "r1"}`, []string{`t>r1 b::"1" a::"true" a::""`}},
 		{"no method", `{"reply_name": "r1"}` + good, []string{">r1 !400 Invalid Request: one object with a method and params is needed", "pwd>r2"}},
 		{"params of objects", `{"method": "t", "params": [{}], "reply_name": "r1"}` + good, []string{"t>r1 !400 Invalid params: strings, numbers or booleans are needed", "pwd>r2"}},
-		{"params no list", `{"method": "t", "params": 1, "reply_name": "r1"}` + good, []string{"t>r1 !400 Invalid params: strings, numbers or booleans are needed", "pwd>r2"}},
-		{"no JSON, but a reply name", `{"method": , "reply_name" : "r1"}` + good, []string{">r1 !400 parse error in command", "pwd>r2"}},
-		{"no JSON", `{"method" "x"}` + good, []string{"> !400 parse error in command", "pwd>r2"}},
+		{"params that are not a list", `{"method": "t", "params": 1, "reply_name": "r1"}` + good, []string{"t>r1 !400 Invalid params: strings, numbers or booleans are needed", "pwd>r2"}},
+		{"not JSON, but a reply name", `{"method": , "reply_name" : "r1"}` + good, []string{">r1 !400 parse error in command", "pwd>r2"}},
+		{"not JSON", `{"method" "x"}` + good, []string{"> !400 parse error in command", "pwd>r2"}},
 		{"bad reply name", `{"method": "pwd", "reply_name": "../r"}` + good, []string{"pwd> !400 bad reply name", "pwd>r2"}},
 		{"a batch", `[{"method": "pwd", "reply_name": "r1"}]` + good, []string{">r1 !400 parse error in command", "pwd>r2"}},
 		{"brace missing", `{"method": "t", "params": [{"a": 1], "reply_name": "r1"` + "\n" + good, []string{">r1 CUT !400 parse error in command", "pwd>r2"}},
 		{"quote missing", `{"method": "t, "reply_name": "r1"}` + "\n" + good, []string{">r1 CUT !400 parse error in command", "pwd>r2"}},
 		{"brace missing, then a classic request", `{"method": "t", "reply_name": "r1"` + "\n:pwd:r2\n\n", []string{">r1 CUT !400 parse error in command", "pwd>r2"}},
 		{"brace missing, then a request over lines", `{"method": "t"` + "\n{\n\"method\": \"pwd\",\n\"reply_name\": \"r2\"}\n", []string{"> CUT !400 parse error in command", "pwd>r2"}},
-		{"rubbish behind", good + "}}]\n" + good, []string{"pwd>r2", "> !400 not a request: it begins with neither ':' nor '{'", "pwd>r2"}},
+		{"rubbish after a request", good + "}}]\n" + good, []string{"pwd>r2", "> !400 not a request: it begins with neither ':' nor '{'", "pwd>r2"}},
 
 		{"opensips-cli", `:opensips_fifo_reply_1_2:{"jsonrpc": "2.0", "id": "7", "method": "pwd", "params": []}`, []string{"pwd>opensips_fifo_reply_1_2"}},
 		{"OpenSIPS, several", `:r1:{"id":1,"method":"pwd"}:r2:{"id":2,"method":"which"}`, []string{"pwd>r1", "which>r2"}},
 		{"OpenSIPS, by name", `:r1:{"id":1,"method":"get_statistics","params":{"statistics":["a","b:"]}}`, []string{`get_statistics>r1 statistics::"a" statistics::"b:"`}},
-		{"OpenSIPS, without reply", `::{"id":1,"method":"pwd"}` + good, []string{"pwd>", "pwd>r2"}},
+		{"OpenSIPS, without a reply FIFO", `::{"id":1,"method":"pwd"}` + good, []string{"pwd>", "pwd>r2"}},
 		{"OpenSIPS, bad reply name", `:a/b:{"id":1,"method":"pwd"}` + good, []string{"pwd> !400 bad reply name", "pwd>r2"}},
 		{"OpenSIPS, a batch", `:r1:[{"id":1,"method":"pwd"}]` + good, []string{">r1 !400 parse error in command", "pwd>r2"}},
-		{"OpenSIPS, no JSON", `:r1:{"id":1,"method"}` + good, []string{">r1 !400 parse error in command", "pwd>r2"}},
+		{"OpenSIPS, not JSON", `:r1:{"id":1,"method"}` + good, []string{">r1 !400 parse error in command", "pwd>r2"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for way, src := range map[string]io.Reader{
@@ -232,8 +233,6 @@ func TestReaderTooLong(t *testing.T) {
 		})
 	}
 }
-
-const notRequest = "> !400 not a request: it begins with neither ':' nor '{'"
 
 // TestReaderPatience: the Reader stops waiting for the end of a request after Patience, also
 // while it skips one.

@@ -39,7 +39,7 @@ type Registry struct {
 	calls, refused, failed Counter
 }
 
-// Settings are what Configure can change while commands run.
+// Settings are the options that Configure replaces while commands run.
 type Settings struct {
 	// Indent is the string before a classic line, once for each level: Kamailio's
 	// reply_indent. The default is a TAB.
@@ -91,6 +91,12 @@ func (r *Registry) Lookup(name string) (Command, bool) {
 	defer r.mu.RUnlock()
 	c, ok := r.names[name]
 	return c, ok
+}
+
+// Has reports whether there is a command with that name or alias.
+func (r *Registry) Has(name string) bool {
+	_, ok := r.Lookup(name)
+	return ok
 }
 
 // Commands returns all commands in the order in which they were added.

@@ -341,7 +341,7 @@ func TestCallLogs(t *testing.T) {
 			}
 		}
 		if strings.Contains(out.String(), "hunter2") || tc.want == nil && out.Len() > 0 {
-			t.Errorf("%s: log has what it must not have: %s", tc.call, &out)
+			t.Errorf("%s: log has a secret, or too much: %s", tc.call, &out)
 		}
 	}
 }

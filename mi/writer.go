@@ -25,15 +25,14 @@ type writer struct {
 	dst   io.Writer
 	limit int // the longest reply; 0: any length
 
-	mu      sync.Mutex
-	buf     []byte
-	sent    int64
-	err     error // of dst, or errTooLarge: nothing more is written
-	broken  error // of a stream: the reply ends early
-	waiting bool  // inside a stream
-	timer   *time.Timer
-
-	pace *pace
+	mu        sync.Mutex
+	buf       []byte
+	sent      int64       // bytes that dst has taken
+	err       error       // of dst, or errTooLarge: nothing more is written
+	broken    error       // of a stream: the reply ends early
+	streaming bool        // inside a stream
+	timer     *time.Timer // calls tick while streaming
+	pace      *pace       // decides when a stream pauses; nil: never
 }
 
 // str, char and fill append to the reply.
@@ -89,17 +88,17 @@ func (w *writer) each(n *Node, f func(*Node)) {
 // stream writes the children that a command yields one by one. A panic of the command
 // breaks this reply only.
 func (w *writer) stream(n *Node, f func(*Node)) {
-	outer := !w.waiting
+	outer := !w.streaming
 	if outer {
 		w.mu.Lock()
-		w.waiting = true
+		w.streaming = true
 		w.pace.begin()
 		w.timer = time.AfterFunc(latency, w.tick)
 		w.mu.Unlock()
 		defer func() {
 			w.timer.Stop()
 			w.mu.Lock() // waits for a tick that runs now
-			w.waiting = false
+			w.streaming = false
 			w.mu.Unlock()
 		}()
 	}
@@ -155,7 +154,7 @@ func (w *writer) pause() {
 func (w *writer) tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.waiting {
+	if !w.streaming {
 		return
 	}
 	if w.limit == 0 && len(w.buf) > 0 {

@@ -91,7 +91,7 @@ func TestStreamBreaks(t *testing.T) {
 			t.Errorf("dialect %d ends in %q, want %q", d, got[len(got)-200:], want)
 		}
 		if d != Classic && !json.Valid(out.Bytes()) {
-			t.Errorf("dialect %d gives no JSON", d)
+			t.Errorf("the reply in dialect %d is not JSON", d)
 		}
 	}
 }
@@ -109,21 +109,21 @@ func (f *failing) Write(p []byte) (int, error) {
 // TestStreamEndsWithItsReader: a stream ends when its client has disconnected.
 func TestStreamEndsWithItsReader(t *testing.T) {
 	r := testRegistry()
-	given := 0
+	yielded := 0
 	endless := &Node{List: true, Stream: func(yield func(*Node, error) bool) {
 		for yield(&Node{Value: strings.Repeat("x", 100)}, nil) {
-			given++
+			yielded++
 		}
 	}}
 	s := &Service{Registry: r}
 	err := s.reply(&Frame{}, &failing{left: 3 * chunk}, endless, nil)
-	if !errors.Is(err, io.ErrClosedPipe) || given > 5*chunk/100 {
-		t.Errorf("got %v after %d rows", err, given)
+	if !errors.Is(err, io.ErrClosedPipe) || yielded > 5*chunk/100 {
+		t.Errorf("got %v after %d rows", err, yielded)
 	}
-	s.Transport, given = Datagram, 0
+	s.Transport, yielded = Datagram, 0
 	var out bytes.Buffer
-	if err := s.reply(&Frame{}, &out, endless, nil); err != nil || given > 2*maxDatagram/100 || !strings.HasPrefix(out.String(), "413 ") {
-		t.Errorf("got %q, %v after %d rows", &out, err, given)
+	if err := s.reply(&Frame{}, &out, endless, nil); err != nil || yielded > 2*maxDatagram/100 || !strings.HasPrefix(out.String(), "413 ") {
+		t.Errorf("got %q, %v after %d rows", &out, err, yielded)
 	}
 	endless.Stream = func(func(*Node, error) bool) { panic("oh") }
 	out.Reset()

@@ -38,7 +38,7 @@ type Client struct {
 }
 
 // Dial connects to the daemon at t and finds the type of its socket. The error wraps
-// ErrUnreachable if there is no daemon.
+// ErrUnreachable if no daemon answers at t.
 func Dial(ctx context.Context, t Target) (*Client, error) {
 	if t.Timeout == 0 {
 		t.Timeout = 5 * time.Second
@@ -80,7 +80,7 @@ func (c *Client) find(ctx context.Context) error {
 }
 
 // Call runs a command and returns its whole reply. The error is an *mi.Error if the
-// daemon refused the command, and wraps ErrUnreachable if there was no answer.
+// daemon refused the command, and wraps ErrUnreachable if the daemon did not answer.
 func (c *Client) Call(ctx context.Context, command string, args ...mi.Arg) (*mi.Node, error) {
 	in, err := c.request(ctx, command, mi.Native, args)
 	if err != nil {

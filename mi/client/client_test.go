@@ -213,12 +213,12 @@ func TestClientUnreachable(t *testing.T) {
 	}
 	stale(t, s.Path)
 	for name, target := range map[string]Target{
-		"nothing named": {},
-		"no such file":  {Socket: filepath.Join(dir, "nosuch")},
-		"nobody there":  {Socket: s.Path},
-		"no socket":     {Socket: file},
-		"no such FIFO":  {FIFO: filepath.Join(dir, "nosuch")},
-		"no FIFO":       {FIFO: file},
+		"no address":         {},
+		"no such file":       {Socket: filepath.Join(dir, "nosuch")},
+		"without a listener": {Socket: s.Path},
+		"not a socket":       {Socket: file},
+		"no such FIFO":       {FIFO: filepath.Join(dir, "nosuch")},
+		"not a FIFO":         {FIFO: file},
 	} {
 		if _, err := Dial(t.Context(), target); !errors.Is(err, ErrUnreachable) {
 			t.Errorf("%s: %v", name, err)

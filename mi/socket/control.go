@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -38,21 +39,15 @@ func NewControl(o Options) *Control {
 
 // Listen creates the socket. Clients can connect when it returns.
 func (s *Control) Listen(ctx context.Context) error {
-	if err := s.file.clear(ctx, "unix"); err != nil {
-		return err
-	}
-	ln, err := listenConfig(nil).Listen(ctx, "unix", s.opt.Path)
-	if err != nil {
-		return fmt.Errorf("listen on the control socket: %w", err)
-	}
-	s.ln = ln.(*net.UnixListener)
-	s.ln.SetUnlinkOnClose(false)
-	if err := s.file.finish(); err != nil {
-		_ = s.ln.Close()
-		s.file.remove()
-		return err
-	}
-	return nil
+	return s.file.create(ctx, "unix", func() (io.Closer, error) {
+		ln, err := listenConfig(nil).Listen(ctx, "unix", s.opt.Path)
+		if err != nil {
+			return nil, fmt.Errorf("listen on the control socket: %w", err)
+		}
+		s.ln = ln.(*net.UnixListener)
+		s.ln.SetUnlinkOnClose(false) // file.remove looks first whether it is still there
+		return s.ln, nil
+	})
 }
 
 // Run serves the socket that Listen created until ctx ends. It then waits a short time for
@@ -93,7 +88,8 @@ func (s *Control) Run(ctx context.Context) error {
 	}
 }
 
-// serve runs the requests of one connection until its end.
+// serve runs the requests of one connection one after the other until its end. Another
+// goroutine reads the connection, so that a client that disconnects ends its command.
 func (s *Control) serve(ctx context.Context, c *net.UnixConn) {
 	defer c.Close()
 	peer := peerOf(c)
@@ -129,7 +125,7 @@ func (s *Control) serve(ctx context.Context, c *net.UnixConn) {
 // input. It reads one request ahead, which detects the end of the input while a command runs.
 func (s *Control) read(work context.Context, c *net.UnixConn, frames chan<- *mi.Frame, pending *atomic.Int32) {
 	defer close(frames)
-	in := mi.NewReader(c, s.opt.known)
+	in := mi.NewReader(c, s.opt.Registry.Has)
 	in.Idle, in.MaxSize = idleTimeout, s.opt.MaxRequest
 	for {
 		f, err := in.Next()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -36,7 +37,7 @@ func NewDatagram(o Options) *Datagram {
 	return s
 }
 
-// Settings are what Configure can change while a Datagram server runs.
+// Settings are the options that Configure replaces while a Datagram server runs.
 type Settings struct {
 	// Timeout is how long a client may take to make space for its reply: mi_datagram's
 	// socket_timeout. 0 is two seconds.
@@ -53,20 +54,14 @@ func (s *Datagram) Timeout() time.Duration {
 
 // Listen creates the socket. Clients can send when it returns.
 func (s *Datagram) Listen(ctx context.Context) error {
-	if err := s.file.clear(ctx, "unixgram"); err != nil {
-		return err
-	}
-	pc, err := listenConfig(askCredentials).ListenPacket(ctx, "unixgram", s.opt.Path)
-	if err != nil {
-		return fmt.Errorf("listen on the datagram socket: %w", err)
-	}
-	s.conn = pc.(*net.UnixConn)
-	if err := s.file.finish(); err != nil {
-		_ = s.conn.Close()
-		s.file.remove()
-		return err
-	}
-	return nil
+	return s.file.create(ctx, "unixgram", func() (io.Closer, error) {
+		pc, err := listenConfig(askCredentials).ListenPacket(ctx, "unixgram", s.opt.Path)
+		if err != nil {
+			return nil, fmt.Errorf("listen on the datagram socket: %w", err)
+		}
+		s.conn = pc.(*net.UnixConn)
+		return s.conn, nil
+	})
 }
 
 // Run serves the socket that Listen created until ctx ends. It then waits a short time for
@@ -106,7 +101,7 @@ func (s *Datagram) Run(ctx context.Context) error {
 }
 
 // answer runs the request and sends the reply to the address that the client's socket is
-// bound to. There is no reply to a client without an address or with a relative path.
+// bound to. A client without an address, or with a relative path, gets no reply.
 func (s *Datagram) answer(ctx context.Context, f *mi.Frame, from *net.UnixAddr) {
 	to := &datagramWriter{ctx: ctx, conn: s.conn, timeout: s.Timeout()}
 	if from != nil && (strings.HasPrefix(from.Name, "/") || strings.HasPrefix(from.Name, "@")) {
@@ -129,7 +124,7 @@ type datagramWriter struct {
 	timeout time.Duration
 }
 
-// Write sends p, if possible from a socket of its own.
+// Write sends p as one datagram, from a new socket or else from the server's.
 func (w *datagramWriter) Write(p []byte) (int, error) {
 	if w.addr == "" {
 		return 0, errors.New("client has no address: it must bind its socket to an absolute path")

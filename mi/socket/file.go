@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -23,7 +24,7 @@ type file struct {
 	path   string
 	access mi.Access
 	log    *slog.Logger
-	made   fs.FileInfo // of the socket that finish found at path
+	made   fs.FileInfo // of the socket that create created at path
 }
 
 // newFile returns the file that the options name. It does not create it.
@@ -47,6 +48,24 @@ func listenConfig(set func(fd uintptr) error) *net.ListenConfig {
 		}
 		return err
 	}}
+}
+
+// create creates the socket at the path with listen, and sets its access rights. If that
+// fails, no socket is left behind.
+func (f *file) create(ctx context.Context, network string, listen func() (io.Closer, error)) error {
+	if err := f.clear(ctx, network); err != nil {
+		return err
+	}
+	socket, err := listen()
+	if err != nil {
+		return err
+	}
+	if err := f.finish(); err != nil {
+		_ = socket.Close()
+		f.remove()
+		return err
+	}
+	return nil
 }
 
 // clear prepares the path for a new socket: it creates a missing directory and removes

@@ -4,6 +4,8 @@ package socket
 
 import "net"
 
+// Other systems have other calls for the credentials of a peer.
+
 func peerOf(*net.UnixConn) string { return "socket" }
 
 const credentialSpace = 0

@@ -23,7 +23,7 @@ type Options struct {
 	Log      *slog.Logger
 	Path     string
 	Access   mi.Access // of the file at Path
-	ReadOnly bool      // refuse commands that change something
+	ReadOnly bool      // refuse commands that change something or show message texts
 
 	// Timeout is how long a client may take to accept a piece of its reply. 0 is a
 	// minute on a control socket, where a user may page through a list, and two
@@ -33,12 +33,6 @@ type Options struct {
 	// MaxRequest is the size of the longest request on a control socket, in bytes; 0 is
 	// mi.MaxRequest, which is the limit of a datagram socket in any case.
 	MaxRequest int
-}
-
-// known reports whether the registry has a command.
-func (o *Options) known(command string) bool {
-	_, ok := o.Registry.Lookup(command)
-	return ok
 }
 
 // service returns the service that answers the requests of this socket.
