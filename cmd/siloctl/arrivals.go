@@ -9,19 +9,20 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 )
 
-// Limits on messages that are kept.
+// Limits on remembered messages.
 const (
 	transactionTime = 32 * time.Second // Timer J: how long retransmissions come (RFC 3261 section 17.2.2)
 	maxRemembered   = 4096             // messages
 	maxWaiting      = 256              // messages that are not printed yet; further ones get a 503
 )
 
-// Arrivals has the messages of one link taken in the order in which they arrived, and each once. sipgo
-// passes each message, and each response, to a goroutine of its own, and forgets a message on a stream
-// as soon as it is answered.
+// An arrivals keeps the order of the messages on one link: each is received once, after all messages
+// before it, and after the response that came before it has been returned to its caller. sipgo does
+// not: it runs a goroutine for each message and each response, and forgets a message on a stream as
+// soon as it is answered.
 //
 // The goroutine that reads the link calls note for each message and response, in order. The goroutine
-// of a message calls enter, which waits until the message is the next.
+// of a message calls handle, which waits until the message is the next.
 type arrivals struct {
 	gone    <-chan struct{} // closed when the link has ended: nothing can be answered
 	closing chan struct{}   // closed by close
@@ -29,27 +30,27 @@ type arrivals struct {
 	mu      sync.Mutex
 	byKey   map[string]*arrival
 	order   []*arrival    // oldest first
-	last    chan struct{} // closed when the message before has been answered
+	last    chan struct{} // closed when the newest message has its status code
 	request uint32        // the CSeq of the request that waits for its response; 0 for none
-	taken   chan struct{} // closed when that response has been taken
-	answer  chan struct{} // the taken of the last response that arrived
+	current chan struct{} // closed when the response to that request has been returned
+	newest  chan struct{} // the value of current for the newest response that arrived
 	waiting int
 	closed  bool
-	running sync.WaitGroup // messages between begin and their answer
+	running sync.WaitGroup // calls of handle
 }
 
 // An arrival is one message, however often it is retransmitted.
 type arrival struct {
 	key   string
 	at    time.Time
-	noted chan struct{} // closed when the reader has seen it
+	noted chan struct{}    // closed by note, when after is set
+	after [2]chan struct{} // of the message and of the response before this one: closed when they are done; nil: none
 
-	after    [2]chan struct{} // what arrived before: the last message, the last response
-	answered chan struct{}    // closed when code is final
-	code     int              // of the answer; 0 where there was none
+	answered chan struct{} // closed when code is final
+	code     int           // the status code of the answer; 0: none
 }
 
-// newArrivals returns the arrivals of a link that ends with gone.
+// newArrivals returns the arrivals of a link that ends when gone is closed.
 func newArrivals(gone <-chan struct{}) *arrivals {
 	return &arrivals{gone: gone, closing: make(chan struct{}), byKey: map[string]*arrival{}}
 }
@@ -67,12 +68,12 @@ func (a *arrivals) note(msg gosip.Message) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if err == nil && msg.StatusCode >= 200 && a.request != 0 && n == uint64(a.request) {
-			a.answer = a.taken
+			a.newest = a.current
 		}
 	}
 }
 
-// noteMessage puts a new message at the end. A retransmission has its place.
+// noteMessage adds a new message at the end of the order. It does nothing for a retransmission.
 func (a *arrivals) noteMessage(key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -84,7 +85,7 @@ func (a *arrivals) noteMessage(key string) {
 	}
 	if a.waiting < maxWaiting {
 		a.waiting++
-		m.after = [2]chan struct{}{a.last, a.answer}
+		m.after = [2]chan struct{}{a.last, a.newest}
 		a.last = m.answered
 	} else {
 		m.code = gosip.StatusServiceUnavailable
@@ -93,8 +94,8 @@ func (a *arrivals) noteMessage(key string) {
 	close(m.noted)
 }
 
-// find returns the arrival of a transaction, new where it has none: note and enter are called in any
-// order.
+// find returns the arrival of a transaction, a new one if it has none. It is called by note and by
+// handle, in any order.
 func (a *arrivals) find(key string) *arrival {
 	now := time.Now()
 	if m := a.byKey[key]; m != nil && now.Sub(m.at) < transactionTime {
@@ -110,47 +111,49 @@ func (a *arrivals) find(key string) *arrival {
 	return m
 }
 
-// expect announces a request: messages that arrive after its final response wait for taken, which is
-// to be called when that response has been processed, or when there is none.
-func (a *arrivals) expect(cseq uint32) (taken func()) {
-	done := make(chan struct{})
+// expect announces a request with that CSeq. Messages that arrive after its final response wait for
+// done, which must be called when that response has been returned, or when there is none.
+func (a *arrivals) expect(cseq uint32) (done func()) {
+	current := make(chan struct{})
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.request, a.taken = cseq, done
+	a.request, a.current = cseq, current
 	return func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.request = 0
-		close(done)
+		close(current)
 	}
 }
 
-// responded reports whether the final response to the request has arrived.
+// responded reports whether the final response to the last announced request has arrived.
 func (a *arrivals) responded() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.taken != nil && a.answer == a.taken
+	return a.current != nil && a.newest == a.current
 }
 
-// enter waits until all that arrived before a message has been taken, calls take for its status
-// code, and passes that to respond. A message that came before gets the same answer again. Code 0,
-// of a message that cannot be answered, is not passed on.
-func (a *arrivals) enter(key string, take func(at time.Time) int, respond func(code int)) {
+// handle waits until a message is the next, calls receive for its status code, and passes that to
+// respond. A retransmission gets the code of the first transmission, without a call of receive.
+// Code 0, of a message that cannot be answered, is not passed on.
+func (a *arrivals) handle(key string, receive func(at time.Time) int, respond func(code int)) {
 	m, ok := a.begin(key)
 	if !ok {
 		respond(gosip.StatusTemporarilyUnavailable)
 		return
 	}
 	defer a.running.Done()
-	if code := a.code(m, take); code != 0 {
+	if code := a.statusCode(m, receive); code != 0 {
 		respond(code)
 	}
 }
 
-// code waits until a message is the next, and returns its status code; 0 where the link has ended.
-func (a *arrivals) code(m *arrival, take func(at time.Time) int) int {
+// statusCode waits until a message is the next, and returns its status code. It returns 480 after
+// close, so that the sender's server keeps the message, and 0 if the link has ended.
+func (a *arrivals) statusCode(m *arrival, receive func(at time.Time) int) int {
 	select {
-	case <-m.noted: // soon: the reader is there already
+	case <-m.noted: // soon: the reader starts this goroutine just before it calls note
+	case <-a.closing:
 	case <-a.gone:
 		return 0
 	}
@@ -159,24 +162,29 @@ func (a *arrivals) code(m *arrival, take func(at time.Time) int) int {
 		return m.code
 	default:
 	}
+	select {
+	case <-m.noted:
+	default: // closing
+		return gosip.StatusTemporarilyUnavailable
+	}
 	for _, before := range m.after {
 		if before == nil {
 			continue
 		}
 		select {
 		case <-before:
-		case <-a.closing: // its sender's server keeps it
+		case <-a.closing:
 			return gosip.StatusTemporarilyUnavailable
 		case <-a.gone:
 			return 0
 		}
 	}
-	m.code = take(m.at)
+	m.code = receive(m.at)
 	a.finish(m)
 	return m.code
 }
 
-// begin finds a message and has close wait for it. It is false after close.
+// begin finds a message, and makes close wait for it. It returns false after close.
 func (a *arrivals) begin(key string) (*arrival, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -187,7 +195,7 @@ func (a *arrivals) begin(key string) (*arrival, bool) {
 	return a.find(key), true
 }
 
-// finish ends the wait of the next message.
+// finish lets the next message continue.
 func (a *arrivals) finish(m *arrival) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -196,8 +204,8 @@ func (a *arrivals) finish(m *arrival) {
 	close(m.answered)
 }
 
-// close waits until the message that is being taken has been answered. Those that wait, and those
-// that come now, are answered 480.
+// close waits until the message that is being received has been answered. Messages that wait, and
+// those that arrive later, are answered 480.
 func (a *arrivals) close() {
 	a.mu.Lock()
 	if !a.closed {
@@ -208,8 +216,8 @@ func (a *arrivals) close() {
 	a.running.Wait()
 }
 
-// transactionKey returns what all retransmissions of a request have in common (RFC 3261 section
-// 17.2.3), as text: sipgo's own key needs fields that another goroutine may be parsing.
+// transactionKey returns a key that all retransmissions of a request share (RFC 3261 section 17.2.3).
+// It is made of text, because another goroutine may be parsing the fields that sipgo's own key needs.
 func transactionKey(req *gosip.Request) string {
 	return strings.Join([]string{fieldOf(req, "via", "v"), fieldOf(req, "call-id", "i"), fieldOf(req, "cseq")}, "\n")
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -17,22 +18,22 @@ func arriving(id int) *gosip.Request {
 	return req
 }
 
-// TestArrivals has goroutines enter in the reverse order, some before the reader has seen
+// TestArrivals has goroutines call handle in the reverse order, some before the reader has seen
 // their message, and the first blocked until too many wait.
 func TestArrivals(t *testing.T) {
 	a := newArrivals(nil)
 	var mu sync.Mutex
-	var taken, busy []int
+	var received, busy []int
 	first := make(chan struct{})
 	var wg sync.WaitGroup
 	const extra = 3
 	enter := func(id int) {
 		wg.Go(func() {
-			a.enter(transactionKey(arriving(id)), func(time.Time) int {
+			a.handle(transactionKey(arriving(id)), func(time.Time) int {
 				if id == 0 {
 					<-first
 				}
-				taken = append(taken, id)
+				received = append(received, id)
 				return gosip.StatusOK
 			}, func(code int) {
 				mu.Lock()
@@ -56,22 +57,37 @@ func TestArrivals(t *testing.T) {
 	for id := range maxWaiting {
 		want = append(want, id)
 	}
-	if !slices.Equal(taken, want) {
-		t.Errorf("taken: %v", taken)
+	if !slices.Equal(received, want) {
+		t.Errorf("received: %v", received)
 	}
 	if slices.Sort(busy); !slices.Equal(busy, []int{maxWaiting, maxWaiting + 1, maxWaiting + 2}) {
 		t.Errorf("answered 503: %v", busy)
 	}
 	a.note(arriving(1000))
-	enter(1000) // there is room again
+	enter(1000) // a place is free again
 	wg.Wait()
-	if taken[len(taken)-1] != 1000 {
-		t.Errorf("the last message was not taken: %v", taken)
+	if received[len(received)-1] != 1000 {
+		t.Errorf("the last message was not received: %v", received)
 	}
 	a.close()
-	a.enter("late", func(time.Time) int { t.Error("taken after close"); return 0 }, func(code int) {
+	a.handle("late", func(time.Time) int { t.Error("received after close"); return 0 }, func(code int) {
 		if code != gosip.StatusTemporarilyUnavailable {
 			t.Errorf("answered %d after close", code)
+		}
+	})
+}
+
+// TestArrivalsCloseWithoutNote calls handle for a message that the reader does not note: close
+// answers it 480 and does not wait for the reader.
+func TestArrivalsCloseWithoutNote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newArrivals(nil)
+		answered := make(chan int, 1)
+		go a.handle("1", func(time.Time) int { return gosip.StatusOK }, func(code int) { answered <- code })
+		synctest.Wait()
+		a.close()
+		if code := <-answered; code != gosip.StatusTemporarilyUnavailable {
+			t.Errorf("answered %d", code)
 		}
 	})
 }

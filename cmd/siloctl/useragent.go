@@ -37,8 +37,8 @@ type sipSettings struct {
 }
 
 // A userAgent sends requests and receives messages over one connection to its server, which opens
-// at first use, and again when it is needed after the server closed it. All methods belong to one
-// goroutine; receive is called on others.
+// at first use, and again when it is needed after the server closed it. One goroutine calls its
+// methods; sipgo's goroutines call receive.
 type userAgent struct {
 	cfg    sipSettings
 	aor    sip.URI
@@ -46,7 +46,7 @@ type userAgent struct {
 	seq    uint32 // the last CSeq
 	flow   *flow  // nil before the first request
 
-	receiving sync.Mutex // held while receive runs: an old connection's message may still be printed
+	receiving sync.Mutex // held while cfg.receive runs: a message of the last connection may still be printed
 }
 
 // A flow is a connection with sipgo's user agent, client and server on it. sipgo's connection pool,
@@ -57,7 +57,7 @@ type flow struct {
 	client   *sipgo.Client
 	arrivals *arrivals
 	serving  chan struct{} // closed when the server has stopped
-	pooled   sync.Once     // see note
+	pooled   sync.Once     // by the first call of note
 }
 
 const (
@@ -89,7 +89,7 @@ func (u *userAgent) close() {
 	}
 }
 
-// connect returns the live flow, or a new one.
+// connect returns the flow, or a new one if the old one has ended. Errors: errNoServer, errNoAnswer.
 func (u *userAgent) connect(ctx context.Context) (*flow, error) {
 	if u.flow != nil {
 		if u.flow.link.alive() {
@@ -106,14 +106,14 @@ func (u *userAgent) connect(ctx context.Context) (*flow, error) {
 	return u.flow, err
 }
 
-// setUpSipgo sets what sipgo keeps in variables of its packages.
+// setUpSipgo sets the global variables of sipgo, once.
 var setUpSipgo = sync.OnceFunc(func() {
 	gosip.SetDefaultLogger(slog.New(slog.DiscardHandler))
 	gosip.TransportBufferReadSize = math.MaxUint16 // no datagram is cut
 	gosip.Timer_B = math.MaxInt64                  // contexts end transactions, --timeout may be longer
 })
 
-// newFlow starts sipgo on a link. It closes the link where that fails.
+// newFlow starts sipgo on a link. It closes the link if that fails.
 func (u *userAgent) newFlow(l *link) (*flow, error) {
 	setUpSipgo()
 	agent, err := sipgo.NewUA(sipgo.WithUserAgentParser(newSIPParser()), sipgo.WithUserAgentTransactionLayerOptions(
@@ -147,9 +147,9 @@ func (u *userAgent) newFlow(l *link) (*flow, error) {
 	}
 }
 
-// note sees what arrives, in order.
+// note is called by sipgo with each message that arrives, in order.
 func (f *flow) note(msg gosip.Message) {
-	f.pooled.Do(func() { f.pool().Add(f.server(), pooled{f.link}) }) // UDP: sipgo has just put its own there
+	f.pooled.Do(func() { f.pool().Add(f.server(), pooled{f.link}) }) // over UDP, sipgo has just added its own
 	f.arrivals.note(msg)
 }
 
@@ -158,10 +158,10 @@ func (f *flow) pool() *gosip.ConnectionPool {
 	return f.agent.TransportLayer().Pool(f.link.server.network)
 }
 
-// server returns the address of the server as the key of a pool.
+// server returns the address of the server, by which sipgo's pool finds the connection.
 func (f *flow) server() string { return addrPort(f.link.RemoteAddr()).String() }
 
-// serve has sipgo read the link until it ends.
+// serve makes sipgo read the link, and returns when the link has ended.
 func (f *flow) serve(server *sipgo.Server) error {
 	switch f.link.server.network {
 	case "udp":
@@ -172,7 +172,7 @@ func (f *flow) serve(server *sipgo.Server) error {
 	return server.ServeTCP(&accepted{link: f.link})
 }
 
-// close ends the flow.
+// close answers the messages that have arrived, then ends the flow.
 func (f *flow) close() {
 	f.arrivals.close()
 	f.agent.TransactionLayer().Close() // Close of the agent would empty the pool
@@ -180,10 +180,10 @@ func (f *flow) close() {
 	<-f.serving
 }
 
-// handle declares the answers to requests.
+// handle sets the functions that answer requests.
 func (u *userAgent) handle(server *sipgo.Server, f *flow) {
 	server.OnMessage(func(req *gosip.Request, tx gosip.ServerTransaction) {
-		f.arrivals.enter(transactionKey(req), func(at time.Time) int { return u.take(req, at) }, func(code int) {
+		f.arrivals.handle(transactionKey(req), func(at time.Time) int { return u.receive(req, at) }, func(code int) {
 			var more []gosip.Header
 			if code == gosip.StatusServiceUnavailable { // the sender's server keeps it until then
 				more = append(more, gosip.NewHeader("Retry-After", "5"))
@@ -202,8 +202,9 @@ func (u *userAgent) handle(server *sipgo.Server, f *flow) {
 	})
 }
 
-// take has a message received, and returns the status code of its answer: 0 for none.
-func (u *userAgent) take(req *gosip.Request, at time.Time) int {
+// receive passes a message to the receive function of the settings, and returns the status code of
+// its answer; 0 for a message that cannot be answered.
+func (u *userAgent) receive(req *gosip.Request, at time.Time) int {
 	m, err := newMessage(req, at)
 	switch {
 	case err != nil:
@@ -226,8 +227,9 @@ type sipRequest struct {
 	body    []byte
 }
 
-// do sends a request, again with credentials where it is challenged, and returns the final response,
-// whatever that is. Errors: errNoServer, errNoAnswer, and those of a request that is not valid.
+// do sends a request, again with credentials if it is challenged, and returns the final response,
+// which may be a refusal. The error wraps errNoServer, errNoAnswer, errTooLong, or the cause for which
+// ctx was canceled, unless the request is not valid.
 func (u *userAgent) do(ctx context.Context, r sipRequest) (*gosip.Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.cfg.timeout,
 		fmt.Errorf("%w (%s) from %s", errNoAnswer, u.cfg.timeout, u.cfg.server))
@@ -242,7 +244,7 @@ func (u *userAgent) do(ctx context.Context, r sipRequest) (*gosip.Response, erro
 	return res, nil
 }
 
-// exchange is do without its timeout.
+// exchange is do without the timeout.
 func (u *userAgent) exchange(ctx context.Context, r sipRequest) (*gosip.Response, error) {
 	f, err := u.connect(ctx)
 	if err != nil {
@@ -272,17 +274,17 @@ func (u *userAgent) exchange(ctx context.Context, r sipRequest) (*gosip.Response
 	return res, err
 }
 
-// transact waits for the response to a request, as long as ctx and the link last. A response that has
-// arrived by then is returned: the server may have registered us and closed the connection.
+// transact calls do and returns its response. It stops waiting when ctx or the link has ended, but
+// still returns a response that has arrived by then: the server may have accepted a REGISTER and closed
+// the connection. seq is the CSeq of the request.
 func (f *flow) transact(
 	ctx context.Context, seq uint32, do func(context.Context) (*gosip.Response, error),
 ) (*gosip.Response, error) {
 	select {
-	case <-f.link.refused: // of an earlier request
+	case <-f.link.refused: // for an earlier request
 	default:
 	}
-	taken := f.arrivals.expect(seq)
-	defer taken()
+	defer f.arrivals.expect(seq)()
 	waiting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	go func() {
@@ -310,7 +312,7 @@ func (f *flow) transact(
 	return nil, err
 }
 
-// ended waits until a request need not wait any longer, and returns the reason.
+// ended waits until no response can be expected any more, and returns the reason.
 func (f *flow) ended(ctx, waiting context.Context) error {
 	select {
 	case <-f.link.refused:
@@ -324,7 +326,7 @@ func (f *flow) ended(ctx, waiting context.Context) error {
 	}
 }
 
-// route addresses a request to the server: without the local address sipgo may open another socket.
+// route makes sipgo send a request over the link: without the local address it may open another socket.
 func (f *flow) route(req *gosip.Request) {
 	local := addrPort(f.link.LocalAddr())
 	req.Laddr = gosip.Addr{IP: local.Addr().AsSlice(), Port: int(local.Port())}
@@ -332,9 +334,9 @@ func (f *flow) route(req *gosip.Request) {
 	req.SetDestination(f.server())
 }
 
-// challengeFor returns the challenge that DoDigestAuth is to answer, alone: of several the topmost
-// that we can (RFC 8760 section 2.4). nil: res is not a challenge, or it refuses the credentials that
-// were sent, or there is none that we can answer.
+// challengeFor returns a response with only the challenge that DoDigestAuth is to answer: of several,
+// the topmost that is supported (RFC 8760 section 2.4). It returns nil if res is not a challenge, if it
+// refuses the credentials that were sent, or if no challenge is supported.
 func challengeFor(req *gosip.Request, res *gosip.Response) *gosip.Response {
 	challenge, credentials := "WWW-Authenticate", "Authorization"
 	switch res.StatusCode {
