@@ -19,9 +19,9 @@ import (
 
 // An app is the state that all commands share: the terminal, the flags and the client of the daemon.
 type app struct {
-	stdin  *bufio.Reader
+	stdin  *bufio.Reader // of in
 	in     io.Reader
-	out    *bufio.Writer
+	out    *bufio.Writer // to stdout, or to the pager
 	stdout io.Writer
 	stderr io.Writer
 
@@ -32,7 +32,7 @@ type app struct {
 	client *client.Client // nil until the first call
 }
 
-// newApp returns the state of one run. It opens nothing.
+// newApp returns the state of one run. The first call of daemon connects.
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
 		stdin: bufio.NewReader(stdin), in: stdin,
@@ -62,7 +62,7 @@ func (a *app) globalFlags(cmd *cobra.Command) {
 // outputs are the values of --output.
 var outputs = []string{"table", "json", "mi"}
 
-// checkFlags checks what the types of the flags do not.
+// checkFlags checks the values of the global flags.
 func (a *app) checkFlags() error {
 	if !slices.Contains(outputs, a.output) {
 		return usagef("--output is table, json or mi, not %q", a.output)
@@ -118,7 +118,7 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width returns the number of columns of the output, or 0 where it is not a terminal.
+// width returns the number of columns of the output, or 0 if it is not a terminal.
 func (a *app) width() int {
 	f, ok := a.stdout.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -132,6 +132,15 @@ func (a *app) width() int {
 		return 80
 	}
 	return n
+}
+
+// pause waits, and reports whether ctx has not ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // must panics on the error of a call that fails only through a mistake in this program.

@@ -64,7 +64,7 @@ func (a *app) exportTo(ctx context.Context, path string, which []mi.Arg) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename
+	defer func() { _ = os.Remove(f.Name()) }() // after the rename there is no such file
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<16)
 	n, err := a.export(ctx, w, which)
@@ -86,14 +86,14 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 		return 0, err
 	}
 	var total int64
-	if a.interactive() { // else the count is not worth its cost to the daemon
+	if a.interactive() { // only a progress bar needs the count, which costs the daemon time
 		if total, err = a.number(ctx, "count", "silo_count", which); err != nil {
 			return 0, err
 		}
 	}
 	bar := a.progress("exported", total)
 	defer bar.end()
-	// A refused export has no header: it is written before the first message, or at the end.
+	// The header is written with the first message, or at the end, so that a refused export is empty.
 	header := sync.OnceValue(func() error { return writeLine(w, archiveHeader{archiveFormat, archiveVersion}) })
 	var n int64
 	for c, err := range client.Stream(ctx, "silo_export", which...) {
@@ -145,21 +145,21 @@ const (
 	importBytes = 256 << 10
 )
 
-// An importing is the state of an import.
-type importing struct {
-	app                    *app
-	bar                    *progress
-	batch                  bytes.Buffer
-	lines                  []int // the numbers of its lines in the file
-	read                   int64
-	stored, known, expired int64
-	refused                int64
+// An importer makes the daemon store the lines of an export, a batch at a time.
+type importer struct {
+	app   *app
+	bar   *progress
+	batch bytes.Buffer
+	lines []int // the numbers in the file of the lines in batch
+	read  int64 // bytes of the file
+
+	stored, known, expired, refused int64 // messages; known: already stored
 }
 
-// importFrom reads lines and has them stored, a batch at a time. size is that of the input, for the
-// progress bar; 0 where it is not known.
+// importFrom imports the lines of in. size is the length of the input in bytes, for the progress bar;
+// 0 if it is not known.
 func (a *app) importFrom(ctx context.Context, in *bufio.Reader, size int64) error {
-	im := &importing{app: a, bar: a.progress("bytes imported", size)}
+	im := &importer{app: a, bar: a.progress("bytes imported", size)}
 	defer im.bar.end()
 	for n := 1; ; n++ {
 		line, err := in.ReadBytes('\n')
@@ -180,8 +180,8 @@ func (a *app) importFrom(ctx context.Context, in *bufio.Reader, size int64) erro
 	return im.report()
 }
 
-// line adds a line to the batch. A full batch is stored first.
-func (im *importing) line(ctx context.Context, n int, line []byte) error {
+// line adds line n of the file to the batch. If the batch is full, it is stored first.
+func (im *importer) line(ctx context.Context, n int, line []byte) error {
 	im.read += int64(len(line))
 	line = bytes.TrimSpace(line)
 	var h archiveHeader
@@ -206,8 +206,8 @@ func (im *importing) line(ctx context.Context, n int, line []byte) error {
 	return nil
 }
 
-// flush has the daemon store the batch.
-func (im *importing) flush(ctx context.Context) error {
+// flush makes the daemon store the batch, and adds up its counts.
+func (im *importer) flush(ctx context.Context) error {
 	if len(im.lines) == 0 {
 		return nil
 	}
@@ -234,8 +234,8 @@ func (im *importing) flush(ctx context.Context) error {
 	return nil
 }
 
-// refuse reports the lines that the daemon did not store.
-func (im *importing) refuse(list *mi.Node) {
+// refuse prints the lines of the batch that the daemon did not store, with its reasons.
+func (im *importer) refuse(list *mi.Node) {
 	for _, r := range list.Nodes {
 		var at int64
 		var reason any
@@ -254,8 +254,8 @@ func (im *importing) refuse(list *mi.Node) {
 	}
 }
 
-// report prints the counts. It fails where lines were refused.
-func (im *importing) report() error {
+// report prints the counts. It returns an error if lines were refused.
+func (im *importer) report() error {
 	if im.app.output == "json" {
 		err := writeLine(im.app.out, map[string]int64{
 			"stored": im.stored, "known": im.known, "expired": im.expired, "refused": im.refused,

@@ -48,8 +48,8 @@ func isKey(column string) bool {
 	return false
 }
 
-// entries returns the results of name for the entries of a reply, without empty ones. Where there is
-// no daemon there are none.
+// entries returns the result of name for each entry of a reply, without empty ones. Without a daemon
+// it returns none.
 func (a *app) entries(ctx context.Context, command string, name func(*mi.Node) string) []string {
 	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()

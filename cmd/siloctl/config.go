@@ -83,15 +83,14 @@ type draft map[string][]draftLine
 type draftLine struct {
 	text    string
 	from    int    // the line of Kamailio's configuration
-	refused string // silod's reason to refuse it; "" where it takes it
+	refused string // silod's reason to refuse it; "" if silod accepts it
 }
 
 // sections are the sections of a draft in their order.
-
 var sections = []string{"sip", "db", "registrar", "silo", "imc", "mi", "auth"}
 
-// convert returns a configuration with the settings of Kamailio's, and the settings that it left out.
-// A line that silod would refuse is a comment.
+// convert returns a configuration for silod with the settings of one for Kamailio, and the settings
+// that it left out. A line that silod would refuse becomes a comment.
 func convert(ctx context.Context, text string) (string, []leftOut) {
 	settings, out := readKamailio(text)
 	d := draft{}
@@ -131,8 +130,7 @@ func convert(ctx context.Context, text string) (string, []leftOut) {
 	return toml, out
 }
 
-// renamed are parameters with another name in silod: module and name, then section and key. All
-// others of these modules keep theirs.
+// renamed maps module and name of a parameter to section and key in silod, if the two names differ.
 var renamed = map[[2]string][2]string{
 	{"jsonrpcs", "fifo_reply_dir"}: {"mi", "reply_dir"},
 	{"jsonrpcs", "dgram_socket"}:   {"mi", "socket_name"},
@@ -144,7 +142,7 @@ var renamed = map[[2]string][2]string{
 	{"auth_db", "db_url"}:          {"db", "url"},
 }
 
-// sectionOf are the modules with parameters that silod has under the same name, and their sections.
+// sectionOf maps modules to the sections in which silod has their parameters under the same names.
 var sectionOf = map[string]string{
 	"msilo": "silo", "imc": "imc", "registrar": "registrar", "mi_fifo": "mi", "mi_datagram": "mi", "jsonrpcs": "mi",
 }
@@ -173,7 +171,8 @@ func (d draft) put(s setting) (why string) {
 	return ""
 }
 
-// add adds a line to a section.
+// add adds a line that sets a key. value is in the syntax of TOML, from the line of Kamailio's
+// configuration with that number.
 func (d draft) add(section, key, value string, line int) {
 	d[section] = append(d[section], draftLine{text: key + " = " + value, from: line})
 }
@@ -201,8 +200,8 @@ func tomlValue(v any) string {
 	return strings.ReplaceAll(strings.TrimSpace(b.String()), "\x7f", `\u007f`)
 }
 
-// checked returns the draft as silod accepts it. Each round comments out the refused lines, until
-// there are none.
+// checked returns the draft as silod accepts it, and the settings that were left out for that. Each
+// round turns the refused lines into comments, until no line is refused.
 func (d draft) checked(ctx context.Context) (string, []leftOut) {
 	out, dirs := []leftOut{}, config.DefaultDirs(os.Getenv)
 	for {
@@ -228,7 +227,7 @@ func (d draft) checked(ctx context.Context) (string, []leftOut) {
 	}
 }
 
-// write returns the text, and the draft line of each of its lines that counts.
+// write returns the text, and by line number the draft lines that are not comments.
 func (d draft) write() (string, map[int]*draftLine) {
 	var b strings.Builder
 	at := map[int]*draftLine{}
@@ -276,7 +275,7 @@ func listenAt(value, port string) []string {
 	return list
 }
 
-// host returns an alias without transport and port.
+// host returns the host of an alias, which may have a transport and a port.
 func host(value string) string {
 	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
 		value = rest

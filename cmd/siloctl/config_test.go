@@ -61,7 +61,7 @@ func FuzzConvert(f *testing.F) {
 			}
 			return
 		}
-		for _, p := range bad.Problems { // only what was told may be left
+		for _, p := range bad.Problems { // only reported problems may be left
 			if !slices.ContainsFunc(out, func(l leftOut) bool { return l.Line == 0 && l.What == p.Key }) {
 				t.Fatalf("%v in\n%s", p, toml)
 			}

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/term"
 )
 
-// errDeclined is the error of a confirmation that was not given.
+// errDeclined is the error of a question that was not answered with yes.
 var errDeclined = errors.New("nothing was done")
 
-// confirm asks a question before a change that cannot be undone. Without a terminal it requires --yes.
+// confirm asks a question before a change that cannot be undone. It returns errDeclined unless the
+// answer is yes, and a usageError without a terminal. With --yes it does not ask.
 func (a *app) confirm(ctx context.Context, question string) error {
 	if a.yes {
 		return nil
@@ -34,7 +35,8 @@ func (a *app) confirm(ctx context.Context, question string) error {
 	return errDeclined
 }
 
-// readOrCancel returns the result of read, which may block for ever, or the error of ctx.
+// readOrCancel returns the result of read, or the error of ctx as soon as that has ended. read may
+// block forever: its goroutine then ends with the program.
 func readOrCancel(ctx context.Context, read func() (string, error)) (string, error) {
 	type answer struct {
 		text string
@@ -53,8 +55,8 @@ func readOrCancel(ctx context.Context, read func() (string, error)) (string, err
 	}
 }
 
-// password reads a password: the first line of standard input, or from a terminal, without echo and,
-// for a new one, twice.
+// password reads a password: with fromStdin the first line of standard input, and otherwise from the
+// terminal, without echo, and a new one twice.
 func (a *app) password(ctx context.Context, fromStdin bool, prompt string, isNew bool) (string, error) {
 	if fromStdin || !isTerminal(a.in) {
 		if !fromStdin {

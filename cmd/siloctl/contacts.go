@@ -45,7 +45,7 @@ func contactsNoun() noun {
 	}}
 }
 
-// inLocation inserts the name of the table.
+// inLocation returns the arguments with the name of the table before them.
 func inLocation(_ *pflag.FlagSet, args []string) ([]mi.Arg, error) {
 	return positional(append([]string{location}, args...)), nil
 }

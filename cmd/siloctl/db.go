@@ -90,7 +90,7 @@ func databases(file string, args []string) ([]database, error) {
 	return []database{{url, opts}}, nil
 }
 
-// configured returns the databases of a configuration: [silo] and [imc] may have their own.
+// configured returns the databases of a configuration, each once: [silo] and [imc] may have their own.
 func configured(cfg *config.Config) []database {
 	var list []database
 	for _, u := range []config.DBURL{cfg.DB.URL, cfg.SiloDB(), cfg.IMCDB()} {
@@ -122,7 +122,8 @@ func tableNames(cfg *config.Config) db.Options {
 	}
 }
 
-// dbMake creates missing tables and indexes with work, and prints their names.
+// dbMake runs work, which is db.Init or db.Migrate, on each database and prints the names of the
+// tables and indexes that it has created.
 func (a *app) dbMake(
 	ctx context.Context, file string, args []string, work func(context.Context, string, db.Options) ([]string, error),
 ) error {
@@ -136,18 +137,18 @@ func (a *app) dbMake(
 	}
 	all := []made{}
 	for _, d := range list {
-		what, err := work(ctx, d.url.URL(), d.opts)
+		names, err := work(ctx, d.url.URL(), d.opts)
 		if err != nil {
 			return err
 		}
-		all = append(all, made{d.url, append([]string{}, what...)})
+		all = append(all, made{d.url, append([]string{}, names...)}) // [] in JSON, not null
 	}
 	if a.output == "json" {
 		return writeLine(a.out, all)
 	}
 	for _, m := range all {
-		for _, what := range m.Made {
-			fmt.Fprintf(a.out, "created %s\n", clean(what))
+		for _, name := range m.Made {
+			fmt.Fprintf(a.out, "created %s\n", clean(name))
 		}
 		text := "is up to date"
 		if len(m.Made) > 0 {
@@ -158,7 +159,7 @@ func (a *app) dbMake(
 	return nil
 }
 
-// dbCheck prints the state of each table. It fails where there is a problem.
+// dbCheck prints the state of each table. It returns an error if there is a problem.
 func (a *app) dbCheck(ctx context.Context, file string, args []string) error {
 	list, err := databases(file, args)
 	if err != nil {
@@ -190,7 +191,7 @@ func (a *app) dbCheck(ctx context.Context, file string, args []string) error {
 	return nil
 }
 
-// checked prints the result of a check, with the name of the database only where there are several.
+// checked prints the result of a check. The table names the database only if there are several.
 func (a *app) checked(reply *mi.Node, databases int) error {
 	if a.output == "json" {
 		return writeJSON(a.out, reply)
@@ -220,7 +221,8 @@ func (a *app) dbCopy(ctx context.Context, file, from, to string) error {
 	return errors.Join(a.copyTo(ctx, source, target), source.Close(), target.Close())
 }
 
-// openOne opens the database that arg names, and locks it against daemons.
+// openOne opens the database that arg names, and locks it against daemons. With unfinished it also
+// opens the incomplete target of an interrupted copy.
 func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, error) {
 	list, err := databases(file, []string{arg})
 	if err != nil {
@@ -234,7 +236,7 @@ func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, er
 	if err != nil {
 		return nil, err
 	}
-	if err := d.AcquireLock(ctx); err != nil { // or it changes while it is copied
+	if err := d.AcquireLock(ctx); err != nil { // so that it does not change while it is copied
 		return nil, errors.Join(fmt.Errorf("%s: %w", list[0].url, err), d.Close())
 	}
 	return d, nil

@@ -31,7 +31,7 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// report prints an error, with what to do next, and returns the exit code.
+// report prints an error of a command, with advice, and returns the exit code.
 func (a *app) report(cmd *cobra.Command, err error) int {
 	var usage *usageError
 	var refused *mi.Error

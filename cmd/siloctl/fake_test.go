@@ -47,11 +47,11 @@ func (f *fake) commands() []mi.Command {
 		{Name: "imc_show_room", Args: "room", MinArgs: 1, MaxArgs: 1, Help: "Shows a room.", Run: f.showRoom},
 		{Name: "imc_create_room", Args: "room owner [private]", MinArgs: 2, MaxArgs: 3, Writes: true, Help: "Creates a room.", Run: f.createRoom},
 		{Name: "imc_destroy_room", Args: "room", MinArgs: 1, MaxArgs: 1, Writes: true, Help: "Destroys a room.", Run: f.destroyRoom},
-		{Name: "imc_history", Args: "room [limit]", MinArgs: 1, MaxArgs: 2, Help: "Tells what was said.", Run: f.history},
+		{Name: "imc_history", Args: "room [limit]", MinArgs: 1, MaxArgs: 2, Help: "Shows the last messages.", Run: f.history},
 		{Name: "imc_list_members", Args: "room", MinArgs: 1, MaxArgs: 1, Help: "Lists members.", Run: f.listMembers},
 		{Name: "imc_add_member", Args: "room user", MinArgs: 2, MaxArgs: 2, Writes: true, Help: "Adds a member.", Run: f.addMember},
 		{Name: "imc_remove_member", Args: "room user", MinArgs: 2, MaxArgs: 2, Writes: true, Help: "Removes a member.", Run: f.removeMember},
-		{Name: "imc_modify_member", Args: "room user role", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Gives a role.", Run: f.ok},
+		{Name: "imc_modify_member", Args: "room user role", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Changes a role.", Run: f.ok},
 		{Name: "silo_list", Args: "[owner] [from] [older_than] [stuck] [reminders] [after] [limit]", MaxArgs: 7, Help: "Lists messages.", Run: f.list},
 		{Name: "silo_show", Args: "id", MinArgs: 1, MaxArgs: 1, Help: "Shows a message.", Run: f.show},
 		{Name: "silo_count", Args: "[owner] [from] [older_than] [stuck] [reminders]", MaxArgs: 5, Help: "Counts messages.", Run: f.count},
@@ -76,7 +76,7 @@ func (f *fake) commands() []mi.Command {
 			return nil, ctx.Err()
 		}},
 	}
-	for i := range cmds { // one at a time, so that no command need lock
+	for i := range cmds { // one at a time, so that the commands do not lock
 		run := cmds[i].Run
 		if cmds[i].Name == "hang" {
 			continue
@@ -317,7 +317,7 @@ func (f *fake) remove(_ context.Context, req *mi.Request) (*mi.Node, error) {
 
 func (f *fake) purge(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	limit, _ := strconv.Atoi(req.Named("limit", -1))
-	if len(req.Args) == 2 && req.Arg(0) == "" { // an owner who is nobody, and a limit
+	if len(req.Args) == 2 && req.Arg(0) == "" { // an empty owner, and a limit
 		return nil, mi.Errorf(400, "Say which messages")
 	}
 	gone := f.selected(req)
@@ -331,7 +331,7 @@ func (f *fake) purge(_ context.Context, req *mi.Request) (*mi.Node, error) {
 func (f *fake) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	n := &mi.Node{List: true}
 	for _, c := range f.contacts {
-		if who := req.Arg(1); who != "" && uri(who) != c {
+		if aor := req.Arg(1); aor != "" && uri(aor) != c {
 			return nil, mi.Errorf(404, "AOR not found")
 		}
 		n.Add("CONTACT", nil, mi.Attr{Name: "aor", Value: c}, mi.Attr{Name: "contact", Value: "sip:a@192.0.2.1"},

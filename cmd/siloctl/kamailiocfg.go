@@ -7,7 +7,7 @@ import (
 
 // The reader of Kamailio configurations finds parameters: `modparam("module", "name", value)`, and
 // `name = value` outside of routes. It follows comments, #!define and #!ifdef. Routes are skipped:
-// silod does their work by itself.
+// silod does their work without a script.
 
 // A setting is one parameter that a configuration sets.
 type setting struct {
@@ -143,7 +143,7 @@ func (r *cfgReader) token() token {
 	return token{text: r.take(1 + n)}
 }
 
-// take returns the next n bytes and moves on.
+// take returns the next n bytes and removes them from rest.
 func (r *cfgReader) take(n int) string {
 	s := r.rest[:n]
 	r.rest = r.rest[n:]
@@ -151,7 +151,7 @@ func (r *cfgReader) take(n int) string {
 	return s
 }
 
-// skipping reports whether an #!ifdef skips the text here.
+// skipping reports whether the text here is in a part that an #!ifdef skips.
 func (r *cfgReader) skipping() bool {
 	for _, s := range r.skipped {
 		if s {
@@ -202,7 +202,7 @@ func (r *cfgReader) directive(text string) {
 // lineEnd returns the index of the next line.
 func lineEnd(s string) int { return after(s, "\n") }
 
-// after returns the index after mark, or the length of s where it has no mark.
+// after returns the index after mark, or the length of s without mark.
 func after(s, mark string) int {
 	if i := strings.Index(s, mark); i >= 0 {
 		return i + len(mark)

@@ -21,7 +21,7 @@ import (
 	"silod/sip"
 )
 
-// Errors of the way to the SIP server. Those that are returned name its address.
+// Errors of the connection to the SIP server. They are wrapped with its address, but for errTooLong.
 var (
 	errNoServer = errors.New("no SIP server answers") // refused, reset, or not resolved
 	errNoAnswer = errors.New("no answer in time")
@@ -87,13 +87,15 @@ func (e endpoint) String() string { return e.network + ":" + e.addr() }
 // reliable reports whether the transport retransmits by itself.
 func (e endpoint) reliable() bool { return e.network != "udp" }
 
-// unreachable returns errNoServer with the address and the reason.
+// unreachable returns an error that wraps errNoServer and the cause of err, with the address.
 func (e endpoint) unreachable(err error) error {
 	return fmt.Errorf("%w at %s: %w", errNoServer, e, rootCause(err))
 }
 
 // dial connects to the endpoint, over UDP too: the system then reports a closed port and drops
-// datagrams from other addresses. roots are those of TLS; nil stands for the system's.
+// datagrams from other addresses. local is the address to send from, or "". roots are the CAs to trust
+// for TLS; nil stands for the system's. The error wraps errNoServer or errNoAnswer, unless the local
+// address or the certificate is the cause.
 func (e endpoint) dial(ctx context.Context, local string, roots *x509.CertPool) (*link, error) {
 	network := e.network
 	if network == "tls" {
@@ -127,7 +129,7 @@ func (e endpoint) dial(ctx context.Context, local string, roots *x509.CertPool) 
 	return nil, e.unreachable(err)
 }
 
-// secure runs the TLS handshake. It closes conn where that fails.
+// secure runs the TLS handshake. It closes conn if that fails.
 func (e endpoint) secure(ctx context.Context, conn net.Conn, roots *x509.CertPool) (net.Conn, error) {
 	t := tls.Client(conn, &tls.Config{ServerName: e.host, RootCAs: roots, MinVersion: tls.VersionTLS12})
 	if err := t.HandshakeContext(ctx); err != nil {
@@ -159,8 +161,8 @@ func rootCause(err error) error {
 	return err
 }
 
-// A link is the one connection to the server. sipgo takes it for a connection that it accepted, or a
-// UDP socket that it listens on, so that requests of both directions share it. sipgo only logs the
+// A link is the one connection to the server. sipgo gets it as a connection that it has accepted, or
+// as a UDP socket that it listens on, so that requests in both directions share it. sipgo only logs the
 // errors of a connection; a link keeps them for the request that waits.
 type link struct {
 	net.Conn
@@ -171,10 +173,10 @@ type link struct {
 	readOnce sync.Once
 	endOnce  sync.Once
 	gone     chan struct{} // closed when the link has ended
-	cause    error         // the reason for gone, and read after it
+	cause    error         // the reason for the end; read only after gone is closed
 }
 
-// Read reads what the server sent.
+// Read reads from the connection. A closed UDP port is reported to refused, and is not an error.
 func (l *link) Read(b []byte) (int, error) {
 	l.readOnce.Do(func() { close(l.reading) })
 	for {
@@ -183,7 +185,7 @@ func (l *link) Read(b []byte) (int, error) {
 		case err == nil || n > 0:
 			return n, nil
 		case !l.server.reliable() && errors.Is(err, syscall.ECONNREFUSED):
-			select { // the server may come back, and only the request that waits fails
+			select { // the server may start again: only the request that waits fails
 			case l.refused <- struct{}{}:
 			default:
 			}
@@ -210,22 +212,23 @@ func (l *link) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom and WriteTo make a net.PacketConn of a connected socket: there is one remote address.
+// ReadFrom is Read. With WriteTo it makes the link a net.PacketConn, with one remote address.
 func (l *link) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, err := l.Read(b)
 	return n, l.RemoteAddr(), err
 }
 
-// WriteTo ignores the address.
+// WriteTo is Write. It ignores the address.
 func (l *link) WriteTo(b []byte, _ net.Addr) (int, error) { return l.Write(b) }
 
-// Close ends the link. sipgo closes a stream that it cannot parse.
+// Close ends the link. sipgo calls it for a stream that it cannot parse, so that is the recorded
+// reason, unless the link has ended before.
 func (l *link) Close() error {
 	l.end(errors.New("the server sent data that is not SIP"))
 	return l.Conn.Close()
 }
 
-// end records the reason why nothing more arrives. The first counts.
+// end records the reason for the end of the link. Later calls do nothing.
 func (l *link) end(cause error) {
 	l.endOnce.Do(func() {
 		if errors.Is(cause, io.EOF) {
@@ -246,13 +249,13 @@ func (l *link) alive() bool {
 	}
 }
 
-// An accepted is a listener that accepts its link and nothing else.
+// An accepted is a listener that accepts one connection, its link.
 type accepted struct {
 	link *link
 	once sync.Once
 }
 
-// Accept returns the link at first, and then waits for its end.
+// Accept returns the link. Further calls wait for its end and return net.ErrClosed.
 func (a *accepted) Accept() (net.Conn, error) {
 	var conn net.Conn
 	if a.once.Do(func() { conn = a.link }); conn != nil {
@@ -268,9 +271,9 @@ func (a *accepted) Close() error { return a.link.Close() }
 // Addr returns the local address of the link.
 func (a *accepted) Addr() net.Addr { return a.link.LocalAddr() }
 
-// A pooled is the link in sipgo's pool of connections, by the addresses of both ends. It is in the
-// place of sipgo's own, which limits datagrams to 1300 bytes, and leaves the pool when the link ends:
-// sipgo would then open another socket to answer what arrived before.
+// A pooled is the link as a connection of sipgo's pool, under the addresses of both ends. It replaces
+// sipgo's own connection, which limits datagrams to 1300 bytes and leaves the pool when the link ends,
+// so that sipgo would open another socket to answer messages that have arrived before.
 type pooled struct{ link *link }
 
 // WriteMsg sends a message.
@@ -284,7 +287,7 @@ func (p pooled) WriteMsg(msg gosip.Message) error {
 // LocalAddr returns the local address of the link.
 func (p pooled) LocalAddr() net.Addr { return p.link.LocalAddr() }
 
-// Ref counts nothing: the flow closes the link.
+// Ref does not count references: the flow closes the link.
 func (p pooled) Ref(int) int { return 1 }
 
 // TryClose leaves the link open.

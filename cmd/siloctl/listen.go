@@ -50,7 +50,7 @@ func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires t
 	seen := int64(0)
 	u, err := a.userAgent(cmd, server, aor, false, func(m *sipMessage) int {
 		seen++
-		if count > 0 && seen > count { // stays stored
+		if count > 0 && seen > count { // the server keeps it
 			return gosip.StatusTemporarilyUnavailable
 		}
 		if err := a.printMessage(m); err != nil {
@@ -67,7 +67,7 @@ func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires t
 	}
 	defer u.close()
 
-	last := "" // note
+	last := "" // the last note
 	err = u.keepRegistered(ctx, expires, func(_ time.Duration, err error) {
 		text := ""
 		switch {

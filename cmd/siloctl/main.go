@@ -1,11 +1,13 @@
 // Command siloctl administers a running silod, and sends and receives messages over SIP to test it.
 //
-// It talks to the daemon through package mi/client only. Its commands are a table of nouns and verbs, one file
-// for each noun; a verb names its management command. Every other first word is sent to the daemon as
-// a management command of that name. send and listen have a SIP user agent of their own: useragent.go.
+// It calls the daemon through package mi/client only. Its commands are a table of nouns and verbs, with
+// one file for each noun; a verb names its management command. Any other first word is sent to the
+// daemon as a management command of that name. send and listen have a SIP user agent of their own, in
+// useragent.go; the db and config commands work without a daemon.
 //
-// Commands run on the main goroutine. Others wait for an answer of the user, follow the daemon for
-// top, and belong to sipgo; arrivals.go and useragent.go have the locks that those need.
+// Commands run on the main goroutine. Other goroutines read the user's answer to a question, follow
+// the daemon for top, or belong to sipgo. Locks: arrivals.mu guards the order of messages, and
+// userAgent.receiving is held while a message is printed.
 package main
 
 import (
@@ -17,9 +19,9 @@ import (
 	"syscall"
 )
 
-// main ends the command in good order at the first ^C, and at once at the second.
+// main cancels the command at the first ^C or SIGTERM, and is killed by the second.
 func main() {
-	// Long lists make much garbage while the live heap stays small: fewer collections save time.
+	// A long list allocates much and keeps little: fewer collections save time.
 	debug.SetGCPercent(400)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

@@ -66,7 +66,7 @@ func selection(f *pflag.FlagSet) {
 }
 
 // selected returns the named arguments of the silo_ commands for the flags of selection. The owner is
-// always the first.
+// always the first, even if it is empty.
 func selected(f *pflag.FlagSet, _ []string) ([]mi.Arg, error) {
 	list := []mi.Arg{{Name: "owner", Value: flagText(f, "user")}}
 	return append(list, named(
@@ -86,7 +86,8 @@ func flagText(f *pflag.FlagSet, name string) string {
 	return ""
 }
 
-// purgeBatch is the number of messages that one command deletes. The daemon stores between two.
+// purgeBatch is the number of messages that one command deletes. Between two commands the daemon can
+// store others.
 const purgeBatch = 500
 
 // purgeCommand returns the command that deletes many messages.
@@ -185,13 +186,4 @@ func (a *app) reportCount(name string, n int64, words string) error {
 	}
 	_, err := fmt.Fprintf(a.out, words, n)
 	return err
-}
-
-// pause waits and reports whether ctx has not ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
 }

@@ -114,8 +114,8 @@ type printer interface {
 	end() error
 }
 
-// A jsonPrinter writes an array, an entry a line. The array of a list that broke off stays open, so
-// that it is not taken for complete.
+// A jsonPrinter writes an array with an entry on each line. If the list ends with an error, the array
+// is not closed, so that it does not look complete.
 type jsonPrinter struct {
 	w   io.Writer
 	any bool
@@ -160,8 +160,8 @@ func (p *tablePrinter) end() error {
 	return p.flush()
 }
 
-// tree prints a reply of any form for people: first names with aligned values, then lists, as tables
-// where the entries have columns.
+// tree prints a reply of any form for people: first the names and values, aligned, then the lists. The
+// entries of a list are rows of a table if they have columns.
 func (a *app) tree(n *mi.Node, indent string) error {
 	if n.List {
 		return a.entriesOf(n.Nodes, false, indent)
@@ -192,7 +192,8 @@ func (a *app) tree(n *mi.Node, indent string) error {
 	return nil
 }
 
-// entriesOf prints bare values one below the other, and other entries as a table.
+// entriesOf prints a list: each entry on a line if all are bare values, and else as a table. named adds
+// the column with their names.
 func (a *app) entriesOf(nodes []*mi.Node, named bool, indent string) error {
 	if !named && !slices.ContainsFunc(nodes, func(n *mi.Node) bool { return !isLeaf(n) }) {
 		for _, n := range nodes {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// pager returns the command of the pager: $PAGER, which may be empty for none, or else less, which
-// leaves short lists alone.
+// pager returns the shell command of the pager: $PAGER, or less if that is not set. It returns "" if
+// $PAGER is empty or there is no less.
 func pager() string {
 	if p, set := os.LookupEnv("PAGER"); set {
 		return p
@@ -22,16 +22,16 @@ func pager() string {
 	return ""
 }
 
-// paged runs f with its output going through the pager where input and output are a terminal.
+// paged runs f. Its output goes through the pager if input and output are a terminal.
 func (a *app) paged(ctx context.Context, f func() error) error {
 	program := pager()
 	if program == "" || a.output != "table" || !isTerminal(a.stdout) || !isTerminal(a.in) {
 		return f()
 	}
-	// Not killed with ctx: it has to restore the terminal.
+	// The end of ctx must not kill the pager, which has to restore the terminal.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "sh", "-c", program)
 	cmd.Stdout, cmd.Stderr = a.stdout, a.stderr
-	cmd.Env = append([]string{"LESS=FRX"}, os.Environ()...) // unless it is set
+	cmd.Env = append([]string{"LESS=FRX"}, os.Environ()...) // the environment's own LESS wins; F: short lists are not paged
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("start the pager: %w", err)

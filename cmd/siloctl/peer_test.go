@@ -156,7 +156,7 @@ func (p *peer) agent(cfg sipSettings) *userAgent {
 	return u
 }
 
-// registered registers the user agent and returns the way to it.
+// registered registers the user agent and returns its REGISTER, whose send reaches it.
 func (p *peer) registered(u *userAgent) wire {
 	p.t.Helper()
 	ws := make(chan wire, 1)

@@ -9,13 +9,13 @@ import (
 
 // A progress is a progress bar, for terminals only.
 type progress struct {
-	w     io.Writer // nil without a terminal
+	w     io.Writer // nil without a terminal, and after end
 	noun  string
-	total int64
-	shown time.Time
+	total int64     // 0: not known, nothing is drawn
+	shown time.Time // the last drawing
 }
 
-// The size of the bar, and the time between two drawings: a terminal may be slow.
+// The width of the bar, and the shortest time between two drawings, as a terminal may be slow.
 const (
 	barWidth = 30
 	barEvery = 100 * time.Millisecond

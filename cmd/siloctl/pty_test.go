@@ -37,7 +37,7 @@ func daemon(t *testing.T, cmds []mi.Command) string {
 	return path
 }
 
-// A terminal is siloctl in a pseudo-terminal.
+// A terminal is a siloctl that runs in a pseudo-terminal.
 type terminal struct {
 	t   *testing.T
 	tty *os.File
@@ -58,7 +58,7 @@ func startTerminal(t *testing.T, columns uint16, args ...string) *terminal {
 	cmd.Env = append(os.Environ(), "COLUMNS=", "TZ=UTC", "GORACE=atexit_sleep_ms=0")
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: columns})
 	if err != nil {
-		t.Skipf("no pseudo-terminal can be had here: %v", err)
+		t.Skipf("cannot open a pseudo-terminal: %v", err)
 	}
 	term := &terminal{t: t, tty: tty, cmd: cmd, closed: make(chan struct{})}
 	t.Cleanup(func() {

@@ -21,28 +21,28 @@ type refusal struct {
 
 func (r *refusal) Error() string { return "REGISTER refused: " + r.status }
 
-// Pauses before the next REGISTER.
+// Pauses before the next REGISTER, and the time to remove the registration.
 const (
-	reconnectPause = 250 * time.Millisecond // after the connection ended
-	firstRetry     = time.Second            // after a failure, doubled each time
-	lastRetry      = 30 * time.Second
-	leaveTimeout   = 2 * time.Second // to remove the registration
+	reconnectPause = 250 * time.Millisecond // after the end of the connection
+	firstRetry     = time.Second            // after a failure; doubled each time
+	lastRetry      = 30 * time.Second       // the longest
+	leaveTimeout   = 2 * time.Second
 )
 
-// keepRegistered registers, refreshes in time, registers again when the connection ends, and removes
-// the registration when ctx ends; then it returns nil. report is called for each registration with
-// the time for which it is granted, and for each failure that will be tried again. An error is the
-// first attempt's, or a refusal that another attempt cannot change.
+// keepRegistered registers, refreshes in time, and registers again when the connection ends. When ctx
+// ends, it removes the registration and returns nil. report is called for each registration with the
+// granted time, and for each failure after which it tries again. The error is that of the first
+// attempt, or a *refusal that another attempt cannot change.
 func (u *userAgent) keepRegistered(ctx context.Context, expires time.Duration, report func(time.Duration, error)) error {
 	registered, retry := false, firstRetry
 	for {
 		granted, err := u.registerOnce(ctx, &expires)
-		var pause time.Duration
+		var wait time.Duration
 		var gone <-chan struct{}
 		switch {
 		case err == nil:
 			registered, retry = true, firstRetry
-			pause, gone = granted*4/5, u.flow.link.gone // RFC 5626 section 4.4.1 has 50 to 90 percent
+			wait, gone = granted*4/5, u.flow.link.gone // RFC 5626 section 4.4.1 has 50 to 90 percent
 			report(granted, nil)
 		case ctx.Err() != nil:
 			return u.leave(ctx, registered)
@@ -50,16 +50,16 @@ func (u *userAgent) keepRegistered(ctx context.Context, expires time.Duration, r
 			return err
 		default:
 			report(0, err)
-			pause, retry = retry, min(2*retry, lastRetry)
+			wait, retry = retry, min(2*retry, lastRetry)
 		}
-		if !pauseFor(ctx, pause, gone) {
+		if !pauseFor(ctx, wait, gone) {
 			return u.leave(ctx, registered)
 		}
 	}
 }
 
-// registerOnce registers and returns the time granted. Where the server finds *expires too brief, it
-// becomes the server's minimum.
+// registerOnce registers and returns the granted time. If the server refuses *expires as too brief, it
+// sets *expires to the server's minimum and tries again.
 func (u *userAgent) registerOnce(ctx context.Context, expires *time.Duration) (time.Duration, error) {
 	for {
 		res, granted, err := u.register(ctx, *expires)
@@ -80,8 +80,8 @@ func (u *userAgent) registerOnce(ctx context.Context, expires *time.Duration) (t
 	}
 }
 
-// register sends one REGISTER and returns its response, with the time granted by a 2xx. 0 removes the
-// registration.
+// register sends one REGISTER and returns its response, and for a 2xx the granted time. An expires of
+// 0 removes the registration.
 func (u *userAgent) register(ctx context.Context, expires time.Duration) (*gosip.Response, time.Duration, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.cfg.timeout,
 		fmt.Errorf("%w (%s) from %s", errNoAnswer, u.cfg.timeout, u.cfg.server))
@@ -106,7 +106,7 @@ func (u *userAgent) register(ctx context.Context, expires time.Duration) (*gosip
 	return res, grantedTime(res, contact, expires), nil
 }
 
-// contact returns the URI where the server reaches a flow.
+// contact returns the URI at which the server reaches this flow.
 func (u *userAgent) contact(f *flow) sip.URI {
 	local := addrPort(f.link.LocalAddr())
 	c := sip.URI{Scheme: "sip", User: u.aor.User, Host: local.Addr().String(), Port: local.Port()}
@@ -119,7 +119,8 @@ func (u *userAgent) contact(f *flow) sip.URI {
 	return c
 }
 
-// grantedTime returns the time of our contact in a 2xx (RFC 3261 section 10.2.4).
+// grantedTime returns the lifetime of the contact in a 2xx, which is asked if the response has none
+// (RFC 3261 section 10.2.4). It returns 0 for other responses.
 func grantedTime(res *gosip.Response, contact sip.URI, asked time.Duration) time.Duration {
 	if !res.IsSuccess() {
 		return 0
@@ -138,7 +139,7 @@ func grantedTime(res *gosip.Response, contact sip.URI, asked time.Duration) time
 	return seconds(fieldOf(res, "expires"), asked)
 }
 
-// seconds parses delta-seconds (RFC 3261 section 25.1); otherwise is returned for other text.
+// seconds parses delta-seconds (RFC 3261 section 25.1). It returns otherwise for any other text.
 func seconds(s string, otherwise time.Duration) time.Duration {
 	n, err := strconv.ParseUint(s, 10, 31)
 	if err != nil {
@@ -147,7 +148,7 @@ func seconds(s string, otherwise time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// pauseFor waits, not much longer than until gone is closed, and reports whether to go on.
+// pauseFor waits, but only a short time after gone is closed. It reports whether ctx has not ended.
 func pauseFor(ctx context.Context, d time.Duration, gone <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -164,22 +165,22 @@ func pauseFor(ctx context.Context, d time.Duration, gone <-chan struct{}) bool {
 	}
 }
 
-// leave removes the registration. It takes little time: the user waits for the end.
+// leave removes the registration, within leaveTimeout: the user waits for the end.
 func (u *userAgent) leave(ctx context.Context, registered bool) error {
 	if !registered {
 		return nil
 	}
 	if u.flow != nil {
-		u.flow.arrivals.close() // the answer to a message goes before
+		u.flow.arrivals.close() // messages are answered before
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
-	_, _, _ = u.register(ctx, 0) // else it expires
+	_, _, _ = u.register(ctx, 0) // after an error the registration expires
 	return nil
 }
 
-// isFinal reports whether an error is a refusal that another attempt will not change: a 4xx, but for
-// those that pass with time, or a 6xx.
+// isFinal reports whether an error is a refusal that another attempt cannot change: a 6xx, or a 4xx
+// other than those of temporary conditions.
 func isFinal(err error) bool {
 	r, ok := errors.AsType[*refusal](err)
 	if !ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// nouns returns all nouns. A new one is one more entry here, and a file.
+// nouns returns all nouns, each of which has a file of its own.
 func (a *app) nouns() []noun {
 	return []noun{
 		roomsNoun(), membersNoun(), a.messagesNoun(), remindersNoun(), contactsNoun(), a.usersNoun(), bansNoun(),
@@ -71,12 +72,13 @@ func (a *app) nouns() []noun {
 	}
 }
 
-// passThrough runs a management command by its own name. It asks and shows the reply as the verb of
-// that command does.
+// passThrough runs a management command by its own name. If a verb runs the same command, it asks the
+// same question and shows the reply in the same way.
 func (a *app) passThrough(cmd *cobra.Command, args []string) error {
 	v := a.verbFor(args[0])
 	if v.ask != "" {
-		if err := a.confirm(cmd.Context(), sentence(v.ask, append(args[1:], "it"))); err != nil {
+		// "it" stands for a missing argument, which the daemon refuses.
+		if err := a.confirm(cmd.Context(), sentence(v.ask, append(slices.Clip(args[1:]), "it"))); err != nil {
 			return err
 		}
 	}
@@ -153,10 +155,10 @@ func (a *app) helpCommand() *cobra.Command {
 	}
 }
 
-// version is set by the linker; see the Makefile.
+// version is set by the linker: see the Makefile.
 var version string
 
-// ownVersion returns the version of siloctl. `siloctl version` asks for the daemon's.
+// ownVersion returns the version of siloctl, for --version. `siloctl version` shows the daemon's.
 func ownVersion() string {
 	if version != "" {
 		return version

@@ -8,9 +8,9 @@ import (
 	"silod/mi"
 )
 
-// rowsOf flattens a node into table rows. A node that has no children, or only leaves, is a row: its
-// name where named is set, its value, its attributes, and its children by name. Any other node is a
-// group: its value is the first cell of each row below it.
+// rowsOf calls add with each table row of a node. A node that has no children, or only leaves, is one
+// row: its name if named is set, its value, its attributes, and its children by name. Any other node is
+// a group: its value is a cell of each row below it. group has the cells of the groups above.
 func rowsOf(n *mi.Node, named bool, group []mi.Attr, add func([]mi.Attr) error) error {
 	own := slices.Clip(group)
 	switch {
@@ -34,7 +34,7 @@ func rowsOf(n *mi.Node, named bool, group []mi.Attr, add func([]mi.Attr) error) 
 	return add(own)
 }
 
-// cells returns a row of names and values.
+// cells returns a row. pairs are the names and values of its cells in turn.
 func cells(pairs ...any) []mi.Attr {
 	var row []mi.Attr
 	for i := 0; i+1 < len(pairs); i += 2 {

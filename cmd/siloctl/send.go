@@ -68,13 +68,13 @@ func (a *app) sendCommand() *cobra.Command {
 	return cmd
 }
 
-// text returns the text of the message, for "-" from standard input. taken: the password comes from
-// there.
-func (a *app) text(arg string, taken bool) (string, error) {
+// text returns the text of the message: arg, or standard input if arg is "-". That is an error if the
+// password comes from standard input.
+func (a *app) text(arg string, passwordStdin bool) (string, error) {
 	if arg != "-" {
 		return arg, nil
 	}
-	if taken {
+	if passwordStdin {
 		return "", usagef("the text and the password cannot both come from standard input")
 	}
 	b, err := io.ReadAll(io.LimitReader(a.stdin, maxInput+1))
@@ -100,12 +100,12 @@ func parseHeaders(list []string) ([]sip.Header, error) {
 	return headers, nil
 }
 
-// An errNotTaken is the error of a refusal that was printed as JSON.
-type errNotTaken struct{ status string }
+// A notAcceptedError is the error of a refusal that was printed as JSON.
+type notAcceptedError struct{ status string }
 
-func (e *errNotTaken) Error() string { return "the message was not accepted: " + e.status }
+func (e *notAcceptedError) Error() string { return "the message was not accepted: " + e.status }
 
-// reportSent prints the response, in which a refusal is an error.
+// reportSent prints the response. It returns an error for a refusal.
 func (a *app) reportSent(to string, res *gosip.Response) error {
 	means := meaning(to, res)
 	if a.output == "json" {
@@ -113,7 +113,7 @@ func (a *app) reportSent(to string, res *gosip.Response) error {
 		if err != nil || res.IsSuccess() {
 			return err
 		}
-		return &errNotTaken{statusOf(res)}
+		return &notAcceptedError{statusOf(res)}
 	}
 	if !res.IsSuccess() {
 		return fmt.Errorf("%s: %s", statusOf(res), means)

@@ -26,7 +26,7 @@ type sipFlags struct {
 	endpoint endpoint // of server and transport, after check
 }
 
-// The address of a silod without a configuration, and the time of a SIP transaction.
+// The SIP address of a silod without a configuration, and the timeout of a SIP transaction.
 const (
 	defaultServer = "127.0.0.1:5060"
 	sipTimeout    = 32 * time.Second // RFC 3261 section 17.1.2.2
@@ -69,8 +69,8 @@ func (s *sipFlags) check(cmd *cobra.Command, a *app) error {
 	return nil
 }
 
-// userAgent returns the user agent of a command. overTCP asks for TCP where neither --transport nor
-// --server says otherwise.
+// userAgent returns the user agent of a command. With overTCP it uses TCP in place of UDP, unless
+// --transport is set.
 func (a *app) userAgent(cmd *cobra.Command, s *sipFlags, aor string, overTCP bool, receive func(*sipMessage) int) (*userAgent, error) {
 	settings := sipSettings{
 		aor: aor, name: s.name, user: s.user, server: s.endpoint, local: s.local, timeout: sipTimeout, receive: receive,
@@ -124,7 +124,7 @@ func (s *sipFlags) complete(name string) string {
 	return name + "@" + host
 }
 
-// shortURI returns a URI without the scheme where that is sip.
+// shortURI returns a URI for people: without the scheme if that is sip.
 func shortURI(u sip.URI) string {
 	s := clean(u.String())
 	if u.Scheme == "sip" {

@@ -19,14 +19,15 @@ import (
 type sipMessage struct {
 	from, to        sip.NameAddr
 	callID          string
-	subject, date   string // "" where there is none
+	subject, date   string // "" if there is none
 	contentType     string
 	contentEncoding string
 	body            []byte
 	at              time.Time // of its arrival
 }
 
-// newMessage takes a request apart. It fails where the request cannot be answered.
+// newMessage returns the message of a request that arrived at that time. It returns an error if the
+// request cannot be answered, or has no valid From or To.
 func newMessage(req *gosip.Request, at time.Time) (*sipMessage, error) {
 	if _, err := echoed(req); err != nil {
 		return nil, err
@@ -46,8 +47,9 @@ func newMessage(req *gosip.Request, at time.Time) (*sipMessage, error) {
 	return m, nil
 }
 
-// newSIPParser returns a parser that leaves header fields as they were written: sipgo parses what it
-// needs later, and writes it differently. Via and CSeq are tidied for it.
+// newSIPParser returns a parser that leaves header fields as they were written: sipgo would write them
+// in another form. Only Via and CSeq, which sipgo parses later by itself, are brought into the form in
+// which it finds their parts.
 func newSIPParser() *gosip.Parser {
 	all := gosip.DefaultHeadersParser()
 	p := gosip.NewParser(gosip.WithHeadersParsers(gosip.HeadersParser{
@@ -85,7 +87,7 @@ func tidyVia(value string) string {
 	return strings.Join(parts, ";")
 }
 
-// build makes a request, but for its Via, which each transaction has anew.
+// build returns a request without Via: each transaction adds its own.
 func (u *userAgent) build(r sipRequest, seq uint32) (*gosip.Request, error) {
 	to, err := parseNameAddr(r.to)
 	if err != nil {
@@ -136,8 +138,8 @@ func hasField(list []sip.Header, name string) bool {
 	})
 }
 
-// respond answers a request with its own header fields as they were written, where it has them
-// (RFC 3261 section 8.2.6). An answer that cannot be sent is the server's to ask for again.
+// respond answers a request with its header fields as they were written (RFC 3261 section 8.2.6), and
+// with more. It ignores an error: the server then retransmits the request.
 func respond(req *gosip.Request, tx gosip.ServerTransaction, code int, more ...gosip.Header) {
 	fields, err := echoed(req)
 	if err != nil {
@@ -161,8 +163,8 @@ var reasons = map[int]string{
 	gosip.StatusServiceUnavailable:           "Service Unavailable",
 }
 
-// echoed returns the header fields that an answer repeats, To with a tag. It fails where one is
-// missing, doubled or not valid.
+// echoed returns the header fields that an answer repeats, To with a tag. It returns an error if one
+// of them is missing, repeated or not valid.
 func echoed(req *gosip.Request) ([]gosip.Header, error) {
 	var fields []gosip.Header
 	for _, name := range [][2]string{{"Via", "v"}, {"From", "f"}, {"To", "t"}, {"Call-ID", "i"}, {"CSeq", "cseq"}} {
@@ -187,7 +189,7 @@ func echoed(req *gosip.Request) ([]gosip.Header, error) {
 	return fields, nil
 }
 
-// withTag adds a tag to the value of To where it has none.
+// withTag adds a tag to the value of a To without one.
 func withTag(to string) string {
 	if a, err := sip.ParseNameAddr(to); err == nil && a.Tag() != "" {
 		return to
@@ -195,7 +197,8 @@ func withTag(to string) string {
 	return to + ";tag=" + rand.Text()
 }
 
-// checkHeader refuses a header field that would not remain one field on the wire.
+// checkHeader returns an error for a header field that siloctl writes itself, or that would not be one
+// field on the wire.
 func checkHeader(h sip.Header) error {
 	if !sip.IsToken(h.Name) {
 		return fmt.Errorf("bad header name %q", h.Name)
@@ -210,7 +213,7 @@ func checkHeader(h sip.Header) error {
 	return nil
 }
 
-// checkValue refuses control characters: sipgo writes a value as it is.
+// checkValue returns an error for a value with control characters: sipgo would write it as it is.
 func checkValue(s string) error {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		return errors.New("a line break or control character is not allowed in a header")

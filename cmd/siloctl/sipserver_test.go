@@ -12,7 +12,7 @@ import (
 
 // A sipServer is a small server for send and listen, over UDP and TCP on one port: it
 // accepts all registrations, sends messages to registered users, stores them for others,
-// and refuses those for nobody@.
+// and refuses those for the user nobody.
 type sipServer struct {
 	pc net.PacketConn
 	l  net.Listener
@@ -20,9 +20,9 @@ type sipServer struct {
 
 	mu     sync.Mutex
 	conns  []net.Conn
-	users  map[string]func(string) // registered users, and the way to them
+	users  map[string]func(string) // by registered user: sends a message to the user
 	stored map[string][]string     // MESSAGEs by user
-	waits  map[string]func(string) // requests that were forwarded, by Via
+	waits  map[string]func(string) // by Via of a forwarded request: called with the status of its response
 	n      int
 }
 

@@ -76,7 +76,7 @@ func (a *app) watchStats(ctx context.Context, c call, every time.Duration) error
 	}
 }
 
-// clearScreen clears a terminal, or prints an empty line where there is none.
+// clearScreen clears a terminal, and prints an empty line to any other output.
 func (a *app) clearScreen() {
 	if isTerminal(a.stdout) {
 		fmt.Fprint(a.out, "\x1b[H\x1b[2J")
@@ -139,13 +139,13 @@ func number(v any) (int64, bool) {
 	return 0, false
 }
 
-// last returns the newest value.
+// last returns the newest value of a statistic, which must be in names.
 func (h *history) last(name string) int64 {
 	v := h.values[name]
 	return v[len(v)-1]
 }
 
-// rates returns the changes per second between the samples.
+// rates returns the changes per second between the samples, the newest last.
 func (h *history) rates(name string) []float64 {
 	v := h.values[name]
 	t := h.times[len(h.times)-min(len(v), len(h.times)):]

@@ -9,8 +9,9 @@ import (
 	"silod/mi"
 )
 
-// A table writes rows in aligned columns. It measures the first rows, then writes each row at once, so
-// that a long list takes no memory; text/tabwriter keeps all rows, and does not fit a terminal.
+// A table writes rows in aligned columns. It measures the first rows and writes every later one at
+// once, so that a list of any length takes little memory. (text/tabwriter keeps all rows, and does not
+// fit them to a terminal.)
 type table struct {
 	w      io.Writer
 	width  int      // of the terminal; 0: no limit
@@ -19,15 +20,15 @@ type table struct {
 
 	columns []column
 	rows    [][]string // measured, not yet written
-	started bool
-	any     bool
+	started bool       // the widths are final, and the head is written
+	any     bool       // a row was added
 }
 
 // A column has the measures of the first rows.
 type column struct {
 	name    string
 	width   int
-	numbers bool // all values are; aligned to the right
+	numbers bool // all values are numbers, and aligned to the right
 }
 
 // Sizes of a table.

@@ -110,7 +110,7 @@ func TestPager(t *testing.T) {
 	if code := term.exit(); code != exitDone || strings.Count(term.text(), "\n> ") != 5000 {
 		t.Errorf("exit %d, %d lines through the pager", code, strings.Count(term.text(), "\n> "))
 	}
-	t.Setenv("PAGER", "head -n 2") // one that is left early
+	t.Setenv("PAGER", "head -n 2") // a pager that ends early
 	term = startTerminal(t, 80, "--socket", socket, "messages", "list")
 	if code := term.exit(); code != exitDone || strings.Count(term.text(), "\n") != 2 {
 		t.Errorf("exit %d:\n%s", code, term.text())
@@ -163,7 +163,7 @@ func TestTop(t *testing.T) {
 	term.expect("room     chat-1@example.org           3")
 	term.typed("\x03")
 	if code := term.exit(); code != exitDone || !strings.HasSuffix(term.text(), "\x1b[?25h") {
-		t.Errorf("exit %d, the cursor is hidden still:\n%q", code, term.text())
+		t.Errorf("exit %d, the cursor is still hidden:\n%q", code, term.text())
 	}
 	term = startTerminal(t, 80, "--socket", socket, "stats", "--watch", "--every", "100ms", "mi:")
 	term.expect("PER SECOND")

@@ -24,7 +24,7 @@ func cleanLines(s string) string {
 	}, strings.ReplaceAll(s, "\r\n", "\n"))
 }
 
-// visible maps a character to a harmless one.
+// visible returns a character that cannot control a terminal: r itself, a space or U+FFFD.
 func visible(r rune) rune {
 	switch {
 	case r == '\n' || r == '\r' || r == '\t':
@@ -46,7 +46,7 @@ func pad(s string, columns int) string {
 	return s + strings.Repeat(" ", max(0, columns-columnsOf(s)))
 }
 
-// localTime returns a time of RFC 3339 as local time. Other text is returned as it is.
+// localTime returns the local time of a time in the form of RFC 3339. It returns other text as it is.
 func localTime(s string) string {
 	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[10] != 'T' {
 		return s

@@ -56,7 +56,7 @@ func TestLocalTime(t *testing.T) {
 
 func TestFormatMessage(t *testing.T) {
 	at := time.Date(2026, 11, 21, 22, 14, 11, 0, time.UTC)
-	letterOf := func(name, contentType, body string, more ...gosip.Header) *sipMessage {
+	message := func(name, contentType, body string, more ...gosip.Header) *sipMessage {
 		req := gosip.NewRequest(gosip.MESSAGE, gosip.Uri{Scheme: "sip", User: "bob", Host: "127.0.0.1"})
 		for _, h := range append([]gosip.Header{
 			gosip.NewHeader("v", "SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1"), gosip.NewHeader("f", "<sip:alice@example.org>"),
@@ -78,12 +78,12 @@ func TestFormatMessage(t *testing.T) {
 		m    *sipMessage
 		want string
 	}{
-		{"plain", letterOf("", "text/plain", "hello"), "22:14:11  alice@example.org  hello\n"},
-		{"several lines", letterOf("Al \x1b[1m", "TEXT/plain;charset=utf-8", "one\r\ntwo\n\n"), "22:14:11  Al \uFFFD[1m <alice@example.org>  one\n          two\n"},
-		{"subject", letterOf("", "text/plain", "hi", gosip.NewHeader("s", "news")), "22:14:11  alice@example.org  [news] hi\n"},
-		{"not text", letterOf("", "application/im-iscomposing+xml", "<x/>"), "22:14:11  alice@example.org  (application/im-iscomposing+xml, 4 bytes)\n"},
-		{"compressed", letterOf("", "text/plain", "x", gosip.NewHeader("Content-Encoding", "deflate")), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
-		{"not UTF-8", letterOf("", "text/plain", "\xff"), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
+		{"plain", message("", "text/plain", "hello"), "22:14:11  alice@example.org  hello\n"},
+		{"several lines", message("Al \x1b[1m", "TEXT/plain;charset=utf-8", "one\r\ntwo\n\n"), "22:14:11  Al \uFFFD[1m <alice@example.org>  one\n          two\n"},
+		{"subject", message("", "text/plain", "hi", gosip.NewHeader("s", "news")), "22:14:11  alice@example.org  [news] hi\n"},
+		{"not text", message("", "application/im-iscomposing+xml", "<x/>"), "22:14:11  alice@example.org  (application/im-iscomposing+xml, 4 bytes)\n"},
+		{"compressed", message("", "text/plain", "x", gosip.NewHeader("Content-Encoding", "deflate")), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
+		{"not UTF-8", message("", "text/plain", "\xff"), "22:14:11  alice@example.org  (text/plain, 1 byte)\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := formatMessage(tt.m); got != tt.want {

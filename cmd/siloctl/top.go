@@ -57,18 +57,7 @@ func (a *app) top(ctx context.Context, every time.Duration) error {
 		if err := errors.Join(a.sample(ctx, &h, positional([]string{"all"})), times.sample(ctx, a)); err != nil {
 			return err
 		}
-		for more := true; more; {
-			select {
-			case in, ok := <-counted:
-				if more = ok; ok {
-					active.add(in)
-				} else {
-					counted = nil
-				}
-			default:
-				more = false
-			}
-		}
+		active.addAll(counted)
 		a.clearScreen()
 		fmt.Fprintf(a.out, "silod at %s  %s  every %s, ^C to end\n\n", a.target.Socket+a.target.FIFO, time.Now().Format(time.TimeOnly), every)
 		if err := a.draw(&h, &times, &active, counters); err != nil {
@@ -100,9 +89,10 @@ func (a *app) counters(ctx context.Context) (map[string]bool, error) {
 	return set, nil
 }
 
-// draw draws as many lines as the screen has.
+// draw prints the latencies, the busiest statistics, the busiest rooms and mailboxes, and the state,
+// in as many lines as the screen has.
 func (a *app) draw(h *history, times *latencies, active *activity, counters map[string]bool) error {
-	busy, state := slices.Clone(h.names), []string{}
+	busy, state := slices.Clone(h.names), []string{} // counters that change, and gauges that are not 0
 	busy = slices.DeleteFunc(busy, func(name string) bool {
 		if !counters[name] && h.last(name) != 0 {
 			state = append(state, name)

@@ -47,7 +47,22 @@ func (t *activity) add(in interval) {
 	}
 }
 
-// busiest returns at most so many names, the busiest of all kept intervals first.
+// addAll adds the intervals that wait in from.
+func (t *activity) addAll(from <-chan interval) {
+	for {
+		select {
+		case in, ok := <-from:
+			if !ok {
+				return
+			}
+			t.add(in)
+		default:
+			return
+		}
+	}
+}
+
+// busiest returns at most that number of names, those with the largest counts first.
 func (t *activity) busiest(most int) []string {
 	names := make([]string, 0, len(t.counts))
 	for name := range t.counts {
@@ -59,7 +74,8 @@ func (t *activity) busiest(most int) []string {
 	return names[:min(len(names), most)]
 }
 
-// draw prints the busiest as a table. An interval is a second.
+// draw prints a table of at most that number of rooms and mailboxes. An interval is one second, so a
+// count is a rate per second.
 func (t *activity) draw(a *app, most int) error {
 	names := t.busiest(most)
 	if len(names) == 0 {
@@ -79,8 +95,8 @@ func (t *activity) draw(a *app, most int) error {
 	return tab.flush()
 }
 
-// followActivity sends the counts of each second until ctx ends. The channel is closed at once where
-// the daemon has no counts.
+// followActivity returns a channel with the counts of each second until ctx ends. The channel is closed
+// if the daemon cannot count, or ends. It has a connection of its own, without a timeout.
 func (a *app) followActivity(ctx context.Context) <-chan interval {
 	to := make(chan interval, 1)
 	target := a.target
@@ -114,7 +130,7 @@ func (a *app) followActivity(ctx context.Context) <-chan interval {
 	return to
 }
 
-// Latencies are the times that the daemon took for requests, by sample.
+// A latencies has the times that the daemon took for requests, by sample.
 type latencies struct {
 	names  []string
 	before map[string]buckets
@@ -122,14 +138,15 @@ type latencies struct {
 	newest map[string][2]float64 // median and 99th percentile
 }
 
-// Buckets are cumulative counts by upper bound in seconds, the shortest first.
+// A buckets has the counts of an mi.Histogram.
 type buckets struct {
-	bounds []float64
-	counts []int64
-	total  int64
+	bounds []float64 // in seconds, the shortest first
+	counts []int64   // requests that took no longer than the bound
+	total  int64     // all requests
 }
 
-// sample adds the counts since the last sample.
+// sample asks the daemon for its counts, and adds the times since the last sample. A daemon without
+// this command has no latencies.
 func (l *latencies) sample(ctx context.Context, a *app) error {
 	n, err := a.ask(ctx, "latencies")
 	if errors.Is(err, mi.ErrNoCommand) {
@@ -190,8 +207,8 @@ func (b buckets) since(before buckets) buckets {
 	return d
 }
 
-// quantile returns a quantile in seconds, 0 without counts. The times in a bucket are taken as evenly
-// distributed.
+// quantile returns a quantile in seconds, or 0 without counts. It assumes that the times in a bucket
+// are evenly distributed.
 func (b buckets) quantile(q float64) float64 {
 	want := q * float64(b.total)
 	var below int64

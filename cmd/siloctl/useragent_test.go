@@ -277,7 +277,7 @@ func TestCertificateNotTrusted(t *testing.T) {
 	u.cfg.roots = nil
 	_, err := u.do(t.Context(), sipRequest{method: "MESSAGE", to: "bob@example.org"})
 	if err == nil || !strings.Contains(err.Error(), "certificate") || !strings.Contains(err.Error(), "--ca") {
-		t.Errorf("certificate that nothing trusts: %v", err)
+		t.Errorf("a certificate that is not trusted: %v", err)
 	}
 }
 
@@ -368,8 +368,8 @@ func TestCloseEndsEverything(t *testing.T) {
 	})
 }
 
-// TestHeadersCannotBeInjected has line breaks in all that a user can name: nothing is sent, or
-// nothing that has a header field of that line.
+// TestHeadersCannotBeInjected has line breaks in everything that a user can set: no request is sent,
+// or one without a header field of that line.
 func TestHeadersCannotBeInjected(t *testing.T) {
 	p := newPeer(t, "udp")
 	field := func(name, value string) []sip.Header { return []sip.Header{{Name: name, Value: value}} }

@@ -53,7 +53,7 @@ const (
 	liveRoles    = "roles" // not a command
 )
 
-// noun returns the command of a noun. Without a verb it is an error.
+// noun returns the command of a noun, which is an error without one of its verbs.
 func (a *app) noun(n noun) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: n.name, Short: n.short, GroupID: groupAdmin,
@@ -102,7 +102,7 @@ func (a *app) verb(v verb) *cobra.Command {
 	return cmd
 }
 
-// do runs a verb: it asks where that is required, calls the daemon and shows the reply.
+// do runs a verb: it asks the question if there is one, calls the daemon and shows the reply.
 func (a *app) do(ctx context.Context, v verb, flags *pflag.FlagSet, args []string) error {
 	if v.ask != "" {
 		if err := a.confirm(ctx, sentence(v.ask, args)); err != nil {
@@ -120,7 +120,7 @@ func (a *app) do(ctx context.Context, v verb, flags *pflag.FlagSet, args []strin
 	return a.once(ctx, v, flags, args)
 }
 
-// once runs a verb with arguments as they were typed.
+// once runs a verb one time. args are its arguments as they were typed.
 func (a *app) once(ctx context.Context, v verb, flags *pflag.FlagSet, args []string) error {
 	list := positional(args)
 	if v.args != nil {
@@ -151,7 +151,7 @@ func (a *app) perform(ctx context.Context, v verb, args []string, list []mi.Arg)
 	return nil
 }
 
-// sentence replaces %1, %2 and so on in a text with the arguments.
+// sentence returns a text in which %1, %2 and so on are replaced by the arguments.
 func sentence(text string, args []string) string {
 	var pairs []string
 	for i, arg := range args {
@@ -174,7 +174,8 @@ func named(pairs ...mi.Arg) []mi.Arg {
 	return slices.DeleteFunc(pairs, func(a mi.Arg) bool { return a.Value == "" })
 }
 
-// arguments returns a check of the number of arguments. The usage line has the name of a missing one.
+// arguments returns a check of the number of arguments; most below 0: any number. It finds the name of
+// a missing one in the usage line.
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch n := len(args); {

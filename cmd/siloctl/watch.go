@@ -45,10 +45,11 @@ func (a *app) watchCommand() *cobra.Command {
 	return cmd
 }
 
-// watch prints events until ctx ends.
-func (a *app) watch(ctx context.Context, of string, bodies bool, count int) error {
-	a.target.Timeout = -1 // nothing may happen for a long time
-	c := call{command: "watch", args: []mi.Arg{{Value: of}}}
+// watch prints events of a user or room until ctx ends, which is not an error, or there were count
+// events.
+func (a *app) watch(ctx context.Context, address string, bodies bool, count int) error {
+	a.target.Timeout = -1 // there may be no event for a long time
+	c := call{command: "watch", args: []mi.Arg{{Value: address}}}
 	if bodies {
 		c.args = append(c.args, mi.Arg{Value: "yes"})
 	}
@@ -143,7 +144,7 @@ func eventLine(e map[string]string) string {
 // withoutScheme returns an address without "sip:".
 func withoutScheme(uri string) string { return strings.TrimPrefix(uri, "sip:") }
 
-// bodyOf returns the text of an event, "" where there is none.
+// bodyOf returns the text of an event, or "" if it has none.
 func bodyOf(e map[string]string) string {
 	if b, err := base64.StdEncoding.DecodeString(e["body_base64"]); err == nil && len(b) > 0 {
 		return fmt.Sprintf("(%d bytes, not text)", len(b))
