@@ -12,8 +12,8 @@ import (
 	"silod/e2e/phone"
 )
 
-// TestArchive: what is exported, deleted and imported is what it was; importing it
-// again, or where it is still there, stores nothing twice; and who is online gets it.
+// TestArchive: messages that are exported, deleted and imported have not changed. An import
+// of stored messages stores nothing twice. Messages for users who are online are delivered.
 func TestArchive(t *testing.T) {
 	d := serve(t, "silo.reminder = 'sip:reminder@sip.test'", "silo.send_time = 1")
 	w := dial(t, "tcp", d.addr)
@@ -36,7 +36,7 @@ func TestArchive(t *testing.T) {
 			t.Fatalf("siloctl %q: exit code %d, %q, want %q\n%s", args, code, stdout, want, stderr)
 		}
 	}
-	// What a row is called in another store is no part of the message.
+	// The ID of a row in the store is not a part of the message.
 	ids := regexp.MustCompile(`"id":[0-9]+,`)
 	read := func(name string) string {
 		t.Helper()
@@ -64,7 +64,7 @@ func TestArchive(t *testing.T) {
 	ctl("stored 5 messages, 1 already stored\n", "messages", "import", "first.jsonl")
 	ctl("stored 0 messages, 6 already stored\n", "messages", "import", "first.jsonl")
 	ctl("exported 6 messages\n", "messages", "export", "second.jsonl")
-	sorted := func(s string) string { // the reminder has an older number now than the messages
+	sorted := func(s string) string { // the reminder has a lower ID now than the messages
 		lines := strings.SplitAfter(s, "\n")
 		for i, l := range lines {
 			if strings.Contains(l, "send_at") {
@@ -78,7 +78,7 @@ func TestArchive(t *testing.T) {
 		t.Errorf("exported again it is\n%.2000s\nand was\n%.2000s", second, first)
 	}
 
-	// Into another silod, by way of a pipe, where bob is online.
+	// Into another silod, from a pipe, while bob is online there.
 	other := serve(t)
 	got := make(chan string, 10)
 	bob := other.user(t, "tcp", "bob", func(m *phone.Message) phone.Answer {
@@ -91,7 +91,7 @@ func TestArchive(t *testing.T) {
 	cmd := other.command("siloctl", "messages", "import", "-")
 	cmd.Stdin = strings.NewReader(read("second.jsonl"))
 	if out, err := cmd.CombinedOutput(); err != nil || !bytes.HasPrefix(out, []byte("stored 6 messages\n")) {
-		t.Errorf("import through a pipe: %s %v", out, err)
+		t.Errorf("import from a pipe: %s %v", out, err)
 	}
 	for _, want := range texts {
 		select {
@@ -104,7 +104,8 @@ func TestArchive(t *testing.T) {
 		}
 	}
 
-	// What is no export, and what does not fit, is told with its line.
+	// A file that is not an export, and a message that cannot be stored, are reported with their
+	// lines.
 	for _, c := range []struct{ text, want string }{
 		{`{"format":"silod messages","version":2}`, "line 1: not an export that this siloctl can read"},
 		{first + "rubbish\n", "from line 2 on: 400 Nothing was stored, line 7: invalid character"},

@@ -6,28 +6,28 @@ import (
 	"testing"
 )
 
-// hi is a MESSAGE to bob that nothing is wrong with, with a body of two bytes.
+// hi returns the head of a valid MESSAGE to bob with a body of two bytes.
 func hi() []string {
 	return append(lines("MESSAGE", uri("bob")), "Content-Type: text/plain", "Content-Length: 2")
 }
 
-// empty is a request without a body.
+// empty returns the head of a request without a body.
 func empty(method, uri string, more ...string) []string {
 	return append(append(lines(method, uri), more...), "Content-Length: 0")
 }
 
-// registration is a REGISTER of mallory's.
+// registration returns the head of a REGISTER of mallory.
 func registration(more ...string) []string {
 	return swap(empty("REGISTER", "sip:"+domain, more...), "To", "To: <"+uri("mallory")+">")
 }
 
-// swap puts another line in the place of a header's.
+// swap replaces the line of a header field.
 func swap(head []string, name string, line ...string) []string {
 	i := slices.IndexFunc(head, func(l string) bool { return strings.HasPrefix(l, name+":") })
 	return slices.Concat(head[:i], line, head[i+1:])
 }
 
-func leave(name string) []string { return swap(hi(), name) }
+func without(name string) []string { return swap(hi(), name) }
 
 func hiWith(name, line string) []string { return swap(hi(), name, line) }
 
@@ -40,9 +40,8 @@ func starts(line string) []string { return append([]string{line}, hi()[1:]...) }
 // none is the status of a request that gets no answer.
 const none = 0
 
-// TestBadRequests has, for each request that something is wrong with, what RFC 3261
-// or its companions want it to be answered. Each is the first thing on a socket,
-// over UDP and over TCP.
+// TestBadRequests has, for each invalid request, the status that RFC 3261 and other RFCs
+// require. Each is the first request on its socket, over UDP and over TCP.
 func TestBadRequests(t *testing.T) {
 	d := serve(t)
 	stored := 0
@@ -52,27 +51,27 @@ func TestBadRequests(t *testing.T) {
 		status int
 		header string // that the answer must have
 	}{
-		// What RFC 3261 section 8.1.1 makes mandatory; without a Via there is no way back.
-		{"no From", leave("From"), 400, ""},
-		{"no To", leave("To"), 400, ""},
-		{"no Call-ID", leave("Call-ID"), 400, ""},
-		{"no CSeq", leave("CSeq"), 400, ""},
-		{"no Max-Forwards", leave("Max-Forwards"), 202, ""}, // section 16.3, step 3
-		{"no Via", leave("Via"), none, ""},
-		{"no header at all", []string{"MESSAGE " + uri("bob") + " SIP/2.0"}, none, ""},
+		// Mandatory by RFC 3261 section 8.1.1. Without a Via there can be no answer.
+		{"no From", without("From"), 400, ""},
+		{"no To", without("To"), 400, ""},
+		{"no Call-ID", without("Call-ID"), 400, ""},
+		{"no CSeq", without("CSeq"), 400, ""},
+		{"no Max-Forwards", without("Max-Forwards"), 202, ""}, // section 16.3, step 3
+		{"no Via", without("Via"), none, ""},
+		{"no header fields", []string{"MESSAGE " + uri("bob") + " SIP/2.0"}, none, ""},
 		{"two From", hiAnd("From: <sip:x@y>;tag=2"), 400, ""},
 		{"two To", hiAnd("t: <sip:x@y>"), 400, ""},
 		{"two Call-ID", hiAnd("i: other"), 400, ""},
 		{"two CSeq", hiAnd("CSeq: 2 MESSAGE"), 400, ""},
 
-		{"From that is none", hiWith("From", "From: <<<"), 400, ""},
-		{"To that is none", hiWith("To", "To: \"bob <sip:bob@sip.test>"), 400, ""},
+		{"invalid From", hiWith("From", "From: <<<"), 400, ""},
+		{"invalid To", hiWith("To", "To: \"bob <sip:bob@sip.test>"), 400, ""},
 		{"empty Call-ID", hiWith("Call-ID", "Call-ID:"), 400, ""},
 		{"CSeq without a method", hiWith("CSeq", "CSeq: 1"), 400, ""},
 		{"CSeq of another method", hiWith("CSeq", "CSeq: 1 REGISTER"), 400, ""},
 		{"CSeq too large", hiWith("CSeq", "CSeq: 4294967296 MESSAGE"), 400, ""}, // section 8.1.1.5
 		{"CSeq of 2^31", hiWith("CSeq", "CSeq: 2147483648 MESSAGE"), 400, ""},   // the same
-		{"CSeq no number", hiWith("CSeq", "CSeq: one MESSAGE"), 400, ""},
+		{"CSeq that is not a number", hiWith("CSeq", "CSeq: one MESSAGE"), 400, ""},
 		{"Via without an address", hiWith("Via", "Via: SIP/2.0/UDP"), none, ""},
 		{"Via of another protocol", hiWith("Via", "Via: HTTP/1.1 proxy;branch=z9hG4bK{N}"), none, ""},
 		{"From of another scheme", hiWith("From", "From: <mailto:mallory@sip.test>;tag={N}"), 403, ""},
@@ -84,19 +83,19 @@ func TestBadRequests(t *testing.T) {
 		{"Max-Forwards 1", hiWith("Max-Forwards", "Max-Forwards: 1"), 202, ""},
 		{"Max-Forwards too large", hiWith("Max-Forwards", "Max-Forwards: 256"), 400, ""},
 		{"Max-Forwards below 0", hiWith("Max-Forwards", "Max-Forwards: -1"), 400, ""},
-		{"Max-Forwards no number", hiWith("Max-Forwards", "Max-Forwards: many"), 400, ""},
+		{"Max-Forwards that is not a number", hiWith("Max-Forwards", "Max-Forwards: many"), 400, ""},
 		{"OPTIONS with Max-Forwards 0", swap(empty("OPTIONS", "sip:"+domain), "Max-Forwards", "Max-Forwards: 0"), 200, "Allow"}, // section 11
 
 		{"Content-Length below 0", hiWith("Content-Length", "Content-Length: -2"), 400, ""},
-		{"Content-Length no number", hiWith("Content-Length", "Content-Length: two"), 400, ""},
-		{"Content-Length beyond all", hiWith("Content-Length", "Content-Length: 99999999999999999999"), 400, ""},
+		{"Content-Length that is not a number", hiWith("Content-Length", "Content-Length: two"), 400, ""},
+		{"Content-Length too large", hiWith("Content-Length", "Content-Length: 99999999999999999999"), 400, ""},
 		{"two Content-Length", hiAnd("l: 3"), 400, ""},
-		{"empty body", empty("MESSAGE", uri("bob"), "Content-Type: text/plain"), 480, ""}, // there is nothing to be kept
+		{"empty body", empty("MESSAGE", uri("bob"), "Content-Type: text/plain"), 480, ""}, // there is no text to store
 
 		{"foreign domain", hiTo("sip:bob@elsewhere.example"), 403, ""},
-		{"route to somebody else", hiAnd("Route: <sip:elsewhere.example;lr>"), 403, ""},
-		{"nobody", hiTo("sip:" + domain), 404, ""},
-		{"address that is none", hiTo("sip:@@"), 400, ""},
+		{"route to another server", hiAnd("Route: <sip:elsewhere.example;lr>"), 403, ""},
+		{"no user", hiTo("sip:" + domain), 404, ""},
+		{"invalid address", hiTo("sip:@@"), 400, ""},
 		{"address without a host", hiTo("sip:bob@"), 400, ""},
 		{"address with a bad port", hiTo("sip:bob@" + domain + ":99999"), 400, ""},
 		{"address with a space", hiTo("sip:bob smith@" + domain), 400, ""},
@@ -115,12 +114,12 @@ func TestBadRequests(t *testing.T) {
 		{"extension that is required", hiAnd("Require: 100rel, path, frobnicate"), 420, "Unsupported"}, // section 8.2.2.3
 		{"extension that a proxy must have", hiAnd("Proxy-Require: frobnicate"), 420, "Unsupported"},   // section 16.3, step 5
 		{"response to nothing", starts("SIP/2.0 200 OK"), none, ""},
-		{"response that is none", starts("SIP/2.0 999 Beyond"), none, ""},
+		{"invalid response", starts("SIP/2.0 999 Beyond"), none, ""},
 
 		{"REGISTER elsewhere", empty("REGISTER", "sip:elsewhere.example", "Contact: <sip:x@127.0.0.1:9>"), 404, ""}, // section 10.3, step 5
 		{"REGISTER of a room", swap(registration("Contact: <sip:x@127.0.0.1:9>"), "To", "To: <"+uri("chat-1")+">"), 403, ""},
-		{"REGISTER of nobody", empty("REGISTER", "sip:"+domain, "Contact: <sip:x@127.0.0.1:9>"), 400, ""},
-		{"REGISTER of what is no address", registration("Contact: <sip:"), 400, ""},
+		{"REGISTER without a user", empty("REGISTER", "sip:"+domain, "Contact: <sip:x@127.0.0.1:9>"), 400, ""},
+		{"REGISTER of an invalid address", registration("Contact: <sip:"), 400, ""},
 		{"REGISTER of another scheme", registration("Contact: <mailto:mallory@sip.test>"), 400, ""},
 		{"REGISTER of * for a time", registration("Contact: *", "Expires: 60"), 400, ""}, // section 10.3, step 6
 		{"REGISTER of * and more", registration("Contact: *, <sip:x@127.0.0.1:9>", "Expires: 0"), 400, ""},
@@ -150,13 +149,13 @@ func TestBadRequests(t *testing.T) {
 			}
 		}
 	}
-	d.alive(t)
+	d.checkAlive(t)
 	d.awaitStored(t, "bob", slices.Repeat([]string{"hi"}, stored)...)
 	d.awaitOnline(t, "mallory", false)
 }
 
-// checkAnswer holds an answer against what every answer must repeat (RFC 3261
-// section 8.2.6.2), as far as the request has it once.
+// checkAnswer checks the header fields that every answer repeats (RFC 3261 section 8.2.6.2)
+// and that the request has once.
 func checkAnswer(t *testing.T, raw string, res *response) {
 	t.Helper()
 	for _, name := range []string{"From", "Call-ID", "CSeq"} {
@@ -171,6 +170,6 @@ func checkAnswer(t *testing.T, raw string, res *response) {
 		}
 	}
 	if via := res.header.Get("Via"); !strings.Contains(via, ";received=127.0.0.1") {
-		t.Errorf("the answer's Via says nothing of where the request came from: %s", via)
+		t.Errorf("the answer's Via lacks the source of the request: %s", via)
 	}
 }

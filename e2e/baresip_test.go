@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// baresip writes to one of its contacts, the current one, and is told to go to the
-// next or the previous one until that is the right one.
+// baresip starts baresip. It sends texts to its current contact, so that its commands go to
+// the next or the previous contact first, until that is the recipient.
 func baresip(t *testing.T, d *daemon, transport, user string) *device {
 	path := installed(t, "baresip")
 	home := t.TempDir()
@@ -46,7 +46,7 @@ module_app menu.so
 	}
 }
 
-// moduleDir is where the package has put baresip's modules.
+// moduleDir returns the directory of baresip's modules.
 func moduleDir(t *testing.T) string {
 	t.Helper()
 	for _, pattern := range []string{"/usr/lib/baresip/modules", "/usr/lib/*/baresip/modules", "/usr/local/lib/baresip/modules"} {

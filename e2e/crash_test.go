@@ -32,7 +32,7 @@ func (d *daemon) user(t *testing.T, transport, name string, receive func(*phone.
 	return p
 }
 
-// load sends numbered texts to several users, and remembers what was promised.
+// load sends numbered texts to several users, and remembers what was acknowledged.
 type load struct {
 	d     *daemon
 	to    []string
@@ -41,25 +41,25 @@ type load struct {
 	wait  sync.WaitGroup
 
 	mu       sync.Mutex
-	promised map[string]map[string]bool // by recipient: texts that got a 2xx
+	acknowledged map[string]map[string]bool // by recipient: texts that got a 2xx
 	again    map[string]bool            // texts that were sent more than once
 }
 
 // begin has senders send over UDP and TCP until end is called. One that gets no
 // answer, or a 5xx, sends the same message again under the same Call-ID, as people
 // do who press the button once more, and no other before that was taken.
-func begin(t *testing.T, d *daemon, to ...string) *load {
-	return beginAs(t, d, names(6, "sender"), 0, to...)
+func startLoad(t *testing.T, d *daemon, to ...string) *load {
+	return startLoadAs(t, d, names(6, "sender"), 0, to...)
 }
 
-// beginAs is begin with these senders, who pause between their texts.
-func beginAs(t *testing.T, d *daemon, senders []string, pause time.Duration, to ...string) *load {
+// startLoadAs is begin with these senders, who pause between their texts.
+func startLoadAs(t *testing.T, d *daemon, senders []string, pause time.Duration, to ...string) *load {
 	l := &load{
 		d: d, to: to, pause: pause, stop: make(chan struct{}),
-		promised: make(map[string]map[string]bool), again: make(map[string]bool),
+		acknowledged: make(map[string]map[string]bool), again: make(map[string]bool),
 	}
 	for _, name := range to {
-		l.promised[name] = make(map[string]bool)
+		l.acknowledged[name] = make(map[string]bool)
 	}
 	for i, name := range senders {
 		p := d.user(t, []string{"udp", "tcp"}[i%2], name, nil)
@@ -100,20 +100,20 @@ func (l *load) send(ctx context.Context, p *phone.Phone, name string) {
 			time.Sleep(10 * time.Millisecond) // not to be busy while the daemon is down
 		}
 		l.mu.Lock()
-		l.promised[to][text] = true
+		l.acknowledged[to][text] = true
 		l.mu.Unlock()
 		time.Sleep(l.pause)
 	}
 }
 
-// end stops the senders. From now on promised and again are complete.
+// end stops the senders. From now on acknowledged and again are complete.
 func (l *load) end() {
 	close(l.stop)
 	l.wait.Wait()
 }
 
 // killAgain kills the daemon at random moments and starts it again in its place.
-func (d *daemon) killAgain(t *testing.T) {
+func (d *daemon) killRepeatedly(t *testing.T) {
 	t.Helper()
 	random := seeded(t)
 	for range rounds() {
@@ -124,7 +124,7 @@ func (d *daemon) killAgain(t *testing.T) {
 }
 
 // ear is what one user has heard.
-type ear struct {
+type inbox struct {
 	room bool // it listens to a room
 
 	mu      sync.Mutex
@@ -134,7 +134,7 @@ type ear struct {
 	others  map[string]string // by text: another Call-ID under which it came again
 }
 
-func (e *ear) hear(m *phone.Message) phone.Answer {
+func (e *inbox) hear(m *phone.Message) phone.Answer {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.callIDs == nil {
@@ -159,13 +159,13 @@ func (e *ear) hear(m *phone.Message) phone.Answer {
 	return phone.Answer{}
 }
 
-// missing gives the texts that were promised and have not come; a room does not say to
+// missing gives the texts that were acknowledged and have not come; a room does not say to
 // somebody what they have said.
-func (e *ear) missing(name string, promised map[string]bool) []string {
+func (e *inbox) missing(name string, acknowledged map[string]bool) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var left []string
-	for text := range promised {
+	for text := range acknowledged {
 		if _, ok := e.callIDs[text]; !ok && !strings.HasPrefix(text, name+" ") {
 			left = append(left, text)
 		}
@@ -175,7 +175,7 @@ func (e *ear) missing(name string, promised map[string]bool) []string {
 
 // online keeps a user registered until the end of the test, whatever happens to the
 // daemon.
-func (d *daemon) online(t *testing.T, transport, name string, e *ear) {
+func (d *daemon) online(t *testing.T, transport, name string, e *inbox) {
 	t.Helper()
 	p := d.user(t, transport, name, e.hear)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -193,17 +193,17 @@ func (d *daemon) online(t *testing.T, transport, name string, e *ear) {
 	})
 }
 
-// check waits until everything has come that was promised to a user, or said to a
+// check waits until everything has come that was acknowledged to a user, or said to a
 // room, and looks at the order: that of each sender holds. What comes twice has the
 // Call-ID that it had. Only a room, which makes Call-IDs of its own, takes what is
 // said again for something new.
-func (e *ear) check(t *testing.T, name string, l *load, to string) {
+func (e *inbox) check(t *testing.T, name string, l *load, to string) {
 	t.Helper()
-	promised := l.promised[to]
+	acknowledged := l.acknowledged[to]
 	eventually(t, func() error {
-		if left := e.missing(name, promised); len(left) > 0 {
+		if left := e.missing(name, acknowledged); len(left) > 0 {
 			slices.Sort(left)
-			return fmt.Errorf("%s has not got %d of %d messages that were acknowledged: %q", name, len(left), len(promised), left)
+			return fmt.Errorf("%s has not got %d of %d messages that were acknowledged: %q", name, len(left), len(acknowledged), left)
 		}
 		return nil
 	})
@@ -227,7 +227,7 @@ func (e *ear) check(t *testing.T, name string, l *load, to string) {
 		}
 		last[sender] = n
 	}
-	t.Logf("%s was promised %d messages and got %d, %d of them more than once", name, len(promised), len(e.texts), e.repeats)
+	t.Logf("%s was acknowledged %d messages and got %d, %d of them more than once", name, len(acknowledged), len(e.texts), e.repeats)
 }
 
 // users are who is written to, half of them over each transport.
@@ -239,11 +239,11 @@ var users = map[string]string{"bob": "udp", "carol": "tcp", "dave": "udp", "erin
 func TestKilledWhileStoring(t *testing.T) {
 	t.Parallel()
 	d := serve(t)
-	l := begin(t, d, slices.Sorted(maps.Keys(users))...)
-	d.killAgain(t)
+	l := startLoad(t, d, slices.Sorted(maps.Keys(users))...)
+	d.killRepeatedly(t)
 	l.end()
 	for name, transport := range users {
-		var e ear
+		var e inbox
 		d.online(t, transport, name, &e)
 		e.check(t, name, l, name)
 		d.awaitStored(t, name)
@@ -255,17 +255,17 @@ func TestKilledWhileStoring(t *testing.T) {
 func TestKilledWhileDelivering(t *testing.T) {
 	t.Parallel()
 	d := serve(t)
-	l := begin(t, d, slices.Sorted(maps.Keys(users))...)
+	l := startLoad(t, d, slices.Sorted(maps.Keys(users))...)
 	time.Sleep(time.Second) // for a stock
-	ears := make(map[string]*ear)
+	inboxes := make(map[string]*inbox)
 	for name, transport := range users {
-		ears[name] = new(ear)
-		d.online(t, transport, name, ears[name])
+		inboxes[name] = new(inbox)
+		d.online(t, transport, name, inboxes[name])
 	}
-	d.killAgain(t)
+	d.killRepeatedly(t)
 	l.end()
 	for name := range users {
-		ears[name].check(t, name, l, name)
+		inboxes[name].check(t, name, l, name)
 		d.awaitStored(t, name)
 	}
 }
@@ -283,17 +283,17 @@ func TestKilledWhileSpeaking(t *testing.T) {
 			t.Fatal(res, err)
 		}
 	}
-	ears := make(map[string]*ear)
+	inboxes := make(map[string]*inbox)
 	for i, name := range members {
-		ears[name] = &ear{room: true}
-		d.online(t, []string{"tcp", "udp"}[i%2], name, ears[name])
+		inboxes[name] = &inbox{room: true}
+		d.online(t, []string{"tcp", "udp"}[i%2], name, inboxes[name])
 	}
-	l := beginAs(t, d, members, 500*time.Millisecond, "chat-1") // so much as this test's own phones can take
-	d.killAgain(t)
+	l := startLoadAs(t, d, members, 500*time.Millisecond, "chat-1") // so much as this test's own phones can take
+	d.killRepeatedly(t)
 	l.end()
-	ears["frank"] = &ear{room: true}
-	d.online(t, "udp", "frank", ears["frank"])
-	for name, e := range ears {
+	inboxes["frank"] = &inbox{room: true}
+	d.online(t, "udp", "frank", inboxes["frank"])
+	for name, e := range inboxes {
 		e.check(t, name, l, "chat-1")
 	}
 }
@@ -303,12 +303,12 @@ func TestKilledWhileSpeaking(t *testing.T) {
 func TestComingAndGoing(t *testing.T) {
 	t.Parallel()
 	d := serve(t)
-	l := begin(t, d, slices.Sorted(maps.Keys(users))...)
-	ears := make(map[string]*ear)
+	l := startLoad(t, d, slices.Sorted(maps.Keys(users))...)
+	inboxes := make(map[string]*inbox)
 	var moving sync.WaitGroup
 	for name, transport := range users {
-		ears[name] = new(ear)
-		p := d.user(t, transport, name, ears[name].hear)
+		inboxes[name] = new(inbox)
+		p := d.user(t, transport, name, inboxes[name].hear)
 		moving.Go(func() {
 			for range 20 * rounds() {
 				for _, life := range []time.Duration{time.Minute, 0} {
@@ -324,8 +324,8 @@ func TestComingAndGoing(t *testing.T) {
 	moving.Wait()
 	l.end()
 	for name, transport := range users {
-		d.online(t, transport, name, ears[name])
-		ears[name].check(t, name, l, name)
+		d.online(t, transport, name, inboxes[name])
+		inboxes[name].check(t, name, l, name)
 		d.awaitStored(t, name)
 	}
 }

@@ -17,20 +17,20 @@ import (
 	"silod/mi/client"
 )
 
-// daemon is a silod that runs as a process, or has run: what it keeps is in dir
-// and serves the next one.
+// daemon is a silod that runs as a process, or has run. The next one that is started
+// continues with the state in dir.
 type daemon struct {
 	*program
 	dir  string // state, FIFO, sockets and configuration
-	addr string // where it speaks SIP, over UDP and TCP
+	addr string // of SIP, over UDP and TCP
 	env  []string
 	logs transcript
 }
 
-// domain is the daemon's, unless a test's configuration says otherwise.
+// domain is the daemon's domain, unless the configuration of a test sets another.
 const domain = "sip.test"
 
-// serve starts a daemon; more is TOML that is added to the test's own.
+// serve starts a daemon. more are lines of TOML after the usual ones.
 func serve(t *testing.T, more ...string) *daemon {
 	t.Helper()
 	d := prepare(t, more...)
@@ -59,10 +59,10 @@ func (d *daemon) configure(t *testing.T, lines ...string) {
 	}
 }
 
-// shortDir is a directory whose sockets have names that are not too long.
+// shortDir returns a directory with a path that is short enough for Unix sockets.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "silod") //nolint:usetesting // the names that t.TempDir makes are too long
+	dir, err := os.MkdirTemp("", "silod") //nolint:usetesting // the paths of t.TempDir are too long
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,8 @@ func shortDir(t *testing.T) string {
 
 func (d *daemon) path(name string) string { return filepath.Join(d.dir, name) }
 
-// command is one of the programs under test, with the daemon's environment.
+// command returns a command for one of the programs under test, with the daemon's
+// environment.
 func (d *daemon) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(built(name), args...)
 	cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+d.dir, "RUNTIME_DIRECTORY="+d.dir, "GORACE=halt_on_error=1")
@@ -97,7 +98,7 @@ func (d *daemon) start(t *testing.T) {
 	})
 }
 
-// launch runs the daemon and waits for nothing.
+// launch runs the daemon without waiting until it serves.
 func (d *daemon) launch(t *testing.T) {
 	t.Helper()
 	cmd := d.command("silod", "--config", d.path("silod.toml"))
@@ -105,13 +106,13 @@ func (d *daemon) launch(t *testing.T) {
 	p := start(t, cmd)
 	d.program = p
 	t.Cleanup(func() {
-		if d.program == p { // the last one that was started in this place
+		if d.program == p { // the last one that this test has started in dir
 			d.verify(t)
 		}
 	})
 }
 
-// verify ends what still runs, and fails where the daemon has come to harm.
+// verify stops the daemon if it still runs, and fails the test if the daemon has crashed.
 func (d *daemon) verify(t *testing.T) {
 	t.Helper()
 	if d.running() {
@@ -128,7 +129,7 @@ func (d *daemon) verify(t *testing.T) {
 	}
 }
 
-// stop ends the daemon as systemd does, and it must end well.
+// stop stops the daemon as systemd does. The exit code must be 0.
 func (d *daemon) stop() {
 	d.t.Helper()
 	d.signal(syscall.SIGTERM)
@@ -144,9 +145,9 @@ func (d *daemon) signal(s syscall.Signal) {
 	}
 }
 
-// freePort finds a port that nobody uses for UDP or TCP, and neither the next
-// one. It is below those that the system gives away by itself: a daemon that is
-// down for a moment finds its port free again.
+// freePort returns a port that is not used for UDP or TCP, and neither is the next one. It
+// is below the ephemeral ports of the system, so that a daemon that is down for a moment
+// finds its port free again.
 func freePort(t *testing.T) int {
 	t.Helper()
 	for range 1000 {
@@ -173,7 +174,7 @@ func unused(port int) bool {
 	return l.Close() == nil
 }
 
-// call asks a management command over the control socket.
+// call calls a management command over the control socket.
 func (d *daemon) call(command string, args ...string) (*mi.Node, error) {
 	c, err := client.Dial(d.t.Context(), client.Target{Socket: d.path("control.sock")})
 	if err != nil {
@@ -191,7 +192,7 @@ func (d *daemon) call(command string, args ...string) (*mi.Node, error) {
 	return n, err
 }
 
-// stored gives the bodies of the messages that are kept for a user, oldest first.
+// stored returns the bodies of a user's stored messages, oldest first.
 func (d *daemon) stored(user string) ([]string, error) {
 	list, err := d.call("silo_list", uri(user))
 	if err != nil {
@@ -208,7 +209,7 @@ func (d *daemon) stored(user string) ([]string, error) {
 	return bodies, nil
 }
 
-// awaitStored waits until exactly these messages are kept for a user.
+// awaitStored waits until exactly these messages are stored for a user.
 func (d *daemon) awaitStored(t *testing.T, user string, bodies ...string) {
 	t.Helper()
 	eventually(t, func() error {
@@ -232,7 +233,7 @@ func (d *daemon) awaitOnline(t *testing.T, user string, online bool) {
 	})
 }
 
-// counter reads a statistic by its full name, "router:messages".
+// counter returns a statistic by its full name, "router:messages".
 func (d *daemon) counter(t *testing.T, name string) int {
 	t.Helper()
 	n, err := d.call("get_statistics", name)
@@ -246,7 +247,7 @@ func (d *daemon) counter(t *testing.T, name string) int {
 	return v
 }
 
-// value is the text of the child of that name.
+// value returns the value of the child of that name as text, or "".
 func value(n *mi.Node, name string) string {
 	for _, c := range n.Nodes {
 		if c.Name == name && c.Value != nil {
@@ -256,7 +257,7 @@ func value(n *mi.Node, name string) string {
 	return ""
 }
 
-// attribute is the text of a node's attribute.
+// attribute returns an attribute of a node as text, or "".
 func attribute(n *mi.Node, name string) string {
 	for _, a := range n.Attrs {
 		if a.Name == name {
@@ -266,5 +267,5 @@ func attribute(n *mi.Node, name string) string {
 	return ""
 }
 
-// uri is the address of a user or a room of ours.
+// uri returns the address of a user or room in domain.
 func uri(user string) string { return "sip:" + user + "@" + domain }

@@ -1,10 +1,9 @@
-// Package e2e holds nothing but tests: of the programs silod and siloctl as they
-// are built, each run as a process with a configuration, directories and ports of
-// its own, against phones that others wrote, against clients that send garbage,
-// and against kill -9.
+// Package e2e contains only tests. They build the programs silod and siloctl, and run
+// each as a process with its own configuration, directories and ports: with phones of
+// other projects, with clients that send garbage, and with kill -9.
 //
-// A phone that is not installed is skipped by its name, unless the environment
-// says SILOD_TEST_SERVERS=required, as make test does. SILOD_TEST_LONG=1 makes the
-// tests that kill the daemon do so ten times as often. SILOD_TEST_FLOOD=1000000 has
-// the floods be of a million requests each, which takes some minutes.
+// A test whose phone is not installed is skipped, unless SILOD_TEST_SERVERS=required is in
+// the environment, as for make test. With SILOD_TEST_LONG=1 the daemon is killed ten times
+// as often. With SILOD_TEST_FLOOD=1000000 each flood has a million requests, which takes
+// some minutes.
 package e2e

@@ -81,7 +81,7 @@ func TestFloods(t *testing.T) {
 	for name, attack := range floods {
 		t.Run(name, func(t *testing.T) {
 			d := serve(t, attack.config, "auth.user_messages = '0'", "log.level = 'error'")
-			d.admit(t, "alice", "bob")
+			d.addUsers(t, "alice", "bob")
 			alice := d.honest(t)
 			quiet := alice.write(t, ended, 200)
 			before := d.memory(t, "VmRSS")

@@ -33,7 +33,7 @@ func TestFraming(t *testing.T) {
 			status(t, w, 202)
 		}, []string{"body"}},
 		{"a datagram without Content-Length", "udp", func(t *testing.T, w *wire) {
-			w.send(w.request(leave("Content-Length"), "up to the end\r\n"))
+			w.send(w.request(without("Content-Length"), "up to the end\r\n"))
 			status(t, w, 202)
 		}, []string{"up to the end\r\n"}},
 		{"a datagram that is too short", "udp", func(t *testing.T, w *wire) {
@@ -87,7 +87,7 @@ func TestFraming(t *testing.T) {
 			status(t, w, 202)
 		}, []string{"behind a line end"}},
 		{"a stream without Content-Length", "tcp", func(t *testing.T, w *wire) { // section 20.14
-			w.send(w.request(leave("Content-Length"), "where does it end?"))
+			w.send(w.request(without("Content-Length"), "where does it end?"))
 			status(t, w, 400)
 			w.closed()
 		}, nil},
@@ -122,7 +122,7 @@ func TestFraming(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := dial(t, tt.network, d.addr)
 			tt.run(t, w)
-			d.alive(t)
+			d.checkAlive(t)
 			d.awaitStored(t, "bob", tt.stored...)
 			if _, err := d.call("silo_purge", uri("bob")); err != nil {
 				t.Fatal(err)

@@ -76,7 +76,7 @@ func (d *daemon) descriptors(t *testing.T) int {
 }
 
 // keep stores some texts for bob, and returns them.
-func (d *daemon) keep(t *testing.T) (bodies []string) {
+func (d *daemon) storeTexts(t *testing.T) (bodies []string) {
 	t.Helper()
 	w := dial(t, "udp", d.addr)
 	for i := range 20 {
@@ -94,7 +94,7 @@ func (d *daemon) keep(t *testing.T) (bodies []string) {
 // is no SIP.
 func TestGarbageDatagrams(t *testing.T) {
 	d := serve(t, "sip.source_rate = 0")
-	kept := d.keep(t)
+	kept := d.storeTexts(t)
 	random := seeded(t)
 	w := dial(t, "udp", d.addr)
 	flood := func(upTo int) {
@@ -115,7 +115,7 @@ func TestGarbageDatagrams(t *testing.T) {
 	flood(20_000)
 	before := d.resident(t)
 	flood(200_000)
-	d.alive(t)
+	d.checkAlive(t)
 	most := 96 << 20 // so much garbage may wait for the collector
 	if raceEnabled {
 		most *= 3 // with the detector's notes on it
@@ -133,7 +133,7 @@ func TestGarbageDatagrams(t *testing.T) {
 // and is broken off.
 func TestGarbageStreams(t *testing.T) {
 	d := serve(t)
-	kept := d.keep(t)
+	kept := d.storeTexts(t)
 	random := seeded(t)
 	before := d.descriptors(t)
 	for i := range 500 {
@@ -152,7 +152,7 @@ func TestGarbageStreams(t *testing.T) {
 		}
 		w.conn.Close()
 	}
-	d.alive(t)
+	d.checkAlive(t)
 	eventually(t, func() error {
 		if now := d.descriptors(t); now > before+5 {
 			return fmt.Errorf("%d descriptors are open, %d were", now, before)
@@ -166,7 +166,7 @@ func TestGarbageStreams(t *testing.T) {
 // management commands; after it the next request is answered.
 func TestGarbageManagement(t *testing.T) {
 	d := serve(t)
-	kept := d.keep(t)
+	kept := d.storeTexts(t)
 	random := seeded(t)
 	all := slices.Concat(garbage, []string{
 		"", "\n", ":", "::\n", ":pwd", ":pwd:\x00\n\n", ":no such:../../etc/passwd\n\n", ":which:" + strings.Repeat("x", 5000) + "\n\n",
@@ -207,7 +207,7 @@ func TestGarbageManagement(t *testing.T) {
 			}
 		}
 	})
-	d.alive(t)
+	d.checkAlive(t)
 	d.awaitStored(t, "bob", kept...)
 	left, _ := filepath.Glob(d.path("e2e-*"))
 	if len(left) > 0 {

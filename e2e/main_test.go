@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// programs is where the programs under test are: built once for all tests, from
-// the tree that the tests are in.
+// programs is the directory of the programs under test, which are built once for all
+// tests, from the working tree.
 var programs string
 
 func TestMain(m *testing.M) {
@@ -25,7 +25,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	args := []string{"build", "-o", dir + "/"}
 	if raceEnabled {
-		args = append(args, "-race") // what the detector finds in the daemon is on its standard error
+		args = append(args, "-race") // the daemon reports races on its standard error
 	}
 	cmd := exec.Command("go", append(args, "./cmd/silod", "./cmd/siloctl")...)
 	cmd.Dir = ".."
@@ -37,10 +37,11 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// built is the path of a program under test.
+// built returns the path of a program under test.
 func built(name string) string { return filepath.Join(programs, name) }
 
-// installed finds a program that somebody else wrote, or skips the test.
+// installed returns the path of a program of another project. If it is not installed, the
+// test is skipped.
 func installed(t *testing.T, name string) string {
 	t.Helper()
 	for _, dir := range []string{"", "/usr/sbin/"} {
@@ -52,7 +53,7 @@ func installed(t *testing.T, name string) string {
 	return ""
 }
 
-// missing ends a test whose program is not there.
+// missing skips a test whose program is not installed, or fails it if all are required.
 func missing(t *testing.T, name string) {
 	t.Helper()
 	if os.Getenv("SILOD_TEST_SERVERS") == "required" {
@@ -61,5 +62,5 @@ func missing(t *testing.T, name string) {
 	t.Skipf("%s is not installed", name)
 }
 
-// long tells whether there is time for more than the usual.
+// long reports whether the tests may take long.
 func long() bool { return os.Getenv("SILOD_TEST_LONG") == "1" }

@@ -8,7 +8,7 @@ import (
 
 // quiet waits until the daemon has got no MESSAGE for a second and gives how many
 // it has got since its start.
-func (d *daemon) quiet(t *testing.T) int {
+func (d *daemon) awaitQuiet(t *testing.T) int {
 	t.Helper()
 	last, since := -1, time.Now()
 	eventually(t, func() error {
@@ -43,10 +43,10 @@ func TestNotificationsDoNotLoop(t *testing.T) {
 			}
 			return err
 		})
-		before := d.quiet(t)
+		before := d.awaitQuiet(t)
 		phones[0].say("chat-1", "hello room")
-		phones[1].hears("chat-1", "[alice]: hello room")
-		if got := d.quiet(t) - before; got != 2 {
+		phones[1].awaitText("chat-1", "[alice]: hello room")
+		if got := d.awaitQuiet(t) - before; got != 2 {
 			t.Errorf("one text to a room of two made %d messages, want it and one notification", got)
 		}
 	})
@@ -57,10 +57,10 @@ func TestNotificationsDoNotLoop(t *testing.T) {
 		alice := linphone(t, d, "udp", "alice")
 		d.awaitOnline(t, "alice", true)
 		alice.say("bob", "hello")
-		alice.hears("registrar", "*** User bob is offline!")
+		alice.awaitText("registrar", "*** User bob is offline!")
 		alice.say("bob", "are you there?") // no second notice of the same
 		d.awaitStored(t, "bob", "hello", "are you there?")
-		if got := d.quiet(t); got != 3 {
+		if got := d.awaitQuiet(t); got != 3 {
 			t.Errorf("two texts to a user who is offline made %d messages, want them and one notification of one notice", got)
 		}
 		d.awaitStored(t, "registrar")
@@ -72,14 +72,14 @@ func TestNotificationsDoNotLoop(t *testing.T) {
 		d.awaitOnline(t, "alice", true)
 		alice.say("bob", "hello")
 		d.awaitStored(t, "bob", "hello")
-		alice.leave()
+		alice.unregister()
 		d.awaitOnline(t, "alice", false)
 		bob := linphone(t, d, "tcp", "bob")
-		bob.hears("alice", "hello")
+		bob.awaitText("alice", "hello")
 		// bob's notification waits for alice; her phone takes it, and that is the end.
 		linphone(t, d, "tcp", "alice")
 		d.awaitOnline(t, "alice", true)
-		if got := d.quiet(t); got != 2 {
+		if got := d.awaitQuiet(t); got != 2 {
 			t.Errorf("one text and its notification made %d messages", got)
 		}
 		d.awaitStored(t, "alice")
@@ -97,23 +97,23 @@ func TestPhonesOfAllKinds(t *testing.T) {
 		d.awaitOnline(t, p.user, true)
 	}
 	alice.say("chat-1", "#create")
-	alice.hears("chat-1", "chat-1 is yours")
+	alice.awaitText("chat-1", "chat-1 is yours")
 	for _, p := range phones[1:] {
 		p.say("chat-1", "#join")
-		alice.hears("chat-1", p.user+" is in chat-1")
+		alice.awaitText("chat-1", p.user+" is in chat-1")
 	}
 	for _, speaker := range phones {
 		speaker.say("chat-1", hard)
 		for _, p := range phones {
 			if p != speaker {
-				p.hears("chat-1", "["+speaker.user+"]: "+hard)
+				p.awaitText("chat-1", "["+speaker.user+"]: "+hard)
 			}
 		}
 	}
 	// bob is away while others speak, and gets that when he comes back.
-	bob.leave()
+	bob.unregister()
 	d.awaitOnline(t, "bob", false)
 	alice.say("chat-1", "bob is away")
-	carol.hears("chat-1", "[alice]: bob is away")
-	baresip(t, d, "tcp", "bob").hears("chat-1", "[alice]: bob is away")
+	carol.awaitText("chat-1", "[alice]: bob is away")
+	baresip(t, d, "tcp", "bob").awaitText("chat-1", "[alice]: bob is away")
 }

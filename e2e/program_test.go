@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	patience = time.Minute            // for what must come: longer than any retry
-	silence  = 300 * time.Millisecond // for what must not
+	patience = time.Minute            // to wait for an event that must happen: longer than any retry
+	silence  = 300 * time.Millisecond // to wait for one that must not
 )
 
-// transcript is what a program has written so far.
+// transcript has the output of a program so far.
 type transcript struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -36,17 +36,18 @@ func (s *transcript) String() string {
 	return s.b.String()
 }
 
-// program is a process that a test has started. It does not outlive the test.
+// program is a process that a test has started. It is killed at the end of the test.
 type program struct {
 	t      *testing.T
 	name   string
 	cmd    *exec.Cmd
 	input  io.WriteCloser
-	output transcript // standard output, and error where the two were not kept apart
+	output transcript // standard output, and standard error if the test does not set it
 	ended  chan struct{}
 }
 
-// start runs a program, with its standard input and output in the test's hands.
+// start runs a program. Its standard input is a pipe from the test, and its output is
+// recorded, unless cmd sets them.
 func start(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
 	p := &program{t: t, name: filepath.Base(cmd.Path), cmd: cmd, ended: make(chan struct{})}
@@ -62,7 +63,7 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 	if cmd.Stderr == nil {
 		cmd.Stderr = &p.output
 	}
-	// Its children, and a test that is killed, leave nothing behind.
+	// The program and its children end with the test, even if that is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -81,16 +82,16 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 	return p
 }
 
-// tail is the end of a long output, which is what tells why a test failed.
+// tail returns the end of a long output, where the reason of a failure is.
 func tail(s string) string {
-	const most = 20_000
-	if len(s) > most {
-		return "[...]" + s[len(s)-most:]
+	const limit = 20_000
+	if len(s) > limit {
+		return "[...]" + s[len(s)-limit:]
 	}
 	return s
 }
 
-// kill ends a program as nothing else does.
+// kill kills a program and its children with SIGKILL.
 func (p *program) kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.ended
@@ -104,7 +105,7 @@ func (p *program) write(line string) {
 	}
 }
 
-// exit waits for a program's end and gives its exit code, -1 after a signal.
+// exit waits for a program's end and returns its exit code, -1 after a signal.
 func (p *program) exit() int {
 	p.t.Helper()
 	select {
@@ -116,7 +117,7 @@ func (p *program) exit() int {
 	}
 }
 
-// running tells whether a program has not ended yet.
+// running reports whether a program has not ended yet.
 func (p *program) running() bool {
 	select {
 	case <-p.ended:
@@ -140,11 +141,11 @@ func (p *program) await(text string) {
 	})
 }
 
-// eventually asks until there is nothing to complain about.
-func eventually(t *testing.T, ask func() error) {
+// eventually calls check until it returns nil.
+func eventually(t *testing.T, check func() error) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		err := ask()
+		err := check()
 		if err == nil {
 			return
 		}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestReload: SIGHUP and siloctl reload do the same, systemd is told when it is done,
-// and a file with a mistake changes nothing and ends nothing.
+// TestReload: SIGHUP and siloctl reload do the same, systemd is notified at the end, and a
+// file with an error changes nothing.
 func TestReload(t *testing.T) {
 	d := prepare(t)
 	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: d.path("notify"), Net: "unixgram"})
@@ -50,10 +50,10 @@ func TestReload(t *testing.T) {
 	told("RELOADING=1")
 	told("READY=1")
 	if logs := d.logs.String(); !strings.Contains(logs, "nothing was changed") || !strings.Contains(logs, "silo.max_messages: expected an integer") {
-		t.Errorf("the log does not tell what is wrong:\n%s", logs)
+		t.Errorf("the log lacks the error:\n%s", logs)
 	}
 	if _, stderr, code := d.siloctl(t, "reload"); code != 1 || !strings.Contains(stderr, "silod.toml:3: silo.max_messages: expected an integer") {
-		t.Errorf("siloctl reload of a mistake: %d %s", code, stderr)
+		t.Errorf("siloctl reload of an error: %d %s", code, stderr)
 	}
 
 	d.configure(t, append(base, "silo.max_messages = 2", "silo.delivery = 'every'")...)

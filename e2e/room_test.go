@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// order is where the texts are in what a program has written, in their order; -1 for one
-// that is not there.
+// order returns the offset of each text in the output of a program; -1 for one that is
+// missing.
 func (p *program) order(texts ...string) []int {
 	all := p.output.String()
 	at := make([]int, len(texts))
@@ -17,9 +17,9 @@ func (p *program) order(texts ...string) []int {
 	return at
 }
 
-// TestPhonesInOneRoom has phones of different makers meet in a private room, over
-// different transports: one is asked in while it is off, and one that was off for a while
-// gets what it missed, in order.
+// TestPhonesInOneRoom: different phones in a private room, over different transports. One is
+// invited while it is offline, and one that was offline gets the messages that it missed,
+// in order.
 func TestPhonesInOneRoom(t *testing.T) {
 	t.Parallel()
 	const texts = "imc.texts = {created_private = 'it is yours', joined = '{user} is in', left = '{user} is out', " +
@@ -28,40 +28,40 @@ func TestPhonesInOneRoom(t *testing.T) {
 	alice := linphone(t, d, "udp", "alice")
 	d.awaitOnline(t, "alice", true)
 	alice.say("chat-1", "#create private")
-	alice.hears("chat-1", "it is yours")
+	alice.awaitText("chat-1", "it is yours")
 
 	bob := baresip(t, d, "tcp", "bob")
 	d.awaitOnline(t, "bob", true)
 	bob.say("chat-1", "#join")
-	bob.hears("chat-1", "this is private")
+	bob.awaitText("chat-1", "this is private")
 	alice.say("chat-1", "#invite bob")
-	bob.hears("chat-1", "come in, says alice")
+	bob.awaitText("chat-1", "come in, says alice")
 	bob.say("chat-1", "#accept")
-	alice.hears("chat-1", "bob is in")
-	bob.hears("chat-1", "bob is in")
+	alice.awaitText("chat-1", "bob is in")
+	bob.awaitText("chat-1", "bob is in")
 
 	alice.say("chat-1", "#invite carol")
 	d.awaitStored(t, "carol", "come in, says alice")
 	carol := linphone(t, d, "tcp", "carol")
-	carol.hears("chat-1", "come in, says alice")
+	carol.awaitText("chat-1", "come in, says alice")
 	carol.say("chat-1", "#deny")
-	alice.hears("chat-1", "carol will not")
+	alice.awaitText("chat-1", "carol will not")
 	alice.say("chat-1", "#add carol")
-	carol.hears("chat-1", "carol is in")
-	bob.hears("chat-1", "carol is in")
+	carol.awaitText("chat-1", "carol is in")
+	bob.awaitText("chat-1", "carol is in")
 
-	// All three hear each other, and a room with two Linphones in it comes to rest: each
-	// tells the room that it has shown what the others wrote.
+	// All three receive each other's messages. The messages end, although each of the two
+	// Linphones notifies the room about every message that it has shown.
 	for _, speaker := range []*device{alice, bob, carol} {
 		words := hard + " says " + speaker.user
 		speaker.say("chat-1", words)
 		for _, p := range []*device{alice, bob, carol} {
 			if p != speaker {
-				p.hears("chat-1", "["+speaker.user+"]: "+words)
+				p.awaitText("chat-1", "["+speaker.user+"]: "+words)
 			}
 		}
 	}
-	d.quiet(t)
+	d.awaitQuiet(t)
 	if n := d.counter(t, "imc:messages"); n != 3 {
 		t.Errorf("the room counts %d messages", n)
 	}
@@ -69,8 +69,8 @@ func TestPhonesInOneRoom(t *testing.T) {
 		t.Error("no notification was dropped: did Linphone send none?")
 	}
 
-	// bob goes and misses something.
-	bob.leave()
+	// bob goes offline and misses messages.
+	bob.unregister()
 	d.awaitOnline(t, "bob", false)
 	var missed []string
 	for _, text := range []string{"first", "second", "third"} {
@@ -80,15 +80,15 @@ func TestPhonesInOneRoom(t *testing.T) {
 		}
 		speaker.say("chat-1", text)
 		other := map[*device]*device{alice: carol, carol: alice}[speaker]
-		other.hears("chat-1", "["+speaker.user+"]: "+text)
+		other.awaitText("chat-1", "["+speaker.user+"]: "+text)
 		missed = append(missed, "["+speaker.user+"]: "+text)
 	}
 	carol.say("chat-1", "#leave")
-	alice.hears("chat-1", "carol is out")
+	alice.awaitText("chat-1", "carol is out")
 	missed = append(missed, "carol is out")
 	bob = baresip(t, d, "udp", "bob")
 	for _, text := range missed {
-		bob.hears("chat-1", text)
+		bob.awaitText("chat-1", text)
 	}
 	if at := bob.order(missed...); !slices.IsSorted(at) {
 		t.Errorf("bob sees what he missed in the order %v", at)

@@ -49,7 +49,7 @@ func TestPortIsTaken(t *testing.T) {
 		second := prepare(t)
 		second.configure(t, listens(first.addr))
 		second.refuses(t, []string{"silod: ", "udp:" + first.addr, "address already in use"})
-		first.alive(t)
+		first.checkAlive(t)
 	})
 	t.Run("by something else", func(t *testing.T) {
 		for _, network := range []string{"udp", "tcp"} {
@@ -134,7 +134,7 @@ func TestSecondSilod(t *testing.T) {
 			[]string{"silod: ", "mi.control_socket", first.path("control.sock")})
 	})
 	// The first has noticed nothing.
-	first.alive(t)
+	first.checkAlive(t)
 	if got := first.byFIFO(t, "pwd", ""); !strings.HasPrefix(got, "200 OK\n") {
 		t.Errorf("the FIFO of the first answers %q", got)
 	}
@@ -195,7 +195,7 @@ func TestEnd(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			d := serve(t)
-			kept := d.keep(t)
+			kept := d.storeTexts(t)
 			half, idle := dial(t, "tcp", d.addr), dial(t, "tcp", d.addr)
 			half.send("MESSAGE " + uri("bob") + " SIP/2.0\r\nVia: ")
 			idle.send(idle.message("carol", "hello"))

@@ -68,7 +68,7 @@ func TestUsers(t *testing.T) {
 // TestBansBySiloctl: who guesses is banned, and let in again by an administrator.
 func TestBansBySiloctl(t *testing.T) {
 	d := serve(t, digest, "auth.failures = '2/1h'")
-	d.admit(t, "alice")
+	d.addUsers(t, "alice")
 	send := func(password string) (string, int) {
 		t.Helper()
 		return d.siloctlWith(t, password, "send", "alice@"+domain, "bob@"+domain, "hello", "--server", d.addr, "--transport", "tcp", "--timeout", "500ms")
@@ -104,7 +104,7 @@ func TestPhonesWithSHA256(t *testing.T) {
 		t.Run("linphone/"+transport, func(t *testing.T) {
 			t.Parallel()
 			d := serve(t, digest, "auth.algorithms = ['SHA-256']")
-			d.admit(t, "alice")
+			d.addUsers(t, "alice")
 			alice := linphone(t, d, transport, "alice")
 			d.awaitOnline(t, "alice", true)
 			alice.say("bob", hard)

@@ -145,7 +145,7 @@ func (w *wire) register(user string) {
 }
 
 // alive asks the daemon over a socket of its own whether it still serves.
-func (d *daemon) alive(t *testing.T) {
+func (d *daemon) checkAlive(t *testing.T) {
 	t.Helper()
 	if !d.running() {
 		t.Fatalf("silod has ended:\n%s", tail(d.logs.String()))

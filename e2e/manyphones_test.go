@@ -15,8 +15,8 @@ import (
 	_ "modernc.org/sqlite" // rooms of a daemon that does not run
 )
 
-// crowd is thousands of phones behind one socket. They take whatever comes.
-type crowd struct {
+// manyPhones is thousands of phones behind one socket. They take whatever comes.
+type manyPhones struct {
 	conn net.Conn
 
 	mu       sync.Mutex
@@ -25,7 +25,7 @@ type crowd struct {
 	callIDs  map[string]bool     // of what came
 }
 
-func newCrowd(t *testing.T, d *daemon) *crowd {
+func newManyPhones(t *testing.T, d *daemon) *manyPhones {
 	t.Helper()
 	conn, err := net.Dial("udp", d.addr)
 	if err != nil {
@@ -33,12 +33,12 @@ func newCrowd(t *testing.T, d *daemon) *crowd {
 	}
 	_ = conn.(*net.UDPConn).SetReadBuffer(8 << 20)
 	t.Cleanup(func() { conn.Close() })
-	c := &crowd{conn: conn, answered: make(map[string]string), heard: make(map[string][]string), callIDs: make(map[string]bool)}
+	c := &manyPhones{conn: conn, answered: make(map[string]string), heard: make(map[string][]string), callIDs: make(map[string]bool)}
 	go c.read()
 	return c
 }
 
-func (c *crowd) read() {
+func (c *manyPhones) read() {
 	buf := make([]byte, 65536)
 	for {
 		n, err := c.conn.Read(buf)
@@ -52,7 +52,7 @@ func (c *crowd) read() {
 }
 
 // take books an answer, or answers a request.
-func (c *crowd) take(m []byte) {
+func (c *manyPhones) take(m []byte) {
 	head, body, _ := bytes.Cut(m, []byte("\r\n\r\n"))
 	first, rest, _ := strings.Cut(string(head), "\r\n")
 	var callID string
@@ -82,14 +82,14 @@ func (c *crowd) take(m []byte) {
 }
 
 // send sends a request of a user's, again where it is not the first time.
-func (c *crowd) send(method, user, to, callID, more, body string) {
+func (c *manyPhones) send(method, user, to, callID, more, body string) {
 	fmt.Fprintf(c.conn, "%s sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s;rport\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:%s@%s>;tag=1\r\nTo: <sip:%s>\r\nCall-ID: %s\r\nCSeq: 1 %s\r\n%sContent-Length: %d\r\n\r\n%s",
 		method, to, c.conn.LocalAddr(), callID, user, domain, to, callID, method, more, len(body), body)
 }
 
 // each sends a request for each of n users, not too many at once, until all are answered.
-func (c *crowd) each(t *testing.T, n int, id func(int) string, send func(int)) {
+func (c *manyPhones) each(t *testing.T, n int, id func(int) string, send func(int)) {
 	t.Helper()
 	const window = 200
 	for from := 0; from < n; from += window {
@@ -114,9 +114,9 @@ func (c *crowd) each(t *testing.T, n int, id func(int) string, send func(int)) {
 	}
 }
 
-// furnish writes rooms into the database of a daemon that does not run, as Kamailio
+// insertRooms writes rooms into the database of a daemon that does not run, as Kamailio
 // would have: many small ones, and chat-0 in which all are.
-func (d *daemon) furnish(t *testing.T, rooms, people int) {
+func (d *daemon) insertRooms(t *testing.T, rooms, people int) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+d.path("silod.db")+"?_pragma=synchronous(off)")
 	if err != nil {
@@ -148,14 +148,14 @@ func TestTenThousand(t *testing.T) {
 	d := serve(t, "sip.source_rate = 0")
 	empty := d.resident(t)
 	d.stop()
-	d.furnish(t, rooms, people)
+	d.insertRooms(t, rooms, people)
 	d.start(t)
 	t.Logf("with %d rooms of 5 and one of %d: %d KB more, %d bytes for each room", rooms, people,
 		(d.resident(t)-empty)>>10, (d.resident(t)-empty)/rooms)
 	if n := d.counter(t, "imc:active_rooms"); n != rooms+1 {
 		t.Errorf("%d rooms are active, want %d", n, rooms+1)
 	}
-	c := newCrowd(t, d)
+	c := newManyPhones(t, d)
 	user := func(i int) string { return "user" + strconv.Itoa(i) }
 	begun := time.Now()
 	c.each(t, people, func(i int) string { return "register-" + user(i) }, func(i int) {
