@@ -13,7 +13,7 @@ import (
 	"silod/e2e/phone"
 )
 
-// rounds is how often the daemon is killed.
+// rounds returns how many times the daemon is killed.
 func rounds() int {
 	if long() {
 		return 50
@@ -21,7 +21,7 @@ func rounds() int {
 	return 5
 }
 
-// user opens a phone of ours: receive may be nil for one that only sends.
+// user returns a test phone of a user. receive may be nil for a phone that only sends.
 func (d *daemon) user(t *testing.T, transport, name string, receive func(*phone.Message) phone.Answer) *phone.Phone {
 	t.Helper()
 	p, err := phone.New(phone.Config{AoR: uri(name), Server: transport + ":" + d.addr, Receive: receive})
@@ -32,27 +32,27 @@ func (d *daemon) user(t *testing.T, transport, name string, receive func(*phone.
 	return p
 }
 
-// load sends numbered texts to several users, and remembers what was acknowledged.
+// load sends numbered texts to several users, and remembers those that were acknowledged.
 type load struct {
 	d     *daemon
 	to    []string
-	pause time.Duration // of each sender between two texts
+	pause time.Duration // between two texts of a sender
 	stop  chan struct{}
 	wait  sync.WaitGroup
 
-	mu       sync.Mutex
+	mu           sync.Mutex
 	acknowledged map[string]map[string]bool // by recipient: texts that got a 2xx
-	again    map[string]bool            // texts that were sent more than once
+	again        map[string]bool            // texts that were sent more than once
 }
 
-// begin has senders send over UDP and TCP until end is called. One that gets no
-// answer, or a 5xx, sends the same message again under the same Call-ID, as people
-// do who press the button once more, and no other before that was taken.
+// startLoad starts senders over UDP and TCP, which send until end is called. A sender that
+// gets no 2xx sends the same message again with the same Call-ID, as a user does who presses
+// the button again, and no other message before that was accepted.
 func startLoad(t *testing.T, d *daemon, to ...string) *load {
 	return startLoadAs(t, d, names(6, "sender"), 0, to...)
 }
 
-// startLoadAs is begin with these senders, who pause between their texts.
+// startLoadAs is startLoad with these senders, which pause between their texts.
 func startLoadAs(t *testing.T, d *daemon, senders []string, pause time.Duration, to ...string) *load {
 	l := &load{
 		d: d, to: to, pause: pause, stop: make(chan struct{}),
@@ -68,7 +68,7 @@ func startLoadAs(t *testing.T, d *daemon, senders []string, pause time.Duration,
 	return l
 }
 
-// names makes so many names.
+// names returns n names.
 func names(n int, stem string) []string {
 	all := make([]string, n)
 	for i := range all {
@@ -97,7 +97,7 @@ func (l *load) send(ctx context.Context, p *phone.Phone, name string) {
 			l.mu.Lock()
 			l.again[text] = true
 			l.mu.Unlock()
-			time.Sleep(10 * time.Millisecond) // not to be busy while the daemon is down
+			time.Sleep(10 * time.Millisecond) // the daemon may be down
 		}
 		l.mu.Lock()
 		l.acknowledged[to][text] = true
@@ -112,7 +112,7 @@ func (l *load) end() {
 	l.wait.Wait()
 }
 
-// killAgain kills the daemon at random moments and starts it again in its place.
+// killRepeatedly kills the daemon at random moments and starts it again with the same state.
 func (d *daemon) killRepeatedly(t *testing.T) {
 	t.Helper()
 	random := seeded(t)
@@ -123,18 +123,18 @@ func (d *daemon) killRepeatedly(t *testing.T) {
 	}
 }
 
-// ear is what one user has heard.
+// inbox has the texts that one user has received.
 type inbox struct {
-	room bool // it listens to a room
+	room bool // of messages of a room
 
 	mu      sync.Mutex
 	callIDs map[string]string // by text
-	texts   []string          // in the order in which each came for the first time
+	texts   []string          // in the order in which each was received first
 	repeats int
-	others  map[string]string // by text: another Call-ID under which it came again
+	others  map[string]string // by text: another Call-ID with which it was received again
 }
 
-func (e *inbox) hear(m *phone.Message) phone.Answer {
+func (e *inbox) receive(m *phone.Message) phone.Answer {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.callIDs == nil {
@@ -144,7 +144,7 @@ func (e *inbox) hear(m *phone.Message) phone.Answer {
 	if e.room {
 		var said bool
 		if _, text, said = strings.Cut(text, "]: "); !said {
-			return phone.Answer{} // the room's own words
+			return phone.Answer{} // a text of the room itself
 		}
 	}
 	switch id, again := e.callIDs[text]; {
@@ -159,8 +159,8 @@ func (e *inbox) hear(m *phone.Message) phone.Answer {
 	return phone.Answer{}
 }
 
-// missing gives the texts that were acknowledged and have not come; a room does not say to
-// somebody what they have said.
+// missing returns the acknowledged texts that have not been received. A room does not send a
+// text to its sender.
 func (e *inbox) missing(name string, acknowledged map[string]bool) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -173,11 +173,10 @@ func (e *inbox) missing(name string, acknowledged map[string]bool) []string {
 	return left
 }
 
-// online keeps a user registered until the end of the test, whatever happens to the
-// daemon.
+// online keeps a user registered until the end of the test, also when the daemon is killed.
 func (d *daemon) online(t *testing.T, transport, name string, e *inbox) {
 	t.Helper()
-	p := d.user(t, transport, name, e.hear)
+	p := d.user(t, transport, name, e.receive)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -193,17 +192,17 @@ func (d *daemon) online(t *testing.T, transport, name string, e *inbox) {
 	})
 }
 
-// check waits until everything has come that was acknowledged to a user, or said to a
-// room, and looks at the order: that of each sender holds. What comes twice has the
-// Call-ID that it had. Only a room, which makes Call-IDs of its own, takes what is
-// said again for something new.
+// check waits until all acknowledged texts for a user or a room have been received, and
+// checks that the texts of each sender are in order. A text that is received twice has the
+// same Call-ID. Only in a room, which creates Call-IDs, can a text that was sent again have
+// another.
 func (e *inbox) check(t *testing.T, name string, l *load, to string) {
 	t.Helper()
 	acknowledged := l.acknowledged[to]
 	eventually(t, func() error {
 		if left := e.missing(name, acknowledged); len(left) > 0 {
 			slices.Sort(left)
-			return fmt.Errorf("%s has not got %d of %d messages that were acknowledged: %q", name, len(left), len(acknowledged), left)
+			return fmt.Errorf("%s has not received %d of %d acknowledged messages: %q", name, len(left), len(acknowledged), left)
 		}
 		return nil
 	})
@@ -227,15 +226,14 @@ func (e *inbox) check(t *testing.T, name string, l *load, to string) {
 		}
 		last[sender] = n
 	}
-	t.Logf("%s was acknowledged %d messages and got %d, %d of them more than once", name, len(acknowledged), len(e.texts), e.repeats)
+	t.Logf("%s: %d messages were acknowledged and %d received, %d of them more than once", name, len(acknowledged), len(e.texts), e.repeats)
 }
 
-// users are who is written to, half of them over each transport.
+// users are the recipients, with their transports.
 var users = map[string]string{"bob": "udp", "carol": "tcp", "dave": "udp", "erin": "tcp"}
 
-// TestKilledWhileStoring kills the daemon again and again while messages for users
-// who are offline come in. When they register, each gets every message that was
-// acknowledged.
+// TestKilledWhileStoring kills the daemon repeatedly while it stores messages for offline
+// users. When they register, each receives every acknowledged message.
 func TestKilledWhileStoring(t *testing.T) {
 	t.Parallel()
 	d := serve(t)
@@ -250,13 +248,13 @@ func TestKilledWhileStoring(t *testing.T) {
 	}
 }
 
-// TestKilledWhileDelivering kills the daemon again and again while it delivers what
-// was stored, and what comes in meanwhile.
+// TestKilledWhileDelivering kills the daemon repeatedly while it delivers stored messages and
+// new ones.
 func TestKilledWhileDelivering(t *testing.T) {
 	t.Parallel()
 	d := serve(t)
 	l := startLoad(t, d, slices.Sorted(maps.Keys(users))...)
-	time.Sleep(time.Second) // for a stock
+	time.Sleep(time.Second) // so that messages are stored
 	inboxes := make(map[string]*inbox)
 	for name, transport := range users {
 		inboxes[name] = new(inbox)
@@ -270,9 +268,9 @@ func TestKilledWhileDelivering(t *testing.T) {
 	}
 }
 
-// TestKilledWhileSpeaking kills the daemon again and again while fifty members of a
-// room speak and listen. Each of them gets every word of the others that was
-// acknowledged, in order, and so does one who was offline all the time.
+// TestKilledWhileSpeaking kills the daemon repeatedly while fifty members of a room send and
+// receive. Each receives every acknowledged message of the others, in order, and so does a
+// member that was offline.
 func TestKilledWhileSpeaking(t *testing.T) {
 	t.Parallel()
 	d := serve(t)
@@ -288,7 +286,7 @@ func TestKilledWhileSpeaking(t *testing.T) {
 		inboxes[name] = &inbox{room: true}
 		d.online(t, []string{"tcp", "udp"}[i%2], name, inboxes[name])
 	}
-	l := startLoadAs(t, d, members, 500*time.Millisecond, "chat-1") // so much as this test's own phones can take
+	l := startLoadAs(t, d, members, 500*time.Millisecond, "chat-1") // as much as the phones of this test can receive
 	d.killRepeatedly(t)
 	l.end()
 	inboxes["frank"] = &inbox{room: true}
@@ -298,8 +296,8 @@ func TestKilledWhileSpeaking(t *testing.T) {
 	}
 }
 
-// TestComingAndGoing has users come online and go offline all the time, while
-// messages for them come in: what is relayed never overtakes what is stored.
+// TestComingAndGoing has recipients register and unregister all the time: a relayed message
+// never overtakes a stored one.
 func TestComingAndGoing(t *testing.T) {
 	t.Parallel()
 	d := serve(t)
@@ -308,7 +306,7 @@ func TestComingAndGoing(t *testing.T) {
 	var moving sync.WaitGroup
 	for name, transport := range users {
 		inboxes[name] = new(inbox)
-		p := d.user(t, transport, name, inboxes[name].hear)
+		p := d.user(t, transport, name, inboxes[name].receive)
 		moving.Go(func() {
 			for range 20 * rounds() {
 				for _, life := range []time.Duration{time.Minute, 0} {
@@ -317,7 +315,7 @@ func TestComingAndGoing(t *testing.T) {
 						return
 					}
 				}
-				time.Sleep(10 * time.Millisecond) // while something is stored
+				time.Sleep(10 * time.Millisecond) // so that messages are stored
 			}
 		})
 	}

@@ -19,20 +19,19 @@ import (
 
 const (
 	floodRate = 1_000_000 / 60 // requests a second
-	floodRSS  = 400 << 20      // bytes that the daemon may take at most
-	floodLeft = 64 << 20       // and keep, beyond what it had before
+	floodRSS  = 400 << 20      // bytes of memory that the daemon may use at most
+	floodLeft = 64 << 20       // bytes that it may still use after the flood, more than before
 )
 
-// flood is a kind of attack with requests from everywhere.
+// flood is an attack with many requests.
 type flood struct {
 	config  string
-	sources int // addresses that it comes from; 0: another one for each request
+	sources int // number of source addresses; 0: another one for each request
 	request func(f *flooder, i int) string
 }
 
-// floods are the attacks. The first are of a million messages that cost the most to
-// refuse; then strangers whose addresses are made up; then guesses at passwords, where
-// guessers are banned and where they are not.
+// floods are the attacks: messages that cost the most to refuse; requests with forged source
+// addresses; and guesses of passwords, with bans and without.
 var floods = map[string]flood{
 	"messages": {"auth.mode = 'none'", 32, func(f *flooder, i int) string {
 		return f.line("MESSAGE", "sip:x@elsewhere.example", i, "")
@@ -45,8 +44,8 @@ var floods = map[string]flood{
 	"guesses without limits": {digest + "\nauth.failures = '1000000000/1s'\nauth.source_messages = '0'\nauth.source_registers = '0'", 32, guess},
 }
 
-// guess has no credentials, those for a nonce that is made up, or wrong ones for one
-// that is right.
+// guess returns a request without credentials, with those for an invalid nonce, or with wrong
+// ones for a valid nonce.
 func guess(f *flooder, i int) string {
 	nonce, user := *f.nonce.Load(), "alice"
 	switch i % 4 {
@@ -63,12 +62,12 @@ func guess(f *flooder, i int) string {
 	return f.line([]string{"MESSAGE", "REGISTER"}[i/4%2], "sip:"+domain, i, credentials)
 }
 
-// TestFloods: under each attack honest users are served, and memory stays within its
-// bound and goes back to where it was. SILOD_TEST_FLOOD says how many requests there
-// are: 1000000 takes some minutes.
+// TestFloods: during each attack other users are served, and the memory has a limit and is
+// released afterwards. SILOD_TEST_FLOOD is the number of requests; a million take some
+// minutes.
 func TestFloods(t *testing.T) {
 	if raceEnabled {
-		t.Skip("memory and time are not the race detector's")
+		t.Skip("memory and time are not those of a daemon without the race detector")
 	}
 	n := 20_000
 	whole := os.Getenv("SILOD_TEST_FLOOD")
@@ -119,7 +118,7 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// memory reads what the system says of a daemon's memory, in bytes.
+// memory returns a value of the daemon's memory in /proc, in bytes.
 func (d *daemon) memory(t *testing.T, name string) int64 {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
@@ -138,7 +137,7 @@ func (d *daemon) memory(t *testing.T, name string) int64 {
 	return 0
 }
 
-// cpu is the processor time that a daemon has used.
+// cpu returns the processor time that a daemon has used.
 func (d *daemon) cpu(t *testing.T) time.Duration {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
@@ -154,15 +153,15 @@ func (d *daemon) cpu(t *testing.T) time.Duration {
 	return time.Duration(user+system) * time.Second / 100 // USER_HZ
 }
 
-// honest is a user who does nothing wrong, and writes to another one, who is online.
+// honest is a user who is not an attacker, and writes to another one, who is online.
 type honest struct {
-	phone *phone.Phone
-	came  chan string
+	phone    *phone.Phone
+	received chan string
 }
 
 func (d *daemon) honest(t *testing.T) *honest {
 	t.Helper()
-	h := &honest{came: make(chan string, 1)}
+	h := &honest{received: make(chan string, 1)}
 	user := func(name string, receive func(*phone.Message) phone.Answer) *phone.Phone {
 		p, err := phone.New(phone.Config{
 			AoR: uri(name), Password: password, Server: "sip:" + d.addr + ";transport=tcp", Receive: receive,
@@ -177,15 +176,15 @@ func (d *daemon) honest(t *testing.T) *honest {
 		return p
 	}
 	user("bob", func(m *phone.Message) phone.Answer {
-		h.came <- m.Text()
+		h.received <- m.Text()
 		return phone.Answer{}
 	})
 	h.phone = user("alice", nil)
 	return h
 }
 
-// write writes until something is over, and so many times at least. It gives how long
-// each message took, the challenge included.
+// write sends messages until over is closed, and at least that number. It returns the time
+// that each took, including the challenge.
 func (h *honest) write(t *testing.T, over <-chan struct{}, least int) (times []time.Duration) {
 	t.Helper()
 	for i := 0; ; i++ {
@@ -202,14 +201,14 @@ func (h *honest) write(t *testing.T, over <-chan struct{}, least int) (times []t
 			t.Fatalf("alice is answered %v, %v", res, err)
 		}
 		times = append(times, time.Since(begun))
-		if got := <-h.came; got != text {
+		if got := <-h.received; got != text {
 			t.Fatalf("bob got %q, not %q", got, text)
 		}
-		time.Sleep(20 * time.Millisecond) // as a person does, only faster
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// ended is what was over before it began.
+// ended is a closed channel.
 var ended = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -221,8 +220,7 @@ func quantile(times []time.Duration, q float64) time.Duration {
 	return sorted[int(q*float64(len(sorted)-1))].Round(10 * time.Microsecond)
 }
 
-// flooder sends an attack from one socket, which has all of this machine's loopback
-// addresses.
+// flooder sends an attack from one socket, with any source address of the loopback network.
 type flooder struct {
 	daemon *daemon
 	attack flood
@@ -276,7 +274,7 @@ func (f *flooder) run(t *testing.T, c *net.UDPConn, n int) {
 	}
 }
 
-// read counts the answers, and looks at some for a nonce.
+// read counts the answers, and takes the nonce from some of them.
 func (f *flooder) read(c *net.UDPConn) {
 	buf := make([]byte, 65536)
 	for {
@@ -294,7 +292,7 @@ func (f *flooder) read(c *net.UDPConn) {
 	}
 }
 
-// line is a request as small as those of real clients are.
+// line returns a request that is as small as those of real clients.
 func (f *flooder) line(method, to string, i int, more string) string {
 	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s:%d;branch=z9hG4bKf%d;rport\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:alice@%s>;tag=f%[5]d\r\nTo: <%[2]s>\r\nCall-ID: f%[5]d@flood\r\nCSeq: 1 %[1]s\r\n"+

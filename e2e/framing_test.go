@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// sized is hi with another body, and with a Content-Length that need not fit it.
+// sized is hi with another Content-Length.
 func sized(length int) []string {
 	return hiWith("Content-Length", fmt.Sprint("Content-Length: ", length))
 }
 
-// TestFraming sends texts whose ends are hard to find, or are somewhere else than
-// they say (RFC 3261 section 18.3).
+// TestFraming sends messages whose ends are hard to find, or differ from their Content-Length
+// (RFC 3261 section 18.3).
 func TestFraming(t *testing.T) {
 	d := serve(t)
 	status := func(t *testing.T, w *wire, want int) {
@@ -28,7 +28,7 @@ func TestFraming(t *testing.T) {
 		run     func(t *testing.T, w *wire)
 		stored  []string // for bob
 	}{
-		{"bytes behind a datagram's body", "udp", func(t *testing.T, w *wire) {
+		{"bytes after the body of a datagram", "udp", func(t *testing.T, w *wire) {
 			w.send(w.request(sized(4), "bodyMESSAGE and more"))
 			status(t, w, 202)
 		}, []string{"body"}},
@@ -48,7 +48,7 @@ func TestFraming(t *testing.T) {
 			w.send(w.request(sized(60_000), strings.Repeat("x", 60_000)))
 			status(t, w, 202)
 		}, []string{strings.Repeat("x", 60_000)}},
-		{"keep-alives and nothing", "udp", func(t *testing.T, w *wire) {
+		{"keep-alives and empty datagrams", "udp", func(t *testing.T, w *wire) {
 			for _, raw := range []string{"", "\r\n\r\n", "\x00\x00\x00\x00", "x"} {
 				if _, err := w.conn.Write([]byte(raw)); err != nil {
 					t.Fatal(err)
@@ -83,20 +83,20 @@ func TestFraming(t *testing.T) {
 			if pong, err := w.r.ReadString('\n'); pong != "\r\n" {
 				t.Errorf("the answer to a ping is %q, %v", pong, err)
 			}
-			w.send("\r\n" + w.message("bob", "behind a line end"))
+			w.send("\r\n" + w.message("bob", "after a line end"))
 			status(t, w, 202)
-		}, []string{"behind a line end"}},
+		}, []string{"after a line end"}},
 		{"a stream without Content-Length", "tcp", func(t *testing.T, w *wire) { // section 20.14
 			w.send(w.request(without("Content-Length"), "where does it end?"))
 			status(t, w, 400)
 			w.closed()
 		}, nil},
-		{"a Content-Length that is none", "tcp", func(t *testing.T, w *wire) {
+		{"an invalid Content-Length", "tcp", func(t *testing.T, w *wire) {
 			w.send(w.request(hiWith("Content-Length", "Content-Length: 2e1"), "where does it end?"))
 			status(t, w, 400)
 			w.closed()
 		}, nil},
-		{"a body that does not come", "tcp", func(t *testing.T, w *wire) {
+		{"a body that is not sent", "tcp", func(t *testing.T, w *wire) {
 			w.send(w.request(sized(100), "body"))
 			w.silent()
 			w.conn.Close()
@@ -131,7 +131,7 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// A limit that a datagram can reach.
+// TestMessageSize has a limit that a datagram can reach.
 func TestMessageSize(t *testing.T) {
 	d := serve(t, "sip.max_message_size = 4000")
 	for _, network := range []string{"udp", "tcp"} {
@@ -145,8 +145,9 @@ func TestMessageSize(t *testing.T) {
 	}
 }
 
-// Some phones choose their "random" names anew from the same seed at each start.
-// Another text under the names of the one before is another text.
+// TestSameNamesAnotherText: some phones seed their random numbers with the same value at each
+// start. A message with the branch, tag and Call-ID of another one, but another text, is a
+// new message.
 func TestSameNamesAnotherText(t *testing.T) {
 	d := serve(t)
 	w := dial(t, "udp", d.addr)

@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// garbage is what arrives at a port that the world can reach, and nobody there
-// wants. None of it is SIP, so none of it gets an answer.
+// garbage are packets such as any public port receives. They are not SIP and get no answer.
 var garbage = []string{
 	strings.Repeat("\x00", 40),
 	"GET / HTTP/1.1\r\nHost: sip.test\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n",
-	// A TLS 1.3 client hello, as far as it matters.
+	// The beginning of a TLS 1.3 client hello.
 	"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03" + strings.Repeat("\xa5", 32) + "\x20" + strings.Repeat("\x5a", 32) + "\x00\x02\x13\x01\x01\x00",
 	"SSH-2.0-OpenSSH_9.6\r\n\r\n",
 	"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07example\x03com\x00\x00\x01\x00\x01", // DNS
@@ -28,7 +27,7 @@ var garbage = []string{
 	"MESSAGE sip:bob@sip.test SIP/2.0\r\nFrom: <sip:a@b>\r\nTo: <sip:bob@sip.test>\r\n\r\n",
 }
 
-// noise is random bytes: of any value, or such that SIP is made of.
+// noise returns random bytes, either of any value or from texts of SIP.
 func noise(r *rand.Rand, n int) string {
 	const sip = "SIP/2.0 MESSAGEsipbob@.:;<>\"\\,=%\r\n\t 0123456789Via"
 	b := make([]byte, n)
@@ -42,7 +41,7 @@ func noise(r *rand.Rand, n int) string {
 	return string(b)
 }
 
-// seeded makes a test's random numbers, which its log tells.
+// seeded returns random numbers, and logs their seed.
 func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
@@ -50,12 +49,12 @@ func seeded(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// resident is the memory that the daemon's process has, in bytes.
+// resident returns the resident memory of the daemon in bytes.
 func (d *daemon) resident(t *testing.T) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
 	if err != nil {
-		t.Skip("the memory of a process is not to be had here")
+		t.Skip("this system does not show the memory of a process")
 	}
 	var kb int
 	_, rest, _ := strings.Cut(string(b), "VmRSS:")
@@ -65,17 +64,17 @@ func (d *daemon) resident(t *testing.T) int {
 	return kb << 10
 }
 
-// descriptors is how many files and sockets the daemon has open.
+// descriptors returns the number of open files and sockets of the daemon.
 func (d *daemon) descriptors(t *testing.T) int {
 	t.Helper()
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
 	if err != nil {
-		t.Skip("the descriptors of a process are not to be had here")
+		t.Skip("this system does not show the descriptors of a process")
 	}
 	return len(open)
 }
 
-// keep stores some texts for bob, and returns them.
+// storeTexts stores some texts for bob, and returns them.
 func (d *daemon) storeTexts(t *testing.T) (bodies []string) {
 	t.Helper()
 	w := dial(t, "udp", d.addr)
@@ -90,8 +89,7 @@ func (d *daemon) storeTexts(t *testing.T) (bodies []string) {
 	return bodies
 }
 
-// TestGarbageDatagrams floods the daemon's UDP port with 200,000 datagrams of what
-// is no SIP.
+// TestGarbageDatagrams floods the daemon's UDP port with 200,000 datagrams that are not SIP.
 func TestGarbageDatagrams(t *testing.T) {
 	d := serve(t, "sip.source_rate = 0")
 	kept := d.storeTexts(t)
@@ -116,9 +114,9 @@ func TestGarbageDatagrams(t *testing.T) {
 	before := d.resident(t)
 	flood(200_000)
 	d.checkAlive(t)
-	most := 96 << 20 // so much garbage may wait for the collector
+	most := 96 << 20 // memory that the garbage collector may not have freed yet
 	if raceEnabled {
-		most *= 3 // with the detector's notes on it
+		most *= 3 // with the data of the race detector
 	}
 	if grown := d.resident(t) - before; grown > most {
 		t.Errorf("the daemon has grown by %d MiB", grown>>20)
@@ -129,8 +127,7 @@ func TestGarbageDatagrams(t *testing.T) {
 	d.awaitStored(t, "bob", kept...)
 }
 
-// TestGarbageStreams opens connections and sends what is no SIP, or begins like it
-// and is broken off.
+// TestGarbageStreams opens connections and sends data that is not SIP, or incomplete messages.
 func TestGarbageStreams(t *testing.T) {
 	d := serve(t)
 	kept := d.storeTexts(t)
@@ -162,8 +159,8 @@ func TestGarbageStreams(t *testing.T) {
 	d.awaitStored(t, "bob", kept...)
 }
 
-// TestGarbageManagement writes garbage into each of the ways that lead to the
-// management commands; after it the next request is answered.
+// TestGarbageManagement writes garbage to each management interface. The next request is
+// answered.
 func TestGarbageManagement(t *testing.T) {
 	d := serve(t)
 	kept := d.storeTexts(t)

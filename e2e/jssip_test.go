@@ -24,8 +24,8 @@ import (
 	"time"
 )
 
-// bundle is JsSIP and the page that uses it, as one script. It is made of what
-// tools/install-test-deps has put into bin/npm.
+// bundle returns JsSIP and the page that uses it as one script, made of the packages that
+// tools/install-test-deps has installed in bin/npm.
 var bundle = sync.OnceValues(func() ([]byte, error) {
 	modules, err := filepath.Abs("../bin/npm/node_modules")
 	if err != nil {
@@ -37,7 +37,7 @@ var bundle = sync.OnceValues(func() ([]byte, error) {
 	return cmd.Output()
 })
 
-// jssip is JsSIP in Chromium, on a page of its own, which is told what to do over HTTP.
+// jssip starts JsSIP in Chromium. Its page gets commands over HTTP.
 func jssip(t *testing.T, server, user string) *device {
 	t.Helper()
 	if _, err := os.Stat("../bin/npm/node_modules/jssip"); err != nil {
@@ -95,7 +95,7 @@ func jssip(t *testing.T, server, user string) *device {
 	return p
 }
 
-// commands hands the lines that are written to it to a page.
+// commands is a writer that sends each line to a page.
 type commands chan<- []string
 
 func (c commands) Write(line []byte) (int, error) {
@@ -105,8 +105,7 @@ func (c commands) Write(line []byte) (int, error) {
 
 func (c commands) Close() error { return nil }
 
-// serveWeb starts a daemon that browsers can reach, too, and gives the addresses for
-// them by transport.
+// serveWeb starts a daemon that browsers can reach too, and returns its URLs by transport.
 func serveWeb(t *testing.T, more ...string) (*daemon, map[string]string) {
 	t.Helper()
 	d := &daemon{dir: shortDir(t), addr: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
@@ -123,7 +122,7 @@ func serveWeb(t *testing.T, more ...string) (*daemon, map[string]string) {
 	return d, map[string]string{"ws": "ws://" + ws, "wss": "wss://" + wss}
 }
 
-// certificate makes one, signed by itself, and writes it with its key.
+// certificate writes a self-signed certificate with its key.
 func (d *daemon) certificate(t *testing.T) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -146,8 +145,8 @@ func (d *daemon) certificate(t *testing.T) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})), d.path("server.pem"))
 }
 
-// TestBrowser has a phone in a browser prove who it is, and talk to one on a desk, by
-// itself and in a room; and go, as people do, by closing the page.
+// TestBrowser: a phone in a browser authenticates, exchanges messages with another phone,
+// also in a room, and ends without unregistering, as when its page is closed.
 func TestBrowser(t *testing.T) {
 	for _, transport := range []string{"ws", "wss"} {
 		t.Run(transport, func(t *testing.T) {
@@ -178,7 +177,7 @@ func TestBrowser(t *testing.T) {
 			bob.say("chat-1", hard)
 			alice.awaitText("chat-1", "[bob]: "+hard)
 
-			bob.kill() // no REGISTER says that it is gone
+			bob.kill() // without a REGISTER
 			d.awaitOnline(t, "bob", false)
 			alice.say("bob", "are you gone?")
 			alice.say("chat-1", "and from here?")
@@ -192,7 +191,7 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// TestBrowserWithoutPassword: who does not know it stays outside.
+// TestBrowserWithoutPassword: a phone with a wrong password cannot register or send.
 func TestBrowserWithoutPassword(t *testing.T) {
 	d, at := serveWeb(t, digest)
 	if _, err := d.call("sub_add", "bob@"+domain, "another one"); err != nil {
@@ -202,7 +201,7 @@ func TestBrowserWithoutPassword(t *testing.T) {
 	bob.await("registration failed: Authentication Error\n")
 	bob.say("alice", "hello")
 	bob.await(uri("alice") + " answered 407\n")
-	if n := d.counter(t, "auth:wrong_passwords"); n != 2 { // it knows how to answer, but not what
+	if n := d.counter(t, "auth:wrong_passwords"); n != 2 { // it answers the challenge of each request
 		t.Errorf("%d wrong passwords, want 2", n)
 	}
 	d.awaitOnline(t, "bob", false)

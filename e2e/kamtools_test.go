@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestKamctl: kamctl of Kamailio 5, as Debian has it, administers silod with what its
-// users type every day, over the FIFO.
+// TestKamctl administers silod with kamctl of Debian's Kamailio 5, over the FIFO, with the
+// usual commands.
 func TestKamctl(t *testing.T) {
 	kamctl := installed(t, "kamctl")
 	d := withRoom(t)
@@ -44,8 +44,8 @@ func TestKamctl(t *testing.T) {
 	})
 }
 
-// TestKamcli: so does kamcli, over the datagram socket. (Over the FIFO the kamcli of
-// Debian 12 cannot read a reply of anybody's.)
+// TestKamcli administers silod with kamcli over the datagram socket. (The kamcli of Debian 12
+// cannot read replies over a FIFO, from Kamailio either.)
 func TestKamcli(t *testing.T) {
 	kamcli := installed(t, "kamcli")
 	d := withRoom(t)
@@ -86,7 +86,7 @@ func TestKamcli(t *testing.T) {
 	})
 }
 
-// withRoom is a daemon in which mallory, who is connected, has a room.
+// withRoom starts a daemon in which mallory, who is connected, has a room.
 func withRoom(t *testing.T) *daemon {
 	t.Helper()
 	d := prepare(t)
@@ -101,7 +101,7 @@ func withRoom(t *testing.T) *daemon {
 	return d
 }
 
-// expectation is what a command of a tool is to print among other things.
+// expectation is a command of a tool with a part of its output.
 type expectation struct{ command, want string }
 
 var spaces = regexp.MustCompile(`\s+`)

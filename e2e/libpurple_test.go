@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// libpurple is the library of Pidgin and Finch, here behind BitlBee, a gateway to
-// IRC, and over UDP. Its Via and its Contact name an address that it does not send
-// from, and its Call-IDs, tags and branches are the same for all who use it.
+// libpurple starts the library of Pidgin and Finch, with BitlBee, a gateway from IRC, over UDP.
+// Its Via and Contact have an address from which it does not send, and its Call-IDs, tags and
+// branches are the same for all users.
 func libpurple(t *testing.T, d *daemon, _, user string) *device {
 	path := installed(t, "bitlbee")
 	if out, _ := exec.Command(path, "-V").CombinedOutput(); !strings.Contains(string(out), "--purple=1") {
@@ -20,7 +20,7 @@ func libpurple(t *testing.T, d *daemon, _, user string) *device {
 	}
 	home := t.TempDir()
 	conf := file(t, "[settings]\nRunMode = Inetd\n", home, "bitlbee.conf")
-	// Left to itself it would take port 5060 on all interfaces.
+	// By default it uses port 5060 on all interfaces.
 	port := freePort(t)
 	file(t, fmt.Sprintf(`<?xml version='1.0' encoding='UTF-8' ?>
 <pref version='1' name='/'><pref name='purple'><pref name='network'>
@@ -59,15 +59,14 @@ func libpurple(t *testing.T, d *daemon, _, user string) *device {
 	return p
 }
 
-// root tells BitlBee itself to do something and waits for what it says.
+// root sends a command to BitlBee itself and waits for its answer.
 func (p *device) root(command, answer string) {
 	p.t.Helper()
 	p.write("PRIVMSG &bitlbee :" + command)
 	p.await(answer)
 }
 
-// irc runs a server that inetd would run: its standard input is a socket, for both
-// directions.
+// irc runs a server as inetd does: its standard input is a socket for both directions.
 func irc(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

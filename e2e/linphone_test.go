@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// linphone is Linphone's console, linphonec. It answers every text with a
-// disposition notification (RFC 5438) that nobody asked for.
+// linphone starts Linphone's console, linphonec. It answers every text with a disposition
+// notification (RFC 5438), although the text does not request one.
 func linphone(t *testing.T, d *daemon, transport, user string) *device {
 	path := installed(t, "linphonec")
 	home := t.TempDir()
@@ -37,7 +37,7 @@ passwd=%[6]s
 realm=%[5]s
 domain=%[5]s
 `, ports, d.addr, transport, user, domain, password), home, "rc")
-	// Without this directory there is no database, and without that no chat.
+	// Linphone needs this directory for its database, and the database for chats.
 	file(t, "", home, ".local/share/linphone/made")
 	cmd := exec.Command(path, "-c", rc)
 	cmd.Env = append(os.Environ(), "HOME="+home)

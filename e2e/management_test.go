@@ -17,7 +17,7 @@ import (
 
 var replies atomic.Int64
 
-// writeFIFO writes into the request FIFO what a client would, or less.
+// writeFIFO writes a text, which need not be a whole request, to the request FIFO.
 func writeFIFO(t *testing.T, path, text string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
@@ -31,8 +31,7 @@ func writeFIFO(t *testing.T, path, text string) {
 	}
 }
 
-// byFIFO asks a command as kamctl does: arguments are lines, and the reply comes
-// through a FIFO of the client's.
+// byFIFO runs a command over the FIFO, as kamctl does, and returns its reply. args are lines.
 func (d *daemon) byFIFO(t *testing.T, command, args string) string {
 	t.Helper()
 	name := fmt.Sprintf("e2e-%d", replies.Add(1))
@@ -49,8 +48,8 @@ func (d *daemon) byFIFO(t *testing.T, command, args string) string {
 	return readReply(t, f)
 }
 
-// readReply reads until the daemon closes a reply FIFO. Before it has opened it
-// there is no writer, which looks like the end as well.
+// readReply reads until the daemon closes a reply FIFO. Before the daemon has opened the FIFO,
+// reading also returns io.EOF.
 func readReply(t *testing.T, f *os.File) string {
 	t.Helper()
 	var text []byte
@@ -72,7 +71,7 @@ func readReply(t *testing.T, f *os.File) string {
 	return string(text)
 }
 
-// byDatagram sends a datagram and gives the one that comes back, "" for none.
+// byDatagram sends a datagram and returns the reply, or "" if there is none.
 func (d *daemon) byDatagram(t *testing.T, raw string) string {
 	t.Helper()
 	own := d.path(fmt.Sprintf("e2e-%d", replies.Add(1)))
@@ -98,7 +97,7 @@ func (d *daemon) byDatagram(t *testing.T, raw string) string {
 	return string(buf[:n])
 }
 
-// siloctl runs siloctl and gives its standard output, standard error and exit code.
+// siloctl runs siloctl and returns its standard output, standard error and exit code.
 func (d *daemon) siloctl(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := d.command("siloctl", args...)
@@ -112,8 +111,8 @@ func (d *daemon) siloctl(t *testing.T, args ...string) (stdout, stderr string, c
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// TestManagement asks for rooms, members and stored messages in every way there is:
-// by hand with the shell's own means, over the datagram socket, and with siloctl.
+// TestManagement asks for rooms, members and stored messages over every interface: with a
+// shell over the FIFO, over the datagram socket, and with siloctl.
 func TestManagement(t *testing.T) {
 	d := serve(t)
 	w := dial(t, "tcp", d.addr)
@@ -130,37 +129,37 @@ func TestManagement(t *testing.T) {
 	const members = "200 OK\nROOM:: sip:chat-1@sip.test NR_OF_MEMBERS=2\n\tMEMBER:: sip:alice@sip.test\n\tMEMBER:: sip:bob@sip.test\n"
 
 	t.Run("by hand", func(t *testing.T) {
-		// What a person types who knows Kamailio's FIFO.
+		// As a user of Kamailio's FIFO types it.
 		out, err := exec.Command("sh", "-c", `cd "$1" && mkfifo reply && { cat reply & } && printf ':imc_list_rooms:reply\n\n' > silod.fifo && wait`,
 			"sh", d.dir).CombinedOutput()
 		if err != nil || string(out) != rooms+"\n" {
-			t.Errorf("imc_list_rooms gave %q, %v", out, err)
+			t.Errorf("imc_list_rooms returned %q, %v", out, err)
 		}
 	})
 	t.Run("fifo", func(t *testing.T) {
 		if got := d.byFIFO(t, "imc_list_members", room+"\n"); got != members+"\n" {
-			t.Errorf("imc_list_members gave %q", got)
+			t.Errorf("imc_list_members returned %q", got)
 		}
 		if got := d.byFIFO(t, "imc_list_members", uri("chat-2")+"\n"); got != "404 no such room\n\n" {
-			t.Errorf("imc_list_members of no room gave %q", got)
+			t.Errorf("imc_list_members of no room returned %q", got)
 		}
 		if got := d.byFIFO(t, "frobnicate", ""); !strings.HasPrefix(got, "500 command 'frobnicate' not available\n") {
-			t.Errorf("an unknown command gave %q", got)
+			t.Errorf("an unknown command returned %q", got)
 		}
 	})
 	t.Run("datagram", func(t *testing.T) {
 		if got := d.byDatagram(t, ":imc_list_rooms:\n"); got != rooms {
-			t.Errorf("imc_list_rooms gave %q", got)
+			t.Errorf("imc_list_rooms returned %q", got)
 		}
 		if got := d.byDatagram(t, ":imc_list_members:\n"+room+"\n"); got != members {
-			t.Errorf("imc_list_members gave %q", got)
+			t.Errorf("imc_list_members returned %q", got)
 		}
 	})
 	t.Run("siloctl", func(t *testing.T) {
 		for _, tt := range []struct {
 			args  []string
 			code  int
-			tells []string // on one line of its output
+			words []string // on one line of its output
 		}{
 			{[]string{"imc_list_rooms"}, 0, []string{room, "2", uri("alice")}},
 			{[]string{"imc_list_members", room}, 0, []string{uri("bob")}},
@@ -180,16 +179,16 @@ func TestManagement(t *testing.T) {
 				t.Errorf("siloctl %q ended with exit code %d, want %d:\n%s%s", tt.args, code, tt.code, out, errs)
 			}
 			if (errs == "") != (code == 0) {
-				t.Errorf("siloctl %q ended with exit code %d and said on standard error: %q", tt.args, code, errs)
+				t.Errorf("siloctl %q ended with exit code %d and wrote to standard error: %q", tt.args, code, errs)
 			}
-			if !hasLine(out, tt.tells) {
-				t.Errorf("siloctl %q has no line with all of %q:\n%s", tt.args, tt.tells, out)
+			if !hasLine(out, tt.words) {
+				t.Errorf("siloctl %q has no line with all of %q:\n%s", tt.args, tt.words, out)
 			}
 		}
 	})
 }
 
-// hasLine tells whether one line has all the words.
+// hasLine reports whether one line has all the words.
 func hasLine(text string, words []string) bool {
 	for line := range strings.Lines(text) {
 		all := true
@@ -203,7 +202,7 @@ func hasLine(text string, words []string) bool {
 	return len(words) == 0
 }
 
-// TestSendAndListen is the tour of a newcomer without a phone.
+// TestSendAndListen runs the tour of README.md without a phone.
 func TestSendAndListen(t *testing.T) {
 	d := serve(t)
 	out, errs, code := d.siloctl(t, "send", "--server", d.addr, "alice@"+domain, "bob@"+domain, hard)

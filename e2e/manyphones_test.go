@@ -15,14 +15,14 @@ import (
 	_ "modernc.org/sqlite" // rooms of a daemon that does not run
 )
 
-// manyPhones is thousands of phones behind one socket. They take whatever comes.
+// manyPhones are thousands of phones on one socket. They accept all messages.
 type manyPhones struct {
 	conn net.Conn
 
 	mu       sync.Mutex
 	answered map[string]string   // status lines by Call-ID
-	heard    map[string][]string // texts that each user got, each once
-	callIDs  map[string]bool     // of what came
+	received map[string][]string // by user: the received texts, each once
+	callIDs  map[string]bool     // of received messages
 }
 
 func newManyPhones(t *testing.T, d *daemon) *manyPhones {
@@ -33,7 +33,7 @@ func newManyPhones(t *testing.T, d *daemon) *manyPhones {
 	}
 	_ = conn.(*net.UDPConn).SetReadBuffer(8 << 20)
 	t.Cleanup(func() { conn.Close() })
-	c := &manyPhones{conn: conn, answered: make(map[string]string), heard: make(map[string][]string), callIDs: make(map[string]bool)}
+	c := &manyPhones{conn: conn, answered: make(map[string]string), received: make(map[string][]string), callIDs: make(map[string]bool)}
 	go c.read()
 	return c
 }
@@ -46,13 +46,13 @@ func (c *manyPhones) read() {
 			return
 		}
 		if err == nil {
-			c.take(buf[:n])
+			c.handle(buf[:n])
 		}
 	}
 }
 
-// take books an answer, or answers a request.
-func (c *manyPhones) take(m []byte) {
+// handle records a response, or answers a request.
+func (c *manyPhones) handle(m []byte) {
 	head, body, _ := bytes.Cut(m, []byte("\r\n\r\n"))
 	first, rest, _ := strings.Cut(string(head), "\r\n")
 	var callID string
@@ -77,18 +77,18 @@ func (c *manyPhones) take(m []byte) {
 	user, _, _ = strings.Cut(user, "@")
 	if !c.callIDs[callID] {
 		c.callIDs[callID] = true
-		c.heard[user] = append(c.heard[user], string(body))
+		c.received[user] = append(c.received[user], string(body))
 	}
 }
 
-// send sends a request of a user's, again where it is not the first time.
+// send sends a request of a user. A second call with the same Call-ID is a retransmission.
 func (c *manyPhones) send(method, user, to, callID, more, body string) {
 	fmt.Fprintf(c.conn, "%s sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s;rport\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:%s@%s>;tag=1\r\nTo: <sip:%s>\r\nCall-ID: %s\r\nCSeq: 1 %s\r\n%sContent-Length: %d\r\n\r\n%s",
 		method, to, c.conn.LocalAddr(), callID, user, domain, to, callID, method, more, len(body), body)
 }
 
-// each sends a request for each of n users, not too many at once, until all are answered.
+// each sends a request for each of n users, some at a time, and again until all are answered.
 func (c *manyPhones) each(t *testing.T, n int, id func(int) string, send func(int)) {
 	t.Helper()
 	const window = 200
@@ -114,8 +114,8 @@ func (c *manyPhones) each(t *testing.T, n int, id func(int) string, send func(in
 	}
 }
 
-// insertRooms writes rooms into the database of a daemon that does not run, as Kamailio
-// would have: many small ones, and chat-0 in which all are.
+// insertRooms inserts rooms into the database of a daemon that does not run, in the form in
+// which Kamailio stores them: many small ones, and chat-0, of which all users are members.
 func (d *daemon) insertRooms(t *testing.T, rooms, people int) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+d.path("silod.db")+"?_pragma=synchronous(off)")
@@ -137,9 +137,8 @@ func (d *daemon) insertRooms(t *testing.T, rooms, people int) {
 	}
 }
 
-// TestTenThousand: ten thousand rooms, one of them with ten thousand members, all of
-// them online. A speaker is answered before they have it, and each gets everything in
-// order.
+// TestTenThousand: ten thousand rooms, one of them with ten thousand members, all of them
+// online. Each receives all messages of the room in order.
 func TestTenThousand(t *testing.T) {
 	rooms, people := 10_000, 10_000
 	if raceEnabled {
@@ -176,11 +175,11 @@ func TestTenThousand(t *testing.T) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if got := len(c.callIDs); got < (n+1)*(people-1) {
-				return fmt.Errorf("%d of %d have come", got, (n+1)*(people-1))
+				return fmt.Errorf("%d of %d were received", got, (n+1)*(people-1))
 			}
 			return nil
 		})
-		t.Logf("answered after %v, everywhere after %v, with %d MB", answered, time.Since(begun), d.resident(t)>>20)
+		t.Logf("answered after %v, delivered to all after %v, with %d MB", answered, time.Since(begun), d.resident(t)>>20)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,7 +190,7 @@ func TestTenThousand(t *testing.T) {
 				want = append(want, fmt.Sprintf("[%s]: text %d", user(n), n))
 			}
 		}
-		if got := c.heard[user(i)]; strings.Join(got, "\n") != strings.Join(want, "\n") {
+		if got := c.received[user(i)]; strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Fatalf("%s got %q, want %q", user(i), got, want)
 		}
 	}

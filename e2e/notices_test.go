@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// quiet waits until the daemon has got no MESSAGE for a second and gives how many
-// it has got since its start.
+// awaitQuiet waits until the daemon has received no MESSAGE for a second, and returns how
+// many it has received since its start.
 func (d *daemon) awaitQuiet(t *testing.T) int {
 	t.Helper()
 	last, since := -1, time.Now()
@@ -16,15 +16,15 @@ func (d *daemon) awaitQuiet(t *testing.T) int {
 			last, since = n, time.Now()
 		}
 		if time.Since(since) < time.Second {
-			return fmt.Errorf("it does not get quiet: %d messages so far", last)
+			return fmt.Errorf("messages do not end: %d so far", last)
 		}
 		return nil
 	})
 	return last
 }
 
-// Linphone answers every text with a disposition notification, and a server that
-// passes those on to a room, or answers them with a notice, never gets rest.
+// TestNotificationsDoNotLoop: Linphone answers every text with a disposition notification. A
+// server that sent those to a room, or answered them with a notice, would cause a loop.
 func TestNotificationsDoNotLoop(t *testing.T) {
 	t.Run("room", func(t *testing.T) {
 		t.Parallel()
@@ -76,7 +76,7 @@ func TestNotificationsDoNotLoop(t *testing.T) {
 		d.awaitOnline(t, "alice", false)
 		bob := linphone(t, d, "tcp", "bob")
 		bob.awaitText("alice", "hello")
-		// bob's notification waits for alice; her phone takes it, and that is the end.
+		// bob's notification waits for alice, and is delivered to her phone.
 		linphone(t, d, "tcp", "alice")
 		d.awaitOnline(t, "alice", true)
 		if got := d.awaitQuiet(t); got != 2 {
@@ -87,7 +87,7 @@ func TestNotificationsDoNotLoop(t *testing.T) {
 	})
 }
 
-// TestPhonesOfAllKinds brings phones of four makers together in one room.
+// TestPhonesOfAllKinds has phones of four projects in one room.
 func TestPhonesOfAllKinds(t *testing.T) {
 	d := serve(t, roomTexts)
 	alice, bob := linphone(t, d, "tcp", "alice"), baresip(t, d, "udp", "bob")
@@ -110,7 +110,7 @@ func TestPhonesOfAllKinds(t *testing.T) {
 			}
 		}
 	}
-	// bob is away while others speak, and gets that when he comes back.
+	// bob is offline, and receives the message when he is online again.
 	bob.unregister()
 	d.awaitOnline(t, "bob", false)
 	alice.say("chat-1", "bob is away")

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// sipp plays the scenario of a file for a user; more are further options.
+// sipp starts SIPp with the scenario of a file for a user; more are further options.
 func sipp(t *testing.T, d *daemon, transport, scenario, user string, more ...string) *program {
 	t.Helper()
 	args := []string{
@@ -22,7 +22,7 @@ func sipp(t *testing.T, d *daemon, transport, scenario, user string, more ...str
 	return start(t, cmd)
 }
 
-// scenario is one of those in testdata/sipp.
+// scenario returns the path of a scenario in testdata/sipp.
 func scenario(t *testing.T, name string) string {
 	t.Helper()
 	path, err := filepath.Abs("testdata/sipp/" + name + ".xml")
@@ -32,7 +32,7 @@ func scenario(t *testing.T, name string) string {
 	return path
 }
 
-// succeed waits for the end of a SIPp and fails where a call of it has failed.
+// succeed waits for the end of a SIPp, and fails the test if a call of it has failed.
 func succeed(p *program) {
 	p.t.Helper()
 	if code := p.exit(); code != 0 {
@@ -40,8 +40,8 @@ func succeed(p *program) {
 	}
 }
 
-// TestSIPp has SIPp store texts for a user, and a SIPp that registers as that user
-// get them one after the other, each as it was sent.
+// TestSIPp has SIPp send texts to an offline user. Another SIPp that registers as that user
+// receives them one after the other, unchanged.
 func TestSIPp(t *testing.T) {
 	const texts = 100
 	for _, transport := range []string{"udp", "tcp"} {
@@ -64,7 +64,7 @@ func TestSIPp(t *testing.T) {
 			awaitLines(t, log, lines)
 			d.awaitStored(t, "bob")
 
-			// Who is online gets it at once: no 202.
+			// To a user who is online, the message is delivered at once: not 202.
 			online := strings.Replace(string(read(t, message)), `response="202"`, `response="200"`, 1)
 			succeed(sipp(t, d, transport, file(t, online, t.TempDir(), "online.xml"), "bob", "-m", "1"))
 			awaitLines(t, log, append(lines, "received,number 1,text 1,"))
@@ -80,8 +80,8 @@ func TestSIPp(t *testing.T) {
 	}
 }
 
-// TestSIPpDigest has SIPp answer challenges: its answer names the server's address
-// and not the one that it asks for.
+// TestSIPpDigest has SIPp answer challenges: the uri of its credentials is the server's
+// address, and not the Request-URI.
 func TestSIPpDigest(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestSIPpDigest(t *testing.T) {
 			succeed(sipp(t, d, transport, scenario(t, "digest"), "bob", "-m", "1", "-au", "sipp", "-ap", password))
 			d.awaitStored(t, "bob", "text 1")
 			if p := sipp(t, d, transport, scenario(t, "digest"), "bob", "-m", "1", "-au", "sipp", "-ap", "a guess"); p.exit() == 0 {
-				t.Error("SIPp came in with a wrong password")
+				t.Error("SIPp was accepted with a wrong password")
 			}
 			d.awaitStored(t, "bob", "text 1")
 		})
@@ -107,8 +107,8 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-// awaitLines waits until a file has as many lines as are wanted, and holds them
-// against each other, as far as each wanted line goes.
+// awaitLines waits until a file has as many lines as want, and checks that each begins with
+// the wanted text.
 func awaitLines(t *testing.T, path string, want []string) {
 	t.Helper()
 	var got []string

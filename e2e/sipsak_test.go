@@ -21,9 +21,9 @@ func TestSipsakDigest(t *testing.T) {
 	}
 }
 
-// TestSipsak asks with sipsak, whose Via names another port than it sends from and
-// whose addresses stand without angle brackets. Its own way to send a text (-M)
-// crashes, so that goes by a file.
+// TestSipsak has requests of sipsak: their Via has another port than the source, and their
+// addresses have no angle brackets. sipsak crashes when it sends a text with -M, so the text
+// comes from a file.
 func TestSipsak(t *testing.T) {
 	path := installed(t, "sipsak")
 	d := serve(t)
@@ -36,7 +36,7 @@ func TestSipsak(t *testing.T) {
 		}
 		return string(out)
 	}
-	// It looks the domain up, so it gets one that is an address.
+	// sipsak resolves the domain, so the domain is an address.
 	const server, carol = "sip:127.0.0.1", "sip:carol@127.0.0.1"
 	if out := sipsak(0, "-s", server); !strings.Contains(out, "\nAllow: REGISTER, MESSAGE, OPTIONS") {
 		t.Errorf("OPTIONS was answered without Allow:\n%s", out)
@@ -56,7 +56,7 @@ func TestSipsak(t *testing.T) {
 	if out := sipsak(0, "-s", carol, "-f", text); !strings.Contains(out, "SIP/2.0 202 ") {
 		t.Errorf("a text by sipsak, want 202:\n%s", out)
 	}
-	// As many requests as it can send, without waiting for an answer.
+	// A flood of requests, without waiting for answers.
 	sipsak(0, "-s", server, "-F", "-e", "2000")
 	sipsak(0, "-s", server)
 }

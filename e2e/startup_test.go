@@ -10,37 +10,36 @@ import (
 	"testing"
 )
 
-// refuses starts a daemon that cannot serve: it must end with exit code 1, and with
-// one line for each of the problems on standard error, which says all of what is
-// wanted.
+// refuses starts a daemon that cannot serve. It must exit with code 1, after one line on
+// standard error for each of the problems, which has all the words of that problem.
 func (d *daemon) refuses(t *testing.T, problems ...[]string) {
 	t.Helper()
 	d.launch(t)
 	if code := d.exit(); code != 1 {
 		t.Errorf("silod ended with exit code %d, want 1", code)
 	}
-	var said []string
+	var written []string
 	for line := range strings.Lines(d.logs.String()) {
 		if !strings.HasPrefix(line, "time=") { // its log
-			said = append(said, strings.TrimSuffix(line, "\n"))
+			written = append(written, strings.TrimSuffix(line, "\n"))
 		}
 	}
-	if len(said) != len(problems) {
-		t.Fatalf("silod said %d lines, want %d:\n%s", len(said), len(problems), strings.Join(said, "\n"))
+	if len(written) != len(problems) {
+		t.Fatalf("silod wrote %d lines, want %d:\n%s", len(written), len(problems), strings.Join(written, "\n"))
 	}
 	for i, words := range problems {
 		for _, w := range words {
-			if !strings.Contains(said[i], w) {
-				t.Errorf("silod said, without %q:\n%s", w, said[i])
+			if !strings.Contains(written[i], w) {
+				t.Errorf("silod wrote, without %q:\n%s", w, written[i])
 			}
 		}
 	}
 	if out := d.output.String(); out != "" {
-		t.Errorf("silod greeted before it knew that it can serve: %s", out)
+		t.Errorf("silod printed its addresses although it cannot serve: %s", out)
 	}
 }
 
-// listens is the line of a configuration that has the daemon listen here.
+// listens returns the line of a configuration with which the daemon listens on addr.
 func listens(addr string) string { return fmt.Sprintf("sip.listen = ['udp:%s', 'tcp:%[1]s']", addr) }
 
 func TestPortIsTaken(t *testing.T) {
@@ -70,7 +69,7 @@ func TestPortIsTaken(t *testing.T) {
 			d.refuses(t, []string{"silod: ", network + ":" + d.addr, "address already in use"})
 		}
 	})
-	t.Run("of an address that is not here", func(t *testing.T) {
+	t.Run("of an address of another machine", func(t *testing.T) {
 		d := prepare(t)
 		d.configure(t, listens("203.0.113.1:5060"), "auth.mode = 'none'")
 		d.refuses(t, []string{"silod: ", "203.0.113.1:5060"})
@@ -80,7 +79,7 @@ func TestPortIsTaken(t *testing.T) {
 func TestDirectoryCannotBeUsed(t *testing.T) {
 	t.Run("state", func(t *testing.T) {
 		d := prepare(t)
-		// A directory without permissions would not stop root.
+		// Not a directory without permissions, in which root can write.
 		notDir := file(t, "", t.TempDir(), "file")
 		d.configure(t, listens(d.addr), "db.url = 'sqlite:"+filepath.Join(notDir, "silod.db")+"'")
 		d.refuses(t, []string{"silod: ", notDir, "not a directory"})
@@ -107,7 +106,7 @@ func TestDirectoryCannotBeUsed(t *testing.T) {
 	})
 }
 
-// TestSecondSilod starts a second daemon on what the first one has.
+// TestSecondSilod starts a second daemon with a database, FIFO or socket of the first.
 func TestSecondSilod(t *testing.T) {
 	first := serve(t)
 	free := func() string { return listens(fmt.Sprintf("127.0.0.1:%d", freePort(t))) }
@@ -133,7 +132,7 @@ func TestSecondSilod(t *testing.T) {
 		second(t, "mi.control_socket = '"+first.path("control.sock")+"'").refuses(t,
 			[]string{"silod: ", "mi.control_socket", first.path("control.sock")})
 	})
-	// The first has noticed nothing.
+	// The first still serves.
 	first.checkAlive(t)
 	if got := first.byFIFO(t, "pwd", ""); !strings.HasPrefix(got, "200 OK\n") {
 		t.Errorf("the FIFO of the first answers %q", got)
@@ -165,7 +164,7 @@ func TestBadConfiguration(t *testing.T) {
 		file(t, tt.text, path)
 		d.logs = transcript{}
 		d.refuses(t, tt.problems...)
-		// The same words without an attempt to serve.
+		// silod check prints the same.
 		out, err := d.command("silod", "check", "--config", path).CombinedOutput()
 		if err == nil || string(out) != d.logs.String() {
 			t.Errorf("silod check says %q, %v; silod says %q", out, err, d.logs.String())
@@ -190,7 +189,7 @@ func TestBadConfiguration(t *testing.T) {
 	})
 }
 
-// TestEnd stops a daemon that has all kinds of things open.
+// TestEnd stops a daemon with open connections and incomplete requests.
 func TestEnd(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -217,10 +216,10 @@ func TestEnd(t *testing.T) {
 			}
 			for line := range strings.Lines(d.logs.String()) {
 				if !strings.HasPrefix(line, "time=") {
-					t.Errorf("silod said: %s", line)
+					t.Errorf("silod wrote: %s", line)
 				}
 			}
-			// In the same place, with the same port: nothing is lost.
+			// With the same state and port: nothing is lost.
 			d.start(t)
 			d.awaitStored(t, "bob", kept...)
 			d.awaitStored(t, "carol", "hello")
@@ -235,7 +234,7 @@ func TestEnd(t *testing.T) {
 		if res := bob.answer(); res.body != "do you hear me?" {
 			t.Fatalf("bob got\n%s", res)
 		}
-		// bob says nothing. alice is told what is true: it was not delivered, or it is kept.
+		// bob does not answer. The response to alice is correct: not delivered, or stored.
 		d.stop()
 		switch res := alice.answer(); res.status {
 		case 202:
@@ -249,7 +248,7 @@ func TestEnd(t *testing.T) {
 			t.Errorf("want 202 or 503:\n%s", res)
 		}
 	})
-	// The second signal ends it at once.
+	// The second signal ends the daemon at once.
 	t.Run("twice", func(t *testing.T) {
 		d := serve(t, "sip.stop_timeout = '5m'", "sip.accept_timeout = '30s'")
 		bob := dial(t, "udp", d.addr)

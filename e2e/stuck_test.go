@@ -11,9 +11,9 @@ import (
 	"silod/e2e/phone"
 )
 
-// TestStuck: a message that a phone has refused for good is shown with the reason,
-// blocks nobody, and is delivered when an administrator has it tried again; and what a
-// purge would delete is told before it does.
+// TestStuck: a message that a phone has refused permanently is listed with the reason, blocks
+// no other message, and is delivered when an administrator requeues it. A dry run shows how
+// many messages a purge would delete.
 func TestStuck(t *testing.T) {
 	d := serve(t)
 	w := dial(t, "tcp", d.addr)
@@ -34,7 +34,7 @@ func TestStuck(t *testing.T) {
 	if _, _, err := bob.Register(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	hears := func(want string) {
+	awaitText := func(want string) {
 		t.Helper()
 		select {
 		case text := <-got:
@@ -45,7 +45,7 @@ func TestStuck(t *testing.T) {
 			t.Fatalf("bob did not get %q", want)
 		}
 	}
-	hears("but this")
+	awaitText("but this")
 	row := regexp.MustCompile(`^ID +OWNER +FROM .* STUCK *\n *1 +` + uri("bob") + ` .* 603 Decline *\n$`)
 	eventually(t, func() error {
 		out, stderr, code := d.siloctl(t, "messages", "list", "--stuck")
@@ -69,13 +69,13 @@ func TestStuck(t *testing.T) {
 	if out, stderr, code := d.siloctl(t, "messages", "requeue", "1"); code != 0 || out != "requeued message 1\n" {
 		t.Errorf("requeue: %d %s%s", code, out, stderr)
 	}
-	hears("not this")
+	awaitText("not this")
 	d.awaitStored(t, "bob")
 	if _, stderr, code := d.siloctl(t, "messages", "requeue", "1"); code != 1 || !strings.Contains(stderr, "404 There is no message 1") {
-		t.Errorf("requeue of what is gone: %d %s", code, stderr)
+		t.Errorf("requeue of a delivered message: %d %s", code, stderr)
 	}
 
-	// What top shows of it.
+	// The latencies for top.
 	n, err := d.call("latencies")
 	if err != nil || len(n.Nodes) != 3 || n.Nodes[1].Value != "commit" || attribute(n.Nodes[1], "count") != "2" || len(n.Nodes[1].Nodes) < 10 {
 		t.Errorf("latencies: %+v, %v", n, err)

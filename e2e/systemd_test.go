@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestSystemd: systemd is told when silod serves, that it is alive while it is, and
-// when it stops.
+// TestSystemd: systemd is notified when silod serves, regularly while it serves, and when it
+// stops.
 func TestSystemd(t *testing.T) {
 	d := prepare(t)
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: d.path("notify"), Net: "unixgram"})
@@ -33,9 +33,9 @@ func TestSystemd(t *testing.T) {
 	d.env = []string{"NOTIFY_SOCKET=" + d.path("notify"), "WATCHDOG_USEC=300000"}
 	d.launch(t)
 	if got := next(); got != "READY=1" {
-		t.Fatalf("first told %q", got)
+		t.Fatalf("the first notification is %q", got)
 	}
-	// It is ready when it says so, and not before.
+	// After READY it must serve.
 	if out, stderr, code := d.siloctl(t, "send", "alice@"+domain, "bob@"+domain, "hello", "--server", d.addr); code != 0 {
 		t.Errorf("exit code %d: %s%s", code, out, stderr)
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// twinkle is Twinkle's console. It publishes its presence too, which is refused.
+// twinkle starts Twinkle's console. It also publishes its presence, which is refused.
 func twinkle(t *testing.T, d *daemon, transport, user string) *device {
 	path := installed(t, "twinkle-console")
 	home := t.TempDir()

@@ -20,8 +20,8 @@ func (d *daemon) siloctlWith(t *testing.T, password string, args ...string) (out
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// TestUsers is what an administrator does: gives users a password, changes it and
-// takes it away; and what that means to them.
+// TestUsers: an administrator adds a user with a password, changes the password and removes
+// it. Each step decides which password the server accepts.
 func TestUsers(t *testing.T) {
 	d := serve(t, digest, "log.level = 'debug'")
 	const first, second = "a first pässword", "a second one"
@@ -65,7 +65,8 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// TestBansBySiloctl: who guesses is banned, and let in again by an administrator.
+// TestBansBySiloctl: a source that guesses passwords is banned, until an administrator lifts
+// the ban.
 func TestBansBySiloctl(t *testing.T) {
 	d := serve(t, digest, "auth.failures = '2/1h'")
 	d.addUsers(t, "alice")
@@ -98,7 +99,7 @@ func TestBansBySiloctl(t *testing.T) {
 	}
 }
 
-// TestPhonesWithSHA256 has a phone that knows more than MD5 prove who it is without.
+// TestPhonesWithSHA256: a phone authenticates with SHA-256 where the server does not offer MD5.
 func TestPhonesWithSHA256(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run("linphone/"+transport, func(t *testing.T) {

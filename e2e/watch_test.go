@@ -12,8 +12,8 @@ import (
 	"silod/e2e/phone"
 )
 
-// TestWatch follows a user and a room with siloctl while messages are stored, relayed
-// and said.
+// TestWatch follows a user and a room with siloctl while messages are stored, delivered and
+// sent to the room.
 func TestWatch(t *testing.T) {
 	d := prepare(t)
 	d.configure(t, fmt.Sprintf("sip.listen = ['udp:%s', 'tcp:%s']", d.addr, d.addr), "sip.domains = ['"+domain+"']",
@@ -23,7 +23,7 @@ func TestWatch(t *testing.T) {
 	room := start(t, d.command("siloctl", "watch", "chat-1", "--bodies"))
 	eventually(t, func() error {
 		if n := d.counter(t, "watch:watchers"); n != 2 {
-			return fmt.Errorf("%d watch", n)
+			return fmt.Errorf("%d watchers", n)
 		}
 		return nil
 	})
@@ -49,12 +49,12 @@ func TestWatch(t *testing.T) {
 				if strings.HasPrefix(line, "watching ") {
 					continue
 				}
-				return fmt.Errorf("no JSON: %s", line)
+				return fmt.Errorf("not JSON: %s", line)
 			}
-			what := fmt.Sprint(e["event"])
-			got = append(got, what)
-			if e["user"] != uri("bob") || e["time"] == "" || what == "stored" && e["id"] == nil || what == "answered" && e["status"] != 200.0 {
-				t.Errorf("an event is not as it should be: %s", line)
+			kind := fmt.Sprint(e["event"])
+			got = append(got, kind)
+			if e["user"] != uri("bob") || e["time"] == "" || kind == "stored" && e["id"] == nil || kind == "answered" && e["status"] != 200.0 {
+				t.Errorf("unexpected event: %s", line)
 			}
 		}
 		if !slices.Equal(got, want) {
@@ -63,7 +63,7 @@ func TestWatch(t *testing.T) {
 		return nil
 	})
 	if strings.Contains(user.output.String(), "secret") {
-		t.Error("nobody has asked for the text")
+		t.Error("the text is shown without --bodies")
 	}
 	eventually(t, func() error {
 		out := room.output.String()
@@ -75,10 +75,10 @@ func TestWatch(t *testing.T) {
 		return nil
 	})
 	if logs := d.logs.String(); !strings.Contains(logs, `msg="watching begins" of=`+uri("bob")+` peer="uid=`) || strings.Contains(logs, "secret") {
-		t.Errorf("the log does not tell who watches, or tells too much:\n%s", logs)
+		t.Errorf("the log lacks the peer, or has the text:\n%s", logs)
 	}
 
-	// The socket for reading only tells what happens, and no words.
+	// A read-only socket shows events, but no texts.
 	for _, c := range []struct{ want, args string }{
 		{"403 A read-only socket shows no message texts", "watch bob --bodies"},
 		{"403 silo_show shows message texts", "silo_show 1"},
@@ -97,11 +97,11 @@ func TestWatch(t *testing.T) {
 		t.Errorf("over the FIFO: %q", got)
 	}
 
-	// Who leaves costs nothing any more; who stays does not hold up the end.
+	// A watcher that ends is removed; a watcher that stays does not delay the end of the daemon.
 	room.kill()
 	eventually(t, func() error {
 		if n := d.counter(t, "watch:watchers"); n != 1 {
-			return fmt.Errorf("%d watch", n)
+			return fmt.Errorf("%d watchers", n)
 		}
 		return nil
 	})
@@ -111,7 +111,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatcherWhoDoesNotRead keeps nobody waiting.
+// TestWatcherWhoDoesNotRead: watchers that do not read their events delay no message.
 func TestWatcherWhoDoesNotRead(t *testing.T) {
 	d := serve(t)
 	for range 16 {
@@ -124,7 +124,7 @@ func TestWatcherWhoDoesNotRead(t *testing.T) {
 	}
 	eventually(t, func() error {
 		if n := d.counter(t, "watch:watchers"); n != 16 {
-			return fmt.Errorf("%d watch", n)
+			return fmt.Errorf("%d watchers", n)
 		}
 		return nil
 	})

@@ -14,15 +14,14 @@ import (
 	"time"
 )
 
-// wire is a socket to the daemon and nothing else: what goes out is written in the
-// test, byte by byte.
+// wire is a raw socket to the daemon: a test writes every byte that it sends.
 type wire struct {
 	t    *testing.T
 	conn net.Conn
 	r    *bufio.Reader
 }
 
-// dial opens a socket of a network to an address of the daemon's.
+// dial opens a socket to an address of the daemon.
 func dial(t *testing.T, network, addr string) *wire {
 	t.Helper()
 	c, err := net.Dial(network, addr)
@@ -40,7 +39,7 @@ func (w *wire) send(raw string) {
 	}
 }
 
-// answer waits for one SIP message, whatever it is.
+// answer waits for one SIP message, which may be a request too.
 func (w *wire) answer() *response {
 	w.t.Helper()
 	res, err := w.read(patience)
@@ -50,17 +49,17 @@ func (w *wire) answer() *response {
 	return res
 }
 
-// silent makes sure that no answer comes for a while. The other side may have
-// closed the connection.
+// silent checks that no message arrives for a while. The daemon may have closed the
+// connection.
 func (w *wire) silent() {
 	w.t.Helper()
 	res, err := w.read(silence)
 	if err == nil {
-		w.t.Fatalf("answered, and should not be:\n%s", res)
+		w.t.Fatalf("got an answer, want none:\n%s", res)
 	}
 }
 
-// closed waits for the other side to close a connection.
+// closed waits until the daemon closes the connection.
 func (w *wire) closed() {
 	w.t.Helper()
 	_, err := w.read(patience)
@@ -70,9 +69,9 @@ func (w *wire) closed() {
 	}
 }
 
-// response is an answer as it came.
+// response is a message from the daemon.
 type response struct {
-	status int
+	status int // 0 for a request
 	line   string
 	header textproto.MIMEHeader
 	body   string
@@ -103,11 +102,11 @@ func (w *wire) read(wait time.Duration) (*response, error) {
 	return res, err
 }
 
-// requests counts them, for names that nobody else has.
+// requests counts the requests, for unique tags, branches and Call-IDs.
 var requests atomic.Int64
 
-// lines are those of a request, to be changed by a test: {N} stands for a number of
-// its own, {VIA} for what a Via says of the socket.
+// lines returns the lines of a request, which a test may change. {N} stands for a unique
+// number, and {VIA} for the protocol and sent-by of the socket.
 func lines(method, uri string) []string {
 	return []string{
 		method + " " + uri + " SIP/2.0",
@@ -121,7 +120,7 @@ func lines(method, uri string) []string {
 	}
 }
 
-// request puts lines and a body together, for this socket.
+// request returns a request of these lines and a body, for this socket.
 func (w *wire) request(head []string, body string) string {
 	n := "e2e" + strconv.FormatInt(requests.Add(1), 10)
 	local := w.conn.LocalAddr()
@@ -129,12 +128,12 @@ func (w *wire) request(head []string, body string) string {
 	return strings.NewReplacer("{N}", n, "{VIA}", via).Replace(strings.Join(head, "\r\n")) + "\r\n\r\n" + body
 }
 
-// message is a text that nothing is wrong with.
+// message returns a valid MESSAGE.
 func (w *wire) message(to, body string) string {
 	return w.request(append(lines("MESSAGE", uri(to)), "Content-Type: text/plain", fmt.Sprint("Content-Length: ", len(body))), body)
 }
 
-// register makes the socket the contact of a user.
+// register registers the socket as the contact of a user.
 func (w *wire) register(user string) {
 	w.t.Helper()
 	contact := "Contact: <sip:" + user + "@" + w.conn.LocalAddr().String() + ">"
@@ -144,7 +143,7 @@ func (w *wire) register(user string) {
 	}
 }
 
-// alive asks the daemon over a socket of its own whether it still serves.
+// checkAlive checks with OPTIONS over new sockets that the daemon still serves.
 func (d *daemon) checkAlive(t *testing.T) {
 	t.Helper()
 	if !d.running() {
