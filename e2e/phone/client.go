@@ -25,12 +25,12 @@ type Request struct {
 	URI     string  // Request-URI; "" for the URI of To
 	To      string  // "sip:bob@example.org", with a display name if wanted
 	CallID  string  // "" for a new one
-	Headers Headers // further ones; Via, CSeq and Content-Length are the phone's
+	Headers Headers // further ones; the phone writes Via, CSeq and Content-Length
 	Body    []byte
 }
 
-// Send sends a MESSAGE and returns its final response, whatever that is. contentType
-// "" stands for plain text in UTF-8. The errors are those of Do.
+// Send sends a MESSAGE and returns its final response. contentType "" stands for plain text
+// in UTF-8. The errors are those of Do.
 func (p *Phone) Send(ctx context.Context, to, contentType string, body []byte, headers ...Header) (*Response, error) {
 	if contentType == "" {
 		contentType = "text/plain;charset=utf-8"
@@ -39,9 +39,9 @@ func (p *Phone) Send(ctx context.Context, to, contentType string, body []byte, h
 	return p.Do(ctx, Request{Method: "MESSAGE", To: to, Headers: hs, Body: body})
 }
 
-// Do sends a request and returns its final response, whatever that is. A challenge is
-// answered if there is a password. Errors: ErrUnreachable, ErrTimeout, ErrClosed, and
-// those of a request that is not valid.
+// Do sends a request and returns its final response, which may be a refusal. With a password
+// it answers a challenge. The error wraps ErrUnreachable, ErrTimeout, ErrClosed, or the cause
+// for which ctx was canceled, unless the request is not valid.
 func (p *Phone) Do(ctx context.Context, r Request) (*Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.Timeout,
 		fmt.Errorf("%w (%s) from %s", ErrTimeout, p.cfg.Timeout, p.server))
@@ -56,7 +56,7 @@ func (p *Phone) Do(ctx context.Context, r Request) (*Response, error) {
 	return res, nil
 }
 
-// do sends a request, and sends it with credentials where it is challenged.
+// do is Do without the timeout.
 func (p *Phone) do(ctx context.Context, r Request) (*Response, error) {
 	f, err := p.connect(ctx)
 	if err != nil {
@@ -115,7 +115,7 @@ func (p *Phone) build(r Request) (*sipgo.Request, error) {
 			return nil, err
 		}
 		if i < len(hs)-len(r.Headers) && r.Headers.Get(h.Name) != "" {
-			continue // the caller's counts
+			continue // replaced by the caller's
 		}
 		req.AppendHeader(sipgo.NewHeader(h.Name, h.Value))
 	}
@@ -123,7 +123,8 @@ func (p *Phone) build(r Request) (*sipgo.Request, error) {
 	return req, nil
 }
 
-// exchange is one non-INVITE client transaction (RFC 3261 section 17.1.2).
+// exchange runs one non-INVITE client transaction (RFC 3261 section 17.1.2): it adds Via and
+// CSeq to req, sends it, and returns the final response.
 func (p *Phone) exchange(ctx context.Context, f *flow, req *sipgo.Request) (*Response, error) {
 	branch := "z9hG4bK" + token()
 	req.RemoveHeader("Via")
@@ -165,8 +166,8 @@ func (p *Phone) exchange(ctx context.Context, f *flow, req *sipgo.Request) (*Res
 		case <-p.done:
 			return nil, ErrClosed
 		case <-ctx.Done():
-			// A response that has arrived is returned: a message after it may be the reason
-			// to cancel.
+			// A response that has arrived is returned: a message that came after it may be
+			// the reason why the caller canceled ctx.
 			for len(results) > 0 {
 				if r := <-results; r.final() {
 					return r.res, r.err

@@ -9,9 +9,9 @@ import (
 	"github.com/icholy/digest"
 )
 
-// authorize adds credentials for a challenge to the request. It reports whether there
-// are any: with a password, a known algorithm, and a challenge that does not refuse the
-// credentials that were sent.
+// authorize adds credentials for the challenge in res to the request. It reports whether it
+// has added any: it needs a password and a known algorithm, and the challenge must not refuse
+// the credentials that were sent.
 func (p *Phone) authorize(req *sipgo.Request, res *Response) bool {
 	challenge, credentials := "WWW-Authenticate", "Authorization"
 	switch res.Code {

@@ -40,7 +40,7 @@ func parseEndpoint(s string) (endpoint, error) {
 		e.network = strings.ToLower(t)
 	}
 	if u.Scheme == "sips" || e.network != "udp" && e.network != "tcp" {
-		return e, errors.New("only UDP and TCP are spoken here")
+		return e, errors.New("only UDP and TCP are supported")
 	}
 	e.host, e.port = strings.Trim(u.Host, "[]"), u.Port
 	if e.port == 0 {
@@ -80,7 +80,8 @@ func (e endpoint) dial(ctx context.Context, local string) (net.Conn, error) {
 	return nil, e.unreachable(err)
 }
 
-// unreachable returns ErrUnreachable with the address and the reason.
+// unreachable returns an error that wraps ErrUnreachable and the cause of err, with the
+// address.
 func (e endpoint) unreachable(err error) error {
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, e, cause(err))
 }

@@ -28,7 +28,7 @@ type flow struct {
 
 	mu      sync.Mutex
 	waiting map[string]chan result // client transactions by branch
-	broken  error                  // the reason for gone
+	broken  error                  // the reason for the end of the connection
 }
 
 // A result is a response, or the error of its transaction.
@@ -58,8 +58,8 @@ func (f *flow) alive() bool {
 	}
 }
 
-// write sends one message. A closed port that was reported for an earlier datagram
-// says nothing about this one, which is therefore sent again.
+// write sends one message. If the error is a closed UDP port, it was reported for an earlier
+// datagram, and this one is sent again.
 func (f *flow) write(b []byte) error {
 	if err := f.conn.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
 		return f.server.unreachable(err)
@@ -84,7 +84,7 @@ func (f *flow) wait(branch string) (<-chan result, error) {
 	if f.broken != nil {
 		return nil, f.broken
 	}
-	c := make(chan result, 8) // some provisional answers, and the final one
+	c := make(chan result, 8) // some provisional responses, and the final one
 	f.waiting[branch] = c
 	return c, nil
 }
@@ -96,7 +96,7 @@ func (f *flow) forget(branch string) {
 	delete(f.waiting, branch)
 }
 
-// resolve sends a response to its transaction, if there is one.
+// resolve passes a response to its transaction, if there is one.
 func (f *flow) resolve(res *Response) {
 	branch := viaBranch(res.Headers.Get("Via"))
 	f.mu.Lock()
@@ -149,7 +149,7 @@ func (p *Phone) readDatagrams(f *flow) error {
 		n, err := f.conn.Read(buf)
 		switch {
 		case err == nil:
-		case errors.Is(err, syscall.ECONNREFUSED): // the server may come back
+		case errors.Is(err, syscall.ECONNREFUSED): // the server may start again
 			f.fail(f.server.unreachable(err))
 			continue
 		default:

@@ -66,7 +66,7 @@ func FuzzServer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		e, err := parseEndpoint(s)
 		if err == nil && (e.host == "" || e.port == 0 || e.network != "udp" && e.network != "tcp") {
-			t.Errorf("%q gives %+v", s, e)
+			t.Errorf("%q is parsed as %+v", s, e)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"silod/sip"
 )
 
-// A Header is one header field. Its value is that on the wire, but unfolded.
+// A Header is one header field, with the unfolded value as it is on the wire.
 type Header = sip.Header
 
 // Headers are header fields in the order on the wire.
@@ -102,8 +102,8 @@ func headersOf(m interface{ Headers() []sipgo.Header }) Headers {
 	return hs
 }
 
-// newMessage returns the message of a request. It fails where a header field is missing
-// that an answer repeats (RFC 3261 section 8.2.6.2).
+// newMessage returns the message of a request. It returns an error if a header field that an
+// answer repeats is missing, repeated or not valid (RFC 3261 section 8.2.6.2).
 func newMessage(f *flow, req *sipgo.Request, raw []byte) (*Message, error) {
 	m := &Message{
 		Method: string(req.Method), Headers: headersOf(req), Body: req.Body(),
@@ -139,7 +139,8 @@ func newMessage(f *flow, req *sipgo.Request, raw []byte) (*Message, error) {
 	return m, nil
 }
 
-// checkHeader refuses a header field that would not remain one field on the wire.
+// checkHeader returns an error for a header field that the phone writes itself, or that would
+// not be one field on the wire.
 func checkHeader(h Header) error {
 	if !sip.IsToken(h.Name) {
 		return fmt.Errorf("bad header name %q", h.Name)
@@ -154,8 +155,8 @@ func checkHeader(h Header) error {
 	return nil
 }
 
-// checkValue refuses line breaks and other control characters: sipgo writes a value as
-// it is.
+// checkValue returns an error for a value with control characters: sipgo would write it as it
+// is.
 func checkValue(s string) error {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		return errors.New("a line break or control character is not allowed in a header")

@@ -1,11 +1,10 @@
 // Package phone is a small SIP user agent for tests: it registers, sends MESSAGE
 // requests, answers those that arrive, and answers a digest challenge.
 //
-// Messages are parsed with sipgo's parser, so that a test of silod has another
-// implementation at its other end. The connection to the server and the two
-// non-INVITE transactions (RFC 3261 section 17) are the phone's own: a test needs
-// every byte of a message and the order of arrival, and sipgo's settings and timers
-// are those of the process.
+// Messages are parsed with sipgo's parser, so that silod is tested against another
+// implementation. The connection to the server and the two non-INVITE transactions
+// (RFC 3261 section 17) are the phone's own: a test needs every byte of a message and the
+// order of arrival, and sipgo has its settings and timers in global variables.
 //
 // Locks: Phone.mu, flow.mu and answers.mu each guard the fields below them. None
 // is held while another is taken, during I/O, or during a call to Receive.
@@ -31,13 +30,13 @@ type Config struct {
 	User     string // user name for digest; "" for the AoR's user part
 	Password string // for digest; "" leaves a challenge unanswered
 	Server   string // "host", "host:port", "sip:host:port;transport=tcp": UDP unless it says TCP
-	Local    string // address to send from, "127.0.0.1:0" for one; "" lets the system choose
+	Local    string // address to send from, such as "127.0.0.1:0"; "" lets the system choose
 
-	// ContactParams are parameters of the registered contact: ";q=0.5" for one.
+	// ContactParams are parameters of the registered contact, such as ";q=0.5".
 	ContactParams string
 
 	// Receive is called with each MESSAGE in the order of arrival, one at a time, and
-	// returns the answer. Without it messages are kept for Next.
+	// returns the answer. If it is nil, Next returns the messages.
 	Receive func(*Message) Answer
 
 	// Timeout limits the wait for a final response; 0 stands for 32 seconds, 64 times
@@ -47,18 +46,18 @@ type Config struct {
 	Log *slog.Logger // nil for none
 }
 
-// Errors of the way to the server, which are wrapped with its address.
+// Errors of requests. Those of the connection are wrapped with the address of the server.
 var (
 	ErrUnreachable = errors.New("no SIP server answers") // refused, reset, or not resolved
 	ErrTimeout     = errors.New("no answer in time")
-	ErrClosed      = errors.New("the phone is closed") // Close was called
+	ErrClosed      = errors.New("the phone is closed")
 )
 
 // inboxSize is the number of messages that wait for Next. Further ones get a 503.
 const inboxSize = 256
 
-// A Phone is one user agent. Its methods may be called concurrently. The connection
-// opens at first use, and again when it is needed after the server closed it.
+// A Phone is one user agent. Its methods may be called concurrently. It connects at first
+// use, and again at the first use after the server closed the connection.
 type Phone struct {
 	cfg     Config
 	aor     sip.URI
@@ -69,7 +68,7 @@ type Phone struct {
 
 	inbox   chan *Message
 	queue   chan *Message // read from the connection, not yet received
-	answers answers       // to requests that may come again
+	answers answers       // for retransmitted requests
 	done    chan struct{} // closed by Close
 	readers sync.WaitGroup
 	workers sync.WaitGroup // goroutines that answer messages
@@ -78,7 +77,7 @@ type Phone struct {
 	closed bool
 	flow   *flow
 	seq    uint32 // the last CSeq
-	worker bool   // started
+	worker bool   // the goroutine of receive was started
 }
 
 // New returns a phone that is not connected yet.
@@ -123,7 +122,7 @@ func New(cfg Config) (*Phone, error) {
 // AoR returns the address that the phone registers, in its canonical form.
 func (p *Phone) AoR() sip.AoR { return p.aor.AoR() }
 
-// Close answers the message that is in Receive, closes the connection, and waits for
+// Close waits until the message in Receive is answered, closes the connection, and waits for
 // the goroutines of the phone. It must not be called from Receive.
 func (p *Phone) Close() error {
 	p.mu.Lock()
@@ -151,7 +150,8 @@ func (p *Phone) Open(ctx context.Context) (net.Addr, error) {
 	return f.conn.LocalAddr(), nil
 }
 
-// Next waits for the next message. A phone with Receive has none for it.
+// Next waits for the next message. It must not be called on a phone with Receive. The error
+// is ErrClosed after Close, or wraps that of ctx.
 func (p *Phone) Next(ctx context.Context) (*Message, error) {
 	select {
 	case m := <-p.inbox:
@@ -168,7 +168,7 @@ func (p *Phone) Next(ctx context.Context) (*Message, error) {
 	}
 }
 
-// connect returns the live connection, or a new one.
+// connect returns the connection, or a new one if the old one has ended.
 func (p *Phone) connect(ctx context.Context) (*flow, error) {
 	p.mu.Lock()
 	f, closed := p.flow, p.closed

@@ -192,7 +192,7 @@ func TestHeadersCannotBeInjected(t *testing.T) {
 		},
 	} {
 		ctx, done := context.WithCancel(t.Context())
-		go func() { // what does get out is read here, and must be harmless
+		go func() { // a request that is sent must be harmless
 			select {
 			case w := <-srv.got:
 				if w.header("X-Evil") != "" {
@@ -218,7 +218,7 @@ func TestRequestIsRetransmitted(t *testing.T) {
 			t.Errorf("retransmission differs:\n%s\n%s", first.raw, second.raw)
 		}
 		second.answer("200 OK")
-		second.answer("500 Late") // belongs to nobody any more
+		second.answer("500 Late") // after the end of its transaction
 	}()
 	if res, err := alice.Send(t.Context(), "bob@example.org", "", nil); err != nil || res.Code != 200 {
 		t.Errorf("Send returns %v, %v", res, err)
@@ -232,7 +232,7 @@ func TestServerIsNotThere(t *testing.T) {
 		_, err := alice.Send(t.Context(), "bob@example.org", "", nil)
 		want := "MESSAGE: no SIP server answers at " + network + ":127.0.0.1:1: connection refused"
 		if !errors.Is(err, phone.ErrUnreachable) || err.Error() != want {
-			t.Errorf("nobody listening: %v, want %s", err, want)
+			t.Errorf("without a listener: %v, want %s", err, want)
 		}
 
 		silent := open(t, phone.Config{Server: srv.server(), Timeout: 50 * time.Millisecond})
@@ -258,7 +258,7 @@ func TestServerIsNotThere(t *testing.T) {
 func TestClose(t *testing.T) {
 	networks(t, func(t *testing.T, network string) {
 		srv := newPeer(t, network)
-		if network == "tcp" { // the peer's goroutine for a connection is not ours to count
+		if network == "tcp" { // so that the goroutine of the peer for a connection runs already
 			c, err := net.Dial("tcp", srv.addr)
 			if err != nil {
 				t.Fatal(err)

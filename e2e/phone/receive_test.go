@@ -11,7 +11,8 @@ import (
 	"silod/e2e/phone"
 )
 
-// registered returns a registered phone, its server, and the way from there to the phone.
+// registered returns a registered phone, its server, and its REGISTER, whose send reaches the
+// phone.
 func registered(t *testing.T, network string, cfg phone.Config) (*phone.Phone, *peer, *wire) {
 	t.Helper()
 	srv := newPeer(t, network)
@@ -94,7 +95,7 @@ func TestScriptedAnswers(t *testing.T) {
 		line.send(request("silent", "silent"))
 		line.send(request("silent", "silent"))
 		line.send(request("busy", "busy"))
-		srv.next("SIP/2.0 486 Busy Here") // and the slow one is not waited for
+		srv.next("SIP/2.0 486 Busy Here") // before the delayed answer
 		line.send(request("later", "later"))
 		if w := srv.next("SIP/2.0 503 Not  X-Evil: 1"); w.header("Retry-After") != "9" || w.header("X-Evil") != "" {
 			t.Errorf("503 is\n%s", w.raw)
@@ -107,7 +108,7 @@ func TestScriptedAnswers(t *testing.T) {
 			t.Errorf("the last answer is\n%s", w.raw)
 		}
 		if n := calls.Load(); n != 5 {
-			t.Errorf("Receive was called %d times, want 5: a retransmission is no message", n)
+			t.Errorf("Receive was called %d times, want 5: a retransmission is not a message", n)
 		}
 	})
 }

@@ -10,9 +10,8 @@ import (
 	"silod/sip"
 )
 
-// Register registers the phone for a time, rounded to seconds; 0 removes the
-// registration. It returns the response, whatever that is, and with a 2xx the time
-// that the server granted.
+// Register registers the phone for a time, rounded to seconds; 0 removes the registration. It
+// returns the final response, and for a 2xx the granted time. The errors are those of Do.
 func (p *Phone) Register(ctx context.Context, expires time.Duration) (*Response, time.Duration, error) {
 	f, err := p.connect(ctx)
 	if err != nil {
@@ -40,7 +39,7 @@ func (p *Phone) Unregister(ctx context.Context) (*Response, error) {
 	return res, err
 }
 
-// contactURI returns the URI of a flow: on a stream, only this connection reaches it.
+// contactURI returns the contact for a flow: its local address.
 func (p *Phone) contactURI(f *flow) sip.URI {
 	local := addrPort(f.conn.LocalAddr())
 	u := sip.URI{Scheme: "sip", User: p.aor.User, Host: local.Addr().String(), Port: local.Port()}
@@ -53,7 +52,8 @@ func (p *Phone) contactURI(f *flow) sip.URI {
 	return u
 }
 
-// granted returns the time of our contact in a 2xx (RFC 3261 section 10.2.4).
+// granted returns the lifetime of the contact in a 2xx, which is asked if the response has
+// none (RFC 3261 section 10.2.4). It returns 0 for other responses.
 func granted(res *Response, contact sip.URI, asked time.Duration) time.Duration {
 	if !res.OK() {
 		return 0
@@ -72,7 +72,7 @@ func granted(res *Response, contact sip.URI, asked time.Duration) time.Duration 
 	return seconds(res.Headers.Get("Expires"), asked)
 }
 
-// seconds parses delta-seconds (RFC 3261 section 25.1); otherwise is returned for other
+// seconds parses delta-seconds (RFC 3261 section 25.1). It returns otherwise for any other
 // text.
 func seconds(s string, otherwise time.Duration) time.Duration {
 	n, err := strconv.ParseUint(s, 10, 31)
@@ -92,16 +92,16 @@ func (r *Refusal) Error() string { return fmt.Sprintf("%s refused: %s", r.Method
 
 // Pauses before the next REGISTER.
 const (
-	reconnect  = 250 * time.Millisecond // after the connection ended
-	firstRetry = time.Second            // after a failure, doubled each time
-	lastRetry  = 30 * time.Second
+	reconnect  = 250 * time.Millisecond // after the end of the connection
+	firstRetry = time.Second            // after a failure; doubled each time
+	lastRetry  = 30 * time.Second       // the longest
 )
 
-// KeepRegistered registers, refreshes in time, registers again when the connection
-// ends, and removes the registration when ctx ends; then it returns nil. report, which
-// may be nil, is called for each registration with the time granted, and for each
-// failure that will be tried again. An error is the first attempt's, or a refusal that
-// another attempt cannot change.
+// KeepRegistered registers, refreshes in time, and registers again when the connection ends.
+// When ctx ends, it removes the registration and returns nil. report, which may be nil, is
+// called for each registration with the granted time, and for each failure after which it
+// tries again. The error is that of the first attempt, or a *Refusal that another attempt
+// cannot change.
 func (p *Phone) KeepRegistered(ctx context.Context, expires time.Duration, report func(time.Duration, error)) error {
 	if report == nil {
 		report = func(time.Duration, error) {}
@@ -117,7 +117,7 @@ func (p *Phone) KeepRegistered(ctx context.Context, expires time.Duration, repor
 			report(lasts, nil)
 		case ctx.Err() != nil:
 			return p.leave(ctx, registered)
-		case !registered || final(err):
+		case !registered || isFinal(err):
 			return err
 		default:
 			report(0, err)
@@ -129,8 +129,8 @@ func (p *Phone) KeepRegistered(ctx context.Context, expires time.Duration, repor
 	}
 }
 
-// registerOnce registers and returns the time granted, and the flow. Where the server
-// finds *expires too brief, it becomes the server's minimum.
+// registerOnce registers and returns the granted time and the flow. If the server refuses
+// *expires as too brief, it sets *expires to the server's minimum and tries again.
 func (p *Phone) registerOnce(ctx context.Context, expires *time.Duration) (time.Duration, *flow, error) {
 	f, err := p.connect(ctx)
 	if err != nil {
@@ -153,7 +153,8 @@ func (p *Phone) registerOnce(ctx context.Context, expires *time.Duration) (time.
 	}
 }
 
-// pause waits, not much longer than the flow lives, and reports whether to go on.
+// pause waits, but only a short time after the end of the flow. It reports whether neither ctx
+// nor the phone has ended.
 func (p *Phone) pause(ctx context.Context, f *flow, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -176,7 +177,7 @@ func (p *Phone) pause(ctx context.Context, f *flow, d time.Duration) bool {
 	}
 }
 
-// leave removes the registration. It takes two seconds at most.
+// leave removes the registration, within two seconds.
 func (p *Phone) leave(ctx context.Context, registered bool) error {
 	if !registered {
 		return nil
@@ -189,9 +190,9 @@ func (p *Phone) leave(ctx context.Context, registered bool) error {
 	return nil
 }
 
-// final reports whether an error is a refusal that another attempt will not change: a
-// 4xx, but for those that pass with time, or a 6xx.
-func final(err error) bool {
+// isFinal reports whether an error is a refusal that another attempt cannot change: a 6xx, or
+// a 4xx other than those of temporary conditions.
+func isFinal(err error) bool {
 	var r *Refusal
 	if !errors.As(err, &r) {
 		return false

@@ -106,9 +106,9 @@ func TestKeepRegisteredGivesUp(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Code != 403 || err.Error() != "REGISTER refused: 403 Not Yours" {
 		t.Errorf("refused: %v", err)
 	}
-	nobody := open(t, phone.Config{Server: "127.0.0.1:1"})
-	if err := nobody.KeepRegistered(t.Context(), time.Minute, nil); !errors.Is(err, phone.ErrUnreachable) {
-		t.Errorf("nobody there: %v", err)
+	alone := open(t, phone.Config{Server: "127.0.0.1:1"})
+	if err := alone.KeepRegistered(t.Context(), time.Minute, nil); !errors.Is(err, phone.ErrUnreachable) {
+		t.Errorf("without a server: %v", err)
 	}
 	go func() { srv.next("REGISTER").answer("200 OK", "Expires: 0") }()
 	if err := bob.KeepRegistered(t.Context(), time.Minute, nil); err == nil || !strings.Contains(err.Error(), "kept no registration") {

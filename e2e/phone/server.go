@@ -20,11 +20,11 @@ type Answer struct {
 	Silent  bool          // no answer at all
 }
 
-// Limits on remembered requests, and the methods of Allow.
+// Limits on remembered requests, and the value of Allow.
 const (
-	answerLife = 64 * t1 // Timer J: how long retransmissions come (RFC 3261 section 17.2.2)
-	answersMax = 4096    // requests remembered at most
-	allowed    = "MESSAGE, OPTIONS"
+	transactionTime = 64 * t1 // Timer J: how long retransmissions come (RFC 3261 section 17.2.2)
+	maxRemembered   = 4096    // requests
+	allowed         = "MESSAGE, OPTIONS"
 )
 
 // answers remembers requests and their answers, for retransmissions.
@@ -41,15 +41,16 @@ type answered struct {
 	bytes []byte // nil until it is answered
 }
 
-// again reports whether a request arrived before, and returns its answer.
-func (a *answers) again(m *Message) (bytes []byte, again bool) {
+// find reports whether a request is a retransmission, and returns its answer, which is nil
+// before it is answered. It remembers a new request.
+func (a *answers) find(m *Message) (bytes []byte, again bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if old := a.byKey[m.key]; old != nil && m.At.Sub(old.at) < answerLife {
+	if old := a.byKey[m.key]; old != nil && m.At.Sub(old.at) < transactionTime {
 		return old.bytes, true
 	}
 	n := 0
-	for n < len(a.order) && (m.At.Sub(a.order[n].at) >= answerLife || len(a.order)-n >= answersMax) {
+	for n < len(a.order) && (m.At.Sub(a.order[n].at) >= transactionTime || len(a.order)-n >= maxRemembered) {
 		delete(a.byKey, a.order[n].key)
 		n++
 	}
@@ -77,7 +78,7 @@ func (p *Phone) accept(m *Message) {
 	if m.Method == "ACK" { // of the INVITE that we refused
 		return
 	}
-	if bytes, again := p.answers.again(m); again {
+	if bytes, again := p.answers.find(m); again {
 		if bytes != nil {
 			p.send(m, bytes)
 		}
@@ -93,14 +94,14 @@ func (p *Phone) accept(m *Message) {
 		}
 	case "OPTIONS":
 		p.answer(m, Answer{Headers: allow})
-	case "CANCEL": // there is never anything to cancel
+	case "CANCEL": // there is no INVITE that it could cancel
 		p.answer(m, Answer{Code: 481})
 	default:
 		p.answer(m, Answer{Code: 405, Headers: allow})
 	}
 }
 
-// busy is the answer to a message that does not fit into a queue.
+// busy is the answer to a message for which the queue or the inbox is full.
 var busy = Answer{Code: 503, Headers: Headers{{Name: "Retry-After", Value: "5"}}}
 
 // receive takes messages in order and answers them.
@@ -183,8 +184,8 @@ func response(m *Message, a Answer) []byte {
 	return []byte(res.String())
 }
 
-// send sends an answer on the flow of its request (RFC 3261 section 18.2.2). Where that
-// has ended the answer is lost.
+// send sends an answer on the flow of its request (RFC 3261 section 18.2.2). If the flow has
+// ended, the answer is lost.
 func (p *Phone) send(m *Message, bytes []byte) {
 	if err := m.flow.write(bytes); err != nil {
 		p.log.Debug("answer not sent", "call_id", m.CallID, "reason", err)
@@ -204,7 +205,8 @@ func printable(r rune) rune {
 	return r
 }
 
-// reason returns the usual reason phrase of a status code (RFC 3261 section 21).
+// reason returns the reason phrase of a status code (RFC 3261 section 21), or "Answer 4xx" and
+// the like.
 func reason(code int) string {
 	if s, ok := reasons[code]; ok {
 		return s

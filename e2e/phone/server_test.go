@@ -144,7 +144,7 @@ func (p *peer) next(start string) *wire {
 		}
 		return w
 	case <-time.After(10 * time.Second):
-		p.t.Fatalf("no %s came", start)
+		p.t.Fatalf("no %s arrived", start)
 		return nil
 	}
 }
