@@ -202,7 +202,7 @@ func hasLine(text string, words []string) bool {
 	return len(words) == 0
 }
 
-// TestSendAndListen runs the tour of README.md without a phone.
+// TestSendAndListen runs the first steps of the tour in README.md.
 func TestSendAndListen(t *testing.T) {
 	d := serve(t)
 	out, errs, code := d.siloctl(t, "send", "--server", d.addr, "alice@"+domain, "bob@"+domain, hard)
