@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"silod/delivery"
-	"silod/registrar"
 	"silod/sip"
 )
 
@@ -104,11 +103,12 @@ func (s *Sender) devices(owner sip.AoR, name, contact string) []Device {
 		if contact != "" {
 			bs, contact = bindingFor(bs, contact)
 		}
-		if name != "" {
-			bs = slices.DeleteFunc(bs, func(b registrar.Binding) bool { return deviceName(&b) != name })
-		}
 		if contact == "" && (len(bs) > 0 || s.proxy.domains.Has(owner.Domain)) {
-			return devices(bs)
+			ds := devices(bs)
+			if name != "" {
+				ds = slices.DeleteFunc(ds, func(d Device) bool { return d.Name != name })
+			}
+			return ds
 		}
 	}
 	uri := contact

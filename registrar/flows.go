@@ -43,6 +43,9 @@ func (x *flowIndex) add(flow sip.Flow, a sip.AoR) {
 
 // drop records that an AoR has no binding over a flow.
 func (x *flowIndex) drop(flow sip.Flow, a sip.AoR) {
+	if flow.Conn == 0 {
+		return
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	o, ok := x.owners[flow.Conn]

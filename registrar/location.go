@@ -52,8 +52,8 @@ const shards = 64
 type shard struct {
 	update sync.Mutex
 	mu     sync.RWMutex
-	users  map[sip.AoR][]Binding
-	dirty  map[string]sip.AoR // by RUID: owners of bindings that were refreshed since they were written
+	users  map[sip.AoR][]Binding // a slice is replaced, never written to: see current
+	dirty  map[string]sip.AoR    // by RUID: owners of bindings that were refreshed since they were written
 }
 
 // New returns an empty table.
@@ -114,8 +114,7 @@ func (l *Location) Load(ctx context.Context, alive func(flow sip.Flow) bool) (n 
 	return n, err
 }
 
-// Bindings returns an AoR's bindings that have not expired. The caller may change the
-// slice.
+// Bindings returns an AoR's bindings that have not expired. They must not be changed.
 func (l *Location) Bindings(a sip.AoR) []Binding {
 	now := l.opt.Now()
 	s := l.shard(a)
@@ -138,15 +137,15 @@ func (l *Location) Online(a sip.AoR) bool {
 	return false
 }
 
-// current returns copies of the bindings that have not expired.
+// current returns the bindings that have not expired: all of them without a copy if none
+// has, because a change replaces an AoR's slice and does not write to it.
 func current(all []Binding, now time.Time) []Binding {
-	var bs []Binding
 	for i := range all {
-		if all[i].Expires.After(now) {
-			bs = append(bs, all[i])
+		if !all[i].Expires.After(now) {
+			return slices.DeleteFunc(slices.Clone(all), func(b Binding) bool { return !b.Expires.After(now) })
 		}
 	}
-	return bs
+	return slices.Clip(all)
 }
 
 // Counts returns the numbers of AoRs and bindings in the table.

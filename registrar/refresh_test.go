@@ -114,3 +114,51 @@ func TestExpiredIsCountedOnce(t *testing.T) {
 		t.Errorf("counted %d times", n)
 	}
 }
+
+// Readers have the bindings of the table itself, so no change may write to them.
+func TestBindingsAreReplaced(t *testing.T) {
+	l, _, now := newTable(Settings{})
+	_, _ = register(t, l, "a", 1, 600, "<sip:1@h>", "<sip:2@h>", "<sip:3@h>;expires=60")
+	const want = "sip:1@h 600, sip:2@h 600, sip:3@h 60"
+	begin := *now
+	bs := l.Bindings(alice)
+	for _, tc := range []struct {
+		name   string
+		change func() error
+	}{
+		{"an appended binding", func() error { _ = append(l.Bindings(alice), Binding{Contact: "sip:4@h"}); return nil }},
+		{"a refresh", func() error { _, err := register(t, l, "a", 2, 700, "<sip:1@h>"); return err }},
+		{"a new contact", func() error { _, err := register(t, l, "a", 3, 700, "<sip:4@h>"); return err }},
+		{"ul_add", func() error {
+			return l.put(t.Context(), alice, Binding{Contact: "sip:2@h", Expires: now.Add(time.Hour), RUID: "x"})
+		}},
+		{"a removed contact", func() error { _, err := register(t, l, "a", 4, 0, "<sip:1@h>"); return err }},
+		{"an expired binding", func() error { *now = now.Add(time.Minute); l.sweep(t.Context()); return nil }},
+		{"a closed connection", func() error { l.FlowClosed(t.Context(), flowOf("h")); return nil }},
+	} {
+		if err := tc.change(); err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+		if got := contacts(bs, begin); got != want {
+			t.Fatalf("after %s: %s", tc.name, got)
+		}
+	}
+	if bs := l.Bindings(alice); len(bs) >= 3 {
+		t.Errorf("%d bindings are left", len(bs))
+	}
+}
+
+// Expired bindings are left out.
+func TestBindingsThatHaveExpired(t *testing.T) {
+	l, _, now := newTable(Settings{})
+	_, _ = register(t, l, "a", 1, 600, "<sip:1@h>", "<sip:2@h>;expires=60", "<sip:3@h>")
+	*now = now.Add(time.Minute)
+	for range 2 { // the first does not change the table
+		if got := contacts(l.Bindings(alice), *now); got != "sip:1@h 540, sip:3@h 540" {
+			t.Errorf("bindings %s", got)
+		}
+	}
+	if _, n := l.Counts(); n != 3 {
+		t.Errorf("%d bindings in the table", n)
+	}
+}
