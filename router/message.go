@@ -212,23 +212,27 @@ func (r *Router) refusalHeaders(reply *imc.Reply) []sip.Header {
 // respond. If away, the sender is notified that the recipient cannot be reached.
 func (r *Router) store(ctx context.Context, in *incoming, pending *proxy.Fork, away bool) {
 	in.silo.Owner = r.opt.Silo.Mailbox(&in.silo)
-	var release func()
-	if pending != nil {
-		release = r.opt.Queue.Hold(in.silo.Owner)
-	}
-	id, err := r.opt.Silo.Put(ctx, &in.silo)
-	if err != nil {
-		r.rejectUnstored(in, err)
-	} else {
-		r.Stats.Stored.Inc()
-		in.tx.Respond(202, "")
-	}
-	if pending != nil {
-		r.awaitLateAnswers(pending, in.silo.Owner, id, release)
-	}
-	if err == nil {
+	if id, err := r.put(ctx, in, pending); err == nil {
 		r.opt.Silo.NotifySender(ctx, &in.silo, id, away)
 	}
+}
+
+// put stores a message in the mailbox of in.silo.Owner and answers it. It returns the id of
+// the stored message. If pending is not nil, the mailbox is held, even after a panic, until
+// its devices have responded.
+func (r *Router) put(ctx context.Context, in *incoming, pending *proxy.Fork) (id int64, err error) {
+	if pending != nil {
+		release := r.opt.Queue.Hold(in.silo.Owner)
+		defer func() { r.awaitLateAnswers(pending, in.silo.Owner, id, release) }()
+	}
+	id, err = r.opt.Silo.Put(ctx, &in.silo)
+	if err != nil {
+		r.rejectUnstored(in, err)
+		return 0, err
+	}
+	r.Stats.Stored.Inc()
+	in.tx.Respond(202, "")
+	return id, nil
 }
 
 // rejectUnstored answers a message that could not be stored because of err.

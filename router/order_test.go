@@ -44,6 +44,19 @@ func newOrdering(t *testing.T) *ordering {
 	return o
 }
 
+// run starts the engine and returns a function that stops it.
+func (o *ordering) run() (stop func()) {
+	ctx, cancel := context.WithCancel(o.Context())
+	ended := make(chan error)
+	go func() { ended <- o.engine.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			o.Error(err)
+		}
+	}
+}
+
 // register adds a contact of bob.
 func (o *ordering) register(contact string) {
 	o.Helper()
@@ -87,15 +100,7 @@ func TestDevicesAreReadBeforeTheQueue(t *testing.T) {
 func TestBothAreReadAgainAfterAWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrdering(t)
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- o.engine.Run(ctx) }()
-		defer func() {
-			stop()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}()
+		defer o.run()()
 
 		release := o.queue.Hold(bob)
 		o.register("sip:bob@192.0.2.1")
@@ -106,12 +111,12 @@ func TestBothAreReadAgainAfterAWait(t *testing.T) {
 			o.register("sip:bob@192.0.2.2")
 			release()
 		})
-		if d, ds := o.router.decideLater(ctx, toBob()); d.action != relay || len(ds) != 2 {
+		if d, ds := o.router.decideLater(t.Context(), toBob()); d.action != relay || len(ds) != 2 {
 			t.Errorf("after the queue was delivered: %+v with %d devices", d, len(ds))
 		}
 
 		o.queue.Hold(bob) // and it is not released
-		if d, ds := o.router.decideLater(ctx, toBob()); d != (decision{action: store}) || len(ds) != 0 {
+		if d, ds := o.router.decideLater(t.Context(), toBob()); d != (decision{action: store}) || len(ds) != 0 {
 			t.Errorf("after waiting in vain: %+v with %d devices", d, len(ds))
 		}
 	})

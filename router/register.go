@@ -16,7 +16,7 @@ import (
 
 // register handles a REGISTER (RFC 3261 section 10.3). Once its answer has left, messages
 // that wait for the user are delivered.
-func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) transaction.Work {
+func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) (work transaction.Work) {
 	r.Stats.Registers.Inc()
 	reg, refusal := r.parseRegister(tx, p)
 	if refusal != nil {
@@ -28,12 +28,14 @@ func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) transac
 		// A message must not overtake those that wait while the user comes online. So the queue
 		// is busy before the devices become visible, until it is woken.
 		release = r.opt.Queue.Hold(reg.AoR)
+		defer func() {
+			if work == nil { // also after a panic
+				tx.AfterReply(release)
+			}
+		}()
 	}
 	if res, ok, err := r.opt.Location.Refresh(reg); ok {
 		r.answerRegister(tx, reg, res, err)
-		if release != nil {
-			tx.AfterReply(release)
-		}
 		return nil
 	}
 	return func(ctx context.Context) {
