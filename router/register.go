@@ -16,7 +16,7 @@ import (
 
 // register handles a REGISTER (RFC 3261 section 10.3). Once its answer has left, messages
 // that wait for the user are delivered.
-func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) (work transaction.Work) {
+func (r *Router) register(tx *transaction.ServerTx, p parties, from caller) (work transaction.Work) {
 	r.Stats.Registers.Inc()
 	reg, refusal := r.parseRegister(tx, p)
 	if refusal != nil {
@@ -35,7 +35,7 @@ func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) (work t
 		}()
 	}
 	if res, ok, err := r.opt.Location.Refresh(reg); ok {
-		r.answerRegister(tx, reg, res, err)
+		r.answerRegister(tx, from, reg, res, err)
 		return nil
 	}
 	return func(ctx context.Context) {
@@ -43,12 +43,12 @@ func (r *Router) register(tx *transaction.ServerTx, p parties, _ caller) (work t
 			defer release()
 		}
 		res, err := r.opt.Location.Update(ctx, reg)
-		r.answerRegister(tx, reg, res, err)
+		r.answerRegister(tx, from, reg, res, err)
 	}
 }
 
 // answerRegister answers a REGISTER that was carried out or refused.
-func (r *Router) answerRegister(tx *transaction.ServerTx, reg *registrar.Register, res registrar.Registered, err error) {
+func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *registrar.Register, res registrar.Registered, err error) {
 	var no *registrar.Error
 	switch {
 	case errors.As(err, &no) && no.MinExpires > 0:
@@ -69,7 +69,7 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, reg *registrar.Registe
 	switch {
 	case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
 	case r.opt.Now().Sub(res.Refreshed) >= mailboxPollInterval:
-		tx.AfterReply(func() { r.wakeRegistered(tx, reg.AoR) })
+		tx.AfterReply(func() { r.wakeRegistered(tx, from, reg.AoR) })
 	case r.opt.Engine.Pending(reg.AoR):
 		tx.AfterReply(func() { r.opt.Engine.RetryNow(reg.AoR) })
 	}
@@ -201,9 +201,9 @@ func outboundUsed(tx *transaction.ServerTx) bool {
 const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // wakeRegistered starts the delivery of the messages that wait for a registered user.
-func (r *Router) wakeRegistered(tx *transaction.ServerTx, user sip.AoR) {
+func (r *Router) wakeRegistered(tx *transaction.ServerTx, from caller, user sip.AoR) {
 	if r.opt.Silo.OtherMailboxes() {
-		in := incomingOf(tx, caller{}, user)
+		in := incomingOf(tx, from, user)
 		if owner := r.opt.Silo.OtherMailbox(&in); owner != user {
 			r.opt.Proxy.ShareMailbox(owner, user)
 			r.opt.Queue.Wake(owner)

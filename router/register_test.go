@@ -11,19 +11,31 @@ import (
 	"silod/sip/transaction"
 )
 
+// registering returns a router that carries REGISTERs out, and the transaction of one that adds
+// a contact of bob.
+func registering(o *ordering, set silo.Settings) (*Router, *transaction.ServerTx) {
+	o.Helper()
+	rooms, err := imc.NewSettings(imc.DefaultConfig())
+	if err != nil {
+		o.Fatal(err)
+	}
+	opt := o.router.opt
+	opt.Domains, opt.Location, opt.Engine = sip.NewDomains("example.org"), o.location, o.engine
+	opt.Silo = silo.New(silo.Options{Domains: opt.Domains}, set)
+	opt.Rooms = imc.New(imc.Options{Domains: opt.Domains}, rooms)
+	uri := sip.URI{Scheme: "sip", User: "bob", Host: "example.org"}
+	return New(opt, Settings{}), &transaction.ServerTx{Request: sip.Request{
+		Message: &sip.Message{Method: "REGISTER", Headers: []sip.Header{{Name: "Contact", Value: "<sip:bob@192.0.2.1>"}}},
+		To:      sip.NameAddr{URI: uri}, Target: uri,
+	}}
+}
+
 // A REGISTER that panics must not leave the queue of its user busy.
 func TestPanicReleasesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrdering(t)
 		defer o.run()()
-		domains := sip.NewDomains("example.org")
-		rooms, err := imc.NewSettings(imc.DefaultConfig())
-		if err != nil {
-			t.Fatal(err)
-		}
-		opt := &o.router.opt
-		opt.Domains, opt.Location, opt.Silo = domains, o.location, silo.New(silo.Options{Domains: domains}, silo.Settings{})
-		opt.Rooms = imc.New(imc.Options{Domains: domains}, rooms)
+		r, tx := registering(o, silo.Settings{})
 		reads := 0
 		o.reading = func() {
 			if reads++; reads == 2 {
@@ -33,14 +45,9 @@ func TestPanicReleasesTheQueue(t *testing.T) {
 				panic("test")
 			}
 		}
-		uri := sip.URI{Scheme: "sip", User: "bob", Host: "example.org"}
-		tx := &transaction.ServerTx{Request: sip.Request{
-			Message: &sip.Message{Method: "REGISTER", Headers: []sip.Header{{Name: "Contact", Value: "<sip:bob@192.0.2.1>"}}},
-			To:      sip.NameAddr{URI: uri}, Target: uri,
-		}}
 		func() {
 			defer func() { _ = recover() }()
-			o.router.register(tx, parties{from: bob, to: bob, fromOurs: true, toOurs: true}, caller{})
+			r.register(tx, parties{from: bob, to: bob, fromOurs: true, toOurs: true}, caller{})
 		}()
 		if reads != 2 {
 			t.Fatalf("the location was read %d times", reads)
