@@ -96,12 +96,13 @@ func incomingOf(tx *transaction.ServerTx, from caller, owner sip.AoR) silo.Incom
 // messageOf returns the end-to-end part of a MESSAGE: without header fields of the hop
 // and without credentials.
 func messageOf(req *sip.Request, from caller) *im.Message {
+	const left = 5 // mandatory fields that are left out: Via, From, To, Call-ID and CSeq
 	m := &im.Message{
 		From:    req.Get("From"),
 		To:      req.Get("To"),
 		CallID:  req.Get("Call-ID"),
 		CSeq:    req.CSeq,
-		Headers: make([]sip.Header, 0, len(req.Headers)),
+		Headers: make([]sip.Header, 0, max(0, len(req.Headers)-left)),
 		Body:    req.Body,
 	}
 	for _, h := range req.Headers {

@@ -84,6 +84,9 @@ func (s *serving) client(tb testing.TB) *client {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { conn.Close() })
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		tb.Fatal(err)
+	}
 	return &client{TB: tb, conn: conn, in: make([]byte, 4096)}
 }
 
@@ -96,9 +99,6 @@ func (c *client) accepted(method, uri, rest string) {
 		"From: <sip:alice@example.org>;tag=1\r\nTo: <sip:bob@example.org>\r\nCall-ID: %d@example.org\r\nCSeq: 1 %s\r\n"+
 		"Max-Forwards: 70\r\n%s", method, uri, c.conn.LocalAddr(), c.n, c.n, method, rest)
 	if _, err := c.conn.Write(c.out); err != nil {
-		c.Fatal(err)
-	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		c.Fatal(err)
 	}
 	n, err := c.conn.Read(c.in)
