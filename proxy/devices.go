@@ -26,9 +26,19 @@ type Device struct {
 // Devices returns the devices of a user that allow MESSAGE.
 func (p *Proxy) Devices(a sip.AoR) []Device { return devices(p.location.Bindings(a)) }
 
+// Elsewhere returns a URI that is not registered here as a device. Requests to it go to
+// next if that is not nil, else to the outbound proxy of the settings, else to the servers
+// of the URI. The next hop is resolved when something is sent: see Outcome.Unresolved.
+func (p *Proxy) Elsewhere(uri string, next *sip.URI) Device {
+	if next == nil {
+		next = p.settings.Load().OutboundProxy
+	}
+	return Device{Routes: []Route{{URI: uri, Next: next}}}
+}
+
 // devices groups the bindings that allow MESSAGE by device, in the order of the first
 // binding of each. The routes of a device are sorted by the time of their registration,
-// newest first.
+// newest first, because the older ones are more likely to have failed.
 func devices(bindings []registrar.Binding) []Device {
 	if len(bindings) == 0 {
 		return nil

@@ -12,10 +12,10 @@ import (
 
 // An attempt sends to one device over one flow at a time.
 type attempt struct {
-	call    *transaction.ClientTx
-	route   *Route             // in use
-	targets []transport.Target // of route that have not been tried
-	rest    []Route            // of the device that have not been tried
+	tx      *transaction.ClientTx // the last one; nil: nothing was sent yet
+	route   *Route                // in use
+	targets []transport.Target    // of route that have not been tried
+	rest    []Route               // of the device that have not been tried
 }
 
 // errNoRoute says that an attempt has no further flow.
@@ -24,8 +24,9 @@ var errNoRoute = errors.New("no route left")
 // hasNext reports whether nextFlow has another target or route to try.
 func (a *attempt) hasNext() bool { return len(a.targets) > 0 || len(a.rest) > 0 }
 
-// nextFlow returns the next flow to the device of an attempt. After an error that is not
-// errNoRoute the flow after that can be asked for.
+// nextFlow returns the next flow to the device of an attempt, which it may have to resolve
+// and connect. The error is errNoRoute if there is none left, else it is about one flow, and
+// the next call returns the flow after that.
 func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
 	if len(a.targets) == 0 {
 		if len(a.rest) == 0 {
@@ -52,8 +53,8 @@ type unresolvedError struct{ err error }
 func (e *unresolvedError) Error() string { return e.err.Error() }
 func (e *unresolvedError) Unwrap() error { return e.err }
 
-// resolve returns the targets of a route without a flow, at least one. The error is an
-// *unresolvedError.
+// resolve returns the targets of a route without a flow (RFC 3263), at least one. The error
+// is an *unresolvedError.
 func (p *Proxy) resolve(ctx context.Context, r *Route) ([]transport.Target, error) {
 	next := r.Next
 	if next == nil {
@@ -89,6 +90,7 @@ func (p *Proxy) dial(ctx context.Context, r Route) (flow sip.Flow, first error) 
 	return sip.Flow{}, first
 }
 
+// errTooLarge is the error for a request that no transport can carry.
 var errTooLarge = errors.New("too large for UDP, and TCP is not available")
 
 // flowFor returns the flow for a request of a size in bytes: flow, or a TCP flow to the

@@ -24,11 +24,11 @@ type Fork struct {
 	proxy    *Proxy
 	msg      *im.Message
 	opt      ForkOptions
-	results  chan transaction.Result // a device has at most one call at a time
+	results  chan transaction.Result // has room for all: a device has one transaction at a time
 	attempts []attempt
 	out      Outcome
 
-	first [1]attempt // backs attempts for a user with one device
+	first [1]attempt // the memory of attempts, if there is one: most users have one device
 }
 
 // An Outcome is the state of a Fork.
@@ -87,13 +87,14 @@ func (k *Fork) Wait(ctx context.Context, patience time.Duration) Outcome {
 // Abandon ends the open attempts. Responses that come later are ignored.
 func (k *Fork) Abandon() {
 	for i := range k.attempts {
-		if call := k.attempts[i].call; call != nil {
-			call.Abandon()
+		if tx := k.attempts[i].tx; tx != nil {
+			tx.Abandon()
 		}
 	}
 }
 
-// startNext sends the message over the next flow of a device that can be used.
+// startNext sends the message over the next flow of a device that can be used. For a route
+// without a flow, which few devices have, it waits for DNS and for a connection.
 func (k *Fork) startNext(ctx context.Context, a *attempt) {
 	for {
 		flow, err := k.proxy.nextFlow(ctx, a)
@@ -116,6 +117,8 @@ func (k *Fork) startNext(ctx context.Context, a *attempt) {
 	}
 }
 
+// send sends the message over a flow of the attempt's route, in a transaction that becomes
+// the attempt's.
 func (k *Fork) send(ctx context.Context, a *attempt, flow sip.Flow) error {
 	var few [24]sip.Header // enough for nearly every message
 	out := messageTo(k.msg, a.route, k.opt.MaxForwards, few[:0])
@@ -123,11 +126,11 @@ func (k *Fork) send(ctx context.Context, a *attempt, flow sip.Flow) error {
 	if err != nil {
 		return err
 	}
-	call, err := k.proxy.transactions.Send(&out, k.opt.Recipient, flow, k.results)
+	tx, err := k.proxy.transactions.Send(&out, k.opt.Recipient, flow, k.results)
 	if err != nil {
 		return err
 	}
-	a.call = call
+	a.tx = tx
 	if k.proxy.watch.Active() {
 		k.publishSent(a.route.URI)
 	}
@@ -137,7 +140,7 @@ func (k *Fork) send(ctx context.Context, a *attempt, flow sip.Flow) error {
 // handleResult counts a result, and tries the next route of a device if one has failed.
 // It reports whether the result ends Wait.
 func (k *Fork) handleResult(ctx context.Context, res transaction.Result) (ends bool) {
-	i := slices.IndexFunc(k.attempts, func(a attempt) bool { return a.call == res.Tx })
+	i := slices.IndexFunc(k.attempts, func(a attempt) bool { return a.tx == res.Tx })
 	a := &k.attempts[i]
 	k.out.Open--
 	k.out.Answered = k.out.Answered || res.Err == nil

@@ -25,10 +25,10 @@ func forked(opt ForkOptions, devices int, statuses ...int) *Fork {
 		results: make(chan transaction.Result, devices), out: Outcome{Open: devices},
 	}
 	for range devices {
-		k.attempts = append(k.attempts, attempt{call: &transaction.ClientTx{}, route: &Route{}})
+		k.attempts = append(k.attempts, attempt{tx: &transaction.ClientTx{}, route: &Route{}})
 	}
 	for i, status := range statuses {
-		res := transaction.Result{Tx: k.attempts[i].call, Err: errTest}
+		res := transaction.Result{Tx: k.attempts[i].tx, Err: errTest}
 		if status != 0 {
 			res.Err, res.Response = nil, &sip.Message{Status: status, Reason: sip.ReasonPhrase(status)}
 		}
@@ -98,8 +98,8 @@ func TestWaitAgain(t *testing.T) {
 		if v := verdict(&out); v.Verdict != delivery.Undelivered || !v.Answered {
 			t.Errorf("verdict %+v", v)
 		}
-		k.results <- transaction.Result{Tx: k.attempts[1].call, Response: &sip.Message{Status: 603}}
-		k.results <- transaction.Result{Tx: k.attempts[2].call, Response: &sip.Message{Status: 200}}
+		k.results <- transaction.Result{Tx: k.attempts[1].tx, Response: &sip.Message{Status: 603}}
+		k.results <- transaction.Result{Tx: k.attempts[2].tx, Response: &sip.Message{Status: 200}}
 		if out = k.Wait(t.Context(), 0); out.Open != 1 || out.Response.Status != 603 {
 			t.Errorf("after a 6xx: %+v", out)
 		}

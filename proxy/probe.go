@@ -8,22 +8,23 @@ import (
 	"silod/sip/transaction"
 )
 
-// responds reports whether one of the devices responds to OPTIONS (RFC 3261 section 11).
+// responds reports whether one of the devices responds to OPTIONS over its first route (RFC
+// 3261 section 11). Any response counts: it shows that the device is there.
 func (p *Proxy) responds(ctx context.Context, ds []Device) bool {
 	results := make(chan transaction.Result, len(ds))
-	var calls []*transaction.ClientTx
+	var txs []*transaction.ClientTx
 	for i := range ds {
 		route := &ds[i].Routes[0]
 		flow, err := p.dial(ctx, *route)
 		if err != nil {
 			continue
 		}
-		if call, err := p.transactions.Send(optionsProbe(route, p.domains.Default()), sip.AoR{}, flow, results); err == nil {
-			calls = append(calls, call)
+		if tx, err := p.transactions.Send(optionsProbe(route, p.domains.Default()), sip.AoR{}, flow, results); err == nil {
+			txs = append(txs, tx)
 		}
 	}
 	responded := false
-	for range calls {
+	for range txs {
 		select {
 		case <-ctx.Done():
 		case res := <-results:
@@ -33,8 +34,8 @@ func (p *Proxy) responds(ctx context.Context, ds []Device) bool {
 			break
 		}
 	}
-	for _, call := range calls {
-		call.Abandon()
+	for _, tx := range txs {
+		tx.Abandon()
 	}
 	return responded
 }

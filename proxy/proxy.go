@@ -1,7 +1,10 @@
-// Package proxy carries requests to devices (RFC 3261 section 16): it returns the
-// devices of a user and the routes to them, sends a MESSAGE to several devices at once,
-// and collects their responses. Package router decides how a
-// relayed message is answered, package delivery whether a queued one is sent again.
+// Package proxy carries requests to devices (RFC 3261 section 16). It knows the devices of a
+// user and the routes to each, sends a MESSAGE to several devices at once, and collects
+// their responses. It decides nothing: package router decides how a relayed message is
+// answered, package delivery whether a queued one is sent again.
+//
+// A Fork is a message on its way to its devices, an attempt is its way to one of them, and
+// a Sender makes Forks of the messages of a delivery queue.
 //
 // Lock: sharedMailboxes.mu, see there.
 package proxy
@@ -23,8 +26,8 @@ type Options struct {
 	Transactions *transaction.Layer
 	Location     *registrar.Location
 	Domains      sip.Domains
-	Watch        *watch.Hub // receives an event for each message sent and each response; may be nil
-	Log          *slog.Logger
+	Watch        *watch.Hub   // receives an event for each message sent and each response; may be nil
+	Log          *slog.Logger // nil: nothing is logged
 }
 
 // Settings are what Configure can change while messages are sent.

@@ -20,7 +20,8 @@ func messageTo(m *im.Message, r *Route, maxForwards int, space []sip.Header) sip
 	return out
 }
 
-// requestTo returns a request without its end-to-end header fields and body.
+// requestTo returns a request over a route with the fields that every request has, in space,
+// and without a body. The Via is added when the request is sent.
 func requestTo(m *im.Message, method string, r *Route, maxForwards int, space []sip.Header) sip.Message {
 	cseq := make([]byte, 0, 32)
 	cseq = append(append(strconv.AppendUint(cseq, uint64(m.CSeq), 10), ' '), method...)

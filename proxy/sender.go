@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"silod/delivery"
+	"silod/registrar"
 	"silod/sip"
 )
 
@@ -68,10 +69,11 @@ func (s *Sender) DeviceNames(a sip.AoR) []string {
 	return names
 }
 
-// Device returns the sender to one device of each user.
+// Device returns the sender to the devices with a name. A queue that keeps a copy for each
+// device has one such sender for each name.
 func (s *Sender) Device(name string) delivery.Sender { return deviceSender{sender: s, name: name} }
 
-// A deviceSender sends to the devices with one name.
+// A deviceSender implements delivery.Sender for the devices with one name.
 type deviceSender struct {
 	sender *Sender
 	name   string
@@ -85,6 +87,7 @@ func (d deviceSender) Alive(ctx context.Context, owner sip.AoR) bool {
 	return d.sender.proxy.responds(ctx, d.sender.devices(owner, d.name, ""))
 }
 
+// send sends a message to the devices with a name, "" for any.
 func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *delivery.Item) delivery.Attempt {
 	ds := s.devices(owner, name, it.Contact)
 	if len(ds) == 0 {
@@ -93,15 +96,15 @@ func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *deliv
 	return sent{s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{Recipient: owner, MaxForwards: initialMaxForwards})}
 }
 
-// devices returns the devices of a user of ours, those with a name or a contact unless
-// that is "". A user of another domain is reached at the AoR, and so is every user if there
-// is an outbound proxy.
+// devices returns the devices to which a message for owner is sent. Of a user of ours these
+// are all, or those with a name, or the one with a contact; "" stands for any. A user of
+// another domain is reached at the AoR, and so is every user if there is an outbound proxy.
 func (s *Sender) devices(owner sip.AoR, name, contact string) []Device {
 	next := s.settings.Load().OutboundProxy
 	if next == nil {
 		bs := s.proxy.bindings(owner)
 		if contact != "" {
-			bs, contact = bindingFor(bs, contact)
+			bs, contact = bindingsFor(bs, contact)
 		}
 		if contact == "" && (len(bs) > 0 || s.proxy.domains.Has(owner.Domain)) {
 			ds := devices(bs)
@@ -116,6 +119,25 @@ func (s *Sender) devices(owner sip.AoR, name, contact string) []Device {
 		uri = owner.String()
 	}
 	return []Device{s.proxy.Elsewhere(uri, next)}
+}
+
+// bindingsFor returns the binding whose contact a queued message names. If the user has
+// registered other contacts only, it returns all of them: registrations are more reliable
+// than the Contact of a message. If the user has none, elsewhere is the contact.
+func bindingsFor(bs []registrar.Binding, contact string) (found []registrar.Binding, elsewhere string) {
+	u, err := sip.ParseURI(contact)
+	if err != nil {
+		return bs, ""
+	}
+	for _, b := range bs {
+		if c, err := sip.ParseURI(b.Contact); err == nil && c.Equal(u) {
+			return []registrar.Binding{b}, ""
+		}
+	}
+	if len(bs) > 0 {
+		return bs, ""
+	}
+	return nil, contact
 }
 
 // sent is a queued message on its way.

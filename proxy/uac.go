@@ -49,6 +49,7 @@ func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	return uacReply(req.Dialect, res), nil
 }
 
+// uacFailure returns the reason in place of a response.
 func uacFailure(err error) string {
 	if errors.Is(err, transaction.ErrTimeout) {
 		return "Request Timeout, no response"
@@ -98,7 +99,8 @@ func (p *Proxy) uacRequest(method string, target sip.URI, lines, body string) (*
 	return m, nil
 }
 
-// ask sends a request and returns its final response.
+// ask sends a request and returns its final response. next is the URI of the next hop, "." or
+// "" for none. Among the errors are transaction.ErrTimeout and transport.ErrTransport.
 func (p *Proxy) ask(ctx context.Context, m *sip.Message, target sip.URI, next string) (*sip.Message, error) {
 	route := Route{URI: m.URI, Next: &target}
 	if a, ours := p.domains.AoR(target); ours && next == "." {

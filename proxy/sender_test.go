@@ -19,7 +19,7 @@ func TestContactOfANotice(t *testing.T) {
 		{"no contact is registered", "sip:a@203.0.113.9", nil, 0, "sip:a@203.0.113.9"},
 		{"not a URI", "a@203.0.113.9", bs, 2, ""},
 	} {
-		found, elsewhere := bindingFor(tc.bs, tc.contact)
+		found, elsewhere := bindingsFor(tc.bs, tc.contact)
 		if len(found) != tc.found || elsewhere != tc.elsewhere {
 			t.Errorf("%s: %d bindings, %q elsewhere", tc.name, len(found), elsewhere)
 		}
