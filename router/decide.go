@@ -9,6 +9,11 @@ import (
 	"silod/sip"
 )
 
+// The functions of this file decide what becomes of a MESSAGE. They depend on nothing but
+// their arguments and change nothing; message.go and relay.go gather the arguments and carry
+// the decisions out. forDomain reports whether decideForDomain decides alone. If not, the
+// message passes decideAdmission, then decide and, once it was relayed, decideAfterRelay.
+
 // parties are the sender and the recipient that a request names.
 type parties struct {
 	from, to         sip.AoR // to is the AoR of a REGISTER, else the Request-URI
@@ -16,7 +21,8 @@ type parties struct {
 	fromRoom, toRoom bool    // chat rooms; set for MESSAGE only
 }
 
-// facts are the other properties of a MESSAGE that decide about it.
+// facts are the properties of a MESSAGE, besides its parties and its silo.Class, on which
+// decisions depend.
 type facts struct {
 	mayRelay        bool // the sender may send to other domains
 	routesElsewhere bool // a Route field names another server
@@ -125,9 +131,10 @@ func decide(p parties, f facts, c silo.Class, busy bool, devices int) decision {
 	return decision{action: store, away: true}
 }
 
-// decideAfterRelay decides about a message that was sent to the devices of its recipient.
-// stopping reports that the server is stopping, storeOn whether a message is stored after a
-// failure response with a status.
+// decideAfterRelay decides about a message that was sent to the devices of its recipient. A
+// 6xx is the answer of the user, not of one device (RFC 3261 section 21.6), so the message is
+// not stored. stopping reports that the server is stopping, storeOn whether a message is
+// stored after a failure response with a status.
 func decideAfterRelay(c silo.Class, out *proxy.Outcome, stopping bool, storeOn func(status int) bool) decision {
 	switch {
 	case out.Accepted() || out.Response != nil && out.Response.Status >= 600:

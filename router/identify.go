@@ -14,20 +14,22 @@ import (
 	"silod/sip/transaction"
 )
 
-// A caller is the sender of a request that is served.
+// A caller is the sender of a request as far as it has been identified.
 type caller struct {
-	sender   sip.AoR // its identity for rooms and notices; zero: unknown
-	known    bool    // trusted or authenticated, or authentication is off
-	relay    bool    // may send to other domains
-	identity bool    // a trusted peer; its P-Asserted-Identity is forwarded
+	sender    sip.AoR // its identity for rooms and notices; zero: unknown
+	known     bool    // trusted or authenticated, or authentication is off
+	mayRelay  bool    // may send to other domains
+	mayAssert bool    // a trusted peer; its P-Asserted-Identity is forwarded
 }
 
-// An authRequest identifies the sender of a request.
+// An authRequest is a request whose sender is being identified. check does what need not
+// wait, verify the rest; after both, caller is the result. A request that they do not accept
+// is answered by them.
 type authRequest struct {
 	router *Router
 	tx     *transaction.ServerTx
 	policy *Policy
-	source netip.Addr // the request counts against its limits; zero for a trusted peer
+	source netip.Addr // whose limits the request counts against; zero for a trusted peer
 
 	parties parties
 	caller  caller
@@ -39,10 +41,11 @@ type verdict int
 const (
 	refused  verdict = iota // and answered
 	admitted                // may be served
-	unproven                // its credentials must be verified
+	unproven                // its credentials must be verified: see verify
 )
 
-// check checks the sender as far as that is possible without waiting.
+// check checks the sender as far as that is possible without waiting. A trusted peer is not
+// limited, because the requests that it forwards are those of many users.
 func (a *authRequest) check() verdict {
 	r, c := a.router, &a.caller
 	a.policy = r.opt.Guard.policy.Load()
@@ -59,7 +62,7 @@ func (a *authRequest) check() verdict {
 		}
 	}
 	a.parties = r.addresses(&a.tx.Request)
-	c.sender, c.identity = asserted, rights.AssertIdentity
+	c.sender, c.mayAssert = asserted, rights.AssertIdentity
 	switch {
 	case trusted && !rights.Challenge:
 		a.setKnown(rights.Relay && a.policy.Relay != RelayNobody)
@@ -72,9 +75,9 @@ func (a *authRequest) check() verdict {
 }
 
 // setKnown notes that the sender is known, and whether it may send to other domains.
-func (a *authRequest) setKnown(relay bool) {
+func (a *authRequest) setKnown(mayRelay bool) {
 	c := &a.caller
-	c.known, c.relay = true, relay
+	c.known, c.mayRelay = true, mayRelay
 	if c.sender.IsZero() {
 		c.sender = a.parties.from
 	}
@@ -105,12 +108,14 @@ func (a *authRequest) checkLimits() bool {
 	return ok
 }
 
+// tooMany answers a request above a limit; wait is the time after which it may be repeated.
 func (a *authRequest) tooMany(wait time.Duration, reason string) {
 	seconds := int(min(wait, time.Hour)/time.Second) + 1
 	a.refuse(503, reason, sip.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
 }
 
-// refuse answers an unknown sender.
+// refuse answers an unknown sender, of whose request nothing is remembered: a flood takes no
+// memory.
 func (a *authRequest) refuse(status int, reason string, headers ...sip.Header) {
 	a.tx.Stateless()
 	a.tx.Respond(status, reason, headers...)
@@ -132,7 +137,7 @@ func (a *authRequest) checkMethod() verdict {
 		}
 		return a.requireDigest()
 	}
-	a.tx.Stateless() // a retransmission can be handled again
+	a.tx.Stateless() // the other methods change nothing, so a retransmission can be handled again
 	return admitted
 }
 
@@ -145,7 +150,8 @@ func (a *authRequest) domain() string {
 	return a.parties.from.Domain
 }
 
-// requireDigest challenges a request without credentials.
+// requireDigest challenges a request without credentials. Others are unproven, because the
+// secret of their user may have to be read from the database.
 func (a *authRequest) requireDigest() verdict {
 	if !a.tx.Request.Has("Authorization") && !a.tx.Request.Has("Proxy-Authorization") {
 		g := a.router.opt.Guard
@@ -256,13 +262,15 @@ func (a *authRequest) checkStranger() verdict {
 	return refused
 }
 
+// rejectStranger answers 403 and counts the message.
 func (a *authRequest) rejectStranger(reason string) {
 	a.router.opt.Guard.Stats.Strangers.Inc()
 	a.refuse(403, reason)
 }
 
-// asserted returns the sender that a peer asserts (RFC 3325), if it has the right to and
-// the sender does not ask for privacy.
+// asserted returns the sender that a peer asserts (RFC 3325). It is zero if the peer has not
+// the right to do so, or if the sender asks for privacy. The error is about a malformed
+// header field.
 func (r *Router) asserted(req *sip.Request, rights auth.Rights) (sender sip.AoR, err error) {
 	if !req.Has("P-Asserted-Identity") {
 		return sip.AoR{}, nil

@@ -17,21 +17,22 @@ import (
 	"silod/sip/transaction"
 )
 
-// incoming is a MESSAGE that is being decided about.
+// An incoming is a MESSAGE with what decisions about it depend on.
 type incoming struct {
 	tx      *transaction.ServerTx
 	caller  caller
 	parties parties
 	facts   facts
-	silo    silo.Incoming
-	class   silo.Class // of a message for a user
+	silo    silo.Incoming // not set for a message to another domain
+	class   silo.Class    // set for a message to a user
 }
 
-// message handles a MESSAGE.
+// message handles a MESSAGE: it gathers the facts in the order in which package silo and the
+// functions of decide.go need them, and carries out the decision.
 func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) transaction.Work {
 	r.Stats.Messages.Inc()
 	p.fromRoom, p.toRoom = r.opt.Rooms.IsRoom(p.from), r.opt.Rooms.IsRoom(p.to)
-	f := r.factsOf(tx, p.to, from.relay)
+	f := r.factsOf(tx, p.to, from.mayRelay)
 	if forDomain(p, f) {
 		return r.carryOut(&incoming{tx: tx, caller: from, parties: p, facts: f}, decideForDomain(f), nil)
 	}
@@ -41,7 +42,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 		return nil
 	}
 	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
-	if p.from.User != "" && !p.fromRoom {
+	if p.from.User != "" && !p.fromRoom { // rooms, and addresses without a user, get no notices
 		in.silo.Sender = from.sender
 	}
 	if r.opt.Watch.Active() {
@@ -85,7 +86,8 @@ func (r *Router) routesElsewhere(req *sip.Request) bool {
 	return false
 }
 
-// incomingOf returns a request for a mailbox as the silo reads it.
+// incomingOf returns a request as the silo reads it, without a sender: a MESSAGE for owner, or
+// a REGISTER of owner, from which a template may name another mailbox.
 func incomingOf(tx *transaction.ServerTx, from caller, owner sip.AoR) silo.Incoming {
 	return silo.Incoming{
 		Owner: owner, Message: messageOf(&tx.Request, from), Method: tx.Request.Method,
@@ -111,7 +113,7 @@ func messageOf(req *sip.Request, from caller) *im.Message {
 			"Content-Length", "Authorization", "Proxy-Authorization", "Proxy-Require", "Max-Breadth", "Contact", "P-Preferred-Identity":
 		case "P-Asserted-Identity":
 			// A peer's assertion is forwarded unless the sender asks for privacy (RFC 3325).
-			if from.identity && !wantsPrivacy(req) {
+			if from.mayAssert && !wantsPrivacy(req) {
 				m.Headers = append(m.Headers, h)
 			}
 		default:
@@ -145,7 +147,8 @@ func (r *Router) decideLater(ctx context.Context, in *incoming) (decision, []pro
 // queuePatience is how long a message waits for the queue of its recipient to become empty.
 const queuePatience = 50 * time.Millisecond
 
-// carryOut carries a decision out, or returns the work to do so if that may wait.
+// carryOut carries a decision out, or returns the Work to do so if that may wait. ds are the
+// devices to which relay sends the message.
 func (r *Router) carryOut(in *incoming, d decision, ds []proxy.Device) transaction.Work {
 	switch d.action {
 	case reject:
@@ -174,13 +177,14 @@ func (r *Router) carryOut(in *incoming, d decision, ds []proxy.Device) transacti
 	return nil
 }
 
-// finish carries a decision out completely.
+// finish carries a decision out. It may wait, and is called by Work only.
 func (r *Router) finish(ctx context.Context, in *incoming, d decision, ds []proxy.Device) {
 	if work := r.carryOut(in, d, ds); work != nil {
 		work(ctx)
 	}
 }
 
+// sendToRoom passes a message to its room and sends the room's answer.
 func (r *Router) sendToRoom(ctx context.Context, in *incoming) {
 	reply := r.opt.Rooms.Handle(ctx, imc.Request{Sender: in.caller.sender, Room: in.parties.to, Message: *in.silo.Message})
 	if reply.Status >= 300 {

@@ -47,22 +47,24 @@ func (r *Router) register(tx *transaction.ServerTx, p parties, from caller) (wor
 	}
 }
 
-// answerRegister answers a REGISTER that was carried out or refused.
+// answerRegister answers a REGISTER that was carried out or refused, and then has waiting
+// messages delivered. The answer leaves first, so that the client knows that it is registered
+// when they arrive.
 func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *registrar.Register, res registrar.Registered, err error) {
-	var no *registrar.Error
+	var refusal *registrar.Error
 	switch {
-	case errors.As(err, &no) && no.MinExpires > 0:
-		tx.Respond(no.Status, no.Reason, sip.Header{Name: "Min-Expires", Value: strconv.Itoa(no.MinExpires)})
+	case errors.As(err, &refusal) && refusal.MinExpires > 0:
+		tx.Respond(refusal.Status, refusal.Reason, sip.Header{Name: "Min-Expires", Value: strconv.Itoa(refusal.MinExpires)})
 		return
-	case errors.As(err, &no):
-		tx.Respond(no.Status, no.Reason)
+	case errors.As(err, &refusal):
+		tx.Respond(refusal.Status, refusal.Reason)
 		return
 	case err != nil:
 		r.opt.Log.Error("registration not stored", "aor", reg.AoR, "error", err)
 		tx.Unavailable("Registration cannot be stored now")
 		return
 	}
-	tx.Respond(200, "", r.registered(tx, res.Bindings)...)
+	tx.Respond(200, "", r.registered(tx, reg, res.Bindings)...)
 	if r.opt.Watch.Active() && len(reg.Contacts) > 0 {
 		r.publishRegistered(reg, res.Bindings)
 	}
@@ -80,7 +82,7 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *regi
 // those that other programs have stored in the same tables wait as long.
 const mailboxPollInterval = 10 * time.Second
 
-// parseRegister parses a REGISTER. The error is the refusal to answer.
+// parseRegister parses a REGISTER. If it cannot be carried out, it returns the refusal.
 func (r *Router) parseRegister(tx *transaction.ServerTx, p parties) (*registrar.Register, *registrar.Error) {
 	switch {
 	case !tx.Request.To.URI.IsSIP():
@@ -153,7 +155,7 @@ func flowTo(tx *transaction.ServerTx, contact sip.URI) sip.Flow {
 
 // registered returns the header fields of the 200: all bindings, the date, and the Path
 // if the client supports it (RFC 3327 section 5.3).
-func (r *Router) registered(tx *transaction.ServerTx, bindings []registrar.Binding) []sip.Header {
+func (r *Router) registered(tx *transaction.ServerTx, reg *registrar.Register, bindings []registrar.Binding) []sip.Header {
 	now := r.opt.Now()
 	hs := make([]sip.Header, 0, len(bindings)+4)
 	for i := range bindings {
@@ -161,11 +163,11 @@ func (r *Router) registered(tx *transaction.ServerTx, bindings []registrar.Bindi
 	}
 	tags := tx.Request.OptionTags("Supported")
 	if slices.Contains(tags, "path") {
-		for _, p := range tx.Request.Values("Path") {
+		for _, p := range reg.Path {
 			hs = append(hs, sip.Header{Name: "Path", Value: p})
 		}
 	}
-	if slices.Contains(tags, "outbound") && outboundUsed(tx) {
+	if slices.Contains(tags, "outbound") && outboundUsed(tx, reg.Contacts) {
 		// RFC 5626 section 6: its flows are used, and the device must keep them open.
 		hs = append(hs, sip.Header{Name: "Require", Value: "outbound"}, sip.Header{Name: "Flow-Timer", Value: flowTimer})
 	}
@@ -179,28 +181,19 @@ const flowTimer = "120"
 
 // outboundUsed reports whether a REGISTER has created a flow of RFC 5626: it has a contact
 // with instance and reg-id, and came directly from the device.
-func outboundUsed(tx *transaction.ServerTx) bool {
-	if len(tx.Request.Values("Via")) != 1 {
-		return false
-	}
-	for _, v := range tx.Request.Values("Contact") {
-		if list, err := sip.ParseList(v); err == nil {
-			for _, c := range list {
-				_, instance := c.Params.Get("+sip.instance")
-				_, id := c.Params.Get("reg-id")
-				if instance && id {
-					return true
-				}
-			}
-		}
-	}
-	return false
+func outboundUsed(tx *transaction.ServerTx, contacts []sip.NameAddr) bool {
+	return len(tx.Request.Values("Via")) == 1 && slices.ContainsFunc(contacts, func(c sip.NameAddr) bool {
+		_, instance := c.Params.Get("+sip.instance")
+		_, id := c.Params.Get("reg-id")
+		return instance && id
+	})
 }
 
 // httpDate is the layout of a SIP date (RFC 3261 section 20.17).
 const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// wakeRegistered starts the delivery of the messages that wait for a registered user.
+// wakeRegistered starts the delivery of the messages that wait for a user who has registered,
+// also of those in the mailbox that dump_owner names.
 func (r *Router) wakeRegistered(tx *transaction.ServerTx, from caller, user sip.AoR) {
 	if r.opt.Silo.OtherMailboxes() {
 		in := incomingOf(tx, from, user)

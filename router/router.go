@@ -35,8 +35,8 @@ type Options struct {
 	Rooms        *imc.Service
 	Guard        *Guard
 	Domains      sip.Domains
-	Watch        *watch.Hub // receives events; may be nil
-	Log          *slog.Logger
+	Watch        *watch.Hub       // receives events; may be nil
+	Log          *slog.Logger     // required
 	Now          func() time.Time // nil: time.Now
 
 	MaxBody int    // bytes of a MESSAGE's body
@@ -53,8 +53,8 @@ type Router struct {
 	opt       Options
 	settings  atomic.Pointer[Settings]
 	methods   map[string]handler
-	lateForks chan struct{} // has an element for each fork that outlives its request
-	late      sync.WaitGroup
+	lateForks chan struct{}  // has an element for each fork that outlives its request
+	late      sync.WaitGroup // of the goroutines that wait for them
 
 	Stats  Stats
 	Accept mi.Histogram // time from the receipt of a MESSAGE to its answer
