@@ -48,6 +48,7 @@ func (l *Location) Counters() []mi.Stat {
 	}
 }
 
+// commands runs the management commands.
 type commands struct {
 	location *Location
 	domains  sip.Domains
@@ -58,8 +59,8 @@ func (c commands) now() time.Time { return c.location.opt.Now() }
 // table is Kamailio's name of the location table.
 const table = "location"
 
-// aor returns the AoR of the second argument, and an mi.Error if the first does not name
-// the table.
+// aor returns the AoR of the second argument. The error is an *mi.Error, also if the first
+// argument does not name the table.
 func (c commands) aor(req *mi.Request) (sip.AoR, error) {
 	if req.Arg(0) != table {
 		return sip.AoR{}, mi.Errorf(404, "Table not found")
@@ -74,6 +75,7 @@ func (c commands) aor(req *mi.Request) (sip.AoR, error) {
 // userAt returns an AoR as usrloc prints it.
 func userAt(a sip.AoR) string { return a.User + "@" + a.Domain }
 
+// dump runs ul_dump. Each dialect has a format of its own: see formats.go.
 func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	if len(req.Args) > 1 && req.Dialect == mi.Classic {
 		return nil, mi.ErrArguments
@@ -104,6 +106,7 @@ func (c commands) rows(yield func(*mi.Node, error) bool) {
 	})
 }
 
+// row returns a contact as a row of siloctl's table.
 func row(a sip.AoR, b *Binding, now time.Time) *mi.Node {
 	return &mi.Node{Name: "CONTACT", Attrs: []mi.Attr{
 		{Name: "aor", Value: a.String()},
@@ -116,6 +119,7 @@ func row(a sip.AoR, b *Binding, now time.Time) *mi.Node {
 	}}
 }
 
+// show runs ul_show_contact.
 func (c commands) show(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	a, err := c.aor(req)
 	if err != nil {
@@ -149,6 +153,8 @@ func (c commands) show(_ context.Context, req *mi.Request) (*mi.Node, error) {
 // forever is the life of a binding that an administrator adds without an end.
 const forever = 10 * 365 * 24 * time.Hour
 
+// add runs ul_add. Like Kamailio it accepts flags and methods, and does not use them. The
+// binding has no flow: its contact is resolved when something is sent to it.
 func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	a, err := c.aor(req)
 	if err != nil {
@@ -236,6 +242,7 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	return &mi.Node{}, nil
 }
 
+// removeContact runs ul_rm_contact. URIs are compared by RFC 3261 section 19.1.4.
 func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	a, err := c.aor(req)
 	if err != nil {
@@ -261,6 +268,7 @@ func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node,
 	return &mi.Node{}, nil
 }
 
+// writeOut runs ul_flush.
 func (c commands) writeOut(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
 	c.location.flush(ctx)
 	return &mi.Node{}, nil

@@ -63,7 +63,7 @@ func (x *flowIndex) drop(flow sip.Flow, a sip.AoR) {
 	x.owners[flow.Conn] = o
 }
 
-// take removes a flow and returns its AoRs.
+// take removes a flow and returns the AoRs that had a binding over it.
 func (x *flowIndex) take(flow sip.Flow) []sip.AoR {
 	x.mu.Lock()
 	defer x.mu.Unlock()

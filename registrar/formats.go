@@ -192,6 +192,7 @@ func (c commands) contactOpenSIPS(n *mi.Node, b *Binding) {
 	known("SIP_instance", b.Instance)
 }
 
+// list adds a list with a name to n and returns it.
 func list(n *mi.Node, name string) *mi.Node {
 	l := n.Add(name, nil)
 	l.List = true
@@ -209,6 +210,7 @@ func qText(q float32) string {
 // permanent is the expiry of a contact that an administrator added without an end.
 const permanent = "permanent"
 
+// expiresText returns the seconds until a binding expires, at least 0, or permanent.
 func expiresText(b *Binding, now time.Time) string {
 	if b.Expires.Sub(now) > forever/2 {
 		return permanent

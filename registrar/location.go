@@ -21,14 +21,14 @@ import (
 	"silod/sip"
 )
 
-// Options are what a Location needs. Zero values stand for the defaults given.
+// Options are what a Location needs.
 type Options struct {
-	Store Store // nil: bindings are kept in memory only
-	Log   *slog.Logger
-	Now   func() time.Time
+	Store Store            // nil: bindings are kept in memory only
+	Log   *slog.Logger     // nil: nothing is logged
+	Now   func() time.Time // nil: time.Now
 }
 
-// Settings can be changed while the table is in use.
+// Settings are what Configure can change while the table is in use.
 type Settings struct {
 	Default     time.Duration // life of a binding if the client asks for none; 0: 1 hour
 	Min         time.Duration // shortest life that a client may ask for; 0: any
@@ -36,7 +36,8 @@ type Settings struct {
 	MaxContacts int           // of an AoR; 0: no limit
 }
 
-// A Location is the table of all bindings. New makes one.
+// A Location is the table of all bindings, in memory and, if there is a Store, there too.
+// New returns one. A lookup asks memory only.
 type Location struct {
 	opt      Options
 	settings atomic.Pointer[Settings]
@@ -46,6 +47,8 @@ type Location struct {
 	Expired mi.Counter // bindings that were not refreshed
 }
 
+// shards is the number of shards. While the store writes a REGISTER of one AoR, those of the
+// other AoRs of its shard wait.
 const shards = 64
 
 // A shard has the bindings of some of the AoRs.
@@ -90,9 +93,10 @@ func (l *Location) shard(a sip.AoR) *shard {
 	return &l.shards[maphash.Comparable(seed, a)%shards]
 }
 
-// Load fills the table from the store and returns the number of bindings. The function
-// alive reports whether a flow can still be used; that of a connection of an earlier
-// process cannot.
+// Load fills the table from the store and returns the number of bindings. It is called
+// before requests are served. The function alive reports whether a flow can still be used; that
+// of a connection of an earlier process cannot, and its bindings are left out. The error is
+// the store's.
 func (l *Location) Load(ctx context.Context, alive func(flow sip.Flow) bool) (n int, err error) {
 	if l.opt.Store == nil {
 		return 0, nil
@@ -196,7 +200,8 @@ func (l *Location) Each(f func(sip.AoR, []Binding) bool) {
 	}
 }
 
-// FlowClosed removes the bindings of a flow whose connection is closed.
+// FlowClosed removes the bindings over a flow, because its connection is closed. An error of
+// the store is only logged: Load leaves the rows out.
 func (l *Location) FlowClosed(ctx context.Context, flow sip.Flow) {
 	for _, a := range l.flows.take(flow) {
 		s := l.shard(a)

@@ -21,7 +21,7 @@ type Register struct {
 	Methods   string
 }
 
-// An Error refuses a REGISTER. It is the SIP answer to the client.
+// An Error refuses a REGISTER. It is the response to the client.
 type Error struct {
 	Status     int
 	Reason     string
@@ -41,8 +41,9 @@ type Registered struct {
 }
 
 // Refresh carries a REGISTER out like Update, if that takes neither the store nor a wait
-// for another REGISTER: one that only refreshes or lists bindings, or is refused. If ok
-// is false, Refresh has done nothing, and Update must be called. The error is an *Error.
+// for another REGISTER: one that only refreshes or lists bindings, or is refused. So it can
+// be called on a goroutine that must not wait. If ok is false, Refresh has done nothing, and
+// Update must be called. The error is an *Error.
 func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
 	a := clone(r.AoR)
 	s := l.shard(a)

@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	sweepInterval    = 5 * time.Second
-	flushInterval    = 15 * time.Second
-	lastFlushTimeout = 5 * time.Second
+	sweepInterval    = 5 * time.Second  // between two sweeps of one shard
+	flushInterval    = 15 * time.Second // between two flushes of one shard
+	lastFlushTimeout = 5 * time.Second  // of the flush at the end
 )
 
 // Run removes expired bindings and writes refreshed ones until ctx is done. It then
@@ -42,6 +42,7 @@ func (l *Location) sweep(ctx context.Context) {
 	}
 }
 
+// sweepShard removes the expired bindings of a shard, also from the store in one commit.
 func (l *Location) sweepShard(ctx context.Context, s *shard) {
 	now := l.opt.Now()
 	expired := func(b *Binding) bool { return !b.Expires.After(now) }
@@ -69,6 +70,7 @@ func (l *Location) flush(ctx context.Context) {
 	}
 }
 
+// flushShard writes the refreshed bindings of a shard in one commit.
 func (l *Location) flushShard(ctx context.Context, s *shard) {
 	s.update.Lock()
 	defer s.update.Unlock()

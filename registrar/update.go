@@ -68,6 +68,7 @@ func (u *update) check() error {
 	return nil
 }
 
+// result returns the result of an update that was adopted.
 func (u *update) result() Registered {
 	res := Registered{Bindings: u.bindings}
 	if len(u.changes) == 0 {
@@ -76,6 +77,8 @@ func (u *update) result() Registered {
 	return res
 }
 
+// removeAll carries out "Contact: *": it removes all bindings, or none if the REGISTER is out
+// of order for one of them.
 func (u *update) removeAll() error {
 	for i := range u.bindings {
 		if err := u.checkOrder(&u.bindings[i]); err != nil {
