@@ -24,7 +24,7 @@ type Fork struct {
 	proxy    *Proxy
 	msg      *im.Message
 	opt      ForkOptions
-	results  chan transaction.Result // has room for all: a device has one transaction at a time
+	results  chan transaction.Result // never full: a device has one transaction at a time
 	attempts []attempt
 	out      Outcome
 

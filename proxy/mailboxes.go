@@ -30,7 +30,7 @@ func (p *Proxy) bindings(owner sip.AoR) []registrar.Binding {
 type sharedMailboxes struct {
 	mu      sync.Mutex
 	users   map[sip.AoR][]sip.AoR // by owner
-	cleared time.Time             // when offline users were last removed because there was no room
+	cleared time.Time             // when all mailboxes were last searched for offline users
 }
 
 const (

@@ -121,7 +121,7 @@ func (s *Sender) devices(owner sip.AoR, name, contact string) []Device {
 	return []Device{s.proxy.Elsewhere(uri, next)}
 }
 
-// bindingsFor returns the binding whose contact a queued message names. If the user has
+// bindingsFor returns the binding with a contact that a queued message names. If the user has
 // registered other contacts only, it returns all of them: registrations are more reliable
 // than the Contact of a message. If the user has none, elsewhere is the contact.
 func bindingsFor(bs []registrar.Binding, contact string) (found []registrar.Binding, elsewhere string) {

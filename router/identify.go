@@ -22,14 +22,13 @@ type caller struct {
 	mayAssert bool    // a trusted peer; its P-Asserted-Identity is forwarded
 }
 
-// An authRequest is a request whose sender is being identified. check does what need not
-// wait, verify the rest; after both, caller is the result. A request that they do not accept
-// is answered by them.
+// An authRequest identifies the sender of a request: check does so as far as it need not wait,
+// verify does the rest. They set caller, or answer a request that is not accepted.
 type authRequest struct {
 	router *Router
 	tx     *transaction.ServerTx
 	policy *Policy
-	source netip.Addr // whose limits the request counts against; zero for a trusted peer
+	source netip.Addr // the request counts against its limits; zero for a trusted peer
 
 	parties parties
 	caller  caller
@@ -114,8 +113,8 @@ func (a *authRequest) tooMany(wait time.Duration, reason string) {
 	a.refuse(503, reason, sip.Header{Name: "Retry-After", Value: strconv.Itoa(seconds)})
 }
 
-// refuse answers an unknown sender, of whose request nothing is remembered: a flood takes no
-// memory.
+// refuse answers an unknown sender. Nothing is remembered of the request, so that a flood
+// takes no memory.
 func (a *authRequest) refuse(status int, reason string, headers ...sip.Header) {
 	a.tx.Stateless()
 	a.tx.Respond(status, reason, headers...)
