@@ -31,9 +31,9 @@ type incoming struct {
 // functions of decide.go need them, and carries out the decision.
 func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) transaction.Work {
 	r.Stats.Messages.Inc()
-	p.fromRoom, p.toRoom = r.opt.Rooms.IsRoom(p.from), r.opt.Rooms.IsRoom(p.to)
-	f := r.factsOf(tx, p.to, from.mayRelay)
+	f := r.factsOf(tx, from.mayRelay)
 	if forDomain(p, f) {
+		f.looped = tx.Looped(p.to)
 		return r.carryOut(&incoming{tx: tx, caller: from, parties: p, facts: f}, decideForDomain(f), nil)
 	}
 	if d := decideAdmission(p, f); d.action != admit {
@@ -41,6 +41,8 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 		tx.Respond(d.status, d.reason)
 		return nil
 	}
+	f.looped = tx.Looped(p.to)
+	p.fromRoom, p.toRoom = r.opt.Rooms.IsRoom(p.from), r.opt.Rooms.IsRoom(p.to)
 	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
 	if p.from.User != "" && !p.fromRoom { // rooms, and addresses without a user, get no notices
 		in.silo.Sender = from.sender
@@ -58,15 +60,15 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 	return r.carryOut(in, d, ds)
 }
 
-// factsOf returns the facts of a MESSAGE, except discard.
-func (r *Router) factsOf(tx *transaction.ServerTx, to sip.AoR, mayRelay bool) facts {
+// factsOf returns the facts of a MESSAGE, except discard and looped, which a message that is
+// not admitted does not need.
+func (r *Router) factsOf(tx *transaction.ServerTx, mayRelay bool) facts {
 	f := facts{
 		mayRelay:        mayRelay,
 		routesElsewhere: r.routesElsewhere(&tx.Request),
 		size:            len(tx.Request.Body),
 		maxSize:         r.opt.MaxBody,
 		fromSIP:         tx.Request.From.URI.IsSIP(),
-		looped:          tx.Looped(to),
 	}
 	var ok bool
 	if f.maxForwards, ok = tx.Request.MaxForwards(); !ok {
