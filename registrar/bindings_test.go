@@ -219,3 +219,10 @@ func FuzzContact(f *testing.F) {
 		}
 	})
 }
+
+// sweep removes all bindings that have expired. Run sweeps a shard at a time.
+func (l *Location) sweep(ctx context.Context) {
+	for i := range l.shards {
+		l.sweepShard(ctx, &l.shards[i])
+	}
+}

@@ -35,13 +35,6 @@ func (l *Location) Run(ctx context.Context) error {
 	}
 }
 
-// sweep removes the bindings that have expired.
-func (l *Location) sweep(ctx context.Context) {
-	for i := range l.shards {
-		l.sweepShard(ctx, &l.shards[i])
-	}
-}
-
 // sweepShard removes the expired bindings of a shard, also from the store in one commit.
 func (l *Location) sweepShard(ctx context.Context, s *shard) {
 	now := l.opt.Now()

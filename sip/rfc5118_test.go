@@ -1,10 +1,14 @@
 package sip
 
-import "testing"
+import (
+	"testing"
+
+	"silod/sip/internal/siptest"
+)
 
 // TestRFC5118 checks the addresses in the messages of RFC 5118.
 func TestRFC5118(t *testing.T) {
-	messages := torture(t)
+	messages := siptest.Torture(t, "..")
 	for _, tc := range []struct{ name, target, via, contact string }{
 		{"ipv6-good", "[2001:db8::10]", "[2001:db8::9:1]", "[2001:db8::1]"},
 		{"ipv6-bad", "", "[2001:db8::9:1]", "[2001:db8::1]"},

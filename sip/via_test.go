@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"silod/sip/internal/siptest"
 )
 
 // TestResponseRouting checks the parameters that are added to the topmost Via (RFC 3261
@@ -56,7 +58,7 @@ func TestResponseRouting(t *testing.T) {
 // FuzzVia checks that a valid Via can be stamped and parsed again, and that stamping changes
 // only the parameters that it adds.
 func FuzzVia(f *testing.F) {
-	for _, raw := range torture(f) {
+	for _, raw := range siptest.Torture(f, "..") {
 		if m, _ := Parse(raw, false); m != nil {
 			for _, v := range m.Values("Via") {
 				f.Add(v)

@@ -119,9 +119,6 @@ func New(cfg Config) (*Phone, error) {
 	return p, nil
 }
 
-// AoR returns the address that the phone registers, in its canonical form.
-func (p *Phone) AoR() sip.AoR { return p.aor.AoR() }
-
 // Close waits until the message in Receive is answered, closes the connection, and waits for
 // the goroutines of the phone. It must not be called from Receive.
 func (p *Phone) Close() error {

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"silod/sip/internal/siptest"
+
 	"silod/sip"
 )
 
@@ -142,7 +144,7 @@ func runClients(t *testing.T, at string) {
 		if err := exchange(c, []byte(wsUpgrade), fmt.Sprint("HTTP/1.1 ", http.StatusSwitchingProtocols)); err != nil {
 			return err
 		}
-		return exchange(c, wsFrame(0x81, []byte(message(c, fmt.Sprint("z9hG4bKw", i)))), "SIP/2.0 200 ")
+		return exchange(c, siptest.Frame(0x81, []byte(message(c, fmt.Sprint("z9hG4bKw", i)))), "SIP/2.0 200 ")
 	})
 	repeat(numSlow, func(i int) error {
 		c, err := connect([]string{tcp, ws}[i%2])

@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"testing"
 
+	"silod/sip/internal/siptest"
+
 	"silod/sip"
 	"silod/sip/transport"
 )
@@ -12,7 +14,7 @@ import (
 // answer can be parsed and matches its request, and that no transaction is stored after
 // Timer J.
 func FuzzReceive(f *testing.F) {
-	for _, raw := range torture(f) {
+	for _, raw := range siptest.Torture(f, "../..") {
 		f.Add(raw, false)
 		f.Add(raw, true)
 	}

@@ -1,14 +1,10 @@
 package transaction
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
-	"testing"
 
 	"silod/sip"
 )
@@ -18,24 +14,6 @@ var peer = sip.Flow{Transport: sip.UDP, Local: netip.MustParseAddrPort("127.0.0.
 // request returns a message, with the lines separated by CRLF.
 func request(lines ...string) []byte {
 	return []byte(strings.Join(lines, "\r\n"))
-}
-
-// torture returns the messages of RFC 4475 and RFC 5118, by name.
-func torture(t testing.TB) map[string][]byte {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "rfc*", "*.dat"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("no messages found", err)
-	}
-	messages := map[string][]byte{}
-	for _, name := range files {
-		raw, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		messages[strings.TrimSuffix(filepath.Base(name), ".dat")] = raw
-	}
-	return messages
 }
 
 // wsUpgrade is the HTTP request of a WebSocket client.
@@ -53,22 +31,4 @@ func exchange(c net.Conn, text []byte, want string) error {
 		err = fmt.Errorf("received %q", buf[:n])
 	}
 	return err
-}
-
-// wsFrame returns a WebSocket frame of a client: masked, with the key 1 2 3 4.
-func wsFrame(first byte, payload []byte) []byte {
-	b := []byte{first}
-	switch n := len(payload); {
-	case n < 126:
-		b = append(b, 0x80|byte(n))
-	case n < 1<<16:
-		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(n))
-	}
-	b = append(b, 1, 2, 3, 4)
-	for i, c := range payload {
-		b = append(b, c^byte(i%4+1))
-	}
-	return b
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"silod/sip/internal/siptest"
+
 	"silod/sip"
 	"silod/sip/transport"
 )
@@ -260,7 +262,7 @@ func TestStuckPeerIsGivenUp(t *testing.T) {
 			if err := exchange(c, []byte(wsUpgrade), "101 "); err != nil {
 				t.Fatal(err)
 			}
-			first = wsFrame(0x81, first)
+			first = siptest.Frame(0x81, first)
 		}
 		if err := exchange(c, first, "200 "); err != nil {
 			t.Fatal(err)

@@ -9,11 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"silod/sip/internal/siptest"
 
 	"silod/sip"
 )
@@ -36,13 +35,13 @@ func (r okReceiver) Receive(raw []byte, from Origin) (Job, error) {
 // FuzzWebSocket passes any bytes to a WebSocket. It checks that the connection is closed after
 // the client has closed it, and that the client receives only valid frames.
 func FuzzWebSocket(f *testing.F) {
-	for _, raw := range torture(f) {
-		whole := wsFrame(0x81, raw)
+	for _, raw := range siptest.Torture(f, "../..") {
+		whole := siptest.Frame(0x81, raw)
 		f.Add(whole)
-		f.Add(append(wsFrame(0x02, raw[:len(raw)/2]), wsFrame(0x80, raw[len(raw)/2:])...))
-		f.Add(append(wsFrame(0x89, []byte("ping")), append(whole, wsFrame(0x88, []byte{3, 232})...)...))
+		f.Add(append(siptest.Frame(0x02, raw[:len(raw)/2]), siptest.Frame(0x80, raw[len(raw)/2:])...))
+		f.Add(append(siptest.Frame(0x89, []byte("ping")), append(whole, siptest.Frame(0x88, []byte{3, 232})...)...))
 	}
-	f.Add(wsFrame(0x82, []byte("\r\n\r\n")))
+	f.Add(siptest.Frame(0x82, []byte("\r\n\r\n")))
 	f.Add([]byte("\x81\x05hello"))                                      // no mask
 	f.Add([]byte("\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xffmask"))       // a huge length
 	f.Add([]byte("\xf1\x80maskGET / HTTP/1.1\r\n\r\n\x8f\xfe\x00\x7e")) // reserved bits and opcode
@@ -106,24 +105,6 @@ func checkFrame(t *testing.T, b []byte) (rest []byte) {
 	return b[at+n:]
 }
 
-// wsFrame returns a WebSocket frame of a client: masked, with the key 1 2 3 4.
-func wsFrame(first byte, payload []byte) []byte {
-	b := []byte{first}
-	switch n := len(payload); {
-	case n < 126:
-		b = append(b, 0x80|byte(n))
-	case n < 1<<16:
-		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(n))
-	}
-	b = append(b, 1, 2, 3, 4)
-	for i, c := range payload {
-		b = append(b, c^byte(i%4+1))
-	}
-	return b
-}
-
 // A hijackable is an http.ResponseWriter over a connection.
 type hijackable struct {
 	header http.Header
@@ -150,24 +131,6 @@ func upgradeRequest() *http.Request {
 			"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Protocol": {"sip"},
 		},
 	}
-}
-
-// torture returns the messages of RFC 4475 and RFC 5118, by name.
-func torture(t testing.TB) map[string][]byte {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "rfc*", "*.dat"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("no messages found", err)
-	}
-	messages := map[string][]byte{}
-	for _, name := range files {
-		raw, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		messages[strings.TrimSuffix(filepath.Base(name), ".dat")] = raw
-	}
-	return messages
 }
 
 const timeout = 10 * time.Second
