@@ -2,12 +2,9 @@ package proxy
 
 import (
 	"context"
-	"slices"
-	"strconv"
 	"sync/atomic"
 
 	"silod/delivery"
-	"silod/registrar"
 	"silod/sip"
 )
 
@@ -46,29 +43,6 @@ func (s *Sender) Alive(ctx context.Context, owner sip.AoR) bool {
 	return s.proxy.responds(ctx, s.devices(owner, "", ""))
 }
 
-// Online reports whether something can be sent to an AoR now: to a registered user of
-// ours, and to any address elsewhere.
-func (s *Sender) Online(a sip.AoR) bool {
-	p := s.proxy
-	return s.settings.Load().OutboundProxy != nil || !p.domains.Has(a.Domain) ||
-		p.location.Online(a) || len(p.mailboxes.onlineUsers(a, p.location.Online)) > 0
-}
-
-// DeviceNames returns the names of the devices of a user that allow MESSAGE. If an
-// outbound proxy or another server knows the devices, their one name is "".
-func (s *Sender) DeviceNames(a sip.AoR) []string {
-	if s.settings.Load().OutboundProxy != nil || !s.proxy.domains.Has(a.Domain) {
-		return []string{""}
-	}
-	var names []string
-	for _, b := range s.proxy.bindings(a) {
-		if name := deviceName(&b); b.Allows("MESSAGE") && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // Device returns the sender to the devices with a name. A queue that keeps a copy for each
 // device has one such sender for each name.
 func (s *Sender) Device(name string) delivery.Sender { return deviceSender{sender: s, name: name} }
@@ -96,50 +70,6 @@ func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *deliv
 	return sent{s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{Recipient: owner, MaxForwards: initialMaxForwards})}
 }
 
-// devices returns the devices to which a message for owner is sent. Of a user of ours these
-// are all, or those with a name, or the one with a contact; "" stands for any. A user of
-// another domain is reached at the AoR, and so is every user if there is an outbound proxy.
-func (s *Sender) devices(owner sip.AoR, name, contact string) []Device {
-	next := s.settings.Load().OutboundProxy
-	if next == nil {
-		bs := s.proxy.bindings(owner)
-		if contact != "" {
-			bs, contact = bindingsFor(bs, contact)
-		}
-		if contact == "" && (len(bs) > 0 || s.proxy.domains.Has(owner.Domain)) {
-			ds := devices(bs)
-			if name != "" {
-				ds = slices.DeleteFunc(ds, func(d Device) bool { return d.Name != name })
-			}
-			return ds
-		}
-	}
-	uri := contact
-	if uri == "" {
-		uri = owner.String()
-	}
-	return []Device{s.proxy.Elsewhere(uri, next)}
-}
-
-// bindingsFor returns the binding with a contact that a queued message names. If the user has
-// registered other contacts only, it returns all of them: registrations are more reliable
-// than the Contact of a message. If the user has none, elsewhere is the contact.
-func bindingsFor(bs []registrar.Binding, contact string) (found []registrar.Binding, elsewhere string) {
-	u, err := sip.ParseURI(contact)
-	if err != nil {
-		return bs, ""
-	}
-	for _, b := range bs {
-		if c, err := sip.ParseURI(b.Contact); err == nil && c.Equal(u) {
-			return []registrar.Binding{b}, ""
-		}
-	}
-	if len(bs) > 0 {
-		return bs, ""
-	}
-	return nil, contact
-}
-
 // sent is a queued message on its way.
 type sent struct{ fork *Fork }
 
@@ -148,43 +78,4 @@ func (s sent) Wait(ctx context.Context) delivery.Outcome {
 	defer s.fork.Abandon()
 	out := s.fork.Wait(ctx, 0)
 	return verdict(&out)
-}
-
-// verdict returns what an outcome means for a queued message.
-func verdict(out *Outcome) delivery.Outcome {
-	switch {
-	case out.Accepted():
-		return delivery.Outcome{Verdict: delivery.Delivered, Answered: true}
-	case out.Open > 0:
-		return delivery.Outcome{Verdict: delivery.Undelivered, Reason: "no answer in time", Answered: out.Answered}
-	case out.Response == nil && out.Unresolved != nil:
-		return delivery.Outcome{Verdict: delivery.Undelivered, Reason: out.Unresolved.Error()}
-	case out.Response == nil:
-		return delivery.Outcome{Verdict: delivery.Undelivered, Reason: "no device answered"}
-	}
-	v := delivery.Outcome{
-		Verdict: delivery.Undelivered, Answered: true,
-		Reason: strconv.Itoa(out.Response.Status) + " " + out.Response.Reason,
-	}
-	if out.Response.Status >= 600 || refused(out) {
-		v.Verdict = delivery.Refused
-	}
-	return v
-}
-
-// refused reports whether all devices have answered that they will never accept the
-// message.
-func refused(out *Outcome) bool {
-	return out.Unreached == 0 && out.Rerouted == 0 &&
-		!slices.ContainsFunc(out.Failures, func(status int) bool { return !permanentFailure(status) })
-}
-
-// permanentFailure reports whether a status is about the message and not about the
-// moment. Another attempt would only delay the messages behind it.
-func permanentFailure(status int) bool {
-	switch status {
-	case 400, 413, 414, 415, 416, 420, 421, 488, 493, 505, 513:
-		return true
-	}
-	return status >= 600
 }

@@ -3,10 +3,7 @@ package router
 import (
 	"context"
 	"errors"
-	"net/netip"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"silod/registrar"
@@ -81,116 +78,6 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *regi
 // while its devices only refresh. Messages stored by this process are known without a query;
 // those that other programs have stored in the same tables wait as long.
 const mailboxPollInterval = 10 * time.Second
-
-// parseRegister parses a REGISTER. If it cannot be carried out, it returns the refusal.
-func (r *Router) parseRegister(tx *transaction.ServerTx, p parties) (*registrar.Register, *registrar.Error) {
-	switch {
-	case !tx.Request.To.URI.IsSIP():
-		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
-	case !p.toOurs || !r.opt.Domains.Has(tx.Request.Target.Host):
-		return nil, &registrar.Error{Status: 404, Reason: "Not a domain of this registrar"}
-	case p.to.User == "":
-		return nil, &registrar.Error{Status: 400, Reason: "To names no user"}
-	case r.opt.Rooms.IsRoom(p.to):
-		return nil, &registrar.Error{Status: 403, Reason: "This address is a chat room"}
-	}
-	reg := &registrar.Register{
-		AoR:       p.to,
-		Expires:   expires(tx.Request.Get("Expires")),
-		CallID:    tx.Request.Get("Call-ID"),
-		CSeq:      tx.Request.CSeq,
-		Path:      tx.Request.Values("Path"),
-		Flow:      func(contact sip.URI) sip.Flow { return flowTo(tx, contact) },
-		UserAgent: tx.Request.Get("User-Agent"),
-		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),
-	}
-	for _, v := range tx.Request.Values("Contact") {
-		list, err := sip.ParseList(v)
-		if err != nil {
-			return nil, &registrar.Error{Status: 400, Reason: "Bad Contact header, " + err.Error()}
-		}
-		for _, c := range list {
-			if !c.Star && !c.URI.IsSIP() {
-				return nil, &registrar.Error{Status: 400, Reason: "Contact is no SIP address"}
-			}
-		}
-		reg.Contacts = append(reg.Contacts, list...)
-	}
-	return reg, nil
-}
-
-// expires returns the value of an Expires header: -1 if there is none, 3600 if it is
-// malformed (RFC 3261 section 10.2.1.1).
-func expires(v string) int {
-	if v == "" {
-		return -1
-	}
-	n, err := strconv.ParseUint(v, 10, 32)
-	if err != nil {
-		return 3600
-	}
-	return int(n)
-}
-
-// flowTo returns the flow over which a contact is reached. Over a stream that is the
-// connection of the REGISTER. Over UDP it leads to the address of the contact if the
-// REGISTER came directly from the client, else, behind a NAT or a proxy or without an
-// address in the contact, to the source of the packet.
-func flowTo(tx *transaction.ServerTx, contact sip.URI) sip.Flow {
-	f := tx.Flow
-	if f.Transport != sip.UDP || !tx.Request.Direct(tx.Flow.Remote) {
-		return f
-	}
-	ip, ok := contact.Addr()
-	if !ok || ip.IsUnspecified() || ip.IsMulticast() || ip.Is4() != f.Remote.Addr().Is4() {
-		return f
-	}
-	port := contact.Port
-	if port == 0 {
-		port = 5060
-	}
-	f.Remote = netip.AddrPortFrom(ip, port)
-	return f
-}
-
-// registered returns the header fields of the 200: all bindings, the date, and the Path
-// if the client supports it (RFC 3327 section 5.3).
-func (r *Router) registered(tx *transaction.ServerTx, reg *registrar.Register, bindings []registrar.Binding) []sip.Header {
-	now := r.opt.Now()
-	hs := make([]sip.Header, 0, len(bindings)+4)
-	for i := range bindings {
-		hs = append(hs, sip.Header{Name: "Contact", Value: bindings[i].ContactValue(now)})
-	}
-	tags := tx.Request.OptionTags("Supported")
-	if slices.Contains(tags, "path") {
-		for _, p := range reg.Path {
-			hs = append(hs, sip.Header{Name: "Path", Value: p})
-		}
-	}
-	if slices.Contains(tags, "outbound") && outboundUsed(tx, reg.Contacts) {
-		// RFC 5626 section 6: its flows are used, and the device must keep them open.
-		hs = append(hs, sip.Header{Name: "Require", Value: "outbound"}, sip.Header{Name: "Flow-Timer", Value: flowTimer})
-	}
-	return append(hs,
-		sip.Header{Name: "Date", Value: now.UTC().Format(httpDate)},
-		sip.Header{Name: "Server", Value: r.opt.Server})
-}
-
-// flowTimer is the time in seconds within which a device should send a keep-alive.
-const flowTimer = "120"
-
-// outboundUsed reports whether a REGISTER has created a flow of RFC 5626: it has a contact
-// with instance and reg-id, and came directly from the device.
-func outboundUsed(tx *transaction.ServerTx, contacts []sip.NameAddr) bool {
-	return len(tx.Request.Values("Via")) == 1 && slices.ContainsFunc(contacts, func(c sip.NameAddr) bool {
-		_, instance := c.Params.Get("+sip.instance")
-		_, id := c.Params.Get("reg-id")
-		return instance && id
-	})
-}
-
-// httpDate is the layout of a SIP date (RFC 3261 section 20.17).
-const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // wakeRegistered starts the delivery of the messages that wait for a user who has registered,
 // also of those in the mailbox that dump_owner names.

@@ -1,0 +1,60 @@
+package router
+
+import (
+	"strconv"
+	"strings"
+
+	"silod/registrar"
+	"silod/sip"
+	"silod/sip/transaction"
+)
+
+// parseRegister parses a REGISTER. If it cannot be carried out, it returns the refusal.
+func (r *Router) parseRegister(tx *transaction.ServerTx, p parties) (*registrar.Register, *registrar.Error) {
+	switch {
+	case !tx.Request.To.URI.IsSIP():
+		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
+	case !p.toOurs || !r.opt.Domains.Has(tx.Request.Target.Host):
+		return nil, &registrar.Error{Status: 404, Reason: "Not a domain of this registrar"}
+	case p.to.User == "":
+		return nil, &registrar.Error{Status: 400, Reason: "To names no user"}
+	case r.opt.Rooms.IsRoom(p.to):
+		return nil, &registrar.Error{Status: 403, Reason: "This address is a chat room"}
+	}
+	reg := &registrar.Register{
+		AoR:       p.to,
+		Expires:   expires(tx.Request.Get("Expires")),
+		CallID:    tx.Request.Get("Call-ID"),
+		CSeq:      tx.Request.CSeq,
+		Path:      tx.Request.Values("Path"),
+		Flow:      func(contact sip.URI) sip.Flow { return flowTo(tx, contact) },
+		UserAgent: tx.Request.Get("User-Agent"),
+		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),
+	}
+	for _, v := range tx.Request.Values("Contact") {
+		list, err := sip.ParseList(v)
+		if err != nil {
+			return nil, &registrar.Error{Status: 400, Reason: "Bad Contact header, " + err.Error()}
+		}
+		for _, c := range list {
+			if !c.Star && !c.URI.IsSIP() {
+				return nil, &registrar.Error{Status: 400, Reason: "Contact is no SIP address"}
+			}
+		}
+		reg.Contacts = append(reg.Contacts, list...)
+	}
+	return reg, nil
+}
+
+// expires returns the value of an Expires header: -1 if there is none, 3600 if it is
+// malformed (RFC 3261 section 10.2.1.1).
+func expires(v string) int {
+	if v == "" {
+		return -1
+	}
+	n, err := strconv.ParseUint(v, 10, 32)
+	if err != nil {
+		return 3600
+	}
+	return int(n)
+}
