@@ -42,6 +42,10 @@ func (t Transport) MarshalText() ([]byte, error) { return []byte(t.String()), ni
 // Reliable reports whether the transport retransmits lost data.
 func (t Transport) Reliable() bool { return t != UDP }
 
+// Secure reports whether the transport runs over TLS, as RFC 3261 section 26.2.2 requires of
+// each hop of a request to a sips URI.
+func (t Transport) Secure() bool { return t == TLS || t == WSS }
+
 // IsByteStream reports whether the transport is a byte stream, in which Content-Length
 // determines the end of a message. A WebSocket has frames.
 func (t Transport) IsByteStream() bool { return t == TCP || t == TLS }

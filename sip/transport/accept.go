@@ -23,7 +23,7 @@ type streamListener struct {
 
 // listenStream opens a TCP listener, also for TLS and WebSocket.
 func (l *Layer) listenStream(ctx context.Context, t sip.Transport, addr netip.AddrPort) error {
-	if (t == sip.TLS || t == sip.WSS) && l.certificate.Load() == nil {
+	if t.Secure() && l.certificate.Load() == nil {
 		return errors.New("no certificate")
 	}
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
@@ -33,7 +33,7 @@ func (l *Layer) listenStream(ctx context.Context, t sip.Transport, addr netip.Ad
 	}
 	local := unmap(ln.Addr().(*net.TCPAddr).AddrPort())
 	ln = &countedListener{Listener: ln, layer: l}
-	if t == sip.TLS || t == sip.WSS {
+	if t.Secure() {
 		ln = tls.NewListener(ln, l.serverTLS(t))
 	}
 	l.listeners = append(l.listeners, &streamListener{layer: l, transport: t, ln: ln, local: local})

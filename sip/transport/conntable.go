@@ -109,7 +109,7 @@ func (t *connTable) encrypted() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.byID {
-		if c.flow.Transport == sip.TLS || c.flow.Transport == sip.WSS {
+		if c.flow.Transport.Secure() {
 			n++
 		}
 	}
