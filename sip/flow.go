@@ -8,12 +8,12 @@ import (
 )
 
 // A Flow identifies the transport-layer path to a peer (RFC 5626 section 3): over UDP the
-// local socket and the remote address, over a stream one connection. The flow of a stream
-// ends with its connection. A UDP flow remains valid after a restart if the address of the
-// socket is the same. Flows are comparable. The zero Flow is not a flow.
+// local and the remote address, over a stream one connection. The flow of a stream ends with
+// its connection. A UDP flow remains valid after a restart if its local address is listened
+// on. Flows are comparable. The zero Flow is not a flow.
 type Flow struct {
 	Transport Transport
-	Local     netip.AddrPort // the listener's address
+	Local     netip.AddrPort // to which the peer sends; unspecified IP address: not known
 	Remote    netip.AddrPort
 	Conn      uint64 // number of the connection, which is not reused; 0 over UDP
 }

@@ -29,14 +29,14 @@ func (l *Layer) reply(tx *ServerTx) {
 	if tx.answered.Load().status >= 400 {
 		l.Stats.ErrorReplies.Inc()
 	}
+	flow := tx.Flow
+	flow.Remote = tx.replyTo()
 	if tx.batch != nil {
-		tx.batch.Reply(tx.replyTo(), (*outgoing)(tx))
+		tx.batch.Reply(flow, (*outgoing)(tx))
 		return
 	}
 	b := buffers.Get().(*[]byte)
 	*b = (*outgoing)(tx).AppendTo((*b)[:0])
-	flow := tx.Flow
-	flow.Remote = tx.replyTo()
 	// If an answer cannot be sent over UDP, the client retransmits its request.
 	if err := l.transport.Send(flow, *b); errors.Is(err, transport.ErrClosed) && flow.Transport.IsByteStream() {
 		l.replyOnNewConn(tx, bytes.Clone(*b))

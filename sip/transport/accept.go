@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 
 	"silod/sip"
@@ -55,7 +54,7 @@ func (l *streamListener) accept() error {
 		}
 		// The first read performs the TLS handshake, on the connection's goroutine and
 		// with its deadline.
-		if c := l.newConn(nc.RemoteAddr(), &bytePipe{nc: nc}); c != nil {
+		if c := l.newConn(nc.LocalAddr(), nc.RemoteAddr(), &bytePipe{nc: nc}); c != nil {
 			go c.serve(nc)
 		}
 	}
@@ -68,14 +67,22 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// newConn is Layer.newConn for an accepted connection.
-func (l *streamListener) newConn(from net.Addr, p pipe) *conn {
+// newConn is Layer.newConn for an accepted connection between two addresses. If the listener
+// is bound to all addresses, the flow has the one to which the peer has connected.
+func (l *streamListener) newConn(to, from net.Addr, p pipe) *conn {
+	f := sip.Flow{Transport: l.transport, Local: l.local}
 	remote, err := netip.ParseAddrPort(from.String())
 	if err != nil {
 		p.close()
 		return nil
 	}
-	return l.layer.newConn(p, sip.Flow{Transport: l.transport, Local: l.local, Remote: unmap(remote)})
+	f.Remote = unmap(remote)
+	if l.local.Addr().IsUnspecified() && to != nil {
+		if local, err := netip.ParseAddrPort(to.String()); err == nil {
+			f.Local = unmap(local)
+		}
+	}
+	return l.layer.newConn(p, f)
 }
 
 // A countedListener accepts connections up to MaxConnections, and closes further ones
@@ -85,21 +92,15 @@ type countedListener struct {
 	layer *Layer
 }
 
-// Accept retries after errors, because most are temporary: the peer has already closed the
-// connection, or the system lacks resources until other connections are closed.
+// Accept repeats after errors: see Layer.retry.
 func (l *countedListener) Accept() (net.Conn, error) {
 	for failures := 0; ; {
 		nc, err := l.Listener.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil, err
-		case err != nil:
-			if failures++; failures > 1000 && !lacksResources(err) {
-				return nil, err
+		if err != nil {
+			if l.layer.retry(err, &failures) {
+				continue
 			}
-			l.layer.logLimit.Do(func() { l.layer.opt.Log.Warn("connection not accepted", "error", err) })
-			time.Sleep(50 * time.Millisecond)
-			continue
+			return nil, err
 		}
 		if !l.layer.reserveConn() {
 			l.layer.Stats.RefusedConnects.Inc()
@@ -108,16 +109,6 @@ func (l *countedListener) Accept() (net.Conn, error) {
 		}
 		return &countedConn{Conn: nc, layer: l.layer}, nil
 	}
-}
-
-// lacksResources reports whether the system is out of file descriptors or memory.
-func lacksResources(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // reserveConn counts one more connection. It returns false if MaxConnections are open.

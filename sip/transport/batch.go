@@ -1,11 +1,10 @@
 package transport
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"time"
+
+	"silod/sip"
 
 	"golang.org/x/net/ipv4"
 )
@@ -37,24 +36,29 @@ func newBatch(u *udpSocket) *Batch {
 	b := &Batch{socket: u}
 	for i := range batchSize {
 		b.in[i].Buffers = [][]byte{make([]byte, maxDatagram)} // pages that are never written use no memory
+		if u.info != nil {
+			b.in[i].OOB = make([]byte, u.info.size)
+		}
 		b.out[i].Buffers = [][]byte{nil}
 		b.out[i].Addr = &b.to[i]
 	}
 	return b
 }
 
-// datagram returns the next datagram, which is valid until the next call. If none is left,
-// it sends the answers and reads the socket.
-func (b *Batch) datagram() (raw []byte, source netip.AddrPort, err error) {
+// datagram returns the next datagram, which is valid until the next call, and its flow. If
+// none is left, it sends the answers and reads the socket.
+func (b *Batch) datagram() (raw []byte, f sip.Flow, err error) {
 	if b.next == b.n {
 		b.flush()
 		if err := b.read(); err != nil {
-			return nil, netip.AddrPort{}, err
+			return nil, f, err
 		}
 	}
 	m := &b.in[b.next]
 	b.next++
-	return m.Buffers[0][:m.N], unmap(m.Addr.(*net.UDPAddr).AddrPort()), nil
+	remote := unmap(m.Addr.(*net.UDPAddr).AddrPort())
+	local := b.socket.localOf(m.OOB[:m.NN], remote.Addr())
+	return m.Buffers[0][:m.N], sip.Flow{Transport: sip.UDP, Local: local, Remote: remote}, nil
 }
 
 // read waits for datagrams. It returns an error if the socket is closed or has failed.
@@ -65,25 +69,21 @@ func (b *Batch) read() error {
 			b.next, b.n = 0, n
 			return nil
 		}
-		if errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		// The kernel reports ICMP errors of single peers here. Only a socket that
-		// returns nothing but errors has failed.
-		if failures++; failures > 1000 {
+		if !b.socket.layer.retry(err, &failures) {
 			return fmt.Errorf("read from udp:%s: %w", b.socket.local, err)
 		}
-		time.Sleep(10 * time.Millisecond) // for memory that is short
 	}
 }
 
-// Reply adds an answer to a datagram of the batch. It is sent with the others.
-func (b *Batch) Reply(to netip.AddrPort, m Appender) {
+// Reply adds an answer to a datagram of the batch, to be sent over a flow: that of the
+// datagram, or one with another remote address. It is sent with the others.
+func (b *Batch) Reply(f sip.Flow, m Appender) {
 	if b.unsent == batchSize {
 		b.flush()
 	}
-	buf := &b.out[b.unsent].Buffers[0]
-	*buf = m.AppendTo((*buf)[:0])
+	out, to := &b.out[b.unsent], f.Remote
+	out.Buffers[0] = m.AppendTo(out.Buffers[0][:0])
+	out.OOB = b.socket.control(f.Local.Addr())
 	b.to[b.unsent] = net.UDPAddr{IP: to.Addr().AsSlice(), Port: int(to.Port()), Zone: to.Addr().Zone()}
 	if b.unsent++; b.unsent == 1 {
 		b.socket.layer.unsent.Add(1)
@@ -100,7 +100,8 @@ func (b *Batch) AfterReply(f func()) {
 	b.after = append(b.after, f)
 }
 
-// flush sends the answers.
+// flush sends the answers. One that cannot be sent is dropped: the client repeats its
+// request.
 func (b *Batch) flush() {
 	if b.unsent == 0 {
 		return
@@ -108,7 +109,11 @@ func (b *Batch) flush() {
 	l := b.socket.layer
 	for out := b.out[:b.unsent]; len(out) > 0; {
 		n, err := b.socket.packets.WriteBatch(out, 0)
-		if err != nil { // that of the first answer; the client repeats its request
+		if err != nil { // that of the first answer
+			if out[0].OOB != nil && !lacksResources(err) {
+				out[0].OOB = nil // the kernel selects the source address: see udpSocket.send
+				continue
+			}
 			l.Stats.DroppedSends.Inc()
 			out = out[1:]
 			continue

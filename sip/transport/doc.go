@@ -8,6 +8,6 @@
 // source address that may be forged.
 //
 // Locks: one for the connection table, one for each connection's writes, and one for each
-// of three caches (Via values, local addresses, peers without TCP). No lock is taken while
-// another is held. Only a connection's write lock is held during I/O, which has a deadline.
+// cache (Via values, control messages, local addresses, peers without TCP). No lock is taken
+// while another is held. Only a connection's write lock is held during I/O, which has a deadline.
 package transport

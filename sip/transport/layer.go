@@ -47,7 +47,7 @@ type Layer struct {
 
 	limiter  *packetLimiter
 	credits  *credits
-	logLimit rate.Sometimes // for failures of accepting connections
+	logLimit rate.Sometimes // for errors of listening sockets
 	localIPs localIPs
 	vias     vias
 	udpOnly  udpOnlyPeers
@@ -64,7 +64,7 @@ func New(opt Options) *Layer {
 	l := &Layer{opt: opt, started: make(chan struct{}), jobs: make(chan Job)}
 	l.limiter = newPacketLimiter(opt.SourceRate)
 	l.credits = &credits{seed: maphash.MakeSeed()}
-	l.logLimit = rate.Sometimes{First: 20, Interval: time.Second}
+	l.logLimit = rate.Sometimes{First: 20, Interval: time.Minute}
 	l.conns.init()
 	l.running, l.stop = context.WithCancel(context.Background())
 	return l
@@ -181,7 +181,8 @@ func (l *Layer) closeSockets() {
 }
 
 // Send sends a message over a flow. The error wraps ErrTransport, and also ErrClosed if
-// the flow's connection is closed.
+// the flow's connection is closed. A datagram for which the system lacks memory is no
+// error, but lost like one in the network: its sender repeats it.
 func (l *Layer) Send(f sip.Flow, b []byte) error {
 	var err error
 	if f.Transport == sip.UDP {
@@ -191,6 +192,9 @@ func (l *Layer) Send(f sip.Flow, b []byte) error {
 	}
 	if err != nil {
 		l.Stats.DroppedSends.Inc()
+		if f.Transport == sip.UDP && lacksResources(err) {
+			return nil
+		}
 		return fmt.Errorf("%w: %w", ErrTransport, err)
 	}
 	l.Stats.BytesSent.Add(len(b))

@@ -140,7 +140,7 @@ func TestReplyPanics(t *testing.T) {
 	b := newBatch(l.udp[0])
 	reply := func(m appendFunc) {
 		defer func() { _ = recover() }()
-		b.Reply(to, m)
+		b.Reply(sip.Flow{Transport: sip.UDP, Local: l.udp[0].local, Remote: to}, m)
 	}
 	reply(func(b []byte) []byte { return append(b, "first"...) })
 	b.flush()

@@ -3,12 +3,8 @@ package transport
 import (
 	"hash/maphash"
 	"math/rand/v2"
-	"net"
 	"net/netip"
-	"os"
-	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -69,30 +65,4 @@ func TestCredits(t *testing.T) {
 	if c.allow(netip.MustParseAddr("192.0.2.2"), 100, 101) || c.allow(netip.MustParseAddr("2001:db8::1"), 100, 101) {
 		t.Error("another source has credit")
 	}
-}
-
-// An exhausted listener has no file descriptors for an hour.
-type exhausted struct {
-	net.Listener
-	until time.Time
-}
-
-func (e exhausted) Accept() (net.Conn, error) {
-	if time.Now().Before(e.until) {
-		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
-	}
-	near, far := net.Pipe()
-	_ = near.Close()
-	return far, nil
-}
-
-func TestAcceptWithoutDescriptors(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := countedListener{exhausted{until: time.Now().Add(time.Hour)}, New(Options{})}
-		c, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = c.Close()
-	})
 }

@@ -21,20 +21,20 @@ const (
 // answerSTUN answers a STUN Binding request. It reports whether the datagram is one. A
 // source that is not accepted or exceeds its rate gets no answer, and a source gets no more
 // bytes than it has sent.
-func (u *udpSocket) answerSTUN(b []byte, src netip.AddrPort) bool {
-	r := stunReply(b, src)
+func (u *udpSocket) answerSTUN(b []byte, f sip.Flow) bool {
+	r := stunReply(b, f.Remote)
 	if r == nil {
 		return false
 	}
-	l, flow := u.layer, sip.Flow{Transport: sip.UDP, Local: u.local, Remote: src}
+	l, source := u.layer, f.Remote.Addr()
 	switch {
-	case !l.limiter.allow(src.Addr(), time.Now()):
+	case !l.limiter.allow(source, time.Now()):
 		l.Stats.Limited.Inc()
-	case !l.receiver.AcceptSource(flow):
-	case len(r) > len(b) && !l.Covers(src.Addr(), len(b), len(r)):
+	case !l.receiver.AcceptSource(f):
+	case len(r) > len(b) && !l.Covers(source, len(b), len(r)):
 		// The client repeats its request after half a second (RFC 5389 section 7.2.1).
 	default:
-		_, _ = u.conn.WriteToUDPAddrPort(r, src)
+		_ = u.send(f, r)
 	}
 	return true
 }

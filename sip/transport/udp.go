@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -31,7 +32,8 @@ type udpSocket struct {
 	layer   *Layer
 	conn    *net.UDPConn
 	local   netip.AddrPort
-	packets *ipv4.PacketConn // conn, for batches
+	packets packetConn  // conn, for batches
+	info    *packetInfo // nil unless local is unspecified
 	readers *errgroup.Group
 	batches chan *Batch   // to a goroutine in waitForBatch
 	reading atomic.Int32  // goroutines that wait for a datagram
@@ -40,6 +42,12 @@ type udpSocket struct {
 		reads uint64 // at the previous call
 		added int    // readers
 	}
+}
+
+// A packetConn reads and sends several datagrams in one system call.
+type packetConn interface {
+	ReadBatch(ms []ipv4.Message, flags int) (int, error)
+	WriteBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
 func (l *Layer) listenUDP(ctx context.Context, addr netip.AddrPort) error {
@@ -53,10 +61,15 @@ func (l *Layer) listenUDP(ctx context.Context, addr netip.AddrPort) error {
 		l.opt.Log.Debug("receive buffer not granted", "error", err)
 	}
 	_ = conn.SetWriteBuffer(receiveBuffer)
-	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	l.udp = append(l.udp, &udpSocket{
-		layer: l, conn: conn, packets: ipv4.NewPacketConn(conn), local: unmap(local), batches: make(chan *Batch),
-	})
+	local := unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())
+	u := &udpSocket{layer: l, conn: conn, packets: ipv4.NewPacketConn(conn), local: local, batches: make(chan *Batch)}
+	if local.Addr().IsUnspecified() {
+		if u.info, err = newPacketInfo(conn, local.Addr()); err != nil {
+			_ = conn.Close()
+			return fmt.Errorf("get destination addresses: %w", err)
+		}
+	}
+	l.udp = append(l.udp, u)
 	return nil
 }
 
@@ -79,7 +92,7 @@ func (u *udpSocket) serve(b *Batch) error {
 func (u *udpSocket) readJob(b *Batch) (Job, error) {
 	for {
 		u.reading.Add(1)
-		raw, source, err := b.datagram()
+		raw, flow, err := b.datagram()
 		u.reading.Add(-1)
 		if err != nil {
 			return nil, err
@@ -88,12 +101,11 @@ func (u *udpSocket) readJob(b *Batch) (Job, error) {
 		if len(raw) < 16 { // a keep-alive: CRLF, NULs, a single byte
 			continue
 		}
-		if raw[0] == 0 && u.answerSTUN(raw, source) {
+		if raw[0] == 0 && u.answerSTUN(raw, flow) {
 			continue
 		}
 		// A datagram that is cut here no longer fits its Content-Length: it is answered 513.
 		raw = raw[:min(len(raw), u.layer.opt.MaxMessageSize)]
-		flow := sip.Flow{Transport: sip.UDP, Local: u.local, Remote: source}
 		if !u.layer.accepts(raw, flow) {
 			continue
 		}
@@ -138,21 +150,58 @@ func (l *Layer) sendUDP(f sip.Flow, b []byte) error {
 	if u == nil {
 		return errors.New("no UDP socket for " + f.Remote.String())
 	}
+	return u.send(f, b)
+}
+
+// send sends a datagram from the local address of a flow. If the kernel does not send from
+// that, because it is no longer an address of this machine, the kernel selects the address.
+func (u *udpSocket) send(f sip.Flow, b []byte) error {
+	if control := u.control(f.Local.Addr()); control != nil {
+		_, _, err := u.conn.WriteMsgUDPAddrPort(b, control, f.Remote)
+		if err == nil || lacksResources(err) {
+			return err
+		}
+		u.info.forget(f.Local.Addr())
+	}
 	_, err := u.conn.WriteToUDPAddrPort(b, f.Remote)
 	return err
 }
 
-// socketFor returns the socket of a flow. If its local address is not listened on, as after
-// a restart with other listeners, it returns a socket of the same IP version, or nil.
+// socketFor returns the socket of a flow: the one that is bound to its local address, or to
+// its port and all addresses. If there is none, as after a restart with other listeners, it
+// returns a socket of the same IP version, or nil.
 func (l *Layer) socketFor(f sip.Flow) *udpSocket {
-	var other *udpSocket
+	var wildcard, other *udpSocket
 	for _, u := range l.udp {
 		if u.local == f.Local {
 			return u
 		}
-		if other == nil && u.local.Addr().Is4() == f.Remote.Addr().Is4() {
+		if u.local.Addr().Is4() != f.Remote.Addr().Is4() {
+			continue
+		}
+		if u.info != nil && u.local.Port() == f.Local.Port() {
+			wildcard = u
+		}
+		if other == nil {
 			other = u
 		}
 	}
+	if wildcard != nil {
+		return wildcard
+	}
 	return other
+}
+
+// localAddr returns the local address of datagrams that are sent over a flow. Its IP address
+// is unspecified if the kernel selects it.
+func (l *Layer) localAddr(f sip.Flow) netip.AddrPort {
+	u := l.socketFor(f)
+	switch {
+	case u == nil:
+		return f.Local
+	case u.control(f.Local.Addr()) != nil && l.localIPs.exists(f.Local.Addr()):
+		return netip.AddrPortFrom(f.Local.Addr(), u.local.Port())
+	default:
+		return u.local
+	}
 }

@@ -1,8 +1,6 @@
 package transport
 
 import (
-	"context"
-	"net"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -11,14 +9,19 @@ import (
 )
 
 // Via returns the start of the Via value for requests over a flow: protocol and sent-by.
-// The sent-by is the advertised address, or else the listener's. For a listener on all
-// addresses it is the local address of the route to the peer.
+// The sent-by is the advertised address, or else the local address of the flow. If that is
+// unspecified, it is the local address of the route to the peer.
 func (l *Layer) Via(f sip.Flow) string {
-	local := f.Local
+	var local netip.AddrPort
 	if f.Transport.Reliable() {
 		local = l.listenerAddr(f)
+	} else {
+		local = l.localAddr(f)
 	}
-	if l.advertised.host == "" && local.Addr().IsUnspecified() {
+	switch {
+	case l.advertised.host != "": // the port only counts
+		local = netip.AddrPortFrom(netip.Addr{}, local.Port())
+	case local.Addr().IsUnspecified():
 		local = netip.AddrPortFrom(l.localIPs.localAddrFor(f.Remote), local.Port())
 	}
 	return l.vias.get(f.Transport, local, l.formatVia)
@@ -77,36 +80,4 @@ func (l *Layer) listenerAddr(f sip.Flow) netip.AddrPort {
 		}
 	}
 	return f.Local
-}
-
-// localIPs caches the local addresses of routes, by remote address.
-type localIPs struct {
-	mu    sync.Mutex
-	known map[netip.Addr]netip.Addr
-}
-
-const maxLocalIPs = 4096
-
-// localAddrFor returns the local address from which the kernel sends to a remote address.
-func (l *localIPs) localAddrFor(remote netip.AddrPort) netip.Addr {
-	l.mu.Lock()
-	a, ok := l.known[remote.Addr()]
-	l.mu.Unlock()
-	if ok {
-		return a
-	}
-	a = netip.IPv4Unspecified()
-	// Connecting a UDP socket sends nothing, but looks up the route.
-	var d net.Dialer
-	if c, err := d.DialContext(context.Background(), "udp", remote.String()); err == nil {
-		a = unmap(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
-		_ = c.Close()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.known == nil || len(l.known) >= maxLocalIPs {
-		l.known = make(map[netip.Addr]netip.Addr)
-	}
-	l.known[remote.Addr()] = a
-	return a
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -50,7 +51,8 @@ func (l *streamListener) upgrade(w http.ResponseWriter, r *http.Request) {
 		return // Accept has sent the response
 	}
 	ws.SetReadLimit(int64(l.layer.opt.MaxMessageSize))
-	c := l.newConn(tcpAddr(r.RemoteAddr), &wsPipe{ws: ws})
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	c := l.newConn(local, tcpAddr(r.RemoteAddr), &wsPipe{ws: ws})
 	if c == nil {
 		return
 	}

@@ -1,0 +1,39 @@
+package transport
+
+import (
+	"sync"
+	"time"
+)
+
+// A recent keeps values for a short time after they were found out. Their number is limited.
+type recent[K comparable, V any] struct {
+	mu    sync.Mutex
+	known map[K]recentValue[V]
+}
+
+type recentValue[V any] struct {
+	value V
+	until time.Time
+}
+
+// maxRecent is the maximum number of values that are kept.
+const maxRecent = 4096
+
+func (r *recent[K, V]) get(k K) (v V, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.known[k]
+	if !ok || !time.Now().Before(e.until) {
+		return v, false
+	}
+	return e.value, true
+}
+
+func (r *recent[K, V]) put(k K, v V, keep time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil || len(r.known) >= maxRecent {
+		r.known = make(map[K]recentValue[V])
+	}
+	r.known[k] = recentValue[V]{v, time.Now().Add(keep)}
+}
