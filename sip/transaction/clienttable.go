@@ -8,10 +8,11 @@ import (
 	"silod/sip"
 )
 
-// A clientTable holds the client transactions without a final response, by branch, and the
-// wheel with their timers.
+// A clientTable holds the client transactions without a final response, by branch and by
+// connection, and the wheel with their timers.
 type clientTable struct {
 	shards [clientShards]clientShard
+	conns  connIndex
 	wheel  wheel
 	live   atomic.Int64 // transactions
 	limit  int64
@@ -57,6 +58,7 @@ func (t *clientTable) start(tx *ClientTx, raw []byte) error {
 	tx.expires = t.wheel.tickAfter(timerF)
 	s.txs[tx.branch] = tx
 	s.mu.Unlock()
+	t.conns.add(tx) // before sending, so that fail misses none
 	if err := t.send(tx.Flow, raw); err != nil {
 		if t.end(tx) {
 			return err
@@ -79,6 +81,7 @@ func (t *clientTable) end(tx *ClientTx) bool {
 	s.mu.Unlock()
 	if first {
 		t.live.Add(-1)
+		t.conns.remove(tx)
 	}
 	return first
 }
@@ -109,20 +112,9 @@ func (t *clientTable) receive(branch string, from sip.Flow, res *sip.Message) bo
 	return true
 }
 
-// fail ends all transactions over a flow with an error.
-func (t *clientTable) fail(f sip.Flow, err error) {
-	var failed []*ClientTx
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.Lock()
-		for _, tx := range s.txs {
-			if tx.Flow == f {
-				failed = append(failed, tx)
-			}
-		}
-		s.mu.Unlock()
-	}
-	for _, tx := range failed {
+// fail ends all transactions over a connection with an error.
+func (t *clientTable) fail(conn uint64, err error) {
+	for _, tx := range t.conns.take(conn) {
 		if t.end(tx) {
 			tx.results <- Result{Tx: tx, Err: err}
 		}

@@ -36,6 +36,7 @@ type ClientTx struct {
 	branch  string
 	results chan<- Result
 	table   *clientTable
+	conn    connLinks // protected by the lock of the connIndex's shard
 
 	// Protected by the lock of the table's shard.
 	raw      []byte        // for retransmission; nil on a reliable transport

@@ -133,7 +133,7 @@ func TestClientConnectionClosed(t *testing.T) {
 		f := sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}
 		_, results := begin(t, tab, f)
 		_, other := begin(t, tab, sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 8})
-		tab.fail(f, transport.ErrClosed)
+		tab.fail(f.Conn, transport.ErrClosed)
 		if r := <-results; !errors.Is(r.Err, transport.ErrClosed) {
 			t.Errorf("got %v", r.Err)
 		}
@@ -150,7 +150,7 @@ func TestClientConnectionClosed(t *testing.T) {
 func TestClientConnectionClosedDuringSend(t *testing.T) {
 	var tab *clientTable
 	tab = newClientTable(100, func(f sip.Flow, _ []byte) error {
-		tab.fail(f, transport.ErrClosed)
+		tab.fail(f.Conn, transport.ErrClosed)
 		return transport.ErrTransport
 	})
 	results := make(chan Result, 2)

@@ -138,6 +138,6 @@ func (l *Layer) AcceptSource(f sip.Flow) bool { return l.handler.AcceptSource(f)
 // FlowClosed is a method of transport.Receiver. It ends the client transactions over the
 // flow.
 func (l *Layer) FlowClosed(f sip.Flow) {
-	l.client.fail(f, transport.ErrClosed)
+	l.client.fail(f.Conn, transport.ErrClosed)
 	l.handler.FlowClosed(f)
 }
