@@ -114,6 +114,7 @@ func (l *Layer) runTimers(stopped <-chan struct{}) {
 		case <-t.C:
 		}
 		l.client.tick()
+		l.sendTrying()
 		if n%int(time.Second/wheelTick) == 0 {
 			l.server.tick()
 		}

@@ -28,6 +28,8 @@ type serverShard struct {
 	ring      [ringSize]ringSlot
 	current   int                 // index of the ring slot to which answers are added
 	mergeKeys map[uint64]struct{} // of requests in progress
+
+	unanswered []unansweredTx // of requests in progress, see trying.go
 }
 
 // A ringSlot holds the transactions that were answered within one second.
@@ -41,7 +43,7 @@ type ringSlot struct {
 const ringSize = int(timerJ/time.Second) + 2
 
 // An outcome is the state of a server transaction: in progress, or the status of a plain
-// answer, or the bit packed with the ring slot and offset of any other answer.
+// answer, which is 100 while the request is still in progress, or the bit packed with the ring slot and offset of any other answer.
 type outcome uint64
 
 const (
@@ -77,9 +79,9 @@ type txState int
 
 const (
 	txNew        txState = iota // to be served
-	txInProgress                // a retransmission before the answer
+	txInProgress                // a retransmission before an answer
 	txMerged                    // a copy of a request in progress
-	txAnswered                  // a retransmission after the answer
+	txAnswered                  // a retransmission after an answer, which may be the 100
 	txTableFull
 )
 
@@ -124,6 +126,9 @@ func (t *serverTable) begin(tx *ServerTx) (txState, *answer) {
 		s.mergeKeys[tx.id.merge] = struct{}{}
 		tx.hasMerge = true
 	}
+	if tx.hasKey {
+		s.await(tx)
+	}
 	return txNew, nil
 }
 
@@ -137,6 +142,7 @@ func (t *serverTable) finish(tx *ServerTx, a *answer) {
 	if tx.hasMerge {
 		delete(s.mergeKeys, tx.id.merge)
 	}
+	s.answered(tx)
 	switch {
 	case !tx.hasKey:
 	case tx.forget:

@@ -35,9 +35,12 @@ type ServerTx struct {
 
 	handled   bool // Handle has been called
 	hasKey    bool // the table contains id.key
+	awaited   bool // see serverShard.await
 	hasMerge  bool // the table contains id.merge
 	stateless bool // see Stateless
 	forget    bool // the answer is not kept for retransmissions
+
+	place int32 // in serverShard.unanswered
 }
 
 // newServerTx returns the transaction of a request. If the error is sip.ErrNotSIP, it
