@@ -27,6 +27,15 @@ func SkipKeepAlives(buf []byte) (rest []byte, pings int) {
 	return buf, pings
 }
 
+// SkipLineEnds removes the empty lines before a message that is not part of a stream, as
+// some clients and servers send them in datagrams too.
+func SkipLineEnds(b []byte) []byte {
+	for len(b) > 0 && isLineEnd(b[0]) {
+		b = b[1:]
+	}
+	return b
+}
+
 func isLineEnd(c byte) bool { return c == '\r' || c == '\n' }
 
 // MessageBegun reports whether a result of SkipKeepAlives contains the start of a message.

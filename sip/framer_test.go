@@ -29,6 +29,17 @@ func TestSkipKeepAlives(t *testing.T) {
 	}
 }
 
+// TestSkipLineEnds checks that all line ends before a message are removed, and no others.
+func TestSkipLineEnds(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "\r\n\r\n\r": "", "\n": "", "\n\r\n\rMESSAGE\r\n": "MESSAGE\r\n", "MESSAGE\r\n": "MESSAGE\r\n", " \r\n": " \r\n",
+	} {
+		if got := SkipLineEnds([]byte(in)); string(got) != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}
+
 // FuzzFramer checks that the messages do not depend on how a stream is split into reads.
 func FuzzFramer(f *testing.F) {
 	seeds(f)

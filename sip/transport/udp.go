@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,10 +99,10 @@ func (u *udpSocket) readJob(b *Batch) (Job, error) {
 			return nil, err
 		}
 		u.reads.Add(1)
-		if len(raw) < 16 { // a keep-alive: CRLF, NULs, a single byte
+		if raw = sip.SkipLineEnds(raw); len(raw) < 16 { // a keep-alive: CRLF, NULs, a single byte
 			continue
 		}
-		if raw[0] == 0 && u.answerSTUN(raw, flow) {
+		if raw[0] == 0 && (u.answerSTUN(raw, flow) || len(bytes.Trim(raw, "\x00\r\n")) == 0) {
 			continue
 		}
 		// A datagram that is cut here no longer fits its Content-Length: it is answered 513.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -87,13 +88,14 @@ func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
 		if err != nil {
 			return
 		}
-		if string(b) == sip.KeepAlive {
-			if c.send([]byte("\r\n")) != nil {
+		msg := sip.SkipLineEnds(b)
+		if len(msg) == 0 { // a ping, or the answer to one of ours
+			if bytes.HasPrefix(b, []byte(sip.KeepAlive)) && c.send([]byte("\r\n")) != nil {
 				return
 			}
 			continue
 		}
-		if c.layer.receiveStream(b, c.flow) != nil {
+		if c.layer.receiveStream(msg, c.flow) != nil {
 			return
 		}
 		wait = c.layer.opt.IdleTimeout
