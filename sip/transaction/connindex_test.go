@@ -51,7 +51,7 @@ func TestClosedConnectionFindsItsOwn(t *testing.T) {
 	for i := range tab.shards {
 		if s := &tab.shards[i]; !used[s] {
 			s.mu.Lock()
-			defer s.mu.Unlock()
+			t.Cleanup(s.mu.Unlock)
 		}
 	}
 	tab.fail(7, transport.ErrClosed)

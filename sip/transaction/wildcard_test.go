@@ -144,7 +144,7 @@ func TestVanishedAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer pc.Close()
+		t.Cleanup(func() { _ = pc.Close() })
 		peer := netip.MustParseAddrPort(pc.LocalAddr().String())
 		port := port4
 		if peer.Addr().Is6() {

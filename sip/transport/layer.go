@@ -34,6 +34,8 @@ type Layer struct {
 	listeners   []*streamListener
 	conns       connTable
 	dials       singleflight.Group
+	lookups     singleflight.Group
+	resolved    recent[query, []Target]
 	connected   atomic.Int64 // connections that count against MaxConnections
 	certificate atomic.Pointer[tls.Certificate]
 	Stats       Stats

@@ -3,10 +3,16 @@ package transport
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
 
 	"silod/sip"
 )
@@ -25,54 +31,186 @@ func TargetOf(f sip.Flow, host string, port uint16) Target {
 	return Target{Transport: f.Transport, Addr: netip.AddrPortFrom(f.Remote.Addr(), port), Name: host}
 }
 
-// maxTargets is the maximum number of addresses that one lookup returns.
-const maxTargets = 8
+const (
+	maxTargets     = 8                // of a URI
+	resolveTimeout = 15 * time.Second // for all lookups of a URI
+	resolvedTime   = 5 * time.Second  // for which the targets of a URI are kept
+)
 
-// services are the SRV services of the transports, in the order of our preference (RFC 3263
-// section 4.1). NAPTR records are not looked up: they refer to the same services.
-var services = []struct {
-	transport      sip.Transport
-	service, proto string
-}{
-	{sip.UDP, "sip", "udp"},
-	{sip.TCP, "sip", "tcp"},
-	{sip.TLS, "sips", "tcp"},
+// A query is the part of a URI that determines its targets.
+type query struct {
+	transport sip.Transport // zero: to be selected
+	secure    bool
+	host      string
+	port      uint16
 }
 
-// Resolve returns the targets of a URI, in order of preference. An IP address or a port in
-// the URI needs no SRV lookup, and a transport in it selects one service. If there are no
-// SRV records, Resolve looks up address records.
+// Resolve returns the targets of a URI, in the order in which they are to be tried. An IP
+// address or a port in the URI needs no lookup of services, and a transport in it selects
+// one. A sips URI has targets over TLS only. The parameter maddr is not followed: it would
+// lead a request to an address that the checks of the host have not seen.
 func (l *Layer) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
-	t, named := transportOf(u)
-	if !named && !secure(u) {
-		t = sip.UDP
+	q, err := queryOf(u)
+	if err != nil {
+		return nil, err
 	}
 	if ip, ok := u.Addr(); ok {
+		if !isHost(ip) {
+			return nil, fmt.Errorf("%s is not the address of a host", ip)
+		}
+		t := q.defaultTransport()
 		return []Target{{t, netip.AddrPortFrom(ip, cmp.Or(u.Port, t.DefaultPort())), u.Host}}, nil
 	}
-	if u.Port != 0 {
-		return l.addresses(ctx, t, u.Host, u.Port, u.Host)
+	if err := checkName(u.Host); err != nil {
+		return nil, err
 	}
-	var found []Target
-	for _, svc := range services {
-		if named && svc.transport != t || secure(u) && svc.transport != sip.TLS {
-			continue
+	if ts, ok := l.resolved.get(q); ok {
+		return slices.Clone(ts), nil
+	}
+	// Concurrent calls share one lookup, which has a timeout of its own.
+	found := l.lookups.DoChan(fmt.Sprint(q), func() (any, error) {
+		ctx, cancel := context.WithTimeout(l.running, resolveTimeout)
+		defer cancel()
+		ts, err := l.lookup(ctx, q)
+		if err == nil {
+			l.resolved.put(q, ts, resolvedTime)
 		}
-		_, records, err := l.resolver().LookupSRV(ctx, svc.service, svc.proto, u.Host)
-		if err != nil {
-			continue // if the name does not exist, the lookup of addresses fails below
-		}
-		for _, r := range records[:min(len(records), maxTargets)] { // sorted by priority and weight
-			more, err := l.addresses(ctx, svc.transport, strings.TrimSuffix(r.Target, "."), r.Port, u.Host)
-			if err == nil {
-				found = append(found, more...)
+		return ts, err
+	})
+	select {
+	case r := <-found:
+		return slices.Clone(r.Val.([]Target)), r.Err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("look up %s: %w", u.Host, ctx.Err())
+	}
+}
+
+// queryOf returns the query for a URI. The scheme sips requires TLS (RFC 3261
+// section 26.2.2), and over WebSocket WSS (RFC 7118 section 5).
+func queryOf(u sip.URI) (query, error) {
+	q := query{secure: u.Scheme == "sips", host: u.Host, port: u.Port}
+	name, _ := u.Params.Get("transport")
+	if name == "" {
+		return q, nil
+	}
+	t, ok := sip.ParseTransport(name)
+	switch {
+	case !ok:
+		return q, fmt.Errorf("transport %.20q is not supported", name)
+	case !q.secure || t.Secure():
+		q.transport = t
+	case t == sip.WS:
+		q.transport = sip.WSS
+	default:
+		q.transport = sip.TLS
+	}
+	return q, nil
+}
+
+// defaultTransport returns the transport if no service is looked up (RFC 3263 section 4.1).
+func (q *query) defaultTransport() sip.Transport {
+	switch {
+	case q.transport != 0:
+		return q.transport
+	case q.secure:
+		return sip.TLS
+	default:
+		return sip.UDP
+	}
+}
+
+// checkName returns an error for a host that cannot be a name in DNS.
+func checkName(host string) error {
+	top := strings.TrimSuffix(host, ".")
+	top = top[strings.LastIndexByte(top, '.')+1:]
+	if _, ok := dns.IsDomainName(host); !ok || strings.Trim(top, "0123456789") == "" {
+		return fmt.Errorf("%.80q is not a host name", host)
+	}
+	return nil
+}
+
+// isHost reports whether an IP address can be that of one host.
+func isHost(a netip.Addr) bool {
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// A server is a name whose addresses are targets.
+type server struct {
+	transport sip.Transport
+	host      string
+	port      uint16
+}
+
+// lookup returns the targets of a query whose host is a name.
+func (l *Layer) lookup(ctx context.Context, q query) ([]Target, error) {
+	var servers []server
+	if q.port == 0 {
+		for _, services := range [][]service{l.advertisedServices(ctx, q), q.usualServices()} {
+			if servers = l.servers(ctx, services); len(servers) > 0 {
+				break
 			}
 		}
 	}
-	if len(found) == 0 {
-		return l.addresses(ctx, t, u.Host, cmp.Or(u.Port, t.DefaultPort()), u.Host)
+	if len(servers) == 0 {
+		t := q.defaultTransport()
+		servers = []server{{t, q.host, cmp.Or(q.port, t.DefaultPort())}}
 	}
-	return found[:min(len(found), maxTargets)], nil
+	return l.addresses(ctx, q.host, servers[:min(len(servers), maxTargets)])
+}
+
+// servers returns the servers of services, in their order, and those of one service in that
+// of priority and weight (RFC 2782).
+func (l *Layer) servers(ctx context.Context, services []service) []server {
+	found := make([][]server, len(services))
+	each(len(services), func(i int) {
+		s := services[i]
+		if s.host != "" {
+			found[i] = []server{{s.transport, s.host, s.transport.DefaultPort()}}
+			return
+		}
+		// If the name does not exist, the lookup of addresses fails below.
+		_, records, _ := l.resolver().LookupSRV(ctx, "", "", s.srv)
+		for _, r := range records[:min(len(records), maxTargets)] {
+			found[i] = append(found[i], server{s.transport, strings.TrimSuffix(r.Target, "."), r.Port})
+		}
+	})
+	return slices.Concat(found...)
+}
+
+// addresses returns the targets for the addresses of servers. They are different, and at
+// most maxTargets. If there are none, the error is that of the first server. TLS
+// certificates must be valid for name, the host in the URI (RFC 3263 section 4.1).
+func (l *Layer) addresses(ctx context.Context, name string, servers []server) (ts []Target, err error) {
+	found := make([][]netip.Addr, len(servers))
+	errs := make([]error, len(servers))
+	each(len(servers), func(i int) {
+		if host := servers[i].host; host == "" || servers[i].port == 0 { // RFC 2782: the service does not exist
+			errs[i] = errors.New("no server for the service")
+		} else {
+			found[i], errs[i] = l.resolver().LookupNetIP(ctx, "ip", host)
+		}
+	})
+	for i, s := range servers {
+		for _, ip := range found[i] {
+			t := Target{s.transport, netip.AddrPortFrom(ip.Unmap(), s.port), name}
+			if len(ts) < maxTargets && isHost(t.Addr.Addr()) && !slices.Contains(ts, t) {
+				ts = append(ts, t)
+			}
+		}
+	}
+	if len(ts) == 0 {
+		return nil, fmt.Errorf("look up %s: %w", servers[0].host, cmp.Or(errs[0], errors.New("no address of a host")))
+	}
+	return ts, nil
+}
+
+// each calls f for the numbers below n, concurrently.
+func each(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
 }
 
 func (l *Layer) resolver() *net.Resolver {
@@ -81,30 +219,3 @@ func (l *Layer) resolver() *net.Resolver {
 	}
 	return net.DefaultResolver
 }
-
-// addresses returns the targets for the addresses of a host.
-func (l *Layer) addresses(ctx context.Context, t sip.Transport, host string, port uint16, name string) ([]Target, error) {
-	ips, err := l.resolver().LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, fmt.Errorf("look up %s: %w", host, err)
-	}
-	var ts []Target
-	for _, ip := range ips[:min(len(ips), maxTargets)] {
-		ts = append(ts, Target{t, netip.AddrPortFrom(ip.Unmap(), port), name})
-	}
-	return ts, nil
-}
-
-// transportOf returns the transport of a URI, zero if it is unknown, and reports whether the
-// URI has a transport parameter. The scheme sips requires TLS (RFC 3261 section 26.2.2).
-func transportOf(u sip.URI) (t sip.Transport, named bool) {
-	name, _ := u.Params.Get("transport")
-	t, _ = sip.ParseTransport(name)
-	named = name != ""
-	if secure(u) && (!named || t == sip.TCP || t == sip.UDP) {
-		return sip.TLS, named
-	}
-	return t, named
-}
-
-func secure(u sip.URI) bool { return u.Scheme == "sips" }
