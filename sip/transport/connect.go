@@ -12,7 +12,7 @@ import (
 // Connect returns a flow to a target. Over UDP it uses a socket of the same IP version.
 // Over TCP and TLS it uses a connection that we opened to that address, or opens one. It
 // does not use connections that clients have opened. Before Run it waits. If
-// MaxConnections are open, the error is ErrBusy.
+// MaxConnections are open, or too many are being opened, the error is ErrBusy.
 func (l *Layer) Connect(ctx context.Context, t Target) (sip.Flow, error) {
 	switch t.Transport {
 	case sip.UDP:
@@ -85,12 +85,21 @@ func (t Target) dialKey() dialKey {
 	return dialKey(key)
 }
 
-// dial opens a TCP or TLS connection, which counts against MaxConnections.
+// maxDialing returns the maximum number of connections that are being opened at the same
+// time: so many targets that do not answer leave the others to clients.
+func (o *Options) maxDialing() int64 { return max(16, int64(o.MaxConnections)/4) }
+
+// dial opens a TCP or TLS connection, which counts against MaxConnections. The timeout is
+// for all of it. A failure is not remembered: callers share the attempts, and each waits for
+// one.
 func (l *Layer) dial(ctx context.Context, t Target) (net.Conn, error) {
-	if !l.reserveConn() {
+	defer l.dialing.Add(-1)
+	if l.dialing.Add(1) > l.opt.maxDialing() || !l.reserveConn() {
 		return nil, ErrBusy
 	}
-	d := net.Dialer{Timeout: l.opt.WriteTimeout, KeepAliveConfig: keepAlive}
+	ctx, cancel := context.WithTimeout(ctx, l.opt.WriteTimeout)
+	defer cancel()
+	d := net.Dialer{KeepAliveConfig: keepAlive}
 	nc, err := d.DialContext(ctx, "tcp", t.Addr.String())
 	if err != nil {
 		l.connected.Add(-1)
@@ -101,8 +110,6 @@ func (l *Layer) dial(ctx context.Context, t Target) (net.Conn, error) {
 		return nc, nil
 	}
 	tc := tls.Client(nc, l.clientTLS(t.Name))
-	ctx, cancel := context.WithTimeout(ctx, l.opt.WriteTimeout)
-	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", t.Addr, err)

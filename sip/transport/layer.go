@@ -37,6 +37,7 @@ type Layer struct {
 	lookups     singleflight.Group
 	resolved    recent[query, []Target]
 	connected   atomic.Int64 // connections that count against MaxConnections
+	dialing     atomic.Int64 // calls of dial
 	certificate atomic.Pointer[tls.Certificate]
 	Stats       Stats
 
