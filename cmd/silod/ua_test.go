@@ -93,6 +93,9 @@ func (u *ua) readStream() {
 
 // take handles a received message.
 func (u *ua) take(m string) {
+	if strings.HasPrefix(m, "SIP/2.0 1") {
+		return // a 100 after 3.5 s
+	}
 	if strings.HasPrefix(m, "SIP/2.0 ") {
 		u.answers <- m
 		return
