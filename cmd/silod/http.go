@@ -38,7 +38,7 @@ func (d *daemon) openHTTP(ctx context.Context, _ settings) error {
 		write = 5 * time.Minute // the client sets the duration of a profile
 		profiles(mux)
 	}
-	d.http = &httpServer{ln: ln, srv: &http.Server{
+	d.http = &httpServer{ln: patientListener{ln}, srv: &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: write, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
 	}}
@@ -85,6 +85,20 @@ func (h *httpServer) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// A patientListener waits while the system lacks resources. Package http does that for file
+// descriptors only.
+type patientListener struct{ net.Listener }
+
+func (l patientListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if !mi.LacksResources(err) {
+			return c, err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // metrics exports the statistics of the management interface to Prometheus with the same

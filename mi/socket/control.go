@@ -10,10 +10,17 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"silod/mi"
+)
+
+// When the system lacks resources, a socket is tried again after retryPause.
+const (
+	retryPause  = 100 * time.Millisecond
+	logInterval = time.Minute // between lines of the log about that
 )
 
 // The limits of a control socket.
@@ -29,12 +36,14 @@ type Control struct {
 	opt  Options
 	file file
 	ln   *net.UnixListener
+
+	shortage rate.Sometimes // limits the log
 }
 
 // NewControl returns a server for the control socket at o.Path.
 func NewControl(o Options) *Control {
 	o.Timeout = cmp.Or(o.Timeout, time.Minute)
-	return &Control{opt: o, file: newFile(&o)}
+	return &Control{opt: o, file: newFile(&o), shortage: rate.Sometimes{Interval: logInterval}}
 }
 
 // Listen creates the socket. Clients can connect when it returns.
@@ -61,9 +70,9 @@ func (s *Control) Run(ctx context.Context) error {
 	slots := make(chan struct{}, maxConns)
 	for {
 		c, err := s.ln.AcceptUnix()
-		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			s.opt.Log.Warn("control socket cannot accept: too many files are open", "error", err)
-			time.Sleep(100 * time.Millisecond)
+		if mi.LacksResources(err) {
+			s.shortage.Do(func() { s.opt.Log.Warn("control socket cannot accept", "error", err) })
+			time.Sleep(retryPause)
 			continue
 		}
 		if err != nil {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"silod/mi"
 )
 
@@ -28,11 +30,13 @@ type Datagram struct {
 	file    file
 	conn    *net.UnixConn
 	timeout atomic.Int64 // nanoseconds
+
+	shortage rate.Sometimes // limits the log
 }
 
 // NewDatagram returns a server for the datagram socket at o.Path.
 func NewDatagram(o Options) *Datagram {
-	s := &Datagram{opt: o, file: newFile(&o)}
+	s := &Datagram{opt: o, file: newFile(&o), shortage: rate.Sometimes{Interval: logInterval}}
 	s.Configure(Settings{Timeout: o.Timeout})
 	return s
 }
@@ -79,6 +83,11 @@ func (s *Datagram) Run(ctx context.Context) error {
 	buf, oob := make([]byte, mi.MaxRequest+1), make([]byte, credentialSpace)
 	for {
 		n, oobn, _, from, err := s.conn.ReadMsgUnix(buf, oob)
+		if mi.LacksResources(err) {
+			s.shortage.Do(func() { s.opt.Log.Warn("datagram socket cannot be read", "error", err) })
+			time.Sleep(retryPause)
+			continue
+		}
 		if err != nil {
 			time.AfterFunc(grace, cancel)
 			workers.Wait()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 
+	"silod/mi"
 	"silod/sip"
 
 	"golang.org/x/net/ipv4"
@@ -110,7 +111,7 @@ func (b *Batch) flush() {
 	for out := b.out[:b.unsent]; len(out) > 0; {
 		n, err := b.socket.packets.WriteBatch(out, 0)
 		if err != nil { // that of the first answer
-			if out[0].OOB != nil && !lacksResources(err) {
+			if out[0].OOB != nil && !mi.LacksResources(err) {
 				out[0].OOB = nil // the kernel selects the source address: see udpSocket.send
 				continue
 			}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"silod/mi"
 )
 
 const (
@@ -33,21 +35,13 @@ func (l *Layer) retry(err error, failures *int) bool {
 // passes reports whether an error of a listening socket ends without our doing: when the
 // system has resources again, or with the peer that has caused it.
 func passes(err error) bool {
-	return lacksResources(err) || isOneOf(err, syscall.ECONNABORTED, syscall.ECONNREFUSED, syscall.ECONNRESET,
-		syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.EINTR, syscall.ENETDOWN, syscall.ENETUNREACH,
-		syscall.EPERM, syscall.EPROTO, syscall.ETIMEDOUT)
-}
-
-// lacksResources reports whether the system is out of file descriptors or memory.
-func lacksResources(err error) bool {
-	return isOneOf(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN)
-}
-
-func isOneOf(err error, list ...syscall.Errno) bool {
-	for _, e := range list {
+	for _, e := range []syscall.Errno{
+		syscall.ECONNABORTED, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTDOWN, syscall.EHOSTUNREACH,
+		syscall.EINTR, syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EPERM, syscall.EPROTO, syscall.ETIMEDOUT,
+	} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
-	return false
+	return mi.LacksResources(err)
 }

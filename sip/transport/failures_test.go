@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bytes"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -128,13 +127,5 @@ func TestUnsentAnswers(t *testing.T) {
 	b.flush()
 	if got := strings.Join(f.written, " "); got != "first second third" || l.Stats.DroppedSends.Value() != 2 {
 		t.Errorf("sent %q, %d dropped", got, l.Stats.DroppedSends.Value())
-	}
-}
-
-// TestLacksResources checks that errors are recognised as the net package wraps them.
-func TestLacksResources(t *testing.T) {
-	err := error(&net.OpError{Op: "write", Err: os.NewSyscallError("sendmmsg", syscall.ENOBUFS)})
-	if !lacksResources(err) || lacksResources(errors.New("other")) {
-		t.Error("ENOBUFS is not recognised")
 	}
 }

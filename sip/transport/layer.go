@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
+	"silod/mi"
 	"silod/sip"
 )
 
@@ -184,8 +185,8 @@ func (l *Layer) closeSockets() {
 }
 
 // Send sends a message over a flow. The error wraps ErrTransport, and also ErrClosed if
-// the flow's connection is closed. A datagram for which the system lacks memory is no
-// error, but lost like one in the network: its sender repeats it.
+// the flow's connection is closed. If the system lacks memory for a datagram, Send returns
+// nil: the datagram is lost as it could be in the network, and the transaction repeats it.
 func (l *Layer) Send(f sip.Flow, b []byte) error {
 	var err error
 	if f.Transport == sip.UDP {
@@ -195,7 +196,7 @@ func (l *Layer) Send(f sip.Flow, b []byte) error {
 	}
 	if err != nil {
 		l.Stats.DroppedSends.Inc()
-		if f.Transport == sip.UDP && lacksResources(err) {
+		if f.Transport == sip.UDP && mi.LacksResources(err) {
 			return nil
 		}
 		return fmt.Errorf("%w: %w", ErrTransport, err)

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"silod/mi"
 )
 
 // localIPs knows IP addresses of this machine. It caches them for a short time, because
@@ -42,7 +44,7 @@ func (l *localIPs) exists(a netip.Addr) bool {
 	if err == nil {
 		_ = c.Close()
 	}
-	own := err == nil || lacksResources(err)
+	own := err == nil || mi.LacksResources(err)
 	l.own.put(a, own, localIPTime)
 	return own
 }

@@ -34,8 +34,7 @@ func newPacketInfo(conn net.PacketConn, local netip.Addr) (*packetInfo, error) {
 }
 
 // localOf returns the local address of the flow of a datagram from remote, given its control
-// message. It is the address of the socket if the answer may be sent from any address, as to
-// a multicast.
+// message. For a multicast it is the address of the socket: the answer may be sent from any.
 func (u *udpSocket) localOf(control []byte, remote netip.Addr) netip.AddrPort {
 	if u.info == nil {
 		return u.local

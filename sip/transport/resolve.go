@@ -134,14 +134,14 @@ func isHost(a netip.Addr) bool {
 	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
-// A server is a name whose addresses are targets.
+// A server is a host name with the transport and port of a service.
 type server struct {
 	transport sip.Transport
 	host      string
 	port      uint16
 }
 
-// lookup returns the targets of a query whose host is a name.
+// lookup returns the targets of a query with a host name.
 func (l *Layer) lookup(ctx context.Context, q query) ([]Target, error) {
 	var servers []server
 	if q.port == 0 {

@@ -22,9 +22,8 @@ type service struct {
 	host      string // of address records, instead
 }
 
-// usualServices returns the services that are looked up if there are no NAPTR records, in
-// the order of our preference (RFC 3263 section 4.1): confidential first, then UDP, over
-// which no connection is needed.
+// usualServices returns the services of a host without NAPTR records, in the order of our
+// preference (RFC 3263 section 4.1): TLS first, then UDP, which needs no connection.
 func (q *query) usualServices() (ss []service) {
 	for _, s := range []service{
 		{transport: sip.TLS, srv: "_sips._tcp."},
@@ -85,7 +84,7 @@ func (l *Layer) advertisedServices(ctx context.Context, q query) (ss []service) 
 	return ss
 }
 
-// rank returns 0 for a record whose service is over TLS, otherwise 1.
+// rank returns 0 for a service over TLS, otherwise 1.
 func rank(r *dns.NAPTR) int {
 	if naptrServices[strings.ToUpper(r.Service)].Secure() {
 		return 0

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"silod/mi"
 	"silod/sip"
 
 	"golang.org/x/net/ipv4"
@@ -154,12 +155,12 @@ func (l *Layer) sendUDP(f sip.Flow, b []byte) error {
 	return u.send(f, b)
 }
 
-// send sends a datagram from the local address of a flow. If the kernel does not send from
-// that, because it is no longer an address of this machine, the kernel selects the address.
+// send sends a datagram from the local address of a flow. If that has been removed from this
+// machine, the kernel selects another.
 func (u *udpSocket) send(f sip.Flow, b []byte) error {
 	if control := u.control(f.Local.Addr()); control != nil {
 		_, _, err := u.conn.WriteMsgUDPAddrPort(b, control, f.Remote)
-		if err == nil || lacksResources(err) {
+		if err == nil || mi.LacksResources(err) {
 			return err
 		}
 		u.info.forget(f.Local.Addr())
