@@ -99,6 +99,9 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 	if b.Params != "" {
 		w.line("Params", b.Params)
 	}
+	if b.ViaNAT {
+		w.line("NAT", "Via")
+	}
 	if len(b.Path) > 1 {
 		for _, p := range b.Path {
 			w.line("Path-Value", p)
@@ -176,6 +179,8 @@ func readLines(lines string, b *registrar.Binding) {
 			b.Params = value
 		case "Flow":
 			b.Flow, _ = sip.ParseFlow(value)
+		case "NAT":
+			b.ViaNAT = true
 		case "Methods":
 			b.Methods = value
 		case "Call-ID":

@@ -151,12 +151,43 @@ func existingBindings(s *session, ruids []string) (map[string]bool, error) {
 }
 
 // Load implements registrar.Store.
-func (st *bindings) Load(ctx context.Context, now time.Time, f func(sip.AoR, registrar.Binding), skip func(error)) error {
-	return st.load(ctx, func(a sip.AoR, b registrar.Binding) {
-		if b.Expires.After(now) {
+func (st *bindings) Load(
+	ctx context.Context, now time.Time, f func(sip.AoR, registrar.Binding), stale func(ruid string), skip func(error),
+) error {
+	err := st.load(ctx, func(a sip.AoR, b registrar.Binding) {
+		switch {
+		case b.Expires.After(now):
 			f(a, b)
+		case strings.HasPrefix(b.RUID, registrar.RUIDPrefix):
+			stale(b.RUID)
 		}
 	}, skip)
+	if err != nil {
+		return err
+	}
+	return st.orphans(ctx, stale)
+}
+
+// orphans calls f for the rows of silod_binding whose row of location another program has
+// deleted, as Kamailio does with expired contacts.
+func (st *bindings) orphans(ctx context.Context, f func(ruid string)) error {
+	rows, err := st.reader.query(ctx,
+		"SELECT b.ruid FROM silod_binding b LEFT JOIN {location} l ON l.ruid = b.ruid WHERE l.ruid IS NULL")
+	if err != nil {
+		return fmt.Errorf("load bindings: %w", busy(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ruid string
+		if err := rows.Scan(&ruid); err != nil {
+			return fmt.Errorf("load bindings: %w", err)
+		}
+		f(ruid)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("load bindings: %w", busy(err))
+	}
+	return nil
 }
 
 // load calls f for all bindings, and skip for the rows that it cannot read.

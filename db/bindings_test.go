@@ -19,7 +19,7 @@ func loadBindings(t testing.TB, st registrar.Store, now time.Time) map[string]re
 	out := map[string]registrar.Change{}
 	err := st.Load(t.Context(), now, func(a sip.AoR, b registrar.Binding) {
 		out[b.RUID] = registrar.Change{AoR: a, Binding: b}
-	}, func(err error) { t.Errorf("skipped: %v", err) })
+	}, func(string) {}, func(err error) { t.Errorf("skipped: %v", err) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package db
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -121,17 +122,33 @@ func flowColumns(f sip.Flow) (received, socket string) {
 	return "sip:" + f.Remote.String(), "udp:" + f.Local.String()
 }
 
-// flowOf returns the flow for these columns, the zero Flow where they name none.
+// flowOf returns the flow for these columns, the zero Flow where they name none. A stream,
+// as Kamailio writes it, has no number, so that it is not one of our connections. Without a
+// socket, the local address is the unspecified one.
 func flowOf(received, socket string) sip.Flow {
-	remote, ok := strings.CutPrefix(received, "sip:")
-	if !ok || !strings.HasPrefix(socket, "udp:") {
-		return sip.Flow{}
-	}
-	f, err := sip.ParseFlow(socket + ">" + remote)
+	u, err := sip.ParseURI(received)
 	if err != nil {
 		return sip.Flow{}
 	}
+	remote, ok := u.AddrPort()
+	t, _ := u.Transport()
+	if !ok || t == 0 {
+		return sip.Flow{}
+	}
+	f := sip.Flow{Transport: t, Remote: remote, Local: netip.AddrPortFrom(unspecified(remote.Addr()), 0)}
+	if _, addr, ok := strings.Cut(socket, ":"); ok {
+		if local, err := netip.ParseAddrPort(addr); err == nil {
+			f.Local = local
+		}
+	}
 	return f
+}
+
+func unspecified(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
 }
 
 // anys converts a slice to one of type any.

@@ -20,7 +20,8 @@ type Binding struct {
 	Instance  string    // +sip.instance without quotes (RFC 5626); "" if missing
 	RegID     uint32    // reg-id (RFC 5626); 0 if missing
 	Path      []string  // Path values, topmost first (RFC 3327)
-	Flow      sip.Flow  // over which the contact is reached; zero: its URI must be resolved
+	Flow      sip.Flow  // over which the contact is reached; zero: at the Path, or else the Contact
+	ViaNAT    bool      // the client is behind a NAT although the flow leads to the address of the Contact
 	UserAgent string
 	Methods   string // that the device allows, "MESSAGE, OPTIONS"; "" if unknown
 	RUID      string // unique in the store: column ruid
@@ -37,9 +38,10 @@ type Change struct {
 // A Store keeps bindings across a restart, in the table location. Package db implements
 // it.
 type Store interface {
-	// Load calls f for each binding that has not expired at now. A row that cannot be
-	// read is passed to skip as an error.
-	Load(ctx context.Context, now time.Time, f func(sip.AoR, Binding), skip func(error)) error
+	// Load calls f for each binding that has not expired at now, and stale with the RUIDs of
+	// rows of silod, not of other programs, that belong to no such binding. A row that cannot
+	// be read is passed to skip as an error.
+	Load(ctx context.Context, now time.Time, f func(sip.AoR, Binding), stale func(ruid string), skip func(error)) error
 
 	// Save commits the changes in one transaction. It finds rows by RUID. Concurrent
 	// calls share a commit.

@@ -26,6 +26,7 @@ func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) 
 		Methods:   intern(r.Methods),
 		Modified:  now,
 	}
+	b.ViaNAT = r.ViaNAT && !b.differs() // else it is known from the flow
 	for _, p := range r.Path {
 		b.Path = append(b.Path, strings.Clone(p))
 	}
@@ -57,9 +58,13 @@ func clone(a sip.AoR) sip.AoR {
 	return sip.AoR{User: strings.Clone(a.User), Domain: intern(a.Domain)}
 }
 
+// RUIDPrefix is the start of the RUIDs of bindings that were made by silod. The rows of others
+// are those of other programs.
+const RUIDPrefix = "silod-"
+
 // newRUID returns a new value for the column ruid, unique among all nodes.
 func newRUID() string {
 	var b [12]byte
 	_, _ = rand.Read(b[:])
-	return "silod-" + hex.EncodeToString(b[:])
+	return RUIDPrefix + hex.EncodeToString(b[:])
 }

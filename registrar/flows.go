@@ -1,6 +1,8 @@
 package registrar
 
 import (
+	"context"
+	"slices"
 	"sync"
 
 	"silod/sip"
@@ -77,4 +79,50 @@ func (x *flowIndex) take(flow sip.Flow) []sip.AoR {
 		as = append(as, a)
 	}
 	return as
+}
+
+// FlowClosed ends the use of a flow, because its connection is closed. Its bindings stay
+// without a flow if they are Dialable, and are removed otherwise. An error of the store is only
+// logged: the next Load leaves the rows out.
+func (l *Location) FlowClosed(ctx context.Context, flow sip.Flow) {
+	for _, a := range l.flows.take(flow) {
+		s := l.shard(a)
+		s.update.Lock()
+		s.detach(a, flow)
+		err := l.remove(ctx, s, a, func(b *Binding) bool { return b.Flow == flow })
+		s.update.Unlock()
+		if err != nil {
+			l.opt.Log.Warn("binding of a closed connection not removed from the store", "aor", a, "error", err)
+		}
+	}
+}
+
+// detach takes the flow from those of an AoR's bindings that are Dialable. Their rows need no
+// change: Load does the same. s.update is held.
+func (s *shard) detach(a sip.AoR, flow sip.Flow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var bs []Binding
+	for i := range s.users[a] {
+		if b := &s.users[a][i]; b.Flow != flow || !b.Dialable() {
+			continue
+		}
+		if bs == nil {
+			bs = slices.Clone(s.users[a])
+		}
+		bs[i].Flow = sip.Flow{}
+	}
+	if bs != nil {
+		s.users[a] = bs
+	}
+}
+
+// dropClosed ends the use of flows whose connections were closed while their REGISTER waited
+// for the store.
+func (l *Location) dropClosed(ctx context.Context, bindings []Binding) {
+	for i := range bindings {
+		if f := bindings[i].Flow; f.Conn != 0 && !l.opt.Alive(f) {
+			l.FlowClosed(ctx, f)
+		}
+	}
 }

@@ -26,6 +26,9 @@ type Options struct {
 	Store Store            // nil: bindings are kept in memory only
 	Log   *slog.Logger     // nil: nothing is logged
 	Now   func() time.Time // nil: time.Now
+
+	// Alive reports whether the connection of a flow is open. If it is nil, all are.
+	Alive func(sip.Flow) bool
 }
 
 // Settings are what Configure can change while the table is in use.
@@ -43,6 +46,7 @@ type Location struct {
 	settings atomic.Pointer[Settings]
 	shards   [shards]shard
 	flows    flowIndex
+	stale    staleRows
 
 	Expired mi.Counter // bindings that were not refreshed
 }
@@ -66,6 +70,9 @@ func New(opt Options, set Settings) *Location {
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Alive == nil {
+		opt.Alive = func(sip.Flow) bool { return true }
 	}
 	l := &Location{opt: opt}
 	l.Configure(set)
@@ -94,15 +101,19 @@ func (l *Location) shard(a sip.AoR) *shard {
 }
 
 // Load fills the table from the store and returns the number of bindings. It is called
-// before requests are served. The function alive reports whether a flow can still be used; that
-// of a connection of an earlier process cannot, and its bindings are left out. The error is
-// the store's.
-func (l *Location) Load(ctx context.Context, alive func(flow sip.Flow) bool) (n int, err error) {
+// before requests are served. The function restore returns the flow to use in place of one of
+// an earlier process, or reports that there is none: its connection is closed. Bindings that
+// cannot be reached without it are left out, and Run deletes their rows. The error is the
+// store's.
+func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, bool)) (n int, err error) {
 	if l.opt.Store == nil {
 		return 0, nil
 	}
 	err = l.opt.Store.Load(ctx, l.opt.Now(), func(a sip.AoR, b Binding) {
-		if !alive(b.Flow) {
+		if !revive(&b, restore) {
+			if b.Flow.Transport.Reliable() { // else another listener can make it usable
+				l.stale.add(b.RUID)
+			}
 			return
 		}
 		a, b.UserAgent, b.Methods = clone(a), intern(b.UserAgent), intern(b.Methods)
@@ -112,7 +123,7 @@ func (l *Location) Load(ctx context.Context, alive func(flow sip.Flow) bool) (n 
 		s.mu.Unlock()
 		l.flows.add(b.Flow, a)
 		n++
-	}, func(err error) {
+	}, l.stale.add, func(err error) {
 		l.opt.Log.Warn("binding not loaded", "error", err)
 	})
 	return n, err
@@ -196,20 +207,6 @@ func (l *Location) Each(f func(sip.AoR, []Binding) bool) {
 			if !f(a, bs) {
 				return
 			}
-		}
-	}
-}
-
-// FlowClosed removes the bindings over a flow, because its connection is closed. An error of
-// the store is only logged: Load leaves the rows out.
-func (l *Location) FlowClosed(ctx context.Context, flow sip.Flow) {
-	for _, a := range l.flows.take(flow) {
-		s := l.shard(a)
-		s.update.Lock()
-		err := l.remove(ctx, s, a, func(b *Binding) bool { return b.Flow == flow })
-		s.update.Unlock()
-		if err != nil {
-			l.opt.Log.Warn("binding of a closed connection not removed from the store", "aor", a, "error", err)
 		}
 	}
 }

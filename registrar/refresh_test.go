@@ -11,7 +11,7 @@ import (
 // deadStore is a Store that never answers.
 type deadStore struct{ saving chan struct{} }
 
-func (d *deadStore) Load(context.Context, time.Time, func(sip.AoR, Binding), func(error)) error {
+func (d *deadStore) Load(context.Context, time.Time, func(sip.AoR, Binding), func(string), func(error)) error {
 	return nil
 }
 

@@ -17,6 +17,7 @@ type Register struct {
 	CSeq      uint32
 	Path      []string
 	Flow      func(contact sip.URI) sip.Flow // returns the flow over which a contact is reached
+	ViaNAT    bool                           // the Via shows that the client is behind a NAT
 	UserAgent string
 	Methods   string
 }
@@ -64,9 +65,10 @@ func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
 
 // Update carries a REGISTER out completely or not at all (RFC 3261 section 10.3, steps 6
 // to 8). An *Error refuses it; any other error is the store's.
-func (l *Location) Update(ctx context.Context, r *Register) (Registered, error) {
+func (l *Location) Update(ctx context.Context, r *Register) (res Registered, err error) {
 	a := clone(r.AoR)
 	s := l.shard(a)
+	defer func() { l.dropClosed(ctx, res.Bindings) }() // after the unlock
 	s.update.Lock()
 	defer s.update.Unlock()
 	u := l.begin(s, a)

@@ -22,9 +22,13 @@ type memoryStore struct {
 	fail  error
 }
 
-func (k *memoryStore) Load(_ context.Context, _ time.Time, f func(sip.AoR, Binding), _ func(error)) error {
+func (k *memoryStore) Load(_ context.Context, now time.Time, f func(sip.AoR, Binding), stale func(string), _ func(error)) error {
 	for _, b := range k.rows {
-		f(alice, b)
+		if b.Expires.After(now) {
+			f(alice, b)
+		} else {
+			stale(b.RUID)
+		}
 	}
 	return nil
 }
@@ -197,7 +201,7 @@ func TestLoad(t *testing.T) {
 	l, k, now := newTable(Settings{})
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h1>", "<sip:2@h2>")
 	again := New(Options{Store: k, Now: func() time.Time { return *now }}, Settings{})
-	n, err := again.Load(t.Context(), func(f sip.Flow) bool { return f == flowOf("h2") })
+	n, err := again.Load(t.Context(), func(f sip.Flow) (sip.Flow, bool) { return f, f == flowOf("h2") })
 	if got := contacts(again.Bindings(alice), *now); err != nil || n != 1 || got != "sip:2@h2 600" {
 		t.Errorf("loaded %d: %s, %v", n, got, err)
 	}

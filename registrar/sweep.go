@@ -28,6 +28,7 @@ func (l *Location) Run(ctx context.Context) error {
 		case <-sweep.C:
 			l.sweepShard(ctx, &l.shards[swept%shards])
 			swept++
+			l.deleteStale(ctx)
 		case <-flush.C:
 			l.flushShard(ctx, &l.shards[flushed%shards])
 			flushed++

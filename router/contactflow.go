@@ -2,28 +2,115 @@ package router
 
 import (
 	"net/netip"
+	"strings"
 
+	"silod/registrar"
 	"silod/sip"
-	"silod/sip/transaction"
 )
 
-// flowTo returns the flow over which a contact is reached. Over a stream that is the
-// connection of the REGISTER. Over UDP it leads to the address of the contact if the
-// REGISTER came directly from the client, else, behind a NAT or a proxy or without an
-// address in the contact, to the source of the packet.
-func flowTo(tx *transaction.ServerTx, contact sip.URI) sip.Flow {
-	f := tx.Flow
-	if f.Transport != sip.UDP || !tx.Request.Direct(tx.Flow.Remote) {
-		return f
+// A registration is the part of a REGISTER that decides where its contacts are reached.
+type registration struct {
+	flow    sip.Flow // over which it came
+	via     *sip.Via // topmost
+	vias    int      // number of Via values
+	path    *sip.URI // in the topmost Path value; nil: none
+	trusted bool     // the peer is trusted, so that the addresses which it names are believed
+}
+
+// readPath sets the path of a registration from the Path values of its request. A Path is
+// believed if the peer is trusted, or if it names the address that the REGISTER came from.
+// Others are refused: requests would be sent wherever a client wishes (RFC 3327 section 6.1).
+func (g *registration) readPath(values []string) *registrar.Error {
+	if len(values) == 0 {
+		return nil
 	}
-	ip, ok := contact.Addr()
-	if !ok || ip.IsUnspecified() || ip.IsMulticast() || ip.Is4() != f.Remote.Addr().Is4() {
-		return f
+	top, err := sip.ParseNameAddr(values[0])
+	if err != nil || top.Star || !top.URI.IsSIP() {
+		return &registrar.Error{Status: 400, Reason: "Bad Path header"}
 	}
-	port := contact.Port
-	if port == 0 {
-		port = 5060
+	if !g.trusted && !g.isSource(&top.URI) {
+		return &registrar.Error{Status: 403, Reason: "Path names another address than yours, which only trusted proxies may do"}
 	}
-	f.Remote = netip.AddrPortFrom(ip, port)
-	return f
+	g.path = &top.URI
+	return nil
+}
+
+// flowTo returns the flow over which a contact is reached. The zero Flow means that it is
+// reached at its Path or at its URI, over a connection that is opened when it is needed.
+//
+// Clients that are not trusted are reached over the flow of the REGISTER, or at the Contact
+// if it has the address that the REGISTER came from. Nothing is sent to an address that such
+// a client has only named, and no name of it is looked up.
+func (g *registration) flowTo(contact sip.URI) sip.Flow {
+	switch {
+	case g.flow.Transport == sip.WS || g.flow.Transport == sip.WSS:
+		return g.flow // no connection can be opened to the other end
+	case g.path != nil:
+		return g.flowToPath()
+	case !isDialable(&contact):
+		return g.flow
+	case g.namesOthers():
+		return g.flowToURI(&contact)
+	case g.flow.Transport.Reliable() || g.via.BehindNAT(g.flow.Remote) || !g.isSource(&contact):
+		return g.flow
+	}
+	// The port of the Contact counts, not that of the source: some phones send from one port
+	// and listen on another.
+	return g.flowToURI(&contact)
+}
+
+// flowToPath returns the flow to the first hop of the Path. A connection is used while it is
+// open if it leads there.
+func (g *registration) flowToPath() sip.Flow {
+	t, named := g.path.Transport()
+	same := t == g.flow.Transport || !named && g.path.Scheme == "sip"
+	if g.flow.Transport.Reliable() && same && (g.isSource(g.path) || strings.EqualFold(g.path.Host, g.via.Host)) {
+		return g.flow
+	}
+	return g.flowToURI(g.path)
+}
+
+// namesOthers reports whether the REGISTER comes from a trusted peer on behalf of another
+// host: from a proxy that adds no Path, or from a host that is not behind a NAT.
+func (g *registration) namesOthers() bool {
+	if !g.trusted || g.vias > 1 {
+		return g.trusted
+	}
+	own, ok := g.via.Addr()
+	return ok && g.flow.Transport == sip.UDP && own == g.flow.Remote.Addr().WithZone("")
+}
+
+// behindNAT reports whether the Via shows that the client is behind a NAT.
+func (g *registration) behindNAT() bool {
+	return g.flow.Transport == sip.UDP && g.vias == 1 && g.via.BehindNAT(g.flow.Remote)
+}
+
+// isSource reports whether the host of a URI is the address that the REGISTER came from.
+func (g *registration) isSource(u *sip.URI) bool {
+	ip, ok := u.Addr()
+	return ok && ip == g.flow.Remote.Addr().WithZone("")
+}
+
+// flowToURI returns the flow to the address in a URI from the socket of the REGISTER. It is
+// zero if the URI has a name, needs a connection, or has another IP version.
+func (g *registration) flowToURI(u *sip.URI) sip.Flow {
+	to, ok := u.AddrPort()
+	t, _ := u.Transport()
+	from := g.flow.Remote.Addr()
+	if !ok || t != sip.UDP || g.flow.Transport != sip.UDP || to.Addr().Is4() != from.Is4() {
+		return sip.Flow{}
+	}
+	if to.Addr() == from.WithZone("") {
+		to = netip.AddrPortFrom(from, to.Port()) // with its zone
+	}
+	return sip.Flow{Transport: sip.UDP, Local: g.flow.Local, Remote: to}
+}
+
+// isDialable reports whether requests can be sent to a URI without a connection that its
+// host has opened. Those to a Contact with the parameter alias, which Kamailio adds, reach
+// their client only through the proxy that has added it.
+func isDialable(u *sip.URI) bool {
+	t, _ := u.Transport()
+	_, alias := u.Params.Get("alias")
+	return (t == sip.UDP || t == sip.TCP || t == sip.TLS) && !alias && !u.IsInvalid()
 }

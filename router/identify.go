@@ -20,6 +20,7 @@ type caller struct {
 	known     bool    // trusted or authenticated, or authentication is off
 	mayRelay  bool    // may send to other domains
 	mayAssert bool    // a trusted peer; its P-Asserted-Identity is forwarded
+	trusted   bool    // a trusted peer; the addresses that it registers are believed
 }
 
 // An authRequest identifies the sender of a request: check does so as far as it need not wait,
@@ -61,7 +62,7 @@ func (a *authRequest) check() verdict {
 		}
 	}
 	a.parties = r.addresses(&a.tx.Request)
-	c.sender, c.mayAssert = asserted, rights.AssertIdentity
+	c.sender, c.mayAssert, c.trusted = asserted, rights.AssertIdentity, trusted
 	switch {
 	case trusted && !rights.Challenge:
 		a.setKnown(rights.Relay && a.policy.Relay != RelayNobody)

@@ -15,7 +15,7 @@ import (
 // that wait for the user are delivered.
 func (r *Router) register(tx *transaction.ServerTx, p parties, from caller) (work transaction.Work) {
 	r.Stats.Registers.Inc()
-	reg, refusal := r.parseRegister(tx, p)
+	reg, refusal := r.parseRegister(tx, p, from)
 	if refusal != nil {
 		tx.Respond(refusal.Status, refusal.Reason)
 		return nil

@@ -10,7 +10,7 @@ import (
 )
 
 // parseRegister parses a REGISTER. If it cannot be carried out, it returns the refusal.
-func (r *Router) parseRegister(tx *transaction.ServerTx, p parties) (*registrar.Register, *registrar.Error) {
+func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller) (*registrar.Register, *registrar.Error) {
 	switch {
 	case !tx.Request.To.URI.IsSIP():
 		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
@@ -21,13 +21,19 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties) (*registrar.
 	case r.opt.Rooms.IsRoom(p.to):
 		return nil, &registrar.Error{Status: 403, Reason: "This address is a chat room"}
 	}
+	path := tx.Request.Values("Path")
+	way := registration{flow: tx.Flow, via: &tx.Request.Via, vias: tx.Request.Vias(), trusted: from.trusted}
+	if refusal := way.readPath(path); refusal != nil {
+		return nil, refusal
+	}
 	reg := &registrar.Register{
 		AoR:       p.to,
 		Expires:   expires(tx.Request.Get("Expires")),
 		CallID:    tx.Request.Get("Call-ID"),
 		CSeq:      tx.Request.CSeq,
-		Path:      tx.Request.Values("Path"),
-		Flow:      func(contact sip.URI) sip.Flow { return flowTo(tx, contact) },
+		Path:      path,
+		Flow:      way.flowTo,
+		ViaNAT:    way.behindNAT(),
 		UserAgent: tx.Request.Get("User-Agent"),
 		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),
 	}

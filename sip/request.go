@@ -1,9 +1,6 @@
 package sip
 
-import (
-	"net/netip"
-	"strings"
-)
+import "strings"
 
 // A Request is a request with the values that all handlers need. It is not modified after
 // Read.
@@ -134,11 +131,8 @@ func (r *Request) MaxForwards() (n int, ok bool) {
 	return n, n <= 255
 }
 
-// Direct reports whether a request that was received from source came directly from the
-// client, without a proxy and without a NAT.
-func (r *Request) Direct(source netip.AddrPort) bool {
-	return r.Via.SentBySource(source) && r.count("Via") == 1
-}
+// Vias returns the number of Via values: 1 if the request came directly from the client.
+func (r *Request) Vias() int { return r.count("Via") }
 
 // OptionTags returns the option tags in a header such as Require or Supported, in lower
 // case.

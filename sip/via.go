@@ -62,8 +62,8 @@ func (v *Via) Branch() string {
 	return b
 }
 
-// addr returns the host of sent-by as an IP address. It reports whether the host is one.
-func (v *Via) addr() (netip.Addr, bool) {
+// Addr returns the host of sent-by as an IP address. It reports whether the host is one.
+func (v *Via) Addr() (netip.Addr, bool) {
 	if v.Host == "" || v.Host[0] != '[' && (v.Host[0] < '0' || v.Host[0] > '9') {
 		return netip.Addr{}, false // a name
 	}
@@ -71,12 +71,12 @@ func (v *Via) addr() (netip.Addr, bool) {
 	return a.Unmap(), err == nil
 }
 
-// SentBySource reports whether src is the address in sent-by, so that no NAT has changed it.
-func (v *Via) SentBySource(src netip.AddrPort) bool {
-	if a, ok := v.addr(); !ok || a != src.Addr().WithZone("") {
-		return false
-	}
-	return v.Port == src.Port() || v.Port == 0 && src.Port() == UDP.DefaultPort()
+// BehindNAT reports whether a NAT has changed the source address of a request: its topmost
+// Via has another IP address than src. The port says nothing, because some phones send from
+// one port and listen on another.
+func (v *Via) BehindNAT(src netip.AddrPort) bool {
+	a, ok := v.Addr()
+	return ok && a != src.Addr().WithZone("")
 }
 
 // AppendStamped appends the value of a received topmost Via for the response to b. It adds
@@ -86,7 +86,7 @@ func (v *Via) AppendStamped(b []byte, value string, src netip.AddrPort) []byte {
 	_, rport := v.Params.Get("rport")
 	host := src.Addr().WithZone("")
 	if !rport {
-		if a, ok := v.addr(); ok && a == host {
+		if a, ok := v.Addr(); ok && a == host {
 			return append(b, value...)
 		}
 	}
@@ -117,7 +117,7 @@ func (v *Via) ReplyAddr(src netip.AddrPort) netip.AddrPort {
 	if _, rport := v.Params.Get("rport"); rport {
 		return src
 	}
-	if a, ok := v.addr(); ok && a != src.Addr().WithZone("") {
+	if v.BehindNAT(src) {
 		return src
 	}
 	return netip.AddrPortFrom(src.Addr(), cmp.Or(v.Port, UDP.DefaultPort()))

@@ -168,7 +168,7 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 // buildServices creates the parts that handle messages, and connects the queues of the
 // engine with them.
 func (d *daemon) buildServices(_ context.Context, set settings) error {
-	d.location = registrar.New(registrar.Options{Store: d.database.Bindings(), Log: d.log}, set.registrar)
+	d.location = registrar.New(registrar.Options{Store: d.database.Bindings(), Log: d.log, Alive: d.transport.Alive}, set.registrar)
 	d.hub = watch.New(d.domains, d.log)
 	d.proxy = proxy.New(proxy.Options{
 		Transport: d.transport, Transactions: d.transactions, Location: d.location, Domains: d.domains, Watch: d.hub, Log: d.log,
@@ -208,7 +208,7 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 
 // load reads the state of the previous run from the databases. No request is read before.
 func (d *daemon) load(ctx context.Context, _ settings) error {
-	n, err := d.location.Load(ctx, d.transport.Alive)
+	n, err := d.location.Load(ctx, d.restorer(ctx))
 	if err != nil {
 		return fmt.Errorf("load registrations: %w", err)
 	}
@@ -221,6 +221,20 @@ func (d *daemon) load(ctx context.Context, _ settings) error {
 	d.log.Debug("state loaded", "bindings", n)
 	debug.FreeOSMemory() // the next collection, which would free the garbage of loading, may be far away
 	return d.engine.WakeWaiting(ctx, d.mail.Online)
+}
+
+// restorer returns the function that restores flows of an earlier process. A flow over UDP can
+// be used again, from another socket if the listeners have changed or Kamailio has registered
+// it, unless no UDP socket has its IP version.
+func (d *daemon) restorer(ctx context.Context) func(sip.Flow) (sip.Flow, bool) {
+	sockets := d.transport.Endpoints()
+	return func(f sip.Flow) (sip.Flow, bool) {
+		if f.Transport != sip.UDP || slices.Contains(sockets, transport.Endpoint{Transport: sip.UDP, Addr: f.Local}) {
+			return f, d.transport.Alive(f)
+		}
+		f, err := d.transport.Connect(ctx, transport.Target{Transport: sip.UDP, Addr: f.Remote})
+		return f, err == nil
+	}
 }
 
 // nonceSecret reads the secret that several nodes share. It returns nil if file is "".

@@ -1,0 +1,70 @@
+package registrar
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"silod/sip"
+)
+
+// revive makes a binding from the store usable, or reports that it is not.
+func revive(b *Binding, restore func(sip.Flow) (sip.Flow, bool)) bool {
+	if len(b.Path) > 0 && !strings.HasPrefix(b.RUID, RUIDPrefix) {
+		b.Flow = sip.Flow{} // Kamailio's column received is the address of the client, not of the proxy
+	}
+	if b.Flow.IsZero() {
+		return true
+	}
+	f, ok := restore(b.Flow)
+	switch {
+	case ok:
+		b.Flow = f
+	case b.Dialable():
+		b.Flow = sip.Flow{}
+	default:
+		return false
+	}
+	return true
+}
+
+// staleRows are the RUIDs of rows of silod that Load has left out.
+type staleRows struct {
+	ruids []string
+	retry time.Time // after an error
+}
+
+// add adds the row of a binding, unless it is a row of another program.
+func (s *staleRows) add(ruid string) {
+	if strings.HasPrefix(ruid, RUIDPrefix) {
+		s.ruids = append(s.ruids, strings.Clone(ruid))
+	}
+}
+
+const (
+	staleBatch = 256             // rows that are deleted together
+	staleRetry = 5 * time.Second // after an error
+)
+
+// deleteStale deletes some of the rows that Load has left out, if there are any. Only Run
+// calls it.
+func (l *Location) deleteStale(ctx context.Context) {
+	s := &l.stale
+	now := l.opt.Now()
+	if len(s.ruids) == 0 || now.Before(s.retry) {
+		return
+	}
+	batch := s.ruids[:min(len(s.ruids), staleBatch)]
+	changes := make([]Change, len(batch))
+	for i, ruid := range batch {
+		changes[i] = Change{Binding: Binding{RUID: ruid}, Removed: true}
+	}
+	if err := l.save(ctx, changes); err != nil {
+		s.retry = now.Add(staleRetry)
+		l.opt.Log.Warn("rows of former bindings not deleted", "count", len(s.ruids), "error", err)
+		return
+	}
+	if s.ruids = s.ruids[len(batch):]; len(s.ruids) == 0 {
+		s.ruids = nil // frees the memory
+	}
+}
