@@ -22,26 +22,16 @@ func (r *Router) registered(tx *transaction.ServerTx, reg *registrar.Register, b
 			hs = append(hs, sip.Header{Name: "Path", Value: p})
 		}
 	}
-	if slices.Contains(tags, "outbound") && outboundUsed(tx, reg.Contacts) {
+	if slices.Contains(tags, "outbound") && outboundUsed(tx, reg) {
 		// RFC 5626 section 6: its flows are used, and the device must keep them open.
-		hs = append(hs, sip.Header{Name: "Require", Value: "outbound"}, sip.Header{Name: "Flow-Timer", Value: flowTimer})
+		hs = append(hs, sip.Header{Name: "Require", Value: "outbound"})
+		if tx.Flow.Transport.Reliable() && tx.Request.Vias() == 1 {
+			hs = append(hs, sip.Header{Name: "Flow-Timer", Value: flowTimer})
+		}
 	}
 	return append(hs,
 		sip.Header{Name: "Date", Value: now.UTC().Format(httpDate)},
 		sip.Header{Name: "Server", Value: r.opt.Server})
-}
-
-// flowTimer is the time in seconds within which a device should send a keep-alive.
-const flowTimer = "120"
-
-// outboundUsed reports whether a REGISTER has created a flow of RFC 5626: it has a contact
-// with instance and reg-id, and came directly from the device.
-func outboundUsed(tx *transaction.ServerTx, contacts []sip.NameAddr) bool {
-	return len(tx.Request.Values("Via")) == 1 && slices.ContainsFunc(contacts, func(c sip.NameAddr) bool {
-		_, instance := c.Params.Get("+sip.instance")
-		_, id := c.Params.Get("reg-id")
-		return instance && id
-	})
 }
 
 // httpDate is the layout of a SIP date (RFC 3261 section 20.17).

@@ -1,0 +1,70 @@
+package db
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"silod/registrar"
+	"silod/sip"
+)
+
+// Load tells which rows of silod belong to no binding: those that have expired, and those of
+// silod_binding whose row of location is gone. It never names a row of another program.
+func TestStaleBindings(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Bindings()
+		for _, ruid := range []string{"silod-live", "silod-expired", "silod-orphan", "uloc-expired", "uloc-live"} {
+			b := simpleBinding(ruid)
+			b.Binding.Params = ";x=y" // needs a row of silod_binding
+			b.Binding.ViaNAT = true
+			if strings.HasSuffix(ruid, "expired") {
+				b.Binding.Expires = noon.Local()
+			}
+			save(t, st, b)
+		}
+		rawExec(t, db, "DELETE FROM location WHERE ruid = 'silod-orphan'")
+		var stale, live []string
+		err := st.Load(t.Context(), noon, func(_ sip.AoR, b registrar.Binding) {
+			live = append(live, b.RUID)
+			if !b.ViaNAT {
+				t.Errorf("%s is not behind a NAT", b.RUID)
+			}
+		}, func(ruid string) { stale = append(stale, ruid) }, func(err error) { t.Errorf("skipped: %v", err) })
+		slices.Sort(live)
+		slices.Sort(stale)
+		if err != nil || strings.Join(live, " ") != "silod-live uloc-live" || strings.Join(stale, " ") != "silod-expired silod-orphan" {
+			t.Errorf("live %v, stale %v, %v", live, stale, err)
+		}
+		for _, ruid := range stale {
+			save(t, st, registrar.Change{Binding: registrar.Binding{RUID: ruid}, Removed: true})
+		}
+		err = st.Load(t.Context(), noon, func(sip.AoR, registrar.Binding) {}, func(ruid string) { t.Errorf("%s is still stale", ruid) }, func(error) {})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFlowColumns reads the columns received and socket as Kamailio writes them.
+func TestFlowColumns(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ received, socket, want string }{
+		{"sip:203.0.113.1:40000", "udp:192.0.2.1:5060", "udp:192.0.2.1:5060>203.0.113.1:40000"},
+		{"sip:203.0.113.1:40000", "", "udp:0.0.0.0:0>203.0.113.1:40000"},
+		{"sip:203.0.113.1:40000", "udp:sip.example.org:5060", "udp:0.0.0.0:0>203.0.113.1:40000"},
+		{"sip:[2001:db8::1]:40000", "", "udp:[::]:0>[2001:db8::1]:40000"},
+		{"sip:203.0.113.1", "udp:192.0.2.1:5060", "udp:192.0.2.1:5060>203.0.113.1:5060"},
+		{"sip:203.0.113.1:40000;transport=tcp", "tcp:192.0.2.1:5060", "tcp:192.0.2.1:5060>203.0.113.1:40000"},
+		{"sips:203.0.113.1:40000", "tls:192.0.2.1:5061", "tls:192.0.2.1:5061>203.0.113.1:40000"},
+		{"", "udp:192.0.2.1:5060", ""},
+		{"sip:phone.example.org", "udp:192.0.2.1:5060", ""},
+		{"sip:203.0.113.1;transport=sctp", "", ""},
+		{"no URI", "", ""},
+	} {
+		if got := flowOf(tc.received, tc.socket).String(); got != tc.want {
+			t.Errorf("received %q, socket %q: %q, want %q", tc.received, tc.socket, got, tc.want)
+		}
+	}
+}
