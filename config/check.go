@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // check reports problems of keys that depend on each other. The value of each alone has
@@ -20,6 +21,12 @@ func (c *Config) check() []Problem {
 	if r := c.Registrar; r.MaxExpires != 0 && r.MaxExpires < r.MinExpires {
 		report("registrar.max_expires", "expected 0, or at least min_expires (%d), got %d", r.MinExpires, r.MaxExpires)
 	}
+	if r := c.Registrar; r.NATPing > 0 && r.NATPing < minNATPing {
+		report("registrar.nat_ping", "expected \"0s\", or at least \"%s\", got \"%s\"", minNATPing, r.NATPing)
+	}
+	if r := c.Registrar; r.NATPingFailures > 0 && r.NATPingMethod != "options" {
+		report("registrar.nat_ping_failures", "expected nat_ping_method = \"options\": nothing answers to empty lines")
+	}
 	if c.HTTP.Pprof && !isLoopback(c.HTTP.Listen) {
 		report("http.pprof", "profiles must not be public: expected listen to be a loopback address such as \"127.0.0.1:9090\"")
 	}
@@ -28,6 +35,9 @@ func (c *Config) check() []Problem {
 	}
 	return ps
 }
+
+// minNATPing is the shortest interval of nat_ping.
+const minNATPing = 100 * time.Millisecond
 
 type reporter = func(key, format string, args ...any)
 

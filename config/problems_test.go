@@ -81,6 +81,11 @@ func TestProblems(t *testing.T) {
 		{"listener twice", "sip.listen = ['udp:127.0.0.1', 'udp:127.0.0.1:5060']", `1: sip.listen: "udp:127.0.0.1:5060" is listed twice`},
 		{"no certificate", "sip.listen = ['tls:127.0.0.1:5061']", `1: sip.listen: "tls:127.0.0.1:5061" needs tls_certificate and tls_private_key`},
 		{"half a certificate", "sip.tls_certificate = '/c.pem'", `1: sip.tls_certificate: expected both tls_certificate and tls_private_key, but only one is set`},
+		{"a flood of pings", "registrar.nat_ping = '1ms'", `1: registrar.nat_ping: expected "0s", or at least "100ms", got "1ms"`},
+		{
+			"failures of packets without an answer", "registrar.nat_ping_failures = 3",
+			`1: registrar.nat_ping_failures: expected nat_ping_method = "options": nothing answers to empty lines`,
+		},
 		{"limits crossed", "registrar.max_expires = 30", `1: registrar.max_expires: expected 0, or at least min_expires (60), got 30`},
 		{"manager is a room", "imc.manager = 'chat-1'", `1: imc.manager: "chat-1" is the name of a room: it matches room_pattern`},
 		{"tables", "imc.members_table = 'IMC_ROOMS'", `1: imc.members_table: "IMC_ROOMS" is already the table of imc.rooms_table`},

@@ -106,6 +106,20 @@ type Registrar struct {
 
 	// The maximum number of registered contacts of a user. 0: no limit.
 	MaxContacts int `toml:"max_contacts" default:"0" allow:"0..10000" reload:"yes"`
+
+	// The interval at which a phone that is registered over UDP behind a NAT is sent a packet,
+	// from the socket that it registered at: the NAT forgets the phone without traffic, often
+	// after 30 seconds. A phone is behind a NAT if its Contact or its Via has another address
+	// than its packets. The packets are spread over the interval. "0s": none are sent.
+	NATPing time.Duration `toml:"nat_ping" default:"25s" allow:"0s..1h" reload:"yes"`
+
+	// The packet. "crlf": two empty lines, which phones ignore. "options": an OPTIONS request,
+	// which they answer.
+	NATPingMethod string `toml:"nat_ping_method" default:"crlf" allow:"crlf|options" reload:"yes"`
+
+	// The number of OPTIONS in a row without an answer after which the contact of a phone is
+	// removed. Any answer counts. 0: it stays until it expires.
+	NATPingFailures int `toml:"nat_ping_failures" default:"0" allow:"0..1000" reload:"yes"`
 }
 
 // HTTP configures the pages for monitoring: /metrics (Prometheus), /healthz and /readyz.

@@ -34,6 +34,7 @@ type Options struct {
 type Settings struct {
 	OutboundProxy *sip.URI // next hop to addresses that are not ours; nil: DNS
 	LargeOverUDP  bool     // send a request above transport.MaxDatagram over UDP if TCP cannot be used
+	NATPing       NATPing
 }
 
 // A Proxy sends requests to devices.
@@ -46,6 +47,8 @@ type Proxy struct {
 	log          *slog.Logger
 	settings     atomic.Pointer[Settings]
 	mailboxes    sharedMailboxes
+
+	Pings PingStats
 }
 
 // New returns a proxy.

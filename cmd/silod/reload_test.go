@@ -43,6 +43,10 @@ func inRouter(line string) effect {
 	})
 }
 
+func inPings(lines ...string) effect {
+	return effect{lines, func(s *served) any { return s.proxy.Settings().NATPing }}
+}
+
 func inRegistrar(line string) effect {
 	return one(line, func(s *served) any { return s.location.Settings() })
 }
@@ -98,6 +102,10 @@ func effects(dir string) map[string]effect {
 		"registrar.min_expires":     inRegistrar("registrar.min_expires = 7"),
 		"registrar.max_expires":     inRegistrar("registrar.max_expires = 70"),
 		"registrar.max_contacts":    inRegistrar("registrar.max_contacts = 7"),
+
+		"registrar.nat_ping":          inPings("registrar.nat_ping = '7s'"),
+		"registrar.nat_ping_method":   inPings("registrar.nat_ping_method = 'options'"),
+		"registrar.nat_ping_failures": inPings("registrar.nat_ping_method = 'options'", "registrar.nat_ping_failures = 7"),
 
 		"silo.from_address":     inSilo("silo.from_address = 'sip:x@127.0.0.1'", func(c silo.Settings) any { return written(c.NoticeFrom) }),
 		"silo.offline_message":  inSilo("silo.offline_message = 'x'", func(c silo.Settings) any { return written(c.NoticeText) }),

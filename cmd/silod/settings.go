@@ -67,6 +67,7 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 		datagram:      socket.Settings{Timeout: time.Duration(cfg.MI.SocketTimeout) * time.Millisecond},
 	}
 	set.proxy.LargeOverUDP = cfg.SIP.LargeOverUDP
+	set.proxy.NATPing = natPing(cfg)
 	if err := set.logLevel.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		return settings{}, fmt.Errorf("log.level: %w", err)
 	}
@@ -266,6 +267,11 @@ func registrarSettings(cfg *config.Config) registrar.Settings {
 		Max:         seconds(r.MaxExpires),
 		MaxContacts: r.MaxContacts,
 	}
+}
+
+func natPing(cfg *config.Config) proxy.NATPing {
+	r := cfg.Registrar
+	return proxy.NATPing{Every: r.NATPing, Options: r.NATPingMethod == "options", Failures: r.NATPingFailures}
 }
 
 func siloSettings(cfg *config.Config) silo.Settings {
