@@ -26,6 +26,8 @@ type ua struct {
 	replied   map[string]bool // by Via: requests answered with autoReply
 	seq       int
 	daemon    *daemon // of which it is a client; may be nil
+
+	keepAlives atomic.Int32 // empty lines received
 }
 
 var branches atomic.Int64
@@ -95,6 +97,10 @@ func (u *ua) readStream() {
 func (u *ua) take(m string) {
 	if strings.HasPrefix(m, "SIP/2.0 1") {
 		return // a 100 after 3.5 s
+	}
+	if strings.Trim(m, "\r\n") == "" {
+		u.keepAlives.Add(1)
+		return
 	}
 	if strings.HasPrefix(m, "SIP/2.0 ") {
 		u.answers <- m
