@@ -18,9 +18,12 @@ type Auth struct {
 	// "identity": its P-Asserted-Identity is used (RFC 3325); that of other senders is
 	// removed. "relay": it may send to other domains; see relay. "digest": its requests need
 	// a password nevertheless; for a proxy that forwards requests of users that authenticate
-	// here, so that it is not limited as a single user. The first "tls:" name needs a
-	// restart, because listeners then request certificates. Over UDP the source address can
-	// be forged: trust only networks from which no one else can send.
+	// here, so that it is not limited as a single user. The addresses that a peer registers are
+	// believed: a Path to any host (RFC 3327), and Contacts of its clients if it adds no Path.
+	// Others can only register the address that they send from; another Path is answered 403.
+	// The first "tls:" name needs a restart, because listeners then request certificates. Over
+	// UDP the source address can be forged: trust only networks from which no one else can
+	// send.
 	//
 	//	["10.0.0.0/8", "192.0.2.7 identity relay", "tls:proxy.example.org identity", "192.0.2.8 digest"]
 	Trusted []Peer `toml:"trusted" reload:"yes"`

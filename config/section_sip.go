@@ -56,8 +56,8 @@ type SIP struct {
 	// descriptor.
 	MaxConnections int `toml:"max_connections" default:"10000" allow:"1..1000000"`
 
-	// A connection without traffic for this time is closed, and the contacts that are
-	// registered over it are removed.
+	// A connection without traffic for this time is closed. The contacts that are registered
+	// over it are removed, unless a new connection to them or to their Path can be opened.
 	IdleTimeout time.Duration `toml:"idle_timeout" default:"2h" allow:"10s.."`
 
 	// The time for a new connection to send its first message, and for any connection to

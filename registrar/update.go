@@ -155,8 +155,8 @@ const writeAhead = flushInterval + 5*time.Second
 // onlyTimesDiffer reports whether two bindings differ in no more than their times and
 // CSeq.
 func onlyTimesDiffer(a, b *Binding) bool {
-	return a.Contact == b.Contact && a.Flow == b.Flow && a.ViaNAT == b.ViaNAT && a.Params == b.Params && a.Q == b.Q && a.CallID == b.CallID &&
-		a.Instance == b.Instance && a.RegID == b.RegID && a.UserAgent == b.UserAgent && a.Methods == b.Methods &&
+	return a.Contact == b.Contact && a.Flow == b.Flow && a.ViaNAT == b.ViaNAT && a.Params == b.Params && a.Q == b.Q &&
+		a.CallID == b.CallID && a.Instance == b.Instance && a.RegID == b.RegID && a.UserAgent == b.UserAgent && a.Methods == b.Methods &&
 		slices.Equal(a.Path, b.Path)
 }
 

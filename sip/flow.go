@@ -31,7 +31,7 @@ func (f Flow) String() string {
 	b := append(append(buf[:0], f.Transport.String()...), ':')
 	b = append(f.Local.AppendTo(b), '>')
 	b = f.Remote.AppendTo(b)
-	if f.Conn != 0 {
+	if f.Transport.Reliable() {
 		b = strconv.AppendUint(append(b, '#'), f.Conn, 36)
 	}
 	return string(b)

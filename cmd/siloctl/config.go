@@ -140,6 +140,8 @@ var renamed = map[[2]string][2]string{
 	{"jsonrpcs", "dgram_timeout"}:  {"mi", "socket_timeout"},
 	{"usrloc", "db_url"}:           {"db", "url"},
 	{"auth_db", "db_url"}:          {"db", "url"},
+
+	{"nathelper", "natping_interval"}: {"registrar", "nat_ping"},
 }
 
 // sectionOf maps modules to the sections in which silod has their parameters under the same names.
@@ -181,6 +183,9 @@ func (d draft) add(section, key, value string, line int) {
 func (s setting) toml() string {
 	if !s.number {
 		return tomlValue(s.value)
+	}
+	if s.name == "natping_interval" {
+		return tomlValue(s.value + "s")
 	}
 	if n, err := strconv.ParseInt(s.value, 0, 64); err == nil {
 		if len(s.value) > 1 && s.value[0] == '0' && strings.HasSuffix(s.name, "mode") {
