@@ -12,6 +12,11 @@ import (
 // baresip starts baresip. It sends texts to its current contact, so that its commands go to
 // the next or the previous contact first, until that is the recipient.
 func baresip(t *testing.T, d *daemon, transport, user string) *device {
+	return baresipWith(t, d, transport, user, "")
+}
+
+// baresipWith starts baresip with more parameters of its account.
+func baresipWith(t *testing.T, d *daemon, transport, user, more string) *device {
 	path := installed(t, "baresip")
 	home := t.TempDir()
 	contacts, current := []string{"alice", "bob", "carol", "chat-1"}, 0
@@ -21,7 +26,7 @@ func baresip(t *testing.T, d *daemon, transport, user string) *device {
 	}
 	file(t, list, home, "contacts")
 	file(t, uri(contacts[current]), home, "current_contact")
-	file(t, fmt.Sprintf("<%s>;outbound=\"sip:%s;transport=%s\";regint=600;auth_pass=\"%s\"\n", uri(user), d.addr, transport, password), home, "accounts")
+	file(t, fmt.Sprintf("<%s>;outbound=\"sip:%s;transport=%s\";regint=600;auth_pass=\"%s\"%s\n", uri(user), d.addr, transport, password, more), home, "accounts")
 	file(t, fmt.Sprintf(`sip_listen 127.0.0.1:%d
 audio_player none,none
 module_path %s
