@@ -18,7 +18,7 @@ func TestDocumentedDefaults(t *testing.T) {
 	want := map[string]string{
 		"registrar.default_expires": "3600", "registrar.min_expires": "60",
 		"registrar.max_expires": "0", "registrar.max_contacts": "0",
-		"registrar.nat_ping": "25s", "registrar.nat_ping_method": "crlf", "registrar.nat_ping_failures": "0",
+		"registrar.nat_ping": `"25s"`, "registrar.nat_ping_method": `"crlf"`, "registrar.nat_ping_failures": "0",
 
 		"silo.db_table": `"silo"`, "silo.from_address": `""`, "silo.contact_hdr": `""`, "silo.extra_hdrs": `""`,
 		"silo.offline_message": `""`, "silo.content_type_hdr": `""`, "silo.reminder": `""`,
