@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -229,12 +230,19 @@ func (d *daemon) load(ctx context.Context, _ settings) error {
 func (d *daemon) restorer(ctx context.Context) func(sip.Flow) (sip.Flow, bool) {
 	sockets := d.transport.Endpoints()
 	return func(f sip.Flow) (sip.Flow, bool) {
-		if f.Transport != sip.UDP || slices.Contains(sockets, transport.Endpoint{Transport: sip.UDP, Addr: f.Local}) {
+		bound := func(e transport.Endpoint) bool { return e.Transport == sip.UDP && includes(e.Addr, f.Local) }
+		if f.Transport != sip.UDP || slices.ContainsFunc(sockets, bound) {
 			return f, d.transport.Alive(f)
 		}
 		f, err := d.transport.Connect(ctx, transport.Target{Transport: sip.UDP, Addr: f.Remote})
 		return f, err == nil
 	}
+}
+
+// includes reports whether packets to an address arrive at a socket.
+func includes(socket, to netip.AddrPort) bool {
+	own, a := socket.Addr(), to.Addr()
+	return socket.Port() == to.Port() && (own == a || own.IsUnspecified() && own.Is4() == a.Is4())
 }
 
 // nonceSecret reads the secret that several nodes share. It returns nil if file is "".
