@@ -283,7 +283,7 @@ func TestNoDeadRows(t *testing.T) {
 func TestContactsOfKamailio(t *testing.T) {
 	t.Parallel()
 	s := serveIn(t, t.TempDir(), fixedPort(t))
-	plain, natted := listen(t, "127.0.0.1"), listen(t, "127.0.0.1")
+	plain, natted, dot := listen(t, "127.0.0.1"), listen(t, "127.0.0.1"), listen(t, "127.0.0.1")
 	const columns = "INSERT INTO location (ruid, username, domain, contact, received, path, socket, expires, callid, cseq, user_agent, last_modified) VALUES "
 	row := func(ruid, contact, received, path string) string {
 		return fmt.Sprintf("('uloc-%[1]s', '%[1]s', NULL, '%s', %s, %s, 'udp:127.0.0.1:9', 4000000000, 'x', 1, 'x', 1000000000)", ruid, contact, received, path)
@@ -291,22 +291,23 @@ func TestContactsOfKamailio(t *testing.T) {
 	for _, r := range []string{
 		row("plain", "sip:plain@"+plain.addr(), "NULL", "NULL"),
 		row("natted", "sip:natted@127.0.0.9:5060", "'sip:"+natted.addr()+"'", "NULL"),
+		row("dot", "sip:dot@"+dot.addr(), "NULL", "'.'"), // of kamctl
 		row("gone", "sip:gone@192.168.77.1:5060", "'sip:127.0.0.1:9;transport=tcp'", "NULL"),
 	} {
 		s.sql(columns + r)
 	}
 	s = s.restart()
 	a := s.phone("udp", "alice")
-	for user, device := range map[string]*foreign{"plain": plain, "natted": natted} {
+	for user, device := range map[string]*foreign{"plain": plain, "natted": natted, "dot": dot} {
 		if got := a.message("sip:"+user+"@127.0.0.1", "hello"); got != 200 {
 			t.Errorf("%s: answered %d", user, got)
 		}
 		m := device.next()
-		if body(m) != "hello" || !strings.Contains(header(m, "Via"), s.addr("udp").String()) {
+		if body(m) != "hello" || header(m, "Route") != "" || !strings.Contains(header(m, "Via"), s.addr("udp").String()) {
 			t.Errorf("%s got\n%s", user, m)
 		}
 	}
-	if s.location.Online(s.aor("gone")) || s.count("location") != 3 {
+	if s.location.Online(s.aor("gone")) || s.count("location") != 4 {
 		t.Errorf("a closed connection is used, or its row was deleted")
 	}
 }
