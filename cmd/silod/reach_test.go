@@ -254,6 +254,30 @@ func TestReachedAnew(t *testing.T) {
 	}
 }
 
+// A contact at which no device listens any more costs little.
+func TestDeadContact(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	device := listenTCP(t, "127.0.0.1:0")
+	b := s.phone("tcp", "bob")
+	b.mustRegisterAt("<sip:bob@" + device.addr() + ";transport=tcp>")
+	_ = device.ln.Close()
+	_ = b.conn.Close()
+	s.eventually("the end of the connection", func() bool { return s.location.Bindings(s.aor("bob"))[0].Flow.IsZero() })
+	a, start := s.phone("udp", "alice"), time.Now()
+	if got := a.message(bob, "hello"); got != 202 {
+		t.Errorf("answered %d", got)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("answered after %v", took)
+	}
+	b = s.phone("tcp", "bob")
+	b.register(300)
+	if m := b.next(); body(m) != "hello" {
+		t.Errorf("got\n%s", m)
+	}
+}
+
 // The rows of dead connections and of expired contacts do not pile up over restarts. Those
 // of other programs stay.
 func TestNoDeadRows(t *testing.T) {
