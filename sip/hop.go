@@ -8,18 +8,22 @@ import (
 
 // Transport returns the transport for requests to a URI without regard to DNS (RFC 3263
 // section 4.1): that of the parameter, else UDP. The scheme sips requires TLS (RFC 3261
-// section 26.2.2). It is zero if the parameter names an unknown transport. named reports
-// whether the URI has the parameter.
+// section 26.2.2), and over WebSocket WSS (RFC 7118 section 5). It is zero if the parameter
+// names an unknown transport. named reports whether the URI has the parameter.
 func (u URI) Transport() (t Transport, named bool) {
 	name, _ := u.Params.Get("transport")
 	named = name != ""
 	if t = UDP; named {
 		t, _ = ParseTransport(name)
 	}
-	if u.Scheme == "sips" && (t == UDP || t == TCP) {
-		t = TLS
+	switch {
+	case u.Scheme != "sips" || t == 0 || t.Secure():
+		return t, named
+	case t == WS:
+		return WSS, named
+	default:
+		return TLS, named
 	}
-	return t, named
 }
 
 // AddrPort returns the address to which requests to a URI are sent without a lookup. It

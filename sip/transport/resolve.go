@@ -85,24 +85,16 @@ func (l *Layer) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 	}
 }
 
-// queryOf returns the query for a URI. The scheme sips requires TLS (RFC 3261
-// section 26.2.2), and over WebSocket WSS (RFC 7118 section 5).
+// queryOf returns the query for a URI.
 func queryOf(u sip.URI) (query, error) {
 	q := query{secure: u.Scheme == "sips", host: u.Host, port: u.Port}
-	name, _ := u.Params.Get("transport")
-	if name == "" {
-		return q, nil
-	}
-	t, ok := sip.ParseTransport(name)
-	switch {
-	case !ok:
+	t, named := u.Transport()
+	if t == 0 {
+		name, _ := u.Params.Get("transport")
 		return q, fmt.Errorf("transport %.20q is not supported", name)
-	case !q.secure || t.Secure():
+	}
+	if named {
 		q.transport = t
-	case t == sip.WS:
-		q.transport = sip.WSS
-	default:
-		q.transport = sip.TLS
 	}
 	return q, nil
 }
