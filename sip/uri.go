@@ -198,10 +198,15 @@ func (u URI) Equal(v URI) bool {
 // paramsMatch reports whether b has an equal parameter for each one of a. Parameters that
 // may be in one URI only can be missing.
 func paramsMatch(a, b Params) bool {
-	for _, p := range a {
-		other, ok := b.Get(p.Name)
+	get := b.Get
+	if len(a) > maxScanned && len(b) > maxScanned {
+		get = b.index()
+	}
+	for i := range a {
+		p := &a[i]
+		other, ok := get(p.Name)
 		switch {
-		case ok && !strings.EqualFold(unescape(p.Value), unescape(other)):
+		case ok && p.Value != other && !strings.EqualFold(unescape(p.Value), unescape(other)):
 			return false
 		case !ok:
 			switch lower(p.Name) {
@@ -211,4 +216,23 @@ func paramsMatch(a, b Params) bool {
 		}
 	}
 	return true
+}
+
+// maxScanned is the number of parameters up to which each is searched in the list. Beyond it
+// the work would grow with the square of the length of a URI, which any sender can choose.
+const maxScanned = 16
+
+// index returns a function that finds parameters as Get does, in constant time.
+func (ps Params) index() func(name string) (string, bool) {
+	first := make(map[string]string, len(ps))
+	for i := range ps {
+		name := strings.ToLower(ps[i].Name)
+		if _, later := first[name]; !later {
+			first[name] = ps[i].Value
+		}
+	}
+	return func(name string) (string, bool) {
+		value, ok := first[strings.ToLower(name)]
+		return value, ok
+	}
 }
