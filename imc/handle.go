@@ -67,8 +67,8 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 	req.Room = roomName(req.Room)
 	c := inspect(&req.Message)
 	switch {
-	case req.Sender.User == "":
-		return Reply{Status: 500, Reason: "Sender has no SIP address", Code: codeMessage}
+	case !req.Sender.Reachable():
+		return Reply{Status: 403, Reason: "Forbidden, a room is only for senders with an address sip:user@domain", Code: codeMessage}
 	case c.notification, s.IsRoom(req.Sender):
 		// Clients would answer each other's notifications with more of them, and a
 		// message from one room to another would come back.

@@ -28,7 +28,6 @@ type facts struct {
 	routesElsewhere bool // a Route field names another server
 	maxForwards     int  // below 0: cannot be read
 	size, maxSize   int  // bytes of the body, and the limit
-	fromSIP         bool // From is a SIP URI
 	looped          bool // this process has sent it to the same recipient before
 	discard         bool // see silo.Discards
 }
@@ -94,8 +93,6 @@ func decideAdmission(p parties, f facts) decision {
 		return rejection(404, "Not Found, the Request-URI names no user")
 	case f.size > f.maxSize:
 		return rejection(413, fmt.Sprintf("Message body is larger than %d bytes", f.maxSize))
-	case !f.fromSIP:
-		return rejection(403, "From is no SIP address")
 	}
 	return decision{action: admit}
 }

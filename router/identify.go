@@ -230,7 +230,11 @@ func (a *authRequest) mayUse(ctx context.Context, user, address sip.AoR) bool {
 		g.Stats.Forged.Inc()
 		a.router.opt.Log.Info("user uses another's address",
 			"user", user, "address", address, "method", a.tx.Request.Method, "source", a.tx.Flow.Remote)
-		a.refuse(403, fmt.Sprintf("Forbidden, %s may not use the address %s", user, address))
+		claimed := address.String()
+		if address.IsZero() { // From of a REGISTER, which has another scheme
+			claimed = a.tx.Request.From.URI.String()
+		}
+		a.refuse(403, fmt.Sprintf("Forbidden, %s may not use the address %s", user, claimed))
 	}
 	return ok
 }

@@ -44,7 +44,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 	f.looped = tx.Looped(p.to)
 	p.fromRoom, p.toRoom = r.opt.Rooms.IsRoom(p.from), r.opt.Rooms.IsRoom(p.to)
 	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
-	if p.from.User != "" && !p.fromRoom { // rooms, and addresses without a user, get no notices
+	if from.sender.Reachable() && !p.fromRoom { // rooms, and gateways without an address, get no notices
 		in.silo.Sender = from.sender
 	}
 	if r.opt.Watch.Active() {
@@ -68,7 +68,6 @@ func (r *Router) factsOf(tx *transaction.ServerTx, mayRelay bool) facts {
 		routesElsewhere: r.routesElsewhere(&tx.Request),
 		size:            len(tx.Request.Body),
 		maxSize:         r.opt.MaxBody,
-		fromSIP:         tx.Request.From.URI.IsSIP(),
 	}
 	var ok bool
 	if f.maxForwards, ok = tx.Request.MaxForwards(); !ok {

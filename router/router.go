@@ -184,7 +184,7 @@ func (r *Router) otherMethod(tx *transaction.ServerTx) {
 
 func (r *Router) badTarget(tx *transaction.ServerTx, err error) {
 	if errors.Is(err, sip.ErrScheme) {
-		tx.Respond(416, "")
+		tx.Respond(416, "Unsupported URI Scheme, the Request-URI must be a sip or sips URI")
 		return
 	}
 	tx.Respond(400, "Bad Request-URI")

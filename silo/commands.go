@@ -88,6 +88,19 @@ func (c commands) owner(arg string) (sip.AoR, error) {
 	return a, nil
 }
 
+// source returns the URI in column src_addr for a sender as an administrator writes it.
+func (c commands) source(from string) (string, error) {
+	a, _, err := c.domains.Parse(from)
+	if !errors.Is(err, sip.ErrScheme) {
+		return a.String(), err
+	}
+	u, err := sip.ParseURI(strings.Trim(from, "<> "))
+	if err != nil {
+		return "", err
+	}
+	return sourceOf(c.domains, u), nil
+}
+
 // query parses the arguments that select messages.
 func (c commands) query(req *mi.Request) (Query, error) {
 	owner, err := c.owner(req.Named("owner", 0))
@@ -96,11 +109,9 @@ func (c commands) query(req *mi.Request) (Query, error) {
 	}
 	q := Query{Owner: owner, Stuck: flag(req, "stuck"), Reminders: flag(req, "reminders")}
 	if from := req.Named("from", -1); from != "" {
-		a, _, err := c.domains.Parse(from)
-		if err != nil {
+		if q.From, err = c.source(from); err != nil {
 			return q, mi.Errorf(400, "Bad from, %v", err)
 		}
-		q.From = a.String()
 	}
 	if v := req.Named("older_than", -1); v != "" {
 		age, err := age(v)

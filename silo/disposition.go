@@ -31,17 +31,17 @@ func (s *Service) notifyStored(ctx context.Context, in *Incoming, id int64) {
 // notifyFailed sends <failed/> to a sender that has asked for it, except for reminders.
 func (s *Service) notifyFailed(ctx context.Context, m *Message) {
 	from := nameAddr(m.From)
-	if !from.URI.IsSIP() || from.URI.User == "" || m.senderUnverified || !m.SendAt.IsZero() {
+	sender, _ := s.opt.Domains.AoR(from.URI)
+	if m.senderUnverified || !m.SendAt.IsZero() {
 		return
 	}
-	sender, _ := s.opt.Domains.AoR(from.URI)
 	s.sendDisposition(ctx, dispositionFailed, sender, m)
 }
 
 // sendDisposition stores a notification for the sender, if the message asks for it.
 func (s *Service) sendDisposition(ctx context.Context, d disposition, sender sip.AoR, m *Message) {
 	c, ok := readCPIM(&m.Message)
-	if !ok || !c.Wants(d.kind) || c.IMDN("Message-ID") == "" || sender.IsZero() {
+	if !ok || !c.Wants(d.kind) || c.IMDN("Message-ID") == "" || !sender.Reachable() {
 		return
 	}
 	note := d.notification(c, m, s.opt.Now())

@@ -16,7 +16,7 @@ import (
 // has answered the message already. unreachable says that the recipient could not be
 // reached; only then is a notice sent, besides the notification of RFC 5438.
 func (s *Service) NotifySender(ctx context.Context, in *Incoming, id int64, unreachable bool) {
-	if in.Sender.IsZero() || !in.SendAt.IsZero() {
+	if !in.Sender.Reachable() || !in.SendAt.IsZero() {
 		return
 	}
 	if unreachable {

@@ -186,10 +186,21 @@ func (s *Service) source(from string) string {
 	if err != nil {
 		return ""
 	}
-	if aor, ours := s.opt.Domains.AoR(a.URI); ours && aor.User != "" {
+	return sourceOf(s.opt.Domains, a.URI)
+}
+
+// sourceOf is source for a URI. A telephone number has no visual separators, which a sender
+// could vary as well.
+func sourceOf(d sip.Domains, u sip.URI) string {
+	if aor, ours := d.AoR(u); ours && aor.User != "" {
 		return aor.String()
 	}
-	return bareURI(from)
+	u = u.Bare()
+	if u.Scheme == "tel" {
+		number, _, _ := strings.Cut(u.Opaque, ";")
+		u.Opaque = u.TelNumber() + u.Opaque[len(number):]
+	}
+	return u.String()
 }
 
 // bareURI returns the URI in a From or To value without parameters, "" if the value
@@ -199,6 +210,5 @@ func bareURI(value string) string {
 	if err != nil {
 		return ""
 	}
-	a.URI.Params, a.URI.Header = nil, ""
-	return a.URI.String()
+	return a.URI.Bare().String()
 }

@@ -21,13 +21,13 @@ func (in *Incoming) values(at time.Time) Values {
 		case "tu":
 			return uriText(nameAddr(in.Message.To).URI)
 		case "tU":
-			return nameAddr(in.Message.To).URI.User
+			return userOf(nameAddr(in.Message.To).URI)
 		case "td":
 			return nameAddr(in.Message.To).URI.Host
 		case "fu":
 			return uriText(nameAddr(in.Message.From).URI)
 		case "fU":
-			return nameAddr(in.Message.From).URI.User
+			return userOf(nameAddr(in.Message.From).URI)
 		case "fd":
 			return nameAddr(in.Message.From).URI.Host
 		case "fn":
@@ -92,6 +92,14 @@ func (in *Incoming) method() string {
 func (m *Message) values() Values {
 	in := Incoming{Owner: m.Owner, URI: m.Owner.String(), Message: &m.Message}
 	return in.values(m.Stored)
+}
+
+// userOf returns the user part of a URI, the number of a tel URI.
+func userOf(u sip.URI) string {
+	if number := u.TelNumber(); number != "" {
+		return number
+	}
+	return u.User
 }
 
 // parseURI returns the zero URI for a text that is not one.

@@ -24,9 +24,19 @@ func (a AoR) String() string {
 // IsZero reports whether a is the zero AoR.
 func (a AoR) IsZero() bool { return a == AoR{} }
 
+// Reachable reports whether a message can be sent to a: it names a user, and its domain is not
+// one of those that cannot exist (RFC 2606), such as that of sip:anonymous@anonymous.invalid
+// (RFC 3323 section 4.1.1.3).
+func (a AoR) Reachable() bool {
+	return a.User != "" && a.Domain != "invalid" && !strings.HasSuffix(a.Domain, ".invalid")
+}
+
 // AoR returns the AoR of a URI in a foreign domain, with its port unless that is 5060 or
-// 5061. For other URIs use Domains.AoR.
+// 5061. It is zero if the scheme is neither sip nor sips. For other URIs use Domains.AoR.
 func (u URI) AoR() AoR {
+	if !u.IsSIP() {
+		return AoR{}
+	}
 	a := AoR{User: canonicalUser(u.User), Domain: canonicalHost(u.Host)}
 	if u.Port != 0 && u.Port != 5060 && u.Port != 5061 {
 		a.Domain += ":" + strconv.Itoa(int(u.Port))

@@ -67,11 +67,16 @@ func (d Domains) Has(host string) bool {
 }
 
 // AoR returns the AoR of a URI and reports whether it is in one of the domains. Such an AoR
-// has no port: that of sip:bob@127.0.0.1:5070 is sip:bob@127.0.0.1.
+// has no port: that of sip:bob@127.0.0.1:5070 is sip:bob@127.0.0.1. A URI of another scheme has
+// an AoR only if it names one of the domains, as im:bob@127.0.0.1 does.
 func (d Domains) AoR(u URI) (AoR, bool) {
-	host := canonicalHost(u.Host)
+	user, host := u.User, u.Host
+	if !u.IsSIP() {
+		user, host = u.opaqueAddress()
+	}
+	host = canonicalHost(host)
 	if _, ours := d.load().names[host]; ours {
-		return AoR{User: canonicalUser(u.User), Domain: host}, true
+		return AoR{User: canonicalUser(user), Domain: host}, true
 	}
 	return u.AoR(), false
 }
