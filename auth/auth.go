@@ -142,7 +142,7 @@ type Result struct {
 	User       sip.AoR  // the sender; set only if Outcome is Accepted
 	Name       string   // the user name in the credentials, for the log
 	Challenges []string // values for WWW-Authenticate or Proxy-Authenticate headers
-	Reason     string   // for the 400
+	Reason     string   // for the 400, or why the credentials of a request count as none
 }
 
 // Challenge returns the challenges for a request without credentials, the values for
@@ -173,15 +173,13 @@ func (a *Authenticator) challenge(realm string, source limit.Network, offer []Al
 func (a *Authenticator) Verify(ctx context.Context, req Request) (Result, error) {
 	v := verification{auth: a, req: req, realm: quotable(req.Realm), source: limit.NetworkOf(req.Source)}
 	found, err := v.pick()
-	switch {
-	case err != nil:
-		return v.malformed(err), nil
-	case !found:
-		a.Stats.NoCredentials.Inc()
-		return v.result(NoCredentials, a.opt.Algorithms, false), nil
+	if !found {
+		return v.challengeUnread(err), nil
 	}
-	if err := v.check(); err != nil {
-		return v.malformed(err), nil
+	if v.ours { // those for another nonce do not answer a challenge of ours
+		if err := v.check(); err != nil {
+			return v.malformed(err), nil
+		}
 	}
 	if !v.offered() {
 		a.Stats.NotOffered.Inc()

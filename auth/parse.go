@@ -30,7 +30,7 @@ const maxHeader = 4096
 const lws = " \t"
 
 // parseCredentials parses a header value. It returns nil for a scheme other than Digest,
-// and an error for a value that is not unambiguous.
+// and an error for a value that is not unambiguous. Parameters may be missing.
 func parseCredentials(value string) (*credentials, error) {
 	value = strings.Trim(value, lws)
 	scheme := value
@@ -46,11 +46,6 @@ func parseCredentials(value string) (*credentials, error) {
 	params, err := parseParams(value[len(scheme):])
 	if err != nil {
 		return nil, err
-	}
-	for _, name := range []string{"username", "realm", "nonce", "uri", "response"} {
-		if params[name] == "" {
-			return nil, errors.New(name + " is missing")
-		}
 	}
 	c := &credentials{
 		username:  params["username"],
@@ -68,6 +63,10 @@ func parseCredentials(value string) (*credentials, error) {
 	}
 	return c, nil
 }
+
+// empty reports whether the credentials prove nothing: IMS phones (3GPP TS 24.229 section
+// 5.1.1.2) and others send their name before they know a nonce.
+func (c *credentials) empty() bool { return c.nonceText == "" || c.response == "" }
 
 // RealmOf returns the realm of the credentials in an Authorization or Proxy-Authorization
 // header value, or "" if they cannot be read or do not have the Digest scheme.
@@ -105,14 +104,15 @@ func parseParams(s string) (map[string]string, error) {
 	return params, nil
 }
 
-// parseValue parses the token or quoted string at the start of s.
+// parseValue parses the value at the start of s, with or without quotes. Some clients leave out
+// the quotes of URIs and nonces, or the whole value.
 func parseValue(s string) (value, rest string, err error) {
 	if s == "" || s[0] != '"' {
 		end := strings.IndexAny(s, lws+",")
 		if end < 0 {
 			end = len(s)
 		}
-		if !sip.IsToken(s[:end]) {
+		if strings.ContainsFunc(s[:end], func(r rune) bool { return r <= ' ' || r == 0x7f || r == '"' || r == '\\' }) {
 			return "", "", errors.New("the value should stand in quotes")
 		}
 		return s[:end], s[end:], nil

@@ -29,14 +29,15 @@ type verification struct {
 const maxCredentials = 8
 
 // pick finds the credentials for the realm: the first with a nonce of ours, else the
-// first. The error is about credentials that cannot be read, if there are no others.
+// first. Those that are empty do not count. The error is about credentials that cannot be
+// read, if there are no others.
 func (v *verification) pick() (found bool, unreadable error) {
 	for _, value := range v.req.Credentials[:min(len(v.req.Credentials), maxCredentials)] {
 		c, err := parseCredentials(value)
 		if err != nil {
 			unreadable = err
 		}
-		if c == nil || c.realm != v.realm {
+		if c == nil || c.realm != v.realm || c.empty() {
 			continue
 		}
 		n, ours := v.auth.nonces.read(c.nonceText, v.realm)
@@ -55,6 +56,12 @@ func (v *verification) pick() (found bool, unreadable error) {
 
 // check returns an error if the credentials are malformed, or made for another request.
 func (v *verification) check() error {
+	switch {
+	case v.cred.username == "":
+		return errors.New("username is missing")
+	case v.cred.uri == "":
+		return errors.New("uri is missing")
+	}
 	if !v.cred.legacy() {
 		if v.cred.ncText == "" || v.cred.cnonce == "" {
 			return errors.New("qop without nc and cnonce")
@@ -207,6 +214,20 @@ func (v *verification) refuse(outcome Outcome, guess bool) Result {
 
 func (v *verification) result(outcome Outcome, offer []Algorithm, stale bool) Result {
 	return Result{Outcome: outcome, Name: v.cred.username, Challenges: v.auth.challenge(v.realm, v.source, offer, stale)}
+}
+
+// challengeUnread returns the result for a request without credentials, or with some that
+// cannot be read because of err. The client may have made those before it saw a challenge, so
+// it gets one, and the reason beside it.
+func (v *verification) challengeUnread(err error) Result {
+	res := v.result(NoCredentials, v.auth.opt.Algorithms, false)
+	if err == nil {
+		v.auth.Stats.NoCredentials.Inc()
+		return res
+	}
+	v.auth.Stats.Malformed.Inc()
+	res.Reason = "credentials cannot be read, " + err.Error()
+	return res
 }
 
 func (v *verification) malformed(err error) Result {

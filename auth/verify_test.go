@@ -202,7 +202,11 @@ func TestWhichCredentials(t *testing.T) {
 		{"another realm's", []string{elsewhere}, NoCredentials},
 		{"another realm's first", []string{elsewhere, good()}, Accepted},
 		{"some that cannot be read first", []string{"Digest ", good()}, Accepted},
-		{"some that cannot be read, and no others", []string{elsewhere, "Digest "}, Malformed},
+		{"some that cannot be read, and no others", []string{elsewhere, `Digest username="alice`}, NoCredentials},
+		{"some that are empty", []string{`Digest username="alice", realm="sip.test", nonce="", uri="sip:sip.test", response=""`}, NoCredentials},
+		{"some that are empty first", []string{`Digest username="alice", realm="sip.test", nonce="", uri="u", response=""`, good()}, Accepted},
+		{"some for another nonce and another request", []string{strings.ReplaceAll(old, "bob", "eve")}, Stale},
+		{"an algorithm of another network", []string{strings.ReplaceAll(old, "algorithm=SHA-256", "algorithm=AKAv1-MD5")}, NoCredentials},
 		{"an old answer first", []string{old, good()}, Accepted},
 		{"an old answer last", []string{good(), old}, Accepted},
 		{"more than are read", append(slices.Repeat([]string{elsewhere}, maxCredentials), good()), NoCredentials},
@@ -221,6 +225,8 @@ func TestMalformed(t *testing.T) {
 	good := alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1)
 	for _, tc := range []struct{ old, new, reason string }{
 		{`username="alice", `, ``, "Bad credentials, username is missing"},
+		{`username="alice"`, `username=""`, "Bad credentials, username is missing"},
+		{`uri="sip:bob@sip.test"`, `uri=""`, "Bad credentials, uri is missing"},
 		{`cnonce="c"`, `cnonce=""`, "Bad credentials, qop without nc and cnonce"},
 		{`, nc=00000001`, ``, "Bad credentials, qop without nc and cnonce"},
 		{`nc=00000001`, `nc=1x`, "Bad credentials, nc is no count of eight hexadecimal digits"},
@@ -232,6 +238,19 @@ func TestMalformed(t *testing.T) {
 		}
 	}
 	want(t, verify(t, a, message(good)), Accepted)
+}
+
+// The client of credentials that cannot be read gets a challenge, and the reason beside it.
+func TestUnreadable(t *testing.T) {
+	bans := NewBans(BanOptions{})
+	a := server(t, Options{Bans: bans})
+	res := want(t, verify(t, a, message(`Digest username="alice", realm="sip.test", nonce="n`)), NoCredentials)
+	if res.Reason != "credentials cannot be read, nonce: quotes are not closed" {
+		t.Errorf("reason %q", res.Reason)
+	}
+	if a.Stats.Malformed.Value() != 1 || bans.Stats.Failures.Value() != 0 {
+		t.Errorf("counted %d times, charged %d times", a.Stats.Malformed.Value(), bans.Stats.Failures.Value())
+	}
 }
 
 func TestNotOffered(t *testing.T) {

@@ -155,7 +155,7 @@ func (a *authRequest) domain() string {
 func (a *authRequest) requireDigest() verdict {
 	if !a.tx.Request.Has("Authorization") && !a.tx.Request.Has("Proxy-Authorization") {
 		g := a.router.opt.Guard
-		a.challenge(g.Auth.Challenge(g.RealmOf(a.domain()), a.source))
+		a.challenge(g.Auth.Challenge(g.RealmOf(a.domain()), a.source), "")
 		return refused
 	}
 	return unproven
@@ -183,12 +183,12 @@ func (a *authRequest) verify(ctx context.Context) bool {
 		a.router.opt.Log.Info("authentication failed", "user", fmt.Sprintf("%.100s", res.Name), "method", a.tx.Request.Method,
 			"source", a.tx.Flow.Remote, "transport", a.tx.Flow.Transport)
 	}
-	a.challenge(res.Challenges)
+	a.challenge(res.Challenges, res.Reason)
 	return false
 }
 
-// challenge answers 401 or 407 with challenges.
-func (a *authRequest) challenge(challenges []string) {
+// challenge answers 401 or 407 with challenges. reason is an addition to the standard phrase.
+func (a *authRequest) challenge(challenges []string, reason string) {
 	status, name := 407, "Proxy-Authenticate"
 	if a.tx.Request.Method == "REGISTER" {
 		status, name = 401, "WWW-Authenticate"
@@ -200,7 +200,10 @@ func (a *authRequest) challenge(challenges []string) {
 	for i, value := range challenges {
 		headers[i] = sip.Header{Name: name, Value: value}
 	}
-	a.refuse(status, "", headers...)
+	if reason != "" {
+		reason = sip.ReasonPhrase(status) + ", " + reason
+	}
+	a.refuse(status, reason, headers...)
 }
 
 // checkIdentity reports whether an authenticated user may use the addresses of the request

@@ -160,3 +160,51 @@ func TestRoomsNeedAnAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestCredentialsBeforeAChallenge sends credentials as clients do that have not seen a
+// challenge, or one of another server. They count as none: the answer is a challenge, which the
+// client can then answer, and no failed login.
+func TestCredentialsBeforeAChallenge(t *testing.T) {
+	t.Parallel()
+	s := serveUsers(t, "auth.failures = '2/10m'")
+	a := s.phone("tcp", "alice")
+	for _, value := range []string{
+		`Digest username="alice",realm="127.0.0.1",nonce="",uri="sip:127.0.0.1",response=""`,                       // 3GPP TS 24.229
+		`Digest username="alice", realm="127.0.0.1", nonce="", uri="sip:127.0.0.1", response="", algorithm=MD5`,    // PJSIP
+		`Digest username="alice", realm="127.0.0.1", uri="sip:127.0.0.1"`,                                          // sipml5
+		`Digest username="alice",realm="127.0.0.1",nonce="",uri="sip:127.0.0.1",response="",integrity-protected=no`, // an edge proxy
+		`Digest username="alice@ims.example", realm="ims.example", nonce="", uri="sip:ims.example", response="", algorithm=AKAv1-MD5`,
+		`Digest username="alice", realm="127.0.0.1", nonce="bm9uY2U=", uri="sip:127.0.0.1", response="0123", algorithm=AKAv1-MD5`,
+		`Digest username="alice", realm="127.0.0.1", nonce="of another server", uri="sip:127.0.0.1", response="0123"`,
+		`Digest username="alice", realm="127.0.0.1", nonce="of another server", uri="sip:eve@127.0.0.1", response="0123"`,
+		`Digest username="alice", realm="127.0.0.1", nonce="n", uri="sip:127.0.0.1", response="0123", qop=auth`,
+		`Digest username="alice", realm="127.0.0.1", nonce="n", uri="sip:127.0.0.1", response=""`,
+		`Digest username="", realm="", nonce="", uri="", response=""`,
+		`Digest username=alice, realm=127.0.0.1, nonce=, uri=sip:127.0.0.1, response=`,
+		`Digest username="alice", realm="elsewhere.example", nonce="n", uri="sip:127.0.0.1", response="0123"`,
+		`Digest username="alice`,
+		`Digest username="alice" realm="127.0.0.1"`,
+		"Digest", "Digest ", "", "Basic YWxpY2U6eA==", "NTLM TlRMTVNTUAAB", "Bearer abc.def.ghi", "Negotiate",
+		`NTLM qop="auth", realm="SIP Communications Service", opaque="", targetname="x", response=""`,
+	} {
+		contact := "Contact: <sip:alice@127.0.0.66:9>"
+		for want, request := range map[int]string{
+			401: with(a.request("REGISTER", "sip:127.0.0.1", alice, "", contact), "Authorization", value),
+			407: with(a.text(bob, "hello"), "Proxy-Authorization", value),
+		} {
+			got := a.ask(request)
+			if status(got) != want || len(challenges(got)) == 0 {
+				t.Errorf("%q: answered\n%s", value, got)
+				continue
+			}
+			method, _, _ := strings.Cut(request, " ")
+			uri := strings.Fields(request)[1]
+			if answer := a.ask(with(again(request), credentialsFor[want], asAlice.answer(t, challenges(got), method, uri, 1))); status(answer) >= 300 {
+				t.Errorf("%q, then right ones beside them: answered\n%s", value, answer)
+			}
+		}
+	}
+	if n := s.guard.Bans.Stats.Failures.Value(); n != 0 {
+		t.Errorf("%d failed logins were counted", n)
+	}
+}
