@@ -63,7 +63,7 @@ func encodeBlock(m *im.Message, b columnValues) (string, error) {
 		default:
 			w.line(h.Name, h.Value)
 		}
-		if !sip.IsToken(h.Name) && w.err == nil {
+		if !sip.IsName(h.Name) && w.err == nil {
 			w.err = fmt.Errorf("%q is not a header name", h.Name)
 		}
 	}
@@ -162,7 +162,7 @@ func cutEnd(s string) (line, rest string) {
 func cutLine(line string) (name, value string, ok bool) {
 	name, value, ok = strings.Cut(line, ":")
 	name = strings.TrimRight(name, " \t")
-	return name, strings.TrimPrefix(value, " "), ok && sip.IsToken(name)
+	return name, strings.TrimPrefix(value, " "), ok && sip.IsName(name)
 }
 
 // sameSender reports whether two From values name the same user.

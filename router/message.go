@@ -101,8 +101,8 @@ func incomingOf(tx *transaction.ServerTx, from caller, owner sip.AoR) silo.Incom
 func messageOf(req *sip.Request, from caller) *im.Message {
 	const left = 5 // mandatory fields that are left out: Via, From, To, Call-ID and CSeq
 	m := &im.Message{
-		From:    req.Get("From"),
-		To:      req.Get("To"),
+		From:    req.FromValue(),
+		To:      req.ToValue(),
 		CallID:  req.Get("Call-ID"),
 		CSeq:    req.CSeq,
 		Headers: make([]sip.Header, 0, max(0, len(req.Headers)-left)),

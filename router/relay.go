@@ -44,7 +44,7 @@ func (r *Router) relayToDomain(ctx context.Context, in *incoming) {
 	ctx, cancel := context.WithTimeout(ctx, domainTimeout)
 	defer cancel()
 	tx := in.tx
-	device := r.opt.Proxy.Elsewhere(tx.Request.URI, nil)
+	device := r.opt.Proxy.Elsewhere(tx.Request.TargetValue(), nil)
 	host := tx.Request.Target.Host
 	if next := device.Routes[0].Next; next != nil {
 		host = next.Host

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"silod/im"
 	"silod/sip"
@@ -200,7 +201,24 @@ func sourceOf(d sip.Domains, u sip.URI) string {
 		number, _, _ := strings.Cut(u.Opaque, ";")
 		u.Opaque = u.TelNumber() + u.Opaque[len(number):]
 	}
-	return u.String()
+	return columnText(u.String())
+}
+
+// columnText returns a URI with an escape for each byte that is not UTF-8, which no column
+// takes. It is the same URI (RFC 3261 section 19.1.4).
+func columnText(uri string) string {
+	if utf8.ValidString(uri) {
+		return uri
+	}
+	var b strings.Builder
+	for i, r := range uri { // a byte that is not UTF-8 is a RuneError of length 1
+		if _, size := utf8.DecodeRuneInString(uri[i:]); r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, "%%%02X", uri[i])
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // bareURI returns the URI in a From or To value without parameters, "" if the value
@@ -210,5 +228,5 @@ func bareURI(value string) string {
 	if err != nil {
 		return ""
 	}
-	return a.URI.Bare().String()
+	return columnText(a.URI.Bare().String())
 }

@@ -26,6 +26,9 @@ var (
 	uriChars   = charTable(func(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' })
 	hostChars  = charTable(func(c byte) bool { return isAlpha(c) || isDigit(c) || c == '.' || c == '-' || c == '_' })
 
+	// paramNameChars are the characters of parameter names in header fields.
+	paramNameChars = charTable(func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte(`;,="<>`, c) < 0 })
+
 	// nameChars are the characters of method and header names: those of tokens and, because
 	// some clients use them, all other visible characters that are not separators.
 	nameChars = charTable(func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte(`()<>@,;:\"/[]?={}`, c) < 0 })
@@ -50,8 +53,8 @@ func unhex(c byte) byte {
 }
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// isName reports whether s is the name of a method or header field.
-func isName(s string) bool {
+// IsName reports whether the parser accepts s as the name of a method or header field.
+func IsName(s string) bool {
 	for i := range len(s) {
 		if !nameChars[s[i]] {
 			return false

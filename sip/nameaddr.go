@@ -13,6 +13,7 @@ type NameAddr struct {
 	URI    URI
 	Params Params
 	Star   bool // "Contact: *"
+	Mended bool // the value was not well-formed; String returns a corrected one
 }
 
 // ParseNameAddr parses one value. Text after it is an error.
@@ -70,10 +71,9 @@ func parseOne(s string) (NameAddr, string, error) {
 		}
 		// An unquoted display name is tokens (RFC 4475 section 3.1.2.15).
 		a.Name = strings.TrimRight(s[:lt], " \t")
-		for i := range len(a.Name) {
-			if c := a.Name[i]; !isToken(c) && c != ' ' && c != '\t' && c < 0x80 {
-				return a, "", fmt.Errorf("display name %s must be quoted", quote(a.Name))
-			}
+		a.Mended = strings.ContainsFunc(a.Name, func(r rune) bool { return r < 0x80 && r != ' ' && r != '\t' && !isToken(byte(r)) })
+		if a.Mended && !isDisplayText(a.Name) {
+			return a, "", fmt.Errorf("display name %s must be quoted", quote(a.Name))
 		}
 		s = s[lt:]
 	}
@@ -82,9 +82,15 @@ func parseOne(s string) (NameAddr, string, error) {
 		return a, "", errors.New("no '>' behind the URI")
 	}
 	if a.URI, err = ParseURI(s[1:gt]); err != nil {
-		return a, "", err
+		u, merr := ParseURI(mendURI(trim(s[1:gt])))
+		if merr != nil {
+			return a, "", err
+		}
+		a.URI, a.Mended = u, true
 	}
-	a.Params, s, err = parseParams(s[gt+1:])
+	var tidy bool
+	a.Params, s, tidy, err = parseParams(s[gt+1:])
+	a.Mended = a.Mended || !tidy
 	return a, s, err
 }
 
@@ -102,8 +108,8 @@ func addrSpec(s string) (NameAddr, string, error) {
 	if err != nil {
 		return NameAddr{}, "", err
 	}
-	ps, rest, err := parseParams(s[n:])
-	return NameAddr{URI: u, Params: ps}, rest, err
+	ps, rest, tidy, err := parseParams(s[n:])
+	return NameAddr{URI: u, Params: ps, Mended: !tidy}, rest, err
 }
 
 // Tag returns the tag parameter (RFC 3261 section 19.3), or "".

@@ -29,7 +29,7 @@ func TestParseNameAddr(t *testing.T) {
 func TestParseNameAddrRejects(t *testing.T) {
 	for _, in := range []string{
 		"", `"unterminated <sip:a@b>`, `"a" sip:a@b`, `<sip:a@b`, `Bell, Alexander <sip:a@b>`, `<sip:a@b> junk`,
-		`sip:a@b?Route=x`, `<sip:a@b>,<sip:c@d>`, `<>`, `< sip:a@b>`, `<sip:a@b>;tag="x`,
+		`sip:a@b?Route=x`, `<sip:a@b>,<sip:c@d>`, `<>`, `<sip:a b@c>`, `<sip:a@b>;tag="x`,
 		"<sip:a@b>;tag=x\x01", "<sip:a@b>;tag=x\r\n", "\"a\r\nb\" <sip:a@b>", "\"a\\\n\" <sip:a@b>",
 	} {
 		if a, err := ParseNameAddr(in); err == nil {

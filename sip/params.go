@@ -92,48 +92,63 @@ func (p *Param) AppendTo(b []byte) []byte {
 // ";name = value; name = "quoted; string"; flag". White space is allowed as in RFC 3261
 // section 25.1.
 func ParseParams(s string) (Params, error) {
-	ps, rest, err := parseParams(s)
+	ps, rest, _, err := parseParams(s)
 	if err == nil && rest != "" {
 		err = fmt.Errorf("unexpected %s behind the parameters", quote(rest))
 	}
 	return ps, err
 }
 
-// parseParams parses parameters up to a comma or the end of s. It returns the rest of s.
-func parseParams(s string) (Params, string, error) {
-	var ps Params
+// parseParams parses parameters up to a comma or the end of s. It returns the rest of s. tidy is
+// false if there are empty parameters, which some clients send ("a;;b" or a trailing ';') and
+// which are ignored.
+func parseParams(s string) (ps Params, rest string, tidy bool, err error) {
+	tidy = true
 	for {
 		s = trimLeft(s)
 		if s == "" || s[0] == ',' {
-			return ps, s, nil
+			return ps, s, tidy, nil
 		}
 		if s[0] != ';' {
-			return nil, s, fmt.Errorf("expected ';' before %s", quote(s))
+			return nil, s, tidy, fmt.Errorf("expected ';' before %s", quote(s))
 		}
 		s = trimLeft(s[1:])
 		if s == "" || s[0] == ',' || s[0] == ';' {
-			// Some clients send "a;;b" or a trailing ';'. An empty parameter is ignored.
+			tidy = false
 			continue
 		}
-		n := tokenLen(s)
+		n := paramNameLen(s)
 		if n == 0 {
-			return nil, s, fmt.Errorf("bad parameter name at %s", quote(s))
+			return nil, s, tidy, fmt.Errorf("bad parameter name at %s", quote(s))
 		}
 		p := Param{Name: s[:n]}
 		s = trimLeft(s[n:])
 		if strings.HasPrefix(s, "=") {
 			s = trimLeft(s[1:])
 			p.HasValue = true
-			var err error
 			if p.Value, p.Quoted, s, err = paramValue(s); err != nil {
-				return nil, s, fmt.Errorf("parameter %s: %w", p.Name, err)
+				return nil, s, tidy, fmt.Errorf("parameter %s: %w", p.Name, err)
 			}
 		}
 		if ps == nil {
-			ps = make(Params, 0, 1+min(strings.Count(s, ";"), 7))
+			ps = make(Params, 0, 1+semicolons(s))
 		}
 		ps = append(ps, p)
 	}
+}
+
+// semicolons returns the number of semicolons near the start of s, at most 7. It does not look
+// at all of s, because a long list of values calls it for each.
+func semicolons(s string) int { return min(strings.Count(s[:min(len(s), 256)], ";"), 7) }
+
+// paramNameLen returns the length of the parameter name at the start of s: a token, or with
+// other visible characters that have no meaning there.
+func paramNameLen(s string) int {
+	n := 0
+	for n < len(s) && paramNameChars[s[n]] {
+		n++
+	}
+	return n
 }
 
 // paramValue parses a token, a host (also an IPv6 address in brackets) or a quoted string at

@@ -22,11 +22,21 @@ var ErrNotSIP = errors.New("not SIP")
 
 func malformed(reason string) error { return &ParseError{Status: 400, Reason: reason} }
 
+// malformedBecause is malformed with the text of an error, which may be nil.
+func malformedBecause(reason string, err error) error {
+	if err != nil {
+		reason += ", " + err.Error()
+	}
+	return malformed(reason)
+}
+
 func misframed(reason string) error { return &ParseError{Status: 400, Reason: reason, Framing: true} }
 
 // Parse parses one message: a datagram, or the bytes that a Framer returned from a stream.
 // The message does not refer to raw. If the error is ErrNotSIP, there is no message. If it
-// is a *ParseError, the message contains the parts that could be parsed.
+// is a *ParseError, the message contains the parts that could be parsed. For a response that is
+// no error: a device that has answered must not get the message again because of a malformed
+// header field.
 //
 // sipgo's parser is not used, for reasons that docs/architecture.md explains: this one keeps
 // values as they were written, allows answering malformed header fields with 400, and takes
@@ -55,6 +65,9 @@ func Parse(raw []byte, stream bool) (*Message, error) {
 	}
 	if len(m.Body) > 0 {
 		m.Body = bytes.Clone(m.Body)
+	}
+	if bad, ok := errors.AsType[*ParseError](err); ok && m.Status != 0 && !(bad.Framing && stream) {
+		err = nil
 	}
 	return m, err
 }
@@ -89,34 +102,55 @@ func nextLine(s string) (line, rest string) {
 }
 
 // parseStartLine parses the first line. A line that starts or ends with a SIP version is a
-// SIP message. If a request line has other errors, it is answered.
+// SIP message, and so is one of a method and a SIP URI. If a request line has other errors, it
+// is answered. White space around its parts is ignored (RFC 4475 sections 3.1.2.9 and 3.1.2.10).
 func parseStartLine(m *Message, line string) error {
-	if len(line) >= 4 && strings.EqualFold(line[:4], "SIP/") {
+	line = trim(line)
+	if isVersion(line) {
 		return parseStatusLine(m, line)
 	}
-	i := strings.LastIndexByte(strings.TrimRight(line, " \t"), ' ')
-	version := strings.TrimSpace(line[i+1:])
-	if i <= 0 || len(version) < 4 || !strings.EqualFold(version[:4], "SIP/") {
+	method, uri, ok := cutSpace(line)
+	if !ok {
 		return ErrNotSIP
 	}
-	var ok bool
-	m.Method, m.URI, ok = strings.Cut(line[:i], " ")
-	m.URI = strings.TrimSpace(m.URI)
+	end := strings.LastIndexAny(uri, " \t") + 1
+	version := uri[end:]
+	m.URI = trim(uri[:end])
 	switch {
-	case !isName(m.Method):
-		m.Method = ""
+	case !isVersion(version) && !strings.HasPrefix(lower(uri), "sip"):
 		return ErrNotSIP
+	case !IsName(method):
+		return malformed("Bad method")
+	}
+	m.Method = canonicalMethod(method)
+	switch {
+	case !isVersion(version):
+		return malformed("Bad request line, SIP/2.0 is missing")
 	case !strings.EqualFold(version, "SIP/2.0"):
 		return &ParseError{Status: 505, Reason: "Version Not Supported, SIP/2.0 is"}
-	case !ok || m.URI == "" || len(line) != len(m.Method)+len(m.URI)+len(version)+2 || strings.ContainsAny(m.URI, " \t\r\x00"):
+	case m.URI == "" || strings.ContainsAny(m.URI, " \t\r\x00"):
 		return malformed("Bad request line")
 	}
 	return nil
 }
 
+// isVersion reports whether s starts with a SIP version.
+func isVersion(s string) bool { return len(s) >= 4 && strings.EqualFold(s[:4], "SIP/") }
+
+// canonicalMethod returns the name of a method of this server in upper case. Methods are
+// case-sensitive (RFC 3261 section 7.1), but no other one is written like these.
+func canonicalMethod(s string) string {
+	for _, known := range [...]string{"MESSAGE", "REGISTER", "OPTIONS"} {
+		if len(s) == len(known) && strings.EqualFold(s, known) {
+			return known
+		}
+	}
+	return s
+}
+
 func parseStatusLine(m *Message, line string) error {
-	version, rest, _ := strings.Cut(line, " ")
-	code, reason, _ := strings.Cut(rest, " ")
+	version, rest, _ := cutSpace(line)
+	code, reason, _ := cutSpace(rest)
 	n, err := strconv.Atoi(code)
 	if !strings.EqualFold(version, "SIP/2.0") || err != nil || len(code) != 3 || n < 100 || n > 699 {
 		return ErrNotSIP // responses are not answered
@@ -160,7 +194,7 @@ func (m *Message) parseHeaders(s string) error {
 		}
 		name := strings.TrimRight(line[:colon], " \t")
 		value := trim(line[colon+1:])
-		if !isName(name) {
+		if !IsName(name) {
 			bad = malformed("Bad header name")
 			continue
 		}
@@ -210,19 +244,21 @@ func (p *pairs) second(c byte) bool {
 	return second
 }
 
-// add appends a header field. For a list header it appends one for each value.
+// add appends a header field. For a list header it appends one for each value that is not empty.
 func (m *Message) add(name, value string) {
-	if isListHeader(name) {
-		for {
-			i := topComma(value)
-			if i < 0 {
-				break
-			}
-			m.Headers = append(m.Headers, Header{Name: name, Value: strings.TrimRight(value[:i], " \t")})
-			value = strings.TrimLeft(value[i+1:], " \t")
+	if !isListHeader(name) {
+		m.Headers = append(m.Headers, Header{Name: name, Value: value})
+		return
+	}
+	for i := 0; i >= 0; {
+		v := value
+		if i = topComma(value); i >= 0 {
+			v, value = strings.TrimRight(value[:i], " \t"), strings.TrimLeft(value[i+1:], " \t")
+		}
+		if v != "" {
+			m.Headers = append(m.Headers, Header{Name: name, Value: v})
 		}
 	}
-	m.Headers = append(m.Headers, Header{Name: name, Value: value})
 }
 
 // topComma returns the index of the first comma outside quoted strings and angle brackets,

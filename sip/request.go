@@ -11,6 +11,8 @@ type Request struct {
 	Target    URI    // the Request-URI
 	TargetErr error  // of parsing Target: the answer is 400
 	CSeq      uint32 // sequence number
+
+	targetMended bool // Target is a correction of URI
 }
 
 // Read parses the header fields of a request and checks those that RFC 3261 section 8.1.1
@@ -27,25 +29,51 @@ func (r *Request) Read(m *Message) (Fields, error) {
 	if err := f.check(m); err != nil {
 		return f, err
 	}
-	if r.From, err = ParseNameAddr(f.From); err != nil || r.From.Star {
-		return f, malformed("Bad From header")
+	if r.From, err = parseParty(f.From); err != nil || r.From.Star {
+		return f, malformedBecause("Bad From header", err)
 	}
-	if r.To, err = ParseNameAddr(f.To); err != nil || r.To.Star {
-		return f, malformed("Bad To header")
+	if r.To, err = parseParty(f.To); err != nil || r.To.Star {
+		return f, malformedBecause("Bad To header", err)
 	}
 	seq, method, ok := parseCSeq(f.CSeq)
 	if !ok {
 		return f, malformed("Bad CSeq header")
 	}
-	if method != m.Method {
+	if canonicalMethod(method) != m.Method {
 		return f, malformed("CSeq names another method")
+	}
+	if seq >= 1<<31 && m.Method == "REGISTER" {
+		// RFC 3261 section 8.1.1.5. A location table has no room for more.
+		return f, malformed("CSeq is not below 2147483648")
 	}
 	r.CSeq = seq
 	if f.CallID == "" {
 		return f, malformed("Empty Call-ID header")
 	}
-	r.Target, r.TargetErr = ParseURI(m.URI)
+	r.Target, r.targetMended, r.TargetErr = parseTarget(m.URI)
 	return f, nil
+}
+
+// FromValue returns the value of From as it is sent on: as received, unless that is not
+// well-formed.
+func (r *Request) FromValue() string { return sentOn(&r.From, r.Get("From")) }
+
+// ToValue is FromValue for To.
+func (r *Request) ToValue() string { return sentOn(&r.To, r.Get("To")) }
+
+func sentOn(a *NameAddr, received string) string {
+	if a.Mended {
+		return a.String()
+	}
+	return received
+}
+
+// TargetValue returns the Request-URI as it is sent on.
+func (r *Request) TargetValue() string {
+	if r.targetMended {
+		return r.Target.String()
+	}
+	return r.URI
 }
 
 // Fields are the values of the header fields that identify a request. The value of a missing
@@ -116,19 +144,24 @@ func (f *Fields) check(m *Message) error {
 }
 
 // MaxForwards returns the number of hops left (RFC 3261 section 20.22), which is 70 if the
-// header field is missing. ok is false if it is not a number from 0 to 255.
+// header field is missing. A number above 255, which is not allowed, is taken for 70. ok is
+// false if it is not a number.
 func (r *Request) MaxForwards() (n int, ok bool) {
+	const usual, limit = 70, 255
 	v := r.Get("Max-Forwards")
 	if v == "" {
-		return 70, true
+		return usual, true
 	}
 	for i := range len(v) {
-		if v[i] < '0' || v[i] > '9' || n > 255 {
+		if !isDigit(v[i]) {
 			return 0, false
 		}
-		n = n*10 + int(v[i]-'0')
+		n = min(n*10+int(v[i]-'0'), limit+1)
 	}
-	return n, n <= 255
+	if n > limit {
+		n = usual
+	}
+	return n, true
 }
 
 // Vias returns the number of Via values: 1 if the request came directly from the client.

@@ -11,7 +11,7 @@ import (
 // A Via is one value of the Via header field (RFC 3261 section 20.42).
 type Via struct {
 	Transport string // upper case: "UDP"
-	Host      string
+	Host      string // "" if sent-by names no address that can be used
 	Port      uint16 // 0 if missing
 	Params    Params
 }
@@ -34,7 +34,7 @@ func ParseVia(s string) (Via, error) {
 		sentBy = strings.TrimRight(sentBy[:i], " \t") + ":" + strings.TrimLeft(sentBy[i+1:], " \t")
 	}
 	var err error
-	if v.Host, v.Port, err = ParseHostPort(sentBy); err != nil {
+	if v.Host, v.Port, err = parseSentBy(sentBy); err != nil {
 		return v, errors.New("bad host in Via")
 	}
 	if v.Params, err = ParseParams(s[end:]); err != nil {
@@ -53,7 +53,7 @@ func cutProtocol(s string) (transport, rest string, ok bool) {
 		return "", "", false
 	}
 	transport, rest, ok = cutSpace(trimLeft(s))
-	return strings.ToUpper(transport), rest, ok && isName(transport)
+	return strings.ToUpper(transport), rest, ok && IsName(transport)
 }
 
 // Branch returns the branch parameter, or "".
@@ -114,7 +114,7 @@ func (v *Via) AppendStamped(b []byte, value string, src netip.AddrPort) []byte {
 // if sent-by contains another IP address: then there is a NAT, which forwards no other port.
 // Otherwise it is the source address with the port of sent-by.
 func (v *Via) ReplyAddr(src netip.AddrPort) netip.AddrPort {
-	if _, rport := v.Params.Get("rport"); rport {
+	if _, rport := v.Params.Get("rport"); rport || v.Host == "" {
 		return src
 	}
 	if v.BehindNAT(src) {

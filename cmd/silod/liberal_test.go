@@ -169,9 +169,9 @@ func TestCredentialsBeforeAChallenge(t *testing.T) {
 	s := serveUsers(t, "auth.failures = '2/10m'")
 	a := s.phone("tcp", "alice")
 	for _, value := range []string{
-		`Digest username="alice",realm="127.0.0.1",nonce="",uri="sip:127.0.0.1",response=""`,                       // 3GPP TS 24.229
-		`Digest username="alice", realm="127.0.0.1", nonce="", uri="sip:127.0.0.1", response="", algorithm=MD5`,    // PJSIP
-		`Digest username="alice", realm="127.0.0.1", uri="sip:127.0.0.1"`,                                          // sipml5
+		`Digest username="alice",realm="127.0.0.1",nonce="",uri="sip:127.0.0.1",response=""`,                        // 3GPP TS 24.229
+		`Digest username="alice", realm="127.0.0.1", nonce="", uri="sip:127.0.0.1", response="", algorithm=MD5`,     // PJSIP
+		`Digest username="alice", realm="127.0.0.1", uri="sip:127.0.0.1"`,                                           // sipml5
 		`Digest username="alice",realm="127.0.0.1",nonce="",uri="sip:127.0.0.1",response="",integrity-protected=no`, // an edge proxy
 		`Digest username="alice@ims.example", realm="ims.example", nonce="", uri="sip:ims.example", response="", algorithm=AKAv1-MD5`,
 		`Digest username="alice", realm="127.0.0.1", nonce="bm9uY2U=", uri="sip:127.0.0.1", response="0123", algorithm=AKAv1-MD5`,

@@ -119,6 +119,11 @@ func (u *ua) take(m string) {
 
 // reply answers a request.
 func (u *ua) reply(request string, status int) {
+	_, _ = io.WriteString(u.conn, u.response(request, status))
+}
+
+// response returns a response to a request.
+func (u *ua) response(request string, status int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "SIP/2.0 %d Test\r\n", status)
 	head, _, _ := strings.Cut(request, "\r\n\r\n")
@@ -129,7 +134,7 @@ func (u *ua) reply(request string, status int) {
 		}
 	}
 	b.WriteString("Content-Length: 0\r\n\r\n")
-	_, _ = io.WriteString(u.conn, b.String())
+	return b.String()
 }
 
 // header returns the value of the first header field with a name.

@@ -15,9 +15,10 @@ import (
 func (tx *ServerTx) Stateless() { tx.stateless, tx.forget = true, true }
 
 // shrinkToRequest removes parts of an answer until it is at most as large as the request: header
-// fields from the last to the first, then all words of the reason but the first, then the
-// longest challenges. Retry-After stays, and so does the shortest challenge: that for MD5,
-// which every client supports. ok is false if the answer may not be sent.
+// fields from the last to the first, then the explanation behind the reason, then all words of
+// it but the first, then the longest challenges. Retry-After stays, and so does the shortest
+// challenge: that for MD5, which every client supports. ok is false if the answer may not be
+// sent.
 func (a *answer) shrinkToRequest(tx *ServerTx) (_ *answer, ok bool) {
 	if tx.Flow.Transport != sip.UDP {
 		return a, true
@@ -36,6 +37,9 @@ func (a *answer) shrinkToRequest(tx *ServerTx) (_ *answer, ok bool) {
 		if !isChallenge(a.headers[i]) && a.headers[i].Name != "Retry-After" {
 			a.headers = slices.Delete(a.headers, i, i+1)
 		}
+	}
+	if tooLarge() {
+		a.reason, _, _ = strings.Cut(a.reason, ", ")
 	}
 	if tooLarge() {
 		a.reason, _, _ = strings.Cut(sip.ReasonPhrase(a.status), " ")
