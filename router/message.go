@@ -108,13 +108,14 @@ func messageOf(req *sip.Request, from caller) *im.Message {
 		Headers: make([]sip.Header, 0, max(0, len(req.Headers)-left)),
 		Body:    req.Body,
 	}
+	mayAssert := from.mayAssert && req.Has("P-Asserted-Identity") && !wantsPrivacy(req)
 	for _, h := range req.Headers {
 		switch h.Name {
 		case "Via", "Route", "Record-Route", "Path", "Max-Forwards", "From", "To", "Call-ID", "CSeq",
 			"Content-Length", "Authorization", "Proxy-Authorization", "Proxy-Require", "Max-Breadth", "Contact", "P-Preferred-Identity":
 		case "P-Asserted-Identity":
 			// A peer's assertion is forwarded unless the sender asks for privacy (RFC 3325).
-			if from.mayAssert && !wantsPrivacy(req) {
+			if mayAssert {
 				m.Headers = append(m.Headers, h)
 			}
 		default:

@@ -65,8 +65,8 @@ func parseOne(s string) (NameAddr, string, error) {
 			return a, "", errors.New("no <URI> behind the display name")
 		}
 	case s[0] != '<':
-		lt, end := strings.IndexByte(s, '<'), strings.IndexAny(s, ",;")
-		if lt < 0 || end >= 0 && end < lt {
+		lt := strings.IndexAny(s, "<,;") // not beyond this value of a list
+		if lt < 0 || s[lt] != '<' {
 			return addrSpec(s)
 		}
 		// An unquoted display name is tokens (RFC 4475 section 3.1.2.15).
