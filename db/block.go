@@ -167,8 +167,9 @@ func cutLine(line string) (name, value string, ok bool) {
 
 // sameSender reports whether two From values name the same user.
 func sameSender(from, other string) bool {
-	// The usual case without parsing: one pair of angle brackets with that URI in it.
-	if strings.Count(from, "<") == 1 && strings.Contains(from, other) {
+	// The usual case without parsing: one pair of angle brackets with that URI in it, which is
+	// not in a parameter of another URI.
+	if i := strings.IndexAny(from, "<;"); i >= 0 && strings.HasPrefix(from[i:], other) && strings.Count(from, "<") == 1 {
 		return true
 	}
 	a, err := sip.ParseNameAddr(from)

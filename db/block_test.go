@@ -47,6 +47,8 @@ func TestSender(t *testing.T) {
 		`<sips:alice@example.org>`:                                  false,
 		`<sip:bob@example.org>`:                                     false,
 		`"<sip:alice@example.org>" <sip:mallory@example.org>`:       false,
+		`sip:mallory@example.org;x="<sip:alice@example.org>"`:       false,
+		`"A; B" <sip:alice@example.org>`: true,
 		`<tel:alice>`:                    false,
 		`"Alice" <sip:alice@example.org`: false,
 	} {
