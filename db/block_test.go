@@ -48,9 +48,9 @@ func TestSender(t *testing.T) {
 		`<sip:bob@example.org>`:                                     false,
 		`"<sip:alice@example.org>" <sip:mallory@example.org>`:       false,
 		`sip:mallory@example.org;x="<sip:alice@example.org>"`:       false,
-		`"A; B" <sip:alice@example.org>`: true,
-		`<tel:alice>`:                    false,
-		`"Alice" <sip:alice@example.org`: false,
+		`"A; B" <sip:alice@example.org>`:                            true,
+		`<tel:alice>`:                                               false,
+		`"Alice" <sip:alice@example.org`:                            false,
 	} {
 		if sameSender(from, alice) != want {
 			t.Errorf("%s: %v", from, !want)

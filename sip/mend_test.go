@@ -108,7 +108,7 @@ func TestRequestsThatAreMended(t *testing.T) {
 		{"Via": " SIP/2.0/UDP [fe80::1%eth0]:5060;branch=z9hG4bK1"},
 		{"Via": " SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\r\nVia: SIP/2.0/UDP 10.0.0.1:99999;branch=z9hG4bK2\r\nv: SIP/2.0/UDP 10.0.0.1:"},
 		{"Via": " , SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1,"},
-		{"Max-Forwards": " 070"}, {"Max-Forwards": " 1000"}, {"Max-Forwards": " 99999999999999999999"}, {"Max-Forwards": ""},
+		{"Max-Forwards": " 070"}, {"Max-Forwards": ""},
 		{"Content-Type": ""},
 	} {
 		r, err := read(message(change))
@@ -124,7 +124,7 @@ func TestRequestsThatAreMended(t *testing.T) {
 	for _, change := range []map[string]string{
 		{"start": "MESSAGE sip:b @b.example SIP/2.0"}, {"start": "MESSAGE <sip:b@b.example> SIP/2.0"}, {"start": "MESSAGE sip:@b.example SIP/2.0"},
 		{"start": "MESSAGE sip:b@b.example:0 SIP/2.0"}, {"start": "MESSAGE b@b.example SIP/2.0"},
-		{"CSeq": " +1 MESSAGE"}, {"CSeq": " 4294967296 MESSAGE"}, {"CSeq": " 1 MESSAGES"}, {"CSeq": " 1MESSAGE"}, {"CSeq": " 1 OPTIONS"},
+		{"CSeq": " +1 MESSAGE"}, {"CSeq": " 2147483648 MESSAGE"}, {"CSeq": " 1 MESSAGES"}, {"CSeq": " 1MESSAGE"}, {"CSeq": " 1 OPTIONS"},
 		{"Call-ID": ""}, {"Via": " SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1, garbage"},
 	} {
 		if r, err := read(message(change)); err == nil && r.TargetErr == nil {

@@ -83,7 +83,8 @@ func (m *Message) CSeq() (n uint32, method string, ok bool) { return parseCSeq(m
 func parseCSeq(value string) (n uint32, method string, ok bool) {
 	num, method, ok := cutSpace(value)
 	v, err := strconv.ParseUint(num, 10, 32)
-	return uint32(v), method, ok && err == nil
+	// RFC 3261 section 8.1.1.5: less than 2**31.
+	return uint32(v), method, ok && err == nil && v < 1<<31
 }
 
 // AppendTo appends the encoded message to b. It adds a Content-Length for the body, and

@@ -42,10 +42,6 @@ func (r *Request) Read(m *Message) (Fields, error) {
 	if canonicalMethod(method) != m.Method {
 		return f, malformed("CSeq names another method")
 	}
-	if seq >= 1<<31 && m.Method == "REGISTER" {
-		// RFC 3261 section 8.1.1.5. A location table has no room for more.
-		return f, malformed("CSeq is not below 2147483648")
-	}
 	r.CSeq = seq
 	if f.CallID == "" {
 		return f, malformed("Empty Call-ID header")
@@ -144,24 +140,19 @@ func (f *Fields) check(m *Message) error {
 }
 
 // MaxForwards returns the number of hops left (RFC 3261 section 20.22), which is 70 if the
-// header field is missing. A number above 255, which is not allowed, is taken for 70. ok is
-// false if it is not a number.
+// header field is missing. ok is false if it is not a number from 0 to 255.
 func (r *Request) MaxForwards() (n int, ok bool) {
-	const usual, limit = 70, 255
 	v := r.Get("Max-Forwards")
 	if v == "" {
-		return usual, true
+		return 70, true
 	}
 	for i := range len(v) {
-		if !isDigit(v[i]) {
+		if v[i] < '0' || v[i] > '9' || n > 255 {
 			return 0, false
 		}
-		n = min(n*10+int(v[i]-'0'), limit+1)
+		n = n*10 + int(v[i]-'0')
 	}
-	if n > limit {
-		n = usual
-	}
-	return n, true
+	return n, n <= 255
 }
 
 // Vias returns the number of Via values: 1 if the request came directly from the client.

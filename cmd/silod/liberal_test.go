@@ -126,7 +126,8 @@ func TestOtherSendersWithDigest(t *testing.T) {
 		for _, value := range []string{
 			"<im:alice@127.0.0.1>;tag=1", "<mailto:alice@127.0.0.1>;tag=1", "im:%61lice@127.0.0.1;tag=1", "<XMPP:alice@127.0.0.1/home>;tag=1",
 			"<pres://alice@localhost>;tag=1", "<sips:alice@127.0.0.1>;tag=1", "<tel:12;phone-context=127.0.0.1>;tag=1", "<im:%zz@127.0.0.1>;tag=1",
-			"<im:alice@127.0.0.1?x=y@z>;tag=1",
+			"<im:alice@127.0.0.1?x=y@z>;tag=1", "<alice@127.0.0.1>;tag=1", "alice@127.0.0.1;tag=1", "<sip:alice@127.0.0.1:0>;tag=1", "< sip:alice@127.0.0.1 >;tag=1",
+			"sip:alice@127.0.0.1?x=y;tag=1", "A, B <sip:alice@127.0.0.1>;tag=1", "<sip:@127.0.0.1>;tag=1", "<sip:alice@127.0.0.1:>;tag=1",
 		} {
 			if got := status(a.ask(from(a.text(bob, "hello"), value))); got != 407 {
 				t.Errorf("strangers %s: %s is answered %d", policy, value, got)
