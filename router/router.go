@@ -187,7 +187,7 @@ func (r *Router) badTarget(tx *transaction.ServerTx, err error) {
 		tx.Respond(416, "Unsupported URI Scheme, the Request-URI must be a sip or sips URI")
 		return
 	}
-	tx.Respond(400, "Bad Request-URI")
+	tx.Respond(400, "Bad Request-URI, "+err.Error())
 }
 
 // unsupported returns the option tags that a request requires and that are not supported.

@@ -104,11 +104,13 @@ func TestRequestsThatAreMended(t *testing.T) {
 		{"start": "MESSAGE sip:b@b.example: SIP/2.0"},
 		{"start": "MESSAGE sip:b@b.example;; SIP/2.0"},
 		{"start": "MESSAGE sip:b@b.example? SIP/2.0"},
-		{"CSeq": "\t0001\t MESSAGE"}, {"CSeq": " 1 message"},
+		{"CSeq": "\t0001\t MESSAGE"},
+		{"CSeq": " 1 message"},
 		{"Via": " SIP/2.0/UDP [fe80::1%eth0]:5060;branch=z9hG4bK1"},
 		{"Via": " SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\r\nVia: SIP/2.0/UDP 10.0.0.1:99999;branch=z9hG4bK2\r\nv: SIP/2.0/UDP 10.0.0.1:"},
 		{"Via": " , SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1,"},
-		{"Max-Forwards": " 070"}, {"Max-Forwards": ""},
+		{"Max-Forwards": " 070"},
+		{"Max-Forwards": ""},
 		{"Content-Type": ""},
 	} {
 		r, err := read(message(change))
@@ -122,10 +124,18 @@ func TestRequestsThatAreMended(t *testing.T) {
 		}
 	}
 	for _, change := range []map[string]string{
-		{"start": "MESSAGE sip:b @b.example SIP/2.0"}, {"start": "MESSAGE <sip:b@b.example> SIP/2.0"}, {"start": "MESSAGE sip:@b.example SIP/2.0"},
-		{"start": "MESSAGE sip:b@b.example:0 SIP/2.0"}, {"start": "MESSAGE b@b.example SIP/2.0"},
-		{"CSeq": " +1 MESSAGE"}, {"CSeq": " 2147483648 MESSAGE"}, {"CSeq": " 1 MESSAGES"}, {"CSeq": " 1MESSAGE"}, {"CSeq": " 1 OPTIONS"},
-		{"Call-ID": ""}, {"Via": " SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1, garbage"},
+		{"start": "MESSAGE sip:b @b.example SIP/2.0"},
+		{"start": "MESSAGE <sip:b@b.example> SIP/2.0"},
+		{"start": "MESSAGE sip:@b.example SIP/2.0"},
+		{"start": "MESSAGE sip:b@b.example:0 SIP/2.0"},
+		{"start": "MESSAGE b@b.example SIP/2.0"},
+		{"CSeq": " +1 MESSAGE"},
+		{"CSeq": " 2147483648 MESSAGE"},
+		{"CSeq": " 1 MESSAGES"},
+		{"CSeq": " 1MESSAGE"},
+		{"CSeq": " 1 OPTIONS"},
+		{"Call-ID": ""},
+		{"Via": " SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1, garbage"},
 	} {
 		if r, err := read(message(change)); err == nil && r.TargetErr == nil {
 			t.Errorf("%q: accepted", change)
@@ -171,13 +181,19 @@ func TestResponsesThatAreMended(t *testing.T) {
 // FuzzParty checks that a value which is mended has one meaning from then on.
 func FuzzParty(f *testing.F) {
 	for _, s := range []string{
-		`Bell, A. <sip:a@b>;tag=1`, `"A" < a@b:0;; >;;tag`, `sip:@[fe80::1%lo]?x;tag="y"`, "tel:+1;tag=x", "Re: <sip:a@b>", `a, b: <sip:c@d>`,
+		`Bell, A. <sip:a@b>;tag=1`, `"A" < a@b:0;; >;;tag`, `sip:@[fe80::1%lo]?x;tag="y"`, "tel:+1;tag=x", "Re: <sip:a@b>", `a, b: <sip:c@d>`, "<im:a@b/c>",
 	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		a, err := parseParty(s)
-		if err != nil || !a.Mended {
+		if err != nil {
+			return
+		}
+		if aor, ours := NewDomains("b").AoR(a.URI); !a.URI.IsSIP() && !ours && !aor.IsZero() || ours != (aor.Domain == "b") {
+			t.Fatalf("%q has the AoR %s, ours: %v", s, aor, ours)
+		}
+		if !a.Mended {
 			return
 		}
 		again, err := ParseNameAddr(a.String())

@@ -66,7 +66,7 @@ func Parse(raw []byte, stream bool) (*Message, error) {
 	if len(m.Body) > 0 {
 		m.Body = bytes.Clone(m.Body)
 	}
-	if bad, ok := errors.AsType[*ParseError](err); ok && m.Status != 0 && !(bad.Framing && stream) {
+	if bad, ok := errors.AsType[*ParseError](err); ok && m.Status != 0 && (!bad.Framing || !stream) {
 		err = nil
 	}
 	return m, err

@@ -76,10 +76,24 @@ func TestOddAnswers(t *testing.T) {
 	b.register(60)
 	b.autoReply.Store(0)
 	for _, oldnew := range [][]string{
-		{"", ""}, {"SIP/2.0 200 Test", "sip/2.0 200"}, {"SIP/2.0 200 Test", "SIP/2.0\t200  OK "}, {"200 Test", "299 \xc4h"},
-		{"Content-Length: 0", "Content-Length: 10"}, {"Content-Length: 0", "Content-Length: x"}, {"Content-Length: 0", "garbage"},
-		{"Content-Length: 0", "X Y: z"}, {"Content-Length: 0", "X: a\x00b\rc"}, {"Content-Length: 0\r\n\r\n", ""}, {"\r\n", "\n"},
-		{"From: ", "From: garbage "}, {"From: ", "X: "}, {"To: ", "X: "}, {"CSeq: ", "X: "}, {"Call-ID: ", "X: "}, {"Via: ", "v :\r\n "}, {"Via: ", "Via: ,"},
+		{"", ""},
+		{"SIP/2.0 200 Test", "sip/2.0 200"},
+		{"SIP/2.0 200 Test", "SIP/2.0\t200  OK "},
+		{"200 Test", "299 \xc4h"},
+		{"Content-Length: 0", "Content-Length: 10"},
+		{"Content-Length: 0", "Content-Length: x"},
+		{"Content-Length: 0", "garbage"},
+		{"Content-Length: 0", "X Y: z"},
+		{"Content-Length: 0", "X: a\x00b\rc"},
+		{"Content-Length: 0\r\n\r\n", ""},
+		{"\r\n", "\n"},
+		{"From: ", "From: garbage "},
+		{"From: ", "X: "},
+		{"To: ", "X: "},
+		{"CSeq: ", "X: "},
+		{"Call-ID: ", "X: "},
+		{"Via: ", "v :\r\n "},
+		{"Via: ", "Via: ,"},
 	} {
 		asked := make(chan string, 1)
 		go func() {
@@ -139,7 +153,7 @@ var oddRequests = []oddRequest{
 	odd("no tag, no Content-Type and no Content-Length", ";tag=1", "", "Content-Type: text/plain\n", "", "Content-Length: 12\n", ""),
 	odd("odd Vias", ";rport", ";rport, SIP / 2.0 / UDP [fe80::1%%eth0]:5060 ;branch=1,SIP/2.0/TLS a_b:99999,"),
 	odd("host name of a phone", "127.0.0.1;branch", "John's-iPhone;branch"),
-	odd("empty Route", "Max-Forwards", "Route:\nRoute: ,<sip:127.0.0.1;lr>,\nMax-Forwards"),
+	odd("empty Route", "Max-Forwards", "Route: ,\nroute: ,<sip:127.0.0.1;lr>,\nMax-Forwards"),
 	odd("compact forms, folds and spaces", "From:", "f \t:\n ", "Call-ID: ", "i:", "Content-Type: text/plain", "C : text/plain;\n\tcharset = utf-8 "),
 	odd("header fields of any kind", "Max-Forwards", "Date: today\nExpires: soon\nSupported:\nX-Own: \xff\xfe \"\x01\nContact: <mailto:a@b>\n"+
 		"User-Agent: Tüst\nSubject:\nX|^$&#: a:b\nAlert-Info: <a>, <b>\nMax-Forwards"),
