@@ -1,6 +1,9 @@
 package sip
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestParseURI(t *testing.T) {
 	for _, tc := range []struct{ in, out, user, host string }{
@@ -67,6 +70,35 @@ func TestURIEqual(t *testing.T) {
 		}
 		if a.Equal(b) != tc.want || b.Equal(a) != tc.want {
 			t.Errorf("%s and %s: want equal %v", tc.a, tc.b, tc.want)
+		}
+	}
+}
+
+// TestURIEqualOfManyParameters holds the comparison of long lists to the rules of short ones.
+func TestURIEqualOfManyParameters(t *testing.T) {
+	long := "sip:bob@example.org"
+	for i := range 2 * maxScanned {
+		long += fmt.Sprintf(";p%d=%d", i, i)
+	}
+	for _, c := range []struct {
+		a, b  string
+		equal bool
+	}{
+		{"", "", true},
+		{";X=1", ";x=1", true},
+		{";x=a", ";x=A", true},
+		{";x=%41", ";x=a", true},
+		{";x=1", ";x=2", false},
+		{";x=1", "", true},
+		{";transport=tcp", "", false},
+		{"", ";Transport=tcp", false},
+		{";x=1;x=2", ";x=1", false}, // the first counts, and the second must equal it
+		{";p1=1", ";p1=1", true},
+	} {
+		a, errA := ParseURI(long + c.a)
+		b, errB := ParseURI(long + c.b)
+		if errA != nil || errB != nil || a.Equal(b) != c.equal {
+			t.Errorf("Equal(%q, %q) = %v; %v, %v", c.a, c.b, !c.equal, errA, errB)
 		}
 	}
 }
