@@ -209,3 +209,19 @@ func TestCredentialsBeforeAChallenge(t *testing.T) {
 		t.Errorf("%d failed logins were counted", n)
 	}
 }
+
+// TestNoticeToAnAssertedSender checks that the sender which a trusted peer asserts gets the
+// notice about its message, although From is a telephone number.
+func TestNoticeToAnAssertedSender(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "auth.trusted = ['127.0.0.7 identity']", "silo.from_address = 'sip:registrar@127.0.0.1'", "silo.offline_message = '$fU: offline'")
+	trusted, carol := s.phoneFrom("tcp", "127.0.0.7", "gateway"), s.phone("tcp", "carol")
+	carol.register(60)
+	request := from(trusted.text(bob, "hello"), "<tel:+49-123>;tag=1\r\nP-Asserted-Identity: <tel:+49123>, <sip:carol@127.0.0.1>")
+	if got := trusted.ask(request); status(got) != 202 {
+		t.Fatalf("answered\n%s", got)
+	}
+	if notice := carol.next(); header(notice, "To") != "<tel:+49-123>" || body(notice) != "+49123: offline" {
+		t.Errorf("notice\n%s", notice)
+	}
+}
