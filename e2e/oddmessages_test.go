@@ -180,8 +180,8 @@ func (m *oddMessage) message(n int) string {
 		raw = strings.Replace(raw, m.edits[i], m.edits[i+1], 1)
 	}
 	raw = strings.ReplaceAll(raw, "{N}", fmt.Sprintf("%d-%d", n, os.Getpid()))
-	if strings.HasPrefix(raw, "{LF}") {
-		return strings.TrimPrefix(raw, "{LF}")
+	if lineFeeds, ok := strings.CutPrefix(raw, "{LF}"); ok {
+		return lineFeeds
 	}
 	return strings.ReplaceAll(raw, "\n", "\r\n")
 }
