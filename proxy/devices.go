@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"cmp"
+	"net/netip"
 	"slices"
 
 	"silod/registrar"
@@ -9,11 +11,12 @@ import (
 
 // A Route is one way to a device.
 type Route struct {
-	URI     string   // Request-URI
-	Path    []string // Route fields, topmost first (RFC 3327)
-	Flow    sip.Flow // that the device registered over; zero: none
-	Next    *sip.URI // without a flow, the next hop to resolve by RFC 3263; nil: URI
-	Binding string   // RUID of the binding; "" for an address elsewhere
+	URI          string   // Request-URI
+	Path         []string // Route fields, topmost first (RFC 3327)
+	Flow         sip.Flow // that the device registered over; zero: none
+	Next         *sip.URI // without a flow, the next hop to resolve by RFC 3263; nil: URI
+	Binding      string   // RUID of the binding; "" for an address elsewhere
+	Registration string   // Call-ID of the REGISTER: a device that has restarted uses another
 }
 
 // A Device is a receiver of requests with the routes to it. They are tried in order,
@@ -87,7 +90,30 @@ func appendFlows(flows []*registrar.Binding, bindings []registrar.Binding, i int
 
 // routeTo returns the route to a binding.
 func routeTo(b *registrar.Binding) Route {
-	return Route{URI: b.Contact, Path: b.Path, Flow: b.Flow, Binding: b.RUID}
+	r := Route{URI: b.Contact, Path: b.Path, Flow: b.Flow, Binding: b.RUID, Registration: b.CallID}
+	if len(r.Path) > 0 {
+		r.followPath()
+	}
+	return r
+}
+
+// followPath makes the first proxy of the Path the next hop (RFC 3327 section 5.3, RFC 3261
+// section 16.6). A proxy without the parameter lr is a strict router: it expects its URI as
+// the Request-URI, and that of the contact as the last Route.
+func (r *Route) followPath() {
+	first, err := sip.ParseNameAddr(r.Path[0])
+	if err != nil {
+		return
+	}
+	if _, loose := first.URI.Params.Get("lr"); !loose {
+		r.Path = append(slices.Clone(r.Path[1:]), "<"+r.URI+">")
+		r.URI = first.URI.String()
+	}
+	ip, _ := first.URI.Addr()
+	addr := netip.AddrPortFrom(ip, cmp.Or(first.URI.Port, sip.UDP.DefaultPort()))
+	if r.Flow.Transport != sip.UDP || r.Flow.Remote != addr {
+		r.Next = &first.URI
+	}
 }
 
 // deviceName returns the name of the device of a binding: its instance (RFC 5626), or its

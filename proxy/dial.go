@@ -4,25 +4,104 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"silod/sip"
-	"silod/sip/transaction"
 	"silod/sip/transport"
 )
 
-// An attempt sends to one device over one flow at a time.
-type attempt struct {
-	tx      *transaction.ClientTx // the last one; nil: nothing was sent yet
-	route   *Route                // in use
-	targets []transport.Target    // of route that have not been tried
-	rest    []Route               // of the device that have not been tried
+var (
+	// errNoRoute says that an attempt has no further flow.
+	errNoRoute = errors.New("no route left")
+	// errInsecure is the error for a route of a message that may be sent over TLS only.
+	errInsecure = errors.New("not over TLS")
+	// errTooLarge is the error for a request that no transport can carry.
+	errTooLarge = errors.New("too large for UDP, and TCP is not available")
+)
+
+// resolveTimeout limits the lookup of a name. A connection to a target that is not open
+// after targetTimeout counts as a target that does not answer.
+const resolveTimeout = 10 * time.Second
+
+// secure reports whether requests may be sent over the route only with TLS.
+func (r *Route) secure() bool { return len(r.URI) > 5 && r.URI[:5] == "sips:" }
+
+// usesFlow reports whether requests are sent over the flow of the registration. If there is a
+// Path, a datagram is sent to its address and not to the source of the REGISTER.
+func (r *Route) usesFlow() bool {
+	return !r.Flow.IsZero() && (r.Next == nil || r.Flow.Transport != sip.UDP)
 }
 
-// errNoRoute says that an attempt has no further flow.
-var errNoRoute = errors.New("no route left")
+// redialable reports whether the next hop can be reached without the connection of the
+// registration: a proxy of the Path, or a client that is not behind a NAT.
+func (r *Route) redialable() bool {
+	if r.Next != nil {
+		return true
+	}
+	u, err := sip.ParseURI(r.URI)
+	if err != nil {
+		return false
+	}
+	addr, ok := u.Addr()
+	return ok && addr == r.Flow.Remote.Addr()
+}
 
-// hasNext reports whether nextFlow has another target or route to try.
-func (a *attempt) hasNext() bool { return len(a.targets) > 0 || len(a.rest) > 0 }
+// nextHop returns the URI that is resolved if the flow is not used.
+func (r *Route) nextHop() (sip.URI, error) {
+	if r.Next != nil {
+		return *r.Next, nil
+	}
+	return sip.ParseURI(r.URI)
+}
+
+// reopen has an attempt continue with the route in use without its flow, which is closed.
+func (a *attempt) reopen() {
+	if a.route.Flow.Conn == 0 || !a.route.redialable() {
+		return
+	}
+	r := *a.route
+	r.Flow = sip.Flow{}
+	a.rest = append([]Route{r}, a.rest...)
+}
+
+// take makes the next route of an attempt the one in use.
+func (a *attempt) take() *Route {
+	a.route, a.rest = &a.rest[0], a.rest[1:]
+	return a.route
+}
+
+// readyFlow is nextFlow for a flow that can be returned without a wait. Otherwise ready is
+// false, and the attempt is unchanged or has its targets.
+func (p *Proxy) readyFlow(a *attempt) (flow sip.Flow, ready bool, err error) {
+	switch {
+	case len(a.targets) > 0:
+	case len(a.rest) == 0:
+		return sip.Flow{}, true, errNoRoute
+	case a.rest[0].usesFlow():
+		return a.take().Flow, true, nil
+	case a.rest[0].needsLookup():
+		return sip.Flow{}, false, nil
+	default:
+		if a.targets, err = p.resolve(context.Background(), a.take()); err != nil {
+			return sip.Flow{}, true, err
+		}
+	}
+	if a.targets[0].Transport != sip.UDP {
+		return sip.Flow{}, false, nil
+	}
+	flow, err = p.nextFlow(context.Background(), a)
+	return flow, true, err
+}
+
+// needsLookup reports whether resolve asks a name server for the next hop.
+func (r *Route) needsLookup() bool {
+	next, err := r.nextHop()
+	if err != nil {
+		return false
+	}
+	_, literal := next.Addr()
+	return !literal
+}
 
 // nextFlow returns the next flow to the device of an attempt, which it may have to resolve
 // and connect. The error is errNoRoute if there is none left, else it is about one flow, and
@@ -32,11 +111,11 @@ func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
 		if len(a.rest) == 0 {
 			return sip.Flow{}, errNoRoute
 		}
-		a.route, a.rest = &a.rest[0], a.rest[1:]
-		if !a.route.Flow.IsZero() {
-			return a.route.Flow, nil
+		r := a.take()
+		if r.usesFlow() && (p.transport.Alive(r.Flow) || !r.redialable()) {
+			return r.Flow, nil
 		}
-		ts, err := p.resolve(ctx, a.route)
+		ts, err := p.resolve(ctx, r)
 		if err != nil {
 			return sip.Flow{}, err
 		}
@@ -44,6 +123,11 @@ func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
 	}
 	t := a.targets[0]
 	a.targets = a.targets[1:]
+	if t.Transport != sip.UDP {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, targetTimeout)
+		defer cancel()
+	}
 	return p.transport.Connect(ctx, t)
 }
 
@@ -53,18 +137,25 @@ type unresolvedError struct{ err error }
 func (e *unresolvedError) Error() string { return e.err.Error() }
 func (e *unresolvedError) Unwrap() error { return e.err }
 
-// resolve returns the targets of a route without a flow (RFC 3263), at least one. The error
-// is an *unresolvedError.
+// resolve returns the targets of the next hop of a route (RFC 3263), at least one. The error
+// is errInsecure or an *unresolvedError.
 func (p *Proxy) resolve(ctx context.Context, r *Route) ([]transport.Target, error) {
-	next := r.Next
-	if next == nil {
-		u, err := sip.ParseURI(r.URI)
-		if err != nil {
-			return nil, &unresolvedError{fmt.Errorf("read address: %w", err)}
-		}
-		next = &u
+	next, err := r.nextHop()
+	if err != nil {
+		return nil, &unresolvedError{fmt.Errorf("read address: %w", err)}
 	}
-	ts, err := p.transport.Resolve(ctx, *next)
+	if r.secure() && next.Scheme == "sip" {
+		// RFC 3261 section 26.2.2: each hop is secure. A proxy that is named without port
+		// and transport can be asked for one.
+		if name, _ := next.Params.Get("transport"); name == "" && next.Port == 0 {
+			next.Scheme = "sips"
+		} else if t, _ := sip.ParseTransport(name); !t.Secure() {
+			return nil, errInsecure
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	ts, err := p.transport.Resolve(ctx, next)
 	switch {
 	case err != nil:
 		return nil, &unresolvedError{err}
@@ -80,6 +171,9 @@ func (p *Proxy) dial(ctx context.Context, r Route) (flow sip.Flow, first error) 
 	a := attempt{rest: []Route{r}}
 	for a.hasNext() {
 		flow, err := p.nextFlow(ctx, &a)
+		if err == nil && r.secure() && !flow.Transport.Secure() {
+			err = errInsecure
+		}
 		if err == nil {
 			return flow, nil
 		}
@@ -90,19 +184,15 @@ func (p *Proxy) dial(ctx context.Context, r Route) (flow sip.Flow, first error) 
 	return sip.Flow{}, first
 }
 
-// errTooLarge is the error for a request that no transport can carry.
-var errTooLarge = errors.New("too large for UDP, and TCP is not available")
-
-// flowFor returns the flow for a request of a size in bytes: flow, or a TCP flow to the
-// same peer if the request is too large for UDP (RFC 3261 section 18.1.1). The error is
-// errTooLarge.
-func (p *Proxy) flowFor(ctx context.Context, flow sip.Flow, size int) (sip.Flow, error) {
-	if flow.Transport != sip.UDP || size <= transport.MaxDatagram {
+// widened returns a function that returns the flow for a request which is too large for the
+// UDP flow: a TCP flow to the same peer (RFC 3261 section 18.1.1), or else flow if the
+// settings allow that. The error is errTooLarge.
+func (p *Proxy) widened(flow sip.Flow) func(context.Context, *attempt) (sip.Flow, error) {
+	return func(ctx context.Context, _ *attempt) (sip.Flow, error) {
+		flow, tcp := p.transport.PreferTCP(ctx, flow)
+		if !tcp && !p.settings.Load().LargeOverUDP {
+			return sip.Flow{}, errTooLarge
+		}
 		return flow, nil
 	}
-	flow, tcp := p.transport.PreferTCP(ctx, flow)
-	if !tcp && !p.settings.Load().LargeOverUDP {
-		return sip.Flow{}, errTooLarge
-	}
-	return flow, nil
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -16,20 +15,56 @@ type ForkOptions struct {
 	Recipient   sip.AoR // the owner of the devices; part of the loop mark
 	MaxForwards int
 	StopAt6xx   bool // Wait returns when a device answers 6xx (RFC 3261 section 16.7, step 5)
+	Secure      bool // only over TLS: the request was made for a sips URI (RFC 3261 section 26.2.2)
+	Breadth     int  // devices that are tried at the same time (RFC 5393 section 5); 0, or above it: maxBreadth
+
+	// Directory, if not nil, is asked for the devices again when the bindings of the
+	// recipient change: the Fork follows them. Seen is the value of Proxy.Changes before the
+	// devices were read.
+	Directory Directory
+	Seen      uint64
+
+	probe bool // sends OPTIONS, and Wait returns at any response
+}
+
+// A Directory knows the devices that receive the messages for a user. *Proxy and *Sender are
+// Directories.
+type Directory interface {
+	Devices(sip.AoR) []Device
 }
 
 // A Fork is one MESSAGE on its way to several devices (RFC 3261 section 16.6). Its methods
-// must not be called concurrently.
+// must not be called concurrently. Abandon must be called at its end.
+//
+// A device has an attempt, and an attempt one transmission at a time that counts. Those before
+// it are superseded: they are not retransmitted, but a 2xx to one of them still counts.
 type Fork struct {
 	proxy    *Proxy
+	ctx      context.Context // of connecting
 	msg      *im.Message
 	opt      ForkOptions
-	results  chan transaction.Result // never full: a device has one transaction at a time
 	attempts []attempt
+	sent     []transmission // without a final response
 	out      Outcome
+	running  int // attempts that are connecting, or that wait for the response to a transmission
 
-	first [1]attempt // the memory of attempts, if there is one: most users have one device
+	// The channels of transactions are never full: a transaction has a slot in one of them.
+	// results has a slot for each device at the start, and one for a notice. spare is made
+	// when that is not enough.
+	results, spare        chan transaction.Result
+	slotsUsed, sparesUsed int
+
+	dialer *dialer     // nil: nothing was dialled yet
+	crowd  *crowd      // nil: there are few devices
+	timer  *time.Timer // for attempt.due; nil: not needed yet
+	links  forkLinks
+
+	firstAttempt [1]attempt      // the memory of attempts, if there is one: most users have one device
+	firstSent    [1]transmission // the same for sent
 }
+
+// noticed is the result that stands for a notice.
+var noticed = transaction.Result{}
 
 // An Outcome is the state of a Fork.
 type Outcome struct {
@@ -40,22 +75,45 @@ type Outcome struct {
 	Rerouted   int          // routes that failed and were followed by another route of their device
 	Answered   bool         // a device has sent some response
 	Unresolved error        // why an address elsewhere could not be resolved; or nil
+	Insecure   bool         // a route was not used because it is not over TLS
 }
 
 // Accepted reports whether a device has accepted the message.
 func (o *Outcome) Accepted() bool { return o.Response != nil && o.Response.Status < 300 }
 
-// Fork sends a message to devices.
+// Changes returns a number that changes with the bindings of a user: see ForkOptions.
+func (p *Proxy) Changes(a sip.AoR) uint64 { return p.forks.changes(a) }
+
+// Registered has the Forks to a user follow a change of its bindings: they end attempts over
+// bindings that are gone, and try new ones. It must be called after the change, and does not
+// wait.
+func (p *Proxy) Registered(a sip.AoR) { p.forks.changed(a) }
+
+// Fork sends a message to devices. It does not wait: where a name must be resolved or a
+// connection opened, another goroutine does that. ctx ends these.
 func (p *Proxy) Fork(ctx context.Context, m *im.Message, devices []Device, opt ForkOptions) *Fork {
-	k := &Fork{proxy: p, msg: m, opt: opt, results: make(chan transaction.Result, len(devices))}
-	k.attempts = k.first[:0]
-	if len(devices) > len(k.first) {
-		k.attempts = make([]attempt, 0, len(devices))
+	if opt.Breadth <= 0 || opt.Breadth > maxBreadth {
+		opt.Breadth = maxBreadth
+	}
+	k := &Fork{proxy: p, ctx: ctx, msg: m, opt: opt}
+	k.results = make(chan transaction.Result, min(len(devices), opt.Breadth)+1)
+	if opt.Directory != nil && p.forks.add(k) != opt.Seen {
+		if devices = opt.Directory.Devices(opt.Recipient); len(devices) == 0 {
+			k.out.Unreached = 1 // the device that has just gone
+		}
+	}
+	k.attempts, k.sent = k.firstAttempt[:0], k.firstSent[:0]
+	if n := min(len(devices), opt.Breadth); n > 1 {
+		k.attempts, k.sent = make([]attempt, 0, len(devices)), make([]transmission, 0, n)
 	}
 	for i := range devices {
-		k.attempts = append(k.attempts, attempt{rest: devices[i].Routes})
-		k.startNext(ctx, &k.attempts[i])
+		k.attempts = append(k.attempts, newAttempt(&devices[i]))
 	}
+	k.out.Open = len(devices)
+	for i := range k.attempts {
+		k.begin(i)
+	}
+	k.beginQueued()
 	return k
 }
 
@@ -70,100 +128,113 @@ func (k *Fork) Wait(ctx context.Context, patience time.Duration) Outcome {
 		timeout = timer.C
 	}
 	for k.out.Open > 0 {
+		ends := false
 		select {
 		case res := <-k.results:
-			if k.handleResult(ctx, res) {
-				return k.out
-			}
+			ends = k.handleResult(res)
+		case res := <-k.spare:
+			ends = k.handleResult(res)
+		case d := <-k.dialed():
+			k.handleDialed(d)
+		case <-k.due():
+			k.handleDue(time.Now())
 		case <-timeout:
 			return k.out
 		case <-ctx.Done():
 			return k.out
 		}
+		if ends {
+			return k.out
+		}
+		k.beginQueued()
 	}
 	return k.out
 }
 
-// Abandon ends the open attempts. Responses that come later are ignored.
+// Abandon ends the Fork. Responses that come later are ignored.
 func (k *Fork) Abandon() {
-	for i := range k.attempts {
-		if tx := k.attempts[i].tx; tx != nil {
-			tx.Abandon()
-		}
+	k.remove()
+	if k.dialer != nil {
+		k.dialer.stop()
+	}
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	for i := range k.sent {
+		k.sent[i].tx.Abandon()
 	}
 }
 
-// startNext sends the message over the next flow of a device that can be used. For a route
-// without a flow, which few devices have, it waits for DNS and for a connection.
-func (k *Fork) startNext(ctx context.Context, a *attempt) {
-	for {
-		flow, err := k.proxy.nextFlow(ctx, a)
-		if errors.Is(err, errNoRoute) {
-			k.out.Unreached++
-			return
-		}
-		if err == nil {
-			err = k.send(ctx, a, flow)
-		}
-		if err == nil {
-			k.out.Open++
-			return
-		}
-		var unresolved *unresolvedError
-		if a.route.Binding == "" && errors.As(err, &unresolved) {
-			k.out.Unresolved = err
-		}
-		k.proxy.log.Debug("device not reached", "contact", a.route.URI, "error", err)
+// handleResult counts a result, and tries the next target or route of a device if one has
+// failed. It reports whether the result ends Wait.
+func (k *Fork) handleResult(res transaction.Result) (ends bool) {
+	if res.Tx == nil {
+		return k.follow()
 	}
-}
-
-// send sends the message over a flow of the attempt's route, in a transaction that becomes
-// the attempt's.
-func (k *Fork) send(ctx context.Context, a *attempt, flow sip.Flow) error {
-	var few [24]sip.Header // enough for nearly every message
-	out := messageTo(k.msg, a.route, k.opt.MaxForwards, few[:0])
-	flow, err := k.proxy.flowFor(ctx, flow, out.Size())
-	if err != nil {
-		return err
-	}
-	tx, err := k.proxy.transactions.Send(&out, k.opt.Recipient, flow, k.results)
-	if err != nil {
-		return err
-	}
-	a.tx = tx
-	if k.proxy.watch.Active() {
-		k.publishSent(a.route.URI)
-	}
-	return nil
-}
-
-// handleResult counts a result, and tries the next route of a device if one has failed.
-// It reports whether the result ends Wait.
-func (k *Fork) handleResult(ctx context.Context, res transaction.Result) (ends bool) {
-	i := slices.IndexFunc(k.attempts, func(a attempt) bool { return a.tx == res.Tx })
-	a := &k.attempts[i]
-	k.out.Open--
+	t := k.forget(slices.IndexFunc(k.sent, func(t transmission) bool { return t.tx == res.Tx }))
+	a := &k.attempts[t.attempt]
 	k.out.Answered = k.out.Answered || res.Err == nil
-	if k.proxy.watch.Active() {
-		k.publishAnswered(a.route.URI, res)
+	if k.proxy.watch.Active() && !k.opt.probe {
+		k.publishAnswered(t.route.URI, res)
 	}
 	switch {
-	case res.Err == nil && res.Response.Status < 300:
+	case res.Err == nil && (res.Response.Status < 300 || k.opt.probe):
+		if a.state != stateEnded {
+			k.leave(t.attempt, stateEnded)
+			k.out.Open--
+		}
 		k.out.Response = res.Response
 		return true
+	case t.superseded:
+		k.handleLate(&t, res)
+		return false
+	}
+	a.tx = nil
+	k.heard(t.attempt, res)
+	switch {
 	case flowFailed(res) && a.hasNext():
 		k.out.Rerouted++
-		k.startNext(ctx, a)
+		k.startNext(t.attempt)
+		return false
+	case res.Err == nil && res.Response.Status == 503 && len(a.targets) > 0: // RFC 3263 section 4.3
+		a.refusal = res.Response
+		k.out.Rerouted++
+		k.startNext(t.attempt)
 		return false
 	case res.Err != nil:
-		k.out.Unreached++
+		k.exhausted(t.attempt)
 		return false
 	}
-	k.out.Failures = append(k.out.Failures, res.Response.Status)
-	if preferred(res.Response, k.out.Response) {
-		k.out.Response = res.Response
-	}
+	a.refusal = res.Response
+	k.end(t.attempt)
 	return k.opt.StopAt6xx && res.Response.Status >= 600
+}
+
+// handleLate handles the failure of a transmission after which the device was tried over
+// another route. It counts only if that fails too.
+func (k *Fork) handleLate(t *transmission, res transaction.Result) {
+	a := &k.attempts[t.attempt]
+	if !flowFailed(res) && !t.gone {
+		a.refusal = res.Response
+	}
+	if a.state == stateListening && (a.refusal != nil || !k.listens(t.attempt)) {
+		k.end(t.attempt)
+	}
+}
+
+// end ends an attempt that was not successful.
+func (k *Fork) end(i int) {
+	a := &k.attempts[i]
+	k.leave(i, stateEnded)
+	k.out.Open--
+	if a.refusal == nil {
+		k.out.Unreached++
+		return
+	}
+	k.out.Failures = append(k.out.Failures, a.refusal.Status)
+	if preferred(a.refusal, k.out.Response) {
+		k.out.Response = a.refusal
+	}
 }
 
 // flowFailed reports whether a flow can no longer be used (RFC 5626 section 5.3).

@@ -22,10 +22,12 @@ var errTest = errors.New("no answer")
 func forked(opt ForkOptions, devices int, statuses ...int) *Fork {
 	k := &Fork{
 		proxy: &Proxy{log: slog.New(slog.DiscardHandler)}, opt: opt,
-		results: make(chan transaction.Result, devices), out: Outcome{Open: devices},
+		results: make(chan transaction.Result, devices+1), out: Outcome{Open: devices},
+		running: devices, slotsUsed: devices,
 	}
-	for range devices {
-		k.attempts = append(k.attempts, attempt{tx: &transaction.ClientTx{}, route: &Route{}})
+	for i := range devices {
+		k.attempts = append(k.attempts, attempt{tx: &transaction.ClientTx{}, route: &Route{}, state: stateSent})
+		k.sent = append(k.sent, transmission{tx: k.attempts[i].tx, route: k.attempts[i].route, attempt: i})
 	}
 	for i, status := range statuses {
 		res := transaction.Result{Tx: k.attempts[i].tx, Err: errTest}

@@ -6,7 +6,7 @@
 // A Fork is a message on its way to its devices, an attempt is its way to one of them, and
 // a Sender makes Forks of the messages of a delivery queue.
 //
-// Lock: sharedMailboxes.mu, see there.
+// Locks: sharedMailboxes.mu and forkBucket.mu, see there.
 package proxy
 
 import (
@@ -47,6 +47,7 @@ type Proxy struct {
 	log          *slog.Logger
 	settings     atomic.Pointer[Settings]
 	mailboxes    sharedMailboxes
+	forks        forkIndex
 
 	Pings PingStats
 }

@@ -80,6 +80,11 @@ func answering(tb testing.TB, response string) netip.AddrPort {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
+// fixed is a Directory in which every user has the same devices.
+type fixed []Device
+
+func (d fixed) Devices(sip.AoR) []Device { return d }
+
 func TestRoutes(t *testing.T) {
 	sockets, st, stop := running(t)
 	defer stop()
@@ -128,12 +133,12 @@ func TestRoutes(t *testing.T) {
 	if _, err := p.dial(t.Context(), Route{URI: "sip:b@127.0.0.1;transport=x"}); err == nil || errors.Is(err, errNoRoute) {
 		t.Errorf("dial without a usable target: %v", err)
 	}
-	if !p.responds(t.Context(), one(Route{URI: "sip:b@h", Flow: flow(busy)})) {
+	if !p.responds(t.Context(), sip.AoR{}, fixed(one(Route{URI: "sip:b@h", Flow: flow(busy)}))) {
 		t.Error("a phone that answers does not respond")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if p.responds(ctx, one(Route{URI: "sip:b@h", Flow: flow(netip.MustParseAddrPort("127.0.0.1:1"))})) {
+	if p.responds(ctx, sip.AoR{}, fixed(one(Route{URI: "sip:b@h", Flow: flow(netip.MustParseAddrPort("127.0.0.1:1"))}))) {
 		t.Error("a phone that is switched off responds")
 	}
 	s := p.Sender(SenderSettings{OutboundProxy: &next})

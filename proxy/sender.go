@@ -40,7 +40,7 @@ func (s *Sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) del
 
 // Alive reports whether a device of a user responds to OPTIONS (RFC 3261 section 11).
 func (s *Sender) Alive(ctx context.Context, owner sip.AoR) bool {
-	return s.proxy.responds(ctx, s.devices(owner, "", ""))
+	return s.proxy.responds(ctx, owner, s)
 }
 
 // Device returns the sender to the devices with a name. A queue that keeps a copy for each
@@ -58,16 +58,19 @@ func (d deviceSender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item
 }
 
 func (d deviceSender) Alive(ctx context.Context, owner sip.AoR) bool {
-	return d.sender.proxy.responds(ctx, d.sender.devices(owner, d.name, ""))
+	return d.sender.proxy.responds(ctx, owner, d.sender.directory(d.name, ""))
 }
 
 // send sends a message to the devices with a name, "" for any.
 func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *delivery.Item) delivery.Attempt {
-	ds := s.devices(owner, name, it.Contact)
+	dir, seen := s.directory(name, it.Contact), s.proxy.Changes(owner)
+	ds := dir.Devices(owner)
 	if len(ds) == 0 {
 		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no registered device accepts messages"}
 	}
-	return sent{s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{Recipient: owner, MaxForwards: initialMaxForwards})}
+	return sent{s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{
+		Recipient: owner, MaxForwards: initialMaxForwards, Directory: dir, Seen: seen,
+	})}
 }
 
 // sent is a queued message on its way.

@@ -30,6 +30,28 @@ func (s *Sender) DeviceNames(a sip.AoR) []string {
 	return names
 }
 
+// Devices returns the devices to which a message for owner is sent. It implements Directory.
+func (s *Sender) Devices(owner sip.AoR) []Device { return s.devices(owner, "", "") }
+
+// directory returns a Directory of the devices with a name, or with a contact; "" stands for
+// any.
+func (s *Sender) directory(name, contact string) Directory {
+	if name == "" && contact == "" {
+		return s
+	}
+	return &selection{s, name, contact}
+}
+
+// A selection is the Directory of some devices of each user.
+type selection struct {
+	sender        *Sender
+	name, contact string
+}
+
+func (d *selection) Devices(owner sip.AoR) []Device {
+	return d.sender.devices(owner, d.name, d.contact)
+}
+
 // devices returns the devices to which a message for owner is sent. Of a user of ours these
 // are all, or those with a name, or the one with a contact; "" stands for any. A user of
 // another domain is reached at the AoR, and so is every user if there is an outbound proxy.

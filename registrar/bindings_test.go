@@ -149,7 +149,7 @@ func TestAddCommand(t *testing.T) {
 	_, _ = register(t, l, "a", 1, 600, "<sip:1@h>", "<sip:2@h>;expires=60")
 	*now = now.Add(time.Minute)
 	_, _ = register(t, l, "a", 2, 600, "<sip:1@h>")
-	commands := l.Commands(sip.NewDomains("example.org"))
+	commands := l.Commands(sip.NewDomains("example.org"), func(sip.AoR) {})
 	add := commands[slices.IndexFunc(commands, func(c mi.Command) bool { return c.Name == "ul_add" })]
 	run := func(expires string) {
 		t.Helper()

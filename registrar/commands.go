@@ -14,9 +14,9 @@ import (
 )
 
 // Commands returns Kamailio's management commands of usrloc under their classic and newer
-// names.
-func (l *Location) Commands(domains sip.Domains) []mi.Command {
-	c := commands{l, domains}
+// names. They call changed after a change of a user's bindings.
+func (l *Location) Commands(domains sip.Domains, changed func(sip.AoR)) []mi.Command {
+	c := commands{l, domains, changed}
 	return []mi.Command{
 		{Name: "ul_dump", Aliases: []string{"ul.dump"}, Args: "[brief]", MaxArgs: 2, Help: "Lists all registered users with their contacts.", Run: c.dump},
 		{
@@ -52,6 +52,7 @@ func (l *Location) Counters() []mi.Stat {
 type commands struct {
 	location *Location
 	domains  sip.Domains
+	changed  func(sip.AoR)
 }
 
 func (c commands) now() time.Time { return c.location.opt.Now() }
@@ -186,6 +187,7 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if err := c.location.put(ctx, a, b); err != nil {
 		return nil, err
 	}
+	c.changed(a)
 	return &mi.Node{}, nil
 }
 
@@ -239,6 +241,7 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	if err := c.location.unregister(ctx, a, func(*Binding) bool { return true }); err != nil && !errors.Is(err, errNoContact) {
 		return nil, err
 	}
+	c.changed(a)
 	return &mi.Node{}, nil
 }
 
@@ -265,6 +268,7 @@ func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node,
 	if err != nil {
 		return nil, err
 	}
+	c.changed(a)
 	return &mi.Node{}, nil
 }
 

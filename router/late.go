@@ -11,9 +11,15 @@ import (
 const maxLateForks = 10_000
 
 // awaitLateAnswers waits for devices that had not answered when the message was stored in
-// owner's mailbox under id, 0 if it was not stored. A 2xx that comes now removes the stored
-// message. Then release, which ends the hold on the mailbox, is called.
+// owner's mailbox under id. A 2xx that comes now removes the stored message. Then release,
+// which ends the hold on the mailbox, is called. A message that was not stored, id is 0, is
+// not sent any more: its sender has been told.
 func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, release func()) {
+	if id == 0 {
+		fork.Abandon()
+		release()
+		return
+	}
 	select {
 	case r.lateForks <- struct{}{}:
 	default:
@@ -28,7 +34,7 @@ func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, rel
 			out = fork.Wait(context.Background(), 0)
 		}
 		fork.Abandon()
-		if out.Accepted() && id != 0 {
+		if out.Accepted() {
 			r.opt.Queue.Removed(owner, id, r.opt.Silo.Remove, release)
 			return
 		}

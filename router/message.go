@@ -24,6 +24,7 @@ type incoming struct {
 	parties parties
 	facts   facts
 	silo    silo.Incoming // not set for a message to another domain
+	seen    uint64        // see proxy.ForkOptions
 	class   silo.Class    // set for a message to a user
 }
 
@@ -129,6 +130,7 @@ func messageOf(req *sip.Request, from caller) *im.Message {
 // is based on. They are read before the queue: if the user registers in between, the queue
 // is busy until it has been delivered, see register.
 func (r *Router) decideNow(in *incoming) (decision, []proxy.Device) {
+	in.seen = r.opt.Proxy.Changes(in.parties.to)
 	ds := r.opt.Proxy.Devices(in.parties.to)
 	busy := r.opt.Queue.Busy(in.parties.to)
 	return decide(in.parties, in.facts, in.class, busy, len(ds)), ds

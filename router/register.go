@@ -66,7 +66,9 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *regi
 		r.publishRegistered(reg, res.Bindings)
 	}
 	switch {
-	case len(reg.Contacts) == 0 || len(res.Bindings) == 0:
+	case len(reg.Contacts) == 0:
+	case len(res.Bindings) == 0:
+		tx.AfterReply(func() { r.opt.Proxy.Registered(reg.AoR) })
 	case r.opt.Now().Sub(res.Refreshed) >= mailboxPollInterval:
 		tx.AfterReply(func() { r.wakeRegistered(tx, from, reg.AoR) })
 	case r.opt.Engine.Pending(reg.AoR):
@@ -80,14 +82,26 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *regi
 const mailboxPollInterval = 10 * time.Second
 
 // wakeRegistered starts the delivery of the messages that wait for a user who has registered,
-// also of those in the mailbox that dump_owner names.
+// also of those in the mailbox that dump_owner names. Messages that are under way follow the
+// registration.
 func (r *Router) wakeRegistered(tx *transaction.ServerTx, from caller, user sip.AoR) {
+	r.opt.Proxy.Registered(user)
 	if r.opt.Silo.OtherMailboxes() {
 		in := incomingOf(tx, from, user)
 		if owner := r.opt.Silo.OtherMailbox(&in); owner != user {
 			r.opt.Proxy.ShareMailbox(owner, user)
+			r.opt.Proxy.Registered(owner)
 			r.opt.Queue.Wake(owner)
 		}
 	}
 	r.opt.Engine.Wake(user)
+}
+
+// BindingsChanged starts the delivery of the messages that wait for a user after a change of
+// its bindings by an administrator, as wakeRegistered does.
+func (r *Router) BindingsChanged(user sip.AoR) {
+	r.opt.Proxy.Registered(user)
+	if r.opt.Location.Online(user) {
+		r.opt.Engine.Wake(user)
+	}
 }

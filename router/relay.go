@@ -13,6 +13,7 @@ import (
 func (r *Router) relayToDevices(ctx context.Context, in *incoming, ds []proxy.Device) {
 	fork := r.opt.Proxy.Fork(ctx, in.silo.Message, ds, proxy.ForkOptions{
 		Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1, StopAt6xx: true,
+		Directory: r.opt.Proxy, Seen: in.seen,
 	})
 	out := fork.Wait(ctx, r.settings.Load().AcceptTimeout)
 	d := decideAfterRelay(in.class, &out, ctx.Err() != nil, r.opt.Silo.StoreOn)

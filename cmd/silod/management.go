@@ -23,7 +23,7 @@ func (d *daemon) openManagement(ctx context.Context, set settings) error {
 	}
 	d.registry.Add(core.Commands()...)
 	d.registry.Add(d.transport.Commands()...)
-	d.registry.Add(d.location.Commands(d.domains)...)
+	d.registry.Add(d.location.Commands(d.domains, d.router.BindingsChanged)...)
 	d.registry.Add(d.silo.Commands()...)
 	d.registry.Add(d.rooms.Commands()...)
 	d.registry.Add(d.proxy.Commands()...)

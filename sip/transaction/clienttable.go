@@ -101,7 +101,7 @@ func (t *clientTable) receive(branch string, from sip.Flow, res *sip.Message) bo
 		return false
 	}
 	if res.Status < 200 {
-		tx.interval = timerT2 // RFC 3261 section 17.1.2.2, state Proceeding
+		tx.interval, tx.proceeding = timerT2, true // RFC 3261 section 17.1.2.2
 		s.mu.Unlock()
 		return true
 	}

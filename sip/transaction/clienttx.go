@@ -39,14 +39,50 @@ type ClientTx struct {
 	conn    connLinks // protected by the lock of the connIndex's shard
 
 	// Protected by the lock of the table's shard.
-	raw      []byte        // for retransmission; nil on a reliable transport
-	interval time.Duration // Timer E
-	expires  int64         // wheel tick of Timer F
-	done     bool
+	raw        []byte        // for retransmission; nil on a reliable transport
+	interval   time.Duration // Timer E
+	expires    int64         // wheel tick of Timer F
+	proceeding bool          // a provisional response was received
+	done       bool
 }
 
-// Abandon ends the transaction without a Result. A later response is ignored.
-func (tx *ClientTx) Abandon() { tx.table.end(tx) }
+// Abandon ends the transaction without a Result. A later response is ignored. It returns
+// false if the transaction has ended before: its Result is sent, or will be.
+func (tx *ClientTx) Abandon() bool { return tx.table.end(tx) }
+
+// Silence ends the retransmissions of the request. A response is still received until
+// Timer F.
+func (tx *ClientTx) Silence() {
+	s := tx.table.shard(tx.branch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx.raw = nil
+}
+
+// Retransmit sends the request again now if the transport is unreliable and there is no
+// final response. It does not change the timers.
+func (tx *ClientTx) Retransmit() {
+	s := tx.table.shard(tx.branch)
+	s.mu.Lock()
+	raw := tx.raw
+	s.mu.Unlock()
+	if raw != nil {
+		_ = tx.table.send(tx.Flow, raw) // as in tick
+	}
+}
+
+// Proceeding reports whether a provisional response has been received.
+func (tx *ClientTx) Proceeding() bool {
+	s := tx.table.shard(tx.branch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return tx.proceeding
+}
+
+// Age returns the time since the request was first sent, with the precision of the timers.
+func (tx *ClientTx) Age() time.Duration {
+	return timerF - time.Duration(tx.expires-tx.table.wheel.now())*wheelTick
+}
 
 // Send sends a request with our Via over a flow. The Result of the transaction is sent to
 // results, which must have space for it. After an error nothing was sent, and no
