@@ -62,6 +62,7 @@ var errNoSlot = errors.New("too many transactions of one message")
 // startNext sends the message over the next flow of an attempt that can be used. Where that
 // may take time, dial continues it.
 func (k *Fork) startNext(i int) {
+	k.attempts[i].due, k.attempts[i].moved = time.Time{}, false
 	for {
 		a := &k.attempts[i]
 		flow, ready, err := k.proxy.readyFlow(a)
@@ -87,6 +88,7 @@ func (k *Fork) startNext(i int) {
 
 // note logs why a flow was not used.
 func (k *Fork) note(a *attempt, err error) {
+	k.out.Insecure = k.out.Insecure || errors.Is(err, errInsecure)
 	var unresolved *unresolvedError
 	if a.route.Binding == "" && errors.As(err, &unresolved) {
 		k.out.Unresolved = err
@@ -100,7 +102,6 @@ func (k *Fork) note(a *attempt, err error) {
 func (k *Fork) send(i int, flow sip.Flow, sized bool) error {
 	a := &k.attempts[i]
 	if (k.opt.Secure || a.route.secure()) && !flow.Transport.Secure() {
-		k.out.Insecure = true
 		return errInsecure
 	}
 	var few [24]sip.Header // enough for nearly every message
@@ -168,7 +169,6 @@ func (k *Fork) listens(i int) bool {
 func (k *Fork) supersede(i int) {
 	a := &k.attempts[i]
 	a.dials++ // the result of one in progress is ignored
-	a.due, a.moved = time.Time{}, false
 	for j := range k.sent {
 		if t := &k.sent[j]; t.tx == a.tx {
 			t.superseded = true

@@ -39,6 +39,24 @@ func (p *Proxy) Elsewhere(uri string, next *sip.URI) Device {
 	return Device{Routes: []Route{{URI: uri, Next: next}}}
 }
 
+// OverTLS returns the devices with the routes that lead to them over TLS, as a message for a
+// sips URI requires (RFC 3261 section 26.2.2).
+func OverTLS(ds []Device) []Device {
+	var found []Device
+	for _, d := range ds {
+		var routes []Route
+		for _, r := range d.Routes {
+			if r.isOverTLS() {
+				routes = append(routes, r)
+			}
+		}
+		if len(routes) > 0 {
+			found = append(found, Device{Name: d.Name, Routes: routes})
+		}
+	}
+	return found
+}
+
 // devices groups the bindings that allow MESSAGE by device, in the order of the first
 // binding of each. The routes of a device are sorted by the time of their registration,
 // newest first, because the older ones are more likely to have failed.

@@ -26,6 +26,23 @@ const resolveTimeout = 10 * time.Second
 // secure reports whether requests may be sent over the route only with TLS.
 func (r *Route) secure() bool { return len(r.URI) > 5 && r.URI[:5] == "sips:" }
 
+// isOverTLS reports whether the next hop is reached over TLS.
+func (r *Route) isOverTLS() bool {
+	if r.usesFlow() && r.Flow.Transport.Secure() {
+		return true
+	}
+	if r.secure() {
+		return true // by resolve, if not by the flow
+	}
+	next, err := r.nextHop()
+	if err != nil || r.usesFlow() {
+		return false
+	}
+	name, _ := next.Params.Get("transport")
+	t, _ := sip.ParseTransport(name)
+	return next.Scheme == "sips" || t.Secure()
+}
+
 // usesFlow reports whether requests are sent over the flow of the registration. If there is a
 // Path, a datagram is sent to its address and not to the source of the REGISTER.
 func (r *Route) usesFlow() bool {

@@ -30,6 +30,7 @@ type facts struct {
 	size, maxSize   int  // bytes of the body, and the limit
 	looped          bool // this process has sent it to the same recipient before
 	discard         bool // see silo.Discards
+	secure          bool // the Request-URI is a sips URI
 }
 
 // A decision says what becomes of a MESSAGE.
@@ -98,7 +99,9 @@ func decideAdmission(p parties, f facts) decision {
 }
 
 // decide decides about an admitted message. busy reports that other messages wait for the
-// recipient, or may; devices is the number of its devices. c, busy and devices are not used
+// recipient, or may; devices is the number of its devices, for a sips URI of those that are
+// reached over TLS. Such a message is not stored: its sender was promised TLS on each hop
+// (RFC 3261 section 26.2.2), and later nothing is known of that. c, busy and devices are not used
 // for a message that is discarded or for a room.
 func decide(p parties, f facts, c silo.Class, busy bool, devices int) decision {
 	switch {
@@ -112,6 +115,10 @@ func decide(p parties, f facts, c silo.Class, busy bool, devices int) decision {
 		return rejection(482, "")
 	case c.Err != nil:
 		return rejection(400, "Bad time of a reminder, "+c.Err.Error())
+	case f.secure && devices == 0:
+		return rejection(480, "Temporarily Unavailable, no device of the user is reached over TLS")
+	case f.secure:
+		return decision{action: relay}
 	case !c.SendAt.IsZero() && !c.Keep:
 		return notKept
 	case !c.SendAt.IsZero():
@@ -132,7 +139,7 @@ func decide(p parties, f facts, c silo.Class, busy bool, devices int) decision {
 // 6xx is the answer of the user, not of one device (RFC 3261 section 21.6), so the message is
 // not stored. stopping reports that the server is stopping, storeOn whether a message is
 // stored after a failure response with a status.
-func decideAfterRelay(c silo.Class, out *proxy.Outcome, stopping bool, storeOn func(status int) bool) decision {
+func decideAfterRelay(f facts, c silo.Class, out *proxy.Outcome, stopping bool, storeOn func(status int) bool) decision {
 	switch {
 	case out.Accepted() || out.Response != nil && out.Response.Status >= 600:
 		return decision{action: forward}
@@ -140,6 +147,10 @@ func decideAfterRelay(c silo.Class, out *proxy.Outcome, stopping bool, storeOn f
 		return decision{action: unavailable}
 	case out.Open == 0 && out.Unreached == 0 && !slices.ContainsFunc(out.Failures, storeOn):
 		return decision{action: forward}
+	case f.secure && out.Open == 0 && out.Response != nil:
+		return decision{action: forward}
+	case f.secure:
+		return rejection(480, "Temporarily Unavailable, and a message to a sips URI is not stored")
 	case !c.Keep:
 		return notKept
 	case out.Open > 0:

@@ -24,6 +24,10 @@ func with(f facts, change func(*facts)) facts {
 	return f
 }
 
+func sips(f *facts) { f.secure = true }
+
+var noTLS = rejection(480, "Temporarily Unavailable, no device of the user is reached over TLS")
+
 // The tables of this file are the specification of what becomes of a MESSAGE. The first two
 // are about the request alone.
 func TestDecideForDomain(t *testing.T) {
@@ -113,6 +117,13 @@ func TestDecide(t *testing.T) {
 		{"no hop left", user, with(valid, func(f *facts) { f.maxForwards = 0 }), plain, false, 1, rejection(483, "")},
 		{"came back", user, with(valid, func(f *facts) { f.looped = true }), plain, false, 1, rejection(482, "")},
 
+		{"sips", user, with(valid, sips), plain, false, 1, decision{action: relay}},
+		{"sips, while others wait", user, with(valid, sips), plain, true, 1, decision{action: relay}},
+		{"sips, every device gets a copy", user, with(valid, sips), silo.Class{Keep: true, Copies: true}, false, 1, decision{action: relay}},
+		{"sips, no device over TLS", user, with(valid, sips), plain, false, 0, noTLS},
+		{"sips, a reminder for an offline user", user, with(valid, sips), silo.Class{Keep: true, SendAt: later}, false, 0, noTLS},
+		{"sips, to a room", room, with(valid, sips), silo.Class{}, false, 0, decision{action: sendToRoom}},
+
 		// Reminders
 		{"reminder", user, valid, silo.Class{Keep: true, SendAt: later}, false, 1, decision{action: store}},
 		{"reminder, to an offline user", user, valid, silo.Class{Keep: true, SendAt: later}, false, 0, decision{action: store}},
@@ -181,8 +192,22 @@ func TestDecideAfterRelay(t *testing.T) {
 		{"is typing, no device reached", typing, proxy.Outcome{Unreached: 1}, false, notKept},
 		{"is typing, no response in time", typing, proxy.Outcome{Open: 1}, false, notKept},
 	} {
-		if got := decideAfterRelay(tc.c, &tc.out, tc.stopping, storeOn); got != tc.want {
+		if got := decideAfterRelay(valid, tc.c, &tc.out, tc.stopping, storeOn); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+	notStored := rejection(480, "Temporarily Unavailable, and a message to a sips URI is not stored")
+	for name, tc := range map[string]struct {
+		out  proxy.Outcome
+		want decision
+	}{
+		"accepted":            {proxy.Outcome{Response: response(200)}, decision{action: forward}},
+		"a failure":           {proxy.Outcome{Response: response(480), Failures: []int{480}}, decision{action: forward}},
+		"no response in time": {proxy.Outcome{Open: 1}, notStored},
+		"no device reached":   {proxy.Outcome{Unreached: 1}, notStored},
+	} {
+		if got := decideAfterRelay(with(valid, sips), plain, &tc.out, false, storeOn); got != tc.want {
+			t.Errorf("sips, %s: %+v, want %+v", name, got, tc.want)
 		}
 	}
 }

@@ -69,6 +69,7 @@ func (r *Router) factsOf(tx *transaction.ServerTx, mayRelay bool) facts {
 		routesElsewhere: r.routesElsewhere(&tx.Request),
 		size:            len(tx.Request.Body),
 		maxSize:         r.opt.MaxBody,
+		secure:          tx.Request.Target.Scheme == "sips",
 	}
 	var ok bool
 	if f.maxForwards, ok = tx.Request.MaxForwards(); !ok {
@@ -132,6 +133,9 @@ func messageOf(req *sip.Request, from caller) *im.Message {
 func (r *Router) decideNow(in *incoming) (decision, []proxy.Device) {
 	in.seen = r.opt.Proxy.Changes(in.parties.to)
 	ds := r.opt.Proxy.Devices(in.parties.to)
+	if in.facts.secure {
+		ds = proxy.OverTLS(ds)
+	}
 	busy := r.opt.Queue.Busy(in.parties.to)
 	return decide(in.parties, in.facts, in.class, busy, len(ds)), ds
 }

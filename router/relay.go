@@ -12,11 +12,11 @@ import (
 // relayToDevices sends a message to the devices of a user and answers it.
 func (r *Router) relayToDevices(ctx context.Context, in *incoming, ds []proxy.Device) {
 	fork := r.opt.Proxy.Fork(ctx, in.silo.Message, ds, proxy.ForkOptions{
-		Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1, StopAt6xx: true,
+		Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1, StopAt6xx: true, Secure: in.facts.secure,
 		Directory: r.opt.Proxy, Seen: in.seen,
 	})
 	out := fork.Wait(ctx, r.settings.Load().AcceptTimeout)
-	d := decideAfterRelay(in.class, &out, ctx.Err() != nil, r.opt.Silo.StoreOn)
+	d := decideAfterRelay(in.facts, in.class, &out, ctx.Err() != nil, r.opt.Silo.StoreOn)
 	if d.action == storeLate {
 		r.store(ctx, in, fork, d.away)
 		return
@@ -62,6 +62,8 @@ func (r *Router) relayToDomain(ctx context.Context, in *incoming) {
 		tx.Respond(504, "Server Time-out, "+host+" does not answer")
 	case out.Response != nil:
 		tx.ForwardResponse(out.Response)
+	case out.Insecure:
+		tx.Respond(480, "Temporarily Unavailable, no server of "+host+" is reached over TLS")
 	case out.Unresolved != nil:
 		r.opt.Log.Info("domain not resolved", "uri", tx.Request.URI, "error", out.Unresolved)
 		tx.Respond(502, "Bad Gateway, no server of "+host+" was found")
