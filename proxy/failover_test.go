@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -75,6 +77,15 @@ func twoServers(t *testing.T, first, second netip.AddrPort) *net.Resolver {
 type scripted struct {
 	addr     netip.AddrPort
 	received atomic.Int32
+	mu       sync.Mutex
+	callIDs  []string // of the requests over UDP
+}
+
+// calls returns the Call-IDs of the requests over UDP.
+func (s *scripted) calls() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.callIDs)
 }
 
 // answerTo returns the response to a request.
@@ -104,6 +115,11 @@ func overUDP(t *testing.T, status int, delay time.Duration) *scripted {
 			if err != nil {
 				return
 			}
+			_, id, _ := strings.Cut(string(buf[:n]), "\r\nCall-ID: ")
+			id, _, _ = strings.Cut(id, "\r\n")
+			s.mu.Lock()
+			s.callIDs = append(s.callIDs, id)
+			s.mu.Unlock()
 			if s.received.Add(1); status != 0 {
 				out := answerTo(string(buf[:n]), status)
 				time.AfterFunc(delay, func() { _, _ = conn.WriteToUDPAddrPort([]byte(out), from) })
@@ -225,6 +241,7 @@ func TestNextServer(t *testing.T) {
 		return func(t *testing.T) *scripted { t.Helper(); return overTCP(t, status) }
 	}
 	silentUDP := udp(0, 0)
+	var all sync.WaitGroup
 	for _, tc := range []struct {
 		name, uri     string
 		first, second func(*testing.T) *scripted
@@ -246,10 +263,9 @@ func TestNextServer(t *testing.T) {
 		{"silent, then refused", "sip:b@tcp.test", tcp(0), refusing, 0, 6 * time.Second, [2]int32{1, 0}},
 		{"503, then refused", "sip:b@tcp.test", tcp(503), refusing, 503, time.Second, [2]int32{1, 0}},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			first, second := tc.first(t), tc.second(t)
-			p := fixture(t, twoServers(t, first.addr, second.addr))
+		first, second := tc.first(t), tc.second(t)
+		p := fixture(t, twoServers(t, first.addr, second.addr))
+		all.Go(func() {
 			start := time.Now()
 			k := p.Fork(t.Context(), hello, []Device{p.Elsewhere(tc.uri, nil)}, ForkOptions{MaxForwards: 70})
 			out := k.Wait(t.Context(), tc.took)
@@ -259,16 +275,17 @@ func TestNextServer(t *testing.T) {
 				status = out.Response.Status
 			}
 			if status != tc.status || (tc.status == 0) != (out.Open > 0) || out.Unreached > 0 {
-				t.Errorf("after %v: status %d, %+v", time.Since(start), status, out)
+				t.Errorf("%s: after %v: status %d, %+v", tc.name, time.Since(start), status, out)
 			}
 			for i, s := range []*scripted{first, second} {
 				if got := s.received.Load(); tc.copies[i] != 0 && got != tc.copies[i] {
-					t.Errorf("server %d got %d copies, want %d", i, got, tc.copies[i])
+					t.Errorf("%s: server %d got %d copies, want %d", tc.name, i, got, tc.copies[i])
 				}
 			}
 			if n := second.received.Load(); tc.copies[1] == 0 && tc.took == time.Second && n != 0 {
-				t.Errorf("the second server got %d copies", n)
+				t.Errorf("%s: the second server got %d copies", tc.name, n)
 			}
 		})
 	}
+	all.Wait()
 }

@@ -262,6 +262,30 @@ func (u *ua) hears(texts ...string) {
 	}
 }
 
+// The same for a mailbox that the device shares (m_dump(owner)).
+func TestSharedMailboxFollowsTheDevice(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "silo.store_owner = '$hdr(X-Mailbox)'", "silo.dump_owner = '$hdr(X-Mailbox)'")
+	a := s.phone("tcp", "alice")
+	for _, text := range []string{"1", "2"} {
+		if got := a.message("sip:sales@127.0.0.1", text, "X-Mailbox: sip:shop@127.0.0.1"); got != 202 {
+			t.Fatalf("answered %d", got)
+		}
+	}
+	register := func(u *ua) *ua {
+		t.Helper()
+		if a := u.ask(u.request("REGISTER", "sip:127.0.0.1", u.aor, "", "Contact: "+u.contact(""), "X-Mailbox: shop", "Expires: 300")); status(a) != 200 {
+			t.Fatalf("REGISTER was answered\n%s", a)
+		}
+		return u
+	}
+	lost := s.phone("udp", "desk")
+	lost.autoReply.Store(0)
+	register(lost).next()
+	time.Sleep(400 * time.Millisecond)
+	register(s.phone("udp", "desk")).gets("1", "2")
+}
+
 // The same where every device gets a copy.
 func TestCopyFollowsTheDevice(t *testing.T) {
 	forBacks(t, func(t *testing.T, b back) {
