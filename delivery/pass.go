@@ -23,7 +23,8 @@ type pass struct {
 	budget      int     // items that may still be skipped
 }
 
-// paused is the verdict on a queue in which too many items wait for their removal.
+// paused is the verdict on a queue that is held, or in which too many items wait for their
+// removal.
 const paused Verdict = -1
 
 // Within these times a recipient that is reachable answers, even if a datagram or two
@@ -91,6 +92,11 @@ func (p *pass) page(ctx context.Context, after int64, deferred bool) (int64, Ver
 	if err != nil {
 		p.engine.opt.Log.Warn("queue not read", "owner", p.to.AoR, "error", err)
 		return after, Undelivered
+	}
+	if len(items) > 0 && p.engine.scheduler.isHeld(p.to) {
+		// Since the pass began, a message that the engine did not send has been stored,
+		// while it is in flight.
+		return after, paused
 	}
 	for i := range items {
 		after = items[i].Key

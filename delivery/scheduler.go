@@ -102,6 +102,14 @@ func (s *scheduler) known(keys []recipientKey) bool {
 	return slices.ContainsFunc(keys, func(k recipientKey) bool { return s.recipients[k] != nil })
 }
 
+// isHeld reports whether a hold on a recipient is in effect, see Queue.Hold.
+func (s *scheduler) isHeld(k recipientKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.recipients[k]
+	return r != nil && r.holds > 0
+}
+
 // hasWork reports whether a recipient is to be served. Retries and broadcasts count only
 // if spare is set: a worker can be spared for them.
 func (s *scheduler) hasWork(spare bool) bool {
