@@ -44,6 +44,12 @@ var modes = []*mode{
 			"CPU time is counted until the last row is deleted, the rate until the last message has arrived.",
 	},
 	{
+		name: "return", unit: "messages", open: 1000, users: 1000, run: runReturn,
+		systems: []string{"silod"},
+		about: "1000 users' devices fall silent while a message to each is under way, and 100 of them register from another port, all at once. " +
+			"Latency is the time from the REGISTER until the message arrives.",
+	},
+	{
 		name: "room", unit: "deliveries", open: 8, users: 100, run: runRoom,
 		systems: []string{"silod", "silod-sqlite", "kamailio", "kamailio-fm"},
 		about: "A room of 100 members, all online. 8 of them send messages, each the next one after all others have received the last. " +

@@ -24,7 +24,7 @@ type stage struct {
 	load   *load.Load
 	ledger *load.Ledger
 	users  int
-	// arrived is called for the first arrival of each room message at a user.
+	// arrived is called for the first arrival of each message at a user.
 	arrived atomic.Pointer[func(user, n int)]
 	sample  *Sample
 	text    []byte // padding of bodies
@@ -85,7 +85,7 @@ func (s *stage) heard(r load.Request) {
 		s.ledger.Stray()
 		return
 	}
-	if first := s.ledger.Enter(user, n, r.Branch); first && mailbox == roomMailbox {
+	if first := s.ledger.Enter(user, n, r.Branch); first {
 		if f := s.arrived.Load(); f != nil {
 			(*f)(user, n)
 		}

@@ -82,14 +82,18 @@ func (s *stage) message(i int, p *person, m *load.Message) load.Turn {
 
 // registerAll registers people, each once, as users of the load's clients.
 func (s *stage) registerAll(ctx context.Context, people []person) error {
-	for i := range people {
-		people[i].contact = s.load.Contact(i, people[i].name)
-	}
+	return s.registerAt(ctx, people, s.load.Contact)
+}
+
+// registerAt registers people, each once, at the contacts that contact returns for the number
+// and the name of a user, when the REGISTER is sent.
+func (s *stage) registerAt(ctx context.Context, people []person, contact func(i int, name string) string) error {
 	before := s.load.Counts()
-	err := s.load.Do(ctx, s.each(people, func(_ int, p *person, m *load.Message) load.Turn {
+	err := s.load.Do(ctx, s.each(people, func(i int, p *person, m *load.Message) load.Turn {
 		if p.seq > 0 {
 			return load.Done
 		}
+		p.contact = contact(i, p.name)
 		p.register(m)
 		return load.Send
 	}))

@@ -4,3 +4,5 @@ package main
 
 // parallel is the number of tests that run at the same time.
 const parallel = 8
+
+const scale = 1
