@@ -136,7 +136,7 @@ func (k *Fork) send(i int, flow sip.Flow, sized bool) error {
 // request returns the request for a route, with its header fields in space.
 func (k *Fork) request(r *Route, space []sip.Header) sip.Message {
 	if k.opt.probe {
-		return optionsProbe(r, k.proxy.domains.Default(), space)
+		return *optionsProbe(r, k.proxy.domains.Default())
 	}
 	return messageTo(k.msg, r, k.opt.MaxForwards, space)
 }

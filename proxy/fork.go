@@ -2,12 +2,14 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"silod/im"
 	"silod/sip"
 	"silod/sip/transaction"
+	"silod/sip/transport"
 )
 
 // ForkOptions say how a message is sent.
@@ -191,6 +193,9 @@ func (k *Fork) handleResult(res transaction.Result) (ends bool) {
 	}
 	a.tx = nil
 	k.heard(t.attempt, res)
+	if errors.Is(res.Err, transport.ErrClosed) {
+		a.reopen()
+	}
 	switch {
 	case flowFailed(res) && a.hasNext():
 		k.out.Rerouted++

@@ -19,13 +19,13 @@ func (p *Proxy) responds(ctx context.Context, owner sip.AoR, dir Directory) bool
 	return out.Answered
 }
 
-// optionsProbe returns an OPTIONS request from a domain, with its header fields in space.
-func optionsProbe(r *Route, domain string, space []sip.Header) sip.Message {
+// optionsProbe returns an OPTIONS request from a domain.
+func optionsProbe(r *Route, domain string) *sip.Message {
 	m := requestTo(&im.Message{
 		From:   "<sip:" + domain + ">;tag=" + transaction.NewToken(),
 		To:     "<" + r.URI + ">",
 		CallID: transaction.NewToken(), CSeq: 1,
-	}, "OPTIONS", r, initialMaxForwards, space)
+	}, "OPTIONS", r, initialMaxForwards, nil)
 	m.Headers = append(m.Headers, sip.Header{Name: "Accept", Value: "*/*"})
-	return m
+	return &m
 }
