@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,17 +51,22 @@ func (r *Route) usesFlow() bool {
 }
 
 // redialable reports whether the next hop can be reached without the connection of the
-// registration: a proxy of the Path, or a client that is not behind a NAT.
+// registration, which was closed: it is a proxy of the Path, or a client that is not behind a
+// NAT and listens on another port than the one from which it had connected. A client that has
+// used TLS is not reached without.
 func (r *Route) redialable() bool {
-	if r.Next != nil {
-		return true
-	}
-	u, err := sip.ParseURI(r.URI)
+	next, err := r.nextHop()
 	if err != nil {
 		return false
 	}
-	addr, ok := u.Addr()
-	return ok && addr == r.Flow.Remote.Addr()
+	name, _ := next.Params.Get("transport")
+	t, _ := sip.ParseTransport(name)
+	if r.Flow.Transport.Secure() && !t.Secure() && next.Scheme != "sips" {
+		return false
+	}
+	ip, literal := next.Addr()
+	return r.Next != nil || literal && t == r.Flow.Transport &&
+		ip == r.Flow.Remote.Addr() && cmp.Or(next.Port, t.DefaultPort()) != r.Flow.Remote.Port()
 }
 
 // nextHop returns the URI that is resolved if the flow is not used.
