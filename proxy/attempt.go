@@ -12,7 +12,7 @@ import (
 
 // An attempt sends to one device over one flow at a time.
 type attempt struct {
-	name    string // Device.Name
+	device  string // its name
 	state   attemptState
 	routes  []Route               // of the device
 	rest    []Route               // of routes that have not been tried
@@ -46,7 +46,7 @@ type transmission struct {
 }
 
 func newAttempt(d *Device) attempt {
-	return attempt{name: d.Name, routes: d.Routes, rest: d.Routes}
+	return attempt{device: d.Name, routes: d.Routes, rest: d.Routes}
 }
 
 // hasNext reports whether there is another target or route to try.

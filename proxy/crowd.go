@@ -129,7 +129,7 @@ func hopOf(a *attempt) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	r := &a.rest[0]
-	if r.Binding == "" || r.Next != nil || a.name != r.URI || r.Flow.Conn != 0 {
+	if r.Binding == "" || r.Next != nil || a.device != r.URI || r.Flow.Conn != 0 {
 		return netip.AddrPort{}
 	}
 	if !r.Flow.IsZero() {

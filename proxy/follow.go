@@ -73,7 +73,7 @@ func (k *Fork) update(devices []Device) {
 			continue
 		}
 		name := devices[d].Name
-		if slices.ContainsFunc(k.attempts, func(a attempt) bool { return a.name == name && a.answered() }) {
+		if slices.ContainsFunc(k.attempts, func(a attempt) bool { return a.device == name && a.answered() }) {
 			continue
 		}
 		k.attempts = append(k.attempts, newAttempt(&devices[d]))
@@ -105,7 +105,7 @@ func (k *Fork) match(devices []Device) (of []int, kept []bool) {
 	byName := make(map[string]int)
 	for i := range k.attempts {
 		if !kept[i] {
-			byName[k.attempts[i].name] = i
+			byName[k.attempts[i].device] = i
 		}
 	}
 	for d := range devices {
