@@ -208,6 +208,9 @@ func TestModesWithSilod(t *testing.T) {
 			defer cancel()
 			rep := &report{Machine: r.machine}
 			for _, m := range modes {
+				if m.name == "return" && transport != "udp" {
+					continue // over a connection, a device returns when it is closed
+				}
 				if err := r.measure(ctx, rep, m); err != nil {
 					t.Fatal(err)
 				}
