@@ -11,6 +11,9 @@ const (
 	// graceTime is the age that a transmission must have reached before the device is tried
 	// over a new binding: a response may be under way.
 	graceTime = 300 * time.Millisecond
+	// maxFollowed limits the changes of bindings that have a Fork try something new, so that
+	// a client which registers again and again, and never answers, does not keep it open.
+	maxFollowed = 60
 	// followPatience limits the wait for older Forks to the same user.
 	followPatience = 100 * time.Millisecond
 )
@@ -73,9 +76,10 @@ func (k *Fork) update(devices []Device) {
 			continue
 		}
 		name := devices[d].Name
-		if slices.ContainsFunc(k.attempts, func(a attempt) bool { return a.device == name && a.answered() }) {
+		if !k.mayFollow() || slices.ContainsFunc(k.attempts, func(a attempt) bool { return a.device == name && a.answered() }) {
 			continue
 		}
+		k.followed++
 		k.attempts = append(k.attempts, newAttempt(&devices[d]))
 		k.out.Open++
 		k.begin(len(k.attempts) - 1)
@@ -163,7 +167,8 @@ func (a *attempt) compare(routes []Route) (fresh, rest []Route) {
 func (k *Fork) revive(i int, fresh []Route) {
 	a := &k.attempts[i]
 	switch {
-	case len(fresh) > 0:
+	case len(fresh) > 0 && k.mayFollow():
+		k.followed++
 		if a.state == stateEnded {
 			k.out.Unreached--
 			k.out.Open++
@@ -180,6 +185,9 @@ func (k *Fork) revive(i int, fresh []Route) {
 func (k *Fork) redirect(i int, fresh, rest []Route) {
 	a := &k.attempts[i]
 	gone := !slices.ContainsFunc(a.routes, a.route.same)
+	if !k.mayFollow() {
+		fresh = nil
+	}
 	if len(fresh) == 0 && !gone {
 		restarted := func(r Route) bool { return a.route.same(r) && a.route.Registration != r.Registration }
 		if a.state == stateSent && slices.ContainsFunc(a.routes, restarted) {
@@ -187,14 +195,29 @@ func (k *Fork) redirect(i int, fresh, rest []Route) {
 		}
 		return
 	}
+	k.followed++
 	a.rest, a.targets = slices.Concat(fresh, rest), nil
-	if a.state == stateSent && a.tx.Age() < graceTime {
+	if a.moved {
+		return // handleDue continues
+	}
+	if left := graceTime - a.age(); left > 0 {
 		a.moved = true
-		k.setDue(a, graceTime)
+		k.setDue(a, left)
 		return
 	}
 	k.supersede(i)
 	k.startNext(i)
+}
+
+// mayFollow reports whether a change of bindings may have the Fork try something new.
+func (k *Fork) mayFollow() bool { return k.followed < maxFollowed }
+
+// age returns the time since the request was sent, graceTime if it was not.
+func (a *attempt) age() time.Duration {
+	if a.state != stateSent {
+		return graceTime
+	}
+	return a.tx.Age()
 }
 
 // same reports whether two routes are the same way to the same binding. A route that was

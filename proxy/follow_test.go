@@ -169,6 +169,24 @@ func TestRegisterBeforeFork(t *testing.T) {
 	dead.sentTo(t, "the old address", 0)
 }
 
+// A client that registers again and again does not keep a Fork busy.
+func TestFollowingIsBounded(t *testing.T) {
+	t.Parallel()
+	p := fixture(t, nil)
+	silent := overUDP(t, 0, 0)
+	f := follow(t, p, ForkOptions{}, p.to("A", silent))
+	time.Sleep(2 * graceTime)
+	for i := range 5 * maxFollowed {
+		d, fresh := p.to("A", silent), p.to(fmt.Sprint("B", i), silent)
+		d.Routes[0].URI, d.Routes[0].Binding = fmt.Sprint("sip:", i, "@h"), fmt.Sprint("A", i)
+		fresh.Routes[0].Binding = fmt.Sprint("B", i)
+		f.register(time.Millisecond, d, fresh)
+	}
+	if n := silent.received.Load(); n > 2*maxFollowed || len(f.fork.attempts) > 2*maxFollowed || len(f.fork.sent) > 3*maxBreadth {
+		t.Errorf("%d packets, %d attempts, %d transactions", n, len(f.fork.attempts), len(f.fork.sent))
+	}
+}
+
 // Messages to one user keep their order when they follow it to a new address.
 func TestForksFollowInOrder(t *testing.T) {
 	t.Parallel()

@@ -61,6 +61,8 @@ type Fork struct {
 	timer  *time.Timer // for attempt.due; nil: not needed yet
 	links  forkLinks
 
+	followed int // changes of bindings that had it try something new: see maxFollowed
+
 	firstAttempt [1]attempt      // the memory of attempts, if there is one: most users have one device
 	firstSent    [1]transmission // the same for sent
 }
