@@ -42,8 +42,8 @@ const (
 	instance1 = `;+sip.instance="<urn:uuid:1>"`
 )
 
-// from returns a back to a new socket of a network.
-func from(network, before, after string) back {
+// moved returns a back to a new socket of a network.
+func moved(network, before, after string) back {
 	return back{
 		lost: func(u *ua) { u.bind(u.contact(before)) },
 		again: func(s *served, _ *ua) *ua {
@@ -57,14 +57,14 @@ func from(network, before, after string) back {
 // backs are ways in which a device returns.
 func backs() map[string]back {
 	all := map[string]back{
-		"a new port":                       from("udp", "", ""),
-		"a new port of the instance":       from("udp", instance1, instance1),
-		"a new flow of the instance":       from("udp", outbound1, outbound2),
-		"a flow that replaces the old one": from("udp", outbound1, outbound1),
-		"another network":                  from("tcp", "", ""),
-		"a flow over another network":      from("tcp", outbound1, outbound2),
+		"a new port":                       moved("udp", "", ""),
+		"a new port of the instance":       moved("udp", instance1, instance1),
+		"a new flow of the instance":       moved("udp", outbound1, outbound2),
+		"a flow that replaces the old one": moved("udp", outbound1, outbound1),
+		"another network":                  moved("tcp", "", ""),
+		"a flow over another network":      moved("tcp", outbound1, outbound2),
 	}
-	tcp := from("udp", "", "")
+	tcp := moved("udp", "", "")
 	tcp.network = "tcp"
 	all["udp after a connection that hangs"] = tcp
 	plain := func(u *ua) { u.bind(u.contact("")) }
