@@ -54,8 +54,10 @@ var mariadb = engine{
 	name:     "my",
 	programs: []string{program("mariadb-install-db"), program("mariadbd")},
 	init: func(data string) *exec.Cmd {
-		return exec.Command(program("mariadb-install-db"), "--no-defaults", "--datadir="+data,
+		c := exec.Command(program("mariadb-install-db"), "--no-defaults", "--datadir="+data,
 			"--auth-root-authentication-method=normal", "--skip-test-db")
+		c.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(data)) // see --tmpdir below
+		return c
 	},
 	run: func(dir string, port int) *exec.Cmd {
 		return exec.Command(program("mariadbd"), "--no-defaults", "--datadir="+filepath.Join(dir, "data"),

@@ -14,6 +14,17 @@ import (
 // every commit.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
+	other := s.LateStandby(t)
+	s.exec(t, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+	s.exec(t, "SELECT pg_reload_conf()")
+	s.await(t, "sync")
+	return other
+}
+
+// LateStandby starts a PostgreSQL server that replicates this one with a delay: this one
+// does not wait for it.
+func (s *Server) LateStandby(t testing.TB) *Server {
+	t.Helper()
 	clone := *s.engine
 	clone.init = func(data string) *exec.Cmd {
 		return exec.CommandContext(t.Context(), program("pg_basebackup"), "-D", data, "-R", "-X", "stream", "-c", "fast",
@@ -21,15 +32,32 @@ func (s *Server) Standby(t testing.TB) *Server {
 	}
 	other := start(t, &clone)
 	t.Cleanup(other.close)
-	s.exec(t, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-	s.exec(t, "SELECT pg_reload_conf()")
-	for deadline := time.Now().Add(time.Minute); s.value(t, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != 1; {
+	s.await(t, "async")
+	return other
+}
+
+// await waits for a standby with a state.
+func (s *Server) await(t testing.TB, state string) {
+	t.Helper()
+	text := fmt.Sprintf("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = '%s'", state)
+	for deadline := time.Now().Add(time.Minute); s.value(t, text) != 1; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the standby does not follow")
 		}
+	}
+}
+
+// Forget freezes a standby and sends it nothing any more.
+func (s *Server) Forget(t testing.TB, standby *Server) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); s.value(t, "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()") != 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("the standby does not catch up")
+		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return other
+	standby.Freeze()
+	s.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
 }
 
 // Promote makes a standby the primary.
