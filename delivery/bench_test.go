@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -31,7 +32,8 @@ func (b *backlog) Next(_ context.Context, a sip.AoR, after int64, limit int) ([]
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	after = max(after, b.settled[a])
-	return b.items[after:min(int(after)+limit, len(b.items))], nil
+	first := max(after+1-b.items[0].Key, 0)
+	return b.items[first:min(int(first)+limit, len(b.items))], nil
 }
 
 func (b *backlog) Settle(a sip.AoR, it *Item, _ Outcome, done func(error)) {
@@ -44,10 +46,14 @@ func (b *backlog) Settle(a sip.AoR, it *Item, _ Outcome, done func(error)) {
 
 func (b *backlog) Waiting(context.Context, func(sip.AoR)) error { return nil }
 
-// again makes all items wait again.
+// again makes as many new items wait.
 func (b *backlog) again(owners int) {
 	b.mu.Lock()
-	clear(b.settled)
+	items := slices.Clone(b.items)
+	for i := range items {
+		items[i].Key += int64(len(items))
+	}
+	b.items = items
 	b.mu.Unlock()
 	b.done.Add(owners * len(b.items))
 }

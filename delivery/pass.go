@@ -100,7 +100,7 @@ func (p *pass) page(ctx context.Context, after int64, deferred bool) (int64, Ver
 	}
 	for i := range items {
 		after = items[i].Key
-		if slices.Contains(unsettled, after) || !p.due(&items[i], deferred) {
+		if slices.Contains(unsettled, after) || !p.due(&items[i], deferred) || p.removedBefore(&items[i]) {
 			continue
 		}
 		if v := p.deliver(ctx, &items[i]); v != Delivered {
@@ -108,6 +108,17 @@ func (p *pass) page(ctx context.Context, after int64, deferred bool) (int64, Ver
 		}
 	}
 	return after, Delivered
+}
+
+// removedBefore reports whether an item was delivered and removed before. Then it is removed
+// again, and does not count as settled: the Source may return it once more.
+func (p *pass) removedBefore(it *Item) bool {
+	if !p.queue.settler.wasRemoved(p.queue.settler.removed.hash(&p.to, it)) {
+		return false
+	}
+	p.engine.opt.Log.Debug("removed message returned", "owner", p.to.AoR, "call_id", it.CallID)
+	p.settle(it, Outcome{Verdict: Delivered})
+	return true
 }
 
 // mustPause reports whether the settler would exceed its bounds if no item of another page

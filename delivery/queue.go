@@ -21,7 +21,9 @@ type Queue struct {
 // in which they were added. Serve or ServeDevices must be called before Run.
 func (e *Engine) Queue() *Queue {
 	q := &Queue{engine: e, bit: 1 << len(e.queues)}
-	q.settler = settler{log: e.opt.Log, resume: q.resume, sweeping: make(chan struct{}, 1)}
+	q.settler = settler{
+		log: e.opt.Log, resume: q.resume, sweeping: make(chan struct{}, 1), removed: newRemovedItems(),
+	}
 	e.queues = append(e.queues, q)
 	return q
 }

@@ -38,6 +38,7 @@ type settler struct {
 	wait      time.Duration // before the next sweep
 	timer     *time.Timer   // nil if no sweep is due or running
 	stopped   bool
+	removed   removedItems
 }
 
 // keysOf returns the keys of a recipient's items that must not be sent again. It is
@@ -47,6 +48,21 @@ func (s *settler) keysOf(k recipientKey) []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keys[k]
+}
+
+// remember remembers an item, by its hash, that was delivered and removed.
+func (s *settler) remember(hash uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removed.add(hash)
+}
+
+// wasRemoved reports whether an item that the Source has returned was delivered and removed
+// before.
+func (s *settler) wasRemoved(hash uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.removed.has(hash)
 }
 
 // full reports whether a bound is reached, or would be exceeded by so many more items for
@@ -157,6 +173,9 @@ func (s *settler) retry(batch []*removal) (left int) {
 // forget drops an item that was removed. It does not change the old list of keys, which a
 // pass may be reading. s.mu is held.
 func (s *settler) forget(m *removal) {
+	if m.out.Verdict == Delivered {
+		s.removed.add(s.removed.hash(&m.to, &m.item))
+	}
 	s.unsettled--
 	keys := s.keys[m.to]
 	if len(keys) == 1 {
