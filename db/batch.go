@@ -3,6 +3,8 @@ package db
 import (
 	"crypto/rand"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -13,6 +15,8 @@ type batch struct {
 	key      [16]byte
 	deadline time.Time // of the last attempt
 	state    batchState
+
+	divisible bool // the last attempt failed at a statement of the plan
 }
 
 // A batchState is the outcome of the attempts so far.
@@ -34,6 +38,67 @@ func newBatch(ops []*op) *batch {
 		o.join(&b.plan)
 	}
 	return b
+}
+
+// maxHalvings limits how often a batch is halved to find the writes that the database
+// refuses for another reason than their values. It is enough to find one.
+const maxHalvings = 10
+
+// divide returns the parts in which a batch that was refused is attempted again: one for
+// each kind of work, or halves. It returns nil if the refusal concerns every write.
+func (b *batch) divide(f fault, halvings *int) [][]*op {
+	if len(b.ops) < 2 || !b.divisible && f != faultRow || b.state != batchRefused {
+		return nil
+	}
+	switch f {
+	case faultRow, faultOther, faultDenied, faultLocked:
+	default:
+		return nil
+	}
+	if parts := b.byKind(); len(parts) > 1 {
+		return parts
+	}
+	if f != faultRow {
+		sameStatement := f != faultOther && b.plan.kinds() != kindSteps
+		if sameStatement || *halvings == 0 {
+			return nil
+		}
+		*halvings--
+	}
+	half := len(b.ops) / 2
+	return [][]*op{b.ops[:half], b.ops[half:]}
+}
+
+// byKind returns the writes of each kind, in the order in which a plan runs the kinds.
+func (b *batch) byKind() (parts [][]*op) {
+	all := b.plan.kinds()
+	if all&(all-1) == 0 {
+		return nil
+	}
+	byKind := map[planKinds][]*op{}
+	for _, o := range b.ops {
+		var p plan
+		o.join(&p)
+		k := p.kinds()
+		byKind[k] = append(byKind[k], o)
+	}
+	for _, k := range slices.Sorted(maps.Keys(byKind)) {
+		parts = append(parts, byKind[k])
+	}
+	return parts
+}
+
+// final reports whether a batch is not attempted again after a fault. A write that waits for
+// a row that another program has locked would keep all others waiting; its caller repeats it
+// later. New messages wait only while the whole table is locked.
+func (f fault) final(b *batch) bool {
+	switch f {
+	case faultOther, faultDenied:
+		return true
+	case faultLocked:
+		return b.plan.kinds()&^(kindMessages|kindEntries) != 0
+	}
+	return false
 }
 
 // A mark is a row by which an attempt at a batch recognises that the batch must not be

@@ -54,6 +54,9 @@ type dialect interface {
 	decodeHeaders(stored []byte) []byte
 	// ready is called when the tables have been inspected.
 	ready(ctx context.Context, l *layout, pool *sql.DB) error
+	// skipNumbers has the table number new rows above last. The transaction around it is
+	// rolled back.
+	skipNumbers(s *session, t *table, last int64) error
 	// renumber is called after rows have been written together with their numbers.
 	renumber(s *session) error
 }
@@ -76,15 +79,18 @@ type traits struct {
 
 // fragments are the pieces of SQL that differ between the engines.
 type fragments struct {
-	begin     string // begins a transaction
-	raw       string // reads a text column as bytes; %s is the column
-	exact     string // narrows a comparison to equal case; %[1]s is the column, $# the value
-	pair      string // continues a SELECT list with the bytes of two columns, for DISTINCT; %s are the columns
-	both      string // two columns as one value
-	forUpdate string // locks the rows of silo that a SELECT reads
-	useIndex  string // makes the transaction find rows by an index; "" where it always does
-	findIndex string // finds the index $2 of table $1
-	lock      string // returns 1 to the one session that holds silod's lock; "" where a file is locked
+	begin string // begins a transaction
+	// lockTimeout limits the time for which a statement of the session waits for a lock; ""
+	// where that is a parameter of the connection.
+	lockTimeout string
+	raw         string // reads a text column as bytes; %s is the column
+	exact       string // narrows a comparison to equal case; %[1]s is the column, $# the value
+	pair        string // continues a SELECT list with the bytes of two columns, for DISTINCT; %s are the columns
+	both        string // two columns as one value
+	forUpdate   string // locks the rows of silo that a SELECT reads
+	useIndex    string // makes the transaction find rows by an index; "" where it always does
+	findIndex   string // finds the index $2 of table $1
+	lock        string // returns 1 to the one session that holds silod's lock; "" where a file is locked
 
 	// durabilityWarning returns why a commit to table $1 promises less than it should; ""
 	// where every commit is durable.
@@ -98,6 +104,8 @@ type fault int
 
 const (
 	faultOther     fault = iota // retrying will not help now: refuse
+	faultDenied                 // the same, whatever the values of the statement: no right, no space
+	faultLocked                 // another program has locked a row or table, try again
 	faultRow                    // a value that the table cannot take
 	faultRetry                  // nothing was committed, try again
 	faultLost                   // the connection is lost; the last statement may have been executed

@@ -58,8 +58,8 @@ func (d *mysqlDB) bind(text string) query { return positional(text) }
 // user names are compared twice: by the index, which ignores case, and then byte by byte.
 func (d *mysqlDB) fragments() fragments {
 	return fragments{
-		begin: "START TRANSACTION",
-		raw:   "CAST(%s AS BINARY)", exact: " AND CAST(%s AS BINARY) = $#",
+		begin: "START TRANSACTION", lockTimeout: "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1",
+		raw: "CAST(%s AS BINARY)", exact: " AND CAST(%s AS BINARY) = $#",
 		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",
@@ -212,11 +212,19 @@ func (d *mysqlDB) fault(err error) fault {
 	switch me.Number {
 	case 1062: // duplicate key
 		return faultDuplicate
-	case 1048, 1118, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 3988: // values that do not fit, or are too large
+	case 1118, 1153, 1265, 1300, 1364, 1366, 3988: // values that do not fit, or are too large
 		return faultRow
-	case 1040, 1047, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, // busy, going down, deadlock
+	case 1205: // waited for a lock
+		return faultLocked
+	case 1040, 1047, 1053, 1158, 1159, 1160, 1161, 1203, 1213, 1226, // busy, going down, deadlock
 		1290, 1317, 1792, 1836, 1927, 3101: // read-only, killed
 		return faultRetry
+	case 1021, 1026, 1030, 1037, 1038, 1041, 1044, 1054, 1114, 1142, 1143, 1146, 1227, 1370: // no space, no memory; no right, no such table
+		return faultDenied
+	}
+	switch string(me.SQLState[:2]) {
+	case "22", "23", "44", "45": // a value that does not fit, or breaks a rule, also that of a trigger
+		return faultRow
 	}
 	return faultOther
 }
@@ -272,6 +280,13 @@ func (d *mysqlDB) time(v any) (int64, error) {
 }
 
 func (d *mysqlDB) renumber(*session) error { return nil }
+
+// skipNumbers implements dialect. The table keeps the number of a row that was rolled back.
+// With IGNORE the row needs no other values.
+func (d *mysqlDB) skipNumbers(s *session, t *table, last int64) error {
+	_, err := s.exec("INSERT IGNORE INTO "+t.name+" (`"+t.serial+"`) VALUES ($1)", last)
+	return err
+}
 
 // headersFit implements dialect. Header lines are written and read as bytes. Which bytes a
 // text column accepts depends on its character set.

@@ -14,6 +14,31 @@ type plan struct {
 	copies   bool  // the messages to delete may have copies
 }
 
+// A planKinds is a set of kinds of work, one for each list in a plan.
+type planKinds uint8
+
+// The kinds, in the order in which run runs them.
+const (
+	kindMessages planKinds = 1 << iota
+	kindEntries
+	kindBindings
+	kindSteps
+	kindCursors
+	kindDeletes
+)
+
+// kinds returns the kinds of work in the plan.
+func (p *plan) kinds() (k planKinds) {
+	for i, n := range []int{
+		len(p.messages), len(p.entries), len(p.bindings), len(p.steps), len(p.cursors), len(p.deletes),
+	} {
+		if n > 0 {
+			k |= 1 << i
+		}
+	}
+	return k
+}
+
 // mustRunOnce reports whether running the plan twice would write something twice.
 func (p *plan) mustRunOnce() bool { return len(p.messages)+len(p.entries)+len(p.steps) > 0 }
 
@@ -29,7 +54,7 @@ func (p *plan) run(s *session) error {
 		return err
 	}
 	for _, step := range p.steps {
-		if err := step(s); err != nil {
+		if err := s.step(step); err != nil {
 			return err
 		}
 	}

@@ -112,18 +112,6 @@ func (d *postgresDB) explain(err error) error {
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// renumber implements dialect. The sequences do not know the numbers of rows that were
-// written together with their numbers.
-func (d *postgresDB) renumber(s *session) error {
-	for table, column := range map[string]string{s.layout.messages.table: s.layout.messages.id, "silod_room_log": "seq"} {
-		_, err := s.raw(fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%[1]s', '%[2]s'), GREATEST((SELECT MAX(%[2]s) FROM %[1]s), 1))", table, column))
-		if err != nil {
-			return fmt.Errorf("number the rows of table %s: %w", table, err)
-		}
-	}
-	return nil
-}
-
 // grants returns the statements that grant the rights that silod needs.
 func (d *postgresDB) grants() string {
 	return fmt.Sprintf("GRANT CREATE ON SCHEMA public TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %[1]s; "+
@@ -137,8 +125,8 @@ func (d *postgresDB) bind(text string) query { return query{text: text} }
 // schema, and (5060, 1) while it works on the database.
 func (d *postgresDB) fragments() fragments {
 	return fragments{
-		begin: "BEGIN",
-		raw:   "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
+		begin: "BEGIN", lockTimeout: "SET lock_timeout = '1s'",
+		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
 		useIndex:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
 		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
 		lock:      "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
@@ -166,12 +154,16 @@ func (d *postgresDB) fault(err error) fault {
 		return faultDuplicate
 	case pqerror.FeatureNotSupported: // "cached plan must not change result type"
 		return faultStale
-	case pqerror.ReadOnlySQLTransaction, pqerror.LockNotAvailable, pqerror.TooManyConnections, pqerror.ObjectInUse:
+	case pqerror.LockNotAvailable:
+		return faultLocked
+	case pqerror.ReadOnlySQLTransaction, pqerror.TooManyConnections, pqerror.ObjectInUse:
 		return faultRetry
 	}
 	switch pe.Code.Class() {
-	case "22", "23", "54": // a value that does not fit, or breaks a rule
+	case "22", "23", "44", "54", "P0": // a value that does not fit, or breaks a rule, also that of a trigger
 		return faultRow
+	case "42", "53", "58": // no right, no such table; no space, no memory; errors of the operating system
+		return faultDenied
 	case "40", "57": // serialization, deadlock; shutdown
 		return faultRetry
 	case "08":

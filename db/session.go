@@ -14,11 +14,42 @@ type session struct {
 	conn   *sql.Conn
 	stmts  map[string]*sql.Stmt
 	now    int64 // unix seconds, of the transaction
+	denied bool  // it has refused a statement, and committed nothing since then
+
+	redoLog *redoLog // nil for a session that is not the writer's
+	deleted []any    // IDs of the messages that the transaction has deleted
+	marks   [][]any  // rows of deviceTable that it has written
+	moved   []move
+
+	inStep bool
+	added  []int64 // IDs of the messages that the step has added
 }
 
 // newSession returns a session on a connection, which it owns from then on.
 func newSession(l *layout, conn *sql.Conn) *session {
 	return &session{layout: l, conn: conn, stmts: map[string]*sql.Stmt{}}
+}
+
+// begin forgets the changes of the transaction before.
+func (s *session) begin(now int64) {
+	s.now, s.deleted, s.marks, s.moved = now, nil, nil, nil
+}
+
+// step runs one step of a plan. Messages that it replaces by others, as reminders that are
+// due, count as moved.
+func (s *session) step(f func(*session) error) error {
+	deleted := len(s.deleted)
+	s.inStep, s.added = true, nil
+	err := f(s)
+	s.inStep = false
+	if err != nil {
+		return err
+	}
+	if len(s.added) > 0 && len(s.deleted) > deleted {
+		s.moved = append(s.moved, move{from: s.deleted[deleted:], to: s.added[len(s.added)-1]})
+		s.deleted = s.deleted[:deleted:deleted]
+	}
+	return nil
 }
 
 // raw runs a statement that is in the form of the engine already, without {names}.
@@ -89,10 +120,22 @@ func (s *session) ints(text string, args ...any) ([]int64, error) {
 
 // insert, upsert and update are those of the engine, see dialect.
 func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
-	return s.layout.dialect.insert(s, t, rows)
+	ids, err := s.layout.dialect.insert(s, t, rows)
+	if err == nil && s.redoLog != nil {
+		s.redoLog.numbered(t, ids)
+	}
+	if err == nil && s.inStep && t == &s.layout.messages.insert {
+		s.added = append(s.added, ids...)
+	}
+	return ids, err
 }
 
-func (s *session) upsert(t *table, rows [][]any) error { return s.layout.dialect.upsert(s, t, rows) }
+func (s *session) upsert(t *table, rows [][]any) error {
+	if t == &deviceTable {
+		s.marks = append(s.marks, rows...)
+	}
+	return s.layout.dialect.upsert(s, t, rows)
+}
 
 func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect.update(s, t, rows) }
 
@@ -100,6 +143,9 @@ func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect
 func (s *session) deleteAll(table, column string, values []any) (int64, error) {
 	if len(values) == 0 {
 		return 0, nil
+	}
+	if table == s.layout.messages.table {
+		s.deleted = append(s.deleted, values...)
 	}
 	cond, args := s.layout.dialect.list(column, 1, values)
 	return s.exec("DELETE FROM "+table+" WHERE "+cond, args...)

@@ -156,6 +156,8 @@ func (d *sqliteDB) time(v any) (int64, error) {
 
 func (d *sqliteDB) renumber(*session) error { return nil }
 
+func (d *sqliteDB) skipNumbers(*session, *table, int64) error { return nil }
+
 func (d *sqliteDB) headersFit(columnInfo, string) bool { return true }
 
 func (d *sqliteDB) decodeHeaders(stored []byte) []byte { return stored }
@@ -289,6 +291,8 @@ func (d *sqliteDB) fault(err error) fault {
 		return faultRetry
 	case lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG, lib.SQLITE_MISMATCH:
 		return faultRow
+	case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_READONLY, lib.SQLITE_PERM, lib.SQLITE_AUTH, lib.SQLITE_ERROR:
+		return faultDenied
 	}
 	return faultOther
 }

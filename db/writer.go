@@ -29,6 +29,7 @@ type writer struct {
 	reader  *reader
 	marks   []mark   // of every batch
 	session *session // nil if none is open
+	redoLog redoLog
 	health  health
 	log     *slog.Logger
 	now     func() time.Time
@@ -74,45 +75,47 @@ func (w *writer) close() {
 }
 
 // write commits writes together and reports the outcome to their callers. When the
-// database cannot take one of the rows, write halves the batch until only that row is
-// refused.
+// database refuses one of them, write divides the batch until the others are committed.
 func (w *writer) write(ops []*op) {
-	err := w.commit(newBatch(ops))
-	if errors.Is(err, errInvalid) && len(ops) > 1 {
-		half := len(ops) / 2
-		w.write(ops[:half])
-		w.write(ops[half:])
-		return
-	}
-	for _, o := range ops {
-		o.done(err)
+	halvings := maxHalvings
+	for rest := [][]*op{ops}; len(rest) > 0; {
+		b := newBatch(rest[0])
+		rest = rest[1:]
+		f, err := w.commit(b)
+		if parts := b.divide(f, &halvings); parts != nil {
+			rest = append(parts, rest...)
+			continue
+		}
+		w.health.set(w.log, b.plan.kinds(), f, err)
+		for _, o := range b.ops {
+			o.done(err)
+		}
 	}
 }
 
 // commit attempts a batch until it is committed, refused, or past its deadline. Errors
-// are errInvalid and errBusy.
-func (w *writer) commit(b *batch) error {
+// are errInvalid and errBusy; the fault is that of the last attempt.
+func (w *writer) commit(b *batch) (fault, error) {
 	pause := 20 * time.Millisecond
 	for failed := 1; ; failed++ {
 		f, err := w.attempt(b)
 		switch {
 		case err == nil:
-			w.health.set(w.log, nil)
-			return nil
+			return 0, nil
 		case f == faultRow:
 			b.state = batchRefused
-			return fmt.Errorf("%w: %w", errInvalid, err)
+			return f, fmt.Errorf("%w: %w", errInvalid, err)
 		}
-		if failed > 1 || f == faultOther { // one broken connection is not logged
-			w.health.set(w.log, err)
+		if failed > 1 && f != faultLocked { // one broken connection is not logged
+			w.health.set(w.log, b.plan.kinds(), f, err)
 		}
-		if f == faultOther || !w.now().Add(pause).Before(b.deadline) {
+		if f.final(b) || !w.now().Add(pause).Before(b.deadline) {
 			if b.state == batchUnknown {
 				w.log.Error("outcome of write unknown", "rows", len(b.ops), "error", err)
 			} else {
 				b.state = batchRefused
 			}
-			return fmt.Errorf("%w: %w", errBusy, err)
+			return f, fmt.Errorf("%w: %w", errBusy, err)
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, 500*time.Millisecond)
@@ -128,7 +131,11 @@ func (w *writer) attempt(b *batch) (fault, error) {
 	if w.now().After(b.deadline) {
 		return faultRetry, errLate
 	}
-	s.now = w.now().Unix()
+	if f, err := w.redo(s); err != nil {
+		return f, err
+	}
+	s.begin(w.now().Unix())
+	b.divisible = false
 	if _, err := s.raw(w.layout.fragments.begin); err != nil {
 		return w.rollBack(s, "begin transaction", err)
 	}
@@ -141,20 +148,18 @@ func (w *writer) attempt(b *batch) (fault, error) {
 			return w.confirm(s, m, b)
 		}
 	}
-	err = b.plan.run(s)
-	if err == nil {
-		err = w.layout.dialect.flush(s)
+	if err = b.plan.run(s); err != nil {
+		b.divisible = true
+		return w.rollBack(s, "write", err)
 	}
-	if err != nil {
-		f, err := w.rollBack(s, "write", err)
-		if f == faultDuplicate {
-			f = faultRow
-		}
-		return f, err
+	if err = w.layout.dialect.flush(s); err != nil {
+		return w.rollBack(s, "write", err)
 	}
 	if _, err := s.raw("COMMIT"); err != nil {
 		if w.layout.traits.keyed {
 			b.state = batchUnknown
+		} else {
+			b.divisible = true
 		}
 		return w.rollBack(s, "commit", err)
 	}
@@ -163,7 +168,10 @@ func (w *writer) attempt(b *batch) (fault, error) {
 		w.disconnect()
 		return faultLost, errStandby
 	}
-	b.state = batchCommitted
+	b.state, s.denied = batchCommitted, false
+	if w.layout.traits.keyed {
+		w.redoLog.add(redoEntry{w.now(), s.deleted, s.marks, b.plan.cursors, s.moved})
+	}
 	return 0, nil
 }
 
@@ -177,11 +185,17 @@ func (w *writer) confirm(s *session, m mark, b *batch) (fault, error) {
 	return 0, nil
 }
 
-// rollBack ends a transaction that has failed. It closes the session unless only a row is
-// wrong: a server that asks for a retry may not be the one that takes writes any more.
+// rollBack ends a transaction that has failed. It closes the session unless the server has
+// refused one statement: a server that asks for a retry, or refuses all, may not be the one
+// that takes writes any more.
 func (w *writer) rollBack(s *session, doing string, err error) (fault, error) {
 	f := w.layout.dialect.fault(err)
-	if _, rerr := s.raw("ROLLBACK"); rerr != nil || w.layout.traits.keyed && f != faultRow {
+	if f == faultDuplicate {
+		f = faultRow
+	}
+	keep := f == faultRow || f == faultLocked || f == faultDenied && !s.denied
+	s.denied = s.denied || f == faultDenied
+	if _, rerr := s.raw("ROLLBACK"); rerr != nil || w.layout.traits.keyed && !keep {
 		w.disconnect()
 	}
 	return f, fmt.Errorf("%s: %w", doing, err)
@@ -199,6 +213,13 @@ func (w *writer) connect() (*session, error) {
 		return nil, err
 	}
 	w.session = newSession(w.layout, conn)
+	w.session.redoLog = &w.redoLog
+	if text := w.layout.fragments.lockTimeout; text != "" {
+		if _, err := w.session.raw(text); err != nil {
+			w.disconnect()
+			return nil, err
+		}
+	}
 	return w.session, nil
 }
 
@@ -211,20 +232,7 @@ func (w *writer) disconnect() {
 	w.session.drop()
 	w.session = nil
 	if w.layout.traits.keyed {
+		w.redoLog.due = true
 		w.reader.closeIdle()
 	}
-}
-
-// health logs once that writes fail, and once that they succeed again.
-type health struct{ err error }
-
-// set records the outcome of a write, nil for success.
-func (h *health) set(log *slog.Logger, err error) {
-	switch {
-	case err != nil && h.err == nil:
-		log.Error("database writes fail", "error", err)
-	case err == nil && h.err != nil:
-		log.Info("database writes succeed again")
-	}
-	h.err = err
 }
