@@ -1,7 +1,6 @@
 package main
 
 import (
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +31,13 @@ func newRemovals(t *testing.T, messages int, more ...string) *removals {
 	r := &removals{server: server, url: server.Database(t), got: make(chan taken, 1000)}
 	r.admin(t, "CREATE ROLE app LOGIN", "GRANT ALL ON SCHEMA public TO app")
 	r.served = serve(t, append(more, "db.url = '"+strings.Replace(r.url, "silod@", "app@", 1)+"'")...)
+	r.store(t, messages)
+	return r
+}
+
+// store stores numbered messages for bob.
+func (r *removals) store(t *testing.T, messages int) {
+	t.Helper()
 	a := r.phone("tcp", "alice")
 	for i := range messages {
 		r.want = append(r.want, fmt.Sprint(i))
@@ -39,16 +45,12 @@ func newRemovals(t *testing.T, messages int, more ...string) *removals {
 			t.Fatalf("message %d: %d", i, got)
 		}
 	}
-	return r
 }
 
 // admin executes statements as the database's superuser.
 func (r *removals) admin(t *testing.T, statements ...string) {
 	t.Helper()
-	pool, err := sql.Open("postgres", r.url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := r.open(t)
 	defer pool.Close()
 	for _, text := range statements {
 		if _, err := pool.ExecContext(t.Context(), text); err != nil {
