@@ -78,7 +78,15 @@ type scripted struct {
 	addr     netip.AddrPort
 	received atomic.Int32
 	mu       sync.Mutex
-	callIDs  []string // of the requests over UDP
+	callIDs  []string        // of the requests over UDP
+	branches map[string]bool // of the same
+}
+
+// transactions returns the number of transactions over UDP.
+func (s *scripted) transactions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.branches)
 }
 
 // calls returns the Call-IDs of the requests over UDP.
@@ -107,7 +115,7 @@ func overUDP(t *testing.T, status int, delay time.Duration) *scripted {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	s := &scripted{addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	s := &scripted{addr: conn.LocalAddr().(*net.UDPAddr).AddrPort(), branches: make(map[string]bool)}
 	go func() {
 		buf := make([]byte, 65536)
 		for {
@@ -117,8 +125,11 @@ func overUDP(t *testing.T, status int, delay time.Duration) *scripted {
 			}
 			_, id, _ := strings.Cut(string(buf[:n]), "\r\nCall-ID: ")
 			id, _, _ = strings.Cut(id, "\r\n")
+			_, branch, _ := strings.Cut(string(buf[:n]), ";branch=")
+			branch, _, _ = strings.Cut(branch, ";")
 			s.mu.Lock()
 			s.callIDs = append(s.callIDs, id)
+			s.branches[branch] = true
 			s.mu.Unlock()
 			if s.received.Add(1); status != 0 {
 				out := answerTo(string(buf[:n]), status)
