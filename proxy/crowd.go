@@ -139,6 +139,6 @@ func hopOf(a *attempt) netip.AddrPort {
 	if err != nil {
 		return netip.AddrPort{}
 	}
-	addr, _ := next.Addr()
-	return netip.AddrPortFrom(addr, next.Port)
+	to, _ := next.AddrPort()
+	return to
 }

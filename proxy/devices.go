@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"cmp"
-	"net/netip"
 	"slices"
 
 	"silod/registrar"
@@ -127,9 +125,7 @@ func (r *Route) followPath() {
 		r.Path = append(slices.Clone(r.Path[1:]), "<"+r.URI+">")
 		r.URI = first.URI.String()
 	}
-	ip, _ := first.URI.Addr()
-	addr := netip.AddrPortFrom(ip, cmp.Or(first.URI.Port, sip.UDP.DefaultPort()))
-	if r.Flow.Transport != sip.UDP || r.Flow.Remote != addr {
+	if to, _ := first.URI.AddrPort(); r.Flow.Transport != sip.UDP || r.Flow.Remote != to {
 		r.Next = &first.URI
 	}
 }

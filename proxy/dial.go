@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,9 +38,8 @@ func (r *Route) isOverTLS() bool {
 	if err != nil || r.usesFlow() {
 		return false
 	}
-	name, _ := next.Params.Get("transport")
-	t, _ := sip.ParseTransport(name)
-	return next.Scheme == "sips" || t.Secure()
+	t, _ := next.Transport()
+	return t.Secure()
 }
 
 // usesFlow reports whether requests are sent over the flow of the registration. If there is a
@@ -59,14 +57,13 @@ func (r *Route) redialable() bool {
 	if err != nil {
 		return false
 	}
-	name, _ := next.Params.Get("transport")
-	t, _ := sip.ParseTransport(name)
-	if r.Flow.Transport.Secure() && !t.Secure() && next.Scheme != "sips" {
+	t, _ := next.Transport()
+	if r.Flow.Transport.Secure() && !t.Secure() {
 		return false
 	}
-	ip, literal := next.Addr()
+	to, literal := next.AddrPort()
 	return r.Next != nil || literal && t == r.Flow.Transport &&
-		ip == r.Flow.Remote.Addr() && cmp.Or(next.Port, t.DefaultPort()) != r.Flow.Remote.Port()
+		to.Addr() == r.Flow.Remote.Addr() && to.Port() != r.Flow.Remote.Port()
 }
 
 // nextHop returns the URI that is resolved if the flow is not used.
@@ -170,9 +167,9 @@ func (p *Proxy) resolve(ctx context.Context, r *Route) ([]transport.Target, erro
 	if r.secure() && next.Scheme == "sip" {
 		// RFC 3261 section 26.2.2: each hop is secure. A proxy that is named without port
 		// and transport can be asked for one.
-		if name, _ := next.Params.Get("transport"); name == "" && next.Port == 0 {
+		if t, named := next.Transport(); !named && next.Port == 0 {
 			next.Scheme = "sips"
-		} else if t, _ := sip.ParseTransport(name); !t.Secure() {
+		} else if !t.Secure() {
 			return nil, errInsecure
 		}
 	}

@@ -230,3 +230,50 @@ func TestContactsDoNotAmplify(t *testing.T) {
 		t.Errorf("%d packets in 3 s", n)
 	}
 }
+
+// The proxy of a Path is dialled when its connection is closed, also after a restart of the
+// server.
+func TestPathIsDialedAnew(t *testing.T) {
+	t.Parallel()
+	s := serveIn(t, t.TempDir(), fixedPort(t))
+	edge := accept(t)
+	b := s.phone("tcp", "bob")
+	path := "<sip:" + edge.addr + ";transport=tcp;lr>"
+	if a := b.ask(b.request("REGISTER", "sip:127.0.0.1", bob, "", "Path: "+path, "Contact: <sip:bob@192.0.2.1:5060>", "Expires: 300")); status(a) != 200 {
+		t.Fatalf("REGISTER was answered\n%s", a)
+	}
+	_ = b.conn.Close()
+	s.eventually("the end of the connection", func() bool { return s.transport.Connections() == 0 })
+	for _, text := range []string{"1", "2"} {
+		a := s.phone("udp", "alice")
+		if got := a.message(bob, text); got != 200 {
+			t.Errorf("%s: answered %d", text, got)
+		}
+		if m := edge.next(); body(m) != text || header(m, "Route") != path || !strings.HasPrefix(m, "MESSAGE sip:bob@192.0.2.1:5060 ") {
+			t.Errorf("the proxy got\n%s", m)
+		}
+		if text == "1" {
+			s = s.restart()
+		}
+	}
+}
+
+// A device that has registered a port at which it listens is reached there when its
+// connection is closed while a message is under way.
+func TestConnectionClosesDuringAMessage(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	a, device, b := s.phone("udp", "alice"), accept(t), s.phone("tcp", "bob")
+	b.autoReply.Store(0)
+	b.bind("<sip:bob@" + device.addr + ";transport=tcp>")
+	answered := make(chan int, 1)
+	go func() { answered <- a.message(bob, "hello") }()
+	b.next()
+	_ = b.conn.Close()
+	if m := device.next(); body(m) != "hello" {
+		t.Errorf("got\n%s", m)
+	}
+	if got := <-answered; got != 200 {
+		t.Errorf("answered %d", got)
+	}
+}
