@@ -20,6 +20,9 @@ func (c *Config) check() []Problem {
 	if r := c.Registrar; r.MaxExpires != 0 && r.MaxExpires < r.MinExpires {
 		report("registrar.max_expires", "expected 0, or at least min_expires (%d), got %d", r.MinExpires, r.MaxExpires)
 	}
+	if s := c.Silo; s.MaxRetry < s.Retry {
+		report("silo.max_retry", "expected at least retry (%v), got %v", s.Retry, s.MaxRetry)
+	}
 	if c.HTTP.Pprof && !isLoopback(c.HTTP.Listen) {
 		report("http.pprof", "profiles must not be public: expected listen to be a loopback address such as \"127.0.0.1:9090\"")
 	}

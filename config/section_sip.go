@@ -14,7 +14,7 @@ type SIP struct {
 	Domains []string `toml:"domains" is:"host" reload:"yes"`
 
 	// The next hop for requests of silod itself to addresses that are not registered here.
-	// If not set: DNS (RFC 3263).
+	// If not set, or if it is an address of silod itself: DNS (RFC 3263).
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
 
 	// The address under which other servers reach silod, if it is not the one listened on:

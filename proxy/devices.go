@@ -24,7 +24,7 @@ type Device struct {
 }
 
 // Devices returns the devices of a user that allow MESSAGE.
-func (p *Proxy) Devices(a sip.AoR) []Device { return devices(p.location.Bindings(a)) }
+func (p *Proxy) Devices(a sip.AoR) []Device { return devices(p.bindingsOf(a)) }
 
 // Elsewhere returns a URI that is not registered here as a device. Requests to it go to
 // next if that is not nil, else to the outbound proxy of the settings, else to the servers

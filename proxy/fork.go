@@ -13,8 +13,10 @@ import (
 
 // ForkOptions say how a message is sent.
 type ForkOptions struct {
-	Recipient   sip.AoR // the owner of the devices; part of the loop mark
+	Recipient   sip.AoR // the owner of the devices; the message carries its loop mark
 	MaxForwards int
+	Breadth     int  // Max-Breadth (RFC 5393), shared by the devices; 0: as for a new request
+	FromRoom    bool // it is the text of a room, which no other room accepts
 	StopAt6xx   bool // Wait returns when a device answers 6xx (RFC 3261 section 16.7, step 5)
 }
 
@@ -26,6 +28,8 @@ type Fork struct {
 	opt      ForkOptions
 	results  chan transaction.Result // never full: a device has one transaction at a time
 	attempts []attempt
+	waiting  int // attempts, the last ones, that have not begun because of Max-Breadth
+	mark     string
 	out      Outcome
 
 	first [1]attempt // the memory of attempts, if there is one: most users have one device
@@ -52,11 +56,22 @@ func (p *Proxy) Fork(ctx context.Context, m *im.Message, devices []Device, opt F
 	if len(devices) > len(k.first) {
 		k.attempts = make([]attempt, 0, len(devices))
 	}
+	k.mark = transaction.LoopMark(opt.Recipient, p.domains.Has(opt.Recipient.Domain))
 	for i := range devices {
 		k.attempts = append(k.attempts, attempt{rest: devices[i].Routes})
-		k.startNext(ctx, &k.attempts[i])
 	}
+	k.waiting = len(devices)
+	k.begin(ctx)
 	return k
+}
+
+// begin begins as many waiting attempts as Max-Breadth allows beside the open ones.
+func (k *Fork) begin(ctx context.Context) {
+	for k.waiting > 0 && k.out.Open < k.opt.breadth() {
+		a := &k.attempts[len(k.attempts)-k.waiting]
+		k.waiting--
+		k.startNext(ctx, a)
+	}
 }
 
 // Wait waits until a device has accepted the message or no device can accept it any more,
@@ -121,12 +136,12 @@ func (k *Fork) startNext(ctx context.Context, a *attempt) {
 // the attempt's.
 func (k *Fork) send(ctx context.Context, a *attempt, flow sip.Flow) error {
 	var few [24]sip.Header // enough for nearly every message
-	out := messageTo(k.msg, a.route, k.opt.MaxForwards, few[:0])
+	out := messageTo(k.msg, a.route, k.hop(a), few[:0])
 	flow, err := k.proxy.flowFor(ctx, flow, out.Size())
 	if err != nil {
 		return err
 	}
-	tx, err := k.proxy.transactions.Send(&out, k.opt.Recipient, flow, k.results)
+	tx, err := k.proxy.transactions.Send(&out, k.mark, flow, k.results)
 	if err != nil {
 		return err
 	}
@@ -157,12 +172,14 @@ func (k *Fork) handleResult(ctx context.Context, res transaction.Result) (ends b
 		return false
 	case res.Err != nil:
 		k.out.Unreached++
+		k.begin(ctx)
 		return false
 	}
 	k.out.Failures = append(k.out.Failures, res.Response.Status)
 	if preferred(res.Response, k.out.Response) {
 		k.out.Response = res.Response
 	}
+	k.begin(ctx)
 	return k.opt.StopAt6xx && res.Response.Status >= 600
 }
 

@@ -19,7 +19,7 @@ func (p *Proxy) responds(ctx context.Context, ds []Device) bool {
 		if err != nil {
 			continue
 		}
-		if tx, err := p.transactions.Send(optionsProbe(route, p.domains.Default()), sip.AoR{}, flow, results); err == nil {
+		if tx, err := p.transactions.Send(optionsProbe(route, p.domains.Default()), "", flow, results); err == nil {
 			txs = append(txs, tx)
 		}
 	}
@@ -46,7 +46,7 @@ func optionsProbe(r *Route, domain string) *sip.Message {
 		From:   "<sip:" + domain + ">;tag=" + transaction.NewToken(),
 		To:     "<" + r.URI + ">",
 		CallID: transaction.NewToken(), CSeq: 1,
-	}, "OPTIONS", r, initialMaxForwards, nil)
+	}, "OPTIONS", r, hop{maxForwards: initialMaxForwards}, nil)
 	m.Headers = append(m.Headers, sip.Header{Name: "Accept", Value: "*/*"})
 	return &m
 }

@@ -3,16 +3,23 @@ package proxy
 import (
 	"slices"
 
+	"silod/im"
 	"silod/registrar"
 	"silod/sip"
 )
 
-// Online reports whether something can be sent to an AoR now: to a registered user of
-// ours, and to any address elsewhere.
+// Online reports whether a message can be sent to an AoR at once: to a registered user of
+// ours, and to any address elsewhere. That an outbound proxy can be asked does not count.
 func (s *Sender) Online(a sip.AoR) bool {
 	p := s.proxy
-	return s.settings.Load().OutboundProxy != nil || !p.domains.Has(a.Domain) ||
-		p.location.Online(a) || len(p.mailboxes.onlineUsers(a, p.location.Online)) > 0
+	return !p.domains.Has(a.Domain) || p.location.Online(a) || len(p.mailboxes.onlineUsers(a, p.location.Online)) > 0
+}
+
+// Reachable reports whether a message to an AoR can be tried: it is online, or an outbound
+// proxy may know its devices.
+func (s *Sender) Reachable(a sip.AoR) bool {
+	set := s.settings.Load()
+	return set.OutboundProxy != nil || set.RoomProxy != nil || s.Online(a)
 }
 
 // DeviceNames returns the names of the devices of a user that allow MESSAGE. If an
@@ -30,15 +37,32 @@ func (s *Sender) DeviceNames(a sip.AoR) []string {
 	return names
 }
 
+// nextHop returns the outbound proxy for a message, nil if there is none.
+func (s *Sender) nextHop(m *im.Message) *sip.URI {
+	set := s.settings.Load()
+	if set.RoomProxy == nil {
+		return set.OutboundProxy
+	}
+	if from, err := sip.ParseNameAddr(m.From); err == nil {
+		if a, ours := s.proxy.domains.AoR(from.URI); ours && s.proxy.isRoom(a) {
+			return set.RoomProxy
+		}
+	}
+	return set.OutboundProxy
+}
+
 // devices returns the devices to which a message for owner is sent. Of a user of ours these
 // are all, or those with a name, or the one with a contact; "" stands for any. A user of
-// another domain is reached at the AoR, and so is every user if there is an outbound proxy.
-func (s *Sender) devices(owner sip.AoR, name, contact string) []Device {
-	next := s.settings.Load().OutboundProxy
+// another domain is reached at the AoR, and so is every user if next, the outbound proxy, is
+// not nil.
+func (s *Sender) devices(owner sip.AoR, name, contact string, next *sip.URI) []Device {
 	if next == nil {
 		bs := s.proxy.bindings(owner)
 		if contact != "" {
 			bs, contact = bindingsFor(bs, contact)
+			if u, err := sip.ParseURI(contact); err == nil && s.proxy.own.IsNextHop(u) {
+				contact = ""
+			}
 		}
 		if contact == "" && (len(bs) > 0 || s.proxy.domains.Has(owner.Domain)) {
 			ds := devices(bs)

@@ -69,7 +69,7 @@ func inLimits(line, kind string, user bool) effect {
 
 // nextHopOf shows by who can be sent to: with one, everybody.
 func nextHopOf(line string, of func(*served) *proxy.Sender) effect {
-	return one(line, func(s *served) any { return of(s).Online(sip.AoR{User: "nobody", Domain: "127.0.0.1"}) })
+	return one(line, func(s *served) any { return of(s).Reachable(sip.AoR{User: "nobody", Domain: "127.0.0.1"}) })
 }
 
 func written(t silo.Template) string {
@@ -125,6 +125,9 @@ func effects(dir string) map[string]effect {
 		"silo.ephemeral":        inSilo("silo.ephemeral = ['x/y']", func(c silo.Settings) any { return c.Ephemeral("x/y") }),
 		"silo.discard":          inSilo("silo.discard = ['x/y']", func(c silo.Settings) any { return c.Discard("x/y") }),
 		"silo.outbound_proxy":   nextHopOf("silo.outbound_proxy = 'sip:127.0.0.1:9'", func(s *served) *proxy.Sender { return s.mail }),
+
+		"silo.retry":            one("silo.retry = '7s'", func(s *served) any { return s.engine.Settings().Retry }),
+		"silo.max_retry":        one("silo.max_retry = '7m'", func(s *served) any { return s.engine.Settings().MaxRetry }),
 
 		"imc.imc_cmd_start_char": inRooms("imc.imc_cmd_start_char = '!'"),
 		"imc.extra_hdrs":         inRooms(`imc.extra_hdrs = "X-A: b\r\n"`),
