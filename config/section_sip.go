@@ -17,6 +17,11 @@ type SIP struct {
 	// If not set, or if it is an address of silod itself: DNS (RFC 3263).
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
 
+	// The next hop for messages to users of this server who are not registered here: a server
+	// that may know their devices. A message that it does not accept is stored. If not set, or if
+	// it is an address of silod itself: such a message is stored at once.
+	UserProxy string `toml:"user_proxy" is:"sip" reload:"yes"`
+
 	// The address under which other servers reach silod, if it is not the one listened on:
 	// behind a NAT, or in a container. It is the address in Via.
 	Advertise string `toml:"advertise" is:"public"`

@@ -35,6 +35,7 @@ type Options struct {
 // Settings are what Configure can change while messages are sent.
 type Settings struct {
 	OutboundProxy *sip.URI // next hop to addresses that are not ours; nil, or this server itself: DNS
+	UserProxy     *sip.URI // next hop to users of ours without a registration; nil, or this server itself: none
 	LargeOverUDP  bool     // send a request above transport.MaxDatagram over UDP if TCP cannot be used
 }
 
@@ -70,7 +71,7 @@ func New(opt Options, set Settings) *Proxy {
 
 // Configure replaces the settings.
 func (p *Proxy) Configure(set Settings) {
-	set.OutboundProxy = p.notOwn(set.OutboundProxy)
+	set.OutboundProxy, set.UserProxy = p.notOwn(set.OutboundProxy), p.notOwn(set.UserProxy)
 	p.settings.Store(&set)
 }
 

@@ -19,9 +19,9 @@ type middleman struct {
 
 	mu     sync.Mutex
 	route  func(request string) (to netip.AddrPort, forwarded string) // a zero address: see answer
-	answer int                                                     // to what is not forwarded; 0: none
-	open   map[string]forwarded                                    // by its branch
-	seen   []string                                                // different requests, in order
+	answer int                                                        // to what is not forwarded; 0: none
+	open   map[string]forwarded                                       // by its branch
+	seen   []string                                                   // different requests, in order
 }
 
 // A forwarded is a request that has been forwarded.
@@ -153,7 +153,9 @@ func takeVias(m string) (first string, vias []string, rest string) {
 	return lines[0] + "\r\n", vias, others.String() + "\r\n" + body
 }
 
-func join(first string, vias []string, rest string) string { return first + strings.Join(vias, "") + rest }
+func join(first string, vias []string, rest string) string {
+	return first + strings.Join(vias, "") + rest
+}
 
 // answerOnly returns the fields of a request that its answer has.
 func answerOnly(rest string) string {

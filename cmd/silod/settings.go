@@ -80,6 +80,9 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 	if set.proxy.OutboundProxy, err = nextHop(cfg.SIP.OutboundProxy); err != nil {
 		return settings{}, fmt.Errorf("sip.outbound_proxy: %w", err)
 	}
+	if set.proxy.UserProxy, err = nextHop(cfg.SIP.UserProxy); err != nil {
+		return settings{}, fmt.Errorf("sip.user_proxy: %w", err)
+	}
 	if set.mail.OutboundProxy, err = nextHop(cfg.Silo.OutboundProxy); err != nil {
 		return settings{}, fmt.Errorf("silo.outbound_proxy: %w", err)
 	}

@@ -90,7 +90,7 @@ func (l *Layer) dial(ctx context.Context, t Target) (net.Conn, error) {
 	if !l.reserveConn() {
 		return nil, ErrBusy
 	}
-	d := net.Dialer{Timeout: l.opt.WriteTimeout, KeepAliveConfig: keepAlive}
+	d := net.Dialer{Timeout: l.opt.WriteTimeout, KeepAliveConfig: keepAlive, LocalAddr: l.sourceOf(t.Addr.Addr())}
 	nc, err := d.DialContext(ctx, "tcp", t.Addr.String())
 	if err != nil {
 		l.connected.Add(-1)
