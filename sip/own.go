@@ -51,7 +51,7 @@ func (o *OwnAddresses) IsNextHop(u URI) bool {
 	return false
 }
 
-// HasAddr reports whether the server listens on an address and port. What is sent to 0.0.0.0
+// HasAddr reports whether the server listens on an address and port. A request to 0.0.0.0
 // or :: reaches this machine by its loopback address.
 func (o *OwnAddresses) HasAddr(a netip.AddrPort) bool {
 	for i := range o.Listen {
