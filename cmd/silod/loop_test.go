@@ -437,3 +437,85 @@ func TestRoomProxy(t *testing.T) {
 		t.Errorf("%d messages are stored", n)
 	}
 }
+
+// TestContactReturns has the device of bob send messages for bob back, as a forwarding loop
+// between two servers does. The sender gets 202, and the message waits for another device.
+func TestContactReturns(t *testing.T) {
+	t.Parallel()
+	for _, hide := range []bool{false, true} {
+		p := between(t)
+		p.hide = hide
+		s := serve(t, soon, "silo.max_retry = '1s'")
+		p.routeBy(func(m string) (netip.AddrPort, string) {
+			_, rest, _ := strings.Cut(m, "\r\n")
+			return s.addr("udp"), "MESSAGE " + bob + ";back=yes SIP/2.0\r\n" + rest
+		})
+		s.call("ul_add", "location", "bob@127.0.0.1", "sip:bob@"+p.addr(), "0", "1", "0", "0", "0", "0")
+		if got := s.phone("udp", "alice").message(bob, "hello"); got != 202 {
+			t.Errorf("answered %d", got)
+		}
+		row := s.row()
+		p.awaitRequests("MESSAGE", 3)
+		s.unmoved(row)
+		b := s.phone("udp", "bob")
+		b.register(300)
+		if got := body(b.next()); got != "hello" {
+			t.Errorf("delivered %q", got)
+		}
+		s.eventually("the row's end", func() bool { return s.stored() == 0 })
+	}
+}
+
+// TestSharedMailboxLoop has messages for bob stored in the mailbox of a group, and the proxy
+// return the deliveries of that mailbox to bob.
+func TestSharedMailboxLoop(t *testing.T) {
+	t.Parallel()
+	p := between(t)
+	p.hide = true
+	s := serve(t, soon, "silo.max_retry = '1s'", "silo.outbound_proxy = 'sip:"+p.addr()+"'", "silo.store_owner = 'sip:team@127.0.0.1'")
+	p.routeBy(func(m string) (netip.AddrPort, string) {
+		return s.addr("udp"), strings.Replace(m, "MESSAGE sip:team@", "MESSAGE sip:bob@", 1)
+	})
+	if got := s.phone("udp", "alice").message(bob, "hello"); got != 202 {
+		t.Errorf("answered %d", got)
+	}
+	row := s.row()
+	p.awaitRequests("MESSAGE", 3)
+	s.unmoved(row)
+}
+
+// TestUserProxy checks that a message for a user without a registration goes to sip.user_proxy
+// first, and is stored if it is not accepted there.
+func TestUserProxy(t *testing.T) {
+	t.Parallel()
+	p := between(t)
+	s := serve(t, "sip.user_proxy = 'sip:"+p.addr()+"'", "silo.retry = '1h'", "silo.max_retry = '1h'")
+	a, c := s.phone("udp", "alice"), s.phone("udp", "carol")
+	c.register(300)
+	for _, tt := range []struct{ proxy, want, stored int }{{200, 200, 0}, {603, 603, 0}, {404, 202, 1}} {
+		p.answers(tt.proxy)
+		if got := a.message(bob, "hello"); got != tt.want {
+			t.Errorf("the proxy answers %d, silod %d", tt.proxy, got)
+		}
+		if n := s.stored(); n != tt.stored {
+			t.Errorf("the proxy answers %d, and %d messages are stored", tt.proxy, n)
+		}
+	}
+	row := s.row()
+	p.returnTo(s.addr("udp")) // by a mistake in its configuration
+	if got := a.message("sip:dave@127.0.0.1", "hello"); got != 202 {
+		t.Errorf("a loop is answered %d", got)
+	}
+	if n := s.stored(); n != 2 || !strings.Contains(row, "bob") {
+		t.Errorf("%d messages are stored, the first is %s", n, row)
+	}
+	if got := a.message("sip:carol@127.0.0.1", "hello"); got != 200 {
+		t.Errorf("for a registered user: answered %d", got)
+	}
+	if got := a.message("sip:chat-1@127.0.0.1", "#create"); got != 200 {
+		t.Errorf("for a room: answered %d", got)
+	}
+	if n := len(p.requests("MESSAGE")); n != 4 {
+		t.Errorf("the proxy got %d messages", n)
+	}
+}
