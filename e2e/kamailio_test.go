@@ -27,14 +27,25 @@ type beside struct {
 func kamailioWith(t *testing.T, file string, defines ...string) *beside {
 	t.Helper()
 	path := installed(t, "kamailio")
-	b := &beside{t: t, net: fmt.Sprintf("127.%d.%d.", 64+rand.IntN(64), rand.IntN(256))}
-	d := prepare(t)
-	b.silod, d.addr = d, b.net+"2:5060"
-	lines := []string{b.read(file), "mi.reply_dir = '" + d.path("") + "'"}
-	slices.Reverse(lines) // a key with its section has to be first
-	d.configure(t, lines...)
-	d.start(t)
-	text := b.read("kamailio.cfg")
+	b := newBeside(t)
+	b.silod.configure(t, "mi.reply_dir = '"+b.silod.path("")+"'", b.read(file))
+	b.silod.start(t)
+	b.runKamailio(path, b.read("kamailio.cfg"), defines...)
+	return b
+}
+
+// newBeside returns both without starting them.
+func newBeside(t *testing.T) *beside {
+	t.Helper()
+	b := &beside{t: t, net: fmt.Sprintf("127.%d.%d.", 64+rand.IntN(64), rand.IntN(256)), silod: prepare(t)}
+	b.silod.addr = b.net + "2:5060"
+	return b
+}
+
+// runKamailio starts Kamailio and waits until it answers.
+func (b *beside) runKamailio(path, text string, defines ...string) {
+	b.t.Helper()
+	t, d := b.t, b.silod
 	for _, def := range defines {
 		b.copies = b.copies || def == "WITH_COPIES"
 		text = strings.Replace(text, "##!define "+def, "#!define "+def, 1)
@@ -57,7 +68,6 @@ func kamailioWith(t *testing.T, file string, defines ...string) *beside {
 			return fmt.Errorf("no answer of Kamailio:\n%s", tail(b.kamailio.output.String()))
 		}
 	})
-	return b
 }
 
 // read returns a file of testdata/kamailio with the addresses and the domain of the test.
@@ -321,4 +331,63 @@ func (b *beside) room(from, alice, bob *agent) {
 	if n := b.silod.counter(b.t, "imc:messages"); n != 2 {
 		b.t.Errorf("the room has accepted %d texts", n)
 	}
+}
+
+// careless is a Kamailio that sends to silod whatever it cannot look up, also what has come from
+// silod.
+const careless = `#!KAMAILIO
+log_stderror=yes
+children=2
+listen=udp:192.0.2.10:5060
+alias="example.org"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "pv.so"
+loadmodule "textops.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+request_route {
+	if (is_method("OPTIONS")) {
+		sl_send_reply("200", "OK");
+	} else if (is_method("REGISTER")) {
+		save("location");
+	} else {
+		if (!lookup("location")) $du = "sip:192.0.2.20:5060";
+		t_relay();
+	}
+}
+`
+
+// TestLoopThroughKamailio sets silod and a careless Kamailio as the next hop of each other. A
+// message for a user who is not registered stays one message, and arrives by a retry when the
+// user has registered at Kamailio, of which silod hears nothing.
+func TestLoopThroughKamailio(t *testing.T) {
+	t.Parallel()
+	path := installed(t, "kamailio")
+	b := newBeside(t)
+	d := b.silod
+	d.configure(t, "mi.reply_dir = '"+d.path("")+"'", fmt.Sprintf("sip.listen = ['udp:%[1]s', 'tcp:%[1]s']", d.addr),
+		"sip.domains = ['"+domain+"']", "silo.add_date = 0", "silo.retry = '2s'", "silo.max_retry = '4s'",
+		fmt.Sprintf("silo.outbound_proxy = 'sip:%[1]s1'\nimc.outbound_proxy = 'sip:%[1]s1:5060;transport=udp'", b.net))
+	d.start(t)
+	text := strings.NewReplacer("192.0.2.10", b.net+"1", "192.0.2.20", b.net+"2", "example.org", domain).Replace(careless)
+	b.runKamailio(path, text)
+	alice, bob := b.phone("alice", ".1"), b.phone("bob", ".1")
+	if got := alice.message("bob", "hello bob"); got != "202" {
+		t.Errorf("answered %s", got)
+	}
+	time.Sleep(7 * time.Second)
+	d.awaitStored(t, "bob", "hello bob")
+	if n := d.counter(t, "msilo:stored_messages"); n != 1 {
+		t.Errorf("%d messages were stored for one", n)
+	}
+	if n := d.counter(t, "delivery:delivered"); n != 0 {
+		t.Errorf("%d messages count as delivered", n)
+	}
+	if n := d.counter(t, "router:messages"); n < 2 || n > 4 { // tried after 2 and 6 s
+		t.Errorf("silod has handled %d MESSAGEs", n)
+	}
+	bob.register(600)
+	bob.within(6*time.Second, "hello", "hello bob")
+	d.awaitStored(t, "bob")
 }

@@ -18,7 +18,7 @@ func (k *Fork) hop(a *attempt) hop {
 	h := hop{maxForwards: k.opt.MaxForwards, breadth: k.opt.breadth(), marks: k.mark}
 	if n := len(k.attempts); n > 1 {
 		share, left := h.breadth/n, h.breadth%n
-		for i := 0; i < left; i++ {
+		for i := range left {
 			if a == &k.attempts[i] {
 				share++
 			}

@@ -61,11 +61,15 @@ func (p *Proxy) leadsHere(b *registrar.Binding) bool {
 	if !b.Flow.IsZero() {
 		return b.Flow.Transport == sip.UDP && p.own.HasAddr(b.Flow.Remote)
 	}
-	next := b.Contact
 	if len(b.Path) > 0 {
 		a, err := sip.ParseNameAddr(b.Path[0])
 		return err == nil && p.own.IsNextHop(a.URI)
 	}
-	u, err := sip.ParseURI(next)
+	return p.isOwn(b.Contact)
+}
+
+// isOwn reports whether a URI is an address of this server.
+func (p *Proxy) isOwn(uri string) bool {
+	u, err := sip.ParseURI(uri)
 	return err == nil && p.own.IsNextHop(u)
 }

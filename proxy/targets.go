@@ -16,10 +16,11 @@ func (s *Sender) Online(a sip.AoR) bool {
 }
 
 // Reachable reports whether a message to an AoR can be tried: it is online, or an outbound
-// proxy may know its devices.
-func (s *Sender) Reachable(a sip.AoR) bool {
+// proxy may know its devices. own reports that silod itself is the sender, so that the proxy of
+// rooms counts.
+func (s *Sender) Reachable(a sip.AoR, own bool) bool {
 	set := s.settings.Load()
-	return set.OutboundProxy != nil || set.RoomProxy != nil || s.Online(a)
+	return set.OutboundProxy != nil || own && set.RoomProxy != nil || s.Online(a)
 }
 
 // DeviceNames returns the names of the devices of a user that allow MESSAGE. If an
@@ -56,27 +57,32 @@ func (s *Sender) nextHop(m *im.Message) *sip.URI {
 // another domain is reached at the AoR, and so is every user if next, the outbound proxy, is
 // not nil.
 func (s *Sender) devices(owner sip.AoR, name, contact string, next *sip.URI) []Device {
+	p := s.proxy
+	if contact != "" && p.isOwn(contact) {
+		contact = ""
+	}
 	if next == nil {
-		bs := s.proxy.bindings(owner)
+		bs := p.bindings(owner)
 		if contact != "" {
 			bs, contact = bindingsFor(bs, contact)
-			if u, err := sip.ParseURI(contact); err == nil && s.proxy.own.IsNextHop(u) {
-				contact = ""
-			}
 		}
-		if contact == "" && (len(bs) > 0 || s.proxy.domains.Has(owner.Domain)) {
-			ds := devices(bs)
-			if name != "" {
-				ds = slices.DeleteFunc(ds, func(d Device) bool { return d.Name != name })
-			}
-			return ds
+		if contact == "" && (len(bs) > 0 || p.domains.Has(owner.Domain)) {
+			return withName(devices(bs), name)
 		}
 	}
 	uri := contact
 	if uri == "" {
 		uri = owner.String()
 	}
-	return []Device{s.proxy.Elsewhere(uri, next)}
+	return []Device{p.Elsewhere(uri, next)}
+}
+
+// withName returns the devices with a name, "" for any.
+func withName(ds []Device, name string) []Device {
+	if name == "" {
+		return ds
+	}
+	return slices.DeleteFunc(ds, func(d Device) bool { return d.Name != name })
 }
 
 // bindingsFor returns the binding with a contact that a queued message names. If the user has

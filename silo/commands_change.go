@@ -98,7 +98,7 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.silo.opt.Reachable(owner) {
+	if !c.silo.opt.Reachable(owner, true) {
 		return nil, mi.Errorf(480, "%s is not registered; the messages are delivered when that changes", owner)
 	}
 	c.silo.opt.Waker.Wake(owner)

@@ -10,7 +10,7 @@ func (s *Service) schedule(owner sip.AoR, own bool) {
 	switch {
 	case s.canTry(owner, own):
 		s.opt.Waker.Wake(owner)
-	case s.opt.Reachable(owner):
+	case s.opt.Reachable(owner, own):
 		s.opt.Waker.WakeLater(owner)
 	}
 }
@@ -18,5 +18,5 @@ func (s *Service) schedule(owner sip.AoR, own bool) {
 // canTry reports whether a message is delivered at once. own reports whether silod itself is
 // its sender.
 func (s *Service) canTry(owner sip.AoR, own bool) bool {
-	return s.opt.Online(owner) || own && s.opt.Reachable(owner)
+	return s.opt.Online(owner) || own && s.opt.Reachable(owner, true)
 }

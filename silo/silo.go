@@ -38,8 +38,9 @@ type Options struct {
 	Notices Waker              // the queue of notices; nil: none are sent
 	Online  func(sip.AoR) bool // reports whether an owner can be reached now
 	// Reachable reports whether a message for an owner can be tried, which is so also if an
-	// outbound proxy may know the devices. nil: Online.
-	Reachable func(sip.AoR) bool
+	// outbound proxy may know the devices. own reports that silod itself is the sender. nil:
+	// Online.
+	Reachable func(owner sip.AoR, own bool) bool
 	Domains   sip.Domains // of this server
 	Watch     *watch.Hub  // receives an event for each change; may be nil
 	Log       *slog.Logger
@@ -80,7 +81,7 @@ func New(opt Options, set Settings) *Service {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	if opt.Reachable == nil {
-		opt.Reachable = opt.Online
+		opt.Reachable = func(owner sip.AoR, _ bool) bool { return opt.Online(owner) }
 	}
 	s := &Service{
 		opt: opt, changed: make(chan struct{}, 1), importing: newMutex(),

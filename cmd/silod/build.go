@@ -181,7 +181,7 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	}, set.proxy)
 	d.mail, d.roomMail = d.proxy.Sender(set.mail), d.proxy.Sender(set.roomMail)
 
-	d.engine = delivery.New(delivery.Options{Log: d.log, Reachable: d.mail.Reachable})
+	d.engine = delivery.New(delivery.Options{Log: d.log, Reachable: d.reachable})
 	d.engine.Configure(set.delivery)
 	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
 	d.silo = silo.New(silo.Options{
@@ -211,6 +211,12 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	}, set.router)
 	d.transactions.SetHandler(d.router)
 	return nil
+}
+
+// reachable reports whether a message in some queue can be tried although its owner may not be
+// registered.
+func (d *daemon) reachable(a sip.AoR) bool {
+	return d.mail.Reachable(a, false) || d.roomMail.Reachable(a, false)
 }
 
 // load reads the state of the previous run from the databases. No request is read before.

@@ -69,7 +69,7 @@ func inLimits(line, kind string, user bool) effect {
 
 // nextHopOf shows by who can be sent to: with one, everybody.
 func nextHopOf(line string, of func(*served) *proxy.Sender) effect {
-	return one(line, func(s *served) any { return of(s).Reachable(sip.AoR{User: "nobody", Domain: "127.0.0.1"}) })
+	return one(line, func(s *served) any { return of(s).Reachable(sip.AoR{User: "nobody", Domain: "127.0.0.1"}, false) })
 }
 
 func written(t silo.Template) string {
