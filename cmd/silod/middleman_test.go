@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"net/netip"
@@ -117,15 +118,10 @@ func (p *middleman) take(m string, from netip.AddrPort) {
 	}
 }
 
-// forward sends a request on. Its branch is made of the branch that came, so that a
-// retransmission is one.
+// forward sends a request on. Its branch is a hash of the Via that came, so that a
+// retransmission is one and nothing else of the Via is left.
 func (p *middleman) forward(m string, vias []string, from, to netip.AddrPort) {
-	branch := fmt.Sprintf("z9hG4bKm%x", len(vias[0])) + strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return -1
-	}, vias[0])
+	branch := fmt.Sprintf("z9hG4bK%x", sha256.Sum256([]byte(vias[0])))
 	p.open[branch] = forwarded{from, vias}
 	first, _, rest := takeVias(m)
 	own := []string{fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=%s\r\n", p.addr(), branch)}
