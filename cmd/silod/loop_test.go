@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// soon makes retries quick.
-const soon = "silo.retry = '1s'"
+// retriedSoon makes retries quick.
+const retriedSoon = "silo.retry = '1s'"
 
 // row is the stored message of a user, without the count of its attempts.
 func (s *served) row() string {
@@ -85,7 +85,7 @@ func TestLoopThroughProxy(t *testing.T) {
 			t.Parallel()
 			p := between(t)
 			p.hide = tt.hide
-			s := serve(t, "silo.outbound_proxy = 'sip:"+p.addr()+"'", soon, "silo.max_retry = '1s'")
+			s := serve(t, "silo.outbound_proxy = 'sip:"+p.addr()+"'", retriedSoon, "silo.max_retry = '1s'")
 			p.routeBy(func(m string) (netip.AddrPort, string) { return s.addr("udp"), tt.change(m) })
 			if got := s.phone("udp", "alice").message(bob, "hello"); got != 202 {
 				t.Fatalf("answered %d", got)
@@ -115,7 +115,7 @@ func TestLoopOverRestart(t *testing.T) {
 	p := between(t)
 	p.hide = true
 	p.answers(0)
-	more := []string{"silo.outbound_proxy = 'sip:" + p.addr() + "'", soon}
+	more := []string{"silo.outbound_proxy = 'sip:" + p.addr() + "'", retriedSoon}
 	s := serveIn(t, t.TempDir(), fixedPort(t), more...)
 	if got := s.phone("udp", "alice").message(bob, "hello"); got != 202 {
 		t.Fatalf("answered %d", got)
@@ -134,7 +134,7 @@ func TestLoopOverRestart(t *testing.T) {
 func TestRestartTriesAgain(t *testing.T) {
 	t.Parallel()
 	p := between(t)
-	more := []string{"silo.outbound_proxy = 'sip:" + p.addr() + "'", soon}
+	more := []string{"silo.outbound_proxy = 'sip:" + p.addr() + "'", retriedSoon}
 	s := serveIn(t, t.TempDir(), fixedPort(t), more...)
 	s.phone("udp", "alice").message(bob, "hello")
 	s = s.restart(more...)
@@ -152,7 +152,7 @@ func TestLoopThroughAnotherInstance(t *testing.T) {
 	p := between(t)
 	p.hide = true
 	proxied := "silo.outbound_proxy = 'sip:" + p.addr() + "'"
-	s, other := serve(t, proxied, soon), serve(t, proxied, soon)
+	s, other := serve(t, proxied, retriedSoon), serve(t, proxied, retriedSoon)
 	p.returnTo(other.addr("udp"))
 	if got := s.phone("udp", "alice").message(bob, "hello"); got != 202 {
 		t.Fatalf("answered %d", got)
@@ -171,7 +171,7 @@ func TestSpiral(t *testing.T) {
 	t.Parallel()
 	p := between(t)
 	p.hide = true
-	s := serve(t, soon, "silo.max_retry = '1s'")
+	s := serve(t, retriedSoon, "silo.max_retry = '1s'")
 	a, c := s.phone("udp", "alice"), s.phone("udp", "carol")
 	swap := strings.NewReplacer("MESSAGE sip:bob@", "MESSAGE sip:carol@", "MESSAGE sip:carol@", "MESSAGE sip:bob@")
 	p.routeBy(func(m string) (netip.AddrPort, string) {
@@ -250,7 +250,7 @@ func TestContactNamesUs(t *testing.T) {
 // TestManyContactsNameUs registers the contacts of one client that floods silod with itself.
 func TestManyContactsNameUs(t *testing.T) {
 	t.Parallel()
-	s := serve(t, soon)
+	s := serve(t, retriedSoon)
 	for i := range 60 {
 		s.call("ul_add", "location", "bob@127.0.0.1", fmt.Sprintf("sip:bob@%s;x=%d", s.addr("udp"), i), "0", "1", "0", "0", "0", "0")
 	}
@@ -274,7 +274,7 @@ func TestRoomLoop(t *testing.T) {
 			t.Parallel()
 			p := between(t)
 			p.hide = true
-			s := serve(t, soon, "imc.outbound_proxy = 'sip:"+p.addr()+"'", "auth.trusted = ['127.0.0.1 identity']")
+			s := serve(t, retriedSoon, "imc.outbound_proxy = 'sip:"+p.addr()+"'", "auth.trusted = ['127.0.0.1 identity']")
 			p.routeBy(func(m string) (netip.AddrPort, string) {
 				_, rest, _ := strings.Cut(m, "\r\n")
 				// The proxy even claims that bob, who is a member, is the sender.
@@ -326,7 +326,7 @@ func TestContactReturns(t *testing.T) {
 	for _, hide := range []bool{false, true} {
 		p := between(t)
 		p.hide = hide
-		s := serve(t, soon, "silo.max_retry = '1s'")
+		s := serve(t, retriedSoon, "silo.max_retry = '1s'")
 		p.routeBy(func(m string) (netip.AddrPort, string) {
 			_, rest, _ := strings.Cut(m, "\r\n")
 			return s.addr("udp"), "MESSAGE " + bob + ";back=yes SIP/2.0\r\n" + rest
@@ -353,7 +353,7 @@ func TestSharedMailboxLoop(t *testing.T) {
 	t.Parallel()
 	p := between(t)
 	p.hide = true
-	s := serve(t, soon, "silo.max_retry = '1s'", "silo.outbound_proxy = 'sip:"+p.addr()+"'", "silo.store_owner = 'sip:team@127.0.0.1'")
+	s := serve(t, retriedSoon, "silo.max_retry = '1s'", "silo.outbound_proxy = 'sip:"+p.addr()+"'", "silo.store_owner = 'sip:team@127.0.0.1'")
 	p.routeBy(func(m string) (netip.AddrPort, string) {
 		return s.addr("udp"), strings.Replace(m, "MESSAGE sip:team@", "MESSAGE sip:bob@", 1)
 	})

@@ -16,7 +16,7 @@ func TestProxyIsUs(t *testing.T) {
 			t.Parallel()
 			s := serveIn(t, t.TempDir(), fixedPort(t))
 			own := strings.Replace(uri, "PORT", fmt.Sprint(s.addr("udp").Port()), 1)
-			s = s.restart("sip.outbound_proxy = '"+own+"'", "silo.outbound_proxy = '"+own+"'", "imc.outbound_proxy = '"+own+"'", soon)
+			s = s.restart("sip.outbound_proxy = '"+own+"'", "silo.outbound_proxy = '"+own+"'", "imc.outbound_proxy = '"+own+"'", retriedSoon)
 			a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 			if got := a.message(bob, "hello"); got != 202 {
 				t.Errorf("answered %d", got)
@@ -80,7 +80,7 @@ func TestProxyIsTriedLater(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	t.Parallel()
 	p := between(t)
-	s := serve(t, "silo.outbound_proxy = 'sip:"+p.addr()+"'", soon, "silo.max_retry = '2s'")
+	s := serve(t, "silo.outbound_proxy = 'sip:"+p.addr()+"'", retriedSoon, "silo.max_retry = '2s'")
 	begun := time.Now()
 	s.phone("udp", "alice").message(bob, "hello")
 	row := s.row()
@@ -100,7 +100,7 @@ func TestRoomProxy(t *testing.T) {
 	rooms, users := between(t), between(t)
 	rooms.answers(200)
 	users.answers(200)
-	s := serve(t, "imc.outbound_proxy = 'sip:"+rooms.addr()+"'", "silo.outbound_proxy = 'sip:"+users.addr()+"'", soon)
+	s := serve(t, "imc.outbound_proxy = 'sip:"+rooms.addr()+"'", "silo.outbound_proxy = 'sip:"+users.addr()+"'", retriedSoon)
 	const room = "sip:chat-1@127.0.0.1"
 	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
 	a.message(room, "#create")
