@@ -27,6 +27,9 @@ func (c *Config) check() []Problem {
 	if r := c.Registrar; r.NATPingFailures > 0 && r.NATPingMethod != "options" {
 		report("registrar.nat_ping_failures", "expected nat_ping_method = \"options\": nothing answers to empty lines")
 	}
+	if s := c.Silo; s.MaxRetry < s.Retry {
+		report("silo.max_retry", "expected at least retry (%v), got %v", s.Retry, s.MaxRetry)
+	}
 	if c.HTTP.Pprof && !isLoopback(c.HTTP.Listen) {
 		report("http.pprof", "profiles must not be public: expected listen to be a loopback address such as \"127.0.0.1:9090\"")
 	}

@@ -130,7 +130,7 @@ func (c *Config) IsSet(key string) bool {
 }
 
 // Notes returns warnings about a valid configuration: keys that are set but have no
-// effect, and secrets that all users of the machine can read.
+// effect, next hops that are silod itself, and secrets that all users of the machine can read.
 func (c *Config) Notes() []Problem {
 	var notes []Problem
 	for f := range c.fields() {
@@ -145,7 +145,7 @@ func (c *Config) Notes() []Problem {
 	if c.IsSet("silo.reminder") && c.Silo.Reminder != "" && c.Silo.SendTime == 0 {
 		notes = append(notes, c.Problem("silo.reminder", "no reminders are sent while send_time is 0"))
 	}
-	notes = append(notes, slices.Concat(c.authNotes(), c.secretNotes())...)
+	notes = append(notes, slices.Concat(c.authNotes(), c.OwnProxyNotes(), c.secretNotes())...)
 	slices.SortStableFunc(notes, func(a, b Problem) int { return a.Line - b.Line })
 	return notes
 }

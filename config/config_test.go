@@ -203,6 +203,25 @@ t.toml:9: auth.trusted: the right to relay has no effect while relay is "nobody"
 	}
 }
 
+// TestOwnProxies checks that a next hop that is silod itself has a note with its key and line.
+func TestOwnProxies(t *testing.T) {
+	c := mustParse(t, "[sip]\nlisten = ['udp:127.0.0.1:5070', 'tcp:192.0.2.1:5070']\ndomains = ['example.org']\nadvertise = '203.0.113.5'\n"+
+		"outbound_proxy = 'sip:203.0.113.5:5070'\n[auth]\nmode = 'digest'\n"+
+		"[silo]\noutbound_proxy = 'sip:localhost:5070;transport=tcp'\n[imc]\noutbound_proxy = 'sip:example.org'\n")
+	err := c.Fail(c.Notes()...)
+	want := `t.toml:5: sip.outbound_proxy: "sip:203.0.113.5:5070" is an address of silod itself: it counts as not set, and DNS is used
+t.toml:9: silo.outbound_proxy: "sip:localhost:5070;transport=tcp" is an address of silod itself: it counts as not set, and messages go to the registered devices
+t.toml:11: imc.outbound_proxy: "sip:example.org" is an address of silod itself: it counts as not set, and messages go to the registered devices`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	c = mustParse(t, "sip.listen = ['udp:127.0.0.1:5070']\nsip.outbound_proxy = 'sip:127.0.0.1'\nsilo.outbound_proxy = 'sip:127.0.0.1:5060'\n"+
+		"imc.outbound_proxy = 'sip:kamailio.example.org'\n")
+	if notes := c.Notes(); len(notes) != 0 {
+		t.Errorf("notes about other servers: %v", notes)
+	}
+}
+
 // TestNoPassword logs a configuration in several ways, none of which shows the password.
 func TestNoPassword(t *testing.T) {
 	c := mustParse(t, `db.url = "mysql://silod:topsecret@db.example.org/kamailio?password=topsecret"`)

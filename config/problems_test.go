@@ -87,6 +87,7 @@ func TestProblems(t *testing.T) {
 			`1: registrar.nat_ping_failures: expected nat_ping_method = "options": nothing answers to empty lines`,
 		},
 		{"limits crossed", "registrar.max_expires = 30", `1: registrar.max_expires: expected 0, or at least min_expires (60), got 30`},
+		{"retries crossed", "silo.retry = '10m'", `silo.max_retry: expected at least retry (10m0s), got 5m0s`},
 		{"manager is a room", "imc.manager = 'chat-1'", `1: imc.manager: "chat-1" is the name of a room: it matches room_pattern`},
 		{"tables", "imc.members_table = 'IMC_ROOMS'", `1: imc.members_table: "IMC_ROOMS" is already the table of imc.rooms_table`},
 		{"sockets", "mi.socket_name = '/x'\nmi.control_socket = '/x'", `2: mi.control_socket: "/x" is already the path of mi.socket_name`},

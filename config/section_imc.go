@@ -21,8 +21,9 @@ type IMC struct {
 	// The character at the beginning of a command: "#join".
 	CmdStartChar string `toml:"imc_cmd_start_char" default:"#" is:"char" reload:"yes"`
 
-	// The next hop for messages of rooms, instead of the members' devices: for silod behind
-	// a proxy, which routes by the address of the member.
+	// The next hop for messages of rooms, including answers to commands and invitations,
+	// instead of the members' devices: for silod behind a proxy, which routes by the address of
+	// the member. An address of silod itself counts as not set.
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
 
 	// Header fields that are added to messages of rooms, each in the form "Name: value\r\n":

@@ -42,7 +42,9 @@ type Silo struct {
 	Reminder string `toml:"reminder" is:"sip" reload:"yes"`
 
 	// The next hop for deliveries, instead of the registered devices: for silod behind a
-	// proxy, which routes by the address of the recipient.
+	// proxy, which routes by the address of the recipient. A stored message is sent to it when
+	// the recipient registers here, at "siloctl messages deliver", and by retries; a message of
+	// silod itself, such as a reminder, at once. An address of silod itself counts as not set.
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
 
 	// How long a message is stored, in seconds. A shorter Expires of the message takes
@@ -127,6 +129,12 @@ type Silo struct {
 	// A sender gets at most one notice about a recipient in this time. It is at least one
 	// minute if the user part of from_address has pseudo-variables.
 	NoticeInterval time.Duration `toml:"notice_interval" default:"1h" reload:"yes"`
+
+	// The wait before a delivery that has failed is tried again; it is doubled with every
+	// failure up to max_retry. With an outbound_proxy it is also the wait before a stored message
+	// is first tried, if the recipient does not register here before.
+	Retry    time.Duration `toml:"retry" default:"5s" allow:"1s..1h" reload:"yes"`
+	MaxRetry time.Duration `toml:"max_retry" default:"5m" allow:"1s..1d" reload:"yes"`
 
 	// The format of the date of add_date, with the conversions of strftime.
 	DateFormat DateFormat `toml:"date_format" default:"%a %b %e %H:%M:%S %Y" reload:"yes"`

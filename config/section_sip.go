@@ -14,8 +14,13 @@ type SIP struct {
 	Domains []string `toml:"domains" is:"host" reload:"yes"`
 
 	// The next hop for requests of silod itself to addresses that are not registered here.
-	// If not set: DNS (RFC 3263).
+	// If not set, or if it is an address of silod itself: DNS (RFC 3263).
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
+
+	// The next hop for messages to users of this server who are not registered here: a server
+	// that may know their devices. A message that it does not accept is stored. If not set, or if
+	// it is an address of silod itself: such a message is stored at once.
+	UserProxy string `toml:"user_proxy" is:"sip" reload:"yes"`
 
 	// The address under which other servers reach silod, if it is not the one listened on:
 	// behind a NAT, or in a container. It is the address in Via.

@@ -30,9 +30,18 @@ import (
 
 // Options are the parameters of New. Zero numbers stand for the defaults given.
 type Options struct {
-	Log      *slog.Logger
-	Workers  int           // recipients served at once; 8,192
-	Page     int           // items asked of a Source at once; 64
+	Log     *slog.Logger
+	Workers int // recipients served at once; 8,192
+	Page    int // items asked of a Source at once; 64
+
+	// Reachable reports whether an item for an owner can be tried without waiting for a
+	// REGISTER. nil: for no owner. See Engine.revisit.
+	Reachable func(sip.AoR) bool
+}
+
+// Settings are what Configure can change while an Engine runs. Zero values stand for the
+// defaults given.
+type Settings struct {
 	Retry    time.Duration // first wait after a failure, doubled up to MaxRetry; 5 s
 	MaxRetry time.Duration // longest wait between tries; 5 min
 }
@@ -59,21 +68,15 @@ func New(opt Options) *Engine {
 	if opt.Page == 0 {
 		opt.Page = 64
 	}
-	if opt.Retry == 0 {
-		opt.Retry = 5 * time.Second
-	}
-	if opt.MaxRetry == 0 {
-		opt.MaxRetry = 5 * time.Minute
-	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{opt: opt}
 	e.scheduler = &scheduler{
-		retryWait: opt.Retry, maxRetryWait: opt.MaxRetry,
 		signal:     make(chan struct{}, 1),
 		recipients: make(map[recipientKey]*recipient),
 	}
+	e.Configure(Settings{})
 	e.workers = &workers{
 		scheduler: e.scheduler,
 		serve:     e.serve,
@@ -84,6 +87,24 @@ func New(opt Options) *Engine {
 	return e
 }
 
+// Configure replaces the settings. They apply to the next wait for a retry.
+func (e *Engine) Configure(set Settings) {
+	if set.Retry == 0 {
+		set.Retry = 5 * time.Second
+	}
+	if set.MaxRetry == 0 {
+		set.MaxRetry = 5 * time.Minute
+	}
+	e.scheduler.configure(set)
+}
+
+// Settings returns the settings in force.
+func (e *Engine) Settings() Settings {
+	e.scheduler.mu.Lock()
+	defer e.scheduler.mu.Unlock()
+	return e.scheduler.settings
+}
+
 // Active returns the number of recipients with items that are being delivered or wait
 // for a retry.
 func (e *Engine) Active() int { return e.scheduler.active() }
@@ -91,7 +112,10 @@ func (e *Engine) Active() int { return e.scheduler.active() }
 // Run serves until ctx ends. Then it waits for the workers, which end with their sends, and
 // retries failed removals a last time.
 func (e *Engine) Run(ctx context.Context) error {
+	var revisiting sync.WaitGroup
+	revisiting.Go(func() { e.revisit(ctx) })
 	e.workers.run(ctx)
+	revisiting.Wait()
 	var all sync.WaitGroup
 	for _, q := range e.queues {
 		all.Go(q.settler.stop)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,8 +63,9 @@ func (b *box) Settle(a sip.AoR, it *Item, out Outcome, done func(error)) {
 
 func (b *box) Waiting(_ context.Context, f func(sip.AoR)) error {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	for a := range b.items {
+	owners := slices.Collect(maps.Keys(b.items))
+	b.mu.Unlock()
+	for _, a := range owners { // f may wait
 		f(a)
 	}
 	return nil

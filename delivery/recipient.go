@@ -61,6 +61,17 @@ func (r *recipient) wake(bits uint) action {
 	return r.expedite()
 }
 
+// wakeLater is wake, but a recipient that is new waits as after a failure.
+func (r *recipient) wakeLater(bits uint) action {
+	r.pending |= bits
+	if r.state != idle {
+		return none
+	}
+	r.state = waiting
+	r.retries++
+	return wait
+}
+
 // expedite makes a recipient ready that is new or waits for a retry.
 func (r *recipient) expedite() action {
 	switch r.state {

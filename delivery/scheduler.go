@@ -10,11 +10,11 @@ import (
 // one come first, in the order of waking; behind them, alternately, recipients that are
 // retried and those of broadcasts.
 type scheduler struct {
-	retryWait    time.Duration // before the first retry
-	maxRetryWait time.Duration
-	signal       chan struct{} // has an element when there may be work
+	signal chan struct{} // has an element when there may be work
 
 	mu         sync.Mutex // held for map and list operations only
+	settings   Settings
+	missed     bool // recipients with items may be unknown, see Engine.revisit
 	recipients map[recipientKey]*recipient
 	ready      []recipientKey
 	retryList  []recipientKey
@@ -58,7 +58,12 @@ func (s *scheduler) apply(k recipientKey, r *recipient, a action) {
 		s.retryList = append(s.retryList, k)
 		s.notify()
 	case wait:
-		r.timer = time.AfterFunc(r.backOff(s.retryWait, s.maxRetryWait), func() { s.due(k, r) })
+		if len(s.recipients) > maxRecipients {
+			s.missed = true
+			s.apply(k, r, forget)
+			return
+		}
+		r.timer = time.AfterFunc(r.backOff(s.settings.Retry, s.settings.MaxRetry), func() { s.due(k, r) })
 	case forget:
 		delete(s.recipients, k)
 		if r.gone != nil {

@@ -46,7 +46,7 @@ type Source interface {
 	// again with back-off.
 	Settle(owner sip.AoR, it *Item, out Outcome, done func(error))
 
-	// Waiting calls f for every owner of a waiting item.
+	// Waiting calls f for every owner of a waiting item. f may wait.
 	Waiting(ctx context.Context, f func(owner sip.AoR)) error
 }
 

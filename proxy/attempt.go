@@ -105,7 +105,7 @@ func (k *Fork) send(i int, flow sip.Flow, sized bool) error {
 		return errInsecure
 	}
 	var few [24]sip.Header // enough for nearly every message
-	out := k.request(a.route, few[:0])
+	out := k.request(i, few[:0])
 	if !sized && flow.Transport == sip.UDP && out.Size() > transport.MaxDatagram {
 		k.dial(i, k.proxy.widened(flow), true)
 		return nil
@@ -115,7 +115,7 @@ func (k *Fork) send(i int, flow sip.Flow, sized bool) error {
 	if err != nil {
 		return err
 	}
-	if t.tx, err = k.proxy.transactions.Send(&out, k.opt.Recipient, flow, results); err != nil {
+	if t.tx, err = k.proxy.transactions.Send(&out, k.mark, flow, results); err != nil {
 		k.freeSlot(&t)
 		if errors.Is(err, transport.ErrClosed) {
 			a.reopen()
@@ -133,12 +133,13 @@ func (k *Fork) send(i int, flow sip.Flow, sized bool) error {
 	return nil
 }
 
-// request returns the request for a route, with its header fields in space.
-func (k *Fork) request(r *Route, space []sip.Header) sip.Message {
+// request returns the request for the route of an attempt, with its header fields in space.
+func (k *Fork) request(i int, space []sip.Header) sip.Message {
+	r := k.attempts[i].route
 	if k.opt.probe {
 		return *optionsProbe(r, k.proxy.domains.Default())
 	}
-	return messageTo(k.msg, r, k.opt.MaxForwards, space)
+	return messageTo(k.msg, r, k.hop(i), space)
 }
 
 // exhausted is called when an attempt has nothing left to try.

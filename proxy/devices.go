@@ -24,8 +24,17 @@ type Device struct {
 	Routes []Route
 }
 
-// Devices returns the devices of a user that allow MESSAGE.
-func (p *Proxy) Devices(a sip.AoR) []Device { return devices(p.location.Bindings(a)) }
+// Devices returns the devices of a user that allow MESSAGE. Of a user without a registration
+// these are known to the proxy of the settings, if there is one.
+func (p *Proxy) Devices(a sip.AoR) []Device {
+	bs := p.bindingsOf(a)
+	if len(bs) == 0 {
+		if next := p.settings.Load().UserProxy; next != nil && !p.isRoom(a) {
+			return []Device{p.Elsewhere(a.String(), next)}
+		}
+	}
+	return devices(bs)
+}
 
 // Elsewhere returns a URI that is not registered here as a device. Requests to it go to
 // next if that is not nil, else to the outbound proxy of the settings, else to the servers

@@ -14,11 +14,12 @@ import (
 
 // ForkOptions say how a message is sent.
 type ForkOptions struct {
-	Recipient   sip.AoR // the owner of the devices; part of the loop mark
+	Recipient   sip.AoR // the owner of the devices; the message carries its loop mark
 	MaxForwards int
+	FromRoom    bool // it is the text of a room, which no other room accepts
 	StopAt6xx   bool // Wait returns when a device answers 6xx (RFC 3261 section 16.7, step 5)
 	Secure      bool // only over TLS: the request was made for a sips URI (RFC 3261 section 26.2.2)
-	Breadth     int  // devices that are tried at the same time (RFC 5393 section 5); 0, or above it: maxBreadth
+	Breadth     int  // Max-Breadth (RFC 5393 section 5): the devices that are tried at the same time share it; 0, or above it: maxBreadth
 
 	// Directory, if not nil, is asked for the devices again when the bindings of the
 	// recipient change: the Fork follows them. Seen is the value of Proxy.Changes before the
@@ -47,6 +48,7 @@ type Fork struct {
 	opt      ForkOptions
 	attempts []attempt
 	sent     []transmission // without a final response
+	mark     string         // the loop mark of the recipient
 	out      Outcome
 	running  int // attempts that are connecting, or that wait for the response to a transmission
 
@@ -110,6 +112,7 @@ func (p *Proxy) Fork(ctx context.Context, m *im.Message, devices []Device, opt F
 	if n := min(len(devices), opt.Breadth); n > 1 {
 		k.attempts, k.sent = make([]attempt, 0, len(devices)), make([]transmission, 0, n)
 	}
+	k.mark = transaction.LoopMark(opt.Recipient, p.domains.Has(opt.Recipient.Domain))
 	for i := range devices {
 		k.attempts = append(k.attempts, newAttempt(&devices[i]))
 	}

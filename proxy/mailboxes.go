@@ -15,9 +15,9 @@ func (p *Proxy) ShareMailbox(owner, user sip.AoR) { p.mailboxes.add(owner, user,
 
 // bindings returns the bindings that receive the messages in a mailbox.
 func (p *Proxy) bindings(owner sip.AoR) []registrar.Binding {
-	bs := p.location.Bindings(owner)
+	bs := p.bindingsOf(owner)
 	for _, u := range p.mailboxes.onlineUsers(owner, p.location.Online) {
-		bs = append(bs, p.location.Bindings(u)...)
+		bs = append(bs, p.bindingsOf(u)...)
 	}
 	return bs
 }

@@ -162,7 +162,7 @@ func (g *pinger) ping(e registrar.Entry, now time.Time) {
 // probe sends OPTIONS to a binding.
 func (g *pinger) probe(e registrar.Entry, now time.Time) error {
 	route := routeTo(e.Binding)
-	tx, err := g.proxy.transactions.Send(optionsProbe(&route, g.proxy.domains.Default()), sip.AoR{}, route.Flow, g.results)
+	tx, err := g.proxy.transactions.Send(optionsProbe(&route, g.proxy.domains.Default()), "", route.Flow, g.results)
 	if err == nil {
 		g.probes[tx] = probe{e, now.Add(probeTimeout)}
 	}

@@ -25,7 +25,7 @@ func optionsProbe(r *Route, domain string) *sip.Message {
 		From:   "<sip:" + domain + ">;tag=" + transaction.NewToken(),
 		To:     "<" + r.URI + ">",
 		CallID: transaction.NewToken(), CSeq: 1,
-	}, "OPTIONS", r, initialMaxForwards, nil)
+	}, "OPTIONS", r, hop{maxForwards: initialMaxForwards}, nil)
 	m.Headers = append(m.Headers, sip.Header{Name: "Accept", Value: "*/*"})
 	return &m
 }

@@ -26,13 +26,16 @@ type Options struct {
 	Transactions *transaction.Layer
 	Location     *registrar.Location
 	Domains      sip.Domains
-	Watch        *watch.Hub   // receives an event for each message sent and each response; may be nil
-	Log          *slog.Logger // nil: nothing is logged
+	Own          sip.OwnAddresses
+	IsRoom       func(sip.AoR) bool // reports whether an address is that of a chat room; nil: none is
+	Watch        *watch.Hub         // receives an event for each message sent and each response; may be nil
+	Log          *slog.Logger       // nil: nothing is logged
 }
 
 // Settings are what Configure can change while messages are sent.
 type Settings struct {
-	OutboundProxy *sip.URI // next hop to addresses that are not ours; nil: DNS
+	OutboundProxy *sip.URI // next hop to addresses that are not ours; nil, or this server itself: DNS
+	UserProxy     *sip.URI // next hop to users of ours without a registration; nil, or this server itself: none
 	LargeOverUDP  bool     // send a request above transport.MaxDatagram over UDP if TCP cannot be used
 	NATPing       NATPing
 }
@@ -43,6 +46,8 @@ type Proxy struct {
 	transactions *transaction.Layer
 	location     *registrar.Location
 	domains      sip.Domains
+	own          sip.OwnAddresses
+	isRoom       func(sip.AoR) bool
 	watch        *watch.Hub
 	log          *slog.Logger
 	settings     atomic.Pointer[Settings]
@@ -56,17 +61,23 @@ type Proxy struct {
 func New(opt Options, set Settings) *Proxy {
 	p := &Proxy{
 		transport: opt.Transport, transactions: opt.Transactions, location: opt.Location, domains: opt.Domains,
-		watch: opt.Watch, log: opt.Log,
+		own: opt.Own, isRoom: opt.IsRoom, watch: opt.Watch, log: opt.Log,
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
+	}
+	if p.isRoom == nil {
+		p.isRoom = func(sip.AoR) bool { return false }
 	}
 	p.Configure(set)
 	return p
 }
 
 // Configure replaces the settings.
-func (p *Proxy) Configure(set Settings) { p.settings.Store(&set) }
+func (p *Proxy) Configure(set Settings) {
+	set.OutboundProxy, set.UserProxy = p.notOwn(set.OutboundProxy), p.notOwn(set.UserProxy)
+	p.settings.Store(&set)
+}
 
 // Settings returns the settings in force.
 func (p *Proxy) Settings() Settings { return *p.settings.Load() }

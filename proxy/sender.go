@@ -11,8 +11,15 @@ import (
 // SenderSettings are what Configure can change while a Sender is used.
 type SenderSettings struct {
 	// OutboundProxy is the next hop for all messages, which have the AoR as Request-URI:
-	// it knows the devices. nil: none.
+	// it knows the devices. nil, or this server itself: none.
 	OutboundProxy *sip.URI
+
+	// RoomProxy takes the place of OutboundProxy for messages of chat rooms. nil, or this
+	// server itself: it does not.
+	RoomProxy *sip.URI
+
+	// Rooms reports that all messages are texts of rooms.
+	Rooms bool
 }
 
 // A Sender sends the messages of a delivery queue to their recipients. It implements
@@ -30,7 +37,10 @@ func (p *Proxy) Sender(set SenderSettings) *Sender {
 }
 
 // Configure replaces the settings.
-func (s *Sender) Configure(set SenderSettings) { s.settings.Store(&set) }
+func (s *Sender) Configure(set SenderSettings) {
+	set.OutboundProxy, set.RoomProxy = s.proxy.notOwn(set.OutboundProxy), s.proxy.notOwn(set.RoomProxy)
+	s.settings.Store(&set)
+}
 
 // Send sends a message to the devices of its recipient. It is delivered when one of them
 // accepts it.
@@ -58,18 +68,19 @@ func (d deviceSender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item
 }
 
 func (d deviceSender) Alive(ctx context.Context, owner sip.AoR) bool {
-	return d.sender.proxy.responds(ctx, owner, d.sender.directory(d.name, ""))
+	return d.sender.proxy.responds(ctx, owner, d.sender.directory(d.name, "", d.sender.settings.Load().OutboundProxy))
 }
 
 // send sends a message to the devices with a name, "" for any.
 func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *delivery.Item) delivery.Attempt {
-	dir, seen := s.directory(name, it.Contact), s.proxy.Changes(owner)
+	next := s.nextHop(&it.Message)
+	dir, seen := s.directory(name, it.Contact, next), s.proxy.Changes(owner)
 	ds := dir.Devices(owner)
 	if len(ds) == 0 {
 		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no registered device accepts messages"}
 	}
 	return sent{s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{
-		Recipient: owner, MaxForwards: initialMaxForwards, Directory: dir, Seen: seen,
+		Recipient: owner, MaxForwards: initialMaxForwards, Directory: dir, Seen: seen, FromRoom: s.settings.Load().Rooms,
 	})}
 }
 

@@ -3,16 +3,24 @@ package proxy
 import (
 	"slices"
 
+	"silod/im"
 	"silod/registrar"
 	"silod/sip"
 )
 
-// Online reports whether something can be sent to an AoR now: to a registered user of
-// ours, and to any address elsewhere.
+// Online reports whether a message can be sent to an AoR at once: to a registered user of
+// ours, and to any address elsewhere. That an outbound proxy can be asked does not count.
 func (s *Sender) Online(a sip.AoR) bool {
 	p := s.proxy
-	return s.settings.Load().OutboundProxy != nil || !p.domains.Has(a.Domain) ||
-		p.location.Online(a) || len(p.mailboxes.onlineUsers(a, p.location.Online)) > 0
+	return !p.domains.Has(a.Domain) || p.location.Online(a) || len(p.mailboxes.onlineUsers(a, p.location.Online)) > 0
+}
+
+// Reachable reports whether a message to an AoR can be tried: it is online, or an outbound
+// proxy may know its devices. own reports that silod itself is the sender, so that the proxy of
+// rooms counts.
+func (s *Sender) Reachable(a sip.AoR, own bool) bool {
+	set := s.settings.Load()
+	return set.OutboundProxy != nil || own && set.RoomProxy != nil || s.Online(a)
 }
 
 // DeviceNames returns the names of the devices of a user that allow MESSAGE. If an
@@ -30,51 +38,76 @@ func (s *Sender) DeviceNames(a sip.AoR) []string {
 	return names
 }
 
+// nextHop returns the outbound proxy for a message, nil if there is none.
+func (s *Sender) nextHop(m *im.Message) *sip.URI {
+	set := s.settings.Load()
+	if set.RoomProxy == nil {
+		return set.OutboundProxy
+	}
+	if from, err := sip.ParseNameAddr(m.From); err == nil {
+		if a, ours := s.proxy.domains.AoR(from.URI); ours && s.proxy.isRoom(a) {
+			return set.RoomProxy
+		}
+	}
+	return set.OutboundProxy
+}
+
 // Devices returns the devices to which a message for owner is sent. It implements Directory.
-func (s *Sender) Devices(owner sip.AoR) []Device { return s.devices(owner, "", "") }
+func (s *Sender) Devices(owner sip.AoR) []Device {
+	return s.devices(owner, "", "", s.settings.Load().OutboundProxy)
+}
 
 // directory returns a Directory of the devices with a name, or with a contact; "" stands for
-// any.
-func (s *Sender) directory(name, contact string) Directory {
-	if name == "" && contact == "" {
+// any. next is the outbound proxy.
+func (s *Sender) directory(name, contact string, next *sip.URI) Directory {
+	if name == "" && contact == "" && next == s.settings.Load().OutboundProxy {
 		return s
 	}
-	return &selection{s, name, contact}
+	return &selection{s, name, contact, next}
 }
 
 // A selection is the Directory of some devices of each user.
 type selection struct {
 	sender        *Sender
 	name, contact string
+	next          *sip.URI
 }
 
 func (d *selection) Devices(owner sip.AoR) []Device {
-	return d.sender.devices(owner, d.name, d.contact)
+	return d.sender.devices(owner, d.name, d.contact, d.next)
 }
 
 // devices returns the devices to which a message for owner is sent. Of a user of ours these
 // are all, or those with a name, or the one with a contact; "" stands for any. A user of
-// another domain is reached at the AoR, and so is every user if there is an outbound proxy.
-func (s *Sender) devices(owner sip.AoR, name, contact string) []Device {
-	next := s.settings.Load().OutboundProxy
+// another domain is reached at the AoR, and so is every user if next, the outbound proxy, is
+// not nil.
+func (s *Sender) devices(owner sip.AoR, name, contact string, next *sip.URI) []Device {
+	p := s.proxy
+	if contact != "" && p.isOwn(contact) {
+		contact = ""
+	}
 	if next == nil {
-		bs := s.proxy.bindings(owner)
+		bs := p.bindings(owner)
 		if contact != "" {
 			bs, contact = bindingsFor(bs, contact)
 		}
-		if contact == "" && (len(bs) > 0 || s.proxy.domains.Has(owner.Domain)) {
-			ds := devices(bs)
-			if name != "" {
-				ds = slices.DeleteFunc(ds, func(d Device) bool { return d.Name != name })
-			}
-			return ds
+		if contact == "" && (len(bs) > 0 || p.domains.Has(owner.Domain)) {
+			return withName(devices(bs), name)
 		}
 	}
 	uri := contact
 	if uri == "" {
 		uri = owner.String()
 	}
-	return []Device{s.proxy.Elsewhere(uri, next)}
+	return []Device{p.Elsewhere(uri, next)}
+}
+
+// withName returns the devices with a name, "" for any.
+func withName(ds []Device, name string) []Device {
+	if name == "" {
+		return ds
+	}
+	return slices.DeleteFunc(ds, func(d Device) bool { return d.Name != name })
 }
 
 // bindingsFor returns the binding with a contact that a queued message names. If the user has

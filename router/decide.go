@@ -28,7 +28,9 @@ type facts struct {
 	routesElsewhere bool // a Route field names another server
 	maxForwards     int  // below 0: cannot be read
 	size, maxSize   int  // bytes of the body, and the limit
-	looped          bool // this process has sent it to the same recipient before
+	maxBreadth      int  // the branches into which it may be forked; -1: the field is malformed
+	looped          bool // it has been sent to the same recipient before
+	redirected      bool // to a room: it has been sent to a user, or is the text of a room
 	discard         bool // see silo.Discards
 	secure          bool // the Request-URI is a sips URI
 }
@@ -73,12 +75,16 @@ func decideForDomain(f facts) decision {
 	switch {
 	case f.maxForwards < 0:
 		return rejection(400, "Bad Max-Forwards header")
+	case f.maxBreadth < 0:
+		return rejection(400, "Bad Max-Breadth header")
 	case f.size > f.maxSize:
 		return rejection(413, "")
 	case f.maxForwards == 0:
 		return rejection(483, "")
 	case f.looped:
 		return rejection(482, "")
+	case f.maxBreadth == 0:
+		return rejection(440, "")
 	}
 	return decision{action: sendToDomain}
 }
@@ -88,6 +94,8 @@ func decideAdmission(p parties, f facts) decision {
 	switch {
 	case f.maxForwards < 0:
 		return rejection(400, "Bad Max-Forwards header")
+	case f.maxBreadth < 0:
+		return rejection(400, "Bad Max-Breadth header")
 	case !p.toOurs || f.routesElsewhere:
 		return rejection(403, "Forbidden, this server does not relay to other domains")
 	case p.to.User == "":
@@ -105,14 +113,16 @@ func decideAdmission(p parties, f facts) decision {
 // for a message that is discarded or for a room.
 func decide(p parties, f facts, c silo.Class, busy bool, devices int) decision {
 	switch {
+	case f.looped: // a 2xx would count as its delivery
+		return rejection(482, "")
+	case p.toRoom && (p.fromRoom || f.redirected):
+		return rejection(482, "Loop Detected, rooms accept messages from their senders only")
 	case f.discard:
 		return decision{action: drop}
 	case p.toRoom:
 		return decision{action: sendToRoom}
 	case f.maxForwards == 0:
 		return rejection(483, "")
-	case f.looped:
-		return rejection(482, "")
 	case c.Err != nil:
 		return rejection(400, "Bad time of a reminder, "+c.Err.Error())
 	case f.secure && devices == 0:
@@ -127,6 +137,8 @@ func decide(p parties, f facts, c silo.Class, busy bool, devices int) decision {
 		return decision{action: storeCopies}
 	case busy && !c.NowOnly:
 		return decision{action: waitForQueue}
+	case devices > 0 && f.maxBreadth == 0:
+		return rejection(440, "")
 	case devices > 0:
 		return decision{action: relay}
 	case !c.Keep:

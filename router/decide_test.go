@@ -17,7 +17,7 @@ var (
 )
 
 // valid are the facts of a MESSAGE that nothing speaks against.
-var valid = facts{maxForwards: 70, size: 5, maxSize: 100}
+var valid = facts{maxForwards: 70, maxBreadth: 60, size: 5, maxSize: 100}
 
 func with(f facts, change func(*facts)) facts {
 	change(&f)
@@ -58,6 +58,8 @@ func TestDecideForDomain(t *testing.T) {
 		{"too large", with(valid, func(f *facts) { f.size = 101 }), rejection(413, "")},
 		{"no hop left", with(valid, func(f *facts) { f.maxForwards = 0 }), rejection(483, "")},
 		{"came back", with(valid, func(f *facts) { f.looped = true }), rejection(482, "")},
+		{"Max-Breadth is not a number", with(valid, func(f *facts) { f.maxBreadth = -1 }), rejection(400, "Bad Max-Breadth header")},
+		{"no breadth left", with(valid, func(f *facts) { f.maxBreadth = 0 }), rejection(440, "")},
 	} {
 		if got := decideForDomain(tc.f); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
@@ -84,6 +86,7 @@ func TestDecideAdmission(t *testing.T) {
 		{"a Route to another server, with the right to relay", p, with(valid, func(f *facts) { f.mayRelay, f.routesElsewhere = true, true }), noRelay},
 		{"to the domain itself", parties{from: alice, to: sip.AoR{Domain: "example.org"}, toOurs: true}, valid, rejection(404, "Not Found, the Request-URI names no user")},
 		{"too large", p, with(valid, func(f *facts) { f.size = 101 }), rejection(413, "Message body is larger than 100 bytes")},
+		{"Max-Breadth is not a number", p, with(valid, func(f *facts) { f.maxBreadth = -1 }), rejection(400, "Bad Max-Breadth header")},
 	} {
 		if got := decideAdmission(tc.p, tc.f); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
@@ -98,6 +101,8 @@ func TestDecide(t *testing.T) {
 	typing := silo.Class{NowOnly: true}              // "is typing", which is never stored
 	later := time.Unix(1, 0)
 	offline := decision{action: store, away: true}
+	between := parties{from: alice, to: bob, fromOurs: true, toOurs: true, fromRoom: true, toRoom: true}
+	notFromSender := rejection(482, "Loop Detected, rooms accept messages from their senders only")
 	for _, tc := range []struct {
 		name    string
 		p       parties
@@ -113,7 +118,13 @@ func TestDecide(t *testing.T) {
 		{"discarded, without a hop left", user, with(valid, func(f *facts) { f.discard, f.maxForwards = true, 0 }), plain, false, 1, decision{action: drop}},
 		{"to a room", room, valid, silo.Class{}, false, 0, decision{action: sendToRoom}},
 		{"to a room, without a hop left", room, with(valid, func(f *facts) { f.maxForwards = 0 }), silo.Class{}, false, 0, decision{action: sendToRoom}},
-		{"to a room, came back", room, with(valid, func(f *facts) { f.looped = true }), silo.Class{}, false, 0, decision{action: sendToRoom}},
+		{"to a room, came back", room, with(valid, func(f *facts) { f.looped = true }), silo.Class{}, false, 0, rejection(482, "")},
+		{"to a room, from a room", between, valid, silo.Class{}, false, 0, notFromSender},
+		{"to a room, by way of a user", room, with(valid, func(f *facts) { f.redirected = true }), silo.Class{}, false, 0, notFromSender},
+		{"to a room, no breadth left", room, with(valid, func(f *facts) { f.maxBreadth = 0 }), silo.Class{}, false, 0, decision{action: sendToRoom}},
+		{"discarded, came back", user, with(valid, func(f *facts) { f.discard, f.looped = true, true }), plain, false, 1, rejection(482, "")},
+		{"no breadth left", user, with(valid, func(f *facts) { f.maxBreadth = 0 }), plain, false, 1, rejection(440, "")},
+		{"no breadth left, offline", user, with(valid, func(f *facts) { f.maxBreadth = 0 }), plain, false, 0, offline},
 		{"no hop left", user, with(valid, func(f *facts) { f.maxForwards = 0 }), plain, false, 1, rejection(483, "")},
 		{"came back", user, with(valid, func(f *facts) { f.looped = true }), plain, false, 1, rejection(482, "")},
 

@@ -34,7 +34,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 	r.Stats.Messages.Inc()
 	f := r.factsOf(tx, from.mayRelay)
 	if forDomain(p, f) {
-		f.looped = tx.Looped(p.to)
+		f.looped = tx.Looped(p.to, false)
 		return r.carryOut(&incoming{tx: tx, caller: from, parties: p, facts: f}, decideForDomain(f), nil)
 	}
 	if d := decideAdmission(p, f); d.action != admit {
@@ -42,8 +42,8 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 		tx.Respond(d.status, d.reason)
 		return nil
 	}
-	f.looped = tx.Looped(p.to)
 	p.fromRoom, p.toRoom = r.opt.Rooms.IsRoom(p.from), r.opt.Rooms.IsRoom(p.to)
+	f.looped, f.redirected = tx.Looped(p.to, true), p.toRoom && tx.Redirected()
 	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
 	if from.sender.Reachable() && !p.fromRoom { // rooms, and gateways without an address, get no notices
 		in.silo.Sender = from.sender
@@ -52,7 +52,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 		r.publishReceived(p.to, in.silo.Message)
 	}
 	in.facts.discard = r.opt.Silo.Discards(&in.silo)
-	if in.facts.discard || p.toRoom {
+	if f.looped || in.facts.discard || p.toRoom {
 		return r.carryOut(in, decide(p, in.facts, silo.Class{}, false, 0), nil)
 	}
 	in.class = r.opt.Silo.Classify(&in.silo)
@@ -61,8 +61,8 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 	return r.carryOut(in, d, ds)
 }
 
-// factsOf returns the facts of a MESSAGE, except discard and looped, which a message that is
-// not admitted does not need.
+// factsOf returns the facts of a MESSAGE, except discard, looped and redirected, which a
+// message that is not admitted does not need.
 func (r *Router) factsOf(tx *transaction.ServerTx, mayRelay bool) facts {
 	f := facts{
 		mayRelay:        mayRelay,
@@ -74,6 +74,9 @@ func (r *Router) factsOf(tx *transaction.ServerTx, mayRelay bool) facts {
 	var ok bool
 	if f.maxForwards, ok = tx.Request.MaxForwards(); !ok {
 		f.maxForwards = -1
+	}
+	if f.maxBreadth, ok = tx.Request.MaxBreadth(); !ok {
+		f.maxBreadth = -1
 	}
 	return f
 }
@@ -149,7 +152,7 @@ func (r *Router) decideLater(ctx context.Context, in *incoming) (decision, []pro
 			return d, ds
 		}
 	}
-	return decision{action: store}, nil
+	return decision{action: store, away: len(r.opt.Proxy.Devices(in.parties.to)) == 0}, nil
 }
 
 // queuePatience is how long a message waits for the queue of its recipient to become empty.
@@ -225,6 +228,13 @@ func (r *Router) refusalHeaders(reply *imc.Reply) []sip.Header {
 // respond. If away, the sender is notified that the recipient cannot be reached.
 func (r *Router) store(ctx context.Context, in *incoming, pending *proxy.Fork, away bool) {
 	in.silo.Owner = r.opt.Silo.Mailbox(&in.silo)
+	if o := in.silo.Owner; o != in.parties.to && in.tx.Looped(o, r.opt.Domains.Has(o.Domain)) {
+		if pending != nil {
+			pending.Abandon()
+		}
+		in.tx.Respond(482, "") // it was delivered from the same mailbox
+		return
+	}
 	if id, err := r.put(ctx, in, pending); err == nil {
 		r.opt.Silo.NotifySender(ctx, &in.silo, id, away)
 	}

@@ -12,8 +12,8 @@ import (
 // relayToDevices sends a message to the devices of a user and answers it.
 func (r *Router) relayToDevices(ctx context.Context, in *incoming, ds []proxy.Device) {
 	fork := r.opt.Proxy.Fork(ctx, in.silo.Message, ds, proxy.ForkOptions{
-		Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1, StopAt6xx: true, Secure: in.facts.secure,
-		Directory: r.opt.Proxy, Seen: in.seen,
+		Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1, Breadth: in.facts.maxBreadth,
+		StopAt6xx: true, Secure: in.facts.secure, Directory: r.opt.Proxy, Seen: in.seen,
 	})
 	out := fork.Wait(ctx, r.settings.Load().AcceptTimeout)
 	d := decideAfterRelay(in.facts, in.class, &out, ctx.Err() != nil, r.opt.Silo.StoreOn)
@@ -50,7 +50,7 @@ func (r *Router) relayToDomain(ctx context.Context, in *incoming) {
 	if next := device.Routes[0].Next; next != nil {
 		host = next.Host
 	}
-	opt := proxy.ForkOptions{Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1}
+	opt := proxy.ForkOptions{Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1, Breadth: in.facts.maxBreadth}
 	fork := r.opt.Proxy.Fork(ctx, r.messageForDomain(in), []proxy.Device{device}, opt)
 	defer fork.Abandon()
 	out := fork.Wait(ctx, 0)

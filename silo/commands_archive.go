@@ -199,8 +199,8 @@ func (i *importer) setStates(ctx context.Context, list []*archived) error {
 		}
 	}
 	for _, m := range i.rows {
-		if m.SendAt.IsZero() && i.silo.opt.Online(m.Owner) {
-			i.silo.opt.Waker.Wake(m.Owner)
+		if m.SendAt.IsZero() {
+			i.silo.schedule(m.Owner, false)
 		}
 	}
 	return nil

@@ -98,7 +98,7 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.silo.opt.Online(owner) {
+	if !c.silo.opt.Reachable(owner, true) {
 		return nil, mi.Errorf(480, "%s is not registered; the messages are delivered when that changes", owner)
 	}
 	c.silo.opt.Waker.Wake(owner)
@@ -117,9 +117,7 @@ func (c commands) requeue(ctx context.Context, req *mi.Request) (*mi.Node, error
 	if !ok {
 		return nil, noMessage(m.ID)
 	}
-	if c.silo.opt.Online(m.Owner) {
-		c.silo.opt.Waker.Wake(m.Owner)
-	}
+	c.silo.schedule(m.Owner, true)
 	return &mi.Node{}, nil
 }
 

@@ -45,7 +45,7 @@ func (s *Service) sendDisposition(ctx context.Context, d disposition, sender sip
 		return
 	}
 	note := d.notification(c, m, s.opt.Now())
-	if _, err := s.Put(ctx, &Incoming{Owner: sender, Message: note, SafetyCopy: true}); err != nil {
+	if _, err := s.Put(ctx, &Incoming{Owner: sender, Message: note, SafetyCopy: true, Own: true}); err != nil {
 		s.opt.Log.Warn("disposition notification not sent", "sender", sender, "status", d.status, "error", err)
 		return
 	}

@@ -47,4 +47,8 @@ type Incoming struct {
 	// SafetyCopy says that the message is stored only in case its delivery, which
 	// follows at once, fails. If the owner is online it is delivered unchanged.
 	SafetyCopy bool
+
+	// Own says that silod itself is the sender: a room, a notification. It is tried at once
+	// wherever that is possible.
+	Own bool
 }

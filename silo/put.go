@@ -51,9 +51,9 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	s.Stats.Stored.Inc()
 	s.publish(watch.Stored, row, "")
 	// If the owner has registered during the commit, that registration started a delivery
-	// that has not seen this message. So Online is called after the commit.
-	if in.SendAt.IsZero() && s.opt.Online(in.Owner) {
-		s.opt.Waker.Wake(in.Owner)
+	// that has not seen this message. So schedule is called after the commit.
+	if in.SendAt.IsZero() {
+		s.schedule(in.Owner, in.Own)
 	}
 	return row.ID, nil
 }
@@ -61,7 +61,7 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 // Send stores a message for a recipient, not necessarily a user of this server. If the
 // recipient is online it is delivered at once. The errors are those of Put.
 func (s *Service) Send(ctx context.Context, to sip.AoR, m im.Message) error {
-	if _, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, SafetyCopy: true}); err != nil {
+	if _, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, SafetyCopy: true, Own: true}); err != nil {
 		return fmt.Errorf("send to %s: %w", to, err)
 	}
 	return nil
@@ -95,7 +95,7 @@ func (s *Service) newRow(cfg *Settings, in *Incoming, now time.Time) (*Message, 
 	if keep := cfg.KeepFields.expand(in.values(now)); keep != "" {
 		row.Headers = addMissing(row.Headers, parseFields(keep))
 	}
-	if in.SafetyCopy && in.SendAt.IsZero() && s.opt.Online(in.Owner) {
+	if in.SafetyCopy && in.SendAt.IsZero() && s.canTry(in.Owner, in.Own) {
 		row.Headers = addField(row.Headers, fieldSafetyCopy, "yes")
 	}
 	if c, ok := readCPIM(in.Message); ok && in.Sender.IsZero() && c.Wants(dispositionFailed.kind) {

@@ -69,8 +69,8 @@ func (s *Service) releaseReminder(ctx context.Context, r *Message) error {
 	if err != nil {
 		return fmt.Errorf("release reminder: %w", err)
 	}
-	if ok && s.opt.Online(r.Owner) {
-		s.opt.Waker.Wake(r.Owner)
+	if ok {
+		s.schedule(r.Owner, true)
 	}
 	return nil
 }

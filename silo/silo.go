@@ -25,8 +25,11 @@ import (
 	"silod/watch"
 )
 
-// A Waker is a queue of the delivery package. Wake starts the delivery to an owner.
-type Waker interface{ Wake(owner sip.AoR) }
+// A Waker is a queue of the delivery package.
+type Waker interface {
+	Wake(owner sip.AoR)      // starts the delivery to an owner
+	WakeLater(owner sip.AoR) // starts it after the wait for a first retry
+}
 
 // Options are the dependencies of a Service and what a reload cannot change.
 type Options struct {
@@ -34,11 +37,15 @@ type Options struct {
 	Waker   Waker              // the queue of messages
 	Notices Waker              // the queue of notices; nil: none are sent
 	Online  func(sip.AoR) bool // reports whether an owner can be reached now
-	Domains sip.Domains        // of this server
-	Watch   *watch.Hub         // receives an event for each change; may be nil
-	Log     *slog.Logger
-	Now     func() time.Time
-	Every   bool // every device of an owner gets a copy, also a device that registers later
+	// Reachable reports whether a message for an owner can be tried, which is so also if an
+	// outbound proxy may know the devices. own reports that silod itself is the sender. nil:
+	// Online.
+	Reachable func(owner sip.AoR, own bool) bool
+	Domains   sip.Domains // of this server
+	Watch     *watch.Hub  // receives an event for each change; may be nil
+	Log       *slog.Logger
+	Now       func() time.Time
+	Every     bool // every device of an owner gets a copy, also a device that registers later
 }
 
 // A Service is the message store. Run deletes expired messages and sends reminders; all
@@ -72,6 +79,9 @@ func New(opt Options, set Settings) *Service {
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Reachable == nil {
+		opt.Reachable = func(owner sip.AoR, _ bool) bool { return opt.Online(owner) }
 	}
 	s := &Service{
 		opt: opt, changed: make(chan struct{}, 1), importing: newMutex(),

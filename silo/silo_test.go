@@ -48,6 +48,9 @@ func (w waker) Wake(a sip.AoR) {
 	*w.to = append(*w.to, a)
 }
 
+// WakeLater records nothing: the tests look only at owners that are served at once.
+func (w waker) WakeLater(sip.AoR) {}
+
 func newBox(t *testing.T, settings silo.Settings, change ...func(*silo.Options)) *box {
 	t.Helper()
 	b := &box{t: t, now: noon, online: map[sip.AoR]bool{}}

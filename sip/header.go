@@ -17,7 +17,7 @@ var knownNames = []string{
 	"Content-Disposition", "MIME-Version", "Event", "Min-Expires", "Unsupported", "Retry-After",
 	"Warning", "Error-Info", "Reply-To", "In-Reply-To", "Timestamp", "Refer-To", "Referred-By",
 	"P-Asserted-Identity", "P-Preferred-Identity", "Privacy", "Service-Route", "Flow-Timer",
-	"Allow-Events", "Session-Expires", "Max-Breadth", "Reason", "Geolocation",
+	"Allow-Events", "Session-Expires", "Max-Breadth", "Loop-Mark", "Reason", "Geolocation",
 }
 
 // compactNames are the names of the one-letter forms (RFC 3261 section 20 and the IANA

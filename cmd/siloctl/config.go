@@ -124,8 +124,9 @@ func convert(ctx context.Context, text string) (string, []leftOut) {
 	if len(domains) > 0 {
 		d.add("sip", "domains", tomlValue(domains), domainLine)
 	}
-	toml, refused := d.checked(ctx)
-	out = append(out, refused...)
+	_, refused := d.checked(ctx)
+	out = append(append(out, refused...), d.dropOwnProxies()...)
+	toml, _ := d.write()
 	slices.SortStableFunc(out, func(x, y leftOut) int { return x.Line - y.Line })
 	return toml, out
 }
@@ -230,6 +231,39 @@ func (d draft) checked(ctx context.Context) (string, []leftOut) {
 			return text, append(out, rest...)
 		}
 	}
+}
+
+// dropOwnProxies turns next hops that are silod itself into comments, and returns the settings
+// that were left out for that. Kamailio's msilo and imc usually send to Kamailio itself.
+func (d draft) dropOwnProxies() (out []leftOut) {
+	addresses := draft{"auth": {{text: `mode = "none"`}}}
+	proxies := map[string]*draftLine{}
+	for _, section := range sections {
+		for i := range d[section] {
+			l := &d[section][i]
+			key, _, _ := strings.Cut(l.text, " = ")
+			switch {
+			case l.refused != "":
+				continue
+			case key == "outbound_proxy":
+				proxies[section+"."+key] = l
+			case section != "sip":
+				continue
+			}
+			addresses[section] = append(addresses[section], *l)
+		}
+	}
+	text, _ := addresses.write()
+	cfg, err := config.Parse("silod.toml", []byte(text), config.DefaultDirs(os.Getenv))
+	if err != nil || len(proxies) == 0 {
+		return nil
+	}
+	for _, n := range cfg.OwnProxyNotes() {
+		l := proxies[n.Key]
+		l.refused = n.Text
+		out = append(out, leftOut{l.from, l.text, n.Text})
+	}
+	return out
 }
 
 // write returns the text, and by line number the draft lines that are not comments.

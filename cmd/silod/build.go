@@ -118,6 +118,11 @@ func (d *daemon) openSockets(ctx context.Context, set settings) error {
 		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
 	}
 	d.domains = sip.NewDomains(localDomains(set.domains, d.transport.Endpoints())...)
+	d.own = sip.OwnAddresses{Advertise: d.cfg.SIP.Advertise, Domains: d.domains}
+	for _, e := range d.transport.Endpoints() {
+		d.own.Listen = append(d.own.Listen, sip.Listener(e))
+	}
+	d.own.Machine, d.own.Hostname = config.MachineAddresses()
 	transactions := transactionOptions(d.cfg)
 	transactions.Log, transactions.Transport = d.log, d.transport
 	d.transactions = transaction.New(transactions)
@@ -172,16 +177,18 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.location = registrar.New(registrar.Options{Store: d.database.Bindings(), Log: d.log, Alive: d.transport.Alive}, set.registrar)
 	d.hub = watch.New(d.domains, d.log)
 	d.proxy = proxy.New(proxy.Options{
-		Transport: d.transport, Transactions: d.transactions, Location: d.location, Domains: d.domains, Watch: d.hub, Log: d.log,
+		Transport: d.transport, Transactions: d.transactions, Location: d.location, Domains: d.domains, Own: d.own,
+		IsRoom: func(a sip.AoR) bool { return d.rooms.IsRoom(a) }, Watch: d.hub, Log: d.log,
 	}, set.proxy)
 	d.mail, d.roomMail = d.proxy.Sender(set.mail), d.proxy.Sender(set.roomMail)
 
-	d.engine = delivery.New(delivery.Options{Log: d.log})
+	d.engine = delivery.New(delivery.Options{Log: d.log, Reachable: d.reachable})
+	d.engine.Configure(set.delivery)
 	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
 	d.silo = silo.New(silo.Options{
 		Store: d.siloDB.Messages(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
-		Online: d.mail.Online,
-		Every:  d.cfg.Silo.Delivery == "every",
+		Online: d.mail.Online, Reachable: d.mail.Reachable,
+		Every: d.cfg.Silo.Delivery == "every",
 	}, set.silo)
 	d.rooms = imc.New(imc.Options{
 		Store: d.roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: time.Now,
@@ -207,6 +214,12 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	return nil
 }
 
+// reachable reports whether a message in some queue can be tried although its owner may not be
+// registered.
+func (d *daemon) reachable(a sip.AoR) bool {
+	return d.mail.Reachable(a, false) || d.roomMail.Reachable(a, false)
+}
+
 // load reads the state of the previous run from the databases. No request is read before.
 func (d *daemon) load(ctx context.Context, _ settings) error {
 	n, err := d.location.Load(ctx, d.restorer(ctx))
@@ -220,8 +233,8 @@ func (d *daemon) load(ctx context.Context, _ settings) error {
 		return fmt.Errorf("load messages: %w", err)
 	}
 	d.log.Debug("state loaded", "bindings", n)
-	debug.FreeOSMemory() // the next collection, which would free the garbage of loading, may be far away
-	return d.engine.WakeWaiting(ctx, d.mail.Online)
+	debug.FreeOSMemory()                                // the next collection, which would free the garbage of loading, may be far away
+	return d.engine.WakeWaiting(ctx, d.location.Online) // others are tried later, see delivery
 }
 
 // restorer returns the function that restores flows of an earlier process. A flow over UDP can

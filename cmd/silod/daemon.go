@@ -47,6 +47,7 @@ type daemon struct {
 	transport    *transport.Layer
 	transactions *transaction.Layer
 	domains      sip.Domains
+	own          sip.OwnAddresses
 	guard        *router.Guard
 	accounts     *auth.Accounts
 	credentials  *auth.Cache

@@ -47,6 +47,7 @@ func (d *daemon) configure(set settings) {
 	d.proxy.Configure(set.proxy)
 	d.mail.Configure(set.mail)
 	d.roomMail.Configure(set.roomMail)
+	d.engine.Configure(set.delivery)
 	d.silo.Configure(set.silo)
 	d.rooms.Configure(set.rooms)
 	d.router.Configure(set.router)

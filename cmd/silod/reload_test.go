@@ -39,7 +39,7 @@ func inRooms(line string) effect {
 func inRouter(line string) effect {
 	return one(line, func(s *served) any {
 		set := s.proxy.Settings()
-		return fmt.Sprint(s.router.Settings().AcceptTimeout, set.LargeOverUDP, set.OutboundProxy != nil)
+		return fmt.Sprint(s.router.Settings().AcceptTimeout, set.LargeOverUDP, set.OutboundProxy != nil, set.UserProxy != nil)
 	})
 }
 
@@ -73,7 +73,7 @@ func inLimits(line, kind string, user bool) effect {
 
 // nextHopOf shows by who can be sent to: with one, everybody.
 func nextHopOf(line string, of func(*served) *proxy.Sender) effect {
-	return one(line, func(s *served) any { return of(s).Online(sip.AoR{User: "nobody", Domain: "127.0.0.1"}) })
+	return one(line, func(s *served) any { return of(s).Reachable(sip.AoR{User: "nobody", Domain: "127.0.0.1"}, false) })
 }
 
 func written(t silo.Template) string {
@@ -93,6 +93,7 @@ func effects(dir string) map[string]effect {
 	return map[string]effect{
 		"sip.domains":         one("sip.domains = ['other.example']", func(s *served) any { return s.domains.Default() }),
 		"sip.outbound_proxy":  inRouter("sip.outbound_proxy = 'sip:127.0.0.1:9'"),
+		"sip.user_proxy":      inRouter("sip.user_proxy = 'sip:127.0.0.1:9'"),
 		"sip.accept_timeout":  inRouter("sip.accept_timeout = '1s'"),
 		"sip.large_over_udp":  inRouter("sip.large_over_udp = false"),
 		"sip.tls_certificate": certificate,
@@ -133,6 +134,9 @@ func effects(dir string) map[string]effect {
 		"silo.ephemeral":        inSilo("silo.ephemeral = ['x/y']", func(c silo.Settings) any { return c.Ephemeral("x/y") }),
 		"silo.discard":          inSilo("silo.discard = ['x/y']", func(c silo.Settings) any { return c.Discard("x/y") }),
 		"silo.outbound_proxy":   nextHopOf("silo.outbound_proxy = 'sip:127.0.0.1:9'", func(s *served) *proxy.Sender { return s.mail }),
+
+		"silo.retry":     one("silo.retry = '7s'", func(s *served) any { return s.engine.Settings().Retry }),
+		"silo.max_retry": one("silo.max_retry = '7m'", func(s *served) any { return s.engine.Settings().MaxRetry }),
 
 		"imc.imc_cmd_start_char": inRooms("imc.imc_cmd_start_char = '!'"),
 		"imc.extra_hdrs":         inRooms(`imc.extra_hdrs = "X-A: b\r\n"`),

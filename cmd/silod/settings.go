@@ -14,6 +14,7 @@ import (
 	"silod/auth"
 	"silod/config"
 	"silod/db"
+	"silod/delivery"
 	"silod/fifo"
 	"silod/imc"
 	"silod/limit"
@@ -42,6 +43,7 @@ type settings struct {
 	proxy     proxy.Settings
 	mail      proxy.SenderSettings // of messages and notices
 	roomMail  proxy.SenderSettings
+	delivery  delivery.Settings
 	silo      silo.Settings
 	rooms     imc.Settings
 	router    router.Settings
@@ -60,6 +62,7 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 		limits:        limits(cfg, mode),
 		blockedAgents: cfg.Auth.BlockedAgents,
 		registrar:     registrarSettings(cfg),
+		delivery:      delivery.Settings{Retry: cfg.Silo.Retry, MaxRetry: cfg.Silo.MaxRetry},
 		silo:          siloSettings(cfg),
 		router:        router.Settings{AcceptTimeout: cfg.SIP.AcceptTimeout},
 		registry:      mi.Settings{Indent: cfg.MI.ReplyIndent},
@@ -78,12 +81,16 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 	if set.proxy.OutboundProxy, err = nextHop(cfg.SIP.OutboundProxy); err != nil {
 		return settings{}, fmt.Errorf("sip.outbound_proxy: %w", err)
 	}
+	if set.proxy.UserProxy, err = nextHop(cfg.SIP.UserProxy); err != nil {
+		return settings{}, fmt.Errorf("sip.user_proxy: %w", err)
+	}
 	if set.mail.OutboundProxy, err = nextHop(cfg.Silo.OutboundProxy); err != nil {
 		return settings{}, fmt.Errorf("silo.outbound_proxy: %w", err)
 	}
 	if set.roomMail.OutboundProxy, err = nextHop(cfg.IMC.OutboundProxy); err != nil {
 		return settings{}, fmt.Errorf("imc.outbound_proxy: %w", err)
 	}
+	set.mail.RoomProxy, set.roomMail.Rooms = set.roomMail.OutboundProxy, true
 	if set.rooms, err = roomSettings(cfg); err != nil {
 		return settings{}, err
 	}

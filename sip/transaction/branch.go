@@ -5,10 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"hash/maphash"
-	"strings"
 	"sync/atomic"
-
-	"silod/sip"
 )
 
 // magicCookie is the start of each unique branch (RFC 3261 section 8.1.1.7).
@@ -33,41 +30,19 @@ func randomCounter() *atomic.Uint64 {
 
 var base32Low = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// newBranch returns a unique branch. It ends in the loop mark of the recipient, unless that
-// is zero.
-func newBranch(recipient sip.AoR) string {
+// newBranch returns a unique branch. It ends in a loop mark, unless that is "".
+func newBranch(mark string) string {
 	var n [16]byte
 	binary.BigEndian.PutUint64(n[:], tokens.count.Add(1))
 	binary.BigEndian.PutUint64(n[8:], maphash.Bytes(tokens.seed, n[:8]))
 	b := make([]byte, 0, 48)
 	b = append(b, magicCookie...)
 	b = base32Low.AppendEncode(b, n[3:])
-	if !recipient.IsZero() {
-		b = appendLoopMark(b, recipient)
+	if mark != "" {
+		b = append(append(b, '.'), mark...)
 	}
 	return string(b)
 }
 
 // NewToken returns a text that is unique and cannot be guessed, for a Call-ID or a tag.
-func NewToken() string { return newBranch(sip.AoR{})[len(magicCookie):] }
-
-// appendLoopMark appends the loop mark of a recipient, which only this process can generate.
-func appendLoopMark(b []byte, recipient sip.AoR) []byte {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], maphash.Comparable(tokens.seed, recipient))
-	return base32Low.AppendEncode(append(b, '.'), n[:5])
-}
-
-// Looped reports whether this process has already forwarded the request to the recipient
-// (RFC 3261 section 16.3, item 4). A request that returns for another recipient is a
-// spiral, which is allowed.
-func (tx *ServerTx) Looped(recipient sip.AoR) bool {
-	var buf [16]byte
-	mark := string(appendLoopMark(buf[:0], recipient))
-	for i := range tx.Request.Headers {
-		if tx.Request.Headers[i].Name == "Via" && strings.Contains(tx.Request.Headers[i].Value, mark) {
-			return true
-		}
-	}
-	return false
-}
+func NewToken() string { return newBranch("")[len(magicCookie):] }

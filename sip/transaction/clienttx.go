@@ -88,11 +88,10 @@ func (tx *ClientTx) Age() time.Duration {
 // results, which must have space for it. After an error nothing was sent, and no
 // Result follows.
 //
-// recipient is the AoR to which a proxy forwards the request. If the request returns to this
-// server for the same AoR, ServerTx.Looped reports that. It is zero if the request is not
-// forwarded.
-func (l *Layer) Send(m *sip.Message, recipient sip.AoR, flow sip.Flow, results chan<- Result) (*ClientTx, error) {
-	tx := &ClientTx{Flow: flow, branch: newBranch(recipient), results: results, table: l.client}
+// mark is the LoopMark of the AoR to which a proxy forwards the request, "" if the request is
+// not forwarded.
+func (l *Layer) Send(m *sip.Message, mark string, flow sip.Flow, results chan<- Result) (*ClientTx, error) {
+	tx := &ClientTx{Flow: flow, branch: newBranch(mark), results: results, table: l.client}
 	raw := m.AppendWithVia(make([]byte, 0, m.Size()), l.transport.Via(flow)+";branch="+tx.branch+";rport")
 	l.Stats.ClientTransactions.Inc()
 	if err := l.client.start(tx, raw); err != nil {
@@ -105,7 +104,7 @@ func (l *Layer) Send(m *sip.Message, recipient sip.AoR, flow sip.Flow, results c
 // the transaction and returns ctx.Err().
 func (l *Layer) Do(ctx context.Context, m *sip.Message, flow sip.Flow) (*sip.Message, error) {
 	results := make(chan Result, 1)
-	tx, err := l.Send(m, sip.AoR{}, flow, results)
+	tx, err := l.Send(m, "", flow, results)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func withTable(t *testing.T, f func(tab *clientTable, sent *sendLog)) {
 func begin(t *testing.T, tab *clientTable, f sip.Flow) (*ClientTx, chan Result) {
 	t.Helper()
 	results := make(chan Result, 1)
-	c := &ClientTx{Flow: f, branch: newBranch(sip.AoR{}), results: results, table: tab}
+	c := &ClientTx{Flow: f, branch: newBranch(""), results: results, table: tab}
 	if err := tab.start(c, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestClientConnectionClosedDuringSend(t *testing.T) {
 		return transport.ErrTransport
 	})
 	results := make(chan Result, 2)
-	c := &ClientTx{Flow: sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}, branch: newBranch(sip.AoR{}), results: results, table: tab}
+	c := &ClientTx{Flow: sip.Flow{Transport: sip.TCP, Remote: peer.Remote, Conn: 7}, branch: newBranch(""), results: results, table: tab}
 	if err := tab.start(c, nil); err != nil {
 		t.Errorf("start returned an error besides the Result: %v", err)
 	}
@@ -168,7 +168,7 @@ func TestClientTableLimit(t *testing.T) {
 		for range 100 {
 			begin(t, tab, peer)
 		}
-		c := &ClientTx{Flow: peer, branch: newBranch(sip.AoR{}), results: make(chan Result, 1), table: tab}
+		c := &ClientTx{Flow: peer, branch: newBranch(""), results: make(chan Result, 1), table: tab}
 		if err := tab.start(c, nil); !errors.Is(err, ErrBusy) {
 			t.Errorf("transaction 101: %v", err)
 		}
@@ -178,7 +178,7 @@ func TestClientTableLimit(t *testing.T) {
 func TestBranchesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for range 10_000 {
-		b := newBranch(sip.AoR{})
+		b := newBranch("")
 		if seen[b] || len(b) < len(magicCookie)+16 {
 			t.Fatalf("branch %s", b)
 		}
@@ -196,7 +196,7 @@ func TestClientResponseDuringSend(t *testing.T) {
 		return nil
 	})
 	for range 1000 {
-		c := &ClientTx{Flow: peer, branch: newBranch(sip.AoR{}), results: make(chan Result, 1), table: tab}
+		c := &ClientTx{Flow: peer, branch: newBranch(""), results: make(chan Result, 1), table: tab}
 		if err := tab.start(c, []byte(c.branch)); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ func fill(tb testing.TB, tab *clientTable, n int) []*ClientTx {
 	var txs []*ClientTx
 	for range n {
 		for _, f := range []sip.Flow{peer, {Transport: sip.TCP, Remote: peer.Remote, Conn: 8}, {Transport: sip.TLS, Remote: peer.Remote, Conn: 9}} {
-			tx := &ClientTx{Flow: f, branch: newBranch(sip.AoR{}), results: make(chan Result, 1), table: tab}
+			tx := &ClientTx{Flow: f, branch: newBranch(""), results: make(chan Result, 1), table: tab}
 			if err := tab.start(tx, nil); err != nil {
 				tb.Fatal(err)
 			}
@@ -35,7 +35,7 @@ func TestClosedConnectionFindsItsOwn(t *testing.T) {
 	results := make(chan Result, 10)
 	var own []*ClientTx
 	for range 10 {
-		tx := &ClientTx{Flow: flow, branch: newBranch(sip.AoR{}), results: results, table: tab}
+		tx := &ClientTx{Flow: flow, branch: newBranch(""), results: results, table: tab}
 		if err := tab.start(tx, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func BenchmarkClientTransaction(b *testing.B) {
 			res, results := &sip.Message{Status: 200}, make(chan Result, 1)
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
-				tx := &ClientTx{Flow: flow, branch: newBranch(sip.AoR{}), results: results, table: tab}
+				tx := &ClientTx{Flow: flow, branch: newBranch(""), results: results, table: tab}
 				if err := tab.start(tx, nil); err != nil {
 					b.Fatal(err)
 				}

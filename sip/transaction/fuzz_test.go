@@ -20,7 +20,7 @@ func FuzzReceive(f *testing.F) {
 	}
 	s := newLayers(config{}, serve(func(tx *ServerTx) {
 		_, ok := tx.Request.MaxForwards()
-		if !ok || tx.Looped(sip.AoR{User: "b", Domain: "b"}) || tx.Request.Via.BehindNAT(tx.Flow.Remote) || len(tx.Request.OptionTags("Require")) > 0 {
+		if !ok || tx.Looped(sip.AoR{User: "b", Domain: "b"}, true) || tx.Redirected() || tx.Request.Via.BehindNAT(tx.Flow.Remote) || len(tx.Request.OptionTags("Require")) > 0 {
 			tx.Unavailable("")
 		}
 		tx.Respond(200, "")

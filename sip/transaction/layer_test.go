@@ -294,7 +294,7 @@ func TestSend(t *testing.T) {
 			t.Fatalf("flow %s is parsed as %s, %v", flow, again, err)
 		}
 		results := make(chan Result, 1)
-		if _, err := s.Send(&sip.Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []sip.Header{{Name: "CSeq", Value: "1 MESSAGE"}}}, sip.AoR{}, flow, results); err != nil {
+		if _, err := s.Send(&sip.Message{Method: "MESSAGE", URI: "sip:x@y", Headers: []sip.Header{{Name: "CSeq", Value: "1 MESSAGE"}}}, "", flow, results); err != nil {
 			t.Fatal(err)
 		}
 		got := receive(t, c, timeout)

@@ -107,7 +107,7 @@ func TestAnswersAreKept(t *testing.T) {
 func TestForwardedResponseMemory(t *testing.T) {
 	const n = 20_000
 	s := newLayers(config{}, echo)
-	response := request("SIP/2.0 200 OK", "Via: SIP/2.0/UDP 192.0.2.1:5060;branch="+newBranch(sip.AoR{})+";rport=5060;received=192.0.2.1",
+	response := request("SIP/2.0 200 OK", "Via: SIP/2.0/UDP 192.0.2.1:5060;branch="+newBranch("")+";rport=5060;received=192.0.2.1",
 		"From: <sip:alice@example.org>;tag=1234567890", "To: <sip:bob@example.org>;tag=0987654321", "Call-ID: 0123456789abcdef@192.0.2.7",
 		"CSeq: 20 MESSAGE", "Contact: <sip:bob@192.0.2.8:5060>", "User-Agent: "+strings.Repeat("x", 40), "Supported: replaces, outbound", "Content-Length: 0", "", "")
 	before := heap()

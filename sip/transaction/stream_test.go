@@ -274,7 +274,7 @@ func TestStuckPeerIsGivenUp(t *testing.T) {
 		for range 20 {
 			all.Go(func() {
 				for range 50 { // 60 MB, more than all buffers
-					if _, err := s.Send(&m, sip.AoR{}, flow, results); err != nil {
+					if _, err := s.Send(&m, "", flow, results); err != nil {
 						return
 					}
 				}

@@ -134,7 +134,7 @@ func TestWebSocket(t *testing.T) {
 				t.Errorf("flow %s", flow)
 			}
 			results := make(chan Result, 1)
-			if _, err := s.Send(&sip.Message{Method: "MESSAGE", URI: "sip:x@x7.invalid", Body: []byte("\xff\x00")}, sip.AoR{}, flow, results); err != nil {
+			if _, err := s.Send(&sip.Message{Method: "MESSAGE", URI: "sip:x@x7.invalid", Body: []byte("\xff\x00")}, "", flow, results); err != nil {
 				t.Fatal(err)
 			}
 			kind, got, err := c.Read(t.Context())

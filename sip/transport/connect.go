@@ -99,7 +99,7 @@ func (l *Layer) dial(ctx context.Context, t Target) (net.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.opt.WriteTimeout)
 	defer cancel()
-	d := net.Dialer{KeepAliveConfig: keepAlive}
+	d := net.Dialer{KeepAliveConfig: keepAlive, LocalAddr: l.sourceOf(t.Addr.Addr())}
 	nc, err := d.DialContext(ctx, "tcp", t.Addr.String())
 	if err != nil {
 		l.connected.Add(-1)
