@@ -15,8 +15,12 @@ import (
 // index. A page begins with the last owner of the page before, not behind it: MySQL may
 // sort two names as equal, and the other one may not have been read yet.
 func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
+	waiting := `t.silo_id IS NULL`
+	if st.hasCopies.Load() {
+		waiting = waitingOrMarked
+	}
 	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
-		` AND t.silo_id IS NULL AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
+		` AND ` + waiting + ` AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
 	var last []sip.AoR
 	for {
 		from := sip.AoR{}

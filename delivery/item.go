@@ -14,4 +14,26 @@ type Item struct {
 	Later   bool      // sent behind all waiting items that are not Later, whatever its Key
 	Contact string    // the URI to send to; "" for the owner's devices
 	Row     any       // the Source's own, for Settle
+
+	// PerDevice says that the Source records which devices have refused the item. Devices
+	// are the only ones to send it to; nil: all of the owner's. Partial says that others,
+	// which are registered, have refused it.
+	PerDevice bool
+	Devices   []Device
+	Partial   bool
+
+	except []string // see Except
 }
+
+// A Device is a receiver of an owner's items.
+type Device struct {
+	Name       string    // "" where the owner's devices are not known
+	Registered time.Time // last
+}
+
+// A Refusal says why a device will never accept an item.
+type Refusal struct{ Device, Reason string }
+
+// Except returns the names of devices that have not answered a short while ago. The item is
+// not sent to them, unless no others are left.
+func (it *Item) Except() []string { return it.except }

@@ -14,13 +14,15 @@ type pass struct {
 	source Source
 	sender Sender
 	poison *poisonList
+	absent *absentList
 
 	removals    openRemovals
 	settled     bool    // an item was settled since the pass last began at the head of the queue
 	hasDeferred bool    // the queue has items that are sent behind the others
-	postponed   bool    // a poison item must not be tried yet
+	postponed   bool    // an item must not be tried yet
 	failed      []int64 // keys of items that failed in this pass and were skipped
 	budget      int     // items that may still be skipped
+	partial     []int64 // keys of partial items that failed in this pass; maxSkipped at most
 }
 
 // paused is the verdict on a queue in which too many items wait for their removal.
@@ -120,8 +122,12 @@ func (p *pass) mustPause() bool {
 // others.
 func (p *pass) due(it *Item, deferred bool) bool {
 	now := time.Now()
-	if !it.Expires.IsZero() && !now.Before(it.Expires) || slices.Contains(p.failed, it.Key) {
+	if !it.Expires.IsZero() && !now.Before(it.Expires) || slices.Contains(p.failed, it.Key) || slices.Contains(p.partial, it.Key) {
 		return false // the Source removes expired items
+	}
+	if !p.absent.choose(it, now) {
+		p.postponed = true
+		return false
 	}
 	poison := p.poison.find(p.queue, it.Key)
 	if poison != nil && now.Before(poison.next) {
@@ -152,6 +158,9 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 	case Undelivered, Offline:
 		p.engine.Failed.Inc()
 		log.Debug("message not delivered", "owner", p.to.AoR, "call_id", it.CallID, "reason", out.Reason)
+		if p.leaveToOthers(it, out) {
+			return Delivered
+		}
 		if out.Verdict == Undelivered && p.maySkip(it, out) {
 			p.failed = append(p.failed, it.Key)
 			return Delivered
@@ -169,7 +178,7 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 // answered.
 func (p *pass) send(ctx context.Context, it *Item) Outcome {
 	out := p.try(ctx, it)
-	if out.Verdict != Undelivered || out.Answered || !p.maybePoison(it) {
+	if out.Verdict != Undelivered || out.Answered || it.Partial || !p.maybePoison(it) {
 		return out
 	}
 	if !p.alive(ctx) {

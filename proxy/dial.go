@@ -12,6 +12,7 @@ import (
 
 // An attempt sends to one device over one flow at a time.
 type attempt struct {
+	device  string                // its name
 	tx      *transaction.ClientTx // the last one; nil: nothing was sent yet
 	route   *Route                // in use
 	targets []transport.Target    // of route that have not been tried

@@ -35,6 +35,7 @@ type Fork struct {
 type Outcome struct {
 	Response   *sip.Message // the first 2xx, else the best failure response so far (RFC 3261 section 16.7); or nil
 	Failures   []int        // statuses of failure responses, except on routes that were followed by another one
+	Refused    []Refusal    // the devices of Failures that will never accept the message
 	Open       int          // devices that may still respond
 	Unreached  int          // devices to which nothing could be sent, or that did not respond
 	Rerouted   int          // routes that failed and were followed by another route of their device
@@ -53,7 +54,7 @@ func (p *Proxy) Fork(ctx context.Context, m *im.Message, devices []Device, opt F
 		k.attempts = make([]attempt, 0, len(devices))
 	}
 	for i := range devices {
-		k.attempts = append(k.attempts, attempt{rest: devices[i].Routes})
+		k.attempts = append(k.attempts, attempt{device: devices[i].Name, rest: devices[i].Routes})
 		k.startNext(ctx, &k.attempts[i])
 	}
 	return k
@@ -160,6 +161,9 @@ func (k *Fork) handleResult(ctx context.Context, res transaction.Result) (ends b
 		return false
 	}
 	k.out.Failures = append(k.out.Failures, res.Response.Status)
+	if refuses(a.device, res.Response.Status) {
+		k.out.Refused = append(k.out.Refused, Refusal{a.device, res.Response.Status, res.Response.Reason})
+	}
 	if preferred(res.Response, k.out.Response) {
 		k.out.Response = res.Response
 	}

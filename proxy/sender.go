@@ -63,11 +63,19 @@ func (d deviceSender) Alive(ctx context.Context, owner sip.AoR) bool {
 
 // send sends a message to the devices with a name, "" for any.
 func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *delivery.Item) delivery.Attempt {
-	ds := s.devices(owner, name, it.Contact)
+	ds, leftOut := choose(s.devices(owner, name, it.Contact), it)
 	if len(ds) == 0 {
 		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no registered device accepts messages"}
 	}
-	return sent{s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{Recipient: owner, MaxForwards: initialMaxForwards})}
+	fork := s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{Recipient: owner, MaxForwards: initialMaxForwards})
+	if !it.PerDevice {
+		return sent{fork}
+	}
+	a := sentToDevices{fork: fork, devices: ds, leftOut: leftOut}
+	if ds[0].Name == "" {
+		a.known = s.Registered(owner)
+	}
+	return a
 }
 
 // sent is a queued message on its way.
@@ -78,4 +86,19 @@ func (s sent) Wait(ctx context.Context) delivery.Outcome {
 	defer s.fork.Abandon()
 	out := s.fork.Wait(ctx, 0)
 	return verdict(&out)
+}
+
+// sentToDevices is a queued message on its way whose queue records refusals.
+type sentToDevices struct {
+	fork    *Fork
+	devices []Device
+	leftOut bool
+	known   []delivery.Device // see verdictPerDevice
+}
+
+// Wait is that of sent.
+func (s sentToDevices) Wait(ctx context.Context) delivery.Outcome {
+	defer s.fork.Abandon()
+	out := s.fork.Wait(ctx, 0)
+	return verdictPerDevice(&out, s.devices, s.leftOut, s.known)
 }

@@ -12,7 +12,7 @@ const maxLateForks = 10_000
 
 // awaitLateAnswers waits for devices that had not answered when the message was stored in
 // owner's mailbox under id, 0 if it was not stored. A 2xx that comes now removes the stored
-// message. Then release, which ends the hold on the mailbox, is called.
+// message, a refusal is recorded. Then release, which ends the hold on the mailbox, is called.
 func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, release func()) {
 	select {
 	case r.lateForks <- struct{}{}:
@@ -28,11 +28,18 @@ func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, rel
 			out = fork.Wait(context.Background(), 0)
 		}
 		fork.Abandon()
-		if out.Accepted() && id != 0 {
+		switch {
+		case id == 0:
+			release()
+		case out.Accepted():
 			r.opt.Queue.Removed(owner, id, r.opt.Silo.Remove, release)
-			return
+		case len(out.Refused) > 0:
+			r.opt.Queue.Removed(owner, id, func(id int64, done func(error)) {
+				r.opt.Silo.Refuse(owner, id, out.Refusals(), done)
+			}, release)
+		default:
+			release()
 		}
-		release()
 	})
 }
 

@@ -186,13 +186,13 @@ func (i *importer) setStates(ctx context.Context, list []*archived) error {
 			continue
 		}
 		if a.Stuck != "" && m.Stuck == "" {
-			if _, err := i.silo.opt.Store.SetAside(ctx, m.ID, string(a.Stuck)); err != nil {
+			if _, err := i.silo.opt.Store.SetAside(ctx, m.ID, string(a.Stuck), nil); err != nil {
 				return err
 			}
 		}
-		for _, c := range a.Copies {
+		if marks := a.marks(); marks != nil {
 			done := make(chan error, 1)
-			i.silo.opt.Store.Mark(m.ID, string(c.Device), string(c.Refused), func(err error) { done <- err })
+			i.silo.opt.Store.Mark(m.ID, marks, func(err error) { done <- err })
 			if err := <-done; err != nil {
 				return err
 			}

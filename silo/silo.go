@@ -38,7 +38,8 @@ type Options struct {
 	Watch   *watch.Hub         // receives an event for each change; may be nil
 	Log     *slog.Logger
 	Now     func() time.Time
-	Every   bool // every device of an owner gets a copy, also a device that registers later
+	Devices func(sip.AoR) []delivery.Device // registered devices of an owner; nil: refusals are not recorded
+	Every   bool                            // every device of an owner gets a copy, also a device that registers later
 }
 
 // A Service is the message store. Run deletes expired messages and sends reminders; all

@@ -1,0 +1,89 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+)
+
+// A device that has refused an item is not asked again, but the others are. Such an item is
+// partial: it waits for some of the owner's devices, while those that have refused it can
+// accept the items behind it. So a partial item never delays another one for long. It is
+// sent in its turn, and if that fails, the pass continues, and leaves the devices that have
+// failed out of its further sends.
+
+// An absentList has the devices of a recipient that did not accept an item which another
+// device had refused.
+type absentList []absentDevice
+
+// An absentDevice is a device to which nothing is sent for a while, unless it registers.
+type absentDevice struct {
+	name  string
+	since time.Time // of its last failure
+	wait  time.Duration
+	next  time.Time // not tried before
+}
+
+const (
+	absentWait    = 30 * time.Second // doubled up to maxAbsentWait
+	maxAbsentWait = 10 * time.Minute
+	maxAbsent     = 64 // devices of a recipient; the oldest entry is dropped beyond
+)
+
+// add postpones the next try of a device.
+func (l *absentList) add(name string, now time.Time) {
+	i := slices.IndexFunc(*l, func(d absentDevice) bool { return d.name == name })
+	if i < 0 {
+		if len(*l) >= maxAbsent {
+			*l = slices.Delete(*l, 0, 1)
+		}
+		*l = append(*l, absentDevice{name: name})
+		i = len(*l) - 1
+	}
+	d := &(*l)[i]
+	d.since, d.wait = now, min(max(2*d.wait, absentWait), maxAbsentWait)
+	d.next = now.Add(d.wait)
+}
+
+// choose leaves absent devices out of an item. It reports false if no device is left. A
+// device that has registered since it failed is no longer absent.
+func (l *absentList) choose(it *Item, now time.Time) bool {
+	if len(*l) == 0 {
+		return true
+	}
+	*l = slices.DeleteFunc(*l, func(d absentDevice) bool {
+		return slices.ContainsFunc(it.Devices, func(x Device) bool { return x.Name == d.name && x.Registered.After(d.since) })
+	})
+	it.except = nil
+	for _, d := range *l {
+		if now.Before(d.next) {
+			it.except = append(it.except, d.name)
+		}
+	}
+	return !it.Partial || slices.ContainsFunc(it.Devices, func(d Device) bool { return !slices.Contains(it.except, d.Name) })
+}
+
+// leaveToOthers is called for an item that was not delivered. If devices have refused it, now
+// or before, leaveToOthers records that, and reports true: the pass continues, and the item
+// waits for the other devices.
+func (p *pass) leaveToOthers(it *Item, out Outcome) bool {
+	if len(out.Refusals) == 0 && !it.Partial {
+		return false
+	}
+	if len(out.Refusals) > 0 {
+		p.settled = true
+		p.settle(it, out)
+	}
+	if out.Verdict == Offline {
+		return true // its devices are gone; when they register, there is another pass
+	}
+	p.postponed = true
+	if len(out.Failed) > 0 && !out.Silent && len(p.partial) < maxSkipped {
+		p.partial = append(p.partial, it.Key) // they answer, and may accept another item
+		return true
+	}
+	now := time.Now()
+	for _, name := range out.Failed {
+		p.absent.add(name, now)
+	}
+	return true
+}
