@@ -62,8 +62,9 @@ func (st *messages) nextFor(
 		keys[i] = deviceKey(name)
 		fmt.Fprintf(&places, ",$%d", len(args)+i+1)
 	}
-	ms, err := st.read(ctx, selectMarked+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+` AND `+waitingOrMarked+
-		fmt.Sprintf(` AND (SELECT COUNT(*) %s AND c.device IN (%s)) < %d ORDER BY s.{id} LIMIT $5`, fromDevice, places.String()[1:], len(keys)),
+	ms, err := st.read(ctx, selectMarked+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
+		fmt.Sprintf(` AND (SELECT COUNT(*) %s AND c.device IN (%s)) < %d`, fromDevice, places.String()[1:], len(keys))+
+		` AND `+waitingOrMarked+` ORDER BY s.{id} LIMIT $5`,
 		append(args, keys...)...)
 	if err != nil || len(devices) == 1 { // one device has no marks of these messages
 		return ms, err

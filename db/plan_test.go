@@ -94,6 +94,8 @@ func request(t *testing.T, db *DB) {
 	check(len(ms), err, 0)
 	ms, err = st.Next(ctx, u1, []string{"<urn:uuid:2>"}, 0, 20, now)
 	check(len(ms), err, 20)
+	ms, err = st.Next(ctx, u1, []string{"<urn:uuid:1>", "<urn:uuid:2>"}, 0, 20, now)
+	check(len(ms), err, 20)
 	n, err := st.Count(ctx, u1)
 	check(n, err, 0)
 	totals, err := st.Tally(ctx, silo.Query{Owner: u1, From: "sip:a@example.org"})

@@ -144,6 +144,10 @@ func (p *pass) due(it *Item, deferred bool) bool {
 // deliver sends one item and settles it. It returns Delivered if the pass continues with
 // the next item, which includes items that were refused or skipped.
 func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
+	if it.Partial && !p.present(ctx, it) {
+		p.postponed = true
+		return Delivered
+	}
 	begun := time.Now()
 	out := p.send(ctx, it)
 	p.engine.Latency.Observe(time.Since(begun))
@@ -181,7 +185,7 @@ func (p *pass) send(ctx context.Context, it *Item) Outcome {
 	if out.Verdict != Undelivered || out.Answered || it.Partial || !p.maybePoison(it) {
 		return out
 	}
-	if !p.alive(ctx) {
+	if !p.alive(ctx, nil) {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(ctx, secondSendTimeout)
@@ -206,9 +210,9 @@ func (p *pass) try(ctx context.Context, it *Item) (out Outcome) {
 	return out
 }
 
-func (p *pass) alive(ctx context.Context) (alive bool) {
+func (p *pass) alive(ctx context.Context, devices []string) (alive bool) {
 	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
 	defer cancel()
-	p.engine.workers.cpu.releaseWhile(func() { alive = p.sender.Alive(ctx, p.to.AoR) })
+	p.engine.workers.cpu.releaseWhile(func() { alive = p.sender.Alive(ctx, p.to.AoR, devices) })
 	return alive
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -60,6 +61,29 @@ func (l *absentList) choose(it *Item, now time.Time) bool {
 		}
 	}
 	return !it.Partial || slices.ContainsFunc(it.Devices, func(d Device) bool { return !slices.Contains(it.except, d.Name) })
+}
+
+// present reports whether a device is left that an item can be sent to. Devices that failed
+// before are asked with OPTIONS first, which takes less time if they do not answer.
+func (p *pass) present(ctx context.Context, it *Item) bool {
+	var suspects []string
+	for _, d := range it.Devices {
+		switch {
+		case slices.Contains(it.except, d.Name):
+		case slices.ContainsFunc(*p.absent, func(a absentDevice) bool { return a.name == d.Name }):
+			suspects = append(suspects, d.Name)
+		default:
+			return true
+		}
+	}
+	if p.alive(ctx, suspects) {
+		return true
+	}
+	now := time.Now()
+	for _, name := range suspects {
+		p.absent.add(name, now)
+	}
+	return false
 }
 
 // leaveToOthers is called for an item that was not delivered. If devices have refused it, now

@@ -63,7 +63,8 @@ type Sender interface {
 	// once.
 	Send(ctx context.Context, owner sip.AoR, it *Item) Attempt
 
-	// Alive reports whether a contact of the owner answers any request at present. The
-	// engine asks when an item has repeatedly got no answer.
-	Alive(ctx context.Context, owner sip.AoR) bool
+	// Alive reports whether a device of the owner answers any request at present: one of
+	// these names, or any if there are none. The engine asks when an item has repeatedly
+	// got no answer.
+	Alive(ctx context.Context, owner sip.AoR, devices []string) bool
 }

@@ -112,6 +112,14 @@ func (s *Sender) Registered(a sip.AoR) []delivery.Device {
 	return list
 }
 
+// named returns the devices with these names, all if there are none.
+func named(ds []Device, names []string) []Device {
+	if names == nil {
+		return ds
+	}
+	return slices.DeleteFunc(ds, func(d Device) bool { return d.Name != "" && !slices.Contains(names, d.Name) })
+}
+
 // choose returns those devices to which an item is to be sent, and whether others are left
 // out that may accept it later. An address elsewhere stands for any devices.
 func choose(ds []Device, it *delivery.Item) (chosen []Device, leftOut bool) {

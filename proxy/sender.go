@@ -38,9 +38,10 @@ func (s *Sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) del
 	return s.send(ctx, owner, "", it)
 }
 
-// Alive reports whether a device of a user responds to OPTIONS (RFC 3261 section 11).
-func (s *Sender) Alive(ctx context.Context, owner sip.AoR) bool {
-	return s.proxy.responds(ctx, s.devices(owner, "", ""))
+// Alive reports whether a device of a user responds to OPTIONS (RFC 3261 section 11): one with
+// these names, or any if there are none.
+func (s *Sender) Alive(ctx context.Context, owner sip.AoR, names []string) bool {
+	return s.proxy.responds(ctx, named(s.devices(owner, "", ""), names))
 }
 
 // Device returns the sender to the devices with a name. A queue that keeps a copy for each
@@ -57,7 +58,7 @@ func (d deviceSender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item
 	return d.sender.send(ctx, owner, d.name, it)
 }
 
-func (d deviceSender) Alive(ctx context.Context, owner sip.AoR) bool {
+func (d deviceSender) Alive(ctx context.Context, owner sip.AoR, _ []string) bool {
 	return d.sender.proxy.responds(ctx, d.sender.devices(owner, d.name, ""))
 }
 

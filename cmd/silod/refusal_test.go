@@ -1,0 +1,248 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"silod/mi"
+)
+
+// answering registers a device of bob under an instance ID that answers every MESSAGE with
+// a status.
+func (s *served) answering(instance string, status int) *ua {
+	s.t.Helper()
+	u := s.phone("udp", "bob")
+	u.autoReply.Store(int32(status))
+	u.registerAs(instance)
+	u.awaitLook()
+	return u
+}
+
+// refresh registers a device again and waits for the delivery that this starts.
+func (s *served) refresh(u *ua, instance string) {
+	s.t.Helper()
+	u.registerAs(instance)
+	s.settled()
+}
+
+// rows returns the rows of a list of messages.
+func (s *served) rows(stuck bool) []*mi.Node {
+	s.t.Helper()
+	n, err := s.callNamed("silo_list", "owner", "bob@127.0.0.1", "stuck", map[bool]string{true: "yes"}[stuck])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n.Nodes
+}
+
+// A device that refuses a message that is relayed to it is not asked again, and the message
+// waits for another device.
+func TestRefusedByTheOnlyDevice(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{400, 405, 406, 415, 416, 421, 488, 493, 501, 505, 513} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			s := serveIn(t, t.TempDir(), fixedPort(t))
+			a, desk := s.phone("udp", "alice"), s.answering("desk", code)
+			for _, text := range []string{"1", "2"} {
+				if got := a.message(bob, text); got != 202 {
+					t.Errorf("answered %d", got)
+				}
+			}
+			desk.wants("1", "2")
+			s.settled()
+			if n := s.stat("msilo:refused_messages"); n != 2 {
+				t.Errorf("%d refused", n)
+			}
+			for range 3 {
+				s.refresh(desk, "desk")
+			}
+			s.call("silo_dump", "bob@127.0.0.1")
+			s.settled()
+			desk.nothing()
+
+			s = s.restart()
+			desk = s.answering("desk", code)
+			s.settled()
+			desk.nothing()
+			if got := attr(s.rows(true)[0], "stuck"); got != fmt.Sprint(code, " Test") {
+				t.Errorf("stuck: %q", got)
+			}
+			desk.autoReply.Store(0) // does not delay the other one
+			soft := s.answering("soft", 200)
+			soft.wants("1", "2")
+			s.settled()
+			desk.nothing()
+			if n := s.stored(); n != 0 {
+				t.Errorf("%d are stored", n)
+			}
+			s.refresh(soft, "soft")
+			soft.nothing()
+		})
+	}
+}
+
+// After other failures the device is asked again.
+func TestFailureOfTheMoment(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{404, 408, 410, 480, 482, 486, 500, 502, 503, 504} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			a, desk := s.phone("udp", "alice"), s.answering("desk", code)
+			if got := a.message(bob, "1"); got != 202 {
+				t.Errorf("answered %d", got)
+			}
+			desk.wants("1", "1")
+			if n := len(s.rows(true)); n != 0 {
+				t.Errorf("%d are set aside", n)
+			}
+			desk.autoReply.Store(200)
+			desk.registerAs("desk")
+			desk.wants("1")
+		})
+	}
+}
+
+// A refused message reaches the device that registers later in the order of storing.
+func TestRefusedMessagesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	a, desk := s.phone("udp", "alice"), s.answering("desk", 415)
+	a.message(bob, "1")
+	a.message(bob, "2")
+	desk.wants("1", "2")
+	desk.tryUnregisterAs("desk")
+	a.message(bob, "3")
+	soft := s.answering("soft", 200)
+	soft.wants("1", "2", "3")
+	s.settled()
+	soft.nothing()
+}
+
+// tryUnregisterAs removes the binding of registerAs.
+func (u *ua) tryUnregisterAs(instance string) {
+	u.t.Helper()
+	contact := fmt.Sprintf(`Contact: <sip:x@%s;transport=%s>;+sip.instance="<urn:uuid:%s>";expires=0`, u.conn.LocalAddr(), u.conn.LocalAddr().Network(), instance)
+	if a := u.ask(u.request("REGISTER", "sip:127.0.0.1", u.aor, "", contact)); status(a) != 200 {
+		u.t.Fatalf("REGISTER was answered\n%s", a)
+	}
+}
+
+// When all devices have refused a message, it is listed with the answer of each, until
+// another one accepts it.
+func TestRefusedByAllDevices(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	a := s.phone("udp", "alice")
+	a.message(bob, "1")
+	s.answering("one", 488)
+	s.settled()
+	s.answering("two", 603)
+	s.settled()
+	rows := s.rows(true)
+	if len(rows) != 1 {
+		t.Fatalf("%d are set aside", len(rows))
+	}
+	if n := s.stat("msilo:refused_messages"); n != 1 {
+		t.Errorf("%d refused", n)
+	}
+	got := ""
+	for _, d := range child(s.call("silo_show", attr(rows[0], "id")), "devices").Nodes {
+		at, err := time.Parse(time.RFC3339, attr(d, "at"))
+		if err != nil || time.Since(at).Abs() > time.Minute {
+			t.Errorf("at %q", attr(d, "at"))
+		}
+		got += attr(d, "device") + " " + attr(d, "answer") + "\n"
+	}
+	if got != "<urn:uuid:one> 488 Test\n<urn:uuid:two> 603 Test\n" {
+		t.Errorf("got %s", got)
+	}
+	three := s.answering("three", 200)
+	three.wants("1")
+	s.settled()
+	if n := s.stored(); n != 0 {
+		t.Errorf("%d are stored", n)
+	}
+}
+
+// child returns the member of a reply with a name.
+func child(n *mi.Node, name string) *mi.Node {
+	for _, c := range n.Nodes {
+		if c.Name == name {
+			return c
+		}
+	}
+	return &mi.Node{}
+}
+
+// A requeued message is sent to all devices again.
+func TestRequeueAsksAllDevices(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	a, desk := s.phone("udp", "alice"), s.answering("desk", 415)
+	a.message(bob, "1")
+	desk.wants("1")
+	s.settled()
+	desk.autoReply.Store(200)
+	s.call("silo_requeue", attr(s.rows(true)[0], "id"))
+	desk.wants("1")
+	s.settled()
+	if n := s.stored(); n != 0 {
+		t.Errorf("%d are stored", n)
+	}
+}
+
+// A 6xx that comes after the 202 is the answer of one device.
+func TestDeclinedAfterTheSenderWasAnswered(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "sip.accept_timeout = '300ms'")
+	a, desk := s.phone("udp", "alice"), s.answering("desk", 0)
+	if got := a.message(bob, "1"); got != 202 {
+		t.Errorf("answered %d", got)
+	}
+	m := desk.next()
+	desk.autoReply.Store(200)
+	desk.reply(m, 603)
+	s.eventually("set aside", func() bool { return len(s.rows(true)) == 1 })
+	for len(desk.requests) > 0 {
+		<-desk.requests // retransmissions
+	}
+	s.refresh(desk, "desk")
+	desk.nothing()
+	soft := s.answering("soft", 200)
+	soft.wants("1")
+}
+
+// Of two devices, one refuses and the other fails: only the other one is asked again, and it
+// does not delay messages that the first one accepts.
+func TestOneRefusesAndOneFails(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{0, 480} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, "sip.accept_timeout = '300ms'")
+			a, desk, soft := s.phone("udp", "alice"), s.answering("desk", 415), s.answering("soft", code)
+			if got := a.message(bob, "1"); got != 202 {
+				t.Errorf("answered %d", got)
+			}
+			desk.wants("1")
+			desk.autoReply.Store(200)
+			if code == 0 {
+				soft = s.phone("udp", "bob") // from another port
+			}
+			begin := time.Now()
+			soft.autoReply.Store(200)
+			soft.registerAs("soft")
+			for body(soft.next()) != "1" || soft.autoReply.Load() != 200 {
+			}
+			t.Logf("after %v", time.Since(begin))
+			s.settled()
+			desk.nothing()
+			if n := s.stored(); n != 0 {
+				t.Errorf("%d are stored", n)
+			}
+		})
+	}
+}
