@@ -23,6 +23,8 @@ type pass struct {
 	failed      []int64 // keys of items that failed in this pass and were skipped
 	budget      int     // items that may still be skipped
 	partial     []int64 // keys of partial items that failed in this pass; maxSkipped at most
+
+	seen []string // devices that have answered a probe in this pass
 }
 
 // paused is the verdict on a queue in which too many items wait for their removal.

@@ -28,19 +28,24 @@ const (
 	absentWait    = 30 * time.Second // doubled up to maxAbsentWait
 	maxAbsentWait = 10 * time.Minute
 	maxAbsent     = 64 // devices of a recipient; the oldest entry is dropped beyond
+
+	recently = 30 * time.Second // a device that registered in this time is there
 )
+
+// has reports whether a device has failed and not registered since.
+func (l *absentList) has(name string) bool {
+	return slices.ContainsFunc(*l, func(d absentDevice) bool { return d.name == name })
+}
 
 // add postpones the next try of a device.
 func (l *absentList) add(name string, now time.Time) {
-	i := slices.IndexFunc(*l, func(d absentDevice) bool { return d.name == name })
-	if i < 0 {
+	if !l.has(name) {
 		if len(*l) >= maxAbsent {
 			*l = slices.Delete(*l, 0, 1)
 		}
 		*l = append(*l, absentDevice{name: name})
-		i = len(*l) - 1
 	}
-	d := &(*l)[i]
+	d := &(*l)[slices.IndexFunc(*l, func(d absentDevice) bool { return d.name == name })]
 	d.since, d.wait = now, min(max(2*d.wait, absentWait), maxAbsentWait)
 	d.next = now.Add(d.wait)
 }
@@ -63,23 +68,29 @@ func (l *absentList) choose(it *Item, now time.Time) bool {
 	return !it.Partial || slices.ContainsFunc(it.Devices, func(d Device) bool { return !slices.Contains(it.except, d.Name) })
 }
 
-// present reports whether a device is left that an item can be sent to. Devices that failed
-// before are asked with OPTIONS first, which takes less time if they do not answer.
+// present reports whether a device is left that a partial item can be sent to. Devices that
+// have failed, or have not registered for a while, are asked with OPTIONS first, which takes
+// less time if they do not answer.
 func (p *pass) present(ctx context.Context, it *Item) bool {
+	now := time.Now()
 	var suspects []string
 	for _, d := range it.Devices {
 		switch {
 		case slices.Contains(it.except, d.Name):
-		case slices.ContainsFunc(*p.absent, func(a absentDevice) bool { return a.name == d.Name }):
+		case p.absent.has(d.Name) || now.Sub(d.Registered) > recently:
 			suspects = append(suspects, d.Name)
 		default:
 			return true
 		}
 	}
-	if p.alive(ctx, suspects) {
+	if slices.ContainsFunc(suspects, func(name string) bool { return slices.Contains(p.seen, name) }) {
 		return true
 	}
-	now := time.Now()
+	if p.alive(ctx, suspects) {
+		p.seen = append(p.seen, suspects...)
+		return true
+	}
+	now = time.Now()
 	for _, name := range suspects {
 		p.absent.add(name, now)
 	}

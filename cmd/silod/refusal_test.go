@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -219,30 +220,123 @@ func TestDeclinedAfterTheSenderWasAnswered(t *testing.T) {
 // does not delay messages that the first one accepts.
 func TestOneRefusesAndOneFails(t *testing.T) {
 	t.Parallel()
-	for _, code := range []int{0, 480} {
+	s := serve(t)
+	a, desk, soft := s.phone("udp", "alice"), s.answering("desk", 415), s.answering("soft", 480)
+	if got := a.message(bob, "1"); got != 202 {
+		t.Errorf("answered %d", got)
+	}
+	desk.wants("1")
+	soft.wants("1")
+	desk.autoReply.Store(200)
+	a.message(bob, "2")
+	desk.wants("2")
+	soft.autoReply.Store(200)
+	soft.registerAs("soft")
+	s.eventually("an empty mailbox", func() bool { return s.stored() == 0 })
+	desk.nothing()
+	last := ""
+	for len(soft.requests) > 0 {
+		last = body(<-soft.requests)
+	}
+	if last != "1" {
+		t.Errorf("the last one is %q", last)
+	}
+}
+
+// The same with a device that does not answer.
+func TestOneRefusesAndOneIsSilent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "sip.accept_timeout = '300ms'")
+	a, desk, gone := s.phone("udp", "alice"), s.answering("desk", 415), s.answering("soft", 0)
+	if got := a.message(bob, "1"); got != 202 {
+		t.Errorf("answered %d", got)
+	}
+	desk.wants("1")
+	gone.next()
+	desk.autoReply.Store(200)
+	time.Sleep(34 * time.Second) // Timer F
+	for i := range 3 {
+		text := fmt.Sprint("text ", i)
+		begin := time.Now()
+		a.message(bob, text)
+		for body(desk.next()) != text {
+			t.Error("the desk phone got another message")
+		}
+		if d := time.Since(begin); i > 0 && d > 5*time.Second {
+			t.Errorf("%s came after %v", text, d)
+		}
+	}
+	soft := s.phone("udp", "bob") // from another port
+	soft.registerAs("soft")
+	soft.wants("1")
+	desk.nothing()
+}
+
+// Every device has its own answer also where each gets a copy.
+func TestEveryDeviceRefusesForItself(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{400, 405, 415, 501, 603} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, "sip.accept_timeout = '300ms'")
-			a, desk, soft := s.phone("udp", "alice"), s.answering("desk", 415), s.answering("soft", code)
-			if got := a.message(bob, "1"); got != 202 {
-				t.Errorf("answered %d", got)
-			}
+			s := serve(t, every)
+			a, desk := s.phone("udp", "alice"), s.answering("desk", code)
+			a.message(bob, "1")
 			desk.wants("1")
-			desk.autoReply.Store(200)
-			if code == 0 {
-				soft = s.phone("udp", "bob") // from another port
-			}
-			begin := time.Now()
-			soft.autoReply.Store(200)
-			soft.registerAs("soft")
-			for body(soft.next()) != "1" || soft.autoReply.Load() != 200 {
-			}
-			t.Logf("after %v", time.Since(begin))
 			s.settled()
+			for range 2 {
+				s.refresh(desk, "desk")
+			}
 			desk.nothing()
-			if n := s.stored(); n != 0 {
-				t.Errorf("%d are stored", n)
+			soft := s.answering("soft", 200)
+			soft.wants("1")
+			s.settled()
+			got := ""
+			for _, d := range child(s.call("silo_show", attr(s.rows(false)[0], "id")), "devices").Nodes {
+				got += attr(d, "device") + " " + attr(d, "answer") + "\n"
+			}
+			if want := fmt.Sprintf("<urn:uuid:desk> %d Test\n<urn:uuid:soft> received\n", code); got != want {
+				t.Errorf("got %s", got)
 			}
 		})
+	}
+}
+
+// Many refused messages delay neither a registration nor a new message.
+func TestMailboxOfRefusedMessages(t *testing.T) {
+	t.Parallel()
+	const many = 3000
+	s := serve(t)
+	a := s.phone("tcp", "alice")
+	for i := range many {
+		_, _ = io.WriteString(a.conn, a.request("MESSAGE", bob, bob, fmt.Sprint(i), "Content-Type: text/plain"))
+	}
+	for range many {
+		if m := <-a.answers; status(m) != 202 {
+			t.Fatalf("answered %s", m)
+		}
+	}
+	desk := s.answering("desk", 415)
+	s.eventually("all refused", func() bool { return len(desk.requests) == many })
+	s.settled()
+	for len(desk.requests) > 0 {
+		<-desk.requests
+	}
+	desk.autoReply.Store(200)
+	var slowest time.Duration
+	for range 20 {
+		begin := time.Now()
+		desk.registerAs("desk")
+		slowest = max(slowest, time.Since(begin))
+		a.message(bob, "new")
+		desk.wants("new")
+		slowest = max(slowest, time.Since(begin))
+	}
+	if slowest > 2*time.Second {
+		t.Errorf("a message came after %v", slowest)
+	}
+	t.Logf("slowest %v", slowest)
+	desk.nothing()
+	if n := len(s.rows(true)); n != many {
+		t.Errorf("%d are set aside", n)
 	}
 }
