@@ -181,6 +181,36 @@ func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error
 	}, nil
 }
 
+// Tidy implements silo.Archive. It counts messages. It searches with the reader, so that no write waits, and
+// checks again before it deletes.
+func (st *messages) Tidy(ctx context.Context, limit int) (int, error) {
+	const absent = ` WHERE NOT EXISTS (SELECT 1 FROM {silo} s WHERE s.{id} = x.silo_id AND s.{inc} = x.inc_time)`
+	deleted := 0
+	for _, table := range []string{"silod_device", "silod_stuck"} {
+		ids, err := st.reader.ints(ctx, `SELECT DISTINCT x.silo_id FROM `+table+` x`+absent+` LIMIT $1`, min(limit, pageRows))
+		if err != nil {
+			return deleted, fmt.Errorf("find rows of deleted messages: %w", err)
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		err = st.writer.step(ctx, len(ids), func(s *session) error {
+			for _, id := range ids {
+				_, err := s.exec(`DELETE FROM `+table+` WHERE silo_id = $1 AND inc_time NOT IN (SELECT s.{inc} FROM {silo} s WHERE s.{id} = $1)`, id)
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return deleted, fmt.Errorf("delete rows of deleted messages: %w", err)
+		}
+		deleted += len(ids)
+	}
+	return deleted, nil
+}
+
 // Purge implements silo.Archive. It finds and deletes in one transaction: a message that is
 // requeued in between would otherwise be deleted as one that is set aside.
 func (st *messages) Purge(ctx context.Context, q silo.Query, limit int) (int, error) {

@@ -149,3 +149,50 @@ func waiting(t testing.TB, st silo.Store) string {
 	}
 	return strings.Join(owners, " ")
 }
+
+// Marks and reasons of messages that another program has deleted are deleted, and only those.
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Messages()
+		var ms []*silo.Message
+		for i := range 250 {
+			m := text(fmt.Sprint(i))
+			m.Stuck, m.Marks = "415 No", []silo.Copy{{Device: "a", Refused: "415 No"}, {Device: "b", Refused: "415 No"}}
+			ms = append(ms, m)
+		}
+		if err := st.AddAll(t.Context(), ms); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := st.Tidy(t.Context(), 200); n != 0 || err != nil {
+			t.Errorf("Tidy = %d, %v", n, err)
+		}
+		deleteElsewhere(t, db, ms[0].ID)
+		for n := 200; n >= 200; {
+			var err error
+			if n, err = st.Tidy(t.Context(), 200); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for table, want := range map[string]int64{"silod_device": 2, "silod_stuck": 1} {
+			if n := rawValue(t, db, "SELECT COUNT(*) FROM "+table); asInt(n) != want {
+				t.Errorf("%v rows in %s, want %d", n, table, want)
+			}
+		}
+		if got := nextTo(t, st, "c"); got != "0" {
+			t.Errorf("waiting: %q", got)
+		}
+	})
+}
+
+// deleteElsewhere deletes all messages but one as another program does.
+func deleteElsewhere(t testing.TB, db *DB, but int64) {
+	t.Helper()
+	err := db.writer.step(t.Context(), 1, func(s *session) error {
+		_, err := s.exec("DELETE FROM {silo} WHERE {id} <> $1", but)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -94,6 +94,10 @@ type Archive interface {
 	// Purge deletes up to limit messages that match the query and returns their number.
 	Purge(ctx context.Context, q Query, limit int) (int, error)
 
+	// Tidy deletes the marks and reasons of up to limit messages that another program has
+	// deleted, and returns a number below limit if there are no more.
+	Tidy(ctx context.Context, limit int) (int, error)
+
 	// Expire deletes up to limit messages that have expired at now and returns them, so
 	// that their senders can be notified.
 	Expire(ctx context.Context, now time.Time, limit int) ([]Message, error)
