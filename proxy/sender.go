@@ -69,14 +69,15 @@ func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *deliv
 		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no registered device accepts messages"}
 	}
 	fork := s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{Recipient: owner, MaxForwards: initialMaxForwards})
-	if !it.PerDevice {
+	switch {
+	case !it.PerDevice:
 		return sent{fork}
+	case ds[0].Name == "":
+		return sentElsewhere{fork, s.Registered(owner)}
+	case leftOut:
+		return sentToSome{fork}
 	}
-	a := sentToDevices{fork: fork, devices: ds, leftOut: leftOut}
-	if ds[0].Name == "" {
-		a.known = s.Registered(owner)
-	}
-	return a
+	return sentToAll{fork}
 }
 
 // sent is a queued message on its way.
@@ -87,19 +88,4 @@ func (s sent) Wait(ctx context.Context) delivery.Outcome {
 	defer s.fork.Abandon()
 	out := s.fork.Wait(ctx, 0)
 	return verdict(&out)
-}
-
-// sentToDevices is a queued message on its way whose queue records refusals.
-type sentToDevices struct {
-	fork    *Fork
-	devices []Device
-	leftOut bool
-	known   []delivery.Device // see verdictPerDevice
-}
-
-// Wait is that of sent.
-func (s sentToDevices) Wait(ctx context.Context) delivery.Outcome {
-	defer s.fork.Abandon()
-	out := s.fork.Wait(ctx, 0)
-	return verdictPerDevice(&out, s.devices, s.leftOut, s.known)
 }

@@ -35,7 +35,12 @@ func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, rel
 			r.opt.Queue.Removed(owner, id, r.opt.Silo.Remove, release)
 		case len(out.Refused) > 0:
 			r.opt.Queue.Removed(owner, id, func(id int64, done func(error)) {
-				r.opt.Silo.Refuse(owner, id, out.Refusals(), done)
+				r.opt.Silo.Refuse(owner, id, out.Refusals(), func(err error) {
+					done(err)
+					if err == nil { // if it has failed before, other devices have not got the message
+						r.opt.Queue.Wake(owner)
+					}
+				})
 			}, release)
 		default:
 			release()
