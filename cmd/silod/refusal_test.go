@@ -340,3 +340,63 @@ func TestMailboxOfRefusedMessages(t *testing.T) {
 		t.Errorf("%d are set aside", n)
 	}
 }
+
+// A device that has refused a message is not asked again while the database cannot record
+// that.
+func TestUnrecordedRefusalRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRemovals(t, 20)
+	r.admin(t, "REVOKE INSERT ON silod_device FROM app")
+	desk := r.answering("desk", 415)
+	desk.wants(r.want...)
+	for range 5 {
+		time.Sleep(time.Second)
+		desk.refreshAs("desk")
+	}
+	desk.nothing()
+	r.admin(t, "GRANT INSERT ON silod_device TO app")
+	r.eventually("set aside", func() bool { return len(r.rows(true)) == 20 })
+	r.refresh(desk, "desk")
+	desk.nothing()
+	soft := r.answering("soft", 200)
+	soft.wants(r.want...)
+	r.eventually("an empty mailbox", func() bool { return r.stored() == 0 })
+	desk.nothing()
+}
+
+// With a proxy that knows the devices, a message that the proxy has refused is sent again
+// when another device registers here.
+func TestRefusedByAProxy(t *testing.T) {
+	t.Parallel()
+	next := listen(t, "127.0.0.1")
+	next.autoReply.Store(488)
+	s := serve(t, "silo.outbound_proxy = 'sip:"+next.addr()+";lr'")
+	a := s.phone("udp", "alice")
+	if got := a.message(bob, "1"); got != 202 {
+		t.Fatalf("answered %d", got)
+	}
+	s.call("silo_dump", "bob@127.0.0.1")
+	if m := next.next(); body(m) != "1" {
+		t.Errorf("got\n%s", m)
+	}
+	s.eventually("set aside", func() bool { return len(s.rows(true)) == 1 })
+	s.call("silo_dump", "bob@127.0.0.1")
+	s.settled()
+	next.nothing()
+	desk := s.phone("udp", "bob")
+	for range 3 {
+		desk.registerAs("desk")
+		s.settled()
+	}
+	if m := next.next(); body(m) != "1" {
+		t.Errorf("got\n%s", m)
+	}
+	next.nothing()
+	next.autoReply.Store(200)
+	s.phone("udp", "bob").registerAs("soft")
+	if m := next.next(); body(m) != "1" {
+		t.Errorf("got\n%s", m)
+	}
+	s.eventually("an empty mailbox", func() bool { return s.stored() == 0 })
+	next.nothing()
+}
