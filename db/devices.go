@@ -62,19 +62,14 @@ func (st *messages) nextFor(
 		keys[i] = deviceKey(name)
 		fmt.Fprintf(&places, ",$%d", len(args)+i+1)
 	}
-	ms, err := st.read(ctx, selectMarked+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
+	return st.read(ctx, selectMarked+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		fmt.Sprintf(` AND (SELECT COUNT(*) %s AND c.device IN (%s)) < %d`, fromDevice, places.String()[1:], len(keys))+
 		` AND `+waitingOrMarked+` ORDER BY s.{id} LIMIT $5`,
 		append(args, keys...)...)
-	if err != nil || len(devices) == 1 { // one device has no marks of these messages
-		return ms, err
-	}
-	return ms, st.readMarks(ctx, ms, devices)
 }
 
-// readMarks sets the marks of those messages that have some, with the names in devices where
-// they name the same devices.
-func (st *messages) readMarks(ctx context.Context, ms []silo.Message, devices []string) error {
+// ReadMarks implements silo.Mailbox.
+func (st *messages) ReadMarks(ctx context.Context, ms []silo.Message, devices []string) error {
 	byID := map[int64]*silo.Message{}
 	var ids []any
 	for i := range ms {

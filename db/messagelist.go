@@ -196,7 +196,8 @@ func (st *messages) Tidy(ctx context.Context, limit int) (int, error) {
 		}
 		err = st.writer.step(ctx, len(ids), func(s *session) error {
 			for _, id := range ids {
-				_, err := s.exec(`DELETE FROM `+table+` WHERE silo_id = $1 AND inc_time NOT IN (SELECT s.{inc} FROM {silo} s WHERE s.{id} = $1)`, id)
+				_, err := s.exec(`DELETE FROM `+table+
+					` WHERE silo_id = $1 AND inc_time NOT IN (SELECT s.{inc} FROM {silo} s WHERE s.{id} = $1)`, id)
 				if err != nil {
 					return err
 				}

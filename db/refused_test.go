@@ -25,6 +25,9 @@ func nextTo(t testing.TB, st silo.Store, devices ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := st.ReadMarks(t.Context(), ms, devices); err != nil {
+		t.Fatal(err)
+	}
 	var list []string
 	for _, m := range ms {
 		s := string(m.Body)
@@ -60,8 +63,8 @@ func TestMessagesRefusedByDevices(t *testing.T) {
 		}{
 			{nil, "plain one"},
 			{[]string{"phone"}, "plain"},
-			{[]string{"Phone"}, "plain one both"},
-			{[]string{long}, "plain one"},
+			{[]string{"Phone"}, "plain one-phone both-phone-" + deviceKey(long)},
+			{[]string{long}, "plain one-phone"},
 			{[]string{"phone", long}, "plain one-phone"},
 			{[]string{"phone", "new"}, "plain one-phone both-phone-" + deviceKey(long)},
 			{[]string{"phone", long, "new"}, "plain one-phone both-phone-" + long},
@@ -179,7 +182,7 @@ func TestTidy(t *testing.T) {
 				t.Errorf("%v rows in %s, want %d", n, table, want)
 			}
 		}
-		if got := nextTo(t, st, "c"); got != "0" {
+		if got := nextTo(t, st, "c"); got != "0-a-b" {
 			t.Errorf("waiting: %q", got)
 		}
 	})

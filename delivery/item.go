@@ -15,10 +15,11 @@ type Item struct {
 	Contact string    // the URI to send to; "" for the owner's devices
 	Row     any       // the Source's own, for Settle
 
-	// PerDevice says that the Source records which devices have refused the item. Devices
-	// are the only ones to send it to; nil: all of the owner's. Partial says that others,
-	// which are registered, have refused it.
+	// PerDevice says that the Source records which devices have refused the item. It is not
+	// sent to those in Refused. If there are some, Devices are the registered devices that
+	// are left, and Partial says that others are registered too.
 	PerDevice bool
+	Refused   []string
 	Devices   []Device
 	Partial   bool
 

@@ -33,7 +33,7 @@ func (h *household) Next(_ context.Context, _ sip.AoR, after int64, limit int) (
 	defer h.mu.Unlock()
 	var out []Item
 	for _, it := range h.items {
-		it.PerDevice = true
+		it.PerDevice, it.Refused = true, h.refused[it.Key]
 		for name, at := range h.registered {
 			if !slices.Contains(h.refused[it.Key], name) {
 				it.Devices = append(it.Devices, Device{name, at})
@@ -77,7 +77,7 @@ func (h *household) Send(_ context.Context, _ sip.AoR, it *Item) Attempt {
 		h.mu.Lock()
 		var names []string
 		for name := range h.registered {
-			if it.Devices == nil || slices.ContainsFunc(it.Devices, func(d Device) bool { return d.Name == name }) {
+			if !slices.Contains(it.Refused, name) {
 				names = append(names, name)
 			}
 		}
@@ -90,12 +90,12 @@ func (h *household) Send(_ context.Context, _ sip.AoR, it *Item) Attempt {
 		out := Outcome{Verdict: Undelivered}
 		for _, name := range present {
 			h.sent = append(h.sent, name+" "+it.CallID)
-			switch status := h.answers[name](it.CallID); {
-			case status == 200:
+			switch h.answers[name](it.CallID) {
+			case 200:
 				out.Verdict = Delivered
-			case status == 0:
+			case 0:
 				out.Silent, out.Failed = true, append(out.Failed, name)
-			case status == 415:
+			case 415:
 				out.Answered, out.Refusals = true, append(out.Refusals, Refusal{name, "415"})
 			default:
 				out.Answered, out.Failed = true, append(out.Failed, name)

@@ -47,7 +47,7 @@ type Source interface {
 
 	// Settle removes an item that was delivered or sets aside an item that was refused,
 	// so that Next does not return it again. For other verdicts, it records the refusals
-	// of the outcome, so that Next names the other devices in Item.Devices. It may return before that is durable. It
+	// of the outcome, so that Next returns them in Item.Refused. It may return before that is durable. It
 	// calls done exactly once: when it is durable, or with an error. After an error the
 	// engine does not send the item again, even if Next returns it, and calls Settle
 	// again with back-off.

@@ -123,12 +123,10 @@ func named(ds []Device, names []string) []Device {
 // choose returns those devices to which an item is to be sent, and whether others are left
 // out that may accept it later. An address elsewhere stands for any devices.
 func choose(ds []Device, it *delivery.Item) (chosen []Device, leftOut bool) {
-	if it.Devices == nil && it.Except() == nil {
+	if it.Refused == nil && it.Except() == nil {
 		return ds, false
 	}
-	chosen = slices.DeleteFunc(ds, func(d Device) bool {
-		return d.Name != "" && it.Devices != nil && !slices.ContainsFunc(it.Devices, func(x delivery.Device) bool { return x.Name == d.Name })
-	})
+	chosen = slices.DeleteFunc(ds, func(d Device) bool { return d.Name != "" && slices.Contains(it.Refused, d.Name) })
 	isAbsent := func(d Device) bool { return slices.Contains(it.Except(), d.Name) }
 	if !slices.ContainsFunc(chosen, isAbsent) || !slices.ContainsFunc(chosen, func(d Device) bool { return !isAbsent(d) }) {
 		return chosen, false

@@ -82,38 +82,34 @@ func TestVerdictOfDevices(t *testing.T) {
 	}
 }
 
-// An item is sent to the devices that it names, without those that have not answered, unless
-// no others are left.
+// An item is sent to the devices that have not refused it.
 func TestChosenDevices(t *testing.T) {
 	for _, tc := range []struct {
 		devices string // of the owner
-		only    []string
+		refused []string
 		want    string
 	}{
 		{"a b c", nil, "a b c"},
-		{"a b c", []string{"c", "a"}, "a c"},
-		{"a b c", []string{"x"}, ""},
+		{"a b c", []string{"c", "a"}, "b"},
+		{"a b c", []string{"x"}, "a b c"},
+		{"a", []string{"a"}, ""},
 		{"", []string{"x"}, ""},
 	} {
 		var ds []Device
 		for name := range strings.FieldsSeq(tc.devices) {
 			ds = append(ds, Device{Name: name})
 		}
-		it := &delivery.Item{}
-		for _, name := range tc.only {
-			it.Devices = append(it.Devices, delivery.Device{Name: name})
-		}
-		chosen, leftOut := choose(ds, it)
+		chosen, leftOut := choose(ds, &delivery.Item{Refused: tc.refused})
 		var names []string
 		for _, d := range chosen {
 			names = append(names, d.Name)
 		}
 		if got := strings.Join(names, " "); got != tc.want || leftOut {
-			t.Errorf("%q of %q: %q, %v", tc.only, tc.devices, got, leftOut)
+			t.Errorf("%q of %q: %q, %v", tc.refused, tc.devices, got, leftOut)
 		}
 	}
 	elsewhere := []Device{{Routes: []Route{{URI: "sip:bob@example.net"}}}}
-	if ds, _ := choose(elsewhere, &delivery.Item{Devices: []delivery.Device{{Name: "a"}}}); len(ds) != 1 {
+	if ds, _ := choose(elsewhere, &delivery.Item{Refused: []string{"", "a"}}); len(ds) != 1 {
 		t.Error("a server is left out")
 	}
 }

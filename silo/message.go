@@ -21,7 +21,7 @@ type Message struct {
 	Stuck   string    // why the message was set aside; "" if it was not
 	Copies  int       // devices that have received a copy; set by List, Get and Expire
 	Marked  bool      // it has marks, see Mailbox.Mark; set as Copies is, and by Next to devices
-	Marks   []Copy    // of devices; stored by Add and set by Next to several devices
+	Marks   []Copy    // of devices; stored by Add, set by ReadMarks
 
 	im.Message
 

@@ -15,10 +15,13 @@ import (
 // If all registered devices of the owner have refused it, it is set aside, for
 // administrators, and its sender is notified. A device that registers later still gets it.
 
-// limitTo has an item sent only to the devices without a mark.
-func limitTo(it *delivery.Item, devices []delivery.Device, marks []Copy) {
+// withoutMarked has an item sent only to devices without a mark.
+func withoutMarked(it *delivery.Item, devices []delivery.Device, marks []Copy) {
+	for _, c := range marks {
+		it.Refused = append(it.Refused, c.Device)
+	}
 	for _, d := range devices {
-		if !slices.ContainsFunc(marks, func(c Copy) bool { return c.Device == d.Name }) {
+		if !slices.Contains(it.Refused, d.Name) {
 			it.Devices = append(it.Devices, d)
 		}
 	}

@@ -3,6 +3,7 @@ package silo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"silod/delivery"
@@ -25,10 +26,15 @@ func (s *Service) Next(ctx context.Context, owner sip.AoR, after int64, limit in
 	if err != nil {
 		return nil, fmt.Errorf("read mailbox: %w", err)
 	}
+	if slices.ContainsFunc(ms, func(m Message) bool { return m.Marked }) {
+		if err := s.opt.Store.ReadMarks(ctx, ms, names); err != nil {
+			return nil, fmt.Errorf("read mailbox: %w", err)
+		}
+	}
 	items := s.items(ms)
 	for i := range ms {
 		if ms[i].Marked {
-			limitTo(&items[i], devices, ms[i].Marks)
+			withoutMarked(&items[i], devices, ms[i].Marks)
 		}
 	}
 	return items, nil
@@ -40,7 +46,9 @@ func (s *Service) items(ms []Message) []delivery.Item {
 	for i := range ms {
 		m := &ms[i]
 		m.prepareForDelivery(cfg)
-		items[i] = delivery.Item{Message: m.Message, Key: m.ID, Expires: m.Expires, Later: canWait(&m.Message), Row: m, PerDevice: perDevice}
+		items[i] = delivery.Item{
+			Message: m.Message, Key: m.ID, Expires: m.Expires, Later: canWait(&m.Message), Row: m, PerDevice: perDevice,
+		}
 	}
 	return items
 }

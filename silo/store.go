@@ -29,12 +29,16 @@ type Mailbox interface {
 	// Next returns up to limit of the owner's messages with an ID above after, oldest
 	// first. It leaves out reminders, messages that were set aside, and messages that have
 	// expired at now. With devices it leaves out messages that all of them have marked, see
-	// Mark, returns the others with their marks, except to a single device, and also returns
-	// those that were set aside because other devices had refused them.
+	// Mark, and returns also those that were set aside because other devices had refused
+	// them.
 	Next(ctx context.Context, owner sip.AoR, devices []string, after int64, limit int, now time.Time) ([]Message, error)
 
 	// HasMarks reports whether messages may have marks. If not, Next needs no devices.
 	HasMarks() bool
+
+	// ReadMarks sets the marks of those messages that have some. Names in devices are
+	// written as they are there, others may be shortened.
+	ReadMarks(ctx context.Context, ms []Message, devices []string) error
 
 	// Waiting calls f for every owner for whom Next would return a message to some device.
 	Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error
