@@ -59,6 +59,20 @@ func (s *Service) stuck(owner sip.AoR, refusals []delivery.Refusal) string {
 	return orRefused(refusals[0].Reason)
 }
 
+// refused records that devices have refused a message that others may accept. These may have
+// gone meanwhile.
+func (s *Service) refused(owner sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+	marks, all := marksOf(out.Refusals), out.Refusals
+	for _, name := range it.Refused {
+		all = append(slices.Clip(all), delivery.Refusal{Device: name})
+	}
+	if s.stuck(owner, all) == "" {
+		s.opt.Store.Mark(it.Key, marks, done)
+		return
+	}
+	done(s.setAside(it.Row.(*Message), out.Reason, marks))
+}
+
 // Refuse records that devices have refused a message after it was stored under an ID. It
 // calls done when that is durable or has failed.
 func (s *Service) Refuse(owner sip.AoR, id int64, refusals []delivery.Refusal, done func(error)) {
@@ -68,14 +82,14 @@ func (s *Service) Refuse(owner sip.AoR, id int64, refusals []delivery.Refusal, d
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
-	defer cancel()
 	row, err := s.opt.Store.Get(ctx, id)
+	cancel()
 	switch {
 	case errors.Is(err, ErrNotFound):
 		err = nil
 	case err == nil:
 		row.takeInternal()
-		err = s.setAside(ctx, &row, reason, marks)
+		err = s.setAside(&row, reason, marks)
 	}
 	done(err)
 }
@@ -84,7 +98,9 @@ const settleTimeout = 15 * time.Second
 
 // setAside sets a message aside, with the marks of the devices that have refused it. If it is
 // set aside already, and one more device has refused it, its sender has been notified.
-func (s *Service) setAside(ctx context.Context, row *Message, reason string, marks []Copy) error {
+func (s *Service) setAside(row *Message, reason string, marks []Copy) error {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
 	found, err := s.opt.Store.SetAside(ctx, row.ID, reason, marks)
 	if found && row.Stuck == "" {
 		s.Stats.Refused.Inc()

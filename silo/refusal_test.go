@@ -78,6 +78,8 @@ func TestMessagesForOtherDevices(t *testing.T) {
 		{[]string{"a", "b"}, []string{"b"}, delivery.Refused, "2"},
 		{[]string{"a", "b", "c"}, nil, 0, "1 c only, 2"},
 		{[]string{"c"}, []string{"c"}, delivery.Refused, "2"},
+		{[]string{"x"}, nil, 0, "1 x, 2"},
+		{[]string{"x"}, []string{"x"}, delivery.Undelivered, "2"}, // y, that might accept it, has gone
 		{nil, nil, 0, "2"},
 	} {
 		h.register(step.registered...)

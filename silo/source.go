@@ -62,7 +62,7 @@ func canWait(m *im.Message) bool {
 
 // Settle deletes a message that was delivered and sets aside one that was refused. If only
 // some devices have refused it, it is marked.
-func (s *Service) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	row := it.Row.(*Message)
 	switch out.Verdict {
 	case delivery.Delivered:
@@ -73,11 +73,9 @@ func (s *Service) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, don
 			done(err)
 		})
 	case delivery.Refused:
-		ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
-		defer cancel()
-		done(s.setAside(ctx, row, out.Reason, marksOf(out.Refusals)))
+		done(s.setAside(row, out.Reason, marksOf(out.Refusals)))
 	default:
-		s.opt.Store.Mark(it.Key, marksOf(out.Refusals), done)
+		s.refused(owner, it, out, done)
 	}
 }
 
