@@ -164,7 +164,7 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 	case Undelivered, Offline:
 		p.engine.Failed.Inc()
 		log.Debug("message not delivered", "owner", p.to.AoR, "call_id", it.CallID, "reason", out.Reason)
-		if p.leaveToOthers(it, out) {
+		if p.leaveToOthers(it, out, begun) {
 			return Delivered
 		}
 		if out.Verdict == Undelivered && p.maySkip(it, out) {

@@ -19,7 +19,7 @@ type absentList []absentDevice
 // An absentDevice is a device to which nothing is sent for a while, unless it registers.
 type absentDevice struct {
 	name  string
-	since time.Time // of its last failure
+	since time.Time // when it was last tried
 	wait  time.Duration
 	next  time.Time // not tried before
 }
@@ -37,8 +37,8 @@ func (l *absentList) has(name string) bool {
 	return slices.ContainsFunc(*l, func(d absentDevice) bool { return d.name == name })
 }
 
-// add postpones the next try of a device.
-func (l *absentList) add(name string, now time.Time) {
+// add postpones the next try of a device that was tried at a time, without success.
+func (l *absentList) add(name string, tried time.Time) {
 	if !l.has(name) {
 		if len(*l) >= maxAbsent {
 			*l = slices.Delete(*l, 0, 1)
@@ -46,12 +46,12 @@ func (l *absentList) add(name string, now time.Time) {
 		*l = append(*l, absentDevice{name: name})
 	}
 	d := &(*l)[slices.IndexFunc(*l, func(d absentDevice) bool { return d.name == name })]
-	d.since, d.wait = now, min(max(2*d.wait, absentWait), maxAbsentWait)
-	d.next = now.Add(d.wait)
+	d.since, d.wait = tried, min(max(2*d.wait, absentWait), maxAbsentWait)
+	d.next = time.Now().Add(d.wait)
 }
 
 // choose leaves absent devices out of an item. It reports false if no device is left. A
-// device that has registered since it failed is no longer absent.
+// device that has registered since it was tried is no longer absent.
 func (l *absentList) choose(it *Item, now time.Time) bool {
 	if len(*l) == 0 {
 		return true
@@ -90,22 +90,20 @@ func (p *pass) present(ctx context.Context, it *Item) bool {
 		p.seen = append(p.seen, suspects...)
 		return true
 	}
-	now = time.Now()
 	for _, name := range suspects {
 		p.absent.add(name, now)
 	}
 	return false
 }
 
-// leaveToOthers is called for an item that was not delivered. If devices have refused it, now
-// or before, leaveToOthers records that, and reports true: the pass continues, and the item
-// waits for the other devices.
-func (p *pass) leaveToOthers(it *Item, out Outcome) bool {
+// leaveToOthers is called for an item whose delivery was begun and has failed. If devices have
+// refused it, now or before, leaveToOthers records that, and reports true: the pass continues,
+// and the item waits for the other devices.
+func (p *pass) leaveToOthers(it *Item, out Outcome, begun time.Time) bool {
 	if len(out.Refusals) == 0 && !it.Partial {
 		return false
 	}
 	if len(out.Refusals) > 0 {
-		p.settled = true
 		p.settle(it, out)
 	}
 	if out.Verdict == Offline {
@@ -116,9 +114,8 @@ func (p *pass) leaveToOthers(it *Item, out Outcome) bool {
 		p.partial = append(p.partial, it.Key) // they answer, and may accept another item
 		return true
 	}
-	now := time.Now()
 	for _, name := range out.Failed {
-		p.absent.add(name, now)
+		p.absent.add(name, begun)
 	}
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -269,12 +270,12 @@ func TestPartialItemDelaysNoOther(t *testing.T) {
 // A device that answers a failure of the moment is asked again, the one that has refused is
 // not.
 func TestPartialItemIsRetried(t *testing.T) {
-	busy := true
+	var free atomic.Bool
 	inHousehold(t, map[string]func(string) int{"desk": takes("t"), "soft": func(string) int {
-		if busy {
-			return 486
+		if free.Load() {
+			return 200
 		}
-		return 200
+		return 486
 	}}, func(h *household, q *Queue) {
 		h.put(q, "c1", "c2")
 		time.Sleep(time.Minute)
@@ -282,7 +283,7 @@ func TestPartialItemIsRetried(t *testing.T) {
 		if n := len(h.got("soft")); n < 4 || n > 20 {
 			t.Errorf("asked %d times in a minute", n)
 		}
-		busy = false
+		free.Store(true)
 		time.Sleep(10 * time.Minute)
 		if got := h.got("soft"); len(h.items) != 0 || !slices.Equal(got[len(got)-2:], []string{"c1", "c2"}) {
 			t.Errorf("left %v", h.items)
@@ -332,5 +333,18 @@ func TestUnrecordedRefusal(t *testing.T) {
 		if len(h.refused) != 1 {
 			t.Errorf("refusals: %v", h.refused)
 		}
+	})
+}
+
+// A device that registers again while an item is on its way to its former address gets the
+// item after that.
+func TestPartialItemAfterANewRegistration(t *testing.T) {
+	inHousehold(t, map[string]func(string) int{"desk": always(415), "soft": always(0)}, func(h *household, q *Queue) {
+		h.put(q, "c1")
+		time.Sleep(5 * time.Second)
+		h.register(q, "soft", always(200))
+		time.Sleep(28 * time.Second)
+		expect(t, h, "soft", "c1", "c1")
+		expect(t, h, "desk", "c1")
 	})
 }
