@@ -138,9 +138,9 @@ func TestRefusedByAllDevices(t *testing.T) {
 	s := serve(t)
 	a := s.phone("udp", "alice")
 	a.message(bob, "1")
-	s.answering("one", 488)
+	s.answering("one", 488).wants("1")
 	s.settled()
-	s.answering("two", 603)
+	s.answering("two", 603).wants("1")
 	s.settled()
 	rows := s.rows(true)
 	if len(rows) != 1 {
