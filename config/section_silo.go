@@ -107,6 +107,11 @@ type Silo struct {
 	// registers ("any"), or to every device of the user, also to those that register before
 	// the message expires ("every"). With "every" each message is stored until it expires and
 	// answered 202. A device is identified by its +sip.instance, or else by its contact.
+	//
+	// A device that has refused a message permanently (400, 405, 415, 488, 501, 6xx and
+	// others) is not asked again. Other devices of the user, also those that register later,
+	// get the message. While all registered devices have refused it, it is listed as set
+	// aside.
 	Delivery string `toml:"delivery" default:"any" allow:"any|every"`
 
 	// The mailbox for a message, as a SIP URI: "sip:$rU@example.org". It corresponds to

@@ -62,7 +62,7 @@ func BenchmarkAddAndDelete(b *testing.B) {
 					if err := st.Add(b.Context(), m); err != nil {
 						b.Error(err)
 					}
-					ms, err := st.Next(b.Context(), owner, 0, 10, noon)
+					ms, err := st.Next(b.Context(), owner, nil, 0, 10, noon)
 					if len(ms) != 1 || err != nil {
 						b.Error(len(ms), err)
 					}
@@ -90,7 +90,7 @@ func BenchmarkNextMiss(b *testing.B) {
 						strings.Replace(series[e.name], "100000", fmt.Sprint(rows), 1))
 				}
 				for b.Loop() {
-					if ms, err := db.Messages().Next(b.Context(), aor("nobody@example.org"), 0, 10, time.Now()); len(ms) > 0 || err != nil {
+					if ms, err := db.Messages().Next(b.Context(), aor("nobody@example.org"), nil, 0, 10, time.Now()); len(ms) > 0 || err != nil {
 						b.Fatal(len(ms), err)
 					}
 				}

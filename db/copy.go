@@ -264,7 +264,7 @@ func (c *copier) devices(ctx context.Context) error {
 
 // devicePage reads the next marks behind a message and device.
 func (c *copier) devicePage(ctx context.Context, id int64, device string) ([][]any, error) {
-	rows, err := c.from.reader.query(ctx, "SELECT silo_id, device, inc_time, refused FROM silod_device "+
+	rows, err := c.from.reader.query(ctx, "SELECT silo_id, device, inc_time, refused, at FROM silod_device "+
 		"WHERE silo_id >= $1 AND (silo_id > $1 OR device > $2) ORDER BY silo_id, device LIMIT $3", id, device, pageRows)
 	if err != nil {
 		return nil, err
@@ -272,12 +272,12 @@ func (c *copier) devicePage(ctx context.Context, id int64, device string) ([][]a
 	defer rows.Close()
 	var out [][]any
 	for rows.Next() {
-		var id, inc int64
+		var id, inc, at int64
 		var device, refused string
-		if err := rows.Scan(&id, &device, &inc, &refused); err != nil {
+		if err := rows.Scan(&id, &device, &inc, &refused, &at); err != nil {
 			return nil, err
 		}
-		out = append(out, []any{id, device, inc, refused})
+		out = append(out, []any{id, device, inc, refused, at})
 	}
 	return out, rows.Err()
 }

@@ -30,14 +30,14 @@ func stock(t *testing.T, db *DB) {
 		}
 		add(t, db.Messages(), m)
 		if i%50 == 3 {
-			if _, err := db.Messages().SetAside(t.Context(), m.ID, "488 Not here"); err != nil {
+			if _, err := db.Messages().SetAside(t.Context(), m.ID, "488 Not here", nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if i%50 == 4 {
 			for _, device := range []string{"<urn:uuid:1>", "<urn:uuid:2>"} {
 				marked := make(chan error, 1)
-				db.Messages().Mark(m.ID, device, "", func(err error) { marked <- err })
+				db.Messages().Mark(m.ID, []silo.Copy{{Device: device, Refused: ""}}, func(err error) { marked <- err })
 				if err := <-marked; err != nil {
 					t.Fatal(err)
 				}

@@ -11,7 +11,7 @@ import (
 func markCopy(t testing.TB, st silo.Store, id int64, device, refused string) {
 	t.Helper()
 	done := make(chan error, 1)
-	st.Mark(id, device, refused, func(err error) { done <- err })
+	st.Mark(id, []silo.Copy{{Device: device, Refused: refused}}, func(err error) { done <- err })
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +19,7 @@ func markCopy(t testing.TB, st silo.Store, id int64, device, refused string) {
 
 func nextFor(t testing.TB, st silo.Store, device string) string {
 	t.Helper()
-	ms, err := st.NextFor(t.Context(), aor("bob@example.org"), device, 0, 10, noon)
+	ms, err := st.Next(t.Context(), aor("bob@example.org"), []string{device}, 0, 10, noon)
 	if err != nil {
 		t.Fatal(err)
 	}

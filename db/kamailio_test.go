@@ -167,7 +167,7 @@ func kamailioMessages(t *testing.T, db *DB, version string) {
 	if again.ID <= long.ID {
 		t.Errorf("ID %d is given again after %d", again.ID, long.ID)
 	}
-	if _, err := st.SetAside(t.Context(), again.ID, "why"); err != nil {
+	if _, err := st.SetAside(t.Context(), again.ID, "why", nil); err != nil {
 		t.Error(err)
 	}
 	remove(t, st, again.ID)
@@ -355,7 +355,7 @@ func TestMailboxesByCase(t *testing.T) {
 				add(t, st, m)
 			}
 			for _, a := range owners {
-				ms, err := st.Next(t.Context(), a, 0, 10, noon)
+				ms, err := st.Next(t.Context(), a, nil, 0, 10, noon)
 				if err != nil || bodies(ms) != a.User {
 					t.Errorf("%s has %q, %v", a, bodies(ms), err)
 				}

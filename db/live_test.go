@@ -228,7 +228,7 @@ func TestKamailioDelivers(t *testing.T) {
 
 			// Kamailio stores a message for carol; silod reads it.
 			p.send("MESSAGE", "carol", "Content-Type: text/plain\r\nX-Foo: x\\y\r\nSubject: lost\r\n", []byte("from Kamailio"), "202")
-			ms, err := st.Next(t.Context(), aor("carol@example.org"), 0, 10, time.Now())
+			ms, err := st.Next(t.Context(), aor("carol@example.org"), nil, 0, 10, time.Now())
 			if err != nil || len(ms) != 1 {
 				t.Fatalf("Kamailio's message: %+v, %v", ms, err)
 			}

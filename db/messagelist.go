@@ -15,8 +15,12 @@ import (
 // index. A page begins with the last owner of the page before, not behind it: MySQL may
 // sort two names as equal, and the other one may not have been read yet.
 func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
+	waiting := `t.silo_id IS NULL`
+	if st.hasCopies.Load() {
+		waiting = waitingOrMarked
+	}
 	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
-		` AND t.silo_id IS NULL AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
+		` AND ` + waiting + ` AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
 	var last []sip.AoR
 	for {
 		from := sip.AoR{}
@@ -175,6 +179,37 @@ func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error
 	return silo.Totals{
 		Messages: int(n[0]), Reminders: int(n[1]), Stuck: int(n[2]), Owners: int(n[3]), Oldest: fromUnix(n[4]),
 	}, nil
+}
+
+// Tidy implements silo.Archive. It counts messages. It searches with the reader, so that no write waits, and
+// checks again before it deletes.
+func (st *messages) Tidy(ctx context.Context, limit int) (int, error) {
+	const absent = ` WHERE NOT EXISTS (SELECT 1 FROM {silo} s WHERE s.{id} = x.silo_id AND s.{inc} = x.inc_time)`
+	deleted := 0
+	for _, table := range []string{"silod_device", "silod_stuck"} {
+		ids, err := st.reader.ints(ctx, `SELECT DISTINCT x.silo_id FROM `+table+` x`+absent+` LIMIT $1`, min(limit, pageRows))
+		if err != nil {
+			return deleted, fmt.Errorf("find rows of deleted messages: %w", err)
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		err = st.writer.step(ctx, len(ids), func(s *session) error {
+			for _, id := range ids {
+				_, err := s.exec(`DELETE FROM `+table+
+					` WHERE silo_id = $1 AND inc_time NOT IN (SELECT s.{inc} FROM {silo} s WHERE s.{id} = $1)`, id)
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return deleted, fmt.Errorf("delete rows of deleted messages: %w", err)
+		}
+		deleted += len(ids)
+	}
+	return deleted, nil
 }
 
 // Purge implements silo.Archive. It finds and deletes in one transaction: a message that is

@@ -16,7 +16,7 @@ const pageRows = 200
 
 // messages implements silo.Store on the table silo and its side tables: silod_meta has
 // the header blocks that do not fit into silo, silod_stuck the messages set aside, and
-// silod_device the copies delivered to devices. A row of a side table belongs to the message
+// silod_device the answers of devices. A row of a side table belongs to the message
 // with its ID and its time of storing: some engines use the ID of a deleted row again.
 type messages struct {
 	layout *layout
@@ -31,6 +31,7 @@ type messages struct {
 // their rows. The joins with the side tables cost little, because those are nearly empty.
 const (
 	selectMessage = selectRow + `0, 0` + fromSilo
+	selectMarked  = selectRow + `0, ` + isMarked + fromSilo
 	selectCounted = selectRow + countCopies + `, ` + isMarked + fromSilo // with the number of delivered copies
 
 	selectRow = `SELECT s.{id}, s.{user}, s.{host}, s.{from}, s.{to}, s.{inc}, s.{exp}, s.{snd}, s.{ctype}, s.{body},
@@ -49,7 +50,10 @@ func (st *messages) Add(ctx context.Context, m *silo.Message) error {
 	if err != nil {
 		return fmt.Errorf("store message: %w", err)
 	}
-	o := &op{join: func(p *plan) { p.messages = append(p.messages, row) }, rows: 1, bytes: row.bytes}
+	if len(m.Marks) > 0 {
+		st.hasCopies.Store(true)
+	}
+	o := &op{join: func(p *plan) { p.messages = append(p.messages, row) }, rows: 1 + len(m.Marks), bytes: row.bytes}
 	if err := st.writer.do(ctx, o); err != nil {
 		m.ID = 0
 		return fmt.Errorf("store message: %w", err)
@@ -70,6 +74,9 @@ func (st *messages) AddAll(ctx context.Context, ms []*silo.Message) error {
 		}
 		rows[i] = row
 		o.bytes += row.bytes
+		if len(m.Marks) > 0 {
+			st.hasCopies.Store(true)
+		}
 	}
 	o.join = func(p *plan) { p.messages = append(p.messages, rows...) }
 	if err := st.writer.do(ctx, o); err != nil {
@@ -97,18 +104,26 @@ func insertMessages(s *session, messages []*messageRow) error {
 	if err != nil {
 		return fmt.Errorf("insert messages: %w", err)
 	}
-	var meta [][]any
+	var meta, stuck, marks [][]any
 	for i, r := range messages {
 		r.m.ID = ids[i]
 		if r.meta != nil {
 			meta = append(meta, []any{ids[i], r.stored, r.meta})
 		}
+		if r.m.Stuck != "" {
+			stuck = append(stuck, []any{ids[i], r.stored, reasonText(r.m.Stuck), s.now})
+		}
+		if r.m.Marks != nil {
+			marks = append(marks, markRows(ids[i], r.stored, s.now, r.m.Marks)...)
+		}
 	}
-	if meta == nil {
-		return nil
-	}
-	if err := s.upsert(&metaTable, meta); err != nil {
-		return fmt.Errorf("insert header blocks: %w", err)
+	for _, side := range []part{{&metaTable, meta}, {&stuckTable, stuck}, {&deviceTable, marks}} {
+		if len(side.rows) == 0 {
+			continue
+		}
+		if err := s.upsert(side.t, side.rows); err != nil {
+			return fmt.Errorf("insert into %s: %w", side.t.name, err)
+		}
 	}
 	return nil
 }
@@ -125,7 +140,12 @@ var (
 
 // Next implements silo.Mailbox. It runs at every REGISTER. The mailbox index has all columns
 // of the condition and of the order, so that an empty mailbox costs one look at the index.
-func (st *messages) Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]silo.Message, error) {
+func (st *messages) Next(
+	ctx context.Context, owner sip.AoR, devices []string, after int64, limit int, now time.Time,
+) ([]silo.Message, error) {
+	if len(devices) > 0 && st.hasCopies.Load() {
+		return st.nextFor(ctx, owner, devices, after, limit, now)
+	}
 	return st.read(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		` AND t.silo_id IS NULL ORDER BY s.{id} LIMIT $5`, now.Unix(), owner.User, owner.Domain, after, limit)
 }
@@ -198,15 +218,22 @@ func deleteMessages(s *session, ids []any, copies bool) (int, error) {
 
 // SetAside implements silo.Mailbox. It also runs for a message that is set aside already,
 // and replaces the reason.
-func (st *messages) SetAside(ctx context.Context, id int64, reason string) (bool, error) {
+func (st *messages) SetAside(ctx context.Context, id int64, reason string, marks []silo.Copy) (bool, error) {
 	var found bool
 	reason = reasonText(reason)
-	err := st.writer.step(ctx, 1, func(s *session) error {
+	if len(marks) > 0 {
+		st.hasCopies.Store(true)
+	}
+	err := st.writer.step(ctx, 1+len(marks), func(s *session) error {
 		inc, err := s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
 		if found = len(inc) > 0; err != nil || !found {
 			return err
 		}
-		return s.upsert(&stuckTable, [][]any{{id, inc[0], reason, s.now}})
+		err = s.upsert(&stuckTable, [][]any{{id, inc[0], reason, s.now}})
+		if err != nil || len(marks) == 0 {
+			return err
+		}
+		return s.upsert(&deviceTable, markRows(id, inc[0], s.now, marks))
 	})
 	if err != nil {
 		return false, fmt.Errorf("set message aside: %w", err)
@@ -214,7 +241,7 @@ func (st *messages) SetAside(ctx context.Context, id int64, reason string) (bool
 	return found, nil
 }
 
-// Requeue implements silo.Archive.
+// Requeue implements silo.Archive. Marks of delivered copies stay.
 func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
 	var found bool
 	err := st.writer.step(ctx, 1, func(s *session) error {
@@ -222,7 +249,10 @@ func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
 		if found = len(ids) > 0; err != nil {
 			return err
 		}
-		_, err = s.exec(`DELETE FROM silod_stuck WHERE silo_id = $1`, id)
+		if _, err = s.exec(`DELETE FROM silod_stuck WHERE silo_id = $1`, id); err != nil || !st.hasCopies.Load() {
+			return err
+		}
+		_, err = s.exec(`DELETE FROM silod_device WHERE silo_id = $1 AND refused <> ''`, id)
 		return err
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func add(t testing.TB, st silo.Store, ms ...*silo.Message) {
 
 func next(t testing.TB, st silo.Store, after int64, limit int) []silo.Message {
 	t.Helper()
-	ms, err := st.Next(t.Context(), bob, after, limit, noon)
+	ms, err := st.Next(t.Context(), bob, nil, after, limit, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestMessagesNextLeavesOut(t *testing.T) {
 		other.Owner = aor("BOB@example.org")
 		never.Expires = time.Time{}
 		add(t, st, expired, reminder, other, stuck, never)
-		if ok, err := st.SetAside(t.Context(), stuck.ID, "603 Decline"); !ok || err != nil {
+		if ok, err := st.SetAside(t.Context(), stuck.ID, "603 Decline", nil); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		if got := bodies(next(t, st, 0, 10)); got != "never" {
@@ -138,7 +138,7 @@ func TestMessagesSetAsideAndRequeue(t *testing.T) {
 		st, m := db.Messages(), text("x")
 		add(t, st, m)
 		for _, reason := range []string{"488 Not Acceptable Here", "ü " + strings.Repeat("x", 500) + "\xff"} {
-			if ok, err := st.SetAside(t.Context(), m.ID, reason); !ok || err != nil {
+			if ok, err := st.SetAside(t.Context(), m.ID, reason, nil); !ok || err != nil {
 				t.Fatal(ok, err)
 			}
 		}
@@ -152,7 +152,7 @@ func TestMessagesSetAsideAndRequeue(t *testing.T) {
 		if ms := next(t, st, 0, 10); len(ms) != 1 || ms[0].Stuck != "" {
 			t.Errorf("after Requeue: %+v", ms)
 		}
-		if ok, err := st.SetAside(t.Context(), m.ID+1, "none"); ok || err != nil {
+		if ok, err := st.SetAside(t.Context(), m.ID+1, "none", nil); ok || err != nil {
 			t.Errorf("SetAside of no message: %v, %v", ok, err)
 		}
 		if ok, err := st.Requeue(t.Context(), m.ID+1); ok || err != nil {
@@ -224,7 +224,7 @@ func TestMessagesWaiting(t *testing.T) {
 			}
 			add(t, st, m)
 			if i == 2 {
-				if _, err := st.SetAside(t.Context(), m.ID, "no"); err != nil {
+				if _, err := st.SetAside(t.Context(), m.ID, "no", nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -279,7 +279,7 @@ func TestMessagesListTallyPurge(t *testing.T) {
 			wg.Go(func() {
 				add(t, st, m)
 				if i == 8 {
-					if _, err := st.SetAside(t.Context(), m.ID, "no"); err != nil {
+					if _, err := st.SetAside(t.Context(), m.ID, "no", nil); err != nil {
 						t.Error(err)
 					}
 				}
@@ -370,10 +370,15 @@ func TestMessagesAddAll(t *testing.T) {
 		}
 		markCopy(t, st, ms[0].ID, "b", "415 No")
 		markCopy(t, st, ms[0].ID, "a", "")
-		for id, want := range map[int64]string{ms[0].ID: "[{a } {b 415 No}]", ms[2].ID: "[]", 999: "[]"} {
+		for id, want := range map[int64]string{ms[0].ID: `[{"a" ""} {"b" "415 No"}]`, ms[2].ID: "[]", 999: "[]"} {
 			got, err := st.Marks(t.Context(), id)
-			if fmt.Sprint(got) != want || err != nil {
+			if marksText(got) != want || err != nil {
 				t.Errorf("marks of %d: %v, %v, want %s", id, got, err, want)
+			}
+			for _, c := range got {
+				if time.Since(c.At).Abs() > time.Minute {
+					t.Errorf("%s: at %v", c.Device, c.At)
+				}
 			}
 		}
 		markCopy(t, st, ms[1].ID, "b", "415 No")

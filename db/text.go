@@ -122,8 +122,10 @@ func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool)
 			return fmt.Errorf("table %s: %w; repair the file, or set another db.url", filepath.Join(d.dir, name), err)
 		}
 		d.contents[name] = data
-		head, _, _ := bytes.Cut(data, []byte("\n"))
-		d.headLines[name] = string(head)
+		if !strings.HasPrefix(name, "silod_") { // those have the columns of the schema, which may be more
+			head, _, _ := bytes.Cut(data, []byte("\n"))
+			d.headLines[name] = string(head)
+		}
 	}
 	return nil
 }

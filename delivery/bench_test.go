@@ -61,8 +61,8 @@ func (b *backlog) again(owners int) {
 // taker is a Sender to devices that accept everything.
 type taker struct{}
 
-func (taker) Send(context.Context, sip.AoR, *Item) Attempt { return Outcome{Verdict: Delivered} }
-func (taker) Alive(context.Context, sip.AoR) bool          { return true }
+func (taker) Send(context.Context, sip.AoR, *Item) Attempt  { return Outcome{Verdict: Delivered} }
+func (taker) Alive(context.Context, sip.AoR, []string) bool { return true }
 
 func benchmarkDelivery(b *testing.B, recipients, items int, wake func(q *Queue, all []sip.AoR)) {
 	e := New(Options{})

@@ -73,7 +73,7 @@ func (s *inOrder) Send(_ context.Context, a sip.AoR, _ *Item) Attempt {
 	return Outcome{Verdict: Delivered}
 }
 
-func (s *inOrder) Alive(context.Context, sip.AoR) bool { return true }
+func (s *inOrder) Alive(context.Context, sip.AoR, []string) bool { return true }
 
 // A personal message does not wait for a broadcast.
 func TestBroadcastIsBehindOthers(t *testing.T) {

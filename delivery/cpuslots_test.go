@@ -39,7 +39,7 @@ func (b *busy) Send(context.Context, sip.AoR, *Item) Attempt {
 	})
 }
 
-func (b *busy) Alive(context.Context, sip.AoR) bool { return true }
+func (b *busy) Alive(context.Context, sip.AoR, []string) bool { return true }
 
 // serve delivers a message to each of so many people and returns the time that it took.
 func serve(t *testing.T, people int, way *busy) (took time.Duration) {

@@ -206,7 +206,7 @@ func (e *Engine) attempt(ctx context.Context, k recipientKey, r *recipient) (v V
 		if r.draining&q.bit == 0 {
 			continue
 		}
-		p := pass{engine: e, to: k, queue: q, poison: &r.poison}
+		p := pass{engine: e, to: k, queue: q, poison: &r.poison, absent: &r.absent}
 		p.source, p.sender = q.sourceAndSender(k.device)
 		switch result := p.run(ctx); result {
 		case Delivered:

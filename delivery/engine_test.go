@@ -113,7 +113,7 @@ func (p *phones) ring(a sip.AoR, m *im.Message) Outcome {
 	return out
 }
 
-func (p *phones) Alive(context.Context, sip.AoR) bool { return p.alive == nil || p.alive() }
+func (p *phones) Alive(context.Context, sip.AoR, []string) bool { return p.alive == nil || p.alive() }
 
 func (p *phones) received() []string {
 	p.mu.Lock()

@@ -14,13 +14,17 @@ type pass struct {
 	source Source
 	sender Sender
 	poison *poisonList
+	absent *absentList
 
 	removals    openRemovals
 	settled     bool    // an item was settled since the pass last began at the head of the queue
 	hasDeferred bool    // the queue has items that are sent behind the others
-	postponed   bool    // a poison item must not be tried yet
+	postponed   bool    // an item must not be tried yet
 	failed      []int64 // keys of items that failed in this pass and were skipped
 	budget      int     // items that may still be skipped
+	partial     []int64 // keys of partial items that failed in this pass; maxSkipped at most
+
+	seen []string // devices that have answered a probe in this pass
 }
 
 // paused is the verdict on a queue that is held, or in which too many items wait for their
@@ -137,8 +141,12 @@ func (p *pass) mustPause() bool {
 // others.
 func (p *pass) due(it *Item, deferred bool) bool {
 	now := time.Now()
-	if !it.Expires.IsZero() && !now.Before(it.Expires) || slices.Contains(p.failed, it.Key) {
+	if !it.Expires.IsZero() && !now.Before(it.Expires) || slices.Contains(p.failed, it.Key) || slices.Contains(p.partial, it.Key) {
 		return false // the Source removes expired items
+	}
+	if !p.absent.choose(it, now) {
+		p.postponed = true
+		return false
 	}
 	poison := p.poison.find(p.queue, it.Key)
 	if poison != nil && now.Before(poison.next) {
@@ -155,6 +163,10 @@ func (p *pass) due(it *Item, deferred bool) bool {
 // deliver sends one item and settles it. It returns Delivered if the pass continues with
 // the next item, which includes items that were refused or skipped.
 func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
+	if it.Partial && !p.present(ctx, it) {
+		p.postponed = true
+		return Delivered
+	}
 	begun := time.Now()
 	out := p.send(ctx, it)
 	p.engine.Latency.Observe(time.Since(begun))
@@ -169,6 +181,9 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 	case Undelivered, Offline:
 		p.engine.Failed.Inc()
 		log.Debug("message not delivered", "owner", p.to.AoR, "call_id", it.CallID, "reason", out.Reason)
+		if p.leaveToOthers(it, out, begun) {
+			return Delivered
+		}
 		if out.Verdict == Undelivered && p.maySkip(it, out) {
 			p.failed = append(p.failed, it.Key)
 			return Delivered
@@ -186,10 +201,10 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 // answered.
 func (p *pass) send(ctx context.Context, it *Item) Outcome {
 	out := p.try(ctx, it)
-	if out.Verdict != Undelivered || out.Answered || !p.maybePoison(it) {
+	if out.Verdict != Undelivered || out.Answered || it.Partial || !p.maybePoison(it) {
 		return out
 	}
-	if !p.alive(ctx) {
+	if !p.alive(ctx, nil) {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(ctx, secondSendTimeout)
@@ -214,9 +229,9 @@ func (p *pass) try(ctx context.Context, it *Item) (out Outcome) {
 	return out
 }
 
-func (p *pass) alive(ctx context.Context) (alive bool) {
+func (p *pass) alive(ctx context.Context, devices []string) (alive bool) {
 	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
 	defer cancel()
-	p.engine.workers.cpu.releaseWhile(func() { alive = p.sender.Alive(ctx, p.to.AoR) })
+	p.engine.workers.cpu.releaseWhile(func() { alive = p.sender.Alive(ctx, p.to.AoR, devices) })
 	return alive
 }

@@ -29,6 +29,7 @@ type recipient struct {
 	timer  *time.Timer   // the scheduler's, in state waiting
 	gone   chan struct{} // the scheduler's; closed when the recipient is forgotten; nil while unused
 	poison poisonList    // the worker's
+	absent absentList    // the worker's
 }
 
 type state int

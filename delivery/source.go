@@ -13,7 +13,7 @@ type Verdict int
 const (
 	Undelivered Verdict = iota // no device accepted it: kept, retried with back-off and at the next REGISTER
 	Delivered                  // a device answered 2xx
-	Refused                    // it will never be accepted: set aside with the reason
+	Refused                    // no device will ever accept it: set aside with the reason
 	Offline                    // the owner has no reachable contact: kept until the next REGISTER
 )
 
@@ -22,6 +22,11 @@ type Outcome struct {
 	Verdict  Verdict
 	Reason   string // such as "603 Decline"
 	Answered bool   // a device has answered, and is alive
+
+	// For an item with PerDevice that no device has accepted:
+	Refusals []Refusal // of devices that will never accept it
+	Failed   []string  // the other devices to which it was sent
+	Silent   bool      // one of Failed has not answered
 }
 
 // An Attempt is an item in flight.
@@ -36,11 +41,13 @@ func (o Outcome) Wait(context.Context) Outcome { return o }
 // A Source holds messages that wait for their owners, the users that they are addressed to.
 type Source interface {
 	// Next returns the oldest waiting items of owner with a Key above after, oldest
-	// first, limit at most. Expired items and items set aside are left out.
+	// first, limit at most. Expired items are left out, and items that all devices of the
+	// owner have refused.
 	Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]Item, error)
 
 	// Settle removes an item that was delivered or sets aside an item that was refused,
-	// so that Next does not return it again. It may return before that is durable. It
+	// so that Next does not return it again. For other verdicts, it records the refusals
+	// of the outcome, so that Next returns them in Item.Refused. It may return before that is durable. It
 	// calls done exactly once: when it is durable, or with an error. After an error the
 	// engine does not send the item again, even if Next returns it, and calls Settle
 	// again with back-off.
@@ -56,7 +63,8 @@ type Sender interface {
 	// once.
 	Send(ctx context.Context, owner sip.AoR, it *Item) Attempt
 
-	// Alive reports whether a contact of the owner answers any request at present. The
-	// engine asks when an item has repeatedly got no answer.
-	Alive(ctx context.Context, owner sip.AoR) bool
+	// Alive reports whether a device of the owner answers any request at present: one of
+	// these names, or any if there are none. The engine asks when an item has repeatedly
+	// got no answer.
+	Alive(ctx context.Context, owner sip.AoR, devices []string) bool
 }

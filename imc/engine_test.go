@@ -57,7 +57,7 @@ func (p attempt) Wait(ctx context.Context) delivery.Outcome {
 	return delivery.Outcome{Verdict: delivery.Delivered, Answered: true}
 }
 
-func (p *phones) Alive(context.Context, sip.AoR) bool { return false }
+func (p *phones) Alive(context.Context, sip.AoR, []string) bool { return false }
 
 // TestRoomWithEngine runs rooms with the real delivery engine: all members get all
 // messages once and in order, a dead or slow device does not delay the others, and a

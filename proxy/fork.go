@@ -76,6 +76,7 @@ var noticed = transaction.Result{}
 type Outcome struct {
 	Response   *sip.Message // the first 2xx, else the best failure response so far (RFC 3261 section 16.7); or nil
 	Failures   []int        // statuses of failure responses, except on routes that were followed by another one
+	Refused    []Refusal    // the devices of Failures that will never accept the message
 	Open       int          // devices that may still respond
 	Unreached  int          // devices to which nothing could be sent, or that did not respond
 	Rerouted   int          // routes that failed and were followed by another route of their device
@@ -242,6 +243,9 @@ func (k *Fork) end(i int) {
 		return
 	}
 	k.out.Failures = append(k.out.Failures, a.refusal.Status)
+	if refuses(a.device, a.refusal.Status) {
+		k.out.Refused = append(k.out.Refused, Refusal{a.device, a.refusal.Status, a.refusal.Reason})
+	}
 	if preferred(a.refusal, k.out.Response) {
 		k.out.Response = a.refusal
 	}

@@ -48,9 +48,10 @@ func (s *Sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) del
 	return s.send(ctx, owner, "", it)
 }
 
-// Alive reports whether a device of a user responds to OPTIONS (RFC 3261 section 11).
-func (s *Sender) Alive(ctx context.Context, owner sip.AoR) bool {
-	return s.proxy.responds(ctx, owner, s)
+// Alive reports whether a device of a user responds to OPTIONS (RFC 3261 section 11): one with
+// these names, or any if there are none.
+func (s *Sender) Alive(ctx context.Context, owner sip.AoR, names []string) bool {
+	return s.proxy.responds(ctx, owner, &selection{sender: s, names: names, next: s.settings.Load().OutboundProxy})
 }
 
 // Device returns the sender to the devices with a name. A queue that keeps a copy for each
@@ -67,21 +68,30 @@ func (d deviceSender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item
 	return d.sender.send(ctx, owner, d.name, it)
 }
 
-func (d deviceSender) Alive(ctx context.Context, owner sip.AoR) bool {
-	return d.sender.proxy.responds(ctx, owner, d.sender.directory(d.name, "", d.sender.settings.Load().OutboundProxy))
+func (d deviceSender) Alive(ctx context.Context, owner sip.AoR, _ []string) bool {
+	s := d.sender
+	return s.proxy.responds(ctx, owner, &selection{sender: s, name: d.name, next: s.settings.Load().OutboundProxy})
 }
 
 // send sends a message to the devices with a name, "" for any.
 func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *delivery.Item) delivery.Attempt {
-	next := s.nextHop(&it.Message)
-	dir, seen := s.directory(name, it.Contact, next), s.proxy.Changes(owner)
-	ds := dir.Devices(owner)
+	sel, seen := s.selection(name, it), s.proxy.Changes(owner)
+	ds, leftOut := sel.choose(owner)
 	if len(ds) == 0 {
 		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no registered device accepts messages"}
 	}
-	return sent{s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{
-		Recipient: owner, MaxForwards: initialMaxForwards, Directory: dir, Seen: seen, FromRoom: s.settings.Load().Rooms,
-	})}
+	fork := s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{
+		Recipient: owner, MaxForwards: initialMaxForwards, Directory: sel.directory(), Seen: seen, FromRoom: s.settings.Load().Rooms,
+	})
+	switch {
+	case !it.PerDevice:
+		return sent{fork}
+	case ds[0].Name == "":
+		return sentElsewhere{fork, s.Registered(owner)}
+	case leftOut:
+		return sentToSome{fork}
+	}
+	return sentToAll{fork}
 }
 
 // sent is a queued message on its way.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 
+	"silod/delivery"
 	"silod/im"
 	"silod/registrar"
 	"silod/sip"
@@ -57,24 +58,46 @@ func (s *Sender) Devices(owner sip.AoR) []Device {
 	return s.devices(owner, "", "", s.settings.Load().OutboundProxy)
 }
 
-// directory returns a Directory of the devices with a name, or with a contact; "" stands for
-// any. next is the outbound proxy.
-func (s *Sender) directory(name, contact string, next *sip.URI) Directory {
-	if name == "" && contact == "" && next == s.settings.Load().OutboundProxy {
-		return s
-	}
-	return &selection{s, name, contact, next}
-}
-
-// A selection is the Directory of some devices of each user.
+// A selection is the Directory of some devices of each user: those with a name, and those to
+// which an item may be sent.
 type selection struct {
-	sender        *Sender
-	name, contact string
-	next          *sip.URI
+	sender *Sender
+	next   *sip.URI       // the outbound proxy; nil: none
+	name   string         // "": any
+	names  []string       // nil: any
+	item   *delivery.Item // nil: any
 }
 
+// selection returns the devices with a name, "" for any, to which an item may be sent.
+func (s *Sender) selection(name string, it *delivery.Item) selection {
+	return selection{sender: s, next: s.nextHop(&it.Message), name: name, item: it}
+}
+
+// Devices implements Directory.
 func (d *selection) Devices(owner sip.AoR) []Device {
-	return d.sender.devices(owner, d.name, d.contact, d.next)
+	ds, _ := d.choose(owner)
+	return ds
+}
+
+// choose returns the devices of a user, and reports whether others are left out that may
+// accept the item later.
+func (d *selection) choose(owner sip.AoR) (chosen []Device, leftOut bool) {
+	if d.item == nil {
+		return named(d.sender.devices(owner, d.name, "", d.next), d.names), false
+	}
+	return choose(d.sender.devices(owner, d.name, d.item.Contact, d.next), d.item)
+}
+
+// directory returns the Directory of a selection: the sender, which takes no memory, if the
+// selection leaves nothing out.
+func (d *selection) directory() Directory {
+	it := d.item
+	if d.name == "" && it.Contact == "" && it.Refused == nil && it.Except() == nil &&
+		d.next == d.sender.settings.Load().OutboundProxy {
+		return d.sender
+	}
+	c := *d
+	return &c
 }
 
 // devices returns the devices to which a message for owner is sent. Of a user of ours these

@@ -11,9 +11,9 @@ import (
 const maxLateForks = 10_000
 
 // awaitLateAnswers waits for devices that had not answered when the message was stored in
-// owner's mailbox under id. A 2xx that comes now removes the stored message. Then release,
-// which ends the hold on the mailbox, is called. A message that was not stored, id is 0, is
-// not sent any more: its sender has been told.
+// owner's mailbox under id. A 2xx that comes now removes the stored message, a refusal is
+// recorded. Then release, which ends the hold on the mailbox, is called. A message that was
+// not stored, id is 0, is not sent any more: its sender has been told.
 func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, release func()) {
 	if id == 0 {
 		fork.Abandon()
@@ -34,11 +34,21 @@ func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, rel
 			out = fork.Wait(context.Background(), 0)
 		}
 		fork.Abandon()
-		if out.Accepted() {
+		switch {
+		case out.Accepted():
 			r.opt.Queue.Removed(owner, id, r.opt.Silo.Remove, release)
-			return
+		case len(out.Refused) > 0:
+			r.opt.Queue.Removed(owner, id, func(id int64, done func(error)) {
+				r.opt.Silo.Refuse(owner, id, out.Refusals(), func(err error) {
+					done(err)
+					if err == nil { // if it has failed before, other devices have not got the message
+						r.opt.Queue.Wake(owner)
+					}
+				})
+			}, release)
+		default:
+			release()
 		}
-		release()
 	})
 }
 

@@ -17,6 +17,7 @@ func (r *Router) relayToDevices(ctx context.Context, in *incoming, ds []proxy.De
 	})
 	out := fork.Wait(ctx, r.settings.Load().AcceptTimeout)
 	d := decideAfterRelay(in.facts, in.class, &out, ctx.Err() != nil, r.opt.Silo.StoreOn)
+	in.silo.Refusals = out.Refusals()
 	if d.action == storeLate {
 		r.store(ctx, in, fork, d.away)
 		return

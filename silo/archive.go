@@ -25,7 +25,7 @@ type archived struct {
 	Expires *time.Time   `json:"expires,omitempty"` // nil: never
 	SendAt  *time.Time   `json:"send_at,omitempty"` // a reminder's
 	Stuck   octets       `json:"stuck,omitempty"`   // why it was set aside
-	Copies  []deviceCopy `json:"copies,omitempty"`  // if every device gets one
+	Copies  []deviceCopy `json:"copies,omitempty"`  // answers of devices
 	Src     octets       `json:"src"`
 	Dst     octets       `json:"dst"`
 	From    octets       `json:"from"`
@@ -38,8 +38,9 @@ type archived struct {
 
 // A deviceCopy is the answer of a device that has accepted or refused the message.
 type deviceCopy struct {
-	Device  octets `json:"device"`
-	Refused octets `json:"refused,omitempty"`
+	Device  octets     `json:"device"`
+	Refused octets     `json:"refused,omitempty"`
+	At      *time.Time `json:"at,omitempty"`
 }
 
 // octets are a JSON string, or {"base64": "..."} if they are not UTF-8.
@@ -90,7 +91,7 @@ func archive(m *Message, copies []Copy) *archived {
 		a.Headers[i] = [2]octets{octets(h.Name), octets(h.Value)}
 	}
 	for _, c := range copies {
-		a.Copies = append(a.Copies, deviceCopy{octets(c.Device), octets(c.Refused)})
+		a.Copies = append(a.Copies, deviceCopy{octets(c.Device), octets(c.Refused), optional(c.At)})
 	}
 	return a
 }
@@ -122,6 +123,19 @@ func (a *archived) message() *Message {
 		m.Headers = append(m.Headers, sip.Header{Name: string(h[0]), Value: string(h[1])})
 	}
 	return m
+}
+
+// marks returns the answers of devices of a line.
+func (a *archived) marks() []Copy {
+	var marks []Copy
+	for _, c := range a.Copies {
+		m := Copy{Device: string(c.Device), Refused: string(c.Refused)}
+		if c.At != nil {
+			m.At = *c.At
+		}
+		marks = append(marks, m)
+	}
+	return marks
 }
 
 // key returns a key that two archived messages have in common if they are the same

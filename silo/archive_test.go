@@ -91,13 +91,13 @@ func archiveOf(b *box) []string {
 		add(m)
 		switch i {
 		case 3:
-			if _, err := b.store.SetAside(b.t.Context(), m.ID, "603 Decline"); err != nil {
+			if _, err := b.store.SetAside(b.t.Context(), m.ID, "603 Decline", nil); err != nil {
 				b.t.Fatal(err)
 			}
 		case 4:
 			for device, refused := range map[string]string{"<urn:uuid:1>": "", "<urn:uuid:2>": "415 No"} {
 				done := make(chan error, 1)
-				b.store.Mark(m.ID, device, refused, func(err error) { done <- err })
+				b.store.Mark(m.ID, []silo.Copy{{Device: device, Refused: refused}}, func(err error) { done <- err })
 				if err := <-done; err != nil {
 					b.t.Fatal(err)
 				}
@@ -124,7 +124,7 @@ func TestArchiveLosesNothing(t *testing.T) {
 	}
 	for i, part := range map[int]string{
 		1: `"body":{"base64":"//4A"}`, 2: `"send_at":"2026-11-21T12:30:00Z"`, 3: `"stuck":"603 Decline"`,
-		4: `"copies":[{"device":"<urn:uuid:1>"},{"device":"<urn:uuid:2>","refused":"415 No"}]`,
+		4: `"copies":[{"device":"<urn:uuid:1>","at":"2026-11-21T12:00:00Z"},{"device":"<urn:uuid:2>","refused":"415 No","at":"2026-11-21T12:00:00Z"}]`,
 	} {
 		if !strings.Contains(lines[i], part) {
 			t.Errorf("no %s in %s", part, lines[i])

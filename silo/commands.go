@@ -21,7 +21,7 @@ func (s *Service) Commands() []mi.Command {
 		},
 		{
 			Name: "silo_show", Aliases: []string{"silo.show"}, Args: "id",
-			Help: "Shows one stored message with its headers and body.", MinArgs: 1, MaxArgs: 1, Bodies: true, Run: c.show,
+			Help: "Shows one stored message with its headers and body, and the answers of devices.", MinArgs: 1, MaxArgs: 1, Bodies: true, Run: c.show,
 		},
 		{
 			Name: "silo_count", Aliases: []string{"silo.count"}, Args: "[owner] [from] [older_than] [stuck] [reminders]",
@@ -39,11 +39,11 @@ func (s *Service) Commands() []mi.Command {
 		},
 		{
 			Name: "silo_dump", Aliases: []string{"silo.dump"}, Args: "owner",
-			Help: "Delivers a mailbox now.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.dump,
+			Help: "Delivers a mailbox now, but no message to a device that has refused it.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.dump,
 		},
 		{
 			Name: "silo_requeue", Aliases: []string{"silo.requeue"}, Args: "id",
-			Help: "Requeues a message.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.requeue,
+			Help: "Requeues a message that was set aside, also for the devices that have refused it.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.requeue,
 		},
 		{
 			Name: "silo_delete", Aliases: []string{"silo.delete"}, Args: "id",

@@ -98,6 +98,7 @@ func (i *importer) run(ctx context.Context, list []*archived) error {
 			continue
 		default:
 			m = a.message()
+			m.Stuck, m.Marks = string(a.Stuck), a.marks()
 			existing[key] = m
 			missing = append(missing, m)
 		}
@@ -177,8 +178,8 @@ func (i *importer) add(ctx context.Context, list []*archived, missing []*Message
 	return nil
 }
 
-// setStates sets messages aside, records the answers of devices, and starts the
-// delivery to owners that are online.
+// setStates sets messages that were stored before aside, records the answers of devices, and
+// starts the delivery to owners that are online.
 func (i *importer) setStates(ctx context.Context, list []*archived) error {
 	for _, a := range list {
 		m := i.rows[a]
@@ -186,13 +187,13 @@ func (i *importer) setStates(ctx context.Context, list []*archived) error {
 			continue
 		}
 		if a.Stuck != "" && m.Stuck == "" {
-			if _, err := i.silo.opt.Store.SetAside(ctx, m.ID, string(a.Stuck)); err != nil {
+			if _, err := i.silo.opt.Store.SetAside(ctx, m.ID, string(a.Stuck), nil); err != nil {
 				return err
 			}
 		}
-		for _, c := range a.Copies {
+		if marks := a.marks(); marks != nil && m.Marks == nil {
 			done := make(chan error, 1)
-			i.silo.opt.Store.Mark(m.ID, string(c.Device), string(c.Refused), func(err error) { done <- err })
+			i.silo.opt.Store.Mark(m.ID, marks, func(err error) { done <- err })
 			if err := <-done; err != nil {
 				return err
 			}

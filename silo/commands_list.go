@@ -75,8 +75,32 @@ func (c commands) show(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	for _, h := range m.Headers {
 		hs.Add("header", h.Name+": "+h.Value)
 	}
+	if m.Marked {
+		marks, err := c.silo.opt.Store.Marks(ctx, m.ID)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		devices := n.Add("devices", nil)
+		devices.List = true
+		for _, d := range marks {
+			devices.Nodes = append(devices.Nodes, deviceRow(&d))
+		}
+	}
 	n.Add("body", string(m.Body))
 	return n, nil
+}
+
+// deviceRow returns the answer of a device.
+func deviceRow(c *Copy) *mi.Node {
+	answer := c.Refused
+	if answer == "" {
+		answer = "received"
+	}
+	n := &mi.Node{Name: "DEVICE", Attrs: []mi.Attr{{Name: "device", Value: c.Device}, {Name: "answer", Value: answer}}}
+	if !c.At.IsZero() {
+		n.Attrs = append(n.Attrs, mi.Attr{Name: "at", Value: stamp(c.At)})
+	}
+	return n
 }
 
 func (c commands) count(ctx context.Context, req *mi.Request) (*mi.Node, error) {

@@ -28,6 +28,11 @@ func (s *Service) notifyStored(ctx context.Context, in *Incoming, id int64) {
 	s.sendDisposition(ctx, dispositionStored, in.Sender, &Message{ID: id, Owner: in.Owner, Stored: s.opt.Now(), Message: *in.Message})
 }
 
+// notifyRefused sends <failed/> for a message that was set aside when it was stored.
+func (s *Service) notifyRefused(ctx context.Context, in *Incoming, id int64) {
+	s.sendDisposition(ctx, dispositionFailed, in.Sender, &Message{ID: id, Owner: in.Owner, Stored: s.opt.Now(), Message: *in.Message})
+}
+
 // notifyFailed sends <failed/> to a sender that has asked for it, except for reminders.
 func (s *Service) notifyFailed(ctx context.Context, m *Message) {
 	from := nameAddr(m.From)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"silod/delivery"
 	"silod/im"
 	"silod/sip"
 )
@@ -19,17 +20,19 @@ type Message struct {
 	SendAt  time.Time // snd_time: when a reminder is due; zero for a message
 	Stuck   string    // why the message was set aside; "" if it was not
 	Copies  int       // devices that have received a copy; set by List, Get and Expire
-	Marked  bool      // a device has received or refused its copy, see Mailbox.Mark; set as Copies is
+	Marked  bool      // it has marks, see Mailbox.Mark; set as Copies is, and by Next to devices
+	Marks   []Copy    // of devices; stored by Add, set by ReadMarks
 
 	im.Message
 
 	senderUnverified bool // the sender gets no notification
 }
 
-// A Copy records how a device has answered its copy of a message.
+// A Copy is the mark of a device: it records how the device has answered a message.
 type Copy struct {
 	Device  string
-	Refused string // why the device will never accept it; "" if it has accepted
+	Refused string    // why the device will never accept it; "" if it has accepted
+	At      time.Time // of the answer; zero: now, or not known
 }
 
 // An Incoming is a message that may be stored, with the parts of its request that are
@@ -51,4 +54,8 @@ type Incoming struct {
 	// Own says that silod itself is the sender: a room, a notification. It is tried at once
 	// wherever that is possible.
 	Own bool
+
+	// Refusals are those of the owner's devices, before the message was stored.
+	Refusals []delivery.Refusal
+	setAside bool // Put has found that all devices have refused it
 }

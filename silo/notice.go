@@ -23,6 +23,9 @@ func (s *Service) NotifySender(ctx context.Context, in *Incoming, id int64, unre
 		s.sendNotice(in, id)
 	}
 	s.notifyStored(ctx, in, id)
+	if in.setAside {
+		s.notifyRefused(ctx, in, id)
+	}
 }
 
 // sendNotice queues the notice that the recipient is offline, unless the message is not

@@ -50,6 +50,10 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	s.Stats.Commit.Observe(time.Since(start))
 	s.Stats.Stored.Inc()
 	s.publish(watch.Stored, row, "")
+	if in.setAside = row.Stuck != ""; in.setAside {
+		s.Stats.Refused.Inc()
+		s.publish(watch.SetAside, row, row.Stuck)
+	}
 	// If the owner has registered during the commit, that registration started a delivery
 	// that has not seen this message. So schedule is called after the commit.
 	if in.SendAt.IsZero() {
@@ -83,6 +87,8 @@ func (s *Service) newRow(cfg *Settings, in *Incoming, now time.Time) (*Message, 
 		Stored:  now.Truncate(time.Second),
 		Expires: now.Add(life).Truncate(time.Second),
 		SendAt:  in.SendAt,
+		Stuck:   s.stuck(in.Owner, in.Refusals),
+		Marks:   marksOf(in.Refusals),
 		Message: *in.Message,
 	}
 	if !in.SendAt.IsZero() {

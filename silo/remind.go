@@ -61,7 +61,7 @@ func (s *Service) releaseReminder(ctx context.Context, r *Message) error {
 	ok, err := s.opt.Store.Release(ctx, r.ID, m)
 	if errors.Is(err, ErrInvalid) {
 		s.Stats.FailedReminders.Inc()
-		if _, err = s.opt.Store.SetAside(ctx, r.ID, err.Error()); err != nil {
+		if _, err = s.opt.Store.SetAside(ctx, r.ID, err.Error(), nil); err != nil {
 			return fmt.Errorf("set reminder aside: %w", err)
 		}
 		return nil

@@ -26,7 +26,9 @@ func (o sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) deli
 }
 
 // Alive asks the next Sender.
-func (o sender) Alive(ctx context.Context, owner sip.AoR) bool { return o.next.Alive(ctx, owner) }
+func (o sender) Alive(ctx context.Context, owner sip.AoR, devices []string) bool {
+	return o.next.Alive(ctx, owner, devices)
+}
 
 // An attempt counts a failure.
 type attempt struct {

@@ -45,7 +45,8 @@ type Options struct {
 	Watch     *watch.Hub  // receives an event for each change; may be nil
 	Log       *slog.Logger
 	Now       func() time.Time
-	Every     bool // every device of an owner gets a copy, also a device that registers later
+	Devices   func(sip.AoR) []delivery.Device // registered devices of an owner; nil: refusals are not recorded
+	Every     bool                            // every device of an owner gets a copy, also a device that registers later
 }
 
 // A Service is the message store. Run deletes expired messages and sends reminders; all
@@ -57,7 +58,8 @@ type Service struct {
 	locks         mailboxLocks
 	noticeLimiter *limit.Meter[pair]
 	notices       noticeQueue
-	importing     mutex // held during an import
+	importing     mutex     // held during an import
+	tidied        time.Time // used by Run only
 
 	Stats Stats
 }
@@ -117,7 +119,7 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "dumped_reminders", Help: "Reminders delivered.", Counter: &st.DumpedReminders},
 		{Name: "failed_reminders", Help: "Attempts to deliver a reminder that failed.", Counter: &st.FailedReminders},
 		{Name: "expired_messages", Help: "Messages and reminders that expired undelivered.", Counter: &st.Expired},
-		{Name: "refused_messages", Help: "Messages and reminders that a device refused permanently.", Counter: &st.Refused},
+		{Name: "refused_messages", Help: "Messages and reminders that all devices refused permanently.", Counter: &st.Refused},
 		{Name: "over_quota", Help: "Messages refused because the mailbox was full.", Counter: &st.OverQuota},
 		{Name: "over_sender_quota", Help: "Messages refused because their sender had too many in the mailbox.", Counter: &st.OverSenderQuota},
 		{Name: "notices", Help: "Notices sent that a recipient is offline.", Counter: &st.Notices},
@@ -140,6 +142,7 @@ func (s *Service) Run(ctx context.Context) error {
 			remind.Reset(0)
 		case <-sweep.C:
 			s.expire(ctx)
+			s.tidy(ctx)
 			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
 			s.notices.sweep()
 			sweep.Reset(s.cfg().Sweep)

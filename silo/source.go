@@ -3,8 +3,8 @@ package silo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"silod/delivery"
 	"silod/im"
@@ -14,20 +14,41 @@ import (
 
 // Next returns the oldest messages that wait for an owner, ready for delivery.
 func (s *Service) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
-	ms, err := s.opt.Store.Next(ctx, owner, after, limit, s.opt.Now())
+	var devices []delivery.Device
+	if s.opt.Devices != nil && s.opt.Store.HasMarks() {
+		devices = s.opt.Devices(owner)
+	}
+	names := make([]string, len(devices))
+	for i := range devices {
+		names[i] = devices[i].Name
+	}
+	ms, err := s.opt.Store.Next(ctx, owner, names, after, limit, s.opt.Now())
 	if err != nil {
 		return nil, fmt.Errorf("read mailbox: %w", err)
 	}
-	return s.items(ms), nil
+	if slices.ContainsFunc(ms, func(m Message) bool { return m.Marked }) {
+		if err := s.opt.Store.ReadMarks(ctx, ms, names); err != nil {
+			return nil, fmt.Errorf("read mailbox: %w", err)
+		}
+	}
+	items := s.items(ms)
+	for i := range ms {
+		if ms[i].Marked {
+			withoutMarked(&items[i], devices, ms[i].Marks)
+		}
+	}
+	return items, nil
 }
 
 func (s *Service) items(ms []Message) []delivery.Item {
-	cfg := s.cfg()
+	cfg, perDevice := s.cfg(), s.opt.Devices != nil
 	items := make([]delivery.Item, len(ms))
 	for i := range ms {
 		m := &ms[i]
 		m.prepareForDelivery(cfg)
-		items[i] = delivery.Item{Message: m.Message, Key: m.ID, Expires: m.Expires, Later: canWait(&m.Message), Row: m}
+		items[i] = delivery.Item{
+			Message: m.Message, Key: m.ID, Expires: m.Expires, Later: canWait(&m.Message), Row: m, PerDevice: perDevice,
+		}
 	}
 	return items
 }
@@ -39,30 +60,24 @@ func canWait(m *im.Message) bool {
 	return strings.EqualFold(strings.TrimSpace(m.Header("Priority")), "non-urgent") || isDisposition(m)
 }
 
-// Settle deletes a message that was delivered and sets aside one that was refused.
-func (s *Service) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+// Settle deletes a message that was delivered and sets aside one that was refused. If only
+// some devices have refused it, it is marked.
+func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	row := it.Row.(*Message)
-	if out.Verdict == delivery.Delivered {
+	switch out.Verdict {
+	case delivery.Delivered:
 		s.opt.Store.Delete(it.Key, func(err error) {
 			if err == nil {
 				s.delivered(row)
 			}
 			done(err)
 		})
-		return
+	case delivery.Refused:
+		done(s.setAside(row, out.Reason, marksOf(out.Refusals)))
+	default:
+		s.refused(owner, it, out, done)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
-	defer cancel()
-	found, err := s.opt.Store.SetAside(ctx, it.Key, out.Reason)
-	if found {
-		s.Stats.Refused.Inc()
-		s.publish(watch.SetAside, row, out.Reason)
-		s.notifyFailed(ctx, row)
-	}
-	done(err)
 }
-
-const settleTimeout = 15 * time.Second
 
 // publish publishes an event about a stored message.
 func (s *Service) publish(what string, m *Message, reason string) {
@@ -120,7 +135,7 @@ type deviceSource struct {
 
 // Next returns the oldest messages that wait for the device.
 func (d deviceSource) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
-	ms, err := d.silo.opt.Store.NextFor(ctx, owner, d.device, after, limit, d.silo.opt.Now())
+	ms, err := d.silo.opt.Store.Next(ctx, owner, []string{d.device}, after, limit, d.silo.opt.Now())
 	if err != nil {
 		return nil, fmt.Errorf("read mailbox for a device: %w", err)
 	}
@@ -132,12 +147,10 @@ func (d deviceSource) Next(ctx context.Context, owner sip.AoR, after int64, limi
 func (d deviceSource) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	s, refused := d.silo, ""
 	if out.Verdict != delivery.Delivered {
-		if refused = out.Reason; refused == "" {
-			refused = "refused"
-		}
+		refused = orRefused(out.Reason)
 	}
 	row := it.Row.(*Message)
-	s.opt.Store.Mark(it.Key, d.device, refused, func(err error) {
+	s.opt.Store.Mark(it.Key, []Copy{{Device: d.device, Refused: refused}}, func(err error) {
 		switch {
 		case err != nil:
 		case refused == "":

@@ -85,7 +85,7 @@ func (r *recorder) Send(_ context.Context, _ sip.AoR, it *delivery.Item) deliver
 	return r.out
 }
 
-func (r *recorder) Alive(context.Context, sip.AoR) bool { return true }
+func (r *recorder) Alive(context.Context, sip.AoR, []string) bool { return true }
 
 func TestFailedAttemptsAreCounted(t *testing.T) {
 	b := newBox(t, silo.Settings{})

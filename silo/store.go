@@ -19,7 +19,7 @@ type Store interface {
 
 // A Mailbox holds the messages that wait for delivery to their owners.
 type Mailbox interface {
-	// Add commits m and sets its ID. Concurrent calls share a commit. Once it has
+	// Add commits m, with Stuck and Marks, and sets its ID. Concurrent calls share a commit. Once it has
 	// returned nil the message survives a crash of silod and of the database. Errors are
 	// ErrInvalid (m can never be stored: a value is too long for its column) and ErrBusy
 	// (m cannot be stored now; the caller answers 503). After an error the message is
@@ -27,14 +27,20 @@ type Mailbox interface {
 	Add(ctx context.Context, m *Message) error
 
 	// Next returns up to limit of the owner's messages with an ID above after, oldest
-	// first. It leaves out reminders, messages set aside, and messages that have expired
-	// at now.
-	Next(ctx context.Context, owner sip.AoR, after int64, limit int, now time.Time) ([]Message, error)
+	// first. It leaves out reminders, messages that were set aside, and messages that have
+	// expired at now. With devices it leaves out messages that all of them have marked, see
+	// Mark, and returns also those that were set aside because other devices had refused
+	// them.
+	Next(ctx context.Context, owner sip.AoR, devices []string, after int64, limit int, now time.Time) ([]Message, error)
 
-	// NextFor is Next without the messages that Mark has recorded for the device.
-	NextFor(ctx context.Context, owner sip.AoR, device string, after int64, limit int, now time.Time) ([]Message, error)
+	// HasMarks reports whether messages may have marks. If not, Next needs no devices.
+	HasMarks() bool
 
-	// Waiting calls f for every owner for whom Next would return a message.
+	// ReadMarks sets the marks of those messages that have some. Names in devices are
+	// written as they are there, others may be shortened.
+	ReadMarks(ctx context.Context, ms []Message, devices []string) error
+
+	// Waiting calls f for every owner for whom Next would return a message to some device.
 	Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error
 
 	// Count returns the number of the owner's messages, without reminders and without
@@ -45,14 +51,14 @@ type Mailbox interface {
 	// calls done, exactly once. Concurrent calls share a commit.
 	Delete(id int64, done func(error))
 
-	// Mark records that a message was delivered to a device or, where refused is not
-	// empty, why the device will never take it. The message stays for the other devices.
-	// Mark calls done as Delete does.
-	Mark(id int64, device, refused string, done func(error))
+	// Mark records that devices have received or refused a message. The message stays for
+	// the other devices. Mark calls done as Delete does.
+	Mark(id int64, marks []Copy, done func(error))
 
-	// SetAside records why a message cannot be delivered. Next, NextFor and Due leave it
-	// out until Archive.Requeue. SetAside reports whether the message exists.
-	SetAside(ctx context.Context, id int64, reason string) (bool, error)
+	// SetAside records why a message cannot be delivered, and marks it. Due leaves it out
+	// until Archive.Requeue, and so does Next, unless it has marks. SetAside reports
+	// whether the message exists.
+	SetAside(ctx context.Context, id int64, reason string, marks []Copy) (bool, error)
 }
 
 // Reminders hold the messages that are sent at a given time.
@@ -86,11 +92,15 @@ type Archive interface {
 	// reminders beside messages, unless the query asks for reminders only.
 	Tally(ctx context.Context, q Query) (Totals, error)
 
-	// Requeue undoes SetAside. It reports whether the message exists.
+	// Requeue undoes SetAside and deletes the marks of devices that have refused. It reports whether the message exists.
 	Requeue(ctx context.Context, id int64) (bool, error)
 
 	// Purge deletes up to limit messages that match the query and returns their number.
 	Purge(ctx context.Context, q Query, limit int) (int, error)
+
+	// Tidy deletes the marks and reasons of up to limit messages that another program has
+	// deleted, and returns a number below limit if there are no more.
+	Tidy(ctx context.Context, limit int) (int, error)
 
 	// Expire deletes up to limit messages that have expired at now and returns them, so
 	// that their senders can be notified.

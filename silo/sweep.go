@@ -11,6 +11,8 @@ import (
 const (
 	sweepChunk = 200                   // messages deleted in one transaction, which must be short
 	sweepPause = 20 * time.Millisecond // between two, for other writes
+
+	tidyInterval = time.Hour
 )
 
 // expire deletes the messages that have expired and notifies senders that ask for it.
@@ -28,6 +30,23 @@ func (s *Service) expire(ctx context.Context) {
 			return
 		}
 		sleep(ctx, sweepPause)
+	}
+}
+
+// tidy deletes what is left of messages that another program has deleted, at intervals of
+// tidyInterval.
+func (s *Service) tidy(ctx context.Context) {
+	now := s.opt.Now()
+	if now.Sub(s.tidied) < tidyInterval {
+		return
+	}
+	s.tidied = now
+	for n := sweepChunk; n >= sweepChunk; sleep(ctx, sweepPause) {
+		var err error
+		if n, err = s.opt.Store.Tidy(ctx, sweepChunk); err != nil {
+			s.opt.Log.Warn("rows of deleted messages not deleted", "error", err)
+			return
+		}
 	}
 }
 

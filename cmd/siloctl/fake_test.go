@@ -274,6 +274,10 @@ func (f *fake) show(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	hs.List = true
 	hs.Add("header", "Content-Type: text/plain")
 	hs.Add("header", "Subject: hello")
+	ds := n.Add("devices", nil)
+	ds.List = true
+	ds.Add("DEVICE", nil, mi.Attr{Name: "device", Value: "<urn:uuid:1>"}, mi.Attr{Name: "answer", Value: "415 Unsupported Media Type"},
+		mi.Attr{Name: "at", Value: "2026-11-21T22:14:11Z"})
 	n.Add("body", "first line\nsecond line")
 	return n, nil
 }

@@ -29,7 +29,8 @@ func (a *app) messagesNoun() noun {
 		},
 		{
 			use: "show ID", short: "Show one stored message with its text",
-			mi: "silo_show", min: 1, max: 1, live: []string{liveMessages},
+			long: "A device that has refused the message, or has received a copy, is shown with its answer.",
+			mi:   "silo_show", min: 1, max: 1, live: []string{liveMessages},
 		},
 		{
 			use: "count", short: "Count stored messages", mi: "silo_count", flags: selection, args: selected,
@@ -42,12 +43,14 @@ func (a *app) messagesNoun() noun {
 		},
 		{
 			use: "deliver USER", short: "Deliver a user's stored messages now",
-			mi: "silo_dump", min: 1, max: 1, live: []string{liveUsers}, done: "started delivery to %1",
+			long: "Devices that have refused a message are not asked again: see requeue.",
+			mi:   "silo_dump", min: 1, max: 1, live: []string{liveUsers}, done: "started delivery to %1",
 		},
 		{
-			use: "requeue ID...", short: "Requeue messages that were set aside",
-			long: "`siloctl messages list --stuck` shows which were set aside, and why.",
-			mi:   "silo_requeue", min: 1, max: -1, each: true, live: []string{liveMessages}, done: "requeued message %1",
+			use: "requeue ID...", short: "Requeue messages that devices have refused",
+			long: "`siloctl messages list --stuck` shows which were set aside, and why. They are sent again, also to\n" +
+				"the devices that have refused them.",
+			mi: "silo_requeue", min: 1, max: -1, each: true, live: []string{liveMessages}, done: "requeued message %1",
 		},
 		{
 			use: "delete ID...", short: "Delete stored messages",

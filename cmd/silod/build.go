@@ -188,7 +188,8 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.silo = silo.New(silo.Options{
 		Store: d.siloDB.Messages(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
 		Online: d.mail.Online, Reachable: d.mail.Reachable,
-		Every: d.cfg.Silo.Delivery == "every",
+		Devices: d.mail.Registered,
+		Every:   d.cfg.Silo.Delivery == "every",
 	}, set.silo)
 	d.rooms = imc.New(imc.Options{
 		Store: d.roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: time.Now,

@@ -177,3 +177,32 @@ func TestAnyKeepsNoCopies(t *testing.T) {
 		t.Errorf("%d messages are left", n)
 	}
 }
+
+// Every device has its own answer also where each gets a copy.
+func TestEveryDeviceRefusesForItself(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{400, 405, 415, 501, 603} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, every)
+			a, desk := s.phone("udp", "alice"), s.answering("desk", code)
+			a.message(bob, "1")
+			desk.wants("1")
+			s.settled()
+			for range 2 {
+				s.refresh(desk, "desk")
+			}
+			desk.nothing()
+			soft := s.answering("soft", 200)
+			soft.wants("1")
+			s.settled()
+			got := ""
+			for _, d := range child(s.call("silo_show", attr(s.rows(false)[0], "id")), "devices").Nodes {
+				got += attr(d, "device") + " " + attr(d, "answer") + "\n"
+			}
+			if want := fmt.Sprintf("<urn:uuid:desk> %d Test\n<urn:uuid:soft> received\n", code); got != want {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
