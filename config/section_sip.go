@@ -102,14 +102,14 @@ type Registrar struct {
 	// The lifetime of a registration that does not request one, in seconds.
 	DefaultExpires int `toml:"default_expires" default:"3600" allow:"1..2147483647" reload:"yes"`
 
-	// The minimum lifetime, in seconds; a request for a shorter one is answered 423 with
-	// Min-Expires. 0: no minimum. A lifetime of an hour or more is always accepted.
+	// The minimum lifetime, in seconds; a shorter one is raised to it. 0: no minimum.
 	MinExpires int `toml:"min_expires" default:"60" allow:"0..3600" reload:"yes"`
 
 	// The maximum lifetime, in seconds; a longer one is reduced to it. 0: no maximum.
 	MaxExpires int `toml:"max_expires" default:"0" allow:"0..2147483647" reload:"yes"`
 
-	// The maximum number of registered contacts of a user. 0: no limit.
+	// The maximum number of registered contacts of a user. 0: 1,000. All contacts of a user
+	// together may have 1 MiB.
 	MaxContacts int `toml:"max_contacts" default:"0" allow:"0..10000" reload:"yes"`
 
 	// The interval at which a phone that is registered over UDP behind a NAT is sent a packet,

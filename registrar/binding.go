@@ -14,6 +14,7 @@ type Binding struct {
 	Contact   string    // URI of the Contact as registered
 	Params    string    // its other header parameters as registered, such as ";+sip.ice"; not q, expires, +sip.instance and reg-id
 	Q         float32   // preference, 0 to 1; 1 by default
+	key       uint32    // of the Contact, see uriKey; 0: not computed yet
 	Expires   time.Time // end of the binding
 	CallID    string    // of the last REGISTER for the binding
 	CSeq      uint32    // of the last REGISTER for the binding
@@ -48,15 +49,16 @@ type Store interface {
 	Save(ctx context.Context, changes []Change) error
 }
 
-// ContactValue returns the Contact header value for the binding in the 200 to a REGISTER.
+// ContactValue returns the Contact header value for the binding in the 200 to a REGISTER. It
+// contains only characters that RFC 3261 allows, so that every client can read it, and is
+// read as the same binding.
 func (b *Binding) ContactValue(now time.Time) string {
 	var s strings.Builder
-	s.WriteString("<" + b.Contact + ">")
+	s.WriteString("<" + strictURI(b.Contact) + ">")
 	if b.Q != 1 {
-		s.WriteString(";q=" + strconv.FormatFloat(float64(b.Q), 'g', 3, 32))
+		s.WriteString(";q=" + strconv.FormatFloat(float64(b.Q), 'f', -1, 32))
 	}
-	left := max(0, int(b.Expires.Sub(now)/time.Second))
-	s.WriteString(";expires=" + strconv.Itoa(left))
+	s.WriteString(";expires=" + strconv.FormatInt(int64(max(0, b.Expires.Sub(now).Round(time.Second)/time.Second)), 10))
 	if b.Instance != "" {
 		s.WriteString(`;+sip.instance=` + sip.Quote(b.Instance))
 		if b.RegID != 0 {
@@ -65,6 +67,18 @@ func (b *Binding) ContactValue(now time.Time) string {
 	}
 	s.WriteString(b.Params)
 	return s.String()
+}
+
+// MadeBy reports whether a REGISTER was the last for the binding.
+func (b *Binding) MadeBy(r *Register) bool { return b.CSeq == r.CSeq && b.CallID == r.CallID }
+
+// size returns the length of the texts that a client chooses.
+func (b *Binding) size() int {
+	n := len(b.Contact) + len(b.Params) + len(b.Instance) + len(b.CallID)
+	for _, p := range b.Path {
+		n += len(p)
+	}
+	return n
 }
 
 // Allows reports whether the device allows a method. A device that did not list any

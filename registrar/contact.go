@@ -3,18 +3,30 @@ package registrar
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 	"unique"
 
 	"silod/sip"
 )
 
-// newBinding returns the binding of a contact of r. It copies strings: a substring of a
-// message would keep all of the message in memory.
-func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) Binding {
+// Limits of a binding in bytes. Push parameters (RFC 8599) make a contact some 600 bytes long.
+const (
+	maxContactSize = 4096 // URI, instance and other parameters of a contact
+	maxPathSize    = 4096 // all values together
+	maxCallIDSize  = 1024
+	maxAgentSize   = 512  // the rest of a User-Agent is cut off
+	maxMethodsSize = 1024 // a longer list is ignored
+)
+
+// newBinding returns the binding of a contact of r, which ends at the present time if r
+// removes it. It copies strings: a substring of a message would keep all of the message in
+// memory. The error is an *Error.
+func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) (Binding, error) {
 	b := Binding{
 		Contact:   strings.Clone(c.URI.String()),
 		Q:         1,
@@ -22,8 +34,8 @@ func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) 
 		CallID:    strings.Clone(r.CallID),
 		CSeq:      r.CSeq,
 		Flow:      r.Flow(c.URI),
-		UserAgent: intern(r.UserAgent),
-		Methods:   intern(r.Methods),
+		UserAgent: intern(cut(r.UserAgent, maxAgentSize)),
+		Methods:   methods(r.Methods),
 		Modified:  now,
 	}
 	b.ViaNAT = r.ViaNAT && !b.differs() // else it is known from the flow
@@ -36,18 +48,179 @@ func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) 
 		}
 	}
 	if m, ok := c.Params.Get("methods"); ok {
-		b.Methods = intern(m)
+		b.Methods = methods(m)
 	}
 	if v, _ := c.Params.Get("+sip.instance"); v != "" {
-		b.Instance = strings.Clone(v)
+		b.Instance = strings.Clone(printable(v))
 		// reg-id is ignored without an instance (RFC 5626 section 6).
 		if id, ok := c.Params.Get("reg-id"); ok {
 			n, _ := strconv.ParseUint(id, 10, 31)
 			b.RegID = uint32(n)
 		}
 	}
-	b.Params = strings.Clone(c.Params.Without("q", "expires", "+sip.instance", "reg-id").String())
-	return b
+	b.Params = otherParams(c.Params)
+	return b, b.check()
+}
+
+// check refuses a binding that is too large, or that no header field can hold. The error is an
+// *Error.
+func (b *Binding) check() error {
+	if len(b.Contact)+len(b.Params)+len(b.Instance) > maxContactSize {
+		return tooLong("Contact", maxContactSize)
+	}
+	if len(b.CallID) > maxCallIDSize {
+		return tooLong("Call-ID", maxCallIDSize)
+	}
+	path, clear := 0, clean(b.CallID) == b.CallID
+	for _, p := range b.Path {
+		path += len(p)
+		clear = clear && clean(p) == p
+	}
+	if path > maxPathSize {
+		return tooLong("Path", maxPathSize)
+	}
+	if !clear {
+		return &Error{Status: 400, Reason: "Control character in Call-ID or Path"}
+	}
+	return nil
+}
+
+func tooLong(header string, limit int) *Error {
+	return &Error{Status: 400, Reason: fmt.Sprintf("%s is too long, %d bytes are allowed", header, limit)}
+}
+
+// otherParams returns the parameters of a contact for which a Binding has no field, in the
+// form of the grammar: a value that is no token is quoted, because other parsers may refuse
+// ";x=<y>" or ";x=".
+func otherParams(ps sip.Params) string {
+	var buf [256]byte
+	b := buf[:0]
+	for _, p := range ps {
+		switch strings.ToLower(p.Name) {
+		case "q", "expires", "+sip.instance", "reg-id":
+			continue
+		}
+		if p.HasValue {
+			p.Value = printable(p.Value)
+			p.Quoted = p.Quoted || !sip.IsToken(p.Value)
+		}
+		b = p.AppendTo(b)
+	}
+	return string(b)
+}
+
+// printable returns s as UTF-8 without control characters, which a quoted string must not
+// contain (RFC 3261 section 25.1).
+func printable(s string) string {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f {
+			return strings.Map(func(r rune) rune {
+				if r < ' ' || r == 0x7f {
+					return ' '
+				}
+				return r
+			}, strings.ToValidUTF8(s, "\uFFFD"))
+		}
+	}
+	return s
+}
+
+// strictURI returns the URI of a contact as sip.URI.Strict does.
+func strictURI(contact string) string {
+	if isStrict(contact) {
+		return contact
+	}
+	u, err := sip.ParseURI(contact)
+	if err != nil { // of a row that another program has written; Load leaves them out
+		return contact
+	}
+	return u.Strict()
+}
+
+// isStrict reports whether a URI surely is as the grammar requires: without escapes, IPv6
+// addresses, headers, and other parts that are rare.
+func isStrict(uri string) bool {
+	colons, equals := 0, 0
+	for i := range len(uri) {
+		switch uriClass[uri[i]] {
+		case inAllParts:
+			continue
+		case rare:
+			return false
+		}
+		switch uri[i] {
+		case '@':
+			colons = 0
+		case ';':
+			equals = 0
+		case ':':
+			colons++
+		case '=':
+			equals++
+		}
+		if colons > 2 || equals > 1 { // a value ends in "==", as base64 does
+			return false
+		}
+	}
+	return true
+}
+
+// The classes of characters in a URI.
+const (
+	rare       = iota // not allowed everywhere
+	inAllParts        // allowed everywhere
+	separator
+)
+
+var uriClass = func() (t [256]uint8) {
+	for c := range t {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c != 0 && strings.ContainsRune("-_.!~*'()+$&", rune(c)):
+			t[c] = inAllParts
+		case c != 0 && strings.ContainsRune("@:;=", rune(c)):
+			t[c] = separator
+		}
+	}
+	return t
+}()
+
+// uriKey returns a hash of the parts that equal contacts have in common. It is noKey for a text
+// that is no URI, and never 0.
+func uriKey(contact string) uint32 {
+	u, err := sip.ParseURI(contact)
+	if err != nil {
+		return noKey
+	}
+	return max(noKey+1, uint32(u.CommonKey()))
+}
+
+const noKey = 1
+
+// methods returns a list of methods for a binding.
+func methods(list string) string {
+	if len(list) > maxMethodsSize {
+		return ""
+	}
+	return intern(clean(list))
+}
+
+// cut returns the first n bytes of s, or fewer so that no character is cut.
+func cut(s string, n int) string {
+	if len(s) > n {
+		for n > 0 && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		s = s[:n]
+	}
+	return clean(s)
+}
+
+// clean returns s as printable does if it contains a character that no header field can hold.
+func clean(s string) string {
+	if strings.IndexByte(s, 0) >= 0 || strings.IndexByte(s, '\r') >= 0 || strings.IndexByte(s, '\n') >= 0 {
+		return printable(s)
+	}
+	return s
 }
 
 // intern returns the one copy of a string that many bindings share.

@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,10 +25,13 @@ type Register struct {
 
 // An Error refuses a REGISTER. It is the response to the client.
 type Error struct {
-	Status     int
-	Reason     string
-	MinExpires int // seconds, with status 423
+	Status int
+	Reason string
 }
+
+// ErrInvalid says that a Store cannot hold a binding, also not later. Errors of Save that are
+// not ErrInvalid are temporary.
+var ErrInvalid = errors.New("binding cannot be stored")
 
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason) }
 
@@ -64,7 +68,7 @@ func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
 }
 
 // Update carries a REGISTER out completely or not at all (RFC 3261 section 10.3, steps 6
-// to 8). An *Error refuses it; any other error is the store's.
+// to 8). An *Error refuses it; any other error is the store's, see ErrInvalid.
 func (l *Location) Update(ctx context.Context, r *Register) (res Registered, err error) {
 	a := clone(r.AoR)
 	s := l.shard(a)

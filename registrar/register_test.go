@@ -117,7 +117,7 @@ func TestRegister(t *testing.T) {
 		{"b", 1, 60, []string{"<sip:2@h>"}, "500 REGISTER is out of order, a later one was already carried out"},
 		// If one contact is out of order, the other is not changed either.
 		{"b", 1, 60, []string{"<sip:1@h>, <sip:2@h>"}, "500 REGISTER is out of order, a later one was already carried out"},
-		{"c", 2, 30, []string{"<sip:1@h>"}, "423 Interval Too Brief"},
+		{"c", 2, 30, []string{"<sip:1@h>"}, "sip:1@h 60, sip:2@h 3600, sip:3@h 3600"}, // raised to the minimum
 		{"c", 3, 7201, []string{"<sip:1@h>"}, "sip:1@h 7200, sip:2@h 3600, sip:3@h 3600"},
 		{"b", 2, 0, []string{"<sip:2@h>"}, "sip:1@h 7200, sip:3@h 3600"},
 		{"d", 1, 0, []string{"<sip:unknown@h>"}, "sip:1@h 7200, sip:3@h 3600"},

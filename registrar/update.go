@@ -1,6 +1,7 @@
 package registrar
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -22,13 +23,19 @@ type update struct {
 	oldest    time.Time  // earliest Modified of those before the refresh
 	left      []sip.Flow // flows over which there was a binding
 	expired   int        // bindings that were removed because they have expired
-	bound     int        // contacts that were not removed
-	outbound  bool       // one of them has a reg-id
+
+	grown bool // there is a new binding, or a larger one
+
+	keys map[string]sip.URIKey // of contacts, as far as they were needed
 }
 
-// maxContactsPerRequest limits the contacts of one REGISTER: each is compared with all
-// bindings of the AoR.
-const maxContactsPerRequest = 100
+// Limits of the work of one REGISTER, each of whose contacts is compared with all bindings of
+// the AoR, and of the memory of one AoR.
+const (
+	maxContactsPerRequest = 100
+	maxContacts           = 1000 // of an AoR, if the settings have no limit
+	maxBytes              = 1 << 20
+)
 
 // register carries a REGISTER out on the copy. The error is an *Error.
 func (u *update) register(r *Register) error {
@@ -39,17 +46,33 @@ func (u *update) register(r *Register) error {
 	if len(r.Contacts) == 1 && r.Contacts[0].Star {
 		return u.removeAll()
 	}
-	for _, c := range r.Contacts {
-		if err := u.contact(c); err != nil {
+	if err := u.applyAll(); err != nil {
+		return err
+	}
+	if u.grown {
+		return u.checkRoom()
+	}
+	return nil
+}
+
+// applyAll adds, refreshes, changes or removes the bindings of all contacts. The error is an
+// *Error.
+func (u *update) applyAll() error {
+	if len(u.r.Contacts) == 1 { // nearly always
+		b, err := newBinding(u.r, u.r.Contacts[0], u.now, u.life(u.r.Contacts[0]))
+		if err != nil {
 			return err
 		}
+		return u.apply(&b)
 	}
-	if u.bound > 1 && u.outbound {
-		// RFC 5626 section 6: all of them would be one device over one flow.
-		return &Error{Status: 400, Reason: "A REGISTER with reg-id is for one contact"}
+	wanted, err := u.wanted()
+	if err != nil {
+		return err
 	}
-	if u.set.MaxContacts > 0 && len(u.bindings) > u.set.MaxContacts {
-		return &Error{Status: 403, Reason: fmt.Sprintf("Too many contacts, %d are allowed", u.set.MaxContacts)}
+	for i := range wanted {
+		if err := u.apply(&wanted[i]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -105,46 +128,116 @@ func (u *update) checkOrder(b *Binding) error {
 	return nil
 }
 
-// contact adds, refreshes, changes or removes the binding of one contact.
-func (u *update) contact(c sip.NameAddr) error {
-	life, err := u.life(c)
-	if err != nil {
-		return err
-	}
-	b := newBinding(u.r, c, u.now, life)
-	if life > 0 {
-		u.bound++
-		u.outbound = u.outbound || b.RegID != 0
-	}
-	i := u.find(c.URI, &b)
-	if i < 0 {
-		if life > 0 {
-			b.RUID = newRUID()
-			u.bindings = append(u.bindings, b)
-			u.changes = append(u.changes, Change{AoR: u.aor, Binding: b})
+// wanted returns the bindings that the REGISTER asks for, each once; those to be removed end
+// now. The error is an *Error.
+func (u *update) wanted() ([]Binding, error) {
+	var wanted []Binding
+	for _, c := range u.r.Contacts {
+		b, err := newBinding(u.r, c, u.now, u.life(c))
+		if err != nil {
+			return nil, err
 		}
+		wanted = u.merge(wanted, &b)
+		if !u.removes(&b) || !isReplaced(&b, wanted) {
+			wanted = append(wanted, b)
+		}
+	}
+	bound, outbound := 0, false
+	for i := range wanted {
+		if b := &wanted[i]; !u.removes(b) {
+			bound++
+			outbound = outbound || b.RegID != 0
+		}
+	}
+	if bound > 1 && outbound {
+		// RFC 5626 section 6: all of them would be one device over one flow.
+		return nil, &Error{Status: 400, Reason: "A REGISTER with reg-id is for one contact"}
+	}
+	return wanted, nil
+}
+
+// removes reports whether a wanted binding is to be removed.
+func (u *update) removes(b *Binding) bool { return !b.Expires.After(u.now) }
+
+// merge removes the bindings from wanted that b, which is named after them, overrides. Clients
+// name a contact twice, and after a change of their address remove the old contact in the
+// REGISTER that binds the new one, with the same instance and reg-id.
+func (u *update) merge(wanted []Binding, b *Binding) []Binding {
+	left := wanted[:0]
+	for i := range wanted {
+		w := &wanted[i]
+		overridden := false
+		if w.RegID != 0 && b.RegID != 0 {
+			overridden = sameFlow(w, b) && (u.removes(w) || u.equal(w, b))
+		} else {
+			overridden = u.equal(w, b)
+		}
+		if !overridden {
+			left = append(left, *w)
+		}
+	}
+	return left
+}
+
+// isReplaced reports whether one of the wanted bindings takes the place of b, which is to be
+// removed.
+func isReplaced(b *Binding, wanted []Binding) bool {
+	return b.RegID != 0 && slices.ContainsFunc(wanted, func(w Binding) bool { return sameFlow(&w, b) })
+}
+
+// apply adds, refreshes, changes or removes a binding.
+func (u *update) apply(b *Binding) error {
+	i := u.find(b)
+	if i < 0 {
+		if u.removes(b) {
+			return nil
+		}
+		b.RUID = newRUID()
+		u.bindings = append(u.bindings, *b)
+		u.changes = append(u.changes, Change{AoR: u.aor, Binding: *b})
+		u.grown = true
 		return nil
 	}
 	old := &u.bindings[i]
 	if err := u.checkOrder(old); err != nil {
 		return err
 	}
-	if life == 0 {
+	if u.removes(b) {
 		u.remove(old)
 		u.bindings = append(u.bindings[:i:i], u.bindings[i+1:]...)
 		return nil
 	}
 	b.RUID = old.RUID
-	if onlyTimesDiffer(&b, old) && old.Expires.Sub(u.now) > writeAhead {
+	if b.Contact == old.Contact {
+		b.key = old.key
+	}
+	if onlyTimesDiffer(b, old) && old.Expires.Sub(u.now) > writeAhead {
 		u.refreshed = append(u.refreshed, b.RUID)
 		if u.oldest.IsZero() || old.Modified.Before(u.oldest) {
 			u.oldest = old.Modified
 		}
 	} else {
-		u.changes = append(u.changes, Change{AoR: u.aor, Binding: b})
+		u.changes = append(u.changes, Change{AoR: u.aor, Binding: *b})
 		u.left = append(u.left, old.Flow)
 	}
-	*old = b
+	u.grown = u.grown || b.size() > old.size()
+	*old = *b
+	return nil
+}
+
+// checkRoom refuses a REGISTER that adds to an AoR more than it may have.
+func (u *update) checkRoom() error {
+	limit := cmp.Or(u.set.MaxContacts, maxContacts)
+	if len(u.bindings) > limit {
+		return &Error{Status: 403, Reason: fmt.Sprintf("Too many contacts, %d are allowed", limit)}
+	}
+	bytes := 0
+	for i := range u.bindings {
+		bytes += u.bindings[i].size()
+	}
+	if bytes > maxBytes {
+		return &Error{Status: 403, Reason: fmt.Sprintf("Too many contacts, %d bytes are allowed", maxBytes)}
+	}
 	return nil
 }
 
@@ -160,35 +253,73 @@ func onlyTimesDiffer(a, b *Binding) bool {
 		slices.Equal(a.Path, b.Path)
 }
 
-// find returns the index of the binding that a contact replaces, or -1: the one with the
-// same instance and reg-id, else one with an equal URI. If both have a reg-id, only
-// instance and reg-id count: a device has the same URI in all its flows, and another
-// device may have that URI behind another NAT (RFC 5626 section 6).
-func (u *update) find(uri sip.URI, b *Binding) int {
-	equal := -1
+// find returns the index of the binding that a wanted one replaces, or -1: the one with the
+// same instance and reg-id, else the one with the same URI, else one with an equal URI. If both
+// have a reg-id, only instance and reg-id count: a device has the same URI in all its flows,
+// and another device may have that URI behind another NAT (RFC 5626 section 6).
+func (u *update) find(b *Binding) int {
+	same, comparable := -1, false
 	for i := range u.bindings {
 		old := &u.bindings[i]
 		if b.RegID != 0 && old.RegID != 0 {
-			if b.RegID == old.RegID && b.Instance == old.Instance {
+			if sameFlow(b, old) {
 				return i
 			}
 			continue
 		}
-		if equal >= 0 {
-			continue
-		}
-		if old.Contact == b.Contact {
-			equal = i
-		} else if o, err := sip.ParseURI(old.Contact); err == nil && o.Equal(uri) {
-			equal = i
+		comparable = true
+		if same < 0 && old.Contact == b.Contact {
+			same = i
 		}
 	}
-	return equal
+	if same >= 0 || !comparable {
+		return same
+	}
+	for i := range u.bindings {
+		if old := &u.bindings[i]; (b.RegID == 0 || old.RegID == 0) && u.equal(old, b) {
+			return i
+		}
+	}
+	return -1
 }
 
-// life returns how long a contact is to be bound: its expires parameter, else the
-// Expires header, else the default. If it is 0, the contact is to be removed.
-func (u *update) life(c sip.NameAddr) (time.Duration, error) {
+// sameFlow reports whether two bindings are the same flow of a device.
+func sameFlow(a, b *Binding) bool { return a.RegID == b.RegID && a.Instance == b.Instance }
+
+// equal reports whether the URIs of two contacts are equal by RFC 3261 section 19.1.4.
+func (u *update) equal(a, b *Binding) bool {
+	if a.Contact == b.Contact {
+		return true
+	}
+	for _, x := range [...]*Binding{a, b} {
+		if x.key == 0 {
+			x.key = uriKey(x.Contact)
+		}
+	}
+	return a.key == b.key && a.key != noKey && u.keyOf(a.Contact).Equal(u.keyOf(b.Contact))
+}
+
+// keyOf returns the key of a contact that can be parsed.
+func (u *update) keyOf(contact string) sip.URIKey {
+	k, ok := u.keys[contact]
+	if ok {
+		return k
+	}
+	if uri, err := sip.ParseURI(contact); err == nil {
+		k = uri.Key()
+	}
+	if u.keys == nil {
+		u.keys = make(map[string]sip.URIKey)
+	}
+	u.keys[contact] = k
+	return k
+}
+
+// life returns how long a contact is to be bound: its expires parameter, else the Expires
+// header, else the default, within the limits of the settings. If it is 0, the contact is to
+// be removed. Like Kamailio's registrar, and other than RFC 3261 section 10.3 step 7 allows to
+// do, it extends a time that is too short: many clients do not understand a 423.
+func (u *update) life(c sip.NameAddr) time.Duration {
 	secs := u.r.Expires
 	if p, ok := c.Params.Get("expires"); ok {
 		// A malformed value counts as 3600 (RFC 3261 section 10.2.1.1).
@@ -201,12 +332,11 @@ func (u *update) life(c sip.NameAddr) (time.Duration, error) {
 	if secs >= 0 {
 		life = time.Duration(secs) * time.Second
 	}
-	// A request for an hour or more is never too brief (step 7).
-	if secs > 0 && life < u.set.Min && life < time.Hour {
-		return 0, &Error{Status: 423, Reason: "Interval Too Brief", MinExpires: int(u.set.Min / time.Second)}
+	if life > 0 {
+		life = max(life, u.set.Min)
 	}
 	if u.set.Max > 0 {
 		life = min(life, u.set.Max)
 	}
-	return life, nil
+	return life
 }

@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 
 	"silod/registrar"
@@ -50,11 +49,12 @@ func (r *Router) register(tx *transaction.ServerTx, p parties, from caller) (wor
 func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *registrar.Register, res registrar.Registered, err error) {
 	var refusal *registrar.Error
 	switch {
-	case errors.As(err, &refusal) && refusal.MinExpires > 0:
-		tx.Respond(refusal.Status, refusal.Reason, sip.Header{Name: "Min-Expires", Value: strconv.Itoa(refusal.MinExpires)})
-		return
 	case errors.As(err, &refusal):
 		tx.Respond(refusal.Status, refusal.Reason)
+		return
+	case errors.Is(err, registrar.ErrInvalid):
+		// Another try would fail too.
+		tx.Respond(400, "This registration cannot be stored, a value is too long or no UTF-8")
 		return
 	case err != nil:
 		r.opt.Log.Error("registration not stored", "aor", reg.AoR, "error", err)

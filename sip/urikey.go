@@ -1,0 +1,147 @@
+package sip
+
+import (
+	"cmp"
+	"hash/maphash"
+	"slices"
+	"strings"
+)
+
+// A URIKey is a URI in a form that is compared quickly with many others. Two URIKeys are equal
+// if the URIs are equal by RFC 3261 section 19.1.4. It has hashes of 64 bits with a random seed
+// in place of texts.
+type URIKey struct {
+	common   uint64      // of the parts that equal URIs have in common
+	optional []paramHash // parameters that may be in one URI only, by name
+}
+
+// A paramHash is the hashes of a parameter's name and value.
+type paramHash struct{ name, value uint64 }
+
+var keySeed = maphash.MakeSeed()
+
+// Key returns the key of a URI. Of several parameters with one name the first counts.
+func (u URI) Key() URIKey {
+	k := URIKey{common: u.CommonKey()}
+	for i := range u.Params {
+		p := &u.Params[i]
+		if name := lower(unescape(p.Name)); !inBoth(name) {
+			h := paramHash{maphash.String(keySeed, name), maphash.String(keySeed, lower(unescape(p.Value)))}
+			k.optional = append(k.optional, h)
+		}
+	}
+	slices.SortStableFunc(k.optional, func(a, b paramHash) int { return cmp.Compare(a.name, b.name) })
+	k.optional = slices.CompactFunc(k.optional, func(a, b paramHash) bool { return a.name == b.name })
+	return k
+}
+
+// CommonKey returns a hash of the parts that equal URIs have in common. Most URIs that differ
+// have different ones.
+func (u URI) CommonKey() uint64 {
+	var h maphash.Hash
+	h.SetSeed(keySeed)
+	part := func(s string) { // with its length: an escape may stand for any byte
+		_, _ = h.Write([]byte{byte(len(s)), byte(len(s) >> 8), byte(len(s) >> 16)})
+		_, _ = h.WriteString(s)
+	}
+	part(u.Scheme)
+	part(u.Opaque)
+	part(unescape(u.User))
+	part(unescape(u.Pass))
+	part(canonicalHost(u.Host))
+	part(unescape(u.Header))
+	_, _ = h.Write([]byte{byte(u.Port >> 8), byte(u.Port)})
+	for _, name := range paramsInBoth {
+		if v, ok := u.Params.Get(name); ok {
+			part(name)
+			part(lower(unescape(v)))
+		}
+	}
+	return h.Sum64()
+}
+
+// Equal reports whether the URIs of two keys are equal.
+func (k URIKey) Equal(o URIKey) bool {
+	if k.common != o.common {
+		return false
+	}
+	a, b := k.optional, o.optional
+	for len(a) > 0 && len(b) > 0 {
+		switch c := cmp.Compare(a[0].name, b[0].name); {
+		case c < 0:
+			a = a[1:]
+		case c > 0:
+			b = b[1:]
+		case a[0].value != b[0].value:
+			return false
+		default:
+			a, b = a[1:], b[1:]
+		}
+	}
+	return true
+}
+
+// paramsInBoth are the URI parameters that two equal URIs both have, or neither.
+var paramsInBoth = [...]string{"transport", "user", "method", "maddr", "ttl"}
+
+func inBoth(name string) bool { return slices.Contains(paramsInBoth[:], name) }
+
+// Strict returns the URI as text in which every character is escaped that the grammar of RFC
+// 3261 section 25.1 does not allow at its place. The URIs are equal: a sender may write
+// characters that other parsers refuse, such as a letter with an accent.
+func (u URI) Strict() string {
+	if !u.IsSIP() {
+		return u.String()
+	}
+	u.User, u.Pass, u.Header = escapeExcept(u.User, "&=+$,;?/"), escapeExcept(u.Pass, "&=+$,"), escapeExcept(u.Header, "[]/?:+$=&")
+	params := make(Params, len(u.Params))
+	for i, p := range u.Params {
+		p.Name, p.Value = escapeExcept(p.Name, paramChars), escapeExcept(p.Value, paramChars)
+		p.HasValue = p.Value != ""
+		params[i] = p
+	}
+	u.Params = params
+	return u.String()
+}
+
+// paramChars are param-unreserved.
+const paramChars = "[]/:&+$"
+
+// escapeExcept escapes all characters of s but the unreserved ones and those of allowed.
+// Escapes remain.
+func escapeExcept(s, allowed string) string {
+	const hex = "0123456789ABCDEF"
+	plain := func(i int) bool {
+		c := s[i]
+		return isAlpha(c) || isDigit(c) || strings.IndexByte("-_.!~*'()", c) >= 0 || strings.IndexByte(allowed, c) >= 0 ||
+			c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])
+	}
+	i := 0
+	for i < len(s) && plain(i) {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
+	b := []byte(s[:i])
+	for ; i < len(s); i++ {
+		if plain(i) {
+			b = append(b, s[i])
+		} else {
+			b = append(b, '%', hex[s[i]>>4], hex[s[i]&15])
+		}
+	}
+	return string(b)
+}
+
+// Essential returns the URI without the parameters that an equal URI need not have.
+func (u URI) Essential() URI {
+	var ps Params
+	for _, p := range u.Params {
+		if inBoth(lower(unescape(p.Name))) {
+			ps = append(ps, p)
+		}
+	}
+	u.Params = ps
+	return u
+}
