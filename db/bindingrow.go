@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"silod/registrar"
 	"silod/sip"
@@ -18,6 +17,17 @@ type bindingRow struct {
 	ruid   string
 	values []any  // in the order of the table's fields; nil: the binding is removed
 	extra  []byte // lines for silod_binding; nil: none
+}
+
+// size returns the approximate size of a row in bytes.
+func (r *bindingRow) size() int {
+	n := 400 + len(r.extra)
+	for _, v := range r.values {
+		if s, ok := v.(string); ok {
+			n += len(s)
+		}
+	}
+	return n
 }
 
 // row builds the row of a change. It returns errInvalid where the table cannot hold the
@@ -34,8 +44,8 @@ func (l *bindingLayout) row(ch *registrar.Change) (*bindingRow, error) {
 	if !fits(l.columns["username"], ch.AoR.User) || !fits(l.columns["domain"], ch.AoR.Domain) {
 		return nil, fmt.Errorf("%w: %s is too long for the table location", errInvalid, ch.AoR)
 	}
-	if b.Contact == "" || !fits(l.columns["contact"], b.Contact) {
-		return nil, fmt.Errorf("%w: a contact of %d characters does not fit the table location", errInvalid, utf8.RuneCountInString(b.Contact))
+	if b.Contact == "" {
+		return nil, fmt.Errorf("%w: no contact", errInvalid)
 	}
 	var w blockWriter
 	values := l.values(ch, &w)
@@ -58,7 +68,7 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 	b := &ch.Binding
 	// text returns the value for a column, or writes a line where the column does not take it.
 	text := func(column, line, value string) string {
-		if _, ok := l.columns[column]; ok && fits(l.columns[column], value) {
+		if l.holds(column, value) {
 			return value
 		}
 		w.line(line, value)
@@ -81,6 +91,17 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 		"instance": nullable(text("instance", "Instance", b.Instance)), "reg_id": number("Reg-ID", b.RegID),
 	}
 	received, socket := flowColumns(b.Flow)
+	if contact := l.contactColumn(b); contact != b.Contact {
+		values["contact"] = contact
+		w.line("Contact", b.Contact)
+		if contact == unreachable(b.RUID) { // without a Path or a flow to the device
+			received, socket = "", ""
+			values["path"] = nil
+			if len(b.Path) == 1 {
+				w.line("Path-Value", b.Path[0])
+			}
+		}
+	}
 	values["received"], values["socket"] = nullable(received), nullable(socket)
 	if flowOf(received, socket) != b.Flow {
 		w.line("Flow", b.Flow.String())
@@ -109,6 +130,49 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 	}
 	return values
 }
+
+// holds reports whether a column exists and takes a value.
+func (l *bindingLayout) holds(column, value string) bool {
+	c, ok := l.columns[column]
+	if !ok || !fits(c, value) {
+		return false
+	}
+	switch c.charset { // MySQL refuses characters that the column's set does not have
+	case "", "utf8mb4":
+		return true
+	case "utf8", "utf8mb3":
+		return !strings.ContainsFunc(value, func(r rune) bool { return r > 0xffff })
+	}
+	return !strings.ContainsFunc(value, func(r rune) bool { return r >= 0x80 })
+}
+
+// contactColumn returns the value for the column contact: the contact where it fits, else an
+// equal URI without optional parameters such as those of push services, else an address that
+// cannot exist. So a Kamailio that reads the row reaches the device or nothing. It must not
+// reach the device past a Path that does not fit.
+func (l *bindingLayout) contactColumn(b *registrar.Binding) string {
+	if !l.holds("path", strings.Join(b.Path, ",")) && len(b.Path) > 0 {
+		return unreachable(b.RUID)
+	}
+	if l.holds("contact", b.Contact) {
+		return b.Contact
+	}
+	if short := essential(b.Contact); l.holds("contact", short) {
+		return short
+	}
+	return unreachable(b.RUID)
+}
+
+func essential(contact string) string {
+	u, err := sip.ParseURI(contact)
+	if err != nil {
+		return contact
+	}
+	return u.Essential().String()
+}
+
+// unreachable returns an address that cannot exist (RFC 2606).
+func unreachable(ruid string) string { return "sip:" + ruid + "@silod.invalid" }
 
 // nullable returns nil, NULL in the database, for an empty text, as Kamailio writes it.
 func nullable(s string) any {
@@ -158,10 +222,13 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 		b.Methods = methodList(asInt(m))
 	}
 	b.Flow = flowOf(asText(v["received"]), asText(v["socket"]))
-	if p := asText(v["path"]); p != "" {
-		b.Path = splitPath(p)
+	if b.Path, err = splitPath(asText(v["path"])); err != nil {
+		return a, b, fmt.Errorf("path: %w", err)
 	}
 	readLines(asText(values[len(values)-1]), &b)
+	if u, err := sip.ParseURI(b.Contact); err != nil || !u.IsSIP() {
+		return a, b, fmt.Errorf("contact %.60q is no SIP URI", b.Contact)
+	}
 	return a, b, nil
 }
 
@@ -175,6 +242,11 @@ func readLines(lines string, b *registrar.Binding) {
 		}
 		n, _ := strconv.ParseUint(value, 10, 32)
 		switch name {
+		case "Contact":
+			// Another program may have changed the row since.
+			if b.Contact == essential(value) || b.Contact == unreachable(b.RUID) {
+				b.Contact = value
+			}
 		case "Params":
 			b.Params = value
 		case "Flow":
@@ -208,19 +280,21 @@ func readLines(lines string, b *registrar.Binding) {
 	}
 }
 
-// splitPath splits a list of Path values, as Kamailio stores them. It leaves a list that is
-// not well formed in one piece.
-func splitPath(s string) []string {
+// splitPath splits a list of Path values, as Kamailio stores them. kamctl writes "." for none.
+func splitPath(s string) ([]string, error) {
+	if s == "" || s == "." || s == "<null>" {
+		return nil, nil
+	}
 	list, err := sip.ParseList(s)
 	if err != nil {
-		return []string{s}
+		return nil, err
 	}
 	if len(list) == 1 {
-		return []string{s}
+		return []string{s}, nil
 	}
 	out := make([]string, len(list))
 	for i, a := range list {
 		out[i] = a.String()
 	}
-	return out
+	return out, nil
 }

@@ -52,16 +52,17 @@ func (st *bindings) Save(ctx context.Context, changes []registrar.Change) error 
 	if len(changes) == 0 {
 		return nil
 	}
-	rows := make([]*bindingRow, len(changes))
+	rows, size := make([]*bindingRow, len(changes)), 0
 	for i := range changes {
 		var err error
 		if rows[i], err = st.layout.bindings.row(&changes[i]); err != nil {
 			return fmt.Errorf("save binding: %w", err)
 		}
+		size += rows[i].size()
 	}
 	o := &op{
 		join: func(p *plan) { p.bindings = append(p.bindings, rows...) },
-		rows: len(rows), bytes: 400 * len(rows),
+		rows: len(rows), bytes: size,
 	}
 	if err := st.writer.do(ctx, o); err != nil {
 		return fmt.Errorf("save bindings: %w", err)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"silod/imc"
+	"silod/registrar"
 	"silod/silo"
 )
 
@@ -21,7 +22,7 @@ func (f *failure) Unwrap() []error { return f.as }
 
 var (
 	errBusy    = &failure{"database is not available", []error{silo.ErrBusy, imc.ErrBusy}}
-	errInvalid = &failure{"database cannot hold it", []error{silo.ErrInvalid, imc.ErrInvalid}}
+	errInvalid = &failure{"database cannot hold it", []error{silo.ErrInvalid, imc.ErrInvalid, registrar.ErrInvalid}}
 )
 
 // busy wraps an error in errBusy, unless it is one already. nil stays nil.
