@@ -158,11 +158,12 @@ func isStrict(uri string) bool {
 		case '=':
 			equals++
 		}
-		if colons > 2 || equals > 1 { // a value ends in "==", as base64 does
+		// A value may end in "==", as base64 does, or be missing.
+		if colons > 2 || equals > 1 || uri[i] == ';' && uri[i-1] == '=' {
 			return false
 		}
 	}
-	return true
+	return !strings.HasSuffix(uri, "=")
 }
 
 // The classes of characters in a URI.

@@ -69,9 +69,15 @@ func (u *update) applyAll() error {
 	if err != nil {
 		return err
 	}
-	for i := range wanted {
-		if err := u.apply(&wanted[i]); err != nil {
-			return err
+	// After a change of its address, a client binds the new contact and removes the old one,
+	// both with the same instance and reg-id. So bindings are removed before others are made.
+	for _, removes := range [...]bool{true, false} {
+		for i := range wanted {
+			if b := &wanted[i]; u.removes(b) != removes {
+				continue
+			} else if err := u.apply(b); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -137,10 +143,7 @@ func (u *update) wanted() ([]Binding, error) {
 		if err != nil {
 			return nil, err
 		}
-		wanted = u.merge(wanted, &b)
-		if !u.removes(&b) || !isReplaced(&b, wanted) {
-			wanted = append(wanted, b)
-		}
+		wanted = append(u.merge(wanted, &b), b)
 	}
 	bound, outbound := 0, false
 	for i := range wanted {
@@ -159,30 +162,17 @@ func (u *update) wanted() ([]Binding, error) {
 // removes reports whether a wanted binding is to be removed.
 func (u *update) removes(b *Binding) bool { return !b.Expires.After(u.now) }
 
-// merge removes the bindings from wanted that b, which is named after them, overrides. Clients
-// name a contact twice, and after a change of their address remove the old contact in the
-// REGISTER that binds the new one, with the same instance and reg-id.
+// merge removes the bindings from wanted that b, which is named after them, overrides: some
+// clients name a contact twice.
 func (u *update) merge(wanted []Binding, b *Binding) []Binding {
 	left := wanted[:0]
 	for i := range wanted {
 		w := &wanted[i]
-		overridden := false
-		if w.RegID != 0 && b.RegID != 0 {
-			overridden = sameFlow(w, b) && (u.removes(w) || u.equal(w, b))
-		} else {
-			overridden = u.equal(w, b)
-		}
-		if !overridden {
+		if w.RegID != 0 && b.RegID != 0 && !sameFlow(w, b) || !u.equal(w, b) {
 			left = append(left, *w)
 		}
 	}
 	return left
-}
-
-// isReplaced reports whether one of the wanted bindings takes the place of b, which is to be
-// removed.
-func isReplaced(b *Binding, wanted []Binding) bool {
-	return b.RegID != 0 && slices.ContainsFunc(wanted, func(w Binding) bool { return sameFlow(&w, b) })
 }
 
 // apply adds, refreshes, changes or removes a binding.
