@@ -128,7 +128,7 @@ func TestForeignBindings(t *testing.T) {
 			rawExec(t, db, "UPDATE location SET flags = 3, cflags = 7, contact = '"+tc.contact+"', path = "+tc.path)
 			got := ""
 			err := st.Load(t.Context(), noon, func(_ sip.AoR, b registrar.Binding) { got = fmt.Sprint(b.Contact, " ", b.Path) },
-				func(err error) { got = err.Error() })
+				func(string) {}, func(err error) { got = err.Error() })
 			if err != nil || !strings.HasPrefix(got, tc.want) {
 				t.Errorf("%s, %s: got %q, %v, want %q", tc.contact, tc.path, got, err, tc.want)
 			}

@@ -285,16 +285,5 @@ func splitPath(s string) ([]string, error) {
 	if s == "" || s == "." || s == "<null>" {
 		return nil, nil
 	}
-	list, err := sip.ParseList(s)
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 1 {
-		return []string{s}, nil
-	}
-	out := make([]string, len(list))
-	for i, a := range list {
-		out[i] = a.String()
-	}
-	return out, nil
+	return sip.SplitList(s)
 }

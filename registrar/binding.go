@@ -14,15 +14,15 @@ type Binding struct {
 	Contact   string    // URI of the Contact as registered
 	Params    string    // its other header parameters as registered, such as ";+sip.ice"; not q, expires, +sip.instance and reg-id
 	Q         float32   // preference, 0 to 1; 1 by default
-	key       uint32    // of the Contact, see uriKey; 0: not computed yet
 	Expires   time.Time // end of the binding
 	CallID    string    // of the last REGISTER for the binding
 	CSeq      uint32    // of the last REGISTER for the binding
+	ViaNAT    bool      // the client is behind a NAT although the flow leads to the address of the Contact
 	Instance  string    // +sip.instance without quotes (RFC 5626); "" if missing
 	RegID     uint32    // reg-id (RFC 5626); 0 if missing
+	key       uint32    // of the Contact, see uriKey; 0: not computed yet
 	Path      []string  // Path values, topmost first (RFC 3327)
 	Flow      sip.Flow  // over which the contact is reached; zero: at the Path, or else the Contact
-	ViaNAT    bool      // the client is behind a NAT although the flow leads to the address of the Contact
 	UserAgent string
 	Methods   string // that the device allows, "MESSAGE, OPTIONS"; "" if unknown
 	RUID      string // unique in the store: column ruid

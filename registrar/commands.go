@@ -181,14 +181,36 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if q, err := strconv.ParseFloat(req.Arg(4), 32); err == nil && q >= 0 && q <= 1 {
 		b.Q = float32(q)
 	}
-	if p := req.Arg(5); p != "0" && p != "" {
-		b.Path = []string{p}
+	// kamctl writes "." for no Path.
+	if p := req.Arg(5); p != "0" && p != "." && p != "" {
+		if b.Path, err = sip.SplitList(p); err != nil {
+			return nil, mi.Errorf(400, "Bad path, %v", err)
+		}
+	}
+	var refusal *Error
+	if errors.As(b.check(), &refusal) {
+		return nil, mi.Errorf(400, "%s", refusal.Reason)
+	}
+	if why := c.location.unreachable(&b); why != "" {
+		return nil, mi.Errorf(400, "%s", why)
 	}
 	if err := c.location.put(ctx, a, b); err != nil {
 		return nil, err
 	}
 	c.changed(a)
 	return &mi.Node{}, nil
+}
+
+// unreachable returns the reason why nothing can be sent to a binding without a flow, or "".
+func (l *Location) unreachable(b *Binding) string {
+	next, ok := b.nextHop()
+	if !ok {
+		return "Bad path: a SIP URI is expected"
+	}
+	if why := l.opt.Own.Unusable(next); why != "" {
+		return next.String() + " " + why
+	}
+	return ""
 }
 
 // put adds a binding, or replaces the one with the same contact.

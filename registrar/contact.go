@@ -59,6 +59,11 @@ func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) 
 		}
 	}
 	b.Params = otherParams(c.Params)
+	if r.Check != nil && life > 0 {
+		if err := r.Check(c.URI, b.Flow); err != nil {
+			return b, err
+		}
+	}
 	return b, b.check()
 }
 

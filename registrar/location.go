@@ -29,6 +29,8 @@ type Options struct {
 
 	// Alive reports whether the connection of a flow is open. If it is nil, all are.
 	Alive func(sip.Flow) bool
+
+	Own sip.OwnAddresses // which ul_add refuses
 }
 
 // Settings are what Configure can change while the table is in use.

@@ -11,14 +11,17 @@ import (
 
 // A Register is a REGISTER request, parsed.
 type Register struct {
-	AoR       sip.AoR
-	Contacts  []sip.NameAddr
-	Expires   int // seconds of the Expires header; negative if missing
-	CallID    string
-	CSeq      uint32
-	Path      []string
-	Flow      func(contact sip.URI) sip.Flow // returns the flow over which a contact is reached
-	ViaNAT    bool                           // the Via shows that the client is behind a NAT
+	AoR      sip.AoR
+	Contacts []sip.NameAddr
+	Expires  int // seconds of the Expires header; negative if missing
+	CallID   string
+	CSeq     uint32
+	Path     []string
+	Flow     func(contact sip.URI) sip.Flow // returns the flow over which a contact is reached
+	// Check refuses a contact that cannot be reached over flow. It is not called for a contact
+	// that is removed. nil: none is refused.
+	Check     func(contact sip.URI, flow sip.Flow) *Error
+	ViaNAT    bool // the Via shows that the client is behind a NAT
 	UserAgent string
 	Methods   string
 }

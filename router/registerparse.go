@@ -33,6 +33,7 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 		CSeq:      tx.Request.CSeq,
 		Path:      path,
 		Flow:      way.flowTo,
+		Check:     func(c sip.URI, flow sip.Flow) *registrar.Error { return way.checkContact(c, flow, &r.opt.Own) },
 		ViaNAT:    way.behindNAT(),
 		UserAgent: tx.Request.Get("User-Agent"),
 		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),

@@ -35,6 +35,7 @@ type Options struct {
 	Rooms        *imc.Service
 	Guard        *Guard
 	Domains      sip.Domains
+	Own          sip.OwnAddresses // which no contact may name
 	Watch        *watch.Hub       // receives events; may be nil
 	Log          *slog.Logger     // required
 	Now          func() time.Time // nil: time.Now

@@ -11,6 +11,7 @@ type OwnAddresses struct {
 	Listen    []Listener
 	Advertise string       // host, or host and port, by which peers know the server; "": none
 	Machine   []netip.Addr // addresses of the machine, for listeners on all addresses
+	Broadcast []netip.Addr // of the networks of the machine
 	Hostname  string       // of the machine, for these too
 	Domains   Domains
 }

@@ -123,6 +123,7 @@ func (d *daemon) openSockets(ctx context.Context, set settings) error {
 		d.own.Listen = append(d.own.Listen, sip.Listener(e))
 	}
 	d.own.Machine, d.own.Hostname = config.MachineAddresses()
+	d.own.Broadcast = config.BroadcastAddresses()
 	transactions := transactionOptions(d.cfg)
 	transactions.Log, transactions.Transport = d.log, d.transport
 	d.transactions = transaction.New(transactions)
@@ -174,7 +175,7 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 // buildServices creates the parts that handle messages, and connects the queues of the
 // engine with them.
 func (d *daemon) buildServices(_ context.Context, set settings) error {
-	d.location = registrar.New(registrar.Options{Store: d.database.Bindings(), Log: d.log, Alive: d.transport.Alive}, set.registrar)
+	d.location = registrar.New(registrar.Options{Store: d.database.Bindings(), Log: d.log, Alive: d.transport.Alive, Own: d.own}, set.registrar)
 	d.hub = watch.New(d.domains, d.log)
 	d.proxy = proxy.New(proxy.Options{
 		Transport: d.transport, Transactions: d.transactions, Location: d.location, Domains: d.domains, Own: d.own,
@@ -207,7 +208,7 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 
 	d.router = router.New(router.Options{
 		Transactions: d.transactions, Location: d.location, Proxy: d.proxy, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
-		Guard: d.guard, Domains: d.domains, Watch: d.hub, Log: d.log,
+		Guard: d.guard, Domains: d.domains, Own: d.own, Watch: d.hub, Log: d.log,
 		MaxBody: d.cfg.SIP.MaxMessageSize,
 		Server:  "silod/" + buildVersion(),
 	}, set.router)
