@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,10 +22,15 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 	case r.opt.Rooms.IsRoom(p.to):
 		return nil, &registrar.Error{Status: 403, Reason: "This address is a chat room"}
 	}
-	path := tx.Request.Values("Path")
+	path := slices.DeleteFunc(tx.Request.Values("Path"), func(v string) bool { return v == "" })
 	way := registration{flow: tx.Flow, via: &tx.Request.Via, vias: tx.Request.Vias(), trusted: from.trusted}
 	if refusal := way.readPath(path); refusal != nil {
 		return nil, refusal
+	}
+	for _, v := range path { // requests will have it as Route
+		if a, err := sip.ParseNameAddr(v); err != nil || a.Star || !a.URI.IsSIP() {
+			return nil, &registrar.Error{Status: 400, Reason: "Bad Path header"}
+		}
 	}
 	reg := &registrar.Register{
 		AoR:       p.to,

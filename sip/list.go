@@ -1,5 +1,7 @@
 package sip
 
+import "strings"
+
 // SplitList splits the comma-separated values of a header field such as Path.
 func SplitList(s string) ([]string, error) {
 	list, err := ParseList(s)
@@ -7,7 +9,7 @@ func SplitList(s string) ([]string, error) {
 		return nil, err
 	}
 	if len(list) == 1 {
-		return []string{s}, nil
+		return []string{strings.Trim(s, ", \t")}, nil // as it was written
 	}
 	out := make([]string, len(list))
 	for i, a := range list {

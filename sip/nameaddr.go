@@ -28,10 +28,18 @@ func ParseNameAddr(s string) (NameAddr, error) {
 	return a, nil
 }
 
-// ParseList parses the comma-separated values of one header field.
+// ParseList parses the comma-separated values of one header field, at least one. Some clients
+// write an empty one, which is ignored.
 func ParseList(s string) ([]NameAddr, error) {
 	var list []NameAddr
 	for {
+		switch s = trimLeft(s); {
+		case s == "" && len(list) > 0:
+			return list, nil
+		case s != "" && s[0] == ',':
+			s = s[1:]
+			continue
+		}
 		a, rest, err := parseOne(s)
 		if err != nil {
 			return nil, err
@@ -52,10 +60,12 @@ func parseOne(s string) (NameAddr, string, error) {
 	if s == "" {
 		return a, "", errors.New("empty address")
 	}
-	if s[0] == '*' && trimLeft(s[1:]) == "" {
-		return NameAddr{Star: true}, "", nil
-	}
 	var err error
+	if s[0] == '*' && (trimLeft(s[1:]) == "" || trimLeft(s[1:])[0] == ';') {
+		a.Star = true
+		a.Params, err = ParseParams(s[1:])
+		return a, "", err
+	}
 	switch {
 	case s[0] == '"':
 		if a.Name, s, err = parseQuoted(s); err != nil {

@@ -55,6 +55,14 @@ func TestRegistersOfPhones(t *testing.T) {
 			"200 <sip:a@h;pn-provider=fcm;pn-prid=" + strings.Repeat("APA91b", 100) + ">;expires=3600",
 		},
 
+		{"commas without a contact", []string{"Contact: ,<sip:a@h>,, <sip:b@h> , "}, "200 <sip:a@h>;expires=3600, <sip:b@h>;expires=3600"},
+		{"* with a time", []string{"Contact: <sip:a@h>", "Contact: *;expires=0|Expires: 0"}, "200"},
+		{"an empty Path", []string{"Path: |Contact: <sip:a@h>"}, "200 <sip:a@h>;expires=3600"},
+
+		{"* with a time only", []string{"Contact: *;expires=0"}, "400"},
+		{"* and a contact", []string{"Contact: *, <sip:a@h>|Expires: 0"}, "400"},
+		{"an empty Contact", []string{"Contact: "}, "400"},
+		{"a comma only", []string{"Contact: ,"}, "400"},
 		{"two flows at once", []string{"Contact: <sip:a@h>" + flow1 + ", <sip:b@h>" + x + ";reg-id=2"}, "400"},
 		{"a very long contact", []string{"Contact: <sip:a@h;x=" + strings.Repeat("x", 4096) + ">"}, "400"},
 		{"31,000 parameters", []string{"Contact: <sip:a@h" + strings.Repeat(";a", 31_000) + ">"}, "400"},
