@@ -181,7 +181,8 @@ func TestWorkIsBounded(t *testing.T) {
 	unequal := strings.ReplaceAll(all, ";zz=", ";zz=x")
 	parameters := "<sip:bob@h:9" + strings.Repeat(";a", 31_000) + ">"
 	for _, tc := range []struct{ name, contacts, want string }{
-		{"the same", all, ""}, {"equal ones", equal, ""},
+		{"the same", all, ""},
+		{"equal ones", equal, ""},
 		{"others", unequal, "403 Too many contacts, 1000 are allowed"},
 		{"31,000 parameters", parameters, "400 Contact is too long, 4096 bytes are allowed"},
 	} {

@@ -187,8 +187,7 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 			return nil, mi.Errorf(400, "Bad path, %v", err)
 		}
 	}
-	var refusal *Error
-	if errors.As(b.check(), &refusal) {
+	if refusal, ok := errors.AsType[*Error](b.check()); ok {
 		return nil, mi.Errorf(400, "%s", refusal.Reason)
 	}
 	if why := c.location.unreachable(&b); why != "" {

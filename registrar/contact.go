@@ -64,7 +64,8 @@ func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) 
 			return b, err
 		}
 	}
-	return b, b.check()
+	err := b.check()
+	return b, err
 }
 
 // check refuses a binding that is too large, or that no header field can hold. The error is an
@@ -76,15 +77,15 @@ func (b *Binding) check() error {
 	if len(b.CallID) > maxCallIDSize {
 		return tooLong("Call-ID", maxCallIDSize)
 	}
-	path, clear := 0, clean(b.CallID) == b.CallID
+	path, ok := 0, clean(b.CallID) == b.CallID
 	for _, p := range b.Path {
 		path += len(p)
-		clear = clear && clean(p) == p
+		ok = ok && clean(p) == p
 	}
 	if path > maxPathSize {
 		return tooLong("Path", maxPathSize)
 	}
-	if !clear {
+	if !ok {
 		return &Error{Status: 400, Reason: "Control character in Call-ID or Path"}
 	}
 	return nil

@@ -29,7 +29,7 @@ type update struct {
 	keys map[string]sip.URIKey // of contacts, as far as they were needed
 }
 
-// Limits of the work of one REGISTER, each of whose contacts is compared with all bindings of
+// Limits of the work of one REGISTER, whose contacts are each compared with all bindings of
 // the AoR, and of the memory of one AoR.
 const (
 	maxContactsPerRequest = 100
@@ -248,7 +248,7 @@ func onlyTimesDiffer(a, b *Binding) bool {
 // have a reg-id, only instance and reg-id count: a device has the same URI in all its flows,
 // and another device may have that URI behind another NAT (RFC 5626 section 6).
 func (u *update) find(b *Binding) int {
-	same, comparable := -1, false
+	same, byURI := -1, false
 	for i := range u.bindings {
 		old := &u.bindings[i]
 		if b.RegID != 0 && old.RegID != 0 {
@@ -257,12 +257,12 @@ func (u *update) find(b *Binding) int {
 			}
 			continue
 		}
-		comparable = true
+		byURI = true
 		if same < 0 && old.Contact == b.Contact {
 			same = i
 		}
 	}
-	if same >= 0 || !comparable {
+	if same >= 0 || !byURI {
 		return same
 	}
 	for i := range u.bindings {

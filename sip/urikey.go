@@ -93,15 +93,16 @@ func (u URI) Strict() string {
 	if !u.IsSIP() {
 		return u.String()
 	}
-	u.User, u.Pass, u.Header = escapeExcept(u.User, "&=+$,;?/"), escapeExcept(u.Pass, "&=+$,"), escapeExcept(u.Header, "[]/?:+$=&")
-	params := make(Params, len(u.Params))
+	v := URI{
+		Scheme: u.Scheme, Host: u.Host, Port: u.Port, Params: make(Params, len(u.Params)),
+		User: escapeExcept(u.User, "&=+$,;?/"), Pass: escapeExcept(u.Pass, "&=+$,"), Header: escapeExcept(u.Header, "[]/?:+$=&"),
+	}
 	for i, p := range u.Params {
 		p.Name, p.Value = escapeExcept(p.Name, paramChars), escapeExcept(p.Value, paramChars)
 		p.HasValue = p.Value != ""
-		params[i] = p
+		v.Params[i] = p
 	}
-	u.Params = params
-	return u.String()
+	return v.String()
 }
 
 // paramChars are param-unreserved.
@@ -142,6 +143,7 @@ func (u URI) Essential() URI {
 			ps = append(ps, p)
 		}
 	}
-	u.Params = ps
-	return u
+	v := u
+	v.Params = ps
+	return v
 }

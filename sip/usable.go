@@ -6,9 +6,8 @@ import (
 )
 
 // Unusable returns the reason why nothing can be sent to the next hop u, as the end of a
-// sentence that starts with the name of u, or "". A name that is no address of this server may
-// be usable. It matters only for a URI to which requests are sent: that of a client behind a
-// NAT, or with a connection, may have any host.
+// sentence about u, or "". It does not look names up. The contact of a client behind a NAT, or
+// with a connection, is no next hop and may have any host.
 func (o *OwnAddresses) Unusable(u URI) string {
 	a, literal := u.Addr()
 	switch {

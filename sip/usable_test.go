@@ -8,7 +8,8 @@ import (
 func TestUnusable(t *testing.T) {
 	own := OwnAddresses{
 		Listen: []Listener{
-			{UDP, netip.MustParseAddrPort("0.0.0.0:5060")}, {TLS, netip.MustParseAddrPort("0.0.0.0:5061")},
+			{UDP, netip.MustParseAddrPort("0.0.0.0:5060")},
+			{TLS, netip.MustParseAddrPort("0.0.0.0:5061")},
 			{UDP, netip.MustParseAddrPort("[2001:db8::1]:5070")},
 		},
 		Machine:   []netip.Addr{netip.MustParseAddr("192.0.2.1")},

@@ -175,7 +175,9 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 // buildServices creates the parts that handle messages, and connects the queues of the
 // engine with them.
 func (d *daemon) buildServices(_ context.Context, set settings) error {
-	d.location = registrar.New(registrar.Options{Store: d.database.Bindings(), Log: d.log, Alive: d.transport.Alive, Own: d.own}, set.registrar)
+	d.location = registrar.New(registrar.Options{
+		Store: d.database.Bindings(), Log: d.log, Alive: d.transport.Alive, Own: d.own,
+	}, set.registrar)
 	d.hub = watch.New(d.domains, d.log)
 	d.proxy = proxy.New(proxy.Options{
 		Transport: d.transport, Transactions: d.transactions, Location: d.location, Domains: d.domains, Own: d.own,

@@ -40,7 +40,8 @@ func TestRegistersOfPhones(t *testing.T) {
 			"a refresh that names it once more, as it does with Expires (dart-sip-ua)",
 			[]string{
 				"Contact: <sip:a@h>" + flow1 + "|Expires: 600", "Contact: <sip:a@h>" + flow1 + "|Contact: <sip:a@h>" + flow1 + "|Expires: 600|Expires: 600",
-			}, "200 <sip:a@h>;expires=600" + flow1,
+			},
+			"200 <sip:a@h>;expires=600" + flow1,
 		},
 		{
 			"a new address of PJSIP", []string{
@@ -51,7 +52,8 @@ func TestRegistersOfPhones(t *testing.T) {
 		{"a short time", []string{"Contact: <sip:a@h>;expires=30"}, "200 <sip:a@h>;expires=60"},
 		{"the time that was asked for", []string{"Contact: <sip:a@h>|Expires: 180"}, "200 <sip:a@h>;expires=180"},
 		{
-			"a push token", []string{"Contact: <sip:a@h;pn-provider=fcm;pn-prid=" + strings.Repeat("APA91b", 100) + ">"},
+			"a push token",
+			[]string{"Contact: <sip:a@h;pn-provider=fcm;pn-prid=" + strings.Repeat("APA91b", 100) + ">"},
 			"200 <sip:a@h;pn-provider=fcm;pn-prid=" + strings.Repeat("APA91b", 100) + ">;expires=3600",
 		},
 
@@ -166,8 +168,13 @@ func TestContactsSurviveARestart(t *testing.T) {
 	}
 	s.call("ul_add", "location", "gw@127.0.0.1", "sip:gw@"+u.conn.LocalAddr().String(), "0", "1", ".", "0", "0", "0")
 	for _, bad := range []struct{ contact, path string }{
-		{"sip:gw@0.0.0.0", "0"}, {"sip:gw@" + s.addr("udp").String(), "0"}, {"sip:gw@x.invalid", "0"}, {"sip:gw@192.0.2.1", "x y"},
-		{"sip:gw@192.0.2.1", "<tel:1>"}, {"sip:gw@192.0.2.1;x=" + strings.Repeat("x", 4096), "0"}, {"sip:gw@h:0", "0"},
+		{"sip:gw@0.0.0.0", "0"},
+		{"sip:gw@" + s.addr("udp").String(), "0"},
+		{"sip:gw@x.invalid", "0"},
+		{"sip:gw@192.0.2.1", "x y"},
+		{"sip:gw@192.0.2.1", "<tel:1>"},
+		{"sip:gw@192.0.2.1;x=" + strings.Repeat("x", 4096), "0"},
+		{"sip:gw@h:0", "0"},
 	} {
 		if _, err := s.tryCall("ul_add", "location", "bad@127.0.0.1", bad.contact, "0", "1", bad.path, "0", "0", "0"); err == nil {
 			t.Errorf("%.60s, Path %s is added", bad.contact, bad.path)
