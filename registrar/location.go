@@ -30,7 +30,7 @@ type Options struct {
 	// Alive reports whether the connection of a flow is open. If it is nil, all are.
 	Alive func(sip.Flow) bool
 
-	Own sip.OwnAddresses // which ul_add refuses
+	Own sip.OwnAddresses // see sip.OwnAddresses.Unusable
 }
 
 // Settings are what Configure can change while the table is in use.

@@ -16,7 +16,11 @@ func (g *registration) checkContact(contact sip.URI, flow sip.Flow, own *sip.Own
 	case g.path != nil || !g.meansContact(&contact, flow):
 		return nil
 	}
-	if why := own.Unusable(*next); why != "" {
+	why := own.Unusable(*next)
+	if why == "" && own.IsNextHop(*next) {
+		why = "names this server"
+	}
+	if why != "" {
 		return &registrar.Error{Status: 400, Reason: header + " " + why}
 	}
 	return nil

@@ -19,8 +19,6 @@ func (o *OwnAddresses) Unusable(u URI) string {
 		return "names a group of hosts"
 	case literal && (a == limitedBroadcast || slices.Contains(o.Broadcast, a)):
 		return "names all hosts of a network"
-	case o.IsNextHop(u):
-		return "names this server"
 	}
 	return ""
 }
