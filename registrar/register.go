@@ -48,6 +48,10 @@ type Registered struct {
 	Refreshed time.Time
 }
 
+// maxRefreshed is the largest number of contacts for Refresh: to compare very many takes longer
+// than a goroutine that must not wait may spend.
+const maxRefreshed = 8
+
 // Refresh carries a REGISTER out like Update, if that takes neither the store nor a wait
 // for another REGISTER: one that only refreshes or lists bindings, or is refused. So it can
 // be called on a goroutine that must not wait. If ok is false, Refresh has done nothing, and
@@ -55,7 +59,7 @@ type Registered struct {
 func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
 	a := clone(r.AoR)
 	s := l.shard(a)
-	if !s.update.TryLock() {
+	if len(r.Contacts) > maxRefreshed || !s.update.TryLock() {
 		return Registered{}, false, nil
 	}
 	defer s.update.Unlock()
