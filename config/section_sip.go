@@ -110,7 +110,7 @@ type Registrar struct {
 
 	// The maximum number of registered contacts of a user. 0: 1,000. All contacts of a user
 	// together may have 1 MiB. The answer to a registration lists as many of them as fit into
-	// 60,000 bytes, the client's own first.
+	// 64,000 bytes, the client's own first.
 	MaxContacts int `toml:"max_contacts" default:"0" allow:"0..10000" reload:"yes"`
 
 	// The interval at which a phone that is registered over UDP behind a NAT is sent a packet,

@@ -40,7 +40,7 @@ func (r *Router) registered(tx *transaction.ServerTx, reg *registrar.Register, b
 
 // maxRegisteredSize is the size in bytes of the largest 200 to a REGISTER: a datagram has at
 // most 65,507.
-const maxRegisteredSize = 60_000
+const maxRegisteredSize = 64_000
 
 // appendContacts appends the bindings of an AoR as Contact fields that take up to room bytes,
 // first those of the REGISTER itself, with exactly the time that was granted. If there is no
