@@ -200,18 +200,6 @@ func (c commands) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	return &mi.Node{}, nil
 }
 
-// unreachable returns the reason why nothing can be sent to a binding without a flow, or "".
-func (l *Location) unreachable(b *Binding) string {
-	next, ok := b.nextHop()
-	if !ok {
-		return "Bad path: a SIP URI is expected"
-	}
-	if why := l.opt.Own.Unusable(next); why != "" {
-		return next.String() + " " + why
-	}
-	return ""
-}
-
 // put adds a binding, or replaces the one with the same contact.
 func (l *Location) put(ctx context.Context, a sip.AoR, b Binding) error {
 	s := l.shard(a)

@@ -105,8 +105,8 @@ func (l *Location) shard(a sip.AoR) *shard {
 // Load fills the table from the store and returns the number of bindings. It is called
 // before requests are served. The function restore returns the flow to use in place of one of
 // an earlier process, or reports that there is none: its connection is closed. Bindings that
-// cannot be reached without it are left out, and Run deletes their rows. The error is the
-// store's.
+// cannot be reached without it are left out, and Run deletes their rows. Rows of other programs
+// whose address no host can have are left out too. The error is the store's.
 func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, bool)) (n int, err error) {
 	if l.opt.Store == nil {
 		return 0, nil
@@ -116,6 +116,10 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 			if b.Flow.Transport.Reliable() { // else another listener can make it usable
 				l.stale.add(b.RUID)
 			}
+			return
+		}
+		if why := l.unreachable(&b); why != "" {
+			l.opt.Log.Warn("binding not loaded", "aor", a, "contact", b.Contact, "error", why)
 			return
 		}
 		a, b.UserAgent, b.Methods = clone(a), intern(b.UserAgent), intern(b.Methods)

@@ -64,3 +64,19 @@ func (b *Binding) differs() bool {
 func withoutZone(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
+
+// unreachable returns the reason why nothing can be sent to a binding, or "": it has no flow,
+// and no host can have the address in its Path or Contact.
+func (l *Location) unreachable(b *Binding) string {
+	if !b.Flow.IsZero() {
+		return ""
+	}
+	next, ok := b.nextHop()
+	if !ok {
+		return "Path or contact is no SIP URI"
+	}
+	if why := l.opt.Own.Unusable(next); why != "" {
+		return next.String() + " " + why
+	}
+	return ""
+}

@@ -205,3 +205,33 @@ func TestStaleRows(t *testing.T) {
 		t.Errorf("%d rows are left", len(k.rows))
 	}
 }
+
+// Rows of other programs whose address no host can have are left out when they are loaded. A
+// client that is reached over a flow may have any contact.
+func TestUnreachableRowsAreLeftOut(t *testing.T) {
+	l, k, _ := newTable(Settings{})
+	nat := flow("udp:192.0.2.1:5060>203.0.113.1:40000")
+	for i, tc := range []struct {
+		contact string
+		path    []string
+		flow    sip.Flow
+		loaded  bool
+	}{
+		{"sip:a@192.0.2.7", nil, sip.Flow{}, true},
+		{"sip:a@phone.example.org", nil, sip.Flow{}, true},
+		{"sip:a@224.0.1.75", nil, sip.Flow{}, false},
+		{"sip:a@255.255.255.255", nil, sip.Flow{}, false},
+		{"sip:a@0.0.0.0", nil, sip.Flow{}, false},
+		{"sip:a@x.invalid", nil, sip.Flow{}, false},
+		{"sip:a@0.0.0.0", nil, nat, true},
+		{"sip:a@x.invalid", []string{"<sip:192.0.2.9;lr>"}, sip.Flow{}, true},
+		{"sip:a@192.0.2.7", []string{"<sip:224.0.1.75;lr>"}, sip.Flow{}, false},
+	} {
+		ruid := fmt.Sprint("uloc-", i)
+		k.rows = map[string]Binding{ruid: {RUID: ruid, Contact: tc.contact, Path: tc.path, Flow: tc.flow, Expires: l.opt.Now().Add(time.Hour)}}
+		again := New(Options{Store: k, Now: l.opt.Now}, Settings{})
+		if n, err := again.Load(t.Context(), func(f sip.Flow) (sip.Flow, bool) { return f, true }); err != nil || (n == 1) != tc.loaded {
+			t.Errorf("%s, Path %v: %d are loaded, %v", tc.contact, tc.path, n, err)
+		}
+	}
+}
