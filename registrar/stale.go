@@ -10,9 +10,6 @@ import (
 
 // revive makes a binding from the store usable, or reports that it is not.
 func revive(b *Binding, restore func(sip.Flow) (sip.Flow, bool)) bool {
-	if len(b.Path) == 1 && b.Path[0] == "." {
-		b.Path = nil // of kamctl
-	}
 	if len(b.Path) > 0 && !strings.HasPrefix(b.RUID, RUIDPrefix) {
 		b.Flow = sip.Flow{} // Kamailio's column received is the address of the client, not of the proxy
 	}
