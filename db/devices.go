@@ -33,7 +33,10 @@ const (
 
 // deviceTable has the marks.
 var deviceTable = table{name: "silod_device", keys: 2, fields: []field{
-	{name: "silo_id", kind: kindInt}, {name: "device"}, {name: "inc_time", kind: kindInt}, {name: "refused"},
+	{name: "silo_id", kind: kindInt},
+	{name: "device"},
+	{name: "inc_time", kind: kindInt},
+	{name: "refused"},
 	{name: "at", kind: kindInt},
 }}
 
