@@ -105,7 +105,7 @@ func (k *Fork) send(i int, flow sip.Flow, sized bool) error {
 		return errInsecure
 	}
 	var few [24]sip.Header // enough for nearly every message
-	out := k.request(i, few[:0])
+	out := k.request(a, few[:0])
 	if !sized && flow.Transport == sip.UDP && out.Size() > transport.MaxDatagram {
 		k.dial(i, k.proxy.widened(flow), true)
 		return nil
@@ -134,12 +134,11 @@ func (k *Fork) send(i int, flow sip.Flow, sized bool) error {
 }
 
 // request returns the request for the route of an attempt, with its header fields in space.
-func (k *Fork) request(i int, space []sip.Header) sip.Message {
-	r := k.attempts[i].route
+func (k *Fork) request(a *attempt, space []sip.Header) sip.Message {
 	if k.opt.probe {
-		return *optionsProbe(r, k.proxy.domains.Default())
+		return *optionsProbe(a.route, k.proxy.domains.Default())
 	}
-	return messageTo(k.msg, r, k.hop(i), space)
+	return messageTo(k.msg, a.route, k.hop(a), space)
 }
 
 // exhausted is called when an attempt has nothing left to try.

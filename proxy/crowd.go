@@ -10,10 +10,8 @@ import (
 )
 
 const (
-	// maxBreadth is the number of devices that one message is sent to at the same time. It is
-	// also the Max-Breadth of requests that begin here, and the most that is forwarded (RFC 5393
-	// section 5.3.3).
-	maxBreadth = 60
+	// maxBreadth is the number of devices that one message is sent to at the same time.
+	maxBreadth = initialBreadth
 	// maxUnheard is the number of contacts at one address that a message is sent to at the
 	// same time, as long as none of them has answered. A client can register any number of
 	// contacts at an address that is not its own.

@@ -19,7 +19,7 @@ type ForkOptions struct {
 	FromRoom    bool // it is the text of a room, which no other room accepts
 	StopAt6xx   bool // Wait returns when a device answers 6xx (RFC 3261 section 16.7, step 5)
 	Secure      bool // only over TLS: the request was made for a sips URI (RFC 3261 section 26.2.2)
-	Breadth     int  // Max-Breadth (RFC 5393 section 5): the devices that are tried at the same time share it; 0, or above it: maxBreadth
+	Breadth     int  // Max-Breadth (RFC 5393), shared by the devices, and the number tried at the same time; 0: maxBreadth
 
 	// Directory, if not nil, is asked for the devices again when the bindings of the
 	// recipient change: the Fork follows them. Seen is the value of Proxy.Changes before the
@@ -48,7 +48,7 @@ type Fork struct {
 	opt      ForkOptions
 	attempts []attempt
 	sent     []transmission // without a final response
-	mark     string         // the loop mark of the recipient
+	mark     string         // see transaction.LoopMark
 	out      Outcome
 	running  int // attempts that are connecting, or that wait for the response to a transmission
 

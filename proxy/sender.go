@@ -51,7 +51,7 @@ func (s *Sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) del
 // Alive reports whether a device of a user responds to OPTIONS (RFC 3261 section 11): one with
 // these names, or any if there are none.
 func (s *Sender) Alive(ctx context.Context, owner sip.AoR, names []string) bool {
-	return s.proxy.responds(ctx, owner, &selection{sender: s, names: names, next: s.settings.Load().OutboundProxy})
+	return s.proxy.responds(ctx, owner, namedDevices{s, names})
 }
 
 // Device returns the sender to the devices with a name. A queue that keeps a copy for each
@@ -69,26 +69,25 @@ func (d deviceSender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item
 }
 
 func (d deviceSender) Alive(ctx context.Context, owner sip.AoR, _ []string) bool {
-	s := d.sender
-	return s.proxy.responds(ctx, owner, &selection{sender: s, name: d.name, next: s.settings.Load().OutboundProxy})
+	return d.sender.proxy.responds(ctx, owner, namedDevices{d.sender, []string{d.name}})
 }
 
 // send sends a message to the devices with a name, "" for any.
 func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *delivery.Item) delivery.Attempt {
-	sel, seen := s.selection(name, it), s.proxy.Changes(owner)
-	ds, leftOut := sel.choose(owner)
+	dir, seen := s.directory(name, it), s.proxy.Changes(owner)
+	ds := dir.Devices(owner)
 	if len(ds) == 0 {
 		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no registered device accepts messages"}
 	}
 	fork := s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{
-		Recipient: owner, MaxForwards: initialMaxForwards, Directory: sel.directory(), Seen: seen, FromRoom: s.settings.Load().Rooms,
+		Recipient: owner, MaxForwards: initialMaxForwards, FromRoom: s.settings.Load().Rooms, Directory: dir, Seen: seen,
 	})
 	switch {
 	case !it.PerDevice:
 		return sent{fork}
 	case ds[0].Name == "":
 		return sentElsewhere{fork, s.Registered(owner)}
-	case leftOut:
+	case leavesOut(dir):
 		return sentToSome{fork}
 	}
 	return sentToAll{fork}

@@ -3,7 +3,6 @@ package proxy
 import (
 	"slices"
 
-	"silod/delivery"
 	"silod/im"
 	"silod/registrar"
 	"silod/sip"
@@ -39,6 +38,12 @@ func (s *Sender) DeviceNames(a sip.AoR) []string {
 	return names
 }
 
+// Devices returns the devices to which a message for owner is sent that is not from a room. It
+// implements Directory.
+func (s *Sender) Devices(owner sip.AoR) []Device {
+	return s.devices(owner, "", "", s.settings.Load().OutboundProxy)
+}
+
 // nextHop returns the outbound proxy for a message, nil if there is none.
 func (s *Sender) nextHop(m *im.Message) *sip.URI {
 	set := s.settings.Load()
@@ -51,53 +56,6 @@ func (s *Sender) nextHop(m *im.Message) *sip.URI {
 		}
 	}
 	return set.OutboundProxy
-}
-
-// Devices returns the devices to which a message for owner is sent. It implements Directory.
-func (s *Sender) Devices(owner sip.AoR) []Device {
-	return s.devices(owner, "", "", s.settings.Load().OutboundProxy)
-}
-
-// A selection is the Directory of some devices of each user: those with a name, and those to
-// which an item may be sent.
-type selection struct {
-	sender *Sender
-	next   *sip.URI       // the outbound proxy; nil: none
-	name   string         // "": any
-	names  []string       // nil: any
-	item   *delivery.Item // nil: any
-}
-
-// selection returns the devices with a name, "" for any, to which an item may be sent.
-func (s *Sender) selection(name string, it *delivery.Item) selection {
-	return selection{sender: s, next: s.nextHop(&it.Message), name: name, item: it}
-}
-
-// Devices implements Directory.
-func (d *selection) Devices(owner sip.AoR) []Device {
-	ds, _ := d.choose(owner)
-	return ds
-}
-
-// choose returns the devices of a user, and reports whether others are left out that may
-// accept the item later.
-func (d *selection) choose(owner sip.AoR) (chosen []Device, leftOut bool) {
-	if d.item == nil {
-		return named(d.sender.devices(owner, d.name, "", d.next), d.names), false
-	}
-	return choose(d.sender.devices(owner, d.name, d.item.Contact, d.next), d.item)
-}
-
-// directory returns the Directory of a selection: the sender, which takes no memory, if the
-// selection leaves nothing out.
-func (d *selection) directory() Directory {
-	it := d.item
-	if d.name == "" && it.Contact == "" && it.Refused == nil && it.Except() == nil &&
-		d.next == d.sender.settings.Load().OutboundProxy {
-		return d.sender
-	}
-	c := *d
-	return &c
 }
 
 // devices returns the devices to which a message for owner is sent. Of a user of ours these
