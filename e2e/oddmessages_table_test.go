@@ -189,7 +189,7 @@ var oddMessages = []oddMessage{
 	{"s:", "", []string{"Max-F", "s:\nMax-F"}},
 	{"x: 90;refresher=uac", "", []string{"Max-F", "x: 90;refresher=uac\nMax-F"}},
 	{"e: identity", "", []string{"Max-F", "e: identity\nMax-F"}},
-	{"Max-Breadth: lots", "", []string{"Max-F", "Max-Breadth: lots\nMax-F"}},
+	{"Max-Breadth: lots", "RFC 5393 section 5.3.1 allows numbers only", []string{"Max-F", "Max-Breadth: lots\nMax-F"}},
 	{"Authorization:", "", []string{"Max-F", "Authorization:\nMax-F"}},
 	{"Authorization: Basic abc", "", []string{"Max-F", "Authorization: Basic abc\nMax-F"}},
 	{"Reply-To: garbage <", "", []string{"Max-F", "Reply-To: garbage <\nMax-F"}},

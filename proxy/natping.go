@@ -240,8 +240,8 @@ func (g *pinger) remove(ctx context.Context) {
 // Counters returns the statistics of the packets that keep NATs open.
 func (p *Proxy) Counters() []mi.Stat {
 	return []mi.Stat{
-		{Name: "nat_pings", Help: "Packets sent to clients behind a NAT to keep it open.", Counter: &p.Pings.Sent},
-		{Name: "nat_pings_unanswered", Help: "OPTIONS among them that had no answer.", Counter: &p.Pings.Unanswered},
-		{Name: "nat_contacts_removed", Help: "Contacts removed because they did not answer OPTIONS.", Counter: &p.Pings.Removed},
+		{Name: "pings", Help: "Packets sent to clients behind a NAT to keep it open.", Counter: &p.Pings.Sent},
+		{Name: "pings_unanswered", Help: "OPTIONS among them that had no answer.", Counter: &p.Pings.Unanswered},
+		{Name: "contacts_removed", Help: "Contacts removed because they did not answer OPTIONS.", Counter: &p.Pings.Removed},
 	}
 }

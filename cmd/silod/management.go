@@ -34,7 +34,7 @@ func (d *daemon) openManagement(ctx context.Context, set settings) error {
 	d.registry.Counters("msilo", d.silo.Counters()...)
 	d.registry.Counters("imc", d.rooms.Counters()...)
 	d.registry.Counters("usrloc", d.location.Counters()...)
-	d.registry.Counters("usrloc", d.proxy.Counters()...)
+	d.registry.Counters("nat", d.proxy.Counters()...)
 	d.registry.Counters("router", d.router.Counters()...)
 	d.registry.Counters("auth", append(d.guard.Counters(), d.credentials.Counters()...)...)
 	d.registry.Counters("watch", d.hub.Counters()...)
