@@ -14,6 +14,8 @@ import (
 type attempt struct {
 	device  string // its name
 	state   attemptState
+	moved   bool                  // due is set because the binding was replaced
+	dials   int32                 // counts calls of Fork.dial
 	routes  []Route               // of the device
 	rest    []Route               // of routes that have not been tried
 	route   *Route                // in use
@@ -21,14 +23,12 @@ type attempt struct {
 	tx      *transaction.ClientTx // that counts, in state sent
 	refusal *sip.Message          // the response of the device, or of a target that was followed by another
 	due     time.Time             // in state sent: when the next target or route is tried; zero: at a failure only
-	moved   bool                  // due is set because the binding was replaced
-	dials   int                   // counts calls of Fork.dial
 }
 
 type attemptState uint8
 
 const (
-	stateQueued    attemptState = iota // waits for others to end: see crowd
+	stateQueued    attemptState = iota // waits for others to end: see admission
 	stateDialing                       // a goroutine resolves a name or opens a connection
 	stateSent                          // waits for the response to tx
 	stateListening                     // nothing is left to try; superseded transmissions may get a response
@@ -90,7 +90,7 @@ func (k *Fork) startNext(i int) {
 func (k *Fork) note(a *attempt, err error) {
 	k.out.Insecure = k.out.Insecure || errors.Is(err, errInsecure)
 	var unresolved *unresolvedError
-	if a.route.Binding == "" && errors.As(err, &unresolved) {
+	if a.route.Binding == nil && errors.As(err, &unresolved) {
 		k.out.Unresolved = err
 	}
 	k.proxy.log.Debug("device not reached", "contact", a.route.URI, "error", err)
@@ -155,7 +155,7 @@ func (k *Fork) leave(i int, to attemptState) {
 	a := &k.attempts[i]
 	if a.state == stateDialing || a.state == stateSent {
 		k.running--
-		k.crowd.left(i)
+		k.admission.left(i)
 	}
 	a.state, a.tx, a.due, a.moved = to, nil, time.Time{}, false
 }
@@ -163,6 +163,14 @@ func (k *Fork) leave(i int, to attemptState) {
 // listens reports whether a superseded transmission of an attempt may get a response.
 func (k *Fork) listens(i int) bool {
 	return slices.ContainsFunc(k.sent, func(t transmission) bool { return t.attempt == i && !t.gone })
+}
+
+// endListening ends an attempt that waited for superseded transmissions only, if none is left
+// or the device has answered one.
+func (k *Fork) endListening(i int) {
+	if a := &k.attempts[i]; a.state == stateListening && (a.refusal != nil || !k.listens(i)) {
+		k.end(i)
+	}
 }
 
 // supersede ends the retransmissions of an attempt's request, or its dialling.
@@ -244,7 +252,7 @@ func (k *Fork) takeSlot(t *transmission) (chan<- transaction.Result, error) {
 			return nil, errNoSlot
 		}
 		if k.sent[j].spare && k.sent[j].tx.Abandon() {
-			k.forget(j)
+			k.endListening(k.forget(j).attempt)
 		} else {
 			j++
 		}

@@ -9,12 +9,11 @@ import (
 
 // A Route is one way to a device.
 type Route struct {
-	URI          string   // Request-URI
-	Path         []string // Route fields, topmost first (RFC 3327)
-	Flow         sip.Flow // that the device registered over; zero: none
-	Next         *sip.URI // without a flow, the next hop to resolve by RFC 3263; nil: URI
-	Binding      string   // RUID of the binding; "" for an address elsewhere
-	Registration string   // Call-ID of the REGISTER: a device that has restarted uses another
+	URI     string             // Request-URI
+	Path    []string           // Route fields, topmost first (RFC 3327)
+	Flow    sip.Flow           // that the device registered over; zero: none
+	Next    *sip.URI           // without a flow, the next hop to resolve by RFC 3263; nil: URI
+	Binding *registrar.Binding // not to be changed; nil for an address elsewhere
 }
 
 // A Device is a receiver of requests with the routes to it. They are tried in order,
@@ -115,11 +114,19 @@ func appendFlows(flows []*registrar.Binding, bindings []registrar.Binding, i int
 
 // routeTo returns the route to a binding.
 func routeTo(b *registrar.Binding) Route {
-	r := Route{URI: b.Contact, Path: b.Path, Flow: b.Flow, Binding: b.RUID, Registration: b.CallID}
+	r := Route{URI: b.Contact, Path: b.Path, Flow: b.Flow, Binding: b}
 	if len(r.Path) > 0 {
 		r.followPath()
 	}
 	return r
+}
+
+// ruid returns the RUID of the binding, "" for an address elsewhere.
+func (r *Route) ruid() string {
+	if r.Binding == nil {
+		return ""
+	}
+	return r.Binding.RUID
 }
 
 // followPath makes the first proxy of the Path the next hop (RFC 3327 section 5.3, RFC 3261

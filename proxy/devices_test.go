@@ -66,7 +66,7 @@ func TestDevices(t *testing.T) {
 			s := d.Name + ":"
 			for _, r := range d.Routes {
 				s += " " + r.URI
-				if r.Binding != "ruid-"+r.URI || r.Flow.IsZero() {
+				if r.ruid() != "ruid-"+r.URI || r.Flow.IsZero() {
 					t.Errorf("%s: route %+v", tc.name, r)
 				}
 			}

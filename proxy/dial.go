@@ -48,24 +48,6 @@ func (r *Route) usesFlow() bool {
 	return !r.Flow.IsZero() && (r.Next == nil || r.Flow.Transport != sip.UDP)
 }
 
-// redialable reports whether the next hop can be reached without the connection of the
-// registration, which was closed: it is a proxy of the Path, or a client that is not behind a
-// NAT and listens on another port than the one from which it had connected. A client that has
-// used TLS is not reached without.
-func (r *Route) redialable() bool {
-	next, err := r.nextHop()
-	if err != nil {
-		return false
-	}
-	t, _ := next.Transport()
-	if r.Flow.Transport.Secure() && !t.Secure() {
-		return false
-	}
-	to, literal := next.AddrPort()
-	return r.Next != nil || literal && t == r.Flow.Transport &&
-		to.Addr() == r.Flow.Remote.Addr() && to.Port() != r.Flow.Remote.Port()
-}
-
 // nextHop returns the URI that is resolved if the flow is not used.
 func (r *Route) nextHop() (sip.URI, error) {
 	if r.Next != nil {
@@ -76,10 +58,10 @@ func (r *Route) nextHop() (sip.URI, error) {
 
 // reopen has an attempt continue with the route in use without its flow, which is closed.
 func (a *attempt) reopen() {
-	if a.route.Flow.Conn == 0 || !a.route.redialable() {
+	r := *a.route
+	if r.Flow.Conn == 0 || r.Binding == nil || !r.Binding.Dialable() {
 		return
 	}
-	r := *a.route
 	r.Flow = sip.Flow{}
 	a.rest = append([]Route{r}, a.rest...)
 }
@@ -132,7 +114,7 @@ func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
 			return sip.Flow{}, errNoRoute
 		}
 		r := a.take()
-		if r.usesFlow() && (p.transport.Alive(r.Flow) || !r.redialable()) {
+		if r.usesFlow() && (p.transport.Alive(r.Flow) || r.Binding == nil || !r.Binding.Dialable()) {
 			return r.Flow, nil
 		}
 		ts, err := p.resolve(ctx, r)

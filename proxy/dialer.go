@@ -8,7 +8,8 @@ import (
 )
 
 // A dialer does the work of a Fork that may take time: it resolves names and opens
-// connections, each on a goroutine of its own. Their number is limited by maxBreadth.
+// connections, each on a goroutine of its own. Their number is limited by maxBreadth and
+// maxFollowed, and their time by resolveTimeout and targetTimeout.
 type dialer struct {
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -17,13 +18,14 @@ type dialer struct {
 
 // A dialed is the result of dialling.
 type dialed struct {
-	attempt, dials int
-	route          *Route
-	rest           []Route
-	targets        []transport.Target
-	flow           sip.Flow
-	sized          bool // the flow can carry the message
-	err            error
+	attempt int
+	dials   int32 // see attempt.dials
+	route   *Route
+	rest    []Route
+	targets []transport.Target
+	flow    sip.Flow
+	sized   bool // the flow can carry the message
+	err     error
 }
 
 // dial has a goroutine find the next flow of an attempt; handleDialed continues the attempt.

@@ -34,10 +34,10 @@ func (k *Fork) follow() (ends bool) {
 	if k.drain() {
 		return true
 	}
-	if r := k.out.Response; r != nil && r.Status >= 600 {
-		return false // RFC 3261 section 16.7, step 5: no new branches
+	if r := k.out.Response; k.opt.StopAt6xx && r != nil && r.Status >= 600 {
+		return false // no new branches
 	}
-	k.update(k.opt.Directory.Devices(k.opt.Recipient))
+	k.update(k.devices())
 	return false
 }
 
@@ -93,14 +93,14 @@ func (k *Fork) match(devices []Device) (of []int, kept []bool) {
 	byBinding := make(map[string]int, len(k.attempts))
 	for i := range k.attempts {
 		for j := range k.attempts[i].routes {
-			byBinding[k.attempts[i].routes[j].Binding] = i
+			byBinding[k.attempts[i].routes[j].ruid()] = i
 		}
 	}
 	of, kept = make([]int, len(devices)), make([]bool, len(k.attempts))
 	for d := range devices {
 		of[d] = -1
 		for j := range devices[d].Routes {
-			if i, ok := byBinding[devices[d].Routes[j].Binding]; ok && !kept[i] {
+			if i, ok := byBinding[devices[d].Routes[j].ruid()]; ok && !kept[i] {
 				of[d], kept[i] = i, true
 				break
 			}
@@ -189,8 +189,11 @@ func (k *Fork) redirect(i int, fresh, rest []Route) {
 		fresh = nil
 	}
 	if len(fresh) == 0 && !gone {
-		restarted := func(r Route) bool { return a.route.same(r) && a.route.Registration != r.Registration }
-		if a.state == stateSent && slices.ContainsFunc(a.routes, restarted) {
+		if a.state == stateDialing {
+			return // the routes that are left are known to the goroutine that dials
+		}
+		a.rest = rest
+		if slices.ContainsFunc(a.routes, a.route.restarted) {
 			a.tx.Retransmit() // the device does not know the transaction, and may answer now
 		}
 		return
@@ -220,9 +223,15 @@ func (a *attempt) age() time.Duration {
 	return a.tx.Age()
 }
 
+// restarted reports whether the device of a binding has restarted since it had the route: its
+// REGISTER has another Call-ID.
+func (r Route) restarted(now Route) bool {
+	return r.same(now) && r.Binding.CallID != now.Binding.CallID
+}
+
 // same reports whether two routes are the same way to the same binding. A route that was
 // dialled anew because its connection was closed has no flow.
 func (r Route) same(other Route) bool {
-	return r.Binding == other.Binding && r.URI == other.URI && slices.Equal(r.Path, other.Path) &&
+	return r.ruid() == other.ruid() && r.URI == other.URI && slices.Equal(r.Path, other.Path) &&
 		(r.Flow == other.Flow || r.Flow.IsZero())
 }

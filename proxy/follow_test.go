@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"silod/im"
+	"silod/registrar"
 	"silod/sip"
 	"silod/sip/transaction"
 )
@@ -51,13 +52,16 @@ func (f *following) register(patience time.Duration, devices ...Device) Outcome 
 	return f.fork.Wait(f.t.Context(), patience)
 }
 
+// bound returns a binding with a RUID.
+func bound(ruid string) *registrar.Binding { return &registrar.Binding{RUID: ruid, CallID: "1"} }
+
 // to returns the device of an instance with a route to each server, the newest first.
 func (p *Proxy) to(instance string, servers ...*scripted) Device {
 	d := Device{Name: instance}
 	for _, s := range servers {
 		contact := "sip:b@" + s.addr.String()
 		d.Routes = append(d.Routes, Route{
-			URI: contact, Binding: contact, Registration: "1",
+			URI: contact, Binding: bound(contact),
 			Flow: sip.Flow{Transport: sip.UDP, Local: p.transport.Endpoints()[0].Addr, Remote: s.addr},
 		})
 	}
@@ -91,7 +95,7 @@ func TestRefreshSendsNoCopy(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	again := p.to("A", slow, other)
-	again.Routes[0].Registration = "2"
+	again.Routes[0].Binding = &registrar.Binding{RUID: again.Routes[0].ruid(), CallID: "2"}
 	sent := slow.received.Load()
 	f.register(short, again)
 	slow.sentTo(t, "after a restart", 1)
@@ -185,8 +189,8 @@ func TestFollowingIsBounded(t *testing.T) {
 	time.Sleep(2 * graceTime)
 	for i := range 5 * maxFollowed {
 		d, fresh := p.to("A", silent), p.to(fmt.Sprint("B", i), silent)
-		d.Routes[0].URI, d.Routes[0].Binding = fmt.Sprint("sip:", i, "@h"), fmt.Sprint("A", i)
-		fresh.Routes[0].Binding = fmt.Sprint("B", i)
+		d.Routes[0].URI, d.Routes[0].Binding = fmt.Sprint("sip:", i, "@h"), bound(fmt.Sprint("A", i))
+		fresh.Routes[0].Binding = bound(fmt.Sprint("B", i))
 		f.register(time.Millisecond, d, fresh)
 	}
 	if n := silent.received.Load(); n > 2*maxFollowed || len(f.fork.attempts) > 2*maxFollowed || len(f.fork.sent) > 3*maxBreadth {
@@ -232,7 +236,7 @@ func TestForksFollowInOrder(t *testing.T) {
 
 // At most maxUnheard messages are on their way to one address that does not answer, and none
 // follow when it has not answered until Timer F. maxBreadth limits those to all addresses.
-func TestCrowd(t *testing.T) {
+func TestAdmission(t *testing.T) {
 	t.Parallel()
 	p := fixture(t, nil)
 	contacts := func(s *scripted, n int) []Device {
@@ -240,7 +244,7 @@ func TestCrowd(t *testing.T) {
 		for i := range n {
 			d := p.to("", s)
 			d.Routes[0].URI = fmt.Sprintf("sip:v%d@%s", i, s.addr)
-			d.Name, d.Routes[0].Binding = d.Routes[0].URI, d.Routes[0].URI
+			d.Name, d.Routes[0].Binding = d.Routes[0].URI, bound(d.Routes[0].URI)
 			ds = append(ds, d)
 		}
 		return ds
@@ -268,7 +272,7 @@ func TestCrowd(t *testing.T) {
 		all := overUDP(t, 0, 0)
 		for i := range 100 {
 			ds = append(ds, p.to(fmt.Sprint("instance ", i), all))
-			ds[i].Routes[0].Binding = fmt.Sprint(i)
+			ds[i].Routes[0].Binding = bound(fmt.Sprint(i))
 		}
 		k := p.Fork(t.Context(), hello, ds, ForkOptions{Breadth: breadth})
 		k.Wait(t.Context(), short)
@@ -287,7 +291,7 @@ func TestDialInParallel(t *testing.T) {
 	var ds []Device
 	for i := range 12 {
 		d := p.to(fmt.Sprint(i), hanging(t))
-		d.Routes[0].Binding = d.Name
+		d.Routes[0].Binding = bound(d.Name)
 		ds = append(ds, d)
 	}
 	start := time.Now()

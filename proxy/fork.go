@@ -16,18 +16,21 @@ import (
 type ForkOptions struct {
 	Recipient   sip.AoR // the owner of the devices; the message carries its loop mark
 	MaxForwards int
-	FromRoom    bool // it is the text of a room, which no other room accepts
-	StopAt6xx   bool // Wait returns when a device answers 6xx (RFC 3261 section 16.7, step 5)
-	Secure      bool // only over TLS: the request was made for a sips URI (RFC 3261 section 26.2.2)
 	Breadth     int  // Max-Breadth (RFC 5393), shared by the devices, and the number tried at the same time; 0: maxBreadth
+	FromRoom    bool // it is the text of a room, which no other room accepts
+	Secure      bool // only over TLS: the request was made for a sips URI (RFC 3261 section 26.2.2)
+
+	// StopAt6xx says that a 6xx is the answer of the user (RFC 3261 section 16.7, step 5):
+	// Wait returns, and no other device is tried. See WaitLate.
+	StopAt6xx bool
+
+	probe bool // sends OPTIONS, and Wait returns at any response
 
 	// Directory, if not nil, is asked for the devices again when the bindings of the
 	// recipient change: the Fork follows them. Seen is the value of Proxy.Changes before the
 	// devices were read.
 	Directory Directory
 	Seen      uint64
-
-	probe bool // sends OPTIONS, and Wait returns at any response
 }
 
 // A Directory knows the devices that receive the messages for a user. *Proxy and *Sender are
@@ -58,10 +61,10 @@ type Fork struct {
 	results, spare        chan transaction.Result
 	slotsUsed, sparesUsed int
 
-	dialer *dialer     // nil: nothing was dialled yet
-	crowd  *crowd      // nil: there are few devices
-	timer  *time.Timer // for attempt.due; nil: not needed yet
-	links  forkLinks
+	dialer    *dialer     // nil: nothing was dialled yet
+	admission *admission  // nil: there are few devices
+	timer     *time.Timer // for attempt.due; nil: not needed yet
+	links     forkLinks
 
 	followed int // changes of bindings that had it try something new: see maxFollowed
 
@@ -80,9 +83,9 @@ type Outcome struct {
 	Open       int          // devices that may still respond
 	Unreached  int          // devices to which nothing could be sent, or that did not respond
 	Rerouted   int          // routes that failed and were followed by another route of their device
-	Answered   bool         // a device has sent some response
 	Unresolved error        // why an address elsewhere could not be resolved; or nil
 	Insecure   bool         // a route was not used because it is not over TLS
+	Answered   bool         // a device has sent some response
 }
 
 // Accepted reports whether a device has accepted the message.
@@ -104,8 +107,14 @@ func (p *Proxy) Fork(ctx context.Context, m *im.Message, devices []Device, opt F
 	}
 	k := &Fork{proxy: p, ctx: ctx, msg: m, opt: opt}
 	k.results = make(chan transaction.Result, min(len(devices), opt.Breadth)+1)
+	begun := false
+	defer func() {
+		if !begun { // a panic
+			k.Abandon()
+		}
+	}()
 	if opt.Directory != nil && p.forks.add(k) != opt.Seen {
-		if devices = opt.Directory.Devices(opt.Recipient); len(devices) == 0 {
+		if devices = k.devices(); len(devices) == 0 {
 			k.out.Unreached = 1 // the device that has just gone
 		}
 	}
@@ -121,8 +130,17 @@ func (p *Proxy) Fork(ctx context.Context, m *im.Message, devices []Device, opt F
 	for i := range k.attempts {
 		k.begin(i)
 	}
-	k.beginQueued()
+	begun = true
 	return k
+}
+
+// devices asks the Directory for the devices of the recipient.
+func (k *Fork) devices() []Device {
+	ds := k.opt.Directory.Devices(k.opt.Recipient)
+	if k.opt.Secure {
+		return OverTLS(ds)
+	}
+	return ds
 }
 
 // Wait waits until a device has accepted the message or no device can accept it any more,
@@ -135,7 +153,7 @@ func (k *Fork) Wait(ctx context.Context, patience time.Duration) Outcome {
 		defer timer.Stop()
 		timeout = timer.C
 	}
-	for k.out.Open > 0 {
+	for k.beginQueued(); k.out.Open > 0; k.beginQueued() {
 		ends := false
 		select {
 		case res := <-k.results:
@@ -154,9 +172,15 @@ func (k *Fork) Wait(ctx context.Context, patience time.Duration) Outcome {
 		if ends {
 			return k.out
 		}
-		k.beginQueued()
 	}
 	return k.out
+}
+
+// WaitLate is Wait, without patience, for a message that was stored meanwhile: from now on a
+// 6xx is the answer of one device.
+func (k *Fork) WaitLate(ctx context.Context) Outcome {
+	k.opt.StopAt6xx = false
+	return k.Wait(ctx, 0)
 }
 
 // Abandon ends the Fork. Responses that come later are ignored.
@@ -228,9 +252,7 @@ func (k *Fork) handleLate(t *transmission, res transaction.Result) {
 	if !flowFailed(res) && !t.gone {
 		a.refusal = res.Response
 	}
-	if a.state == stateListening && (a.refusal != nil || !k.listens(t.attempt)) {
-		k.end(t.attempt)
-	}
+	k.endListening(t.attempt)
 }
 
 // end ends an attempt that was not successful.

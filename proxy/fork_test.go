@@ -115,7 +115,7 @@ func TestWaitAgain(t *testing.T) {
 // elsewhere.
 func TestForkWithoutRoute(t *testing.T) {
 	p := New(Options{}, Settings{})
-	out := p.Fork(t.Context(), nil, []Device{{}, p.Elsewhere("nonsense", nil), {Routes: []Route{{URI: "a contact", Binding: "1"}}}}, ForkOptions{}).
+	out := p.Fork(t.Context(), nil, []Device{{}, p.Elsewhere("nonsense", nil), {Routes: []Route{{URI: "a contact", Binding: bound("1")}}}}, ForkOptions{}).
 		Wait(t.Context(), 0)
 	if out.Open != 0 || out.Unreached != 3 || out.Unresolved == nil || !strings.Contains(out.Unresolved.Error(), "nonsense") {
 		t.Errorf("got %+v", out)

@@ -2,20 +2,12 @@ package proxy
 
 import "silod/sip/transaction"
 
-// breadth returns the Max-Breadth that the branches share, at most initialBreadth.
-func (o *ForkOptions) breadth() int {
-	if o.Breadth <= 0 || o.Breadth > initialBreadth {
-		return initialBreadth
-	}
-	return o.Breadth
-}
-
 // hop returns the values of the hop to the device of an attempt. Every device has the same
 // share of Max-Breadth, and the first ones have one more if something is left. If there are
 // more devices than Max-Breadth, each has a share of 1 and they are tried one after the other
 // (RFC 5393 section 5.3.3).
 func (k *Fork) hop(a *attempt) hop {
-	h := hop{maxForwards: k.opt.MaxForwards, breadth: k.opt.breadth(), marks: k.mark}
+	h := hop{maxForwards: k.opt.MaxForwards, breadth: k.opt.Breadth, marks: k.mark}
 	if n := len(k.attempts); n > 1 {
 		share, left := h.breadth/n, h.breadth%n
 		for i := range left {

@@ -20,26 +20,27 @@ const (
 	maxQueueTime = 32 * time.Second
 )
 
-// A crowd holds the attempts of a Fork that wait for others to end.
-type crowd struct {
+// An admission decides which attempts of a Fork may run, and holds those that wait for others
+// to end.
+type admission struct {
 	queue []int                  // indexes of attempts, in order
 	until time.Time              // when those that still wait end
 	open  map[netip.AddrPort]int // running attempts by address
 	heard map[netip.AddrPort]bool
-	hops  map[int]netip.AddrPort // addresses by attempt
+	hops  map[int]netip.AddrPort // addresses of running attempts
 }
 
 // begin starts an attempt, or queues it if too many are running.
 func (k *Fork) begin(i int) {
-	if k.crowd == nil && (len(k.attempts) > maxUnheard || k.running >= k.opt.Breadth) {
-		k.crowd = &crowd{
+	if k.admission == nil && (len(k.attempts) > maxUnheard || k.running >= k.opt.Breadth) {
+		k.admission = &admission{
 			until: time.Now().Add(maxQueueTime), open: make(map[netip.AddrPort]int),
 			heard: make(map[netip.AddrPort]bool), hops: make(map[int]netip.AddrPort),
 		}
 	}
-	if k.running >= k.opt.Breadth || !k.crowd.enter(i, &k.attempts[i]) {
+	if k.running >= k.opt.Breadth || !k.admission.enter(i, &k.attempts[i]) {
 		k.attempts[i].state = stateQueued
-		k.crowd.queue = append(k.crowd.queue, i)
+		k.admission.queue = append(k.admission.queue, i)
 		return
 	}
 	k.running++
@@ -49,27 +50,26 @@ func (k *Fork) begin(i int) {
 
 // beginQueued starts as many queued attempts as may run now. After maxQueueTime it ends them.
 func (k *Fork) beginQueued() {
-	if k.crowd == nil || len(k.crowd.queue) == 0 {
+	if k.admission == nil || len(k.admission.queue) == 0 {
 		return
 	}
-	if time.Now().After(k.crowd.until) {
+	if time.Now().After(k.admission.until) {
 		k.endQueued(func(int) bool { return true })
 		return
 	}
 	for begun := true; begun && k.running < k.opt.Breadth; {
-		queue := k.crowd.queue
-		k.crowd.queue = nil
+		queue := k.admission.queue
+		k.admission.queue = nil
 		for _, i := range queue {
 			k.begin(i)
 		}
-		begun = len(k.crowd.queue) < len(queue)
+		begun = len(k.admission.queue) < len(queue)
 	}
 }
 
 // endQueued ends the queued attempts for which f returns true.
 func (k *Fork) endQueued(f func(i int) bool) {
-	c := k.crowd
-	c.queue = slices.DeleteFunc(c.queue, func(i int) bool {
+	k.admission.queue = slices.DeleteFunc(k.admission.queue, func(i int) bool {
 		if f(i) {
 			k.end(i)
 			return true
@@ -81,43 +81,44 @@ func (k *Fork) endQueued(f func(i int) bool) {
 // heard takes note of a result of an attempt. An address that does not answer gets no other
 // attempt.
 func (k *Fork) heard(i int, res transaction.Result) {
-	if k.crowd == nil {
+	if k.admission == nil {
 		return
 	}
-	hop, ok := k.crowd.hops[i]
+	hop, ok := k.admission.hops[i]
 	switch {
 	case !ok:
 	case res.Err == nil:
-		k.crowd.heard[hop] = true
-	case errors.Is(res.Err, transaction.ErrTimeout):
+		k.admission.heard[hop] = true
+	case errors.Is(res.Err, transaction.ErrTimeout) && !k.admission.heard[hop]:
 		k.endQueued(func(j int) bool { return hopOf(&k.attempts[j]) == hop })
 	}
 }
 
 // enter counts an attempt, unless too many are running at its address.
-func (c *crowd) enter(i int, a *attempt) bool {
-	if c == nil {
+func (d *admission) enter(i int, a *attempt) bool {
+	if d == nil {
 		return true
 	}
 	hop := hopOf(a)
 	if !hop.IsValid() {
 		return true
 	}
-	if c.open[hop] >= maxUnheard && !c.heard[hop] {
+	if d.open[hop] >= maxUnheard && !d.heard[hop] {
 		return false
 	}
-	c.open[hop]++
-	c.hops[i] = hop
+	d.open[hop]++
+	d.hops[i] = hop
 	return true
 }
 
 // left is called when an attempt is not running any more.
-func (c *crowd) left(i int) {
-	if c == nil {
+func (d *admission) left(i int) {
+	if d == nil {
 		return
 	}
-	if hop, ok := c.hops[i]; ok {
-		c.open[hop]--
+	if hop, ok := d.hops[i]; ok {
+		d.open[hop]--
+		delete(d.hops, i)
 	}
 }
 
@@ -129,7 +130,7 @@ func hopOf(a *attempt) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	r := &a.rest[0]
-	if r.Binding == "" || r.Next != nil || a.device != r.URI || r.Flow.Conn != 0 {
+	if r.Binding == nil || r.Next != nil || a.device != r.URI || r.Flow.Conn != 0 {
 		return netip.AddrPort{}
 	}
 	if !r.Flow.IsZero() {
