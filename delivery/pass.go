@@ -117,7 +117,7 @@ func (p *pass) page(ctx context.Context, after int64, deferred bool) (int64, Ver
 // removedBefore reports whether an item was delivered and removed before. Then it is removed
 // again, and does not count as settled: the Source may return it once more.
 func (p *pass) removedBefore(it *Item) bool {
-	if !p.queue.settler.wasRemoved(p.queue.settler.removed.hash(&p.to, it)) {
+	if !p.queue.settler.wasRemoved(&p.to, it) {
 		return false
 	}
 	p.engine.opt.Log.Debug("removed message returned", "owner", p.to.AoR, "call_id", it.CallID)

@@ -134,21 +134,19 @@ func (q *Queue) Hold(a sip.AoR) (release func()) {
 	}
 }
 
-// Removed is called for an item that reached its owner by another way than this queue.
-// remove removes it from the Source. Where that fails, the item is remembered as one
-// that the engine has delivered: it is not sent again, and remove is called again with
-// back-off. done is called when the first call has ended.
-func (q *Queue) Removed(a sip.AoR, key int64, remove func(key int64, done func(error)), done func()) {
-	m := &removal{to: recipientKey{AoR: a}, item: Item{Key: key}, source: removeFunc(remove)}
+// Settle is called for an item that was delivered or refused by another way than this queue.
+// settle does the part of the Source. Where that fails, the item is not sent again, and settle
+// is called again with back-off, as for an item that the engine has sent. done is called when
+// the first call has ended.
+func (q *Queue) Settle(a sip.AoR, it Item, out Outcome, settle func(done func(error)), done func()) {
+	m := &removal{to: recipientKey{AoR: a}, item: it, out: out, source: settleFunc(settle)}
 	m.settle(func(err error) {
-		if err != nil {
-			q.settler.add(m, err)
-		}
+		q.settler.settled(m, err)
 		done()
 	})
 }
 
-type removeFunc func(key int64, done func(error))
+type settleFunc func(done func(error))
 
 // Settle implements remover.
-func (f removeFunc) Settle(_ sip.AoR, it *Item, _ Outcome, done func(error)) { f(it.Key, done) }
+func (f settleFunc) Settle(_ sip.AoR, _ *Item, _ Outcome, done func(error)) { f(done) }

@@ -58,7 +58,7 @@ func (s *settlement) ended(err error) {
 	if err != nil {
 		p.queue.settler.add(&removal{to: p.to, source: p.source, item: *s.item, out: s.out}, err)
 	} else if s.out.Verdict == Delivered {
-		p.queue.settler.remember(p.queue.settler.removed.hash(&p.to, s.item))
+		p.queue.settler.remember(&p.to, s.item)
 	}
 	s.close()
 	p.removals.end()

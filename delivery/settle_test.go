@@ -241,20 +241,25 @@ func TestRemovalDuringARead(t *testing.T) {
 
 // A message that was relayed, and stored before the device answered, is as one that was
 // delivered by the engine.
-func TestRemovedByAnotherWay(t *testing.T) {
+func TestSettledByAnotherWay(t *testing.T) {
 	inStubborn(t, func(e *Engine, q *Queue, s *stubborn, p *phones) {
 		release := q.Hold(bob)
 		s.put(bob, 0, 2)
 		tries := 0
-		q.Removed(bob, 1, func(key int64, done func(error)) {
+		items, _ := s.box.Next(t.Context(), bob, 0, 1)
+		delivered := Outcome{Verdict: Delivered}
+		q.Settle(bob, Item{Key: 1, Message: im.Message{CallID: items[0].CallID, CSeq: items[0].CSeq}, Expires: items[0].Expires}, delivered, func(done func(error)) {
 			if tries++; tries < 5 {
 				done(errUnavailable)
 				return
 			}
-			s.box.Settle(bob, &Item{Key: key}, Outcome{Verdict: Delivered}, done)
+			s.box.Settle(bob, &items[0], delivered, done)
 		}, release)
 		s.change(nothing, 0)
 		time.Sleep(time.Minute)
+		s.back(bob, items...) // as after a failover
+		q.Wake(bob)
+		time.Sleep(time.Second)
 		if got := p.received(); !slices.Equal(got, []string{"1"}) || s.left(bob) != 0 || tries != 5 {
 			t.Errorf("got %q, %d left after %d tries", got, s.left(bob), tries)
 		}

@@ -50,8 +50,19 @@ func (s *settler) keysOf(k recipientKey) []int64 {
 	return s.keys[k]
 }
 
-// remember remembers an item, by its hash, that was delivered and removed.
-func (s *settler) remember(hash uint64) {
+// settled takes the outcome of a removal.
+func (s *settler) settled(m *removal, err error) {
+	switch {
+	case err != nil:
+		s.add(m, err)
+	case m.out.Verdict == Delivered:
+		s.remember(&m.to, &m.item)
+	}
+}
+
+// remember remembers an item that was delivered and removed.
+func (s *settler) remember(to *recipientKey, it *Item) {
+	hash := s.removed.hash(to, it)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.removed.add(hash)
@@ -59,7 +70,8 @@ func (s *settler) remember(hash uint64) {
 
 // wasRemoved reports whether an item that the Source has returned was delivered and removed
 // before.
-func (s *settler) wasRemoved(hash uint64) bool {
+func (s *settler) wasRemoved(to *recipientKey, it *Item) bool {
+	hash := s.removed.hash(to, it)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.removed.has(hash)

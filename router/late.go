@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 
+	"silod/delivery"
 	"silod/proxy"
 	"silod/sip"
 )
@@ -10,11 +11,11 @@ import (
 // maxLateForks bounds the forks that outlive their requests.
 const maxLateForks = 10_000
 
-// awaitLateAnswers waits for devices that had not answered when the message was stored in
-// owner's mailbox under id. A 2xx that comes now removes the stored message, a refusal is
-// recorded. Then release, which ends the hold on the mailbox, is called. A message that was
-// not stored, id is 0, is not sent any more: its sender has been told.
-func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, release func()) {
+// awaitLateAnswers waits for devices that had not answered when the message was stored under
+// id. A 2xx that comes now removes the stored message, a refusal is recorded. Then release,
+// which ends the hold on the mailbox, is called. A message that was not stored, id is 0, is not
+// sent any more: its sender has been told.
+func (r *Router) awaitLateAnswers(fork *proxy.Fork, in *incoming, id int64, release func()) {
 	if id == 0 {
 		fork.Abandon()
 		release()
@@ -27,27 +28,30 @@ func (r *Router) awaitLateAnswers(fork *proxy.Fork, owner sip.AoR, id int64, rel
 		release()
 		return
 	}
+	owner, item := in.silo.Owner, in.silo.Item(id)
 	r.late.Go(func() {
 		defer func() { <-r.lateForks }()
-		out := fork.Wait(context.Background(), 0)
-		for out.Open > 0 && !out.Accepted() { // after a 6xx, another device may still accept it
-			out = fork.Wait(context.Background(), 0)
-		}
+		out := fork.WaitLate(context.Background())
 		fork.Abandon()
 		switch {
 		case out.Accepted():
-			r.opt.Queue.Removed(owner, id, r.opt.Silo.Remove, release)
+			remove := func(done func(error)) { r.opt.Silo.Remove(id, done) }
+			r.opt.Queue.Settle(owner, item, delivery.Outcome{Verdict: delivery.Delivered}, remove, release)
 		case len(out.Refused) > 0:
-			r.opt.Queue.Removed(owner, id, func(id int64, done func(error)) {
-				r.opt.Silo.Refuse(owner, id, out.Refusals(), func(err error) {
-					done(err)
-					if err == nil { // if it has failed before, other devices have not got the message
-						r.opt.Queue.Wake(owner)
-					}
-				})
-			}, release)
+			refuse := func(done func(error)) { r.refuse(owner, id, out.Refusals(), done) }
+			r.opt.Queue.Settle(owner, item, delivery.Outcome{Verdict: delivery.Refused}, refuse, release)
 		default:
 			release()
+		}
+	})
+}
+
+// refuse records that devices have refused a stored message.
+func (r *Router) refuse(owner sip.AoR, id int64, refusals []delivery.Refusal, done func(error)) {
+	r.opt.Silo.Refuse(owner, id, refusals, func(err error) {
+		done(err)
+		if err == nil { // if it has failed before, other devices have not got the message
+			r.opt.Queue.Wake(owner)
 		}
 	})
 }

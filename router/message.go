@@ -246,7 +246,7 @@ func (r *Router) store(ctx context.Context, in *incoming, pending *proxy.Fork, a
 func (r *Router) put(ctx context.Context, in *incoming, pending *proxy.Fork) (id int64, err error) {
 	if pending != nil {
 		release := r.opt.Queue.Hold(in.silo.Owner)
-		defer func() { r.awaitLateAnswers(pending, in.silo.Owner, id, release) }()
+		defer func() { r.awaitLateAnswers(pending, in, id, release) }()
 	}
 	id, err = r.opt.Silo.Put(ctx, &in.silo)
 	if err != nil {

@@ -15,14 +15,21 @@ func (r *Router) relayToDevices(ctx context.Context, in *incoming, ds []proxy.De
 		Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1, Breadth: in.facts.maxBreadth,
 		StopAt6xx: true, Secure: in.facts.secure, Directory: r.opt.Proxy, Seen: in.seen,
 	})
+	kept := false
+	defer func() {
+		if !kept { // also after a panic
+			fork.Abandon()
+		}
+	}()
 	out := fork.Wait(ctx, r.settings.Load().AcceptTimeout)
 	d := decideAfterRelay(in.facts, in.class, &out, ctx.Err() != nil, r.opt.Silo.StoreOn)
 	in.silo.Refusals = out.Refusals()
 	if d.action == storeLate {
+		kept = true
 		r.store(ctx, in, fork, d.away)
 		return
 	}
-	fork.Abandon()
+	fork.Abandon() // what follows may wait
 	switch d.action {
 	case forward:
 		if out.Accepted() {

@@ -58,4 +58,12 @@ type Incoming struct {
 	// Refusals are those of the owner's devices, before the message was stored.
 	Refusals []delivery.Refusal
 	setAside bool // Put has found that all devices have refused it
+
+	expires time.Time // of the stored message; set by Put
+}
+
+// Item returns the message that Put has stored under an ID, as far as it identifies an item of
+// the Source.
+func (in *Incoming) Item(id int64) delivery.Item {
+	return delivery.Item{Message: im.Message{CallID: in.Message.CallID, CSeq: in.Message.CSeq}, Key: id, Expires: in.expires}
 }

@@ -47,6 +47,7 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	if err := s.opt.Store.Add(ctx, row); err != nil {
 		return 0, fmt.Errorf("store message: %w", err)
 	}
+	in.expires = row.Expires
 	s.Stats.Commit.Observe(time.Since(start))
 	s.Stats.Stored.Inc()
 	s.publish(watch.Stored, row, "")

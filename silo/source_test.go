@@ -107,3 +107,17 @@ func TestFailedAttemptsAreCounted(t *testing.T) {
 		t.Errorf("an attempt interrupted by the end of the process counts: %d", got)
 	}
 }
+
+// An incoming message that was stored is identified as the item that is read for it.
+func TestItemOfAnIncoming(t *testing.T) {
+	b := newBox(t, silo.Settings{})
+	in := text("1")
+	id, err := b.Put(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := in.Item(id), b.waiting(bob)[0]
+	if got.Key != want.Key || got.CallID != want.CallID || got.CSeq != want.CSeq || !got.Expires.Equal(want.Expires) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
