@@ -8,7 +8,7 @@ import (
 // checkContact refuses a contact to which nothing can be sent, if requests are to be sent
 // there: a client that has a connection, a Path, or a NAT in front of it is reached over these,
 // and its Contact is a Request-URI only. flow is the flow over which the contact is reached.
-func (g *registration) checkContact(contact sip.URI, flow sip.Flow, own *sip.OwnAddresses) *registrar.Error {
+func (g *registration) checkContact(contact sip.URI, flow sip.Flow) *registrar.Error {
 	header, next := "Contact", &contact
 	switch {
 	case g.path != nil && (flow.IsZero() || !flow.Transport.Reliable()):
@@ -16,8 +16,8 @@ func (g *registration) checkContact(contact sip.URI, flow sip.Flow, own *sip.Own
 	case g.path != nil || !g.meansContact(&contact, flow):
 		return nil
 	}
-	why := own.Unusable(*next)
-	if why == "" && own.IsNextHop(*next) {
+	why := g.own.Unusable(*next)
+	if why == "" && g.own.IsNextHop(*next) {
 		why = "names this server"
 	}
 	if why != "" {

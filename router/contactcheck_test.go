@@ -79,14 +79,14 @@ func TestCheckContact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := registration{flow: f, via: &via, vias: tc.vias, trusted: tc.trusted}
+		g := registration{own: &addresses, flow: f, via: &via, vias: tc.vias, trusted: tc.trusted}
 		if tc.path != "" {
 			if refusal := g.readPath([]string{"<" + tc.path + ">"}); refusal != nil {
 				t.Fatalf("%s: %v", tc.name, refusal)
 			}
 		}
 		got := ""
-		if refusal := g.checkContact(contact, g.flowTo(contact), &addresses); refusal != nil {
+		if refusal := g.checkContact(contact, g.flowTo(contact)); refusal != nil {
 			if got = refusal.Reason; refusal.Status != 400 {
 				t.Errorf("%s: status %d", tc.name, refusal.Status)
 			}

@@ -8,8 +8,12 @@ import (
 	"silod/sip"
 )
 
-// A registration is the part of a REGISTER that decides where its contacts are reached.
+// A registration is a REGISTER with the properties that decide where its contacts are
+// reached.
 type registration struct {
+	request registrar.Register
+	own     *sip.OwnAddresses // which no contact may name
+
 	flow    sip.Flow // over which it came
 	via     *sip.Via // topmost
 	vias    int      // number of Via values

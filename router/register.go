@@ -47,18 +47,8 @@ func (r *Router) register(tx *transaction.ServerTx, p parties, from caller) (wor
 // messages delivered. The answer leaves first, so that the client knows that it is registered
 // when they arrive.
 func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *registrar.Register, res registrar.Registered, err error) {
-	var refusal *registrar.Error
-	switch {
-	case errors.As(err, &refusal):
-		tx.Respond(refusal.Status, refusal.Reason)
-		return
-	case errors.Is(err, registrar.ErrInvalid):
-		// Another try would fail too.
-		tx.Respond(400, "This registration cannot be stored, a value is too long or no UTF-8")
-		return
-	case err != nil:
-		r.opt.Log.Error("registration not stored", "aor", reg.AoR, "error", err)
-		tx.Unavailable("Registration cannot be stored now")
+	if err != nil {
+		r.rejectRegister(tx, reg.AoR, err)
 		return
 	}
 	tx.Respond(200, "", r.registered(tx, reg, res.Bindings)...)
@@ -73,6 +63,21 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *regi
 		tx.AfterReply(func() { r.wakeRegistered(tx, from, reg.AoR) })
 	case r.opt.Engine.Pending(reg.AoR):
 		tx.AfterReply(func() { r.opt.Engine.RetryNow(reg.AoR) })
+	}
+}
+
+// rejectRegister answers a REGISTER that was refused or could not be stored.
+func (r *Router) rejectRegister(tx *transaction.ServerTx, a sip.AoR, err error) {
+	var refusal *registrar.Error
+	switch {
+	case errors.As(err, &refusal):
+		tx.Respond(refusal.Status, refusal.Reason)
+	case errors.Is(err, registrar.ErrInvalid):
+		// Another try would fail too.
+		tx.Respond(400, "This registration cannot be stored, a value is too long or no UTF-8")
+	default:
+		r.opt.Log.Error("registration not stored", "aor", a, "error", err)
+		tx.Unavailable("Registration cannot be stored now")
 	}
 }
 

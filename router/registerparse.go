@@ -23,8 +23,8 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 		return nil, &registrar.Error{Status: 403, Reason: "This address is a chat room"}
 	}
 	path := slices.DeleteFunc(tx.Request.Values("Path"), func(v string) bool { return v == "" })
-	way := registration{flow: tx.Flow, via: &tx.Request.Via, vias: tx.Request.Vias(), trusted: from.trusted}
-	if refusal := way.readPath(path); refusal != nil {
+	g := &registration{own: &r.opt.Own, flow: tx.Flow, via: &tx.Request.Via, vias: tx.Request.Vias(), trusted: from.trusted}
+	if refusal := g.readPath(path); refusal != nil {
 		return nil, refusal
 	}
 	for _, v := range path { // requests will have it as Route
@@ -32,15 +32,16 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 			return nil, &registrar.Error{Status: 400, Reason: "Bad Path header"}
 		}
 	}
-	reg := &registrar.Register{
+	reg := &g.request
+	*reg = registrar.Register{
 		AoR:       p.to,
 		Expires:   expires(tx.Request.Get("Expires")),
 		CallID:    tx.Request.Get("Call-ID"),
 		CSeq:      tx.Request.CSeq,
 		Path:      path,
-		Flow:      way.flowTo,
-		Check:     func(c sip.URI, flow sip.Flow) *registrar.Error { return way.checkContact(c, flow, &r.opt.Own) },
-		ViaNAT:    way.behindNAT(),
+		Flow:      g.flowTo,
+		Check:     g.checkContact,
+		ViaNAT:    g.behindNAT(),
 		UserAgent: tx.Request.Get("User-Agent"),
 		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),
 	}

@@ -98,12 +98,18 @@ func (c *client) accepted(method, uri, rest string) {
 	c.out = fmt.Appendf(c.out[:0], "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bK%d;rport\r\n"+
 		"From: <sip:alice@example.org>;tag=1\r\nTo: <sip:bob@example.org>\r\nCall-ID: %d@example.org\r\nCSeq: 1 %s\r\n"+
 		"Max-Forwards: 70\r\n%s", method, uri, c.conn.LocalAddr(), c.n, c.n, method, rest)
+	c.exchange()
+}
+
+// exchange sends the request in c.out, which must be answered with 200.
+func (c *client) exchange() {
+	c.Helper()
 	if _, err := c.conn.Write(c.out); err != nil {
 		c.Fatal(err)
 	}
 	n, err := c.conn.Read(c.in)
 	if err != nil || !bytes.HasPrefix(c.in[:n], []byte("SIP/2.0 200 ")) {
-		c.Fatalf("%s: %v, %q", method, err, c.in[:n])
+		c.Fatalf("%q: %v, %q", c.out, err, c.in[:n])
 	}
 }
 
@@ -175,5 +181,18 @@ func BenchmarkRelay(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c.accepted("MESSAGE", "sip:bob@example.org", "Content-Type: text/plain\r\nUser-Agent: phone\r\nContent-Length: 5\r\n\r\nhello")
+	}
+}
+
+// BenchmarkRegister measures a REGISTER that refreshes a binding, including the client's part.
+func BenchmarkRegister(b *testing.B) {
+	c := serve(b, silo.Settings{}).client(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.n++
+		c.out = fmt.Appendf(c.out[:0], "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bK%d;rport\r\n"+
+			"From: <sip:bob@example.org>;tag=1\r\nTo: <sip:bob@example.org>\r\nCall-ID: 1@example.org\r\nCSeq: %d REGISTER\r\n"+
+			"Max-Forwards: 70\r\nContact: <sip:bob@127.0.0.1:9>\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n", c.conn.LocalAddr(), c.n, c.n)
+		c.exchange()
 	}
 }
