@@ -56,10 +56,11 @@ func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer)
 
 func newLogger(format string, level *slog.LevelVar, w io.Writer) *slog.Logger {
 	opt := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(w, opt)
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opt))
+		h = slog.NewJSONHandler(w, opt)
 	}
-	return slog.New(slog.NewTextHandler(w, opt))
+	return slog.New(faultLog{h, &faults{counts: make(map[string]faultCount)}})
 }
 
 // openDatabases opens the database of [db], and those of [silo] and [imc] if they are
