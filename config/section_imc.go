@@ -23,7 +23,9 @@ type IMC struct {
 
 	// The next hop for messages of rooms, including answers to commands and invitations,
 	// instead of the members' devices: for silod behind a proxy, which routes by the address of
-	// the member. An address of silod itself counts as not set.
+	// the member. An address of silod itself counts as not set. Answers and invitations stand
+	// behind stored messages for the same member, so set silo.outbound_proxy too, or they wait
+	// until the member registers here.
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
 
 	// Header fields that are added to messages of rooms, each in the form "Name: value\r\n":

@@ -106,7 +106,8 @@ type Silo struct {
 	// A stored message is delivered to the devices that are registered when the first one
 	// registers ("any"), or to every device of the user, also to those that register before
 	// the message expires ("every"). With "every" each message is stored until it expires and
-	// answered 202. A device is identified by its +sip.instance, or else by its contact.
+	// answered 202. A device is identified by its +sip.instance, or else by its contact. With
+	// an outbound_proxy silod does not know the devices, and "every" delivers as "any".
 	//
 	// A device that has refused a message permanently (400, 405, 415, 488, 501, 6xx and
 	// others) is not asked again. Other devices of the user, also those that register later,

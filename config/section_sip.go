@@ -18,8 +18,10 @@ type SIP struct {
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
 
 	// The next hop for messages to users of this server who are not registered here: a server
-	// that may know their devices. A message that it does not accept is stored. If not set, or if
-	// it is an address of silod itself: such a message is stored at once.
+	// that may know their devices. A message that it does not accept is stored, and a stored
+	// message is not sent there again, but to silo.outbound_proxy, or to the user's devices
+	// once they register here. If not set, or if it is an address of silod itself: such a
+	// message is stored at once.
 	UserProxy string `toml:"user_proxy" is:"sip" reload:"yes"`
 
 	// The address under which other servers reach silod, if it is not the one listened on:
