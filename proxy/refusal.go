@@ -120,16 +120,20 @@ func named(ds []Device, names []string) []Device {
 	return slices.DeleteFunc(ds, func(d Device) bool { return d.Name != "" && !slices.Contains(names, d.Name) })
 }
 
-// choose returns those devices to which an item is to be sent, and whether others are left
-// out that may accept it later. An address elsewhere stands for any devices.
-func choose(ds []Device, it *delivery.Item) (chosen []Device, leftOut bool) {
-	if it.Refused == nil && it.Except() == nil {
-		return ds, false
+// choose returns the devices to which an item is to be sent, and those that are left out but
+// may accept it later. An address elsewhere stands for any devices.
+func choose(ds []Device, it *delivery.Item) (chosen, leftOut []Device) {
+	for _, d := range ds {
+		switch {
+		case d.Name != "" && slices.Contains(it.Refused, d.Name):
+		case slices.Contains(it.Except(), d.Name):
+			leftOut = append(leftOut, d)
+		default:
+			chosen = append(chosen, d)
+		}
 	}
-	chosen = slices.DeleteFunc(ds, func(d Device) bool { return d.Name != "" && slices.Contains(it.Refused, d.Name) })
-	isAbsent := func(d Device) bool { return slices.Contains(it.Except(), d.Name) }
-	if !slices.ContainsFunc(chosen, isAbsent) || !slices.ContainsFunc(chosen, func(d Device) bool { return !isAbsent(d) }) {
-		return chosen, false
+	if len(chosen) == 0 {
+		return leftOut, nil
 	}
-	return slices.DeleteFunc(chosen, isAbsent), true
+	return chosen, leftOut
 }

@@ -104,7 +104,7 @@ func TestChosenDevices(t *testing.T) {
 		for _, d := range chosen {
 			names = append(names, d.Name)
 		}
-		if got := strings.Join(names, " "); got != tc.want || leftOut {
+		if got := strings.Join(names, " "); got != tc.want || leftOut != nil {
 			t.Errorf("%q of %q: %q, %v", tc.refused, tc.devices, got, leftOut)
 		}
 	}

@@ -36,22 +36,14 @@ func leavesOut(d Directory) bool {
 func (d *selection) Devices(owner sip.AoR) []Device {
 	ds := d.sender.devices(owner, d.name, d.item.Contact, d.sender.nextHop(&d.item.Message))
 	if !d.read {
-		all := slices.Clone(ds)
-		ds, _ = choose(ds, d.item)
 		d.read = true
-		for _, x := range all {
-			if !slices.ContainsFunc(ds, x.hasName) && !slices.Contains(d.item.Refused, x.Name) {
-				d.leftOut = append(d.leftOut, x)
-			}
-		}
+		ds, d.leftOut = choose(ds, d.item)
 		return ds
 	}
 	return slices.DeleteFunc(ds, func(x Device) bool {
 		return x.Name != "" && slices.Contains(d.item.Refused, x.Name) || slices.ContainsFunc(d.leftOut, x.isUnchanged)
 	})
 }
-
-func (d Device) hasName(other Device) bool { return d.Name == other.Name }
 
 // isUnchanged reports whether a device has the same routes as before.
 func (d Device) isUnchanged(before Device) bool {
