@@ -11,8 +11,8 @@ const maxRemoved = 32_768
 // received it. Such an item is not sent, but removed again.
 //
 // An item is a hash of its recipient, key and identification: the Source may give the key of a
-// removed item to another one. There are two sets, and the older one is dropped when the newer one is
-// full.
+// removed item to another one. There are two sets, and the older one is dropped when the newer
+// one is full.
 type removedItems struct {
 	seed         maphash.Seed
 	newer, older map[uint64]struct{}

@@ -92,7 +92,8 @@ type Archive interface {
 	// reminders beside messages, unless the query asks for reminders only.
 	Tally(ctx context.Context, q Query) (Totals, error)
 
-	// Requeue undoes SetAside and deletes the marks of devices that have refused. It reports whether the message exists.
+	// Requeue undoes SetAside and deletes the marks of devices that have refused. It reports
+	// whether the message exists.
 	Requeue(ctx context.Context, id int64) (bool, error)
 
 	// Purge deletes up to limit messages that match the query and returns their number.

@@ -7,6 +7,6 @@
 // A request above a limit is answered 503 with Retry-After and not stored.
 //
 // Locks: one for each shard of the two transaction tables and of the index of connections,
-// and one for the timer wheel, which may be taken while a client shard is locked. No other lock is taken while one is
-// held, and none is held during I/O.
+// and one for the timer wheel, which may be taken while a client shard is locked. No other
+// lock is taken while one is held, and none is held during I/O.
 package transaction

@@ -43,7 +43,8 @@ type ringSlot struct {
 const ringSize = int(timerJ/time.Second) + 2
 
 // An outcome is the state of a server transaction: in progress, or the status of a plain
-// answer, which is 100 while the request is still in progress, or the bit packed with the ring slot and offset of any other answer.
+// answer, which is 100 while the request is still in progress, or the bit packed with the ring
+// slot and offset of any other answer.
 type outcome uint64
 
 const (
