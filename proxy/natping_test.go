@@ -93,6 +93,35 @@ func TestPingsAreSpread(t *testing.T) {
 	}
 }
 
+// The contacts of a user that are reached over one flow need one packet.
+func TestOnePingForAFlow(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	p := natted(t, 100, &now)
+	local, nat := netip.MustParseAddrPort("192.0.2.1:5060"), netip.MustParseAddr("203.0.113.1")
+	var contacts []sip.NameAddr
+	for i := range 100 {
+		uri, _ := sip.ParseURI(fmt.Sprintf("sip:a%d@192.168.0.5", i))
+		contacts = append(contacts, sip.NameAddr{URI: uri})
+	}
+	for i := range 2 {
+		flow := sip.Flow{Transport: sip.UDP, Local: local, Remote: netip.AddrPortFrom(nat, uint16(40000+i))}
+		_, err := p.location.Update(t.Context(), &registrar.Register{
+			AoR: sip.AoR{User: "many", Domain: "example.org"}, CallID: fmt.Sprint(i), CSeq: 1, Expires: 3600,
+			Contacts: contacts[50*i : 50*i+50], Flow: func(sip.URI) sip.Flow { return flow },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var list []registrar.Entry
+	for part := range registrar.Parts {
+		list = p.location.AppendBehindNAT(part, list)
+	}
+	if len(list) != 100+2 {
+		t.Errorf("%d packets for 100 users and a user with 2 flows", len(list))
+	}
+}
+
 // There is no burst, whatever happens: the process was suspended, the interval is too short
 // for the number of bindings, the settings change.
 func TestNoBurstOfPings(t *testing.T) {

@@ -16,8 +16,9 @@ type Entry struct {
 // Parts is the number of parts of the table for AppendBehindNAT.
 const Parts = shards
 
-// AppendBehindNAT appends the bindings in one part of the table that are BehindNAT to list. The
-// parts are of about the same size.
+// AppendBehindNAT appends the bindings in one part of the table that are BehindNAT to list, of
+// each user one for each flow: that keeps the NAT open for the others, and a client that names
+// many contacts has only one packet sent. The parts are of about the same size.
 func (l *Location) AppendBehindNAT(part int, list []Entry) []Entry {
 	now := l.opt.Now()
 	first := len(list)
@@ -32,8 +33,19 @@ func (l *Location) AppendBehindNAT(part int, list []Entry) []Entry {
 	}
 	s.mu.RUnlock()
 	// Contacts are parsed without the lock.
-	kept := slices.DeleteFunc(list[first:], func(e Entry) bool { return !e.Binding.BehindNAT() })
-	return list[:first+len(kept)]
+	kept := list[:first]
+	user := first // where the bindings of the current user begin
+	for _, e := range list[first:] {
+		if len(kept) > user && kept[user].AoR != e.AoR {
+			user = len(kept)
+		}
+		same := func(o Entry) bool { return o.Binding.Flow == e.Binding.Flow }
+		if e.Binding.BehindNAT() && !slices.ContainsFunc(kept[user:], same) {
+			kept = append(kept, e)
+		}
+	}
+	clear(list[len(kept):])
+	return kept
 }
 
 // Drop removes a binding that has not been registered again since it was read. It reports
