@@ -32,13 +32,16 @@ func TestDialable(t *testing.T) {
 		{tcp, phone, "", 0, true},
 		{tcp, "sip:a@203.0.113.1;transport=TCP", "", 0, true},
 		{tcp6, "sip:a@[fe80::1]:5070;transport=tcp", "", 0, true},
+		{tcp, "sip:a@203.0.113.1:5070", "", 0, true}, // over UDP
+		{tcp, "sip:a@203.0.113.1:5070;transport=udp", "", 0, true},
 		{tls, "sips:a@203.0.113.1:5070", "", 0, true},
 		{tls, "sip:a@203.0.113.1:5070;transport=tls", "", 0, true},
 
 		{tcp, "sip:a@203.0.113.1:40000;transport=tcp", "", 0, false}, // the port of the connection
 		{tcp, phone + ";ob", "", 0, false},
 		{tcp, phone, "", 1, false}, // a flow of RFC 5626
-		{tcp, "sip:a@203.0.113.1:5070", "", 0, false},
+		{tcp, "sip:a@203.0.113.1:40000", "", 0, false},
+		{tls, "sip:a@203.0.113.1:5070", "", 0, false},
 		{tcp, "sip:a@203.0.113.1:5070;transport=ws", "", 0, false},
 		{tls, phone, "", 0, false},
 		{tcp, natted, "", 0, false},

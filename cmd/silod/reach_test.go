@@ -225,11 +225,15 @@ func TestReachedAnew(t *testing.T) {
 	device, by := listenTCP(t, "127.0.0.1:0"), listen(t, "127.0.0.1")
 	b := s.phone("tcp", "bob")
 	b.mustRegisterAt("<sip:bob@" + device.addr() + ";transport=tcp>")
+	large, overUDP := s.phone("tcp", "carol"), listen(t, "127.0.0.1")
+	large.mustRegisterAt("<sip:carol@" + overUDP.addr() + ">")
+	_ = large.conn.Close()
 	s.call("ul_add", "location", "gw@127.0.0.1", "sip:gw@"+by.addr(), "0", "1", "0", "0", "0", "0")
 	_ = b.conn.Close()
 	s.eventually("the end of the connection", func() bool {
 		bs := s.location.Bindings(s.aor("bob"))
-		return len(bs) == 1 && bs[0].Flow.IsZero()
+		cs := s.location.Bindings(s.aor("carol"))
+		return len(bs) == 1 && bs[0].Flow.IsZero() && len(cs) == 1 && cs[0].Flow.IsZero()
 	})
 	for round := range 2 {
 		text := fmt.Sprint("hello ", round)
@@ -246,6 +250,12 @@ func TestReachedAnew(t *testing.T) {
 			t.Errorf("of an administrator: answered %d", got)
 		}
 		if m := by.next(); body(m) != text {
+			t.Errorf("got\n%s", m)
+		}
+		if got := a.message("sip:carol@127.0.0.1", text); got != 200 {
+			t.Errorf("over UDP: answered %d", got)
+		}
+		if m := overUDP.next(); body(m) != text {
 			t.Errorf("got\n%s", m)
 		}
 		if round == 0 {
