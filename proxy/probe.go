@@ -23,7 +23,7 @@ func (p *Proxy) responds(ctx context.Context, owner sip.AoR, dir Directory) bool
 func optionsProbe(r *Route, domain string) *sip.Message {
 	m := requestTo(&im.Message{
 		From:   "<sip:" + domain + ">;tag=" + transaction.NewToken(),
-		To:     "<" + r.URI + ">",
+		To:     "<" + sip.RequestURI(r.URI) + ">",
 		CallID: transaction.NewToken(), CSeq: 1,
 	}, "OPTIONS", r, hop{maxForwards: initialMaxForwards}, nil)
 	m.Headers = append(m.Headers, sip.Header{Name: "Accept", Value: "*/*"})

@@ -37,7 +37,7 @@ func messageTo(m *im.Message, r *Route, h hop, space []sip.Header) sip.Message {
 func requestTo(m *im.Message, method string, r *Route, h hop, space []sip.Header) sip.Message {
 	cseq := make([]byte, 0, 32)
 	cseq = append(append(strconv.AppendUint(cseq, uint64(m.CSeq), 10), ' '), method...)
-	out := sip.Message{Method: method, URI: r.URI, Headers: space}
+	out := sip.Message{Method: method, URI: sip.RequestURI(r.URI), Headers: space}
 	out.Headers = append(out.Headers, sip.Header{Name: "Max-Forwards", Value: strconv.Itoa(h.maxForwards)})
 	if h.breadth > 0 {
 		out.Headers = append(out.Headers, sip.Header{Name: "Max-Breadth", Value: strconv.Itoa(h.breadth)})

@@ -264,6 +264,21 @@ func TestReachedAnew(t *testing.T) {
 	}
 }
 
+// A Request-URI has no header fields and no parameter method, although a contact may.
+func TestContactAsRequestURI(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	a, b := s.phone("udp", "alice"), s.phone("udp", "bob")
+	addr := b.conn.LocalAddr().String()
+	b.mustRegisterAt("<sip:bob@" + addr + ";method=INVITE;ob?Subject=x>")
+	if got := a.message(bob, "hello"); got != 200 {
+		t.Errorf("answered %d", got)
+	}
+	if m := b.next(); !strings.HasPrefix(m, "MESSAGE sip:bob@"+addr+";ob SIP/2.0\r\n") {
+		t.Errorf("got\n%s", m)
+	}
+}
+
 // A contact at which no device listens any more costs little.
 func TestDeadContact(t *testing.T) {
 	t.Parallel()
