@@ -9,11 +9,11 @@ import (
 // Dialable reports whether a binding is still reached when its flow has ended, over a
 // connection to its Path or its Contact. The Path was believed when it was registered. The
 // Contact must have the address that the REGISTER came from, but another port: a client that
-// names the port from which it has connected does not listen there. A Contact over UDP counts
-// too: a phone that is reached there sends a REGISTER of more than 1300 bytes over TCP (RFC
-// 3261 section 18.1.1). A flow of RFC 5626 ends with its connection, and so does the binding
-// of a client behind a NAT. Requests for a client that has used TLS are not sent without. A
-// flow over UDP does not end.
+// names the port from which it has connected does not listen there. It may have another
+// transport: a phone that is reached over UDP sends a REGISTER of more than 1300 bytes over
+// TCP (RFC 3261 section 18.1.1). A flow of RFC 5626 ends with its connection, and so does the
+// binding of a client behind a NAT. Requests for a client that has used TLS are not sent
+// without. A flow over UDP does not end.
 func (b *Binding) Dialable() bool {
 	if b.Flow.IsZero() {
 		return true
@@ -23,11 +23,12 @@ func (b *Binding) Dialable() bool {
 	from := b.Flow.Transport
 	secure := from == sip.TLS || from == sip.WSS
 	switch {
-	case !ok || uri.IsInvalid() || from == sip.UDP || secure && t != sip.TLS:
+	case !ok || uri.IsInvalid() || from == sip.UDP || secure && t != sip.TLS,
+		t != sip.UDP && t != sip.TCP && t != sip.TLS:
 		return false
 	case len(b.Path) > 0:
-		return t == sip.UDP || t == sip.TCP || t == sip.TLS
-	case b.RegID != 0 || !from.IsByteStream() || t != from && t != sip.UDP:
+		return true
+	case b.RegID != 0 || !from.IsByteStream():
 		return false
 	}
 	_, ob := uri.Params.Get("ob")

@@ -34,6 +34,7 @@ func TestDialable(t *testing.T) {
 		{tcp6, "sip:a@[fe80::1]:5070;transport=tcp", "", 0, true},
 		{tcp, "sip:a@203.0.113.1:5070", "", 0, true}, // over UDP
 		{tcp, "sip:a@203.0.113.1:5070;transport=udp", "", 0, true},
+		{tcp, "sips:a@203.0.113.1:5070", "", 0, true},
 		{tls, "sips:a@203.0.113.1:5070", "", 0, true},
 		{tls, "sip:a@203.0.113.1:5070;transport=tls", "", 0, true},
 
