@@ -226,11 +226,15 @@ func (k *Fork) handleDue(now time.Time) {
 			continue
 		}
 		a.due = time.Time{}
-		if a.moved || !a.tx.Proceeding() {
-			k.out.Rerouted++
-			k.supersede(i)
-			k.startNext(i)
+		if !a.moved {
+			if a.tx.Proceeding() {
+				continue
+			}
+			k.proxy.silent.add(a.tx.Flow.Transport, a.tx.Flow.Remote, now)
 		}
+		k.out.Rerouted++
+		k.supersede(i)
+		k.startNext(i)
 	}
 	k.resetTimer()
 }

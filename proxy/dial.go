@@ -130,7 +130,11 @@ func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
 		ctx, cancel = context.WithTimeout(ctx, targetTimeout)
 		defer cancel()
 	}
-	return p.transport.Connect(ctx, t)
+	flow, err := p.transport.Connect(ctx, t)
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) && !errors.Is(err, transport.ErrBusy) {
+		p.silent.add(t.Transport, t.Addr, time.Now())
+	}
+	return flow, err
 }
 
 // An unresolvedError says why the next hop of a route could not be resolved.
@@ -164,7 +168,7 @@ func (p *Proxy) resolve(ctx context.Context, r *Route) ([]transport.Target, erro
 	case len(ts) == 0:
 		return nil, &unresolvedError{errors.New("no address of " + next.Host)}
 	}
-	return ts, nil
+	return p.silent.last(ts, time.Now()), nil
 }
 
 // dial returns the first flow that can be used among those that a route leads to. If there

@@ -205,7 +205,10 @@ func (k *Fork) handleResult(res transaction.Result) (ends bool) {
 	}
 	t := k.forget(slices.IndexFunc(k.sent, func(t transmission) bool { return t.tx == res.Tx }))
 	a := &k.attempts[t.attempt]
-	k.out.Answered = k.out.Answered || res.Err == nil
+	if res.Err == nil {
+		k.out.Answered = true
+		k.proxy.silent.remove(t.tx.Flow.Transport, t.tx.Flow.Remote)
+	}
 	if k.proxy.watch.Active() && !k.opt.probe {
 		k.publishAnswered(t.route.URI, res)
 	}
