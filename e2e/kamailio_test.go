@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -87,6 +88,7 @@ type agent struct {
 	user    string
 	conn    net.Conn
 	answers chan string
+	silent  atomic.Bool // requests get no answer
 
 	mu  sync.Mutex
 	got []string // bodies of MESSAGEs, in order, without retransmissions
@@ -123,6 +125,9 @@ func (a *agent) read() {
 		m := string(buf[:n])
 		if strings.HasPrefix(m, "SIP/2.0 ") {
 			a.answers <- m
+			continue
+		}
+		if a.silent.Load() {
 			continue
 		}
 		head, body, _ := strings.Cut(m, "\r\n\r\n")
