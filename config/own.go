@@ -41,7 +41,7 @@ func (c *Config) OwnProxyNotes() []Problem {
 	own := c.OwnAddresses()
 	for _, p := range []struct{ key, value, instead string }{
 		{"sip.outbound_proxy", c.SIP.OutboundProxy, "DNS is used"},
-		{"sip.user_proxy", c.SIP.UserProxy, "messages to users who are not registered are stored"},
+		{"sip.user_proxy", c.SIP.UserProxy, "messages to users without a registration are stored"},
 		{"silo.outbound_proxy", c.Silo.OutboundProxy, "messages go to the registered devices"},
 		{"imc.outbound_proxy", c.IMC.OutboundProxy, "messages go to the registered devices"},
 	} {

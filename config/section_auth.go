@@ -37,7 +37,7 @@ type Auth struct {
 	Relay string `toml:"relay" default:"nobody" allow:"nobody|trusted|authenticated" reload:"yes"`
 
 	// Senders of other domains cannot authenticate here, and their From may be forged; neither
-	// can those whose From is no SIP address, such as a telephone number (tel:). Their
+	// can those whose From is not a SIP address, such as a telephone number (tel:). Their
 	// messages are refused ("nobody"), accepted for users ("users"), or accepted for users
 	// and rooms ("all"). Rooms then answer to an address that may be forged. This key has an
 	// effect only if mode is "digest".

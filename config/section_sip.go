@@ -17,7 +17,7 @@ type SIP struct {
 	// If not set, or if it is an address of silod itself: DNS (RFC 3263).
 	OutboundProxy string `toml:"outbound_proxy" is:"sip" reload:"yes"`
 
-	// The next hop for messages to users of this server who are not registered here: a server
+	// The next hop for messages to users of this server without a registration here: a server
 	// that may know their devices. A message that it does not accept is stored, and a stored
 	// message is not sent there again, but to silo.outbound_proxy, or to the user's devices
 	// once they register here. If not set, or if it is an address of silod itself: such a

@@ -27,9 +27,9 @@ func TestLongBindings(t *testing.T) {
 			b.Contact = "sip:bob@192.0.2.1:5062;pn-provider=fcm;pn-prid=" + token + ";transport=tcp;pn-param=x"
 		}, "sip:bob@192.0.2.1:5062;transport=tcp"},
 		{"4 kB", func(b *registrar.Binding) { b.Contact = "sip:bob@192.0.2.1;x=" + strings.Repeat("x", 4070) }, "sip:bob@192.0.2.1"},
-		{"no UTF-8", func(b *registrar.Binding) { b.Contact = "sip:bob@192.0.2.1;x=\xff" }, "sip:bob@192.0.2.1"},
+		{"not UTF-8", func(b *registrar.Binding) { b.Contact = "sip:bob@192.0.2.1;x=\xff" }, "sip:bob@192.0.2.1"},
 		{"long user", func(b *registrar.Binding) { b.Contact = "sip:" + token + "@192.0.2.1" }, "-"},
-		{"user that is no UTF-8", func(b *registrar.Binding) { b.Contact = "sip:\xff@192.0.2.1" }, "-"},
+		{"user that is not UTF-8", func(b *registrar.Binding) { b.Contact = "sip:\xff@192.0.2.1" }, "-"},
 		{"long header", func(b *registrar.Binding) { b.Contact = "sip:bob@192.0.2.1?x=" + token }, "-"},
 		{"long user behind a NAT", func(b *registrar.Binding) { b.Contact, b.Flow = "sip:"+token+"@192.0.2.1", nat }, "-"},
 		{"long user behind a proxy", func(b *registrar.Binding) {
@@ -117,8 +117,8 @@ func TestForeignBindings(t *testing.T) {
 		{"sip:gw@192.0.2.1", "'<sip:192.0.2.9;lr>'", "sip:gw@192.0.2.1 [<sip:192.0.2.9;lr>]"},
 		{"sip:gw@192.0.2.1", "'<sip:a;lr>,<sip:b;lr>'", "sip:gw@192.0.2.1 [<sip:a;lr> <sip:b;lr>]"},
 		{"sip:gw@192.0.2.1", "'!!'", `row "kam-1" of location: path`},
-		{"tel:123", "NULL", `row "kam-1" of location: contact "tel:123" is no SIP URI`},
-		{"gw", "NULL", `row "kam-1" of location: contact "gw" is no SIP URI`},
+		{"tel:123", "NULL", `row "kam-1" of location: contact "tel:123" is not a SIP URI`},
+		{"gw", "NULL", `row "kam-1" of location: contact "gw" is not a SIP URI`},
 		{"sip:a>b@h", "NULL", `row "kam-1" of location: contact`},
 	}
 	onEach(t, func(t *testing.T, db *DB) {

@@ -227,7 +227,7 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	}
 	readLines(asText(values[len(values)-1]), &b)
 	if u, err := sip.ParseURI(b.Contact); err != nil || !u.IsSIP() {
-		return a, b, fmt.Errorf("contact %.60q is no SIP URI", b.Contact)
+		return a, b, fmt.Errorf("contact %.60q is not a SIP URI", b.Contact)
 	}
 	return a, b, nil
 }

@@ -120,7 +120,7 @@ func TestBindingsOneSave(t *testing.T) {
 		bad := simpleBinding("r3")
 		bad.AoR.User = "\xff"
 		if err := st.Save(t.Context(), []registrar.Change{simpleBinding("r2"), bad}); !errors.Is(err, registrar.ErrInvalid) {
-			t.Errorf("an address that is no UTF-8: %v", err)
+			t.Errorf("an address that is not UTF-8: %v", err)
 		}
 		if got := loadBindings(t, st, noon); len(got) != 1 {
 			t.Errorf("half a call is stored: %v", got)

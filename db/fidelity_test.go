@@ -104,7 +104,7 @@ func TestMessagesInvalid(t *testing.T) {
 		"long domain":     func(m *silo.Message) { m.Owner.Domain = strings.Repeat("d", 65) },
 		"long sender":     func(m *silo.Message) { m.Src = "sip:" + strings.Repeat("s", 252) },
 		"NUL in sender":   func(m *silo.Message) { m.Src = "sip:a\x00b@c" },
-		"no UTF-8":        func(m *silo.Message) { m.Dst = "sip:\xff@c" },
+		"not UTF-8":       func(m *silo.Message) { m.Dst = "sip:\xff@c" },
 		"line break":      func(m *silo.Message) { m.Headers = []sip.Header{{Name: "X", Value: "a\r\nInjected: b"}} },
 		"NUL in header":   func(m *silo.Message) { m.From = "<sip:a@b>;tag=\x00" },
 		"bad header name": func(m *silo.Message) { m.Headers = []sip.Header{{Name: "X Y", Value: "a"}} },

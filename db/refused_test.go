@@ -124,7 +124,7 @@ func TestMessagesSetAsideWithMarks(t *testing.T) {
 	})
 }
 
-// At the start, users are found for whom another device may wait.
+// At the start, users are found whose other devices may wait.
 func TestWaitingFindsRefusedMessages(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {

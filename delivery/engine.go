@@ -39,7 +39,7 @@ type Options struct {
 	Reachable func(sip.AoR) bool
 }
 
-// Settings are what Configure can change while an Engine runs. Zero values stand for the
+// Settings can be changed by Configure while an Engine runs. Zero values stand for the
 // defaults given.
 type Settings struct {
 	Retry    time.Duration // first wait after a failure, doubled up to MaxRetry; 5 s

@@ -256,7 +256,7 @@ func TestBesideKamailio(t *testing.T) {
 	}
 }
 
-// online checks that messages for a user who is registered at Kamailio arrive at once.
+// online checks that messages for a user with a registration at Kamailio arrive at once.
 func (b *beside) online(from, to *agent) {
 	b.t.Helper()
 	eventually(b.t, func() error { // silod has the registration a moment after the phone
@@ -271,7 +271,7 @@ func (b *beside) online(from, to *agent) {
 	to.within(time.Second, "online", "online")
 }
 
-// offline checks that messages for a user who is not registered are stored once, however often
+// offline checks that messages for a user without a registration are stored once, however often
 // they are tried, and arrive when the user registers.
 func (b *beside) offline(from, to *agent) {
 	b.t.Helper()
@@ -280,7 +280,7 @@ func (b *beside) offline(from, to *agent) {
 	want := []string{"stored 1", "stored 2", "stored 3"}
 	for _, text := range want {
 		if got := from.message(to.user, text); got != "202" {
-			b.t.Errorf("a message for a user who is not registered is answered %s", got)
+			b.t.Errorf("a message for a user without a registration is answered %s", got)
 		}
 	}
 	before := b.silod.counter(b.t, "router:messages")
@@ -298,7 +298,7 @@ func (b *beside) offline(from, to *agent) {
 }
 
 // gone waits until silod knows too that a user has left, if it gets copies of registrations.
-// Otherwise what it knows is no more than that the user was there a minute ago.
+// Otherwise it knows only that the user was there a minute ago.
 func (b *beside) gone(user *agent) {
 	b.t.Helper()
 	if b.copies {
@@ -306,15 +306,15 @@ func (b *beside) gone(user *agent) {
 	}
 }
 
-// room checks that members who are registered at Kamailio get texts and answers, and those who
-// come later what they have missed.
+// room checks that members with a registration at Kamailio get texts and answers, and those that
+// come later the texts that they have missed.
 func (b *beside) room(from, alice, bob *agent) {
 	b.t.Helper()
 	for _, step := range []struct {
-		who  *agent
+		from *agent
 		text string
 	}{{from, "#create"}, {bob, "#join chat-7"}, {from, "#help"}, {from, "to all"}} {
-		if got := step.who.message("chat-7", step.text); got != "200" {
+		if got := step.from.message("chat-7", step.text); got != "200" {
 			b.t.Errorf("%s: answered %s", step.text, got)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// careless is a Kamailio that sends to silod whatever it cannot look up, also what has come from
-// silod.
+// careless is a Kamailio that sends to silod each message that it cannot look up, also those that have come
+// from silod.
 const careless = `#!KAMAILIO
 log_stderror=yes
 children=2
@@ -80,8 +80,8 @@ func TestLoopThroughOtherProcesses(t *testing.T) {
 }
 
 // TestLoopThroughKamailio sets silod and a careless Kamailio as the next hop of each other. A
-// message for a user who is not registered stays one message, and arrives by a retry when the
-// user has registered at Kamailio, of which silod hears nothing.
+// message for a user without a registration stays one message, and arrives by a retry when the
+// user has registered at Kamailio, of which silod is not informed.
 func TestLoopThroughKamailio(t *testing.T) {
 	t.Parallel()
 	path := installed(t, "kamailio")

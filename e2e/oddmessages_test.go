@@ -41,7 +41,7 @@ request_route {
 `
 
 // TestKamailioAndDevices sends messages as devices write them, well-formed or not, to Kamailio
-// and to silod. What Kamailio delivers, silod delivers too, with the same body, except where
+// and to silod. Each message that Kamailio delivers, silod delivers too, with the same body, except where
 // the table says why not.
 func TestKamailioAndDevices(t *testing.T) {
 	program := installed(t, "kamailio")

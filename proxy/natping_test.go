@@ -159,7 +159,7 @@ func TestNoBurstOfPings(t *testing.T) {
 	}
 }
 
-// Only failures in a row count, and what is known of bindings that are gone is forgotten.
+// Only failures in a row count, and failures of bindings that are gone are forgotten.
 func TestFailuresOfPings(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	p := natted(t, 1, &now)

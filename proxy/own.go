@@ -28,7 +28,7 @@ func (p *Proxy) bindingsOf(a sip.AoR) []registrar.Binding {
 	return bs
 }
 
-// followOwn is bindingsOf for a user of whom a binding leads here.
+// followOwn is bindingsOf for a user with a binding that leads here.
 func (p *Proxy) followOwn(a sip.AoR, bs []registrar.Binding) []registrar.Binding {
 	var found []registrar.Binding
 	seen := []sip.AoR{a}

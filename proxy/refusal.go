@@ -18,7 +18,7 @@ type Refusal struct {
 // text returns the status and the reason phrase.
 func (r Refusal) text() string { return strconv.Itoa(r.Status) + " " + r.Reason }
 
-// A meaning is what a failure response says about a stored message.
+// A meaning is the consequence of a failure response for a stored message.
 type meaning int
 
 const (

@@ -84,8 +84,8 @@ func TestContactsAreListedReadably(t *testing.T) {
 	}
 }
 
-// The size of a binding, and of all bindings of an AoR, is limited. What exists already can be
-// refreshed and removed, whatever the limits are now.
+// The size of a binding, and of all bindings of an AoR, is limited. A binding that exists
+// already can be refreshed and removed, whatever the limits are now.
 func TestSizesAreLimited(t *testing.T) {
 	l, _, now := newTable(Settings{})
 	long := "<sip:a@h;x=" + strings.Repeat("x", maxContactSize-len("sip:a@h;x=")) + ">"

@@ -96,7 +96,7 @@ func tooLong(header string, limit int) *Error {
 }
 
 // otherParams returns the parameters of a contact for which a Binding has no field, in the
-// form of the grammar: a value that is no token is quoted, because other parsers may refuse
+// form of the grammar: a value that is not a token is quoted, because other parsers may refuse
 // ";x=<y>" or ";x=".
 func otherParams(ps sip.Params) string {
 	var buf [256]byte
@@ -192,7 +192,7 @@ var uriClass = func() (t [256]uint8) {
 }()
 
 // uriKey returns a hash of the parts that equal contacts have in common. It is noKey for a text
-// that is no URI, and never 0.
+// that is not a URI, and never 0.
 func uriKey(contact string) uint32 {
 	u, err := sip.ParseURI(contact)
 	if err != nil {

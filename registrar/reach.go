@@ -76,7 +76,7 @@ func (l *Location) unreachable(b *Binding) string {
 	}
 	next, ok := b.nextHop()
 	if !ok {
-		return "Path or contact is no SIP URI"
+		return "Path or contact is not a SIP URI"
 	}
 	if why := l.opt.Own.Unusable(next); why != "" {
 		return next.String() + " " + why

@@ -15,7 +15,7 @@ func TestCheckContact(t *testing.T) {
 		ws  = "ws:192.0.2.1:80>203.0.113.1:40000#1"
 		own = "udp:192.0.2.1:5060>192.0.2.1:40000" // on the same machine
 
-		ours, nobody = "Contact names this server", "Contact names no host"
+		ours, noHost = "Contact names this server", "Contact names no host"
 		group, all   = "Contact names a group of hosts", "Contact names all hosts of a network"
 	)
 	const client, viaNAT = "203.0.113.1:40000", "192.168.0.5:5060"
@@ -37,8 +37,8 @@ func TestCheckContact(t *testing.T) {
 		{"a domain", udp, client, 1, false, "", "sip:a@example.org", ""},
 		{"a name", udp, client, 1, false, "", "sip:a@phone.local", ""},
 		{"WebSocket over UDP", udp, client, 1, false, "", "sip:a@x.invalid;transport=ws", ""},
-		{"nobody", udp, client, 1, false, "", "sip:a@0.0.0.0:5060", nobody},
-		{"nobody, IPv6", udp, client, 1, false, "", "sip:a@[::]", nobody},
+		{"no host", udp, client, 1, false, "", "sip:a@0.0.0.0:5060", noHost},
+		{"no host, IPv6", udp, client, 1, false, "", "sip:a@[::]", noHost},
 		{"broadcast", udp, client, 1, false, "", "sip:a@255.255.255.255", all},
 		{"broadcast of our network", udp, client, 1, false, "", "sip:a@192.0.2.255:5062", all},
 		{"multicast", udp, client, 1, false, "", "sip:a@224.0.1.75", group},
@@ -49,10 +49,10 @@ func TestCheckContact(t *testing.T) {
 		{"another program there", own, "192.0.2.1:40000", 1, false, "", "sip:a@192.0.2.1:40000", ""},
 
 		{"NAT", udp, viaNAT, 1, false, "", "sip:a@192.168.0.5", ""},
-		{"NAT, nobody", udp, viaNAT, 1, false, "", "sip:a@0.0.0.0", ""},
+		{"NAT, no host", udp, viaNAT, 1, false, "", "sip:a@0.0.0.0", ""},
 		{"NAT, our address on the other side", udp, viaNAT, 1, false, "", "sip:a@192.0.2.1:5060", ""},
-		{"a proxy, nobody", udp, client, 2, false, "", "sip:a@0.0.0.0", ""},
-		{"TCP, nobody", tcp, client, 1, false, "", "sip:a@0.0.0.0;transport=tcp", ""},
+		{"a proxy, no host", udp, client, 2, false, "", "sip:a@0.0.0.0", ""},
+		{"TCP, no host", tcp, client, 1, false, "", "sip:a@0.0.0.0;transport=tcp", ""},
 		{"TCP, us", tcp, client, 1, false, "", "sip:a@192.0.2.1;transport=tcp", ""},
 		{"WebSocket", ws, "x.invalid", 1, false, "", "sip:a@x.invalid;transport=ws", ""},
 
@@ -64,7 +64,7 @@ func TestCheckContact(t *testing.T) {
 		{"Path", udp, client, 2, false, "sip:203.0.113.1;lr", "sip:a@0.0.0.0", ""},
 		{"Path of a trusted proxy", udp, client, 2, true, "sip:198.51.100.9;lr", "sip:a@192.0.2.1", ""},
 		{"Path, us", udp, client, 2, true, "sip:192.0.2.1;lr", "sip:a@198.51.100.9", "Path names this server"},
-		{"Path, nobody", udp, client, 2, true, "sip:0.0.0.0;lr", "sip:a@198.51.100.9", "Path names no host"},
+		{"Path, no host", udp, client, 2, true, "sip:0.0.0.0;lr", "sip:a@198.51.100.9", "Path names no host"},
 		{"Path over TCP, us", tcp, client, 2, true, "sip:192.0.2.1;lr", "sip:a@198.51.100.9", "Path names this server"},
 	} {
 		f, err := sip.ParseFlow(tc.flow)

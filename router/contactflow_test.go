@@ -16,7 +16,7 @@ func TestContactFlow(t *testing.T) {
 		tcp  = "tcp:192.0.2.1:5060>203.0.113.1:40000#1"
 		tls  = "tls:192.0.2.1:5061>203.0.113.1:40000#1"
 		ws   = "ws:192.0.2.1:80>203.0.113.1:40000#1"
-		to   = "udp:192.0.2.1:5060>" // what follows is the remote address
+		to   = "udp:192.0.2.1:5060>" // the remote address follows
 	)
 	const direct, proxied = 1, 2
 	for _, tc := range []struct {
@@ -90,7 +90,7 @@ func TestContactFlow(t *testing.T) {
 		{"a name, trusted", udp, "203.0.113.1", proxied, true, "<sip:edge.example.org;lr>", "sip:a@192.168.0.5", ""},
 		{"the name of the sender", tcp, "Edge.example.org", proxied, true, "<sip:edge.example.org;transport=tcp;lr>", "sip:a@192.168.0.5", tcp},
 		{"no Path at all", udp, "203.0.113.1", proxied, true, ".", "sip:a@192.168.0.5", "400"},
-		{"a Path that is no SIP URI", udp, "203.0.113.1", proxied, true, "<tel:+1>", "sip:a@192.168.0.5", "400"},
+		{"a Path that is not a SIP URI", udp, "203.0.113.1", proxied, true, "<tel:+1>", "sip:a@192.168.0.5", "400"},
 	} {
 		flow, err := sip.ParseFlow(tc.flow)
 		if err != nil {

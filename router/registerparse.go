@@ -52,7 +52,7 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 		}
 		for _, c := range list {
 			if !c.Star && !c.URI.IsSIP() {
-				return nil, &registrar.Error{Status: 400, Reason: "Contact is no SIP address"}
+				return nil, &registrar.Error{Status: 400, Reason: "Contact is not a SIP address"}
 			}
 		}
 		reg.Contacts = append(reg.Contacts, list...)

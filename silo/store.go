@@ -40,7 +40,7 @@ type Mailbox interface {
 	// written as they are there, others may be shortened.
 	ReadMarks(ctx context.Context, ms []Message, devices []string) error
 
-	// Waiting calls f for every owner for whom Next would return a message to some device.
+	// Waiting calls f for every owner for which Next would return a message to some device.
 	Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error
 
 	// Count returns the number of the owner's messages, without reminders and without

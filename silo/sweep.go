@@ -33,7 +33,7 @@ func (s *Service) expire(ctx context.Context) {
 	}
 }
 
-// tidy deletes what is left of messages that another program has deleted, at intervals of
+// tidy deletes silod's own rows of messages that another program has deleted, at intervals of
 // tidyInterval.
 func (s *Service) tidy(ctx context.Context) {
 	now := s.opt.Now()

@@ -62,7 +62,7 @@ func TestParseRejects(t *testing.T) {
 		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 0},
 		{"empty line first", []byte("\r\n\r\n"), 0},
 		{"version", msg("MESSAGE sip:b@b SIP/7.0"), 505},
-		{"a method that is no name", msg("MESS@GE sip:b@b SIP/2.0"), 400},
+		{"a method that is not a token", msg("MESS@GE sip:b@b SIP/2.0"), 400},
 		{"no version", msg("MESSAGE sip:b@b"), 400},
 		{"white space in the URI", msg("MESSAGE sip:b@b; x SIP/2.0"), 400},
 		{"no colon", msg(line, "Subject"), 400},

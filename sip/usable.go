@@ -7,7 +7,7 @@ import (
 
 // Unusable returns the reason why nothing can be sent to the next hop u, as the end of a
 // sentence about u, or "". It does not look names up. The contact of a client behind a NAT, or
-// with a connection, is no next hop and may have any host.
+// with a connection, is not a next hop and may have any host.
 func (o *OwnAddresses) Unusable(u URI) string {
 	a, literal := u.Addr()
 	switch {

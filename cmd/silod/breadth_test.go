@@ -104,7 +104,7 @@ func TestTooManyDevicesForBreadth(t *testing.T) {
 	}
 }
 
-// TestOwnBreadth checks that what silod itself sends begins with a breadth of 60.
+// TestOwnBreadth checks that the messages of silod itself begin with a breadth of 60.
 func TestOwnBreadth(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

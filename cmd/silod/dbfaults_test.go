@@ -14,7 +14,7 @@ import (
 	"silod/db/dbtest"
 )
 
-// A ledger sends numbered messages to carol, who is not registered, one after the other,
+// A ledger sends numbered messages to carol, a user without a registration, one after the other,
 // and records the answers.
 type ledger struct {
 	r        *removals

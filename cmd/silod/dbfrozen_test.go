@@ -13,37 +13,37 @@ import (
 	"time"
 )
 
-// A crowd are many users behind one socket, which register and send without waiting for
+// manyUsers is a client with many users behind one socket, which register and send without waiting for
 // answers.
-type crowd struct {
+type manyUsers struct {
 	t    *testing.T
 	conn net.Conn
 
 	mu      sync.Mutex
-	sent    map[string]*crowdRequest // by Call-ID
-	answers map[string]int           // final status by Call-ID
+	sent    map[string]*userRequest // by Call-ID
+	answers map[string]int          // final status by Call-ID
 }
 
-type crowdRequest struct {
+type userRequest struct {
 	text string
 	at   time.Time // last sent
 }
 
-func (s *served) crowd(t *testing.T) *crowd {
+func (s *served) manyUsers(t *testing.T) *manyUsers {
 	c, err := net.Dial("udp", s.addr("udp").String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.(*net.UDPConn).SetReadBuffer(8 << 20)
-	cr := &crowd{t: t, conn: c, sent: map[string]*crowdRequest{}, answers: map[string]int{}}
-	go cr.read()
-	return cr
+	m := &manyUsers{t: t, conn: c, sent: map[string]*userRequest{}, answers: map[string]int{}}
+	go m.read()
+	return m
 }
 
 var callIDField = regexp.MustCompile(`(?m)^Call-ID: (\S+)\r$`)
 
-func (c *crowd) read() {
+func (c *manyUsers) read() {
 	buf := make([]byte, 65536)
 	for {
 		n, err := c.conn.Read(buf)
@@ -60,7 +60,7 @@ func (c *crowd) read() {
 }
 
 // send sends a request of which the Call-ID is a kind and a number.
-func (c *crowd) send(method, kind string, n int) {
+func (c *manyUsers) send(method, kind string, n int) {
 	id, user := fmt.Sprintf("%s-%d", kind, n), fmt.Sprintf("sip:%s%d@127.0.0.1", kind, n)
 	uri, to, body, more := "sip:127.0.0.1", user, "", fmt.Sprintf("Contact: <%s:40000>\r\nExpires: 300\r\n", user)
 	if method == "MESSAGE" {
@@ -71,14 +71,14 @@ func (c *crowd) send(method, kind string, n int) {
 		"From: <%s>;tag=1\r\nTo: <%s>\r\nCall-ID: %s\r\nCSeq: 1 %s\r\n%sContent-Length: %d\r\n\r\n%s",
 		method, uri, c.conn.LocalAddr(), id, user, to, id, method, more, len(body), body)
 	c.mu.Lock()
-	c.sent[id] = &crowdRequest{text, time.Now()}
+	c.sent[id] = &userRequest{text, time.Now()}
 	c.mu.Unlock()
 	_, _ = io.WriteString(c.conn, text)
 }
 
 // resend repeats the requests that have got no answer for 4 seconds (RFC 3261 section
 // 17.1.2.2, T2).
-func (c *crowd) resend() {
+func (c *manyUsers) resend() {
 	c.mu.Lock()
 	var due []string
 	for id, r := range c.sent {
@@ -94,7 +94,7 @@ func (c *crowd) resend() {
 }
 
 // count returns the number of answers of a kind by status, 0 for none.
-func (c *crowd) count(kind string) map[int]int {
+func (c *manyUsers) count(kind string) map[int]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := map[int]int{}
@@ -119,7 +119,7 @@ func TestFrozenDatabaseUnderLoad(t *testing.T) {
 		}
 	}
 	r := newRemovals(t, 0, "log.level = 'error'")
-	c := r.crowd(t)
+	c := r.manyUsers(t)
 	before := heap()
 	most, goroutines := int64(0), 0
 	r.server.Freeze()

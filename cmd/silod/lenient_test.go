@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestOddRequests sends what devices write and RFC 3261 does not allow, where it has one
+// TestOddRequests sends requests of devices that RFC 3261 does not allow and that have one
 // meaning. The message is delivered, with its body unchanged, and well-formed: testdata has it
 // as the device receives it. The mailbox delivers it in the same way.
 func TestOddRequests(t *testing.T) {

@@ -30,7 +30,7 @@ var otherSenders = []string{
 	"<sip:gateway.example:5070;transport=tcp>;tag=1",
 }
 
-// TestFromOfAnyScheme sends messages whose From is no SIP address, or none that can be reached
+// TestFromOfAnyScheme sends messages whose From is not a SIP address, or none that can be reached
 // (RFC 3261 section 20.20), to a device and to a mailbox. From arrives as it was sent.
 func TestFromOfAnyScheme(t *testing.T) {
 	t.Parallel()
@@ -73,7 +73,7 @@ func TestFromOfAnyScheme(t *testing.T) {
 	carol.nothing()
 }
 
-// TestMailboxOfOtherSenders lists and counts messages by a sender that is no SIP address. The
+// TestMailboxOfOtherSenders lists and counts messages by a sender that is not a SIP address. The
 // spellings of one telephone number are one sender, as for the quota.
 func TestMailboxOfOtherSenders(t *testing.T) {
 	t.Parallel()

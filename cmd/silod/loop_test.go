@@ -46,7 +46,7 @@ func (s *served) unmoved(row string) {
 	}
 }
 
-// TestLoopThroughProxy has a proxy that returns what it gets, as Kamailio does with silod as
+// TestLoopThroughProxy has a proxy that returns each message, as Kamailio does with silod as
 // its failure route. The stored message stays the one that it is, however much of the request
 // the proxy hides, and arrives once when the proxy finds the recipient.
 func TestLoopThroughProxy(t *testing.T) {
@@ -277,7 +277,7 @@ func TestRoomLoop(t *testing.T) {
 			s := serve(t, retriedSoon, "imc.outbound_proxy = 'sip:"+p.addr()+"'", "auth.trusted = ['127.0.0.1 identity']")
 			p.routeBy(func(m string) (netip.AddrPort, string) {
 				_, rest, _ := strings.Cut(m, "\r\n")
-				// The proxy even claims that bob, who is a member, is the sender.
+				// The proxy even claims that bob, a member, is the sender.
 				return s.addr("udp"), "MESSAGE sip:" + to + "@127.0.0.1 SIP/2.0\r\nP-Asserted-Identity: <" + bob + ">\r\n" + rest
 			})
 			a, b := s.phone("udp", "alice"), s.phone("udp", "bob")

@@ -20,7 +20,7 @@ type middleman struct {
 
 	mu     sync.Mutex
 	route  func(request string) (to netip.AddrPort, forwarded string) // a zero address: see answer
-	answer int                                                        // to what is not forwarded; 0: none
+	answer int                                                        // to requests that are not forwarded; 0: none
 	open   map[string]forwarded                                       // by its branch
 	seen   []string                                                   // different requests, in order
 }

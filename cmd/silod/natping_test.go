@@ -25,7 +25,7 @@ func TestNATPing(t *testing.T) {
 	edge.mustRegisterAt(fmt.Sprintf(natContact, "edge"), "Path: <sip:"+edge.conn.LocalAddr().String()+";lr>")
 	stream := s.phone("tcp", "stream")
 	stream.mustRegisterAt(fmt.Sprintf(natContact, "stream"))
-	// The Contact of this phone is what its NAT has made of it, but the Via is not.
+	// The NAT has rewritten the Contact of this phone, but not the Via.
 	req := rewritten.request("REGISTER", "sip:127.0.0.1", rewritten.aor, "", "Contact: "+own(rewritten, "rewritten"), "Expires: 300")
 	req = strings.Replace(req, "Via: SIP/2.0/UDP "+rewritten.conn.LocalAddr().String(), "Via: SIP/2.0/UDP 192.168.77.1:5060", 1)
 	if got := rewritten.ask(req); status(got) != 200 {

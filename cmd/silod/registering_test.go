@@ -24,7 +24,7 @@ func contactsIn(answer string) (values []string) {
 	return values
 }
 
-// What phones send although RFC 3261 or RFC 5626 do not foresee it, in one registration each.
+// Contacts of phones that RFC 3261 and RFC 5626 do not foresee, in one registration each.
 func TestRegistersOfPhones(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -74,11 +74,11 @@ func TestRegistersOfPhones(t *testing.T) {
 		{"another scheme", []string{"Contact: <tel:123>"}, "400"},
 		{"no host", []string{"Contact: <sip:>"}, "400"},
 		{"port 0", []string{"Contact: <sip:a@h:0>"}, "400"},
-		{"nobody's address", []string{"Contact: <sip:a@0.0.0.0>"}, "400"},
+		{"the address of no host", []string{"Contact: <sip:a@0.0.0.0>"}, "400"},
 		{"a broadcast address", []string{"Contact: <sip:a@255.255.255.255:5060>"}, "400"},
 		{"a multicast address", []string{"Contact: <sip:a@224.0.1.75>"}, "400"},
 		{"our address", []string{"Contact: <sip:a@" + s.addr("udp").String() + ";x=1>"}, "400"},
-		{"nobody's address that is removed", []string{"Contact: <sip:a@0.0.0.0>;expires=0"}, "200"},
+		{"the address of no host that is removed", []string{"Contact: <sip:a@0.0.0.0>;expires=0"}, "200"},
 	} {
 		u := s.phone("udp", fmt.Sprintf("u%d", i))
 		var last string
@@ -98,7 +98,7 @@ func TestRegistersOfPhones(t *testing.T) {
 	}
 }
 
-// What the database can never hold is refused for good. With 503 the phone would try for ever.
+// A value that the database can never hold is refused for good. With 503 the phone would try for ever.
 func TestRegistrationThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

@@ -14,7 +14,7 @@ import (
 var emptyLines = []string{"\r\n", "\n", "\r\n\r\n", "\n\n\n", "\r\n\r\n\r\n", "\r\n\n", strings.Repeat("\r\n", 1000)}
 
 // TestEmptyLines checks that empty lines before the start line are skipped, also where there
-// is no stream: RFC 3261 section 7.5 requires it for streams, and Kamailio and PJSIP do it
+// is not a stream: RFC 3261 section 7.5 requires it for streams, and Kamailio and PJSIP do it
 // everywhere.
 func TestEmptyLines(t *testing.T) {
 	_, addrs := runAllTransports(t, config{}, echo)
