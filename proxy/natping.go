@@ -107,6 +107,8 @@ func (g *pinger) tick(now time.Time) {
 		g.list, g.loaded = nil, false
 		return
 	}
+	// The position moves through the parts at an even speed, and stays behind if there is more
+	// to send than a tick allows.
 	g.position += elapsed.Seconds() / g.set.Every.Seconds() * registrar.Parts
 	for budget := pingsPerTick; ; g.nextPart() {
 		if !g.loaded {
@@ -136,7 +138,7 @@ func (g *pinger) nextPart() {
 	}
 	g.part = 0
 	g.position -= registrar.Parts
-	g.round++
+	g.round++ // a round reads each part once
 	for ruid, f := range g.failures {
 		if f.round < g.round-2 { // its binding is gone
 			delete(g.failures, ruid)
@@ -147,6 +149,7 @@ func (g *pinger) nextPart() {
 // ping sends one packet to a binding.
 func (g *pinger) ping(e registrar.Entry, now time.Time) {
 	var err error
+	// Where too many OPTIONS wait for an answer, empty lines keep the NAT open as well.
 	if g.set.Options && len(g.probes) < openProbes {
 		err = g.probe(e, now)
 	} else {
@@ -228,7 +231,7 @@ func (g *pinger) remove(ctx context.Context) {
 		}
 		dropped, err := g.proxy.location.Drop(ctx, e)
 		if err != nil {
-			g.proxy.log.Warn("binding that does not answer not removed from the store", "aor", e.AoR, "error", err)
+			g.proxy.log.Warn("binding without answers not removed from the store", "aor", e.AoR, "error", err)
 		}
 		if dropped {
 			g.proxy.Pings.Removed.Inc()

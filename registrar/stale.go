@@ -8,7 +8,8 @@ import (
 	"silod/sip"
 )
 
-// revive makes a binding from the store usable, or reports that it is not.
+// revive makes a binding from the store usable, or reports that it is not. A flow over UDP
+// outlives the process, a connection does not.
 func revive(b *Binding, restore func(sip.Flow) (sip.Flow, bool)) bool {
 	if len(b.Path) > 0 && !strings.HasPrefix(b.RUID, RUIDPrefix) {
 		b.Flow = sip.Flow{} // Kamailio's column received is the address of the client, not of the proxy
@@ -20,7 +21,7 @@ func revive(b *Binding, restore func(sip.Flow) (sip.Flow, bool)) bool {
 	switch {
 	case ok:
 		b.Flow = f
-	case b.Dialable():
+	case b.Dialable(): // a new connection is opened when it is needed
 		b.Flow = sip.Flow{}
 	default:
 		return false
@@ -55,6 +56,7 @@ func (l *Location) deleteStale(ctx context.Context) {
 		return
 	}
 	batch := s.ruids[:min(len(s.ruids), staleBatch)]
+	// A change that removes a binding needs no more of it than its RUID.
 	changes := make([]Change, len(batch))
 	for i, ruid := range batch {
 		changes[i] = Change{Binding: Binding{RUID: ruid}, Removed: true}

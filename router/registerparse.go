@@ -19,7 +19,7 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 		return nil, &registrar.Error{Status: 404, Reason: "Not a domain of this registrar"}
 	case p.to.User == "":
 		return nil, &registrar.Error{Status: 400, Reason: "To names no user"}
-	case r.opt.Rooms.IsRoom(p.to):
+	case r.opt.Rooms.IsRoom(p.to): // messages to a room are never sent to a device
 		return nil, &registrar.Error{Status: 403, Reason: "This address is a chat room"}
 	}
 	path := slices.DeleteFunc(tx.Request.Values("Path"), func(v string) bool { return v == "" })
@@ -27,7 +27,9 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 	if refusal := g.readPath(path); refusal != nil {
 		return nil, refusal
 	}
-	for _, v := range path { // requests will have it as Route
+	// Requests to the bindings have the Path as Route, which their recipients must be able to
+	// read.
+	for _, v := range path {
 		if a, err := sip.ParseNameAddr(v); err != nil || a.Star || !a.URI.IsSIP() {
 			return nil, &registrar.Error{Status: 400, Reason: "Bad Path header"}
 		}
@@ -45,6 +47,8 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 		UserAgent: tx.Request.Get("User-Agent"),
 		Methods:   strings.Join(tx.Request.Tokens("Allow"), ", "),
 	}
+	// Contacts are complete before the first one is carried out: all or nothing (RFC 3261
+	// section 10.3, item 7).
 	for _, v := range tx.Request.Values("Contact") {
 		list, err := sip.ParseList(v)
 		if err != nil {

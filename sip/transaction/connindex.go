@@ -8,6 +8,8 @@ type connIndex struct {
 	shards [clientShards]connShard
 }
 
+// A connShard holds the lists of some connections. Its lock guards them, and the links of
+// their transactions.
 type connShard struct {
 	mu    sync.Mutex
 	first map[uint64]*ClientTx // heads of lists, by the number of the connection
@@ -49,7 +51,7 @@ func (x *connIndex) remove(tx *ClientTx) {
 	defer s.mu.Unlock()
 	next, previous := tx.conn.next, tx.conn.previous
 	if previous == nil && s.first[conn] != tx {
-		return
+		return // take was first
 	}
 	tx.conn = connLinks{}
 	if next != nil {
@@ -65,7 +67,8 @@ func (x *connIndex) remove(tx *ClientTx) {
 	}
 }
 
-// take removes the list of a connection and returns its transactions.
+// take removes the list of a connection and returns its transactions. They are ended by the
+// caller, without the lock.
 func (x *connIndex) take(conn uint64) (txs []*ClientTx) {
 	s := x.shard(conn)
 	s.mu.Lock()

@@ -11,6 +11,7 @@ type recent[K comparable, V any] struct {
 	known map[K]recentValue[V]
 }
 
+// A recentValue is a value with the end of its time.
 type recentValue[V any] struct {
 	value V
 	until time.Time
@@ -19,6 +20,7 @@ type recentValue[V any] struct {
 // maxRecent is the maximum number of values that are kept.
 const maxRecent = 4096
 
+// get returns the value of a key, unless its time is over.
 func (r *recent[K, V]) get(k K) (v V, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,6 +31,7 @@ func (r *recent[K, V]) get(k K) (v V, ok bool) {
 	return e.value, true
 }
 
+// put keeps the value of a key. A full table is emptied, which costs a few lookups.
 func (r *recent[K, V]) put(k K, v V, keep time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
