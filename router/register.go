@@ -74,7 +74,7 @@ func (r *Router) rejectRegister(tx *transaction.ServerTx, a sip.AoR, err error) 
 		tx.Respond(refusal.Status, refusal.Reason)
 	case errors.Is(err, registrar.ErrInvalid):
 		// Another try would fail too.
-		tx.Respond(400, "This registration cannot be stored, a value is too long or no UTF-8")
+		tx.Respond(400, "This registration cannot be stored, a value is too long or not UTF-8")
 	default:
 		r.opt.Log.Error("registration not stored", "aor", a, "error", err)
 		tx.Unavailable("Registration cannot be stored now")
