@@ -224,9 +224,9 @@ func (a *attempt) age() time.Duration {
 }
 
 // restarted reports whether the device of a binding has restarted since it had the route: its
-// REGISTER has another Call-ID.
+// REGISTER has another Call-ID. The route to a proxy has no binding.
 func (r Route) restarted(now Route) bool {
-	return r.same(now) && r.Binding.CallID != now.Binding.CallID
+	return r.Binding != nil && r.same(now) && r.Binding.CallID != now.Binding.CallID
 }
 
 // same reports whether two routes are the same way to the same binding. A route that was
