@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 // stock adds rows of every kind to a database.
 func stock(t *testing.T, db *DB) {
 	t.Helper()
+	var ms []*silo.Message
 	for i := range 450 {
 		m := text(fmt.Sprint(i))
 		switch i % 50 {
@@ -27,24 +29,25 @@ func stock(t *testing.T, db *DB) {
 			m.SendAt = noon.Add(time.Hour)
 		case 2:
 			m.From, m.Body = "\"\xff\" <sip:alice@example.org>;tag=2", []byte{0, 1, 255}
+		case 3:
+			m.Stuck = "488 Not here"
+		case 4:
+			m.Marks = []silo.Copy{{Device: "<urn:uuid:1>"}, {Device: "<urn:uuid:2>"}}
 		}
-		add(t, db.Messages(), m)
-		if i%50 == 3 {
-			if _, err := db.Messages().SetAside(t.Context(), m.ID, "488 Not here", nil); err != nil {
-				t.Fatal(err)
-			}
+		ms = append(ms, m)
+	}
+	for some := range slices.Chunk(ms, 150) { // db_text writes the table at every commit
+		if err := db.Messages().AddAll(t.Context(), some); err != nil {
+			t.Fatal(err)
 		}
-		if i%50 == 4 {
-			for _, device := range []string{"<urn:uuid:1>", "<urn:uuid:2>"} {
-				marked := make(chan error, 1)
-				db.Messages().Mark(m.ID, []silo.Copy{{Device: device, Refused: ""}}, func(err error) { marked <- err })
-				if err := <-marked; err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if i%7 == 0 {
-			remove(t, db.Messages(), m.ID)
+	}
+	deleted := make(chan error, len(ms))
+	for i := 0; i < len(ms); i += 7 {
+		db.Messages().Delete(ms[i].ID, func(err error) { deleted <- err })
+	}
+	for i := 0; i < len(ms); i += 7 {
+		if err := <-deleted; err != nil {
+			t.Fatal(err)
 		}
 	}
 	for _, c := range []string{"r1", "r2"} {

@@ -252,8 +252,7 @@ func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
 		if _, err = s.exec(`DELETE FROM silod_stuck WHERE silo_id = $1`, id); err != nil || !st.hasCopies.Load() {
 			return err
 		}
-		_, err = s.exec(`DELETE FROM silod_device WHERE silo_id = $1 AND refused <> ''`, id)
-		return err
+		return s.requeue(id)
 	})
 	if err != nil {
 		return false, fmt.Errorf("requeue message: %w", err)

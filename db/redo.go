@@ -17,7 +17,8 @@ const (
 // A redoLog remembers the deletions, marks of devices and cursors of the last transactions.
 // A standby that follows its primary with a delay has not received them all when it is
 // promoted: rows that were deleted are back. So the writer repeats them on every new
-// connection, which may lead to such a server. To repeat them does no harm.
+// connection, which may lead to such a server. To repeat them does no harm: each concerns
+// only the message that it was about.
 //
 // It also remembers the highest numbers of rows. A new server may have lost rows and would
 // give their numbers to other rows, which a repeated deletion would hit.
@@ -31,11 +32,12 @@ type redoLog struct {
 }
 
 type redoEntry struct {
-	at      time.Time
-	deleted []any   // IDs of messages
-	marks   [][]any // rows of deviceTable
-	cursors []imc.Cursor
-	moved   []move
+	at       time.Time
+	deleted  []any   // IDs of messages
+	marks    [][]any // rows of deviceTable
+	requeued []any   // IDs of messages whose refusals were deleted, before the marks
+	cursors  []imc.Cursor
+	moved    []move
 }
 
 // A move is the replacement of messages by one, which may be lost while they are back. They
@@ -45,7 +47,9 @@ type move struct {
 	to   int64
 }
 
-func (e *redoEntry) rows() int { return len(e.deleted) + len(e.marks) + len(e.cursors) }
+func (e *redoEntry) rows() int {
+	return len(e.deleted) + len(e.marks) + len(e.requeued) + len(e.cursors)
+}
 
 // A number is the highest number of a row of a table.
 type number struct {
@@ -135,37 +139,92 @@ func (w *writer) redo(s *session) (fault, error) {
 
 // run repeats the entries, the marks before the deletions of their messages.
 func (l *redoLog) run(s *session) error {
+	if err := l.remark(s); err != nil {
+		return err
+	}
 	var deleted []any
 	var cursors []imc.Cursor
+	at := map[any]int64{} // times of the deletions
 	for _, e := range l.entries {
 		deleted, cursors = append(deleted, e.deleted...), append(cursors, e.cursors...)
-		for _, row := range e.marks {
-			if err := s.upsert(&deviceTable, [][]any{row}); err != nil {
-				return err
-			}
+		for _, id := range e.deleted {
+			at[id] = e.at.Unix()
 		}
 	}
-	last := l.entries[len(l.entries)-1].at
-	for len(deleted) > 0 {
-		n := min(len(deleted), batchRows)
-		back, err := storedBefore(s, deleted[:n], last)
+	for ids := range slices.Chunk(deleted, batchRows) {
+		stored, err := storedAt(s, ids)
 		if err != nil {
 			return err
 		}
-		if _, err := deleteMessages(s, back, true); err != nil {
+		// Another program may have given the number of a lost row to a later one.
+		ids = slices.DeleteFunc(ids, func(id any) bool {
+			t, found := stored[id]
+			return !found || t > at[id]
+		})
+		if _, err := deleteMessages(s, ids, true); err != nil {
 			return err
 		}
-		deleted = deleted[n:]
 	}
 	return saveCursors(s, cursors)
 }
 
-// storedBefore returns the IDs of the messages that were stored at a time or before. Another
-// program may have given the number of a lost row to a later one.
-func storedBefore(s *session, ids []any, at time.Time) ([]any, error) {
+// remark repeats the marks of messages that are still stored, the last one of each device.
+func (l *redoLog) remark(s *session) error {
+	type key struct{ id, device any }
+	var marks [][]any
+	seen, requeued := map[key]bool{}, map[any]bool{}
+	for _, e := range slices.Backward(l.entries) {
+		for _, row := range slices.Backward(e.marks) {
+			k := key{row[0], row[1]}
+			if refused := row[3] != ""; !seen[k] && (!refused || !requeued[k.id]) {
+				marks = append(marks, row)
+			}
+			seen[k] = true
+		}
+		for _, id := range e.requeued {
+			requeued[id] = true
+		}
+	}
+	for rows := range slices.Chunk(marks, batchRows) {
+		ids := make([]any, len(rows))
+		for i, row := range rows {
+			ids[i] = row[0]
+		}
+		stored, err := storedAt(s, ids)
+		if err != nil {
+			return err
+		}
+		rows = slices.DeleteFunc(rows, func(row []any) bool {
+			t, found := stored[row[0]]
+			return !found || t != row[2]
+		})
+		if len(rows) == 0 {
+			continue
+		}
+		if err := s.upsert(&deviceTable, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storedAt returns the times of storing of those messages that are stored, by ID.
+func storedAt(s *session, ids []any) (map[any]int64, error) {
 	cond, args := s.layout.dialect.list("{id}", 1, ids)
-	found, err := s.ints(fmt.Sprintf("SELECT {id} FROM {silo} WHERE %s AND {inc} <= $%d", cond, len(args)+1), append(args, at.Unix())...)
-	return anys(found), err
+	rows, err := s.query("SELECT {id}, {inc} FROM {silo} WHERE "+cond, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	stored := map[any]int64{}
+	for rows.Next() {
+		var id, inc int64
+		if err := rows.Scan(&id, &inc); err != nil {
+			return nil, err
+		}
+		stored[id] = inc
+	}
+	return stored, rows.Err()
 }
 
 // inTransaction runs f in a transaction that ends with a statement, COMMIT or ROLLBACK.

@@ -146,3 +146,70 @@ func TestRedoLogIsBounded(t *testing.T) {
 		t.Errorf("%d rows in %d entries", l.rows, len(l.entries))
 	}
 }
+
+// TestRedoIsForTheSameMessage: on the same server a new connection changes nothing. A message
+// that another program has stored under the number of a deleted one stays, and so do the
+// effects of a requeue. No mark is left without its message.
+func TestRedoIsForTheSameMessage(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, e.fresh(t), Options{})
+			if !db.layout.traits.keyed {
+				t.Skip("there is no other server")
+			}
+			st := db.Messages()
+			gone, reused, asked := text("gone"), text("reused"), text("asked")
+			add(t, st, gone, reused, asked)
+			markCopy(t, st, gone.ID, "phone", "488")
+			markCopy(t, st, asked.ID, "phone", "488")
+			markCopy(t, st, asked.ID, "tablet", "")
+			if found, err := st.Requeue(t.Context(), asked.ID); err != nil || !found {
+				t.Fatal(found, err)
+			}
+			markCopy(t, st, asked.ID, "desk", "415")
+			remove(t, st, gone.ID)
+			remove(t, st, reused.ID)
+
+			w := &db.writer
+			at := w.redoLog.entries[len(w.redoLog.entries)-1].at
+			if _, err := w.attempt(stored(t, db, "last", at.Add(10*time.Second))); err != nil {
+				t.Fatal(err)
+			}
+			w.redoLog.entries = append(w.redoLog.entries, redoEntry{at: at.Add(10 * time.Second), deleted: []any{int64(1 << 40)}})
+			again := text("of another program")
+			again.Stored = at.Add(5 * time.Second)
+			add(t, st, again)
+			rawExec(t, db, fmt.Sprintf("UPDATE silo SET id = %d WHERE id = %d", reused.ID, again.ID))
+
+			w.disconnect()
+			if _, err := w.attempt(stored(t, db, "new", at)); err != nil {
+				t.Fatal(err)
+			}
+			if w.redoLog.due {
+				t.Fatal("nothing was repeated")
+			}
+			if got := bodies(next(t, st, 0, 10)); got != "of another program asked last new" {
+				t.Errorf("stored: %q", got)
+			}
+			marks, err := st.Marks(t.Context(), asked.ID)
+			if err != nil || len(marks) != 2 || marks[0].Device != "desk" || marks[1].Device != "tablet" {
+				t.Errorf("marks %v, %v", marks, err)
+			}
+			if n := asInt(rawValue(t, db, "SELECT COUNT(*) FROM silod_device")); n != 2 {
+				t.Errorf("%d marks are left", n)
+			}
+		})
+	}
+}
+
+// stored returns a batch with a message that was stored at a time.
+func stored(t *testing.T, db *DB, body string, at time.Time) *batch {
+	t.Helper()
+	row, err := db.layout.messageRow(text(body), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newBatch([]*op{{join: func(p *plan) { p.messages = append(p.messages, row) }, queuedAt: time.Now()}})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"slices"
 )
 
 // A session is the writer's connection with its prepared statements. Its methods take no
@@ -16,10 +17,11 @@ type session struct {
 	now    int64 // unix seconds, of the transaction
 	denied bool  // it has refused a statement, and committed nothing since then
 
-	redoLog *redoLog // nil for a session that is not the writer's
-	deleted []any    // IDs of the messages that the transaction has deleted
-	marks   [][]any  // rows of deviceTable that it has written
-	moved   []move
+	redoLog  *redoLog // nil for a session that is not the writer's
+	deleted  []any    // IDs of the messages that the transaction has deleted
+	marks    [][]any  // rows of deviceTable that it has written
+	requeued []any    // IDs of the messages that it has requeued
+	moved    []move
 
 	inStep bool
 	added  []int64 // IDs of the messages that the step has added
@@ -32,7 +34,7 @@ func newSession(l *layout, conn *sql.Conn) *session {
 
 // begin forgets the changes of the transaction before.
 func (s *session) begin(now int64) {
-	s.now, s.deleted, s.marks, s.moved = now, nil, nil, nil
+	s.now, s.deleted, s.marks, s.requeued, s.moved = now, nil, nil, nil, nil
 }
 
 // step runs one step of a plan. Messages that it replaces by others, as reminders that are
@@ -135,6 +137,14 @@ func (s *session) upsert(t *table, rows [][]any) error {
 		s.marks = append(s.marks, rows...)
 	}
 	return s.layout.dialect.upsert(s, t, rows)
+}
+
+// requeue deletes the refusals of a message.
+func (s *session) requeue(id int64) error {
+	s.requeued = append(s.requeued, id)
+	s.marks = slices.DeleteFunc(s.marks, func(row []any) bool { return row[0] == any(id) && row[3] != "" })
+	_, err := s.exec(`DELETE FROM silod_device WHERE silo_id = $1 AND refused <> ''`, id)
+	return err
 }
 
 func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect.update(s, t, rows) }

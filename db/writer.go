@@ -170,7 +170,7 @@ func (w *writer) attempt(b *batch) (fault, error) {
 	}
 	b.state, s.denied = batchCommitted, false
 	if w.layout.traits.keyed {
-		w.redoLog.add(redoEntry{w.now(), s.deleted, s.marks, b.plan.cursors, s.moved})
+		w.redoLog.add(redoEntry{w.now(), s.deleted, s.marks, s.requeued, b.plan.cursors, s.moved})
 	}
 	return 0, nil
 }
