@@ -24,7 +24,7 @@ func natted(t *testing.T, n int, now *time.Time) *Proxy {
 		}
 		_, err = l.Update(t.Context(), &registrar.Register{
 			AoR: sip.AoR{User: user, Domain: "example.org"}, CallID: user, CSeq: 1, Expires: 3600, Path: path,
-			Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) sip.Flow { return f },
+			Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) (sip.Flow, *registrar.Error) { return f, nil },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -203,7 +203,7 @@ func TestFailuresOfPings(t *testing.T) {
 	uri, _ := sip.ParseURI(e.Binding.Contact)
 	flow := e.Binding.Flow
 	_, err := p.location.Update(t.Context(), &registrar.Register{
-		AoR: e.AoR, CallID: "again", CSeq: 1, Expires: 3600, Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) sip.Flow { return flow },
+		AoR: e.AoR, CallID: "again", CSeq: 1, Expires: 3600, Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) (sip.Flow, *registrar.Error) { return flow, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func BenchmarkSend(b *testing.B) {
 	if err == nil {
 		_, err = loc.Update(b.Context(), &registrar.Register{
 			AoR: bob, Contacts: []sip.NameAddr{contact}, Expires: 3600, CallID: "1", CSeq: 1, Methods: "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE",
-			Flow: func(sip.URI) sip.Flow { return flow },
+			Flow: func(sip.URI) (sip.Flow, *registrar.Error) { return flow, nil },
 		})
 	}
 	if err != nil {

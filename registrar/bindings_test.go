@@ -86,7 +86,7 @@ func TestManyUsersOnOneFlow(t *testing.T) {
 		uri, _ := sip.ParseURI(fmt.Sprintf("sip:%d@h", i))
 		_, err := carryOut(t, l, &Register{
 			AoR: sip.AoR{User: fmt.Sprint(i), Domain: "h"}, Expires: expires, CallID: fmt.Sprint(now.UnixNano(), f), CSeq: 1,
-			Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) sip.Flow { return f },
+			Contacts: []sip.NameAddr{{URI: uri}}, Flow: func(sip.URI) (sip.Flow, *Error) { return f, nil },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -194,7 +194,7 @@ func FuzzContact(f *testing.F) {
 			return // package router refuses it
 		}
 		l, _, now := newTable(Settings{})
-		r := Register{AoR: alice, Contacts: list, Expires: 600, CallID: "1", CSeq: 1, Flow: func(sip.URI) sip.Flow { return flow("udp:192.0.2.1:5060>203.0.113.1:40000") }}
+		r := Register{AoR: alice, Contacts: list, Expires: 600, CallID: "1", CSeq: 1, Flow: func(sip.URI) (sip.Flow, *Error) { return flow("udp:192.0.2.1:5060>203.0.113.1:40000"), nil }}
 		made, err := carryOut(t, l, &r)
 		first := made.Bindings
 		if err != nil || len(first) == 0 {

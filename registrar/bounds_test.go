@@ -68,7 +68,7 @@ func TestContactsAreListedReadably(t *testing.T) {
 			}
 			continue
 		}
-		res, err := carryOut(t, l, &Register{AoR: alice, Contacts: list, Expires: 60, Flow: func(sip.URI) sip.Flow { return sip.Flow{} }})
+		res, err := carryOut(t, l, &Register{AoR: alice, Contacts: list, Expires: 60, Flow: func(sip.URI) (sip.Flow, *Error) { return sip.Flow{}, nil }})
 		if err != nil {
 			t.Errorf("%s: %v", contact, err)
 			continue
@@ -108,7 +108,7 @@ func TestSizesAreLimited(t *testing.T) {
 		}
 		*now = now.Add(time.Second)
 		tc.r.AoR, tc.r.Contacts, tc.r.Expires, tc.r.CSeq = alice, list, 60, uint32(now.Unix())
-		tc.r.Flow = func(sip.URI) sip.Flow { return sip.Flow{} }
+		tc.r.Flow = func(sip.URI) (sip.Flow, *Error) { return sip.Flow{}, nil }
 		res, err := carryOut(t, l, &tc.r)
 		if err != nil && err.Error() != tc.want || err == nil && tc.want != "" {
 			t.Errorf("%s: %v", tc.name, err)
@@ -195,7 +195,7 @@ func TestWorkIsBounded(t *testing.T) {
 		for i := range 3 {
 			start := time.Now()
 			_, err = carryOut(t, l, &Register{
-				AoR: alice, CallID: tc.name, CSeq: uint32(i), Expires: 600, Contacts: list, Flow: func(sip.URI) sip.Flow { return sip.Flow{} },
+				AoR: alice, CallID: tc.name, CSeq: uint32(i), Expires: 600, Contacts: list, Flow: func(sip.URI) (sip.Flow, *Error) { return sip.Flow{}, nil },
 			})
 			took = min(took, time.Since(start))
 		}

@@ -27,13 +27,17 @@ const (
 // removes it. It copies strings: a substring of a message would keep all of the message in
 // memory. The error is an *Error.
 func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) (Binding, error) {
+	flow, refusal := r.Flow(c.URI)
+	if refusal != nil && life > 0 {
+		return Binding{}, refusal
+	}
 	b := Binding{
 		Contact:   strings.Clone(c.URI.String()),
 		Q:         1,
 		Expires:   now.Add(life),
 		CallID:    strings.Clone(r.CallID),
 		CSeq:      r.CSeq,
-		Flow:      r.Flow(c.URI),
+		Flow:      flow,
 		UserAgent: intern(cut(r.UserAgent, maxAgentSize)),
 		Methods:   methods(r.Methods),
 		Modified:  now,
@@ -59,11 +63,6 @@ func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) 
 		}
 	}
 	b.Params = otherParams(c.Params)
-	if r.Check != nil && life > 0 {
-		if err := r.Check(c.URI, b.Flow); err != nil {
-			return b, err
-		}
-	}
 	err := b.check()
 	return b, err
 }

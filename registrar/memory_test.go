@@ -66,7 +66,7 @@ func device(i int) *Register {
 	}
 	return &Register{
 		AoR: to.URI.AoR(), Contacts: contacts, Expires: 3600, CallID: header("Call-ID"), CSeq: 20,
-		Flow:      func(sip.URI) sip.Flow { return connection(i) },
+		Flow:      func(sip.URI) (sip.Flow, *Error) { return connection(i), nil },
 		UserAgent: header("User-Agent"), Methods: header("Allow"),
 	}
 }

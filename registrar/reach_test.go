@@ -115,7 +115,7 @@ func TestEndOfConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = carryOut(t, l, &Register{
-			AoR: alice, Expires: 600, CallID: fmt.Sprint(f), CSeq: uint32(now.Unix()), Contacts: list, Flow: func(sip.URI) sip.Flow { return f },
+			AoR: alice, Expires: 600, CallID: fmt.Sprint(f), CSeq: uint32(now.Unix()), Contacts: list, Flow: func(sip.URI) (sip.Flow, *Error) { return f, nil },
 		})
 		if err != nil {
 			t.Fatal(err)

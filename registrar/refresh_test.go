@@ -36,7 +36,7 @@ func TestRefreshDoesNotWait(t *testing.T) {
 			t.Fatal(err)
 		}
 		return &Register{
-			AoR: a, CallID: "1", CSeq: seq, Expires: expires, Contacts: list, Flow: func(sip.URI) sip.Flow { return flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1") },
+			AoR: a, CallID: "1", CSeq: seq, Expires: expires, Contacts: list, Flow: func(sip.URI) (sip.Flow, *Error) { return flow("tcp:192.0.2.1:5060>203.0.113.1:40000#1"), nil },
 		}
 	}
 	refresh := func(r *Register) (res Registered, ok bool, err error) {

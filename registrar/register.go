@@ -17,10 +17,9 @@ type Register struct {
 	CallID   string
 	CSeq     uint32
 	Path     []string
-	Flow     func(contact sip.URI) sip.Flow // returns the flow over which a contact is reached
-	// Check refuses a contact that cannot be reached over flow. It is not called for a contact
-	// that is removed. nil: none is refused.
-	Check     func(contact sip.URI, flow sip.Flow) *Error
+	// Flow returns the flow over which a contact is reached, or refuses one that cannot be
+	// reached. A contact that is removed is not refused.
+	Flow      func(contact sip.URI) (sip.Flow, *Error)
 	ViaNAT    bool // the Via shows that the client is behind a NAT
 	UserAgent string
 	Methods   string

@@ -63,7 +63,7 @@ func register(t *testing.T, l *Location, callID string, cseq uint32, expires int
 	t.Helper()
 	r := &Register{
 		AoR: alice, CallID: callID, CSeq: cseq, Expires: expires,
-		Flow: func(u sip.URI) sip.Flow { return flowOf(u.HostPort()) },
+		Flow: func(u sip.URI) (sip.Flow, *Error) { return flowOf(u.HostPort()), nil },
 	}
 	for _, c := range contacts {
 		list, err := sip.ParseList(c)
@@ -230,7 +230,7 @@ func TestRefreshed(t *testing.T) {
 		seq++
 		res, err := carryOut(t, l, &Register{
 			AoR: alice, CallID: "a", CSeq: seq, Expires: 3600, Contacts: list,
-			Flow: func(sip.URI) sip.Flow { return flow("udp:192.0.2.1:5060>203.0.113.1:40000") },
+			Flow: func(sip.URI) (sip.Flow, *Error) { return flow("udp:192.0.2.1:5060>203.0.113.1:40000"), nil },
 		})
 		want := time.Time{}
 		if tc.refreshed >= 0 {

@@ -39,6 +39,12 @@ func (g *registration) readPath(values []string) *registrar.Error {
 	return nil
 }
 
+// reach returns the flow over which a contact is reached, or refuses the contact.
+func (g *registration) reach(contact sip.URI) (sip.Flow, *registrar.Error) {
+	f := g.flowTo(contact)
+	return f, g.checkContact(contact, f)
+}
+
 // flowTo returns the flow over which a contact is reached. The zero Flow means that it is
 // reached at its Path or at its URI, over a connection that is opened when it is needed.
 //

@@ -65,7 +65,7 @@ func (o *ordering) register(contact string) {
 		o.cseq++
 		_, err = o.location.Update(o.Context(), &registrar.Register{
 			AoR: bob, Contacts: []sip.NameAddr{{URI: uri}}, Expires: 600, CallID: "1", CSeq: o.cseq,
-			Flow: func(sip.URI) sip.Flow { return sip.Flow{Transport: sip.UDP} },
+			Flow: func(sip.URI) (sip.Flow, *registrar.Error) { return sip.Flow{Transport: sip.UDP}, nil },
 		})
 	}
 	if err != nil {

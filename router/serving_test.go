@@ -171,7 +171,9 @@ func BenchmarkRelay(b *testing.B) {
 	if err == nil {
 		_, err = s.location.Update(b.Context(), &registrar.Register{
 			AoR: bob, Contacts: []sip.NameAddr{{URI: uri}}, Expires: 3600, CallID: "1", CSeq: 1, Methods: "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE",
-			Flow: func(sip.URI) sip.Flow { return sip.Flow{Transport: sip.UDP, Local: s.addr, Remote: phone} },
+			Flow: func(sip.URI) (sip.Flow, *registrar.Error) {
+				return sip.Flow{Transport: sip.UDP, Local: s.addr, Remote: phone}, nil
+			},
 		})
 	}
 	if err != nil {
