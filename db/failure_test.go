@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -251,11 +250,11 @@ func TestMySQLFailover(t *testing.T) {
 // with space again writes succeed.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skip("needs the right to mount a small filesystem: ", err)
+	if !dbtest.OwnMounts(t) {
+		return
 	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	dir := t.TempDir()
+	dbtest.SmallDisk(t, dir, "8")
 	db := open(t, "sqlite:"+filepath.Join(dir, "silod.db"), Options{})
 	filler := filepath.Join(dir, "filler")
 	if err := os.WriteFile(filler, make([]byte, 4<<20), 0o600); err != nil {

@@ -5,29 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"silod/db/dbtest"
 )
-
-// smallDisk mounts a filesystem of so many megabytes at a directory. It skips the test where
-// that is not allowed.
-func smallDisk(t *testing.T, dir, megabytes string) {
-	t.Helper()
-	var owner syscall.Stat_t
-	if err := syscall.Stat(dir, &owner); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=777,size="+megabytes+"m"); err != nil {
-		t.Skip("needs the right to mount a small filesystem: ", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-	if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // fill takes all space of a filesystem, and returns a function that frees it.
 func fill(t *testing.T, dir string) (free func()) {
@@ -57,7 +39,7 @@ func (u *ua) refresh() string {
 var smallDisks = map[string]func(t *testing.T, r *removals) (dir string){
 	"sqlite": func(t *testing.T, r *removals) string {
 		dir := t.TempDir()
-		smallDisk(t, dir, "6")
+		dbtest.SmallDisk(t, dir, "6")
 		r.url = "sqlite:" + filepath.Join(dir, "silod.db")
 		return dir
 	},
@@ -70,7 +52,7 @@ var smallDisks = map[string]func(t *testing.T, r *removals) (dir string){
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = os.Remove(dir) })
-		smallDisk(t, dir, "16")
+		dbtest.SmallDisk(t, dir, "16")
 		if os.Getuid() == 0 {
 			_ = os.Chown(dir, 65534, 65534)
 		}
@@ -86,7 +68,7 @@ var smallDisks = map[string]func(t *testing.T, r *removals) (dir string){
 			t.Fatal(err)
 		}
 		dir := filepath.Join(data, "test1")
-		smallDisk(t, dir, "8")
+		dbtest.SmallDisk(t, dir, "8")
 		return dir
 	},
 }
@@ -98,6 +80,9 @@ func TestFullDisk(t *testing.T) {
 	for name, disk := range smallDisks {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if !dbtest.OwnMounts(t) {
+				return
+			}
 			r := &removals{got: make(chan taken, 1000)}
 			dir := disk(t, r)
 			r.served = serve(t, "db.url = '"+r.url+"'")
