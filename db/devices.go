@@ -58,17 +58,14 @@ func (st *messages) HasMarks() bool { return st.hasCopies.Load() }
 func (st *messages) nextFor(
 	ctx context.Context, owner sip.AoR, devices []string, after int64, limit int, now time.Time,
 ) ([]silo.Message, error) {
-	args := []any{now.Unix(), owner.User, owner.Domain, after, limit}
 	keys := make([]any, len(devices))
-	var places strings.Builder
 	for i, name := range devices {
 		keys[i] = deviceKey(name)
-		fmt.Fprintf(&places, ",$%d", len(args)+i+1)
 	}
+	cond, list := st.layout.dialect.list("c.device", 7, keys)
 	return st.read(ctx, selectMarked+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
-		fmt.Sprintf(` AND (SELECT COUNT(*) %s AND c.device IN (%s)) < %d`, fromDevice, places.String()[1:], len(keys))+
-		` AND `+waitingOrMarked+` ORDER BY s.{id} LIMIT $5`,
-		append(args, keys...)...)
+		` AND (SELECT COUNT(*) `+fromDevice+` AND `+cond+`) < $6 AND `+waitingOrMarked+` ORDER BY s.{id} LIMIT $5`,
+		append([]any{now.Unix(), owner.User, owner.Domain, after, limit, len(keys)}, list...)...)
 }
 
 // ReadMarks implements silo.Mailbox.

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -134,6 +135,35 @@ func TestMessagesRelease(t *testing.T) {
 		}
 		if got := bodies(next(t, st, 0, 10)); got != "remember!" {
 			t.Errorf("waiting: %q", got)
+		}
+	})
+}
+
+// TestStatementsPerDevices: reading a mailbox for any number of devices takes one prepared
+// statement, because statements are kept.
+func TestStatementsPerDevices(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := db.Messages()
+		m := text("hello")
+		add(t, st, m)
+		markCopy(t, st, m.ID, "0", "488")
+		var names []string
+		for i := range 9 {
+			names = append(names, strconv.Itoa(i))
+			if ms, err := st.Next(t.Context(), bob, names, 0, 10, noon); err != nil || (len(ms) == 1) != (i > 0) {
+				t.Fatalf("%d devices: %d messages, %v", len(names), len(ms), err)
+			}
+		}
+		kept := 0
+		db.reader.reads.Range(func(_, v any) bool {
+			if v.(*read).stmt != nil && strings.Contains(v.(*read).text, "device") {
+				kept++
+			}
+			return true
+		})
+		if kept > 2 {
+			t.Errorf("%d statements are kept", kept)
 		}
 	})
 }
