@@ -29,9 +29,13 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 	}
 	// Requests to the bindings have the Path as Route, which their recipients must be able to
 	// read.
-	for _, v := range path {
-		if a, err := sip.ParseNameAddr(v); err != nil || a.Star || !a.URI.IsSIP() {
+	for i, v := range path {
+		a, err := sip.ParseNameAddr(v)
+		if err != nil || a.Star || !a.URI.IsSIP() {
 			return nil, &registrar.Error{Status: 400, Reason: "Bad Path header"}
+		}
+		if a.Mended {
+			path[i] = a.String()
 		}
 	}
 	reg := &g.request

@@ -63,7 +63,7 @@ func TestPartiesThatAreMended(t *testing.T) {
 		`sip:a@b;tag=1`:                            `sip:a@b;tag=1`,
 		"J\xfcrgen   M\u00fcller<sip:a@b> ; tag=1": "J\xfcrgen   M\u00fcller<sip:a@b> ; tag=1",
 		`O'Brien <sip:9901#1{}|^@b;x=~>;tag={1}`:   `O'Brien <sip:9901#1{}|^@b;x=~>;tag={1}`,
-		`<sip:a@b>;x/y=1;tag=1`:                    `<sip:a@b>;x/y=1;tag=1`,
+		`<sip:a@b>;x/y=1;tag=1`:                    `<sip:a@b>;tag=1`,
 	} {
 		r, err := read(message(map[string]string{"From": " " + in, "To": " " + in}))
 		if err != nil {

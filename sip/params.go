@@ -100,8 +100,8 @@ func ParseParams(s string) (Params, error) {
 }
 
 // parseParams parses parameters up to a comma or the end of s. It returns the rest of s. tidy is
-// false if there are empty parameters, which some clients send ("a;;b" or a trailing ';') and
-// which are ignored.
+// false if there are parameters that no header field may have and that are ignored: empty ones,
+// which some clients send ("a;;b" or a trailing ';'), and those whose name is no token.
 func parseParams(s string) (ps Params, rest string, tidy bool, err error) {
 	tidy = true
 	for {
@@ -129,6 +129,10 @@ func parseParams(s string) (ps Params, rest string, tidy bool, err error) {
 			if p.Value, p.Quoted, s, err = paramValue(s); err != nil {
 				return nil, s, tidy, fmt.Errorf("parameter %s: %w", p.Name, err)
 			}
+		}
+		if !IsToken(p.Name) {
+			tidy = false
+			continue
 		}
 		if ps == nil {
 			ps = make(Params, 0, 1+semicolons(s))

@@ -165,6 +165,9 @@ func (t *serverTable) tick() {
 			delete(s.outcomes, k)
 		}
 		slot.keys, slot.answers = truncate(slot.keys, 1024), truncate(slot.answers, 4096)
+		if len(s.unanswered) == 0 {
+			s.unanswered = truncate(s.unanswered, 1024)
+		}
 		s.shrinkMap()
 		s.mu.Unlock()
 	}
