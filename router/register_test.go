@@ -1,6 +1,8 @@
 package router
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,4 +58,14 @@ func TestPanicReleasesTheQueue(t *testing.T) {
 			t.Error("the queue is still held")
 		}
 	})
+}
+
+// A Path is used and listed in the form of the grammar, because it becomes a Route.
+func TestPathIsMended(t *testing.T) {
+	c := serve(t, silo.Settings{}).client(t)
+	c.accepted("REGISTER", "sip:example.org", fmt.Sprintf("Path: <sip:%v;;lr>;x/y=1;\r\nSupported: path\r\n"+
+		"Contact: <sip:bob@192.0.2.1>\r\nContent-Length: 0\r\n\r\n", c.conn.LocalAddr()))
+	if want := fmt.Sprintf("Path: <sip:%v;lr>\r\n", c.conn.LocalAddr()); !bytes.Contains(c.in, []byte(want)) {
+		t.Errorf("the answer has no %q:\n%s", want, c.in)
+	}
 }
