@@ -155,7 +155,7 @@ func existingBindings(s *session, ruids []string) (map[string]bool, error) {
 func (st *bindings) Load(
 	ctx context.Context, now time.Time, f func(sip.AoR, registrar.Binding), stale func(ruid string), skip func(error),
 ) error {
-	err := st.load(ctx, func(a sip.AoR, b registrar.Binding) {
+	owned, err := st.load(ctx, func(a sip.AoR, b registrar.Binding) {
 		switch {
 		case b.Expires.After(now):
 			f(a, b)
@@ -166,14 +166,14 @@ func (st *bindings) Load(
 	if err != nil {
 		return err
 	}
-	return st.orphans(ctx, stale)
+	return st.orphans(ctx, owned, stale)
 }
 
-// orphans calls f for the rows of silod_binding whose row of location another program has
-// deleted, as Kamailio does with expired contacts.
-func (st *bindings) orphans(ctx context.Context, f func(ruid string)) error {
-	rows, err := st.reader.query(ctx,
-		"SELECT b.ruid FROM silod_binding b LEFT JOIN {location} l ON l.ruid = b.ruid WHERE l.ruid IS NULL")
+// orphans calls f for the rows of silod_binding that are not owned: another program has deleted
+// their row of location, as Kamailio does with expired contacts. The database is not asked for
+// them, because it could not use the index of a location in another character set.
+func (st *bindings) orphans(ctx context.Context, owned map[string]bool, f func(ruid string)) error {
+	rows, err := st.reader.query(ctx, "SELECT ruid FROM silod_binding")
 	if err != nil {
 		return fmt.Errorf("load bindings: %w", busy(err))
 	}
@@ -183,7 +183,9 @@ func (st *bindings) orphans(ctx context.Context, f func(ruid string)) error {
 		if err := rows.Scan(&ruid); err != nil {
 			return fmt.Errorf("load bindings: %w", err)
 		}
-		f(ruid)
+		if !owned[ruid] {
+			f(ruid)
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("load bindings: %w", busy(err))
@@ -191,19 +193,23 @@ func (st *bindings) orphans(ctx context.Context, f func(ruid string)) error {
 	return nil
 }
 
-// load calls f for all bindings, and skip for the rows that it cannot read.
-func (st *bindings) load(ctx context.Context, f func(sip.AoR, registrar.Binding), skip func(error)) error {
+// load calls f for all bindings, and skip for the rows that it cannot read. It returns the
+// RUIDs in silod_binding that have a row of location.
+func (st *bindings) load(
+	ctx context.Context, f func(sip.AoR, registrar.Binding), skip func(error),
+) (owned map[string]bool, err error) {
 	var columns []string
 	for _, fd := range st.layout.bindings.table.fields {
 		columns = append(columns, "l."+fd.name)
 	}
 	rows, err := st.reader.query(ctx, "SELECT "+strings.Join(columns, ", ")+
-		", b.extra FROM {location} l LEFT JOIN silod_binding b ON b.ruid = l.ruid ORDER BY l.id")
+		", b.ruid, b.extra FROM {location} l LEFT JOIN silod_binding b ON b.ruid = l.ruid ORDER BY l.id")
 	if err != nil {
-		return fmt.Errorf("load bindings: %w", busy(err))
+		return nil, fmt.Errorf("load bindings: %w", busy(err))
 	}
 	defer rows.Close()
-	values := make([]any, len(columns)+1)
+	owned = map[string]bool{}
+	values := make([]any, len(columns)+2)
 	ptrs := make([]any, len(values))
 	for i := range values {
 		ptrs[i] = &values[i]
@@ -213,6 +219,9 @@ func (st *bindings) load(ctx context.Context, f func(sip.AoR, registrar.Binding)
 			skip(fmt.Errorf("row of location: %w", err))
 			continue
 		}
+		if ruid := asText(values[len(columns)]); ruid != "" {
+			owned[ruid] = true
+		}
 		a, b, err := st.binding(values)
 		if err != nil {
 			skip(fmt.Errorf("row %q of location: %w", b.RUID, err))
@@ -221,7 +230,7 @@ func (st *bindings) load(ctx context.Context, f func(sip.AoR, registrar.Binding)
 		f(a, b)
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("load bindings: %w", busy(err))
+		return nil, fmt.Errorf("load bindings: %w", busy(err))
 	}
-	return nil
+	return owned, nil
 }

@@ -324,7 +324,7 @@ func (c *copier) contacts(ctx context.Context) error {
 		c.done(len(batch))
 		batch = nil
 	}
-	err := c.from.bindings.load(ctx, func(a sip.AoR, b registrar.Binding) {
+	_, err := c.from.bindings.load(ctx, func(a sip.AoR, b registrar.Binding) {
 		if batch = append(batch, registrar.Change{AoR: a, Binding: b}); len(batch) == pageRows {
 			flush()
 		}

@@ -1,9 +1,11 @@
 package db
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"silod/registrar"
 	"silod/sip"
@@ -66,5 +68,36 @@ func TestFlowColumns(t *testing.T) {
 		if got := flowOf(tc.received, tc.socket).String(); got != tc.want {
 			t.Errorf("received %q, socket %q: %q, want %q", tc.received, tc.socket, got, tc.want)
 		}
+	}
+}
+
+// TestLoadFromAnotherCharacterSet: the table location of many Kamailio databases is in latin1,
+// silod's own tables are in utf8mb4, and MySQL uses no index to compare two such columns.
+func TestLoadFromAnotherCharacterSet(t *testing.T) {
+	t.Parallel()
+	e := engines[slices.IndexFunc(engines, func(e engine) bool { return e.name == "mariadb" })]
+	db := open(t, e.prepared(t, append(fixture(t, "8", e.name), "DELETE FROM location")...), Options{})
+	const count = 10_000
+	changes := make([]registrar.Change, count)
+	for i := range changes {
+		changes[i] = simpleBinding(fmt.Sprint("silod-", i))
+		changes[i].Binding.Params = ";x"
+	}
+	for some := range slices.Chunk(changes, 250) {
+		save(t, db.Bindings(), some...)
+	}
+	load := func() (took time.Duration, stale int) {
+		began, n := time.Now(), 0
+		err := db.Bindings().Load(t.Context(), noon, func(sip.AoR, registrar.Binding) { n++ }, func(string) { stale++ }, func(err error) { t.Error(err) })
+		if err != nil || n+stale != count {
+			t.Fatalf("%d bindings and %d rows without, %v", n, stale, err)
+		}
+		return time.Since(began), stale
+	}
+	same, _ := load()
+	rawExec(t, db, "ALTER TABLE location CONVERT TO CHARACTER SET latin1", "DELETE FROM location WHERE ruid = 'silod-7'")
+	took, stale := load()
+	if took > 3*same+500*time.Millisecond || stale != 1 {
+		t.Errorf("loaded in %v, and before in %v; %d rows are left over", took, same, stale)
 	}
 }
