@@ -169,7 +169,9 @@ func (d *mysqlDB) upsert(s *session, t *table, rows [][]any) error {
 	return err
 }
 
-// update implements dialect. It joins the table with the rows.
+// update implements dialect. It joins the table with the rows. The first key stands in a
+// condition of its own: no index is used to compare it with that of the rows if the table has
+// another character set.
 func (d *mysqlDB) update(s *session, t *table, rows [][]any) error {
 	names := quoted(t)
 	var first, on, set []string
@@ -181,12 +183,14 @@ func (d *mysqlDB) update(s *session, t *table, rows [][]any) error {
 			set = append(set, "t."+n+" = v."+n)
 		}
 	}
-	var args []any
+	var args, keys []any
 	for _, row := range rows {
-		args = append(args, d.args(t, row)...)
+		row = d.args(t, row)
+		args, keys = append(args, row...), append(keys, row[0])
 	}
 	source := "SELECT " + strings.Join(first, ", ") + strings.Repeat(" UNION ALL SELECT "+placeholders(len(names)), len(rows)-1)
-	_, err := s.raw("UPDATE "+t.name+" t JOIN ("+source+") v ON "+strings.Join(on, " AND ")+" SET "+strings.Join(set, ", "), args...)
+	_, err := s.raw("UPDATE "+t.name+" t JOIN ("+source+") v ON "+strings.Join(on, " AND ")+" SET "+strings.Join(set, ", ")+
+		" WHERE t."+names[0]+" IN ("+placeholders(len(keys))+")", append(args, keys...)...)
 	return err
 }
 
