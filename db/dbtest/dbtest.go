@@ -113,7 +113,7 @@ func start(t testing.TB, e *engine) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{engine: e, dir: dir, port: freePort(t)}
+	s := &Server{engine: e, dir: dir}
 	if os.Getuid() == 0 {
 		if err := os.Chown(dir, nobody, nobody); err != nil {
 			t.Fatal(err)
@@ -125,11 +125,16 @@ func start(t testing.TB, e *engine) *Server {
 		_ = os.RemoveAll(dir)
 		t.Fatalf("%v: %v\n%s", init.Args, err, out)
 	}
-	if err := s.start(); err != nil {
-		s.close()
-		t.Fatal(err)
+	for tries := 1; ; tries++ { // another program may have taken the port
+		s.port = freePort(t)
+		switch err := s.start(); {
+		case err == nil:
+			return s
+		case tries == 3:
+			s.close()
+			t.Fatal(err)
+		}
 	}
-	return s
 }
 
 // Missing skips a test because a program is not installed, or fails it where servers are
