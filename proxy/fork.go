@@ -94,6 +94,11 @@ func (o *Outcome) Accepted() bool { return o.Response != nil && o.Response.Statu
 // Changes returns a number that changes with the bindings of a user: see ForkOptions.
 func (p *Proxy) Changes(a sip.AoR) uint64 { return p.forks.changes(a) }
 
+// UnderWay reports whether a message is being sent to a user, so that a copy of it that is
+// received is a loop or has come by another path (RFC 3261 section 8.2.2.2). A message that has
+// lost its Vias and its Loop-Mark is recognised by this.
+func (p *Proxy) UnderWay(a sip.AoR, m *im.Message) bool { return p.forks.underWay(a, m) }
+
 // Registered has the Forks to a user follow a change of its bindings: they end attempts over
 // bindings that are gone, and try new ones. It must be called after the change, and does not
 // wait.

@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"hash/maphash"
 	"sync"
 
+	"silod/im"
 	"silod/sip"
 )
 
@@ -70,6 +72,34 @@ func (x *forkIndex) changed(a sip.AoR) {
 		}
 		older = k.links.notice
 	}
+}
+
+// underWay reports whether one of the newest open Forks to a user has a message: its copy has
+// the same Call-ID, CSeq, tag of From, and body.
+func (x *forkIndex) underWay(a sip.AoR, m *im.Message) bool {
+	b := x.bucket(a)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for k := b.newest; k != nil && n < maxCompared; k = k.links.older {
+		same := !k.opt.probe && k.msg.CSeq == m.CSeq && k.msg.CallID == m.CallID && k.opt.Recipient == a
+		if same && bytes.Equal(k.msg.Body, m.Body) && fromTag(k.msg) == fromTag(m) {
+			return true
+		}
+		n++
+	}
+	return false
+}
+
+// maxCompared limits the Forks that underWay looks at.
+const maxCompared = 64
+
+func fromTag(m *im.Message) string {
+	from, err := sip.ParseNameAddr(m.From)
+	if err != nil {
+		return ""
+	}
+	return from.Tag()
 }
 
 // add adds a Fork, and returns the changes of its recipient's bucket so far.

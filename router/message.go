@@ -45,6 +45,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 	p.fromRoom, p.toRoom = r.opt.Rooms.IsRoom(p.from), r.opt.Rooms.IsRoom(p.to)
 	f.looped, f.redirected = tx.Looped(p.to, true), p.toRoom && tx.Redirected()
 	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
+	in.facts.looped = f.looped || r.opt.Proxy.UnderWay(p.to, in.silo.Message)
 	if from.sender.Reachable() && !p.fromRoom { // rooms, and gateways without an address, get no notices
 		in.silo.Sender = from.sender
 	}
@@ -52,7 +53,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 		r.publishReceived(p.to, in.silo.Message)
 	}
 	in.facts.discard = r.opt.Silo.Discards(&in.silo)
-	if f.looped || in.facts.discard || p.toRoom {
+	if in.facts.looped || in.facts.discard || p.toRoom {
 		return r.carryOut(in, decide(p, in.facts, silo.Class{}, false, 0), nil)
 	}
 	in.class = r.opt.Silo.Classify(&in.silo)

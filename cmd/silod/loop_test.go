@@ -70,6 +70,7 @@ func TestLoopThroughProxy(t *testing.T) {
 		{"everything is passed on", false, keep},
 		{"the Vias are hidden", true, keep},
 		{"the field is removed", false, remove("Loop-Mark")},
+		{"the Vias are hidden and the field is removed", true, remove("Loop-Mark")},
 		{"the field is in lower case, and joined with another", true, func(m string) string {
 			return strings.Replace(m, "Loop-Mark: ", "loop-mark: xaaaaaaaa ,", 1)
 		}},
