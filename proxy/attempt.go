@@ -14,6 +14,7 @@ import (
 type attempt struct {
 	device  string // its name
 	state   attemptState
+	widened bool                  // in state dialing: the flow was found, and is too small for the message
 	moved   bool                  // due is set because the binding was replaced
 	dials   int32                 // counts calls of Fork.dial
 	routes  []Route               // of the device

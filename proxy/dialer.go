@@ -36,7 +36,7 @@ func (k *Fork) dial(i int, find func(context.Context, *attempt) (sip.Flow, error
 		k.dialer.ctx, k.dialer.stop = context.WithCancel(k.ctx)
 	}
 	a := &k.attempts[i]
-	a.state, a.tx = stateDialing, nil
+	a.state, a.tx, a.widened = stateDialing, nil, sized
 	a.dials++
 	d, own := k.dialer, *a
 	go func() {

@@ -149,8 +149,10 @@ func (k *Fork) devices() []Device {
 }
 
 // Wait waits until a device has accepted the message or no device can accept it any more,
-// and with StopAt6xx until a device answers 6xx. It returns earlier, with Open above 0,
-// when patience has passed, unless that is 0, or when ctx ends. It can be called again.
+// and with StopAt6xx until a device answers 6xx. After a 2xx it waits a short time for devices
+// to which the message has not been sent yet, so that these get it too, in order. It returns
+// earlier, with Open above 0, when patience has passed, unless that is 0, or when ctx ends. It
+// can be called again.
 func (k *Fork) Wait(ctx context.Context, patience time.Duration) Outcome {
 	var timeout <-chan time.Time
 	if patience > 0 {
@@ -158,24 +160,31 @@ func (k *Fork) Wait(ctx context.Context, patience time.Duration) Outcome {
 		defer timer.Stop()
 		timeout = timer.C
 	}
+	ends := false
+	var lingered <-chan time.Time
 	for k.beginQueued(); k.out.Open > 0; k.beginQueued() {
-		ends := false
 		select {
 		case res := <-k.results:
-			ends = k.handleResult(res)
+			ends = k.handleResult(res) || ends
 		case res := <-k.spare:
-			ends = k.handleResult(res)
+			ends = k.handleResult(res) || ends
 		case d := <-k.dialed():
 			k.handleDialed(d)
 		case <-k.due():
 			k.handleDue(time.Now())
 		case <-timeout:
 			return k.out
+		case <-lingered:
+			return k.out
 		case <-ctx.Done():
 			return k.out
 		}
-		if ends {
+		d := k.lingers()
+		if ends && d == 0 {
 			return k.out
+		}
+		if ends && lingered == nil {
+			lingered = time.After(d)
 		}
 	}
 	return k.out
@@ -223,7 +232,9 @@ func (k *Fork) handleResult(res transaction.Result) (ends bool) {
 			k.leave(t.attempt, stateEnded)
 			k.out.Open--
 		}
-		k.out.Response = res.Response
+		if !k.out.Accepted() {
+			k.out.Response = res.Response
+		}
 		return true
 	case t.superseded:
 		k.handleLate(&t, res)
@@ -286,13 +297,13 @@ func flowFailed(res transaction.Result) bool {
 	return res.Err != nil || res.Response.Status == 430 || res.Response.Status == 408
 }
 
-// preferred reports whether a is a better final response than b, which may be nil: a 6xx,
+// preferred reports whether the failure response a is better than b, which may be nil: a 6xx,
 // else one of a lower class (RFC 3261 section 16.7, step 6).
 func preferred(a, b *sip.Message) bool {
 	switch {
 	case b == nil:
 		return true
-	case b.Status >= 600:
+	case b.Status >= 600, b.Status < 300:
 		return false
 	case a.Status >= 600:
 		return true
