@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"silod/sip"
@@ -167,6 +168,13 @@ func (p *Proxy) resolve(ctx context.Context, r *Route) ([]transport.Target, erro
 		return nil, &unresolvedError{err}
 	case len(ts) == 0:
 		return nil, &unresolvedError{errors.New("no address of " + next.Host)}
+	case r.Binding == nil:
+		return ts, nil
+	}
+	// The name in a Contact or Path may be another one of this server.
+	ts = slices.DeleteFunc(slices.Clone(ts), func(t transport.Target) bool { return p.own.HasAddr(t.Addr) })
+	if len(ts) == 0 {
+		return nil, &unresolvedError{errors.New(next.Host + " is this server")}
 	}
 	return p.silent.last(ts, time.Now()), nil
 }
