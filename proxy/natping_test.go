@@ -107,7 +107,7 @@ func TestOnePingForAFlow(t *testing.T) {
 		flow := sip.Flow{Transport: sip.UDP, Local: local, Remote: netip.AddrPortFrom(nat, uint16(40000+i))}
 		_, err := p.location.Update(t.Context(), &registrar.Register{
 			AoR: sip.AoR{User: "many", Domain: "example.org"}, CallID: fmt.Sprint(i), CSeq: 1, Expires: 3600,
-			Contacts: contacts[50*i : 50*i+50], Flow: func(sip.URI) sip.Flow { return flow },
+			Contacts: contacts[50*i : 50*i+50], Flow: func(sip.URI) (sip.Flow, *registrar.Error) { return flow, nil },
 		})
 		if err != nil {
 			t.Fatal(err)
