@@ -75,7 +75,8 @@ func (x *forkIndex) changed(a sip.AoR) {
 }
 
 // underWay reports whether one of the newest open Forks to a user has a message: its copy has
-// the same Call-ID, CSeq, tag of From, and body.
+// the same Call-ID, CSeq, From with its tag, and body. Some clients draw all identifiers from an
+// unseeded generator, so that only From distinguishes their users.
 func (x *forkIndex) underWay(a sip.AoR, m *im.Message) bool {
 	b := x.bucket(a)
 	b.mu.Lock()
@@ -83,7 +84,7 @@ func (x *forkIndex) underWay(a sip.AoR, m *im.Message) bool {
 	n := 0
 	for k := b.newest; k != nil && n < maxCompared; k = k.links.older {
 		same := !k.opt.probe && k.msg.CSeq == m.CSeq && k.msg.CallID == m.CallID && k.opt.Recipient == a
-		if same && bytes.Equal(k.msg.Body, m.Body) && fromTag(k.msg) == fromTag(m) {
+		if same && bytes.Equal(k.msg.Body, m.Body) && sameSender(k.msg.From, m.From) {
 			return true
 		}
 		n++
@@ -94,12 +95,14 @@ func (x *forkIndex) underWay(a sip.AoR, m *im.Message) bool {
 // maxCompared limits the Forks that underWay looks at.
 const maxCompared = 64
 
-func fromTag(m *im.Message) string {
-	from, err := sip.ParseNameAddr(m.From)
-	if err != nil {
-		return ""
+// sameSender reports whether two values of From have the same tag and address.
+func sameSender(a, b string) bool {
+	if a == b {
+		return true
 	}
-	return from.Tag()
+	x, err1 := sip.ParseNameAddr(a)
+	y, err2 := sip.ParseNameAddr(b)
+	return err1 == nil && err2 == nil && x.Tag() == y.Tag() && x.URI.Equal(y.URI)
 }
 
 // add adds a Fork, and returns the changes of its recipient's bucket so far.

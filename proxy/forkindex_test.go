@@ -27,6 +27,7 @@ func TestUnderWay(t *testing.T) {
 		{"the same", func(*im.Message) {}, true},
 		{"From is written differently", func(m *im.Message) { m.From = `"A" <sip:a@example.org>; tag=1` }, true},
 		{"another tag", func(m *im.Message) { m.From = "<sip:a@example.org>;tag=2" }, false},
+		{"another sender", func(m *im.Message) { m.From = "<sip:b@example.org>;tag=1" }, false},
 		{"another Call-ID", func(m *im.Message) { m.CallID = "d" }, false},
 		{"another CSeq", func(m *im.Message) { m.CSeq = 8 }, false},
 		{"another text", func(m *im.Message) { m.Body = []byte("Hello") }, false},
