@@ -26,14 +26,12 @@ func (g *registration) checkContact(contact sip.URI, flow sip.Flow) *registrar.E
 	return nil
 }
 
-// meansContact reports whether a contact is meant as the address of its client. A name is not
-// looked up. localhost is the machine of the client.
+// meansContact reports whether a contact is meant as the address of its client.
 func (g *registration) meansContact(contact *sip.URI, flow sip.Flow) bool {
-	switch {
-	case flow != g.flow: // it leads to the contact, or a connection must be opened
+	if flow != g.flow { // it leads to the contact, or a connection must be opened
 		return true
-	case contact.IsInvalid(), contact.Host == "localhost" && !g.flow.Remote.Addr().IsLoopback():
-		return false
 	}
-	return g.flow.Transport == sip.UDP && g.vias == 1 && !g.via.BehindNAT(g.flow.Remote)
+	// A name is not looked up, and may be that of a domain.
+	_, literal := contact.Addr()
+	return literal && g.flow.Transport == sip.UDP && g.vias == 1 && !g.via.BehindNAT(g.flow.Remote)
 }

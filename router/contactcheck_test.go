@@ -10,21 +10,17 @@ import (
 // TestCheckContact lists how a REGISTER came, and why its contact is refused, if it is.
 func TestCheckContact(t *testing.T) {
 	const (
-		udp  = "udp:192.0.2.1:5060>203.0.113.1:40000"
-		tcp  = "tcp:192.0.2.1:5060>203.0.113.1:40000#1"
-		ws   = "ws:192.0.2.1:80>203.0.113.1:40000#1"
-		own  = "udp:192.0.2.1:5060>192.0.2.1:40000" // on the same machine
-		loop = "udp:127.0.0.1:5060>127.0.0.1:40000"
+		udp = "udp:192.0.2.1:5060>203.0.113.1:40000"
+		tcp = "tcp:192.0.2.1:5060>203.0.113.1:40000#1"
+		ws  = "ws:192.0.2.1:80>203.0.113.1:40000#1"
+		own = "udp:192.0.2.1:5060>192.0.2.1:40000" // on the same machine
 
 		ours, noHost = "Contact names this server", "Contact names no host"
 		group, all   = "Contact names a group of hosts", "Contact names all hosts of a network"
 	)
 	const client, viaNAT = "203.0.113.1:40000", "192.168.0.5:5060"
 	addresses := sip.OwnAddresses{
-		Listen: []sip.Listener{
-			{Transport: sip.UDP, Addr: netip.MustParseAddrPort("192.0.2.1:5060")},
-			{Transport: sip.UDP, Addr: netip.MustParseAddrPort("127.0.0.1:5060")},
-		}, Domains: sip.NewDomains("example.org"),
+		Listen: []sip.Listener{{Transport: sip.UDP, Addr: netip.MustParseAddrPort("192.0.2.1:5060")}}, Domains: sip.NewDomains("example.org"),
 		Broadcast: []netip.Addr{netip.MustParseAddr("192.0.2.255")},
 	}
 	for _, tc := range []struct {
@@ -38,12 +34,7 @@ func TestCheckContact(t *testing.T) {
 		want    string
 	}{
 		{"a phone", udp, client, 1, false, "", "sip:a@203.0.113.1:5070", ""},
-		{"our domain", udp, client, 1, false, "", "sip:a@example.org", ours},
-		{"our domain, another port", udp, client, 1, false, "", "sip:a@example.org:5070", ""},
-		{"another domain", udp, client, 1, false, "", "sip:a@example.com", ""},
-		{"localhost", loop, "127.0.0.1:40000", 1, false, "", "sip:a@localhost", ours},
-		{"another program on localhost", loop, "127.0.0.1:40000", 1, false, "", "sip:a@localhost:40000", ""},
-		{"localhost of another machine", udp, client, 1, false, "", "sip:a@localhost", ""},
+		{"a domain", udp, client, 1, false, "", "sip:a@example.org", ""},
 		{"a name", udp, client, 1, false, "", "sip:a@phone.local", ""},
 		{"WebSocket over UDP", udp, client, 1, false, "", "sip:a@x.invalid;transport=ws", ""},
 		{"no host", udp, client, 1, false, "", "sip:a@0.0.0.0:5060", noHost},
@@ -58,7 +49,6 @@ func TestCheckContact(t *testing.T) {
 		{"another program there", own, "192.0.2.1:40000", 1, false, "", "sip:a@192.0.2.1:40000", ""},
 
 		{"NAT", udp, viaNAT, 1, false, "", "sip:a@192.168.0.5", ""},
-		{"NAT, our domain", udp, viaNAT, 1, false, "", "sip:a@example.org", ""},
 		{"NAT, no host", udp, viaNAT, 1, false, "", "sip:a@0.0.0.0", ""},
 		{"NAT, our address on the other side", udp, viaNAT, 1, false, "", "sip:a@192.0.2.1:5060", ""},
 		{"a proxy, no host", udp, client, 2, false, "", "sip:a@0.0.0.0", ""},
