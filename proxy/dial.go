@@ -169,7 +169,7 @@ func (p *Proxy) resolve(ctx context.Context, r *Route) ([]transport.Target, erro
 	case len(ts) == 0:
 		return nil, &unresolvedError{errors.New("no address of " + next.Host)}
 	case r.Binding == nil:
-		return ts, nil
+		return p.silent.last(ts, time.Now()), nil
 	}
 	// The name in a Contact or Path may be another one of this server.
 	ts = slices.DeleteFunc(slices.Clone(ts), func(t transport.Target) bool { return p.own.HasAddr(t.Addr) })
