@@ -33,5 +33,5 @@ func (g *registration) meansContact(contact *sip.URI, flow sip.Flow) bool {
 	}
 	// A name is not looked up, and may be that of a domain.
 	_, literal := contact.Addr()
-	return literal && g.flow.Transport == sip.UDP && g.vias == 1 && !g.via.BehindNAT(g.flow.Remote)
+	return literal && g.flow.Transport == sip.UDP && g.vias == 1 && !g.nat
 }

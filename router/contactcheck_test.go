@@ -79,7 +79,7 @@ func TestCheckContact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := registration{own: &addresses, flow: f, via: &via, vias: tc.vias, trusted: tc.trusted}
+		g := registration{own: &addresses, flow: f, via: &via, vias: tc.vias, trusted: tc.trusted, nat: via.BehindNAT(f.Remote)}
 		if tc.path != "" {
 			if refusal := g.readPath([]string{"<" + tc.path + ">"}); refusal != nil {
 				t.Fatalf("%s: %v", tc.name, refusal)

@@ -19,6 +19,7 @@ type registration struct {
 	vias    int      // number of Via values
 	path    *sip.URI // in the topmost Path value; nil: none
 	trusted bool     // the peer is trusted, so that the addresses which it names are believed
+	nat     bool     // the topmost Via shows a NAT
 }
 
 // readPath sets the path of a registration from the Path values of its request. A Path is
@@ -41,8 +42,21 @@ func (g *registration) readPath(values []string) *registrar.Error {
 
 // reach returns the flow over which a contact is reached, or refuses the contact.
 func (g *registration) reach(contact sip.URI) (sip.Flow, *registrar.Error) {
+	if g.isPlain(&contact) {
+		return g.flow, nil
+	}
 	f := g.flowTo(contact)
 	return f, g.checkContact(contact, f)
+}
+
+// isPlain reports whether a contact over UDP has the address and port that the REGISTER came
+// from, as nearly all have. The result of reach is then known.
+func (g *registration) isPlain(contact *sip.URI) bool {
+	if g.flow.Transport != sip.UDP || g.path != nil || g.nat || g.trusted || len(contact.Params) > 0 || contact.Scheme != "sip" {
+		return false
+	}
+	to, ok := contact.AddrPort()
+	return ok && to == g.flow.Remote
 }
 
 // flowTo returns the flow over which a contact is reached. The zero Flow means that it is
@@ -61,7 +75,7 @@ func (g *registration) flowTo(contact sip.URI) sip.Flow {
 		return g.flow
 	case g.namesOthers():
 		return g.flowToURI(&contact)
-	case g.flow.Transport.Reliable() || g.via.BehindNAT(g.flow.Remote) || !g.isSource(&contact):
+	case g.flow.Transport.Reliable() || g.nat || !g.isSource(&contact):
 		return g.flow
 	}
 	// The port of the Contact counts, not that of the source: some phones send from one port
@@ -92,7 +106,7 @@ func (g *registration) namesOthers() bool {
 
 // behindNAT reports whether the Via shows that the client is behind a NAT.
 func (g *registration) behindNAT() bool {
-	return g.flow.Transport == sip.UDP && g.vias == 1 && g.via.BehindNAT(g.flow.Remote)
+	return g.flow.Transport == sip.UDP && g.vias == 1 && g.nat
 }
 
 // isSource reports whether the host of a URI is the address that the REGISTER came from.

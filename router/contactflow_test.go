@@ -104,7 +104,7 @@ func TestContactFlow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := registration{flow: flow, via: &via, vias: tc.vias, trusted: tc.trusted}
+		g := registration{flow: flow, via: &via, vias: tc.vias, trusted: tc.trusted, nat: via.BehindNAT(flow.Remote)}
 		var path []string
 		if tc.path != "" {
 			path = []string{tc.path, "<sip:first.example.org;lr>"}

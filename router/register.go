@@ -12,31 +12,23 @@ import (
 
 // register handles a REGISTER (RFC 3261 section 10.3). Once its answer has left, messages
 // that wait for the user are delivered.
-func (r *Router) register(tx *transaction.ServerTx, p parties, from caller) (work transaction.Work) {
+func (r *Router) register(tx *transaction.ServerTx, p parties, from caller) transaction.Work {
 	r.Stats.Registers.Inc()
 	reg, refusal := r.parseRegister(tx, p, from)
 	if refusal != nil {
 		tx.Respond(refusal.Status, refusal.Reason)
 		return nil
 	}
-	var release func()
-	if len(reg.Contacts) > 0 && !r.opt.Location.Online(reg.AoR) && !r.opt.Silo.Every() {
-		// A message must not overtake those that wait while the user comes online. So the queue
-		// is busy before the devices become visible, until it is woken.
-		release = r.opt.Queue.Hold(reg.AoR)
-		defer func() {
-			if work == nil { // also after a panic
-				tx.AfterReply(release)
-			}
-		}()
-	}
 	if res, ok, err := r.opt.Location.Refresh(reg); ok {
 		r.answerRegister(tx, from, reg, res, err)
 		return nil
 	}
 	return func(ctx context.Context) {
-		if release != nil {
-			defer release()
+		if len(reg.Contacts) > 0 && !r.opt.Location.Online(reg.AoR) && !r.opt.Silo.Every() {
+			// A message must not overtake those that wait while the user comes online, which no
+			// mere refresh does. So the queue is busy before the devices become visible, until
+			// it is woken.
+			defer r.opt.Queue.Hold(reg.AoR)()
 		}
 		res, err := r.opt.Location.Update(ctx, reg)
 		r.answerRegister(tx, from, reg, res, err)

@@ -24,6 +24,7 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 	}
 	path := slices.DeleteFunc(tx.Request.Values("Path"), func(v string) bool { return v == "" })
 	g := &registration{own: &r.opt.Own, flow: tx.Flow, via: &tx.Request.Via, vias: tx.Request.Vias(), trusted: from.trusted}
+	g.nat = g.via.BehindNAT(g.flow.Remote)
 	if refusal := g.readPath(path); refusal != nil {
 		return nil, refusal
 	}
