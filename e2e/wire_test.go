@@ -151,8 +151,17 @@ func (d *daemon) checkAlive(t *testing.T) {
 	}
 	for _, network := range []string{"udp", "tcp"} {
 		w := dial(t, network, d.addr)
-		w.send(w.request(append(lines("OPTIONS", "sip:"+domain), "Content-Length: 0"), ""))
-		if res := w.answer(); res.status != 200 {
+		options := w.request(append(lines("OPTIONS", "sip:"+domain), "Content-Length: 0"), "")
+		w.send(options)
+		res, err := w.read(time.Second)
+		for tries := 0; err != nil && network == "udp" && tries < 10; tries++ {
+			w.send(options) // a datagram is lost while a flood fills the receive buffer
+			res, err = w.read(2 * time.Second)
+		}
+		if err != nil {
+			res = w.answer()
+		}
+		if res.status != 200 {
 			t.Fatalf("OPTIONS over %s, want 200:\n%s", network, res)
 		}
 		w.conn.Close()
