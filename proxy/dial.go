@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"silod/sip"
@@ -24,8 +25,12 @@ var (
 // after targetTimeout counts as a target that does not answer.
 const resolveTimeout = 10 * time.Second
 
-// secure reports whether requests may be sent over the route only with TLS.
-func (r *Route) secure() bool { return len(r.URI) > 5 && r.URI[:5] == "sips:" }
+// secure reports whether requests may be sent over the route only with TLS. Request-URIs are
+// sent on as they came, and the case of a scheme does not matter.
+func (r *Route) secure() bool {
+	scheme, _, _ := strings.Cut(r.URI, ":")
+	return strings.EqualFold(scheme, "sips")
+}
 
 // isOverTLS reports whether the next hop is reached over TLS.
 func (r *Route) isOverTLS() bool {

@@ -87,8 +87,10 @@ func TestSIPSToOtherDomains(t *testing.T) {
 		if proxy != "" {
 			want = 480
 		}
-		if got := in.message("sips:dan@"+f.addr(), "secret"); got != want {
-			t.Errorf("%s: answered %d", name, got)
+		for _, scheme := range []string{"sips:", "SIPS:"} {
+			if got := in.message(scheme+"dan@"+f.addr(), "secret"); got != want {
+				t.Errorf("%s: %s answered %d", name, scheme, got)
+			}
 		}
 		f.nothing()
 	}
