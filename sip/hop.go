@@ -33,8 +33,14 @@ func (u URI) AddrPort() (netip.AddrPort, bool) {
 	if !ok {
 		return netip.AddrPort{}, false
 	}
+	return netip.AddrPortFrom(ip, u.nextHopPort()), true
+}
+
+// nextHopPort returns the port of a URI, or the default port of its transport (RFC 3263 section
+// 4.2).
+func (u URI) nextHopPort() uint16 {
 	t, _ := u.Transport()
-	return netip.AddrPortFrom(ip, cmp.Or(u.Port, t.DefaultPort())), true
+	return cmp.Or(u.Port, t.DefaultPort())
 }
 
 // IsInvalid reports whether the host of a URI can never be resolved: its name ends in

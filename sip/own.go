@@ -34,18 +34,18 @@ func (o *OwnAddresses) IsNextHop(u URI) bool {
 		return false
 	}
 	if a, ok := u.Addr(); ok {
-		return o.HasAddr(netip.AddrPortFrom(a, nextHopPort(u))) || o.isAdvertised(u)
+		return o.HasAddr(netip.AddrPortFrom(a, u.nextHopPort())) || o.isAdvertised(u)
 	}
 	host := canonicalHost(u.Host)
 	switch {
 	case o.isAdvertised(u):
 		return true
 	case host == "localhost":
-		port := nextHopPort(u)
+		port := u.nextHopPort()
 		return o.HasAddr(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)) ||
 			o.HasAddr(netip.AddrPortFrom(netip.IPv6Loopback(), port))
 	case o.Hostname != "" && host == canonicalHost(o.Hostname):
-		return o.listensAnywhere(nextHopPort(u))
+		return o.listensAnywhere(u.nextHopPort())
 	case o.Domains.Has(host):
 		return u.Port == 0 || o.hasPort(u.Port)
 	}
@@ -81,7 +81,7 @@ func (o *OwnAddresses) isAdvertised(u URI) bool {
 	if err != nil || canonicalHost(host) != canonicalHost(u.Host) {
 		return false
 	}
-	asked := nextHopPort(u)
+	asked := u.nextHopPort()
 	if _, literal := u.Addr(); !literal && u.Port == 0 {
 		return true
 	}
@@ -105,21 +105,4 @@ func (o *OwnAddresses) hasPort(port uint16) bool {
 		}
 	}
 	return false
-}
-
-// nextHopPort returns the port of a next hop, or the default port of its transport (RFC 3263
-// section 4.2).
-func nextHopPort(u URI) uint16 {
-	if u.Port != 0 {
-		return u.Port
-	}
-	name, _ := u.Params.Get("transport")
-	t, ok := ParseTransport(name)
-	switch {
-	case u.Scheme == "sips" && (!ok || t == UDP || t == TCP):
-		t = TLS
-	case !ok:
-		t = UDP
-	}
-	return t.DefaultPort()
 }
