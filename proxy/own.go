@@ -61,11 +61,8 @@ func (p *Proxy) leadsHere(b *registrar.Binding) bool {
 	if !b.Flow.IsZero() {
 		return b.Flow.Transport == sip.UDP && p.own.HasAddr(b.Flow.Remote)
 	}
-	if len(b.Path) > 0 {
-		a, err := sip.ParseNameAddr(b.Path[0])
-		return err == nil && p.own.IsNextHop(a.URI)
-	}
-	return p.isOwn(b.Contact)
+	next, ok := b.NextHop()
+	return ok && p.own.IsNextHop(next)
 }
 
 // isOwn reports whether a URI is an address of this server.

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"slices"
-
 	"silod/im"
 	"silod/registrar"
 	"silod/sip"
@@ -29,13 +27,7 @@ func (s *Sender) DeviceNames(a sip.AoR) []string {
 	if s.settings.Load().OutboundProxy != nil || !s.proxy.domains.Has(a.Domain) {
 		return []string{""}
 	}
-	var names []string
-	for _, b := range s.proxy.bindings(a) {
-		if name := deviceName(&b); b.Allows("MESSAGE") && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return namesOf(s.Registered(a))
 }
 
 // Devices returns the devices to which a message for owner is sent that is not from a room. It
@@ -73,7 +65,10 @@ func (s *Sender) devices(owner sip.AoR, name, contact string, next *sip.URI) []D
 			bs, contact = bindingsFor(bs, contact)
 		}
 		if contact == "" && (len(bs) > 0 || p.domains.Has(owner.Domain)) {
-			return withName(devices(bs), name)
+			if name == "" {
+				return devices(bs)
+			}
+			return named(devices(bs), []string{name})
 		}
 	}
 	uri := contact
@@ -81,14 +76,6 @@ func (s *Sender) devices(owner sip.AoR, name, contact string, next *sip.URI) []D
 		uri = owner.String()
 	}
 	return []Device{p.Elsewhere(uri, next)}
-}
-
-// withName returns the devices with a name, "" for any.
-func withName(ds []Device, name string) []Device {
-	if name == "" {
-		return ds
-	}
-	return slices.DeleteFunc(ds, func(d Device) bool { return d.Name != name })
 }
 
 // bindingsFor returns the binding with a contact that a queued message names. If the user has

@@ -18,7 +18,7 @@ func (b *Binding) Dialable() bool {
 	if b.Flow.IsZero() {
 		return true
 	}
-	uri, ok := b.nextHop()
+	uri, ok := b.NextHop()
 	t, _ := uri.Transport()
 	from := b.Flow.Transport
 	secure := from == sip.TLS || from == sip.WSS
@@ -37,8 +37,9 @@ func (b *Binding) Dialable() bool {
 	return literal && !ob && to.Addr() == source.Addr() && to.Port() != source.Port()
 }
 
-// nextHop returns the URI in the topmost Path value, or else that of the Contact.
-func (b *Binding) nextHop() (uri sip.URI, ok bool) {
+// NextHop returns the URI of the first hop to a binding without a flow: that in the topmost
+// Path value, or else that of the Contact.
+func (b *Binding) NextHop() (uri sip.URI, ok bool) {
 	if len(b.Path) > 0 {
 		top, err := sip.ParseNameAddr(b.Path[0])
 		return top.URI, err == nil && top.URI.IsSIP()
@@ -74,7 +75,7 @@ func (l *Location) unreachable(b *Binding) string {
 	if !b.Flow.IsZero() {
 		return ""
 	}
-	next, ok := b.nextHop()
+	next, ok := b.NextHop()
 	if !ok {
 		return "Path or contact is not a SIP URI"
 	}
