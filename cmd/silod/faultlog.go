@@ -16,7 +16,7 @@ const (
 // away, every request and every delivery would write one. The last line before some are left
 // out says so, and the next one after the period has their number.
 type faultLog struct {
-	slog.Handler
+	next   slog.Handler
 	faults *faults
 }
 
@@ -31,10 +31,13 @@ type faultCount struct {
 	lines int
 }
 
+// Enabled implements slog.Handler.
+func (l faultLog) Enabled(ctx context.Context, level slog.Level) bool { return l.next.Enabled(ctx, level) }
+
 // Handle implements slog.Handler.
 func (l faultLog) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level < slog.LevelWarn || !hasError(&r) {
-		return l.Handler.Handle(ctx, r)
+		return l.next.Handle(ctx, r)
 	}
 	lines, omitted := l.faults.add(r.Message, r.Time)
 	if lines > maxFaults {
@@ -47,17 +50,17 @@ func (l faultLog) Handle(ctx context.Context, r slog.Record) error {
 	if lines == maxFaults {
 		r.AddAttrs(slog.Duration("omit_for", faultPeriod))
 	}
-	return l.Handler.Handle(ctx, r)
+	return l.next.Handle(ctx, r)
 }
 
 // WithAttrs implements slog.Handler.
 func (l faultLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return faultLog{l.Handler.WithAttrs(attrs), l.faults}
+	return faultLog{l.next.WithAttrs(attrs), l.faults}
 }
 
 // WithGroup implements slog.Handler.
 func (l faultLog) WithGroup(name string) slog.Handler {
-	return faultLog{l.Handler.WithGroup(name), l.faults}
+	return faultLog{l.next.WithGroup(name), l.faults}
 }
 
 func hasError(r *slog.Record) (found bool) {
