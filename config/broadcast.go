@@ -1,22 +1,13 @@
 package config
 
-import (
-	"net"
-	"net/netip"
-)
+import "net/netip"
 
 // BroadcastAddresses returns the addresses that stand for all hosts of a network of this
 // machine.
 func BroadcastAddresses() (addrs []netip.Addr) {
-	found, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range found {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			if b, ok := broadcastOf(p); ok {
-				addrs = append(addrs, b)
-			}
+	for _, p := range interfaces() {
+		if b, ok := broadcastOf(p); ok {
+			addrs = append(addrs, b)
 		}
 	}
 	return addrs

@@ -24,15 +24,25 @@ func (c *Config) OwnAddresses() sip.OwnAddresses {
 
 // MachineAddresses returns the addresses of the machine's interfaces, and its name.
 func MachineAddresses() (addrs []netip.Addr, hostname string) {
-	if found, err := net.InterfaceAddrs(); err == nil {
-		for _, a := range found {
-			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				addrs = append(addrs, p.Addr())
-			}
-		}
+	for _, p := range interfaces() {
+		addrs = append(addrs, p.Addr())
 	}
 	hostname, _ = os.Hostname()
 	return addrs, hostname
+}
+
+// interfaces returns the addresses of the machine's interfaces, with their networks.
+func interfaces() (list []netip.Prefix) {
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range found {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // OwnProxyNotes returns notes about next hops that are silod itself, which count as not set.

@@ -4,9 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -220,23 +218,12 @@ func listenAddresses(listening []transport.Endpoint) []string {
 			names = append(names, e.Addr.Addr().String())
 			continue
 		}
-		if host, err := os.Hostname(); err == nil {
+		addrs, host := config.MachineAddresses()
+		if host != "" {
 			names = append(names, host)
 		}
-		names = append(names, interfaceAddresses()...)
-	}
-	return names
-}
-
-func interfaceAddresses() []string {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			names = append(names, p.Addr().String())
+		for _, a := range addrs {
+			names = append(names, a.String())
 		}
 	}
 	return names
