@@ -119,11 +119,7 @@ func (q *Queue) Hold(a sip.AoR) (release func()) {
 	k := recipientKey{AoR: a}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.recipients[k]
-	if r == nil {
-		r = new(recipient)
-		s.recipients[k] = r
-	}
+	r := s.recipient(k)
 	r.hold(q.bit)
 	return func() {
 		s.mu.Lock()

@@ -36,11 +36,7 @@ func (s *scheduler) wakeLater(k recipientKey, bits uint) {
 	if s.stopped {
 		return
 	}
-	r := s.recipients[k]
-	if r == nil {
-		r = new(recipient)
-		s.recipients[k] = r
-	}
+	r := s.recipient(k)
 	s.apply(k, r, r.wakeLater(bits))
 }
 

@@ -35,12 +35,18 @@ func (s *scheduler) wakeLocked(k recipientKey, bits uint) {
 	if s.stopped || bits == 0 {
 		return
 	}
+	r := s.recipient(k)
+	s.apply(k, r, r.wake(bits))
+}
+
+// recipient returns the state of a recipient, a new one if it has none. s.mu is held.
+func (s *scheduler) recipient(k recipientKey) *recipient {
 	r := s.recipients[k]
 	if r == nil {
 		r = new(recipient)
 		s.recipients[k] = r
 	}
-	s.apply(k, r, r.wake(bits))
+	return r
 }
 
 // apply takes the action that a recipient has returned. s.mu is held.
