@@ -25,18 +25,25 @@ type registration struct {
 // readPath sets the path of a registration from the Path values of its request. A Path is
 // believed if the peer is trusted, or if it names the address that the REGISTER came from.
 // Others are refused: requests would be sent wherever a client wishes (RFC 3327 section 6.1).
+//
+// Requests to the bindings have the values as Route, which their recipients must be able to
+// read: readPath replaces those that are not well-formed.
 func (g *registration) readPath(values []string) *registrar.Error {
-	if len(values) == 0 {
-		return nil
+	for i, v := range values {
+		a, err := sip.ParseNameAddr(v)
+		if err != nil || a.Star || !a.URI.IsSIP() {
+			return &registrar.Error{Status: 400, Reason: "Bad Path header"}
+		}
+		if i == 0 {
+			g.path = &a.URI
+		}
+		if a.Mended {
+			values[i] = a.String()
+		}
 	}
-	top, err := sip.ParseNameAddr(values[0])
-	if err != nil || top.Star || !top.URI.IsSIP() {
-		return &registrar.Error{Status: 400, Reason: "Bad Path header"}
-	}
-	if !g.trusted && !g.isSource(&top.URI) {
+	if g.path != nil && !g.trusted && !g.isSource(g.path) {
 		return &registrar.Error{Status: 403, Reason: "Path names another address than yours, which only trusted proxies may do"}
 	}
-	g.path = &top.URI
 	return nil
 }
 

@@ -28,17 +28,6 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 	if refusal := g.readPath(path); refusal != nil {
 		return nil, refusal
 	}
-	// Requests to the bindings have the Path as Route, which their recipients must be able to
-	// read.
-	for i, v := range path {
-		a, err := sip.ParseNameAddr(v)
-		if err != nil || a.Star || !a.URI.IsSIP() {
-			return nil, &registrar.Error{Status: 400, Reason: "Bad Path header"}
-		}
-		if a.Mended {
-			path[i] = a.String()
-		}
-	}
 	reg := &g.request
 	*reg = registrar.Register{
 		AoR:       p.to,
