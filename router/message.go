@@ -45,7 +45,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 	p.fromRoom, p.toRoom = r.opt.Rooms.IsRoom(p.from), r.opt.Rooms.IsRoom(p.to)
 	f.looped, f.redirected = tx.Looped(p.to, true), p.toRoom && tx.Redirected()
 	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
-	in.facts.looped = f.looped || r.opt.Proxy.UnderWay(p.to, in.silo.Message)
+	in.facts.looped = f.looped || !p.toRoom && r.opt.Proxy.UnderWay(p.to, in.silo.Message)
 	if from.sender.Reachable() && !p.fromRoom { // rooms, and gateways without an address, get no notices
 		in.silo.Sender = from.sender
 	}

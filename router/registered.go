@@ -32,7 +32,7 @@ func (r *Router) registered(tx *transaction.ServerTx, reg *registrar.Register, b
 		sip.Header{Name: "Server", Value: r.opt.Server})
 	room := maxRegisteredSize - replySize(tx.Request.Message)
 	for i := range rest {
-		room -= headerSize(&rest[i])
+		room -= rest[i].Size()
 	}
 	hs := make([]sip.Header, 0, min(len(bindings), 64)+len(rest))
 	return append(appendContacts(hs, reg, bindings, now, room), rest...)
@@ -48,7 +48,7 @@ const maxRegisteredSize = 64_000
 func appendContacts(hs []sip.Header, reg *registrar.Register, bindings []registrar.Binding, now time.Time, room int) []sip.Header {
 	add := func(b *registrar.Binding, now time.Time) bool {
 		h := sip.Header{Name: "Contact", Value: b.ContactValue(now)}
-		if room -= headerSize(&h); room < 0 {
+		if room -= h.Size(); room < 0 {
 			return false
 		}
 		hs = append(hs, h)
@@ -73,13 +73,11 @@ func replySize(req *sip.Message) int {
 	for i := range req.Headers {
 		switch h := &req.Headers[i]; h.Name {
 		case "Via", "From", "To", "Call-ID", "CSeq", "Record-Route", "Timestamp":
-			n += headerSize(h)
+			n += h.Size()
 		}
 	}
 	return n
 }
-
-func headerSize(h *sip.Header) int { return len(h.Name) + len(": \r\n") + len(h.Value) }
 
 // httpDate is the layout of a SIP date (RFC 3261 section 20.17).
 const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"

@@ -6,6 +6,9 @@ import "strings"
 // received.
 type Header struct{ Name, Value string }
 
+// Size returns the size in bytes of the encoded field.
+func (h *Header) Size() int { return len(h.Name) + len(": \r\n") + len(h.Value) }
+
 // knownNames are the names of header fields that CanonicalName converts to this form, so
 // that they can be compared with ==.
 var knownNames = []string{

@@ -161,7 +161,7 @@ func appendClean(b []byte, s string) []byte {
 func (m *Message) Size() int {
 	n := 200 + len(m.Method) + len(m.URI) + len(m.Body)
 	for i := range m.Headers {
-		n += len(m.Headers[i].Name) + len(m.Headers[i].Value) + 4
+		n += m.Headers[i].Size()
 	}
 	return n
 }
