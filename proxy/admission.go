@@ -6,12 +6,13 @@ import (
 	"slices"
 	"time"
 
+	"silod/sip"
 	"silod/sip/transaction"
 )
 
 const (
 	// maxBreadth is the number of devices that one message is sent to at the same time.
-	maxBreadth = initialBreadth
+	maxBreadth = sip.MaxBreadth
 	// maxUnheard is the number of contacts at one address that a message is sent to at the
 	// same time, as long as none of them has answered. A client can register any number of
 	// contacts at an address that is not its own.

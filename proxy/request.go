@@ -12,10 +12,6 @@ import (
 // 8.1.1.6).
 const initialMaxForwards = 70
 
-// initialBreadth is the Max-Breadth of requests that begin here or come without one, and the
-// most that is forwarded (RFC 5393 section 5.3.3).
-const initialBreadth = 60
-
 // A hop has the values of the header fields that count and mark the hops of a request.
 type hop struct {
 	maxForwards int
