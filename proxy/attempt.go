@@ -231,7 +231,7 @@ func (k *Fork) handleDue(now time.Time) {
 			if a.tx.Proceeding() {
 				continue
 			}
-			k.proxy.silent.add(a.tx.Flow.Transport, a.tx.Flow.Remote, now)
+			k.proxy.transport.Silent(a.tx.Flow)
 		}
 		k.out.Rerouted++
 		k.supersede(i)

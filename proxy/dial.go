@@ -136,11 +136,7 @@ func (p *Proxy) nextFlow(ctx context.Context, a *attempt) (sip.Flow, error) {
 		ctx, cancel = context.WithTimeout(ctx, targetTimeout)
 		defer cancel()
 	}
-	flow, err := p.transport.Connect(ctx, t)
-	if err != nil && !errors.Is(ctx.Err(), context.Canceled) && !errors.Is(err, transport.ErrBusy) {
-		p.silent.add(t.Transport, t.Addr, time.Now())
-	}
-	return flow, err
+	return p.transport.Connect(ctx, t)
 }
 
 // An unresolvedError says why the next hop of a route could not be resolved.
@@ -174,14 +170,14 @@ func (p *Proxy) resolve(ctx context.Context, r *Route) ([]transport.Target, erro
 	case len(ts) == 0:
 		return nil, &unresolvedError{errors.New("no address of " + next.Host)}
 	case r.Binding == nil:
-		return p.silent.last(ts, time.Now()), nil
+		return ts, nil
 	}
 	// The name in a Contact or Path may be another one of this server.
-	ts = slices.DeleteFunc(slices.Clone(ts), func(t transport.Target) bool { return p.own.HasAddr(t.Addr) })
+	ts = slices.DeleteFunc(ts, func(t transport.Target) bool { return p.own.HasAddr(t.Addr) })
 	if len(ts) == 0 {
 		return nil, &unresolvedError{errors.New(next.Host + " is this server")}
 	}
-	return p.silent.last(ts, time.Now()), nil
+	return ts, nil
 }
 
 // dial returns the first flow that can be used among those that a route leads to. If there

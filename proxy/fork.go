@@ -221,7 +221,7 @@ func (k *Fork) handleResult(res transaction.Result) (ends bool) {
 	a := &k.attempts[t.attempt]
 	if res.Err == nil {
 		k.out.Answered = true
-		k.proxy.silent.remove(t.tx.Flow.Transport, t.tx.Flow.Remote)
+		k.proxy.transport.Answered(t.tx.Flow)
 	}
 	if k.proxy.watch.Active() && !k.opt.probe {
 		k.publishAnswered(t.route.URI, res)

@@ -13,6 +13,7 @@ import (
 	"silod/delivery"
 	"silod/sip"
 	"silod/sip/transaction"
+	"silod/sip/transport"
 )
 
 var errTest = errors.New("no answer")
@@ -21,7 +22,7 @@ var errTest = errors.New("no answer")
 // or 0 for none. The devices have one route each.
 func forked(opt ForkOptions, devices int, statuses ...int) *Fork {
 	k := &Fork{
-		proxy: &Proxy{log: slog.New(slog.DiscardHandler)}, opt: opt,
+		proxy: &Proxy{log: slog.New(slog.DiscardHandler), transport: transport.New(transport.Options{})}, opt: opt,
 		results: make(chan transaction.Result, devices+1), out: Outcome{Open: devices},
 		running: devices, slotsUsed: devices,
 	}

@@ -6,7 +6,7 @@
 // A Fork is a message on its way to its devices, an attempt is its way to one of them, and
 // a Sender makes Forks of the messages of a delivery queue.
 //
-// Locks: sharedMailboxes.mu, forkBucket.mu and silentTargets.mu, see there.
+// Locks: sharedMailboxes.mu and forkBucket.mu, see there.
 package proxy
 
 import (
@@ -53,7 +53,6 @@ type Proxy struct {
 	settings     atomic.Pointer[Settings]
 	mailboxes    sharedMailboxes
 	forks        forkIndex
-	silent       silentTargets
 
 	Pings PingStats
 }

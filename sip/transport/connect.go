@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 
@@ -22,7 +23,11 @@ func (l *Layer) Connect(ctx context.Context, t Target) (sip.Flow, error) {
 		}
 		return sip.Flow{Transport: sip.UDP, Local: u.local, Remote: t.Addr}, nil
 	case sip.TCP, sip.TLS:
-		return l.connectStream(ctx, t)
+		f, err := l.connectStream(ctx, t)
+		if err != nil && !errors.Is(ctx.Err(), context.Canceled) && !errors.Is(err, ErrBusy) {
+			l.Silent(sip.Flow{Transport: t.Transport, Remote: t.Addr})
+		}
+		return f, err
 	default:
 		return sip.Flow{}, fmt.Errorf("cannot open a connection over %q", t.Transport)
 	}

@@ -54,7 +54,8 @@ type Layer struct {
 	logLimit rate.Sometimes // for errors of listening sockets
 	localIPs localIPs
 	vias     vias
-	udpOnly  udpOnlyPeers
+	udpOnly  recent[netip.AddrPort, struct{}] // peers that did not accept a TCP connection
+	silent   recent[silentTarget, struct{}]
 
 	advertised struct {
 		host string
@@ -69,6 +70,7 @@ func New(opt Options) *Layer {
 	l.limiter = newPacketLimiter(opt.SourceRate)
 	l.credits = &credits{seed: maphash.MakeSeed()}
 	l.logLimit = rate.Sometimes{First: 20, Interval: time.Minute}
+	l.udpOnly.limit, l.silent.limit = maxUDPOnly, maxSilent
 	l.conns.init()
 	l.running, l.stop = context.WithCancel(context.Background())
 	return l

@@ -3,8 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"net/netip"
-	"sync"
 	"time"
 
 	"silod/sip"
@@ -25,7 +23,7 @@ const (
 // connection, PreferTCP does not try again for ten minutes.
 func (l *Layer) PreferTCP(ctx context.Context, f sip.Flow) (_ sip.Flow, ok bool) {
 	t := Target{Transport: sip.TCP, Addr: f.Remote}
-	if l.conns.getDialed(t.dialKey()) == nil && l.udpOnly.has(f.Remote) {
+	if _, udpOnly := l.udpOnly.get(f.Remote); udpOnly && l.conns.getDialed(t.dialKey()) == nil {
 		return f, false
 	}
 	short, cancel := context.WithTimeout(ctx, preferTimeout)
@@ -35,28 +33,7 @@ func (l *Layer) PreferTCP(ctx context.Context, f sip.Flow) (_ sip.Flow, ok bool)
 		return tcp, true
 	}
 	if ctx.Err() == nil && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrClosed) { // the cause is the peer
-		l.udpOnly.add(f.Remote)
+		l.udpOnly.put(f.Remote, struct{}{}, udpOnlyTime)
 	}
 	return f, false
-}
-
-// udpOnlyPeers are peers that did not accept a TCP connection.
-type udpOnlyPeers struct {
-	mu    sync.Mutex
-	until map[netip.AddrPort]time.Time
-}
-
-func (p *udpOnlyPeers) has(a netip.AddrPort) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return time.Now().Before(p.until[a])
-}
-
-func (p *udpOnlyPeers) add(a netip.AddrPort) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.until == nil || len(p.until) >= maxUDPOnly {
-		p.until = make(map[netip.AddrPort]time.Time)
-	}
-	p.until[a] = time.Now().Add(udpOnlyTime)
 }

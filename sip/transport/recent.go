@@ -1,12 +1,14 @@
 package transport
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
 
 // A recent keeps values for a short time after they were found out. Their number is limited.
 type recent[K comparable, V any] struct {
+	limit int // 0: maxRecent
 	mu    sync.Mutex
 	known map[K]recentValue[V]
 }
@@ -17,7 +19,7 @@ type recentValue[V any] struct {
 	until time.Time
 }
 
-// maxRecent is the maximum number of values that are kept.
+// maxRecent is the maximum number of values that are kept if there is no other limit.
 const maxRecent = 4096
 
 // get returns the value of a key, unless its time is over.
@@ -35,8 +37,15 @@ func (r *recent[K, V]) get(k K) (v V, ok bool) {
 func (r *recent[K, V]) put(k K, v V, keep time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known == nil || len(r.known) >= maxRecent {
+	if r.known == nil || len(r.known) >= cmp.Or(r.limit, maxRecent) {
 		r.known = make(map[K]recentValue[V])
 	}
 	r.known[k] = recentValue[V]{v, time.Now().Add(keep)}
+}
+
+// forget removes the value of a key.
+func (r *recent[K, V]) forget(k K) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, k)
 }

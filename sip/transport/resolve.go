@@ -64,10 +64,17 @@ func (l *Layer) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 	if err := checkName(u.Host); err != nil {
 		return nil, err
 	}
-	if ts, ok := l.resolved.get(q); ok {
-		return slices.Clone(ts), nil
+	ts, ok := l.resolved.get(q)
+	if !ok {
+		if ts, err = l.share(ctx, q); err != nil {
+			return nil, err
+		}
 	}
-	// Concurrent calls share one lookup, which has a timeout of its own.
+	return l.silentLast(ts), nil
+}
+
+// share looks a query up. Concurrent calls share one lookup, which has a timeout of its own.
+func (l *Layer) share(ctx context.Context, q query) ([]Target, error) {
 	found := l.lookups.DoChan(fmt.Sprint(q), func() (any, error) {
 		ctx, cancel := context.WithTimeout(l.running, resolveTimeout)
 		defer cancel()
@@ -79,9 +86,9 @@ func (l *Layer) Resolve(ctx context.Context, u sip.URI) ([]Target, error) {
 	})
 	select {
 	case r := <-found:
-		return slices.Clone(r.Val.([]Target)), r.Err
+		return r.Val.([]Target), r.Err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("look up %s: %w", u.Host, ctx.Err())
+		return nil, fmt.Errorf("look up %s: %w", q.host, ctx.Err())
 	}
 }
 
