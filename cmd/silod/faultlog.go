@@ -32,7 +32,9 @@ type faultCount struct {
 }
 
 // Enabled implements slog.Handler.
-func (l faultLog) Enabled(ctx context.Context, level slog.Level) bool { return l.next.Enabled(ctx, level) }
+func (l faultLog) Enabled(ctx context.Context, level slog.Level) bool {
+	return l.next.Enabled(ctx, level)
+}
 
 // Handle implements slog.Handler.
 func (l faultLog) Handle(ctx context.Context, r slog.Record) error {
