@@ -108,7 +108,7 @@ func TestWrongAnswers(t *testing.T) {
 		{"another count", alice, func(s string) string { return strings.Replace(s, "nc=00000001", "nc=00000002", 1) }, "MESSAGE", WrongPassword},
 		{"a response that is cut", alice, func(s string) string { return strings.Replace(s, `", algorithm`, `0", algorithm`, 1) }, "MESSAGE", WrongPassword},
 		{"an unknown user", client{name: "mallory", password: "x"}, nil, "MESSAGE", UnknownUser},
-		{"another case", client{name: "Alice", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
+		{"another case, over which no hash is stored", client{name: "Alice", password: "pw-alice"}, nil, "MESSAGE", WrongPassword},
 		{"another domain", client{name: "alice@other.example", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
 		{"a name with a password in it", client{name: "alice:x", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},
 		{"a name that is a name-addr", client{name: "<sip:alice", password: "pw-alice"}, nil, "MESSAGE", UnknownUser},

@@ -7,9 +7,9 @@ import (
 )
 
 // An AoR is a canonical address-of-record: the AoRs of two URIs for the same user are
-// equal. AoRs must come from URI.AoR, Domains.AoR, Domains.Parse or ParseAoR.
+// equal. AoRs must come from URI.AoR, ParseAoR, or the methods AoR, Parse and Row of Domains.
 type AoR struct {
-	User   string // with normalized escapes (RFC 3261 section 19.1.4); "" for the domain itself
+	User   string // with all escapes that RFC 3261 section 25.1 asks for, and no others; "" for the domain itself
 	Domain string // in lower case, an IP address in its shortest form; foreign domains may have a port
 }
 
@@ -20,6 +20,19 @@ func (a AoR) String() string {
 	}
 	return "sip:" + a.User + "@" + a.Domain
 }
+
+// Plain returns the AoR as people write it, without a scheme: "jürgen@example.org". Domains.Parse
+// returns the same AoR for it.
+func (a AoR) Plain() string {
+	if a.User == "" {
+		return a.Domain
+	}
+	return a.PlainUser() + "@" + a.Domain
+}
+
+// PlainUser returns the user as people write it. Characters that cannot be seen remain
+// escaped, and so do delimiters and brackets.
+func (a AoR) PlainUser() string { return plainUser(a.User) }
 
 // IsZero reports whether a is the zero AoR.
 func (a AoR) IsZero() bool { return a == AoR{} }
@@ -37,7 +50,7 @@ func (u URI) AoR() AoR {
 	if !u.IsSIP() {
 		return AoR{}
 	}
-	a := AoR{User: canonicalUser(u.User), Domain: canonicalHost(u.Host)}
+	a := AoR{User: canonicalUser(u.User, false), Domain: canonicalHost(u.Host)}
 	if u.Port != 0 && u.Port != 5060 && u.Port != 5061 {
 		a.Domain += ":" + strconv.Itoa(int(u.Port))
 	}

@@ -47,7 +47,7 @@ func TestLinearTime(t *testing.T) {
 				_ = u.Equal(u)
 				_, _ = NewDomains("b").AoR(u)
 				_ = u.Bare()
-				_ = canonicalUser(u.User)
+				_ = canonicalUser(u.User, false)
 			}
 			_ = mendAddress(before + s)
 		}

@@ -8,39 +8,51 @@ import (
 )
 
 // Domains is the set of host names and addresses for which this server is responsible.
-// Copies share one set, so Replace changes all of them. The zero value is an empty set that
-// cannot be replaced. The methods may be called concurrently.
+// Copies share one set, so Configure changes all of them. The zero value is an empty set that
+// cannot be changed. The methods may be called concurrently.
 type Domains struct{ set *atomic.Pointer[domainSet] }
+
+// DomainNames are the settings of Domains.
+type DomainNames struct {
+	Names         []string // domains with users of their own; the first is the main one
+	Aliases       []string // other names of the main domain
+	CaseSensitive bool     // users of the domains whose names differ only by case are different
+}
 
 // A domainSet is immutable.
 type domainSet struct {
-	names map[string]struct{}
-	first string // the default
+	names map[string]string // the domain of each name, which is the name itself if it is no alias
+	main  string
+	fold  bool
 }
 
-// NewDomains returns a set of domains. The first is the default.
+// NewDomains returns a set of domains without aliases. The first is the main domain.
 func NewDomains(names ...string) Domains {
 	d := Domains{new(atomic.Pointer[domainSet])}
-	d.Replace(names...)
+	d.Configure(DomainNames{Names: names})
 	return d
 }
 
-// Replace replaces all domains.
-func (d Domains) Replace(names ...string) { d.set.Store(newDomainSet(names)) }
-
-func newDomainSet(names []string) *domainSet {
-	d := &domainSet{names: make(map[string]struct{}, len(names))}
-	for _, n := range names {
-		n = canonicalHost(strings.TrimSpace(n))
-		if n == "" {
+// Configure replaces all domains. An alias that is also one of the names is an alias, unless
+// it is the main domain.
+func (d Domains) Configure(n DomainNames) {
+	s := &domainSet{names: make(map[string]string, len(n.Names)+len(n.Aliases)), fold: !n.CaseSensitive}
+	for _, name := range n.Names {
+		name = canonicalHost(strings.TrimSpace(name))
+		if name == "" {
 			continue
 		}
-		if d.first == "" {
-			d.first = n
+		if s.main == "" {
+			s.main = name
 		}
-		d.names[n] = struct{}{}
+		s.names[name] = name
 	}
-	return d
+	for _, name := range n.Aliases {
+		if name = canonicalHost(strings.TrimSpace(name)); name != "" && s.main != "" {
+			s.names[name] = s.main
+		}
+	}
+	d.set.Store(s)
 }
 
 // noDomains is the set of a zero Domains.
@@ -53,10 +65,10 @@ func (d Domains) load() *domainSet {
 	return d.set.Load()
 }
 
-// Default returns the default domain, or "" if the set is empty.
-func (d Domains) Default() string { return d.load().first }
+// Default returns the main domain, or "" if the set is empty.
+func (d Domains) Default() string { return d.load().main }
 
-// Has reports whether a host, with or without a port, is one of the domains.
+// Has reports whether a host, with or without a port, is one of the domains or an alias.
 func (d Domains) Has(host string) bool {
 	h, _, err := ParseHostPort(host)
 	if err != nil {
@@ -74,16 +86,45 @@ func (d Domains) AoR(u URI) (AoR, bool) {
 	if !u.IsSIP() {
 		user, host = u.opaqueAddress()
 	}
-	host = canonicalHost(host)
-	if _, ours := d.load().names[host]; ours {
-		return AoR{User: canonicalUser(user), Domain: host}, true
+	if a, ours := d.load().local(user, host); ours {
+		return a, true
 	}
 	return u.AoR(), false
 }
 
-// Parse parses an address as a user may write it: a SIP URI, with or without angle
-// brackets, "user@domain", or "user" alone, which is in the default domain. It ignores
-// parameters. ours reports whether the address is in one of the domains. If the scheme is
+// local returns the AoR of a user and a host, and reports whether the host is one of the
+// names.
+func (s *domainSet) local(user, host string) (AoR, bool) {
+	domain, ours := s.names[canonicalHost(host)]
+	if !ours {
+		return AoR{}, false
+	}
+	return AoR{User: canonicalUser(user, s.fold), Domain: domain}, true
+}
+
+// Row returns the AoR of a user and a domain in a table, which other programs may have
+// written in any spelling. Without a domain it is in the main domain: Kamailio leaves the
+// domain out with use_domain = 0.
+func (d Domains) Row(user, domain string) AoR {
+	s := d.load()
+	if domain == "" {
+		domain = s.main
+	}
+	if a, ours := s.local(user, domain); ours {
+		return a
+	}
+	u := URI{Scheme: "sip", User: user}
+	var err error
+	if u.Host, u.Port, err = ParseHostPort(domain); err != nil {
+		u.Host = domain
+	}
+	a, _ := d.AoR(u)
+	return a
+}
+
+// Parse parses an address as people may write it: a SIP URI, with or without angle
+// brackets, "user@domain", or "user" alone, which is in the main domain. A space within the
+// user, and a '%' that begins no escape, stand for themselves. Parse ignores parameters. ours reports whether the address is in one of the domains. If the scheme is
 // neither sip nor sips, the error wraps ErrScheme.
 func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	s = strings.TrimSpace(s)
@@ -105,7 +146,7 @@ func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	default:
 		s = "sip:" + s + "@" + d.Default()
 	}
-	u, err := ParseURI(s)
+	u, err := ParseURI(escapePlain(s))
 	if err != nil {
 		return AoR{}, false, err
 	}
@@ -124,4 +165,25 @@ func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 func hasScheme(s string) bool {
 	i := strings.IndexAny(s, ":@")
 	return i > 0 && s[i] == ':'
+}
+
+// escapePlain escapes the characters before the host of a SIP URI that people write but
+// ParseURI refuses.
+func escapePlain(s string) string {
+	at := strings.LastIndexByte(beforeHeaders(s), '@')
+	if at < 0 || strings.IndexByte(s[:at], ' ') < 0 && strings.IndexByte(s[:at], '%') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := range at {
+		switch {
+		case s[i] == ' ':
+			b.WriteString("%20")
+		case s[i] == '%' && !isEscape(s[i:at]):
+			b.WriteString("%25")
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String() + s[at:]
 }

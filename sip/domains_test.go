@@ -48,7 +48,7 @@ func TestDomainsParse(t *testing.T) {
 	if _, _, err := d.Parse("tel:+1555"); !errors.Is(err, ErrScheme) {
 		t.Errorf("tel: %v", err)
 	}
-	for _, in := range []string{"", "<>", "sip:example.org", "bob@", "a b", "x@y@"} {
+	for _, in := range []string{"", "<>", "sip:example.org", "bob@", "x@y@"} {
 		if a, _, err := d.Parse(in); err == nil {
 			t.Errorf("%q: accepted as %s", in, a)
 		}

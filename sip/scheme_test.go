@@ -11,7 +11,7 @@ func TestAoROfOtherSchemes(t *testing.T) {
 		"mailto:alice@example.org":                   "sip:alice@example.org",
 		"pres://alice@192.0.2.1/x":                   "sip:alice@192.0.2.1",
 		"xmpp:alice:pw@example.org/home;a=b@c":       "sip:alice@example.org",
-		"im:a@x@example.org":                         "sip:a@x@example.org", // such a user cannot exist
+		"im:a@x@example.org":                         "sip:a%40x@example.org", // such a user cannot exist
 		"im:@example.org":                            "sip:example.org",
 		"im:%zz@example.org":                         "sip:example.org",
 		"tel:1-2.3(4);phone-context=example.org":     "sip:1234@example.org",

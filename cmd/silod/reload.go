@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"silod/sip"
+
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"silod/config"
@@ -39,7 +41,7 @@ func (d *daemon) reload() ([]config.Change, error) {
 func (d *daemon) configure(set settings) {
 	d.level.Set(set.logLevel)
 	d.transport.Configure(set.transport)
-	d.domains.Replace(localDomains(set.domains, d.transport.Endpoints())...)
+	d.domains.Configure(sip.DomainNames{Names: localDomains(set.domains, d.transport.Endpoints())})
 	d.guard.Configure(set.policy)
 	d.guard.Limits.Configure(set.limits)
 	d.guard.Agents.Configure(set.blockedAgents...)
