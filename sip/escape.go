@@ -15,7 +15,7 @@ const upperHex = "0123456789ABCDEF"
 // escape stands for itself. With fold, the user is in lower case (ASCII, as in Kamailio).
 func canonicalUser(s string, fold bool) string {
 	i := 0
-	for i < len(s) && userChars[s[i]] && !(fold && isUpper(s[i])) {
+	for i < len(s) && userChars[s[i]] && (!fold || !isUpper(s[i])) {
 		i++
 	}
 	if i == len(s) {
