@@ -14,7 +14,7 @@ var errInUse = errors.New("the database is in use by another silod: stop it, or 
 
 // Times of an instanceLock.
 const (
-	acquireTimeout = 5 * time.Second // for the server to end the session of a silod that was killed
+	acquireTimeout = 5 * time.Second // for the server to end a session of which the client is gone
 	lockInterval   = 5 * time.Second // between checks of the session
 )
 
@@ -43,8 +43,25 @@ func (db *DB) AcquireLock(ctx context.Context) error {
 		}
 		db.lock = &instanceLock{layout: &db.layout, pool: pool, interval: lockInterval}
 	}
+	return db.lock.acquirePatiently(ctx)
+}
+
+// Run keeps the lock until ctx ends. Where the server has ended the session, Run acquires
+// the lock again; it returns an error where another silod was faster and keeps the lock.
+func (db *DB) Run(ctx context.Context) error {
+	if db.lock == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return db.lock.run(ctx)
+}
+
+// acquirePatiently acquires the lock. While another session holds it, it tries for
+// acquireTimeout: a server ends the session of a client that is gone only when it gets to know
+// of that, and after a time without an answer this may be our own former session.
+func (l *instanceLock) acquirePatiently(ctx context.Context) error {
 	for end := time.Now().Add(acquireTimeout); ; {
-		err := db.lock.acquire(ctx)
+		err := l.acquire(ctx)
 		if !errors.Is(err, errInUse) || time.Now().After(end) {
 			return err
 		}
@@ -54,16 +71,6 @@ func (db *DB) AcquireLock(ctx context.Context) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-}
-
-// Run keeps the lock until ctx ends. Where the server has ended the session, Run acquires
-// the lock again; it returns an error where another silod was faster.
-func (db *DB) Run(ctx context.Context) error {
-	if db.lock == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return db.lock.run(ctx)
 }
 
 // acquire takes the lock in a new session. It returns errInUse where another session
@@ -103,7 +110,7 @@ func (l *instanceLock) run(ctx context.Context) error {
 			continue
 		}
 		l.release()
-		if err := l.acquire(ctx); errors.Is(err, errInUse) {
+		if err := l.acquirePatiently(ctx); errors.Is(err, errInUse) && ctx.Err() == nil {
 			return fmt.Errorf("lost the connection to the database server: %w", err)
 		}
 	}

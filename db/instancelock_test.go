@@ -49,6 +49,44 @@ func TestOneSilodAtATime(t *testing.T) {
 	}
 }
 
+// After the server did not answer for a time, the lock may still belong to the former session
+// of the same silod, which the server ends a moment later.
+func TestLockOfFormerSession(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines[1:] {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			url := e.fresh(t)
+			first, former, watcher := open(t, url, Options{}), open(t, url, Options{}), open(t, url, Options{})
+			if err := first.AcquireLock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			own := holder(t, e, watcher)
+			first.lock.interval = 200 * time.Millisecond
+			endHolder(t, e, watcher)
+			if err := former.AcquireLock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			running := make(chan error, 1)
+			go func() { running <- first.Run(t.Context()) }()
+			select {
+			case err := <-running:
+				t.Fatalf("Run ended while the former session was there: %v", err)
+			case <-time.After(time.Second):
+			}
+			closeDB(t, former)
+			for now := holder(t, e, watcher); now == 0 || now == own; now = holder(t, e, watcher) {
+				time.Sleep(10 * time.Millisecond)
+			}
+			select {
+			case err := <-running:
+				t.Errorf("Run ended: %v", err)
+			default:
+			}
+		})
+	}
+}
+
 // holder returns the session that holds the lock, 0 for none.
 func holder(t *testing.T, e engine, db *DB) int64 {
 	t.Helper()

@@ -49,8 +49,14 @@ func TestReload(t *testing.T) {
 	d.signal(syscall.SIGHUP)
 	told("RELOADING=1")
 	told("READY=1")
-	if logs := d.logs.String(); !strings.Contains(logs, "nothing was changed") || !strings.Contains(logs, "silo.max_messages: expected an integer") {
-		t.Errorf("the log lacks the error:\n%s", logs)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the log comes through a pipe of its own
+		logs := d.logs.String()
+		if strings.Contains(logs, "nothing was changed") && strings.Contains(logs, "silo.max_messages: expected an integer") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the log lacks the error:\n%s", logs)
+		}
 	}
 	if _, stderr, code := d.siloctl(t, "reload"); code != 1 || !strings.Contains(stderr, "silod.toml:3: silo.max_messages: expected an integer") {
 		t.Errorf("siloctl reload of an error: %d %s", code, stderr)
