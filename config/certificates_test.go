@@ -41,7 +41,7 @@ func TestKeyPairs(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "silod.toml")
 	text := "[sip]\nlisten = ['tls:127.0.0.1:0', 'udp:127.0.0.1:0']\n\n[[sip.certificate]]\ncertificate = 'a.pem'\nprivate_key = '/a.key'\n\n" +
-		"[[sip.certificate]]\nprivate_key = 'b.key'\n# certificate\ncertificate = 'b.pem'\n"
+		"[[sip.certificate]]\nprivate_key = 'b.key'\n# the chain\ncertificate = 'b.pem'\n"
 	load := func(text string) []KeyPair {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -60,6 +60,9 @@ func (c *proxiedConn) RemoteAddr() net.Addr {
 	return c.remote
 }
 
+// NetConn returns the connection of the proxy.
+func (c *proxiedConn) NetConn() net.Conn { return c.Conn }
+
 func (c *proxiedConn) Read(b []byte) (int, error) {
 	c.start()
 	if len(c.rest) == 0 {

@@ -41,7 +41,7 @@ var proxyHeaders = []struct {
 	{"PROXY TCP4 203.0.113.5 192.0.2.1 40000 5061\r\n", client4, nil},
 	{"PROXY TCP6 2001:db8::5 2001:db8::1 40000 5061\r\n", client6, nil},
 	{"PROXY TCP6 ::ffff:203.0.113.5 ::ffff:192.0.2.1 40000 5061\r\n", client4, nil},
-	{"PROXY TCP6 ffff:f:f:f:f:f:f:ffff ffff:f:f:f:f:f:f:ffff 65535 65535\r\n", "[ffff:f:f:f:f:f:f:ffff]:65535", nil},
+	{"PROXY TCP6 ffff:f:f:f:f:f:f:ffff ffff:f:f:f:f:f:f:fffe 65535 65535\r\n", "[ffff:f:f:f:f:f:f:ffff]:65535", nil},
 	{"PROXY UNKNOWN\r\n", "", nil},
 	{"PROXY UNKNOWN 203.0.113.5 192.0.2.1 40000 5061\r\n", "", nil},
 	{"PROXY UNKNOWN " + strings.Repeat("f", 91) + "\r\n", "", nil}, // the maximum of 107 bytes

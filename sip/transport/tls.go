@@ -33,8 +33,10 @@ func (l *Layer) Configure(set Settings) {
 // ask its user.
 func (l *Layer) serverTLS(t sip.Transport) *tls.Config {
 	c := &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return l.certificates.Load().choose(hello), nil },
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return l.certificates.Load().choose(hello), nil
+		},
 	}
 	if t == sip.TLS && l.opt.ClientCAs != nil {
 		c.ClientAuth = tls.RequestClientCert
