@@ -38,10 +38,10 @@ type SIP struct {
 	// address of the client: by the PROXY protocol (versions 1 and 2) on tcp, tls, ws and wss,
 	// or by X-Forwarded-For on ws and wss. For these connections the address of the client
 	// counts in all limits and bans, in auth.trusted and in the log. From other networks a
-	// PROXY header is no SIP message, and X-Forwarded-For is ignored. A proxy must send the
-	// header on each connection, and must append to X-Forwarded-For or replace it. A
-	// connection without them is one of the proxy's own address. UDP has neither. See
-	// docs/proxies.md.
+	// PROXY header is not a valid message, and X-Forwarded-For is ignored. A proxy must send
+	// the header on each connection, and must append to X-Forwarded-For or replace it. For a
+	// connection without either the address of the proxy counts, and also over UDP, which has
+	// neither. See docs/proxies.md.
 	//
 	//	["127.0.0.1", "::1", "10.0.0.0/24"]
 	ProxyProtocol []Network `toml:"proxy_protocol" reload:"yes"`

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -22,15 +23,16 @@ func (l *Layer) client(r *http.Request) net.Addr {
 
 // forwardedFor returns the address of the client of a connection from a proxy, by the values
 // of X-Forwarded-For. Each proxy has appended the address of its peer. So the last address that
-// is not a proxy's is the client's; addresses before it are claims of the client. The proxy
-// before an element that is no address, such as "unknown", counts as the client.
+// is not a proxy's is the client's; addresses before it are claims of the client. If
+// an element is not an address, such as "unknown", the proxy that has appended it counts as the
+// client.
 //
-// If the element has no port, the port is that of the proxy's connection, which is no other
-// client's at the same time.
+// If the element has no port, the port is that of the proxy's connection, which no other
+// client has at the same time.
 func forwardedFor(values []string, proxy netip.AddrPort, isProxy func(netip.Addr) bool) netip.AddrPort {
 	client := proxy
-	for i := len(values) - 1; i >= 0; i-- {
-		for rest, more := values[i], true; more; {
+	for _, rest := range slices.Backward(values) {
+		for more := true; more; {
 			var element string
 			if rest, element, more = cutLastComma(rest); element == "" {
 				continue // empty elements of lists are ignored (RFC 9110 section 5.6.1)

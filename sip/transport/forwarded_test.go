@@ -15,8 +15,8 @@ func proxyNetworks(networks ...string) []netip.Prefix {
 	return list
 }
 
-// TestForwardedFor checks whom a server believes: the proxies, and none of the addresses that a
-// client has claimed.
+// TestForwardedFor checks that the addresses appended by proxies are used, and none that a client
+// has claimed.
 func TestForwardedFor(t *testing.T) {
 	l := New(Options{})
 	l.Configure(Settings{Proxies: proxyNetworks("127.0.0.1/32", "10.0.0.0/24", "2001:db8:ffff::/48")})

@@ -118,7 +118,7 @@ func parseProxyBlock(b []byte) (client netip.AddrPort, n int, err error) {
 	if len(b) < n {
 		return client, 0, errPartialProxyHeader
 	}
-	if command == proxyLocal { // the family counts as little as the addresses
+	if command == proxyLocal { // the rest is ignored (section 2.2)
 		return client, n, nil
 	}
 	if family > familyUnix || protocol > protocolDatagram {

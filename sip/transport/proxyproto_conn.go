@@ -29,7 +29,7 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err != nil || !l.layer.isProxy(a.Addr()) {
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); !ok || !l.layer.isProxy(a.AddrPort().Addr()) {
 		return nc, nil
 	}
 	c := &proxiedConn{Conn: nc, layer: l.layer, deadline: time.Now().Add(l.layer.opt.StartTimeout)}
