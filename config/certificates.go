@@ -44,9 +44,14 @@ func (c *Config) checkCertificates(report reporter) {
 	}
 }
 
-// proxyNotes returns a note for each trusted network that overlaps one of proxies.
+// proxyNotes returns notes about proxies that are also trusted peers, or the whole Internet.
 func (c *Config) proxyNotes() []Problem {
 	var notes []Problem
+	for _, n := range c.SIP.ProxyProtocol {
+		if n.Bits() == 0 {
+			notes = append(notes, c.Problem("sip.proxy_protocol", fmt.Sprintf("%q: every host can claim any address", n.text())))
+		}
+	}
 	for _, p := range c.Auth.Trusted {
 		overlaps := func(n Network) bool { return p.Name == "" && n.Overlaps(p.Network.Prefix) }
 		if slices.ContainsFunc(c.SIP.ProxyProtocol, overlaps) {

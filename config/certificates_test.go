@@ -106,8 +106,8 @@ func TestProblemsOfCertificates(t *testing.T) {
 
 // TestProxyNotes checks the note about a proxy that is also a trusted peer.
 func TestProxyNotes(t *testing.T) {
-	c := mustParse(t, "sip.proxy_protocol = ['127.0.0.1', '10.1.0.0/16']\nauth.trusted = ['192.0.2.1', '10.0.0.0/8 identity', '127.0.0.2']\n")
-	want := `t.toml:2: auth.trusted: "10.0.0.0/8 identity" overlaps sip.proxy_protocol: ` +
+	c := mustParse(t, "sip.proxy_protocol = ['127.0.0.1', '10.1.0.0/16', '::/0']\nauth.trusted = ['192.0.2.1', '10.0.0.0/8 identity', '127.0.0.2']\n")
+	want := "t.toml:1: sip.proxy_protocol: \"::/0\": every host can claim any address\n" + `t.toml:2: auth.trusted: "10.0.0.0/8 identity" overlaps sip.proxy_protocol: ` +
 		"a connection for which the proxy names no client has the rights of the peer"
 	if err := c.Fail(c.Notes()...); err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
