@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -13,8 +12,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-
-	"silod/config"
 )
 
 // Addresses of TestProxy*: the proxy's, and those of clients in documentation networks.
@@ -292,114 +289,6 @@ func TestProxyHeaderEndsWithDaemon(t *testing.T) {
 	}
 }
 
-// TestLimitsBehindProxy checks that wrong passwords and rates are those of the client: other
-// clients of the proxy, and the proxy, stay in service.
-func TestLimitsBehindProxy(t *testing.T) {
-	t.Parallel()
-	s := edge(t, believeProxy, withDigest, "auth.failures = '5/1h'", "auth.source_messages = '20/1h'")
-	s.addUsers()
-	for network, of := range map[string]func(client string) *ua{
-		"tcp": func(client string) *ua { return s.through("tcp", proxyIP, v1("203.0.113.1"+client), "alice") },
-		"tls": func(client string) *ua { return s.through("tls", proxyIP, v1("203.0.113.2"+client), "alice") },
-		"ws":  func(client string) *ua { return s.web("ws", proxyIP, "", "alice", "203.0.113.3"+client) },
-		"wss": func(client string) *ua { return s.web("wss", proxyIP, "", "alice", "203.0.113.4"+client) },
-	} {
-		mallory, honest := of("1"), of("2")
-		for range 6 {
-			mallory.guess()
-		}
-		mallory.unanswered(mallory.text(bob, "hello"))
-		again := of("1")
-		again.unanswered(again.text(bob, "hello"))
-		if got := honest.proven(asAlice, honest.text(bob, "hello")); status(got) != 202 {
-			t.Errorf("%s: another client was answered\n%s", network, got)
-		}
-		for range 20 {
-			honest.ask(honest.text(bob, "hello"))
-		}
-		if got := honest.ask(honest.text(bob, "hello")); status(got) != 503 {
-			t.Errorf("%s: a message over the rate was answered\n%s", network, got)
-		}
-		if other := of("3"); status(other.proven(asAlice, other.text(bob, "hello"))) != 202 {
-			t.Errorf("%s: the rate of one client limits another", network)
-		}
-	}
-	var banned []string
-	for _, n := range s.call("ban_list").Nodes {
-		banned = append(banned, nodeAttr(n, "address"))
-	}
-	if len(banned) != 4 || strings.Contains(strings.Join(banned, " "), "127.") {
-		t.Errorf("banned are %q", banned)
-	}
-	direct := s.through("tcp", proxyIP, "", "alice")
-	if got := direct.proven(asAlice, direct.text(bob, "hello")); status(got) != 202 {
-		t.Errorf("the proxy's machine was answered\n%s", got)
-	}
-	if !strings.Contains(s.log.String(), "source=203.0.113.11:40000") {
-		t.Error("the log does not have the address of the client")
-	}
-}
-
-// TestTrustBehindProxy checks that the rights of an address are those of the client's: they are
-// neither gained by coming through a trusted proxy nor by a claim, nor lost.
-func TestTrustBehindProxy(t *testing.T) {
-	t.Parallel()
-	s := edge(t, believeProxy, withDigest, "auth.trusted = ['"+proxyIP+"', '"+client2+"']")
-	s.addUsers()
-	for name, tt := range map[string]struct {
-		u    *ua
-		want int
-	}{
-		"a client":                    {s.through("tcp", proxyIP, v1(client1), "alice"), 407},
-		"a trusted client":            {s.through("tcp", proxyIP, v1(client2), "alice"), 202},
-		"a claim":                     {s.web("ws", "127.0.0.6", "", "alice", client2), 407},
-		"a browser":                   {s.web("wss", proxyIP, "", "alice", client1), 407},
-		"a browser with a claim":      {s.web("ws", proxyIP, "", "alice", client2, client1), 407},
-		"a browser that claims all":   {s.web("ws", proxyIP, "", "alice", "127.0.0.1, "+proxyIP+", "+client1), 407},
-		"a trusted browser":           {s.web("ws", proxyIP, "", "alice", client2), 202},
-		"the trusted machine itself":  {s.through("tcp", proxyIP, "", "alice"), 202},
-		"the claim of a TCP client":   {s.through("tcp", proxyIP, v1(client1), "alice"), 407},
-		"a proxy in front of a proxy": {s.web("ws", proxyIP, "", "alice", client1+", 198.51.100.7"), 407},
-	} {
-		if got := tt.u.ask(tt.u.text(bob, "hello")); status(got) != tt.want {
-			t.Errorf("%s: answered\n%s", name, got)
-		}
-	}
-	notes := s.cfg.Notes()
-	if len(notes) == 0 || notes[0].Key != "auth.trusted" {
-		t.Errorf("notes: %v", notes)
-	}
-}
-
-// TestBrowserBehindProxy: a proxy ends TLS, so that the browser uses wss and silod ws. The
-// browser's Via then names another transport than the connection has.
-func TestBrowserBehindProxy(t *testing.T) {
-	t.Parallel()
-	s := edge(t, believeProxy)
-	b := s.web("ws", proxyIP, "", "bob", client1)
-	wss := func(request string) string { return strings.Replace(request, "SIP/2.0/WS ", "SIP/2.0/WSS ", 1) }
-	for _, transport := range []string{"ws", "wss"} {
-		contact := "<sip:bob@x7tq.invalid;transport=" + transport + ">"
-		got := b.ask(wss(b.request("REGISTER", "sip:127.0.0.1", bob, "", "Contact: "+contact+";expires=300")))
-		if status(got) != 200 || !strings.Contains(header(got, "Contact"), contact) || !strings.HasPrefix(header(got, "Via"), "SIP/2.0/WSS ") {
-			t.Fatalf("REGISTER was answered\n%s", got)
-		}
-		b.awaitLook()
-		a := s.phone("udp", "alice")
-		if got := a.message(bob, "hello"); got != 200 {
-			t.Errorf("%s: a message to the browser was answered %d", transport, got)
-		}
-		if m := b.next(); body(m) != "hello" || !strings.HasPrefix(m, "MESSAGE sip:bob@x7tq.invalid;transport="+transport+" ") ||
-			!strings.HasPrefix(header(m, "Via"), "SIP/2.0/WS ") {
-			t.Errorf("the browser got\n%s", m)
-		}
-		if got := b.ask(wss(b.text(alice, "back"))); status(got) != 202 {
-			t.Errorf("a message of the browser was answered\n%s", got)
-		}
-		b.ask(wss(b.request("REGISTER", "sip:127.0.0.1", bob, "", "Contact: *", "Expires: 0")))
-	}
-}
-
 // TestProxyReload adds and removes a proxy while silod runs.
 func TestProxyReload(t *testing.T) {
 	t.Parallel()
@@ -425,104 +314,4 @@ func TestProxyReload(t *testing.T) {
 		t.Errorf("an open connection has changed its source to %s", got)
 	}
 	awaitClose(t, s.dialFrom("tcp", proxyIP, v1(client1)+"\r\n\r\nx"))
-}
-
-// leafName returns the common name of the certificate that the daemon shows for a name.
-func (s *served) leafName(network, name string) string {
-	s.t.Helper()
-	c, err := tls.Dial("tcp", s.addr(network).String(), &tls.Config{ServerName: name, InsecureSkipVerify: true}) //nolint:gosec // only its name counts
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer c.Close()
-	return c.ConnectionState().PeerCertificates[0].Subject.CommonName
-}
-
-// TestSNI checks that clients get the certificate with the name that they ask for, over tls and
-// wss, and that a reload replaces all certificates or none.
-func TestSNI(t *testing.T) {
-	t.Parallel()
-	ca := newAuthority(t)
-	for name, dns := range map[string][]string{
-		"one": {"example.org", "sip.example.org"}, "two": {"*.example.net", "example.net"}, "three": {"voip.example.net"}, "four": nil,
-	} {
-		ca.make(name, &x509.Certificate{DNSNames: dns})
-	}
-	ca.make("old.example.com", &x509.Certificate{}) // a common name only
-	lines := func(tables ...string) []string {
-		all := []string{"sip.listen = ['tls:127.0.0.1:0', 'wss:127.0.0.1:0']", "sip.domains = ['example.org']"}
-		for _, name := range tables {
-			all = append(all, "[[sip.certificate]]", "certificate = '"+ca.file(name+".pem")+"'", "private_key = '"+ca.file(name+".key")+"'")
-		}
-		return all
-	}
-	dir := t.TempDir()
-	s := serveFile(t, dir, lines("one", "two", "three", "old.example.com")...)
-	check := func(want map[string]string) {
-		t.Helper()
-		for name, cert := range want {
-			for _, network := range []string{"tls", "wss"} {
-				if got := s.leafName(network, name); got != cert {
-					t.Errorf("%s, %q: the certificate is %q, want %q", network, name, got, cert)
-				}
-			}
-		}
-	}
-	first := map[string]string{
-		"example.org": "one", "sip.example.org": "one", "EXAMPLE.org": "one", "example.net": "two", "a.example.net": "two",
-		"voip.example.net": "three", "old.example.com": "old.example.com",
-		"": "one", "other.example": "one", "a.b.example.net": "one", "x.example.org": "one",
-	}
-	check(first)
-	for _, bad := range [][]string{
-		append(lines("two", "one"), "[[sip.certificate]]", "certificate = '"+ca.file("one.pem")+"'", "private_key = '"+ca.file("two.key")+"'"),
-		append(lines("two", "one"), "[[sip.certificate]]", "certificate = '"+ca.file("five.pem")+"'", "private_key = '"+ca.file("two.key")+"'"),
-		append(lines("two", "one"), "[[sip.certificate]]", "certificate = '"+ca.file("one.key")+"'", "private_key = '"+ca.file("one.key")+"'"),
-		append(lines("two", "one"), "[[sip.certificate]]", "certificate = '"+ca.file("one.pem")+"'"),
-	} {
-		s.write(bad...)
-		_, err := s.tryCall("reload")
-		if err == nil || !strings.Contains(err.Error(), "sip.certificate[3]") || !strings.Contains(err.Error(), "silod.toml:") {
-			t.Errorf("%q: %v", bad[len(bad)-3:], err)
-		}
-		check(first)
-	}
-	if got := s.reloadWith(lines("two", "one")...); fmt.Sprint(got) != "[sip.certificate now]" {
-		t.Errorf("changed: %q", got)
-	}
-	check(map[string]string{"": "two", "example.org": "one", "voip.example.net": "two", "old.example.com": "two"})
-	s.reloadWith(append([]string{
-		"sip.tls_certificate = '" + ca.file("four.pem") + "'", "sip.tls_private_key = '" + ca.file("four.key") + "'",
-	}, lines("two", "one")...)...)
-	check(map[string]string{"": "four", "other.example": "four", "example.org": "one", "a.example.net": "two"})
-}
-
-// TestCertificateProblems checks that silod check, and thus the start, names the key and the line
-// of each file that is missing or wrong.
-func TestCertificateProblems(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	makeCertificate(t, dir, 1)
-	makeCertificate(t, dir, 2)
-	s := &served{t: t, dir: dir}
-	s.write("[sip]", "listen = ['tls:127.0.0.1:0']", "tls_certificate = '1.pem'", "tls_private_key = '2.key'",
-		"[[sip.certificate]]", "certificate = '3.pem'", "private_key = '1.key'",
-		"[[sip.certificate]]", "certificate = '1.pem'", "private_key = '3.key'",
-		"[[sip.certificate]]", "certificate = '1.key'", "private_key = '1.key'",
-		"[[sip.certificate]]", "certificate = '1.pem'", "private_key = '1.pem'")
-	_, err := load(dir+"/silod.toml", config.Dirs{State: dir, Runtime: dir})
-	want := []string{
-		"4: sip.tls_private_key: " + dir + "/2.key: tls: private key does not match public key",
-		"6: sip.certificate[1].certificate: " + dir + "/3.pem: no such file or directory",
-		"10: sip.certificate[2].private_key: " + dir + "/3.key: no such file or directory",
-		"12: sip.certificate[3].certificate: " + dir + "/1.key: no certificate in PEM form",
-		"16: sip.certificate[4].private_key: " + dir + "/1.pem: tls: found a certificate rather than a key in the PEM for the private key",
-	}
-	if err == nil {
-		t.Fatal("no problems found")
-	}
-	got := strings.Split(strings.ReplaceAll(err.Error(), dir+"/silod.toml:", ""), "\n")
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
 }
