@@ -15,6 +15,7 @@ func (c *Config) check() []Problem {
 		ps = append(ps, c.Problem(key, fmt.Sprintf(format, args...)))
 	}
 	c.checkListen(report)
+	c.checkCertificates(report)
 	c.checkNames(report)
 	c.checkSockets(report)
 	c.checkAuth(report)
@@ -51,8 +52,8 @@ func (c *Config) checkListen(report reporter) {
 			report("sip.listen", "%q is listed twice", l)
 		}
 		seen[l] = true
-		if l.Secure() && c.SIP.TLSCertificate == "" {
-			report("sip.listen", "%q needs tls_certificate and tls_private_key", l)
+		if l.Secure() && len(c.KeyPairs()) == 0 {
+			report("sip.listen", "%q needs tls_certificate and tls_private_key, or [[sip.certificate]]", l)
 		}
 		if c.Auth.Mode == "none" && !c.IsSet("auth.mode") && !l.Addr.Addr().IsLoopback() {
 			report("auth.mode", "it is not set, and other machines can reach %q: set mode = \"digest\", "+
@@ -61,9 +62,6 @@ func (c *Config) checkListen(report reporter) {
 	}
 	if len(c.SIP.Listen) == 0 {
 		report("sip.listen", "expected at least one address")
-	}
-	if (c.SIP.TLSCertificate == "") != (c.SIP.TLSPrivateKey == "") {
-		report("sip.tls_certificate", "expected both tls_certificate and tls_private_key, but only one is set")
 	}
 }
 

@@ -105,6 +105,10 @@ func (c *Config) resolve(dirs Dirs, dir string) {
 	if dir != "" {
 		c.SIP.TLSCertificate = under(dir, c.SIP.TLSCertificate)
 		c.SIP.TLSPrivateKey = under(dir, c.SIP.TLSPrivateKey)
+		for i := range c.SIP.Certificates {
+			cert := &c.SIP.Certificates[i]
+			cert.Certificate, cert.PrivateKey = under(dir, cert.Certificate), under(dir, cert.PrivateKey)
+		}
 		c.Auth.TrustedCA = under(dir, c.Auth.TrustedCA)
 		c.Auth.NonceSecretFile = under(dir, c.Auth.NonceSecretFile)
 	}
@@ -145,7 +149,7 @@ func (c *Config) Notes() []Problem {
 	if c.IsSet("silo.reminder") && c.Silo.Reminder != "" && c.Silo.SendTime == 0 {
 		notes = append(notes, c.Problem("silo.reminder", "no reminders are sent while send_time is 0"))
 	}
-	notes = append(notes, slices.Concat(c.authNotes(), c.OwnProxyNotes(), c.secretNotes())...)
+	notes = append(notes, slices.Concat(c.authNotes(), c.proxyNotes(), c.OwnProxyNotes(), c.secretNotes())...)
 	slices.SortStableFunc(notes, func(a, b Problem) int { return a.Line - b.Line })
 	return notes
 }

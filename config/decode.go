@@ -20,6 +20,7 @@ const maxProblems = 50
 type decoder struct {
 	md       toml.MetaData
 	data     []byte
+	above    int // lines of the file before data
 	lines    map[string]int
 	problems []Problem
 }
@@ -78,6 +79,10 @@ func (d *decoder) sections(c *Config, sections table) {
 
 // value sets the field f.
 func (d *decoder) value(f field, p toml.Primitive) {
+	if f.isTables() {
+		d.tables(f, p)
+		return
+	}
 	d.lines[f.key] = d.line(p)
 	var v any
 	if err := d.md.PrimitiveDecode(p, &v); err != nil {
@@ -142,7 +147,7 @@ func (d *decoder) line(p toml.Primitive) int {
 	if !ok || at.Position.Line == 0 {
 		return 0
 	}
-	return 1 + bytes.Count(d.data[:min(at.Position.Start, len(d.data))], []byte("\n"))
+	return d.above + 1 + bytes.Count(d.data[:min(at.Position.Start, len(d.data))], []byte("\n"))
 }
 
 // A positionProbe rejects every value, for the position in the error: see line.

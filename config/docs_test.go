@@ -166,6 +166,9 @@ func (s section) writeSample(b *strings.Builder) {
 	for _, g := range s.groups {
 		b.WriteString("\n" + commented(g.doc))
 		for _, f := range g.fields {
+			if f.isTables() {
+				continue // its description has an example; an empty table is not valid
+			}
 			if f.value.Kind() == reflect.Map {
 				fmt.Fprintf(b, "#[%s]\n", f.key)
 				continue

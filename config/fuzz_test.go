@@ -18,7 +18,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", string(full), "\xef\xbb\xbf[log]\nlevel = 'x'", "silo.add_date = 3\nsilo.texts.a.b = 1",
 		"[[silo]]\n[[silo]]\n", "[imc]\ntexts = { a = '1', \"b.c\" = \"\"\"\n2\"\"\" }\n", "\"\" = 1", "[a.b.c]\nd = []\n",
-		"sip.listen = ['udp:0.0.0.0']", "[silo]\nexpire_time = 9223372036854775807\nstore_on = [[], {}]\n", "a = \x00",
+		"sip.listen = ['udp:0.0.0.0']", "[[sip.certificate]]\nprivate_key = 5\n[[sip.certificate]]\ncertificate = 'a'\n", "[silo]\nexpire_time = 9223372036854775807\nstore_on = [[], {}]\n", "a = \x00",
 		"mi.fifo_mode = 0o777\nmi.fifo_user = -1\n", "\"silo\" = { add_date = 1.0, add_contact = 2026-01-01 }",
 	} {
 		f.Add([]byte(seed))

@@ -79,7 +79,7 @@ func TestProblems(t *testing.T) {
 		{"no limit to failures", "auth.failures = '0'", `1: auth.failures: expected a rate such as "20/10m", got "0"`},
 		{"no listener", "sip.listen = []", `1: sip.listen: expected at least one address`},
 		{"listener twice", "sip.listen = ['udp:127.0.0.1', 'udp:127.0.0.1:5060']", `1: sip.listen: "udp:127.0.0.1:5060" is listed twice`},
-		{"no certificate", "sip.listen = ['tls:127.0.0.1:5061']", `1: sip.listen: "tls:127.0.0.1:5061" needs tls_certificate and tls_private_key`},
+		{"no certificate", "sip.listen = ['tls:127.0.0.1:5061']", `1: sip.listen: "tls:127.0.0.1:5061" needs tls_certificate and tls_private_key, or [[sip.certificate]]`},
 		{"half a certificate", "sip.tls_certificate = '/c.pem'", `1: sip.tls_certificate: expected both tls_certificate and tls_private_key, but only one is set`},
 		{"a flood of pings", "registrar.nat_ping = '1ms'", `1: registrar.nat_ping: expected "0s", or at least "100ms", got "1ms"`},
 		{

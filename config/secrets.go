@@ -16,8 +16,10 @@ func (c *Config) secretNotes() []Problem {
 			notes = append(notes, c.Problem(u.key, fmt.Sprintf("all users can read the password in %s: chmod 640", c.file)))
 		}
 	}
-	if key := c.SIP.TLSPrivateKey; isWorldReadable(key) {
-		notes = append(notes, c.Problem("sip.tls_private_key", fmt.Sprintf("all users can read %s: chmod 640", key)))
+	for _, p := range c.KeyPairs() {
+		if isWorldReadable(p.PrivateKey) {
+			notes = append(notes, c.Problem(p.PrivateKeyKey, fmt.Sprintf("all users can read %s: chmod 640", p.PrivateKey)))
+		}
 	}
 	return notes
 }

@@ -30,9 +30,21 @@ type SIP struct {
 
 	// The certificate with its chain, and the private key, for tls and wss, as PEM files.
 	// Relative paths start at the directory of this file. A reload reads the files again;
-	// open connections stay open.
+	// open connections stay open. Further certificates: see certificate.
 	TLSCertificate string `toml:"tls_certificate" is:"path" reload:"yes"`
 	TLSPrivateKey  string `toml:"tls_private_key" is:"path" reload:"yes"`
+
+	// The networks of proxies in front of silod, such as HAProxy and nginx, that tell the
+	// address of the client: by the PROXY protocol (versions 1 and 2) on tcp, tls, ws and wss,
+	// or by X-Forwarded-For on ws and wss. For these connections the address of the client
+	// counts in all limits and bans, in auth.trusted and in the log. From other networks a
+	// PROXY header is not a valid message, and X-Forwarded-For is ignored. A proxy must send
+	// the header on each connection, and must append to X-Forwarded-For or replace it. For a
+	// connection without either the address of the proxy counts, and also over UDP, which has
+	// neither. See docs/proxies.md.
+	//
+	//	["127.0.0.1", "::1", "10.0.0.0/24"]
+	ProxyProtocol []Network `toml:"proxy_protocol" reload:"yes"`
 
 	// The maximum size of a message, header and body, in bytes. A larger one is answered
 	// 513. A text over 64 kB does not fit Kamailio's table on MySQL.
@@ -76,6 +88,16 @@ type SIP struct {
 
 	// The time for requests in progress to finish when silod is stopped.
 	StopTimeout time.Duration `toml:"stop_timeout" default:"5s" allow:"0s..5m"`
+
+	// Certificates for tls and wss, one table for each: for several domains, or with keys of
+	// several algorithms. A client gets the one with the name that it asks for (SNI). The names
+	// are those in the certificates, also with a wildcard ("*.example.org"). Other clients get
+	// tls_certificate, or else the first one. Write the tables after the other keys of [sip].
+	//
+	//	[[sip.certificate]]
+	//	certificate = "example.org.pem"
+	//	private_key = "example.org.key"
+	Certificates []Certificate `toml:"certificate" reload:"yes"`
 }
 
 // DB configures the database for messages, rooms, registrations and users.

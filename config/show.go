@@ -87,6 +87,9 @@ func (f field) bounds(quote string) string {
 
 // format returns the field's value in the form of the file.
 func (f field) format() string {
+	if f.isTables() {
+		return f.formatTables()
+	}
 	if f.value.Kind() == reflect.Slice {
 		var list []string
 		for i := range f.value.Len() {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -98,6 +100,12 @@ func effects(dir string) map[string]effect {
 		"sip.large_over_udp":  inRouter("sip.large_over_udp = false"),
 		"sip.tls_certificate": certificate,
 		"sip.tls_private_key": certificate,
+		"sip.proxy_protocol": one("sip.proxy_protocol = ['127.0.0.1']", func(s *served) any {
+			c := tls.Client(s.dialFrom("tls", "127.0.0.1", v1(client1)), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // self-signed
+			return c.Handshake() == nil
+		}),
+		"sip.certificate": one("sip.certificate = [{certificate = '"+dir+"/three.example.pem', private_key = '"+dir+"/three.example.key'}]",
+			func(s *served) any { return s.leafName("tls", "three.example") }),
 
 		"registrar.default_expires": inRegistrar("registrar.default_expires = 7"),
 		"registrar.min_expires":     inRegistrar("registrar.min_expires = 7"),
@@ -182,6 +190,7 @@ func TestReloadOfEveryKey(t *testing.T) {
 	dir := t.TempDir()
 	makeCertificate(t, dir, 1)
 	makeCertificate(t, dir, 2)
+	(&authority{t: t, dir: dir}).make("three.example", &x509.Certificate{})
 	if err := os.Mkdir(filepath.Join(dir, "replies"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -72,10 +71,14 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 	if err := set.logLevel.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		return settings{}, fmt.Errorf("log.level: %w", err)
 	}
-	var err error
-	if set.transport.Certificate, err = certificate(cfg.SIP.TLSCertificate, cfg.SIP.TLSPrivateKey); err != nil {
-		return settings{}, fmt.Errorf("sip.tls_certificate: %w", err)
+	var problems []config.Problem
+	if set.transport.Certificates, problems = certificates(cfg); len(problems) > 0 {
+		return settings{}, cfg.Fail(problems...)
 	}
+	for _, n := range cfg.SIP.ProxyProtocol {
+		set.transport.Proxies = append(set.transport.Proxies, n.Prefix)
+	}
+	var err error
 	if set.proxy.OutboundProxy, err = nextHop(cfg.SIP.OutboundProxy); err != nil {
 		return settings{}, fmt.Errorf("sip.outbound_proxy: %w", err)
 	}
@@ -97,20 +100,11 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 
 // check returns the problems of a configuration that package config cannot find.
 func check(cfg *config.Config) error {
-	var problems []config.Problem
+	_, problems := certificates(cfg)
 	if _, err := roomSettings(cfg); err != nil {
 		problems = append(problems, cfg.Problem("imc", err.Error()))
 	}
 	return cfg.Fail(problems...)
-}
-
-// certificate reads a certificate and its key. It returns nil if the names are "".
-func certificate(file, key string) (*tls.Certificate, error) {
-	if file == "" {
-		return nil, nil
-	}
-	c, err := tls.LoadX509KeyPair(file, key)
-	return &c, err
 }
 
 // nextHop parses the URI of a proxy. It returns nil if s is "".

@@ -59,13 +59,13 @@ func certificate(t *testing.T, serial int64) (certFile, keyFile string, pool *x5
 }
 
 // keyPair loads a certificate and its key.
-func keyPair(t *testing.T, certFile, keyFile string) *tls.Certificate {
+func keyPair(t *testing.T, certFile, keyFile string) []tls.Certificate {
 	t.Helper()
 	c, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &c
+	return []tls.Certificate{c}
 }
 
 // runAllTransports runs layers with a socket for each transport until the test ends.
@@ -81,7 +81,7 @@ func runAllTransports(t *testing.T, cfg config, h Handler) (*layers, map[sip.Tra
 	}
 	s := newLayers(cfg, h)
 	s.cas = pool
-	s.sockets.Configure(transport.Settings{Certificate: keyPair(t, cert, key)})
+	s.sockets.Configure(transport.Settings{Certificates: keyPair(t, cert, key)})
 	start(t, s)
 	addrs := map[sip.Transport]netip.AddrPort{}
 	for _, e := range s.sockets.Endpoints() {
@@ -185,7 +185,7 @@ func TestTLSAndCertificateReload(t *testing.T) {
 	first := connect()
 	exchange(first, "z9hG4bK1")
 	cert, key, _ := certificate(t, 2)
-	s.sockets.Configure(transport.Settings{Certificate: keyPair(t, cert, key)})
+	s.sockets.Configure(transport.Settings{Certificates: keyPair(t, cert, key)})
 	if n := serial(connect()); n != 2 {
 		t.Errorf("a new connection sees certificate %d", n)
 	}

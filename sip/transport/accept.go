@@ -22,7 +22,7 @@ type streamListener struct {
 
 // listenStream opens a TCP listener, also for TLS and WebSocket.
 func (l *Layer) listenStream(ctx context.Context, t sip.Transport, addr netip.AddrPort) error {
-	if t.Secure() && l.certificate.Load() == nil {
+	if t.Secure() && l.certificates.Load() == nil {
 		return errors.New("no certificate")
 	}
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
@@ -31,7 +31,7 @@ func (l *Layer) listenStream(ctx context.Context, t sip.Transport, addr netip.Ad
 		return err
 	}
 	local := unmap(ln.Addr().(*net.TCPAddr).AddrPort())
-	ln = &countedListener{Listener: ln, layer: l}
+	ln = &proxyListener{Listener: &countedListener{Listener: ln, layer: l}, layer: l}
 	if t.Secure() {
 		ln = tls.NewListener(ln, l.serverTLS(t))
 	}
@@ -52,11 +52,15 @@ func (l *streamListener) accept() error {
 		if err != nil {
 			return ignoreClosed(err)
 		}
-		// The first read performs the TLS handshake, on the connection's goroutine and
-		// with its deadline.
-		if c := l.newConn(nc.LocalAddr(), nc.RemoteAddr(), &bytePipe{nc: nc}); c != nil {
-			go c.serve(nc)
-		}
+		go l.serveStream(nc)
+	}
+}
+
+// serveStream serves a connection. The first read performs the TLS handshake, with the deadline
+// of the first message. RemoteAddr waits for the header of a proxy.
+func (l *streamListener) serveStream(nc net.Conn) {
+	if c := l.newConn(nc.LocalAddr(), nc.RemoteAddr(), &bytePipe{nc: nc}); c != nil {
+		c.serve(nc)
 	}
 }
 
@@ -68,9 +72,15 @@ func ignoreClosed(err error) error {
 }
 
 // newConn is Layer.newConn for an accepted connection between two addresses. If the listener
-// is bound to all addresses, the flow has the one to which the peer has connected.
+// is bound to all addresses, the flow has the one to which the peer has connected. The other
+// address is the client's, also behind a proxy: so all limits, bans and rights are those of the
+// client, although the packets come from the proxy. It is nil if the proxy's header is not valid.
 func (l *streamListener) newConn(to, from net.Addr, p pipe) *conn {
 	f := sip.Flow{Transport: l.transport, Local: l.local}
+	if from == nil {
+		p.close()
+		return nil
+	}
 	remote, err := netip.ParseAddrPort(from.String())
 	if err != nil {
 		p.close()

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -28,19 +27,20 @@ var (
 
 // A Layer is a transport layer. New returns one, Listen opens its sockets, Run reads them.
 type Layer struct {
-	opt         Options
-	receiver    Receiver      // set before started is closed
-	started     chan struct{} // closed by Run
-	udp         []*udpSocket
-	listeners   []*streamListener
-	conns       connTable
-	dials       singleflight.Group
-	lookups     singleflight.Group
-	resolved    recent[query, []Target]
-	connected   atomic.Int64 // connections that count against MaxConnections
-	dialing     atomic.Int64 // calls of dial
-	certificate atomic.Pointer[tls.Certificate]
-	Stats       Stats
+	opt          Options
+	receiver     Receiver      // set before started is closed
+	started      chan struct{} // closed by Run
+	udp          []*udpSocket
+	listeners    []*streamListener
+	conns        connTable
+	dials        singleflight.Group
+	lookups      singleflight.Group
+	resolved     recent[query, []Target]
+	connected    atomic.Int64 // connections that count against MaxConnections
+	dialing      atomic.Int64 // calls of dial
+	certificates atomic.Pointer[certificates]
+	proxies      atomic.Pointer[[]netip.Prefix]
+	Stats        Stats
 
 	unsent  atomic.Int64 // batches with answers that have not been sent
 	jobs    chan Job     // to an idle worker

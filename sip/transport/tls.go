@@ -3,6 +3,7 @@ package transport
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"net/netip"
 	"strings"
 
 	"silod/sip"
@@ -10,15 +11,21 @@ import (
 
 // Settings are the parameters that Configure changes.
 type Settings struct {
-	Certificate *tls.Certificate // of TLS and WSS listeners, with its chain and key; nil: unchanged
+	// Certificates of TLS and WSS listeners, with chains and keys. A client gets one with the
+	// name that it asks for (SNI), otherwise the first. Empty: unchanged.
+	Certificates []tls.Certificate
+
+	// Proxies are the networks whose PROXY headers and X-Forwarded-For are believed.
+	Proxies []netip.Prefix
 }
 
 // Configure changes the settings for new connections. It may be called while the layer runs.
 // If there are TLS or WSS listeners, it must be called with a certificate before Listen.
 func (l *Layer) Configure(set Settings) {
-	if set.Certificate != nil {
-		l.certificate.Store(set.Certificate)
+	if len(set.Certificates) > 0 {
+		l.certificates.Store(newCertificates(set.Certificates))
 	}
+	l.proxies.Store(&set.Proxies)
 }
 
 // serverTLS returns the configuration of a listener: TLS 1.2 or newer, with Go's default
@@ -26,8 +33,10 @@ func (l *Layer) Configure(set Settings) {
 // ask its user.
 func (l *Layer) serverTLS(t sip.Transport) *tls.Config {
 	c := &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.certificate.Load(), nil },
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return l.certificates.Load().choose(hello), nil
+		},
 	}
 	if t == sip.TLS && l.opt.ClientCAs != nil {
 		c.ClientAuth = tls.RequestClientCert
@@ -74,13 +83,18 @@ func (l *Layer) peerNames(p pipe) []string {
 		l.opt.Log.Info("client certificate not trusted", "source", tc.RemoteAddr(), "error", err)
 		return nil
 	}
+	return certifiedNames(chain[0])
+}
+
+// certifiedNames returns the SIP domains and DNS names in a certificate (RFC 5922 section 7.1).
+func certifiedNames(c *x509.Certificate) []string {
 	var names []string
-	for _, u := range chain[0].URIs {
+	for _, u := range c.URIs {
 		if u.Scheme == "sip" && !strings.Contains(u.Opaque, "@") {
 			names = append(names, u.Opaque)
 		}
 	}
-	return append(names, chain[0].DNSNames...)
+	return append(names, c.DNSNames...)
 }
 
 // clientTLS returns the configuration of a connection to a server with the given name.

@@ -53,7 +53,7 @@ func (l *streamListener) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(int64(l.layer.opt.MaxMessageSize))
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	c := l.newConn(local, tcpAddr(r.RemoteAddr), &wsPipe{ws: ws})
+	c := l.newConn(local, l.layer.client(r), &wsPipe{ws: ws})
 	if c == nil {
 		return
 	}
