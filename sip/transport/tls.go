@@ -11,14 +11,17 @@ import (
 // Settings are the parameters that Configure changes.
 type Settings struct {
 	Certificate *tls.Certificate // of TLS and WSS listeners, with its chain and key; nil: unchanged
+	Limits      Limits
 }
 
 // Configure changes the settings for new connections. It may be called while the layer runs.
 // If there are TLS or WSS listeners, it must be called with a certificate before Listen.
 func (l *Layer) Configure(set Settings) {
 	if set.Certificate != nil {
-		l.certificate.Store(set.Certificate)
+		c := boundSigner(*set.Certificate)
+		l.certificate.Store(&c)
 	}
+	l.setLimits(set.Limits)
 }
 
 // serverTLS returns the configuration of a listener: TLS 1.2 or newer, with Go's default

@@ -1,0 +1,48 @@
+package transport
+
+import "bytes"
+
+// maxBranchSearch is the number of bytes of a response in which its branch is searched. Via is
+// the first header field of nearly all responses.
+const maxBranchSearch = 1024
+
+// topBranch returns the branch of the topmost Via of a response that has not been parsed. It
+// returns nil if that is not found, also where the parser would find it in an unusual spelling.
+func topBranch(raw []byte) []byte {
+	rest := raw[:min(len(raw), maxBranchSearch)]
+	for {
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			return nil
+		}
+		rest = rest[end+1:]
+		name, value, ok := bytes.Cut(rest, []byte{':'})
+		if !ok {
+			return nil
+		}
+		if name = bytes.TrimRight(name, " \t"); !isVia(name) {
+			continue
+		}
+		return branchOf(value)
+	}
+}
+
+func isVia(name []byte) bool {
+	return len(name) == 1 && name[0]|0x20 == 'v' || len(name) == 3 && bytes.EqualFold(name, []byte("via"))
+}
+
+// branchOf returns the branch of the first Via in a value.
+func branchOf(value []byte) []byte {
+	for {
+		end := bytes.IndexAny(value, ";,\r\n")
+		if end < 0 || value[end] != ';' {
+			return nil
+		}
+		value = value[end+1:]
+		if len(value) > 7 && bytes.EqualFold(value[:7], []byte("branch=")) {
+			value = value[7:]
+			end := bytes.IndexAny(value, ";, \t\r\n")
+			return value[:max(end, 0)]
+		}
+	}
+}
