@@ -59,7 +59,7 @@ type SIP struct {
 	// connections. Further ones over UDP are dropped without being parsed; connections are
 	// read more slowly. Answers to requests of silod do not count. A proxy in front of silod
 	// is one source. 0: no limit.
-	SourceRate int `toml:"source_rate" default:"20000" allow:"0..1000000" reload:"yes"`
+	SourceRate int `toml:"source_rate" default:"50000" allow:"0..1000000" reload:"yes"`
 
 	// The maximum number of open connections of all transports. Each needs a file
 	// descriptor. If so many are open, a new one takes the place of the oldest one over which

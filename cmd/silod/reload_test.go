@@ -47,6 +47,10 @@ func inPings(lines ...string) effect {
 	return effect{lines, func(s *served) any { return s.proxy.Settings().NATPing }}
 }
 
+func inTransport(line string) effect {
+	return one(line, func(s *served) any { return s.daemon.transport.Limits() })
+}
+
 func inRegistrar(line string) effect {
 	return one(line, func(s *served) any { return s.location.Settings() })
 }
@@ -98,6 +102,12 @@ func effects(dir string) map[string]effect {
 		"sip.large_over_udp":  inRouter("sip.large_over_udp = false"),
 		"sip.tls_certificate": certificate,
 		"sip.tls_private_key": certificate,
+
+		"sip.source_rate":        inTransport("sip.source_rate = 7000"),
+		"sip.source_connections": inTransport("sip.source_connections = 70"),
+		"sip.source_connects":    inTransport("sip.source_connects = '700/1m'"),
+		"sip.source_handshakes":  inTransport("sip.source_handshakes = '70/1m'"),
+		"sip.auth_timeout":       inTransport("sip.auth_timeout = '7m'"),
 
 		"registrar.default_expires": inRegistrar("registrar.default_expires = 7"),
 		"registrar.min_expires":     inRegistrar("registrar.min_expires = 7"),

@@ -130,3 +130,6 @@ func (l *Layer) Prove(f sip.Flow) {
 		l.credits.prove(f.Remote.Addr(), time.Now())
 	}
 }
+
+// Limits returns the limits in force.
+func (l *Layer) Limits() Limits { return *l.guests.limits.Load() }
