@@ -143,6 +143,7 @@ type Result struct {
 	Name       string   // the user name in the credentials, for the log
 	Challenges []string // values for WWW-Authenticate or Proxy-Authenticate headers
 	Reason     string   // for the 400, or why the credentials of a request count as none
+	AtSource   bool     // the source has received the challenge that is answered
 }
 
 // Challenge returns the challenges for a request without credentials, the values for

@@ -162,7 +162,7 @@ func (v *verification) verify(ctx context.Context) (Result, error) {
 		return v.result(Replayed, []Algorithm{v.cred.algorithm}, true), nil
 	}
 	stats.Accepted.Inc()
-	return Result{Outcome: Accepted, User: user, Name: v.cred.username}, nil
+	return Result{Outcome: Accepted, User: user, Name: v.cred.username, AtSource: v.nonce.source == v.source}, nil
 }
 
 // user returns the AoR for the user name, and reports whether it is of one of our

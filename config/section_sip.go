@@ -67,15 +67,34 @@ type SIP struct {
 	// beyond it are answered 503 with Retry-After.
 	MaxTransactions int `toml:"max_transactions" default:"1000000" allow:"1000..100000000"`
 
-	// Messages that one source address may send in a second; further ones are dropped
-	// without being parsed. A proxy in front of silod is one source. 0: no limit.
-	SourceRate int `toml:"source_rate" default:"20000" allow:"0..1000000"`
+	// Messages that one source address may send in a second, and as many more over
+	// connections. Further ones over UDP are dropped without being parsed; connections are
+	// read more slowly. Answers to requests of silod do not count. A proxy in front of silod
+	// is one source. 0: no limit.
+	SourceRate int `toml:"source_rate" default:"50000" allow:"0..1000000" reload:"yes"`
 
 	// The maximum number of open connections of all transports. Each needs a file
-	// descriptor.
+	// descriptor. If so many are open, a new one takes the place of the oldest one over which
+	// no request has been authenticated.
 	MaxConnections int `toml:"max_connections" default:"10000" allow:"1..1000000"`
 
-	// A connection without traffic for this time is closed. The contacts that are registered
+	// The maximum number of open connections of one source that is not trusted, such as all
+	// phones behind a NAT. A new one takes the place of an old one as with max_connections.
+	// 0: no limit.
+	SourceConnections int `toml:"source_connections" default:"1000" allow:"0..1000000" reload:"yes"`
+
+	// New connections of one source that is not trusted, and TLS handshakes (tls and wss)
+	// among them: so many at once and in each period. Further ones are closed at once. "0": no
+	// limit.
+	SourceConnects   Rate `toml:"source_connects" default:"1000/10s" reload:"yes"`
+	SourceHandshakes Rate `toml:"source_handshakes" default:"300/10s" reload:"yes"`
+
+	// The time for the peer of a new connection to authenticate: a connection without an
+	// authenticated request is closed then. Trusted peers need not, and if auth.mode is "none"
+	// any request suffices.
+	AuthTimeout time.Duration `toml:"auth_timeout" default:"1m" allow:"1s..2h" reload:"yes"`
+
+	// An authenticated connection without traffic for this time is closed. The contacts that are registered
 	// over it are removed, unless a new connection to them or to their Path can be opened.
 	IdleTimeout time.Duration `toml:"idle_timeout" default:"2h" allow:"10s.."`
 

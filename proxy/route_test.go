@@ -21,6 +21,7 @@ import (
 type silent struct{}
 
 func (silent) AcceptSource(sip.Flow) bool                    { return true }
+func (silent) Trusted(sip.Flow) bool                         { return false }
 func (silent) AcceptRequest(*sip.Request, sip.Flow) bool     { return false }
 func (silent) Handle(*transaction.ServerTx) transaction.Work { return nil }
 func (silent) Done(*transaction.ServerTx)                    {}

@@ -76,6 +76,7 @@ func (a *authRequest) check() verdict {
 
 // setKnown notes that the sender is known, and whether it may send to other domains.
 func (a *authRequest) setKnown(mayRelay bool) {
+	a.tx.Vouch()
 	c := &a.caller
 	c.known, c.mayRelay = true, mayRelay
 	if c.sender.IsZero() {
@@ -175,6 +176,9 @@ func (a *authRequest) verify(ctx context.Context) bool {
 	}
 	switch res.Outcome {
 	case auth.Accepted:
+		if res.AtSource {
+			a.tx.ProveSource()
+		}
 		return a.checkIdentity(ctx, res.User)
 	case auth.Malformed:
 		a.refuse(400, res.Reason)

@@ -114,6 +114,12 @@ func (r *Router) AcceptSource(flow sip.Flow) bool {
 	return false
 }
 
+// Trusted reports whether a peer is trusted. It implements transaction.Handler.
+func (r *Router) Trusted(flow sip.Flow) bool {
+	_, trusted := r.rights(flow)
+	return trusted
+}
+
 // AcceptRequest reports whether a request is handled. It implements transaction.Handler. Requests
 // of blocked user agents are not, unless the peer is trusted.
 func (r *Router) AcceptRequest(req *sip.Request, flow sip.Flow) bool {

@@ -36,15 +36,10 @@ func v2(command, family byte, rest string) string {
 // addrs5 are addresses in a header of version 2 for client1 with port 40000.
 const addrs5 = "\xcb\x00\x71\x05" + "\xc0\x00\x02\x01" + "\x9c\x40" + "\x13\xc5"
 
-// dialFrom opens a connection from an address and writes the bytes of a header.
-func (s *served) dialFrom(network, from, header string) net.Conn {
+// dialProxied opens a connection from the address of a proxy and writes the bytes of a header.
+func (s *served) dialProxied(network, from, header string) net.Conn {
 	s.t.Helper()
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	c, err := d.Dial("tcp", s.addr(network).String())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = c.Close() })
+	c := s.dialFrom(from, network)
 	if _, err := io.WriteString(c, header); err != nil {
 		s.t.Fatal(err)
 	}
@@ -54,7 +49,7 @@ func (s *served) dialFrom(network, from, header string) net.Conn {
 // through returns a user agent that connects from an address with a header.
 func (s *served) through(network, from, header, user string) *ua {
 	s.t.Helper()
-	c := s.dialFrom(network, from, header)
+	c := s.dialProxied(network, from, header)
 	if network == "tls" {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is self-signed
 	}
@@ -78,7 +73,7 @@ func (webAddr) String() string  { return "x7tq.invalid" }
 func (s *served) web(network, from, header, user string, forwarded ...string) *ua {
 	s.t.Helper()
 	c := &http.Client{Transport: &http.Transport{
-		DialContext:     func(context.Context, string, string) (net.Conn, error) { return s.dialFrom(network, from, header), nil },
+		DialContext:     func(context.Context, string, string) (net.Conn, error) { return s.dialProxied(network, from, header), nil },
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the certificate is self-signed
 	}}
 	opt := &websocket.DialOptions{Subprotocols: []string{"sip"}, HTTPClient: c, HTTPHeader: http.Header{"X-Forwarded-For": forwarded}}
@@ -180,7 +175,7 @@ func TestProxyHeaderOfOthers(t *testing.T) {
 	for _, h := range []string{v1(client1), v2(0x21, 0x11, addrs5), v2(0x20, 0, "")} {
 		for _, network := range []string{"tcp", "tls", "ws", "wss"} {
 			for from, first := range map[string]string{"127.0.0.6": "", proxyIP: v1("127.0.0.6")} {
-				c := s.dialFrom(network, from, first+h)
+				c := s.dialProxied(network, from, first+h)
 				u := newUA(t, c, alice)
 				if _, err := io.WriteString(c, u.text(bob, "hello")); err != nil {
 					t.Log(err) // closed already
@@ -249,9 +244,9 @@ func TestProxyHeaderIsBounded(t *testing.T) {
 			"", "P", "PROXY TCP4 ", v1(client1)[:20], "\r\n\r\n", v2(0x21, 0x11, addrs5)[:20], v1(client1), v2(0x20, 0, ""),
 			"PROXY TCP4 " + strings.Repeat("1", 200), "PROXY X\r\n", v2(0x31, 0x11, addrs5), v2(0x21, 0x11, "x"), huge[:5000],
 		} {
-			conns = append(conns, s.dialFrom(network, proxyIP, h))
+			conns = append(conns, s.dialProxied(network, proxyIP, h))
 		}
-		slow := s.dialFrom(network, proxyIP, "")
+		slow := s.dialProxied(network, proxyIP, "")
 		go func() {
 			for _, b := range []byte("PROXY UNKNOWN " + strings.Repeat("x", 80)) {
 				if _, err := slow.Write([]byte{b}); err != nil {
@@ -280,7 +275,7 @@ func TestProxyHeaderEndsWithDaemon(t *testing.T) {
 	s := edge(t, believeProxy, "sip.start_timeout = '10m'")
 	var conns []net.Conn
 	for _, network := range []string{"tcp", "tls", "ws", "wss"} {
-		conns = append(conns, s.dialFrom(network, proxyIP, "PROXY "))
+		conns = append(conns, s.dialProxied(network, proxyIP, "PROXY "))
 	}
 	s.eventually("accepting", func() bool { return s.daemon.transport.Open() == len(conns) })
 	s.stop()
@@ -313,5 +308,5 @@ func TestProxyReload(t *testing.T) {
 	if got := open.source(); got != client1+" 40000" {
 		t.Errorf("an open connection has changed its source to %s", got)
 	}
-	awaitClose(t, s.dialFrom("tcp", proxyIP, v1(client1)+"\r\n\r\nx"))
+	awaitClose(t, s.dialProxied("tcp", proxyIP, v1(client1)+"\r\n\r\nx"))
 }

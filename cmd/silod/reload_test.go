@@ -49,6 +49,10 @@ func inPings(lines ...string) effect {
 	return effect{lines, func(s *served) any { return s.proxy.Settings().NATPing }}
 }
 
+func inTransport(line string) effect {
+	return one(line, func(s *served) any { return s.daemon.transport.Limits() })
+}
+
 func inRegistrar(line string) effect {
 	return one(line, func(s *served) any { return s.location.Settings() })
 }
@@ -101,11 +105,17 @@ func effects(dir string) map[string]effect {
 		"sip.tls_certificate": certificate,
 		"sip.tls_private_key": certificate,
 		"sip.proxy_protocol": one("sip.proxy_protocol = ['127.0.0.1']", func(s *served) any {
-			c := tls.Client(s.dialFrom("tls", "127.0.0.1", v1(client1)), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // self-signed
+			c := tls.Client(s.dialProxied("tls", "127.0.0.1", v1(client1)), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // self-signed
 			return c.Handshake() == nil
 		}),
 		"sip.certificate": one("sip.certificate = [{certificate = '"+dir+"/three.example.pem', private_key = '"+dir+"/three.example.key'}]",
 			func(s *served) any { return s.leafName("tls", "three.example") }),
+
+		"sip.source_rate":        inTransport("sip.source_rate = 7000"),
+		"sip.source_connections": inTransport("sip.source_connections = 70"),
+		"sip.source_connects":    inTransport("sip.source_connects = '700/1m'"),
+		"sip.source_handshakes":  inTransport("sip.source_handshakes = '70/1m'"),
+		"sip.auth_timeout":       inTransport("sip.auth_timeout = '7m'"),
 
 		"registrar.default_expires": inRegistrar("registrar.default_expires = 7"),
 		"registrar.min_expires":     inRegistrar("registrar.min_expires = 7"),

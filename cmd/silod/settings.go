@@ -66,6 +66,7 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 		fifo:          fifo.Settings{ReplyDir: cfg.MI.ReplyDir},
 		datagram:      socket.Settings{Timeout: time.Duration(cfg.MI.SocketTimeout) * time.Millisecond},
 	}
+	set.transport.Limits = transportLimits(cfg)
 	set.proxy.LargeOverUDP = cfg.SIP.LargeOverUDP
 	set.proxy.NATPing = natPing(cfg)
 	if err := set.logLevel.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
@@ -178,7 +179,6 @@ func transportOptions(cfg *config.Config) transport.Options {
 		Advertise:      s.Advertise,
 		MaxMessageSize: s.MaxMessageSize,
 		MaxConnections: s.MaxConnections,
-		SourceRate:     s.SourceRate,
 		IdleTimeout:    s.IdleTimeout,
 		StartTimeout:   s.StartTimeout,
 		WriteTimeout:   s.WriteTimeout,
@@ -188,6 +188,17 @@ func transportOptions(cfg *config.Config) transport.Options {
 		c.Listen = append(c.Listen, transport.Endpoint{Transport: t, Addr: l.Addr})
 	}
 	return c
+}
+
+func transportLimits(cfg *config.Config) transport.Limits {
+	s := cfg.SIP
+	return transport.Limits{
+		SourceRate:        s.SourceRate,
+		SourceConnections: s.SourceConnections,
+		SourceConnects:    limit.Rate(s.SourceConnects),
+		SourceHandshakes:  limit.Rate(s.SourceHandshakes),
+		AuthTimeout:   s.AuthTimeout,
+	}
 }
 
 func transactionOptions(cfg *config.Config) transaction.Options {

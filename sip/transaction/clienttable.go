@@ -37,9 +37,10 @@ func newClientTable(limit int, send func(sip.Flow, []byte) error) *clientTable {
 // shard returns the shard of a branch, which must not be empty. It is selected by a random
 // character of our branches. The branch in a response may be any other text.
 func (t *clientTable) shard(branch string) *clientShard {
-	i := min(len(magicCookie)+12, len(branch)-1)
-	return &t.shards[branch[i]%clientShards]
+	return &t.shards[branch[shardIndex(len(branch))]%clientShards]
 }
+
+func shardIndex(branchLen int) int { return min(len(magicCookie)+12, branchLen-1) }
 
 // start adds a transaction and sends its request. If it returns an error, the transaction
 // is not in the table and has no Result.
@@ -86,9 +87,34 @@ func (t *clientTable) end(tx *ClientTx) bool {
 	return first
 }
 
-// receive passes a response to its transaction. It reports whether there is one. Over a
-// stream the response must come over the connection of the request. Over UDP the source is
-// not compared: the branch cannot be guessed.
+// expects reports whether a response with a branch belongs to a transaction: see receive. It
+// returns true maxExpected times for each.
+func (t *clientTable) expects(branch []byte, from sip.Flow) bool {
+	if len(branch) == 0 {
+		return false
+	}
+	s := &t.shards[branch[shardIndex(len(branch))]%clientShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx := s.txs[string(branch)]
+	if tx == nil || !tx.over(from) || tx.expected == maxExpected {
+		return false
+	}
+	tx.expected++
+	return true
+}
+
+// maxExpected is more than most servers send: one provisional and one final response.
+const maxExpected = 8
+
+// over reports whether a response may be received over a flow: over a stream only over the
+// connection of the request. Over UDP the source is not compared, because the branch cannot be
+// guessed.
+func (tx *ClientTx) over(f sip.Flow) bool {
+	return tx.Flow.Transport == f.Transport && tx.Flow.Conn == f.Conn
+}
+
+// receive passes a response to its transaction. It reports whether there is one.
 func (t *clientTable) receive(branch string, from sip.Flow, res *sip.Message) bool {
 	if branch == "" {
 		return false
@@ -96,7 +122,7 @@ func (t *clientTable) receive(branch string, from sip.Flow, res *sip.Message) bo
 	s := t.shard(branch)
 	s.mu.Lock()
 	tx := s.txs[branch]
-	if tx == nil || tx.Flow.Transport != from.Transport || tx.Flow.Conn != from.Conn {
+	if tx == nil || !tx.over(from) {
 		s.mu.Unlock()
 		return false
 	}

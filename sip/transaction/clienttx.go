@@ -44,6 +44,7 @@ type ClientTx struct {
 	expires    int64         // wheel tick of Timer F
 	proceeding bool          // a provisional response was received
 	done       bool
+	expected   uint8 // responses that expects has permitted
 }
 
 // Abandon ends the transaction without a Result. A later response is ignored. It returns

@@ -13,6 +13,9 @@ type Handler interface {
 	// AcceptSource reports whether requests over a flow are read.
 	AcceptSource(sip.Flow) bool
 
+	// Trusted reports whether the limits for connections do not apply to the peer of a flow.
+	Trusted(sip.Flow) bool
+
 	// AcceptRequest reports whether a request, which may be malformed, is answered. It is
 	// called before a transaction is created.
 	AcceptRequest(*sip.Request, sip.Flow) bool

@@ -22,11 +22,14 @@ type handler struct {
 	handle        func(*ServerTx)
 	work          func(*ServerTx) Work // called after handle
 	acceptSource  func(sip.Flow) bool
+	trusted       func(sip.Flow) bool // nil: none is
 	acceptRequest func(*sip.Request, sip.Flow) bool
 	closed        func(sip.Flow)
 }
 
 func (h handler) AcceptSource(f sip.Flow) bool { return h.acceptSource == nil || h.acceptSource(f) }
+
+func (h handler) Trusted(f sip.Flow) bool { return h.trusted != nil && h.trusted(f) }
 
 func (h handler) AcceptRequest(r *sip.Request, f sip.Flow) bool {
 	return h.acceptRequest == nil || h.acceptRequest(r, f)
@@ -62,8 +65,8 @@ func serveLater(f func(*ServerTx)) Handler {
 type config struct {
 	Listen                            []transport.Endpoint
 	RootCAs, ClientCAs                *x509.CertPool
-	MaxHandlers, SourceRate           int
-	MaxConnections                    int
+	MaxHandlers, MaxConnections       int
+	Limits                            transport.Limits
 	StartTimeout, WriteTimeout, Grace time.Duration
 }
 
@@ -77,9 +80,10 @@ type layers struct {
 
 func newLayers(cfg config, h Handler) *layers {
 	t := transport.New(transport.Options{
-		Listen: cfg.Listen, RootCAs: cfg.RootCAs, ClientCAs: cfg.ClientCAs, SourceRate: cfg.SourceRate,
+		Listen: cfg.Listen, RootCAs: cfg.RootCAs, ClientCAs: cfg.ClientCAs,
 		MaxConnections: cfg.MaxConnections, StartTimeout: cfg.StartTimeout, WriteTimeout: cfg.WriteTimeout,
 	})
+	t.Configure(transport.Settings{Limits: cfg.Limits})
 	s := &layers{Layer: New(Options{Transport: t, MaxHandlers: cfg.MaxHandlers, Grace: cfg.Grace}), sockets: t}
 	s.SetHandler(h)
 	return s
@@ -88,8 +92,11 @@ func newLayers(cfg config, h Handler) *layers {
 // readers is the number of goroutines that read a UDP socket.
 var readers = max(2, runtime.NumCPU())
 
-// echo is a handler that answers 200 with the body as the reason.
-var echo = serve(func(tx *ServerTx) { tx.Respond(200, string(tx.Request.Body)) })
+// echo is a handler that answers 200 with the body as the reason. All senders are known.
+var echo = serve(func(tx *ServerTx) {
+	tx.Vouch()
+	tx.Respond(200, string(tx.Request.Body))
+})
 
 // runLayers runs layers with a UDP and a TCP socket until the test ends.
 func runLayers(t *testing.T, cfg config, h Handler) (s *layers, udp, tcp netip.AddrPort) {

@@ -136,6 +136,12 @@ func (l *Layer) PeerNames(f sip.Flow) []string { return l.transport.PeerNames(f)
 // AcceptSource is a method of transport.Receiver.
 func (l *Layer) AcceptSource(f sip.Flow) bool { return l.handler.AcceptSource(f) }
 
+// Trusted is a method of transport.Receiver.
+func (l *Layer) Trusted(f sip.Flow) bool { return l.handler.Trusted(f) }
+
+// Expects is a method of transport.Receiver.
+func (l *Layer) Expects(branch []byte, f sip.Flow) bool { return l.client.expects(branch, f) }
+
 // FlowClosed is a method of transport.Receiver. It ends the client transactions over the
 // flow.
 func (l *Layer) FlowClosed(f sip.Flow) {

@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"silod/sip/transport"
 )
 
 func TestSourceRate(t *testing.T) {
-	s, udp, _ := runLayers(t, config{SourceRate: 5}, serve(func(tx *ServerTx) { tx.Respond(200, "") }))
+	s, udp, _ := runLayers(t, config{Limits: transport.Limits{SourceRate: 5}}, serve(func(tx *ServerTx) { tx.Respond(200, "") }))
 	c := dial(t, "udp", udp)
 	for i := range 50 {
 		send(t, c, message(c, "z9hG4bK"+strings.Repeat("x", i+1)))
@@ -27,10 +29,6 @@ func TestSTUN(t *testing.T) {
 	_, udp, _ := runLayers(t, config{}, serve(func(*ServerTx) {}))
 	c := dial(t, "udp", udp)
 	q := "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1"
-	send(t, c, q)
-	if r := receive(t, c, quietTime); r != "" {
-		t.Errorf("the first request got a larger answer: %q", r)
-	}
 	send(t, c, q)
 	r := []byte(receive(t, c, timeout))
 	if len(r) != 32 || string(r[4:20]) != q[4:20] || binary.BigEndian.Uint16(r) != 0x0101 {

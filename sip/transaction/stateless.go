@@ -14,11 +14,18 @@ import (
 // transport.Layer.Covers allows.
 func (tx *ServerTx) Stateless() { tx.stateless, tx.forget = true, true }
 
+// Vouch notes that the sender of the request is not a stranger: see transport.Layer.Vouch.
+func (tx *ServerTx) Vouch() { tx.layer.transport.Vouch(tx.Flow) }
+
+// ProveSource notes that the source of the request has answered a challenge that was sent
+// there: see transport.Layer.Prove.
+func (tx *ServerTx) ProveSource() { tx.layer.transport.Prove(tx.Flow) }
+
 // shrinkToRequest removes parts of an answer until it is at most as large as the request: header
 // fields from the last to the first, then the explanation behind the reason, then all words of
-// it but the first, then the longest challenges. Retry-After stays, and so does the shortest
-// challenge: that for MD5, which every client supports. ok is false if the answer may not be
-// sent.
+// it but the first. Retry-After and challenges stay. If the answer is still too large, and that
+// is not covered, it removes the longest challenges. The shortest one stays: that for MD5, which
+// every client supports. ok is false if the answer may not be sent.
 func (a *answer) shrinkToRequest(tx *ServerTx) (_ *answer, ok bool) {
 	if tx.Flow.Transport != sip.UDP {
 		return a, true
@@ -44,11 +51,16 @@ func (a *answer) shrinkToRequest(tx *ServerTx) (_ *answer, ok bool) {
 	if tooLarge() {
 		a.reason, _, _ = strings.Cut(sip.ReasonPhrase(a.status), " ")
 	}
-	for len(a.headers) > 1 && isChallenge(a.headers[0]) && tooLarge() {
+	t, source := tx.layer.transport, tx.replyTo().Addr()
+	for tooLarge() && !t.Covers(source, tx.size, len(*buf)) {
+		if len(a.headers) < 2 || !isChallenge(a.headers[0]) {
+			t.HoldBack(source, tx.size)
+			return a, false
+		}
 		longest := slices.MaxFunc(a.headers, func(x, y sip.Header) int { return len(x.Value) - len(y.Value) })
 		a.headers = slices.DeleteFunc(a.headers, func(h sip.Header) bool { return h == longest })
 	}
-	return a, !tooLarge() || tx.layer.transport.Covers(tx.replyTo().Addr(), tx.size, len(*buf))
+	return a, true
 }
 
 func isChallenge(h sip.Header) bool {

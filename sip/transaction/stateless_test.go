@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,14 +39,14 @@ func TestStatelessAnswerIsForgotten(t *testing.T) {
 	}
 }
 
-// TestStatelessAnswerIsTrimmed checks that an answer to an address that may be forged is not
-// larger than the requests from there.
+// TestStatelessAnswerIsTrimmed checks that an answer to an address that may be forged, and has
+// used the bytes that are free, is not larger than the requests from there.
 func TestStatelessAnswerIsTrimmed(t *testing.T) {
 	challenge := func(alg string) sip.Header {
 		return sip.Header{Name: "Proxy-Authenticate", Value: `Digest realm="example.org", nonce="` + strings.Repeat("n", 48) + `", algorithm=` + alg}
 	}
 	both := []sip.Header{challenge("SHA-256"), challenge("MD5"), {Name: "Server", Value: strings.Repeat("s", 100)}}
-	_, udp, tcp := runLayers(t, config{}, serve(func(tx *ServerTx) {
+	s, udp, tcp := runLayers(t, config{}, serve(func(tx *ServerTx) {
 		tx.Stateless()
 		if tx.Request.Has("X-Plain") {
 			tx.Respond(400, strings.Repeat("long words ", 30), sip.Header{Name: "Server", Value: "s"})
@@ -72,6 +73,7 @@ func TestStatelessAnswerIsTrimmed(t *testing.T) {
 				to = tcp
 			}
 			c := dial(t, tc.network, to)
+			spendCredit(s)
 			m := message(c, "z9hG4bKtrim", tc.more)
 			send(t, c, m)
 			if tc.larger && tc.network == "udp" { // before the second request
@@ -91,6 +93,54 @@ func TestStatelessAnswerIsTrimmed(t *testing.T) {
 				t.Errorf("the challenge is not that for MD5:\n%s", got)
 			}
 		})
+	}
+}
+
+// spendCredit uses the bytes that an unknown address may be sent.
+func spendCredit(s *layers) {
+	for s.sockets.Covers(netip.MustParseAddr("127.0.0.1"), 100, 101) {
+		continue
+	}
+}
+
+// TestChallengeAtOnce checks that challenges are sent at once to clients that have not used the
+// bytes that are free, and to those that have answered one, whatever else comes from there.
+func TestChallengeAtOnce(t *testing.T) {
+	challenge := sip.Header{Name: "Proxy-Authenticate", Value: `Digest realm="example.org", nonce="` + strings.Repeat("n", 48) + `", algorithm=MD5, qop="auth"`}
+	s, udp, _ := runLayers(t, config{}, serve(func(tx *ServerTx) {
+		if tx.Request.Has("Proxy-Authorization") {
+			tx.ProveSource()
+			tx.Respond(200, "")
+			return
+		}
+		tx.Stateless()
+		tx.Respond(407, "", challenge)
+	}))
+	c := dial(t, "udp", udp)
+	n := 0
+	for ; ; n++ {
+		m := message(c, "z9hG4bKa"+strings.Repeat("x", n))
+		send(t, c, m)
+		got := receive(t, c, quietTime)
+		if got == "" {
+			break
+		}
+		if len(got) <= len(m) || status(got) != "407" {
+			t.Fatalf("%d bytes were answered\n%s", len(m), got)
+		}
+	}
+	if n < 10 || s.sockets.Stats.HeldBack.Value() != 1 {
+		t.Errorf("%d challenges to an unknown source were sent", n)
+	}
+	send(t, c, message(c, "z9hG4bKb", "Proxy-Authorization: Digest x"))
+	if got := receive(t, c, timeout); status(got) != "200" {
+		t.Fatalf("answered\n%s", got)
+	}
+	for i := range 100 {
+		send(t, c, message(c, "z9hG4bKc"+strings.Repeat("x", i)))
+		if got := receive(t, c, timeout); status(got) != "407" {
+			t.Fatalf("challenge %d was not sent to a proven source: %s", i, got)
+		}
 	}
 }
 

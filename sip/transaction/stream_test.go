@@ -127,7 +127,10 @@ func TestPreferTCP(t *testing.T) {
 		t.Error("PreferTCP tried a peer again immediately")
 	}
 	full := dial(t, "tcp", nearTCP)
-	await(t, "the connection is open", func() bool { return near.sockets.Open() == 1 })
+	send(t, full, message(full, "z9hG4bK1")) // from now on it makes no room for others
+	if got := receive(t, full, timeout); status(got) != "200" {
+		t.Fatalf("answered\n%s", got)
+	}
 	if _, ok := near.sockets.PreferTCP(t.Context(), flow(tcp)); ok {
 		t.Error("a connection above the limit was opened")
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"silod/sip"
@@ -31,7 +30,8 @@ func (l *Layer) listenStream(ctx context.Context, t sip.Transport, addr netip.Ad
 		return err
 	}
 	local := unmap(ln.Addr().(*net.TCPAddr).AddrPort())
-	ln = &proxyListener{Listener: &countedListener{Listener: ln, layer: l}, layer: l}
+	ln = &boundedListener{Listener: ln, layer: l, transport: t, local: local}
+	ln = &proxyListener{Listener: ln, layer: l}
 	if t.Secure() {
 		ln = tls.NewListener(ln, l.serverTLS(t))
 	}
@@ -59,7 +59,7 @@ func (l *streamListener) accept() error {
 // serveStream serves a connection. The first read performs the TLS handshake, with the deadline
 // of the first message. RemoteAddr waits for the header of a proxy.
 func (l *streamListener) serveStream(nc net.Conn) {
-	if c := l.newConn(nc.LocalAddr(), nc.RemoteAddr(), &bytePipe{nc: nc}); c != nil {
+	if c := l.newConn(nc, nc.RemoteAddr(), &bytePipe{nc: nc}); c != nil {
 		c.serve(nc)
 	}
 }
@@ -71,11 +71,12 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// newConn is Layer.newConn for an accepted connection between two addresses. If the listener
-// is bound to all addresses, the flow has the one to which the peer has connected. The other
-// address is the client's, also behind a proxy: so all limits, bans and rights are those of the
-// client, although the packets come from the proxy. It is nil if the proxy's header is not valid.
-func (l *streamListener) newConn(to, from net.Addr, p pipe) *conn {
+// newConn is Layer.newConn for an accepted connection of the peer with an address. If the
+// listener is bound to all addresses, the flow has the one to which the peer has connected. The
+// peer is the client, also behind a proxy: so all limits, bans and rights are those of the
+// client, although the packets come from the proxy. from is nil if the proxy's header is not
+// valid.
+func (l *streamListener) newConn(nc net.Conn, from net.Addr, p pipe) *conn {
 	f := sip.Flow{Transport: l.transport, Local: l.local}
 	if from == nil {
 		p.close()
@@ -87,23 +88,30 @@ func (l *streamListener) newConn(to, from net.Addr, p pipe) *conn {
 		return nil
 	}
 	f.Remote = unmap(remote)
-	if l.local.Addr().IsUnspecified() && to != nil {
-		if local, err := netip.ParseAddrPort(to.String()); err == nil {
+	if l.local.Addr().IsUnspecified() {
+		if local, err := netip.ParseAddrPort(nc.LocalAddr().String()); err == nil {
 			f.Local = unmap(local)
 		}
 	}
-	return l.layer.newConn(p, f)
+	accepted := acceptedConnOf(nc)
+	if !l.layer.settle(accepted, f) {
+		p.close()
+		return nil
+	}
+	return l.layer.newConn(p, f, accepted)
 }
 
-// A countedListener accepts connections up to MaxConnections, and closes further ones
+// A boundedListener accepts the connections that Layer.admit admits, and closes others
 // immediately.
-type countedListener struct {
+type boundedListener struct {
 	net.Listener
-	layer *Layer
+	layer     *Layer
+	transport sip.Transport
+	local     netip.AddrPort
 }
 
 // Accept repeats after errors: see Layer.retry.
-func (l *countedListener) Accept() (net.Conn, error) {
+func (l *boundedListener) Accept() (net.Conn, error) {
 	for failures := 0; ; {
 		nc, err := l.Listener.Accept()
 		if err != nil {
@@ -112,32 +120,13 @@ func (l *countedListener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		if !l.layer.reserveConn() {
-			l.layer.Stats.RefusedConnects.Inc()
-			_ = nc.Close()
-			continue
+		f := sip.Flow{Transport: l.transport, Local: l.local}
+		if remote, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+			f.Remote = unmap(remote.AddrPort())
 		}
-		return &countedConn{Conn: nc, layer: l.layer}, nil
+		if c := l.layer.admit(nc, f); c != nil {
+			return c, nil
+		}
+		_ = nc.Close()
 	}
-}
-
-// reserveConn counts one more connection. It returns false if MaxConnections are open.
-func (l *Layer) reserveConn() bool {
-	if l.connected.Add(1) > int64(l.opt.MaxConnections) {
-		l.connected.Add(-1)
-		return false
-	}
-	return true
-}
-
-// A countedConn is a connection for which reserveConn has returned true.
-type countedConn struct {
-	net.Conn
-	layer *Layer
-	once  sync.Once
-}
-
-func (c *countedConn) Close() error {
-	c.once.Do(func() { c.layer.connected.Add(-1) })
-	return c.Conn.Close()
 }

@@ -14,11 +14,12 @@ type certificates struct {
 }
 
 func newCertificates(all []tls.Certificate) *certificates {
-	cs := &certificates{all: all, byName: make(map[string][]*tls.Certificate)}
+	cs := &certificates{all: make([]tls.Certificate, len(all)), byName: make(map[string][]*tls.Certificate)}
 	for i := range all {
+		cs.all[i] = boundSigner(all[i])
 		for _, name := range serverNames(all[i].Leaf) {
 			name = strings.ToLower(name)
-			cs.byName[name] = append(cs.byName[name], &all[i])
+			cs.byName[name] = append(cs.byName[name], &cs.all[i])
 		}
 	}
 	return cs

@@ -15,17 +15,18 @@ type pipe interface {
 
 // A conn is one connection, accepted or opened by us.
 type conn struct {
-	layer  *Layer
-	flow   sip.Flow
-	pipe   pipe
-	dialed dialKey         // "" if the peer opened it
-	names  func() []string // see PeerNames
+	layer    *Layer
+	flow     sip.Flow
+	pipe     pipe
+	accepted *acceptedConn   // nil if we opened it
+	dialed   dialKey         // "" if the peer opened it
+	names    func() []string // see PeerNames
 }
 
 // newConn returns a connection that is in the table. If the layer is stopping, it closes p
 // and returns nil.
-func (l *Layer) newConn(p pipe, f sip.Flow) *conn {
-	c := &conn{layer: l, flow: f, pipe: p}
+func (l *Layer) newConn(p pipe, f sip.Flow, accepted *acceptedConn) *conn {
+	c := &conn{layer: l, flow: f, pipe: p, accepted: accepted}
 	c.names = sync.OnceValue(func() []string { return l.peerNames(p) })
 	if !l.conns.add(c) {
 		p.close()

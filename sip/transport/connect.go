@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"silod/sip"
 )
@@ -69,7 +70,7 @@ func (l *Layer) openConn(t Target) (*conn, error) {
 		return nil, err
 	}
 	local := unmap(nc.LocalAddr().(*net.TCPAddr).AddrPort())
-	c := l.newConn(&bytePipe{nc: nc}, sip.Flow{Transport: t.Transport, Local: local, Remote: t.Addr})
+	c := l.newConn(&bytePipe{nc: nc}, sip.Flow{Transport: t.Transport, Local: local, Remote: t.Addr}, nil)
 	if c == nil {
 		return nil, ErrClosed
 	}
@@ -99,18 +100,23 @@ func (o *Options) maxDialing() int64 { return max(16, int64(o.MaxConnections)/4)
 // one.
 func (l *Layer) dial(ctx context.Context, t Target) (net.Conn, error) {
 	defer l.dialing.Add(-1)
-	if l.dialing.Add(1) > l.opt.maxDialing() || !l.reserveConn() {
+	if l.dialing.Add(1) > l.opt.maxDialing() {
 		return nil, ErrBusy
 	}
+	displaced, ok := l.roster.enterDialed()
+	if !ok {
+		return nil, ErrBusy
+	}
+	l.displace(displaced)
 	ctx, cancel := context.WithTimeout(ctx, l.opt.WriteTimeout)
 	defer cancel()
 	d := net.Dialer{KeepAliveConfig: keepAlive, LocalAddr: l.sourceOf(t.Addr.Addr())}
 	nc, err := d.DialContext(ctx, "tcp", t.Addr.String())
 	if err != nil {
-		l.connected.Add(-1)
+		l.roster.leaveDialed()
 		return nil, err
 	}
-	nc = &countedConn{Conn: nc, layer: l}
+	nc = &dialedConn{Conn: nc, roster: l.roster}
 	if t.Transport == sip.TCP {
 		return nc, nil
 	}
@@ -120,4 +126,16 @@ func (l *Layer) dial(ctx context.Context, t Target) (net.Conn, error) {
 		return nil, fmt.Errorf("TLS with %s: %w", t.Addr, err)
 	}
 	return tc, nil
+}
+
+// A dialedConn is a connection that we opened. It counts until it is closed.
+type dialedConn struct {
+	net.Conn
+	roster *roster
+	once   sync.Once
+}
+
+func (c *dialedConn) Close() error {
+	c.once.Do(c.roster.leaveDialed)
+	return c.Conn.Close()
 }

@@ -78,10 +78,11 @@ func TestSocketErrors(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				l, f := New(Options{Log: slog.New(slog.NewTextHandler(&log, nil))}), failingFor(time.Hour, tc.errno)
+				l.receiver = &jobReceiver{}
 				var err error
 				if op == "accept" {
 					var c net.Conn
-					if c, err = (&countedListener{f, l}).Accept(); err == nil {
+					if c, err = (&boundedListener{Listener: f, layer: l}).Accept(); err == nil {
 						_ = c.Close()
 					}
 				} else {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
+	"silod/limit"
 	"silod/mi"
 	"silod/sip"
 )
@@ -36,7 +36,7 @@ type Layer struct {
 	dials        singleflight.Group
 	lookups      singleflight.Group
 	resolved     recent[query, []Target]
-	connected    atomic.Int64 // connections that count against MaxConnections
+	roster       *roster
 	dialing      atomic.Int64 // calls of dial
 	certificates atomic.Pointer[certificates]
 	proxies      atomic.Pointer[[]netip.Prefix]
@@ -49,13 +49,15 @@ type Layer struct {
 	running context.Context
 	stop    context.CancelFunc
 
-	limiter  *packetLimiter
-	credits  *credits
-	logLimit rate.Sometimes // for errors of listening sockets
-	localIPs localIPs
-	vias     vias
-	udpOnly  recent[netip.AddrPort, struct{}] // peers that did not accept a TCP connection
-	silent   recent[silentTarget, struct{}]
+	datagrams *packetLimiter
+	streams   *packetLimiter
+	guests    guests
+	credits   *credits
+	logLimit  rate.Sometimes // for errors of listening sockets
+	localIPs  localIPs
+	vias      vias
+	udpOnly   recent[netip.AddrPort, struct{}] // peers that did not accept a TCP connection
+	silent    recent[silentTarget, struct{}]
 
 	advertised struct {
 		host string
@@ -67,8 +69,12 @@ type Layer struct {
 func New(opt Options) *Layer {
 	opt.setDefaults()
 	l := &Layer{opt: opt, started: make(chan struct{}), jobs: make(chan Job)}
-	l.limiter = newPacketLimiter(opt.SourceRate)
-	l.credits = &credits{seed: maphash.MakeSeed()}
+	l.datagrams, l.streams = newPacketLimiter(0), newPacketLimiter(0)
+	l.credits = newCredits()
+	l.roster = newRoster(opt.MaxConnections)
+	l.guests.connects = limit.NewMeter[limit.Network](maxMeters, limit.EvictLeast)
+	l.guests.handshakes = limit.NewMeter[limit.Network](maxMeters, limit.EvictLeast)
+	l.setLimits(Limits{})
 	l.logLimit = rate.Sometimes{First: 20, Interval: time.Minute}
 	l.udpOnly.limit, l.silent.limit = maxUDPOnly, maxSilent
 	l.conns.init()
@@ -135,7 +141,7 @@ func (l *Layer) Run(ctx context.Context, r Receiver) error {
 	for _, s := range l.listeners {
 		g.Go(s.accept)
 	}
-	g.Go(func() error { return l.watchReaders(gctx) })
+	g.Go(func() error { return l.watch(gctx) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -160,8 +166,9 @@ var errStopped = errors.New("stopped")
 // its context is done, or because a socket has failed.
 func (l *Layer) Stopping() <-chan struct{} { return l.running.Done() }
 
-// watchReaders checks every second that each UDP socket is read.
-func (l *Layer) watchReaders(ctx context.Context) error {
+// watch checks every second that each UDP socket is read, and closes connections of strangers
+// whose time is over.
+func (l *Layer) watch(ctx context.Context) error {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
@@ -173,6 +180,7 @@ func (l *Layer) watchReaders(ctx context.Context) error {
 		for _, u := range l.udp {
 			u.checkReaders()
 		}
+		l.expireStrangers()
 	}
 }
 
@@ -210,11 +218,13 @@ func (l *Layer) Send(f sip.Flow, b []byte) error {
 // Covers reports whether out bytes may be sent in answer to in bytes from a source address
 // that may be forged. If it returns true, the bytes count as sent.
 func (l *Layer) Covers(a netip.Addr, in, out int) bool {
-	if l.credits.allow(a, in, out) {
-		return true
-	}
+	return l.credits.allow(a, in, out, time.Now())
+}
+
+// HoldBack notes that in bytes from a source are not answered because of Covers.
+func (l *Layer) HoldBack(a netip.Addr, in int) {
 	l.Stats.HeldBack.Inc()
-	return false
+	l.credits.earn(a, in)
 }
 
 // Alive reports whether messages can be sent over a flow: over UDP always, over a stream
@@ -228,7 +238,10 @@ func (l *Layer) Connections() int { return l.conns.len() }
 
 // Open returns the number of connections that count against MaxConnections. It includes
 // those whose TLS handshake or WebSocket upgrade is not complete.
-func (l *Layer) Open() int { return int(l.connected.Load()) }
+func (l *Layer) Open() int {
+	open, _ := l.roster.count()
+	return open
+}
 
 // Unsent returns the number of batches with answers that have not been sent.
 func (l *Layer) Unsent() int { return int(l.unsent.Load()) }

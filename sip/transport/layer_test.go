@@ -20,6 +20,10 @@ type jobReceiver struct {
 
 func (*jobReceiver) AcceptSource(sip.Flow) bool { return true }
 
+func (*jobReceiver) Trusted(sip.Flow) bool { return false }
+
+func (*jobReceiver) Expects([]byte, sip.Flow) bool { return false }
+
 func (r *jobReceiver) Receive([]byte, Origin) (Job, error) { return jobFunc(r.job), nil }
 
 func (r *jobReceiver) FlowClosed(sip.Flow) { r.closed.Add(1) }

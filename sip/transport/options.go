@@ -31,7 +31,6 @@ type Options struct {
 	ClientCAs *x509.CertPool
 
 	MaxMessageSize int           // bytes of a message, header and body; 65,535
-	SourceRate     int           // messages per second from one source; no limit
 	MaxConnections int           // open streams; 10,000
 	IdleTimeout    time.Duration // of a stream between messages; 2 h
 	StartTimeout   time.Duration // from connecting to the end of the first message, and for receiving each message; 30 s

@@ -14,6 +14,13 @@ type Receiver interface {
 	// Responses always are.
 	AcceptSource(sip.Flow) bool
 
+	// Trusted reports whether the limits for connections do not apply to the peer of a flow.
+	Trusted(sip.Flow) bool
+
+	// Expects reports whether a response with this branch in its topmost Via, received over a
+	// flow, answers a request of ours. For each request it returns true a few times only.
+	Expects(branch []byte, f sip.Flow) bool
+
 	// Receive processes one message. The bytes are valid until it returns. It returns a
 	// Job if processing the message may have to wait, otherwise nil. It returns an error
 	// if the boundaries of the following messages of a stream are unknown: the connection
@@ -34,15 +41,21 @@ type Origin struct {
 	Batch *Batch // of a datagram, valid until Receive returns; nil for a stream
 }
 
-// accepts reports whether a message is passed to the Receiver. It takes a token of the
-// source's rate limit.
+// accepts reports whether a datagram is passed to the Receiver. It counts the message against
+// the rate of its source.
 func (l *Layer) accepts(raw []byte, f sip.Flow) bool {
 	l.Stats.BytesReceived.Add(len(raw))
-	if !l.limiter.allow(f.Remote.Addr(), time.Now()) {
+	if l.counts(raw, f) && !l.datagrams.allow(f.Remote.Addr(), time.Now()) {
 		l.Stats.Limited.Inc() // without an answer, which would add to the flood
 		return false
 	}
 	return l.receiver.AcceptSource(f) || isResponse(raw)
+}
+
+// counts reports whether a message counts against the rate of its source. The answers to our
+// requests do not: a server that gets all messages of silod may send as many as any other.
+func (l *Layer) counts(raw []byte, f sip.Flow) bool {
+	return l.datagrams.rate.Load() > 0 && (!isResponse(raw) || !l.receiver.Expects(topBranch(raw), f))
 }
 
 // isResponse reports whether a message starts with a status line.
@@ -51,7 +64,11 @@ func isResponse(raw []byte) bool { return bytes.HasPrefix(raw, []byte("SIP/2.0 "
 // receiveStream passes one message of a stream to the Receiver. A worker runs its Job,
 // because the connection has only one reader. The error is that of Receiver.Receive.
 func (l *Layer) receiveStream(raw []byte, f sip.Flow) error {
-	if !l.accepts(raw, f) {
+	l.Stats.BytesReceived.Add(len(raw))
+	if l.counts(raw, f) {
+		l.slow(f)
+	}
+	if !l.receiver.AcceptSource(f) && !isResponse(raw) {
 		return nil
 	}
 	job, err := l.receiver.Receive(raw, Origin{Flow: f})
@@ -59,4 +76,21 @@ func (l *Layer) receiveStream(raw []byte, f sip.Flow) error {
 		l.startJob(job)
 	}
 	return err
+}
+
+// slow waits while the source of a flow exceeds its rate over streams. Nothing is dropped,
+// because nothing would be sent again: the peer has to wait until its connection is read. Each
+// connection waits for one message at a time, so the wait is bounded by their number.
+func (l *Layer) slow(f sip.Flow) {
+	wait := l.streams.reserve(f.Remote.Addr(), time.Now())
+	if wait == 0 {
+		return
+	}
+	l.Stats.Slowed.Inc()
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.running.Done():
+	}
 }

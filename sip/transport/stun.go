@@ -19,8 +19,8 @@ const (
 )
 
 // answerSTUN answers a STUN Binding request. It reports whether the datagram is one. A
-// source that is not accepted or exceeds its rate gets no answer, and a source gets no more
-// bytes than it has sent.
+// source that is not accepted or exceeds its rate gets no answer, and none gets more bytes than
+// Covers allows.
 func (u *udpSocket) answerSTUN(b []byte, f sip.Flow) bool {
 	r := stunReply(b, f.Remote)
 	if r == nil {
@@ -28,10 +28,11 @@ func (u *udpSocket) answerSTUN(b []byte, f sip.Flow) bool {
 	}
 	l, source := u.layer, f.Remote.Addr()
 	switch {
-	case !l.limiter.allow(source, time.Now()):
+	case !l.datagrams.allow(source, time.Now()):
 		l.Stats.Limited.Inc()
 	case !l.receiver.AcceptSource(f):
-	case len(r) > len(b) && !l.Covers(source, len(b), len(r)):
+	case !l.Covers(source, len(b), len(r)):
+		l.HoldBack(source, len(b))
 		// The client repeats its request after half a second (RFC 5389 section 7.2.1).
 	default:
 		_ = u.send(f, r)

@@ -17,6 +17,8 @@ type Settings struct {
 
 	// Proxies are the networks whose PROXY headers and X-Forwarded-For are believed.
 	Proxies []netip.Prefix
+
+	Limits Limits
 }
 
 // Configure changes the settings for new connections. It may be called while the layer runs.
@@ -26,6 +28,7 @@ func (l *Layer) Configure(set Settings) {
 		l.certificates.Store(newCertificates(set.Certificates))
 	}
 	l.proxies.Store(&set.Proxies)
+	l.setLimits(set.Limits)
 }
 
 // serverTLS returns the configuration of a listener: TLS 1.2 or newer, with Go's default

@@ -30,6 +30,7 @@ func (l *streamListener) serveHTTP() error {
 		WriteTimeout:   l.layer.opt.StartTimeout,
 		IdleTimeout:    l.layer.opt.StartTimeout,
 		MaxHeaderBytes: 16 << 10,
+		ConnContext:    func(ctx context.Context, nc net.Conn) context.Context { return context.WithValue(ctx, connKey{}, nc) },
 		ErrorLog:       slog.NewLogLogger(l.layer.opt.Log.Handler(), slog.LevelDebug),
 	}
 	defer srv.Close() // closes connections before their upgrade
@@ -38,6 +39,9 @@ func (l *streamListener) serveHTTP() error {
 	}
 	return nil
 }
+
+// A connKey is the key of the net.Conn in the context of an HTTP request.
+type connKey struct{}
 
 // upgrade upgrades an HTTP request to a WebSocket and serves it. The request must name the
 // subprotocol sip (RFC 7118 section 4.2). Its Origin is not checked, because SIP requests
@@ -52,8 +56,8 @@ func (l *streamListener) upgrade(w http.ResponseWriter, r *http.Request) {
 		return // Accept has sent the response
 	}
 	ws.SetReadLimit(int64(l.layer.opt.MaxMessageSize))
-	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	c := l.newConn(local, l.layer.client(r), &wsPipe{ws: ws})
+	nc := r.Context().Value(connKey{}).(net.Conn)
+	c := l.newConn(nc, l.layer.client(r), &wsPipe{ws: ws})
 	if c == nil {
 		return
 	}

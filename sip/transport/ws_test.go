@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -20,8 +21,10 @@ import (
 // An okReceiver answers every request 200.
 type okReceiver struct{ layer *Layer }
 
-func (okReceiver) AcceptSource(sip.Flow) bool { return true }
-func (okReceiver) FlowClosed(sip.Flow)        {}
+func (okReceiver) AcceptSource(sip.Flow) bool    { return true }
+func (okReceiver) Trusted(sip.Flow) bool         { return false }
+func (okReceiver) Expects([]byte, sip.Flow) bool { return false }
+func (okReceiver) FlowClosed(sip.Flow)           {}
 
 func (r okReceiver) Receive(raw []byte, from Origin) (Job, error) {
 	m, err := sip.Parse(raw, from.Flow.Transport.IsByteStream())
@@ -53,7 +56,8 @@ func FuzzWebSocket(f *testing.F) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			ln.upgrade(hijackable{header: http.Header{}, conn: far}, upgradeRequest())
+			r := upgradeRequest()
+			ln.upgrade(hijackable{header: http.Header{}, conn: far}, r.WithContext(context.WithValue(r.Context(), connKey{}, far)))
 		}()
 		go func() {
 			_, _ = near.Write(raw)

@@ -1,0 +1,139 @@
+package transport
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"silod/limit"
+	"silod/sip"
+)
+
+// Limits bound the sources of messages and connections. All addresses of an IPv6 /64, the
+// network of one customer, are one source. The limits for connections do not apply to trusted
+// peers. Zero values do not limit anything.
+type Limits struct {
+	SourceRate        int           // messages per second; see accepts
+	SourceConnections int           // open at the same time
+	SourceConnects    limit.Rate    // new connections
+	SourceHandshakes  limit.Rate    // new connections over TLS
+	AuthTimeout       time.Duration // life of a connection without a call of Vouch
+}
+
+// guests are the limits for accepted connections.
+type guests struct {
+	limits     atomic.Pointer[Limits]
+	connects   *limit.Meter[limit.Network]
+	handshakes *limit.Meter[limit.Network]
+}
+
+// maxMeters is the number of sources whose connections are counted.
+const maxMeters = 1 << 14
+
+func (l *Layer) setLimits(set Limits) {
+	l.datagrams.rate.Store(int64(set.SourceRate))
+	l.streams.rate.Store(int64(set.SourceRate))
+	l.roster.configure(set.SourceConnections)
+	l.guests.limits.Store(&set)
+}
+
+// admit counts a connection that was accepted from the peer of a flow. If that exceeds a
+// limit, it returns nil. If another connection has to make room, it closes that one. That of a
+// proxy is counted by settle, for its client.
+func (l *Layer) admit(nc net.Conn, f sip.Flow) *acceptedConn {
+	trusted := l.receiver.Trusted(f) || l.isProxy(f.Remote.Addr())
+	if !trusted && !l.withinRates(f) {
+		return nil
+	}
+	c, displaced, result := l.roster.enter(nc, f.Remote.Addr(), trusted)
+	l.displace(displaced)
+	switch result {
+	case full:
+		l.Stats.RefusedConnects.Inc()
+	case sourceFull:
+		l.Stats.LimitedConnects.Inc()
+	}
+	return c
+}
+
+// withinRates reports whether the peer of a flow may open a connection now.
+func (l *Layer) withinRates(f sip.Flow) bool {
+	set, n, now := l.guests.limits.Load(), limit.NetworkOf(f.Remote.Addr()), time.Now()
+	_, ok, _ := l.guests.connects.Take(n, set.SourceConnects, now)
+	if ok && f.Transport.Secure() {
+		_, ok, _ = l.guests.handshakes.Take(n, set.SourceHandshakes, now)
+	}
+	if !ok {
+		l.Stats.LimitedConnects.Inc()
+	}
+	return ok
+}
+
+// displace closes a connection that makes room for another one. c may be nil.
+func (l *Layer) displace(c *acceptedConn) {
+	if c == nil {
+		return
+	}
+	l.Stats.DisplacedConns.Inc()
+	_ = c.Conn.Close() // the goroutine that reads it does the rest
+}
+
+// settle counts an accepted connection for the peer of a flow, if that is not the source of
+// its packets. It returns false if that exceeds a limit.
+func (l *Layer) settle(c *acceptedConn, f sip.Flow) bool {
+	if c == nil {
+		return true
+	}
+	if source := sourceAddr(c); source == f.Remote.Addr() && !l.isProxy(source) {
+		return true
+	}
+	trusted := l.receiver.Trusted(f)
+	if !trusted && !l.withinRates(f) {
+		return false
+	}
+	displaced, ok := l.roster.move(c, f.Remote.Addr(), trusted)
+	l.displace(displaced)
+	if !ok {
+		l.Stats.LimitedConnects.Inc()
+	}
+	return ok
+}
+
+// sourceAddr returns the address from which the packets of a connection come.
+func sourceAddr(nc net.Conn) netip.Addr {
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// expireStrangers closes the connections that have been strangers' for too long. Neither
+// keep-alives nor parts of messages prolong their time.
+func (l *Layer) expireStrangers() {
+	if life := l.guests.limits.Load().AuthTimeout; life > 0 {
+		l.Stats.ExpiredConns.Add(l.roster.expire(time.Now().Add(-life)))
+	}
+}
+
+// Vouch notes that the sender of a request over a flow is not a stranger: it has authenticated
+// or is trusted. Its connection then has the time of IdleTimeout.
+func (l *Layer) Vouch(f sip.Flow) {
+	if f.Conn == 0 {
+		return
+	}
+	if c := l.conns.get(f); c != nil && c.accepted != nil {
+		l.roster.vouch(c.accepted)
+	}
+}
+
+// Prove notes that the peer of a flow over UDP has answered a challenge, so that its address
+// is not forged. See Covers.
+func (l *Layer) Prove(f sip.Flow) {
+	if f.Transport == sip.UDP {
+		l.credits.prove(f.Remote.Addr(), time.Now())
+	}
+}
+
+// Limits returns the limits in force.
+func (l *Layer) Limits() Limits { return *l.guests.limits.Load() }
