@@ -110,9 +110,11 @@ type Registrar struct {
 	// The maximum lifetime, in seconds; a longer one is reduced to it. 0: no maximum.
 	MaxExpires int `toml:"max_expires" default:"0" allow:"0..2147483647" reload:"yes"`
 
-	// The maximum number of registered contacts of a user. 0: 1,000. All contacts of a user
-	// together may have 1 MiB. The answer to a registration lists as many of them as fit into
-	// 64,000 bytes, the client's own first.
+	// The maximum number of registered contacts of a user; a registration that adds more is
+	// refused. 0: none is refused, and the 100 contacts that were refreshed last are kept: a
+	// program that registers a new contact at each start displaces its old ones. All contacts
+	// of a user together may have 1 MiB. The answer to a registration lists as many of them as
+	// fit into 64,000 bytes, the client's own first.
 	MaxContacts int `toml:"max_contacts" default:"0" allow:"0..10000" reload:"yes"`
 
 	// The interval at which a phone that is registered over UDP behind a NAT is sent a packet,
