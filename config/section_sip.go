@@ -9,9 +9,15 @@ type SIP struct {
 	// port is 5060, for tls 5061, for ws 80 and for wss 443. Port 0 is any free port.
 	Listen []Listen `toml:"listen" default:"udp:127.0.0.1:5060 tcp:127.0.0.1:5060"`
 
-	// The domains of this server: their users and rooms are local. If not set: the addresses
-	// that are listened on, and localhost.
+	// The domains of this server: their users and rooms are local, and each has users of its
+	// own. The first is the main domain, and a new one needs a restart. If not set: the host of
+	// advertise, or else the first address that is listened on.
 	Domains []string `toml:"domains" is:"host" reload:"yes"`
+
+	// Other names of the main domain: bob at one of them is bob of the main domain. The
+	// addresses that are listened on (all addresses and the name of the machine for 0.0.0.0 and
+	// [::]) and the host of advertise always are, and localhost is if domains is not set.
+	DomainAliases []string `toml:"domain_aliases" is:"host"`
 
 	// The next hop for requests of silod itself to addresses that are not registered here.
 	// If not set, or if it is an address of silod itself: DNS (RFC 3263).
@@ -25,7 +31,7 @@ type SIP struct {
 	UserProxy string `toml:"user_proxy" is:"sip" reload:"yes"`
 
 	// The address under which other servers reach silod, if it is not the one listened on:
-	// behind a NAT, or in a container. It is the address in Via.
+	// behind a NAT, or in a container. It is the address in Via, and a name of the main domain.
 	Advertise string `toml:"advertise" is:"public"`
 
 	// The certificate with its chain, and the private key, for tls and wss, as PEM files.
@@ -101,6 +107,10 @@ type DB struct {
 // Registrar configures registrations (RFC 3261 section 10). The keys are those of
 // Kamailio's registrar module.
 type Registrar struct {
+	// Users whose names differ only in the case of the letters A to Z are different users. If
+	// not: alice and Alice are one user, as with Kamailio's default.
+	CaseSensitive bool `toml:"case_sensitive" default:"0"`
+
 	// The lifetime of a registration that does not request one, in seconds.
 	DefaultExpires int `toml:"default_expires" default:"3600" allow:"1..2147483647" reload:"yes"`
 
