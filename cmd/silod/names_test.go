@@ -314,3 +314,17 @@ func TestCaseSensitive(t *testing.T) {
 		}
 	}
 }
+
+// What silod writes itself, every parser can read: it escapes what a phone wrote plain.
+func TestNoticesAreReadable(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "sip.domains = ['sip.test']", "silo.from_address = 'sip:$rU@$rd'", "silo.offline_message = '$rU is offline'")
+	u := s.phoneAs("tcp", "sip:jürgen@sip.test")
+	u.bindAs(60)
+	if got := u.message("sip:9901#1@sip.test", "hello"); got != 202 {
+		t.Fatalf("answered %d", got)
+	}
+	if m := u.next(); !strings.HasPrefix(header(m, "From"), "<sip:9901%231@sip.test>;tag=") || header(m, "To") != "<sip:j%C3%BCrgen@sip.test>" {
+		t.Errorf("got\n%s", m)
+	}
+}
