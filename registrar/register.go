@@ -59,7 +59,9 @@ func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
 	if len(r.Contacts) > maxRefreshed {
 		return Registered{}, false, nil
 	}
-	u, err := l.plan(r)
+	var one [1]Binding
+	u := l.newUpdate(clone(r.AoR))
+	wanted, err := u.plan(r, one[:0])
 	if err != nil {
 		return Registered{}, true, err
 	}
@@ -69,7 +71,7 @@ func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
 	}
 	defer s.update.Unlock()
 	l.begin(s, u)
-	if err := u.register(); err != nil {
+	if err := u.register(wanted); err != nil {
 		return Registered{}, true, err
 	}
 	if len(u.changes) > 0 {
@@ -82,7 +84,9 @@ func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
 // Update carries a REGISTER out completely or not at all (RFC 3261 section 10.3, steps 6
 // to 8). An *Error refuses it; any other error is the store's, see ErrInvalid.
 func (l *Location) Update(ctx context.Context, r *Register) (res Registered, err error) {
-	u, err := l.plan(r)
+	var one [1]Binding
+	u := l.newUpdate(clone(r.AoR))
+	wanted, err := u.plan(r, one[:0])
 	if err != nil {
 		return Registered{}, err
 	}
@@ -91,7 +95,7 @@ func (l *Location) Update(ctx context.Context, r *Register) (res Registered, err
 	s.update.Lock()
 	defer s.update.Unlock()
 	l.begin(s, u)
-	if err := u.register(); err != nil {
+	if err := u.register(wanted); err != nil {
 		return Registered{}, err
 	}
 	if err := l.commit(ctx, s, u); err != nil {
@@ -103,14 +107,6 @@ func (l *Location) Update(ctx context.Context, r *Register) (res Registered, err
 // newUpdate returns an update of an AoR's bindings, which begins with begin.
 func (l *Location) newUpdate(a sip.AoR) *update {
 	return &update{aor: a, set: l.settings.Load(), now: l.opt.Now()}
-}
-
-// plan checks a REGISTER and makes the bindings that it asks for, before any lock is taken: a
-// large request takes long, and others would wait. The error is an *Error.
-func (l *Location) plan(r *Register) (*update, error) {
-	u := l.newUpdate(clone(r.AoR))
-	u.r = r
-	return u, u.plan()
 }
 
 // begin starts an update: it copies the bindings that have not expired, and removes the others.

@@ -16,8 +16,6 @@ type update struct {
 	r        *Register
 	set      *Settings
 	now      time.Time
-	wanted   []Binding  // bindings that the REGISTER asks for, each contact once; those to be removed end now
-	one      [1]Binding // memory of wanted
 	bindings []Binding
 
 	changes   []Change   // to be written before the answer
@@ -39,46 +37,48 @@ const (
 	maxBytes              = 1 << 20
 )
 
-// plan checks the REGISTER and makes the bindings that it wants. The error is an *Error.
-func (u *update) plan() error {
+// plan checks a REGISTER and appends the bindings that it asks for to wanted, each contact once;
+// those to be removed end now. No lock is held: a large request takes long, and others would
+// wait. The error is an *Error.
+func (u *update) plan(r *Register, wanted []Binding) ([]Binding, error) {
+	u.r = r
 	if err := u.check(); err != nil || u.removesAll() {
-		return err
+		return nil, err
 	}
-	u.wanted = u.one[:0] // nearly always
-	bound, outbound := 0, false
-	for _, c := range u.r.Contacts {
-		b, err := newBinding(u.r, c, u.now, u.life(c))
+	for _, c := range r.Contacts {
+		b, err := newBinding(r, c, u.now, u.life(c))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		u.wanted = append(u.merge(u.wanted, &b), b)
+		wanted = append(u.merge(wanted, &b), b)
 	}
-	for i := range u.wanted {
-		if b := &u.wanted[i]; !u.removes(b) {
+	bound, outbound := 0, false
+	for i := range wanted {
+		if b := &wanted[i]; !u.removes(b) {
 			bound++
 			outbound = outbound || b.RegID != 0
 		}
 	}
 	if bound > 1 && outbound {
 		// RFC 5626 section 6: all of them would be one device over one flow.
-		return &Error{Status: 400, Reason: "A REGISTER with reg-id is for one contact"}
+		return nil, &Error{Status: 400, Reason: "A REGISTER with reg-id is for one contact"}
 	}
-	return nil
+	return wanted, nil
 }
 
 // removesAll reports whether the REGISTER has "Contact: *".
 func (u *update) removesAll() bool { return len(u.r.Contacts) == 1 && u.r.Contacts[0].Star }
 
-// register carries the REGISTER out on the copy. The error is an *Error.
-func (u *update) register() error {
+// register carries the planned REGISTER out on the copy. The error is an *Error.
+func (u *update) register(wanted []Binding) error {
 	if u.removesAll() {
 		return u.removeAll()
 	}
 	// After a change of its address, a client binds the new contact and removes the old one,
 	// both with the same instance and reg-id. So bindings are removed before others are made.
 	for _, removes := range [...]bool{true, false} {
-		for i := range u.wanted {
-			if b := &u.wanted[i]; u.removes(b) != removes {
+		for i := range wanted {
+			if b := &wanted[i]; u.removes(b) != removes {
 				continue
 			} else if err := u.apply(b); err != nil {
 				return err
