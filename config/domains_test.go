@@ -27,7 +27,8 @@ func TestDomainNames(t *testing.T) {
 		{"two listeners", "sip.listen = ['udp:127.0.0.1', 'tcp:127.0.0.2', 'udp:[::1]']", "127.0.0.1", []string{"127.0.0.2", "[::1]"}, nil, "127.0.0.3"},
 		{
 			"all addresses", "sip.listen = ['udp:0.0.0.0']\nauth.mode = 'digest'\nsip.domains = ['example.org']", "example.org",
-			[]string{"127.0.0.1", host}, nil, "192.0.2.77",
+			[]string{"127.0.0.1", host},
+			nil, "192.0.2.77",
 		},
 	} {
 		c := mustParse(t, tc.text)

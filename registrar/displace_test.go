@@ -30,7 +30,9 @@ func TestDisplaced(t *testing.T) {
 		}
 	}
 	udp := func(i int) { add(fmt.Sprintf("sip:u%d@h", i), "udp:192.0.2.1:5060>203.0.113.1:40000") }
-	tcp := func(i int) { add(fmt.Sprintf("sip:t%d@h", i), fmt.Sprintf("tcp:192.0.2.1:5060>203.0.113.1:40000#%d", i+1)) }
+	tcp := func(i int) {
+		add(fmt.Sprintf("sip:t%d@h", i), fmt.Sprintf("tcp:192.0.2.1:5060>203.0.113.1:40000#%d", i+1))
+	}
 	has := func(contact string, want bool) {
 		t.Helper()
 		found := false

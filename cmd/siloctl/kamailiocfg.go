@@ -101,7 +101,8 @@ func (r *cfgReader) settings(tokens []token) []setting {
 // more reports whether token i belongs to the setting before it: a further value, or a word such
 // as advertise.
 func more(tokens []token, i int) bool {
-	if i >= len(tokens) || tokens[i].line != tokens[i-1].line || !tokens[i].quoted && strings.Contains(";(){}[]=", tokens[i].text) {
+	const marks = ";(){}[]="
+	if i >= len(tokens) || tokens[i].line != tokens[i-1].line || !tokens[i].quoted && strings.Contains(marks, tokens[i].text) {
 		return false
 	}
 	return i+1 == len(tokens) || tokens[i+1].quoted || tokens[i+1].text != "=" && tokens[i+1].text != "("
