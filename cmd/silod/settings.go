@@ -250,7 +250,7 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		AddContact: s.AddContact,
 		KeepFields: template(s.ExtraHdrsAVP),
 
-		Reminder: s.Reminder,
+		Reminder: strictURI(s.Reminder),
 		Remind:   seconds(s.SendTime),
 		SendAt:   template(s.SndTimeAVP),
 		Zone:     s.TimeZone.Location,
@@ -264,6 +264,15 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		UseContact:      s.UseContact,
 		NoticeFromFixed: literalUser(s.FromAddress),
 	}
+}
+
+// strictURI returns a configured URI in the characters of the grammar. It returns "" if s is "".
+func strictURI(s string) string {
+	u, err := sip.ParseURI(s)
+	if err != nil {
+		return s
+	}
+	return u.Strict()
 }
 
 // template returns nil if t is not set.
