@@ -15,6 +15,7 @@ func (c *Config) check() []Problem {
 		ps = append(ps, c.Problem(key, fmt.Sprintf(format, args...)))
 	}
 	c.checkListen(report)
+	c.checkDomains(report)
 	c.checkCertificates(report)
 	c.checkNames(report)
 	c.checkSockets(report)

@@ -149,7 +149,7 @@ func (c *Config) Notes() []Problem {
 	if c.IsSet("silo.reminder") && c.Silo.Reminder != "" && c.Silo.SendTime == 0 {
 		notes = append(notes, c.Problem("silo.reminder", "no reminders are sent while send_time is 0"))
 	}
-	notes = append(notes, slices.Concat(c.authNotes(), c.proxyNotes(), c.OwnProxyNotes(), c.secretNotes())...)
+	notes = append(notes, slices.Concat(c.domainNotes(), c.authNotes(), c.proxyNotes(), c.OwnProxyNotes(), c.secretNotes())...)
 	slices.SortStableFunc(notes, func(a, b Problem) int { return a.Line - b.Line })
 	return notes
 }

@@ -9,9 +9,15 @@ type SIP struct {
 	// port is 5060, for tls 5061, for ws 80 and for wss 443. Port 0 is any free port.
 	Listen []Listen `toml:"listen" default:"udp:127.0.0.1:5060 tcp:127.0.0.1:5060"`
 
-	// The domains of this server: their users and rooms are local. If not set: the addresses
-	// that are listened on, and localhost.
+	// The domains of this server: their users and rooms are local, and each has users of its
+	// own. The first is the main domain, and a new one needs a restart. If not set: the host of
+	// advertise, or else the first address that is listened on.
 	Domains []string `toml:"domains" is:"host" reload:"yes"`
+
+	// Other names of the main domain: bob at one of them is bob of the main domain. The
+	// addresses that are listened on (all addresses and the name of the machine for 0.0.0.0 and
+	// [::]) and the host of advertise always are, and localhost is if domains is not set.
+	DomainAliases []string `toml:"domain_aliases" is:"host"`
 
 	// The next hop for requests of silod itself to addresses that are not registered here.
 	// If not set, or if it is an address of silod itself: DNS (RFC 3263).
@@ -25,7 +31,7 @@ type SIP struct {
 	UserProxy string `toml:"user_proxy" is:"sip" reload:"yes"`
 
 	// The address under which other servers reach silod, if it is not the one listened on:
-	// behind a NAT, or in a container. It is the address in Via.
+	// behind a NAT, or in a container. It is the address in Via, and a name of the main domain.
 	Advertise string `toml:"advertise" is:"public"`
 
 	// The certificate with its chain, and the private key, for tls and wss, as PEM files.
@@ -142,6 +148,10 @@ type DB struct {
 // Registrar configures registrations (RFC 3261 section 10). The keys are those of
 // Kamailio's registrar module.
 type Registrar struct {
+	// Users whose names differ only in the case of the letters A to Z are different users. If
+	// not: alice and Alice are one user, as with Kamailio's default.
+	CaseSensitive bool `toml:"case_sensitive" default:"0"`
+
 	// The lifetime of a registration that does not request one, in seconds.
 	DefaultExpires int `toml:"default_expires" default:"3600" allow:"1..2147483647" reload:"yes"`
 
@@ -151,9 +161,11 @@ type Registrar struct {
 	// The maximum lifetime, in seconds; a longer one is reduced to it. 0: no maximum.
 	MaxExpires int `toml:"max_expires" default:"0" allow:"0..2147483647" reload:"yes"`
 
-	// The maximum number of registered contacts of a user. 0: 1,000. All contacts of a user
-	// together may have 1 MiB. The answer to a registration lists as many of them as fit into
-	// 64,000 bytes, the client's own first.
+	// The maximum number of registered contacts of a user; a registration that adds more is
+	// refused. 0: none is refused, and the 100 contacts that were refreshed last are kept: a
+	// program that registers a new contact at each start displaces its old ones. All contacts
+	// of a user together may have 1 MiB. The answer to a registration lists as many of them as
+	// fit into 64,000 bytes, the client's own first.
 	MaxContacts int `toml:"max_contacts" default:"0" allow:"0..10000" reload:"yes"`
 
 	// The interval at which a phone that is registered over UDP behind a NAT is sent a packet,

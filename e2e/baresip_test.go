@@ -17,6 +17,11 @@ func baresip(t *testing.T, d *daemon, transport, user string) *device {
 
 // baresipWith starts baresip with more parameters of its account.
 func baresipWith(t *testing.T, d *daemon, transport, user, more string) *device {
+	return baresipAs(t, d, transport, user, uri(user), more)
+}
+
+// baresipAs starts baresip with the address aor.
+func baresipAs(t *testing.T, d *daemon, transport, user, aor, more string) *device {
 	path := installed(t, "baresip")
 	home := t.TempDir()
 	contacts, current := []string{"alice", "bob", "carol", "chat-1"}, 0
@@ -26,7 +31,7 @@ func baresipWith(t *testing.T, d *daemon, transport, user, more string) *device 
 	}
 	file(t, list, home, "contacts")
 	file(t, uri(contacts[current]), home, "current_contact")
-	file(t, fmt.Sprintf("<%s>;outbound=\"sip:%s;transport=%s\";regint=600;auth_pass=\"%s\"%s\n", uri(user), d.addr, transport, password, more), home, "accounts")
+	file(t, fmt.Sprintf("<%s>;outbound=\"sip:%s;transport=%s\";regint=600;auth_pass=\"%s\"%s\n", aor, d.addr, transport, password, more), home, "accounts")
 	file(t, fmt.Sprintf(`sip_listen 127.0.0.1:%d
 audio_player none,none
 module_path %s

@@ -205,7 +205,8 @@ func (l *Location) put(ctx context.Context, a sip.AoR, b Binding) error {
 	s := l.shard(a)
 	s.update.Lock()
 	defer s.update.Unlock()
-	u := l.begin(s, a)
+	u := l.newUpdate(a)
+	l.begin(s, u)
 	u.bindings = slices.DeleteFunc(u.bindings, func(old Binding) bool {
 		if old.Contact == b.Contact {
 			u.remove(&old)

@@ -132,7 +132,7 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 	}, l.stale.add, func(err error) {
 		l.opt.Log.Warn("binding not loaded", "error", err)
 	})
-	return n, err
+	return n - l.mergeLoaded(), err
 }
 
 // Bindings returns an AoR's bindings that have not expired. They must not be changed.

@@ -56,14 +56,22 @@ const maxRefreshed = 8
 // be called on a goroutine that must not wait. If ok is false, Refresh has done nothing, and
 // Update must be called. The error is an *Error.
 func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
-	a := clone(r.AoR)
-	s := l.shard(a)
-	if len(r.Contacts) > maxRefreshed || !s.update.TryLock() {
+	if len(r.Contacts) > maxRefreshed {
+		return Registered{}, false, nil
+	}
+	var one [1]Binding
+	u := l.newUpdate(clone(r.AoR))
+	wanted, err := u.plan(r, one[:0])
+	if err != nil {
+		return Registered{}, true, err
+	}
+	s := l.shard(u.aor)
+	if !s.update.TryLock() {
 		return Registered{}, false, nil
 	}
 	defer s.update.Unlock()
-	u := l.begin(s, a)
-	if err := u.register(r); err != nil {
+	l.begin(s, u)
+	if err := u.register(wanted); err != nil {
 		return Registered{}, true, err
 	}
 	if len(u.changes) > 0 {
@@ -76,13 +84,18 @@ func (l *Location) Refresh(r *Register) (res Registered, ok bool, err error) {
 // Update carries a REGISTER out completely or not at all (RFC 3261 section 10.3, steps 6
 // to 8). An *Error refuses it; any other error is the store's, see ErrInvalid.
 func (l *Location) Update(ctx context.Context, r *Register) (res Registered, err error) {
-	a := clone(r.AoR)
-	s := l.shard(a)
+	var one [1]Binding
+	u := l.newUpdate(clone(r.AoR))
+	wanted, err := u.plan(r, one[:0])
+	if err != nil {
+		return Registered{}, err
+	}
+	s := l.shard(u.aor)
 	defer func() { l.dropClosed(ctx, res.Bindings) }() // after the unlock
 	s.update.Lock()
 	defer s.update.Unlock()
-	u := l.begin(s, a)
-	if err := u.register(r); err != nil {
+	l.begin(s, u)
+	if err := u.register(wanted); err != nil {
 		return Registered{}, err
 	}
 	if err := l.commit(ctx, s, u); err != nil {
@@ -91,13 +104,17 @@ func (l *Location) Update(ctx context.Context, r *Register) (res Registered, err
 	return u.result(), nil
 }
 
-// begin starts an update of an AoR's bindings: it copies those that have not expired,
-// and removes the others. s.update is held.
-func (l *Location) begin(s *shard, a sip.AoR) *update {
-	u := &update{aor: a, set: l.settings.Load(), now: l.opt.Now()}
+// newUpdate returns an update of an AoR's bindings, which begins with begin.
+func (l *Location) newUpdate(a sip.AoR) *update {
+	return &update{aor: a, set: l.settings.Load(), now: l.opt.Now()}
+}
+
+// begin starts an update: it copies the bindings that have not expired, and removes the others.
+// s.update is held.
+func (l *Location) begin(s *shard, u *update) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	known := s.users[a]
+	known := s.users[u.aor]
 	u.bindings = make([]Binding, 0, len(known))
 	for i := range known {
 		if b := &known[i]; b.Expires.After(u.now) {
@@ -107,7 +124,6 @@ func (l *Location) begin(s *shard, a sip.AoR) *update {
 			u.expired++
 		}
 	}
-	return u
 }
 
 // commit writes the changes of an update to the store, and then adopts the result. With

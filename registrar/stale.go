@@ -29,6 +29,43 @@ func revive(b *Binding, restore func(sip.Flow) (sip.Flow, bool)) bool {
 	return true
 }
 
+// mergeLoaded keeps the newest of an AoR's bindings with one contact, and returns the number of the
+// others: rows may name their owner in several spellings, and Kamailio's may stand beside those
+// of silod.
+func (l *Location) mergeLoaded() (dropped int) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		for a, bs := range s.users {
+			if len(bs) > 1 {
+				merged := l.merged(a, bs)
+				dropped += len(bs) - len(merged)
+				s.users[a] = merged
+			}
+		}
+		s.mu.Unlock()
+	}
+	return dropped
+}
+
+// merged returns bindings without those that another one replaces.
+func (l *Location) merged(a sip.AoR, bs []Binding) []Binding {
+	u := l.newUpdate(a)
+	for i := range bs {
+		b := bs[i]
+		j := u.find(&b)
+		if j < 0 {
+			u.bindings = append(u.bindings, b)
+			continue
+		}
+		if old := &u.bindings[j]; b.Modified.After(old.Modified) {
+			*old, b = b, *old
+		}
+		l.stale.add(b.RUID)
+	}
+	return u.bindings
+}
+
 // staleRows are the RUIDs of rows of silod that Load has left out.
 type staleRows struct {
 	ruids []string

@@ -33,41 +33,46 @@ type update struct {
 // the AoR, and of the memory of one AoR.
 const (
 	maxContactsPerRequest = 100
-	maxContacts           = 1000 // of an AoR, if the settings have no limit
+	maxContacts           = 100 // of an AoR, if the settings have no limit
 	maxBytes              = 1 << 20
 )
 
-// register carries a REGISTER out on the copy. The error is an *Error.
-func (u *update) register(r *Register) error {
+// plan checks a REGISTER and appends the bindings that it asks for to wanted, each contact once;
+// those to be removed end now. No lock is held: a large request takes long, and others would
+// wait. The error is an *Error.
+func (u *update) plan(r *Register, wanted []Binding) ([]Binding, error) {
 	u.r = r
-	if err := u.check(); err != nil {
-		return err
+	if err := u.check(); err != nil || u.removesAll() {
+		return nil, err
 	}
-	if len(r.Contacts) == 1 && r.Contacts[0].Star {
-		return u.removeAll()
+	for _, c := range r.Contacts {
+		b, err := newBinding(r, c, u.now, u.life(c))
+		if err != nil {
+			return nil, err
+		}
+		wanted = append(u.merge(wanted, &b), b)
 	}
-	if err := u.applyAll(); err != nil {
-		return err
+	bound, outbound := 0, false
+	for i := range wanted {
+		if b := &wanted[i]; !u.removes(b) {
+			bound++
+			outbound = outbound || b.RegID != 0
+		}
 	}
-	if u.grown {
-		return u.checkRoom()
+	if bound > 1 && outbound {
+		// RFC 5626 section 6: all of them would be one device over one flow.
+		return nil, &Error{Status: 400, Reason: "A REGISTER with reg-id is for one contact"}
 	}
-	return nil
+	return wanted, nil
 }
 
-// applyAll adds, refreshes, changes or removes the bindings of all contacts. The error is an
-// *Error.
-func (u *update) applyAll() error {
-	if len(u.r.Contacts) == 1 { // nearly always
-		b, err := newBinding(u.r, u.r.Contacts[0], u.now, u.life(u.r.Contacts[0]))
-		if err != nil {
-			return err
-		}
-		return u.apply(&b)
-	}
-	wanted, err := u.wanted()
-	if err != nil {
-		return err
+// removesAll reports whether the REGISTER has "Contact: *".
+func (u *update) removesAll() bool { return len(u.r.Contacts) == 1 && u.r.Contacts[0].Star }
+
+// register carries the planned REGISTER out on the copy. The error is an *Error.
+func (u *update) register(wanted []Binding) error {
+	if u.removesAll() {
+		return u.removeAll()
 	}
 	// After a change of its address, a client binds the new contact and removes the old one,
 	// both with the same instance and reg-id. So bindings are removed before others are made.
@@ -79,6 +84,9 @@ func (u *update) applyAll() error {
 				return err
 			}
 		}
+	}
+	if u.grown {
+		return u.makeRoom()
 	}
 	return nil
 }
@@ -132,31 +140,6 @@ func (u *update) checkOrder(b *Binding) error {
 		return &Error{Status: 500, Reason: "REGISTER is out of order, a later one was already carried out"}
 	}
 	return nil
-}
-
-// wanted returns the bindings that the REGISTER asks for, each once; those to be removed end
-// now. The error is an *Error.
-func (u *update) wanted() ([]Binding, error) {
-	var wanted []Binding
-	for _, c := range u.r.Contacts {
-		b, err := newBinding(u.r, c, u.now, u.life(c))
-		if err != nil {
-			return nil, err
-		}
-		wanted = append(u.merge(wanted, &b), b)
-	}
-	bound, outbound := 0, false
-	for i := range wanted {
-		if b := &wanted[i]; !u.removes(b) {
-			bound++
-			outbound = outbound || b.RegID != 0
-		}
-	}
-	if bound > 1 && outbound {
-		// RFC 5626 section 6: all of them would be one device over one flow.
-		return nil, &Error{Status: 400, Reason: "A REGISTER with reg-id is for one contact"}
-	}
-	return wanted, nil
 }
 
 // removes reports whether a wanted binding is to be removed.
@@ -215,10 +198,15 @@ func (u *update) apply(b *Binding) error {
 	return nil
 }
 
-// checkRoom refuses a REGISTER that adds to an AoR more than it may have.
-func (u *update) checkRoom() error {
-	limit := cmp.Or(u.set.MaxContacts, maxContacts)
-	if len(u.bindings) > limit {
+// makeRoom keeps the AoR within its limits after a REGISTER that has added to it. Without a
+// limit in the settings it displaces bindings, because programs that register a new contact at
+// each start would lock their user out. A configured limit refuses, as in Kamailio: the operator
+// wants no more devices. The error is an *Error.
+func (u *update) makeRoom() error {
+	limit := u.set.MaxContacts
+	if limit == 0 {
+		u.displace(len(u.bindings) - maxContacts)
+	} else if len(u.bindings) > limit {
 		return &Error{Status: 403, Reason: fmt.Sprintf("Too many contacts, %d are allowed", limit)}
 	}
 	bytes := 0
@@ -230,6 +218,34 @@ func (u *update) checkRoom() error {
 	}
 	return nil
 }
+
+// displace removes n bindings, none of them the REGISTER's own: those that were refreshed the
+// longest time ago, and those with an open connection last. A device that is displaced although
+// it is alive comes back with its next refresh, one that is gone does not.
+func (u *update) displace(n int) {
+	if n <= 0 {
+		return
+	}
+	oldest := make([]*Binding, 0, len(u.bindings))
+	for i := range u.bindings {
+		if b := &u.bindings[i]; !b.MadeBy(u.r) {
+			oldest = append(oldest, b)
+		}
+	}
+	slices.SortStableFunc(oldest, func(a, b *Binding) int {
+		return cmp.Or(cmp.Compare(connected(a), connected(b)), a.Modified.Compare(b.Modified))
+	})
+	displaced := make(map[string]bool, n)
+	for _, b := range oldest[:min(n, len(oldest))] {
+		displaced[b.RUID] = true
+		u.remove(b)
+	}
+	u.bindings = slices.DeleteFunc(u.bindings, func(b Binding) bool { return displaced[b.RUID] })
+}
+
+// connected returns 1 for a binding over an open connection, and 0 for others. A binding whose
+// connection is closed has no flow.
+func connected(b *Binding) int { return int(min(b.Flow.Conn, 1)) }
 
 // writeAhead is how long before the end of a binding a refresh is written at once,
 // because the next common write may be too late.

@@ -83,14 +83,20 @@ func (r *Router) factsOf(tx *transaction.ServerTx, mayRelay bool) facts {
 }
 
 // routesElsewhere reports whether a Route field names another server. Phones put our own
-// address there.
+// address there, also more than once, and without lr.
 func (r *Router) routesElsewhere(req *sip.Request) bool {
 	for _, v := range req.Values("Route") {
-		if a, err := sip.ParseNameAddr(v); err != nil || !r.opt.Domains.Has(a.URI.Host) {
+		if a, err := sip.ParseNameAddr(v); err != nil || !r.isOurs(a.URI) {
 			return true
 		}
 	}
 	return false
+}
+
+// isOurs reports whether a URI names this server: one of its domains, with any port because a
+// NAT may have another one than the listener, or one of its addresses.
+func (r *Router) isOurs(u sip.URI) bool {
+	return r.opt.Domains.Has(u.Host) || r.opt.Own.IsNextHop(u)
 }
 
 // incomingOf returns a request as the silo reads it, without a sender: a MESSAGE for owner, or

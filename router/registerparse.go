@@ -15,7 +15,7 @@ func (r *Router) parseRegister(tx *transaction.ServerTx, p parties, from caller)
 	switch {
 	case !tx.Request.To.URI.IsSIP():
 		return nil, &registrar.Error{Status: 404, Reason: "Only SIP addresses can be registered here"}
-	case !p.toOurs || !r.opt.Domains.Has(tx.Request.Target.Host):
+	case !p.toOurs || !r.isOurs(tx.Request.Target):
 		return nil, &registrar.Error{Status: 404, Reason: "Not a domain of this registrar"}
 	case p.to.User == "":
 		return nil, &registrar.Error{Status: 400, Reason: "To names no user"}

@@ -82,7 +82,7 @@ func (d disposition) notification(c *im.CPIM, m *Message, now time.Time) *im.Mes
 	}
 	return &im.Message{
 		From:   "<" + m.Owner.String() + ">;tag=" + id,
-		To:     "<" + bareURI(m.From) + ">",
+		To:     toSender(m.From),
 		CallID: id + "@" + m.Owner.Domain,
 		CSeq:   1,
 		Headers: []sip.Header{

@@ -80,20 +80,31 @@ func noticeRate(cfg *Settings) limit.Rate {
 func (s *Service) notice(cfg *Settings, in *Incoming, id int64, now time.Time) (*im.Message, bool) {
 	v := in.values(now)
 	from := cfg.NoticeFrom.expand(v)
-	if u, err := sip.ParseURI(from); err != nil || !u.IsSIP() {
+	u, err := sip.ParseURI(from)
+	if err != nil || !u.IsSIP() {
 		s.opt.Log.Info("notice not sent: from_address is not a SIP URI", "address", from, "recipient", in.Owner)
 		return nil, false
 	}
 	callID := noticePrefix + strconv.FormatInt(id, 10) + "-" + strconv.FormatInt(now.Unix(), 10)
 	fields := cfg.NoticeFields.expand(v)
 	return &im.Message{
-		From:    "<" + from + ">;tag=" + callID,
-		To:      "<" + bareURI(in.Message.From) + ">",
+		From:    "<" + u.Strict() + ">;tag=" + callID,
+		To:      toSender(in.Message.From),
 		CallID:  callID + "@" + in.Owner.Domain,
 		CSeq:    1,
 		Headers: addMissing(fields, []sip.Header{{Name: "Content-Type", Value: "text/plain"}}),
 		Body:    []byte(cfg.NoticeText.expand(v)),
 	}, true
+}
+
+// toSender returns the To value of a message to the sender with a From value, in the characters of
+// the grammar: a device of the sender may be stricter than the one that wrote From.
+func toSender(from string) string {
+	a, err := sip.ParseNameAddr(from)
+	if err != nil {
+		return "<>"
+	}
+	return "<" + a.URI.Bare().Strict() + ">"
 }
 
 // isText reports whether a message is a text for a person.

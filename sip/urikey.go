@@ -62,7 +62,9 @@ func (u URI) CommonKey() uint64 {
 	part(unescape(u.User))
 	part(unescape(u.Pass))
 	part(canonicalHost(u.Host))
-	part(unescape(u.Header))
+	for _, f := range headerFields(u.Header) {
+		part(f)
+	}
 	_, _ = h.Write([]byte{byte(u.Port >> 8), byte(u.Port)})
 	for _, name := range paramsInBoth {
 		if v, ok := u.Params.Get(name); ok {
@@ -71,6 +73,21 @@ func (u URI) CommonKey() uint64 {
 		}
 	}
 	return h.Sum64()
+}
+
+// headerFields returns the header fields in a URI without escapes, their names in lower case. Their
+// order does not matter (the fourth example of RFC 3261 section 19.1.4).
+func headerFields(s string) []string {
+	if s == "" {
+		return nil
+	}
+	fields := strings.Split(s, "&")
+	for i, f := range fields {
+		name, value, _ := strings.Cut(f, "=")
+		fields[i] = lower(unescape(name)) + "=" + unescape(value)
+	}
+	slices.Sort(fields)
+	return fields
 }
 
 // Equal reports whether the URIs of two keys are equal.

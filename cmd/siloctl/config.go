@@ -83,6 +83,7 @@ type draft map[string][]draftLine
 type draftLine struct {
 	text    string
 	from    int    // the line of Kamailio's configuration
+	param   string // Kamailio's module and parameter; "" for those of the core
 	refused string // silod's reason to refuse it; "" if silod accepts it
 }
 
@@ -94,21 +95,10 @@ var sections = []string{"sip", "db", "registrar", "silo", "imc", "mi", "auth"}
 func convert(ctx context.Context, text string) (string, []leftOut) {
 	settings, out := readKamailio(text)
 	d := draft{}
-	port := "5060"
-	for _, s := range settings {
-		if s.module == "" && s.name == "port" {
-			port = s.value
-		}
-	}
-	var listen, domains []string
-	var listenLine, domainLine int
+	n := names{port: "5060"}
 	for _, s := range settings {
 		switch {
-		case s.module == "" && s.name == "listen":
-			listen, listenLine = append(listen, listenAt(s.value, port)...), s.line
-		case s.module == "" && s.name == "alias":
-			domains, domainLine = append(domains, host(s.value)), s.line
-		case s.module == "":
+		case n.take(s), s.module == "":
 		case s.module == "auth_db" && len(d["auth"]) == 0: // passwords were required
 			d.add("auth", "mode", `"digest"`, s.line)
 			fallthrough
@@ -118,12 +108,7 @@ func convert(ctx context.Context, text string) (string, []leftOut) {
 			}
 		}
 	}
-	if len(listen) > 0 {
-		d.add("sip", "listen", tomlValue(listen), listenLine)
-	}
-	if len(domains) > 0 {
-		d.add("sip", "domains", tomlValue(domains), domainLine)
-	}
+	out = append(out, n.put(d)...)
 	_, refused := d.checked(ctx)
 	out = append(append(out, refused...), d.dropOwnProxies()...)
 	toml, _ := d.write()
@@ -153,7 +138,8 @@ var sectionOf = map[string]string{
 // bareKey matches a TOML key that needs no quotation marks.
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// put adds a module's parameter, or returns the reason why it is left out.
+// put adds a module's parameter, or returns the reason why it is left out. Of several values of
+// one parameter the last counts, as in Kamailio.
 func (d draft) put(s setting) (why string) {
 	section, key := sectionOf[s.module], s.name
 	if to, ok := renamed[[2]string{s.module, s.name}]; ok {
@@ -162,15 +148,21 @@ func (d draft) put(s setting) (why string) {
 	if section == "" || !bareKey.MatchString(key) {
 		return "silod has no such module or parameter"
 	}
-	for _, l := range d[section] {
-		if strings.HasPrefix(l.text, key+" = ") {
-			if l.text == key+" = "+s.toml() {
-				return ""
-			}
+	param := s.module + " " + s.name
+	for i := range d[section] {
+		l := &d[section][i]
+		if !strings.HasPrefix(l.text, key+" = ") {
+			continue
+		}
+		text := key + " = " + s.toml()
+		if l.text != text && l.param != param {
 			return fmt.Sprintf("line %d has set %s already", l.from, key)
 		}
+		l.text, l.from, l.param = text, s.line, param
+		return ""
 	}
 	d.add(section, key, s.toml(), s.line)
+	d[section][len(d[section])-1].param = param
 	return ""
 }
 
@@ -293,34 +285,4 @@ func (d draft) write() (string, map[int]*draftLine) {
 		}
 	}
 	return b.String(), at
-}
-
-// transports are the transports in Kamailio's addresses.
-var transports = []string{"udp", "tcp", "tls", "ws", "wss"}
-
-// listenAt returns the listen addresses for a value of listen=: "udp:10.0.0.1:5060", "10.0.0.1".
-func listenAt(value, port string) []string {
-	networks := []string{"udp", "tcp"}
-	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
-		networks, value = []string{strings.ToLower(proto)}, rest
-	}
-	if strings.LastIndexByte(value, ':') <= strings.LastIndexByte(value, ']') {
-		value += ":" + port
-	}
-	list := make([]string, len(networks))
-	for i, n := range networks {
-		list[i] = n + ":" + value
-	}
-	return list
-}
-
-// host returns the host of an alias, which may have a transport and a port.
-func host(value string) string {
-	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
-		value = rest
-	}
-	if i := strings.LastIndexByte(value, ':'); i > strings.LastIndexByte(value, ']') {
-		value = value[:i]
-	}
-	return value
 }

@@ -46,6 +46,10 @@ func readKamailio(text string) ([]setting, []leftOut) {
 		}
 		switch {
 		case !t.quoted && t.text == "{":
+			if n := len(tokens); depth == 0 && n > 1 && tokens[n-2].text == "socket" && tokens[n-1].text == "=" {
+				r.notes = append(r.notes, leftOut{t.line, "socket", "the form with braces is not read: set sip.listen and sip.advertise"})
+				tokens = tokens[:n-2]
+			}
 			depth++
 		case !t.quoted && t.text == "}":
 			depth = max(0, depth-1)
@@ -78,9 +82,30 @@ func (r *cfgReader) settings(tokens []token) []setting {
 			value, number := r.value(tokens[i+2])
 			list = append(list, setting{"", t.text, value, number, t.line})
 			i += 2
+			for ; more(tokens, i+1); i++ {
+				if name := tokens[i+1].text; name == "advertise" || name == "as" || name == "name" {
+					if i++; i+1 == len(tokens) {
+						return list
+					}
+					value, _ := r.value(tokens[i+1])
+					list = append(list, setting{"", name, value, false, t.line})
+				} else if value, number := r.value(tokens[i+1]); strings.ContainsAny(value, ".:") {
+					list = append(list, setting{"", t.text, value, number, t.line})
+				}
+			}
 		}
 	}
 	return list
+}
+
+// more reports whether token i belongs to the setting before it: a further value, or a word such
+// as advertise.
+func more(tokens []token, i int) bool {
+	const marks = ";(){}[]="
+	if i >= len(tokens) || tokens[i].line != tokens[i-1].line || !tokens[i].quoted && strings.Contains(marks, tokens[i].text) {
+		return false
+	}
+	return i+1 == len(tokens) || tokens[i+1].quoted || tokens[i+1].text != "=" && tokens[i+1].text != "("
 }
 
 // value returns the text of a token, or that of its #!define.

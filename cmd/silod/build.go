@@ -37,7 +37,8 @@ func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer)
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{cfg: cfg, applied: cfg, file: file, level: new(slog.LevelVar)}
+	d := &daemon{cfg: cfg, applied: cfg, file: file, level: new(slog.LevelVar), domains: sip.NewDomains(), names: set.domains}
+	d.domains.Configure(d.names)
 	d.level.Set(set.logLevel)
 	d.log = newLogger(cfg.Log.Format, d.level, logs)
 	d.stopped, d.stop = context.WithCancel(context.Background())
@@ -105,7 +106,6 @@ func (d *daemon) openDatabase(ctx context.Context, url config.DBURL) (*db.DB, er
 }
 
 // openSockets creates the transport and the transaction layer and opens the SIP sockets.
-// Their addresses are among the domains.
 func (d *daemon) openSockets(ctx context.Context, set settings) error {
 	opt := transportOptions(d.cfg)
 	opt.Log = d.log
@@ -118,7 +118,6 @@ func (d *daemon) openSockets(ctx context.Context, set settings) error {
 	if err := d.transport.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
 	}
-	d.domains = sip.NewDomains(localDomains(set.domains, d.transport.Endpoints())...)
 	d.own = sip.OwnAddresses{Advertise: d.cfg.SIP.Advertise, Domains: d.domains}
 	for _, e := range d.transport.Endpoints() {
 		d.own.Listen = append(d.own.Listen, sip.Listener(e))

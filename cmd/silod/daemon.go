@@ -74,6 +74,7 @@ type daemon struct {
 	hangups   <-chan os.Signal // nil: SIGHUP is not handled
 	reloading sync.Mutex       // one reload at a time
 	applied   *config.Config   // by the last reload; guarded by reloading
+	names     sip.DomainNames  // of domains; guarded by reloading
 }
 
 // run starts a daemon, prints its addresses, and serves until ctx ends.

@@ -136,7 +136,7 @@ func TestGrantedTimeDoesNotShrink(t *testing.T) {
 // client finds its own contact first, in an answer that fits a datagram.
 func TestAnswerWithManyContacts(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
+	s := serve(t, "registrar.max_contacts = 1000")
 	many, u := s.phone("tcp", "bob"), s.phone("udp", "bob")
 	for i := range 10 {
 		var contacts []string

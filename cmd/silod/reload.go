@@ -30,6 +30,7 @@ func (d *daemon) reload() ([]config.Change, error) {
 	if err != nil {
 		return nil, err
 	}
+	set.domains = d.domainNames(next)
 	d.configure(set)
 	changes := d.changes(next)
 	d.applied = next
@@ -41,7 +42,7 @@ func (d *daemon) reload() ([]config.Change, error) {
 func (d *daemon) configure(set settings) {
 	d.level.Set(set.logLevel)
 	d.transport.Configure(set.transport)
-	d.domains.Configure(sip.DomainNames{Names: localDomains(set.domains, d.transport.Endpoints())})
+	d.domains.Configure(set.domains)
 	d.guard.Configure(set.policy)
 	d.guard.Limits.Configure(set.limits)
 	d.guard.Agents.Configure(set.blockedAgents...)
@@ -62,6 +63,25 @@ func (d *daemon) configure(set settings) {
 	}
 }
 
+// domainNames returns the names of the domains after a reload. A new main domain, other aliases
+// and case_sensitive would give the users and rooms in memory other addresses, so they need a
+// restart.
+func (d *daemon) domainNames(next *config.Config) sip.DomainNames {
+	if !d.movesUsers(next) {
+		c := *d.cfg
+		c.SIP.Domains = next.SIP.Domains
+		d.names = c.DomainNames()
+	}
+	return d.names
+}
+
+// movesUsers reports whether a configuration has another main domain.
+func (d *daemon) movesUsers(next *config.Config) bool {
+	c := *d.cfg
+	c.SIP.Domains = next.SIP.Domains
+	return c.LocalDomains().Default() != d.domains.Default()
+}
+
 // changes returns the keys that differ from the last configuration and are applied by a
 // reload, and those that differ from the first one and need a restart.
 func (d *daemon) changes(next *config.Config) []config.Change {
@@ -79,10 +99,11 @@ func (d *daemon) changes(next *config.Config) []config.Change {
 	return append(now, later...)
 }
 
-// needsRestart reports whether a change needs a restart. The first trusted name does,
-// because only new listeners request certificates.
+// needsRestart reports whether a change needs a restart. A new main domain does, see
+// domainNames, and so does the first trusted name, because only new listeners request
+// certificates.
 func (d *daemon) needsRestart(c config.Change, next *config.Config) bool {
-	return c.Restart || c.Key == "auth.trusted" && namesPeers(next) && !namesPeers(d.cfg)
+	return c.Restart || c.Key == "sip.domains" && d.movesUsers(next) || c.Key == "auth.trusted" && namesPeers(next) && !namesPeers(d.cfg)
 }
 
 // keys returns the names of the changes that do or do not need a restart.

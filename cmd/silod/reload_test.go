@@ -97,7 +97,7 @@ func effects(dir string) map[string]effect {
 		"sip.tls_certificate = '" + filepath.Join(dir, "2.pem") + "'", "sip.tls_private_key = '" + filepath.Join(dir, "2.key") + "'",
 	}, func(s *served) any { return s.serial() }}
 	return map[string]effect{
-		"sip.domains":         one("sip.domains = ['other.example']", func(s *served) any { return s.domains.Default() }),
+		"sip.domains":         one("sip.domains = ['127.0.0.1', 'other.example']", func(s *served) any { return s.domains.Has("other.example") }),
 		"sip.outbound_proxy":  inRouter("sip.outbound_proxy = 'sip:127.0.0.1:9'"),
 		"sip.user_proxy":      inRouter("sip.user_proxy = 'sip:127.0.0.1:9'"),
 		"sip.accept_timeout":  inRouter("sip.accept_timeout = '1s'"),

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ import (
 type settings struct {
 	logLevel  slog.Level
 	transport transport.Settings
-	domains   []string // as configured: see localDomains
+	domains   sip.DomainNames
 
 	policy        router.Policy
 	limits        auth.LimitSettings
@@ -54,7 +53,7 @@ type settings struct {
 // the daemon, which a reload cannot change. An error names the key.
 func settingsOf(cfg *config.Config, mode string) (settings, error) {
 	set := settings{
-		domains:       cfg.SIP.Domains,
+		domains:       cfg.DomainNames(),
 		policy:        policy(cfg),
 		limits:        limits(cfg, mode),
 		blockedAgents: cfg.Auth.BlockedAgents,
@@ -206,48 +205,10 @@ func transactionOptions(cfg *config.Config) transaction.Options {
 	return transaction.Options{MaxHandlers: s.MaxHandlers, MaxTransactions: s.MaxTransactions, Grace: s.StopTimeout}
 }
 
-// localDomains returns the configured domains and the addresses that are listened on. If
-// no domains are configured, localhost is one too. A listener on all addresses has the
-// addresses and the name of this machine.
-func localDomains(configured []string, listening []transport.Endpoint) []string {
-	if len(configured) > 0 {
-		return append(slices.Clip(configured), listenAddresses(listening)...)
-	}
-	return append(listenAddresses(listening), "localhost")
-}
-
-func listenAddresses(listening []transport.Endpoint) []string {
-	var names []string
-	for _, e := range listening {
-		if !e.Addr.Addr().IsUnspecified() {
-			names = append(names, e.Addr.Addr().String())
-			continue
-		}
-		addrs, host := config.MachineAddresses()
-		if host != "" {
-			names = append(names, host)
-		}
-		for _, a := range addrs {
-			names = append(names, a.String())
-		}
-	}
-	return names
-}
-
-// mainDomain returns the domain of users in rows without one, as Kamailio writes them unless
-// its usrloc has use_domain set.
-func mainDomain(cfg *config.Config) string {
-	var listen []transport.Endpoint
-	for _, l := range cfg.SIP.Listen {
-		listen = append(listen, transport.Endpoint{Addr: l.Addr})
-	}
-	return sip.NewDomains(localDomains(cfg.SIP.Domains, listen)...).Default()
-}
-
 func dbOptions(cfg *config.Config) db.Options {
 	c := cfg.Silo.Columns
 	return db.Options{
-		Domain:       mainDomain(cfg),
+		Domain:       cfg.LocalDomains().Default(),
 		SiloTable:    cfg.Silo.DBTable,
 		RoomsTable:   cfg.IMC.RoomsTable,
 		MembersTable: cfg.IMC.MembersTable,
@@ -294,7 +255,7 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		AddContact: s.AddContact,
 		KeepFields: template(s.ExtraHdrsAVP),
 
-		Reminder: s.Reminder,
+		Reminder: strictURI(s.Reminder),
 		Remind:   seconds(s.SendTime),
 		SendAt:   template(s.SndTimeAVP),
 		Zone:     s.TimeZone.Location,
@@ -308,6 +269,15 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		UseContact:      s.UseContact,
 		NoticeFromFixed: literalUser(s.FromAddress),
 	}
+}
+
+// strictURI returns a configured URI in the characters of the grammar. It returns "" if s is "".
+func strictURI(s string) string {
+	u, err := sip.ParseURI(s)
+	if err != nil {
+		return s
+	}
+	return u.Strict()
 }
 
 // template returns nil if t is not set.
