@@ -39,11 +39,10 @@ type IMC struct {
 	CheckOnCreate bool `toml:"check_on_create" default:"0" reload:"yes"`
 
 	// Senders that may create rooms, by #create or by joining: "all"; "authenticated": by a
-	// password or by a trusted peer, and everyone if auth.mode is "none"; "local": users of our
+	// password or by a trusted peer, and all if auth.mode is "none"; "local": users of our
 	// domains; "sip:alice@example.org": one user; "@example.org": the users of a domain;
-	// "nobody": only administrators, with siloctl rooms create. All but "all" are only for
-	// senders that are authenticated. Senders that auth.strangers keeps away from rooms cannot
-	// create them either.
+	// "nobody": administrators only, with siloctl rooms create. All of these but "all" are
+	// authenticated senders. auth.strangers says which senders reach rooms at all.
 	Creators []string `toml:"creators" default:"all" reload:"yes"`
 
 	// The names of rooms: a message to a user part that matches is for a room. The user part is

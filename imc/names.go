@@ -24,10 +24,10 @@ func (s *Service) isManager(a sip.AoR) bool {
 	return s.config().Manager != "" && a.User == s.config().Manager
 }
 
-// matches reports whether the name of a room matches Config.RoomPattern, which is about
-// the name as people write it.
+// matches reports whether an AoR can be that of a room. Config.RoomPattern is about the
+// name as people write it.
 func (set *Settings) matches(name sip.AoR) bool {
-	return set.pattern.MatchString(name.PlainUser())
+	return set.pattern.MatchString(name.PlainUser()) && isName(name.User)
 }
 
 // addressee returns the room that a request is for. A request to the manager whose To

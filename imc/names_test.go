@@ -54,7 +54,7 @@ func FuzzNames(f *testing.F) {
 // TestIsRoom checks the spellings of rooms and of the manager.
 func TestIsRoom(t *testing.T) {
 	s := quietService(t, func(c *Config) {
-		c.RoomPattern, c.Manager = `^(chat-[0-9]+|raum [a-zäöü]+|~.*)$`, "Räume#1"
+		c.RoomPattern, c.Manager = `^(chat-[0-9]+|raum [a-zäöü]+|~.*|%.*)$`, "Räume#1"
 	})
 	s.domains.Configure(sip.DomainNames{Names: []string{"example.test", "other.test"}, Aliases: []string{"127.0.0.1"}})
 	for address, want := range map[string]bool{
@@ -72,6 +72,7 @@ func TestIsRoom(t *testing.T) {
 		"sip:chat-1@far.test":               false,
 		"sip:chat-1%0A@example.test":        false,
 		"sip:chat-1%00@example.test":        false,
+		"sip:%00@example.test":              false,
 		"~k3":                               false, // where closed rooms are stored
 		"bob":                               false,
 	} {
