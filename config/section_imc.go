@@ -38,11 +38,19 @@ type IMC struct {
 	// Creating a room that exists is refused (1), or joins it (0).
 	CheckOnCreate bool `toml:"check_on_create" default:"0" reload:"yes"`
 
-	// The names of rooms: a message to a user part that matches is for a room.
+	// Senders that may create rooms, by #create or by joining: "all"; "authenticated": by a
+	// password or by a trusted peer, and all if auth.mode is "none"; "local": users of our
+	// domains; "sip:alice@example.org": one user; "@example.org": the users of a domain;
+	// "nobody": administrators only, with siloctl rooms create. All of these but "all" are
+	// authenticated senders. auth.strangers says which senders reach rooms at all.
+	Creators []string `toml:"creators" default:"all" reload:"yes"`
+
+	// The names of rooms: a message to a user part that matches is for a room. The user part is
+	// compared in lower case and without escapes: "^raum-[a-zäöü]+$" fits sip:raum-k%C3%B6ln@...
 	RoomPattern Pattern `toml:"room_pattern" default:"^chat-[0-9]+$"`
 
-	// The user part of the address that accepts commands for any room. It must not be the
-	// name of a room.
+	// The user part of the address that accepts commands for any room, which is named in the
+	// command or in To. It must not be the name of a room.
 	Manager string `toml:"manager" default:"chat-manager" is:"user"`
 
 	// If the owner leaves, the room is destroyed ("destroy"), or leaving is refused until

@@ -120,8 +120,11 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 	if err == nil && l.rooms[a] == nil {
 		err = fmt.Errorf("no such room: %s", uri)
 	}
-	if err == nil && user == "" {
+	switch {
+	case err == nil && user == "":
 		err = errors.New("no user name")
+	case err == nil && flag&^(memberOwner|memberAdmin|memberInvited|memberDeleted|memberSkip) != 0:
+		err = fmt.Errorf("unknown flag %d of %s", flag, user)
 	}
 	if err != nil {
 		return fmt.Errorf("row of imc_members: %w", err)

@@ -28,6 +28,7 @@ const (
 	memberAdmin   = 2
 	memberInvited = 4
 	memberDeleted = 8
+	memberSkip    = 16 // of Kamailio in memory
 )
 
 var (
@@ -61,7 +62,10 @@ var (
 // not at all, and changes are made in the order of the calls.
 func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
 	var notice []*entryRow
-	err := st.check(&c)
+	err := checkMembers(&c)
+	if err == nil {
+		err = st.check(&c)
+	}
 	if err == nil && c.Notice != nil {
 		var row *entryRow
 		row, err = newEntryRow(c.Notice)
@@ -106,6 +110,16 @@ func (st *rooms) check(c *imc.Change) error {
 		}
 		if !fits(ownName, m.InvitedBy.User) || !fits(ownName, m.InvitedBy.Domain) {
 			return tooLong("inviter", m.InvitedBy.String())
+		}
+	}
+	return nil
+}
+
+// checkMembers returns errInvalid if a member has no name: Load would skip it.
+func checkMembers(c *imc.Change) error {
+	for _, m := range c.Put {
+		if m.User.User == "" || m.User.Domain == "" {
+			return fmt.Errorf("%w: member without a name", errInvalid)
 		}
 	}
 	return nil

@@ -13,8 +13,8 @@ const (
 func (s *Service) checkRoomName(name sip.AoR) error {
 	set := s.settings()
 	switch {
-	case s.isManager(name) || !set.pattern.MatchString(name.User):
-		return refuse("bad_room", "value", clip(name.User), "pattern", set.config.RoomPattern)
+	case s.isManager(name) || isAside(name) || !set.matches(name):
+		return refuse("bad_room", "value", clip(plainName(name)), "pattern", set.config.RoomPattern)
 	case len(name.String()) > maxRoomURI:
 		return refuse("too_long", "value", clip(name.String()), "limit", itoa(maxRoomURI))
 	}
@@ -22,15 +22,22 @@ func (s *Service) checkRoomName(name sip.AoR) error {
 }
 
 // checkUser checks that a user can become a member of a room: it is not a room
-// itself, and the columns can hold its address.
+// itself, its name can be shown, it can be reached, and the columns can hold its address.
 func (s *Service) checkUser(r *room, u sip.AoR) error {
 	switch {
 	case s.IsRoom(u):
 		return refuse("not_a_user", "user", displayName(u, r.name)).in(r.name)
+	case !isName(u.User) || !u.Reachable():
+		return refuse("bad_user", "value", clip(displayName(u, r.name))).in(r.name)
 	case len(u.User) > maxUser:
-		return refuse("too_long", "value", clip(u.User), "limit", itoa(maxUser))
+		return refuse("too_long", "value", clip(plainName(u)), "limit", itoa(maxUser))
 	case len(u.Domain) > maxDomain:
 		return refuse("too_long", "value", clip(u.Domain), "limit", itoa(maxDomain))
 	}
 	return nil
+}
+
+// mayCreate reports whether a sender may create rooms.
+func (s *Service) mayCreate(from sip.Sender) bool {
+	return s.settings().creators.Allows(s.domains, from)
 }

@@ -19,6 +19,9 @@ import (
 // has been given to another room; the Seq of its last entry follows.
 const asidePrefix = "~"
 
+// isAside reports whether an AoR can be that of a room that was moved aside.
+func isAside(a sip.AoR) bool { return strings.HasPrefix(a.User, asidePrefix) }
+
 // close destroys a room; last is its last entry, which all members get, the owner
 // included.
 func (s *Service) close(ctx context.Context, r *room, last *Entry) error {
@@ -51,7 +54,7 @@ func (s *Service) moveAside(ctx context.Context, r *room) error {
 
 // publicName returns the name under which users know a stored room.
 func publicName(stored Room) sip.AoR {
-	if stored.Closed && strings.HasPrefix(stored.AoR.User, asidePrefix) && stored.Topic != "" {
+	if stored.Closed && isAside(stored.AoR) && stored.Topic != "" {
 		return sip.AoR{User: stored.Topic, Domain: stored.AoR.Domain}
 	}
 	return stored.AoR

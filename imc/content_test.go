@@ -189,7 +189,7 @@ func TestNoLoops(t *testing.T) {
 			w.message("chat-manager", "chat-1", "text/plain", "hello"),
 		} {
 			if r := w.handle(req); r.Status != 200 || r.Code != 1 {
-				t.Errorf("%s from %s: %+v", req.Header("Content-Type"), req.Sender, r)
+				t.Errorf("%s from %s: %+v", req.Header("Content-Type"), req.Sender.AoR, r)
 			}
 		}
 		// The answer of a room elsewhere is refused, without a message to it.

@@ -10,9 +10,10 @@ import (
 // An actor is the caller of a command: a user, or an operator, which has no address and
 // may do everything.
 type actor struct {
-	user     sip.AoR
-	callID   string // of the request
-	operator bool
+	user      sip.AoR
+	mayCreate bool   // rooms
+	callID    string // of the request
+	operator  bool
 }
 
 // runCommand carries out a # command; text follows the start character. It returns

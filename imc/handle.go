@@ -13,8 +13,8 @@ import (
 
 // A Request is a MESSAGE to a room or to the manager.
 type Request struct {
-	Sender sip.AoR // authenticated by the caller of Handle
-	Room   sip.AoR // the Request-URI
+	Sender sip.Sender // as identified by the caller of Handle
+	Room   sip.AoR    // the Request-URI
 	im.Message
 }
 
@@ -64,12 +64,14 @@ func (r *refusal) in(room sip.AoR) *refusal {
 // from the address of a room, are answered 200 and dropped. Handle keeps the headers
 // and the body: the caller must not write to them afterwards.
 func (s *Service) Handle(ctx context.Context, req Request) Reply {
-	req.Room = roomName(req.Room)
+	req.Room = s.addressee(&req)
 	c := inspect(&req.Message)
 	switch {
-	case !req.Sender.Reachable():
+	case !req.Sender.AoR.Reachable():
 		return Reply{Status: 403, Reason: "Forbidden, a room is only for senders with an address sip:user@domain", Code: codeMessage}
-	case c.notification, s.IsRoom(req.Sender):
+	case req.Sender.Local && !req.Sender.Authenticated:
+		return Reply{Status: 403, Reason: "Forbidden, users of this server must authenticate", Code: codeMessage}
+	case c.notification, s.IsRoom(req.Sender.AoR):
 		// Clients would answer each other's notifications with more of them, and a
 		// message from one room to another would come back.
 		s.stats.Dropped.Add(1)
@@ -100,7 +102,7 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 		return refuse("no_room")
 	}
 	defer r.stateMu.RUnlock()
-	m := r.index[req.Sender]
+	m := r.index[req.Sender.AoR]
 	switch {
 	case m != nil && m.Role == Banned:
 		return refuse("you_banned")
@@ -111,7 +113,7 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 	case r.isRepeat(req):
 		return nil
 	}
-	e := &Entry{Room: r.name, From: req.Sender, At: s.entryTime(), Message: req.Message}
+	e := &Entry{Room: r.name, From: req.Sender.AoR, At: s.entryTime(), Message: req.Message}
 	if err := s.appendEntry(ctx, r, e); err != nil {
 		return err
 	}
@@ -137,7 +139,7 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 	case !errors.As(err, &refused):
 		s.stats.StoreErrors.Add(1)
 		s.log.Error("room request failed", slog.String("room", req.Room.String()),
-			slog.String("from", req.Sender.String()), slog.String("call_id", req.CallID), slog.Any("error", err))
+			slog.String("from", req.Sender.AoR.String()), slog.String("call_id", req.CallID), slog.Any("error", err))
 		return Reply{Status: 503, Reason: "Rooms are not available, try again", Code: code, RetryAfter: retryAfter}
 	}
 	s.stats.Refusals.Add(1)
@@ -146,7 +148,7 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 		if room.IsZero() {
 			room = req.Room
 		}
-		s.notifyUser(req.Sender, req.Room, req.CallID, s.text(refused.text, room, refused.args...))
+		s.notifyUser(req.Sender.AoR, req.Room, req.CallID, s.text(refused.text, room, refused.args...))
 	}
 	return Reply{Status: 500, Reason: refused.Error(), Code: code, RetryAfter: refused.wait}
 }

@@ -35,7 +35,6 @@ package imc
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,23 +119,3 @@ func (s *Service) Config() Config { return *s.config() }
 func (s *Service) settings() *Settings { return s.current.Load() }
 
 func (s *Service) config() *Config { return &s.settings().config }
-
-// IsRoom reports whether Handle takes messages to an address: it is a room, a valid
-// room name, or the manager.
-func (s *Service) IsRoom(a sip.AoR) bool {
-	a = roomName(a)
-	s.mu.RLock()
-	_, known := s.rooms[a]
-	s.mu.RUnlock()
-	return known || s.domains.Has(a.Domain) && (s.isManager(a) || s.settings().pattern.MatchString(a.User))
-}
-
-// isManager reports whether an address is the one that takes commands for all rooms.
-func (s *Service) isManager(a sip.AoR) bool {
-	return s.config().Manager != "" && a.User == s.config().Manager
-}
-
-// roomName returns an AoR in lower case, as all room names are.
-func roomName(a sip.AoR) sip.AoR {
-	return sip.AoR{User: strings.ToLower(a.User), Domain: strings.ToLower(a.Domain)}
-}

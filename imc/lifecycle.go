@@ -18,6 +18,9 @@ func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 			return s.join(ctx, c, r)
 		}
 	}
+	if !c.by.mayCreate && !c.by.operator {
+		return refuse("no_creator").in(r.name)
+	}
 	if err := s.checkRoomName(r.name); err != nil {
 		return err
 	}

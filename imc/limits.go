@@ -30,7 +30,7 @@ func (c *Config) requestRate() limit.Rate {
 // are too many; only the first one of a series is explained to the sender.
 func (s *Service) checkRate(req *Request) error {
 	rate := s.config().requestRate()
-	wait, ok, first := s.requests.Take(userRoom{req.Sender, req.Room}, rate, s.now())
+	wait, ok, first := s.requests.Take(userRoom{req.Sender.AoR, req.Room}, rate, s.now())
 	if ok {
 		return nil
 	}

@@ -58,12 +58,12 @@ func (s *Service) miListMembers(_ context.Context, req *mi.Request) (*mi.Node, e
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.miRoom(name.String())
-	if err != nil {
-		if req.Dialect == mi.Kamailio {
-			return nil, mi.Errorf(500, "Room not found")
-		}
-		return nil, err
+	r := s.existingRoom(name)
+	switch {
+	case r == nil && req.Dialect == mi.Kamailio:
+		return nil, mi.Errorf(500, "Room not found")
+	case r == nil:
+		return nil, s.miError(refuse("no_room"))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,6 +101,8 @@ func (s *Service) listedRoom(req *mi.Request) (sip.AoR, error) {
 		return sip.AoR{}, mi.Errorf(500, "No room name")
 	case len(req.Args) == 0:
 		return sip.AoR{}, mi.ErrArguments
+	case req.Dialect == mi.Native:
+		return s.roomArg(arg)
 	case (arg == "" || arg[0] == '.') && kamailio:
 		return sip.AoR{}, mi.Errorf(500, "Empty room name")
 	case arg == "":

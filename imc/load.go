@@ -81,8 +81,14 @@ func (s *Service) restoreRoom(stored Room, members []Member) *room {
 	}
 	stored.AoR = name
 	r := newRoom(publicName(stored))
+	members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool {
+		bad := m.User.User == "" || m.User.Domain == "" || m.Role < Invited || m.Role > Banned
+		if bad {
+			log.Warn("stored member not readable and skipped", slog.String("user", m.User.String()), slog.String("role", m.Role.String()))
+		}
+		return bad
+	})
 	// Of several owners the first stays the owner.
-	members = slices.Clone(members)
 	owners := 0
 	for i := range members {
 		if members[i].Role == Owner {

@@ -42,7 +42,7 @@ func (s *Service) Commands() []mi.Command {
 			Help: "Creates a room; with the word private, one that takes an invitation to join.",
 		}, {
 			Name: "imc_destroy_room", Aliases: []string{"imc.destroy_room"}, Args: "ROOM", MinArgs: 1, MaxArgs: 1, Writes: true,
-			Run:  s.miChange("destroy"),
+			Run:  s.miDestroyRoom,
 			Help: "Destroys a room and notifies its members.",
 		}, {
 			Name: "imc_add_member", Aliases: []string{"imc.add_member"}, Args: "ROOM USER [ROLE]", MinArgs: 2, MaxArgs: 3, Writes: true,
@@ -50,7 +50,7 @@ func (s *Service) Commands() []mi.Command {
 			Help: "Adds a user to a room as member, admin or owner.",
 		}, {
 			Name: "imc_remove_member", Aliases: []string{"imc.remove_member"}, Args: "ROOM USER", MinArgs: 2, MaxArgs: 2, Writes: true,
-			Run:  s.miChange("remove"),
+			Run:  s.miRemoveMember,
 			Help: "Removes a member from a room, or withdraws an invitation.",
 		}, {
 			Name: "imc_modify_member", Aliases: []string{"imc.modify_member"}, Args: "ROOM USER ROLE", MinArgs: 3, MaxArgs: 3, Writes: true,
@@ -60,20 +60,22 @@ func (s *Service) Commands() []mi.Command {
 	}
 }
 
-// operatorCall returns a # command as called by an operator. user may be "". Addresses
-// are parsed as in a # command: an operator may write chat-1 or a complete URI.
-func (s *Service) operatorCall(name, room, user string) (*invocation, error) {
+// operatorCall returns a # command on a room as called by an operator.
+func (s *Service) operatorCall(name, room string) (*invocation, error) {
 	c := &invocation{command: s.commandForms(name)[0], by: actor{operator: true}}
-	var refused *refusal
-	if c.room, refused = s.parseRoom(room, ""); refused != nil {
-		return nil, s.miError(refused)
+	var err error
+	c.room, err = s.roomArg(room)
+	return c, err
+}
+
+// operatorCallOn returns a # command on a room and a user as called by an operator. arg is
+// the name of the argument that names the user.
+func (s *Service) operatorCallOn(name, room, arg, user string) (*invocation, error) {
+	c, err := s.operatorCall(name, room)
+	if err == nil {
+		c.user, err = s.userArg(arg, user, c.room.Domain)
 	}
-	if user != "" {
-		if c.user, refused = s.parseUser(user, c.room.Domain); refused != nil {
-			return nil, s.miError(refused)
-		}
-	}
-	return c, nil
+	return c, err
 }
 
 // runForOperator carries out a command of operatorCall.
@@ -103,21 +105,25 @@ func (s *Service) miError(err error) error {
 	return mi.Errorf(wordings[refused.text].status, "%s", s.text(refused.text, refused.room, refused.args...))
 }
 
-// miChange returns the function of a management command that runs a # command on a
-// room, or on a room and a user.
-func (s *Service) miChange(name string) func(context.Context, *mi.Request) (*mi.Node, error) {
-	return func(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-		c, err := s.operatorCall(name, req.Arg(0), req.Arg(1))
-		if err != nil {
-			return nil, err
-		}
-		return nil, s.runForOperator(ctx, c)
+func (s *Service) miDestroyRoom(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	c, err := s.operatorCall("destroy", req.Arg(0))
+	if err != nil {
+		return nil, err
 	}
+	return nil, s.runForOperator(ctx, c)
+}
+
+func (s *Service) miRemoveMember(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	c, err := s.operatorCallOn("remove", req.Arg(0), "USER", req.Arg(1))
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.runForOperator(ctx, c)
 }
 
 // miCreateRoom creates a room; its owner is notified as by #create.
 func (s *Service) miCreateRoom(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	c, err := s.operatorCall("create", req.Arg(0), req.Arg(1))
+	c, err := s.operatorCallOn("create", req.Arg(0), "OWNER", req.Arg(1))
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +147,7 @@ func (s *Service) miAddMember(ctx context.Context, req *mi.Request) (*mi.Node, e
 			return nil, s.miError(refused)
 		}
 	}
-	c, err := s.operatorCall("add", req.Arg(0), req.Arg(1))
+	c, err := s.operatorCallOn("add", req.Arg(0), "USER", req.Arg(1))
 	if err == nil {
 		err = s.runForOperator(ctx, c)
 	}
@@ -162,7 +168,7 @@ func (s *Service) miModifyMember(ctx context.Context, req *mi.Request) (*mi.Node
 	if !isState {
 		name = "modify"
 	}
-	c, err := s.operatorCall(name, req.Arg(0), req.Arg(1))
+	c, err := s.operatorCallOn(name, req.Arg(0), "USER", req.Arg(1))
 	if err != nil {
 		return nil, err
 	}

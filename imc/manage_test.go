@@ -194,6 +194,46 @@ func TestOperatorChangesRooms(t *testing.T) {
 	})
 }
 
+// TestOperatorArguments checks that a management command says which argument is wrong, and
+// that Kamailio's clients get Kamailio's errors.
+func TestOperatorArguments(t *testing.T) {
+	managed(t, func(t *testing.T, _ *world, r *mi.Registry) {
+		const (
+			room = ", write chat-1, chat-1@example.org or sip:chat-1@example.org"
+			user = ", write bob, bob@example.org or sip:bob@example.org"
+		)
+		for _, c := range []struct {
+			want  string
+			words []string
+		}{
+			{"400 ROOM is empty: write chat-1, chat-1@example.org or sip:chat-1@example.org", []string{"imc_show_room", ""}},
+			{"400 ROOM is empty: write chat-1, chat-1@example.org or sip:chat-1@example.org", []string{"imc_list_members", " \t"}},
+			{"400 ROOM is wrong: sip:@ is not an address" + room, []string{"imc_destroy_room", "sip:@"}},
+			{"400 ROOM is wrong: chat 1@ is not an address" + room, []string{"imc_room_active", "chat\n1@"}},
+			{"400 ROOM is wrong: chat-1@far.test is not in a domain of this server", []string{"imc_history", "chat-1@far.test"}},
+			{"400 USER is empty: write bob, bob@example.org or sip:bob@example.org", []string{"imc_add_member", "chat-1", ""}},
+			{"400 USER is wrong: @ is not an address" + user, []string{"imc_remove_member", "chat-1", "@"}},
+			{"400 USER is wrong: tel:+49 is not an address" + user, []string{"imc_room_member", "chat-9", "tel:+49"}},
+			{"400 OWNER is empty: write bob, bob@example.org or sip:bob@example.org", []string{"imc_create_room", "chat-9", ""}},
+			{"400 bob%0D%0A is not a user address. Write sip:user@domain, user@domain, or user.", []string{"imc_add_member", "chat-1", "bob%0d%0a"}},
+			{"400 chat-9%00 is not a valid room name. Room names match ^chat-[0-9]+$", []string{"imc_create_room", "chat-9%00", "bob"}},
+			{`{"member":false}`, []string{"imc_room_member", "chat-9", "bob"}},
+		} {
+			if got := rpc(t, r, mi.Native, c.words[0], c.words[1:]...); got != c.want {
+				t.Errorf("%q\n got %s\nwant %s", c.words, got, c.want)
+			}
+		}
+		for _, c := range []struct {
+			d    mi.Dialect
+			want string
+		}{{mi.Classic, "404 room name not found"}, {mi.OpenSIPS, "404 room name not found"}, {mi.Kamailio, "500 Empty room name"}} {
+			if got := rpc(t, r, c.d, "imc_list_members", ""); got != c.want {
+				t.Errorf("imc_list_members without a room: %s, want %s", got, c.want)
+			}
+		}
+	})
+}
+
 // TestOperatorReadsRooms checks the management commands that read rooms.
 func TestOperatorReadsRooms(t *testing.T) {
 	managed(t, func(t *testing.T, w *world, r *mi.Registry) {

@@ -73,18 +73,29 @@ func (s *Service) deny(ctx context.Context, c *invocation, r *room) error {
 	return nil
 }
 
-// target finds the member that a command is about and returns it with its display
-// name. If no address matches exactly, the case of the user part is ignored. A command
-// cannot be about the owner, and not about an admin unless the caller is the owner or
-// that same admin: then target returns the member and a refusal.
-func (s *Service) target(c *invocation, r *room) (m *member, name string, err error) {
-	m = r.index[c.user]
-	for _, x := range r.members {
-		if m == nil && x.User.Domain == c.user.Domain && strings.EqualFold(x.User.User, c.user.User) {
-			m = x
+// memberLike returns the member with an address. If there is none, the case of the user
+// part is ignored, unless that fits several members.
+func (r *room) memberLike(u sip.AoR) (found *member) {
+	if m := r.index[u]; m != nil {
+		return m
+	}
+	for _, m := range r.members {
+		if m.User.Domain == u.Domain && strings.EqualFold(m.User.User, u.User) {
+			if found != nil {
+				return nil
+			}
+			found = m
 		}
 	}
-	if m == nil {
+	return found
+}
+
+// target finds the member that a command is about, as memberLike does, and returns it
+// with its display name. A command cannot be about the owner, and not about an admin
+// unless the caller is the owner or that same admin: then target returns the member and
+// a refusal.
+func (s *Service) target(c *invocation, r *room) (m *member, name string, err error) {
+	if m = r.memberLike(c.user); m == nil {
 		name = displayName(c.user, r.name)
 		return nil, name, refuse("no_such_member", "user", clip(name)).in(r.name)
 	}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"silod/sip"
@@ -81,13 +82,14 @@ func (s *Service) parse(req *Request, text string) (*invocation, *refusal) {
 	if len(forms) == 0 {
 		return nil, refuse("unknown", "command", printable(clip(name)))
 	}
+	by := actor{user: req.Sender.AoR, mayCreate: s.mayCreate(req.Sender), callID: req.CallID}
 	var (
 		best    *invocation
 		refused *refusal
 		left    int
 	)
 	for _, cmd := range forms {
-		c := &invocation{command: cmd, to: req.Room, room: req.Room, user: req.Sender, by: actor{user: req.Sender, callID: req.CallID}}
+		c := &invocation{command: cmd, to: req.Room, room: req.Room, user: by.user, by: by}
 		rest := words
 		err := s.parseParams(c, &rest)
 		if err == nil {
@@ -206,6 +208,7 @@ func (r Role) String() string {
 // without angle brackets. A name without a domain gets domain. ours reports whether
 // the domain is served here.
 func (s *Service) parseAddress(word, domain string) (a sip.AoR, ours bool, err error) {
+	word = strings.TrimSpace(word)
 	if w, found := strings.CutPrefix(word, "<"); found {
 		word = strings.TrimSuffix(w, ">")
 	}
@@ -262,13 +265,14 @@ func (s *Service) parseSince(word string) (time.Time, *refusal) {
 }
 
 // printable returns text of a user in a form that is safe to show in a line: valid
-// UTF-8 without control characters.
+// UTF-8 without control characters, line separators and characters that change the
+// direction of the text around them. Joiners are part of many scripts and stay.
 func printable(s string) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "?")
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
 			return ' '
 		}
 		return r

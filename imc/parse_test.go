@@ -49,7 +49,7 @@ func FuzzParse(f *testing.F) {
 	s := quietService(f, nil)
 	f.Fuzz(func(t *testing.T, text string, manager bool) {
 		req := &Request{
-			Sender: sip.AoR{User: "alice", Domain: "example.test"},
+			Sender: sip.Sender{AoR: sip.AoR{User: "alice", Domain: "example.test"}, Authenticated: true, Local: true},
 			Room:   sip.AoR{User: "chat-1", Domain: "example.test"},
 		}
 		if manager {
@@ -177,6 +177,7 @@ func TestTexts(t *testing.T) {
 func TestConfigErrorsNameTheKey(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"imc.room_pattern: ":           func(c *Config) { c.RoomPattern = "(" },
+		"imc.creators: ":               func(c *Config) { c.Creators = []string{"local", "someone"} },
 		"imc.extra_hdrs: ":             func(c *Config) { c.ExtraHeaders = "no header" },
 		"imc.extra_hdrs: \"X: 1\\n":    func(c *Config) { c.ExtraHeaders = "X: 1\nY: 2\r\n" },
 		"imc.imc_cmd_start_char: ":     func(c *Config) { c.StartChar = " " },

@@ -76,20 +76,11 @@ func (s *Service) speakerPrefix(e *Entry) string {
 	return s.settings().texts.expand("speech", args{"user", user, "uri", e.From.String(), "name", name})
 }
 
-// displayName returns a user as a room's texts show it: with the domain only if it is
-// not the room's.
-func displayName(u, room sip.AoR) string {
-	if u.Domain == room.Domain {
-		return u.User
-	}
-	return u.User + "@" + u.Domain
-}
-
 // isFrom reports whether a request is the one that caused the post: its sender got no
 // answer, because the daemon stopped before, and sends it again. Some clients start
 // with the same numbers each time, so the body is compared too.
 func (p *post) isFrom(req *Request) bool {
-	return p.from == req.Sender && p.callID == req.CallID && p.cseq == req.CSeq && p.fromHeader == req.From &&
+	return p.from == req.Sender.AoR && p.callID == req.CallID && p.cseq == req.CSeq && p.fromHeader == req.From &&
 		bytes.HasSuffix(p.body, req.Body)
 }
 

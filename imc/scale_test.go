@@ -95,7 +95,7 @@ func largeRoom(t testing.TB, st *memStore, members int) (*imc.Service, *counter)
 }
 
 func said(from, body string) imc.Request {
-	return imc.Request{Sender: aor(from), Room: aor("chat-1"), Message: im.Message{
+	return imc.Request{Sender: sender(from), Room: aor("chat-1"), Message: im.Message{
 		From: "<sip:" + from + "@" + domain + ">;tag=1", To: "<sip:chat-1@" + domain + ">", CallID: "call " + body, CSeq: 1,
 		Headers: []sip.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: []byte(body),
 	}}

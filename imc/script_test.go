@@ -18,6 +18,8 @@ import (
 //	config KEY VALUE            a setting, at the beginning
 //	alice -> chat-1: TEXT       alice sends a text; \r and \n are the control characters
 //	alice -> chat-1 [TYPE]: X   alice sends a body of another type
+//	alice -> chat-1 (To chat-2): X   with chat-2 in To
+//	?zoe@far.test -> chat-1: X  from a sender that is not authenticated
 //	    = 500 REASON (CODE)     the answer to the request; default: 200 OK (1)
 //	    chat-1 -> bob: TEXT     a message caused by it; "..." at the end matches any text.
 //	                            No other messages may be sent
@@ -98,6 +100,10 @@ func (s *script) change(c *imc.Config) {
 			c.CheckOnCreate = v == "1"
 		case "echo":
 			c.Echo = v == "1"
+		case "creators":
+			c.Creators = strings.Fields(v)
+		case "manager":
+			c.Manager = v
 		case "owner_leave":
 			c.OwnerLeave = v
 		case "start_char":
@@ -172,6 +178,11 @@ func (st *step) play(w *world) {
 func (st *step) request(w *world) {
 	w.t.Helper()
 	from, rest, ok1 := strings.Cut(st.words, " -> ")
+	named := ""
+	if to, more, found := strings.Cut(rest, " (To "); found {
+		named, rest, _ = strings.Cut(more, "):")
+		rest = to + ":" + rest
+	}
 	to, said, ok2 := strings.Cut(rest, ":")
 	if !ok1 || !ok2 {
 		w.t.Fatalf("%s: cannot read %q", st.at, st.words)
@@ -180,8 +191,12 @@ func (st *step) request(w *world) {
 	if room, t, typed := strings.Cut(to, " ["); typed {
 		to, ctype = room, strings.TrimSuffix(t, "]")
 	}
-	said = strings.NewReplacer(`\n`, "\n", `\r`, "\r").Replace(strings.TrimPrefix(said, " "))
-	reply := w.handle(w.message(from, to, ctype, said))
+	said = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\u202e`, "\u202e", `\u2028`, "\u2028").Replace(strings.TrimPrefix(said, " "))
+	req := w.message(from, to, ctype, said)
+	if named != "" {
+		req.To = named
+	}
+	reply := w.handle(req)
 	got, want := fmt.Sprintf("%d %s (%d)", reply.Status, reply.Reason, reply.Code), st.reply
 	if want == "" {
 		want = "200 OK (1)"

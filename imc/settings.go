@@ -23,7 +23,7 @@ type Config struct {
 	CreateOnJoin  bool   // #join creates a room that does not exist
 	CheckOnCreate bool   // #create of a room that exists is an error
 	ExtraHeaders  string // header lines, each ending in CR LF, for all messages from rooms
-	RoomPattern   string // regular expression for room names, in lower case
+	RoomPattern   string // regular expression for room names, in lower case and without escapes
 	Manager       string // user part of the address that takes commands for any room
 
 	History    time.Duration // how long entries are kept; 0: until all members have them
@@ -31,6 +31,7 @@ type Config struct {
 	PauseAfter time.Duration // how long deliveries to an unreachable member are tried; 0: for ever
 	Echo       bool          // the sender gets a copy too, for other devices
 	OwnerLeave string        // OwnerLeaveDestroys or OwnerLeaveRefused: the effect of #exit by an owner
+	Creators   []string      // the senders that may create rooms, for sip.ParseSenders
 
 	// Limits, 0 for none.
 	MaxMembers      int // of a room, including invited users; as many again may be banned
@@ -52,24 +53,30 @@ func DefaultConfig() Config {
 		CatchUp:      7 * 24 * time.Hour,
 		PauseAfter:   30 * 24 * time.Hour,
 		OwnerLeave:   OwnerLeaveDestroys,
+		Creators:     []string{"all"},
 	}
 }
 
 // Settings is a checked Config with its values parsed. It is never written to.
 type Settings struct {
-	config  Config
-	pattern *regexp.Regexp
-	texts   texts
-	headers []sip.Header
+	config   Config
+	pattern  *regexp.Regexp
+	creators sip.Senders
+	texts    texts
+	headers  []sip.Header
 }
 
 // NewSettings checks a Config. An error names the key that is wrong.
 func NewSettings(c Config) (Settings, error) {
-	c.Manager, c.StartChar = strings.ToLower(c.Manager), strings.TrimSpace(c.StartChar)
+	manager := sip.URI{Scheme: "sip", User: c.Manager, Host: "localhost"}
+	c.Manager, c.StartChar = roomName(manager.AoR()).User, strings.TrimSpace(c.StartChar)
 	set := Settings{config: c}
 	var err error
 	if set.pattern, err = regexp.Compile(c.RoomPattern); err != nil {
 		return Settings{}, fmt.Errorf("imc.room_pattern: %w", err)
+	}
+	if set.creators, err = sip.ParseSenders(c.Creators); err != nil {
+		return Settings{}, fmt.Errorf("imc.creators: %w", err)
 	}
 	if set.texts, err = newTexts(c.Texts); err != nil {
 		return Settings{}, err

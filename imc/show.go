@@ -7,34 +7,52 @@ import (
 	"time"
 
 	"silod/mi"
+	"silod/sip"
 )
 
 // Management commands that read rooms. They do not take the state lock: while a change
 // is being written they show the room before or after it.
 
-// miRoom returns the room that an argument names.
-func (s *Service) miRoom(arg string) (*room, error) {
-	name, refused := s.parseRoom(arg, "")
-	if refused != nil {
-		return nil, s.miError(refuse("no_room"))
+// findRoom returns the room that an argument names, nil if there is none.
+func (s *Service) findRoom(arg string) (*room, error) {
+	name, err := s.roomArg(arg)
+	if err != nil {
+		return nil, err
 	}
+	return s.existingRoom(name), nil
+}
+
+// existingRoom returns the room with a name if it exists for users, else nil.
+func (s *Service) existingRoom(name sip.AoR) *room {
 	r := s.roomNamed(name, false)
 	if r == nil {
-		return nil, s.miError(refuse("no_room"))
+		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.exists() {
-		return nil, s.miError(refuse("no_room"))
+		return nil
 	}
-	return r, nil
+	return r
+}
+
+// miRoom returns the room that an argument names. That there is none is an error.
+func (s *Service) miRoom(arg string) (*room, error) {
+	r, err := s.findRoom(arg)
+	if err == nil && r == nil {
+		err = s.miError(refuse("no_room"))
+	}
+	return r, err
 }
 
 // miRoomActive and miRoomMember answer the questions of the functions imc_room_active
 // and imc_room_member in a routing script. That a room does not exist is not an error.
 func (s *Service) miRoomActive(_ context.Context, req *mi.Request) (*mi.Node, error) {
-	r, err := s.miRoom(req.Arg(0))
-	if err != nil {
+	r, err := s.findRoom(req.Arg(0))
+	switch {
+	case err != nil:
+		return nil, err
+	case r == nil:
 		return row("active", false), nil
 	}
 	r.mu.Lock()
@@ -43,13 +61,17 @@ func (s *Service) miRoomActive(_ context.Context, req *mi.Request) (*mi.Node, er
 }
 
 func (s *Service) miRoomMember(_ context.Context, req *mi.Request) (*mi.Node, error) {
-	r, err := s.miRoom(req.Arg(0))
+	name, err := s.roomArg(req.Arg(0))
 	if err != nil {
-		return row("member", false), nil
+		return nil, err
 	}
-	u, refused := s.parseUser(req.Arg(1), r.name.Domain)
-	if refused != nil {
-		return nil, s.miError(refused)
+	u, err := s.userArg("USER", req.Arg(1), name.Domain)
+	if err != nil {
+		return nil, err
+	}
+	r := s.existingRoom(name)
+	if r == nil {
+		return row("member", false), nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -120,7 +120,7 @@ func (t texts) expand(key textKey, a args) string {
 // text expands a text about a room.
 func (s *Service) text(key textKey, room sip.AoR, a ...string) string {
 	set := s.settings()
-	return set.texts.expand(key, append(a, "room", room.User, "room_uri", room.String(), "start", set.config.StartChar))
+	return set.texts.expand(key, append(a, "room", plainName(room), "room_uri", room.String(), "start", set.config.StartChar))
 }
 
 // clip shortens the input of a user for use in a text.

@@ -88,6 +88,7 @@ var wordings = map[textKey]wording{
 	"name_the_room":  {status: 400, reason: "No room named", template: "The room is missing. Usage: {usage}", names: "usage"},
 	"manager":        {status: 400, reason: "Not a room", template: "This address accepts only commands. {start}help lists them."},
 	"no_room":        {status: 404, reason: "no such room", template: "Room {room} does not exist. {start}create {room} creates it."},
+	"no_creator":     {status: 403, reason: "Not allowed to create rooms", template: "{room} does not exist, and you may not create rooms."},
 	"room_exists":    {status: 409, reason: "Room exists", template: "{room} already exists. Send {start}join {room} to join it."},
 	"not_member":     {status: 403, reason: "Not a member", template: "You are not a member of {room}. Send {start}join to join it."},
 	"no_such_member": {status: 404, reason: "No such member", template: "{user} is not a member of {room}. {start}list lists the members.", names: "user"},

@@ -24,12 +24,23 @@ const domain = "example.test"
 
 var quiet = slog.New(slog.DiscardHandler)
 
+// domains are those of the simulated server. alias.test is another name of the main one.
+var domains = func() sip.Domains {
+	d := sip.NewDomains()
+	d.Configure(sip.DomainNames{Names: []string{domain, "other.test"}, Aliases: []string{"alias.test"}})
+	return d
+}()
+
 func aor(user string) sip.AoR {
-	name, host, found := strings.Cut(user, "@")
-	if !found {
-		host = domain
-	}
-	return sip.AoR{User: name, Domain: host}
+	name, host, _ := strings.Cut(user, "@")
+	return domains.Row(name, host)
+}
+
+// sender returns a sender: an authenticated one, or with "?" before the name one that is not.
+func sender(user string) sip.Sender {
+	name, stranger := strings.CutPrefix(user, "?")
+	a := aor(name)
+	return sip.Sender{AoR: a, Authenticated: !stranger, Local: domains.Has(a.Domain)}
 }
 
 // world is a Service with simulated users. It plays the router, which passes requests
@@ -90,7 +101,7 @@ func (w *world) start() {
 	}
 	w.rooms = imc.New(imc.Options{
 		Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now,
-		Domains: sip.NewDomains(domain, "other.test"),
+		Domains: domains,
 	}, set)
 	if err := w.rooms.Load(w.t.Context()); err != nil {
 		w.t.Fatal(err)
@@ -175,9 +186,9 @@ func (w *world) receive(to sip.AoR, m im.Message) {
 // short returns an AoR as scripts write it.
 func short(a sip.AoR) string {
 	if a.Domain == domain {
-		return a.User
+		return a.PlainUser()
 	}
-	return a.User + "@" + a.Domain
+	return a.Plain()
 }
 
 // deliver delivers the messages of all members that have been woken.
@@ -241,14 +252,14 @@ func (w *world) online(user string) {
 func (w *world) message(from, to, ctype, body string, headers ...sip.Header) imc.Request {
 	w.calls++
 	m := im.Message{
-		From:    fmt.Sprintf("<%s>;tag=%d", aor(from), w.calls),
+		From:    fmt.Sprintf("<%s>;tag=%d", sender(from).AoR, w.calls),
 		To:      fmt.Sprintf("<%s>", aor(to)),
 		CallID:  fmt.Sprintf("call-%d", w.calls),
 		CSeq:    1,
 		Headers: append([]sip.Header{{Name: "Content-Type", Value: ctype}}, headers...),
 		Body:    []byte(body),
 	}
-	return imc.Request{Sender: aor(from), Room: aor(to), Message: m}
+	return imc.Request{Sender: sender(from), Room: aor(to), Message: m}
 }
 
 // say sends a text and waits until all consequences have happened.

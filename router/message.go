@@ -204,7 +204,8 @@ func (r *Router) finish(ctx context.Context, in *incoming, d decision, ds []prox
 
 // sendToRoom passes a message to its room and sends the room's answer.
 func (r *Router) sendToRoom(ctx context.Context, in *incoming) {
-	reply := r.opt.Rooms.Handle(ctx, imc.Request{Sender: in.caller.sender, Room: in.parties.to, Message: *in.silo.Message})
+	sender := sip.Sender{AoR: in.caller.sender, Authenticated: in.caller.known, Local: r.opt.Domains.Has(in.caller.sender.Domain)}
+	reply := r.opt.Rooms.Handle(ctx, imc.Request{Sender: sender, Room: in.parties.to, Message: *in.silo.Message})
 	if reply.Status >= 300 {
 		r.opt.Log.DebugContext(ctx, "message refused by room",
 			"room", in.parties.to, "call_id", in.silo.Message.CallID, "code", reply.Code, "reason", reply.Reason)

@@ -160,6 +160,7 @@ func effects(dir string) map[string]effect {
 		"imc.extra_hdrs":         inRooms(`imc.extra_hdrs = "X-A: b\r\n"`),
 		"imc.create_on_join":     inRooms("imc.create_on_join = 0"),
 		"imc.check_on_create":    inRooms("imc.check_on_create = 1"),
+		"imc.creators":           inRooms("imc.creators = ['local', '@example.org']"),
 		"imc.owner_leave":        inRooms("imc.owner_leave = 'refuse'"),
 		"imc.history":            inRooms("imc.history = '7m'"),
 		"imc.catch_up":           inRooms("imc.catch_up = '7m'"),

@@ -102,7 +102,8 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 func check(cfg *config.Config) error {
 	_, problems := certificates(cfg)
 	if _, err := roomSettings(cfg); err != nil {
-		problems = append(problems, cfg.Problem("imc", err.Error()))
+		key, text, _ := strings.Cut(err.Error(), ": ") // as NewSettings writes it
+		problems = append(problems, cfg.Problem(key, text))
 	}
 	return cfg.Fail(problems...)
 }
@@ -305,6 +306,7 @@ func roomSettings(cfg *config.Config) (imc.Settings, error) {
 	c.History, c.CatchUp, c.PauseAfter = r.History, r.CatchUp, r.PauseAfter
 	c.Echo = r.Echo
 	c.OwnerLeave = r.OwnerLeave
+	c.Creators = r.Creators
 	c.MaxMembers, c.MaxRooms, c.MaxRoomsPerUser, c.MaxRate = r.MaxMembers, r.MaxRooms, r.MaxRoomsPerUser, r.MessageRate
 	c.Texts = r.Texts
 	var hdrs strings.Builder
