@@ -169,7 +169,7 @@ func (l *layout) replacer() *strings.Replacer {
 	user, host := "s."+n.User, "s."+n.Host
 	pairs = append(pairs,
 		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host), "{grouped}", "ORDER BY "+user+", "+host,
-		"{fullowner}", fmt.Sprintf(f.both, user, host),
+		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fullowner}", fmt.Sprintf(f.both, user, host),
 		"{account:1}", "s.username = $1 AND s.domain = $2"+exactly(f.exact, "s.username", 1))
 	for i := 1; i < 8; i++ {
 		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),

@@ -143,7 +143,10 @@ func selection(q silo.Query, noReminders bool) (string, []any) {
 		args = append(args, q.Owner.User, q.Owner.Domain)
 		where += fmt.Sprintf(` AND {owner:%d}`, len(args)-1)
 	}
-	if q.From != "" {
+	switch {
+	case len(q.OtherFrom) > 0:
+		where += ` AND ` + anySender(&args, append([]string{q.From}, q.OtherFrom...))
+	case q.From != "":
 		add(`s.{from} = $%d`, q.From)
 	}
 	if !q.Since.IsZero() {

@@ -212,7 +212,7 @@ func (s *Service) parseAddress(word, domain string) (a sip.AoR, ours bool, err e
 	if w, found := strings.CutPrefix(word, "<"); found {
 		word = strings.TrimSuffix(w, ">")
 	}
-	if domain != "" && word != "" && !strings.ContainsAny(word, "@:") {
+	if domain != "" && word != "" && !strings.ContainsAny(word, "@:") && !s.domains.Has(word) {
 		word += "@" + domain
 	}
 	return s.domains.Parse(word)

@@ -23,8 +23,8 @@ func bind(cmd *Command, req *Request) (*Request, error) {
 	bound := *req
 	if req.Dialect == OpenSIPS || req.Dialect == Native {
 		// In the other dialects names have no meaning.
-		var gap int
-		if bound.Args, gap = order(usageNames(cmd.Args), req.Args); gap < cmd.MinArgs {
+		bound.Args, bound.gaps = order(usageNames(cmd.Args), req.Args)
+		if len(bound.gaps) > 0 && bound.gaps[0] < cmd.MinArgs {
 			return nil, ErrArguments
 		}
 	}
@@ -44,25 +44,24 @@ func bind(cmd *Command, req *Request) (*Request, error) {
 }
 
 // order returns named arguments in the order of the usage. An argument that is missing
-// before another one is an empty Arg; gap is the index of the first such Arg, or the number
-// of arguments. Arguments by position keep their order, and so do all arguments if one of
-// the names is not in the usage, as the command may know it.
-func order(names []string, args []Arg) (ordered []Arg, gap int) {
+// before another one is an empty Arg; gaps are the indexes of such Args. Arguments by position
+// keep their order, and so do all arguments if one of the names is not in the usage, as the
+// command may know it.
+func order(names []string, args []Arg) (ordered []Arg, gaps []int) {
 	slots := make([][]Arg, len(names))
 	last := -1
 	for _, a := range args {
 		i := slices.Index(names, strings.ToLower(a.Name))
 		if a.Name == "" || i < 0 {
-			return args, len(args)
+			return args, nil
 		}
 		slots[i] = append(slots[i], a) // a repeated name is a list: NAME...
 		last = max(last, i)
 	}
-	gap = len(args)
-	for i := last; i >= 0; i-- {
+	for i := range last {
 		if slots[i] == nil {
-			slots[i], gap = []Arg{{}}, i
+			slots[i], gaps = []Arg{{}}, append(gaps, i)
 		}
 	}
-	return slices.Concat(slots[:last+1]...), gap
+	return slices.Concat(slots[:last+1]...), gaps
 }

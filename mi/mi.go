@@ -18,6 +18,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -73,6 +75,8 @@ type Request struct {
 	Peer    string // the client, for the log: "fifo", "uid=1000 pid=77"
 
 	ReadOnly bool // it came over a read-only socket
+
+	gaps []int // indexes of arguments that the client left out before another one
 }
 
 // Arg returns the value of the i-th argument, or "" if there are fewer.
@@ -86,15 +90,22 @@ func (r *Request) Arg(i int) string {
 // Named returns the value of the argument with that name, or else of the i-th argument if
 // it has no name.
 func (r *Request) Named(name string, i int) string {
+	value, _ := r.Given(name, i)
+	return value
+}
+
+// Given is Named that reports whether there is such an argument: an empty one selects
+// nothing, a missing one may select everything.
+func (r *Request) Given(name string, i int) (value string, given bool) {
 	for _, a := range r.Args {
-		if a.Name == name {
-			return a.Value
+		if strings.EqualFold(a.Name, name) {
+			return a.Value, true
 		}
 	}
 	if i >= 0 && i < len(r.Args) && r.Args[i].Name == "" {
-		return r.Args[i].Value
+		return r.Args[i].Value, !slices.Contains(r.gaps, i)
 	}
-	return ""
+	return "", false
 }
 
 // Attr is one name=value of a Node.

@@ -26,7 +26,7 @@ func (p *Proxy) Commands() []mi.Command {
 // last, else to the next hop or the servers of the URI.
 func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	method := req.Arg(0)
-	target, err := sip.ParseURI(strings.Trim(req.Arg(1), "<>"))
+	target, err := p.uacTarget(req.Arg(1))
 	if err != nil || !target.IsSIP() {
 		return nil, mi.Errorf(400, "Invalid request-URI")
 	}
@@ -37,7 +37,11 @@ func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 	if err != nil {
 		return nil, mi.Errorf(400, "Invalid headers, %v", err)
 	}
-	res, err := p.ask(ctx, m, target, req.Arg(2))
+	next, err := nextHop(req.Arg(2))
+	if err != nil {
+		return nil, mi.Errorf(400, "Invalid next hop, %v", err)
+	}
+	res, err := p.ask(ctx, m, target, next)
 	if err != nil {
 		p.log.Info("management request not answered", "uri", m.URI, "error", err)
 		status := 408
@@ -47,6 +51,30 @@ func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		res = &sip.Message{Status: status, Reason: uacFailure(err)}
 	}
 	return uacReply(req.Dialect, res), nil
+}
+
+// uacTarget returns the Request-URI that an argument names: a URI, or a user as people write it,
+// who is in the main domain if no domain is given.
+func (p *Proxy) uacTarget(arg string) (sip.URI, error) {
+	arg = strings.TrimSpace(arg)
+	if u, err := sip.ParseURI(strings.Trim(arg, "<>")); err == nil && u.IsSIP() {
+		u.User = u.AoR().User // escaped as it is sent
+		return u, nil
+	}
+	a, _, err := p.domains.Parse(arg)
+	if err != nil {
+		return sip.URI{}, err
+	}
+	return sip.ParseURI(a.String())
+}
+
+// nextHop returns the URI that an argument names, nil for a dot or no text.
+func nextHop(arg string) (*sip.URI, error) {
+	if arg == "." || arg == "" {
+		return nil, nil
+	}
+	u, err := sip.ParseURI(strings.Trim(arg, "<> "))
+	return &u, err
 }
 
 // uacFailure returns the reason in place of a response.
@@ -99,22 +127,18 @@ func (p *Proxy) uacRequest(method string, target sip.URI, lines, body string) (*
 	return m, nil
 }
 
-// ask sends a request and returns its final response. next is the URI of the next hop, "." or
-// "" for none. Among the errors are transaction.ErrTimeout and transport.ErrTransport.
-func (p *Proxy) ask(ctx context.Context, m *sip.Message, target sip.URI, next string) (*sip.Message, error) {
+// ask sends a request and returns its final response. next is the next hop, nil for none. Among the
+// errors are transaction.ErrTimeout and transport.ErrTransport.
+func (p *Proxy) ask(ctx context.Context, m *sip.Message, target sip.URI, next *sip.URI) (*sip.Message, error) {
 	route := Route{URI: m.URI, Next: &target}
-	if a, ours := p.domains.AoR(target); ours && next == "." {
+	if a, ours := p.domains.AoR(target); ours && next == nil {
 		ds := p.Devices(a)
 		if len(ds) == 0 {
 			return &sip.Message{Status: 480, Reason: "Temporarily Unavailable, not registered"}, nil
 		}
 		route = ds[len(ds)-1].Routes[0]
-	} else if next != "." && next != "" {
-		u, err := sip.ParseURI(strings.Trim(next, "<>"))
-		if err != nil {
-			return nil, err
-		}
-		route.Next = &u
+	} else if next != nil {
+		route.Next = next
 	}
 	flow, err := p.dial(ctx, route)
 	if err != nil {

@@ -33,6 +33,7 @@ func (l *Location) Commands(domains sip.Domains, changed func(sip.AoR)) []mi.Com
 		},
 		{Name: "ul_rm_contact", Aliases: []string{"ul.rm_contact"}, Args: "table_name aor contact", MinArgs: 3, MaxArgs: 3, Writes: true, Help: "Removes one contact of a user.", Run: c.removeContact},
 		{Name: "ul_flush", Aliases: []string{"ul.flush"}, Writes: true, Help: "Writes refreshed contacts to the database immediately.", Run: c.writeOut},
+		{Name: "domain_dump", Aliases: []string{"domain.dump"}, Help: "Lists the domains of this server, the main one first, and its other names.", Run: c.listDomains},
 	}
 }
 
@@ -261,12 +262,12 @@ func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node,
 	if err != nil {
 		return nil, err
 	}
-	if !c.location.Online(a) {
-		return nil, mi.Errorf(404, "AOR not found")
-	}
 	uri, err := sip.ParseURI(strings.Trim(req.Arg(2), "<>"))
 	if err != nil {
 		return nil, mi.Errorf(400, "Bad contact, %v", err)
+	}
+	if !c.location.Online(a) {
+		return nil, mi.Errorf(404, "AOR not found")
 	}
 	err = c.location.unregister(ctx, a, func(b *Binding) bool {
 		u, err := sip.ParseURI(b.Contact)
@@ -280,6 +281,15 @@ func (c commands) removeContact(ctx context.Context, req *mi.Request) (*mi.Node,
 	}
 	c.changed(a)
 	return &mi.Node{}, nil
+}
+
+// listDomains runs domain_dump, a command of Kamailio's module domain.
+func (c commands) listDomains(context.Context, *mi.Request) (*mi.Node, error) {
+	n := &mi.Node{List: true}
+	for _, d := range c.domains.List() {
+		n.Add("DOMAIN", nil, mi.Attr{Name: "domain", Value: d.Domain}, mi.Attr{Name: "name", Value: d.Name})
+	}
+	return n, nil
 }
 
 // writeOut runs ul_flush.

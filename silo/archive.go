@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -148,17 +149,19 @@ func (a *archived) key() string {
 	return string(b)
 }
 
-// unarchive parses lines. An error names the line.
-func unarchive(lines []byte) ([]*archived, error) {
+// unarchive parses lines. An error names the line. The owners may be in any spelling.
+func unarchive(lines []byte, domains sip.Domains) ([]*archived, error) {
 	var list []*archived
 	for n, line := range bytes.Split(bytes.TrimSpace(lines), []byte("\n")) {
 		a := &archived{}
 		if err := json.Unmarshal(line, a); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n+1, err)
 		}
-		if a.User == "" || a.Domain == "" || a.Stored.IsZero() {
+		if strings.TrimSpace(string(a.User)) == "" || strings.TrimSpace(string(a.Domain)) == "" || a.Stored.IsZero() {
 			return nil, fmt.Errorf("line %d: user, domain and stored are needed", n+1)
 		}
+		owner := domains.Row(string(a.User), string(a.Domain))
+		a.User, a.Domain = octets(owner.User), octets(owner.Domain)
 		for _, t := range []*time.Time{&a.Stored, a.Expires, a.SendAt} {
 			if t == nil {
 				continue

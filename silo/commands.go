@@ -3,6 +3,7 @@ package silo
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,11 +77,8 @@ type commands struct {
 	domains sip.Domains
 }
 
-// owner returns the owner that an argument names, the zero AoR for "".
+// owner returns the owner of messages that an argument names.
 func (c commands) owner(arg string) (sip.AoR, error) {
-	if arg == "" {
-		return sip.AoR{}, nil
-	}
 	a, _, err := c.domains.Parse(arg)
 	if err != nil {
 		return a, mi.Errorf(400, "Bad owner, %v", err)
@@ -95,25 +93,65 @@ func (c commands) source(from string) (string, error) {
 		return a.String(), err
 	}
 	u, err := sip.ParseURI(strings.Trim(from, "<> "))
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case strings.Trim(u.Opaque, "+-. ") == "":
+		return "", errors.New("empty address")
 	}
 	return sourceOf(c.domains, u), nil
 }
 
-// query parses the arguments that select messages.
-func (c commands) query(req *mi.Request) (Query, error) {
-	owner, err := c.owner(req.Named("owner", 0))
-	if err != nil {
-		return Query{}, err
+// maxSpellings limits the spellings of a sender in a Query.
+const maxSpellings = 100
+
+// spellings returns the other spellings of a sender in column src_addr, such as those of
+// Kamailio, which writes the URI of From as it was received.
+func (c commands) spellings(ctx context.Context, from string) ([]string, error) {
+	var others []string
+	for s, err := range c.silo.opt.Store.Senders(ctx) {
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if s == from {
+			continue
+		}
+		if same, err := c.source(s); err != nil || same != from {
+			continue
+		}
+		if others = append(others, s); len(others) > maxSpellings {
+			return nil, mi.Errorf(400, "Bad from, more than %d spellings of %s are stored", maxSpellings, from)
+		}
 	}
-	q := Query{Owner: owner, Stuck: flag(req, "stuck"), Reminders: flag(req, "reminders")}
-	if from := req.Named("from", -1); from != "" {
+	return others, nil
+}
+
+// queryNames are the arguments that select messages, owner also without its name.
+var queryNames = []string{"owner", "from", "older_than", "stuck", "reminders", "after", "limit", "all"}
+
+// query parses the arguments that select messages. An empty or unknown one is refused: without
+// it, more messages would be selected.
+func (c commands) query(ctx context.Context, req *mi.Request) (q Query, err error) {
+	for _, a := range req.Args {
+		if a.Name != "" && !slices.Contains(queryNames, strings.ToLower(a.Name)) {
+			return q, unknownArgument(a.Name)
+		}
+	}
+	q.Stuck, q.Reminders = flag(req, "stuck"), flag(req, "reminders")
+	if owner, given := req.Given("owner", 0); given {
+		if q.Owner, err = c.owner(owner); err != nil {
+			return q, err
+		}
+	}
+	if from, given := req.Given("from", -1); given {
 		if q.From, err = c.source(from); err != nil {
 			return q, mi.Errorf(400, "Bad from, %v", err)
 		}
+		if q.OtherFrom, err = c.spellings(ctx, q.From); err != nil {
+			return q, err
+		}
 	}
-	if v := req.Named("older_than", -1); v != "" {
+	if v, given := req.Given("older_than", -1); given {
 		age, err := age(v)
 		if err != nil {
 			return q, mi.Errorf(400, "Bad older_than %q: expected a number of seconds, or a time such as 36h or 30d", v)
@@ -129,6 +167,11 @@ func (c commands) query(req *mi.Request) (Query, error) {
 	}
 	q.Limit = int(limit)
 	return q, nil
+}
+
+// unknownArgument returns the error of an argument that selects nothing.
+func unknownArgument(arg string) error {
+	return mi.Errorf(400, "Unknown argument %.60q: after the owner, write name::value with one of %s", arg, strings.Join(queryNames[1:], ", "))
 }
 
 // flag reports whether a named argument is set to yes.

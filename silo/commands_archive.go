@@ -12,7 +12,7 @@ import (
 
 // export streams the selected messages, a line each.
 func (c commands) export(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	q, err := c.query(req)
+	q, err := c.query(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (c commands) line(ctx context.Context, m *Message) ([]byte, error) {
 
 // importLines stores the messages of exported lines.
 func (c commands) importLines(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	list, err := unarchive([]byte(req.Named("messages", 0)))
+	list, err := unarchive([]byte(req.Named("messages", 0)), c.domains)
 	if err != nil {
 		return nil, mi.Errorf(400, "Nothing was stored, %v", err)
 	}

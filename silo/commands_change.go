@@ -21,7 +21,7 @@ func (c commands) send(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 		return nil, err
 	}
 	in := c.textMessage(from.String(), to, req.Named("text", 2))
-	if v := req.Named("owner", 3); v != "" {
+	if v, given := req.Given("owner", 3); given {
 		if in.Owner, err = c.user("owner", v); err != nil {
 			return nil, err
 		}
@@ -143,16 +143,21 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 const purgeLimit = 1000
 
 func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	q, err := c.query(req)
+	q, err := c.query(ctx, req)
 	if err != nil {
 		return nil, err
+	}
+	for i, a := range req.Args {
+		if i > 0 && a.Name == "" && a.Value != "" { // would be ignored, and more be deleted
+			return nil, unknownArgument(a.Value)
+		}
 	}
 	limit := q.Limit
 	if limit == 0 {
 		limit = purgeLimit
 	}
 	q.Limit = 0
-	if q == (Query{}) && !flag(req, "all") {
+	if q.selectsAll() && !flag(req, "all") {
 		return nil, mi.Errorf(400, "Select messages by owner, from, older_than, stuck or reminders, or all messages by all::yes")
 	}
 	deleted, err := c.silo.opt.Store.Purge(ctx, q, limit)

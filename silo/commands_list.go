@@ -8,7 +8,7 @@ import (
 )
 
 func (c commands) list(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	q, err := c.query(req)
+	q, err := c.query(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func deviceRow(c *Copy) *mi.Node {
 }
 
 func (c commands) count(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	q, err := c.query(req)
+	q, err := c.query(ctx, req)
 	if err != nil {
 		return nil, err
 	}

@@ -85,6 +85,9 @@ type Archive interface {
 	// open while the caller works.
 	List(ctx context.Context, q Query) iter.Seq2[Message, error]
 
+	// Senders streams the senders of all messages, each spelling once.
+	Senders(ctx context.Context) iter.Seq2[string, error]
+
 	// Marks returns the answers of devices that Mark has recorded for a message.
 	Marks(ctx context.Context, id int64) ([]Copy, error)
 
@@ -113,6 +116,7 @@ type Archive interface {
 type Query struct {
 	Owner     sip.AoR   // zero: every owner
 	From      string    // sender's URI; "": every sender
+	OtherFrom []string  // other spellings of From in the rows of other programs
 	Since     time.Time // stored at this time or later; zero: any time
 	Before    time.Time // stored before this; zero: any time
 	Reminders bool      // only reminders; otherwise only messages
@@ -121,6 +125,12 @@ type Query struct {
 	Copied    bool      // only those that were delivered to a device
 	AfterID   int64     // IDs above this
 	Limit     int       // 0: no limit
+}
+
+// selectsAll reports whether a query, without its limit, matches every message.
+func (q *Query) selectsAll() bool {
+	return q.Owner.IsZero() && q.From == "" && q.Since.IsZero() && q.Before.IsZero() && q.AfterID == 0 &&
+		!q.Reminders && !q.Stuck && !q.Copied
 }
 
 // Totals are the counts of the messages that match a Query.

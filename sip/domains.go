@@ -139,6 +139,8 @@ func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	switch {
 	case s == "":
 		return AoR{}, false, errors.New("empty address")
+	case d.Has(s):
+		return AoR{}, false, fmt.Errorf("%s names no user", quote(s))
 	case hasScheme(s):
 	case strings.Contains(s, "@"):
 		s = "sip:" + s
@@ -154,7 +156,7 @@ func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	if !u.IsSIP() {
 		return AoR{}, false, fmt.Errorf("%s: %w", quote(s), ErrScheme)
 	}
-	if u.User == "" {
+	if strings.TrimSpace(unescape(u.User)) == "" {
 		return AoR{}, false, fmt.Errorf("%s names no user", quote(s))
 	}
 	a, ours = d.AoR(u)
