@@ -73,7 +73,9 @@ func (webAddr) String() string  { return "x7tq.invalid" }
 func (s *served) web(network, from, header, user string, forwarded ...string) *ua {
 	s.t.Helper()
 	c := &http.Client{Transport: &http.Transport{
-		DialContext:     func(context.Context, string, string) (net.Conn, error) { return s.dialProxied(network, from, header), nil },
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return s.dialProxied(network, from, header), nil
+		},
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the certificate is self-signed
 	}}
 	opt := &websocket.DialOptions{Subprotocols: []string{"sip"}, HTTPClient: c, HTTPHeader: http.Header{"X-Forwarded-For": forwarded}}

@@ -104,7 +104,7 @@ func TestRoomNameForgery(t *testing.T) {
 	for user, shown := range map[string]string{
 		"alice%E2%80%8B":              "alice%E2%80%8B",
 		"%E2%80%AEecila":              "%E2%80%AEecila",
-		"x]%3A no [bob":        "x%5D%3A%20no%20%5Bbob",
+		"x]%3A no [bob":               "x%5D%3A%20no%20%5Bbob",
 		"bob%20has%20left.%20mallory": "bob%20has%20left.%20mallory",
 		"alice%40127.0.0.1":           "alice%40127.0.0.1",
 		"*mallory":                    "%2Amallory",

@@ -197,7 +197,7 @@ func transportLimits(cfg *config.Config) transport.Limits {
 		SourceConnections: s.SourceConnections,
 		SourceConnects:    limit.Rate(s.SourceConnects),
 		SourceHandshakes:  limit.Rate(s.SourceHandshakes),
-		AuthTimeout:   s.AuthTimeout,
+		AuthTimeout:       s.AuthTimeout,
 	}
 }
 
