@@ -110,8 +110,8 @@ func TestReflection(t *testing.T) {
 		{"one IPv4 address", func() netip.Addr { return netip.MustParseAddr("192.0.2.1") }, 2000, 250, 480, 1.001, freeBurst + 60*freeRate},
 		{"one IPv6 /64", anyOf("2001:db8::/64"), 2000, 250, 500, 1.001, freeBurst + 60*freeRate},
 		{"a slow flood", func() netip.Addr { return netip.MustParseAddr("192.0.2.1") }, 2, 250, 480, 1.3, freeBurst + 60*freeRate},
-		{"all addresses of a network", anyOf("198.18.0.0/16"), 5000, 250, 480, 2, 61 * freeAll},
-		{"all IPv6 addresses", anyOf("2001::/16"), 5000, 250, 480, 2, 61 * freeAll},
+		{"all addresses of a network", anyOf("198.18.0.0/16"), 5000, 250, 480, 1.1, freeAllBurst + 60*freeAllRate},
+		{"all IPv6 addresses", anyOf("2001::/16"), 5000, 250, 480, 1.1, freeAllBurst + 60*freeAllRate},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := newCredits()
