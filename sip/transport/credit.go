@@ -38,9 +38,10 @@ type provenUntil time.Duration
 const (
 	creditBuckets = 1 << 14
 
-	freeBurst = 4096      // bytes to one source: about 16 challenges
-	freeRate  = 64        // bytes to one source in a second
-	freeAll   = 512 << 10 // bytes to all sources in a second, and at once
+	freeBurst    = 4096      // bytes to one source: about 16 challenges
+	freeRate     = 64        // bytes to one source in a second
+	freeAllBurst = 128 << 10 // bytes to all sources: about 500 challenges
+	freeAllRate  = 64 << 10  // bytes to all sources in a second
 
 	maxProven  = 1 << 15 // sources
 	provenTime = 10 * time.Minute
@@ -69,11 +70,11 @@ func (c *credits) allow(a netip.Addr, request, answer int, now time.Time) bool {
 	if b.spend(excess) {
 		return true
 	}
-	one, all := time.Duration(excess)*time.Second/freeRate, time.Duration(excess)*time.Second/freeAll
+	one, all := time.Duration(excess)*time.Second/freeRate, time.Duration(excess)*time.Second/freeAllRate
 	if b.free.count(elapsed, one, freeBurst*time.Second/freeRate, 0) > 0 {
 		return false
 	}
-	if c.all.count(elapsed, all, time.Second, 0) > 0 {
+	if c.all.count(elapsed, all, freeAllBurst*time.Second/freeAllRate, 0) > 0 {
 		b.free.uncount(one)
 		return false
 	}
