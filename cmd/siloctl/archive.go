@@ -51,6 +51,7 @@ func (a *app) exportCommand() *cobra.Command {
 		},
 	}
 	selection(cmd.Flags())
+	a.completeNames(cmd)
 	cmd.Flags().Bool("reminders", false, "only reminders")
 	return cmd
 }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,14 +20,15 @@ const (
 	maxCompletions    = 500
 )
 
-// values asks the daemon for the possible values of an argument.
-func (a *app) values(ctx context.Context, command string) []string {
-	return a.entries(ctx, command, func(n *mi.Node) string {
+// values asks the daemon for the possible values of an argument that begin with the text that was typed.
+// Addresses are without "sip:" if that text is.
+func (a *app) values(ctx context.Context, command, typed string) []string {
+	list := a.entries(ctx, command, func(n *mi.Node) string {
 		var first string
 		add := func(row []mi.Attr) error {
 			for _, c := range row {
 				if isKey(c.Name) && first == "" {
-					first = clean(fmt.Sprint(c.Value))
+					first = namedCell(c.Name, c.Value)
 				}
 			}
 			return nil
@@ -35,8 +36,14 @@ func (a *app) values(ctx context.Context, command string) []string {
 		if err := rowsOf(n, false, nil, add); err != nil {
 			return ""
 		}
-		return first
+		for _, name := range []string{first, strings.TrimPrefix(first, "sip:")} {
+			if strings.HasPrefix(name, typed) {
+				return name
+			}
+		}
+		return ""
 	})
+	return slices.Compact(list) // a user has several contacts
 }
 
 // isKey reports whether a column identifies its entry.

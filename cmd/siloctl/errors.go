@@ -49,7 +49,7 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		a.say("the daemon does not have this command: it is another version, or that part is not enabled")
 		return exitRefused
 	case errors.As(err, &refused):
-		a.say("%s", err)
+		a.say("%s", readableText(err.Error()))
 		return exitRefused
 	case errors.Is(err, client.ErrUnreachable):
 		a.say("%s", err)

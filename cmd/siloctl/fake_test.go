@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"silod/mi"
+	"silod/sip"
 )
 
 // A fake is the state of a test's daemon. Its commands reply in the form of the real ones,
@@ -31,7 +32,7 @@ type message struct {
 func newFake() *fake {
 	return &fake{
 		rooms: map[string]string{}, members: map[string][]string{},
-		users: map[string]string{"alice@example.org": "wonder"},
+		users: map[string]string{"sip:alice@example.org": "wonder"},
 		messages: []message{
 			{1, "sip:bob@example.org", "sip:alice@example.org", ""},
 			{2, "sip:bob@example.org", "sip:mallory@example.net", "603 Decline"},
@@ -70,6 +71,7 @@ func (f *fake) commands() []mi.Command {
 		{Name: "sub_add", Args: "user password", MinArgs: 2, MaxArgs: 2, Writes: true, Help: "Adds a user.", Run: f.addUser},
 		{Name: "sub_passwd", Args: "user password", MinArgs: 2, MaxArgs: 2, Writes: true, Help: "Sets a password.", Run: f.setPassword},
 		{Name: "sub_remove", Args: "user", MinArgs: 1, MaxArgs: 1, Writes: true, Help: "Removes a user.", Run: f.removeUser},
+		{Name: "domain_dump", Help: "Lists domains.", Run: f.listDomains},
 		{Name: "echo", Args: "words...", MaxArgs: -1, Help: "Gives back its arguments.", Run: f.echo},
 		{Name: "hang", Help: "Never answers.", Run: func(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
 			<-ctx.Done()
@@ -77,17 +79,57 @@ func (f *fake) commands() []mi.Command {
 		}},
 	}
 	for i := range cmds { // one at a time, so that the commands do not lock
-		run := cmds[i].Run
+		run, usage := cmds[i].Run, strings.Fields(cmds[i].Args)
 		if cmds[i].Name == "hang" {
 			continue
 		}
 		cmds[i].Run = func(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			return run(ctx, req)
+			parsed, err := canonical(req, usage)
+			if err != nil {
+				return nil, err
+			}
+			return run(ctx, parsed)
 		}
 	}
 	return cmds
+}
+
+// names are the domains of the fake, as of a daemon that listens on 127.0.0.1.
+var names = func() sip.Domains {
+	d := sip.NewDomains()
+	d.Configure(sip.DomainNames{Names: []string{"example.org"}, Aliases: []string{"127.0.0.1"}})
+	return d
+}()
+
+// canonical returns a request with the AoRs of the users and rooms that it names.
+func canonical(req *mi.Request, usage []string) (*mi.Request, error) {
+	parsed := *req
+	parsed.Args = slices.Clone(req.Args)
+	for i, a := range parsed.Args {
+		name := a.Name
+		if name == "" && i < len(usage) {
+			name = strings.Trim(usage[i], "[]")
+		}
+		if _, given := req.Given(name, i); !given || !slices.Contains([]string{"owner", "room", "user", "from", "to"}, name) {
+			continue
+		}
+		aor, _, err := names.Parse(a.Value)
+		if err != nil {
+			return nil, mi.Errorf(400, "Bad %s, %v", name, err)
+		}
+		parsed.Args[i].Value = aor.String()
+	}
+	return &parsed, nil
+}
+
+func (f *fake) listDomains(context.Context, *mi.Request) (*mi.Node, error) {
+	n := &mi.Node{List: true}
+	for _, d := range names.List() {
+		n.Add("DOMAIN", nil, mi.Attr{Name: "domain", Value: d.Domain}, mi.Attr{Name: "name", Value: d.Name})
+	}
+	return n, nil
 }
 
 func (f *fake) ok(context.Context, *mi.Request) (*mi.Node, error) { return &mi.Node{}, nil }
@@ -101,13 +143,8 @@ func (f *fake) echo(_ context.Context, req *mi.Request) (*mi.Node, error) {
 }
 
 func uri(s string) string {
-	if !strings.HasPrefix(s, "sip:") {
-		s = "sip:" + s
-	}
-	if !strings.Contains(s, "@") {
-		s += "@example.org"
-	}
-	return s
+	a, _, _ := names.Parse(s)
+	return a.String()
 }
 
 func (f *fake) room(req *mi.Request) (string, error) {
@@ -321,7 +358,7 @@ func (f *fake) remove(_ context.Context, req *mi.Request) (*mi.Node, error) {
 
 func (f *fake) purge(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	limit, _ := strconv.Atoi(req.Named("limit", -1))
-	if len(req.Args) == 2 && req.Arg(0) == "" { // an empty owner, and a limit
+	if len(req.Args) == 1 { // only a limit
 		return nil, mi.Errorf(400, "Say which messages")
 	}
 	gone := f.selected(req)

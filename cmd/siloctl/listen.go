@@ -11,6 +11,8 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 	"github.com/spf13/cobra"
+
+	"silod/sip"
 )
 
 // listenCommand returns the command that registers and prints messages.
@@ -22,9 +24,9 @@ func (a *app) listenCommand() *cobra.Command {
 		Use: "listen AOR", Short: "Register over SIP and print the messages that arrive", GroupID: groupTry,
 		Long: "Registers as a phone does, prints each message that arrives, and answers it with 200. Stored messages\n" +
 			"arrive first. It ends at ^C, or after --count messages, and removes the registration. With -o json\n" +
-			"each message is one object on a line of its own.",
+			"each message is one object on a line of its own.\n\n" + bareNames,
 		Example: "  siloctl listen bob@example.org\n  siloctl listen bob --count 1 -o json",
-		Args:    arguments(1, 1),
+		Args:    addresses(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := server.check(cmd, a); err != nil {
 				return err
@@ -32,7 +34,11 @@ func (a *app) listenCommand() *cobra.Command {
 			if count < 0 || expires < time.Second {
 				return usagef("--count cannot be below 0, nor --expires below 1s")
 			}
-			return a.listen(cmd, &server, server.complete(args[0]), expires, int64(count))
+			aor, err := a.address(cmd, &server, args[0])
+			if err != nil {
+				return err
+			}
+			return a.listen(cmd, &server, aor, expires, int64(count))
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -44,7 +50,7 @@ func (a *app) listenCommand() *cobra.Command {
 
 // listen registers, prints messages and removes the registration. A message that was not printed is
 // answered 480, so that the server keeps it.
-func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires time.Duration, count int64) error {
+func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor sip.NameAddr, expires time.Duration, count int64) error {
 	ctx, stop := context.WithCancelCause(cmd.Context())
 	defer stop(nil)
 	seen := int64(0)
@@ -74,9 +80,9 @@ func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires t
 		case err != nil:
 			text = fmt.Sprintf("%s; trying again", err)
 		case last == "":
-			text = fmt.Sprintf("listening as %s, ^C to end", u.aor.AoR())
+			text = fmt.Sprintf("listening as %s, ^C to end", readable(u.aor.AoR().String()))
 			if count > 0 {
-				text = fmt.Sprintf("listening as %s for %s", u.aor.AoR(), plural(count, "message"))
+				text = fmt.Sprintf("listening as %s for %s", readable(u.aor.AoR().String()), plural(count, "message"))
 			}
 		case strings.HasSuffix(last, "trying again"):
 			text = "registered again"
@@ -87,7 +93,7 @@ func (a *app) listen(cmd *cobra.Command, server *sipFlags, aor string, expires t
 		}
 	})
 	if err != nil {
-		return explain(err, aor)
+		return explain(err, shortURI(aor.URI))
 	}
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause

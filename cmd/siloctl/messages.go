@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,17 +69,29 @@ func selection(f *pflag.FlagSet) {
 	f.Bool("stuck", false, "only those that were set aside")
 }
 
-// selected returns the named arguments of the silo_ commands for the flags of selection. The owner is
-// always the first, even if it is empty.
+// selected returns the named arguments of the silo_ commands for the flags of selection. A flag with an
+// empty value is an error: it must not select the messages of all users.
 func selected(f *pflag.FlagSet, _ []string) ([]mi.Arg, error) {
-	list := []mi.Arg{{Name: "owner", Value: flagText(f, "user")}}
-	return append(list, named(
-		mi.Arg{Name: "from", Value: flagText(f, "from")},
-		mi.Arg{Name: "older_than", Value: flagText(f, "older-than")},
+	user, err := nameFlag(f, "user")
+	if err != nil {
+		return nil, err
+	}
+	from, err := senderFlag(f, "from")
+	if err != nil {
+		return nil, err
+	}
+	age := flagText(f, "older-than")
+	if f.Changed("older-than") && strings.TrimSpace(age) == "" {
+		return nil, usagef("--older-than is empty: write a time such as 36h or 30d")
+	}
+	return named(
+		mi.Arg{Name: "owner", Value: user},
+		mi.Arg{Name: "from", Value: from},
+		mi.Arg{Name: "older_than", Value: age},
 		mi.Arg{Name: "stuck", Value: flagText(f, "stuck")},
 		mi.Arg{Name: "after", Value: flagText(f, "after")},
 		mi.Arg{Name: "limit", Value: flagText(f, "limit")},
-	)...), nil
+	), nil
 }
 
 // flagText returns the text of a flag that was given, or "".
@@ -109,7 +122,7 @@ func (a *app) purgeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if chosen := len(which) > 1 || which[0].Value != ""; chosen == all {
+			if chosen := len(which) > 0; chosen == all {
 				return usagef("missing selection: use --user, --from, --older-than, --stuck or --all")
 			}
 			if rate < 0 {
@@ -120,6 +133,7 @@ func (a *app) purgeCommand() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	selection(cmd.Flags())
+	a.completeNames(cmd)
 	cmd.Flags().Bool("all", false, "every stored message")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
 	cmd.Flags().IntVar(&rate, "rate", 0, "the greatest number of messages a second; 0 for no limit")

@@ -217,7 +217,7 @@ func (a *app) facts(facts []mi.Attr, indent string) {
 		wide = max(wide, columnsOf(f.Name))
 	}
 	for _, f := range facts {
-		value, label := cleanLines(factText(f.Value)), ""
+		value, label := cleanLines(factText(f.Name, f.Value)), ""
 		if wide > 0 {
 			label = pad(clean(f.Name), wide+len(gap))
 		}
@@ -228,9 +228,9 @@ func (a *app) facts(facts []mi.Attr, indent string) {
 }
 
 // factText returns the text of a value, which may have several lines.
-func factText(v any) string {
-	if s, ok := v.(string); ok {
+func factText(name string, v any) string {
+	if s, ok := v.(string); ok && !isName(name) {
 		return localTime(s)
 	}
-	return cell(v)
+	return namedCell(name, v)
 }

@@ -14,7 +14,8 @@ func remindersNoun() noun {
 			mi: "silo_list", list: true, none: "no reminders", hide: []string{"call_id", "stored", "type"},
 			flags: func(f *pflag.FlagSet) { f.String("user", "", "only those for this user") },
 			args: func(f *pflag.FlagSet, _ []string) ([]mi.Arg, error) {
-				return []mi.Arg{{Name: "owner", Value: flagText(f, "user")}, {Name: "reminders", Value: "true"}}, nil
+				user, err := nameFlag(f, "user")
+				return named(mi.Arg{Name: "owner", Value: user}, mi.Arg{Name: "reminders", Value: "true"}), err
 			},
 		},
 		{

@@ -26,7 +26,11 @@ func (a *app) root() *cobra.Command {
 		Short: "Administer and test silod",
 		Long: "siloctl administers a running silod over its control socket, and tests it with messages over SIP.\n\n" +
 			"A first word that is not listed below is run as a management command of the daemon:\n" +
-			"`siloctl get_statistics all`. `siloctl which` lists them.",
+			"`siloctl get_statistics all`. `siloctl which` lists them.\n\n" +
+			"USER, ROOM and the like are names such as alice, which are in the daemon's main domain, or addresses\n" +
+			"such as alice@example.org or sip:alice@example.org. Escapes make no difference: jürgen is j%C3%BCrgen.\n" +
+			"Tables show users decoded, but %20 for a space, so that each name can be used as an argument; -o json\n" +
+			"has them as they are sent over SIP.",
 		Example: "  siloctl rooms list\n  siloctl messages list --stuck\n" +
 			"  siloctl send alice@example.org bob@example.org \"are you there?\"\n  siloctl -o json contacts list",
 		Args: cobra.ArbitraryArgs,

@@ -27,12 +27,12 @@ func (a *app) sendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "send FROM TO TEXT", Short: "Send a MESSAGE over SIP and show the response", GroupID: groupTry,
 		Long: "Sends an instant message over SIP as a phone does, and shows the server's response and its meaning.\n" +
-			"TEXT may be - for standard input. An address without a domain gets the server's.\n\n" +
+			"TEXT may be - for standard input.\n\n" + bareNames + "\n\n" +
 			"The exit code is 0 when the message was accepted (2xx), 1 when it was refused, and 3 when no server\n" +
 			"answered.",
 		Example: "  siloctl send alice@example.org bob@example.org \"are you there?\"\n" +
 			"  siloctl send alice bob - --header \"Subject: minutes\" < minutes.txt",
-		Args: arguments(3, 3),
+		Args: addresses(3, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := server.check(cmd, a); err != nil {
 				return err
@@ -45,20 +45,27 @@ func (a *app) sendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			u, err := a.userAgent(cmd, &server, server.complete(args[0]), len(text) > maxUDPText, nil)
+			from, err := a.address(cmd, &server, args[0])
+			if err != nil {
+				return err
+			}
+			to, err := a.address(cmd, &server, args[1])
+			if err != nil {
+				return err
+			}
+			u, err := a.userAgent(cmd, &server, from, len(text) > maxUDPText, nil)
 			if err != nil {
 				return err
 			}
 			defer u.close()
-			to := server.complete(args[1])
 			res, err := u.do(cmd.Context(), sipRequest{
-				method: "MESSAGE", to: to, body: []byte(text),
+				method: "MESSAGE", to: to.String(), body: []byte(text),
 				headers: append([]sip.Header{{Name: "Content-Type", Value: contentType}}, list...),
 			})
 			if err != nil {
 				return err
 			}
-			return a.reportSent(to, res)
+			return a.reportSent(shortURI(to.URI), res)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,9 +70,11 @@ func (s *sipFlags) check(cmd *cobra.Command, a *app) error {
 
 // userAgent returns the user agent of a command. With overTCP it uses TCP in place of UDP, unless
 // --transport is set.
-func (a *app) userAgent(cmd *cobra.Command, s *sipFlags, aor string, overTCP bool, receive func(*sipMessage) int) (*userAgent, error) {
+func (a *app) userAgent(
+	cmd *cobra.Command, s *sipFlags, aor sip.NameAddr, overTCP bool, receive func(*sipMessage) int,
+) (*userAgent, error) {
 	settings := sipSettings{
-		aor: aor, name: s.name, user: s.user, server: s.endpoint, local: s.local, timeout: sipTimeout, receive: receive,
+		aor: aor.URI.String(), name: s.name, user: s.user, server: s.endpoint, local: s.local, timeout: sipTimeout, receive: receive,
 	}
 	var err error
 	if s.passwordStdin {
@@ -112,23 +113,5 @@ func readRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// complete adds the server's domain to a name without one: "bob" is bob@127.0.0.1.
-func (s *sipFlags) complete(name string) string {
-	if name == "" || strings.ContainsAny(name, "@<:") {
-		return name
-	}
-	host := s.endpoint.host
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return name + "@" + host
-}
-
 // shortURI returns a URI for people: without the scheme if that is sip.
-func shortURI(u sip.URI) string {
-	s := clean(u.String())
-	if u.Scheme == "sip" {
-		s = strings.TrimPrefix(s, "sip:")
-	}
-	return s
-}
+func shortURI(u sip.URI) string { return clean(withoutScheme(u.String())) }

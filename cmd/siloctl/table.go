@@ -56,7 +56,7 @@ func (t *table) add(cells []mi.Attr) error {
 			t.columns = append(t.columns, column{name: c.Name, width: columnsOf(c.Name), numbers: true})
 			row = append(row, "")
 		}
-		row[i] = cell(c.Value)
+		row[i] = namedCell(c.Name, c.Value)
 		if !t.started {
 			t.columns[i].width = max(t.columns[i].width, columnsOf(row[i]))
 			t.columns[i].numbers = t.columns[i].numbers && isNumber(c.Value)

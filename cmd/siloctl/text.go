@@ -9,7 +9,7 @@ import (
 )
 
 // Text from the network is printed on a terminal. Control characters, which could move the cursor or
-// worse, and marks that change the direction of writing are replaced.
+// worse, marks that change the direction of writing, and characters that cannot be seen are replaced.
 
 // clean returns text from the network as one harmless line.
 func clean(s string) string { return strings.Map(visible, s) }
@@ -24,12 +24,16 @@ func cleanLines(s string) string {
 	}, strings.ReplaceAll(s, "\r\n", "\n"))
 }
 
-// visible returns a character that cannot control a terminal: r itself, a space or U+FFFD.
+// visible returns a character that cannot control a terminal or be overlooked: r itself, a space or
+// U+FFFD. Joiners and variation selectors remain, of which emoji and several scripts consist.
 func visible(r rune) rune {
+	const zwnj, zwj, emptyBraille = '\u200c', '\u200d', '\u2800'
 	switch {
-	case r == '\n' || r == '\r' || r == '\t':
+	case r < 0x7f && r >= ' ', r == zwnj, r == zwj:
+		return r
+	case r == '\n' || r == '\r' || r == '\t', unicode.In(r, unicode.Zs, unicode.Zl, unicode.Zp):
 		return ' '
-	case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
+	case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point), r == emptyBraille:
 		return unicode.ReplacementChar
 	}
 	return r

@@ -10,12 +10,17 @@ import (
 
 func TestTextCannotControlTheTerminal(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain ünïcode ✓": "plain ünïcode ✓",
-		"\x1b[2Jgone":     "\uFFFD[2Jgone",
-		"a\r\nb\tc":       "a  b c",
-		"\u009b31m":       "\uFFFD31m",
-		"\u202eevil":      "\uFFFDevil",
-		"\x00\x7f":        "\uFFFD\uFFFD",
+		"plain ünïcode ✓":  "plain ünïcode ✓",
+		"\x1b[2Jgone":      "\uFFFD[2Jgone",
+		"a\r\nb\tc":        "a  b c",
+		"\u009b31m":        "\uFFFD31m",
+		"\u202eevil":       "\uFFFDevil",
+		"\x00\x7f":         "\uFFFD\uFFFD",
+		"a\u200bb\ufeff":   "a\uFFFDb\uFFFD",
+		"a\u00adb\u2063":   "a\uFFFDb\uFFFD",
+		"a\u2028b":         "a b",
+		"\U000e0041\u3164": "\uFFFD\uFFFD",
+		"❤\ufe0f 👩\u200d🚀 می\u200cخواهم": "❤\ufe0f 👩\u200d🚀 می\u200cخواهم",
 	} {
 		if got := clean(in); got != want {
 			t.Errorf("clean(%q) = %q, want %q", in, got, want)

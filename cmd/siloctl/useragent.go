@@ -76,7 +76,7 @@ func newUserAgent(cfg sipSettings) (*userAgent, error) {
 		return nil, fmt.Errorf("own address: %s has no user", aor)
 	}
 	if cfg.user == "" {
-		cfg.user = aor.User
+		cfg.user = aor.AoR().PlainUser()
 	}
 	return &userAgent{cfg: cfg, aor: aor, callID: rand.Text()}, nil
 }

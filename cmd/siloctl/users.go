@@ -24,22 +24,22 @@ func (a *app) usersNoun() noun {
 func (a *app) passwordCommand(use, short, command, done string) *cobra.Command {
 	var fromStdin bool
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: arguments(1, 1),
+		Use: use, Short: short, Args: addresses(1, 1),
 		Long:    short + ". The password is asked for on a terminal, or read from standard input.",
 		Example: "  printf '%s\\n' \"$PASSWORD\" | siloctl users " + use[:len(use)-len(" USER")] + " bob@example.org --password-stdin",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			password, err := a.password(cmd.Context(), fromStdin, "password for "+args[0], true)
+			password, err := a.password(cmd.Context(), fromStdin, "password for "+readable(args[0]), true)
 			if err != nil {
 				return err
 			}
 			v := verb{mi: command, done: done}
 			return a.perform(cmd.Context(), v, args, positional([]string{args[0], password}))
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, noFiles
 			}
-			return a.values(cmd.Context(), liveUsers), noFiles
+			return a.values(cmd.Context(), liveUsers, typed), noFiles
 		},
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")

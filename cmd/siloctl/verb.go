@@ -80,9 +80,9 @@ func (a *app) noun(n noun) *cobra.Command {
 func (a *app) verb(v verb) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: v.use, Short: v.short, Long: v.long, Example: v.example, DisableFlagsInUseLine: true,
-		Args: arguments(v.min, v.max),
+		Args: addresses(v.min, v.max),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.do(cmd.Context(), v, cmd.Flags(), args) },
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			i := len(args)
 			if v.each && len(v.live) == 1 {
 				i = 0
@@ -93,12 +93,13 @@ func (a *app) verb(v verb) *cobra.Command {
 			if v.live[i] == liveRoles {
 				return roles, noFiles
 			}
-			return a.values(cmd.Context(), v.live[i]), noFiles
+			return a.values(cmd.Context(), v.live[i], typed), noFiles
 		},
 	}
 	if v.flags != nil {
 		v.flags(cmd.Flags())
 	}
+	a.completeNames(cmd)
 	return cmd
 }
 
@@ -151,11 +152,11 @@ func (a *app) perform(ctx context.Context, v verb, args []string, list []mi.Arg)
 	return nil
 }
 
-// sentence returns a text in which %1, %2 and so on are replaced by the arguments.
+// sentence returns a text for people in which %1, %2 and so on are replaced by the arguments.
 func sentence(text string, args []string) string {
 	var pairs []string
 	for i, arg := range args {
-		pairs = append(pairs, "%"+strconv.Itoa(i+1), arg)
+		pairs = append(pairs, "%"+strconv.Itoa(i+1), readable(arg))
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
 }

@@ -26,18 +26,18 @@ func (a *app) watchCommand() *cobra.Command {
 			"Where events come too fast, the number of missing ones is shown. With -o json each event is one\n" +
 			"object on a line of its own.",
 		Example: "  siloctl watch bob@example.org\n  siloctl watch chat-1 -o json --count 10",
-		Args:    arguments(1, 1),
+		Args:    addresses(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if count < 0 {
 				return usagef("--count cannot be below 0")
 			}
 			return a.watch(cmd.Context(), args[0], bodies, count)
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, noFiles
 			}
-			return append(a.values(cmd.Context(), liveRooms), a.values(cmd.Context(), liveContacts)...), noFiles
+			return append(a.values(cmd.Context(), liveRooms, typed), a.values(cmd.Context(), liveContacts, typed)...), noFiles
 		},
 	}
 	cmd.Flags().BoolVar(&bodies, "bodies", false, "show the texts too")
@@ -70,7 +70,7 @@ func (a *app) watch(ctx context.Context, address string, bodies bool, count int)
 		}
 		e := eventOf(n)
 		if e["event"] == "watching" {
-			a.note(fmt.Sprintf("watching %s, ^C to end", e["user"]))
+			a.note(fmt.Sprintf("watching %s, ^C to end", readable(e["user"])))
 			continue
 		}
 		if err := a.event(n, e); err != nil {
@@ -86,7 +86,7 @@ func (a *app) watch(ctx context.Context, address string, bodies bool, count int)
 	return fmt.Errorf("%w: it has stopped", client.ErrUnreachable)
 }
 
-// eventOf returns the attributes of an event by name.
+// eventOf returns the attributes of an event, or of another entry of a list, by name.
 func eventOf(n *mi.Node) map[string]string {
 	e := map[string]string{}
 	for _, at := range n.Attrs {
@@ -141,8 +141,8 @@ func eventLine(e map[string]string) string {
 	return strings.Join(line, gap)
 }
 
-// withoutScheme returns an address without "sip:".
-func withoutScheme(uri string) string { return strings.TrimPrefix(uri, "sip:") }
+// withoutScheme returns the address of a user or a room for people, without "sip:".
+func withoutScheme(uri string) string { return strings.TrimPrefix(readable(uri), "sip:") }
 
 // bodyOf returns the text of an event, or "" if it has none.
 func bodyOf(e map[string]string) string {
