@@ -32,7 +32,7 @@ var session = []string{
 	"ul_show_contact|nowhere|bob@127.0.0.1",
 	"ul_rm|location|bob@127.0.0.1|sip:bob@192.0.2.7:5060", "ul_rm|location|bob@127.0.0.1|sip:bob@192.0.2.7:5060",
 	"ul_rm_contact|location|bob@127.0.0.1|sip:bob@192.0.2.9", "ul_rm_contact|location|bob@127.0.0.1|sip:bob@192.0.2.8:5060",
-	"ul_rm|location|bob@127.0.0.1", "ul_flush",
+	"ul_rm|location|bob@127.0.0.1", "ul_flush", "domain_dump",
 
 	"silo_count", "silo_send|" + alice + "|" + bob + "|hello\tBob, \"Grüße\"", "silo_send|" + alice + "|" + bob + "|again",
 	"silo_send|" + alice + "|nowhere.example|hello", "silo_remind|" + bob + "|2099-01-01T00:00:00Z|get up", "silo_remind|" + bob + "|soon|get up",
