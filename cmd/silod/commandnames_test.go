@@ -44,7 +44,7 @@ var selection = []argument{user("owner", jurgen), {kind: sender, value: otto, na
 
 const (
 	jurgen   = "sip:j%C3%BCrgen@127.0.0.1"
-	doris    = "sip:d%C3%B6ris@127.0.0.1" // who has a device and no messages
+	doris    = "sip:d%C3%B6ris@127.0.0.1" // has a device and no messages
 	otto     = "sip:otto@127.0.0.1"
 	chatRoom = "sip:chat-1@127.0.0.1"
 	device   = "sip:x@192.0.2.7:5060"
@@ -183,7 +183,7 @@ func (s *served) namedState() {
 	}
 	s.call("imc_create_room", chatRoom, jurgen)
 	s.call("imc_add_member", chatRoom, otto)
-	s.call("imc_modify_member", chatRoom, otto, "owner") // who cannot be removed
+	s.call("imc_modify_member", chatRoom, otto, "owner") // jurgen can then be removed
 	s.call("silo_send", otto, jurgen, "first")
 	s.call("silo_send", "sip:carol@127.0.0.1", jurgen, "second")
 	s.call("silo_send", otto, "sip:carol@127.0.0.1", "third")
