@@ -54,7 +54,7 @@ func (p *Proxy) uac(ctx context.Context, req *mi.Request) (*mi.Node, error) {
 }
 
 // uacTarget returns the Request-URI that an argument names: a URI, or a user as people write it,
-// who is in the main domain if no domain is given.
+// in the main domain if no domain is given.
 func (p *Proxy) uacTarget(arg string) (sip.URI, error) {
 	arg = strings.TrimSpace(arg)
 	if u, err := sip.ParseURI(strings.Trim(arg, "<>")); err == nil && u.IsSIP() {

@@ -86,7 +86,7 @@ func nameFlag(f *pflag.FlagSet, name string) (string, error) {
 	return value, checkName("--"+name, value)
 }
 
-// senderFlag is nameFlag for a sender, who may have a number: "tel:+4917".
+// senderFlag is nameFlag for a sender, which may be a telephone number: "tel:+4917".
 func senderFlag(f *pflag.FlagSet, name string) (string, error) {
 	value, err := nameFlag(f, name)
 	if u, perr := sip.ParseURI(value); perr == nil && u.TelNumber() != "" {

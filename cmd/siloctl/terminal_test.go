@@ -68,8 +68,8 @@ func TestPasswordIsNotShown(t *testing.T) {
 		t.Errorf("exit %d:\n%s", code, term.text())
 	}
 	f.mu.Lock()
-	if f.users["dan@example.org"] != "correct horse" {
-		t.Errorf("the password is %q", f.users["dan@example.org"])
+	if f.users["sip:dan@example.org"] != "correct horse" {
+		t.Errorf("the password is %q", f.users["sip:dan@example.org"])
 	}
 	f.mu.Unlock()
 
