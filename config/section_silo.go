@@ -77,9 +77,11 @@ type Silo struct {
 	// changed.
 	AddDate bool `toml:"add_date" default:"1" reload:"yes"`
 
-	// The maximum number of stored messages for a user; further ones are refused with 480. 0:
-	// no limit.
-	MaxMessages int `toml:"max_messages" default:"0" allow:"0..2147483647" reload:"yes"`
+	// The maximum number of stored messages for a user, and their size in bytes; further ones
+	// are refused with 480. 0: no limit. The size is that of bodies and header fields, and 200
+	// bytes for each message.
+	MaxMessages int `toml:"max_messages" default:"10000" allow:"0..2147483647" reload:"yes"`
+	MaxBytes    int `toml:"max_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
 
 	// Add a Contact with the sender's address to delivered messages. RFC 3428 forbids it.
 	AddContact bool `toml:"add_contact" default:"0" reload:"yes"`
@@ -94,9 +96,32 @@ type Silo struct {
 	// Whether to deliver with the original Call-ID.
 	UseMode bool `toml:"use_mode" default:"0" unused:"a stored message always keeps its Call-ID"`
 
-	// The maximum number of stored messages of one sender for a user; further ones are
-	// refused with 480, and other senders are not affected. 0: no limit.
-	MaxPerSender int `toml:"max_per_sender" default:"0" allow:"0..2147483647" reload:"yes"`
+	// The maximum number of stored messages of one sender for a user, and their size; further
+	// ones are refused with 480, and other senders are not affected. 0: no limit.
+	MaxPerSender      int `toml:"max_per_sender" default:"1000" allow:"0..2147483647" reload:"yes"`
+	MaxPerSenderBytes int `toml:"max_per_sender_bytes" default:"20000000" allow:"0..9223372036854775807" reload:"yes"`
+
+	// The maximum number of stored messages of one authenticated sender for all users together,
+	// and their size; further ones are refused with 480. 0: no limit. These keys, those of
+	// strangers and unknown_users have an effect only if auth.mode is "digest".
+	SenderMessages int `toml:"sender_messages" default:"100000" allow:"0..2147483647" reload:"yes"`
+	SenderBytes    int `toml:"sender_bytes" default:"200000000" allow:"0..9223372036854775807" reload:"yes"`
+
+	// The maximum number of stored messages of senders who are not authenticated, see
+	// auth.strangers, and their size: from one address (an IPv4 address, or an IPv6 network of
+	// 64 bits), and from all together. Further ones are refused with 480 until some are delivered
+	// or expire. 0: no limit; strangers_messages cannot be 0.
+	SourceMessages    int `toml:"stranger_messages" default:"1000" allow:"0..2147483647" reload:"yes"`
+	SourceBytes       int `toml:"stranger_bytes" default:"10000000" allow:"0..9223372036854775807" reload:"yes"`
+	StrangersMessages int `toml:"strangers_messages" default:"10000" allow:"1..1000000" reload:"yes"`
+	StrangersBytes    int `toml:"strangers_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
+
+	// A message that would be stored for a name that is not a user: "reject": it is answered
+	// 404. "hide": it is answered as if it were stored, in the same time, and forgotten, so that
+	// strangers cannot find out names. "store": it is stored, for a server behind a proxy that
+	// knows the users. A user is a name in the tables subscriber or dbaliases, or one that is
+	// registered or has stored messages.
+	UnknownUsers string `toml:"unknown_users" default:"reject" allow:"reject|store|hide" reload:"yes"`
 
 	// The final responses of devices after which a message is stored: statuses and classes;
 	// "!" excludes a status. A message is also stored if no device answers. A 6xx is the

@@ -82,7 +82,7 @@ func (c commands) textMessage(from string, to sip.AoR, text string) *Incoming {
 func (c commands) put(ctx context.Context, in *Incoming) (*mi.Node, error) {
 	id, err := c.silo.Put(ctx, in)
 	switch {
-	case errors.Is(err, ErrQuota), errors.Is(err, ErrSenderQuota), errors.Is(err, ErrEmpty), errors.Is(err, ErrExpired),
+	case errors.Is(err, ErrQuota), errors.Is(err, ErrSenderQuota), errors.Is(err, ErrUnknownUser), errors.Is(err, ErrEmpty), errors.Is(err, ErrExpired),
 		errors.Is(err, ErrInvalid), errors.Is(err, ErrTooFar):
 		return nil, mi.Errorf(400, "Not stored, %v", err)
 	case err != nil:
@@ -136,6 +136,7 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	c.silo.forget(m.Owner, m.Src, Size(&m.Message))
 	return &mi.Node{}, nil
 }
 
@@ -156,6 +157,7 @@ func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) 
 		return nil, mi.Errorf(400, "Select messages by owner, from, older_than, stuck or reminders, or all messages by all::yes")
 	}
 	deleted, err := c.silo.opt.Store.Purge(ctx, q, limit)
+	c.silo.accounts.removedAny()
 	if err != nil {
 		return nil, unavailable(err)
 	}

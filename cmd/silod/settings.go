@@ -274,7 +274,14 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		Expire:       seconds(s.ExpireTime),
 		Sweep:        seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
 		MaxMessages:  s.MaxMessages,
+		MaxBytes:     s.MaxBytes,
 		MaxPerSender: s.MaxPerSender,
+
+		MaxPerSenderBytes: s.MaxPerSenderBytes,
+		Sender:            usage(s.SenderMessages, s.SenderBytes),
+		Source:            usage(s.SourceMessages, s.SourceBytes),
+		Strangers:         usage(s.StrangersMessages, s.StrangersBytes),
+		UnknownUsers:      unknownUsers[s.UnknownUsers],
 
 		StoreOwner: template(s.StoreOwner),
 		DumpOwner:  template(s.DumpOwner),
@@ -303,6 +310,16 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		UseContact:      s.UseContact,
 		NoticeFromFixed: literalUser(s.FromAddress),
 	}
+}
+
+// usage returns a limit for messages and bytes.
+func usage(messages, bytes int) silo.Usage {
+	return silo.Usage{Messages: int64(messages), Bytes: int64(bytes)}
+}
+
+// unknownUsers are the words of silo.unknown_users.
+var unknownUsers = map[string]silo.UnknownUsers{
+	"reject": silo.UnknownReject, "store": silo.UnknownStore, "hide": silo.UnknownHide,
 }
 
 // template returns nil if t is not set.

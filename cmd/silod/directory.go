@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+
+	"silod/silo"
+	"silod/sip"
+)
+
+// exists returns the function that reports whether an AoR of ours is a user. It is nil if
+// users are not known, because they need no password.
+func (d *daemon) exists() func(context.Context, sip.AoR) (bool, error) {
+	if d.cfg.Auth.Mode != "digest" {
+		return nil
+	}
+	return func(ctx context.Context, a sip.AoR) (bool, error) {
+		if d.location.Online(a) { // also where a trusted proxy has registered it
+			return true, nil
+		}
+		return d.directory.Exists(ctx, a)
+	}
+}
+
+// findUser reports whether an AoR has a password, an alias or stored messages.
+func (d *daemon) findUser(ctx context.Context, a sip.AoR) (bool, error) {
+	ok, err := d.database.Users().Exists(ctx, a)
+	if ok || err != nil {
+		return ok, err
+	}
+	n, err := d.siloDB.Messages().Tally(ctx, silo.Query{Owner: a})
+	return n.Messages+n.Reminders > 0, err
+}
