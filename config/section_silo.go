@@ -80,8 +80,8 @@ type Silo struct {
 	// The maximum number of stored messages for a user, and their size in bytes; further ones
 	// are refused with 480. 0: no limit. The size is that of bodies and header fields, and 200
 	// bytes for each message.
-	MaxMessages int `toml:"max_messages" default:"10000" allow:"0..2147483647" reload:"yes"`
-	MaxBytes    int `toml:"max_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
+	MaxMessages int `toml:"max_messages" default:"50000" allow:"0..2147483647" reload:"yes"`
+	MaxBytes    int `toml:"max_bytes" default:"500000000" allow:"0..9223372036854775807" reload:"yes"`
 
 	// Add a Contact with the sender's address to delivered messages. RFC 3428 forbids it.
 	AddContact bool `toml:"add_contact" default:"0" reload:"yes"`
@@ -98,8 +98,8 @@ type Silo struct {
 
 	// The maximum number of stored messages of one sender for a user, and their size; further
 	// ones are refused with 480, and other senders are not affected. 0: no limit.
-	MaxPerSender      int `toml:"max_per_sender" default:"1000" allow:"0..2147483647" reload:"yes"`
-	MaxPerSenderBytes int `toml:"max_per_sender_bytes" default:"20000000" allow:"0..9223372036854775807" reload:"yes"`
+	MaxPerSender      int `toml:"max_per_sender" default:"10000" allow:"0..2147483647" reload:"yes"`
+	MaxPerSenderBytes int `toml:"max_per_sender_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
 
 	// The maximum number of stored messages of one authenticated sender for all users together,
 	// and their size; further ones are refused with 480. 0: no limit. These keys, those of
@@ -115,6 +115,13 @@ type Silo struct {
 	SourceBytes       int `toml:"stranger_bytes" default:"10000000" allow:"0..9223372036854775807" reload:"yes"`
 	StrangersMessages int `toml:"strangers_messages" default:"10000" allow:"1..1000000" reload:"yes"`
 	StrangersBytes    int `toml:"strangers_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
+
+	// Senders whose messages are stored: "all", as far as auth.strangers accepts them;
+	// "authenticated": by a password or by a trusted peer, and everyone if auth.mode is "none";
+	// "local": users of our domains; "sip:alice@example.org": one user; "@example.org": the users
+	// of a domain; "nobody". All but "all" are only for senders that are authenticated. A
+	// message of another sender is relayed to an online user, or answered 480.
+	Senders []string `toml:"senders" default:"all" reload:"yes"`
 
 	// A message that would be stored for a name that is not a user: "reject": it is answered
 	// 404. "hide": it is answered as if it were stored, in the same time, and forgotten, so that

@@ -44,6 +44,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 	f.looped, f.redirected = tx.Looped(p.to, true), p.toRoom && tx.Redirected()
 	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
 	in.facts.looped = f.looped || !p.toRoom && r.opt.Proxy.UnderWay(p.to, in.silo.Message)
+	in.silo.Caller = r.senderOf(p, from)
 	if from.sender.Reachable() && !p.fromRoom { // rooms, and gateways without an address, get no notices
 		in.silo.Sender = from.sender
 	}
@@ -98,6 +99,18 @@ func incomingOf(tx *transaction.ServerTx, from caller, owner sip.AoR) silo.Incom
 		Owner: owner, Message: messageOf(&tx.Request, from), Method: tx.Request.Method,
 		URI: tx.Request.URI, Contact: tx.Request.Get("Contact"), Source: tx.Flow.Remote, Standing: from.standing,
 	}
+}
+
+// senderOf returns the sender of a message as rules for senders know it.
+func (r *Router) senderOf(p parties, from caller) sip.Sender {
+	s := sip.Sender{AoR: from.sender, Authenticated: from.known, Local: p.fromOurs}
+	switch {
+	case s.AoR.IsZero():
+		s.AoR = p.from
+	case s.AoR != p.from:
+		s.Local = r.opt.Domains.Has(s.AoR.Domain)
+	}
+	return s
 }
 
 // messageOf returns the end-to-end part of a MESSAGE: without header fields of the hop

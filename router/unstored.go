@@ -15,6 +15,7 @@ var refusals = []struct {
 	reason string
 }{
 	{silo.ErrUnknownUser, 404, "Not Found, the recipient is not a user of this server"},
+	{silo.ErrSender, 480, "Temporarily Unavailable, and messages of your address are not stored"},
 	{silo.ErrQuota, 480, "Temporarily Unavailable, the recipient's mailbox is full"},
 	{silo.ErrSenderQuota, 480, "Temporarily Unavailable, the recipient's mailbox has enough of your messages"},
 	{silo.ErrSenderTotal, 480, "Temporarily Unavailable, enough of your messages wait for their recipients"},

@@ -13,8 +13,8 @@ import (
 
 // accounts remember how much is in the mailboxes that were last written to, so that a message
 // is not counted among a million others before it is stored. An account counts the messages
-// that silod stores. It is read again from the store when it is full and something was removed,
-// and once a minute, because other programs store and delete too.
+// that silod stores and delivers. It is read again from the store once a minute, because other
+// programs store and delete too, and sooner if it is full.
 type accounts struct {
 	table *limit.Table[accountKey, *account]
 }
@@ -38,7 +38,7 @@ type account struct {
 type tally struct {
 	stored  Usage
 	pending Usage     // of messages that are being stored
-	added   Usage     // of messages that were stored since the last reading began
+	added   Usage     // change of stored since the last reading began; may be below 0
 	read    time.Time // zero: not yet
 	asOf    int       // removals when the reading began
 }
@@ -54,9 +54,9 @@ func (t *tally) fresh(a *account, now time.Time, admitted bool) bool {
 
 const (
 	maxAccounts = 1 << 15
-	maxSenders  = 256         // in an account
-	accountLife = time.Minute // after that an account is read again
-	fullLife    = time.Second // the same if it is full
+	maxSenders  = 256             // in an account
+	accountLife = time.Minute     // after that an account is read again
+	fullLife    = 5 * time.Second // the same if it is full
 )
 
 func newAccounts() accounts {
@@ -82,6 +82,11 @@ func (as *accounts) of(k accountKey, now time.Time) (a *account) {
 	return a
 }
 
+// delivered stops counting a message that was delivered.
+func (as *accounts) delivered(owner sip.AoR, from string, bytes int64) {
+	as.table.Find(accountKey{owner, false}, func(p **account) { (*p).change(from, -1, -bytes) })
+}
+
 // removed notes that something was removed from a mailbox.
 func (as *accounts) removed(owner sip.AoR) {
 	for _, reminders := range []bool{false, true} {
@@ -97,6 +102,23 @@ func (as *accounts) removedAny() {
 	})
 }
 
+// change adds n messages, which have a size together, to those that are stored.
+func (a *account) change(from string, n, bytes int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all.change(n, bytes)
+	if t := a.senders[from]; t != nil {
+		t.change(n, bytes)
+	}
+}
+
+func (t *tally) change(n, bytes int64) {
+	t.stored = t.stored.plus(n, bytes)
+	t.added.Messages += n
+	t.added.Bytes += bytes
+}
+
+// forget has the account read again if it is full.
 func (a *account) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -208,7 +230,7 @@ func (d *deposit) settle(stored bool) {
 	for _, t := range []*tally{&a.all, from} {
 		t.pending = t.pending.plus(-1, -d.bytes)
 		if stored {
-			t.stored, t.added = t.stored.plus(1, d.bytes), t.added.plus(1, d.bytes)
+			t.change(1, d.bytes)
 		}
 	}
 }

@@ -2,11 +2,23 @@ package silo
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"silod/limit"
 	"silod/sip"
 )
+
+// ErrSender is the error of Put if messages of the sender are not stored.
+var ErrSender = errors.New("messages of this sender are not stored")
+
+// checkSender returns ErrSender if messages of the sender are not stored.
+func (s *Service) checkSender(cfg *Settings, in *Incoming) error {
+	if cfg.Senders == nil || in.Own || in.Caller == (sip.Sender{}) || cfg.Senders.Allows(s.opt.Domains, in.Caller) {
+		return nil
+	}
+	return ErrSender
+}
 
 // chargesAgain is how long after a reading the charges are read again if a message is refused:
 // another program may have deleted some.
@@ -77,8 +89,14 @@ func (s *Service) reserveCharge(ctx context.Context, cfg *Settings, c *Charge) e
 	return err
 }
 
-// forget notes that a message with a size was removed from a mailbox.
-func (s *Service) forget(owner sip.AoR, src string, bytes int64) {
-	s.accounts.removed(owner)
+// uncount notes that a message with a size was delivered and deleted.
+func (s *Service) uncount(owner sip.AoR, src string, bytes int64) {
+	s.accounts.delivered(owner, src, bytes)
 	s.totals.remove(src, bytes)
+}
+
+// removed notes that a message or a reminder was deleted without having been delivered.
+func (s *Service) removed(m *Message) {
+	s.accounts.removed(m.Owner)
+	s.totals.remove(m.Src, Size(&m.Message))
 }

@@ -136,7 +136,7 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	c.silo.forget(m.Owner, m.Src, Size(&m.Message))
+	c.silo.removed(&m)
 	return &mi.Node{}, nil
 }
 

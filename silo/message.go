@@ -49,8 +49,9 @@ type Incoming struct {
 	Source  netip.AddrPort // address that the request came from
 	SendAt  time.Time      // when to deliver the message; zero: as soon as possible
 
-	// Standing is that of the sender.
+	// Standing is that of the sender, and Caller the sender as Settings.Senders knows it.
 	Standing Standing
+	Caller   sip.Sender
 
 	// SafetyCopy says that the message is stored only in case its delivery, which
 	// follows at once, fails. If the owner is online it is delivered unchanged.

@@ -33,6 +33,10 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := s.checkSender(cfg, in); err != nil {
+		s.Stats.RefusedSenders.Inc()
+		return 0, err
+	}
 	if in.Feigned, err = s.checkOwner(ctx, cfg, in); err != nil {
 		return 0, err
 	}

@@ -21,6 +21,7 @@ type Settings struct {
 	Strangers         Usage // limit of all strangers
 
 	UnknownUsers UnknownUsers // messages for owners who are not users
+	Senders      *sip.Senders // whose messages are stored; nil: all
 
 	// URI of the owner of another mailbox than the recipient's.
 	StoreOwner Template // messages are stored in it instead (m_store(owner))

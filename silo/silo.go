@@ -139,6 +139,7 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "strangers_messages", Help: "Stored messages of unauthenticated senders.", Gauge: func() int64 { return s.strangers.used().Messages }},
 		{Name: "strangers_bytes", Help: "Their size in bytes.", Gauge: func() int64 { return s.strangers.used().Bytes }},
 		{Name: "unknown_users", Help: "Messages that were not stored because their recipient is not a user.", Counter: &st.UnknownUsers},
+		{Name: "refused_senders", Help: "Messages that were not stored because of their sender.", Counter: &st.RefusedSenders},
 		{Name: "notices", Help: "Notices sent that a recipient is offline.", Counter: &st.Notices},
 		{Name: "suppressed_notices", Help: "Notices not sent because the sender had one a short time ago.", Counter: &st.Unnoticed},
 		{Name: "dispositions", Help: "Disposition notifications sent (RFC 5438).", Counter: &st.Dispositions},

@@ -69,7 +69,7 @@ func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome,
 	case delivery.Delivered:
 		s.opt.Store.Delete(it.Key, func(err error) {
 			if err == nil {
-				s.forget(owner, row.Src, row.size)
+				s.uncount(owner, row.Src, row.size)
 				s.delivered(row)
 			}
 			done(err)
@@ -114,7 +114,7 @@ func (s *Service) Remove(in *Incoming, id int64, done func(error)) {
 	s.opt.Store.Delete(id, func(err error) {
 		if err == nil {
 			s.Stats.Dumped.Inc()
-			s.forget(in.Owner, in.src, in.size)
+			s.uncount(in.Owner, in.src, in.size)
 		}
 		done(err)
 	})

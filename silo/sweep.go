@@ -55,7 +55,7 @@ func (s *Service) tidy(ctx context.Context) {
 // not failed.
 func (s *Service) expired(ctx context.Context, m *Message) {
 	m.takeInternal()
-	s.forget(m.Owner, m.Src, Size(&m.Message))
+	s.removed(m)
 	if m.Copies > 0 {
 		return
 	}

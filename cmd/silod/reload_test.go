@@ -136,6 +136,7 @@ func effects(dir string) map[string]effect {
 		"silo.stranger_bytes":       inSilo("silo.stranger_bytes = 7", func(c silo.Settings) any { return c.Source }),
 		"silo.strangers_messages":   inSilo("silo.strangers_messages = 7", func(c silo.Settings) any { return c.Strangers }),
 		"silo.strangers_bytes":      inSilo("silo.strangers_bytes = 7", func(c silo.Settings) any { return c.Strangers }),
+		"silo.senders":              inSilo("silo.senders = ['nobody']", func(c silo.Settings) any { return c.Senders.Allows(sip.Domains{}, sip.Sender{}) }),
 		"silo.unknown_users":        inSilo("silo.unknown_users = 'hide'", func(c silo.Settings) any { return c.UnknownUsers }),
 		"silo.store_on":             inSilo("silo.store_on = ['486']", func(c silo.Settings) any { return c.StoreOn(404) }),
 		"silo.store_owner":          inSilo("silo.store_owner = 'sip:$rU@127.0.0.1'", func(c silo.Settings) any { return written(c.StoreOwner) }),

@@ -88,6 +88,9 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 	if set.roomMail.OutboundProxy, err = nextHop(cfg.IMC.OutboundProxy); err != nil {
 		return settings{}, fmt.Errorf("imc.outbound_proxy: %w", err)
 	}
+	if set.silo.Senders, err = senders(cfg.Silo.Senders); err != nil {
+		return settings{}, fmt.Errorf("silo.senders: %w", err)
+	}
 	set.mail.RoomProxy, set.roomMail.Rooms = set.roomMail.OutboundProxy, true
 	if set.rooms, err = roomSettings(cfg); err != nil {
 		return settings{}, err
@@ -100,6 +103,9 @@ func check(cfg *config.Config) error {
 	var problems []config.Problem
 	if _, err := roomSettings(cfg); err != nil {
 		problems = append(problems, cfg.Problem("imc", err.Error()))
+	}
+	if _, err := senders(cfg.Silo.Senders); err != nil {
+		problems = append(problems, cfg.Problem("silo.senders", err.Error()))
 	}
 	return cfg.Fail(problems...)
 }
@@ -310,6 +316,12 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		UseContact:      s.UseContact,
 		NoticeFromFixed: literalUser(s.FromAddress),
 	}
+}
+
+// senders parses a list of senders.
+func senders(list []string) (*sip.Senders, error) {
+	s, err := sip.ParseSenders(list)
+	return &s, err
 }
 
 // usage returns a limit for messages and bytes.

@@ -51,7 +51,7 @@ func (s *served) usedByStrangers() (messages, bytes int64) {
 // over a restart.
 func TestStrangersCannotFillTheDisk(t *testing.T) {
 	t.Parallel()
-	const size, fit = 64_000, 10_000_000 / 64_600 // stranger_bytes
+	const size, fit = 64_000, 10_000_000 / 64_500 // stranger_bytes, and a few header fields
 	more := []string{withDigest, "silo.strangers_bytes = 16000000"}
 	s := serveIn(t, t.TempDir(), fixedPort(t), more...)
 	s.addUsers()
@@ -66,7 +66,7 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 	if n := s.stored(); n != 0 {
 		t.Fatalf("%d messages are stored for unknown users", n)
 	}
-	if got := x.flood(fit+20, size, bob, alice); got[202] < fit-1 || got[202] > fit || got[480] < 20 {
+	if got := x.flood(fit+20, size, bob, alice); got[202] < fit-1 || got[202] > fit+1 || got[202]+got[480] != fit+20 {
 		t.Errorf("from one address: %v, want %d of 202", got, fit)
 	}
 	if got := s.stranger("udp", "127.0.0.9").flood(3, size, bob, alice); got[480] != 3 {
@@ -157,7 +157,7 @@ func TestUnknownRecipients(t *testing.T) {
 			t.Parallel()
 			s := serveUsers(t, append(reminders, "silo.unknown_users = '"+tc.value+"'")...)
 			a, x := s.phone("tcp", "alice"), s.stranger("udp", "127.0.0.9")
-			for _, more := range []string{"X-A: b", "X-At: 20991231235959"} {
+			for _, more := range []string{"X-A: b", "X-At: 20301231235959"} {
 				if got := a.proven(asAlice, a.text(carol, "hello", more)); status(got) != tc.status {
 					t.Errorf("%s: alice is answered\n%s", more, got)
 				}
@@ -295,6 +295,87 @@ func TestTrustDoesNotPassThrough(t *testing.T) {
 				}
 				victim.nothing()
 			})
+		}
+	}
+}
+
+// TestSendersMayBeLimited checks the values of silo.senders: messages of other senders are
+// relayed, but not stored.
+func TestSendersMayBeLimited(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string][3]int{ // alice, a user behind a trusted proxy, a stranger
+		"'all'":                       {202, 202, 202},
+		"'authenticated'":             {202, 202, 480},
+		"'local'":                     {202, 480, 480},
+		"'sip:ALICE@127.0.0.1'":       {202, 480, 480},
+		"'@elsewhere.example'":        {480, 202, 480},
+		"'nobody'":                    {480, 480, 480},
+		"'sip:x0@elsewhere.example'":  {480, 202, 480},
+		"'@127.0.0.1', 'sip:b@x.org'": {202, 480, 480},
+	} {
+		for _, delivery := range []string{"any", "every"} {
+			t.Run(value+" "+delivery, func(t *testing.T) {
+				t.Parallel()
+				s := serveUsers(t, "silo.senders = ["+value+"]", "auth.trusted = ['127.0.0.7']", "silo.delivery = '"+delivery+"'")
+				a, x, y := s.phone("tcp", "alice"), s.stranger("udp", "127.0.0.9"), s.stranger("udp", "127.0.0.7")
+				send := func(when string, want [3]int) {
+					t.Helper()
+					got := [3]int{status(a.proven(asAlice, a.text(bob, when))), y.message(bob, when), x.message(bob, when)}
+					if got != want {
+						t.Errorf("%s: answered %v, want %v", when, got, want)
+					}
+				}
+				send("offline", want)
+				b := s.phone("tcp", "bob")
+				b.login(asBob)
+				s.settled()
+				for len(b.requests) > 0 {
+					<-b.requests
+				}
+				online := [3]int{200, 200, 200}
+				if delivery == "every" {
+					for i := range want {
+						if want[i] == 202 {
+							online[i] = 202
+						}
+					}
+				}
+				send("online", online)
+				for range 3 {
+					if m := b.next(); body(m) != "online" {
+						t.Errorf("delivered\n%s", m)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestStrangersMark checks that a message with the mark is a stranger's whoever sends it on,
+// and that a stranger's message has the mark once.
+func TestStrangersMark(t *testing.T) {
+	t.Parallel()
+	s := serveUsers(t, "auth.trusted = ['127.0.0.7 identity relay']", "auth.relay = 'trusted'")
+	peer := s.stranger("udp", "127.0.0.7")
+	victim := listen(t, "127.0.0.3")
+	for _, mark := range []string{"stranger", "uabcdefgh, stranger", "uabcdefgh\r\nloop-mark:  stranger"} {
+		for to, want := range map[string]int{"sip:chat-1@127.0.0.1": 403, "sip:v@" + victim.addr(): 403, bob: 202} {
+			if got := peer.message(to, "#create", "Loop-Mark: "+mark, "P-Asserted-Identity: <"+alice+">"); got != want {
+				t.Errorf("%q to %s: answered %d, want %d", mark, to, got, want)
+			}
+		}
+	}
+	if n, _ := s.usedByStrangers(); n != 3 {
+		t.Errorf("%d messages count as a stranger's", n)
+	}
+	if got := peer.message("sip:chat-1@127.0.0.1", "#create"); got != 200 {
+		t.Errorf("without a mark: answered %d", got)
+	}
+	b := s.phone("tcp", "bob")
+	b.login(asBob)
+	for range 3 {
+		if m := b.next(); strings.Count(m, silo.StrangerMark) != 1 || header(m, "P-Asserted-Identity") != "" {
+			t.Errorf("delivered\n%s", m)
 		}
 	}
 }
