@@ -53,9 +53,6 @@ func (st *messages) Add(ctx context.Context, m *silo.Message) error {
 	if len(m.Marks) > 0 {
 		st.hasCopies.Store(true)
 	}
-	if m.Charge != nil {
-		st.layout.strangers.Store(true)
-	}
 	o := &op{join: func(p *plan) { p.messages = append(p.messages, row) }, rows: 1 + len(m.Marks), bytes: row.bytes}
 	if err := st.writer.do(ctx, o); err != nil {
 		m.ID = 0

@@ -11,9 +11,10 @@ import (
 // messageBytes returns the SQL of the size of a message, as silo.Size counts it. It needs
 // joinMeta.
 func (l *layout) messageBytes() string {
-	sum := fmt.Sprintf("%d + LENGTH(s.%s)", silo.Overhead, l.messages.names.Body)
+	n := l.messages.names
+	sum := fmt.Sprintf("%d + LENGTH(s.%s) + LENGTH(s.%s) + LENGTH(s.%s)", silo.Overhead, n.Body, n.From, n.To)
 	if l.messages.headers {
-		sum += " + COALESCE(LENGTH(s." + l.messages.names.Headers + "), 0)"
+		sum += " + COALESCE(LENGTH(s." + n.Headers + "), 0)"
 	}
 	return sum + " + COALESCE(LENGTH(m.headers), 0)"
 }
