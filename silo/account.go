@@ -125,32 +125,36 @@ func (a *account) forget() {
 	a.removals++
 }
 
-// A deposit is a message that is about to be stored in an account.
+// A deposit is a message that is about to be stored in an account; the zero deposit is none.
 type deposit struct {
 	account *account
 	from    string
 	bytes   int64
+	tracked bool // also in the tally of its sender
 }
 
 // reserve counts a message in the account of its mailbox, unless a quota forbids it. If the
 // account cannot be read, the error is ErrBusy. A feigned message is for a mailbox that does
 // not exist, which is counted in memory only.
-func (s *Service) reserve(ctx context.Context, cfg *Settings, row *Message, feign bool) (*deposit, error) {
+func (s *Service) reserve(ctx context.Context, cfg *Settings, row *Message, bytes int64, feign bool) (deposit, error) {
 	mailbox := Usage{int64(cfg.MaxMessages), int64(cfg.MaxBytes)}
 	sender := Usage{int64(cfg.MaxPerSender), int64(cfg.MaxPerSenderBytes)}
 	if mailbox.unlimited() && sender.unlimited() {
-		return nil, nil
+		return deposit{}, nil
 	}
 	now := s.opt.Now()
 	key := accountKey{row.Owner, !row.SendAt.IsZero()}
-	d := &deposit{s.accounts.of(key, now), row.Src, Size(&row.Message)}
+	d := deposit{account: s.accounts.of(key, now), from: row.Src, bytes: bytes}
 	for {
 		need, err := d.try(mailbox, sender, now, feign)
 		if need == enough || err != nil {
-			return d, s.overQuota(err)
+			if err != nil {
+				return deposit{}, s.overQuota(err)
+			}
+			return d, nil
 		}
-		if err := s.readAccount(ctx, d, key, need, now); err != nil {
-			return nil, err
+		if err := s.readAccount(ctx, &d, key, need, now); err != nil {
+			return deposit{}, err
 		}
 	}
 }
@@ -189,8 +193,8 @@ func (d *deposit) try(mailbox, sender Usage, now time.Time, feign bool) (need, e
 	case !ok:
 		return enough, ErrQuota
 	}
-	from := a.sender(d.from)
 	if !sender.admits(used, d.bytes) { // else this sender cannot have more than all together
+		from := a.sender(d.from)
 		ok := sender.admits(from.total(), d.bytes)
 		switch {
 		case !feign && (from.read.Before(a.all.read) || !from.fresh(a, now, ok)):
@@ -199,10 +203,22 @@ func (d *deposit) try(mailbox, sender Usage, now time.Time, feign bool) (need, e
 			return enough, ErrSenderQuota
 		}
 	}
-	for _, t := range []*tally{&a.all, from} {
-		t.pending = t.pending.plus(1, d.bytes)
+	a.all.pending = a.all.pending.plus(1, d.bytes)
+	if d.tracked = !sender.part().admits(used, d.bytes); d.tracked {
+		from := a.sender(d.from)
+		from.pending = from.pending.plus(1, d.bytes)
 	}
 	return enough, nil
+}
+
+// part returns a limit that is far below u, 0 for a small one: what a sender has under way must
+// be known when a mailbox has as much as one sender may have in it, and before that need not.
+func (u Usage) part() Usage {
+	const many = 256
+	if u.Messages > 0 && u.Messages < many || u.Bytes > 0 && u.Bytes < many*many {
+		return Usage{1, 1}
+	}
+	return Usage{u.Messages / 2, u.Bytes / 2}
 }
 
 // sender returns the tally of a sender, which is added if necessary.
@@ -224,14 +240,23 @@ func (a *account) sender(from string) *tally {
 // settle ends the reservation of a message that was stored, or could not be.
 func (d *deposit) settle(stored bool) {
 	a := d.account
+	if a == nil {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.sender(d.from)
-	for _, t := range []*tally{&a.all, from} {
-		t.pending = t.pending.plus(-1, -d.bytes)
-		if stored {
-			t.change(1, d.bytes)
-		}
+	a.all.settle(d, stored)
+	if d.tracked {
+		a.sender(d.from).settle(d, stored)
+	} else if t := a.senders[d.from]; t != nil && stored {
+		t.change(1, d.bytes)
+	}
+}
+
+func (t *tally) settle(d *deposit, stored bool) {
+	t.pending = t.pending.plus(-1, -d.bytes)
+	if stored {
+		t.change(1, d.bytes)
 	}
 }
 

@@ -24,53 +24,53 @@ func (s *Service) checkSender(cfg *Settings, in *Incoming) error {
 // another program may have deleted some.
 const chargesAgain = 5 * time.Second
 
+// An admission is a message that was counted against all limits that concern it.
+type admission struct {
+	bytes   int64
+	charge  *Charge // of a stranger; or nil
+	total   bool    // counted among those of its sender
+	deposit deposit
+}
+
 // admit counts a message against all limits that concern it, unless one forbids it. settle must
 // be called when the message was stored, or could not be.
-func (s *Service) admit(ctx context.Context, cfg *Settings, in *Incoming, row *Message) (settle func(stored bool), err error) {
-	bytes := Size(&row.Message)
-	var undo []func(stored bool)
-	settle = func(stored bool) {
-		for _, f := range undo {
-			f(stored)
-		}
-	}
+func (s *Service) admit(ctx context.Context, cfg *Settings, in *Incoming, row *Message) (admission, error) {
+	a := admission{bytes: Size(&row.Message)}
 	switch {
 	case in.Own:
 	case in.Standing == Stranger:
-		c := &Charge{Source: limit.NetworkOf(in.Source.Addr()).Prefix(), Bytes: bytes}
-		if err := s.reserveCharge(ctx, cfg, c); err != nil {
-			return nil, err
+		a.charge = &Charge{Source: limit.NetworkOf(in.Source.Addr()).Prefix(), Bytes: a.bytes}
+		if err := s.reserveCharge(ctx, cfg, a.charge); err != nil {
+			return a, err
 		}
-		if !in.Feigned {
-			row.Charge = c
-		}
-		undo = append(undo, func(stored bool) {
-			if stored && in.Feigned {
-				s.strangers.feign(c, row.Expires)
-				return
-			}
-			s.strangers.settle(c)
-		})
 	case in.Standing == Verified:
-		if err := s.totals.reserve(row.Src, bytes, cfg.Sender, s.opt.Now()); err != nil {
+		if err := s.totals.reserve(row.Src, a.bytes, cfg.Sender, s.opt.Now()); err != nil {
 			s.Stats.OverSenderTotal.Inc()
-			return nil, err
+			return a, err
 		}
-		undo = append(undo, func(stored bool) {
-			if !stored {
-				s.totals.remove(row.Src, bytes)
-			}
-		})
+		a.total = true
 	}
-	d, err := s.reserve(ctx, cfg, row, in.Feigned)
-	if err != nil {
-		settle(false)
-		return nil, err
+	if !in.Feigned {
+		row.Charge = a.charge
 	}
-	if d != nil {
-		undo = append(undo, d.settle)
+	var err error
+	if a.deposit, err = s.reserve(ctx, cfg, row, a.bytes, in.Feigned); err != nil {
+		s.settle(&a, in, row, false)
 	}
-	return settle, nil
+	return a, err
+}
+
+// settle ends an admission.
+func (s *Service) settle(a *admission, in *Incoming, row *Message, stored bool) {
+	switch {
+	case a.charge != nil && stored && in.Feigned:
+		s.strangers.feign(a.charge, row.Expires)
+	case a.charge != nil:
+		s.strangers.settle(a.charge)
+	case a.total && !stored:
+		s.totals.remove(row.Src, a.bytes)
+	}
+	a.deposit.settle(stored)
 }
 
 // reserveCharge counts a stranger's message in the ledger. If it is refused, messages that

@@ -40,7 +40,7 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	if in.Feigned, err = s.checkOwner(ctx, cfg, in); err != nil {
 		return 0, err
 	}
-	settle, err := s.admit(ctx, cfg, in, row)
+	a, err := s.admit(ctx, cfg, in, row)
 	if err != nil {
 		return 0, err
 	}
@@ -50,11 +50,11 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	}
 	start := time.Now()
 	err = add(ctx, row)
-	settle(err == nil)
+	s.settle(&a, in, row, err == nil)
 	if err != nil {
 		return 0, fmt.Errorf("store message: %w", err)
 	}
-	in.expires, in.src, in.size = row.Expires, row.Src, Size(&row.Message)
+	in.expires, in.src, in.size = row.Expires, row.Src, a.bytes
 	s.Stats.Commit.Observe(time.Since(start))
 	if !in.Feigned {
 		s.stored(in, row)
