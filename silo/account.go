@@ -3,6 +3,7 @@ package silo
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"sync"
 	"time"
@@ -16,7 +17,8 @@ import (
 // that silod stores and delivers. It is read again from the store once a minute, because other
 // programs store and delete too, and sooner if it is full.
 type accounts struct {
-	table *limit.Table[accountKey, *account]
+	seed  maphash.Seed
+	table *limit.Table[uint64, *account] // by the hash of an accountKey
 }
 
 // An accountKey names the messages or the reminders of a mailbox, which have the same quota.
@@ -68,12 +70,12 @@ func newAccounts() accounts {
 		}
 		return -now.Sub((*a).used).Seconds()
 	}
-	return accounts{table: limit.NewTable[accountKey](maxAccounts, worth)}
+	return accounts{seed: maphash.MakeSeed(), table: limit.NewTable[uint64](maxAccounts, worth)}
 }
 
 // of returns the account of a mailbox.
 func (as *accounts) of(k accountKey, now time.Time) (a *account) {
-	as.table.Update(k, now, func(p **account) {
+	as.table.Update(maphash.Comparable(as.seed, k), now, func(p **account) {
 		if *p == nil {
 			*p = &account{used: now}
 		}
@@ -84,19 +86,19 @@ func (as *accounts) of(k accountKey, now time.Time) (a *account) {
 
 // delivered stops counting a message that was delivered.
 func (as *accounts) delivered(owner sip.AoR, from string, bytes int64) {
-	as.table.Find(accountKey{owner, false}, func(p **account) { (*p).change(from, -1, -bytes) })
+	as.table.Find(maphash.Comparable(as.seed, accountKey{owner, false}), func(p **account) { (*p).change(from, -1, -bytes) })
 }
 
 // removed notes that something was removed from a mailbox.
 func (as *accounts) removed(owner sip.AoR) {
 	for _, reminders := range []bool{false, true} {
-		as.table.Find(accountKey{owner, reminders}, func(p **account) { (*p).forget() })
+		as.table.Find(maphash.Comparable(as.seed, accountKey{owner, reminders}), func(p **account) { (*p).forget() })
 	}
 }
 
 // removedAny notes that something was removed from some mailboxes.
 func (as *accounts) removedAny() {
-	as.table.Select(func(_ accountKey, p **account) bool {
+	as.table.Select(func(_ uint64, p **account) bool {
 		(*p).forget()
 		return false
 	})
