@@ -2,6 +2,7 @@ package silo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
@@ -163,10 +164,9 @@ func (s *Service) reserve(ctx context.Context, cfg *Settings, row *Message, byte
 
 // overQuota counts a message that was refused with an error.
 func (s *Service) overQuota(err error) error {
-	switch err { //nolint:errorlint // those of deposit.try
-	case ErrQuota:
+	if errors.Is(err, ErrQuota) {
 		s.Stats.OverQuota.Inc()
-	case ErrSenderQuota:
+	} else {
 		s.Stats.OverSenderQuota.Inc()
 	}
 	return err

@@ -82,7 +82,7 @@ func (c commands) textMessage(from string, to sip.AoR, text string) *Incoming {
 func (c commands) put(ctx context.Context, in *Incoming) (*mi.Node, error) {
 	id, err := c.silo.Put(ctx, in)
 	switch {
-	case errors.Is(err, ErrQuota), errors.Is(err, ErrSenderQuota), errors.Is(err, ErrUnknownUser), errors.Is(err, ErrEmpty), errors.Is(err, ErrExpired),
+	case errors.Is(err, ErrQuota), errors.Is(err, ErrSenderQuota), errors.Is(err, ErrEmpty), errors.Is(err, ErrExpired),
 		errors.Is(err, ErrInvalid), errors.Is(err, ErrTooFar):
 		return nil, mi.Errorf(400, "Not stored, %v", err)
 	case err != nil:

@@ -80,7 +80,8 @@ const (
 // checkOwner returns ErrUnknownUser if a message is for a name that is not a user, and reports
 // whether the sender must not see that. Messages of administrators are stored for any owner.
 func (s *Service) checkOwner(ctx context.Context, cfg *Settings, in *Incoming) (feign bool, err error) {
-	if s.opt.Exists == nil || cfg.UnknownUsers == UnknownStore || in.Standing == Unchecked && !in.Own || !s.opt.Domains.Has(in.Owner.Domain) {
+	byAdmin := in.Standing == Unchecked && !in.Own
+	if s.opt.Exists == nil || cfg.UnknownUsers == UnknownStore || byAdmin || !s.opt.Domains.Has(in.Owner.Domain) {
 		return false, nil
 	}
 	ok, err := s.opt.Exists(ctx, in.Owner)
