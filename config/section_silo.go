@@ -3,8 +3,8 @@ package config
 import "time"
 
 // Silo configures messages for offline users, and reminders. The keys are those of
-// Kamailio's msilo module with the same meanings and defaults; store_on, delivery and the
-// keys after them are silod's own.
+// Kamailio's msilo module with the same meanings and, except for max_messages, the same
+// defaults; max_bytes, store_on, delivery and the keys after them are silod's own.
 type Silo struct {
 	// The database for stored messages, in the form of [db] url. If not set: that of [db].
 	DBURL DBURL `toml:"db_url"`

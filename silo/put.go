@@ -121,7 +121,7 @@ func (s *Service) newRow(cfg *Settings, in *Incoming, now time.Time) (*Message, 
 	if in.SafetyCopy && in.SendAt.IsZero() && s.canTry(in.Owner, in.Own) {
 		row.Headers = addField(row.Headers, fieldSafetyCopy, "yes")
 	}
-	if c, ok := readCPIM(in.Message); ok && in.Sender.IsZero() && c.Wants(dispositionFailed.kind) {
+	if c, ok := readCPIM(in.Message); ok && (in.Sender.IsZero() || in.Standing == Stranger) && c.Wants(dispositionFailed.kind) {
 		row.Headers = addField(row.Headers, fieldUnverified, "yes")
 	}
 	return row, nil

@@ -245,6 +245,7 @@ func (d *daemon) load(ctx context.Context, _ settings) error {
 		return fmt.Errorf("load messages: %w", err)
 	}
 	d.log.Debug("state loaded", "bindings", n)
+	d.warnWithoutUsers(ctx)
 	debug.FreeOSMemory()                                // the next collection, which would free the garbage of loading, may be far away
 	return d.engine.WakeWaiting(ctx, d.location.Online) // others are tried later, see delivery
 }

@@ -21,6 +21,19 @@ func (d *daemon) exists() func(context.Context, sip.AoR) (bool, error) {
 	}
 }
 
+// warnWithoutUsers warns if messages for users are refused because silod does not know any: those
+// behind a proxy, for example.
+func (d *daemon) warnWithoutUsers(ctx context.Context) {
+	if d.cfg.Auth.Mode != "digest" || d.cfg.Silo.UnknownUsers == "store" || len(d.cfg.Auth.Trusted) == 0 {
+		return
+	}
+	for range d.database.Users().Users(ctx) {
+		return // one, or an error
+	}
+	d.log.Warn("no users are known, so that messages for those who are not registered are not stored",
+		"key", "silo.unknown_users", "set", "store")
+}
+
 // findUser reports whether an AoR has a password, an alias or stored messages.
 func (d *daemon) findUser(ctx context.Context, a sip.AoR) (bool, error) {
 	ok, err := d.database.Users().Exists(ctx, a)
