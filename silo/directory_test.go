@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -111,4 +112,30 @@ func TestQuotasAreExact(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The addresses of one IPv6 network are one source, and made-up names and recipients are no
+// others. Messages of other standings do not count.
+func TestStrangersOfOneNetwork(t *testing.T) {
+	b := newBox(t, silo.Settings{Source: silo.Usage{Messages: 2}, Strangers: silo.Usage{Messages: 3}})
+	if err := b.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put := func(standing silo.Standing, source string, n int, want error) {
+		t.Helper()
+		in := text("hello")
+		in.Standing, in.Source = standing, netip.MustParseAddrPort(source)
+		in.Message.From = fmt.Sprintf("<sip:x%d@elsewhere.example>;tag=1", n)
+		in.Owner.User = fmt.Sprint("user", n)
+		if _, err := b.Put(t.Context(), in); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", source, err, want)
+		}
+	}
+	put(silo.Stranger, "[2001:db8:0:1::1]:5060", 1, nil)
+	put(silo.Stranger, "[2001:db8:0:1:ffff::2]:5061", 2, nil)
+	put(silo.Stranger, "[2001:db8:0:1:1:2:3:4]:5060", 3, silo.ErrSourceQuota)
+	put(silo.Stranger, "[::ffff:192.0.2.1]:5060", 4, nil)
+	put(silo.Stranger, "192.0.2.2:5060", 5, silo.ErrStrangersQuota)
+	put(silo.Verified, "[2001:db8:0:1::1]:5060", 6, nil)
+	put(silo.Unchecked, "[2001:db8:0:1::1]:5060", 7, nil)
 }
