@@ -27,8 +27,10 @@ func (d *daemon) warnWithoutUsers(ctx context.Context) {
 	if d.cfg.Auth.Mode != "digest" || d.cfg.Silo.UnknownUsers == "store" || len(d.cfg.Auth.Trusted) == 0 {
 		return
 	}
-	for range d.database.Users().Users(ctx) {
-		return // one, or an error
+	for _, err := range d.database.Users().Users(ctx) {
+		if err == nil {
+			return
+		}
 	}
 	d.log.Warn("no users are known, so that messages for those who are not registered are not stored",
 		"key", "silo.unknown_users", "set", "store")
