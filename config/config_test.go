@@ -27,7 +27,7 @@ func TestDocumentedDefaults(t *testing.T) {
 		"silo.sc_to": `"dst_addr"`, "silo.sc_uri_user": `"username"`, "silo.sc_uri_host": `"domain"`,
 		"silo.sc_body": `"body"`, "silo.sc_ctype": `"ctype"`, "silo.sc_exp_time": `"exp_time"`,
 		"silo.sc_inc_time": `"inc_time"`, "silo.sc_snd_time": `"snd_time"`, "silo.snd_time_avp": `""`,
-		"silo.add_date": "1", "silo.max_messages": "0", "silo.add_contact": "0", "silo.extra_hdrs_avp": `""`,
+		"silo.add_date": "1", "silo.max_messages": "50000", "silo.add_contact": "0", "silo.extra_hdrs_avp": `""`,
 		"silo.sc_stored_hdrs": `"extra_hdrs"`, "silo.sc_callid": `"callid"`, "silo.sc_status": `"status"`,
 		"silo.skip_notification_flag": "-1", "silo.use_mode": "0",
 

@@ -3,8 +3,8 @@ package config
 import "time"
 
 // Silo configures messages for offline users, and reminders. The keys are those of
-// Kamailio's msilo module with the same meanings and defaults; store_on, delivery and the
-// keys after them are silod's own.
+// Kamailio's msilo module with the same meanings and, except for max_messages, the same
+// defaults; max_bytes, store_on, delivery and the keys after them are silod's own.
 type Silo struct {
 	// The database for stored messages, in the form of [db] url. If not set: that of [db].
 	DBURL DBURL `toml:"db_url"`
@@ -77,9 +77,11 @@ type Silo struct {
 	// changed.
 	AddDate bool `toml:"add_date" default:"1" reload:"yes"`
 
-	// The maximum number of stored messages for a user; further ones are refused with 480. 0:
-	// no limit.
-	MaxMessages int `toml:"max_messages" default:"0" allow:"0..2147483647" reload:"yes"`
+	// The maximum number of stored messages for a user, and their size in bytes; further ones
+	// are refused with 480. 0: no limit. The size is that of bodies and header fields, and 200
+	// bytes for each message.
+	MaxMessages int `toml:"max_messages" default:"50000" allow:"0..2147483647" reload:"yes"`
+	MaxBytes    int `toml:"max_bytes" default:"500000000" allow:"0..9223372036854775807" reload:"yes"`
 
 	// Add a Contact with the sender's address to delivered messages. RFC 3428 forbids it.
 	AddContact bool `toml:"add_contact" default:"0" reload:"yes"`
@@ -94,9 +96,39 @@ type Silo struct {
 	// Whether to deliver with the original Call-ID.
 	UseMode bool `toml:"use_mode" default:"0" unused:"a stored message always keeps its Call-ID"`
 
-	// The maximum number of stored messages of one sender for a user; further ones are
-	// refused with 480, and other senders are not affected. 0: no limit.
-	MaxPerSender int `toml:"max_per_sender" default:"0" allow:"0..2147483647" reload:"yes"`
+	// The maximum number of stored messages of one sender for a user, and their size; further
+	// ones are refused with 480, and other senders are not affected. 0: no limit.
+	MaxPerSender      int `toml:"max_per_sender" default:"10000" allow:"0..2147483647" reload:"yes"`
+	MaxPerSenderBytes int `toml:"max_per_sender_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
+
+	// The maximum number of stored messages of one authenticated sender for all users together,
+	// and their size; further ones are refused with 480. 0: no limit. These keys, those of
+	// strangers and unknown_users have an effect only if auth.mode is "digest".
+	SenderMessages int `toml:"sender_messages" default:"100000" allow:"0..2147483647" reload:"yes"`
+	SenderBytes    int `toml:"sender_bytes" default:"200000000" allow:"0..9223372036854775807" reload:"yes"`
+
+	// The maximum number of stored messages of senders who are not authenticated, see
+	// auth.strangers, and their size: from one address (an IPv4 address, or an IPv6 network of
+	// 64 bits), and from all together. Further ones are refused with 480 until some are delivered
+	// or expire. 0: no limit; strangers_messages cannot be 0.
+	SourceMessages    int `toml:"stranger_messages" default:"1000" allow:"0..2147483647" reload:"yes"`
+	SourceBytes       int `toml:"stranger_bytes" default:"10000000" allow:"0..9223372036854775807" reload:"yes"`
+	StrangersMessages int `toml:"strangers_messages" default:"10000" allow:"1..1000000" reload:"yes"`
+	StrangersBytes    int `toml:"strangers_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
+
+	// Senders whose messages are stored: "all", as far as auth.strangers accepts them;
+	// "authenticated": by a password or by a trusted peer, and everyone if auth.mode is "none";
+	// "local": users of our domains; "sip:alice@example.org": one user; "@example.org": the users
+	// of a domain; "nobody". All but "all" are only for senders that are authenticated. A
+	// message of another sender is relayed to an online user, or answered 480.
+	Senders []string `toml:"senders" default:"all" reload:"yes"`
+
+	// A message that would be stored for a name that is not a user: "reject": it is answered
+	// 404. "hide": it is answered as if it were stored, in the same time, and forgotten, so that
+	// strangers cannot find out names. "store": it is stored, for a server behind a proxy that
+	// knows the users. A user is a name in the tables subscriber or dbaliases, or one that is
+	// registered or has stored messages.
+	UnknownUsers string `toml:"unknown_users" default:"reject" allow:"reject|store|hide" reload:"yes"`
 
 	// The final responses of devices after which a message is stored: statuses and classes;
 	// "!" excludes a status. A message is also stored if no device answers. A 6xx is the

@@ -10,15 +10,8 @@ import (
 // Aliases reports whether alias is another address of the user, by Kamailio's table
 // dbaliases. silod does not create that table; without it no user has an alias.
 func (st *users) Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) {
-	if !st.hasAliases.Load() {
-		info, err := st.layout.dialect.columns(ctx, st.reader.pool, "dbaliases")
-		if err != nil {
-			return false, fmt.Errorf("inspect table dbaliases: %w", busy(err))
-		}
-		if info == nil {
-			return false, nil
-		}
-		st.hasAliases.Store(true)
+	if has, err := st.findAliases(ctx); err != nil || !has {
+		return false, err
 	}
 	rows, err := st.reader.query(ctx, `SELECT alias_username, alias_domain, username, domain FROM dbaliases
 		WHERE alias_username = $1 AND alias_domain = $2`, alias.User, alias.Domain)

@@ -14,7 +14,7 @@ import (
 
 // Progress is the number of rows of one kind that Copy has copied.
 type Progress struct {
-	What        string // "messages", "device copies", "users", "contacts", "rooms", "room messages"
+	What        string // "messages", "device copies", "messages of strangers", "users", "contacts", "rooms", "room messages"
 	Done, Total int
 }
 
@@ -42,6 +42,7 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 	}{
 		{"messages", c.messages},
 		{"device copies", c.devices},
+		{"messages of strangers", c.strangers},
 		{"users", c.users},
 		{"contacts", c.contacts},
 		{"rooms", c.rooms},
@@ -77,12 +78,13 @@ type copier struct {
 
 // counted are the tables, by kind of rows, in which rows are counted on both sides.
 var counted = map[string]string{
-	"messages":      "{silo}",
-	"device copies": "silod_device",
-	"users":         "subscriber",
-	"contacts":      "{location}",
-	"rooms":         "{members}",
-	"room messages": "silod_room_log",
+	"messages":              "{silo}",
+	"device copies":         "silod_device",
+	"messages of strangers": "silod_stranger",
+	"users":                 "subscriber",
+	"contacts":              "{location}",
+	"rooms":                 "{members}",
+	"room messages":         "silod_room_log",
 }
 
 // claim records in the target of which database it becomes a copy. It returns an error if

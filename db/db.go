@@ -145,6 +145,9 @@ func (db *DB) open(ctx context.Context, o *Options) error {
 	if err := db.messages.findCopies(ctx); err != nil {
 		return err
 	}
+	if err := db.messages.findStrangers(ctx); err != nil {
+		return err
+	}
 	if !o.Unfinished {
 		return db.refuseUnfinished(ctx)
 	}

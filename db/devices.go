@@ -176,6 +176,9 @@ func (st *messages) Release(ctx context.Context, id int64, m *silo.Message) (boo
 	}
 	var found bool
 	err = st.writer.step(ctx, 1, func(s *session) error {
+		if err := s.charge(m, id); err != nil {
+			return err
+		}
 		n, err := deleteMessages(s, []any{id}, st.hasCopies.Load())
 		if found = n > 0; err != nil || !found {
 			return err

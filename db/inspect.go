@@ -111,7 +111,8 @@ func (i *inspection) table(ctx context.Context, t *sharedTable, versions map[str
 // created.
 func (i *inspection) ownTables(ctx context.Context) error {
 	own := []*table{
-		&metaTable, &stuckTable, &deviceTable, &bindingTable, &roomTable, &memberTable, &cursorTable, &logTable, &secretTable,
+		&metaTable, &stuckTable, &deviceTable, &strangerTable, &bindingTable, &roomTable, &memberTable, &cursorTable, &logTable,
+		&secretTable,
 		{name: "silod_copy", fields: []field{{name: "source"}, {name: "at"}}},
 	}
 	if i.layout.traits.keyed {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // A layout is the engine of a database and the names of its tables and columns. Open
@@ -18,6 +19,8 @@ type layout struct {
 	bindings bindingLayout
 	rooms    roomLayout
 	fill     *strings.Replacer // replaces {names} in statements, see replacer
+
+	strangers *atomic.Bool // silod_stranger has rows
 
 	createdTables []string // tables, versions and indexes that Open created
 
@@ -51,7 +54,7 @@ type roomLayout struct {
 // newLayout returns a layout as far as the options determine it. nameTables and an
 // inspection add what depends on the tables.
 func newLayout(d dialect, o *Options) layout {
-	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments()}
+	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments(), strangers: new(atomic.Bool)}
 	l.messages.names, l.messages.table = o.Silo, o.SiloTable
 	l.rooms.rooms = table{name: o.roomsTable(), keys: 2, fields: []field{{name: "name"}, {name: "domain"}, {name: "flag", kind: kindInt}}}
 	l.rooms.members = table{name: o.membersTable(), keys: 3, fields: []field{

@@ -189,7 +189,7 @@ func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error
 func (st *messages) Tidy(ctx context.Context, limit int) (int, error) {
 	const absent = ` WHERE NOT EXISTS (SELECT 1 FROM {silo} s WHERE s.{id} = x.silo_id AND s.{inc} = x.inc_time)`
 	deleted := 0
-	for _, table := range []string{"silod_device", "silod_stuck"} {
+	for _, table := range []string{"silod_device", "silod_stuck", "silod_stranger"} {
 		ids, err := st.reader.ints(ctx, `SELECT DISTINCT x.silo_id FROM `+table+` x`+absent+` LIMIT $1`, min(limit, pageRows))
 		if err != nil {
 			return deleted, fmt.Errorf("find rows of deleted messages: %w", err)

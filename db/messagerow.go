@@ -24,6 +24,9 @@ type messageRow struct {
 // messageRow builds the row of a message. It returns errInvalid where the message can
 // never be stored.
 func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error) {
+	if m.Charge != nil {
+		l.strangers.Store(true)
+	}
 	c := &l.messages
 	r := &messageRow{m: m, stored: unix(m.Stored)}
 	if m.Stored.IsZero() {

@@ -15,8 +15,8 @@ import (
 const pageRows = 200
 
 // messages implements silo.Store on the table silo and its side tables: silod_meta has
-// the header blocks that do not fit into silo, silod_stuck the messages set aside, and
-// silod_device the answers of devices. A row of a side table belongs to the message
+// the header blocks that do not fit into silo, silod_stuck the messages set aside,
+// silod_device the answers of devices, and silod_stranger what counts as a stranger's. A row of a side table belongs to the message
 // with its ID and its time of storing: some engines use the ID of a deleted row again.
 type messages struct {
 	layout *layout
@@ -104,7 +104,7 @@ func insertMessages(s *session, messages []*messageRow) error {
 	if err != nil {
 		return fmt.Errorf("insert messages: %w", err)
 	}
-	var meta, stuck, marks [][]any
+	var meta, stuck, marks, strangers [][]any
 	for i, r := range messages {
 		r.m.ID = ids[i]
 		if r.meta != nil {
@@ -116,8 +116,12 @@ func insertMessages(s *session, messages []*messageRow) error {
 		if r.m.Marks != nil {
 			marks = append(marks, markRows(ids[i], r.stored, s.now, r.m.Marks)...)
 		}
+		if c := r.m.Charge; c != nil {
+			charge := silo.Charge{ID: ids[i], Source: c.Source, Bytes: c.Bytes}
+			strangers, s.charged = append(strangers, strangerRow(&charge, r.stored)), append(s.charged, charge)
+		}
 	}
-	for _, side := range []part{{&metaTable, meta}, {&stuckTable, stuck}, {&deviceTable, marks}} {
+	for _, side := range []part{{&metaTable, meta}, {&stuckTable, stuck}, {&deviceTable, marks}, {&strangerTable, strangers}} {
 		if len(side.rows) == 0 {
 			continue
 		}
@@ -209,6 +213,9 @@ func deleteMessages(s *session, ids []any, copies bool) (int, error) {
 	}
 	if err == nil && copies {
 		_, err = s.deleteAll("silod_device", "silo_id", ids)
+	}
+	if err == nil && s.layout.strangers.Load() {
+		_, err = s.deleteAll("silod_stranger", "silo_id", ids)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("delete messages: %w", err)

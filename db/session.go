@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"slices"
+
+	"silod/silo"
 )
 
 // A session is the writer's connection with its prepared statements. Its methods take no
@@ -22,6 +24,7 @@ type session struct {
 	marks    [][]any  // rows of deviceTable that it has written
 	requeued []any    // IDs of the messages that it has requeued
 	moved    []move
+	charged  []silo.Charge // of the messages that it has added
 
 	inStep bool
 	added  []int64 // IDs of the messages that the step has added
@@ -34,7 +37,7 @@ func newSession(l *layout, conn *sql.Conn) *session {
 
 // begin forgets the changes of the transaction before.
 func (s *session) begin(now int64) {
-	s.now, s.deleted, s.marks, s.requeued, s.moved = now, nil, nil, nil, nil
+	s.now, s.deleted, s.marks, s.requeued, s.moved, s.charged = now, nil, nil, nil, nil, nil
 }
 
 // step runs one step of a plan. Messages that it replaces by others, as reminders that are

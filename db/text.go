@@ -48,7 +48,7 @@ func newText(dir string, o *Options) (dialect, error) {
 		name:      fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
 		headLines: map[string]string{}, contents: map[string][]byte{},
 		tables: []string{
-			"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_binding",
+			"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_stranger", "silod_binding",
 			"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_copy",
 			"version", "subscriber", "location", "location_attrs", o.roomsTable(), o.membersTable(), "silo",
 		},

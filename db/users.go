@@ -17,6 +17,7 @@ type UserStore interface {
 	auth.Credentials
 	auth.Users
 	Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) // an auth.Aliases
+	Exists(ctx context.Context, a sip.AoR) (bool, error)            // as a user or as an alias
 }
 
 // users implements UserStore on Kamailio's table subscriber, which has only the MD5 hash.

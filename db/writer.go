@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"silod/silo"
 )
 
 // retryTimeout limits the time from the queueing of a write to the last attempt at it. It
@@ -31,6 +33,7 @@ type writer struct {
 	session *session // nil if none is open
 	redoLog redoLog
 	health  health
+	observe silo.Observer // nil: none
 	log     *slog.Logger
 	now     func() time.Time
 }
@@ -169,6 +172,7 @@ func (w *writer) attempt(b *batch) (fault, error) {
 		return faultLost, errStandby
 	}
 	b.state, s.denied = batchCommitted, false
+	w.report(s)
 	if w.layout.traits.keyed {
 		w.redoLog.add(redoEntry{w.now(), s.deleted, s.marks, s.requeued, b.plan.cursors, s.moved})
 	}
@@ -182,6 +186,7 @@ func (w *writer) confirm(s *session, m mark, b *batch) (fault, error) {
 		return faultLost, err
 	}
 	b.state = batchCommitted
+	w.reportUnknown()
 	return 0, nil
 }
 

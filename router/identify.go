@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"silod/auth"
+	"silod/silo"
 	"silod/sip"
 	"silod/sip/transaction"
 )
@@ -21,6 +22,7 @@ type caller struct {
 	mayRelay  bool    // may send to other domains
 	mayAssert bool    // a trusted peer; its P-Asserted-Identity is forwarded
 	trusted   bool    // a trusted peer; the addresses that it registers are believed
+	standing  silo.Standing
 }
 
 // An authRequest identifies the sender of a request: check does so as far as it need not wait,
@@ -50,6 +52,9 @@ func (a *authRequest) check() verdict {
 	r, c := a.router, &a.caller
 	a.policy = r.opt.Guard.policy.Load()
 	rights, trusted := r.rights(a.tx.Flow)
+	if trusted && r.isStrangers(&a.tx.Request) {
+		rights = auth.Rights{Challenge: true} // it is not the peer's
+	}
 	asserted, err := r.asserted(&a.tx.Request, rights)
 	if err != nil {
 		a.tx.Respond(400, "Bad P-Asserted-Identity header")
@@ -79,6 +84,9 @@ func (a *authRequest) setKnown(mayRelay bool) {
 	a.tx.Vouch()
 	c := &a.caller
 	c.known, c.mayRelay = true, mayRelay
+	if a.router.opt.Guard.digest {
+		c.standing = silo.Verified
+	}
 	if c.sender.IsZero() {
 		c.sender = a.parties.from
 	}
@@ -268,9 +276,25 @@ func (a *authRequest) checkStranger() verdict {
 		if c.sender.IsZero() && a.policy.Strangers == StrangersToAll {
 			c.sender = a.parties.from
 		}
+		c.standing = silo.Stranger
 		return admitted
 	}
 	return refused
+}
+
+// isStrangers reports whether a request of a trusted peer is a message that silod has sent for a
+// stranger: a contact or a proxy has sent it back. Its peer does not vouch for the sender.
+func (r *Router) isStrangers(req *sip.Request) bool {
+	switch {
+	case req.Method != "MESSAGE" || !r.opt.Guard.digest:
+		return false
+	case silo.HasStrangerMark(req.Headers):
+		return true
+	case !r.opt.Passed.Has(req.FromValue(), req.Get("Call-ID"), req.Body):
+		return false
+	}
+	_, ours := r.opt.Domains.AoR(req.From.URI) // strangers' are not
+	return !ours
 }
 
 // rejectStranger answers 403 and counts the message.

@@ -35,7 +35,7 @@ func (r *Router) awaitLateAnswers(fork *proxy.Fork, in *incoming, id int64, rele
 		fork.Abandon()
 		switch {
 		case out.Accepted():
-			remove := func(done func(error)) { r.opt.Silo.Remove(id, done) }
+			remove := func(done func(error)) { r.opt.Silo.Remove(&in.silo, id, done) }
 			r.opt.Queue.Settle(owner, item, delivery.Outcome{Verdict: delivery.Delivered}, remove, release)
 		case len(out.Refused) > 0:
 			refuse := func(done func(error)) { r.refuse(owner, id, out.Refusals(), done) }

@@ -2,11 +2,9 @@ package router
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"silod/im"
@@ -46,6 +44,7 @@ func (r *Router) message(tx *transaction.ServerTx, p parties, from caller) trans
 	f.looped, f.redirected = tx.Looped(p.to, true), p.toRoom && tx.Redirected()
 	in := &incoming{tx: tx, caller: from, parties: p, facts: f, silo: incomingOf(tx, from, p.to)}
 	in.facts.looped = f.looped || !p.toRoom && r.opt.Proxy.UnderWay(p.to, in.silo.Message)
+	in.silo.Caller = r.senderOf(p, from)
 	if from.sender.Reachable() && !p.fromRoom { // rooms, and gateways without an address, get no notices
 		in.silo.Sender = from.sender
 	}
@@ -104,8 +103,20 @@ func (r *Router) isOurs(u sip.URI) bool {
 func incomingOf(tx *transaction.ServerTx, from caller, owner sip.AoR) silo.Incoming {
 	return silo.Incoming{
 		Owner: owner, Message: messageOf(&tx.Request, from), Method: tx.Request.Method,
-		URI: tx.Request.URI, Contact: tx.Request.Get("Contact"), Source: tx.Flow.Remote,
+		URI: tx.Request.URI, Contact: tx.Request.Get("Contact"), Source: tx.Flow.Remote, Standing: from.standing,
 	}
+}
+
+// senderOf returns the sender of a message as rules for senders know it.
+func (r *Router) senderOf(p parties, from caller) sip.Sender {
+	s := sip.Sender{AoR: from.sender, Authenticated: from.known, Local: p.fromOurs}
+	switch {
+	case s.AoR.IsZero():
+		s.AoR = p.from
+	case s.AoR != p.from:
+		s.Local = r.opt.Domains.Has(s.AoR.Domain)
+	}
+	return s
 }
 
 // messageOf returns the end-to-end part of a MESSAGE: without header fields of the hop
@@ -133,6 +144,9 @@ func messageOf(req *sip.Request, from caller) *im.Message {
 		default:
 			m.Headers = append(m.Headers, h)
 		}
+	}
+	if from.standing == silo.Stranger {
+		silo.MarkStranger(m)
 	}
 	return m
 }
@@ -261,39 +275,9 @@ func (r *Router) put(ctx context.Context, in *incoming, pending *proxy.Fork) (id
 		r.rejectUnstored(in, err)
 		return 0, err
 	}
-	r.Stats.Stored.Inc()
+	if !in.silo.Feigned {
+		r.Stats.Stored.Inc()
+	}
 	in.tx.Respond(202, "")
 	return id, nil
-}
-
-// rejectUnstored answers a message that could not be stored because of err.
-func (r *Router) rejectUnstored(in *incoming, err error) {
-	switch {
-	case errors.Is(err, silo.ErrQuota):
-		in.tx.Respond(480, "Temporarily Unavailable, the recipient's mailbox is full")
-	case errors.Is(err, silo.ErrSenderQuota):
-		in.tx.Respond(480, "Temporarily Unavailable, the recipient's mailbox has enough of your messages")
-	case errors.Is(err, silo.ErrExpired):
-		in.tx.Respond(480, "Temporarily Unavailable, and the message has expired")
-	case errors.Is(err, silo.ErrEmpty):
-		in.tx.Respond(480, "Temporarily Unavailable, and a message without a body is not stored")
-	case errors.Is(err, silo.ErrTooFar):
-		in.tx.Respond(400, "Bad time of a reminder, it is too far ahead")
-	case errors.Is(err, silo.ErrInvalid):
-		r.opt.Log.Info("message cannot be stored", "call_id", in.silo.Message.CallID, "error", err)
-		in.tx.Respond(400, "This message cannot be stored, "+invalidReason(err))
-	default:
-		r.opt.Log.Error("message not stored", "call_id", in.silo.Message.CallID, "error", err)
-		in.tx.Unavailable("Message cannot be stored now")
-	}
-}
-
-// invalidReason returns the part of an ErrInvalid that is meant for the sender: the text
-// before that of the sentinel.
-func invalidReason(err error) string {
-	s, _, _ := strings.Cut(err.Error(), ": "+silo.ErrInvalid.Error())
-	if i := strings.LastIndex(s, ": "); i >= 0 {
-		s = s[i+2:]
-	}
-	return s
 }

@@ -7,10 +7,14 @@ import (
 	"silod/auth"
 	"silod/im"
 	"silod/proxy"
+	"silod/silo"
 )
 
 // relayToDevices sends a message to the devices of a user and answers it.
 func (r *Router) relayToDevices(ctx context.Context, in *incoming, ds []proxy.Device) {
+	if m := in.silo.Message; in.caller.standing == silo.Stranger {
+		r.opt.Passed.Add(m.From, m.CallID, m.Body)
+	}
 	fork := r.opt.Proxy.Fork(ctx, in.silo.Message, ds, proxy.ForkOptions{
 		Recipient: in.parties.to, MaxForwards: in.facts.maxForwards - 1, Breadth: in.facts.maxBreadth,
 		StopAt6xx: true, Secure: in.facts.secure, Directory: r.opt.Proxy, Seen: in.seen,

@@ -36,6 +36,7 @@ type Options struct {
 	Guard        *Guard
 	Domains      sip.Domains
 	Own          sip.OwnAddresses // which no contact may name
+	Passed       *silo.Passed     // messages that were sent for strangers; nil: none are
 	Watch        *watch.Hub       // receives events; may be nil
 	Log          *slog.Logger     // required
 	Now          func() time.Time // nil: time.Now
@@ -73,6 +74,9 @@ type handler func(*transaction.ServerTx, parties, caller) transaction.Work
 func New(opt Options, set Settings) *Router {
 	if opt.Now == nil {
 		opt.Now = time.Now
+	}
+	if opt.Passed == nil {
+		opt.Passed = silo.NewPassed(opt.Now)
 	}
 	r := &Router{opt: opt, lateForks: make(chan struct{}, maxLateForks)}
 	r.Configure(set)

@@ -18,7 +18,7 @@ type Class struct {
 // Classify returns the class of a message for a user of this server.
 func (s *Service) Classify(in *Incoming) Class {
 	cfg := s.cfg()
-	c := Class{Keep: !cfg.Ephemeral(in.Message.Header("Content-Type")), Copies: s.opt.Every}
+	c := Class{Keep: !cfg.Ephemeral(in.Message.Header("Content-Type")), Copies: s.opt.Every && s.checkSender(cfg, in) == nil}
 	seconds, ok := expires(in.Message)
 	c.NowOnly = !c.Keep || ok && seconds == 0
 	c.SendAt, c.Err = s.sendAt(cfg, in)

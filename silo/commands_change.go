@@ -136,6 +136,7 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	c.silo.removed(&m)
 	return &mi.Node{}, nil
 }
 
@@ -161,6 +162,7 @@ func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) 
 		return nil, mi.Errorf(400, "Select messages by owner, from, older_than, stuck or reminders, or all messages by all::yes")
 	}
 	deleted, err := c.silo.opt.Store.Purge(ctx, q, limit)
+	c.silo.accounts.removedAny()
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -2,6 +2,7 @@ package silo
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -51,6 +52,9 @@ func (s *Service) sendDisposition(ctx context.Context, d disposition, sender sip
 	}
 	note := d.notification(c, m, s.opt.Now())
 	if _, err := s.Put(ctx, &Incoming{Owner: sender, Message: note, SafetyCopy: true, Own: true}); err != nil {
+		if errors.Is(err, ErrUnknownUser) {
+			return
+		}
 		s.opt.Log.Warn("disposition notification not sent", "sender", sender, "status", d.status, "error", err)
 		return
 	}

@@ -22,10 +22,12 @@ type Message struct {
 	Copies  int       // devices that have received a copy; set by List, Get and Expire
 	Marked  bool      // it has marks, see Mailbox.Mark; set as Copies is, and by Next to devices
 	Marks   []Copy    // of devices; stored by Add, set by ReadMarks
+	Charge  *Charge   // if the sender is a stranger; stored by Add, not read
 
 	im.Message
 
-	senderUnverified bool // the sender gets no notification
+	senderUnverified bool  // the sender gets no notification
+	size             int64 // in the store, see Size; set for delivery
 }
 
 // A Copy is the mark of a device: it records how the device has answered a message.
@@ -47,6 +49,10 @@ type Incoming struct {
 	Source  netip.AddrPort // address that the request came from
 	SendAt  time.Time      // when to deliver the message; zero: as soon as possible
 
+	// Standing is that of the sender, and Caller the sender as Settings.Senders knows it.
+	Standing Standing
+	Caller   sip.Sender
+
 	// SafetyCopy says that the message is stored only in case its delivery, which
 	// follows at once, fails. If the owner is online it is delivered unchanged.
 	SafetyCopy bool
@@ -60,7 +66,22 @@ type Incoming struct {
 	setAside bool // Put has found that all devices have refused it
 
 	expires time.Time // of the stored message; set by Put
+	src     string    // the same: Message.Src, and its size
+	size    int64
+
+	// Feigned is set by Put for a message that was not stored, which its sender must not see.
+	Feigned bool
 }
+
+// A Standing says how far the sender of a message is known. Limits depend on it.
+type Standing int
+
+// The values of Standing.
+const (
+	Unchecked Standing = iota // silod itself, an administrator, or any sender where authentication is off
+	Verified                  // authenticated here or by a trusted peer
+	Stranger                  // any other sender
+)
 
 // Item returns the message that Put has stored under an ID, as far as it identifies an item of
 // the Source.

@@ -22,6 +22,9 @@ func (s *Service) NotifySender(ctx context.Context, in *Incoming, id int64, unre
 	if unreachable {
 		s.sendNotice(in, id)
 	}
+	if in.Standing == Stranger { // notifications are stored too, and the address may be forged
+		return
+	}
 	s.notifyStored(ctx, in, id)
 	if in.setAside {
 		s.notifyRefused(ctx, in, id)

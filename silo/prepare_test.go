@@ -135,7 +135,8 @@ func TestFieldsAreKept(t *testing.T) {
 		{"X-Bad: a\x00b\r\nX-Tab: a\tb", []string{"X-Tab: a\tb"}},
 	} {
 		keep = tc.keep
-		id := b.put(text("x", "Content-Type: text/plain", "Subject: mine", "Date: x"))
+		in := text("x", "Content-Type: text/plain", "Subject: mine", "Date: x")
+		id := b.put(in)
 		var got []string
 		for _, h := range b.waiting(bob)[0].Headers[3:] {
 			got = append(got, h.Name+": "+h.Value)
@@ -144,7 +145,7 @@ func TestFieldsAreKept(t *testing.T) {
 			t.Errorf("%q: kept %q", tc.keep, got)
 		}
 		done := make(chan bool)
-		b.Remove(id, func(error) { close(done) })
+		b.Remove(in, id, func(error) { close(done) })
 		<-done
 	}
 }

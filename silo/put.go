@@ -25,30 +25,45 @@ var (
 )
 
 // Put stores a message and returns its ID. When Put returns without an error the
-// message is committed, and the sender may get a 2xx. The errors are ErrQuota,
-// ErrSenderQuota, ErrExpired, ErrEmpty, ErrTooFar, ErrInvalid and ErrBusy.
+// message is committed, and the sender may get a 2xx. The errors are those above, those of
+// ledger and senderTotals, ErrUnknownUser, ErrInvalid and ErrBusy.
 func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	cfg, now := s.cfg(), s.opt.Now()
 	row, err := s.newRow(cfg, in, now)
 	if err != nil {
 		return 0, err
 	}
-	if cfg.MaxMessages > 0 || cfg.MaxPerSender > 0 {
-		unlock, err := s.locks.lock(ctx, in.Owner)
-		if err != nil {
-			return 0, fmt.Errorf("wait for mailbox: %w: %w", ErrBusy, err)
-		}
-		defer unlock()
-		if err := s.checkQuota(ctx, cfg, row); err != nil {
-			return 0, err
-		}
+	if err := s.checkSender(cfg, in); err != nil {
+		s.Stats.RefusedSenders.Inc()
+		return 0, err
+	}
+	if in.Feigned, err = s.checkOwner(ctx, cfg, in); err != nil {
+		return 0, err
+	}
+	a, err := s.admit(ctx, cfg, in, row)
+	if err != nil {
+		return 0, err
+	}
+	add := s.opt.Store.Add
+	if in.Feigned {
+		add = s.opt.Store.Feign
 	}
 	start := time.Now()
-	if err := s.opt.Store.Add(ctx, row); err != nil {
+	err = add(ctx, row)
+	s.settle(&a, in, row, err == nil)
+	if err != nil {
 		return 0, fmt.Errorf("store message: %w", err)
 	}
-	in.expires = row.Expires
+	in.expires, in.src, in.size = row.Expires, row.Src, a.bytes
 	s.Stats.Commit.Observe(time.Since(start))
+	if !in.Feigned {
+		s.stored(in, row)
+	}
+	return row.ID, nil
+}
+
+// stored counts a message that was stored, and starts its delivery.
+func (s *Service) stored(in *Incoming, row *Message) {
 	s.Stats.Stored.Inc()
 	s.publish(watch.Stored, row, "")
 	if in.setAside = row.Stuck != ""; in.setAside {
@@ -60,13 +75,14 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	if in.SendAt.IsZero() {
 		s.schedule(in.Owner, in.Own)
 	}
-	return row.ID, nil
 }
 
 // Send stores a message for a recipient, not necessarily a user of this server. If the
-// recipient is online it is delivered at once. The errors are those of Put.
+// recipient is online it is delivered at once. A message for an unknown user is dropped. The
+// errors are those of Put.
 func (s *Service) Send(ctx context.Context, to sip.AoR, m im.Message) error {
-	if _, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, SafetyCopy: true, Own: true}); err != nil {
+	_, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, SafetyCopy: true, Own: true})
+	if err != nil && !errors.Is(err, ErrUnknownUser) {
 		return fmt.Errorf("send to %s: %w", to, err)
 	}
 	return nil
@@ -105,58 +121,10 @@ func (s *Service) newRow(cfg *Settings, in *Incoming, now time.Time) (*Message, 
 	if in.SafetyCopy && in.SendAt.IsZero() && s.canTry(in.Owner, in.Own) {
 		row.Headers = addField(row.Headers, fieldSafetyCopy, "yes")
 	}
-	if c, ok := readCPIM(in.Message); ok && in.Sender.IsZero() && c.Wants(dispositionFailed.kind) {
+	if c, ok := readCPIM(in.Message); ok && (in.Sender.IsZero() || in.Standing == Stranger) && c.Wants(dispositionFailed.kind) {
 		row.Headers = addField(row.Headers, fieldUnverified, "yes")
 	}
 	return row, nil
-}
-
-// checkQuota returns ErrQuota or ErrSenderQuota if a mailbox cannot take another
-// message. Reminders do not count with the messages: the owner does not see them yet, so
-// they have the same quota once more.
-func (s *Service) checkQuota(ctx context.Context, cfg *Settings, row *Message) error {
-	if cfg.MaxMessages > 0 {
-		if n, err := s.count(ctx, row, ""); err != nil {
-			return err
-		} else if n >= cfg.MaxMessages {
-			s.Stats.OverQuota.Inc()
-			return ErrQuota
-		}
-	}
-	if cfg.MaxPerSender > 0 {
-		if n, err := s.count(ctx, row, row.Src); err != nil {
-			return err
-		} else if n >= cfg.MaxPerSender {
-			s.Stats.OverSenderQuota.Inc()
-			return ErrSenderQuota
-		}
-	}
-	return nil
-}
-
-// count returns how many messages from a sender, or from all senders if from is "",
-// are in the mailbox of row: reminders if row is one, else other messages.
-func (s *Service) count(ctx context.Context, row *Message, from string) (n int, err error) {
-	q := Query{Owner: row.Owner, From: from, Reminders: !row.SendAt.IsZero()}
-	var all, copied Totals
-	switch {
-	case from == "" && !q.Reminders:
-		n, err = s.opt.Store.Count(ctx, row.Owner)
-	case q.Reminders:
-		all, err = s.opt.Store.Tally(ctx, q)
-		n = all.Reminders
-	default:
-		all, err = s.opt.Store.Tally(ctx, q)
-		if err == nil && s.opt.Every { // messages that a device has received do not count
-			q.Copied = true
-			copied, err = s.opt.Store.Tally(ctx, q)
-		}
-		n = all.Messages - copied.Messages
-	}
-	if err != nil {
-		return 0, fmt.Errorf("count mailbox: %w", err)
-	}
-	return n, nil
 }
 
 // lifetime returns how long a message is kept: at most cfg.Expire, less if its Expires

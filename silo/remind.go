@@ -70,6 +70,7 @@ func (s *Service) releaseReminder(ctx context.Context, r *Message) error {
 		return fmt.Errorf("release reminder: %w", err)
 	}
 	if ok {
+		s.accounts.removed(r.Owner)
 		s.schedule(r.Owner, true)
 	}
 	return nil

@@ -22,6 +22,9 @@ func (o sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) deli
 	if reason := undeliverable(&it.Message); reason != "" {
 		return attempt{delivery.Outcome{Verdict: delivery.Refused, Reason: reason}, o.silo, it}
 	}
+	if p := o.silo.opt.Passed; p != nil && HasStrangerMark(it.Headers) {
+		p.Add(it.From, it.CallID, it.Body)
+	}
 	return attempt{o.next.Send(ctx, owner, it), o.silo, it}
 }
 

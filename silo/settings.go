@@ -12,7 +12,16 @@ type Settings struct {
 	Expire       time.Duration // longest life of a message; 72 h (expire_time)
 	Sweep        time.Duration // interval for deleting expired messages; 150 s (check_time times clean_period)
 	MaxMessages  int           // messages in a mailbox; 0: no limit (max_messages)
+	MaxBytes     int           // their size; 0: no limit
 	MaxPerSender int           // messages of one sender in a mailbox; 0: no limit
+
+	MaxPerSenderBytes int   // their size; 0: no limit
+	Sender            Usage // limit of one authenticated sender in all mailboxes
+	Source            Usage // limit of the strangers at one address
+	Strangers         Usage // limit of all strangers
+
+	UnknownUsers UnknownUsers // messages for owners who are not users
+	Senders      *sip.Senders // whose messages are stored; nil: all
 
 	// URI of the owner of another mailbox than the recipient's.
 	StoreOwner Template // messages are stored in it instead (m_store(owner))

@@ -47,6 +47,12 @@ type Options struct {
 	Now       func() time.Time
 	Devices   func(sip.AoR) []delivery.Device // registered devices of an owner; nil: refusals are not recorded
 	Every     bool                            // every device of an owner gets a copy, also a device that registers later
+
+	// Exists reports whether an AoR of this server is a user. nil: users are not known.
+	Exists func(context.Context, sip.AoR) (bool, error)
+	// Authenticated says that senders are Verified or Strangers.
+	Authenticated bool
+	Passed        *Passed // is told of messages that are sent for strangers; may be nil
 }
 
 // A Service is the message store. Run deletes expired messages and sends reminders; all
@@ -56,6 +62,9 @@ type Service struct {
 	settings      atomic.Pointer[Settings]
 	changed       chan struct{} // has an element when settings has changed
 	locks         mailboxLocks
+	accounts      accounts
+	totals        senderTotals
+	strangers     ledger
 	noticeLimiter *limit.Meter[pair]
 	notices       noticeQueue
 	importing     mutex     // held during an import
@@ -70,6 +79,8 @@ type Stats struct {
 	DumpedReminders, FailedReminders mi.Counter
 	Expired, Refused                 mi.Counter
 	OverQuota, OverSenderQuota       mi.Counter
+	OverSenderTotal, OverStrangers   mi.Counter
+	UnknownUsers, RefusedSenders     mi.Counter
 	Notices, Unnoticed, Dispositions mi.Counter
 	Commit                           mi.Histogram // time that a message waited for its commit
 }
@@ -87,6 +98,7 @@ func New(opt Options, set Settings) *Service {
 	}
 	s := &Service{
 		opt: opt, changed: make(chan struct{}, 1), importing: newMutex(),
+		accounts: newAccounts(), totals: newSenderTotals(),
 		noticeLimiter: limit.NewMeter[pair](maxPairs, limit.Refuse),
 	}
 	s.notices.now = opt.Now
@@ -122,6 +134,12 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "refused_messages", Help: "Messages and reminders that all devices refused permanently.", Counter: &st.Refused},
 		{Name: "over_quota", Help: "Messages refused because the mailbox was full.", Counter: &st.OverQuota},
 		{Name: "over_sender_quota", Help: "Messages refused because their sender had too many in the mailbox.", Counter: &st.OverSenderQuota},
+		{Name: "over_sender_total", Help: "Messages refused because their sender had too many in all mailboxes.", Counter: &st.OverSenderTotal},
+		{Name: "over_strangers_quota", Help: "Messages of unauthenticated senders refused because too many of them were stored.", Counter: &st.OverStrangers},
+		{Name: "strangers_messages", Help: "Stored messages of unauthenticated senders.", Gauge: func() int64 { return s.strangers.used().Messages }},
+		{Name: "strangers_bytes", Help: "Their size in bytes.", Gauge: func() int64 { return s.strangers.used().Bytes }},
+		{Name: "unknown_users", Help: "Messages that were not stored because their recipient is not a user.", Counter: &st.UnknownUsers},
+		{Name: "refused_senders", Help: "Messages that were not stored because of their sender.", Counter: &st.RefusedSenders},
 		{Name: "notices", Help: "Notices sent that a recipient is offline.", Counter: &st.Notices},
 		{Name: "suppressed_notices", Help: "Notices not sent because the sender had one a short time ago.", Counter: &st.Unnoticed},
 		{Name: "dispositions", Help: "Disposition notifications sent (RFC 5438).", Counter: &st.Dispositions},
@@ -133,6 +151,7 @@ func (s *Service) Run(ctx context.Context) error {
 	sweep, remind := time.NewTimer(s.cfg().Sweep), time.NewTimer(0)
 	defer sweep.Stop()
 	defer remind.Stop()
+	s.readTotals(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -145,7 +164,15 @@ func (s *Service) Run(ctx context.Context) error {
 			s.tidy(ctx)
 			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
 			s.notices.sweep()
+			s.strangers.sweep(s.opt.Now())
+			if s.totals.due(s.opt.Now(), totalsEvery) {
+				s.readTotals(ctx)
+			}
 			sweep.Reset(s.cfg().Sweep)
+		case <-s.totals.wanted:
+			if s.totals.due(s.opt.Now(), totalsAgain) {
+				s.readTotals(ctx)
+			}
 		case <-remind.C:
 			if s.cfg().reminders() {
 				s.sendReminders(ctx)

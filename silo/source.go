@@ -45,6 +45,7 @@ func (s *Service) items(ms []Message) []delivery.Item {
 	items := make([]delivery.Item, len(ms))
 	for i := range ms {
 		m := &ms[i]
+		m.size = Size(&m.Message)
 		m.prepareForDelivery(cfg)
 		items[i] = delivery.Item{
 			Message: m.Message, Key: m.ID, Expires: m.Expires, Later: canWait(&m.Message), Row: m, PerDevice: perDevice,
@@ -68,6 +69,7 @@ func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome,
 	case delivery.Delivered:
 		s.opt.Store.Delete(it.Key, func(err error) {
 			if err == nil {
+				s.uncount(owner, row.Src, row.size)
 				s.delivered(row)
 			}
 			done(err)
@@ -106,12 +108,13 @@ func (s *Service) Waiting(ctx context.Context, f func(sip.AoR)) error {
 	return nil
 }
 
-// Remove deletes the message with an ID: a device has accepted it after it was stored
-// and its sender was answered 202. Remove calls done when that is durable or has failed.
-func (s *Service) Remove(id int64, done func(error)) {
+// Remove deletes the message that Put has stored under an ID: a device has accepted it after
+// its sender was answered 202. Remove calls done when that is durable or has failed.
+func (s *Service) Remove(in *Incoming, id int64, done func(error)) {
 	s.opt.Store.Delete(id, func(err error) {
 		if err == nil {
 			s.Stats.Dumped.Inc()
+			s.uncount(in.Owner, in.src, in.size)
 		}
 		done(err)
 	})
@@ -144,7 +147,7 @@ func (d deviceSource) Next(ctx context.Context, owner sip.AoR, after int64, limi
 
 // Settle records that the device has accepted its copy or never will. The message is
 // kept for other devices until it expires.
-func (d deviceSource) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
+func (d deviceSource) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	s, refused := d.silo, ""
 	if out.Verdict != delivery.Delivered {
 		refused = orRefused(out.Reason)
@@ -154,6 +157,7 @@ func (d deviceSource) Settle(_ sip.AoR, it *delivery.Item, out delivery.Outcome,
 		switch {
 		case err != nil:
 		case refused == "":
+			s.accounts.removed(owner)
 			s.delivered(row)
 		default:
 			s.Stats.Refused.Inc()

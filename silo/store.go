@@ -15,6 +15,7 @@ type Store interface {
 	Mailbox
 	Reminders
 	Archive
+	Strangers
 }
 
 // A Mailbox holds the messages that wait for delivery to their owners.
@@ -47,6 +48,17 @@ type Mailbox interface {
 	// messages that were delivered to one of the owner's devices.
 	Count(ctx context.Context, owner sip.AoR) (int, error)
 
+	// Usage returns the number and the size of the owner's messages, as Count counts them, or of
+	// the owner's reminders. from limits it to those of one sender, see Message.Src.
+	Usage(ctx context.Context, owner sip.AoR, from string, reminders bool) (Usage, error)
+
+	// UsageBySender calls f with the usage of each sender who has at least so many messages in all
+	// mailboxes, or so many bytes. It takes long.
+	UsageBySender(ctx context.Context, least Usage, f func(from string, u Usage)) error
+
+	// Feign does the work of Add, and sets the ID of m, but leaves nothing in the store.
+	Feign(ctx context.Context, m *Message) error
+
 	// Delete removes a message. It may return before the removal is durable; then it
 	// calls done, exactly once. Concurrent calls share a commit.
 	Delete(id int64, done func(error))
@@ -69,6 +81,15 @@ type Reminders interface {
 	// Release replaces a reminder by m and sets the ID of m, in one transaction. It
 	// reports whether the reminder existed. Errors are those of Add.
 	Release(ctx context.Context, id int64, m *Message) (bool, error)
+}
+
+// Strangers are the senders of messages with a Charge.
+type Strangers interface {
+	// Observe sets the Observer. It must be called before the first change.
+	Observe(f Observer)
+
+	// Charges returns the charges of the messages that are stored.
+	Charges(ctx context.Context) ([]Charge, error)
 }
 
 // An Archive reads and changes any stored messages, for management commands and the

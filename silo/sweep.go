@@ -55,6 +55,7 @@ func (s *Service) tidy(ctx context.Context) {
 // not failed.
 func (s *Service) expired(ctx context.Context, m *Message) {
 	m.takeInternal()
+	s.removed(m)
 	if m.Copies > 0 {
 		return
 	}
@@ -68,6 +69,10 @@ func (s *Service) expired(ctx context.Context, m *Message) {
 // Load prepares the store before the first delivery. If one device's copy is enough, it
 // deletes the messages that a device has received while every device got a copy.
 func (s *Service) Load(ctx context.Context) error {
+	s.opt.Store.Observe(s.strangers.observe)
+	if err := s.strangers.load(ctx, s.opt.Store.Charges); err != nil {
+		return fmt.Errorf("load messages of strangers: %w", err)
+	}
 	if s.opt.Every {
 		return nil
 	}

@@ -147,6 +147,7 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 	}
 	bans := auth.NewBans(auth.BanOptions{Failures: limit.Rate(a.Failures), For: a.BanTime, Log: d.log})
 	d.credentials = auth.NewCache(users, auth.CacheOptions{})
+	d.directory = silo.NewDirectory(d.findUser, time.Now)
 	opt := auth.Options{
 		Credentials: d.credentials, Domains: d.domains, Secret: secret, Bans: bans,
 		Life: a.NonceLife, LegacyLife: a.LegacyNonceLife,
@@ -167,7 +168,11 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 		Identity: auth.NewIdentity(users.Aliases),
 	}, set.policy)
 	d.accounts = auth.NewAccounts(auth.AccountOptions{
-		Users: users, Domains: d.domains, Realm: d.guard.RealmOf, Changed: d.credentials.Invalidate,
+		Users: users, Domains: d.domains, Realm: d.guard.RealmOf,
+		Changed: func(a sip.AoR) {
+			d.credentials.Invalidate(a)
+			d.directory.Forget(a)
+		},
 	})
 	return nil
 }
@@ -188,11 +193,13 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.engine = delivery.New(delivery.Options{Log: d.log, Reachable: d.reachable})
 	d.engine.Configure(set.delivery)
 	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
+	passed := silo.NewPassed(time.Now)
 	d.silo = silo.New(silo.Options{
 		Store: d.siloDB.Messages(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
 		Online: d.mail.Online, Reachable: d.mail.Reachable,
 		Devices: d.mail.Registered,
 		Every:   d.cfg.Silo.Delivery == "every",
+		Exists:  d.exists(), Authenticated: d.cfg.Auth.Mode == "digest", Passed: passed,
 	}, set.silo)
 	d.rooms = imc.New(imc.Options{
 		Store: d.roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: time.Now,
@@ -210,7 +217,7 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 
 	d.router = router.New(router.Options{
 		Transactions: d.transactions, Location: d.location, Proxy: d.proxy, Silo: d.silo, Queue: mailbox, Engine: d.engine, Rooms: d.rooms,
-		Guard: d.guard, Domains: d.domains, Own: d.own, Watch: d.hub, Log: d.log,
+		Guard: d.guard, Domains: d.domains, Own: d.own, Passed: passed, Watch: d.hub, Log: d.log,
 		MaxBody: d.cfg.SIP.MaxMessageSize,
 		Server:  "silod/" + buildVersion(),
 	}, set.router)
@@ -237,6 +244,7 @@ func (d *daemon) load(ctx context.Context, _ settings) error {
 		return fmt.Errorf("load messages: %w", err)
 	}
 	d.log.Debug("state loaded", "bindings", n)
+	d.warnWithoutUsers(ctx)
 	debug.FreeOSMemory()                                // the next collection, which would free the garbage of loading, may be far away
 	return d.engine.WakeWaiting(ctx, d.location.Online) // others are tried later, see delivery
 }

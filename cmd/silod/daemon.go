@@ -51,6 +51,7 @@ type daemon struct {
 	guard        *router.Guard
 	accounts     *auth.Accounts
 	credentials  *auth.Cache
+	directory    *silo.Directory
 	location     *registrar.Location
 	hub          *watch.Hub
 	proxy        *proxy.Proxy

@@ -91,6 +91,9 @@ func settingsOf(cfg *config.Config, mode string) (settings, error) {
 	if set.roomMail.OutboundProxy, err = nextHop(cfg.IMC.OutboundProxy); err != nil {
 		return settings{}, fmt.Errorf("imc.outbound_proxy: %w", err)
 	}
+	if set.silo.Senders, err = senders(cfg.Silo.Senders); err != nil {
+		return settings{}, fmt.Errorf("silo.senders: %w", err)
+	}
 	set.mail.RoomProxy, set.roomMail.Rooms = set.roomMail.OutboundProxy, true
 	if set.rooms, err = roomSettings(cfg); err != nil {
 		return settings{}, err
@@ -104,6 +107,9 @@ func check(cfg *config.Config) error {
 	if _, err := roomSettings(cfg); err != nil {
 		key, text, _ := strings.Cut(err.Error(), ": ") // as NewSettings writes it
 		problems = append(problems, cfg.Problem(key, text))
+	}
+	if _, err := senders(cfg.Silo.Senders); err != nil {
+		problems = append(problems, cfg.Problem("silo.senders", err.Error()))
 	}
 	return cfg.Fail(problems...)
 }
@@ -241,7 +247,14 @@ func siloSettings(cfg *config.Config) silo.Settings {
 		Expire:       seconds(s.ExpireTime),
 		Sweep:        seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
 		MaxMessages:  s.MaxMessages,
+		MaxBytes:     s.MaxBytes,
 		MaxPerSender: s.MaxPerSender,
+
+		MaxPerSenderBytes: s.MaxPerSenderBytes,
+		Sender:            usage(s.SenderMessages, s.SenderBytes),
+		Source:            usage(s.SourceMessages, s.SourceBytes),
+		Strangers:         usage(s.StrangersMessages, s.StrangersBytes),
+		UnknownUsers:      unknownUsers[s.UnknownUsers],
 
 		StoreOwner: template(s.StoreOwner),
 		DumpOwner:  template(s.DumpOwner),
@@ -279,6 +292,22 @@ func strictURI(s string) string {
 		return s
 	}
 	return u.Strict()
+}
+
+// senders parses a list of senders.
+func senders(list []string) (*sip.Senders, error) {
+	s, err := sip.ParseSenders(list)
+	return &s, err
+}
+
+// usage returns a limit for messages and bytes.
+func usage(messages, bytes int) silo.Usage {
+	return silo.Usage{Messages: int64(messages), Bytes: int64(bytes)}
+}
+
+// unknownUsers are the words of silo.unknown_users.
+var unknownUsers = map[string]silo.UnknownUsers{
+	"reject": silo.UnknownReject, "store": silo.UnknownStore, "hide": silo.UnknownHide,
 }
 
 // template returns nil if t is not set.

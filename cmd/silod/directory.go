@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+
+	"silod/silo"
+	"silod/sip"
+)
+
+// exists returns the function that reports whether an AoR of ours is a user. It is nil if
+// users are not known, because they need no password.
+func (d *daemon) exists() func(context.Context, sip.AoR) (bool, error) {
+	if d.cfg.Auth.Mode != "digest" {
+		return nil
+	}
+	return func(ctx context.Context, a sip.AoR) (bool, error) {
+		if d.location.Online(a) { // also where a trusted proxy has registered it
+			return true, nil
+		}
+		return d.directory.Exists(ctx, a)
+	}
+}
+
+// warnWithoutUsers warns if messages for users are refused because silod does not know any: those
+// behind a proxy, for example.
+func (d *daemon) warnWithoutUsers(ctx context.Context) {
+	if d.cfg.Auth.Mode != "digest" || d.cfg.Silo.UnknownUsers == "store" || len(d.cfg.Auth.Trusted) == 0 {
+		return
+	}
+	for _, err := range d.database.Users().Users(ctx) {
+		if err == nil {
+			return
+		}
+	}
+	d.log.Warn("no users are known, so that messages for those who are not registered are not stored",
+		"key", "silo.unknown_users", "set", "store")
+}
+
+// findUser reports whether an AoR has a password, an alias or stored messages.
+func (d *daemon) findUser(ctx context.Context, a sip.AoR) (bool, error) {
+	ok, err := d.database.Users().Exists(ctx, a)
+	if ok || err != nil {
+		return ok, err
+	}
+	n, err := d.siloDB.Messages().Tally(ctx, silo.Query{Owner: a})
+	return n.Messages+n.Reminders > 0, err
+}

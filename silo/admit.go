@@ -1,0 +1,102 @@
+package silo
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"silod/limit"
+	"silod/sip"
+)
+
+// ErrSender is the error of Put if messages of the sender are not stored.
+var ErrSender = errors.New("messages of this sender are not stored")
+
+// checkSender returns ErrSender if messages of the sender are not stored.
+func (s *Service) checkSender(cfg *Settings, in *Incoming) error {
+	if cfg.Senders == nil || in.Own || in.Caller == (sip.Sender{}) || cfg.Senders.Allows(s.opt.Domains, in.Caller) {
+		return nil
+	}
+	return ErrSender
+}
+
+// chargesAgain is how long after a reading the charges are read again if a message is refused:
+// another program may have deleted some.
+const chargesAgain = 5 * time.Second
+
+// An admission is a message that was counted against all limits that concern it.
+type admission struct {
+	bytes   int64
+	charge  *Charge // of a stranger; or nil
+	total   bool    // counted among those of its sender
+	deposit deposit
+}
+
+// admit counts a message against all limits that concern it, unless one forbids it. settle must
+// be called when the message was stored, or could not be.
+func (s *Service) admit(ctx context.Context, cfg *Settings, in *Incoming, row *Message) (admission, error) {
+	a := admission{bytes: Size(&row.Message)}
+	switch {
+	case in.Own:
+	case in.Standing == Stranger:
+		a.charge = &Charge{Source: limit.NetworkOf(in.Source.Addr()).Prefix(), Bytes: a.bytes}
+		if err := s.reserveCharge(ctx, cfg, a.charge); err != nil {
+			return a, err
+		}
+	case in.Standing == Verified:
+		if err := s.totals.reserve(row.Src, a.bytes, cfg.Sender, s.opt.Now()); err != nil {
+			s.Stats.OverSenderTotal.Inc()
+			return a, err
+		}
+		a.total = true
+	}
+	if !in.Feigned {
+		row.Charge = a.charge
+	}
+	var err error
+	if a.deposit, err = s.reserve(ctx, cfg, row, a.bytes, in.Feigned); err != nil {
+		s.settle(&a, in, row, false)
+	}
+	return a, err
+}
+
+// settle ends an admission.
+func (s *Service) settle(a *admission, in *Incoming, row *Message, stored bool) {
+	switch {
+	case a.charge != nil && stored && in.Feigned:
+		s.strangers.feign(a.charge, row.Expires)
+	case a.charge != nil:
+		s.strangers.settle(a.charge)
+	case a.total && !stored:
+		s.totals.remove(row.Src, a.bytes)
+	}
+	a.deposit.settle(stored)
+}
+
+// reserveCharge counts a stranger's message in the ledger. If it is refused, messages that
+// another program has deleted are looked for.
+func (s *Service) reserveCharge(ctx context.Context, cfg *Settings, c *Charge) error {
+	err := s.strangers.reserve(c, cfg.Source, cfg.Strangers)
+	if err != nil && s.strangers.due(s.opt.Now(), chargesAgain) {
+		if lerr := s.strangers.load(ctx, s.opt.Store.Charges); lerr != nil {
+			s.opt.Log.Warn("messages of strangers not counted", "error", lerr)
+		}
+		err = s.strangers.reserve(c, cfg.Source, cfg.Strangers)
+	}
+	if err != nil {
+		s.Stats.OverStrangers.Inc()
+	}
+	return err
+}
+
+// uncount notes that a message with a size was delivered and deleted.
+func (s *Service) uncount(owner sip.AoR, src string, bytes int64) {
+	s.accounts.delivered(owner, src, bytes)
+	s.totals.remove(src, bytes)
+}
+
+// removed notes that a message or a reminder was deleted without having been delivered.
+func (s *Service) removed(m *Message) {
+	s.accounts.removed(m.Owner)
+	s.totals.remove(m.Src, Size(&m.Message))
+}
