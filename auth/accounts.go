@@ -23,6 +23,7 @@ type User struct {
 // one of ours for the columns that are missing there. A change is committed when the
 // method returns.
 type Users interface {
+	Credentials
 	// Users returns all users, ordered by domain and name.
 	Users(ctx context.Context) iter.Seq2[User, error]
 	// AddUser adds a user. It returns ErrUserExists if the user exists.
@@ -124,7 +125,12 @@ func (a *Accounts) set(ctx context.Context, req *mi.Request, do func(context.Con
 	if a.opt.Realm != nil {
 		realm = a.opt.Realm(user.Domain)
 	}
-	return a.changed(user, do(ctx, user, NewSecret(user, quotable(realm), password)))
+	name := a.spelling(req.Arg(0), user)
+	// If the database fails here, so does the change.
+	if old, err := a.opt.Users.Lookup(ctx, user); err == nil && old.Name != "" {
+		name = old.Name // the phones of the user write it so
+	}
+	return a.changed(user, do(ctx, user, newSecret(name, user.Domain, quotable(realm), password)))
 }
 
 // user returns the user that the first argument names.
@@ -137,6 +143,23 @@ func (a *Accounts) user(req *mi.Request) (sip.AoR, error) {
 		return user, mi.Errorf(400, "%s is not a domain of this server", user.Domain)
 	}
 	return user, nil
+}
+
+// spelling returns the user name as an administrator wrote it, in capitals for example: phones
+// hash it as their users write it.
+func (a *Accounts) spelling(arg string, user sip.AoR) string {
+	name := strings.Trim(arg, " <>")
+	if at := strings.LastIndexByte(name, '@'); at >= 0 {
+		name = name[:at]
+	}
+	if scheme, rest, ok := strings.Cut(name, ":"); ok && (strings.EqualFold(scheme, "sip") || strings.EqualFold(scheme, "sips")) {
+		name = rest
+	}
+	name = writtenName(sip.AoR{User: name})
+	if a.opt.Domains.Row(name, user.Domain) != user {
+		return writtenName(user)
+	}
+	return name
 }
 
 // maxPassword is the length of the longest password, in bytes.

@@ -1,6 +1,6 @@
 // Package auth decides which requests are allowed. It verifies digest credentials, knows
 // the trusted peers and their rights, checks that From is an address of the authenticated
-// user, and limits unknown senders: it has rates, bans after failed guesses, and a list
+// user, and limits unknown senders: it has rates, bans after failed logins, and a list
 // of blocked user agents. Package db implements its interfaces Credentials and Users.
 //
 // It knows neither SIP messages nor transactions nor SQL: package router passes header
@@ -31,7 +31,8 @@ type Options struct {
 	Credentials Credentials
 	Domains     sip.Domains // users of other domains are unknown
 
-	// Algorithms are offered in this order, and no others are accepted; SHA-256, MD5.
+	// Algorithms are offered in this order, and no others are accepted; MD5, which all clients
+	// support. Some fail if there is another beside it.
 	Algorithms []Algorithm
 
 	// Secret authenticates the nonces, at least 16 bytes; random. Nodes that serve the
@@ -53,7 +54,7 @@ type Options struct {
 	BindSource bool
 
 	Nonces int   // in the table of used counts; 65536
-	Bans   *Bans // counts failed guesses; nil: they are not counted
+	Bans   *Bans // counts failed logins; nil: they are not counted
 	Now    func() time.Time
 }
 
@@ -70,7 +71,7 @@ type Authenticator struct {
 // New returns an Authenticator. The error is about Algorithms or Secret.
 func New(opt Options) (*Authenticator, error) {
 	if len(opt.Algorithms) == 0 {
-		opt.Algorithms = []Algorithm{SHA256, MD5}
+		opt.Algorithms = []Algorithm{MD5}
 	}
 	for i, alg := range opt.Algorithms {
 		if !slices.Contains(Algorithms(), alg) || slices.Contains(opt.Algorithms[:i], alg) {
@@ -98,7 +99,7 @@ func New(opt Options) (*Authenticator, error) {
 	}
 	return &Authenticator{
 		opt:    opt,
-		nonces: nonceSource{key: opt.Secret, now: opt.Now},
+		nonces: newNonceSource(opt.Secret, opt.Now),
 		used:   newReplayTable(opt.Nonces),
 		decoy:  Secret{Password: rand.Text()},
 	}, nil
@@ -117,15 +118,18 @@ type Request struct {
 	// Clients answer a 401 and a 407 alike, so both headers count.
 	Credentials []string
 
-	// Source is charged with failed guesses. The zero Addr, for a request that a trusted
+	// Source is charged with failed logins. The zero Addr, for a request that a trusted
 	// proxy forwards, is not charged.
 	Source netip.Addr
+
+	Flow sip.Flow // over which the user logs in; zero: not remembered
 }
 
 // An Outcome is the outcome of a verification.
 type Outcome int
 
-// The outcomes. All but Accepted and Malformed are answered with Result.Challenges.
+// The outcomes. All but Accepted, Malformed, Banned and Delayed are answered with
+// Result.Challenges.
 const (
 	NoCredentials Outcome = iota // none for this realm
 	Accepted                     // the sender is Result.User
@@ -134,6 +138,8 @@ const (
 	Replayed                     // the nonce and its count were used before
 	WrongPassword                // for the client the same as UnknownUser
 	UnknownUser
+	Banned  // too many logins have failed; the password was not tested
+	Delayed // the same for logins of the user elsewhere; Result.Wait is for Retry-After
 )
 
 // A Result is the result of a verification.
@@ -144,20 +150,24 @@ type Result struct {
 	Challenges []string // values for WWW-Authenticate or Proxy-Authenticate headers
 	Reason     string   // for the 400, or why the credentials of a request count as none
 	AtSource   bool     // the source has received the challenge that is answered
+	Wait       time.Duration
+
+	nonce nonceID // of Challenges
 }
 
 // Challenge returns the challenges for a request without credentials, the values for
 // WWW-Authenticate or Proxy-Authenticate headers: one for each algorithm (RFC 8760
 // section 2.4). It does not wait.
-func (a *Authenticator) Challenge(realm string, source netip.Addr) []string {
+func (a *Authenticator) Challenge(realm string, source netip.Addr) (values []string) {
 	a.Stats.NoCredentials.Inc()
-	return a.challenge(quotable(realm), limit.NetworkOf(source), a.opt.Algorithms, false)
+	values, _ = a.challenge(quotable(realm), limit.NetworkOf(source), a.opt.Algorithms, false)
+	return values
 }
 
-func (a *Authenticator) challenge(realm string, source limit.Network, offer []Algorithm, stale bool) []string {
+func (a *Authenticator) challenge(realm string, source limit.Network, offer []Algorithm, stale bool) (values []string, id nonceID) {
 	a.Stats.Challenges.Inc()
-	nonce := a.nonces.issue(realm, source)
-	values := make([]string, len(offer))
+	nonce, id := a.nonces.issue(realm, source)
+	values = make([]string, len(offer))
 	for i, alg := range offer {
 		// Pidgin needs the space after each comma to find the parameters.
 		values[i] = `Digest realm="` + realm + `", nonce="` + nonce + `", qop="auth", algorithm=` + string(alg)
@@ -165,7 +175,23 @@ func (a *Authenticator) challenge(realm string, source limit.Network, offer []Al
 			values[i] += ", stale=true"
 		}
 	}
-	return values
+	return values, id
+}
+
+// Received reports whether credentials have a nonce that was made for the network of the source: a
+// datagram with such credentials does not have a forged source. It does not wait.
+func (a *Authenticator) Received(realm string, source netip.Addr, values []string) bool {
+	realm = quotable(realm)
+	for _, value := range values[:min(len(values), maxCredentials)] {
+		c, err := parseCredentials(value)
+		if err != nil || c == nil || c.realm != realm {
+			continue
+		}
+		if n, ours := a.nonces.read(c.nonceText, realm); ours && n.source == limit.NetworkOf(source) {
+			return true
+		}
+	}
+	return false
 }
 
 // Verify finds the user that sent a request with credentials. It may wait for the

@@ -1,58 +1,80 @@
 package auth
 
 import (
-	"context"
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"silod/limit"
 	"silod/mi"
+	"silod/sip"
 )
 
 // BanOptions are what Bans need. Zero values stand for the defaults given.
 type BanOptions struct {
-	Failures limit.Rate    // failed guesses that do not lead to a ban; 20 in 10 minutes
+	// Failures is how many logins of a user may fail at one source, and how many users at one
+	// source; 20 in 10 minutes.
+	Failures limit.Rate
+
+	// PerUser is how many logins of a user may fail in all, at sources from which the user has not
+	// logged in lately; 100 in 10 minutes.
+	PerUser limit.Rate
+
 	For      time.Duration // duration of a ban; 10 minutes
-	Capacity int           // sources with failures; 65536
+	Capacity int           // entries of each table; 65536
 	Log      *slog.Logger  // records each ban
 	Now      func() time.Time
 }
 
-// Bans counts failed authentications by source, a limit.Network, and bans a source that
-// has too many for a time. Success does not reset the count, or an attacker with one
-// valid password could guess for ever. NewBans makes one.
+// Bans counts failed logins by source, a limit.Network, and by user: chargeOf has the rules. It
+// bans a user at a source, or a whole source, for a time. Success does not reset a count, or an
+// attacker with one valid password could guess for ever. NewBans makes one.
 type Bans struct {
-	opt     BanOptions
-	sources *limit.Table[limit.Network, offender]
-	Stats   BanStats
+	opt      BanOptions
+	pairs    *limit.Table[pair, offender]
+	sources  *limit.Table[limit.Network, offender]
+	users    *limit.Table[sip.AoR, limit.Bucket]
+	tries    tries
+	familiar *limit.Table[pair, time.Time] // last logins
+	flows    *limit.Table[sip.Flow, visitors]
+	Stats    BanStats
 }
 
 // BanStats count the decisions of Bans.
 type BanStats struct {
-	Failures mi.Counter // failed guesses
+	Failures mi.Counter // failed logins
 	Bans     mi.Counter
 	Refused  mi.Counter // requests of banned sources
+	Logins   mi.Counter // refused without a test of the password
 }
 
-// An offender is a source with failures.
+// An offender is a source, or a user at a source, with failures.
 type offender struct {
 	failures limit.Bucket
+	last     time.Time // last failure
 	until    time.Time // the zero Time: not banned
 }
 
-// A Ban is a ban of a source.
-type Ban struct {
-	Source netip.Prefix
-	Until  time.Time
+// sameUser is how long a user with failures at a source is not counted again as another user there.
+const sameUser = 24 * time.Hour
+
+// visitors are the users that logged in over a flow last.
+type visitors struct {
+	at    time.Time
+	users [4]sip.AoR
 }
+
+// lately is how long a user is known at a source after a login.
+const lately = 7 * 24 * time.Hour
 
 // NewBans returns an empty list of bans.
 func NewBans(opt BanOptions) *Bans {
 	if opt.Failures.Unlimited() {
 		opt.Failures = limit.Rate{N: 20, Per: 10 * time.Minute}
+	}
+	if opt.PerUser.Unlimited() {
+		opt.PerUser = limit.Rate{N: 100, Per: 10 * time.Minute}
 	}
 	if opt.For == 0 {
 		opt.For = 10 * time.Minute
@@ -66,111 +88,178 @@ func NewBans(opt BanOptions) *Bans {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	b := &Bans{opt: opt}
-	b.sources = limit.NewTable[limit.Network](opt.Capacity, func(o *offender, now time.Time) float64 {
-		if o.banned(now) {
-			return 1 + o.until.Sub(now).Seconds() // more than the failures of a source that is not banned
+	worth := func(o *offender, now time.Time) float64 {
+		if left := o.left(now); left > 0 {
+			return 1 + left.Seconds() // more than the failures of one that is not banned
 		}
 		return o.failures.Fill(opt.Failures, now)
-	})
-	return b
+	}
+	start := opt.Now()
+	newer := func(t *time.Time, _ time.Time) float64 { return t.Sub(start).Seconds() }
+	return &Bans{
+		opt:      opt,
+		pairs:    limit.NewTable[pair](opt.Capacity, worth),
+		sources:  limit.NewTable[limit.Network](opt.Capacity, worth),
+		users:    limit.NewTable[sip.AoR](opt.Capacity, func(b *limit.Bucket, now time.Time) float64 { return b.Fill(opt.PerUser, now) }),
+		tries:    newTries(opt.Capacity, start),
+		familiar: limit.NewTable[pair](opt.Capacity, newer),
+		flows:    limit.NewTable[sip.Flow](opt.Capacity, func(v *visitors, now time.Time) float64 { return newer(&v.at, now) }),
+	}
 }
 
-func (o *offender) banned(now time.Time) bool { return now.Before(o.until) }
+// left returns what is left of the ban.
+func (o *offender) left(now time.Time) time.Duration {
+	if o.until.IsZero() {
+		return 0
+	}
+	return max(0, o.until.Sub(now))
+}
 
-// fail counts a failed guess, and bans the source if that is one too many.
-func (b *Bans) fail(source limit.Network) {
+// take counts a failure. It reports whether it is the first of sameUser, and whether it is the one
+// too many that begins a ban.
+func (o *offender) take(opt *BanOptions, now time.Time) (first, banned bool) {
+	if o.left(now) > 0 {
+		return false, false // since this request arrived
+	}
+	first = o.last.IsZero() || now.Sub(o.last) >= sameUser
+	o.last = now
+	if _, ok, _ := o.failures.Take(opt.Failures, now); !ok {
+		*o = offender{last: now, until: now.Add(opt.For)}
+		banned = true
+	}
+	return first, banned
+}
+
+// fail counts a failed login, and bans the user at the source, or the source, if that is one too
+// many. The flow of a user that is banned there is forgotten: a thief may guess the new
+// password over it. It is zero if it does not come from the source for certain.
+func (b *Bans) fail(user sip.AoR, source limit.Network, flow sip.Flow, repeated bool) {
 	now := b.opt.Now()
+	f := failure{source: source, repeated: repeated}
+	if !chargeOf(f).pair {
+		return
+	}
 	b.Stats.Failures.Inc()
-	banned := false
-	b.sources.Update(source, now, func(o *offender) {
-		if o.banned(now) {
-			return // since this request arrived
-		}
-		if _, ok, _ := o.failures.Take(b.opt.Failures, now); !ok {
-			*o = offender{until: now.Add(b.opt.For)}
-			banned = true
-		}
+	p := pair{counted(user), source}
+	f.familiar = b.isFamiliar(p, now)
+	banned, already := false, false
+	b.pairs.Update(p, now, func(o *offender) {
+		already = o.left(now) > 0
+		f.first, banned = o.take(&b.opt, now)
 	})
+	if banned || already {
+		b.forget(p.user, flow)
+	}
 	if banned {
 		b.Stats.Bans.Inc()
-		b.opt.Log.Warn("source banned for failed authentications", "source", source, "for", b.opt.For)
+		b.opt.Log.Warn("user banned at a source for failed logins", "user", p.user, "source", source, "for", b.opt.For)
+	}
+	c := chargeOf(f)
+	if c.user {
+		b.users.Update(p.user, now, func(u *limit.Bucket) { u.Take(b.opt.PerUser, now) })
+	}
+	if !c.source {
+		return
+	}
+	b.sources.Update(source, now, func(o *offender) { _, banned = o.take(&b.opt, now) })
+	if banned {
+		b.Stats.Bans.Inc()
+		b.opt.Log.Warn("source banned for failed logins of many users", "source", source, "for", b.opt.For)
 	}
 }
 
-// Banned reports whether requests from addr must be dropped and counted in Stats.Refused,
-// unless the peer is trusted.
-func (b *Bans) Banned(addr netip.Addr) bool {
-	now := b.opt.Now()
-	banned := false
-	b.sources.Find(limit.NetworkOf(addr), func(o *offender) { banned = o.banned(now) })
-	return banned
+// repeated notes a failed response to a nonce, and reports whether it is part of a login that was
+// counted.
+func (b *Bans) repeated(id nonceID, alg Algorithm, response string) bool {
+	return b.tries.repeated(id, alg, response, b.opt.Now())
 }
 
-// List returns all bans, ordered by their end.
-func (b *Bans) List() []Ban {
-	now := b.opt.Now()
-	found := b.sources.Select(func(_ limit.Network, o *offender) bool { return o.banned(now) })
-	slices.SortFunc(found, func(x, y limit.Entry[limit.Network, offender]) int { return x.Value.until.Compare(y.Value.until) })
-	bans := make([]Ban, len(found))
-	for i, e := range found {
-		bans[i] = Ban{e.Key.Prefix(), e.Value.until}
+// link notes that a nonce continues a login that failed.
+func (b *Bans) link(id nonceID) { b.tries.link(id, b.opt.Now()) }
+
+// admit decides whether the password of a login is tested. The answer does not depend on whether
+// the user exists. The flow is zero if it does not come from the source for certain.
+func (b *Bans) admit(user sip.AoR, source limit.Network, flow sip.Flow) (Outcome, time.Duration) {
+	if !source.IsValid() {
+		return Accepted, 0
 	}
-	return bans
+	now := b.opt.Now()
+	p := pair{counted(user), source}
+	s := standing{familiar: b.isFamiliar(p, now)}
+	b.flows.Find(remembered(flow), func(v *visitors) { s.connected = slices.Contains(v.users[:], p.user) })
+	b.pairs.Find(p, func(o *offender) { s.pairBanned = o.left(now) })
+	b.sources.Find(source, func(o *offender) { s.sourceBanned = o.left(now) })
+	b.users.Find(p.user, func(u *limit.Bucket) { s.userFull = untilRoom(u, b.opt.PerUser, now) })
+	outcome, wait := s.decide()
+	if outcome != Accepted {
+		b.Stats.Logins.Inc()
+	}
+	return outcome, wait
 }
 
-// Lift ends the ban of a source, resets its failures, and reports whether it was banned.
-func (b *Bans) Lift(addr netip.Addr) bool {
+// untilRoom returns the time until a bucket has room for an event.
+func untilRoom(b *limit.Bucket, r limit.Rate, now time.Time) time.Duration {
+	probe := *b
+	wait, _, _ := probe.Take(r, now)
+	return wait
+}
+
+func (b *Bans) isFamiliar(p pair, now time.Time) bool {
+	familiar := false
+	b.familiar.Find(p, func(at *time.Time) { familiar = now.Sub(*at) < lately })
+	return familiar
+}
+
+// Remember notes that a user has logged in over a flow. No ban of its source cuts off the flow,
+// and no guesses of strangers delay the next logins of the user from there.
+func (b *Bans) Remember(user sip.AoR, flow sip.Flow) {
+	if flow.IsZero() {
+		return
+	}
+	now, user := b.opt.Now(), counted(user)
+	b.familiar.Update(pair{user, limit.NetworkOf(flow.Remote.Addr())}, now, func(at *time.Time) { *at = now })
+	b.flows.Update(remembered(flow), now, func(v *visitors) {
+		v.at = now
+		if !slices.Contains(v.users[:], user) {
+			copy(v.users[1:], v.users[:])
+			v.users[0] = user
+		}
+	})
+}
+
+// forget notes that a flow is not one over which a user has logged in.
+func (b *Bans) forget(user sip.AoR, flow sip.Flow) {
+	b.flows.Find(remembered(flow), func(v *visitors) {
+		if i := slices.Index(v.users[:], user); i >= 0 {
+			v.users[i] = sip.AoR{}
+		}
+	})
+}
+
+// remembered returns the key of a flow: the local address of a datagram may differ.
+func remembered(flow sip.Flow) sip.Flow {
+	if !flow.Transport.Reliable() {
+		flow.Local = netip.AddrPort{}
+	}
+	return flow
+}
+
+// Banned reports whether requests over a flow must be dropped and counted in Stats.Refused, unless
+// the peer is trusted.
+func (b *Bans) Banned(flow sip.Flow) bool {
 	now := b.opt.Now()
 	banned := false
-	b.sources.Find(limit.NetworkOf(addr), func(o *offender) { banned, *o = o.banned(now), offender{} })
-	return banned
+	b.sources.Find(limit.NetworkOf(flow.Remote.Addr()), func(o *offender) { banned = o.left(now) > 0 })
+	return banned && !b.flows.Find(remembered(flow), func(v *visitors) { v.at = now })
 }
 
 // Counters returns the statistics of bans.
 func (b *Bans) Counters() []mi.Stat {
 	return []mi.Stat{
-		{Name: "failed_guesses", Help: "Failed authentications counted against a source.", Counter: &b.Stats.Failures},
-		{Name: "bans", Help: "Sources banned for too many failed authentications.", Counter: &b.Stats.Bans},
+		{Name: "failed_guesses", Help: "Failed logins that were counted against a user at a source.", Counter: &b.Stats.Failures},
+		{Name: "bans", Help: "Bans of users at a source, and of sources, for too many failed logins.", Counter: &b.Stats.Bans},
 		{Name: "banned_requests", Help: "Requests dropped because their source is banned.", Counter: &b.Stats.Refused},
-		{Name: "suspects", Help: "Sources with failed authentications.", Gauge: func() int64 { return int64(b.sources.Len()) }},
+		{Name: "banned_logins", Help: "Logins refused without a test of the password, because of failed ones before.", Counter: &b.Stats.Logins},
+		{Name: "suspects", Help: "Users at a source with failed logins.", Gauge: func() int64 { return int64(b.pairs.Len()) }},
 	}
-}
-
-// Commands returns the management commands for bans.
-func (b *Bans) Commands() []mi.Command {
-	return []mi.Command{
-		{
-			Name: "ban_list", Aliases: []string{"ban.list"},
-			Help: "Lists the sources banned for failed authentications.", Run: b.list,
-		},
-		{
-			Name: "ban_lift", Aliases: []string{"ban.lift"}, Args: "address", MinArgs: 1, MaxArgs: 1, Writes: true,
-			Help: "Lifts the ban of a source.", Run: b.lift,
-		},
-	}
-}
-
-func (b *Bans) list(context.Context, *mi.Request) (*mi.Node, error) {
-	now := b.opt.Now()
-	n := &mi.Node{List: true}
-	for _, ban := range b.List() {
-		n.Add("BAN", nil,
-			mi.Attr{Name: "address", Value: limit.NetworkOf(ban.Source.Addr()).String()},
-			mi.Attr{Name: "until", Value: ban.Until.UTC().Format(time.RFC3339)},
-			mi.Attr{Name: "seconds", Value: int(ban.Until.Sub(now).Seconds())})
-	}
-	return n, nil
-}
-
-func (b *Bans) lift(_ context.Context, req *mi.Request) (*mi.Node, error) {
-	text, _, _ := strings.Cut(req.Arg(0), "/")
-	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
-	if err != nil {
-		return nil, mi.Errorf(400, "%.60q is not an address: use one that ban_list shows", req.Arg(0))
-	}
-	if !b.Lift(addr) {
-		return nil, mi.Errorf(404, "%s is not banned", limit.NetworkOf(addr))
-	}
-	return &mi.Node{}, nil
 }

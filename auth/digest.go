@@ -6,6 +6,7 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -19,8 +20,10 @@ const (
 	MD5       Algorithm = "MD5"
 )
 
+var algorithms = [...]Algorithm{SHA512256, SHA256, MD5}
+
 // Algorithms returns all algorithms, the strongest first.
-func Algorithms() []Algorithm { return []Algorithm{SHA512256, SHA256, MD5} }
+func Algorithms() []Algorithm { return slices.Clone(algorithms[:]) }
 
 // ParseAlgorithm returns the algorithm with a name, which may be written in any case.
 func ParseAlgorithm(name string) (Algorithm, error) {

@@ -35,11 +35,11 @@ func TestFlood(t *testing.T) {
 	flood := func(n, worker int) {
 		for i := worker; i < n; i += workers {
 			addr := address4(i)
-			if bans.Banned(addr) {
+			if bans.Banned(flowFrom(addr)) {
 				t.Errorf("%s is banned for the failures of others", addr)
 				return
 			}
-			limits.Source("MESSAGE", addr)
+			limits.Source("MESSAGE", Sender{Source: addr, User: sip.AoR{User: "alice", Domain: realm}})
 			req := message(badAnswer(a, addr, i))
 			req.Source = addr
 			if res, err := a.Verify(context.Background(), req); err != nil || res.Outcome == Accepted {
@@ -50,6 +50,7 @@ func TestFlood(t *testing.T) {
 				continue
 			}
 			good := message(alice.answer(a.Challenge(realm, here), "MESSAGE", bobURI, 1))
+			good.Flow = flowFrom(here)
 			if res, err := a.Verify(context.Background(), good); err != nil || res.Outcome != Accepted {
 				t.Errorf("after %d bad requests an user has outcome %v, %v", i, res.Outcome, err)
 				return
@@ -71,7 +72,8 @@ func TestFlood(t *testing.T) {
 	runtime.ReadMemStats(&after)
 
 	for name, n := range map[string]int{
-		"sources with failures": bans.sources.Len(), "names of no user": cache.unknown.Len(), "sources": int(limits.sources.Load().len()),
+		"users at sources with failures": bans.pairs.Len(), "sources with failures": bans.sources.Len(), "users with failures": bans.users.Len(),
+		"failed nonces": bans.tries.nonces.Len(), "claims of users": int(limits.claims.Load().len()), "names of no user": cache.unknown.Len(), "sources": int(limits.sources.Load().len()),
 	} {
 		if n > capacity || n < capacity/2 {
 			t.Errorf("%d %s in a table for %d", n, name, capacity)
@@ -91,7 +93,8 @@ func TestFlood(t *testing.T) {
 // badAnswer returns, depending on i, an answer with an unknown user, a wrong password, a
 // foreign nonce, or one that cannot be read.
 func badAnswer(a *Authenticator, addr netip.Addr, i int) string {
-	nonce, name := a.nonces.issue(realm, limit.NetworkOf(addr)), "alice"
+	name := "alice"
+	nonce, _ := a.nonces.issue(realm, limit.NetworkOf(addr))
 	switch i % 8 {
 	case 5:
 	case 6:

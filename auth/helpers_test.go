@@ -60,11 +60,15 @@ func testUsers(t testing.TB) *memoryCredentials {
 	}}
 }
 
-// server returns an Authenticator for testUsers, or for the credentials in opt.
+// server returns an Authenticator for testUsers, or for the credentials in opt. It offers SHA-256
+// and MD5 unless opt says otherwise.
 func server(t testing.TB, opt Options) *Authenticator {
 	t.Helper()
 	if opt.Credentials == nil {
 		opt.Credentials = testUsers(t)
+	}
+	if opt.Algorithms == nil {
+		opt.Algorithms = []Algorithm{SHA256, MD5}
 	}
 	opt.Domains = ours
 	a, err := New(opt)
@@ -121,7 +125,8 @@ func verify(t testing.TB, a *Authenticator, req Request) Result {
 	if (res.Outcome == Accepted) == res.User.IsZero() {
 		t.Fatalf("outcome %v with user %q", res.Outcome, res.User)
 	}
-	if needsChallenge := res.Outcome != Accepted && res.Outcome != Malformed; needsChallenge != (len(res.Challenges) > 0) {
+	unchallenged := []Outcome{Accepted, Malformed, Banned, Delayed}
+	if needsChallenge := !slices.Contains(unchallenged, res.Outcome); needsChallenge != (len(res.Challenges) > 0) {
 		t.Fatalf("outcome %v with challenges %q", res.Outcome, res.Challenges)
 	}
 	return res

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"math"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -24,13 +25,27 @@ type LimitSettings struct {
 }
 
 // Limits limits how often one source, and one user, may send requests. A source is a
-// limit.Network. Requests that a trusted proxy forwards must not be counted for the
-// proxy's address. NewLimits makes it.
+// limit.Network. Datagrams whose source may be forged are counted apart from other requests, so
+// that a flood of them shuts out no other sender. Requests that a trusted proxy forwards must not be
+// counted for the proxy's address. NewLimits makes it.
 type Limits struct {
 	opt     LimitOptions
-	sources atomic.Pointer[meters[limit.Network]]
+	sources atomic.Pointer[meters[sourceKey]]
+	claims  atomic.Pointer[meters[pair]]
 	users   atomic.Pointer[meters[sip.AoR]]
 	Stats   LimitStats
+}
+
+// A sourceKey is a source whose requests are counted together.
+type sourceKey struct {
+	network limit.Network
+	forged  bool // may be forged
+}
+
+// A Sender is what a request says of its sender before it is authenticated.
+type Sender struct {
+	Source netip.Addr
+	User   sip.AoR // that it claims to be; zero: unknown
 }
 
 // LimitStats count the requests that were too many.
@@ -45,7 +60,8 @@ func NewLimits(opt LimitOptions, set LimitSettings) *Limits {
 		opt.Now = time.Now
 	}
 	l := &Limits{opt: opt}
-	l.sources.Store(&meters[limit.Network]{})
+	l.sources.Store(&meters[sourceKey]{})
+	l.claims.Store(&meters[pair]{})
 	l.users.Store(&meters[sip.AoR]{})
 	l.Configure(set)
 	return l
@@ -55,13 +71,43 @@ func NewLimits(opt LimitOptions, set LimitSettings) *Limits {
 func (l *Limits) Configure(set LimitSettings) {
 	l.sources.Store(l.sources.Load().with(set.PerSource, l.opt.Capacity))
 	l.users.Store(l.users.Load().with(set.PerUser, l.opt.Capacity))
+	claims := make(map[string]limit.Rate, len(set.PerUser))
+	for method, rate := range set.PerUser {
+		claims[method] = claimRate(set.PerSource[method], rate)
+	}
+	l.claims.Store(l.claims.Load().with(claims, l.opt.Capacity))
 }
 
-// Source takes one request of the method from addr. If that is one too many, wait is the
-// value for Retry-After.
-func (l *Limits) Source(method string, addr netip.Addr) (wait time.Duration, ok bool) {
-	wait, ok = l.sources.Load().take(method, limit.NetworkOf(addr), l.opt.Now())
-	if !ok {
+// claimRate returns the part of the rate of a source that one user may take there: a quarter, or
+// twice the rate of a user if that is more, because each request may follow one without
+// credentials.
+func claimRate(source, user limit.Rate) limit.Rate {
+	if source.Unlimited() || user.Unlimited() {
+		return limit.Rate{}
+	}
+	quarter := float64(source.N) / 4 * float64(user.Per) / float64(source.Per)
+	return limit.Rate{N: max(2*user.N, int(min(quarter, math.MaxInt32))), Per: user.Per}
+}
+
+// Datagram takes one request of the method that came as a datagram, and whose source may be forged.
+// If that is one too many, wait is the value for Retry-After, and the caller either asks Source,
+// because the source proves to be right, or counts the request in Stats.Sources.
+func (l *Limits) Datagram(method string, source netip.Addr) (wait time.Duration, ok bool) {
+	return l.sources.Load().take(method, sourceKey{limit.NetworkOf(source), true}, l.opt.Now())
+}
+
+// Source takes one request of the method from a sender whose source is not forged. If that is one
+// too many, wait is the value for Retry-After. A user that sends too many requests uses up the user's
+// share only, and not the rate of the source.
+func (l *Limits) Source(method string, from Sender) (wait time.Duration, ok bool) {
+	now, network := l.opt.Now(), limit.NetworkOf(from.Source)
+	if !from.User.IsZero() {
+		if wait, ok = l.claims.Load().take(method, pair{counted(from.User), network}, now); !ok {
+			l.Stats.Users.Inc()
+			return wait, false
+		}
+	}
+	if wait, ok = l.sources.Load().take(method, sourceKey{network, false}, now); !ok {
 		l.Stats.Sources.Inc()
 	}
 	return wait, ok

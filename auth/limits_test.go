@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"silod/limit"
+	"silod/sip"
 )
 
 func address4(i int) netip.Addr {
@@ -45,7 +46,7 @@ func TestLimits(t *testing.T) {
 			{0, "MESSAGE", here, time.Second},
 		} {
 			time.Sleep(step.after)
-			wait, ok := l.Source(step.method, step.from)
+			wait, ok := l.Source(step.method, Sender{Source: step.from})
 			if ok != (step.wait == 0) || (wait-step.wait).Abs() > time.Millisecond {
 				t.Errorf("step %d: %v, %v, want %v", i, wait, ok, step.wait)
 			}
@@ -84,13 +85,13 @@ func TestLimitsWithClockSetBack(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	l := NewLimits(LimitOptions{Now: func() time.Time { return now }},
 		LimitSettings{PerSource: map[string]limit.Rate{"": {N: 1, Per: time.Second}}})
-	l.Source("MESSAGE", here)
+	l.Source("MESSAGE", Sender{Source: here})
 	now = now.Add(-time.Hour)
-	if wait, ok := l.Source("MESSAGE", here); ok || wait != time.Second {
+	if wait, ok := l.Source("MESSAGE", Sender{Source: here}); ok || wait != time.Second {
 		t.Errorf("%v, %v", wait, ok)
 	}
 	now = now.Add(time.Second)
-	if _, ok := l.Source("MESSAGE", here); !ok {
+	if _, ok := l.Source("MESSAGE", Sender{Source: here}); !ok {
 		t.Error("still blocked")
 	}
 }
@@ -103,15 +104,15 @@ func TestFloodDoesNotResetLimits(t *testing.T) {
 	l := NewLimits(LimitOptions{Capacity: capacity, Now: func() time.Time { return now }},
 		LimitSettings{PerSource: map[string]limit.Rate{"": {N: burst, Per: time.Hour}}})
 	for range burst {
-		if _, ok := l.Source("MESSAGE", here); !ok {
+		if _, ok := l.Source("MESSAGE", Sender{Source: here}); !ok {
 			t.Fatal("limited too early")
 		}
 	}
 	for i := range 200_000 {
-		if _, ok := l.Source("MESSAGE", address4(i)); !ok {
+		if _, ok := l.Source("MESSAGE", Sender{Source: address4(i)}); !ok {
 			t.Fatalf("new source %d is refused", i)
 		}
-		if _, ok := l.Source("MESSAGE", here); ok {
+		if _, ok := l.Source("MESSAGE", Sender{Source: here}); ok {
 			t.Fatalf("a new burst after %d others", i)
 		}
 	}
@@ -127,7 +128,7 @@ func TestLimitsConfigure(t *testing.T) {
 		l := NewLimits(LimitOptions{}, LimitSettings{PerSource: map[string]limit.Rate{"REGISTER": same, "MESSAGE": same}})
 		ask := func(method string, want bool) {
 			t.Helper()
-			if _, ok := l.Source(method, here); ok != want {
+			if _, ok := l.Source(method, Sender{Source: here}); ok != want {
 				t.Errorf("%s is permitted: %v", method, ok)
 			}
 		}
@@ -155,4 +156,65 @@ func TestLimitsConfigure(t *testing.T) {
 			t.Errorf("%d sources are still counted", n)
 		}
 	})
+}
+
+// Datagrams that may be forged use up a rate of their own: neither connections nor datagrams that
+// answer a challenge notice. One user does not use up the rate of the source.
+func TestWhoIsLimited(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	alice, bob := aor(t, "alice"), aor(t, "bob")
+	const stream, forged, proven = 0, 1, 2
+	for _, tc := range []struct {
+		name      string
+		floodIs   int
+		flood     Sender
+		afterIs   int
+		after     Sender
+		permitted bool
+	}{
+		{"forged, then a connection", forged, Sender{here, bob}, stream, Sender{here, bob}, true},
+		{"forged, then a proven datagram", forged, Sender{here, bob}, proven, Sender{here, bob}, true},
+		{"forged, then another datagram", forged, Sender{here, bob}, forged, Sender{here, alice}, false},
+		{"forged, then a datagram from elsewhere", forged, Sender{here, bob}, forged, Sender{there, alice}, true},
+		{"one user, then another", stream, Sender{here, bob}, stream, Sender{here, alice}, true},
+		{"one user, then the same", stream, Sender{here, bob}, stream, Sender{here, bob}, false},
+		{"one user, then the same elsewhere", stream, Sender{here, bob}, stream, Sender{there, bob}, true},
+		{"one proven user, then another", proven, Sender{here, bob}, proven, Sender{here, alice}, true},
+		{"senders without a name, then a user", stream, Sender{here, sip.AoR{}}, stream, Sender{here, bob}, false},
+		{"connections, then a datagram", stream, Sender{here, sip.AoR{}}, forged, Sender{here, bob}, true},
+	} {
+		l := NewLimits(LimitOptions{Now: func() time.Time { return now }}, LimitSettings{
+			PerSource: map[string]limit.Rate{"REGISTER": {N: 100, Per: time.Minute}}, PerUser: map[string]limit.Rate{"REGISTER": {N: 20, Per: time.Minute}},
+		})
+		take := func(kind int, from Sender) (ok bool) {
+			if kind != stream {
+				if _, ok = l.Datagram("REGISTER", from.Source); ok || kind == forged {
+					return ok
+				}
+			}
+			_, ok = l.Source("REGISTER", from)
+			return ok
+		}
+		for range 1000 {
+			take(tc.floodIs, tc.flood)
+		}
+		if ok := take(tc.afterIs, tc.after); ok != tc.permitted {
+			t.Errorf("%s: permitted %v", tc.name, ok)
+		}
+	}
+}
+
+func TestClaimRate(t *testing.T) {
+	rate := func(n int, per time.Duration) limit.Rate { return limit.Rate{N: n, Per: per} }
+	for _, tc := range []struct{ source, user, want limit.Rate }{
+		{rate(3000, time.Minute), rate(60, time.Minute), rate(750, time.Minute)},
+		{rate(100, time.Second), rate(60, time.Minute), rate(1500, time.Minute)},
+		{rate(100, time.Minute), rate(60, time.Minute), rate(120, time.Minute)},
+		{limit.Rate{}, rate(60, time.Minute), limit.Rate{}},
+		{rate(100, time.Minute), limit.Rate{}, limit.Rate{}},
+	} {
+		if got := claimRate(tc.source, tc.user); got != tc.want {
+			t.Errorf("%v of %v: %v", tc.user, tc.source, got)
+		}
+	}
 }

@@ -11,7 +11,7 @@ import (
 
 // credentials are the value of an Authorization or Proxy-Authorization header with the
 // Digest scheme. Quoted values are as between the quotes, with their escapes, because so
-// they are hashed (RFC 7616 section 1.2, unq).
+// they are hashed (RFC 7616 section 1.2, unq). That of username* is decoded.
 type credentials struct {
 	username, realm, uri string
 	nonceText            string
@@ -57,6 +57,14 @@ func parseCredentials(value string) (*credentials, error) {
 		cnonce:    params["cnonce"],
 		ncText:    params["nc"],
 		algorithm: MD5, // RFC 7616 section 3.4
+	}
+	if extended, ok := params["username*"]; ok {
+		if _, twice := params["username"]; twice {
+			return nil, errors.New("username and username* exclude each other")
+		}
+		if c.username, err = parseExtended(extended); err != nil {
+			return nil, err
+		}
 	}
 	if name := params["algorithm"]; name != "" {
 		c.algorithm = Algorithm(strings.ToUpper(name))

@@ -120,14 +120,17 @@ func TestSameTarget(t *testing.T) {
 		{"sips:bob@sip.test", "sip:bob@sip.test", true},
 		{"tel:+15551234", "tel:+15551234", true},
 		{"sip:bob@sip.test", "sip:carol@sip.test", false},
-		{"sip:bob@sip.test", "sip:Bob@sip.test", false},
+		{"sip:bob@sip.test", "sip:Bob@sip.test", true}, // unless users differ by case
+		{"sip:bob@other.example", "sip:Bob@other.example", false},
+		{"sip:9901#1@sip.test", "sip:9901%231@sip.test", true},
+		{"sip:jürgen@sip.test", "sip:j%C3%BCrgen@sip.test", true},
 		{"sip:bob@sip.test", "sip:bob@second.test", false},
 		{"tel:+15551234", "tel:+15551235", false},
 		{"tel:+15551234", "sip:bob@sip.test", false},
 		{"*", "sip:bob@sip.test", false},
 		{"sip:bob@sip.test", "*", false},
 	} {
-		if got := sameTarget(tc.digest, tc.request); got != tc.same {
+		if got := sameTarget(ours, tc.digest, tc.request); got != tc.same {
 			t.Errorf("%s for %s: %v", tc.digest, tc.request, got)
 		}
 	}

@@ -10,12 +10,16 @@ import (
 // capacity: a new nonce takes the place of the one that was added first. From then on
 // every nonce that is not newer than that one and not in the table is refused as used, so
 // that forgotten counts cannot be replayed either. Their clients get a new nonce with the
-// next challenge. Only answers with the right password add a nonce.
+// next challenge, which is newer in any case, because the serial numbers of this process do not
+// depend on the clock of the system. Only answers with the right password add a nonce.
 type replayTable struct {
 	shards [replayShards]replayShard
 }
 
-const replayShards = 16
+const (
+	replayShards = 1 << 4
+	fibonacci    = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: hashes multiply by it
+)
 
 type replayShard struct {
 	mu       sync.Mutex
@@ -23,13 +27,17 @@ type replayShard struct {
 	uses     []nonceUse      // a ring when it is full
 	next     int             // index that is replaced next
 	capacity int
-	floor    int64 // microseconds: a nonce that is not newer and not in index may have been used
+
+	// A nonce with a serial number that is not larger and not in index may have been used: one
+	// of this process, and one of others.
+	ownFloor, otherFloor uint64
 }
 
 // A nonceUse records the uses of one nonce.
 type nonceUse struct {
 	id     nonceID
-	issued int64  // microseconds
+	own    bool
+	serial uint64
 	high   uint32 // highest count used
 	window uint64 // bit i: high-i was used
 
@@ -90,7 +98,7 @@ func (t *replayTable) takeUncounted(n nonce, from limit.Network) bool {
 }
 
 func (t *replayTable) shard(n nonce) *replayShard {
-	return &t.shards[n.id[idLen-1]%replayShards] // a random byte
+	return &t.shards[n.serial()*fibonacci>>60] // serial numbers may have a regular distance
 }
 
 // use returns the record of a nonce, and whether it was added now. If ok is false, the
@@ -99,8 +107,7 @@ func (s *replayShard) use(n nonce) (u *nonceUse, added, ok bool) {
 	if i, known := s.index[n.id]; known {
 		return &s.uses[i], false, true
 	}
-	issued := n.issued.UnixMicro()
-	if issued <= s.floor {
+	if n.serial() <= *s.floor(n.own) {
 		return nil, false, false
 	}
 	i := len(s.uses)
@@ -109,12 +116,20 @@ func (s *replayShard) use(n nonce) (u *nonceUse, added, ok bool) {
 	} else {
 		i = s.next
 		s.next = (i + 1) % s.capacity
-		s.floor = max(s.floor, s.uses[i].issued)
+		floor := s.floor(s.uses[i].own)
+		*floor = max(*floor, s.uses[i].serial)
 		delete(s.index, s.uses[i].id)
 	}
-	s.uses[i] = nonceUse{id: n.id, issued: issued}
+	s.uses[i] = nonceUse{id: n.id, own: n.own, serial: n.serial()}
 	s.index[n.id] = i
 	return &s.uses[i], true, true
+}
+
+func (s *replayShard) floor(own bool) *uint64 {
+	if own {
+		return &s.ownFloor
+	}
+	return &s.otherFloor
 }
 
 // len returns the number of nonces in the table.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"log/slog"
 	"strings"
@@ -27,37 +28,69 @@ type Hashes map[Algorithm]string
 // A Secret is a user's password, or the HA1s that were made from it. It is never
 // written to a log.
 type Secret struct {
+	// Name is the user name as it is stored, of which the HA1s were made; "": that of the AoR.
+	// Clients whose users write it otherwise need a Password.
+	Name string
+
 	HA1  Hashes // of "user:realm:password"; Kamailio's ha1 is that of MD5
 	HA1B Hashes // of "user@domain:realm:password", for clients with such a user name; Kamailio's ha1b
 
 	// Password is set if the database has it in the clear (Kamailio's calculate_ha1).
-	// It is used if an HA1 is missing.
+	// It is used if an HA1 is missing, or is its own.
 	Password string
 }
 
-// NewSecret returns the HA1s of all algorithms.
+// NewSecret returns the HA1s of all algorithms for a user with this name and domain.
 func NewSecret(user sip.AoR, realm, password string) Secret {
-	s := Secret{HA1: Hashes{}, HA1B: Hashes{}}
+	return newSecret(writtenName(user), user.Domain, realm, password)
+}
+
+// newSecret is NewSecret for a user whose name is written in this way.
+func newSecret(name, domain, realm, password string) Secret {
+	s := Secret{Name: name, HA1: Hashes{}, HA1B: Hashes{}}
 	for _, alg := range Algorithms() {
-		s.HA1[alg] = alg.HA1(user.User, realm, password)
-		s.HA1B[alg] = alg.HA1(user.User+"@"+user.Domain, realm, password)
+		s.HA1[alg] = alg.HA1(name, realm, password)
+		s.HA1B[alg] = alg.HA1(name+"@"+domain, realm, password)
 	}
 	return s
 }
 
-// ha1 returns the HA1 for a user name as the client writes it. If it has none, it returns
-// some other HA1, and usable is false. It computes the hash of the password in any case,
-// so that all kinds of secrets take the same time.
-func (s *Secret) ha1(alg Algorithm, name, realm string) (ha1 string, usable bool) {
-	made := alg.HA1(name, realm, s.Password)
-	stored := s.HA1[alg]
-	if strings.Contains(name, "@") {
-		stored = s.HA1B[alg]
+// proves reports whether the response in credentials was made with the secret of a user. If the
+// secret has no password for their algorithm, usable is false. It computes the same hashes for
+// all kinds of secrets, so that they take the same time.
+func (s *Secret) proves(c *credentials, of candidate, realm, method string) (right, usable bool) {
+	name, stored := s.Name, s.HA1[c.algorithm]
+	if name == "" {
+		name = writtenName(of.user)
 	}
-	if stored != "" {
-		return strings.ToLower(stored), true
+	if of.withDomain {
+		name, stored = name+"@"+of.user.Domain, s.HA1B[c.algorithm]
 	}
-	return made, s.Password != ""
+	stored = strings.ToLower(stored)
+	var buf [4]hashable
+	var ha1s [len(buf)]string
+	list, made := appendSpellings(buf[:0], c.username, s.Password), ""
+	for i, h := range list {
+		ha1s[i] = c.algorithm.HA1(h.name, realm, h.password)
+		if h.name == name && made == "" {
+			made = ha1s[i]
+		}
+	}
+	if made == "" {
+		made = c.algorithm.HA1(name, realm, s.Password)
+	}
+	// A password in the clear serves clients that write the name otherwise, if it is not an old one.
+	current := stored == "" || stored == made
+	equal := 0
+	for i := range list {
+		ha1 := ha1s[i]
+		if s.Password == "" || !current {
+			ha1 = stored
+		}
+		equal |= subtle.ConstantTimeCompare([]byte(c.expected(ha1, method)), []byte(c.response))
+	}
+	usable = stored != "" || s.Password != ""
+	return usable && equal == 1, usable
 }
 
 // String keeps a Secret out of strings.

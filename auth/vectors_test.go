@@ -90,7 +90,7 @@ func TestResponsesOfRealClients(t *testing.T) {
 		if got := c.expected(MD5.HA1(c.username, realm, "pw-"+c.username), l.method); got != c.response {
 			t.Errorf("%s: %s: response %s, want %s", l.client, l.value, c.response, got)
 		}
-		if c.realm != realm || !sameTarget(c.uri, l.uri) {
+		if c.realm != realm || !sameTarget(ours, c.uri, l.uri) {
 			t.Errorf("%s: realm %q, uri %q for %s", l.client, c.realm, c.uri, l.uri)
 		}
 	}

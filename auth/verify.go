@@ -2,11 +2,9 @@ package auth
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"silod/limit"
@@ -72,7 +70,7 @@ func (v *verification) check() error {
 		}
 		v.cred.nc = nc
 	}
-	if !sameTarget(v.cred.uri, v.req.URI) {
+	if !sameTarget(v.auth.opt.Domains, v.cred.uri, v.req.URI) {
 		return errors.New("digest uri is of another request")
 	}
 	return nil
@@ -82,7 +80,7 @@ func (v *verification) check() error {
 // clients permit: RFC 3261 section 22.4 asks for the Request-URI, but some write another
 // port or other parameters, and some the address of the server. An answer for one user
 // must be of no use with another.
-func sameTarget(digest, request string) bool {
+func sameTarget(domains sip.Domains, digest, request string) bool {
 	if digest == request {
 		return true
 	}
@@ -94,8 +92,13 @@ func sameTarget(digest, request string) bool {
 	if err != nil || !r.IsSIP() {
 		return false
 	}
-	d.Port, r.Port = 0, 0 // URI.AoR keeps a port, which may differ here
-	return d.User == "" || r.User == "" || d.AoR() == r.AoR()
+	if d.User == "" || r.User == "" {
+		return true
+	}
+	d.Port, r.Port = 0, 0 // AoR keeps the port of a foreign domain, which may differ here
+	of, _ := domains.AoR(d)
+	to, _ := domains.AoR(r)
+	return of == to
 }
 
 // offered reports whether our challenges permit credentials of this kind.
@@ -118,8 +121,7 @@ func (v *verification) fresh() bool {
 	if v.cred.legacy() {
 		life = min(life, opt.LegacyLife)
 	}
-	age := opt.Now().Sub(v.nonce.issued)
-	if age > life || age < -maxClockSkew {
+	if v.nonce.age > life || v.nonce.age < -maxClockSkew {
 		return false
 	}
 	// A nonce for which no network is charged must not be used from one that would be.
@@ -135,52 +137,74 @@ const maxClockSkew = time.Minute
 // verify tests the answer to a nonce of ours. Its work, and what a client sees of it, is
 // the same for known and unknown users.
 func (v *verification) verify(ctx context.Context) (Result, error) {
-	stats := &v.auth.Stats
-	secret, known := v.auth.decoy, false
-	user, ours := v.user()
-	if ours {
-		s, err := v.auth.opt.Credentials.Lookup(ctx, user)
-		switch {
-		case err == nil:
-			secret, known = s, true
-		case !errors.Is(err, ErrUnknownUser):
-			stats.Unavailable.Inc()
-			return Result{}, fmt.Errorf("look up credentials of %s: %w", user, err)
+	stats, bans := &v.auth.Stats, v.auth.opt.Bans
+	var buf [2]candidate
+	list := appendCandidates(buf[:0], v.auth.opt.Domains, unescape(v.cred.username), v.domain())
+	claimed := candidate{user: sip.AoR{User: v.cred.username}}
+	if len(list) > 0 {
+		claimed = list[len(list)-1]
+	}
+	user := claimed.user
+	if bans != nil {
+		if outcome, wait := bans.admit(user, v.nonce.source, v.flow()); outcome != Accepted {
+			return Result{Outcome: outcome, Name: v.cred.username, Wait: wait}, nil
 		}
 	}
-	ha1, usable := secret.ha1(v.cred.algorithm, v.cred.username, v.realm)
-	right := subtle.ConstantTimeCompare([]byte(v.cred.expected(ha1, v.req.Method)), []byte(v.cred.response)) == 1
+	secret, of, known, err := v.lookUp(ctx, list, claimed)
+	if err != nil {
+		stats.Unavailable.Inc()
+		return Result{}, err
+	}
+	right, usable := secret.proves(&v.cred, of, v.realm, v.req.Method)
 	switch {
 	case !known:
 		stats.Unknown.Inc()
-		return v.refuse(UnknownUser, true), nil
-	case !usable || !right:
+		return v.refuse(UnknownUser, user, true), nil
+	case !right:
 		stats.Wrong.Inc()
-		return v.refuse(WrongPassword, usable), nil
+		return v.refuse(WrongPassword, user, usable), nil
 	case !v.markUsed():
 		stats.Replayed.Inc()
 		return v.result(Replayed, []Algorithm{v.cred.algorithm}, true), nil
 	}
 	stats.Accepted.Inc()
-	return Result{Outcome: Accepted, User: user, Name: v.cred.username, AtSource: v.nonce.source == v.source}, nil
+	if bans != nil {
+		bans.Remember(of.user, v.flow())
+	}
+	return Result{Outcome: Accepted, User: of.user, Name: v.cred.username, AtSource: v.nonce.source == v.source}, nil
 }
 
-// user returns the AoR for the user name, and reports whether it is of one of our
-// domains.
-func (v *verification) user() (sip.AoR, bool) {
-	name := v.cred.username
-	if strings.ContainsAny(name, ":<>") {
-		return sip.AoR{}, false
+// flow returns the flow of the request if the network at its other end received the nonce, else the
+// zero Flow: the source of a datagram may be forged.
+func (v *verification) flow() sip.Flow {
+	if !v.source.IsValid() || v.nonce.source != v.source {
+		return sip.Flow{}
 	}
-	if !strings.Contains(name, "@") {
-		domain := v.req.Domain
-		if domain == "" {
-			domain = v.realm
+	return v.req.Flow
+}
+
+// domain returns the domain of a user name without one.
+func (v *verification) domain() string {
+	if v.req.Domain != "" {
+		return v.req.Domain
+	}
+	return v.realm
+}
+
+// lookUp returns the secret of the first known user of a list, or the decoy for the claimed one.
+func (v *verification) lookUp(ctx context.Context, list []candidate, claimed candidate) (Secret, candidate, bool, error) {
+	secret, of, known := v.auth.decoy, claimed, false
+	for _, c := range list {
+		s, err := v.auth.opt.Credentials.Lookup(ctx, c.user)
+		switch {
+		case errors.Is(err, ErrUnknownUser):
+		case err != nil:
+			return Secret{}, of, false, fmt.Errorf("look up credentials of %s: %w", c.user, err)
+		case !known: // the others are looked up too, for the time it takes
+			secret, of, known = s, c, true
 		}
-		name += "@" + domain
 	}
-	user, ours, err := v.auth.opt.Domains.Parse("sip:" + name)
-	return user, ours && err == nil
+	return secret, of, known, nil
 }
 
 // markUsed marks the nonce count as used and reports whether it was unused.
@@ -191,29 +215,36 @@ func (v *verification) markUsed() bool {
 	return v.auth.used.take(v.nonce, v.cred.nc)
 }
 
-// refuse returns the result of a failed guess. Its challenges offer the algorithms that
+// refuse returns the result of a failed login. Its challenges offer the algorithms that
 // are weaker than the one that failed, if there are any: so a user for which only an
 // older HA1 is stored can authenticate with that, and looks like an unknown user until
 // then. Clients try again by themselves, except after the last refusal.
 //
-// If there was a password to guess, the guess is charged to the network that the nonce
+// If there was a password to guess, the failure is charged to the network that the nonce
 // was made for, because that network received the nonce. The source of a datagram may be
 // forged, and the owner of that address would be banned instead of the attacker.
-func (v *verification) refuse(outcome Outcome, guess bool) Result {
+func (v *verification) refuse(outcome Outcome, user sip.AoR, guess bool) Result {
 	opt := &v.auth.opt
-	if guess && opt.Bans != nil && v.nonce.source.IsValid() {
-		opt.Bans.fail(v.nonce.source)
+	guess = guess && opt.Bans != nil
+	if guess {
+		opt.Bans.fail(user, v.nonce.source, v.flow(), opt.Bans.repeated(v.nonce.id, v.cred.algorithm, v.cred.response))
 	}
-	notWeaker := Algorithms()[:slices.Index(Algorithms(), v.cred.algorithm)+1]
+	notWeaker := algorithms[:slices.Index(algorithms[:], v.cred.algorithm)+1]
 	weaker := slices.DeleteFunc(slices.Clone(opt.Algorithms), func(a Algorithm) bool { return slices.Contains(notWeaker, a) })
-	if len(weaker) > 0 {
-		return v.result(outcome, weaker, true)
+	if len(weaker) == 0 {
+		return v.result(outcome, opt.Algorithms, false)
 	}
-	return v.result(outcome, opt.Algorithms, false)
+	res := v.result(outcome, weaker, true)
+	if guess {
+		opt.Bans.link(res.nonce)
+	}
+	return res
 }
 
 func (v *verification) result(outcome Outcome, offer []Algorithm, stale bool) Result {
-	return Result{Outcome: outcome, Name: v.cred.username, Challenges: v.auth.challenge(v.realm, v.source, offer, stale)}
+	res := Result{Outcome: outcome, Name: v.cred.username}
+	res.Challenges, res.nonce = v.auth.challenge(v.realm, v.source, offer, stale)
+	return res
 }
 
 // challengeUnread returns the result for a request without credentials, or with some that

@@ -23,10 +23,14 @@ func TestChallenge(t *testing.T) {
 		offer []Algorithm
 		want  string
 	}{
-		{nil, `Digest realm="sip.test", , qop="auth", algorithm=SHA-256` + "\n" + `Digest realm="sip.test", , qop="auth", algorithm=MD5` + "\n"},
+		{nil, `Digest realm="sip.test", , qop="auth", algorithm=MD5` + "\n"}, // the default
+		{[]Algorithm{SHA256, MD5}, `Digest realm="sip.test", , qop="auth", algorithm=SHA-256` + "\n" + `Digest realm="sip.test", , qop="auth", algorithm=MD5` + "\n"},
 		{[]Algorithm{MD5, SHA512256}, `Digest realm="sip.test", , qop="auth", algorithm=MD5` + "\n" + `Digest realm="sip.test", , qop="auth", algorithm=SHA-512-256` + "\n"},
 	} {
-		a := server(t, Options{Algorithms: tc.offer})
+		a, err := New(Options{Algorithms: tc.offer, Credentials: testUsers(t), Domains: ours})
+		if err != nil {
+			t.Fatal(err)
+		}
 		got := shape(want(t, verify(t, a, message()), NoCredentials))
 		if got = strings.ReplaceAll(got, `nonce="`, ""); got != tc.want {
 			t.Errorf("%v: got\n%swant\n%s", tc.offer, got, tc.want)
@@ -332,6 +336,9 @@ func FuzzVerify(f *testing.F) {
 	}
 	f.Add("MESSAGE", bobURI, right)
 	f.Add("REGISTER", bobURI, right)
+	for _, name := range []string{`username*=UTF-8''alice`, `username="ALICE"`, `username="al\ice"`, `username="alic%65@sip.test"`, "username=\"alic\xe9\""} {
+		f.Add("MESSAGE", bobURI, strings.Replace(right, `username="alice"`, name, 1))
+	}
 	f.Add("MESSAGE", bobURI, client{name: "carol", password: "x", noQOP: true}.answer(challenges, "MESSAGE", bobURI, 1))
 	f.Fuzz(func(t *testing.T, method, uri, value string) {
 		req := Request{Method: method, URI: uri, Realm: realm, Source: here, Credentials: []string{value, value}}

@@ -43,13 +43,14 @@ type Auth struct {
 	// effect only if mode is "digest".
 	Strangers string `toml:"strangers" default:"users" allow:"nobody|users|all" reload:"yes"`
 
-	// The algorithms that are offered, in this order; no others are accepted. Recent clients
-	// choose one. Older clients use the first challenge and fail if it is not MD5 (SIPp), use
-	// the last one (Twinkle; JsSIP and SIP.js, so the order is reversed over WebSockets), or
-	// fail if there is more than one (baresip 1.0): for these set ["MD5"]. Over UDP the
-	// response to a small request has only the shortest challenge, so that it is not larger
-	// than the request.
-	Algorithms []string `toml:"algorithms" default:"MD5 SHA-256" allow:"SHA-512-256|SHA-256|MD5"`
+	// The algorithms that are offered, in this order; no others are accepted. All clients support
+	// MD5. With ["MD5", "SHA-256"] recent clients choose one, but others fail: baresip 1.0 and
+	// Twinkle if there is any algorithm beside MD5, and SIPp if MD5 is not the first. JsSIP and
+	// SIP.js use the last one, so the order is reversed over WebSockets. ["SHA-256"] is for
+	// networks in which all clients support it (RFC 8760). silod does not choose by the client: a
+	// User-Agent does not tell, and an attacker can change it. Over UDP the response to a small
+	// request has only the shortest challenge, so that it is not larger than the request.
+	Algorithms []string `toml:"algorithms" default:"MD5" allow:"SHA-512-256|SHA-256|MD5"`
 
 	// How long a challenge is valid. silod stores nothing for challenges without a response.
 	NonceLife time.Duration `toml:"nonce_life" default:"10m" allow:"10s..1d"`
@@ -63,16 +64,27 @@ type Auth struct {
 	// If not set: a new secret at each start.
 	NonceSecretFile string `toml:"nonce_secret_file" is:"path"`
 
-	// A source with more wrong passwords than failures is banned for ban_time: its messages
-	// are dropped without being parsed. A rate is written "20/10m": twenty at once, and
+	// A user with more failed logins than failures from one source cannot log in from there for
+	// ban_time (403); others there can, and so can the user over connections and from UDP
+	// addresses with which the user has logged in before. A source from which that many users
+	// fail, as a scanner does, is banned for ban_time: its messages are dropped without being
+	// parsed, except over such connections and UDP addresses. A login counts once, whatever the
+	// number of algorithms that the client tries. A rate is written "20/10m": twenty at once, and
 	// twenty every ten minutes. A source is an IPv4 address or an IPv6 network of 64 bits.
 	// "siloctl bans" lists and lifts bans.
 	Failures Rate          `toml:"failures" default:"20/10m" is:"limit"`
 	BanTime  time.Duration `toml:"ban_time" default:"10m" allow:"1s..7d"`
 
+	// How many logins of one user may fail in all. Above it, logins from sources from which the
+	// user has not logged in within seven days are answered 503 with Retry-After.
+	UserFailures Rate `toml:"user_failures" default:"100/10m" is:"limit"`
+
 	// Limits for the requests of a source that is not trusted, and of an authenticated user,
 	// by kind; further requests are answered 503 with Retry-After. "0": no limit. If mode is
-	// "none", only limits that are set here apply.
+	// "none", only limits that are set here apply. UDP packets, whose source may be forged, are
+	// counted apart from connections, and when there are too many, also from packets that
+	// respond to a challenge sent to that source. Over connections, one user takes at most a
+	// quarter of the limit of the source, or twice the limit of a user if that is more.
 	SourceRegisters Rate `toml:"source_registers" default:"3000/1m" reload:"yes"`
 	SourceMessages  Rate `toml:"source_messages" default:"6000/1m" reload:"yes"`
 	SourceOthers    Rate `toml:"source_others" default:"600/1m" reload:"yes"`

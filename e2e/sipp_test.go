@@ -86,7 +86,7 @@ func TestSIPpDigest(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
-			d := serve(t, md5)
+			d := serve(t, digest)
 			d.addUsers(t, "sipp")
 			succeed(sipp(t, d, transport, scenario(t, "digest"), "bob", "-m", "1", "-au", "sipp", "-ap", password))
 			d.awaitStored(t, "bob", "text 1")

@@ -60,13 +60,13 @@ func (a *authRequest) check() verdict {
 		a.tx.Respond(400, "Bad P-Asserted-Identity header")
 		return refused
 	}
+	a.parties = r.addresses(&a.tx.Request)
 	if !trusted {
 		a.source = a.tx.Flow.Remote.Addr()
 		if !a.checkLimits() {
 			return refused
 		}
 	}
-	a.parties = r.addresses(&a.tx.Request)
 	c.sender, c.mayAssert, c.trusted = asserted, rights.AssertIdentity, trusted
 	switch {
 	case trusted && !rights.Challenge:
@@ -110,11 +110,34 @@ func (a *authRequest) checkLimits() bool {
 	if kind != "REGISTER" && kind != "MESSAGE" {
 		kind = ""
 	}
-	wait, ok := a.router.opt.Guard.Limits.Source(kind, a.source)
+	g, from := a.router.opt.Guard, auth.Sender{Source: a.source}
+	if g.digest {
+		from.User = a.user()
+	}
+	if !a.tx.Flow.Transport.Reliable() {
+		wait, ok := g.Limits.Datagram(kind, a.source)
+		if ok {
+			return true
+		}
+		if !g.digest || !g.Auth.Received(g.RealmOf(from.User.Domain), a.source, a.credentials()) {
+			g.Limits.Stats.Sources.Inc()
+			a.tooMany(wait, tooManyOfSource)
+			return false
+		}
+	}
+	wait, ok := g.Limits.Source(kind, from)
 	if !ok {
-		a.tooMany(wait, "Too many requests from your address")
+		a.tooMany(wait, tooManyOfSource)
 	}
 	return ok
+}
+
+const tooManyOfSource = "Too many requests from your address"
+
+// credentials returns the values of the headers with credentials. Clients answer a 401 and a 407
+// alike, so both count.
+func (a *authRequest) credentials() []string {
+	return append(a.tx.Request.Values("Authorization"), a.tx.Request.Values("Proxy-Authorization")...)
 }
 
 // tooMany answers a request above a limit; wait is the time after which it may be repeated.
@@ -150,13 +173,13 @@ func (a *authRequest) checkMethod() verdict {
 	return admitted
 }
 
-// domain returns the domain of the user that must authenticate: To is registered (RFC 3261
-// section 10.2), From sends a message.
-func (a *authRequest) domain() string {
+// user returns the user that must authenticate: To is registered (RFC 3261 section 10.2), From
+// sends a message.
+func (a *authRequest) user() sip.AoR {
 	if a.tx.Request.Method == "REGISTER" {
-		return a.parties.to.Domain
+		return a.parties.to
 	}
-	return a.parties.from.Domain
+	return a.parties.from
 }
 
 // requireDigest challenges a request without credentials. Others are unproven, because the
@@ -164,7 +187,7 @@ func (a *authRequest) domain() string {
 func (a *authRequest) requireDigest() verdict {
 	if !a.tx.Request.Has("Authorization") && !a.tx.Request.Has("Proxy-Authorization") {
 		g := a.router.opt.Guard
-		a.challenge(g.Auth.Challenge(g.RealmOf(a.domain()), a.source), "")
+		a.challenge(g.Auth.Challenge(g.RealmOf(a.user().Domain), a.source), "")
 		return refused
 	}
 	return unproven
@@ -173,10 +196,10 @@ func (a *authRequest) requireDigest() verdict {
 // verify reports whether the credentials prove the identity of the sender. It may wait for
 // the database. A request that it does not accept is answered.
 func (a *authRequest) verify(ctx context.Context) bool {
-	g, domain := a.router.opt.Guard, a.domain()
+	g, domain := a.router.opt.Guard, a.user().Domain
 	res, err := g.Auth.Verify(ctx, auth.Request{
-		Method: a.tx.Request.Method, URI: a.tx.Request.URI, Realm: g.RealmOf(domain), Domain: domain, Source: a.source,
-		Credentials: append(a.tx.Request.Values("Authorization"), a.tx.Request.Values("Proxy-Authorization")...),
+		Method: a.tx.Request.Method, URI: a.tx.Request.URI, Realm: g.RealmOf(domain), Domain: domain,
+		Source: a.source, Flow: a.tx.Flow, Credentials: a.credentials(),
 	})
 	if err != nil {
 		a.unavailable("request not authenticated", err)
@@ -190,6 +213,12 @@ func (a *authRequest) verify(ctx context.Context) bool {
 		return a.checkIdentity(ctx, res.User)
 	case auth.Malformed:
 		a.refuse(400, res.Reason)
+		return false
+	case auth.Banned:
+		a.refuse(403, "Forbidden, too many logins of this user from your address have failed")
+		return false
+	case auth.Delayed:
+		a.tooMany(res.Wait, "Too many logins of this user have failed")
 		return false
 	case auth.WrongPassword, auth.UnknownUser:
 		a.router.opt.Log.Info("authentication failed", "user", fmt.Sprintf("%.100s", res.Name), "method", a.tx.Request.Method,

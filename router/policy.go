@@ -101,10 +101,11 @@ func (g *Guard) Counters() []mi.Stat {
 }
 
 // AcceptSource reports whether messages of a peer are read. It implements transaction.Handler.
-// Those from banned sources are not, unless the peer is trusted.
+// Those from banned sources are not, unless the peer is trusted or a user has logged in over the
+// flow.
 func (r *Router) AcceptSource(flow sip.Flow) bool {
 	bans := r.opt.Guard.Bans
-	if !bans.Banned(flow.Remote.Addr()) {
+	if !bans.Banned(flow) {
 		return true
 	}
 	if _, trusted := r.rights(flow); trusted {

@@ -21,7 +21,7 @@ func (noUsers) Lookup(context.Context, sip.AoR) (auth.Secret, error) {
 	return auth.Secret{}, auth.ErrUnknownUser
 }
 
-// guess has sources banned, for wrong passwords.
+// guess has sources banned, for wrong passwords of two users.
 func guess(t *testing.T, bans *auth.Bans, sources ...netip.Addr) {
 	t.Helper()
 	a, err := auth.New(auth.Options{Credentials: noUsers{}, Domains: sip.NewDomains("example.org"), Bans: bans})
@@ -29,12 +29,12 @@ func guess(t *testing.T, bans *auth.Bans, sources ...netip.Addr) {
 		t.Fatal(err)
 	}
 	for _, source := range sources {
-		for range 2 {
+		for _, user := range []string{"alice", "bob"} {
 			_, nonce, _ := strings.Cut(a.Challenge("example.org", source)[0], `nonce="`)
 			nonce, _, _ = strings.Cut(nonce, `"`)
 			res, err := a.Verify(t.Context(), auth.Request{
 				Method: "MESSAGE", URI: "sip:bob@example.org", Realm: "example.org", Domain: "example.org", Source: source,
-				Credentials: []string{`Digest username="alice", realm="example.org", uri="sip:bob@example.org", algorithm=MD5, nonce="` + nonce +
+				Credentials: []string{`Digest username="` + user + `", realm="example.org", uri="sip:bob@example.org", algorithm=MD5, nonce="` + nonce +
 					`", qop=auth, nc=00000001, cnonce="x", response="` + strings.Repeat("0", 32) + `"`},
 			})
 			if err != nil || res.Outcome != auth.UnknownUser && res.Outcome != auth.WrongPassword {

@@ -34,58 +34,6 @@ func (u *ua) unanswered(requests ...string) {
 	}
 }
 
-// TestBans checks that packets of a source with too many wrong passwords are dropped, and
-// those of other sources are not; that bans are listed, and that a ban can be lifted.
-func TestBans(t *testing.T) {
-	t.Parallel()
-	s := serveUsers(t, "auth.failures = '5/1h'", "auth.ban_time = '1h'", "auth.trusted = ['127.0.0.7']")
-	for _, network := range []string{"udp", "tcp"} {
-		from := map[string]string{"udp": "127.0.0.66", "tcp": "127.0.0.67"}[network]
-		mallory, a := s.phoneFrom(network, from, "alice"), s.phone(network, "alice")
-		for i := range 5 {
-			if got := mallory.guess(); status(got) != 407 {
-				t.Fatalf("guess %d was answered\n%s", i, got)
-			}
-		}
-		// A correct password does not reset the count: the sixth wrong one bans.
-		if got := mallory.proven(asAlice, mallory.text(bob, "hello")); status(got) != 202 {
-			t.Errorf("answered\n%s", got)
-		}
-		mallory.guess()
-		mallory.unanswered(
-			mallory.text(bob, "hello"), mallory.request("OPTIONS", "sip:127.0.0.1", "sip:127.0.0.1", ""), mallory.request("INVITE", bob, bob, ""),
-			strings.Replace(mallory.text(bob, "hello"), "CSeq:", "CSeq: x", 1), // malformed
-		)
-		// The ban applies to all users, ports and packets, also to STUN keep-alives.
-		s.phoneFrom("udp", from, "carol").unanswered(mallory.text(bob, "hello"), "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1")
-		if got := a.proven(asAlice, a.text(bob, "hello")); status(got) != 202 {
-			t.Errorf("alice at another address was answered\n%s", got)
-		}
-	}
-	list := s.call("ban_list")
-	if len(list.Nodes) != 2 || nodeAttr(list.Nodes[0], "address") != "127.0.0.66" || nodeAttr(list.Nodes[0], "until") == "" {
-		t.Fatalf("bans: %+v", list.Nodes)
-	}
-	if log := s.log.String(); strings.Count(log, "source banned") != 2 || !strings.Contains(log, `msg="authentication failed" user=alice`) {
-		t.Errorf("the log does not contain the bans")
-	}
-	s.call("ban_lift", "127.0.0.66")
-	if list := s.call("ban_list"); len(list.Nodes) != 1 {
-		t.Errorf("bans: %+v", list.Nodes)
-	}
-	again := s.phoneFrom("udp", "127.0.0.66", "alice")
-	if got := again.proven(asAlice, again.text(bob, "hello")); status(got) != 202 {
-		t.Errorf("after the ban was lifted: answered\n%s", got)
-	}
-	// A trusted peer is not banned for wrong passwords of its users.
-	peer := s.phoneFrom("tcp", "127.0.0.7", "alice")
-	for range 10 {
-		if got := peer.ask(with(peer.text(bob, "hello"), "Proxy-Authorization", "Digest nonsense")); status(got) != 202 {
-			t.Fatalf("the peer was answered\n%s", got)
-		}
-	}
-}
-
 // TestProxyOfUsers checks that a trusted proxy whose users authenticate here is neither
 // banned nor limited as a single source.
 func TestProxyOfUsers(t *testing.T) {

@@ -19,7 +19,7 @@ const ordinary = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, NOTIFY, INF
 // without a nonce count do.
 func TestDigest(t *testing.T) {
 	t.Parallel()
-	s := serveUsers(t)
+	s := serveUsers(t, "auth.algorithms = ['MD5', 'SHA-256']")
 	for _, network := range []string{"udp", "tcp"} {
 		for _, l := range []login{
 			{},
@@ -50,6 +50,27 @@ func TestDigest(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestDefaultAlgorithm checks that MD5 is offered alone by default, because there are clients that
+// fail if another algorithm stands beside it, and that no other is accepted.
+func TestDefaultAlgorithm(t *testing.T) {
+	t.Parallel()
+	s := serveUsers(t)
+	for _, network := range []string{"udp", "tcp"} {
+		a := s.phone(network, "alice")
+		cs := challenges(a.ask(a.text(bob, "hello", ordinary)))
+		if len(cs) != 1 || params(cs[0])["algorithm"] != "MD5" {
+			t.Fatalf("challenges %q", cs)
+		}
+		strong := asAlice.answer(t, []string{strings.Replace(cs[0], "MD5", "SHA-256", 1)}, "MESSAGE", bob, 1)
+		if got := a.ask(with(a.text(bob, "hello"), "Proxy-Authorization", strong)); status(got) != 407 {
+			t.Errorf("SHA-256 was answered\n%s", got)
+		}
+		if got := a.proven(asAlice, a.text(bob, "hello")); status(got) != 202 {
+			t.Errorf("answered\n%s", got)
 		}
 	}
 }
@@ -243,7 +264,7 @@ func TestUnknownUsers(t *testing.T) {
 			if strings.Count(want, "SIP/2.0 407 ") != steps || strings.Count(want, "SIP/2.0 401 ") != steps {
 				t.Errorf("a wrong password was answered\n%s", want)
 			}
-			for _, user := range []string{"nobody", "old", "alice@127.0.0.1", "x@example.org", "no such user", "%00"} {
+			for _, user := range []string{"nobody", "old", "alice@127.0.0.1", "x@example.org", "no such user", "%00", "9901#1", "jürgen", "\xfc", `a\"b`, "ALICE"} {
 				if got := responses(user); got != want {
 					t.Errorf("%q was answered\n%s\nand alice\n%s", user, got, want)
 				}

@@ -145,7 +145,9 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 	if err != nil {
 		return fmt.Errorf("auth.nonce_secret_file: %w", err)
 	}
-	bans := auth.NewBans(auth.BanOptions{Failures: limit.Rate(a.Failures), For: a.BanTime, Log: d.log})
+	bans := auth.NewBans(auth.BanOptions{
+		Failures: limit.Rate(a.Failures), PerUser: limit.Rate(a.UserFailures), For: a.BanTime, Log: d.log,
+	})
 	d.credentials = auth.NewCache(users, auth.CacheOptions{})
 	d.directory = silo.NewDirectory(d.findUser, time.Now)
 	opt := auth.Options{
@@ -236,6 +238,14 @@ func (d *daemon) load(ctx context.Context, _ settings) error {
 	n, err := d.location.Load(ctx, d.restorer(ctx))
 	if err != nil {
 		return fmt.Errorf("load registrations: %w", err)
+	}
+	if d.cfg.Auth.Mode == "digest" { // these users have logged in
+		d.location.Each(func(user sip.AoR, bindings []registrar.Binding) bool {
+			for i := range bindings {
+				d.guard.Bans.Remember(user, bindings[i].Flow)
+			}
+			return true
+		})
 	}
 	if err := d.rooms.Load(ctx); err != nil {
 		return fmt.Errorf("load rooms: %w", err)

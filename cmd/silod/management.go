@@ -28,7 +28,7 @@ func (d *daemon) openManagement(ctx context.Context, set settings) error {
 	d.registry.Add(d.rooms.Commands()...)
 	d.registry.Add(d.proxy.Commands()...)
 	d.registry.Add(d.accounts.Commands()...)
-	d.registry.Add(d.guard.Bans.Commands()...)
+	d.registry.Add(d.guard.Bans.Commands(d.domains)...)
 	d.registry.Add(d.hub.Commands()...)
 	d.registry.Add(d.latencyCommand())
 	d.registry.Counters("msilo", d.silo.Counters()...)

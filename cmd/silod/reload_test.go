@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"silod/auth"
 	"silod/proxy"
 	"silod/router"
 	"silod/silo"
@@ -70,7 +71,7 @@ func inLimits(line, kind string, user bool) effect {
 			if user {
 				_, ok = s.guard.Limits.User(kind, sip.AoR{User: fmt.Sprint("user", n), Domain: "127.0.0.1"})
 			} else {
-				_, ok = s.guard.Limits.Source(kind, netip.AddrFrom4([4]byte{192, 0, 2, n}))
+				_, ok = s.guard.Limits.Source(kind, auth.Sender{Source: netip.AddrFrom4([4]byte{192, 0, 2, n})})
 			}
 		}
 		return ok
