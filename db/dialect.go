@@ -57,6 +57,9 @@ type dialect interface {
 	// skipNumbers has the table number new rows above last. The transaction around it is
 	// rolled back.
 	skipNumbers(s *session, t *table, last int64) error
+	// reuses reports whether the table silo gives the number of the last row again when that row
+	// has been deleted.
+	reuses() bool
 	// renumber is called after rows have been written together with their numbers.
 	renumber(s *session) error
 }

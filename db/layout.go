@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"silod/sip"
 )
 
 // A layout is the engine of a database and the names of its tables and columns. Open
@@ -18,6 +20,8 @@ type layout struct {
 	bindings bindingLayout
 	rooms    roomLayout
 	fill     *strings.Replacer // replaces {names} in statements, see replacer
+
+	domains sip.Domains // that of Options
 
 	createdTables []string // tables, versions and indexes that Open created
 
@@ -51,7 +55,7 @@ type roomLayout struct {
 // newLayout returns a layout as far as the options determine it. nameTables and an
 // inspection add what depends on the tables.
 func newLayout(d dialect, o *Options) layout {
-	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments()}
+	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments(), domains: o.Domains}
 	l.messages.names, l.messages.table = o.Silo, o.SiloTable
 	l.rooms.rooms = table{name: o.roomsTable(), keys: 2, fields: []field{{name: "name"}, {name: "domain"}, {name: "flag", kind: kindInt}}}
 	l.rooms.members = table{name: o.membersTable(), keys: 3, fields: []field{
@@ -173,7 +177,7 @@ func (l *layout) replacer() *strings.Replacer {
 		"{account:1}", "s.username = $1 AND s.domain = $2"+exactly(f.exact, "s.username", 1))
 	for i := 1; i < 8; i++ {
 		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),
-			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+exactly(f.exact, user, i))
+			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+exactly(f.exact, user, i)+exactly(f.exact, host, i+1))
 	}
 	return strings.NewReplacer(pairs...)
 }

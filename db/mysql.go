@@ -283,6 +283,8 @@ func (d *mysqlDB) time(v any) (int64, error) {
 	return t.Unix(), nil
 }
 
+func (d *mysqlDB) reuses() bool { return false }
+
 func (d *mysqlDB) renumber(*session) error { return nil }
 
 // skipNumbers implements dialect. The table keeps the number of a row that was rolled back.

@@ -156,6 +156,8 @@ func (d *sqliteDB) time(v any) (int64, error) {
 
 func (d *sqliteDB) renumber(*session) error { return nil }
 
+func (d *sqliteDB) reuses() bool { return d.reuse }
+
 func (d *sqliteDB) skipNumbers(*session, *table, int64) error { return nil }
 
 func (d *sqliteDB) headersFit(columnInfo, string) bool { return true }

@@ -33,6 +33,8 @@ type writer struct {
 	health  health
 	log     *slog.Logger
 	now     func() time.Time
+
+	observe func(added []*messageRow, deleted []any) // called after each commit
 }
 
 // init prepares a zero writer. Without a pool it cannot write yet.
@@ -169,6 +171,7 @@ func (w *writer) attempt(b *batch) (fault, error) {
 		return faultLost, errStandby
 	}
 	b.state, s.denied = batchCommitted, false
+	w.observe(b.plan.messages, s.deleted)
 	if w.layout.traits.keyed {
 		w.redoLog.add(redoEntry{w.now(), s.deleted, s.marks, s.requeued, b.plan.cursors, s.moved})
 	}

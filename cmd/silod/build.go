@@ -37,7 +37,7 @@ func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer)
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{cfg: cfg, applied: cfg, file: file, level: new(slog.LevelVar)}
+	d := &daemon{cfg: cfg, applied: cfg, file: file, level: new(slog.LevelVar), domains: domainsOf(cfg)}
 	d.level.Set(set.logLevel)
 	d.log = newLogger(cfg.Log.Format, d.level, logs)
 	d.stopped, d.stop = context.WithCancel(context.Background())
@@ -92,7 +92,7 @@ func (d *daemon) databaseAt(ctx context.Context, url config.DBURL) (*db.DB, erro
 
 func (d *daemon) openDatabase(ctx context.Context, url config.DBURL) (*db.DB, error) {
 	opt := dbOptions(d.cfg)
-	opt.Log = d.log
+	opt.Log, opt.Domains = d.log, d.domains
 	b, err := db.Open(ctx, url.URL(), opt)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (d *daemon) openSockets(ctx context.Context, set settings) error {
 	if err := d.transport.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; is another SIP server running? See sip.listen", err)
 	}
-	d.domains = sip.NewDomains(localDomains(set.domains, d.transport.Endpoints())...)
+	d.domains.Configure(sip.DomainNames{Names: localDomains(set.domains, d.transport.Endpoints())})
 	d.own = sip.OwnAddresses{Advertise: d.cfg.SIP.Advertise, Domains: d.domains}
 	for _, e := range d.transport.Endpoints() {
 		d.own.Listen = append(d.own.Listen, sip.Listener(e))

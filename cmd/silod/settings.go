@@ -229,20 +229,18 @@ func listenAddresses(listening []transport.Endpoint) []string {
 	return names
 }
 
-// mainDomain returns the domain of users in rows without one, as Kamailio writes them unless
-// its usrloc has use_domain set.
-func mainDomain(cfg *config.Config) string {
+// domainsOf returns the domains before the sockets are open.
+func domainsOf(cfg *config.Config) sip.Domains {
 	var listen []transport.Endpoint
 	for _, l := range cfg.SIP.Listen {
 		listen = append(listen, transport.Endpoint{Addr: l.Addr})
 	}
-	return sip.NewDomains(localDomains(cfg.SIP.Domains, listen)...).Default()
+	return sip.NewDomains(localDomains(cfg.SIP.Domains, listen)...)
 }
 
 func dbOptions(cfg *config.Config) db.Options {
 	c := cfg.Silo.Columns
 	return db.Options{
-		Domain:       mainDomain(cfg),
 		SiloTable:    cfg.Silo.DBTable,
 		RoomsTable:   cfg.IMC.RoomsTable,
 		MembersTable: cfg.IMC.MembersTable,

@@ -1,0 +1,124 @@
+package db
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"silod/sip"
+)
+
+// A rowName is a user as a row has it, in two columns. Other programs write users in the
+// spelling of a client or of a person: escaped or not, in any case, with another name of the
+// domain or without a domain.
+type rowName struct{ user, domain string }
+
+// aor returns the AoR of the user in a row. Without Options.Domains it is the user as the row
+// has it.
+func (l *layout) aor(n rowName) sip.AoR {
+	if l.domains == (sip.Domains{}) {
+		return sip.AoR{User: n.user, Domain: n.domain}
+	}
+	return l.domains.Row(n.user, n.domain)
+}
+
+// name returns the user as silod writes it into columns of this width: as the AoR has it, or
+// without escapes where it would not fit.
+func (l *layout) name(a sip.AoR, user columnInfo) rowName {
+	if !fits(user, a.User) {
+		if n := (rowName{decoded(a.User), a.Domain}); fits(user, n.user) && l.aor(n) == a {
+			return n
+		}
+	}
+	return rowName{a.User, a.Domain}
+}
+
+// owner returns the name of a user as silod writes it into the table silo.
+func (l *layout) owner(a sip.AoR) rowName {
+	return l.name(a, l.messages.columns[l.messages.names.User])
+}
+
+// kamailioName returns the name of a user as Kamailio's usrloc writes it: without escapes.
+func (l *layout) kamailioName(a sip.AoR) rowName {
+	if strings.IndexByte(a.User, '%') >= 0 {
+		n := rowName{decoded(a.User), a.Domain}
+		if l.bindings.holds("username", n.user) && l.aor(n) == a {
+			return n
+		}
+	}
+	return rowName{a.User, a.Domain}
+}
+
+// Spellings returns the ways in which programs are likely to write the user of an AoR: as it
+// is, without escapes as Kamailio does, and with the escapes of encodeURIComponent and of
+// RFC 3986. They do not differ in case.
+func Spellings(user string) []string {
+	if !strings.ContainsFunc(user, func(r rune) bool { return !isUnreserved(r) }) {
+		return []string{user}
+	}
+	plain := decoded(user)
+	out := []string{user}
+	for _, s := range []string{plain, escaped(plain, "-_.!~*'()"), escaped(plain, "-_.~")} {
+		out = append(out, s, lowerEscapes(s))
+	}
+	out = append(out, lowerEscapes(user))
+	out = slices.DeleteFunc(out, func(s string) bool { return !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 })
+	slices.Sort(out[1:])
+	return slices.Compact(out)
+}
+
+// isUnreserved reports whether no program escapes a character (RFC 3986 section 2.3).
+func isUnreserved(r rune) bool {
+	return r < utf8.RuneSelf && (isAlphanumeric(byte(r)) || strings.ContainsRune("-_.~", r))
+}
+
+func isAlphanumeric(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' }
+
+// decoded returns a canonical user without escapes.
+func decoded(user string) string {
+	if strings.IndexByte(user, '%') < 0 {
+		return user
+	}
+	var b strings.Builder
+	for i := 0; i < len(user); i++ {
+		c := user[i]
+		if c == '%' && i+2 < len(user) {
+			if hi, lo := strings.IndexByte(hexDigits, user[i+1]), strings.IndexByte(hexDigits, user[i+2]); hi >= 0 && lo >= 0 {
+				c = byte(hi<<4 | lo)
+				i += 2
+			}
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+const hexDigits = "0123456789ABCDEF"
+
+// escaped returns a text in which all characters but letters, digits and some others are
+// escaped.
+func escaped(s, others string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; isAlphanumeric(c) || strings.IndexByte(others, c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', hexDigits[c>>4], hexDigits[c&15]})
+		}
+	}
+	return b.String()
+}
+
+// lowerEscapes writes the digits of escapes in lower case.
+func lowerEscapes(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			b.WriteString(strings.ToLower(s[i : i+3]))
+			i += 2
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
