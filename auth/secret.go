@@ -27,6 +27,10 @@ type Hashes map[Algorithm]string
 // A Secret is a user's password, or the HA1s that were made from it. It is never
 // written to a log.
 type Secret struct {
+	// Name is the user name as it is stored, of which the HA1s were made; "": that of the AoR.
+	// Clients whose users write it otherwise need a Password.
+	Name string
+
 	HA1  Hashes // of "user:realm:password"; Kamailio's ha1 is that of MD5
 	HA1B Hashes // of "user@domain:realm:password", for clients with such a user name; Kamailio's ha1b
 

@@ -284,7 +284,7 @@ func (c *copier) devicePage(ctx context.Context, id int64, device string) ([][]a
 
 // users copies passwords as they are stored: hashes stay hashes.
 func (c *copier) users(ctx context.Context) error {
-	last := sip.AoR{}
+	last := rowName{}
 	account := subscriberTable
 	account.keys = 2
 	for {
@@ -293,21 +293,17 @@ func (c *copier) users(ctx context.Context) error {
 			return busy(err)
 		}
 		for _, u := range page {
-			secret, err := c.from.users.Lookup(ctx, u.AoR)
-			if err != nil {
-				return err
-			}
-			row := secretRow(u.AoR, &secret)
-			err = c.to.writer.step(ctx, 1, func(s *session) error {
+			row := secretRow(u.name, &u.secret)
+			err := c.to.writer.step(ctx, 1, func(s *session) error {
 				if err := c.put(s, part{&account, [][]any{row}}); err != nil {
 					return err
 				}
-				return putSecrets(s, u.AoR, &secret)
+				return putSecrets(s, u.name, &u.secret)
 			})
 			if err != nil {
-				return fmt.Errorf("user %s: %w", u.AoR, err)
+				return fmt.Errorf("user %s@%s: %w", u.name.user, u.name.domain, err)
 			}
-			last = u.AoR
+			last = u.name
 		}
 		c.done(len(page))
 	}

@@ -115,7 +115,7 @@ func newDB(url string, o Options, readOnly bool) (*DB, error) {
 	w.init(l, r, db.log, db.now)
 	db.messages = messages{layout: l, writer: w, reader: r, now: db.now}
 	db.messages.spellings.init(l, r, db.now)
-	w.observe = db.messages.spellings.committed
+	w.committed = db.messages.spellings.committed
 	db.bindings = bindings{layout: l, writer: w, reader: r}
 	db.rooms = rooms{layout: l, writer: w, reader: r}
 	db.users = users{layout: l, writer: w, reader: r}

@@ -21,7 +21,8 @@ type layout struct {
 	rooms    roomLayout
 	fill     *strings.Replacer // replaces {names} in statements, see replacer
 
-	domains sip.Domains // that of Options
+	domains      sip.Domains     // that of Options
+	lowerIndexes map[string]bool // see anySpelling
 
 	createdTables []string // tables, versions and indexes that Open created
 
@@ -55,7 +56,7 @@ type roomLayout struct {
 // newLayout returns a layout as far as the options determine it. nameTables and an
 // inspection add what depends on the tables.
 func newLayout(d dialect, o *Options) layout {
-	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments(), domains: o.Domains}
+	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments(), domains: o.Domains, lowerIndexes: map[string]bool{}}
 	l.messages.names, l.messages.table = o.Silo, o.SiloTable
 	l.rooms.rooms = table{name: o.roomsTable(), keys: 2, fields: []field{{name: "name"}, {name: "domain"}, {name: "flag", kind: kindInt}}}
 	l.rooms.members = table{name: o.membersTable(), keys: 3, fields: []field{
@@ -149,7 +150,6 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 //	{headers} {callid}                    those two columns as a SELECT reads them, or a constant
 //	                                      where this version of silo has no such column
 //	{owner:N}                             condition: the user name is $N, the domain $N+1
-//	{account:1}                           the same for a user of subscriber
 //	{distinct} {grouped}                  DISTINCT owners of messages, and their order
 //	{fullowner}                           the owner as one value
 //	{lock}                                locks the rows of silo that a SELECT reads
@@ -173,8 +173,7 @@ func (l *layout) replacer() *strings.Replacer {
 	user, host := "s."+n.User, "s."+n.Host
 	pairs = append(pairs,
 		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host), "{grouped}", "ORDER BY "+user+", "+host,
-		"{fullowner}", fmt.Sprintf(f.both, user, host),
-		"{account:1}", "s.username = $1 AND s.domain = $2"+exactly(f.exact, "s.username", 1))
+		"{fullowner}", fmt.Sprintf(f.both, user, host))
 	for i := 1; i < 8; i++ {
 		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),
 			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+exactly(f.exact, user, i)+exactly(f.exact, host, i+1))

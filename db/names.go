@@ -57,14 +57,48 @@ func Spellings(user string) []string {
 		return []string{user}
 	}
 	plain := decoded(user)
-	out := []string{user}
-	for _, s := range []string{plain, escaped(plain, "-_.!~*'()"), escaped(plain, "-_.~")} {
+	var out []string
+	for _, s := range []string{user, plain, escaped(plain, "-_.!~*'()"), escaped(plain, "-_.~")} {
 		out = append(out, s, lowerEscapes(s))
 	}
-	out = append(out, lowerEscapes(user))
 	out = slices.DeleteFunc(out, func(s string) bool { return !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 })
-	slices.Sort(out[1:])
+	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// Indexes of user names in lower case.
+const (
+	lowerUsersIndex   = "silod_subscriber_lower_idx"
+	lowerAliasesIndex = "silod_dbaliases_lower_idx"
+)
+
+// anySpelling returns the condition that a column has one of the spellings of a user, in any
+// case, with its arguments. Without the index of the column in lower case the case is that of
+// the AoR, unless the engine ignores case.
+func (l *layout) anySpelling(column, user, index string) (string, []any) {
+	list := Spellings(user)
+	if l.lowerIndexes[index] {
+		column = "lower(" + column + ")"
+		for _, s := range list {
+			list = append(list, strings.ToLower(s)) // as the engine does
+		}
+		for i, s := range list {
+			list[i] = lowerASCII(s)
+		}
+		slices.Sort(list)
+		list = slices.Compact(list)
+	}
+	return l.dialect.list(column, 1, anys(list))
+}
+
+// lowerASCII returns a text with the letters A to Z in lower case.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r | 0x20
+		}
+		return r
+	}, s)
 }
 
 // isUnreserved reports whether no program escapes a character (RFC 3986 section 2.3).

@@ -34,7 +34,7 @@ type writer struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	observe func(added []*messageRow, deleted []any) // called after each commit
+	committed func(added []*messageRow, deleted []any) // called after each commit
 }
 
 // init prepares a zero writer. Without a pool it cannot write yet.
@@ -171,7 +171,7 @@ func (w *writer) attempt(b *batch) (fault, error) {
 		return faultLost, errStandby
 	}
 	b.state, s.denied = batchCommitted, false
-	w.observe(b.plan.messages, s.deleted)
+	w.committed(b.plan.messages, s.deleted)
 	if w.layout.traits.keyed {
 		w.redoLog.add(redoEntry{w.now(), s.deleted, s.marks, s.requeued, b.plan.cursors, s.moved})
 	}
