@@ -332,13 +332,18 @@ func (c *copier) contacts(ctx context.Context) error {
 // rooms copies rooms with their members and cursors.
 func (c *copier) rooms(ctx context.Context) error {
 	var errs []error
-	err := c.from.rooms.Load(ctx, func(r imc.Room, ms []imc.Member) {
-		if err := c.to.rooms.Apply(ctx, imc.Change{Room: r, Put: ms}); err != nil {
+	rooms, err := c.from.rooms.load(ctx, func(err error) { errs = append(errs, err) })
+	if err != nil {
+		return err
+	}
+	for _, r := range rooms.order {
+		ms := r.list()
+		if err := c.to.rooms.Apply(ctx, imc.Change{Room: r.Room, Put: ms}); err != nil {
 			errs = append(errs, err)
 		}
 		c.done(len(ms))
-	}, func(err error) { errs = append(errs, err) })
-	return errors.Join(append(errs, err)...)
+	}
+	return errors.Join(errs...)
 }
 
 // roomLog copies the logs of rooms. Seq stays the same, because the cursors refer to it.

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -47,6 +48,37 @@ func (l *layout) kamailioName(a sip.AoR) rowName {
 		}
 	}
 	return rowName{a.User, a.Domain}
+}
+
+// member returns the name of a user as silod writes it into the tables of rooms.
+func (l *layout) member(a sip.AoR) rowName { return l.name(a, userName) }
+
+// room returns the AoR of the room that a row names. The names of rooms are in lower case.
+func (l *layout) room(n rowName) sip.AoR {
+	if l.domains == (sip.Domains{}) {
+		return sip.AoR{User: strings.ToLower(n.user), Domain: strings.ToLower(n.domain)}
+	}
+	a := l.aor(n)
+	b := []byte(a.User)
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '%':
+			i += 2
+		case c >= 'A' && c <= 'Z':
+			b[i] |= 0x20
+		}
+	}
+	return sip.AoR{User: string(b), Domain: a.Domain}
+}
+
+// roomOf is room for the URI of a room.
+func (l *layout) roomOf(uri string) (sip.AoR, error) {
+	scheme, rest, ok := strings.Cut(uri, ":")
+	at := strings.LastIndexByte(rest, '@')
+	if !ok || !strings.EqualFold(scheme, "sip") || at < 1 || at == len(rest)-1 {
+		return sip.AoR{}, fmt.Errorf("%q is not the URI of a room", uri)
+	}
+	return l.room(rowName{rest[:at], rest[at+1:]}), nil
 }
 
 // Spellings returns the ways in which programs are likely to write the user of an AoR: as it
