@@ -105,8 +105,8 @@ const (
 )
 
 // anySpelling returns the condition that a column has one of the spellings of a user, in any
-// case, with its arguments. Without the index of the column in lower case the case is that of
-// the AoR, unless the engine ignores case.
+// case, with its arguments. Without the index of the column in lower case, and on an engine
+// that does not ignore case, only the common ones are found: bob, Bob and BOB.
 func (l *layout) anySpelling(column, user, index string) (string, []any) {
 	list := Spellings(user)
 	if l.lowerIndexes[index] {
@@ -117,9 +117,15 @@ func (l *layout) anySpelling(column, user, index string) (string, []any) {
 		for i, s := range list {
 			list[i] = lowerASCII(s)
 		}
-		slices.Sort(list)
-		list = slices.Compact(list)
+	} else {
+		for _, s := range list {
+			if s != "" {
+				list = append(list, strings.ToUpper(s[:1])+s[1:], strings.ToUpper(s))
+			}
+		}
 	}
+	slices.Sort(list)
+	list = slices.Compact(list)
 	return l.dialect.list(column, 1, anys(list))
 }
 
