@@ -151,6 +151,8 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 //	                                      where this version of silo has no such column
 //	{owner:N}                             condition: the user name is $N, the domain $N+1
 //	{distinct} {grouped}                  DISTINCT owners of messages, and their order
+//	{owners}                              all owners of messages: each once, or in the time in which
+//	                                      a server has the first one
 //	{fullowner}                           the owner as one value
 //	{lock}                                locks the rows of silo that a SELECT reads
 //
@@ -173,6 +175,7 @@ func (l *layout) replacer() *strings.Replacer {
 	user, host := "s."+n.User, "s."+n.Host
 	pairs = append(pairs,
 		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host), "{grouped}", "ORDER BY "+user+", "+host,
+		"{owners}", f.owners+user+", "+host,
 		"{fullowner}", fmt.Sprintf(f.both, user, host))
 	for i := 1; i < 8; i++ {
 		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),

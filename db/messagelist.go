@@ -61,14 +61,17 @@ func eachOwner(ctx context.Context, r *reader, f func(rowName), text string, arg
 	if err != nil {
 		return err
 	}
-	var n rowName
+	var n, last rowName
 	var bytes [2]any
 	into := []any{&n.user, &n.domain, &bytes[0], &bytes[1]}[:len(columns)]
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		f(n)
+		if n != last {
+			f(n)
+		}
+		last = n
 	}
 	return rows.Err()
 }

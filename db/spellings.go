@@ -17,26 +17,32 @@ import (
 // a return to it, finds messages only under the names that it has written.
 //
 // All names are read when they are first needed. After that only new rows are read, at most
-// once a second: those that another program has added, because own ones have known names.
+// every lookInterval: those that another program has added, because own ones have known names.
 type spellings struct {
 	layout *layout
 	reader *reader
 	now    func() time.Time
 
 	turn   chan struct{} // has a value while one goroutine reads
-	looked atomic.Int64  // unix seconds of the last look at new rows
+	looked atomic.Int64  // unix milliseconds of the last look at new rows
 	others atomic.Pointer[map[sip.AoR][]rowName]
 	// domains has the domains of rows, and the AoR of a user A there. If that changes, all names
 	// are read again. It belongs to the goroutine that has the turn.
 	domains map[string]sip.AoR
 
 	mu sync.Mutex
-	// Rows with a number above floor may be unknown. That is the highest number of the look
-	// before the last one, not of the last one: another program may commit a row after one
+	// Rows with a number above floor may be unknown. That is the highest number of an earlier
+	// look than the last one, which has found next: another program may commit a row after one
 	// with a higher number.
 	floor, next int64
+	raised      int64 // unix milliseconds: when floor was last raised
 	lowered     int64 // the lowest value that next has had since the last look began
 }
+
+const (
+	lookInterval = 200 * time.Millisecond // between two looks at new rows
+	commitTime   = time.Second            // for which another program's row may not be seen
+)
 
 // maxRowDomains limits spellings.domains.
 const maxRowDomains = 4096
@@ -70,30 +76,33 @@ func (sp *spellings) any(ctx context.Context) (bool, error) {
 // has reports whether a user has other names.
 func (sp *spellings) has(a sip.AoR) bool { return (*sp.others.Load())[a] != nil }
 
-// look reads the names of new rows, unless that was done in this second. It waits for another
+// look reads the names of new rows, unless that was done a moment ago. It waits for another
 // goroutine that does so only as long as no names are known.
 func (sp *spellings) look(ctx context.Context) error {
-	now := sp.now().Unix()
-	for {
-		known := sp.others.Load() != nil
-		if known && sp.looked.Load() == now {
+	now := sp.now().UnixMilli()
+	if sp.others.Load() != nil {
+		if sp.fresh(now) {
 			return nil
 		}
 		select {
 		case sp.turn <- struct{}{}:
 			return sp.takeTurn(ctx, now)
 		default:
-		}
-		if known {
 			return nil
 		}
-		select {
-		case sp.turn <- struct{}{}:
-			return sp.takeTurn(ctx, now)
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", errBusy, ctx.Err())
-		}
 	}
+	select {
+	case sp.turn <- struct{}{}:
+		return sp.takeTurn(ctx, now)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errBusy, ctx.Err())
+	}
+}
+
+// fresh reports whether the last look was a moment ago. The clock may have been set back since.
+func (sp *spellings) fresh(now int64) bool {
+	ago := now - sp.looked.Load()
+	return ago >= 0 && ago < lookInterval.Milliseconds()
 }
 
 // takeTurn reads the names of new rows, or of all. The caller has put a value into turn.
@@ -101,10 +110,10 @@ func (sp *spellings) takeTurn(ctx context.Context, now int64) error {
 	defer func() { <-sp.turn }()
 	if sp.others.Load() == nil || sp.renamed() {
 		sp.reread()
-	} else if sp.looked.Load() == now {
+	} else if sp.fresh(now) {
 		return nil
 	}
-	if err := sp.read(ctx); err != nil {
+	if err := sp.read(ctx, now); err != nil {
 		return fmt.Errorf("read owners of messages: %w", busy(err))
 	}
 	sp.looked.Store(now)
@@ -129,48 +138,85 @@ func (sp *spellings) renamed() bool {
 }
 
 // read reads the names of rows above floor.
-func (sp *spellings) read(ctx context.Context) error {
+func (sp *spellings) read(ctx context.Context, now int64) error {
 	sp.mu.Lock()
 	floor, next := sp.floor, sp.next
+	if ago := now - sp.raised; ago >= 0 && ago < commitTime.Milliseconds() {
+		next = floor
+	} else {
+		sp.raised = now
+	}
 	sp.lowered = math.MaxInt64
 	sp.mu.Unlock()
 	highest, err := sp.reader.ints(ctx, `SELECT COALESCE(MAX({id}), $1) FROM {silo}`, 0)
 	if err != nil {
 		return err
 	}
-	text, args := `SELECT {distinct} FROM {silo} s WHERE s.{id} > $1`, []any{floor}
-	names := map[sip.AoR][]rowName{}
 	all := floor == math.MinInt64
+	names := map[sip.AoR][]rowName{}
 	if all {
-		text, args = `SELECT {distinct} FROM {silo} s`, nil
 		next = highest[0] - batchRows
 		sp.domains = map[string]sip.AoR{}
 	} else {
 		names = *sp.others.Load()
 	}
-	fresh := map[sip.AoR][]rowName{}
-	err = eachOwner(ctx, sp.reader, func(n rowName) {
+	added := map[sip.AoR][]rowName{}
+	note := func(n rowName) {
 		if _, known := sp.domains[n.domain]; !known && len(sp.domains) < maxRowDomains {
 			sp.domains[n.domain] = sp.layout.aor(rowName{"A", n.domain})
 		}
 		a := sp.layout.aor(n)
-		if n != sp.layout.owner(a) && !slices.Contains(names[a], n) {
-			fresh[a] = append(fresh[a], n)
+		if n != sp.layout.owner(a) && !slices.Contains(names[a], n) && !slices.Contains(added[a], n) {
+			added[a] = append(added[a], n)
 		}
-	}, text, args...)
+	}
+	if all {
+		err = eachOwner(ctx, sp.reader, note, `SELECT {owners} FROM {silo} s`)
+	} else {
+		err = sp.after(ctx, floor, note)
+	}
 	if err != nil {
 		return err
 	}
-	if all || len(fresh) > 0 {
+	if all || len(added) > 0 {
 		for a, known := range names {
-			fresh[a] = append(slices.Clip(known), fresh[a]...)
+			added[a] = append(slices.Clip(known), added[a]...)
 		}
-		sp.others.Store(&fresh)
+		sp.others.Store(&added)
 	}
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	sp.floor, sp.next = min(next, highest[0], sp.lowered), min(highest[0], sp.lowered)
 	return nil
+}
+
+// after calls f for the owners of the rows with a number above floor. It reads pages, because
+// PostgreSQL may otherwise read the whole table.
+func (sp *spellings) after(ctx context.Context, floor int64, f func(rowName)) error {
+	for {
+		n, err := sp.page(ctx, &floor, f)
+		if err != nil || n < pageRows {
+			return err
+		}
+	}
+}
+
+// page reads a page and sets floor to its last number.
+func (sp *spellings) page(ctx context.Context, floor *int64, f func(rowName)) (n int, err error) {
+	rows, err := sp.reader.query(ctx, `SELECT s.{id}, s.{user}, s.{host} FROM {silo} s WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2`, *floor, pageRows)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var owner rowName
+		if err := rows.Scan(floor, &owner.user, &owner.domain); err != nil {
+			return n, err
+		}
+		f(owner)
+		n++
+	}
+	return n, rows.Err()
 }
 
 // committed is called after each transaction of silod, with the messages that it has added and
