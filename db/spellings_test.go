@@ -506,3 +506,30 @@ func TestCopyKeepsSpellings(t *testing.T) {
 		}
 	}
 }
+
+// Check counts the rows in other spellings, and lists those that name no user.
+func TestCheckNames(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			url := e.fresh(t)
+			db := open(t, url, Options{})
+			for _, s := range append(spelled, struct{ aor, user, domain string }{"", "", "example.org"}) {
+				insertAs(t, db, s.user, s.domain, "x")
+			}
+			insertAs(t, db, "bob", "example.org", "x")
+			closeDB(t, db)
+			found, err := Check(t.Context(), url, Options{Domains: names})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{"silo": fmt.Sprintf("%d rows with users in other spellings; 1 rows without a user are not used: %d", len(spelled), len(spelled)+1)}
+			for _, f := range found {
+				if f.Note != want[f.Table] || f.Problem != "" {
+					t.Errorf("%s: %q, %q", f.Table, f.Note, f.Problem)
+				}
+			}
+		})
+	}
+}
