@@ -169,7 +169,8 @@ func (c *check) own(ctx context.Context) {
 	c.found = append(c.found, f)
 	for _, name := range c.indexes {
 		if len(c.missing) == 0 {
-			c.found = append(c.found, Finding{Table: "index " + name, Problem: "missing, " + withoutIndex(name) + ": `siloctl db migrate` creates it"})
+			problem := "missing, " + withoutIndex(name) + ": `siloctl db migrate` creates it"
+			c.found = append(c.found, Finding{Table: "index " + name, Problem: problem})
 		}
 	}
 }

@@ -63,6 +63,9 @@ func (c *check) names(ctx context.Context, table string) string {
 			other++
 		}
 	}
+	if rows.Err() != nil {
+		return ""
+	}
 	var notes []string
 	if other > 0 {
 		notes = append(notes, fmt.Sprintf("%d rows with users in other spellings", other))

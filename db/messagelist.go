@@ -237,8 +237,8 @@ func (st *messages) countOwners(ctx context.Context, q silo.Query, names int) (i
 	return n, busy(err)
 }
 
-// Tidy implements silo.Archive. It also has the names of owners read again. It counts messages. It searches with the reader, so that no write waits, and
-// checks again before it deletes.
+// Tidy implements silo.Archive. It counts messages. It searches with the reader, so that no
+// write waits, and checks again before it deletes. It also has the names of owners read again.
 func (st *messages) Tidy(ctx context.Context, limit int) (int, error) {
 	const absent = ` WHERE NOT EXISTS (SELECT 1 FROM {silo} s WHERE s.{id} = x.silo_id AND s.{inc} = x.inc_time)`
 	st.spellings.reread()

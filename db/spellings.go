@@ -203,7 +203,8 @@ func (sp *spellings) after(ctx context.Context, floor int64, f func(rowName)) er
 
 // page reads a page and sets floor to its last number.
 func (sp *spellings) page(ctx context.Context, floor *int64, f func(rowName)) (n int, err error) {
-	rows, err := sp.reader.query(ctx, `SELECT s.{id}, s.{user}, s.{host} FROM {silo} s WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2`, *floor, pageRows)
+	rows, err := sp.reader.query(ctx, `SELECT s.{id}, s.{user}, s.{host} FROM {silo} s
+		WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2`, *floor, pageRows)
 	if err != nil {
 		return 0, err
 	}
@@ -223,7 +224,7 @@ func (sp *spellings) page(ctx context.Context, floor *int64, f func(rowName)) (n
 // the numbers of those that it has deleted. Numbers that follow those of known rows are known.
 func (sp *spellings) committed(added []*messageRow, deleted []any) {
 	reuses := sp.layout.dialect.reuses()
-	if len(added) == 0 && !(reuses && len(deleted) > 0) {
+	if len(added) == 0 && (!reuses || len(deleted) == 0) {
 		return
 	}
 	sp.mu.Lock()
