@@ -244,6 +244,28 @@ func TestSpellingsOfReusedIDs(t *testing.T) {
 	}
 }
 
+// Tables that Kamailio has made on MariaDB may have another character set and ignore case.
+func TestSpellingsInLatin1(t *testing.T) {
+	t.Parallel()
+	e := engines[2]
+	db := open(t, e.prepared(t, fixture(t, "8", e.name)...), Options{Domains: names})
+	rawExec(t, db, "ALTER TABLE silo CONVERT TO CHARACTER SET latin1 COLLATE latin1_swedish_ci")
+	for i, user := range []string{"jürgen", "Jürgen", "j%C3%BCrgen", "jurgen"} {
+		insertAs(t, db, user, "EXAMPLE.org", fmt.Sprint(i))
+		insertAs(t, db, user, "example.org", fmt.Sprint("own", i))
+	}
+	jurgen, other := aor("sip:j%C3%BCrgen@example.org"), aor("sip:jurgen@example.org")
+	if got := nextOf(t, db, jurgen); got != "0 own0 1 own1 2 own2" {
+		t.Errorf("got %q", got)
+	}
+	if n, err := db.Messages().Count(t.Context(), jurgen); n != 6 || err != nil {
+		t.Errorf("%d counted, %v", n, err)
+	}
+	if got := nextOf(t, db, other); got != "3 own3" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A user whose name would be too long with escapes is stored without them.
 func TestLongSpelling(t *testing.T) {
 	t.Parallel()
