@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"silod/sip"
 )
@@ -13,23 +14,30 @@ func (st *users) Aliases(ctx context.Context, user, alias sip.AoR) (bool, error)
 	if has, err := st.findAliases(ctx); err != nil || !has {
 		return false, err
 	}
-	rows, err := st.reader.query(ctx, `SELECT alias_username, alias_domain, username, domain FROM dbaliases
-		WHERE alias_username = $1 AND alias_domain = $2`, alias.User, alias.Domain)
+	aliases, err := st.aliasesNamed(ctx, alias)
 	if err != nil {
 		return false, fmt.Errorf("look up alias: %w", busy(err))
 	}
+	return slices.Contains(aliases, user), nil
+}
+
+// aliasesNamed returns the users that have an alias.
+func (st *users) aliasesNamed(ctx context.Context, alias sip.AoR) ([]sip.AoR, error) {
+	cond, args := st.layout.anySpelling("alias_username", alias.User, lowerAliasesIndex)
+	rows, err := st.reader.query(ctx, "SELECT alias_username, alias_domain, username, domain FROM dbaliases WHERE "+cond, args...)
+	if err != nil {
+		return nil, err
+	}
 	defer rows.Close()
+	var users []sip.AoR
 	for rows.Next() {
-		var a, u sip.AoR
-		if err := rows.Scan(&a.User, &a.Domain, &u.User, &u.Domain); err != nil {
-			return false, fmt.Errorf("look up alias: %w", err)
+		var a, u rowName
+		if err := rows.Scan(&a.user, &a.domain, &u.user, &u.domain); err != nil {
+			return nil, err
 		}
-		if a == alias && u == user { // MySQL ignores case and trailing spaces
-			return true, nil
+		if st.layout.aor(a) == alias {
+			users = append(users, st.layout.aor(u))
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return false, fmt.Errorf("look up alias: %w", busy(err))
-	}
-	return false, nil
+	return users, rows.Err()
 }

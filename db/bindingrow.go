@@ -30,9 +30,9 @@ func (r *bindingRow) size() int {
 	return n
 }
 
-// row builds the row of a change. It returns errInvalid where the table cannot hold the
+// row builds the row of a change of a user with this name. It returns errInvalid where the table cannot hold the
 // binding.
-func (l *bindingLayout) row(ch *registrar.Change) (*bindingRow, error) {
+func (l *bindingLayout) row(ch *registrar.Change, owner rowName) (*bindingRow, error) {
 	b := &ch.Binding
 	if b.RUID == "" || !fits(l.columns["ruid"], b.RUID) {
 		return nil, fmt.Errorf("%w: no RUID", errInvalid)
@@ -41,7 +41,7 @@ func (l *bindingLayout) row(ch *registrar.Change) (*bindingRow, error) {
 	if ch.Removed {
 		return r, nil
 	}
-	if !fits(l.columns["username"], ch.AoR.User) || !fits(l.columns["domain"], ch.AoR.Domain) {
+	if !fits(l.columns["username"], owner.user) || !fits(l.columns["domain"], owner.domain) {
 		return nil, fmt.Errorf("%w: %s is too long for the table location", errInvalid, ch.AoR)
 	}
 	if b.Contact == "" {
@@ -49,6 +49,7 @@ func (l *bindingLayout) row(ch *registrar.Change) (*bindingRow, error) {
 	}
 	var w blockWriter
 	values := l.values(ch, &w)
+	values["username"], values["domain"] = owner.user, nullable(owner.domain)
 	if w.err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, w.err)
 	}
@@ -83,7 +84,7 @@ func (l *bindingLayout) values(ch *registrar.Change, w *blockWriter) map[string]
 		return int64(value)
 	}
 	values := map[string]any{
-		"ruid": b.RUID, "username": ch.AoR.User, "domain": ch.AoR.Domain, "contact": b.Contact,
+		"ruid": b.RUID, "contact": b.Contact,
 		"path": nullable(text("path", "Path", strings.Join(b.Path, ","))), "expires": b.Expires.Unix(),
 		"q": float64(b.Q), "callid": text("callid", "Call-ID", b.CallID), "cseq": number("CSeq", b.CSeq),
 		"last_modified": b.Modified.Unix(), "flags": int64(0), "cflags": int64(0),
@@ -192,14 +193,11 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	var b registrar.Binding
 	b.RUID, b.Contact, b.CallID = asText(v["ruid"]), asText(v["contact"]), asText(v["callid"])
 	b.UserAgent, b.Instance = asText(v["user_agent"]), asText(v["instance"])
-	a := sip.AoR{User: asText(v["username"]), Domain: strings.ToLower(asText(v["domain"]))}
-	if a.Domain == "" {
-		a.Domain = st.domain
-	}
+	a := st.layout.aor(rowName{asText(v["username"]), asText(v["domain"])})
 	if a.User == "" || b.Contact == "" || b.RUID == "" {
 		return a, b, errors.New("no user name, contact or ruid")
 	}
-	if a.Domain == "" {
+	if a.Domain == "" && st.layout.domains != (sip.Domains{}) {
 		return a, b, errors.New("no domain")
 	}
 	expires, err := st.layout.dialect.time(v["expires"])

@@ -18,7 +18,6 @@ type bindings struct {
 	layout *layout
 	writer *writer
 	reader *reader
-	domain string // of rows without a domain
 }
 
 // bindingFields are the columns that silod writes, the key first.
@@ -55,7 +54,7 @@ func (st *bindings) Save(ctx context.Context, changes []registrar.Change) error 
 	rows, size := make([]*bindingRow, len(changes)), 0
 	for i := range changes {
 		var err error
-		if rows[i], err = st.layout.bindings.row(&changes[i]); err != nil {
+		if rows[i], err = st.layout.bindings.row(&changes[i], st.layout.kamailioName(changes[i].AoR)); err != nil {
 			return fmt.Errorf("save binding: %w", err)
 		}
 		size += rows[i].size()

@@ -32,6 +32,7 @@ type Finding struct {
 	Version int64  // as in Kamailio's table version; of silod_schema the version of the schema; 0 for none
 	Rows    int64  // 0 if the table cannot be read
 	Problem string // the problem and the command that solves it; "" where there is none
+	Note    string // about the users that its rows name; "" where there is nothing to tell
 }
 
 // Check inspects the database that the URL names, also while a daemon uses it, and changes
@@ -136,6 +137,7 @@ func (c *check) add(ctx context.Context, f Finding) {
 		f.Version, f.Problem = 0, fmt.Sprintf("table %s is missing: `siloctl db init` creates it", f.Table)
 	} else if n, err := c.db.reader.ints(ctx, "SELECT COUNT(*) FROM "+f.Table); err == nil {
 		f.Rows = n[0]
+		f.Note = c.names(ctx, f.Table)
 		if f.Problem == "" {
 			f.Problem = c.inspection.durabilityWarning(ctx, f.Table)
 		}
@@ -167,7 +169,8 @@ func (c *check) own(ctx context.Context) {
 	c.found = append(c.found, f)
 	for _, name := range c.indexes {
 		if len(c.missing) == 0 {
-			c.found = append(c.found, Finding{Table: "index " + name, Problem: "missing, large mailboxes are slow: `siloctl db migrate` creates it"})
+			problem := "missing, " + withoutIndex(name) + ": `siloctl db migrate` creates it"
+			c.found = append(c.found, Finding{Table: "index " + name, Problem: problem})
 		}
 	}
 }

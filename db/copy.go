@@ -286,7 +286,7 @@ func (c *copier) devicePage(ctx context.Context, id int64, device string) ([][]a
 
 // users copies passwords as they are stored: hashes stay hashes.
 func (c *copier) users(ctx context.Context) error {
-	last := sip.AoR{}
+	last := rowName{}
 	account := subscriberTable
 	account.keys = 2
 	for {
@@ -295,21 +295,17 @@ func (c *copier) users(ctx context.Context) error {
 			return busy(err)
 		}
 		for _, u := range page {
-			secret, err := c.from.users.Lookup(ctx, u.AoR)
-			if err != nil {
-				return err
-			}
-			row := secretRow(u.AoR, &secret)
-			err = c.to.writer.step(ctx, 1, func(s *session) error {
+			row := secretRow(u.name, &u.secret)
+			err := c.to.writer.step(ctx, 1, func(s *session) error {
 				if err := c.put(s, part{&account, [][]any{row}}); err != nil {
 					return err
 				}
-				return putSecrets(s, u.AoR, &secret)
+				return putSecrets(s, u.name, &u.secret)
 			})
 			if err != nil {
-				return fmt.Errorf("user %s: %w", u.AoR, err)
+				return fmt.Errorf("user %s@%s: %w", u.name.user, u.name.domain, err)
 			}
-			last = u.AoR
+			last = u.name
 		}
 		c.done(len(page))
 	}
@@ -338,13 +334,18 @@ func (c *copier) contacts(ctx context.Context) error {
 // rooms copies rooms with their members and cursors.
 func (c *copier) rooms(ctx context.Context) error {
 	var errs []error
-	err := c.from.rooms.Load(ctx, func(r imc.Room, ms []imc.Member) {
-		if err := c.to.rooms.Apply(ctx, imc.Change{Room: r, Put: ms}); err != nil {
+	rooms, err := c.from.rooms.load(ctx, func(err error) { errs = append(errs, err) })
+	if err != nil {
+		return err
+	}
+	for _, r := range rooms.order {
+		ms := r.list()
+		if err := c.to.rooms.Apply(ctx, imc.Change{Room: r.Room, Put: ms}); err != nil {
 			errs = append(errs, err)
 		}
 		c.done(len(ms))
-	}, func(err error) { errs = append(errs, err) })
-	return errors.Join(append(errs, err)...)
+	}
+	return errors.Join(errs...)
 }
 
 // roomLog copies the logs of rooms. Seq stays the same, because the cursors refer to it.

@@ -30,14 +30,18 @@ import (
 	"silod/imc"
 	"silod/registrar"
 	"silod/silo"
+	"silod/sip"
 )
 
 // Options are the settings of a database. The zero value has Kamailio's names.
 type Options struct {
-	Log    *slog.Logger
-	Now    func() time.Time
-	Node   string // name of this daemon among those that share the database
-	Domain string // of bindings in rows of location that have no domain
+	Log  *slog.Logger
+	Now  func() time.Time
+	Node string // name of this daemon among those that share the database
+
+	// Domains determine which users the rows of tables mean, in whatever spelling another
+	// program has written them. The zero value takes them as they are, for Copy.
+	Domains sip.Domains
 
 	SiloTable    string // default "silo"
 	Silo         SiloNames
@@ -110,7 +114,9 @@ func newDB(url string, o Options, readOnly bool) (*DB, error) {
 	r.layout = l
 	w.init(l, r, db.log, db.now)
 	db.messages = messages{layout: l, writer: w, reader: r, now: db.now}
-	db.bindings = bindings{layout: l, writer: w, reader: r, domain: o.Domain}
+	db.messages.spellings.init(l, r, db.now)
+	w.committed = db.messages.spellings.committed
+	db.bindings = bindings{layout: l, writer: w, reader: r}
 	db.rooms = rooms{layout: l, writer: w, reader: r}
 	db.users = users{layout: l, writer: w, reader: r}
 	if err := dialect.lockFiles(readOnly, o.ownOnly); err != nil {

@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"silod/silo"
-	"silod/sip"
 )
 
 // silod_device has a row, a mark, for each device that has refused a message permanently, and,
@@ -56,7 +55,7 @@ func (st *messages) HasMarks() bool { return st.hasCopies.Load() }
 // nextFor is Next for the devices with these names. A message is wanted by a device that has
 // no mark of it.
 func (st *messages) nextFor(
-	ctx context.Context, owner sip.AoR, devices []string, after int64, limit int, now time.Time,
+	ctx context.Context, owner rowName, devices []string, after int64, limit int, now time.Time,
 ) ([]silo.Message, error) {
 	keys := make([]any, len(devices))
 	for i, name := range devices {
@@ -65,7 +64,7 @@ func (st *messages) nextFor(
 	cond, list := st.layout.dialect.list("c.device", 7, keys)
 	return st.read(ctx, selectMarked+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
 		` AND (SELECT COUNT(*) `+fromDevice+` AND `+cond+`) < $6 AND `+waitingOrMarked+` ORDER BY s.{id} LIMIT $5`,
-		append([]any{now.Unix(), owner.User, owner.Domain, after, limit, len(keys)}, list...)...)
+		append([]any{now.Unix(), owner.user, owner.domain, after, limit, len(keys)}, list...)...)
 }
 
 // ReadMarks implements silo.Mailbox.

@@ -57,6 +57,9 @@ type dialect interface {
 	// skipNumbers has the table number new rows above last. The transaction around it is
 	// rolled back.
 	skipNumbers(s *session, t *table, last int64) error
+	// reuses reports whether the table silo gives the number of the last row again when that row
+	// has been deleted.
+	reuses() bool
 	// renumber is called after rows have been written together with their numbers.
 	renumber(s *session) error
 }
@@ -86,6 +89,7 @@ type fragments struct {
 	raw         string // reads a text column as bytes; %s is the column
 	exact       string // narrows a comparison to equal case; %[1]s is the column, $# the value
 	pair        string // continues a SELECT list with the bytes of two columns, for DISTINCT; %s are the columns
+	owners      string // begins a SELECT of the owners of all messages, DISTINCT where that does not delay the first row
 	both        string // two columns as one value
 	forUpdate   string // locks the rows of silo that a SELECT reads
 	useIndex    string // makes the transaction find rows by an index; "" where it always does

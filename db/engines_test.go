@@ -29,10 +29,16 @@ var textEngine = engine{"text", func(t testing.TB) string { return "text:" + t.T
 // onEach runs a test on a fresh database of every engine.
 func onEach(t *testing.T, f func(t *testing.T, db *DB)) {
 	t.Helper()
+	onEachWith(t, Options{}, f)
+}
+
+// onEachWith is onEach for databases with options.
+func onEachWith(t *testing.T, o Options, f func(t *testing.T, db *DB)) {
+	t.Helper()
 	for _, e := range append([]engine{textEngine}, engines...) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			f(t, open(t, e.fresh(t), Options{}))
+			f(t, open(t, e.fresh(t), o))
 		})
 	}
 }

@@ -87,7 +87,7 @@ func TestKamailioInPlace(t *testing.T) {
 				url := e.prepared(t, fixture(t, version, e.name)...)
 				before := map[string]string{}
 				for run := range 2 { // also at the second start
-					db := open(t, url, Options{Domain: "example.org"})
+					db := open(t, url, Options{Domains: sip.NewDomains("example.org")})
 					for _, table := range kamailioTables {
 						if s := shape(t, db, table); run == 0 {
 							before[table] = s

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"silod/sip"
 )
 
 // A layout is the engine of a database and the names of its tables and columns. Open
@@ -20,7 +22,9 @@ type layout struct {
 	rooms    roomLayout
 	fill     *strings.Replacer // replaces {names} in statements, see replacer
 
-	strangers *atomic.Bool // silod_stranger has rows
+	strangers    *atomic.Bool    // silod_stranger has rows
+	domains      sip.Domains     // that of Options
+	lowerIndexes map[string]bool // see anySpelling
 
 	createdTables []string // tables, versions and indexes that Open created
 
@@ -54,7 +58,10 @@ type roomLayout struct {
 // newLayout returns a layout as far as the options determine it. nameTables and an
 // inspection add what depends on the tables.
 func newLayout(d dialect, o *Options) layout {
-	l := layout{dialect: d, traits: d.traits(), fragments: d.fragments(), strangers: new(atomic.Bool)}
+	l := layout{
+		dialect: d, traits: d.traits(), fragments: d.fragments(), domains: o.Domains,
+		lowerIndexes: map[string]bool{}, strangers: new(atomic.Bool),
+	}
 	l.messages.names, l.messages.table = o.Silo, o.SiloTable
 	l.rooms.rooms = table{name: o.roomsTable(), keys: 2, fields: []field{{name: "name"}, {name: "domain"}, {name: "flag", kind: kindInt}}}
 	l.rooms.members = table{name: o.membersTable(), keys: 3, fields: []field{
@@ -148,8 +155,9 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 //	{headers} {callid}                    those two columns as a SELECT reads them, or a constant
 //	                                      where this version of silo has no such column
 //	{owner:N}                             condition: the user name is $N, the domain $N+1
-//	{account:1}                           the same for a user of subscriber
 //	{distinct} {grouped}                  DISTINCT owners of messages, and their order
+//	{owners}                              all owners of messages: each once, or in the time in which
+//	                                      a server has the first one
 //	{fullowner}                           the owner as one value
 //	{lock}                                locks the rows of silo that a SELECT reads
 //
@@ -172,11 +180,11 @@ func (l *layout) replacer() *strings.Replacer {
 	user, host := "s."+n.User, "s."+n.Host
 	pairs = append(pairs,
 		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host), "{grouped}", "ORDER BY "+user+", "+host,
-		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fullowner}", fmt.Sprintf(f.both, user, host),
-		"{account:1}", "s.username = $1 AND s.domain = $2"+exactly(f.exact, "s.username", 1))
+		"{owners}", f.owners+user+", "+host,
+		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fullowner}", fmt.Sprintf(f.both, user, host))
 	for i := 1; i < 8; i++ {
 		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),
-			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+exactly(f.exact, user, i))
+			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+exactly(f.exact, user, i)+exactly(f.exact, host, i+1))
 	}
 	return strings.NewReplacer(pairs...)
 }

@@ -213,7 +213,7 @@ func TestKamailioDelivers(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			url := e.fresh(t)
-			db := open(t, url, Options{Domain: "example.org"})
+			db := open(t, url, Options{Domains: sip.NewDomains("example.org")})
 			st := db.Messages()
 			ours := text("from silod: ü")
 			ours.Stored, ours.Expires = time.Now(), time.Now().Add(time.Hour)

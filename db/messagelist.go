@@ -13,27 +13,32 @@ import (
 
 // Waiting implements silo.Mailbox. It reads pages of owners, in the order of the mailbox
 // index. A page begins with the last owner of the page before, not behind it: MySQL may
-// sort two names as equal, and the other one may not have been read yet.
+// sort two names as equal, and the other one may not have been read yet. An owner whose name
+// other programs have written in several ways may be reported several times.
 func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
+	if err := st.spellings.look(ctx); err != nil {
+		return err
+	}
 	waiting := `t.silo_id IS NULL`
 	if st.hasCopies.Load() {
 		waiting = waitingOrMarked
 	}
 	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
 		` AND ` + waiting + ` AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
-	var last []sip.AoR
+	var last []rowName
 	for {
-		from := sip.AoR{}
+		var from rowName
 		if len(last) > 0 {
 			from = last[len(last)-1]
 		}
-		page, err := st.owners(ctx, text, now.Unix(), from.User, from.Domain, pageRows)
+		var page []rowName
+		err := eachOwner(ctx, st.reader, func(n rowName) { page = append(page, n) }, text, now.Unix(), from.user, from.domain, pageRows)
 		if err != nil {
-			return fmt.Errorf("read waiting mailboxes: %w", err)
+			return fmt.Errorf("read waiting mailboxes: %w", busy(err))
 		}
-		for _, a := range page {
-			if !slices.Contains(last, a) {
-				f(a)
+		for _, n := range page {
+			if !slices.Contains(last, n) {
+				f(st.layout.aor(n))
 			}
 		}
 		if len(page) < pageRows || slices.Equal(page, last) {
@@ -43,29 +48,32 @@ func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR))
 	}
 }
 
-// owners reads a page of Waiting. On an engine that may sort different names as equal,
-// each row also has the bytes of the names, which keep DISTINCT from merging them.
-func (st *messages) owners(ctx context.Context, text string, args ...any) ([]sip.AoR, error) {
-	rows, err := st.reader.query(ctx, text, args...)
+// eachOwner calls f for the owners that a SELECT of {distinct} finds. On an engine that may
+// sort different names as equal, each row also has the bytes of the names, which keep DISTINCT
+// from merging them.
+func eachOwner(ctx context.Context, r *reader, f func(rowName), text string, args ...any) error {
+	rows, err := r.query(ctx, text, args...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBusy, err)
+		return err
 	}
 	defer rows.Close()
 	columns, err := rows.Columns()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var a sip.AoR
+	var n, last rowName
 	var bytes [2]any
-	into := []any{&a.User, &a.Domain, &bytes[0], &bytes[1]}[:len(columns)]
-	var out []sip.AoR
+	into := []any{&n.user, &n.domain, &bytes[0], &bytes[1]}[:len(columns)]
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
-			return nil, err
+			return err
 		}
-		out = append(out, a)
+		if n != last {
+			f(n)
+		}
+		last = n
 	}
-	return out, rows.Err()
+	return rows.Err()
 }
 
 // Get implements silo.Archive.
@@ -109,9 +117,7 @@ func (st *messages) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 			if q.Limit > 0 {
 				limit = min(limit, left)
 			}
-			where, args := selection(q, !q.Both)
-			args = append(args, limit)
-			page, err := st.read(ctx, selectCounted+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
+			page, err := st.page(ctx, q, limit)
 			if err != nil {
 				yield(silo.Message{}, err)
 				return
@@ -130,9 +136,19 @@ func (st *messages) List(ctx context.Context, q silo.Query) iter.Seq2[silo.Messa
 	}
 }
 
-// selection returns a query as a condition with its arguments. noReminders excludes
-// reminders, unless the query asks for reminders only.
-func selection(q silo.Query, noReminders bool) (string, []any) {
+// page returns the first messages that match a query.
+func (st *messages) page(ctx context.Context, q silo.Query, limit int) ([]silo.Message, error) {
+	return st.merge(ctx, q.Owner, limit, func(n rowName) ([]silo.Message, error) {
+		where, args := selection(q, n, !q.Both)
+		args = append(args, limit)
+		return st.read(ctx, selectCounted+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
+	})
+}
+
+// selection returns a query as a condition with its arguments. The owner, if the query has one,
+// is selected under one of its names. noReminders excludes reminders, unless the query asks for
+// reminders only.
+func selection(q silo.Query, owner rowName, noReminders bool) (string, []any) {
 	args := []any{q.AfterID}
 	where := `WHERE s.{id} > $1`
 	add := func(cond string, values ...any) {
@@ -140,7 +156,7 @@ func selection(q silo.Query, noReminders bool) (string, []any) {
 		where += " AND " + fmt.Sprintf(cond, len(args))
 	}
 	if !q.Owner.IsZero() {
-		args = append(args, q.Owner.User, q.Owner.Domain)
+		args = append(args, owner.user, owner.domain)
 		where += fmt.Sprintf(` AND {owner:%d}`, len(args)-1)
 	}
 	switch {
@@ -170,24 +186,65 @@ func selection(q silo.Query, noReminders bool) (string, []any) {
 	return where, args
 }
 
-// Tally implements silo.Archive. One statement counts everything.
+// Tally implements silo.Archive. One statement counts everything under one name.
 func (st *messages) Tally(ctx context.Context, q silo.Query) (silo.Totals, error) {
-	where, args := selection(q, false)
-	n, err := st.reader.ints(ctx, `SELECT COUNT(CASE WHEN s.{snd} = 0 THEN 1 END),
-		COUNT(CASE WHEN s.{snd} > 0 THEN 1 END), COUNT(t.silo_id), COUNT(DISTINCT {fullowner}), COALESCE(MIN(s.{inc}), 0)
-		FROM {silo} s `+joinStuck+where, args...)
+	names, err := st.spellings.of(ctx, q.Owner)
 	if err != nil {
 		return silo.Totals{}, fmt.Errorf("count messages: %w", err)
 	}
-	return silo.Totals{
-		Messages: int(n[0]), Reminders: int(n[1]), Stuck: int(n[2]), Owners: int(n[3]), Oldest: fromUnix(n[4]),
-	}, nil
+	var sum silo.Totals
+	for _, name := range names {
+		where, args := selection(q, name, false)
+		n, err := st.reader.ints(ctx, `SELECT COUNT(CASE WHEN s.{snd} = 0 THEN 1 END),
+			COUNT(CASE WHEN s.{snd} > 0 THEN 1 END), COUNT(t.silo_id), COUNT(DISTINCT {fullowner}), COALESCE(MIN(s.{inc}), 0)
+			FROM {silo} s `+joinStuck+where, args...)
+		if err != nil {
+			return silo.Totals{}, fmt.Errorf("count messages: %w", err)
+		}
+		sum.Messages, sum.Reminders = sum.Messages+int(n[0]), sum.Reminders+int(n[1])
+		sum.Stuck, sum.Owners = sum.Stuck+int(n[2]), sum.Owners+int(n[3])
+		if at := fromUnix(n[4]); !at.IsZero() && (sum.Oldest.IsZero() || at.Before(sum.Oldest)) {
+			sum.Oldest = at
+		}
+	}
+	if sum.Owners > 1 {
+		if sum.Owners, err = st.countOwners(ctx, q, sum.Owners); err != nil {
+			return silo.Totals{}, fmt.Errorf("count owners of messages: %w", err)
+		}
+	}
+	return sum, nil
 }
 
-// Tidy implements silo.Archive. It counts messages. It searches with the reader, so that no write waits, and
-// checks again before it deletes.
+// countOwners returns the number of owners, of which rows have so many names.
+func (st *messages) countOwners(ctx context.Context, q silo.Query, names int) (int, error) {
+	switch several, err := st.spellings.any(ctx); {
+	case err != nil:
+		return 0, err
+	case !q.Owner.IsZero():
+		return 1, nil
+	case !several:
+		return names, nil
+	}
+	where, args := selection(q, rowName{}, false)
+	n, counted := 0, map[sip.AoR]bool{}
+	err := eachOwner(ctx, st.reader, func(name rowName) {
+		a := st.layout.aor(name)
+		if st.spellings.has(a) {
+			if counted[a] {
+				return
+			}
+			counted[a] = true
+		}
+		n++
+	}, `SELECT {distinct} FROM {silo} s `+joinStuck+where, args...)
+	return n, busy(err)
+}
+
+// Tidy implements silo.Archive. It counts messages. It searches with the reader, so that no
+// write waits, and checks again before it deletes. It also has the names of owners read again.
 func (st *messages) Tidy(ctx context.Context, limit int) (int, error) {
 	const absent = ` WHERE NOT EXISTS (SELECT 1 FROM {silo} s WHERE s.{id} = x.silo_id AND s.{inc} = x.inc_time)`
+	st.spellings.reread()
 	deleted := 0
 	for _, table := range []string{"silod_device", "silod_stuck", "silod_stranger"} {
 		ids, err := st.reader.ints(ctx, `SELECT DISTINCT x.silo_id FROM `+table+` x`+absent+` LIMIT $1`, min(limit, pageRows))
@@ -225,16 +282,25 @@ func (st *messages) Purge(ctx context.Context, q silo.Query, limit int) (int, er
 	if q.Limit > 0 {
 		limit = min(limit, q.Limit)
 	}
-	where, args := selection(q, !q.Both)
-	args = append(args, limit)
-	text := `SELECT s.{id} FROM {silo} s ` + joinStuck + where + fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args))
+	names, err := st.spellings.of(ctx, q.Owner)
+	if err != nil {
+		return 0, fmt.Errorf("purge messages: %w", err)
+	}
 	var n int
-	err := st.writer.step(ctx, limit, func(s *session) error {
-		ids, err := s.ints(text, args...)
-		if err != nil {
-			return err
+	err = st.writer.step(ctx, limit, func(s *session) error {
+		var all []int64
+		for _, name := range names {
+			where, args := selection(q, name, !q.Both)
+			args = append(args, limit)
+			ids, err := s.ints(`SELECT s.{id} FROM {silo} s `+joinStuck+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
+			if err != nil {
+				return err
+			}
+			all = append(all, ids...)
 		}
-		n, err = deleteMessages(s, anys(ids), st.hasCopies.Load())
+		slices.Sort(all)
+		var err error
+		n, err = deleteMessages(s, anys(all[:min(len(all), limit)]), st.hasCopies.Load())
 		return err
 	})
 	if err != nil {

@@ -27,13 +27,13 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 	if m.Charge != nil {
 		l.strangers.Store(true)
 	}
-	c := &l.messages
+	c, owner := &l.messages, l.owner(m.Owner)
 	r := &messageRow{m: m, stored: unix(m.Stored)}
 	if m.Stored.IsZero() {
 		r.stored = now.Unix()
 	}
 	for _, v := range []struct{ column, value string }{
-		{c.names.User, m.Owner.User}, {c.names.Host, m.Owner.Domain}, {c.names.From, m.Src}, {c.names.To, m.Dst},
+		{c.names.User, owner.user}, {c.names.Host, owner.domain}, {c.names.From, m.Src}, {c.names.To, m.Dst},
 	} {
 		if !fits(c.columns[v.column], v.value) {
 			return nil, fmt.Errorf("%w: %d characters do not fit column %s",
@@ -64,7 +64,7 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 		block = foreignBlock(&m.Message, fitsColumn)
 	}
 	r.values = []any{
-		m.Src, m.Dst, m.Owner.User, m.Owner.Domain, r.stored, expiry(m.Expires), unix(m.SendAt), ctype, nonNil(m.Body),
+		m.Src, m.Dst, owner.user, owner.domain, r.stored, expiry(m.Expires), unix(m.SendAt), ctype, nonNil(m.Body),
 	}
 	if c.headers {
 		r.values = append(r.values, block)
@@ -126,23 +126,25 @@ func nonNil(b []byte) []byte {
 }
 
 // scanMessage reads a row of selectMessage or selectCounted.
-func scanMessage(rows *sql.Rows, decode func([]byte) []byte) (silo.Message, error) {
+func scanMessage(rows *sql.Rows, l *layout) (silo.Message, error) {
 	var m silo.Message
+	var owner rowName
 	var ctype, callID string
 	var headers, meta []byte
 	var inc, exp, snd int64
 	var stuck sql.NullString
-	err := rows.Scan(&m.ID, &m.Owner.User, &m.Owner.Domain, &m.Src, &m.Dst, &inc, &exp, &snd, &ctype, &m.Body,
+	err := rows.Scan(&m.ID, &owner.user, &owner.domain, &m.Src, &m.Dst, &inc, &exp, &snd, &ctype, &m.Body,
 		&callID, &headers, &meta, &stuck, &m.Copies, &m.Marked)
 	if err != nil {
 		return m, fmt.Errorf("read stored message: %w", err)
 	}
+	m.Owner = l.aor(owner)
 	m.Stored, m.Expires, m.SendAt, m.Stuck = fromUnix(inc), fromUnix(exp), fromUnix(snd), stuck.String
 	b := columnValuesOf(m.Src, m.Dst, callID, ctype)
 	if meta != nil {
 		m.Message = withBody(decodeBlock(string(meta), b, true), nonNil(m.Body))
 	} else {
-		m.Message = withBody(decodeBlock(string(decode(headers)), b, false), nonNil(m.Body))
+		m.Message = withBody(decodeBlock(string(l.dialect.decodeHeaders(headers)), b, false), nonNil(m.Body))
 	}
 	return m, nil
 }

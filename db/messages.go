@@ -1,9 +1,11 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +27,7 @@ type messages struct {
 	now    func() time.Time
 
 	hasCopies atomic.Bool // silod_device has rows
+	spellings spellings
 }
 
 // Every read of messages begins with selectMessage or selectCounted; scanMessage reads
@@ -147,11 +150,38 @@ var (
 func (st *messages) Next(
 	ctx context.Context, owner sip.AoR, devices []string, after int64, limit int, now time.Time,
 ) ([]silo.Message, error) {
-	if len(devices) > 0 && st.hasCopies.Load() {
-		return st.nextFor(ctx, owner, devices, after, limit, now)
+	return st.merge(ctx, owner, limit, func(n rowName) ([]silo.Message, error) {
+		if len(devices) > 0 && st.hasCopies.Load() {
+			return st.nextFor(ctx, n, devices, after, limit, now)
+		}
+		return st.read(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
+			` AND t.silo_id IS NULL ORDER BY s.{id} LIMIT $5`, now.Unix(), n.user, n.domain, after, limit)
+	})
+}
+
+// merge returns the first limit messages, in the order of their IDs, that read returns for the
+// names of an owner, each in that order.
+func (st *messages) merge(
+	ctx context.Context, owner sip.AoR, limit int, read func(rowName) ([]silo.Message, error),
+) ([]silo.Message, error) {
+	names, err := st.spellings.of(ctx, owner)
+	if err != nil {
+		return nil, err
 	}
-	return st.read(ctx, selectMessage+`WHERE {owner:2} AND s.{snd} = 0 AND s.{id} > $4 AND `+alive+
-		` AND t.silo_id IS NULL ORDER BY s.{id} LIMIT $5`, now.Unix(), owner.User, owner.Domain, after, limit)
+	all, err := read(names[0])
+	for _, n := range names[1:] {
+		if err != nil {
+			return nil, err
+		}
+		var ms []silo.Message
+		ms, err = read(n)
+		all = append(all, ms...)
+	}
+	if len(names) > 1 {
+		slices.SortFunc(all, func(a, b silo.Message) int { return cmp.Compare(a.ID, b.ID) })
+		all = all[:min(len(all), limit)]
+	}
+	return all, err
 }
 
 // Due implements silo.Reminders. On engines that have partial indexes it reads one that has
@@ -175,7 +205,7 @@ func (st *messages) scan(rows *sql.Rows, err error) ([]silo.Message, error) {
 	defer rows.Close()
 	var out []silo.Message
 	for rows.Next() {
-		m, err := scanMessage(rows, st.layout.dialect.decodeHeaders)
+		m, err := scanMessage(rows, st.layout)
 		if err != nil {
 			return nil, err
 		}
@@ -296,9 +326,17 @@ func (st *messages) Count(ctx context.Context, owner sip.AoR) (int, error) {
 	if st.hasCopies.Load() {
 		text += ` AND NOT ` + hasCopy
 	}
-	n, err := st.reader.ints(ctx, text, owner.User, owner.Domain)
+	names, err := st.spellings.of(ctx, owner)
 	if err != nil {
 		return 0, fmt.Errorf("count messages: %w", err)
 	}
-	return int(n[0]), nil
+	sum := 0
+	for _, name := range names {
+		n, err := st.reader.ints(ctx, text, name.user, name.domain)
+		if err != nil {
+			return 0, fmt.Errorf("count messages: %w", err)
+		}
+		sum += int(n[0])
+	}
+	return sum, nil
 }

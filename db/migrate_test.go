@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"silod/sip"
 )
 
 // ownFixture returns the statements of an earlier silod's own tables, with Kamailio's
@@ -46,7 +48,7 @@ func TestOldSchemas(t *testing.T) {
 				if !slices.Equal(created, want) {
 					t.Errorf("created %q, want %q", created, want)
 				}
-				db := open(t, url, Options{Domain: "example.org"})
+				db := open(t, url, Options{Domains: sip.NewDomains("example.org")})
 				if db.layout.createdTables != nil {
 					t.Errorf("opening created %q again", db.layout.createdTables)
 				}

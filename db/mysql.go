@@ -59,7 +59,7 @@ func (d *mysqlDB) bind(text string) query { return positional(text) }
 func (d *mysqlDB) fragments() fragments {
 	return fragments{
 		begin: "START TRANSACTION", lockTimeout: "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1",
-		raw: "CAST(%s AS BINARY)", exact: " AND CAST(%s AS BINARY) = $#",
+		raw: "CAST(%s AS BINARY)", exact: " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = $#",
 		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",
@@ -282,6 +282,8 @@ func (d *mysqlDB) time(v any) (int64, error) {
 	}
 	return t.Unix(), nil
 }
+
+func (d *mysqlDB) reuses() bool { return false }
 
 func (d *mysqlDB) renumber(*session) error { return nil }
 

@@ -52,6 +52,9 @@ func TestPlans(t *testing.T) {
 				}
 				rawExec(t, db, analyze+table)
 			}
+			if err := db.messages.spellings.look(t.Context()); err != nil { // reads all, once
+				t.Fatal(err)
+			}
 			var found []struct {
 				text string
 				args []any

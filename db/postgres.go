@@ -172,6 +172,8 @@ func (d *postgresDB) fault(err error) fault {
 	return faultOther
 }
 
+func (d *postgresDB) reuses() bool { return false }
+
 func (d *postgresDB) flush(*session) error { return nil }
 
 // durable implements dialect. When the server's wait for a synchronous standby is

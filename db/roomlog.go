@@ -106,7 +106,7 @@ func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.E
 	defer rows.Close()
 	var out []imc.Entry
 	for rows.Next() {
-		e, err := scanEntry(rows)
+		e, err := scanEntry(rows, st.layout)
 		if err != nil {
 			return nil, err
 		}
@@ -119,19 +119,20 @@ func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.E
 }
 
 // scanEntry reads a row of selectEntry.
-func scanEntry(rows *sql.Rows) (imc.Entry, error) {
+func scanEntry(rows *sql.Rows, l *layout) (imc.Entry, error) {
 	var e imc.Entry
 	var room string
+	var from rowName
 	var at int64
 	var head, body []byte
-	if err := rows.Scan(&e.Seq, &room, &e.From.User, &e.From.Domain, &at, &head, &body); err != nil {
+	if err := rows.Scan(&e.Seq, &room, &from.user, &from.domain, &at, &head, &body); err != nil {
 		return e, fmt.Errorf("read room log: %w", err)
 	}
-	a, err := roomAoR(room)
+	a, err := l.roomOf(room)
 	if err != nil {
 		return e, fmt.Errorf("read room log: %w", err)
 	}
-	e.Room, e.At = a, fromMillis(at)
+	e.Room, e.From, e.At = a, l.aor(from), fromMillis(at)
 	e.Message = withBody(decodeBlock(string(head), columnValues{}, true), nonNil(body))
 	return e, nil
 }
@@ -167,7 +168,8 @@ func saveCursors(s *session, cs []imc.Cursor) error {
 	}
 	rows := make([][]any, 0, len(last))
 	for _, c := range last {
-		rows = append(rows, []any{c.Room.String(), c.User.User, c.User.Domain, c.Seq, millis(c.Seen)})
+		n := s.layout.member(c.User)
+		rows = append(rows, []any{c.Room.String(), n.user, n.domain, c.Seq, millis(c.Seen)})
 	}
 	// One order everywhere, so that two nodes cannot deadlock.
 	slices.SortFunc(rows, func(a, b []any) int {

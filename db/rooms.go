@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"silod/imc"
@@ -105,7 +104,7 @@ func (st *rooms) check(c *imc.Change) error {
 		return tooLong("room", c.Room.AoR.String())
 	}
 	for _, m := range c.Put {
-		if !fits(members["username"], m.User.User) || !fits(members["domain"], m.User.Domain) {
+		if n := st.layout.member(m.User); !fits(members["username"], n.user) || !fits(members["domain"], n.domain) {
 			return tooLong("user", m.User.String())
 		}
 		if !fits(ownName, m.InvitedBy.User) || !fits(ownName, m.InvitedBy.Domain) {
@@ -173,9 +172,10 @@ func putRoom(s *session, c *imc.Change) error {
 	if err := putMembers(s, room, c.Put); err != nil {
 		return err
 	}
-	for _, u := range c.Remove {
+	for _, a := range c.Remove {
+		u := s.layout.member(a)
 		for _, t := range []string{"{members}", "silod_member", "silod_cursor"} {
-			if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username = $2 AND domain = $3", room, u.User, u.Domain); err != nil {
+			if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username = $2 AND domain = $3", room, u.user, u.domain); err != nil {
 				return err
 			}
 		}
@@ -211,8 +211,8 @@ func putMembers(s *session, room string, put []imc.Member) error {
 		if seen[m.User] != i {
 			continue
 		}
-		u, d := m.User.User, m.User.Domain
-		by := m.InvitedBy
+		n, by := s.layout.member(m.User), m.InvitedBy
+		u, d := n.user, n.domain
 		flags = append(flags, []any{room, u, d, oneIf(m.Muted), oneIf(m.Paused), oneIf(m.Role == imc.Banned), by.User, by.Domain})
 		cursors = append(cursors, []any{room, u, d, m.Cursor, millis(m.Seen)})
 		if m.Role != imc.Banned {
@@ -259,11 +259,6 @@ func roleOf(flag int64) imc.Role {
 		return imc.Invited
 	}
 	return imc.Plain
-}
-
-// roomAoR parses the URI of a room. The names of rooms are in lower case.
-func roomAoR(uri string) (sip.AoR, error) {
-	return sip.ParseAoR(strings.ToLower(uri))
 }
 
 // oneIf returns 1 for true and 0 for false.

@@ -330,7 +330,7 @@ func TestRoomInvalid(t *testing.T) {
 // TestRoomsOfKamailio: rows of Kamailio, and damaged rows.
 func TestRoomsOfKamailio(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, db *DB) {
+	onEachWith(t, Options{Domains: names}, func(t *testing.T, db *DB) {
 		rawExec(t, db,
 			"INSERT INTO imc_rooms (name, domain, flag) VALUES ('chat-1', 'example.org', 1), ('gone', 'example.org', 2), ('', 'example.org', 0)",
 			`INSERT INTO imc_members (username, domain, room, flag) VALUES ('alice', 'example.org', 'sip:chat-1@example.org', 1),

@@ -46,7 +46,7 @@ func TestTextInPlace(t *testing.T) {
 	dir := textDir(t, kamailioText)
 	var added int64
 	for run := range 2 {
-		db := open(t, "text:"+dir, Options{Domain: "example.org"})
+		db := open(t, "text:"+dir, Options{Domains: sip.NewDomains("example.org")})
 		ms := next(t, db.Messages(), 0, 10)
 		if len(ms) != 2+run || string(ms[0].Body) != "a:b\\c\nd\r\te\x00f" || ms[0].ID != 7 || ms[0].Header("X-Foo") != "bar" {
 			t.Fatalf("messages: %+v", ms)

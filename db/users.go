@@ -2,10 +2,11 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
+	"slices"
 	"sync/atomic"
 
 	"silod/auth"
@@ -42,8 +43,14 @@ var subscriberTable = table{name: "subscriber", serial: "id", fields: []field{
 }}
 
 // secretRow returns the row of a user in subscriber.
-func secretRow(user sip.AoR, s *auth.Secret) []any {
-	return []any{user.User, user.Domain, s.Password, s.HA1[auth.MD5], s.HA1B[auth.MD5]}
+func secretRow(n rowName, s *auth.Secret) []any {
+	return []any{n.user, n.domain, s.Password, s.HA1[auth.MD5], s.HA1B[auth.MD5]}
+}
+
+// A userRow is a row of subscriber, with the rows of silod_secret that belong to it.
+type userRow struct {
+	name   rowName
+	secret auth.Secret
 }
 
 // otherAlgorithms returns the algorithms for which subscriber has no column.
@@ -69,16 +76,17 @@ func selectUser() string {
 }
 
 // scanUser reads a row of selectUser.
-func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
+func scanUser(scan func(...any) error) (userRow, error) {
 	values := make([]any, 5+2*len(otherAlgorithms()))
 	ptrs := make([]any, len(values))
 	for i := range values {
 		ptrs[i] = &values[i]
 	}
 	if err := scan(ptrs...); err != nil {
-		return sip.AoR{}, auth.Secret{}, fmt.Errorf("read user: %w", err)
+		return userRow{}, fmt.Errorf("read user: %w", err)
 	}
-	s := auth.Secret{HA1: auth.Hashes{}, HA1B: auth.Hashes{}, Password: asText(values[2])}
+	n := rowName{asText(values[0]), asText(values[1])}
+	s := auth.Secret{Name: n.user, HA1: auth.Hashes{}, HA1B: auth.Hashes{}, Password: asText(values[2])}
 	set := func(alg auth.Algorithm, ha1, ha1b any) {
 		if v := asText(ha1); v != "" {
 			s.HA1[alg] = v
@@ -91,42 +99,86 @@ func scanUser(scan func(...any) error) (sip.AoR, auth.Secret, error) {
 	for i, alg := range otherAlgorithms() {
 		set(alg, values[5+2*i], values[6+2*i])
 	}
-	return sip.AoR{User: asText(values[0]), Domain: strings.ToLower(asText(values[1]))}, s, nil
+	return userRow{n, s}, nil
+}
+
+// A selector runs a SELECT, inside the writer's transaction or outside.
+type selector func(text string, args ...any) (*sql.Rows, error)
+
+// reading returns the selector of the reader.
+func (st *users) reading(ctx context.Context) selector {
+	return func(text string, args ...any) (*sql.Rows, error) { return st.reader.query(ctx, text, args...) }
+}
+
+// find returns the rows of a user. The one with the name of the AoR is the first: if programs
+// that tell case apart have made several, it is the one that counts.
+func (st *users) find(query selector, user sip.AoR) ([]userRow, error) {
+	cond, args := st.layout.anySpelling("s.username", user.User, lowerUsersIndex)
+	if user.Domain != st.layout.domains.Default() { // else it may be any of its names, or none
+		args = append(args, user.Domain)
+		cond += fmt.Sprintf(" AND lower(s.domain) = $%d", len(args))
+	}
+	rows, err := query(selectUser()+" WHERE "+cond+" ORDER BY s.id", args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []userRow
+	for rows.Next() {
+		r, err := scanUser(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case st.layout.aor(r.name) != user:
+		case r.name == rowName{user.User, user.Domain}:
+			out = slices.Insert(out, 0, r)
+		default:
+			out = append(out, r)
+		}
+	}
+	return out, rows.Err()
 }
 
 // Lookup implements auth.Credentials. It reads subscriber and silod_secret in one statement,
 // so that both are of the same password. Errors are auth.ErrUnknownUser and errBusy.
 func (st *users) Lookup(ctx context.Context, user sip.AoR) (auth.Secret, error) {
-	rows, err := st.reader.query(ctx, selectUser()+" WHERE {account:1}", user.User, user.Domain)
+	rows, err := st.find(st.reading(ctx), user)
 	if err != nil {
 		return auth.Secret{}, fmt.Errorf("look up user: %w", busy(err))
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		if err := rows.Err(); err != nil {
-			return auth.Secret{}, fmt.Errorf("look up user: %w", busy(err))
-		}
+	if len(rows) == 0 {
 		return auth.Secret{}, fmt.Errorf("%s: %w", user, auth.ErrUnknownUser)
 	}
-	_, secret, err := scanUser(rows.Scan)
-	return secret, err
+	return rows[0].secret, nil
 }
 
-// Users implements auth.Users. It reads by pages, in the order of domain and name.
+// Users implements auth.Users. It reads by pages, in the order of domain and name in the rows.
+// Of several rows of a user only the one that counts is listed.
 func (st *users) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 	return func(yield func(auth.User, error) bool) {
-		last := sip.AoR{}
+		last := rowName{}
 		for {
 			page, err := st.page(ctx, last)
-			if err != nil {
-				yield(auth.User{}, fmt.Errorf("list users: %w", busy(err)))
-				return
-			}
-			for _, u := range page {
+			for _, r := range page {
+				u := auth.User{AoR: st.layout.aor(r.name), Algorithms: algorithmsOf(&r.secret)}
+				last = r.name
+				if last != (rowName{u.AoR.User, u.AoR.Domain}) {
+					var rows []userRow
+					if rows, err = st.find(st.reading(ctx), u.AoR); err != nil {
+						break
+					}
+					if len(rows) > 0 && rows[0].name != last {
+						continue
+					}
+				}
 				if !yield(u, nil) {
 					return
 				}
-				last = u.AoR
+			}
+			if err != nil {
+				yield(auth.User{}, fmt.Errorf("list users: %w", busy(err)))
+				return
 			}
 			if len(page) < pageRows {
 				return
@@ -135,89 +187,135 @@ func (st *users) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 	}
 }
 
-// page returns the next users after last, in the order of domain and name.
-func (st *users) page(ctx context.Context, last sip.AoR) ([]auth.User, error) {
+// algorithmsOf returns the algorithms that a user can be asked for.
+func algorithmsOf(s *auth.Secret) (out []auth.Algorithm) {
+	for _, alg := range auth.Algorithms() {
+		if s.Password != "" || s.HA1[alg] != "" {
+			out = append(out, alg)
+		}
+	}
+	return out
+}
+
+// page returns the rows after last, in the order of domain and name.
+func (st *users) page(ctx context.Context, last rowName) ([]userRow, error) {
 	rows, err := st.reader.query(ctx, selectUser()+
-		" WHERE s.domain >= $2 AND (s.domain > $2 OR s.username > $1) ORDER BY s.domain, s.username LIMIT $3", last.User, last.Domain, pageRows)
+		" WHERE s.domain >= $2 AND (s.domain > $2 OR s.username > $1) ORDER BY s.domain, s.username LIMIT $3", last.user, last.domain, pageRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []auth.User
+	var out []userRow
 	for rows.Next() {
-		a, secret, err := scanUser(rows.Scan)
+		r, err := scanUser(rows.Scan)
 		if err != nil {
 			return nil, err
 		}
-		u := auth.User{AoR: a}
-		for _, alg := range auth.Algorithms() {
-			if secret.Password != "" || secret.HA1[alg] != "" {
-				u.Algorithms = append(u.Algorithms, alg)
-			}
-		}
-		out = append(out, u)
+		out = append(out, r)
 	}
 	return out, rows.Err()
 }
 
-// AddUser implements auth.Users. It returns auth.ErrUserExists if the user exists.
+// AddUser implements auth.Users. It returns auth.ErrUserExists if the user exists, under
+// whatever name.
 func (st *users) AddUser(ctx context.Context, user sip.AoR, secret auth.Secret) error {
-	return st.change(ctx, "add", user, func(s *session, existing bool) error {
-		if existing {
+	return st.change(ctx, "add", user, func(s *session, rows []userRow) error {
+		if len(rows) > 0 {
 			return auth.ErrUserExists
 		}
-		if _, err := s.insert(&subscriberTable, [][]any{secretRow(user, &secret)}); err != nil {
+		n := st.nameFor(user, &secret)
+		if _, err := s.insert(&subscriberTable, [][]any{secretRow(n, &secret)}); err != nil {
 			return err
 		}
-		return putSecrets(s, user, &secret)
+		return putSecrets(s, n, &secret)
 	})
 }
 
+// nameFor returns the name for a row with a secret: the one that its hashes are of.
+func (st *users) nameFor(user sip.AoR, secret *auth.Secret) rowName {
+	if n := (rowName{secret.Name, user.Domain}); fits(userName, n.user) && st.layout.aor(n) == user {
+		return n
+	}
+	return st.layout.name(user, userName)
+}
+
 // SetSecret implements auth.Users. It replaces the clear-text password too, because the old
-// one would still be accepted. It returns auth.ErrUnknownUser if the user does not exist.
+// one would still be accepted. Of several rows of the user one remains. Its name becomes the
+// one that the new hashes are of. It returns auth.ErrUnknownUser if the user does not exist.
 func (st *users) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret) error {
-	return st.change(ctx, "set the password of", user, func(s *session, existing bool) error {
-		if !existing {
+	return st.change(ctx, "set the password of", user, func(s *session, rows []userRow) error {
+		if len(rows) == 0 {
 			return auth.ErrUnknownUser
 		}
-		_, err := s.exec("UPDATE subscriber SET password = $3, ha1 = $4, ha1b = $5 WHERE username = $1 AND domain = $2",
-			user.User, user.Domain, secret.Password, secret.HA1[auth.MD5], secret.HA1B[auth.MD5])
+		n, kept := st.nameFor(user, &secret), rows[0].name
+		for _, r := range rows {
+			if r.name.user == n.user {
+				kept = r.name
+				break
+			}
+		}
+		for _, r := range rows {
+			if r.name == kept {
+				continue
+			}
+			if err := removeUser(s, r.name); err != nil {
+				return err
+			}
+		}
+		_, err := s.exec("UPDATE subscriber SET username = $3, password = $4, ha1 = $5, ha1b = $6 WHERE username = $1 AND domain = $2",
+			kept.user, kept.domain, n.user, secret.Password, secret.HA1[auth.MD5], secret.HA1B[auth.MD5])
+		if err == nil {
+			err = removeSecrets(s, kept)
+		}
 		if err != nil {
 			return err
 		}
-		return putSecrets(s, user, &secret)
+		return putSecrets(s, rowName{n.user, kept.domain}, &secret)
 	})
 }
 
 // RemoveUser implements auth.Users. It returns auth.ErrUnknownUser if the user does not exist.
 func (st *users) RemoveUser(ctx context.Context, user sip.AoR) error {
-	return st.change(ctx, "remove", user, func(s *session, existing bool) error {
-		if !existing {
+	return st.change(ctx, "remove", user, func(s *session, rows []userRow) error {
+		for _, r := range rows {
+			if err := removeUser(s, r.name); err != nil {
+				return err
+			}
+		}
+		if len(rows) == 0 {
 			return auth.ErrUnknownUser
 		}
-		_, err := s.exec("DELETE FROM subscriber WHERE username = $1 AND domain = $2", user.User, user.Domain)
-		if err != nil {
-			return err
-		}
-		_, err = s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", user.User, user.Domain)
-		return err
+		return nil
 	})
 }
 
-// change runs f as a step, with the fact whether the user exists. If f returns ErrUserExists
-// or ErrUnknownUser, that is not a failure of the transaction, which other writes share:
+// removeUser deletes the rows with a name.
+func removeUser(s *session, n rowName) error {
+	if _, err := s.exec("DELETE FROM subscriber WHERE username = $1 AND domain = $2", n.user, n.domain); err != nil {
+		return err
+	}
+	return removeSecrets(s, n)
+}
+
+func removeSecrets(s *session, n rowName) error {
+	_, err := s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", n.user, n.domain)
+	return err
+}
+
+// change runs f as a step, with the rows of the user. If f returns ErrUserExists or
+// ErrUnknownUser, that is not a failure of the transaction, which other writes share:
 // it is committed, and change returns the error.
-func (st *users) change(ctx context.Context, doing string, user sip.AoR, f func(*session, bool) error) error {
-	if !fits(userName, user.User) || !fits(userName, user.Domain) || user.User == "" {
+func (st *users) change(ctx context.Context, doing string, user sip.AoR, f func(*session, []userRow) error) error {
+	if n := st.layout.name(user, userName); !fits(userName, n.user) || !fits(userName, n.domain) || n.user == "" {
 		return fmt.Errorf("%s user: %w: the name %s is too long or empty", doing, errInvalid, user)
 	}
 	var outcome error
 	err := st.writer.step(ctx, 1, func(s *session) error {
-		n, err := s.ints("SELECT COUNT(*) FROM subscriber s WHERE {account:1}", user.User, user.Domain)
+		rows, err := st.find(s.query, user)
 		if err != nil {
 			return err
 		}
-		outcome = f(s, n[0] > 0)
+		outcome = f(s, rows)
 		if errors.Is(outcome, auth.ErrUserExists) || errors.Is(outcome, auth.ErrUnknownUser) {
 			return nil
 		}
@@ -236,14 +334,14 @@ func (st *users) change(ctx context.Context, doing string, user sip.AoR, f func(
 var userName = columnInfo{width: 64}
 
 // putSecrets replaces the hashes of the other algorithms.
-func putSecrets(s *session, user sip.AoR, secret *auth.Secret) error {
-	if _, err := s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", user.User, user.Domain); err != nil {
+func putSecrets(s *session, n rowName, secret *auth.Secret) error {
+	if err := removeSecrets(s, n); err != nil {
 		return err
 	}
 	var rows [][]any
 	for _, alg := range otherAlgorithms() {
 		if secret.HA1[alg] != "" {
-			rows = append(rows, []any{user.User, user.Domain, string(alg), secret.HA1[alg], secret.HA1B[alg], secret.HA1[auth.MD5]})
+			rows = append(rows, []any{n.user, n.domain, string(alg), secret.HA1[alg], secret.HA1B[alg], secret.HA1[auth.MD5]})
 		}
 	}
 	if rows == nil {

@@ -36,6 +36,8 @@ type writer struct {
 	observe silo.Observer // nil: none
 	log     *slog.Logger
 	now     func() time.Time
+
+	committed func(added []*messageRow, deleted []any) // called after each commit
 }
 
 // init prepares a zero writer. Without a pool it cannot write yet.
@@ -173,6 +175,7 @@ func (w *writer) attempt(b *batch) (fault, error) {
 	}
 	b.state, s.denied = batchCommitted, false
 	w.report(s)
+	w.committed(b.plan.messages, s.deleted)
 	if w.layout.traits.keyed {
 		w.redoLog.add(redoEntry{w.now(), s.deleted, s.marks, s.requeued, b.plan.cursors, s.moved})
 	}

@@ -13,6 +13,7 @@ import (
 	"silod/config"
 	"silod/db"
 	"silod/mi"
+	"silod/sip"
 )
 
 // dbNoun returns the commands for databases. They need no daemon.
@@ -33,7 +34,8 @@ func (a *app) dbNoun() noun {
 		},
 		{
 			Use: "check [DATABASE]", Short: "Check a database", Args: arguments(0, 1),
-			Long: "Checks tables, versions, columns, indexes and rights, and shows how to repair a problem. It changes\n" +
+			Long: "Checks tables, versions, columns, indexes and rights, and shows how to repair a problem. It also counts\n" +
+				"the rows that have their user in another spelling than silod writes, which is no problem. It changes\n" +
 				"nothing. A daemon may be using the database.",
 			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCheck(cmd.Context(), file, args) },
 		},
@@ -63,8 +65,9 @@ func (a *app) dbNoun() noun {
 
 // A database is the URL of a database with its names of tables and columns.
 type database struct {
-	url  config.DBURL
-	opts db.Options
+	url     config.DBURL
+	opts    db.Options
+	domains sip.Domains
 }
 
 // databases returns the databases that args name, or else those of the configuration.
@@ -87,7 +90,7 @@ func databases(file string, args []string) ([]database, error) {
 	if err != nil {
 		return nil, usagef("database URL: %s", err)
 	}
-	return []database{{url, opts}}, nil
+	return []database{{url, opts, cfg.LocalDomains()}}, nil
 }
 
 // configured returns the databases of a configuration, each once: [silo] and [imc] may have their own.
@@ -95,7 +98,7 @@ func configured(cfg *config.Config) []database {
 	var list []database
 	for _, u := range []config.DBURL{cfg.DB.URL, cfg.SiloDB(), cfg.IMCDB()} {
 		if !slices.ContainsFunc(list, func(d database) bool { return d.url.URL() == u.URL() }) {
-			list = append(list, database{u, tableNames(cfg)})
+			list = append(list, database{u, tableNames(cfg), cfg.LocalDomains()})
 		}
 	}
 	return list
@@ -168,12 +171,16 @@ func (a *app) dbCheck(ctx context.Context, file string, args []string) error {
 	problems := 0
 	reply := &mi.Node{List: true}
 	for _, d := range list {
+		d.opts.Domains = d.domains // copies keep the names of users as they are
 		found, err := db.Check(ctx, d.url.URL(), d.opts)
 		if err != nil {
 			return err
 		}
 		for _, f := range found {
 			state := "ok"
+			if f.Note != "" {
+				state += ", " + f.Note
+			}
 			if f.Problem != "" {
 				state = f.Problem
 				problems++

@@ -93,7 +93,7 @@ func (d *daemon) databaseAt(ctx context.Context, url config.DBURL) (*db.DB, erro
 
 func (d *daemon) openDatabase(ctx context.Context, url config.DBURL) (*db.DB, error) {
 	opt := dbOptions(d.cfg)
-	opt.Log = d.log
+	opt.Log, opt.Domains = d.log, d.domains
 	b, err := db.Open(ctx, url.URL(), opt)
 	if err != nil {
 		return nil, err

@@ -215,7 +215,6 @@ func transactionOptions(cfg *config.Config) transaction.Options {
 func dbOptions(cfg *config.Config) db.Options {
 	c := cfg.Silo.Columns
 	return db.Options{
-		Domain:       cfg.LocalDomains().Default(),
 		SiloTable:    cfg.Silo.DBTable,
 		RoomsTable:   cfg.IMC.RoomsTable,
 		MembersTable: cfg.IMC.MembersTable,

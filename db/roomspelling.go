@@ -1,0 +1,76 @@
+package db
+
+import (
+	"context"
+	"slices"
+
+	"silod/imc"
+	"silod/sip"
+)
+
+// otherRows are the rows of a room that have its name, or that of a member, in another spelling
+// than silod writes. Later changes would not hit them.
+type otherRows struct {
+	names   []rowName // in imc_rooms
+	uris    []string  // of the room
+	members []memberRow
+}
+
+// A memberRow is the key of a row of a member.
+type memberRow struct {
+	table, room string
+	user        rowName
+}
+
+func (o *otherRows) empty() bool { return len(o.names)+len(o.uris)+len(o.members) == 0 }
+
+// room adds a row with the URI of a room, unless it is in silod's spelling, and reports
+// whether it is.
+func (o *otherRows) room(uri string, a sip.AoR) bool {
+	same := uri == a.String()
+	if !same && !slices.Contains(o.uris, uri) {
+		o.uris = append(o.uris, uri)
+	}
+	return same
+}
+
+// member adds the row of a member, unless it is in silod's spelling.
+func (o *otherRows) member(table, uri string, room sip.AoR, user, own rowName) {
+	if !o.room(uri, room) || user != own {
+		o.members = append(o.members, memberRow{table, uri, user})
+	}
+}
+
+// respellRows is the number of members that are written with one statement.
+const respellRows = 500
+
+// respell replaces the rows of a room that are in another spelling, in one transaction.
+func (st *rooms) respell(ctx context.Context, r *loadedRoom, members []imc.Member) error {
+	return st.writer.step(ctx, len(members), func(s *session) error {
+		for _, n := range r.other.names {
+			if _, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", n.user, n.domain); err != nil {
+				return err
+			}
+		}
+		for _, m := range r.other.members {
+			_, err := s.exec("DELETE FROM "+m.table+" WHERE room = $1 AND username = $2 AND domain = $3", m.room, m.user.user, m.user.domain)
+			if err != nil {
+				return err
+			}
+		}
+		for _, uri := range r.other.uris {
+			if _, err := s.exec("UPDATE silod_room_log SET room = $1 WHERE room = $2", r.AoR.String(), uri); err != nil {
+				return err
+			}
+			if _, err := s.exec("DELETE FROM silod_room WHERE room = $1", uri); err != nil {
+				return err
+			}
+		}
+		for some := range slices.Chunk(members, respellRows) {
+			if err := putMembers(s, r.AoR.String(), some); err != nil {
+				return err
+			}
+		}
+		return putRoom(s, &imc.Change{Room: r.Room})
+	})
+}
