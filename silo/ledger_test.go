@@ -77,8 +77,14 @@ func TestLedgerLimits(t *testing.T) {
 		bytes  int64
 		want   error
 	}{
-		{nearby, 101, ErrSourceQuota}, {nearby, 60, nil}, {nearby, 41, ErrSourceQuota}, {nearby, 40, nil}, {nearby, 0, ErrSourceQuota},
-		{faraway, 51, ErrStrangersQuota}, {faraway, 50, nil}, {faraway, 0, ErrStrangersQuota},
+		{nearby, 101, ErrSourceQuota},
+		{nearby, 60, nil},
+		{nearby, 41, ErrSourceQuota},
+		{nearby, 40, nil},
+		{nearby, 0, ErrSourceQuota},
+		{faraway, 51, ErrStrangersQuota},
+		{faraway, 50, nil},
+		{faraway, 0, ErrStrangersQuota},
 	} {
 		if err := b.put(tc.source, tc.bytes); !errors.Is(err, tc.want) {
 			t.Errorf("%d: %v, want %v", i, err, tc.want)

@@ -14,8 +14,10 @@ func TestDomainsList(t *testing.T) {
 	d.Configure(DomainNames{Names: []string{"example.org", "b.example", "a.example"}, Aliases: []string{"sip.example.org", "127.0.0.1"}})
 	want := []DomainName{
 		{"example.org", "example.org"},
-		{"127.0.0.1", "example.org"}, {"sip.example.org", "example.org"},
-		{"a.example", "a.example"}, {"b.example", "b.example"},
+		{"127.0.0.1", "example.org"},
+		{"sip.example.org", "example.org"},
+		{"a.example", "a.example"},
+		{"b.example", "b.example"},
 	}
 	if list := d.List(); !slices.Equal(list, want) {
 		t.Errorf("got %v, want %v", list, want)
