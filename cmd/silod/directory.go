@@ -27,8 +27,8 @@ func (d *daemon) warnWithoutUsers(ctx context.Context) {
 	if d.cfg.Auth.Mode != "digest" || d.cfg.Silo.UnknownUsers == "store" || len(d.cfg.Auth.Trusted) == 0 {
 		return
 	}
-	for _, err := range d.database.Users().Users(ctx) {
-		if err == nil {
+	for user, err := range d.database.Users().Users(ctx) {
+		if err != nil || !user.AoR.IsZero() {
 			return
 		}
 	}

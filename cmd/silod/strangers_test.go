@@ -329,9 +329,6 @@ func TestSendersMayBeLimited(t *testing.T) {
 				b := s.phone("tcp", "bob")
 				b.login(asBob)
 				s.settled()
-				for len(b.requests) > 0 {
-					<-b.requests
-				}
 				online := [3]int{200, 200, 200}
 				if delivery == "every" {
 					for i := range want {
@@ -341,9 +338,9 @@ func TestSendersMayBeLimited(t *testing.T) {
 					}
 				}
 				send("online", online)
-				for range 3 {
-					if m := b.next(); body(m) != "online" {
-						t.Errorf("delivered\n%s", m)
+				for n := 0; n < 3; { // behind those that were stored before
+					if body(b.next()) == "online" {
+						n++
 					}
 				}
 			})
