@@ -21,7 +21,7 @@ func (l *layout) messageBytes() string {
 
 // Usage implements silo.Mailbox.
 func (st *messages) Usage(ctx context.Context, owner sip.AoR, from string, reminders bool) (silo.Usage, error) {
-	where, args := `WHERE {owner:1}`, []any{owner.User, owner.Domain}
+	where, more := `WHERE {owner:1}`, []any(nil)
 	if reminders {
 		where += ` AND s.{snd} > 0`
 	} else {
@@ -32,13 +32,23 @@ func (st *messages) Usage(ctx context.Context, owner sip.AoR, from string, remin
 	}
 	if from != "" {
 		where += ` AND s.{from} = $3`
-		args = append(args, from)
+		more = append(more, from)
 	}
-	n, err := st.reader.ints(ctx, `SELECT COUNT(*), COALESCE(SUM(`+st.layout.messageBytes()+`), 0) FROM {silo} s `+joinMeta+where, args...)
+	text := `SELECT COUNT(*), COALESCE(SUM(` + st.layout.messageBytes() + `), 0) FROM {silo} s ` + joinMeta + where
+	names, err := st.spellings.of(ctx, owner)
 	if err != nil {
 		return silo.Usage{}, fmt.Errorf("count messages: %w", err)
 	}
-	return silo.Usage{Messages: n[0], Bytes: n[1]}, nil
+	var sum silo.Usage
+	for _, name := range names {
+		n, err := st.reader.ints(ctx, text, append([]any{name.user, name.domain}, more...)...)
+		if err != nil {
+			return silo.Usage{}, fmt.Errorf("count messages: %w", err)
+		}
+		sum.Messages += n[0]
+		sum.Bytes += n[1]
+	}
+	return sum, nil
 }
 
 // UsageBySender implements silo.Mailbox. It reads the whole table.

@@ -35,7 +35,7 @@ func TestNames(t *testing.T) {
 		{[]string{"members", "add", "chat-1", ""}, 2, "USER is empty: write a name such as alice"},
 		{[]string{"members", "add", "chat-1", domain}, 1, "400 "},
 		{[]string{"messages", "purge", "--user", "", "--yes"}, 2, "--user is empty"},
-		{[]string{"silo_purge", "", "--yes"}, 1, "400 Bad owner"},
+		{[]string{"silo_purge", "", "--yes"}, 1, "400 Select messages by owner"},
 		{[]string{"silo_send", "alice", " ", "hello"}, 1, "400 Bad to"},
 		{[]string{"send", "--server", d.addr, "--socket", d.path("nothing"), "alice", "bob", "hello"}, 3, "write alice@DOMAIN"},
 		{[]string{"send", "alice", "", "hello"}, 2, "TO is empty"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"silod/im"
@@ -143,7 +144,13 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 // purgeLimit is the number of messages that a call without a limit deletes at most.
 const purgeLimit = 1000
 
+// errNoSelection is the error of a purge that selects nothing.
+var errNoSelection = mi.Errorf(400, "Select messages by owner, from, older_than, stuck or reminders, or all messages by all::yes")
+
 func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) {
+	if owner, given := req.Given("owner", 0); given && strings.TrimSpace(owner) == "" {
+		return nil, errNoSelection
+	}
 	q, err := c.query(ctx, req)
 	if err != nil {
 		return nil, err
@@ -159,7 +166,7 @@ func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) 
 	}
 	q.Limit = 0
 	if q.selectsAll() && !flag(req, "all") {
-		return nil, mi.Errorf(400, "Select messages by owner, from, older_than, stuck or reminders, or all messages by all::yes")
+		return nil, errNoSelection
 	}
 	deleted, err := c.silo.opt.Store.Purge(ctx, q, limit)
 	c.silo.accounts.removedAny()
