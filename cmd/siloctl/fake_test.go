@@ -239,6 +239,7 @@ func (f *fake) removeUser(_ context.Context, req *mi.Request) (*mi.Node, error) 
 	delete(f.users, req.Arg(0))
 	return &mi.Node{}, nil
 }
+
 func (f *fake) selected(req *mi.Request) []message {
 	var list []message
 	for _, m := range f.messages {
