@@ -80,7 +80,7 @@ var commandNames = map[string][]argument{
 	"ul_rm":         {plain("location"), user("AOR", doris), {kind: contact, value: device, label: "contact"}},
 	"ul_rm_contact": {plain("location"), user("AOR", doris), {kind: contact, value: device, label: "contact"}},
 
-	"sub_add":    {user("user", "sip:neu@127.0.0.1"), plain("secret")},
+	"sub_add":    {user("user", "sip:anna@127.0.0.1"), plain("secret")},
 	"sub_passwd": {user("user", jurgen), plain("another")},
 	"sub_remove": {user("user", jurgen)},
 	"ban_lift":   {{kind: address, value: "192.0.2.66", label: "address"}},
@@ -172,7 +172,7 @@ func (s *served) run(d mi.Dialect, command string, list []argument, i int, value
 func (s *served) namedState() {
 	s.t.Helper()
 	for _, c := range []string{
-		"imc_destroy_room|sip:chat-2@127.0.0.1", "imc_destroy_room|" + chatRoom, "ul_rm|location|" + doris, "sub_remove|" + jurgen, "sub_remove|sip:neu@127.0.0.1",
+		"imc_destroy_room|sip:chat-2@127.0.0.1", "imc_destroy_room|" + chatRoom, "ul_rm|location|" + doris, "sub_remove|" + jurgen, "sub_remove|sip:anna@127.0.0.1",
 	} {
 		s.ask(mi.Native, c) // may be refused
 	}

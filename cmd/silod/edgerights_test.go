@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -18,8 +19,8 @@ func TestLimitsBehindProxy(t *testing.T) {
 		"wss": func(client string) *ua { return s.web("wss", proxyIP, "", "alice", "203.0.113.4"+client) },
 	} {
 		mallory, honest := of("1"), of("2")
-		for range 6 {
-			mallory.guess()
+		for i := range 6 {
+			mallory.guessAs(fmt.Sprint("user", i))
 		}
 		mallory.unanswered(mallory.text(bob, "hello"))
 		again := of("1")
