@@ -100,7 +100,7 @@ type SIP struct {
 	// any request suffices.
 	AuthTimeout time.Duration `toml:"auth_timeout" default:"1m" allow:"1s..2h" reload:"yes"`
 
-	// An authenticated connection without traffic for this time is closed. The contacts that are registered
+	// A connection without traffic for this time is closed. The contacts that are registered
 	// over it are removed, unless a new connection to them or to their Path can be opened.
 	IdleTimeout time.Duration `toml:"idle_timeout" default:"2h" allow:"10s.."`
 
@@ -148,7 +148,7 @@ type DB struct {
 // Registrar configures registrations (RFC 3261 section 10). The keys are those of
 // Kamailio's registrar module.
 type Registrar struct {
-	// Users whose names differ only in the case of the letters A to Z are different users. If
+	// Users are different if their names differ only in the case of the letters A to Z. If
 	// not: alice and Alice are one user, as with Kamailio's default.
 	CaseSensitive bool `toml:"case_sensitive" default:"0"`
 
