@@ -54,12 +54,7 @@ func (l *layout) kamailioName(a sip.AoR) rowName {
 func (l *layout) member(a sip.AoR) rowName { return l.name(a, userName) }
 
 // room returns the AoR of the room that a row names. The names of rooms are in lower case.
-func (l *layout) room(n rowName) sip.AoR {
-	if l.domains == (sip.Domains{}) {
-		return sip.AoR{User: strings.ToLower(n.user), Domain: strings.ToLower(n.domain)}
-	}
-	return l.aor(n).Lower()
-}
+func (l *layout) room(n rowName) sip.AoR { return l.aor(n).Lower() }
 
 // roomOf is room for the URI of a room.
 func (l *layout) roomOf(uri string) (sip.AoR, error) {

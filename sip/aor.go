@@ -38,10 +38,10 @@ func (a AoR) PlainUser() string { return plainUser(a.User) }
 // contain any bytes.
 func (a AoR) DecodedUser() string { return unescape(a.User) }
 
-// Lower returns the AoR with the letters A to Z in lower case. The digits of escapes stay in upper
-// case.
+// Lower returns the AoR with the letters A to Z in lower case. The digits of escapes stay as they
+// are.
 func (a AoR) Lower() AoR {
-	return AoR{User: canonicalUser(a.User, true), Domain: strings.ToLower(a.Domain)}
+	return AoR{User: lowerUser(a.User), Domain: strings.ToLower(a.Domain)}
 }
 
 // IsZero reports whether a is the zero AoR.
