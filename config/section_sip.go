@@ -148,8 +148,8 @@ type DB struct {
 // Registrar configures registrations (RFC 3261 section 10). The keys are those of
 // Kamailio's registrar module.
 type Registrar struct {
-	// Users are different if their names differ only in the case of the letters A to Z. If
-	// not: alice and Alice are one user, as with Kamailio's default.
+	// Names that differ only in the case of the letters A to Z are those of different users (1),
+	// or of one user (0), as with Kamailio's default.
 	CaseSensitive bool `toml:"case_sensitive" default:"0"`
 
 	// The lifetime of a registration that does not request one, in seconds.
