@@ -35,7 +35,7 @@ type charge struct {
 }
 
 // chargeOf decides against which counts a failed login counts. One phone with a wrong password is
-// banned alone, and not the network behind whose address it is with others. A scanner fails with
+// banned alone, and not the network that has one address for it and others. A scanner fails with
 // many users, and is banned as a source. If there are guesses at one user from many sources, only
 // logins at sources that are new to the user are delayed, and no device that is in use is shut out.
 func chargeOf(f failure) charge {

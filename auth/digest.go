@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -24,16 +23,6 @@ var algorithms = [...]Algorithm{SHA512256, SHA256, MD5}
 
 // Algorithms returns all algorithms, the strongest first.
 func Algorithms() []Algorithm { return slices.Clone(algorithms[:]) }
-
-// ParseAlgorithm returns the algorithm with a name, which may be written in any case.
-func ParseAlgorithm(name string) (Algorithm, error) {
-	for _, alg := range Algorithms() {
-		if strings.EqualFold(name, string(alg)) {
-			return alg, nil
-		}
-	}
-	return "", fmt.Errorf("unknown digest algorithm %q: use one of %v", name, Algorithms())
-}
 
 // HA1 returns the hash of user name, realm and password (RFC 7616 section 3.4.2), which
 // takes the place of the password in all that follows.

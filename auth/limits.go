@@ -25,7 +25,7 @@ type LimitSettings struct {
 }
 
 // Limits limits how often one source, and one user, may send requests. A source is a
-// limit.Network. Datagrams whose source may be forged are counted apart from other requests, so
+// limit.Network. Datagrams, which may have a forged source, are counted apart from other requests, so
 // that a flood of them shuts out no other sender. Requests that a trusted proxy forwards must not be
 // counted for the proxy's address. NewLimits makes it.
 type Limits struct {
@@ -36,7 +36,7 @@ type Limits struct {
 	Stats   LimitStats
 }
 
-// A sourceKey is a source whose requests are counted together.
+// A sourceKey is a source of requests that are counted together.
 type sourceKey struct {
 	network limit.Network
 	forged  bool // may be forged
@@ -89,14 +89,14 @@ func claimRate(source, user limit.Rate) limit.Rate {
 	return limit.Rate{N: max(2*user.N, int(min(quarter, math.MaxInt32))), Per: user.Per}
 }
 
-// Datagram takes one request of the method that came as a datagram, and whose source may be forged.
+// Datagram takes one request of the method that came as a datagram, and may have a forged source.
 // If that is one too many, wait is the value for Retry-After, and the caller either asks Source,
 // because the source proves to be right, or counts the request in Stats.Sources.
 func (l *Limits) Datagram(method string, source netip.Addr) (wait time.Duration, ok bool) {
 	return l.sources.Load().take(method, sourceKey{limit.NetworkOf(source), true}, l.opt.Now())
 }
 
-// Source takes one request of the method from a sender whose source is not forged. If that is one
+// Source takes one request of the method from a source that is not forged. If that is one
 // too many, wait is the value for Retry-After. A user that sends too many requests uses up the user's
 // share only, and not the rate of the source.
 func (l *Limits) Source(method string, from Sender) (wait time.Duration, ok bool) {

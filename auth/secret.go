@@ -29,7 +29,7 @@ type Hashes map[Algorithm]string
 // written to a log.
 type Secret struct {
 	// Name is the user name as it is stored, of which the HA1s were made; "": that of the AoR.
-	// Clients whose users write it otherwise need a Password.
+	// For clients in which users write it otherwise, a Password is needed.
 	Name string
 
 	HA1  Hashes // of "user:realm:password"; Kamailio's ha1 is that of MD5
@@ -45,7 +45,7 @@ func NewSecret(user sip.AoR, realm, password string) Secret {
 	return newSecret(writtenName(user), user.Domain, realm, password)
 }
 
-// newSecret is NewSecret for a user whose name is written in this way.
+// newSecret is NewSecret for a user with a name that is written in this way.
 func newSecret(name, domain, realm, password string) Secret {
 	s := Secret{Name: name, HA1: Hashes{}, HA1B: Hashes{}}
 	for _, alg := range Algorithms() {

@@ -43,8 +43,8 @@ func appendCandidate(list []candidate, domains sip.Domains, name, domain string)
 
 // writtenName returns the user name of an AoR as its user writes it in a phone: without escapes.
 func writtenName(user sip.AoR) string {
-	name, err := url.PathUnescape(user.User)
-	if err != nil || !isText(name) || strings.Contains(name, ":") {
+	name := user.DecodedUser()
+	if !isText(name) || strings.Contains(name, ":") {
 		return user.User
 	}
 	return name

@@ -303,12 +303,6 @@ func TestNew(t *testing.T) {
 			t.Errorf("got %v, want %s", err, tc.want)
 		}
 	}
-	if alg, err := ParseAlgorithm("sha-512-256"); alg != SHA512256 || err != nil {
-		t.Errorf("got %s, %v", alg, err)
-	}
-	if alg, err := ParseAlgorithm("sha-1"); err == nil {
-		t.Errorf("sha-1 is %s", alg)
-	}
 }
 
 func TestSecretsAreNotPrinted(t *testing.T) {

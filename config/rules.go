@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"silod/sip"
 )
 
 // A rule restricts the strings that a key accepts. The tag "is" names it.
@@ -38,6 +40,7 @@ var rules = map[string]rule{
 	"path":    {"a path without control characters", isPath},
 	"public":  {`a host or host:port such as "sip.example.org:5060"`, func(s string) bool { return isHost(s) || isHostPort(s) }},
 	"realm":   {`a text without quotes and control characters`, isQuotable},
+	"sender":  {`"all", "authenticated", "local", "nobody", an address or "@example.org"`, isSender},
 	"sip":     {`a SIP URI such as "sip:proxy.example.org;transport=tcp"`, isSIPURI},
 	"sipText": {
 		`a SIP URI such as "sip:registrar@example.org", with or without pseudo-variables`,
@@ -49,6 +52,11 @@ var rules = map[string]rule{
 
 func isAccount(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == ':' || r == '/' || r == 0x7f })
+}
+
+func isSender(s string) bool {
+	_, err := sip.ParseSenders([]string{s})
+	return err == nil
 }
 
 func isCommandChar(s string) bool {

@@ -43,7 +43,7 @@ type IMC struct {
 	// domains; "sip:alice@example.org": one user; "@example.org": the users of a domain;
 	// "nobody": administrators only, with siloctl rooms create. All of these but "all" are
 	// authenticated senders. auth.strangers says which senders reach rooms at all.
-	Creators []string `toml:"creators" default:"all" reload:"yes"`
+	Creators []string `toml:"creators" default:"all" is:"sender" reload:"yes"`
 
 	// The names of rooms: a message to a user part that matches is for a room. The user part is
 	// compared in lower case and without escapes: "^raum-[a-zäöü]+$" fits sip:raum-k%C3%B6ln@...

@@ -107,7 +107,7 @@ type Silo struct {
 	SenderMessages int `toml:"sender_messages" default:"100000" allow:"0..2147483647" reload:"yes"`
 	SenderBytes    int `toml:"sender_bytes" default:"200000000" allow:"0..9223372036854775807" reload:"yes"`
 
-	// The maximum number of stored messages of senders who are not authenticated, see
+	// The maximum number of stored messages of senders that are not authenticated, see
 	// auth.strangers, and their size: from one address (an IPv4 address, or an IPv6 network of
 	// 64 bits), and from all together. Further ones are refused with 480 until some are delivered
 	// or expire. 0: no limit; strangers_messages cannot be 0.
@@ -116,12 +116,12 @@ type Silo struct {
 	StrangersMessages int `toml:"strangers_messages" default:"10000" allow:"1..1000000" reload:"yes"`
 	StrangersBytes    int `toml:"strangers_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
 
-	// Senders whose messages are stored: "all", as far as auth.strangers accepts them;
-	// "authenticated": by a password or by a trusted peer, and everyone if auth.mode is "none";
+	// The senders of messages that are stored: "all", as far as auth.strangers accepts them;
+	// "authenticated": by a password or by a trusted peer, and all if auth.mode is "none";
 	// "local": users of our domains; "sip:alice@example.org": one user; "@example.org": the users
 	// of a domain; "nobody". All but "all" are only for senders that are authenticated. A
 	// message of another sender is relayed to an online user, or answered 480.
-	Senders []string `toml:"senders" default:"all" reload:"yes"`
+	Senders []string `toml:"senders" default:"all" is:"sender" reload:"yes"`
 
 	// A message that would be stored for a name that is not a user: "reject": it is answered
 	// 404. "hide": it is answered as if it were stored, in the same time, and forgotten, so that

@@ -100,7 +100,7 @@ type SIP struct {
 	// any request suffices.
 	AuthTimeout time.Duration `toml:"auth_timeout" default:"1m" allow:"1s..2h" reload:"yes"`
 
-	// An authenticated connection without traffic for this time is closed. The contacts that are registered
+	// A connection without traffic for this time is closed. The contacts that are registered
 	// over it are removed, unless a new connection to them or to their Path can be opened.
 	IdleTimeout time.Duration `toml:"idle_timeout" default:"2h" allow:"10s.."`
 
@@ -148,8 +148,8 @@ type DB struct {
 // Registrar configures registrations (RFC 3261 section 10). The keys are those of
 // Kamailio's registrar module.
 type Registrar struct {
-	// Users whose names differ only in the case of the letters A to Z are different users. If
-	// not: alice and Alice are one user, as with Kamailio's default.
+	// Names that differ only in the case of the letters A to Z are those of different users (1),
+	// or of one user (0), as with Kamailio's default.
 	CaseSensitive bool `toml:"case_sensitive" default:"0"`
 
 	// The lifetime of a registration that does not request one, in seconds.

@@ -13,7 +13,7 @@ import (
 )
 
 // isTables reports whether the field is a list of tables, such as [[sip.certificate]]. Their
-// type is a struct whose fields are keys with the tags of other keys.
+// type is a struct, and its fields are keys with the tags of other keys.
 func (f field) isTables() bool {
 	if f.value.Kind() != reflect.Slice || f.value.Type().Elem().Kind() != reflect.Struct {
 		return false

@@ -257,6 +257,7 @@ func TestRules(t *testing.T) {
 	}{
 		{"sip", []string{"sip:a.example.org", "SIPS:a@b:5061;transport=tcp", "sip:[::1]:5060", "sip:u:p@192.0.2.1?h=v"}, []string{"", "sip:", "tel:1", "sip:@h", "sip:a b@h", "sip:h:x", "<sip:a@b>", "sip:u@"}},
 		{"host", []string{"example.org", "a_b", "192.0.2.1", "::1", "[::1]", "example.org."}, []string{"", "-a", "a..b", "a b", "[192.0.2.1]", "[x]", strings.Repeat("a", 64), strings.Repeat("a.", 200)}},
+		{"sender", []string{"all", "Local", "nobody", "sip:alice@example.org", "alice@[::1]", "@example.org"}, []string{"", "everyone", "alice", "@", "@a b", "tel:1"}},
 		{"public", []string{"sip.example.org", "192.0.2.1:5060", "[::1]:5060"}, []string{"", "h:0", "h:99999", "a b"}},
 		{"http", []string{"127.0.0.1:9090", ":9090", "localhost:0", "[::1]:80"}, []string{"", "9090", "h:", "h:x", "h:65536"}},
 		{"account", []string{"kamailio", "1000", "_x-y"}, []string{"", "a:b", "a b", "a/b"}},

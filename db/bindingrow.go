@@ -30,8 +30,8 @@ func (r *bindingRow) size() int {
 	return n
 }
 
-// row builds the row of a change of a user with this name. It returns errInvalid where the table cannot hold the
-// binding.
+// row builds the row of a change of a user with this name. It returns errInvalid where the table
+// cannot hold the binding.
 func (l *bindingLayout) row(ch *registrar.Change, owner rowName) (*bindingRow, error) {
 	b := &ch.Binding
 	if b.RUID == "" || !fits(l.columns["ruid"], b.RUID) {

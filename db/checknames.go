@@ -33,7 +33,7 @@ func (l *layout) nameColumns(table string) (columns string, own func(sip.AoR) ro
 // maxListed is the number of rows that a note lists.
 const maxListed = 5
 
-// names returns a note about the rows of a table whose user is in another spelling, and about
+// names returns a note about the rows of a table with a user in another spelling, and about
 // those that name no user, which silod does not use.
 func (c *check) names(ctx context.Context, table string) string {
 	l := &c.db.layout

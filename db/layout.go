@@ -158,6 +158,7 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 //	{distinct} {grouped}                  DISTINCT owners of messages, and their order
 //	{owners}                              all owners of messages: each once, or in the time in which
 //	                                      a server has the first one
+//	{exactfrom}                           the sender, as bytes where the engine ignores case
 //	{fullowner}                           the owner as one value
 //	{lock}                                locks the rows of silo that a SELECT reads
 //

@@ -18,8 +18,9 @@ const pageRows = 200
 
 // messages implements silo.Store on the table silo and its side tables: silod_meta has
 // the header blocks that do not fit into silo, silod_stuck the messages set aside,
-// silod_device the answers of devices, and silod_stranger what counts as a stranger's. A row of a side table belongs to the message
-// with its ID and its time of storing: some engines use the ID of a deleted row again.
+// silod_device the answers of devices, and silod_stranger the charges of strangers. A row of a
+// side table belongs to the message with its ID and its time of storing: some engines use the ID
+// of a deleted row again.
 type messages struct {
 	layout *layout
 	writer *writer

@@ -27,7 +27,7 @@ func (l *layout) aor(n rowName) sip.AoR {
 // without escapes where it would not fit.
 func (l *layout) name(a sip.AoR, user columnInfo) rowName {
 	if !fits(user, a.User) {
-		if n := (rowName{decoded(a.User), a.Domain}); fits(user, n.user) && l.aor(n) == a {
+		if n := (rowName{a.DecodedUser(), a.Domain}); fits(user, n.user) && l.aor(n) == a {
 			return n
 		}
 	}
@@ -42,7 +42,7 @@ func (l *layout) owner(a sip.AoR) rowName {
 // kamailioName returns the name of a user as Kamailio's usrloc writes it: without escapes.
 func (l *layout) kamailioName(a sip.AoR) rowName {
 	if strings.IndexByte(a.User, '%') >= 0 {
-		n := rowName{decoded(a.User), a.Domain}
+		n := rowName{a.DecodedUser(), a.Domain}
 		if l.bindings.holds("username", n.user) && l.aor(n) == a {
 			return n
 		}
@@ -54,22 +54,7 @@ func (l *layout) kamailioName(a sip.AoR) rowName {
 func (l *layout) member(a sip.AoR) rowName { return l.name(a, userName) }
 
 // room returns the AoR of the room that a row names. The names of rooms are in lower case.
-func (l *layout) room(n rowName) sip.AoR {
-	if l.domains == (sip.Domains{}) {
-		return sip.AoR{User: strings.ToLower(n.user), Domain: strings.ToLower(n.domain)}
-	}
-	a := l.aor(n)
-	b := []byte(a.User)
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '%':
-			i += 2
-		case c >= 'A' && c <= 'Z':
-			b[i] |= 0x20
-		}
-	}
-	return sip.AoR{User: string(b), Domain: a.Domain}
-}
+func (l *layout) room(n rowName) sip.AoR { return l.aor(n).Lower() }
 
 // roomOf is room for the URI of a room.
 func (l *layout) roomOf(uri string) (sip.AoR, error) {
@@ -88,7 +73,7 @@ func Spellings(user string) []string {
 	if !strings.ContainsFunc(user, func(r rune) bool { return !isUnreserved(r) }) {
 		return []string{user}
 	}
-	plain := decoded(user)
+	plain := sip.AoR{User: user}.DecodedUser()
 	var out []string
 	for _, s := range []string{user, plain, escaped(plain, "-_.!~*'()"), escaped(plain, "-_.~")} {
 		out = append(out, s, lowerEscapes(s))
@@ -145,25 +130,6 @@ func isUnreserved(r rune) bool {
 }
 
 func isAlphanumeric(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' }
-
-// decoded returns a canonical user without escapes.
-func decoded(user string) string {
-	if strings.IndexByte(user, '%') < 0 {
-		return user
-	}
-	var b strings.Builder
-	for i := 0; i < len(user); i++ {
-		c := user[i]
-		if c == '%' && i+2 < len(user) {
-			if hi, lo := strings.IndexByte(hexDigits, user[i+1]), strings.IndexByte(hexDigits, user[i+2]); hi >= 0 && lo >= 0 {
-				c = byte(hi<<4 | lo)
-				i += 2
-			}
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
-}
 
 const hexDigits = "0123456789ABCDEF"
 

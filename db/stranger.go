@@ -54,8 +54,8 @@ func (w *writer) report(s *session) {
 	w.observe(s.charged, gone)
 }
 
-// reportUnknown tells the observer that a transaction was committed whose changes are not
-// known any more.
+// reportUnknown tells the observer that a transaction with changes that are not known any more was
+// committed.
 func (w *writer) reportUnknown() {
 	if w.observe != nil {
 		w.observe(nil, nil)

@@ -15,7 +15,6 @@ import (
 
 // A UserStore holds the users that have a password, and their aliases.
 type UserStore interface {
-	auth.Credentials
 	auth.Users
 	Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) // an auth.Aliases
 	Exists(ctx context.Context, a sip.AoR) (bool, error)            // as a user or as an alias

@@ -73,7 +73,7 @@ func (s *Service) loadTail(ctx context.Context, r *room) error {
 // programs may lack an owner or members, which our own never do. A room without
 // members stays in the Store, because the rows of its members may only be unreadable.
 func (s *Service) restoreRoom(stored Room, members []Member) *room {
-	name := roomName(stored.AoR)
+	name := stored.AoR.Lower()
 	log := s.log.With(slog.String("room", name.String()))
 	if s.rooms[name] != nil {
 		log.Warn("room stored twice, second row skipped")

@@ -9,7 +9,7 @@ import (
 // IsRoom reports whether Handle takes messages to an address: it is a room, a valid
 // room name, or the manager.
 func (s *Service) IsRoom(a sip.AoR) bool {
-	a = roomName(a)
+	a = a.Lower()
 	if isAside(a) {
 		return false
 	}
@@ -34,7 +34,7 @@ func (set *Settings) matches(name sip.AoR) bool {
 // names a room is for that room: a proxy, or a client that knows the manager only as a
 // next hop, changes the Request-URI and leaves To.
 func (s *Service) addressee(req *Request) sip.AoR {
-	room := roomName(req.Room)
+	room := req.Room.Lower()
 	if !s.isManager(room) {
 		return room
 	}
@@ -42,33 +42,10 @@ func (s *Service) addressee(req *Request) sip.AoR {
 	if err != nil {
 		return room
 	}
-	if a, ours := s.domains.AoR(to.URI); ours && s.IsRoom(a) && !s.isManager(roomName(a)) {
-		return roomName(a)
+	if a, ours := s.domains.AoR(to.URI); ours && s.IsRoom(a) && !s.isManager(a.Lower()) {
+		return a.Lower()
 	}
 	return room
-}
-
-// roomName returns an AoR in lower case (ASCII), as all room names are. The digits of
-// escapes stay in upper case.
-func roomName(a sip.AoR) sip.AoR {
-	return sip.AoR{User: lowerUser(a.User), Domain: strings.ToLower(a.Domain)}
-}
-
-// lowerUser returns a canonical user part in lower case.
-func lowerUser(user string) string {
-	if strings.IndexByte(user, '%') < 0 {
-		return strings.ToLower(user)
-	}
-	b := []byte(user)
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '%':
-			i += 2
-		case c >= 'A' && c <= 'Z':
-			b[i] |= 0x20
-		}
-	}
-	return string(b)
 }
 
 // displayName returns a user as a room's texts show it: with the domain only if it is

@@ -41,9 +41,9 @@ func FuzzNames(f *testing.F) {
 		if got, refused := s.parseUser(shown, room.Domain); refused != nil || got != u {
 			t.Errorf("%v is shown as %q, which is read as %v, %v", u, shown, got, refused)
 		}
-		r := roomName(u)
-		if roomName(r) != r {
-			t.Errorf("%v has no lower case: %v, %v", u, r, roomName(r))
+		r := u.Lower()
+		if r.Lower() != r {
+			t.Errorf("%v has no lower case: %v, %v", u, r, r.Lower())
 		}
 		if a, _, err := d.Parse(r.String()); err != nil || a != r {
 			t.Errorf("the room %v of %v is no AoR: %v, %v", r, u, a, err)

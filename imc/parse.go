@@ -236,7 +236,7 @@ func (s *Service) parseRoom(word, domain string) (sip.AoR, *refusal) {
 	case !ours:
 		return sip.AoR{}, refuse("foreign_room", "value", printable(clip(word)))
 	}
-	return roomName(a), nil
+	return a.Lower(), nil
 }
 
 // parseSince parses a time in the past: a duration (2h, 3d), a time within the last 24

@@ -69,7 +69,7 @@ type Settings struct {
 // NewSettings checks a Config. An error names the key that is wrong.
 func NewSettings(c Config) (Settings, error) {
 	manager := sip.URI{Scheme: "sip", User: c.Manager, Host: "localhost"}
-	c.Manager, c.StartChar = roomName(manager.AoR()).User, strings.TrimSpace(c.StartChar)
+	c.Manager, c.StartChar = manager.AoR().Lower().User, strings.TrimSpace(c.StartChar)
 	set := Settings{config: c}
 	var err error
 	if set.pattern, err = regexp.Compile(c.RoomPattern); err != nil {

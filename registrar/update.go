@@ -243,8 +243,8 @@ func (u *update) displace(n int) {
 	u.bindings = slices.DeleteFunc(u.bindings, func(b Binding) bool { return displaced[b.RUID] })
 }
 
-// connected returns 1 for a binding over an open connection, and 0 for others. A binding whose
-// connection is closed has no flow.
+// connected returns 1 for a binding over an open connection, and 0 for others. A binding over
+// a closed connection has no flow.
 func connected(b *Binding) int { return int(min(b.Flow.Conn, 1)) }
 
 // writeAhead is how long before the end of a binding a refresh is written at once,

@@ -218,7 +218,8 @@ func (r *Router) finish(ctx context.Context, in *incoming, d decision, ds []prox
 
 // sendToRoom passes a message to its room and sends the room's answer.
 func (r *Router) sendToRoom(ctx context.Context, in *incoming) {
-	sender := sip.Sender{AoR: in.caller.sender, Authenticated: in.caller.known, Local: r.opt.Domains.Has(in.caller.sender.Domain)}
+	sender := in.silo.Caller
+	sender.AoR = in.caller.sender // zero where From is not believed
 	reply := r.opt.Rooms.Handle(ctx, imc.Request{Sender: sender, Room: in.parties.to, Message: *in.silo.Message})
 	if reply.Status >= 300 {
 		r.opt.Log.DebugContext(ctx, "message refused by room",

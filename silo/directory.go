@@ -61,13 +61,13 @@ func (d *Directory) Exists(ctx context.Context, a sip.AoR) (bool, error) {
 	return ok, nil
 }
 
-// Forget forgets a user who was added or removed.
+// Forget forgets a user that was added or removed.
 func (d *Directory) Forget(a sip.AoR) {
 	d.known.Delete(a)
 	d.unknown.Delete(a)
 }
 
-// UnknownUsers says what becomes of a message for an owner who is not a user.
+// UnknownUsers says what becomes of a message for an owner that is not a user.
 type UnknownUsers int
 
 // The values of UnknownUsers.

@@ -26,7 +26,7 @@ var (
 
 // Put stores a message and returns its ID. When Put returns without an error the
 // message is committed, and the sender may get a 2xx. The errors are those above, those of
-// ledger and senderTotals, ErrUnknownUser, ErrInvalid and ErrBusy.
+// ledger and senderTotals, ErrSender, ErrUnknownUser, ErrInvalid and ErrBusy.
 func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	cfg, now := s.cfg(), s.opt.Now()
 	row, err := s.newRow(cfg, in, now)

@@ -20,8 +20,8 @@ type Settings struct {
 	Source            Usage // limit of the strangers at one address
 	Strangers         Usage // limit of all strangers
 
-	UnknownUsers UnknownUsers // messages for owners who are not users
-	Senders      *sip.Senders // whose messages are stored; nil: all
+	UnknownUsers UnknownUsers // messages for owners that are not users
+	Senders      *sip.Senders // of messages that are stored; nil: all
 
 	// URI of the owner of another mailbox than the recipient's.
 	StoreOwner Template // messages are stored in it instead (m_store(owner))

@@ -137,7 +137,7 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "over_sender_total", Help: "Messages refused because their sender had too many in all mailboxes.", Counter: &st.OverSenderTotal},
 		{Name: "over_strangers_quota", Help: "Messages of unauthenticated senders refused because too many of them were stored.", Counter: &st.OverStrangers},
 		{Name: "strangers_messages", Help: "Stored messages of unauthenticated senders.", Gauge: func() int64 { return s.strangers.used().Messages }},
-		{Name: "strangers_bytes", Help: "Their size in bytes.", Gauge: func() int64 { return s.strangers.used().Bytes }},
+		{Name: "strangers_bytes", Help: "Size in bytes of the stored messages of unauthenticated senders.", Gauge: func() int64 { return s.strangers.used().Bytes }},
 		{Name: "unknown_users", Help: "Messages that were not stored because their recipient is not a user.", Counter: &st.UnknownUsers},
 		{Name: "refused_senders", Help: "Messages that were not stored because of their sender.", Counter: &st.RefusedSenders},
 		{Name: "notices", Help: "Notices sent that a recipient is offline.", Counter: &st.Notices},

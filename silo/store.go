@@ -52,7 +52,7 @@ type Mailbox interface {
 	// the owner's reminders. from limits it to those of one sender, see Message.Src.
 	Usage(ctx context.Context, owner sip.AoR, from string, reminders bool) (Usage, error)
 
-	// UsageBySender calls f with the usage of each sender who has at least so many messages in all
+	// UsageBySender calls f with the usage of each sender that has at least so many messages in all
 	// mailboxes, or so many bytes. It takes long.
 	UsageBySender(ctx context.Context, least Usage, f func(from string, u Usage)) error
 

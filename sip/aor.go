@@ -34,6 +34,16 @@ func (a AoR) Plain() string {
 // escaped, and so do delimiters and brackets.
 func (a AoR) PlainUser() string { return plainUser(a.User) }
 
+// DecodedUser returns the user without escapes, as other programs write it into tables. It may
+// contain any bytes.
+func (a AoR) DecodedUser() string { return unescape(a.User) }
+
+// Lower returns the AoR with the letters A to Z in lower case. The digits of escapes stay as they
+// are.
+func (a AoR) Lower() AoR {
+	return AoR{User: lowerUser(a.User), Domain: strings.ToLower(a.Domain)}
+}
+
 // IsZero reports whether a is the zero AoR.
 func (a AoR) IsZero() bool { return a == AoR{} }
 

@@ -64,3 +64,20 @@ func TestCanonicalUserAllocates(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestAoRLower(t *testing.T) {
+	for user, want := range map[string]AoR{
+		"chat-1":          {"chat-1", "chat-1"},
+		"Chat-1":          {"chat-1", "Chat-1"},
+		"J%C3%BCRGEN%20X": {"j%C3%BCrgen%20x", "JüRGEN X"},
+		"raum-k%C3%B6ln":  {"raum-k%C3%B6ln", "raum-köln"},
+		"%7E%25A%FC":      {"%7E%25a%FC", "~%A\xfc"},
+		"a%4":             {"a%4", "a%4"}, // not canonical: another program's row
+		"Ä":               {"Ä", "Ä"},
+	} {
+		a := AoR{User: user, Domain: "EXAMPLE.org"}
+		if got := (AoR{a.Lower().User, a.DecodedUser()}); got != want || a.Lower().Domain != "example.org" {
+			t.Errorf("%s: in lower case %q, decoded %q", user, got.User, got.Domain)
+		}
+	}
+}

@@ -16,7 +16,7 @@ type Domains struct{ set *atomic.Pointer[domainSet] }
 type DomainNames struct {
 	Names         []string // domains with users of their own; the first is the main one
 	Aliases       []string // other names of the main domain
-	CaseSensitive bool     // users of the domains whose names differ only by case are different
+	CaseSensitive bool     // users of the domains with names that differ only by case are different
 }
 
 // A domainSet is immutable.

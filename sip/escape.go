@@ -41,6 +41,27 @@ func canonicalUser(s string, fold bool) string {
 	return string(b)
 }
 
+// lowerUser returns a user part with the letters A to Z, but for those of escapes, in lower case.
+func lowerUser(s string) string {
+	i := 0
+	for i < len(s) && s[i] != '%' && !isUpper(s[i]) {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
+	b := []byte(s)
+	for ; i < len(b); i++ {
+		switch {
+		case isEscape(s[i:]):
+			i += 2
+		case isUpper(b[i]):
+			b[i] |= 0x20
+		}
+	}
+	return string(b)
+}
+
 // plainUser returns a canonical user part as people write it. An escape remains where the
 // character cannot be seen, or would not be read as a part of the user.
 func plainUser(s string) string {
@@ -71,7 +92,7 @@ func isPlain(r rune, n int) bool {
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) && r != '\u2800' // an empty Braille pattern
 }
 
-// unescape decodes all escapes. Its result is only for comparison.
+// unescape decodes all escapes. Its result is no part of a URI.
 func unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A names collects the addresses and domains of a Kamailio configuration.
-type names struct {
+// serverNames collects the addresses and domains of a Kamailio configuration.
+type serverNames struct {
 	port        string // of addresses without one
 	listen      []setting
 	advertise   []setting
@@ -18,7 +18,7 @@ type names struct {
 }
 
 // take takes a setting, and reports whether it is about names.
-func (n *names) take(s setting) bool {
+func (n *serverNames) take(s setting) bool {
 	switch s.module + " " + s.name {
 	case " port":
 		n.port = s.value
@@ -43,7 +43,7 @@ func (n *names) take(s setting) bool {
 }
 
 // put adds the names to the configuration, and returns notes.
-func (n *names) put(d draft) (notes []leftOut) {
+func (n *serverNames) put(d draft) (notes []leftOut) {
 	var listen []string
 	for _, s := range n.listen {
 		listen = append(listen, listenAt(s.value, n.port)...)
@@ -60,7 +60,7 @@ func (n *names) put(d draft) (notes []leftOut) {
 }
 
 // putAdvertise adds the address by which others know the server.
-func (n *names) putAdvertise(d draft) (notes []leftOut) {
+func (n *serverNames) putAdvertise(d draft) (notes []leftOut) {
 	if a, port := n.advertised[0], n.advertised[1]; a.value != "" {
 		if port.value != "" {
 			a.value += ":" + port.value
@@ -79,7 +79,7 @@ func (n *names) putAdvertise(d draft) (notes []leftOut) {
 
 // putDomains adds the domains. In Kamailio an alias is a name of the server, and unless usrloc
 // has use_domain set, its users are those of the other names.
-func (n *names) putDomains(d draft) (notes []leftOut) {
+func (n *serverNames) putDomains(d draft) (notes []leftOut) {
 	var aliases []setting
 	for _, s := range n.alias {
 		s.value = strings.ToLower(strings.TrimSuffix(host(s.value), "."))
@@ -116,7 +116,7 @@ func (n *names) putDomains(d draft) (notes []leftOut) {
 }
 
 // listensOn reports whether a host is one of the addresses that are listened on.
-func (n *names) listensOn(h string) bool {
+func (n *serverNames) listensOn(h string) bool {
 	return slices.ContainsFunc(n.listen, func(s setting) bool { return strings.EqualFold(host(s.value), h) })
 }
 

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"strings"
 
-	"silod/sip"
-
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"silod/config"
 	"silod/mi"
+	"silod/sip"
 )
 
 // reload reads and checks the configuration file and applies it. After an error nothing

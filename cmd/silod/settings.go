@@ -108,9 +108,6 @@ func check(cfg *config.Config) error {
 		key, text, _ := strings.Cut(err.Error(), ": ") // as NewSettings writes it
 		problems = append(problems, cfg.Problem(key, text))
 	}
-	if _, err := senders(cfg.Silo.Senders); err != nil {
-		problems = append(problems, cfg.Problem("silo.senders", err.Error()))
-	}
 	return cfg.Fail(problems...)
 }
 

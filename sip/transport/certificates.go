@@ -38,8 +38,8 @@ func serverNames(leaf *x509.Certificate) []string {
 	return names
 }
 
-// choose returns the certificate for a client: the first one with the name whose key the client
-// can use, so that a name may have an ECDSA and an RSA key.
+// choose returns the certificate for a client: the first one that has the name and a key that the
+// client can use, so that a name may have an ECDSA and an RSA key.
 func (cs *certificates) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
 	name := strings.ToLower(hello.ServerName)
 	candidates := cs.byName[name]

@@ -49,15 +49,15 @@ type Layer struct {
 	running context.Context
 	stop    context.CancelFunc
 
-	datagrams *packetLimiter
-	streams   *packetLimiter
-	guests    guests
-	credits   *credits
-	logLimit  rate.Sometimes // for errors of listening sockets
-	localIPs  localIPs
-	vias      vias
-	udpOnly   recent[netip.AddrPort, struct{}] // peers that did not accept a TCP connection
-	silent    recent[silentTarget, struct{}]
+	datagrams  *packetLimiter
+	streams    *packetLimiter
+	connLimits connLimits
+	credits    *credits
+	logLimit   rate.Sometimes // for errors of listening sockets
+	localIPs   localIPs
+	vias       vias
+	udpOnly    recent[netip.AddrPort, struct{}] // peers that did not accept a TCP connection
+	silent     recent[silentTarget, struct{}]
 
 	advertised struct {
 		host string
@@ -72,8 +72,8 @@ func New(opt Options) *Layer {
 	l.datagrams, l.streams = newPacketLimiter(0), newPacketLimiter(0)
 	l.credits = newCredits()
 	l.roster = newRoster(opt.MaxConnections)
-	l.guests.connects = limit.NewMeter[limit.Network](maxMeters, limit.EvictLeast)
-	l.guests.handshakes = limit.NewMeter[limit.Network](maxMeters, limit.EvictLeast)
+	l.connLimits.connects = limit.NewMeter[limit.Network](maxMeters, limit.EvictLeast)
+	l.connLimits.handshakes = limit.NewMeter[limit.Network](maxMeters, limit.EvictLeast)
 	l.setLimits(Limits{})
 	l.logLimit = rate.Sometimes{First: 20, Interval: time.Minute}
 	l.udpOnly.limit, l.silent.limit = maxUDPOnly, maxSilent
@@ -166,8 +166,8 @@ var errStopped = errors.New("stopped")
 // its context is done, or because a socket has failed.
 func (l *Layer) Stopping() <-chan struct{} { return l.running.Done() }
 
-// watch checks every second that each UDP socket is read, and closes connections of strangers
-// whose time is over.
+// watch checks every second that each UDP socket is read, and closes connections that have been
+// strangers' for too long.
 func (l *Layer) watch(ctx context.Context) error {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()

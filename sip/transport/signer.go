@@ -15,7 +15,7 @@ var signers = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
 // A boundedSigner makes signatures when one of signers is free.
 type boundedSigner struct{ key crypto.Signer }
 
-// boundSigner returns a certificate whose private key is a boundedSigner.
+// boundSigner returns a certificate with a boundedSigner as private key.
 func boundSigner(c tls.Certificate) tls.Certificate {
 	if key, ok := c.PrivateKey.(crypto.Signer); ok {
 		c.PrivateKey = boundedSigner{key}

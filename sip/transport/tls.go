@@ -15,7 +15,7 @@ type Settings struct {
 	// name that it asks for (SNI), otherwise the first. Empty: unchanged.
 	Certificates []tls.Certificate
 
-	// Proxies are the networks whose PROXY headers and X-Forwarded-For are believed.
+	// Proxies are the networks from which PROXY headers and X-Forwarded-For are believed.
 	Proxies []netip.Prefix
 
 	Limits Limits

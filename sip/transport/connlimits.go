@@ -21,21 +21,21 @@ type Limits struct {
 	AuthTimeout       time.Duration // life of a connection without a call of Vouch
 }
 
-// guests are the limits for accepted connections.
-type guests struct {
+// connLimits are the limits for accepted connections.
+type connLimits struct {
 	limits     atomic.Pointer[Limits]
 	connects   *limit.Meter[limit.Network]
 	handshakes *limit.Meter[limit.Network]
 }
 
-// maxMeters is the number of sources whose connections are counted.
+// maxMeters is the number of sources with connections that are counted.
 const maxMeters = 1 << 14
 
 func (l *Layer) setLimits(set Limits) {
 	l.datagrams.rate.Store(int64(set.SourceRate))
 	l.streams.rate.Store(int64(set.SourceRate))
 	l.roster.configure(set.SourceConnections)
-	l.guests.limits.Store(&set)
+	l.connLimits.limits.Store(&set)
 }
 
 // admit counts a connection that was accepted from the peer of a flow. If that exceeds a
@@ -59,10 +59,10 @@ func (l *Layer) admit(nc net.Conn, f sip.Flow) *acceptedConn {
 
 // withinRates reports whether the peer of a flow may open a connection now.
 func (l *Layer) withinRates(f sip.Flow) bool {
-	set, n, now := l.guests.limits.Load(), limit.NetworkOf(f.Remote.Addr()), time.Now()
-	_, ok, _ := l.guests.connects.Take(n, set.SourceConnects, now)
+	set, n, now := l.connLimits.limits.Load(), limit.NetworkOf(f.Remote.Addr()), time.Now()
+	_, ok, _ := l.connLimits.connects.Take(n, set.SourceConnects, now)
 	if ok && f.Transport.Secure() {
-		_, ok, _ = l.guests.handshakes.Take(n, set.SourceHandshakes, now)
+		_, ok, _ = l.connLimits.handshakes.Take(n, set.SourceHandshakes, now)
 	}
 	if !ok {
 		l.Stats.LimitedConnects.Inc()
@@ -111,7 +111,7 @@ func sourceAddr(nc net.Conn) netip.Addr {
 // expireStrangers closes the connections that have been strangers' for too long. Neither
 // keep-alives nor parts of messages prolong their time.
 func (l *Layer) expireStrangers() {
-	if life := l.guests.limits.Load().AuthTimeout; life > 0 {
+	if life := l.connLimits.limits.Load().AuthTimeout; life > 0 {
 		l.Stats.ExpiredConns.Add(l.roster.expire(time.Now().Add(-life)))
 	}
 }
@@ -136,4 +136,4 @@ func (l *Layer) Prove(f sip.Flow) {
 }
 
 // Limits returns the limits in force.
-func (l *Layer) Limits() Limits { return *l.guests.limits.Load() }
+func (l *Layer) Limits() Limits { return *l.connLimits.limits.Load() }
