@@ -111,8 +111,8 @@ type Silo struct {
 	// auth.strangers, and their size: from one address (an IPv4 address, or an IPv6 network of
 	// 64 bits), and from all together. Further ones are refused with 480 until some are delivered
 	// or expire. 0: no limit; strangers_messages cannot be 0.
-	SourceMessages    int `toml:"stranger_messages" default:"1000" allow:"0..2147483647" reload:"yes"`
-	SourceBytes       int `toml:"stranger_bytes" default:"10000000" allow:"0..9223372036854775807" reload:"yes"`
+	SourceMessages    int `toml:"strangers_per_source" default:"1000" allow:"0..2147483647" reload:"yes"`
+	SourceBytes       int `toml:"strangers_per_source_bytes" default:"10000000" allow:"0..9223372036854775807" reload:"yes"`
 	StrangersMessages int `toml:"strangers_messages" default:"10000" allow:"1..1000000" reload:"yes"`
 	StrangersBytes    int `toml:"strangers_bytes" default:"100000000" allow:"0..9223372036854775807" reload:"yes"`
 

@@ -51,7 +51,7 @@ func (s *served) usedByStrangers() (messages, bytes int64) {
 // over a restart.
 func TestStrangersCannotFillTheDisk(t *testing.T) {
 	t.Parallel()
-	const size, fit = 64_000, 10_000_000 / 64_500 // stranger_bytes, and a few header fields
+	const size, fit = 64_000, 10_000_000 / 64_500 // strangers_per_source_bytes, and a few header fields
 	more := []string{withDigest, "silo.strangers_bytes = 16000000"}
 	s := serveIn(t, t.TempDir(), fixedPort(t), more...)
 	s.addUsers()
@@ -103,7 +103,7 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 // deleted in each way, and that they do not apply without authentication.
 func TestStrangersQuotas(t *testing.T) {
 	t.Parallel()
-	limits := []string{"silo.stranger_messages = 2", "silo.strangers_messages = 3"}
+	limits := []string{"silo.strangers_per_source = 2", "silo.strangers_messages = 3"}
 	s := serveUsers(t, limits...)
 	one, two := s.stranger("udp", "127.0.0.9"), s.stranger("tcp", "127.0.0.10")
 	for _, tc := range []struct {
@@ -213,7 +213,7 @@ func TestUnknownRecipients(t *testing.T) {
 func TestHiddenUsers(t *testing.T) {
 	t.Parallel()
 	outcome := func(to string) string {
-		s := serveUsers(t, "silo.unknown_users = 'hide'", "silo.stranger_messages = 5", "silo.max_per_sender = 3", "silo.max_messages = 4")
+		s := serveUsers(t, "silo.unknown_users = 'hide'", "silo.strangers_per_source = 5", "silo.max_per_sender = 3", "silo.max_messages = 4")
 		x := s.stranger("udp", "127.0.0.9")
 		var got strings.Builder
 		for i := range 9 {
