@@ -130,7 +130,7 @@ func (a *Accounts) set(ctx context.Context, req *mi.Request, do func(context.Con
 	if old, err := a.opt.Users.Lookup(ctx, user); err == nil && old.Name != "" {
 		name = old.Name // the phones of the user write it so
 	}
-	return a.changed(user, do(ctx, user, newSecret(name, user.Domain, quotable(realm), password)))
+	return a.changed(user, do(ctx, user, newSecret(name, user, quotable(realm), password)))
 }
 
 // user returns the user that the first argument names.

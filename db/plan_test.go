@@ -240,7 +240,7 @@ func noScan(t *testing.T, conn *sql.Conn, engine, text, explain string, args ...
 		plan = append(plan, line)
 		for _, table := range []string{
 			"silo", "s", "silod_room_log", "imc_members", "m", "silod_cursor", "c", "location", "l", "t",
-			"silod_device", "silod_meta", "subscriber", "silod_secret", "x0", "x1",
+			"silod_device", "silod_meta", "subscriber", "silod_secret", "x0", "x1", "x2", "x3", "x4",
 		} {
 			switch engine {
 			case "sqlite":

@@ -21,8 +21,9 @@ type UserStore interface {
 }
 
 // users implements UserStore on Kamailio's table subscriber, which has only the MD5 hash.
-// silod_secret has the hashes of the other algorithms, each row with the MD5 hash of the
-// same password: when another program changes the password, the rows no longer count.
+// silod_secret has the hashes of the other algorithms and of the name as a URI writes it, each row
+// with the MD5 hash of the same password: when another program changes the password, the rows no
+// longer count.
 type users struct {
 	layout *layout
 	writer *writer
@@ -52,31 +53,55 @@ type userRow struct {
 	secret auth.Secret
 }
 
-// otherAlgorithms returns the algorithms for which subscriber has no column.
-func otherAlgorithms() (out []auth.Algorithm) {
+// A furtherHash is one for which subscriber has no column: of another algorithm than MD5, or of
+// the name as a URI writes it.
+type furtherHash struct {
+	alg   auth.Algorithm
+	inURI bool
+}
+
+// furtherHashes are all kinds of them.
+func furtherHashes() (out []furtherHash) {
 	for _, alg := range auth.Algorithms() {
 		if alg != auth.MD5 {
-			out = append(out, alg)
+			out = append(out, furtherHash{alg, false})
 		}
+		out = append(out, furtherHash{alg, true})
 	}
 	return out
 }
 
-// selectUser returns a SELECT of subscriber with two columns for each of the other
-// algorithms.
+// String returns the value of the column alg.
+func (h furtherHash) String() string {
+	if h.inURI {
+		return string(h.alg) + "/uri"
+	}
+	return string(h.alg)
+}
+
+// of returns the maps of a secret that have the hashes.
+func (h furtherHash) of(s *auth.Secret) (ha1, ha1b *auth.Hashes) {
+	if h.inURI {
+		return &s.InURI.HA1, &s.InURI.HA1B
+	}
+	return &s.HA1, &s.HA1B
+}
+
+// selectUser returns a SELECT of subscriber with two columns for each of the further hashes.
 func selectUser() string {
 	columns, joins := "SELECT s.username, s.domain, s.password, s.ha1, s.ha1b", ""
-	for i, alg := range otherAlgorithms() {
+	for i, h := range furtherHashes() {
 		columns += fmt.Sprintf(", x%d.ha1, x%[1]d.ha1b", i)
 		joins += fmt.Sprintf(" LEFT JOIN silod_secret x%d ON x%[1]d.username = s.username AND x%[1]d.domain = s.domain"+
-			" AND x%[1]d.alg = '%s' AND x%[1]d.md5 = s.ha1", i, alg)
+			" AND x%[1]d.alg = '%s' AND x%[1]d.md5 = s.ha1", i, h)
 	}
 	return columns + " FROM subscriber s" + joins
 }
 
 // scanUser reads a row of selectUser.
 func scanUser(scan func(...any) error) (userRow, error) {
-	values := make([]any, 5+2*len(otherAlgorithms()))
+	further := furtherHashes()
+	values := make([]any, 5+2*len(further))
 	ptrs := make([]any, len(values))
 	for i := range values {
 		ptrs[i] = &values[i]
@@ -86,17 +111,20 @@ func scanUser(scan func(...any) error) (userRow, error) {
 	}
 	n := rowName{asText(values[0]), asText(values[1])}
 	s := auth.Secret{Name: n.user, HA1: auth.Hashes{}, HA1B: auth.Hashes{}, Password: asText(values[2])}
-	set := func(alg auth.Algorithm, ha1, ha1b any) {
-		if v := asText(ha1); v != "" {
-			s.HA1[alg] = v
-		}
-		if v := asText(ha1b); v != "" {
-			s.HA1B[alg] = v
+	set := func(hashes *auth.Hashes, alg auth.Algorithm, value any) {
+		if v := asText(value); v != "" {
+			if *hashes == nil {
+				*hashes = auth.Hashes{}
+			}
+			(*hashes)[alg] = v
 		}
 	}
-	set(auth.MD5, values[3], values[4])
-	for i, alg := range otherAlgorithms() {
-		set(alg, values[5+2*i], values[6+2*i])
+	set(&s.HA1, auth.MD5, values[3])
+	set(&s.HA1B, auth.MD5, values[4])
+	for i, h := range further {
+		ha1, ha1b := h.of(&s)
+		set(ha1, h.alg, values[5+2*i])
+		set(ha1b, h.alg, values[6+2*i])
 	}
 	return userRow{n, s}, nil
 }
@@ -332,15 +360,15 @@ func (st *users) change(ctx context.Context, doing string, user sip.AoR, f func(
 // userName is the width of names in subscriber and silod_secret.
 var userName = columnInfo{width: 64}
 
-// putSecrets replaces the hashes of the other algorithms.
+// putSecrets replaces the further hashes.
 func putSecrets(s *session, n rowName, secret *auth.Secret) error {
 	if err := removeSecrets(s, n); err != nil {
 		return err
 	}
 	var rows [][]any
-	for _, alg := range otherAlgorithms() {
-		if secret.HA1[alg] != "" {
-			rows = append(rows, []any{n.user, n.domain, string(alg), secret.HA1[alg], secret.HA1B[alg], secret.HA1[auth.MD5]})
+	for _, h := range furtherHashes() {
+		if ha1, ha1b := h.of(secret); (*ha1)[h.alg] != "" {
+			rows = append(rows, []any{n.user, n.domain, h.String(), (*ha1)[h.alg], (*ha1b)[h.alg], secret.HA1[auth.MD5]})
 		}
 	}
 	if rows == nil {

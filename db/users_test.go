@@ -21,7 +21,7 @@ func lookup(t testing.TB, st UserStore, user sip.AoR) auth.Secret {
 }
 
 func sameSecret(a, b auth.Secret) bool {
-	return reflect.DeepEqual(a.HA1, b.HA1) && reflect.DeepEqual(a.HA1B, b.HA1B) && a.Password == b.Password
+	return reflect.DeepEqual(a.HA1, b.HA1) && reflect.DeepEqual(a.HA1B, b.HA1B) && reflect.DeepEqual(a.InURI, b.InURI) && a.Password == b.Password
 }
 
 func TestUsers(t *testing.T) {
@@ -74,6 +74,37 @@ func TestUsersOfKamailio(t *testing.T) {
 		rawExec(t, db, "UPDATE subscriber SET ha1 = 'new', ha1b = 'newb' WHERE username = 'bob'")
 		if got := lookup(t, st, bob); len(got.HA1) != 1 || got.HA1[auth.MD5] != "new" {
 			t.Errorf("%v", got.HA1)
+		}
+	})
+}
+
+// TestUserInURI: the hashes of the name as a URI writes it are those of the same password.
+func TestUserInURI(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st, door := db.Users(), aor("9901%231@example.org")
+		secret := auth.NewSecret(door, "example.org", "one")
+		if err := st.AddUser(t.Context(), door, secret); err != nil {
+			t.Fatal(err)
+		}
+		if got := lookup(t, st, door); !sameSecret(got, secret) || len(got.InURI.HA1B) != len(auth.Algorithms()) {
+			t.Errorf("%v, %v", got.HA1, got.InURI)
+		}
+		rawExec(t, db, "UPDATE subscriber SET ha1 = 'new'")
+		if got := lookup(t, st, door); got.InURI.HA1 != nil || got.InURI.HA1B != nil {
+			t.Errorf("after a change by another program: %v", got.InURI)
+		}
+		if err := st.SetSecret(t.Context(), door, secret); err != nil {
+			t.Fatal(err)
+		}
+		if got := lookup(t, st, door); !sameSecret(got, secret) {
+			t.Errorf("after a change: %v, %v", got.HA1, got.InURI)
+		}
+		if err := st.RemoveUser(t.Context(), door); err != nil {
+			t.Fatal(err)
+		}
+		if n := asInt(rawValue(t, db, "SELECT COUNT(*) FROM silod_secret")); n != 0 {
+			t.Errorf("%d hashes remain", n)
 		}
 	})
 }

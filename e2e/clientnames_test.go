@@ -69,3 +69,35 @@ func TestNamesOfClients(t *testing.T) {
 	door = baresip(t, d, "udp", "9901%231")
 	door.awaitText("alice", "while it is off")
 }
+
+// TestNamesWithDigest: users whose names phones escape or write plain, or that are at the address
+// of the server, log in with the default algorithm and receive what was stored for the plain name.
+func TestNamesWithDigest(t *testing.T) {
+	d := serve(t, digest)
+	d.addUsers(t, "alice", "9901#1", "jürgen", "hans maier", "dora")
+	alice := baresip(t, d, "udp", "alice")
+	d.awaitOnline(t, "alice", true)
+	for _, u := range []struct {
+		name, written string
+		start         func(written string) *device
+	}{
+		{"9901#1", "9901#1", func(w string) *device { return twinkle(t, d, "tcp", w) }},
+		{"9901#1", "9901%231", func(w string) *device { return baresip(t, d, "udp", w) }},
+		{"jürgen", "j%C3%BCrgen", func(w string) *device { return linphone(t, d, "udp", w) }},
+		{"jürgen", "jürgen", func(w string) *device { return baresip(t, d, "tcp", w) }},
+		{"hans maier", "hans maier", func(w string) *device { return twinkle(t, d, "udp", w) }},
+		{"hans maier", "hans%20maier", func(w string) *device { return baresip(t, d, "udp", w) }},
+		{"dora", "dora", func(w string) *device { return baresipAs(t, d, "udp", w, "sip:dora@"+d.addr, "") }},
+	} {
+		text := "stored for " + u.written
+		if out, code := d.siloctlWith(t, password, "send", "alice", u.name, text, "--server", d.addr); code != 0 {
+			t.Fatalf("siloctl send ended with exit code %d: %s", code, out)
+		}
+		p := u.start(u.written)
+		p.await(text)
+		p.say("alice", "from "+u.written)
+		alice.await("\"from " + u.written + "\"")
+		p.unregister()
+		d.awaitOnline(t, u.name, false)
+	}
+}

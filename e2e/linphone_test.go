@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"testing"
@@ -13,12 +14,20 @@ func linphone(t *testing.T, d *daemon, transport, user string) *device {
 	path := installed(t, "linphonec")
 	home := t.TempDir()
 	ports := fmt.Sprintf("sip_port=%d\nsip_tcp_port=-1", freePort(t))
-	if transport == "tcp" {
+	if transport != "udp" {
 		ports = "sip_port=-1\nsip_tcp_port=-1"
+	}
+	// Linphone looks up the password of an address by its user without escapes.
+	decoded, err := url.PathUnescape(user)
+	if err != nil {
+		t.Fatal(err)
 	}
 	rc := file(t, fmt.Sprintf(`[sip]
 %[1]s
 sip_tls_port=-1
+root_ca=%[7]s
+verify_server_certs=0
+verify_server_cn=0
 use_ipv6=0
 default_proxy=0
 [rtp]
@@ -32,11 +41,11 @@ reg_expires=600
 reg_sendregister=1
 publish=0
 [auth_info_0]
-username=%[4]s
+username=%[8]s
 passwd=%[6]s
 realm=%[5]s
 domain=%[5]s
-`, ports, d.addr, transport, user, domain, password), home, "rc")
+`, ports, d.addr, transport, user, domain, password, d.path("server.pem"), decoded), home, "rc")
 	// Linphone needs this directory for its database, and the database for chats.
 	file(t, "", home, ".local/share/linphone/made")
 	cmd := exec.Command(path, "-c", rc)

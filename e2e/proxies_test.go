@@ -206,7 +206,7 @@ func (b *behind) talk() {
 	}
 	alice := linphone(b.t, b.silod, "udp", "alice")
 	b.silod.awaitOnline(b.t, "alice", true)
-	bob := jssip(b.t, "wss://"+b.at["wss"], "bob")
+	bob := browser(b.t, "jssip", "wss://"+b.at["wss"], "bob")
 	bob.await("registered\n")
 	bob.say("alice", hard)
 	alice.awaitText("bob", hard)

@@ -87,7 +87,7 @@ func TestSIPpDigest(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			d := serve(t, digest)
-			d.addUsers(t, "sipp")
+			d.addUsers(t, "sipp", "bob")
 			succeed(sipp(t, d, transport, scenario(t, "digest"), "bob", "-m", "1", "-au", "sipp", "-ap", password))
 			d.awaitStored(t, "bob", "text 1")
 			if p := sipp(t, d, transport, scenario(t, "digest"), "bob", "-m", "1", "-au", "sipp", "-ap", "a guess"); p.exit() == 0 {

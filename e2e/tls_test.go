@@ -5,19 +5,20 @@ import (
 	"testing"
 )
 
-// TestPhonesOverTLS: phones authenticate over TLS with the default algorithm. linphonec does not
-// accept the test's certificate.
+// TestPhonesOverTLS runs a conversation between two phones of each model that supports TLS.
+// They authenticate with the default algorithm.
 func TestPhonesOverTLS(t *testing.T) {
-	d := &daemon{dir: shortDir(t), addr: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	d.certificate(t)
-	d.configure(t, digest, fmt.Sprintf("sip.listen = ['tls:%s']", d.addr), fmt.Sprintf("sip.domains = ['%s']", domain),
-		"sip.tls_certificate = 'server.pem'", "sip.tls_private_key = 'server.pem'", fmt.Sprintf("mi.reply_dir = '%s/'", d.dir), "silo.add_date = 0")
-	d.start(t)
-	d.addUsers(t, "alice", "bob")
-	alice := baresip(t, d, "tls", "alice")
-	d.awaitOnline(t, "alice", true)
-	bob := baresip(t, d, "tls", "bob")
-	d.awaitOnline(t, "bob", true)
-	alice.say("bob", hard)
-	bob.awaitText("alice", hard)
+	for name, start := range map[string]func(*testing.T, *daemon, string, string) *device{"linphone": linphone, "baresip": baresip} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := &daemon{dir: shortDir(t), addr: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+			d.certificate(t)
+			d.configure(t, digest, fmt.Sprintf("sip.listen = ['tls:%s']", d.addr), fmt.Sprintf("sip.domains = ['%s']", domain),
+				"sip.tls_certificate = 'server.pem'", "sip.tls_private_key = 'server.pem'", fmt.Sprintf("mi.reply_dir = '%s/'", d.dir),
+				"silo.add_date = 0", roomTexts)
+			d.start(t)
+			d.addUsers(t, "alice", "bob")
+			converse(t, model{start: start}, "tls", d)
+		})
+	}
 }

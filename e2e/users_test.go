@@ -24,6 +24,7 @@ func (d *daemon) siloctlWith(t *testing.T, password string, args ...string) (out
 // it. Each step decides which password the server accepts.
 func TestUsers(t *testing.T) {
 	d := serve(t, digest, "log.level = 'debug'")
+	d.addUsers(t, "bob")
 	const first, second = "a first pässword", "a second one"
 	expect := func(output string, code int, want string, wantCode int) {
 		t.Helper()
@@ -69,7 +70,7 @@ func TestUsers(t *testing.T) {
 // an administrator lifts the ban.
 func TestBansBySiloctl(t *testing.T) {
 	d := serve(t, digest, "auth.failures = '2/1h'")
-	d.addUsers(t, "alice")
+	d.addUsers(t, "alice", "bob")
 	send := func(password string) (string, int) {
 		t.Helper()
 		return d.siloctlWith(t, password, "send", "alice@"+domain, "bob@"+domain, "hello", "--server", d.addr, "--transport", "tcp", "--timeout", "500ms")
@@ -105,7 +106,7 @@ func TestPhonesWithSHA256(t *testing.T) {
 		t.Run("linphone/"+transport, func(t *testing.T) {
 			t.Parallel()
 			d := serve(t, digest, "auth.algorithms = ['SHA-256']")
-			d.addUsers(t, "alice")
+			d.addUsers(t, "alice", "bob")
 			alice := linphone(t, d, transport, "alice")
 			d.awaitOnline(t, "alice", true)
 			alice.say("bob", hard)

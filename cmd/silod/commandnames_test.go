@@ -202,6 +202,11 @@ func (s *served) state() string {
 		"silo_list", "silo_stats",
 	} {
 		reply := s.unvarying(strings.Split(c, "|")[0], s.ask(mi.Kamailio, c))
+		if c == "sub_list" { // in the order of the names as they are stored
+			lines := strings.SplitAfter(reply, "\n")
+			slices.Sort(lines)
+			reply = strings.Join(lines, "")
+		}
 		fmt.Fprintf(&b, "%s: %s\n", c, reply)
 	}
 	return b.String()

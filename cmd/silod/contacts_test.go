@@ -27,6 +27,7 @@ func TestContactsMakeRoom(t *testing.T) {
 	if n := s.count("location"); n != 100 {
 		t.Errorf("%d rows", n)
 	}
+	s.settled()
 	if got := s.phone("udp", "alice").message(bob, "hello"); got != 200 {
 		t.Errorf("answered %d", got)
 	}

@@ -46,6 +46,7 @@ func TestSIPSOverTLSOnly(t *testing.T) {
 	if got := secure.ask(register); status(got) != 200 {
 		t.Fatalf("REGISTER was answered\n%s", got)
 	}
+	s.settled()
 	if got := a.message(sips, "secret"); got != 200 {
 		t.Errorf("answered %d", got)
 	}
@@ -246,6 +247,7 @@ func TestPathIsDialedAnew(t *testing.T) {
 	}
 	_ = b.conn.Close()
 	s.eventually("the end of the connection", func() bool { return s.transport.Connections() == 0 })
+	s.settled()
 	for _, text := range []string{"1", "2"} {
 		a := s.phone("udp", "alice")
 		if got := a.message(bob, text); got != 200 {

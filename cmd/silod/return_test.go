@@ -34,6 +34,7 @@ func (u *ua) bind(contacts ...string) {
 	if status(a) != 200 {
 		u.t.Fatalf("REGISTER was answered\n%s", a)
 	}
+	u.awaitLook()
 }
 
 const (

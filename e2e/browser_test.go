@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -24,27 +25,32 @@ import (
 	"time"
 )
 
-// bundle returns JsSIP and the page that uses it as one script, made of the packages that
-// tools/install-test-deps has installed in bin/npm.
-var bundle = sync.OnceValues(func() ([]byte, error) {
-	modules, err := filepath.Abs("../bin/npm/node_modules")
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(filepath.Join(modules, ".bin", "esbuild"), "--bundle", "testdata/jssip/page.js", "--log-level=warning")
-	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
-	cmd.Stderr = os.Stderr
-	return cmd.Output()
-})
+// bundles has, for each library, the library and the page that uses it as one script.
+var bundles = map[string]func() ([]byte, error){"jssip": bundle("jssip"), "sip.js": bundle("sip.js")}
 
-// jssip starts JsSIP in Chromium. Its page gets commands over HTTP.
-func jssip(t *testing.T, server, user string) *device {
+// bundle makes a script of the packages that tools/install-test-deps has installed in bin/npm.
+func bundle(library string) func() ([]byte, error) {
+	return sync.OnceValues(func() ([]byte, error) {
+		modules, err := filepath.Abs("../bin/npm/node_modules")
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command(filepath.Join(modules, ".bin", "esbuild"), "--bundle", "testdata/"+library+"/page.js", "--log-level=warning")
+		cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
+		cmd.Stderr = os.Stderr
+		return cmd.Output()
+	})
+}
+
+// browser starts a library for phones, jssip or sip.js, in Chromium. Its page gets commands over
+// HTTP.
+func browser(t *testing.T, library, server, user string) *device {
 	t.Helper()
-	if _, err := os.Stat("../bin/npm/node_modules/jssip"); err != nil {
-		missing(t, "jssip (tools/install-test-deps)")
+	if _, err := os.Stat("../bin/npm/node_modules/" + library); err != nil {
+		missing(t, library+" (tools/install-test-deps)")
 	}
 	path := installed(t, "chromium")
-	script, err := bundle()
+	script, err := bundles[library]()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +137,8 @@ func (d *daemon) certificate(t *testing.T) {
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		// RFC 5280 section 4.1.2.4: the issuer is not empty. Linphone cannot read such a certificate.
+		Subject:   pkix.Name{CommonName: domain},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
@@ -148,8 +156,8 @@ func (d *daemon) certificate(t *testing.T) {
 // TestBrowser: a phone in a browser authenticates, exchanges messages with another phone,
 // also in a room, and ends without unregistering, as when its page is closed.
 func TestBrowser(t *testing.T) {
-	for _, transport := range []string{"ws", "wss"} {
-		t.Run(transport, func(t *testing.T) {
+	for _, with := range []struct{ library, transport string }{{"jssip", "ws"}, {"jssip", "wss"}, {"sip.js", "wss"}} {
+		t.Run(with.library+"/"+with.transport, func(t *testing.T) {
 			t.Parallel()
 			d, at := serveWeb(t, roomTexts, digest)
 			d.addUsers(t, "alice", "bob")
@@ -158,7 +166,7 @@ func TestBrowser(t *testing.T) {
 
 			alice.say("bob", hard)
 			d.awaitStored(t, "bob", hard)
-			bob := jssip(t, at[transport], "bob")
+			bob := browser(t, with.library, at[with.transport], "bob")
 			bob.await("registered\n")
 			bob.awaitText("alice", hard)
 			d.awaitStored(t, "bob")
@@ -182,7 +190,7 @@ func TestBrowser(t *testing.T) {
 			alice.say("bob", "are you gone?")
 			alice.say("chat-1", "and from here?")
 			d.awaitStored(t, "bob", "are you gone?")
-			bob = jssip(t, at[transport], "bob")
+			bob = browser(t, with.library, at[with.transport], "bob")
 			bob.awaitText("alice", "are you gone?")
 			bob.awaitText("chat-1", "[alice]: and from here?")
 			bob.unregister()
@@ -197,7 +205,7 @@ func TestBrowserWithoutPassword(t *testing.T) {
 	if _, err := d.call("sub_add", "bob@"+domain, "another one"); err != nil {
 		t.Fatal(err)
 	}
-	bob := jssip(t, at["ws"], "bob")
+	bob := browser(t, "jssip", at["ws"], "bob")
 	bob.await("registration failed: Authentication Error\n")
 	bob.say("alice", "hello")
 	bob.await(uri("alice") + " answered 407\n")
