@@ -93,7 +93,7 @@ type SIP struct {
 	// among them: so many at once and in each period. Further ones are closed at once. "0": no
 	// limit.
 	SourceConnects   Rate `toml:"source_connects" default:"1000/10s" reload:"yes"`
-	SourceHandshakes Rate `toml:"source_handshakes" default:"300/10s" reload:"yes"`
+	SourceHandshakes Rate `toml:"source_handshakes" default:"600/10s" reload:"yes"`
 
 	// The time for the peer of a new connection to authenticate: a connection without an
 	// authenticated request is closed then, between two requests. If one always is in progress,
