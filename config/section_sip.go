@@ -93,11 +93,12 @@ type SIP struct {
 	// among them: so many at once and in each period. Further ones are closed at once. "0": no
 	// limit.
 	SourceConnects   Rate `toml:"source_connects" default:"1000/10s" reload:"yes"`
-	SourceHandshakes Rate `toml:"source_handshakes" default:"300/10s" reload:"yes"`
+	SourceHandshakes Rate `toml:"source_handshakes" default:"600/10s" reload:"yes"`
 
 	// The time for the peer of a new connection to authenticate: a connection without an
-	// authenticated request is closed then. Trusted peers need not, and if auth.mode is "none"
-	// any request suffices.
+	// authenticated request is closed then, between two requests. If one always is in progress,
+	// no more are read after another 30 s. Trusted peers need not authenticate, and if auth.mode
+	// is "none" any request suffices.
 	AuthTimeout time.Duration `toml:"auth_timeout" default:"1m" allow:"1s..2h" reload:"yes"`
 
 	// A connection without traffic for this time is closed. The contacts that are registered

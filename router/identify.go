@@ -306,6 +306,9 @@ func (a *authRequest) checkStranger() verdict {
 			c.sender = a.parties.from
 		}
 		c.standing = silo.Stranger
+		if !c.trusted {
+			a.tx.Unproven()
+		}
 		return admitted
 	}
 	return refused

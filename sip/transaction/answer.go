@@ -14,6 +14,7 @@ type answer struct {
 	to      string // To value; "": that of the request with our tag
 	headers []sip.Header
 	body    []byte
+	bounded bool // see ServerTx.Unproven
 }
 
 // appendTo appends the response to a request (RFC 3261 section 8.2.6.2). Values from the
@@ -58,7 +59,7 @@ func (tx *ServerTx) appendTag(b []byte) []byte { return hex.AppendEncode(b, tx.i
 
 // plain reports whether an answer consists of a status with its standard phrase.
 func (a *answer) plain() bool {
-	return a.to == "" && len(a.headers) == 0 && len(a.body) == 0 && a.reason == sip.ReasonPhrase(a.status)
+	return !a.bounded && a.to == "" && len(a.headers) == 0 && len(a.body) == 0 && a.reason == sip.ReasonPhrase(a.status)
 }
 
 func plainAnswer(status int) *answer {
@@ -68,7 +69,11 @@ func plainAnswer(status int) *answer {
 // pack appends an answer in a compact form without pointers: the garbage collector need not
 // scan it, and it does not keep the received response in memory.
 func (a *answer) pack(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(a.status))
+	status := uint64(a.status) << 1
+	if a.bounded {
+		status |= 1
+	}
+	b = binary.AppendUvarint(b, status)
 	b = packText(b, a.reason)
 	b = packText(b, a.to)
 	b = binary.AppendUvarint(b, uint64(len(a.headers)))
@@ -96,7 +101,11 @@ func unpack(b []byte) *answer {
 		b = b[n:]
 		return s
 	}
-	a := &answer{status: number(), reason: text(), to: text(), headers: make([]sip.Header, number())}
+	status := number()
+	a := &answer{
+		status: status >> 1, bounded: status&1 != 0,
+		reason: text(), to: text(), headers: make([]sip.Header, number()),
+	}
 	for i := range a.headers {
 		a.headers[i] = sip.Header{Name: text(), Value: text()}
 	}

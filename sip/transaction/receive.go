@@ -119,13 +119,16 @@ func (l *Layer) admit(tx *ServerTx) bool {
 	case txAnswered:
 		l.Stats.Retransmissions.Inc()
 		tx.answered.Store(a)
-		l.reply(tx)
+		if a.mayRepeat(tx) {
+			l.reply(tx)
+		}
 		return false
 	case txTableFull:
 		l.rejectOverload(tx)
 		return false
 	case txMerged:
 		l.Stats.ServerTransactions.Inc()
+		tx.Unproven()
 		tx.Respond(482, "Loop Detected, the same request is being worked on")
 		return false
 	case txNew:

@@ -33,12 +33,12 @@ type ServerTx struct {
 	// read by its Done. The layer does not use it.
 	Unknown bool
 
-	handled   bool // Handle has been called
-	hasKey    bool // the table contains id.key
-	awaited   bool // see serverShard.await
-	hasMerge  bool // the table contains id.merge
-	stateless bool // see Stateless
-	forget    bool // the answer is not kept for retransmissions
+	handled  bool // Handle has been called
+	hasKey   bool // the table contains id.key
+	awaited  bool // see serverShard.await
+	hasMerge bool // the table contains id.merge
+	bounded  bool // see Unproven
+	forget   bool // the answer is not kept for retransmissions
 
 	place int32 // in serverShard.unanswered
 }
@@ -123,7 +123,7 @@ func (tx *ServerTx) finish(a *answer) {
 		return
 	}
 	send := true
-	if tx.stateless {
+	if tx.bounded {
 		a, send = a.shrinkToRequest(tx)
 		tx.answered.Store(a)
 	}

@@ -9,10 +9,13 @@ import (
 
 // Stateless makes the answer stateless (RFC 3261 section 8.2.7): it is not kept, and a
 // retransmission is a new request. It serves for requests of unknown senders, which then
-// use no memory. Over UDP, where the source address may be forged, the answer is shortened
-// to the size of the request. If that is not possible, it is sent only as far as
-// transport.Layer.Covers allows.
-func (tx *ServerTx) Stateless() { tx.stateless, tx.forget = true, true }
+// use no memory. It includes Unproven.
+func (tx *ServerTx) Stateless() { tx.bounded, tx.forget = true, true }
+
+// Unproven notes that the source address of the request may be forged if it came over UDP. The
+// answer is then shortened to the size of the request. If that is not possible, it is sent only
+// as far as transport.Layer.Covers allows, also to retransmissions.
+func (tx *ServerTx) Unproven() { tx.bounded = true }
 
 // Vouch notes that the sender of the request is not a stranger: see transport.Layer.Vouch.
 func (tx *ServerTx) Vouch() { tx.layer.transport.Vouch(tx.Flow) }
@@ -30,6 +33,7 @@ func (a *answer) shrinkToRequest(tx *ServerTx) (_ *answer, ok bool) {
 	if tx.Flow.Transport != sip.UDP {
 		return a, true
 	}
+	a.bounded = true
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	tooLarge := func() bool {
@@ -61,6 +65,22 @@ func (a *answer) shrinkToRequest(tx *ServerTx) (_ *answer, ok bool) {
 		a.headers = slices.DeleteFunc(a.headers, func(h sip.Header) bool { return h == longest })
 	}
 	return a, true
+}
+
+// mayRepeat reports whether an answer may be sent to a retransmission.
+func (a *answer) mayRepeat(tx *ServerTx) bool {
+	if !a.bounded {
+		return true
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	*buf = a.appendTo((*buf)[:0], tx)
+	t, source := tx.layer.transport, tx.replyTo().Addr()
+	if len(*buf) <= tx.size || t.Covers(source, tx.size, len(*buf)) {
+		return true
+	}
+	t.HoldBack(source, tx.size)
+	return false
 }
 
 func isChallenge(h sip.Header) bool {

@@ -103,6 +103,33 @@ func spendCredit(s *layers) {
 	}
 }
 
+// TestUnprovenAnswers checks that the answer to an address that may be forged is kept, and that
+// the answers to retransmissions together are not larger than these.
+func TestUnprovenAnswers(t *testing.T) {
+	var runs atomic.Int32
+	s, udp, _ := runLayers(t, config{}, serve(func(tx *ServerTx) {
+		runs.Add(1)
+		tx.Unproven()
+		tx.ForwardResponse(&sip.Message{Status: 200, Reason: "OK", Body: []byte(strings.Repeat("x", 300))})
+	}))
+	c := dial(t, "udp", udp)
+	spendCredit(s)
+	m := message(c, "z9hG4bKunproven")
+	received, last := 0, ""
+	for range 40 {
+		send(t, c, m)
+		if got := receive(t, c, quietTime); got != "" {
+			received, last = received+len(got), got
+		}
+	}
+	if status(last) != "200" || !strings.HasSuffix(last, "xxx") || runs.Load() != 1 {
+		t.Errorf("the handler ran %d times, the last answer is\n%s", runs.Load(), last)
+	}
+	if sent := 40 * len(m); received > sent+500 {
+		t.Errorf("%d bytes were sent for %d", received, sent)
+	}
+}
+
 // TestChallengeAtOnce checks that challenges are sent at once to clients that have not used the
 // bytes that are free, and to those that have answered one, whatever else comes from there.
 func TestChallengeAtOnce(t *testing.T) {

@@ -31,7 +31,7 @@ func (l *Layer) listenStream(ctx context.Context, t sip.Transport, addr netip.Ad
 	}
 	local := unmap(ln.Addr().(*net.TCPAddr).AddrPort())
 	ln = &boundedListener{Listener: ln, layer: l, transport: t, local: local}
-	ln = &proxyListener{Listener: ln, layer: l}
+	ln = &proxyListener{Listener: ln, layer: l, transport: t, local: local}
 	if t.Secure() {
 		ln = tls.NewListener(ln, l.serverTLS(t))
 	}

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -42,12 +41,15 @@ func (l *Layer) setLimits(set Limits) {
 // limit, it returns nil. If another connection has to make room, it closes that one. That of a
 // proxy is counted by settle, for its client.
 func (l *Layer) admit(nc net.Conn, f sip.Flow) *acceptedConn {
-	trusted := l.receiver.Trusted(f) || l.isProxy(f.Remote.Addr())
-	if !trusted && !l.withinRates(f) {
+	trusted, proxy := l.receiver.Trusted(f), l.isProxy(f.Remote.Addr())
+	if !trusted && !proxy && !l.withinRates(f) {
 		return nil
 	}
-	c, displaced, result := l.roster.enter(nc, f.Remote.Addr(), trusted)
+	c, displaced, result := l.roster.enter(nc, f.Remote.Addr(), trusted || proxy)
 	l.displace(displaced)
+	if c != nil && !proxy {
+		c.counted = f.Remote.Addr()
+	}
 	switch result {
 	case full:
 		l.Stats.RefusedConnects.Inc()
@@ -79,13 +81,10 @@ func (l *Layer) displace(c *acceptedConn) {
 	_ = c.Conn.Close() // the goroutine that reads it does the rest
 }
 
-// settle counts an accepted connection for the peer of a flow, if that is not the source of
-// its packets. It returns false if that exceeds a limit.
+// settle counts an accepted connection for the peer of a flow, unless it is counted for that
+// already. It returns false if that exceeds a limit.
 func (l *Layer) settle(c *acceptedConn, f sip.Flow) bool {
-	if c == nil {
-		return true
-	}
-	if source := sourceAddr(c); source == f.Remote.Addr() && !l.isProxy(source) {
+	if c == nil || c.counted == f.Remote.Addr() {
 		return true
 	}
 	trusted := l.receiver.Trusted(f)
@@ -96,25 +95,26 @@ func (l *Layer) settle(c *acceptedConn, f sip.Flow) bool {
 	l.displace(displaced)
 	if !ok {
 		l.Stats.LimitedConnects.Inc()
+		return false
 	}
-	return ok
-}
-
-// sourceAddr returns the address from which the packets of a connection come.
-func sourceAddr(nc net.Conn) netip.Addr {
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
+	c.counted = f.Remote.Addr()
+	return true
 }
 
 // expireStrangers closes the connections that have been strangers' for too long. Neither
-// keep-alives nor parts of messages prolong their time.
+// keep-alives nor parts of messages prolong their time. A connection is closed when no request
+// over it is in progress, so that a server of another domain gets its answer. If there always
+// is one, no more are served after endTime.
 func (l *Layer) expireStrangers() {
 	if life := l.connLimits.limits.Load().AuthTimeout; life > 0 {
-		l.Stats.ExpiredConns.Add(l.roster.expire(time.Now().Add(-life)))
+		before := time.Now().Add(-life)
+		l.Stats.ExpiredConns.Add(l.roster.expire(before, before.Add(-endTime)))
 	}
 }
+
+// endTime is how long a connection whose time is over serves requests if one is always in
+// progress.
+const endTime = 30 * time.Second
 
 // Vouch notes that the sender of a request over a flow is not a stranger: it has authenticated
 // or is trusted. Its connection then has the time of IdleTimeout.

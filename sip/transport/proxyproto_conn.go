@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"silod/sip"
 )
 
 // isProxy reports whether PROXY headers and X-Forwarded-For from an address are believed.
@@ -21,7 +23,9 @@ func (l *Layer) isProxy(a netip.Addr) bool {
 // A proxyListener accepts the connections of proxies as proxiedConns.
 type proxyListener struct {
 	net.Listener
-	layer *Layer
+	layer     *Layer
+	transport sip.Transport
+	local     netip.AddrPort
 }
 
 func (l *proxyListener) Accept() (net.Conn, error) {
@@ -32,7 +36,7 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); !ok || !l.layer.isProxy(a.AddrPort().Addr()) {
 		return nc, nil
 	}
-	c := &proxiedConn{Conn: nc, layer: l.layer, deadline: time.Now().Add(l.layer.opt.StartTimeout)}
+	c := &proxiedConn{Conn: nc, listener: l, layer: l.layer, deadline: time.Now().Add(l.layer.opt.StartTimeout)}
 	c.start = sync.OnceFunc(c.readHeader)
 	return c, nil
 }
@@ -43,6 +47,7 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 // machine of HAProxy connects without one, and nginx sends X-Forwarded-For instead.
 type proxiedConn struct {
 	net.Conn
+	listener *proxyListener
 	layer    *Layer
 	deadline time.Time // of the header
 	start    func()    // calls readHeader once
@@ -78,10 +83,14 @@ func (c *proxiedConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// readHeader reads the header, and closes the connection if it is not valid.
+// readHeader reads the header, and closes the connection if it is not valid, or if the client
+// exceeds a limit.
 func (c *proxiedConn) readHeader() {
 	defer context.AfterFunc(c.layer.running, func() { _ = c.Conn.Close() })()
 	client, err := c.receiveHeader()
+	if err == nil && !c.settle(client) {
+		err = errLimited
+	}
 	if err != nil {
 		if errors.Is(err, errProxyHeader) { // a health check connects and disconnects
 			c.layer.logLimit.Do(func() {
@@ -96,6 +105,18 @@ func (c *proxiedConn) readHeader() {
 	if client.IsValid() {
 		c.remote = net.TCPAddrFromAddrPort(client)
 	}
+}
+
+var errLimited = errors.New("too many connections of the client of a proxy")
+
+// settle counts the connection for the client that the header names, before the TLS handshake.
+// If that is another proxy, the client is known at the upgrade to a WebSocket.
+func (c *proxiedConn) settle(client netip.AddrPort) bool {
+	if !client.IsValid() || c.layer.isProxy(client.Addr()) {
+		return true
+	}
+	f := sip.Flow{Transport: c.listener.transport, Local: c.listener.local, Remote: client}
+	return c.layer.settle(acceptedConnOf(c.Conn), f)
 }
 
 // receiveHeader reads until the header is complete, or the bytes cannot be one. It returns the

@@ -61,19 +61,31 @@ func (l *Layer) counts(raw []byte, f sip.Flow) bool {
 // isResponse reports whether a message starts with a status line.
 func isResponse(raw []byte) bool { return bytes.HasPrefix(raw, []byte("SIP/2.0 ")) }
 
-// receiveStream passes one message of a stream to the Receiver. A worker runs its Job,
-// because the connection has only one reader. The error is that of Receiver.Receive.
-func (l *Layer) receiveStream(raw []byte, f sip.Flow) error {
+// receive passes one message of a stream to the Receiver. A worker runs its Job, because the
+// connection has only one reader. The error is that of Receiver.Receive. Requests over a
+// stranger's connection whose time is over are not read.
+func (c *conn) receive(raw []byte) error {
+	l := c.layer
 	l.Stats.BytesReceived.Add(len(raw))
-	if l.counts(raw, f) {
-		l.slow(f)
+	if l.counts(raw, c.flow) {
+		l.slow(c.flow)
 	}
-	if !l.receiver.AcceptSource(f) && !isResponse(raw) {
+	response := isResponse(raw)
+	if !response && !l.receiver.AcceptSource(c.flow) {
 		return nil
 	}
-	job, err := l.receiver.Receive(raw, Origin{Flow: f})
-	if job != nil {
+	guest := !response && c.accepted != nil && !c.accepted.vouched.Load()
+	if guest && !c.accepted.serving.begin() {
+		return nil
+	}
+	job, err := l.receiver.Receive(raw, Origin{Flow: c.flow})
+	switch {
+	case job != nil && guest:
+		l.startJob(guestJob{job, c.accepted})
+	case job != nil:
 		l.startJob(job)
+	case guest:
+		c.accepted.answered()
 	}
 	return err
 }

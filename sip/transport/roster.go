@@ -37,6 +37,8 @@ type acceptedConn struct {
 	roster  *roster
 	since   time.Time
 	vouched atomic.Bool // not a stranger's
+	serving serving
+	counted netip.Addr // for which settle has counted it
 
 	// Guarded by roster.mu.
 	closed      bool
@@ -203,19 +205,31 @@ func (r *roster) vouch(c *acceptedConn) {
 }
 
 // expire closes the strangers' connections that were accepted before a time, and returns
-// their number.
-func (r *roster) expire(before time.Time) int {
+// their number. One with a request in progress is closed later: when the last is answered, if
+// it was accepted before the time force.
+func (r *roster) expire(before, force time.Time) (n int) {
 	r.mu.Lock()
 	var expired []*acceptedConn
-	for c := oldest(&r.strangers); c != nil && c.since.Before(before); c = oldest(&r.strangers) {
-		r.remove(c)
-		expired = append(expired, c)
+	for e := r.strangers.Front(); e != nil; {
+		c := e.Value.(*acceptedConn)
+		if !c.since.Before(before) {
+			break
+		}
+		e = e.Next()
+		ended, idle := c.serving.finish(c.since.Before(force))
+		if ended {
+			n++
+		}
+		if idle {
+			r.remove(c)
+			expired = append(expired, c)
+		}
 	}
 	r.mu.Unlock()
 	for _, c := range expired {
 		_ = c.Conn.Close() // the goroutine that reads it does the rest
 	}
-	return len(expired)
+	return n
 }
 
 // count returns the number of open connections, and of the strangers' ones among them.

@@ -116,10 +116,10 @@ func TestStrangersExpire(t *testing.T) {
 	known, _, _ := r.enter(&fakeConn{}, phone, false)
 	r.vouch(known)
 	_, _, _ = r.enter(&fakeConn{}, phone, true)
-	if n := r.expire(stranger.since); n != 0 {
+	if n := r.expire(stranger.since, time.Time{}); n != 0 {
 		t.Errorf("%d connections expired too early", n)
 	}
-	if n := r.expire(time.Now().Add(time.Hour)); n != 1 || !stranger.Conn.(*fakeConn).closed {
+	if n := r.expire(time.Now().Add(time.Hour), time.Time{}); n != 1 || !stranger.Conn.(*fakeConn).closed {
 		t.Errorf("%d connections expired", n)
 	}
 	if open, strangers := r.count(); open != 2 || strangers != 0 {

@@ -46,7 +46,7 @@ func (c *conn) serve(nc net.Conn) {
 		if buf, err = readMore(nc, buf); err != nil {
 			return
 		}
-		if buf, n, err = c.receive(buf, &framer); err != nil {
+		if buf, n, err = c.receiveAll(buf, &framer); err != nil {
 			time.Sleep(linger) // for the answers to earlier requests
 			return
 		}
@@ -72,9 +72,9 @@ func readMore(r io.Reader, buf []byte) ([]byte, error) {
 	return buf[:len(buf)+n], err
 }
 
-// receive processes all complete messages in buf. It returns the rest of buf and the number
+// receiveAll processes all complete messages in buf. It returns the rest of buf and the number
 // of messages. It answers keep-alives (RFC 5626 section 3.5.1).
-func (c *conn) receive(buf []byte, framer *sip.Framer) (left []byte, n int, err error) {
+func (c *conn) receiveAll(buf []byte, framer *sip.Framer) (left []byte, n int, err error) {
 	rest := buf
 	for ; ; n++ {
 		var pings int
@@ -86,13 +86,13 @@ func (c *conn) receive(buf []byte, framer *sip.Framer) (left []byte, n int, err 
 		msg, after, err := framer.Next(rest)
 		if err != nil {
 			// So that the Receiver answers it 400 or 513 if it can.
-			_ = c.layer.receiveStream(rest[:min(len(rest), c.layer.opt.MaxMessageSize)], c.flow)
+			_ = c.receive(rest[:min(len(rest), c.layer.opt.MaxMessageSize)])
 			return nil, n, err
 		}
 		if msg == nil {
 			break
 		}
-		if err := c.layer.receiveStream(msg, c.flow); err != nil {
+		if err := c.receive(msg); err != nil {
 			return nil, n, err
 		}
 		rest = after

@@ -99,7 +99,7 @@ func (c *conn) serveFrames(ctx context.Context, ws *websocket.Conn) {
 			}
 			continue
 		}
-		if c.layer.receiveStream(msg, c.flow) != nil {
+		if c.receive(msg) != nil {
 			return
 		}
 		wait = c.layer.opt.IdleTimeout
