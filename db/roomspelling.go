@@ -46,6 +46,9 @@ const respellRows = 500
 
 // respell replaces the rows of a room that are in another spelling, in one transaction.
 func (st *rooms) respell(ctx context.Context, r *loadedRoom, members []imc.Member) error {
+	if err := st.check(&imc.Change{Room: r.Room, Put: members}); err != nil {
+		return err
+	}
 	return st.writer.step(ctx, len(members), func(s *session) error {
 		for _, n := range r.other.names {
 			if _, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", n.user, n.domain); err != nil {
