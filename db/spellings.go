@@ -171,7 +171,7 @@ func (sp *spellings) read(ctx context.Context, now int64) error {
 		}
 	}
 	if all {
-		err = eachOwner(ctx, sp.reader, note, `SELECT {owners} FROM {silo} s`)
+		_, err = eachOwner(ctx, sp.reader, note, `SELECT {owners} FROM {silo} s`)
 	} else {
 		err = sp.after(ctx, floor, note)
 	}
