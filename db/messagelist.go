@@ -12,7 +12,7 @@ import (
 )
 
 // waitingRows is the number of rows in a page of Waiting.
-const waitingRows = 2000
+const waitingRows = 1000
 
 // Waiting implements silo.Mailbox. It reads pages of rows, in the order of the mailbox index, so
 // that no statement takes long however many messages there are. The last owner of a page may
