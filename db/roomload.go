@@ -40,23 +40,13 @@ func (st *rooms) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip 
 	if err != nil {
 		return fmt.Errorf("load rooms: %w", busy(err))
 	}
-	var down error
+	failed := st.respellAll(ctx, l.order)
 	for _, r := range l.order {
-		members := r.list()
-		if !r.other.empty() {
-			err := down
-			if err == nil {
-				err = st.respell(ctx, r, members)
-			}
-			if err != nil {
-				if errors.Is(err, errBusy) {
-					down = err
-				}
-				skip(fmt.Errorf("room %s has rows in another spelling that cannot be replaced; it is not used before the next start: %w", r.AoR, err))
-				continue
-			}
+		if err := failed[r.AoR]; err != nil {
+			skip(fmt.Errorf("room %s has rows in another spelling that cannot be replaced; it is not used before the next start: %w", r.AoR, err))
+			continue
 		}
-		f(r.Room, members)
+		f(r.Room, r.list())
 	}
 	return nil
 }
