@@ -47,6 +47,10 @@ const (
 	commitTime   = time.Second            // for which another program's row may not be seen
 )
 
+// manyRows is the number of new rows above which it takes less time to read all names, from an
+// index.
+const manyRows = 50_000
+
 // maxRowDomains limits spellings.domains.
 const maxRowDomains = 4096
 
@@ -156,7 +160,7 @@ func (sp *spellings) read(ctx context.Context, now int64) error {
 	if err != nil {
 		return err
 	}
-	all := floor == math.MinInt64
+	all := floor == math.MinInt64 || highest[0]-floor > manyRows
 	names := map[sip.AoR][]rowName{}
 	if all {
 		next = highest[0] - batchRows

@@ -32,16 +32,14 @@ func TestLookSkipsOwnRows(t *testing.T) {
 			look()
 			store(3)
 			look()
+			look()
 			// Rows that are committed during a look.
 			db.layout.watch = func(text string, _ []any) {
-				if strings.Contains(text, "MAX(") {
+				if strings.Contains(text, "LIMIT") { // after it has read the highest number
 					db.layout.watch = nil
 					store(5)
 				}
 			}
-			look()
-			store(2)
-			look()
 			look()
 			pages := 0
 			db.layout.watch = func(text string, args []any) {
