@@ -2,6 +2,7 @@ package db
 
 import (
 	"testing"
+	"time"
 )
 
 // TestAliases: an alias counts exactly as Kamailio's table has it.
@@ -10,7 +11,8 @@ func TestAliases(t *testing.T) {
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			db := open(t, e.fresh(t), Options{})
+			now := noon
+			db := open(t, e.fresh(t), Options{Now: func() time.Time { return now }})
 			check := func(user, alias string, want bool) {
 				t.Helper()
 				if ok, err := db.Users().Aliases(t.Context(), aor(user), aor(alias)); ok != want || err != nil {
@@ -27,6 +29,8 @@ func TestAliases(t *testing.T) {
 					username VARCHAR(64) DEFAULT '' NOT NULL, domain VARCHAR(64) DEFAULT '' NOT NULL)`,
 				`INSERT INTO dbaliases (alias_username, alias_domain, username, domain) VALUES
 					('sales', 'example.org', 'bob', 'example.org'), ('sales', 'example.org', 'carol', 'example.org')`)
+			check("bob@example.org", "sales@example.org", false) // the table is not looked for again
+			now = now.Add(noAliasesFor)
 			check("bob@example.org", "sales@example.org", true)
 			check("carol@example.org", "sales@example.org", true)
 			check("alice@example.org", "sales@example.org", false)

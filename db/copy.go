@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"silod/imc"
 	"silod/registrar"
 	"silod/silo"
 	"silod/sip"
@@ -329,52 +328,4 @@ func (c *copier) contacts(ctx context.Context) error {
 	}, func(err error) { errs = append(errs, err) })
 	flush()
 	return errors.Join(append(errs, err)...)
-}
-
-// rooms copies rooms with their members and cursors.
-func (c *copier) rooms(ctx context.Context) error {
-	var errs []error
-	rooms, err := c.from.rooms.load(ctx, func(err error) { errs = append(errs, err) })
-	if err != nil {
-		return err
-	}
-	for _, r := range rooms.order {
-		ms := r.list()
-		if err := c.to.rooms.Apply(ctx, imc.Change{Room: r.Room, Put: ms}); err != nil {
-			errs = append(errs, err)
-		}
-		c.done(len(ms))
-	}
-	return errors.Join(errs...)
-}
-
-// roomLog copies the logs of rooms. Seq stays the same, because the cursors refer to it.
-func (c *copier) roomLog(ctx context.Context) error {
-	after, err := c.last(ctx, "seq", "silod_room_log")
-	if err != nil {
-		return err
-	}
-	numbered := logTable // but with Seq as its key
-	numbered.keys, numbered.serial = 1, ""
-	numbered.fields = append([]field{{name: "seq", kind: kindInt}}, logTable.fields...)
-	for {
-		page, err := c.from.rooms.entries(ctx, selectEntry+`WHERE seq > $1 ORDER BY seq LIMIT $2`, after, pageRows)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		var rows [][]any
-		for i := range page {
-			row, err := newEntryRow(&page[i])
-			if err != nil {
-				return err
-			}
-			rows = append(rows, append([]any{page[i].Seq}, row.values...))
-		}
-		err = c.to.writer.step(ctx, len(rows), func(s *session) error { return c.put(s, part{&numbered, rows}) })
-		if err != nil {
-			return err
-		}
-		after = page[len(page)-1].Seq
-		c.done(len(page))
-	}
 }

@@ -186,7 +186,7 @@ func TestMessagesContext(t *testing.T) {
 			}
 		}
 		add(t, st, text("last")) // behind all others in the queue
-		if n, err := st.Count(t.Context(), aor("bob@example.org")); n != stored+1 || err != nil {
+		if n, err := count(t, st, aor("bob@example.org")); n != stored+1 || err != nil {
 			t.Errorf("%d rows, %v; %d calls said that they stored one", n, err, stored+1)
 		}
 	})

@@ -359,7 +359,7 @@ func TestMailboxesByCase(t *testing.T) {
 				if err != nil || bodies(ms) != a.User {
 					t.Errorf("%s has %q, %v", a, bodies(ms), err)
 				}
-				if n, err := st.Count(t.Context(), a); n != 1 || err != nil {
+				if n, err := count(t, st, a); n != 1 || err != nil {
 					t.Errorf("%s has %d, %v", a, n, err)
 				}
 			}

@@ -155,8 +155,8 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 //	{headers} {callid}                    those two columns as a SELECT reads them, or a constant
 //	                                      where this version of silo has no such column
 //	{owner:N}                             condition: the user name is $N, the domain $N+1
-//	{distinct} {grouped}                  DISTINCT owners of messages, and their order
-//	{owners}                              all owners of messages: each once, or in the time in which
+//	{distinct}                            DISTINCT owners of messages
+//	{owners}                              owners of messages: each once, or in the time in which
 //	                                      a server has the first one
 //	{exactfrom}                           the sender, as bytes where the engine ignores case
 //	{fullowner}                           the owner as one value
@@ -180,7 +180,7 @@ func (l *layout) replacer() *strings.Replacer {
 	}
 	user, host := "s."+n.User, "s."+n.Host
 	pairs = append(pairs,
-		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host), "{grouped}", "ORDER BY "+user+", "+host,
+		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host),
 		"{owners}", f.owners+user+", "+host,
 		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fullowner}", fmt.Sprintf(f.both, user, host))
 	for i := 1; i < 8; i++ {

@@ -315,7 +315,7 @@ func TestKamailioReadsText(t *testing.T) {
 func kamailioClears(t *testing.T, db *DB) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		n, err := db.Messages().Count(t.Context(), bob)
+		n, err := count(t, db.Messages(), bob)
 		if err != nil {
 			t.Fatal(err)
 		}

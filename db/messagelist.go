@@ -11,10 +11,14 @@ import (
 	"silod/sip"
 )
 
-// Waiting implements silo.Mailbox. It reads pages of owners, in the order of the mailbox
-// index. A page begins with the last owner of the page before, not behind it: MySQL may
-// sort two names as equal, and the other one may not have been read yet. An owner whose name
-// other programs have written in several ways may be reported several times.
+// waitingRows is the number of rows in a page of Waiting.
+const waitingRows = 1000
+
+// Waiting implements silo.Mailbox. It reads pages of rows, in the order of the mailbox index, so
+// that no statement takes long however many messages there are. The last owner of a page may
+// have more rows, and MySQL may sort other names as equal to it. So the names that are equal to
+// it are read as well, and the next page begins behind them. An owner whose name other programs
+// have written in several ways may be reported several times.
 func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error {
 	if err := st.spellings.look(ctx); err != nil {
 		return err
@@ -23,57 +27,62 @@ func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR))
 	if st.hasCopies.Load() {
 		waiting = waitingOrMarked
 	}
-	text := `SELECT {distinct} FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive +
-		` AND ` + waiting + ` AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} >= $3) {grouped} LIMIT $4`
-	var last []rowName
-	for {
-		var from rowName
-		if len(last) > 0 {
-			from = last[len(last)-1]
-		}
+	from := ` FROM {silo} s ` + joinStuck + `WHERE s.{snd} = 0 AND ` + alive + ` AND ` + waiting
+	next := `SELECT s.{user}, s.{host}` + from + ` AND s.{user} >= $2 AND (s.{user} > $2 OR s.{host} > $3)
+		ORDER BY s.{user}, s.{host} LIMIT $4`
+	equal := `SELECT {owners}` + from + ` AND s.{user} = $2 AND s.{host} = $3`
+	for last := (rowName{}); ; {
 		var page []rowName
-		err := eachOwner(ctx, st.reader, func(n rowName) { page = append(page, n) }, text, now.Unix(), from.user, from.domain, pageRows)
+		seen := map[rowName]bool{}
+		add := func(n rowName) {
+			if last = n; !seen[n] {
+				seen[n] = true
+				page = append(page, n)
+			}
+		}
+		rows, err := eachOwner(ctx, st.reader, add, next, now.Unix(), last.user, last.domain, waitingRows)
+		if err == nil && rows == waitingRows {
+			_, err = eachOwner(ctx, st.reader, add, equal, now.Unix(), last.user, last.domain)
+		}
 		if err != nil {
 			return fmt.Errorf("read waiting mailboxes: %w", busy(err))
 		}
 		for _, n := range page {
-			if !slices.Contains(last, n) {
-				f(st.layout.aor(n))
-			}
+			f(st.layout.aor(n))
 		}
-		if len(page) < pageRows || slices.Equal(page, last) {
+		if rows < waitingRows {
 			return nil
 		}
-		last = page
 	}
 }
 
-// eachOwner calls f for the owners that a SELECT of {distinct} finds. On an engine that may
-// sort different names as equal, each row also has the bytes of the names, which keep DISTINCT
-// from merging them.
-func eachOwner(ctx context.Context, r *reader, f func(rowName), text string, args ...any) error {
+// eachOwner calls f for the owners that a SELECT finds, and returns the number of rows. A SELECT
+// of {distinct} has also the bytes of the names on an engine that may sort different names as
+// equal, which keep DISTINCT from merging them.
+func eachOwner(ctx context.Context, r *reader, f func(rowName), text string, args ...any) (count int, err error) {
 	rows, err := r.query(ctx, text, args...)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer rows.Close()
 	columns, err := rows.Columns()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var n, last rowName
 	var bytes [2]any
 	into := []any{&n.user, &n.domain, &bytes[0], &bytes[1]}[:len(columns)]
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
-			return err
+			return count, err
 		}
-		if n != last {
+		if n != last || count == 0 {
 			f(n)
 		}
 		last = n
+		count++
 	}
-	return rows.Err()
+	return count, rows.Err()
 }
 
 // Get implements silo.Archive.
@@ -227,7 +236,7 @@ func (st *messages) countOwners(ctx context.Context, q silo.Query, names int) (i
 	}
 	where, args := selection(q, rowName{}, false)
 	n, counted := 0, map[sip.AoR]bool{}
-	err := eachOwner(ctx, st.reader, func(name rowName) {
+	_, err := eachOwner(ctx, st.reader, func(name rowName) {
 		a := st.layout.aor(name)
 		if st.spellings.has(a) {
 			if counted[a] {

@@ -320,24 +320,3 @@ func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 	}
 	return out, nil
 }
-
-// Count implements silo.Mailbox. It reads only the index, unless there are copies.
-func (st *messages) Count(ctx context.Context, owner sip.AoR) (int, error) {
-	text := `SELECT count(*) FROM {silo} s WHERE {owner:1} AND s.{snd} = 0`
-	if st.hasCopies.Load() {
-		text += ` AND NOT ` + hasCopy
-	}
-	names, err := st.spellings.of(ctx, owner)
-	if err != nil {
-		return 0, fmt.Errorf("count messages: %w", err)
-	}
-	sum := 0
-	for _, name := range names {
-		n, err := st.reader.ints(ctx, text, name.user, name.domain)
-		if err != nil {
-			return 0, fmt.Errorf("count messages: %w", err)
-		}
-		sum += int(n[0])
-	}
-	return sum, nil
-}

@@ -105,7 +105,7 @@ func TestMessagesNextLeavesOut(t *testing.T) {
 		if got := next(t, st, 0, 10)[0]; !got.Expires.IsZero() {
 			t.Errorf("a message without end expires at %v", got.Expires)
 		}
-		n, err := st.Count(t.Context(), aor("bob@example.org"))
+		n, err := count(t, st, aor("bob@example.org"))
 		if n != 3 || err != nil {
 			t.Errorf("Count = %d, %v; reminders and other mailboxes do not count", n, err)
 		}

@@ -32,20 +32,21 @@ type loadedRoom struct {
 
 // Load implements imc.Store. A room with members, and a member that is not banned, exist only
 // if Kamailio's tables have them: another program may have removed them there. Rows in another
-// spelling than silod's are replaced before.
+// spelling than silod's are replaced before. A room for which that fails is skipped, and its
+// rows stay: later changes would not hit them. If the database does not accept writes, no other
+// room is tried.
 func (st *rooms) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip func(error)) error {
 	l, err := st.load(ctx, skip)
 	if err != nil {
 		return fmt.Errorf("load rooms: %w", busy(err))
 	}
+	failed := st.respellAll(ctx, l.order)
 	for _, r := range l.order {
-		members := r.list()
-		if !r.other.empty() {
-			if err := st.respell(ctx, r, members); err != nil {
-				return fmt.Errorf("write room %s in its spelling: %w", r.AoR, err)
-			}
+		if err := failed[r.AoR]; err != nil {
+			skip(fmt.Errorf("room %s has rows in another spelling that cannot be replaced; it is not used before the next start: %w", r.AoR, err))
+			continue
 		}
-		f(r.Room, members)
+		f(r.Room, r.list())
 	}
 	return nil
 }

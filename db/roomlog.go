@@ -23,7 +23,7 @@ var logTable = table{name: "silod_room_log", serial: "seq", fields: []field{
 	{name: "body", kind: kindBytes},
 }}
 
-const selectEntry = `SELECT seq, room, from_user, from_domain, at, head, body FROM silod_room_log `
+const selectEntry = `SELECT seq, from_user, from_domain, at, head, body FROM silod_room_log `
 
 // Append implements imc.Store. Entries share the transactions of messages, and one costs as
 // much as a message, whatever the number of members.
@@ -86,19 +86,19 @@ func appendEntries(s *session, entries []*entryRow) error {
 
 // Log implements imc.Store.
 func (st *rooms) Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
-	return st.entries(ctx, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
+	return st.entries(ctx, room, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
 }
 
 // Recent implements imc.Store. It reads the index backwards and reverses the result.
 func (st *rooms) Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
-	es, err := st.entries(ctx, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
+	es, err := st.entries(ctx, room, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
 		room.String(), millis(since), limit)
 	slices.Reverse(es)
 	return es, err
 }
 
-// entries returns the entries that a SELECT finds.
-func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.Entry, error) {
+// entries returns the entries of a room that a SELECT finds.
+func (st *rooms) entries(ctx context.Context, room sip.AoR, text string, args ...any) ([]imc.Entry, error) {
 	rows, err := st.reader.query(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read room log: %w", busy(err))
@@ -106,8 +106,8 @@ func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.E
 	defer rows.Close()
 	var out []imc.Entry
 	for rows.Next() {
-		e, err := scanEntry(rows, st.layout)
-		if err != nil {
+		e := imc.Entry{Room: room}
+		if err := scanEntry(rows, &e, st.layout); err != nil {
 			return nil, err
 		}
 		out = append(out, e)
@@ -118,23 +118,19 @@ func (st *rooms) entries(ctx context.Context, text string, args ...any) ([]imc.E
 	return out, nil
 }
 
-// scanEntry reads a row of selectEntry.
-func scanEntry(rows *sql.Rows, l *layout) (imc.Entry, error) {
-	var e imc.Entry
-	var room string
-	var from rowName
-	var at int64
-	var head, body []byte
-	if err := rows.Scan(&e.Seq, &room, &from.user, &from.domain, &at, &head, &body); err != nil {
-		return e, fmt.Errorf("read room log: %w", err)
+// scanEntry reads a row of selectEntry. It takes values of any type, so that no row of another
+// program keeps a room from being loaded. An entry without a sender is the room's.
+func scanEntry(rows *sql.Rows, e *imc.Entry, l *layout) error {
+	var user, domain, at, head, body any
+	if err := rows.Scan(&e.Seq, &user, &domain, &at, &head, &body); err != nil {
+		return fmt.Errorf("read room log: %w", err)
 	}
-	a, err := l.roomOf(room)
-	if err != nil {
-		return e, fmt.Errorf("read room log: %w", err)
+	e.From, e.At = e.Room, fromMillis(asInt(at))
+	if n := (rowName{asText(user), asText(domain)}); n.user != "" {
+		e.From = l.aor(n)
 	}
-	e.Room, e.From, e.At = a, l.aor(from), fromMillis(at)
-	e.Message = withBody(decodeBlock(string(head), columnValues{}, true), nonNil(body))
-	return e, nil
+	e.Message = withBody(decodeBlock(asText(head), columnValues{}, true), []byte(asText(body)))
+	return nil
 }
 
 // SaveCursors implements imc.Store.

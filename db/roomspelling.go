@@ -2,7 +2,9 @@ package db
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"sync"
 
 	"silod/imc"
 	"silod/sip"
@@ -44,8 +46,55 @@ func (o *otherRows) member(table, uri string, room sip.AoR, user, own rowName) {
 // respellRows is the number of members that are written with one statement.
 const respellRows = 500
 
+// respellers is the number of rooms that are written at the same time, in shared transactions.
+const respellers = 64
+
+// respellAll replaces the rows of rooms that are in another spelling, and returns the rooms for
+// which that has failed. If the database does not accept writes, the others are not tried.
+func (st *rooms) respellAll(ctx context.Context, rooms []*loadedRoom) map[sip.AoR]error {
+	var mu sync.Mutex
+	var down error
+	failed := map[sip.AoR]error{}
+	respell := func(r *loadedRoom) {
+		mu.Lock()
+		err := down
+		mu.Unlock()
+		if err == nil {
+			err = st.respell(ctx, r, r.list())
+		}
+		if err == nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if failed[r.AoR] = err; errors.Is(err, errBusy) {
+			down = err
+		}
+	}
+	queue := make(chan *loadedRoom)
+	var workers sync.WaitGroup
+	for range respellers {
+		workers.Go(func() {
+			for r := range queue {
+				respell(r)
+			}
+		})
+	}
+	for _, r := range rooms {
+		if !r.other.empty() {
+			queue <- r
+		}
+	}
+	close(queue)
+	workers.Wait()
+	return failed
+}
+
 // respell replaces the rows of a room that are in another spelling, in one transaction.
 func (st *rooms) respell(ctx context.Context, r *loadedRoom, members []imc.Member) error {
+	if err := st.check(&imc.Change{Room: r.Room, Put: members}); err != nil {
+		return err
+	}
 	return st.writer.step(ctx, len(members), func(s *session) error {
 		for _, n := range r.other.names {
 			if _, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", n.user, n.domain); err != nil {

@@ -123,7 +123,51 @@ func TestRoomsInOtherSpellings(t *testing.T) {
 	})
 }
 
-// A copy of a database keeps the spellings.
+// A room whose rows cannot be replaced is skipped, and loses nothing. The other rooms are loaded.
+func TestRoomsThatCannotBeRespelled(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, e.fresh(t), Options{Domains: names})
+			long := strings.Repeat("#", 20) // its URI does not fit into a column with its escapes
+			rawExec(t, db, "INSERT INTO imc_rooms (name, domain, flag) VALUES ('"+long+"', 'example.org', 0), ('Chat-1', 'example.org', 0), ('chat-2', 'example.org', 0)",
+				`INSERT INTO imc_members (username, domain, room, flag) VALUES ('alice', 'example.org', 'sip:`+long+`@example.org', 1),
+				('Alice', 'example.org', 'sip:Chat-1@example.org', 1), ('alice', 'example.org', 'sip:chat-2@example.org', 1)`)
+			load := func() (rooms, skipped []string) {
+				t.Helper()
+				err := db.Rooms().Load(t.Context(), func(r imc.Room, _ []imc.Member) { rooms = append(rooms, r.AoR.User) },
+					func(err error) { skipped = append(skipped, err.Error()) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				slices.Sort(rooms)
+				return rooms, skipped
+			}
+			rooms, skipped := load()
+			if !slices.Equal(rooms, []string{"chat-1", "chat-2"}) || len(skipped) != 1 || !strings.Contains(skipped[0], "too long for Kamailio's tables") {
+				t.Errorf("loaded %q, skipped %q", rooms, skipped)
+			}
+			if n := asInt(rawValue(t, db, "SELECT COUNT(*) FROM imc_members WHERE room = 'sip:"+long+"@example.org'")); n != 1 {
+				t.Error("the members are lost")
+			}
+		})
+	}
+}
+
+// Rows of the log that no silod has written do not keep a room from being loaded.
+func TestOddLogRows(t *testing.T) {
+	t.Parallel()
+	db := open(t, engines[0].fresh(t), Options{Domains: names})
+	rawExec(t, db, `INSERT INTO silod_room_log (room, from_user, from_domain, at, head, body) VALUES
+		('sip:chat-1@example.org', '', '', 'yesterday', x'ff00', 7), ('sip:chat-1@example.org', 'Alice', 'example.org', 5, '', 'hello')`)
+	es, err := db.Rooms().Recent(t.Context(), room1, time.Time{}, 10)
+	if err != nil || len(es) != 2 || es[0].From != room1 || string(es[0].Body) != "7" || es[1].From.User != "alice" || es[1].Room != room1 {
+		t.Errorf("%+v, %v", es, err)
+	}
+}
+
+// A copy of a database keeps the spellings, and rows of rooms that no daemon uses.
 func TestCopyKeepsSpellings(t *testing.T) {
 	t.Parallel()
 	from, to := open(t, engines[0].fresh(t), Options{}), open(t, engines[0].fresh(t), Options{})
@@ -135,13 +179,20 @@ func TestCopyKeepsSpellings(t *testing.T) {
 		ch.AoR = sip.AoR{User: s.user, Domain: s.domain}
 		save(t, from.Bindings(), ch)
 	}
-	rawExec(t, from, "INSERT INTO imc_rooms (name, domain, flag) VALUES ('chat-1', 'example.org', 0)")
+	rawExec(t, from, "INSERT INTO imc_rooms (name, domain, flag) VALUES ('chat-1', 'example.org', 0), ('Raum#1', '', 1)",
+		`INSERT INTO imc_members (username, domain, room, flag) VALUES ('', 'example.org', 'sip:chat-1@example.org', 1),
+			('bob', 'example.org', 'chat-2', 0), ('bob', 'example.org', 'sip:Raum#1@', 64)`,
+		"INSERT INTO silod_member (room, username, domain, muted, paused, banned, invited_user, invited_domain) VALUES ('sip:chat-1@example.org', '', '', 0, 0, 1, '', '')",
+		"INSERT INTO silod_room_log (room, from_user, from_domain, at, head, body) VALUES ('chat-2', '', '', 5, '', 'x')")
 	if err := Copy(t.Context(), from, to, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []string{"silo", "subscriber", "imc_members", "location"} {
+	for _, table := range []string{
+		"username, domain FROM silo", "username, domain FROM subscriber", "username, domain FROM location", "username, room FROM imc_members",
+		"name, domain FROM imc_rooms", "username, room FROM silod_member", "room, body FROM silod_room_log",
+	} {
 		list := func(db *DB) (out []string) {
-			rows, err := db.reader.pool.QueryContext(context.Background(), "SELECT username, domain FROM "+table+" ORDER BY username, domain")
+			rows, err := db.reader.pool.QueryContext(context.Background(), "SELECT "+table+" ORDER BY 1, 2")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -37,12 +37,19 @@ type spellings struct {
 	floor, next int64
 	raised      int64 // unix milliseconds: when floor was last raised
 	lowered     int64 // the lowest value that next has had since the last look began
+	// Rows with a number from first to last are silod's own, without a gap. If floor reaches
+	// the first of them it goes on to the last.
+	first, last int64
 }
 
 const (
 	lookInterval = 200 * time.Millisecond // between two looks at new rows
 	commitTime   = time.Second            // for which another program's row may not be seen
 )
+
+// manyRows is the number of new rows above which it takes less time to read all names, from an
+// index.
+const manyRows = 50_000
 
 // maxRowDomains limits spellings.domains.
 const maxRowDomains = 4096
@@ -147,12 +154,13 @@ func (sp *spellings) read(ctx context.Context, now int64) error {
 		sp.raised = now
 	}
 	sp.lowered = math.MaxInt64
+	last := sp.last
 	sp.mu.Unlock()
 	highest, err := sp.reader.ints(ctx, `SELECT COALESCE(MAX({id}), $1) FROM {silo}`, 0)
 	if err != nil {
 		return err
 	}
-	all := floor == math.MinInt64
+	all := floor == math.MinInt64 || highest[0]-floor > manyRows
 	names := map[sip.AoR][]rowName{}
 	if all {
 		next = highest[0] - batchRows
@@ -171,7 +179,7 @@ func (sp *spellings) read(ctx context.Context, now int64) error {
 		}
 	}
 	if all {
-		err = eachOwner(ctx, sp.reader, note, `SELECT {owners} FROM {silo} s`)
+		_, err = eachOwner(ctx, sp.reader, note, `SELECT {owners} FROM {silo} s`)
 	} else {
 		err = sp.after(ctx, floor, note)
 	}
@@ -186,8 +194,21 @@ func (sp *spellings) read(ctx context.Context, now int64) error {
 	}
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
+	if highest[0] < last { // the last rows have been deleted, and their numbers may be given again
+		sp.first, sp.last = 0, 0
+	}
 	sp.floor, sp.next = min(next, highest[0], sp.lowered), min(highest[0], sp.lowered)
+	sp.extend()
 	return nil
+}
+
+// extend raises floor and next to the last own row if no other row is before it.
+func (sp *spellings) extend() {
+	for _, n := range []*int64{&sp.floor, &sp.next} {
+		if *n >= sp.first-1 && *n < sp.last {
+			*n = sp.last
+		}
+	}
 }
 
 // after calls f for the owners of the rows with a number above floor. It reads pages, because
@@ -230,17 +251,20 @@ func (sp *spellings) committed(added []*messageRow, deleted []any) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	for _, r := range added {
-		if r.m.ID != sp.next+1 {
-			break
+		if r.m.ID != sp.last+1 || sp.last == 0 {
+			sp.first = r.m.ID
 		}
-		if sp.floor == sp.next {
-			sp.floor++
-		}
-		sp.next++
+		sp.last = r.m.ID
 	}
+	sp.extend()
 	// Another program gives the number of the last row again when that row has been deleted.
 	for reuses && slices.Contains(deleted, any(sp.next)) {
 		sp.next--
 		sp.floor, sp.lowered = min(sp.floor, sp.next), min(sp.lowered, sp.next)
+	}
+	for reuses && sp.last > 0 && slices.Contains(deleted, any(sp.last)) {
+		if sp.last--; sp.last < sp.first {
+			sp.first, sp.last = 0, 0
+		}
 	}
 }

@@ -118,7 +118,7 @@ func TestMessagesInOtherSpellings(t *testing.T) {
 			if got := nextOf(t, db, a); got != strings.Join(texts, " ") {
 				t.Errorf("%s: %s, want %s", a, got, texts)
 			}
-			if n, err := st.Count(t.Context(), a); n != len(texts) || err != nil {
+			if n, err := count(t, st, a); n != len(texts) || err != nil {
 				t.Errorf("%s: %d counted, %v; want %d", a, n, err, len(texts))
 			}
 			total, err := st.Tally(t.Context(), silo.Query{Owner: a})
@@ -258,7 +258,7 @@ func TestSpellingsInLatin1(t *testing.T) {
 	if got := nextOf(t, db, jurgen); got != "0 own0 1 own1 2 own2" {
 		t.Errorf("got %q", got)
 	}
-	if n, err := db.Messages().Count(t.Context(), jurgen); n != 6 || err != nil {
+	if n, err := count(t, db.Messages(), jurgen); n != 6 || err != nil {
 		t.Errorf("%d counted, %v", n, err)
 	}
 	if got := nextOf(t, db, other); got != "3 own3" {

@@ -3,6 +3,8 @@ package db
 import (
 	"context"
 	"fmt"
+	"maps"
+	"time"
 
 	"silod/silo"
 	"silod/sip"
@@ -51,25 +53,75 @@ func (st *messages) Usage(ctx context.Context, owner sip.AoR, from string, remin
 	return sum, nil
 }
 
-// UsageBySender implements silo.Mailbox. It reads the whole table.
+// Limits of UsageBySender.
+const (
+	usageRows      = 5000    // in a page
+	maxUsageCounts = 1 << 16 // senders that are counted at the same time
+)
+
+// UsageBySender implements silo.Mailbox. It reads the whole table, by pages, and pauses after
+// each for the time that it took.
 func (st *messages) UsageBySender(ctx context.Context, least silo.Usage, f func(from string, u silo.Usage)) error {
-	size := st.layout.messageBytes()
-	rows, err := st.reader.query(ctx, `SELECT s.{from}, COUNT(*), SUM(`+size+`) FROM {silo} s `+joinMeta+
-		`GROUP BY s.{from} HAVING COUNT(*) >= $1 OR SUM(`+size+`) >= $2`, least.Messages, least.Bytes)
+	text := `SELECT x.sender, COUNT(*), SUM(x.size), MAX(x.id) FROM (
+		SELECT s.{from} AS sender, ` + st.layout.messageBytes() + ` AS size, s.{id} AS id FROM {silo} s ` + joinMeta + `WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2) x GROUP BY x.sender`
+	counts := senderCounts{of: map[string]silo.Usage{}}
+	for after := int64(0); ; {
+		start := time.Now()
+		read := counts.rows
+		if err := st.countSenders(ctx, &counts, &after, text); err != nil {
+			return fmt.Errorf("count messages of senders: %w", busy(err))
+		}
+		if counts.rows-read < usageRows {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("count messages of senders: %w", busy(ctx.Err()))
+		case <-time.After(time.Since(start)):
+		}
+	}
+	for from, u := range counts.of {
+		if u.Messages >= least.Messages || u.Bytes >= least.Bytes {
+			f(from, u)
+		}
+	}
+	return nil
+}
+
+// countSenders counts a page behind an ID, and sets after to its last ID.
+func (st *messages) countSenders(ctx context.Context, counts *senderCounts, after *int64, text string) error {
+	rows, err := st.reader.query(ctx, text, *after, usageRows)
 	if err != nil {
-		return fmt.Errorf("count messages of senders: %w", busy(err))
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var from string
 		var u silo.Usage
-		if err := rows.Scan(&from, &u.Messages, &u.Bytes); err != nil {
-			return fmt.Errorf("count messages of senders: %w", err)
+		var id int64
+		if err := rows.Scan(&from, &u.Messages, &u.Bytes, &id); err != nil {
+			return err
 		}
-		f(from, u)
+		counts.add(from, u)
+		*after = max(*after, id)
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("count messages of senders: %w", busy(err))
+	return rows.Err()
+}
+
+// senderCounts are the usages of senders in the rows that were read.
+type senderCounts struct {
+	of   map[string]silo.Usage
+	rows int64
+}
+
+// add counts a usage. If there are too many senders, those with few messages are forgotten, at
+// least half of them: more cannot have twice the average.
+func (c *senderCounts) add(from string, u silo.Usage) {
+	sum := c.of[from]
+	c.of[from] = silo.Usage{Messages: sum.Messages + u.Messages, Bytes: sum.Bytes + u.Bytes}
+	c.rows += u.Messages
+	if len(c.of) > maxUsageCounts {
+		few := 2 * c.rows / maxUsageCounts
+		maps.DeleteFunc(c.of, func(_ string, u silo.Usage) bool { return u.Messages <= few })
 	}
-	return nil
 }

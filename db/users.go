@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"silod/auth"
 	"silod/sip"
@@ -29,7 +30,10 @@ type users struct {
 	writer *writer
 	reader *reader
 
-	hasAliases atomic.Bool // the table dbaliases exists
+	now func() time.Time
+
+	hasAliases atomic.Bool               // the table dbaliases exists
+	noAliases  atomic.Pointer[time.Time] // when it did not; nil: never
 }
 
 // secretTable has the hashes for which subscriber has no column.

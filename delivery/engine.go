@@ -138,8 +138,8 @@ func (e *Engine) Wake(a sip.AoR) {
 }
 
 // WakeWaiting wakes every owner that is online and has waiting items. It is called
-// once at the start, when bindings have been loaded. Its errors are those of
-// Source.Waiting.
+// once at the start, when bindings have been loaded. If a Source cannot be read it is tried
+// again later, see revisit. The error is that of ctx.
 func (e *Engine) WakeWaiting(ctx context.Context, online func(sip.AoR) bool) error {
 	for _, q := range e.queues {
 		source, _ := q.sourceAndSender("")
@@ -147,11 +147,12 @@ func (e *Engine) WakeWaiting(ctx context.Context, online func(sip.AoR) bool) err
 			if online(a) {
 				q.Wake(a)
 			}
-		}); err != nil {
-			return err
+		}); err != nil && ctx.Err() == nil {
+			e.opt.Log.Warn("waiting recipients not read", "error", err)
+			e.scheduler.miss()
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // Pending reports whether items are known to wait for an owner, in any queue.

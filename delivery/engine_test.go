@@ -329,6 +329,43 @@ func TestSourceFailureIsRetried(t *testing.T) {
 	})
 }
 
+// A source that cannot be read when the daemon starts does not stop it, and is read later.
+func TestWakeWaitingFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &phones{flying: map[sip.AoR]int{}, answer: accept}
+		e := New(Options{Reachable: func(sip.AoR) bool { return true }})
+		b, q := &unreadable{box: newBox()}, e.Queue()
+		q.Serve(b, p)
+		b.put(bob, "for bob")
+		if err := e.WakeWaiting(t.Context(), func(sip.AoR) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = e.Run(ctx) })
+		time.Sleep(time.Minute)
+		if got := p.received(); !slices.Equal(got, []string{"for bob"}) {
+			t.Errorf("got %q", got)
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// An unreadable box cannot be read once.
+type unreadable struct {
+	*box
+	read bool
+}
+
+func (b *unreadable) Waiting(ctx context.Context, f func(sip.AoR)) error {
+	if !b.read {
+		b.read = true
+		return errors.New("read timeout")
+	}
+	return b.box.Waiting(ctx, f)
+}
+
 func TestWakeWaitingWakesOnlineOwners(t *testing.T) {
 	inEngine(t, accept, func(e *Engine, q *Queue, b *box, p *phones) {
 		b.put(bob, "for bob")

@@ -40,19 +40,23 @@ type account struct {
 // A tally is a number of messages, which may be too large until it is read again.
 type tally struct {
 	stored  Usage
-	pending Usage     // of messages that are being stored
-	added   Usage     // change of stored since the last reading began; may be below 0
-	read    time.Time // zero: not yet
-	asOf    int       // removals when the reading began
+	pending Usage         // of messages that are being stored
+	added   Usage         // change of stored since the last reading began; may be below 0
+	read    time.Time     // zero: not yet
+	asOf    int           // removals when the reading began
+	cost    time.Duration // of the reading
 }
 
 func (t *tally) total() Usage { return t.stored.plus(t.pending.Messages, t.pending.Bytes) }
 
 // fresh reports whether a tally need not be read again. admitted reports whether it permits
-// another message.
+// another message. A reading that took long, of many messages, counts for longer.
 func (t *tally) fresh(a *account, now time.Time, admitted bool) bool {
-	age := now.Sub(t.read).Abs()
-	return !t.read.IsZero() && age < accountLife && (admitted || t.asOf == a.removals && age < fullLife)
+	if t.read.IsZero() {
+		return false
+	}
+	age, least := now.Sub(t.read).Abs(), costLife*t.cost
+	return age < max(accountLife, least) && (admitted || t.asOf == a.removals && age < max(fullLife, least))
 }
 
 const (
@@ -60,6 +64,7 @@ const (
 	maxSenders  = 256             // in an account
 	accountLife = time.Minute     // after that an account is read again
 	fullLife    = 5 * time.Second // the same if it is full
+	costLife    = 20              // or after so many times the time that the reading took, if that is longer
 )
 
 func newAccounts() accounts {
@@ -285,12 +290,14 @@ func (s *Service) readAccount(ctx context.Context, d *deposit, k accountKey, nee
 	}
 	t.added, t.asOf = Usage{}, a.removals
 	a.mu.Unlock()
+	start := time.Now()
 	u, err := s.opt.Store.Usage(ctx, k.owner, from, k.reminders)
 	if err != nil {
 		return fmt.Errorf("count mailbox: %w", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t.read, t.stored = now, u.plus(t.added.Messages, t.added.Bytes)
+	t.read, t.cost = now, time.Since(start)
+	t.stored = u.plus(t.added.Messages, t.added.Bytes)
 	return nil
 }

@@ -15,7 +15,7 @@ var ErrSenderTotal = errors.New("enough messages of this sender are stored")
 
 // senderTotals count the stored messages of each user in all mailboxes, in memory of fixed size
 // that keeps the users with the most. They are read from the store after the start and once an
-// hour, by one statement that reads the whole table. In between they follow the messages that
+// hour, by pages of the whole table. In between they follow the messages that
 // silod stores and delivers.
 type senderTotals struct {
 	table *limit.Table[string, Usage]
@@ -77,6 +77,26 @@ func (ts *senderTotals) due(now time.Time, every time.Duration) bool {
 	return now.Sub(ts.readAt).Abs() >= every
 }
 
+// followTotals reads the totals whenever that is due, until ctx ends. A reading takes long.
+func (s *Service) followTotals(ctx context.Context) {
+	ticks := time.NewTicker(totalsAgain)
+	defer ticks.Stop()
+	s.readTotals(ctx)
+	for {
+		every := totalsEvery
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		case <-s.totals.wanted:
+			every = totalsAgain
+		}
+		if s.totals.due(s.opt.Now(), every) {
+			s.readTotals(ctx)
+		}
+	}
+}
+
 // readTotals reads the totals of all senders that have a noteworthy part of their quota.
 func (s *Service) readTotals(ctx context.Context) {
 	quota, now := s.cfg().Sender, s.opt.Now()
@@ -99,6 +119,9 @@ func (s *Service) readTotals(ctx context.Context) {
 	defer ts.mu.Unlock()
 	changes := ts.changes
 	ts.changes = nil
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		s.opt.Log.Warn("messages of senders not counted", "error", err)
 		return

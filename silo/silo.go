@@ -15,6 +15,7 @@ package silo
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -151,7 +152,9 @@ func (s *Service) Run(ctx context.Context) error {
 	sweep, remind := time.NewTimer(s.cfg().Sweep), time.NewTimer(0)
 	defer sweep.Stop()
 	defer remind.Stop()
-	s.readTotals(ctx)
+	var totals sync.WaitGroup
+	defer totals.Wait()
+	totals.Go(func() { s.followTotals(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -165,14 +168,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
 			s.notices.sweep()
 			s.strangers.sweep(s.opt.Now())
-			if s.totals.due(s.opt.Now(), totalsEvery) {
-				s.readTotals(ctx)
-			}
 			sweep.Reset(s.cfg().Sweep)
-		case <-s.totals.wanted:
-			if s.totals.due(s.opt.Now(), totalsAgain) {
-				s.readTotals(ctx)
-			}
 		case <-remind.C:
 			if s.cfg().reminders() {
 				s.sendReminders(ctx)

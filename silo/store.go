@@ -44,12 +44,9 @@ type Mailbox interface {
 	// Waiting calls f for every owner for which Next would return a message to some device.
 	Waiting(ctx context.Context, now time.Time, f func(sip.AoR)) error
 
-	// Count returns the number of the owner's messages, without reminders and without
-	// messages that were delivered to one of the owner's devices.
-	Count(ctx context.Context, owner sip.AoR) (int, error)
-
-	// Usage returns the number and the size of the owner's messages, as Count counts them, or of
-	// the owner's reminders. from limits it to those of one sender, see Message.Src.
+	// Usage returns the number and the size of the owner's messages, without reminders and without
+	// messages that were delivered to one of the owner's devices, or those of the owner's
+	// reminders. from limits it to one sender, see Message.Src.
 	Usage(ctx context.Context, owner sip.AoR, from string, reminders bool) (Usage, error)
 
 	// UsageBySender calls f with the usage of each sender that has at least so many messages in all
