@@ -58,7 +58,7 @@ func (u URI) CommonKey() uint64 {
 		_, _ = h.WriteString(s)
 	}
 	part(u.Scheme)
-	part(u.Opaque)
+	part(unescape(u.Opaque))
 	part(unescape(u.User))
 	part(unescape(u.Pass))
 	part(canonicalHost(u.Host))
@@ -115,55 +115,6 @@ func (k URIKey) Equal(o URIKey) bool {
 var paramsInBoth = [...]string{"transport", "user", "method", "maddr", "ttl"}
 
 func inBoth(name string) bool { return slices.Contains(paramsInBoth[:], name) }
-
-// Strict returns the URI as text in which every character is escaped that the grammar of RFC
-// 3261 section 25.1 does not allow at its place. The URIs are equal: a sender may write
-// characters that other parsers refuse, such as a letter with an accent.
-func (u URI) Strict() string {
-	if !u.IsSIP() {
-		return u.String()
-	}
-	v := URI{
-		Scheme: u.Scheme, Host: u.Host, Port: u.Port, Params: make(Params, len(u.Params)),
-		User: escapeExcept(u.User, "&=+$,;?/"), Pass: escapeExcept(u.Pass, "&=+$,"), Header: escapeExcept(u.Header, "[]/?:+$=&"),
-	}
-	for i, p := range u.Params {
-		p.Name, p.Value = escapeExcept(p.Name, paramChars), escapeExcept(p.Value, paramChars)
-		p.HasValue = p.Value != ""
-		v.Params[i] = p
-	}
-	return v.String()
-}
-
-// paramChars are param-unreserved.
-const paramChars = "[]/:&+$"
-
-// escapeExcept escapes all characters of s but the unreserved ones and those of allowed.
-// Escapes remain.
-func escapeExcept(s, allowed string) string {
-	const hex = "0123456789ABCDEF"
-	plain := func(i int) bool {
-		c := s[i]
-		return isAlpha(c) || isDigit(c) || strings.IndexByte("-_.!~*'()", c) >= 0 || strings.IndexByte(allowed, c) >= 0 ||
-			c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])
-	}
-	i := 0
-	for i < len(s) && plain(i) {
-		i++
-	}
-	if i == len(s) {
-		return s
-	}
-	b := []byte(s[:i])
-	for ; i < len(s); i++ {
-		if plain(i) {
-			b = append(b, s[i])
-		} else {
-			b = append(b, '%', hex[s[i]>>4], hex[s[i]&15])
-		}
-	}
-	return string(b)
-}
 
 // Essential returns the URI without the parameters that an equal URI need not have.
 func (u URI) Essential() URI {
