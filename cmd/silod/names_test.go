@@ -220,6 +220,11 @@ func TestSpellingsShareAQuota(t *testing.T) {
 			t.Errorf("%s: answered %d, want %d", from, got, want)
 		}
 	}
+	for i, from := range []string{"sip:ü@other.test", "sip:%c3%bc@OTHER.test.", "sip:%C3%bc:pw@other.test:5060", "sip:ü@other.test;x"} {
+		if got := s.phoneAs("udp", from).message("sip:bob@sip.test", "hello"); (got == 480) != (i >= 2) {
+			t.Errorf("%s: answered %d", from, got)
+		}
+	}
 }
 
 // A contact may have the characters that its phone writes. Requests have it as it was

@@ -51,3 +51,30 @@ func TestStrictFromAndTo(t *testing.T) {
 		}
 	}
 }
+
+// A name of 64 letters that are escaped fits where its escapes do not: the columns of a stored
+// message have it without them, and it is delivered with To and From as they came.
+func TestLongNamesAreStored(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "sip.domains = ['sip.test']")
+	lower := named(strings.Repeat("%d0%b6", 64), "sip.test")
+	upper := named(strings.Repeat("%D0%B6", 64), "sip.test")
+	raw := named(strings.Repeat("ж", 64), "sip.test")
+	a := s.phoneAs("tcp", lower)
+	for _, to := range []string{lower, upper, raw} {
+		if got := a.message(to, to); got != 202 {
+			t.Fatalf("%s: answered %d", to, got)
+		}
+	}
+	if list := nodeText(s.call("silo_list", upper)); strings.Count(list, "{from "+upper+"}") != 3 {
+		t.Errorf("the list has another sender than %s:\n%s", upper, list)
+	}
+	b := s.phoneAs("udp", raw)
+	b.bindAs(60)
+	for _, to := range []string{lower, upper, raw} {
+		sent := strictly(to)
+		if m := b.next(); body(m) != to || header(m, "To") != "<"+sent+">" || !strings.HasPrefix(header(m, "From"), "<"+lower+">;tag=") {
+			t.Errorf("in place of the text to %s:\n%s", to, m)
+		}
+	}
+}
