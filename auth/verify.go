@@ -70,6 +70,9 @@ func (v *verification) check() error {
 		}
 		v.cred.nc = nc
 	}
+	if plain := unescape(v.cred.uri); plain != v.cred.uri && sameTarget(v.auth.opt.Domains, plain, v.req.URI) {
+		v.cred.uri = plain // a backslash in a URI is a quoted pair, if the client knows of these
+	}
 	if !sameTarget(v.auth.opt.Domains, v.cred.uri, v.req.URI) {
 		return errors.New("digest uri is of another request")
 	}

@@ -244,6 +244,18 @@ func TestMalformed(t *testing.T) {
 	want(t, verify(t, a, message(good)), Accepted)
 }
 
+// A backslash in the digest URI is written as it is or as a quoted pair; the hash is of the URI.
+func TestBackslashInTheDigestURI(t *testing.T) {
+	const uri = `sip:back\slash@sip.test`
+	a := server(t, Options{})
+	for _, written := range []string{uri, `sip:back\\slash@sip.test`} {
+		credentials := alice.answer(a.Challenge(realm, here), "MESSAGE", uri, 1)
+		m := message(strings.Replace(credentials, `uri="`+uri, `uri="`+written, 1))
+		m.URI = uri
+		want(t, verify(t, a, m), Accepted)
+	}
+}
+
 // The client of credentials that cannot be read gets a challenge, and the reason beside it.
 func TestUnreadable(t *testing.T) {
 	bans := NewBans(BanOptions{})

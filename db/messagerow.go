@@ -32,8 +32,9 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 	if m.Stored.IsZero() {
 		r.stored = now.Unix()
 	}
+	src, dst := uriFor(c.columns[c.names.From], m.Src), uriFor(c.columns[c.names.To], m.Dst)
 	for _, v := range []struct{ column, value string }{
-		{c.names.User, owner.user}, {c.names.Host, owner.domain}, {c.names.From, m.Src}, {c.names.To, m.Dst},
+		{c.names.User, owner.user}, {c.names.Host, owner.domain}, {c.names.From, src}, {c.names.To, dst},
 	} {
 		if !fits(c.columns[v.column], v.value) {
 			return nil, fmt.Errorf("%w: %d characters do not fit column %s",
@@ -51,7 +52,7 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 	if !c.callID || !fits(c.columns[c.names.CallID], callID) {
 		callID = ""
 	}
-	b := columnValuesOf(m.Src, m.Dst, callID, ctype)
+	b := columnValuesOf(rowURI(src), rowURI(dst), callID, ctype)
 	block, err := encodeBlock(&m.Message, b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
@@ -64,7 +65,7 @@ func (l *layout) messageRow(m *silo.Message, now time.Time) (*messageRow, error)
 		block = foreignBlock(&m.Message, fitsColumn)
 	}
 	r.values = []any{
-		m.Src, m.Dst, owner.user, owner.domain, r.stored, expiry(m.Expires), unix(m.SendAt), ctype, nonNil(m.Body),
+		src, dst, owner.user, owner.domain, r.stored, expiry(m.Expires), unix(m.SendAt), ctype, nonNil(m.Body),
 	}
 	if c.headers {
 		r.values = append(r.values, block)
@@ -138,6 +139,7 @@ func scanMessage(rows *sql.Rows, l *layout) (silo.Message, error) {
 	if err != nil {
 		return m, fmt.Errorf("read stored message: %w", err)
 	}
+	m.Src, m.Dst = rowURI(m.Src), rowURI(m.Dst)
 	m.Owner = l.aor(owner)
 	m.Stored, m.Expires, m.SendAt, m.Stuck = fromUnix(inc), fromUnix(exp), fromUnix(snd), stuck.String
 	b := columnValuesOf(m.Src, m.Dst, callID, ctype)

@@ -50,6 +50,32 @@ func (l *layout) kamailioName(a sip.AoR) rowName {
 	return rowName{a.User, a.Domain}
 }
 
+// uriFor returns a URI as silod writes it into a column: as it is, or without escapes where it
+// would not fit.
+func uriFor(c columnInfo, uri string) string {
+	if fits(c, uri) {
+		return uri
+	}
+	plain := sip.Unescape(uri)
+	u, err := sip.ParseURI(uri)
+	if v, perr := sip.ParseURI(plain); err == nil && perr == nil && fits(c, plain) && u.Equal(v) {
+		return plain
+	}
+	return uri
+}
+
+// rowURI returns the URI in a column, in the characters of the grammar if it has others.
+func rowURI(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return r >= 0x80 }) < 0 {
+		return text
+	}
+	u, err := sip.ParseURI(text)
+	if err != nil {
+		return text
+	}
+	return u.Strict()
+}
+
 // member returns the name of a user as silod writes it into the tables of rooms.
 func (l *layout) member(a sip.AoR) rowName { return l.name(a, userName) }
 

@@ -12,6 +12,12 @@ import (
 // without escapes, and returns the status line of the answer.
 func (d *daemon) write(t *testing.T, target, to, text string) string {
 	t.Helper()
+	return d.writeFrom(t, uri("alice"), target, to, text)
+}
+
+// writeFrom is write from another user than alice.
+func (d *daemon) writeFrom(t *testing.T, from, target, to, text string) string {
+	t.Helper()
 	c, err := net.Dial("udp", d.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +26,7 @@ func (d *daemon) write(t *testing.T, target, to, text string) string {
 	tag := fmt.Sprint(time.Now().UnixNano())
 	fmt.Fprintf(c, "MESSAGE %[1]s SIP/2.0\r\nVia: SIP/2.0/UDP %[3]s;branch=z9hG4bK%[4]s;rport\r\nMax-Forwards: 70\r\n"+
 		"From: <%[7]s>;tag=%[4]s\r\nTo: <%[2]s>\r\nCall-ID: %[4]s\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: %[5]d\r\n\r\n%[6]s",
-		target, to, c.LocalAddr(), tag, len(text), text, uri("alice"))
+		target, to, c.LocalAddr(), tag, len(text), text, from)
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	answer := make([]byte, 4096)
 	n, err := c.Read(answer)
@@ -50,9 +56,11 @@ func TestNamesOfClients(t *testing.T) {
 	}
 	said(d.write(t, "sip:9901#1@"+domain, "sip:9901#1@"+domain, "plain"), "200")
 	door.awaitText("alice", "plain")
-	// Linphone drops a message with an umlaut in To, which is relayed as it was written.
-	said(d.write(t, "sip:jürgen@"+domain, uri("j%C3%BCrgen"), "umlaut"), "200")
+	// Linphone drops a message with an umlaut in To or From, so that silod escapes it.
+	said(d.write(t, "sip:jürgen@"+domain, "sip:jürgen@"+domain, "umlaut"), "200")
 	juergen.awaitText("alice", "umlaut")
+	said(d.writeFrom(t, "sip:hans#ü@"+domain, "sip:jürgen@"+domain, "sip:jürgen@"+domain, "umlauts"), "200")
+	juergen.awaitText("hans%23%c3%bc", "umlauts") // as Linphone shows it
 	said(d.write(t, "sip:Dora@"+domain, "sip:Dora@"+domain, "by name"), "200")
 	dora.awaitText("alice", "by name")
 	said(d.write(t, "sip:dora@"+d.addr, "sip:dora@"+d.addr, "by address"), "200")
@@ -68,6 +76,12 @@ func TestNamesOfClients(t *testing.T) {
 	said(d.write(t, "sip:9901#1@"+domain, "sip:9901#1@"+domain, "while it is off"), "202")
 	door = baresip(t, d, "udp", "9901%231")
 	door.awaitText("alice", "while it is off")
+
+	juergen.unregister()
+	d.awaitOnline(t, "j%C3%BCrgen", false)
+	said(d.writeFrom(t, "sip:jürgen#@"+domain, "sip:jürgen@"+domain, "sip:jürgen@"+domain, "stored with umlauts"), "202")
+	juergen = linphone(t, d, "tcp", "j%C3%BCrgen")
+	juergen.await("stored with umlauts\n")
 }
 
 // TestNamesWithDigest: users whose names phones escape or write plain, or that are at the address

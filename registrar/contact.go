@@ -132,7 +132,7 @@ func printable(s string) string {
 
 // strictURI returns the URI of a contact as sip.URI.Strict does.
 func strictURI(contact string) string {
-	if isStrict(contact) {
+	if sip.IsPlainURI(contact) {
 		return contact
 	}
 	u, err := sip.ParseURI(contact)
@@ -141,54 +141,6 @@ func strictURI(contact string) string {
 	}
 	return u.Strict()
 }
-
-// isStrict reports whether a URI surely is as the grammar requires: without escapes, IPv6
-// addresses, headers, and other parts that are rare.
-func isStrict(uri string) bool {
-	colons, equals := 0, 0
-	for i := range len(uri) {
-		switch uriClass[uri[i]] {
-		case inAllParts:
-			continue
-		case rare:
-			return false
-		}
-		switch uri[i] {
-		case '@':
-			colons = 0
-		case ';':
-			equals = 0
-		case ':':
-			colons++
-		case '=':
-			equals++
-		}
-		// A value may end in "==", as base64 does, or be missing.
-		if colons > 2 || equals > 1 || uri[i] == ';' && uri[i-1] == '=' {
-			return false
-		}
-	}
-	return !strings.HasSuffix(uri, "=")
-}
-
-// The classes of characters in a URI.
-const (
-	rare       = iota // not allowed everywhere
-	inAllParts        // allowed everywhere
-	separator
-)
-
-var uriClass = func() (t [256]uint8) {
-	for c := range t {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c != 0 && strings.ContainsRune("-_.!~*'()+$&", rune(c)):
-			t[c] = inAllParts
-		case c != 0 && strings.ContainsRune("@:;=", rune(c)):
-			t[c] = separator
-		}
-	}
-	return t
-}()
 
 // uriKey returns a hash of the parts that equal contacts have in common. It is noKey for a text
 // that is not a URI, and never 0.

@@ -15,6 +15,7 @@ import (
 // gets the date on which it was stored; further fields, and a date before the text, are
 // added as configured.
 func (m *Message) prepareForDelivery(cfg *Settings) {
+	m.From, m.To = sip.StrictParty(m.From), sip.StrictParty(m.To) // of a row that another program has written
 	safetyCopy := m.takeInternal()
 	m.fillIDs()
 	if safetyCopy {

@@ -171,6 +171,9 @@ func sourceOf(d sip.Domains, u sip.URI) string {
 	if aor, ours := d.AoR(u); ours && aor.User != "" {
 		return aor.String()
 	}
+	if aor := u.AoR(); aor.User != "" { // nor by an escape
+		return aor.String()
+	}
 	u = u.Bare()
 	if u.Scheme == "tel" {
 		number, _, _ := strings.Cut(u.Opaque, ";")

@@ -36,7 +36,7 @@ func (a AoR) PlainUser() string { return plainUser(a.User) }
 
 // DecodedUser returns the user without escapes, as other programs write it into tables. It may
 // contain any bytes.
-func (a AoR) DecodedUser() string { return unescape(a.User) }
+func (a AoR) DecodedUser() string { return Unescape(a.User) }
 
 // Lower returns the AoR with the letters A to Z in lower case. The digits of escapes stay as they
 // are.

@@ -122,7 +122,7 @@ func checkAoR(t *testing.T, d Domains, u URI) {
 // everyEscape returns a user part in which every character is escaped.
 func everyEscape(user string) string {
 	var b strings.Builder
-	for _, c := range []byte(unescape(user)) {
+	for _, c := range []byte(Unescape(user)) {
 		fmt.Fprintf(&b, "%%%02x", c)
 	}
 	return b.String()

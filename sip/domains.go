@@ -156,7 +156,7 @@ func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	if !u.IsSIP() {
 		return AoR{}, false, fmt.Errorf("%s: %w", quote(s), ErrScheme)
 	}
-	if strings.TrimSpace(unescape(u.User)) == "" {
+	if strings.TrimSpace(Unescape(u.User)) == "" {
 		return AoR{}, false, fmt.Errorf("%s names no user", quote(s))
 	}
 	a, ours = d.AoR(u)

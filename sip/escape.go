@@ -68,7 +68,7 @@ func plainUser(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
 	}
-	raw := unescape(s)
+	raw := Unescape(s)
 	var b strings.Builder
 	for i := 0; i < len(raw); {
 		r, n := utf8.DecodeRuneInString(raw[i:])
@@ -93,7 +93,7 @@ func isPlain(r rune, n int) bool {
 }
 
 // unescape decodes all escapes. Its result is no part of a URI.
-func unescape(s string) string {
+func Unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
 	}

@@ -38,32 +38,41 @@ func read(raw []byte) (*Request, error) {
 }
 
 // TestPartiesThatAreMended reads values of From that are not well-formed and have one meaning.
-// They are sent on well-formed (RFC 4475 section 3.1.2).
+// They are sent on well-formed (RFC 4475 section 3.1.2). Where only the URI has characters that
+// the grammar does not allow, these are escaped, and nothing else changes.
 func TestPartiesThatAreMended(t *testing.T) {
 	for in, want := range map[string]string{
-		`Bell, Alexander <sip:a@b>;tag=43`:         `"Bell, Alexander" <sip:a@b>;tag=43`, // RFC 4475 section 3.1.2.15
-		`Alice (home) <sip:a@b>;tag=1`:             `"Alice (home)" <sip:a@b>;tag=1`,
-		`a@b.example <sip:a@b>;tag=1`:              `"a@b.example" <sip:a@b>;tag=1`,
-		`Re: x/y [1] {2} = #3? <sip:a@b>;tag=1`:    `"Re: x/y [1] {2} = #3?" <sip:a@b>;tag=1`,
-		`A \ B <sip:a@b>`:                          `"A \\ B" <sip:a@b>`,
-		`"A" < sip:a@b >;tag=1`:                    `"A" <sip:a@b>;tag=1`, // section 3.1.2.14
-		`sip:a@b?Subject=x;tag=1`:                  `<sip:a@b?Subject=x>;tag=1`,
-		`<a@b>;tag=1`:                              `<sip:a@b>;tag=1`,
-		`a@b;tag=1`:                                `<sip:a@b>;tag=1`,
-		`"A" <a@b>;tag=1`:                          `"A" <sip:a@b>;tag=1`,
-		`"" <sip:@gw.example>;tag=1`:               `<sip:gw.example>;tag=1`,
-		`<sip:a@b:>;tag=1`:                         `<sip:a@b>;tag=1`,
-		`<sip:a@b:0>;tag=1`:                        `<sip:a@b>;tag=1`,
-		`<sip:a@b;;x;>;tag=1`:                      `<sip:a@b;x>;tag=1`,
-		`<sip:a@b:;x?>;tag=1`:                      `<sip:a@b;x>;tag=1`,
-		`<sip:a@[fe80::1%eth0]:5060;x>;tag=1`:      `<sip:a@[fe80::1]:5060;x>;tag=1`,
-		`<sip:a@b>;;tag=1;`:                        `<sip:a@b>;tag=1`,
-		`sip:a@b;;tag=1`:                           `<sip:a@b>;tag=1`,
-		`<sip:a@b>;tag="x y";z`:                    `<sip:a@b>;tag="x y";z`,
-		`sip:a@b;tag=1`:                            `sip:a@b;tag=1`,
-		"J\xfcrgen   M\u00fcller<sip:a@b> ; tag=1": "J\xfcrgen   M\u00fcller<sip:a@b> ; tag=1",
-		`O'Brien <sip:9901#1{}|^@b;x=~>;tag={1}`:   `O'Brien <sip:9901#1{}|^@b;x=~>;tag={1}`,
-		`<sip:a@b>;x/y=1;tag=1`:                    `<sip:a@b>;tag=1`,
+		`Bell, Alexander <sip:a@b>;tag=43`:          `"Bell, Alexander" <sip:a@b>;tag=43`, // RFC 4475 section 3.1.2.15
+		`Alice (home) <sip:a@b>;tag=1`:              `"Alice (home)" <sip:a@b>;tag=1`,
+		`a@b.example <sip:a@b>;tag=1`:               `"a@b.example" <sip:a@b>;tag=1`,
+		`Re: x/y [1] {2} = #3? <sip:a@b>;tag=1`:     `"Re: x/y [1] {2} = #3?" <sip:a@b>;tag=1`,
+		`A \ B <sip:a@b>`:                           `"A \\ B" <sip:a@b>`,
+		`"A" < sip:a@b >;tag=1`:                     `"A" <sip:a@b>;tag=1`, // section 3.1.2.14
+		`sip:a@b?Subject=x;tag=1`:                   `<sip:a@b?Subject=x>;tag=1`,
+		`<a@b>;tag=1`:                               `<sip:a@b>;tag=1`,
+		`a@b;tag=1`:                                 `<sip:a@b>;tag=1`,
+		`"A" <a@b>;tag=1`:                           `"A" <sip:a@b>;tag=1`,
+		`"" <sip:@gw.example>;tag=1`:                `<sip:gw.example>;tag=1`,
+		`<sip:a@b:>;tag=1`:                          `<sip:a@b>;tag=1`,
+		`<sip:a@b:0>;tag=1`:                         `<sip:a@b>;tag=1`,
+		`<sip:a@b;;x;>;tag=1`:                       `<sip:a@b;x>;tag=1`,
+		`<sip:a@b:;x?>;tag=1`:                       `<sip:a@b;x>;tag=1`,
+		`<sip:a@[fe80::1%eth0]:5060;x>;tag=1`:       `<sip:a@[fe80::1]:5060;x>;tag=1`,
+		`<sip:a@b>;;tag=1;`:                         `<sip:a@b>;tag=1`,
+		`sip:a@b;;tag=1`:                            `<sip:a@b>;tag=1`,
+		`<sip:a@b>;tag="x y";z`:                     `<sip:a@b>;tag="x y";z`,
+		`sip:a@b;tag=1`:                             `sip:a@b;tag=1`,
+		"J\xfcrgen   M\u00fcller<sip:a@b> ; tag=1":  "J\xfcrgen   M\u00fcller<sip:a@b> ; tag=1",
+		`O'Brien <sip:9901#1{}|^@b;x=~>;tag={1}`:    `O'Brien <sip:9901%231%7B%7D%7C%5E@b;x=~>;tag={1}`,
+		"\"\u00fc <x>\"\t<SIP:j\u00fc@B>; tag =1;y": "\"\u00fc <x>\"\t<sip:j%C3%BC@b>; tag =1;y",
+		"sip:j\xfc@b ;tag=\"\\\"#\"":                "sip:j%FC@b ;tag=\"\\\"#\"",
+		`<sip:a:p#@b;x;y=#;z=?h=^>;t=`:              `<sip:a:p%23@b;x;y=%23;z?h=%5E>;t=`,
+		`<IM:j#@b#c>;tag=1`:                         `<im:j%23@b#c>;tag=1`,
+		`<im:%0#@b>;tag=1`:                          `<im:%0%23@b>;tag=1`,
+		`A, B <sip:j#@b>;tag=1`:                     `"A, B" <sip:j%23@b>;tag=1`,
+		`<sip:%6A%fc@B.Example:05060;X=Y>;tag=1`:    `<sip:%6A%fc@B.Example:05060;X=Y>;tag=1`,
+		`<tel:+1-(2);ext=[::1]>;tag=1`:              `<tel:+1-(2);ext=[::1]>;tag=1`,
+		`<sip:a@b>;x/y=1;tag=1`:                     `<sip:a@b>;tag=1`,
 	} {
 		r, err := read(message(map[string]string{"From": " " + in, "To": " " + in}))
 		if err != nil {
@@ -73,7 +82,13 @@ func TestPartiesThatAreMended(t *testing.T) {
 		if r.FromValue() != want || r.ToValue() != want {
 			t.Errorf("%s is sent on as %s, want %s", in, r.FromValue(), want)
 		}
-		if again, err := ParseNameAddr(want); err != nil || again.Mended || again.URI.AoR() != r.From.URI.AoR() || again.Tag() != r.From.Tag() {
+		if got := StrictParty(want); got != want {
+			t.Errorf("%s is sent on as %s, and that as %s", in, want, got)
+		}
+		if got := StrictParty(in); !r.From.Mended && got != want {
+			t.Errorf("%s is delivered as %s, want %s", in, got, want)
+		}
+		if again, err := ParseNameAddr(want); err != nil || again.Mended || !again.URI.Equal(r.From.URI) || again.URI.AoR() != r.From.URI.AoR() || again.Tag() != r.From.Tag() {
 			t.Errorf("%s is sent on as %s, which is read as %+v, %v", in, want, again, err)
 		}
 	}
@@ -181,7 +196,7 @@ func TestResponsesThatAreMended(t *testing.T) {
 // FuzzParty checks that a value which is mended has one meaning from then on.
 func FuzzParty(f *testing.F) {
 	for _, s := range []string{
-		`Bell, A. <sip:a@b>;tag=1`, `"A" < a@b:0;; >;;tag`, `sip:@[fe80::1%lo]?x;tag="y"`, "tel:+1;tag=x", "Re: <sip:a@b>", `a, b: <sip:c@d>`, "<im:a@b/c>",
+		`Bell, A. <sip:a@b>;tag=1`, `"A" < a@b:0;; >;;tag`, `sip:@[fe80::1%lo]?x;tag="y"`, "tel:+1;tag=x", "Re: <sip:a@b>", `a, b: <sip:c@d>`, "<im:a@b/c>", "a:%0@b", "im:j#@b#;x", "<sip:\u00fc:#@b;x=;y=#?z=#>;tag=#",
 	} {
 		f.Add(s)
 	}
@@ -193,6 +208,14 @@ func FuzzParty(f *testing.F) {
 		if aor, ours := NewDomains("b").AoR(a.URI); !a.URI.IsSIP() && !ours && !aor.IsZero() || ours != (aor.Domain == "b") {
 			t.Fatalf("%q has the AoR %s, ours: %v", s, aor, ours)
 		}
+		sent := a.sentOn(s)
+		b, err := ParseNameAddr(sent)
+		if err != nil || b.Mended || !b.URI.isStrict() || !b.URI.Equal(a.URI) || b.Name != a.Name || b.Tag() != a.Tag() || StrictParty(sent) != sent {
+			t.Fatalf("%q is sent on as %q, which is read as %+v, %v", s, sent, b, err)
+		}
+		if aor, _ := NewDomains("b").AoR(a.URI); aor != first(NewDomains("b").AoR(b.URI)) {
+			t.Fatalf("%q is sent on as %q, with another AoR", s, sent)
+		}
 		if !a.Mended {
 			return
 		}
@@ -201,4 +224,17 @@ func FuzzParty(f *testing.F) {
 			t.Fatalf("%q is mended to %q, which is read as %+v, %v", s, a, again, err)
 		}
 	})
+}
+
+func first(a AoR, _ bool) AoR { return a }
+
+// A value that is sent on as it is costs no allocation.
+func TestPartiesWithinTheGrammar(t *testing.T) {
+	r, err := read(message(map[string]string{"From": ` "Alice" <sip:%61lice:pw@[::1]:5070;transport=tcp;x>;tag=1`}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = r.FromValue(), r.ToValue(), StrictParty(`"Bob" <sip:bob@b.example;x=y>;tag=1`) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

@@ -52,17 +52,10 @@ func (r *Request) Read(m *Message) (Fields, error) {
 
 // FromValue returns the value of From as it is sent on: as received, unless that is not
 // well-formed.
-func (r *Request) FromValue() string { return sentOn(&r.From, r.Get("From")) }
+func (r *Request) FromValue() string { return r.From.sentOn(r.Get("From")) }
 
 // ToValue is FromValue for To.
-func (r *Request) ToValue() string { return sentOn(&r.To, r.Get("To")) }
-
-func sentOn(a *NameAddr, received string) string {
-	if a.Mended {
-		return a.String()
-	}
-	return received
-}
+func (r *Request) ToValue() string { return r.To.sentOn(r.Get("To")) }
 
 // TargetValue returns the Request-URI as it is sent on.
 func (r *Request) TargetValue() string {

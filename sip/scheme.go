@@ -11,13 +11,14 @@ func (u URI) opaqueAddress() (user, host string) {
 		return u.TelNumber(), u.phoneContext()
 	}
 	s := strings.TrimPrefix(u.Opaque, "//")
-	if end := strings.IndexAny(s, "/;?#"); end >= 0 {
-		s = s[:end]
-	}
-	at := strings.LastIndexByte(s, '@')
+	at := strings.IndexByte(s, '@')
 	if at < 0 {
 		return "", ""
 	}
+	if end := strings.IndexAny(s[at:], "/;?#"); end >= 0 { // the user may have them
+		s = s[:at+end]
+	}
+	at = strings.LastIndexByte(s, '@')
 	host, _, err := ParseHostPort(s[at+1:])
 	if err != nil {
 		return "", ""

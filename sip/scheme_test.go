@@ -12,6 +12,9 @@ func TestAoROfOtherSchemes(t *testing.T) {
 		"pres://alice@192.0.2.1/x":                   "sip:alice@192.0.2.1",
 		"xmpp:alice:pw@example.org/home;a=b@c":       "sip:alice@example.org",
 		"im:a@x@example.org":                         "sip:a%40x@example.org", // such a user cannot exist
+		"im:9901#1@example.org":                      "sip:9901%231@example.org",
+		"im:a;b/c?d@example.org":                     "sip:a;b/c?d@example.org",
+		"im:alice@example.org/x@y;a#b":               "sip:alice@example.org",
 		"im:@example.org":                            "sip:example.org",
 		"im:%zz@example.org":                         "sip:example.org",
 		"tel:1-2.3(4);phone-context=example.org":     "sip:1234@example.org",

@@ -36,8 +36,8 @@ func (u URI) Key() URIKey {
 	}
 	for i := range u.Params {
 		p := &u.Params[i]
-		if name := lower(unescape(p.Name)); !inBoth(name) {
-			value := lower(unescape(p.Value))
+		if name := lower(Unescape(p.Name)); !inBoth(name) {
+			value := lower(Unescape(p.Value))
 			k.optional = append(k.optional, paramHash{maphash.String(keySeed, name), maphash.String(keySeed, value), i})
 		}
 	}
@@ -58,9 +58,9 @@ func (u URI) CommonKey() uint64 {
 		_, _ = h.WriteString(s)
 	}
 	part(u.Scheme)
-	part(u.Opaque)
-	part(unescape(u.User))
-	part(unescape(u.Pass))
+	part(Unescape(u.Opaque))
+	part(Unescape(u.User))
+	part(Unescape(u.Pass))
 	part(canonicalHost(u.Host))
 	for _, f := range headerFields(u.Header) {
 		part(f)
@@ -69,7 +69,7 @@ func (u URI) CommonKey() uint64 {
 	for _, name := range paramsInBoth {
 		if v, ok := u.Params.Get(name); ok {
 			part(name)
-			part(lower(unescape(v)))
+			part(lower(Unescape(v)))
 		}
 	}
 	return h.Sum64()
@@ -84,7 +84,7 @@ func headerFields(s string) []string {
 	fields := strings.Split(s, "&")
 	for i, f := range fields {
 		name, value, _ := strings.Cut(f, "=")
-		fields[i] = lower(unescape(name)) + "=" + unescape(value)
+		fields[i] = lower(Unescape(name)) + "=" + Unescape(value)
 	}
 	slices.Sort(fields)
 	return fields
@@ -116,60 +116,11 @@ var paramsInBoth = [...]string{"transport", "user", "method", "maddr", "ttl"}
 
 func inBoth(name string) bool { return slices.Contains(paramsInBoth[:], name) }
 
-// Strict returns the URI as text in which every character is escaped that the grammar of RFC
-// 3261 section 25.1 does not allow at its place. The URIs are equal: a sender may write
-// characters that other parsers refuse, such as a letter with an accent.
-func (u URI) Strict() string {
-	if !u.IsSIP() {
-		return u.String()
-	}
-	v := URI{
-		Scheme: u.Scheme, Host: u.Host, Port: u.Port, Params: make(Params, len(u.Params)),
-		User: escapeExcept(u.User, "&=+$,;?/"), Pass: escapeExcept(u.Pass, "&=+$,"), Header: escapeExcept(u.Header, "[]/?:+$=&"),
-	}
-	for i, p := range u.Params {
-		p.Name, p.Value = escapeExcept(p.Name, paramChars), escapeExcept(p.Value, paramChars)
-		p.HasValue = p.Value != ""
-		v.Params[i] = p
-	}
-	return v.String()
-}
-
-// paramChars are param-unreserved.
-const paramChars = "[]/:&+$"
-
-// escapeExcept escapes all characters of s but the unreserved ones and those of allowed.
-// Escapes remain.
-func escapeExcept(s, allowed string) string {
-	const hex = "0123456789ABCDEF"
-	plain := func(i int) bool {
-		c := s[i]
-		return isAlpha(c) || isDigit(c) || strings.IndexByte("-_.!~*'()", c) >= 0 || strings.IndexByte(allowed, c) >= 0 ||
-			c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])
-	}
-	i := 0
-	for i < len(s) && plain(i) {
-		i++
-	}
-	if i == len(s) {
-		return s
-	}
-	b := []byte(s[:i])
-	for ; i < len(s); i++ {
-		if plain(i) {
-			b = append(b, s[i])
-		} else {
-			b = append(b, '%', hex[s[i]>>4], hex[s[i]&15])
-		}
-	}
-	return string(b)
-}
-
 // Essential returns the URI without the parameters that an equal URI need not have.
 func (u URI) Essential() URI {
 	var ps Params
 	for _, p := range u.Params {
-		if inBoth(lower(unescape(p.Name))) {
+		if inBoth(lower(Unescape(p.Name))) {
 			ps = append(ps, p)
 		}
 	}

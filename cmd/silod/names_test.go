@@ -36,6 +36,19 @@ var people = []person{
 // named returns the URI of a spelling at a host.
 func named(spelling, host string) string { return "sip:" + spelling + "@" + host }
 
+// strictly returns a URI in the characters of RFC 3261 section 25.1: escapes are as they were.
+func strictly(uri string) string {
+	var b strings.Builder
+	for i := range len(uri) {
+		if c := uri[i]; c > ' ' && c < 0x7f && !strings.ContainsRune("\"#<>[]\\^`{|}", rune(c)) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
 // phoneAs returns a user agent whose From and To have a URI.
 func (s *served) phoneAs(network, uri string) *ua {
 	u := s.phone(network, "x")
@@ -56,7 +69,9 @@ func (u *ua) bindAs(expires int) {
 }
 
 // Each spelling of a user is that user, online and offline, whatever spelling it registers
-// with (RFC 3261 section 19.1.4). From and To are relayed as they were written.
+// with (RFC 3261 section 19.1.4). From and To are relayed with
+// their URIs as they were written, or escaped where the grammar requires it; the sender gets its
+// own back in the answer.
 func TestSpellingsAreOneUser(t *testing.T) {
 	t.Parallel()
 	for _, network := range []string{"udp", "tcp"} {
@@ -77,7 +92,7 @@ func TestSpellingsAreOneUser(t *testing.T) {
 					}
 					u.bindAs(60)
 					for _, to := range p.spellings {
-						if m := u.next(); body(m) != to || header(m, "To") != "<"+named(to, "sip.test")+">" {
+						if m := u.next(); body(m) != to || header(m, "To") != "<"+strictly(named(to, "sip.test"))+">" {
 							t.Errorf("%q got in place of the text to %q\n%s", p.spellings[i], to, m)
 						}
 					}
@@ -86,7 +101,7 @@ func TestSpellingsAreOneUser(t *testing.T) {
 						if got := a.message(named(to, "sip.test"), to); got != 200 {
 							t.Errorf("%q, registered as %q: answered %d", to, p.spellings[i], got)
 						}
-						if m := u.next(); body(m) != to || header(m, "To") != "<"+named(to, "sip.test")+">" {
+						if m := u.next(); body(m) != to || header(m, "To") != "<"+strictly(named(to, "sip.test"))+">" {
 							t.Errorf("%q got\n%s", p.spellings[i], m)
 						}
 					}
@@ -203,6 +218,11 @@ func TestSpellingsShareAQuota(t *testing.T) {
 		}
 		if got := s.phoneAs("udp", from).message("sip:bob@sip.test", "hello"); got != want {
 			t.Errorf("%s: answered %d, want %d", from, got, want)
+		}
+	}
+	for i, from := range []string{"sip:ü@other.test", "sip:%c3%bc@OTHER.test.", "sip:%C3%bc:pw@other.test:5060", "sip:ü@other.test;x"} {
+		if got := s.phoneAs("udp", from).message("sip:bob@sip.test", "hello"); (got == 480) != (i >= 2) {
+			t.Errorf("%s: answered %d", from, got)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,7 @@ func (tx *ServerTx) Respond(status int, reason string, headers ...sip.Header) {
 // for a non-INVITE request (RFC 4320 section 4.2), by 480, and 503, which would mean that
 // this server is overloaded (section 16.7, step 6), by 500.
 func (tx *ServerTx) ForwardResponse(res *sip.Message) {
-	a := &answer{status: res.Status, reason: res.Reason, to: res.Get("To"), body: res.Body}
+	a := &answer{status: res.Status, reason: res.Reason, to: tx.forwardedTo(res.Get("To")), body: res.Body}
 	switch res.Status {
 	case 408:
 		a.status, a.reason = 480, sip.ReasonPhrase(480)
@@ -86,6 +87,21 @@ func (tx *ServerTx) ForwardResponse(res *sip.Message) {
 		}
 	}
 	tx.finish(a)
+}
+
+// forwardedTo returns the To of a response from downstream as the sender gets it. If the request
+// was sent on with another To than it had, it is that of the sender with the tag of the response.
+func (tx *ServerTx) forwardedTo(value string) string {
+	own := tx.Request.Get("To")
+	if tx.Request.ToValue() == own {
+		return value
+	}
+	to, err := sip.ParseNameAddr(value)
+	if err != nil || to.Tag() == "" || tx.Request.To.Tag() != "" {
+		return "" // the To of our own answers
+	}
+	i := slices.IndexFunc(to.Params, func(p sip.Param) bool { return strings.EqualFold(p.Name, "tag") })
+	return string(to.Params[i].AppendTo([]byte(own)))
 }
 
 // Unavailable sends a 503 with Retry-After, for a temporary failure of the store. If headers
