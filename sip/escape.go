@@ -92,7 +92,7 @@ func isPlain(r rune, n int) bool {
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) && r != '\u2800' // an empty Braille pattern
 }
 
-// unescape decodes all escapes. Its result is no part of a URI.
+// Unescape decodes all escapes. Its result is no part of a URI, and may contain any bytes.
 func Unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
