@@ -63,8 +63,8 @@ const (
 // each for the time that it took.
 func (st *messages) UsageBySender(ctx context.Context, least silo.Usage, f func(from string, u silo.Usage)) error {
 	text := `SELECT x.sender, COUNT(*), SUM(x.size), MAX(x.id) FROM (
-		SELECT s.{from} AS sender, ` + st.layout.messageBytes() + ` AS size, s.{id} AS id FROM {silo} s ` +
-		joinMeta + `WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2) x GROUP BY x.sender`
+		SELECT s.{from} AS sender, ` + st.layout.messageBytes() + ` AS size, s.{id} AS id FROM {silo} s ` + joinMeta + `
+		WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2) x GROUP BY x.sender`
 	counts := senderCounts{of: map[string]silo.Usage{}}
 	for after := int64(0); ; {
 		start := time.Now()
