@@ -35,12 +35,12 @@ func TestReadKamailio(t *testing.T) {
 func TestListenAt(t *testing.T) {
 	for in, want := range map[string][]string{
 		"udp:10.0.0.1:5080": {"udp:10.0.0.1:5080"},
-		"TLS:10.0.0.1":      {"tls:10.0.0.1:5060"},
+		"TLS:10.0.0.1":      {"tls:10.0.0.1:5061"},
 		"10.0.0.1":          {"udp:10.0.0.1:5060", "tcp:10.0.0.1:5060"},
 		"[::1]:5070":        {"udp:[::1]:5070", "tcp:[::1]:5070"},
 		"tcp:[::1]":         {"tcp:[::1]:5060"},
 	} {
-		if got := listenAt(in, "5060"); !slices.Equal(got, want) {
+		if got := listenAt(in, "5060", "5061"); !slices.Equal(got, want) {
 			t.Errorf("listen=%s returns %v, want %v", in, got, want)
 		}
 	}
