@@ -78,4 +78,14 @@ t.toml:3: sip.domain_aliases: "[0::1]" is in sip.domains too: it has users of it
 	}; !slices.Equal(got, want) {
 		t.Errorf("notes %q", got)
 	}
+	for text, want := range map[string]string{
+		"": `"127.0.0.1" is an address of silod itself: its users are those of "example.org", and their passwords that are ` +
+			`stored as hashes are to be set again (siloctl users passwd)`,
+		"auth.realm = 'silod'\n": `"127.0.0.1" is an address of silod itself: its users are those of "example.org"`,
+	} {
+		c := mustParse(t, text+"sip.domains = ['example.org', '127.0.0.1']\nauth.mode = 'digest'\n")
+		if notes := c.Notes(); len(notes) != 1 || notes[0].Text != want {
+			t.Errorf("%snotes %v, want %s", text, notes, want)
+		}
+	}
 }

@@ -87,7 +87,11 @@ func (c *Config) domainNotes() (notes []Problem) {
 	own := sip.NewDomains(c.ownNames()...)
 	for _, name := range c.SIP.Domains[1:] {
 		if hasName(own, name) {
-			notes = append(notes, c.Problem("sip.domains", fmt.Sprintf("%q is an address of silod itself: its users are those of %q", name, c.SIP.Domains[0])))
+			text := fmt.Sprintf("%q is an address of silod itself: its users are those of %q", name, c.SIP.Domains[0])
+			if c.Auth.Mode == "digest" && c.Auth.Realm == "" { // their realm was this name
+				text += ", and their passwords that are stored as hashes are to be set again (siloctl users passwd)"
+			}
+			notes = append(notes, c.Problem("sip.domains", text))
 		}
 	}
 	return notes

@@ -95,7 +95,7 @@ var sections = []string{"sip", "db", "registrar", "silo", "imc", "mi", "auth"}
 func convert(ctx context.Context, text string) (string, []leftOut) {
 	settings, out := readKamailio(text)
 	d := draft{}
-	n := serverNames{port: "5060"}
+	n := serverNames{port: "5060", tlsPort: "5061"}
 	for _, s := range settings {
 		switch {
 		case n.take(s), s.module == "":

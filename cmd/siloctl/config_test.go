@@ -20,6 +20,7 @@ func TestReadKamailio(t *testing.T) {
 		{"defined in a circle", "#!define N M\n#!define M N\nx=N", "[{ x N true 3}]"},
 		{"switched off", "#!ifdef X\na=1\n#!ifndef Y\nb=2\n#!endif\n#!else\nc=3\n#!endif\nd=4", "[{ c 3 true 7} { d 4 true 9}]"},
 		{"in a route", "route[X] { a=1 { b=2 } }\nc=3", "[{ c 3 true 2}]"},
+		{"IPv6 addresses", "listen=[::1]:5070 [2001:db8::1]\nalias=[::1] a=[", "[{ listen [::1]:5070 true 1} { listen [2001:db8::1] true 1} { alias [::1] true 2} { a [ true 2}]"},
 		{"unterminated", `modparam("a", "b", "c`, "[]"},
 		{"stray marks", "}}} = ) modparam ( \x00 a=", "[]"},
 	} {
@@ -35,12 +36,12 @@ func TestReadKamailio(t *testing.T) {
 func TestListenAt(t *testing.T) {
 	for in, want := range map[string][]string{
 		"udp:10.0.0.1:5080": {"udp:10.0.0.1:5080"},
-		"TLS:10.0.0.1":      {"tls:10.0.0.1:5060"},
+		"TLS:10.0.0.1":      {"tls:10.0.0.1:5061"},
 		"10.0.0.1":          {"udp:10.0.0.1:5060", "tcp:10.0.0.1:5060"},
 		"[::1]:5070":        {"udp:[::1]:5070", "tcp:[::1]:5070"},
 		"tcp:[::1]":         {"tcp:[::1]:5060"},
 	} {
-		if got := listenAt(in, "5060"); !slices.Equal(got, want) {
+		if got := listenAt(in, "5060", "5061"); !slices.Equal(got, want) {
 			t.Errorf("listen=%s returns %v, want %v", in, got, want)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -158,7 +159,7 @@ func (r *cfgReader) token() token {
 	case c == '"' || c == '\'':
 		raw := r.take(stringEnd(r.rest))
 		return token{text: unquote(raw), quoted: true}
-	case strings.IndexByte("(){}[],=;", c) >= 0:
+	case strings.IndexByte("(){}[],=;", c) >= 0 && !isBracketed(r.rest):
 		return token{text: r.take(1)}
 	}
 	n := strings.IndexAny(r.rest[1:], " \t\r\n\"'(){},=;#")
@@ -166,6 +167,17 @@ func (r *cfgReader) token() token {
 		n = len(r.rest) - 1
 	}
 	return token{text: r.take(1 + n)}
+}
+
+// isBracketed reports whether s begins with an IPv6 address in brackets, as in listen=[::1]:5060.
+func isBracketed(s string) bool {
+	const longest = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]")
+	if s[0] != '[' {
+		return false
+	}
+	inner, _, closed := strings.Cut(s[1:min(len(s), longest)], "]")
+	_, err := netip.ParseAddr(inner)
+	return closed && err == nil
 }
 
 // take returns the next n bytes and removes them from rest.

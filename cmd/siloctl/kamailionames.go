@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"silod/config"
 )
 
 // serverNames collects the addresses and domains of a Kamailio configuration.
 type serverNames struct {
 	port        string // of addresses without one
+	tlsPort     string // of those for tls
 	listen      []setting
 	advertise   []setting
 	advertised  [2]setting // advertised_address and advertised_port
@@ -22,6 +25,8 @@ func (n *serverNames) take(s setting) bool {
 	switch s.module + " " + s.name {
 	case " port":
 		n.port = s.value
+	case " tls_port_no":
+		n.tlsPort = s.value
 	case " listen", " socket": // the latter in OpenSIPS
 		n.listen = append(n.listen, s)
 	case " advertise", " as":
@@ -44,19 +49,41 @@ func (n *serverNames) take(s setting) bool {
 
 // put adds the names to the configuration, and returns notes.
 func (n *serverNames) put(d draft) (notes []leftOut) {
-	var listen []string
-	for _, s := range n.listen {
-		listen = append(listen, listenAt(s.value, n.port)...)
-	}
-	if len(listen) > 0 {
-		d.add("sip", "listen", tomlValue(listen), n.listen[len(n.listen)-1].line)
-	}
+	notes = append(notes, n.putListen(d)...)
 	notes = append(notes, n.putAdvertise(d)...)
 	notes = append(notes, n.putDomains(d)...)
 	if isOn(n.autoAliases.value) {
 		notes = append(notes, leftOut{n.autoAliases.line, "auto_aliases", "silod does not ask DNS for its names: list them in sip.domain_aliases"})
 	}
 	return notes
+}
+
+// putListen adds the addresses to listen on. Kamailio also accepts names of hosts and interfaces,
+// has the certificates elsewhere, and listens on all addresses without listen=.
+func (n *serverNames) putListen(d draft) (notes []leftOut) {
+	var listen []string
+	for _, s := range n.listen {
+		addresses, why := listenAt(s.value, n.port, n.tlsPort), ""
+		if l, err := config.ParseListen(addresses[0]); err != nil {
+			why = "it is not an IP address with a port: add its addresses to sip.listen"
+		} else if l.Secure() {
+			why = fmt.Sprintf("it needs certificates: set sip.tls_certificate and sip.tls_private_key, and add %q to sip.listen", addresses[0])
+		}
+		if why != "" {
+			notes = append(notes, leftOut{s.line, s.name + " " + s.value, why})
+			continue
+		}
+		listen = append(listen, addresses...)
+	}
+	if len(listen) > 0 {
+		d.add("sip", "listen", tomlValue(listen), n.listen[len(n.listen)-1].line)
+		return notes
+	}
+	why := "it is not set, and silod listens on 127.0.0.1 only"
+	if len(n.listen) == 0 {
+		why += ": Kamailio without listen listens on all addresses, " + tomlValue(listenAt("0.0.0.0", n.port, n.tlsPort))
+	}
+	return append(notes, leftOut{0, "sip.listen", why})
 }
 
 // putAdvertise adds the address by which others know the server.
@@ -129,10 +156,14 @@ func isOn(s string) bool {
 var transports = []string{"udp", "tcp", "tls", "ws", "wss"}
 
 // listenAt returns the listen addresses for a value of listen=: "udp:10.0.0.1:5060", "10.0.0.1".
-func listenAt(value, port string) []string {
+// The ports are those of addresses without one.
+func listenAt(value, port, tlsPort string) []string {
 	networks := []string{"udp", "tcp"}
 	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
 		networks, value = []string{strings.ToLower(proto)}, rest
+	}
+	if networks[0] == "tls" {
+		port = tlsPort
 	}
 	if strings.LastIndexByte(value, ':') <= strings.LastIndexByte(value, ']') {
 		value += ":" + port

@@ -117,7 +117,7 @@ func explain(err error, aor string) error {
 	}
 	switch refused.code {
 	case 401, 407:
-		return fmt.Errorf("%w: give %s's password with --password-stdin", err, aor)
+		return fmt.Errorf("%w: the password is missing or wrong: give that of %s with --password-stdin", err, aor)
 	case 403:
 		return fmt.Errorf("%w: the password is wrong, or %s may not register there", err, aor)
 	case 404:
