@@ -322,11 +322,9 @@ func (r *Router) isStrangers(req *sip.Request) bool {
 		return false
 	case silo.HasStrangerMark(req.Headers):
 		return true
-	case !r.opt.Passed.Has(req.FromValue(), req.Get("Call-ID"), req.Body):
-		return false
 	}
-	_, ours := r.opt.Domains.AoR(req.From.URI) // strangers' are not
-	return !ours
+	_, ours := r.opt.Domains.AoR(req.From.URI)
+	return r.opt.Passed.Has(req.FromValue(), req.Get("Call-ID"), req.Body, ours)
 }
 
 // rejectStranger answers 403 and counts the message.

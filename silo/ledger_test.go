@@ -194,26 +194,32 @@ func TestPassed(t *testing.T) {
 	now := time.Unix(1000, 0)
 	p := NewPassed(func() time.Time { return now })
 	const from, other = `"X" <sip:x@example.com>;tag=1`, `<sip:y@example.com>`
-	if p.Has(from, "1", nil) {
+	if p.Has(from, "1", nil, false) {
 		t.Error("nothing was sent")
 	}
+	const ours, reminder = "<sip:reminder@example.org>;tag=1", reminderPrefix + "1-1@example.org"
 	p.Add(from, "1", []byte("hello"))
+	p.Add(ours, reminder, []byte("milk"))
 	for _, tc := range []struct {
 		from, callID, body string
-		want               bool
+		ours, want         bool
 	}{
-		{from, "1", "hello", true},
-		{"<sip:x@example.com>;tag=2", "2", "hello", true},
-		{other, "1", "changed", true},
-		{other, "2", "hello", false},
-		{from, "2", "other", false},
+		{from, "1", "hello", false, true},
+		{"<sip:x@example.com>;tag=2", "2", "hello", false, true},
+		{other, "1", "changed", false, true},
+		{other, "2", "hello", false, false},
+		{from, "2", "other", false, false},
+		{"<sip:alice@example.org>", "1", "hello", true, false},
+		{ours, reminder, "changed", true, true},
+		{ours, "2", "milk", true, true},
+		{ours, "2", "bread", true, false},
 	} {
-		if got := p.Has(tc.from, tc.callID, []byte(tc.body)); got != tc.want {
+		if got := p.Has(tc.from, tc.callID, []byte(tc.body), tc.ours); got != tc.want {
 			t.Errorf("%v: %v", tc, got)
 		}
 	}
 	now = now.Add(passedFor)
-	if p.Has(from, "1", []byte("hello")) {
+	if p.Has(from, "1", []byte("hello"), false) {
 		t.Error("it is remembered for too long")
 	}
 }

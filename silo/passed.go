@@ -74,20 +74,25 @@ func (p *Passed) Add(from, callID string, body []byte) {
 	p.any.Store(true)
 }
 
-// Has reports whether a message was sent for a stranger. from is its From, or From of a
-// message that has other header fields.
-func (p *Passed) Has(from, callID string, body []byte) (found bool) {
+// Has reports whether a message was sent for a stranger. from is its From, or From of a message
+// that has other header fields; ours is whether it is an address of this server. No stranger has
+// one, so that the Call-ID does not count then, unless it is that of a reminder.
+func (p *Passed) Has(from, callID string, body []byte, ours bool) (found bool) {
 	if !p.any.Load() {
 		return false
 	}
-	now := p.now()
-	for _, k := range p.keys(from, callID, body) {
+	now, keys := p.now(), p.keys(from, callID, body)
+	shown := keys[:]
+	if ours && !strings.HasPrefix(callID, reminderPrefix) {
+		shown = keys[:1]
+	}
+	for _, k := range shown {
 		p.table.Find(k, func(at *time.Time) { found = found || now.Sub(*at) < passedFor })
 	}
 	return found
 }
 
-// keys returns two hashes of a message.
+// keys returns two hashes of a message: of its sender and text, and of its Call-ID.
 func (p *Passed) keys(from, callID string, body []byte) [2]uint64 {
 	var text, call maphash.Hash
 	text.SetSeed(p.seed)

@@ -29,6 +29,9 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	return t, nil
 }
 
+// reminderPrefix begins the Call-ID of every message of a reminder.
+const reminderPrefix = "silo-reminder-"
+
 // reminderChunk is the number of reminders that are read at once.
 const reminderChunk = 100
 
@@ -79,7 +82,7 @@ func (s *Service) releaseReminder(ctx context.Context, r *Message) error {
 // reminderMessage returns the message of a reminder.
 func (s *Service) reminderMessage(r *Message) *Message {
 	now := s.opt.Now()
-	id := "silo-reminder-" + strconv.FormatInt(r.ID, 10) + "-" + strconv.FormatInt(r.Stored.Unix(), 10)
+	id := reminderPrefix + strconv.FormatInt(r.ID, 10) + "-" + strconv.FormatInt(r.Stored.Unix(), 10)
 	m := *r
 	m.ID, m.Stored, m.SendAt = 0, now.Truncate(time.Second), time.Time{}
 	m.Message = im.Message{
