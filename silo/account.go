@@ -298,6 +298,9 @@ func (s *Service) readAccount(ctx context.Context, d *deposit, k accountKey, nee
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.read, t.cost = now, time.Since(start)
+	if need == needSender && a.all.read.After(now) { // for a message that came later
+		t.read = a.all.read // that reading has ended before this one began
+	}
 	t.stored = u.plus(t.added.Messages, t.added.Bytes)
 	return nil
 }
