@@ -278,6 +278,8 @@ func (s *Service) readAccount(ctx context.Context, d *deposit, k accountKey, nee
 	}
 	before := t.read
 	a.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	unlock, err := s.locks.lock(ctx, k.owner)
 	if err != nil {
 		return fmt.Errorf("wait for mailbox: %w: %w", ErrBusy, err)

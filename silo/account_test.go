@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"silod/sip"
@@ -55,4 +56,52 @@ func TestReadingsOfConcurrentMessages(t *testing.T) {
 	if store.readings != 3 {
 		t.Errorf("%d readings, want one of the mailbox and one of each sender", store.readings)
 	}
+}
+
+// A frozen store answers nothing.
+type frozen struct{ Store }
+
+func (frozen) Usage(ctx context.Context, _ sip.AoR, _ string, _ bool) (Usage, error) {
+	<-ctx.Done()
+	return Usage{}, ctx.Err()
+}
+
+func (frozen) Charges(ctx context.Context) ([]Charge, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// While the database hangs, all that a message waits for fails after a while.
+func TestReadingsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := func(ctx context.Context, _ sip.AoR) (bool, error) {
+			<-ctx.Done()
+			return false, ctx.Err()
+		}
+		s := New(Options{Store: frozen{}}, Settings{MaxMessages: 10, Strangers: Usage{1, 0}})
+		owner := sip.AoR{User: "bob", Domain: "example.org"}
+		for name, read := range map[string]func() error{
+			"user": func() error {
+				_, err := NewDirectory(hangs, time.Now).Exists(t.Context(), owner)
+				return err
+			},
+			"mailbox": func() error {
+				_, err := s.reserve(t.Context(), s.cfg(), &Message{Owner: owner}, 10, false)
+				return err
+			},
+			"strangers": func() error {
+				c := &Charge{Source: nearby, Bytes: 1}
+				_ = s.reserveCharge(t.Context(), s.cfg(), c)
+				return s.reserveCharge(t.Context(), s.cfg(), c)
+			},
+		} {
+			start := time.Now()
+			if err := read(); err == nil {
+				t.Errorf("%s: no error", name)
+			}
+			if took := time.Since(start); took != readTimeout {
+				t.Errorf("%s: took %v", name, took)
+			}
+		}
+	})
 }

@@ -27,6 +27,10 @@ const chargesAgain = 5 * time.Second
 // chargesEvery is the time after which the charges are read again in any case.
 const chargesEvery = time.Hour
 
+// readTimeout limits each reading that is necessary before a message is stored. The time in which a
+// connection to a database must answer is limited, but not the time until one is free.
+const readTimeout = 15 * time.Second
+
 // An admission is a message that was counted against all limits that concern it.
 type admission struct {
 	bytes   int64
@@ -94,6 +98,8 @@ func (s *Service) loadCharges(ctx context.Context, every time.Duration) bool {
 	if !s.strangers.due(s.opt.Now(), every) {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	if err := s.strangers.load(ctx, s.opt.Store.Charges); err != nil {
 		s.opt.Log.Warn("messages of strangers not counted", "error", err)
 	}
