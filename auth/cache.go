@@ -34,6 +34,9 @@ type Cache struct {
 	Stats   CacheStats
 }
 
+// lookupTimeout limits a look-up. If the database hangs, many wait for a few connections.
+const lookupTimeout = 10 * time.Second
+
 // CacheStats count look-ups in a Cache.
 type CacheStats struct{ Hits, Misses mi.Counter }
 
@@ -133,7 +136,9 @@ func (c *Cache) run(ctx context.Context, user sip.AoR, l *lookup) {
 		}
 		close(l.done)
 	}()
-	l.secret, l.err = c.from.Lookup(ctx, user)
+	limited, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	l.secret, l.err = c.from.Lookup(limited, user)
 	l.canceled = l.err != nil && ctx.Err() != nil
 }
 

@@ -29,6 +29,8 @@ func (id Identity) Allowed(ctx context.Context, user, from sip.AoR) (bool, error
 	case id.aliases == nil:
 		return false, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	ok, err := id.aliases(ctx, user, from)
 	if err != nil {
 		return false, fmt.Errorf("look up aliases of %s: %w", user, err)

@@ -129,6 +129,7 @@ func (w *writer) redo(s *session) (fault, error) {
 	switch {
 	case err == nil:
 		l.due = false
+		w.reportUnknown() // a new server may have lost messages
 	case w.session != nil: // only this was refused
 		l.tryAt = w.now().Add(redoFor / 6)
 		w.log.Warn("last deletions not repeated on the new connection", "error", err)

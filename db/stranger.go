@@ -54,8 +54,7 @@ func (w *writer) report(s *session) {
 	w.observe(s.charged, gone)
 }
 
-// reportUnknown tells the observer that a transaction with changes that are not known any more was
-// committed.
+// reportUnknown tells the observer that changes were committed, or lost, that are not known.
 func (w *writer) reportUnknown() {
 	if w.observe != nil {
 		w.observe(nil, nil)

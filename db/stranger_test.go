@@ -1,6 +1,7 @@
 package db
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -110,6 +111,43 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("stored %s", got)
 		}
 	})
+}
+
+// TestStrangersAfterDoubt has a write end although its outcome is unknown, and the connection lead
+// to another server. The charges must be read again after each.
+func TestStrangersAfterDoubt(t *testing.T) {
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, e.fresh(t), Options{})
+			w, unknown := &db.writer, 0
+			db.Messages().Observe(func(stored []silo.Charge, gone []int64) {
+				if len(stored)+len(gone) == 0 {
+					unknown++
+				}
+			})
+			row, err := db.layout.messageRow(fromStranger("late", 4), noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := &op{join: func(p *plan) { p.messages = append(p.messages, row) }, queuedAt: time.Now().Add(-time.Hour)}
+			b := newBatch([]*op{o})
+			b.state = batchUnknown // as if the answer to COMMIT had been lost
+			if _, err := w.commit(b); !errors.Is(err, errBusy) || unknown == 0 {
+				t.Errorf("%v, and %d times unknown", err, unknown)
+			}
+			if !w.layout.traits.keyed {
+				return
+			}
+			unknown = 0
+			w.disconnect()
+			b.deadline = time.Now().Add(time.Minute)
+			b.state = 0
+			if _, err := w.attempt(b); err != nil || unknown != 1 {
+				t.Errorf("new connection: %v, and %d times unknown", err, unknown)
+			}
+		})
+	}
 }
 
 // TestStrangersOfOtherPrograms deletes messages as another program does.

@@ -117,6 +117,7 @@ func (w *writer) commit(b *batch) (fault, error) {
 		if f.final(b) || !w.now().Add(pause).Before(b.deadline) {
 			if b.state == batchUnknown {
 				w.log.Error("outcome of write unknown", "rows", len(b.ops), "error", err)
+				w.reportUnknown()
 			} else {
 				b.state = batchRefused
 			}

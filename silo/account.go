@@ -278,6 +278,8 @@ func (s *Service) readAccount(ctx context.Context, d *deposit, k accountKey, nee
 	}
 	before := t.read
 	a.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	unlock, err := s.locks.lock(ctx, k.owner)
 	if err != nil {
 		return fmt.Errorf("wait for mailbox: %w: %w", ErrBusy, err)
@@ -298,6 +300,9 @@ func (s *Service) readAccount(ctx context.Context, d *deposit, k accountKey, nee
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.read, t.cost = now, time.Since(start)
+	if need == needSender && a.all.read.After(now) { // for a message that came later
+		t.read = a.all.read // that reading has ended before this one began
+	}
 	t.stored = u.plus(t.added.Messages, t.added.Bytes)
 	return nil
 }

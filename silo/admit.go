@@ -24,6 +24,13 @@ func (s *Service) checkSender(cfg *Settings, in *Incoming) error {
 // another program may have deleted some.
 const chargesAgain = 5 * time.Second
 
+// chargesEvery is the time after which the charges are read again in any case.
+const chargesEvery = time.Hour
+
+// readTimeout limits each reading that is necessary before a message is stored. The time in which a
+// connection to a database must answer is limited, but not the time until one is free.
+const readTimeout = 15 * time.Second
+
 // An admission is a message that was counted against all limits that concern it.
 type admission struct {
 	bytes   int64
@@ -68,7 +75,7 @@ func (s *Service) settle(a *admission, in *Incoming, row *Message, stored bool) 
 	case a.charge != nil:
 		s.strangers.settle(a.charge)
 	case a.total && !stored:
-		s.totals.remove(row.Src, a.bytes)
+		s.totals.cancel(row.Src, a.bytes)
 	}
 	a.deposit.settle(stored)
 }
@@ -77,16 +84,33 @@ func (s *Service) settle(a *admission, in *Incoming, row *Message, stored bool) 
 // another program has deleted are looked for.
 func (s *Service) reserveCharge(ctx context.Context, cfg *Settings, c *Charge) error {
 	err := s.strangers.reserve(c, cfg.Source, cfg.Strangers)
-	if err != nil && s.strangers.due(s.opt.Now(), chargesAgain) {
-		if lerr := s.strangers.load(ctx, s.opt.Store.Charges); lerr != nil {
-			s.opt.Log.Warn("messages of strangers not counted", "error", lerr)
-		}
+	if err != nil && s.loadCharges(ctx, chargesAgain) {
 		err = s.strangers.reserve(c, cfg.Source, cfg.Strangers)
 	}
 	if err != nil {
 		s.Stats.OverStrangers.Inc()
 	}
 	return err
+}
+
+// loadCharges reads the charges again if that is due, and reports whether it was.
+func (s *Service) loadCharges(ctx context.Context, every time.Duration) bool {
+	if !s.strangers.due(s.opt.Now(), every) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if err := s.strangers.load(ctx, s.opt.Store.Charges); err != nil {
+		s.opt.Log.Warn("messages of strangers not counted", "error", err)
+	}
+	return true
+}
+
+// sweepCharges forgets the charges of messages that have expired, or that another program has
+// deleted, and finds those of transactions whose outcome was not known.
+func (s *Service) sweepCharges(ctx context.Context) {
+	s.strangers.sweep(s.opt.Now())
+	s.loadCharges(ctx, chargesEvery)
 }
 
 // uncount notes that a message with a size was delivered and deleted.

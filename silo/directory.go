@@ -36,7 +36,7 @@ func NewDirectory(find func(context.Context, sip.AoR) (bool, error), now func() 
 	}
 }
 
-// Exists reports whether an AoR is a user. It may wait for the database.
+// Exists reports whether an AoR is a user. It may wait for the database, for readTimeout at most.
 func (d *Directory) Exists(ctx context.Context, a sip.AoR) (bool, error) {
 	now := d.now()
 	fresh := func(t *limit.Table[sip.AoR, time.Time]) (ok bool) {
@@ -49,6 +49,8 @@ func (d *Directory) Exists(ctx context.Context, a sip.AoR) (bool, error) {
 	case fresh(d.unknown):
 		return false, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	ok, err := d.find(ctx, a)
 	if err != nil {
 		return false, err

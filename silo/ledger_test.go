@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -149,6 +150,40 @@ func TestLedgerReading(t *testing.T) {
 	}
 }
 
+// A bookcase is a store with charges only.
+type bookcase struct {
+	Store
+	list []Charge
+	err  error
+}
+
+func (b *bookcase) Charges(context.Context) ([]Charge, error) { return b.list, b.err }
+
+// After a transaction whose changes are not known, the charges are read again with the next sweep,
+// and not only when a limit is reached. Deletions by other programs are found in time too.
+func TestChargesAreReadAgain(t *testing.T) {
+	store, now := &bookcase{}, time.Unix(10_000, 0)
+	s := New(Options{Store: store, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}, Settings{})
+	check := func(want int64) {
+		t.Helper()
+		s.sweepCharges(t.Context())
+		if got := s.strangers.used().Messages; got != want {
+			t.Errorf("%d messages, want %d", got, want)
+		}
+	}
+	check(0)
+	store.list = []Charge{{1, nearby, 10}, {2, faraway, 10}}
+	check(0)
+	s.strangers.observe(nil, nil)
+	store.err = errors.New("not reached")
+	check(0)
+	store.err = nil
+	check(2)
+	store.list = store.list[1:]
+	now = now.Add(chargesEvery)
+	check(1)
+}
+
 // Made-up sources leave nothing behind.
 func TestLedgerIsBounded(t *testing.T) {
 	b := newBook(t, Usage{2, 0}, Usage{100, 0})
@@ -186,6 +221,26 @@ func TestSenderTotals(t *testing.T) {
 	default:
 		t.Error("no reading is wanted after a refusal")
 	}
+}
+
+// A message that could not be stored while the totals were read does not count.
+func TestSenderTotalsAfterFailure(t *testing.T) {
+	ts, now := newSenderTotals(), time.Unix(1000, 0)
+	ts.changes = map[string]Usage{} // a reading is in progress
+	for range 2 {
+		if err := ts.reserve("a", 60, Usage{}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ts.cancel("a", 60)
+	if got, want := ts.changes["a"], (Usage{1, 60}); got != want {
+		t.Errorf("changes %v, want %v", got, want)
+	}
+	ts.table.Find("a", func(u *Usage) {
+		if want := (Usage{1, 60}); *u != want {
+			t.Errorf("total %v, want %v", *u, want)
+		}
+	})
 }
 
 // A message that silod has sent for a stranger is recognised by its text or by its Call-ID, for

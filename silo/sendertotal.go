@@ -57,7 +57,17 @@ func (ts *senderTotals) reserve(from string, bytes int64, quota Usage, now time.
 	return nil
 }
 
-// remove stops counting a message, which was not stored or is not any more.
+// cancel reverses reserve for a message that was not stored.
+func (ts *senderTotals) cancel(from string, bytes int64) {
+	ts.remove(from, bytes)
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if c, ok := ts.changes[from]; ok {
+		ts.changes[from] = c.plus(-1, -bytes)
+	}
+}
+
+// remove stops counting a message that was stored and is not any more.
 func (ts *senderTotals) remove(from string, bytes int64) {
 	ts.table.Find(from, func(u *Usage) { *u = u.plus(-1, -bytes) })
 }

@@ -167,7 +167,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.tidy(ctx)
 			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
 			s.notices.sweep()
-			s.strangers.sweep(s.opt.Now())
+			s.sweepCharges(ctx)
 			sweep.Reset(s.cfg().Sweep)
 		case <-remind.C:
 			if s.cfg().reminders() {
