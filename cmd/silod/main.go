@@ -47,11 +47,19 @@ func text(err error) string {
 }
 
 // signalContext returns a context that ends with the first SIGINT or SIGTERM. The second
-// signal ends the process.
+// signal ends the process, however soon it follows.
 func signalContext() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		again := <-signals
+		signal.Reset(again)
+		_ = syscall.Kill(os.Getpid(), again.(syscall.Signal))
+	}()
+	return ctx, cancel
 }
 
 func command(dirs config.Dirs) *cobra.Command {
