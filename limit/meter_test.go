@@ -9,7 +9,7 @@ var start = time.Unix(1_000_000, 0)
 
 func TestTake(t *testing.T) {
 	two := Rate{N: 2, Per: time.Minute}
-	m := NewMeter[string](16, EvictLeast)
+	m := NewMeter[string](4096, EvictLeast) // so many that the keys do not displace each other
 	for i, step := range []struct {
 		at    time.Duration
 		key   string
