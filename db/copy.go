@@ -246,43 +246,6 @@ func (c *copier) put(s *session, parts ...part) error {
 	return nil
 }
 
-// devices copies the marks of devices.
-func (c *copier) devices(ctx context.Context) error {
-	id, device := int64(0), ""
-	for {
-		rows, err := c.devicePage(ctx, id, device)
-		if err != nil || len(rows) == 0 {
-			return busy(err)
-		}
-		if err := c.to.writer.step(ctx, len(rows), func(s *session) error { return c.put(s, part{&deviceTable, rows}) }); err != nil {
-			return err
-		}
-		last := rows[len(rows)-1]
-		id, device = asInt(last[0]), asText(last[1])
-		c.done(len(rows))
-	}
-}
-
-// devicePage reads the next marks behind a message and device.
-func (c *copier) devicePage(ctx context.Context, id int64, device string) ([][]any, error) {
-	rows, err := c.from.reader.query(ctx, "SELECT silo_id, device, inc_time, refused, at FROM silod_device "+
-		"WHERE silo_id >= $1 AND (silo_id > $1 OR device > $2) ORDER BY silo_id, device LIMIT $3", id, device, pageRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out [][]any
-	for rows.Next() {
-		var id, inc, at int64
-		var device, refused string
-		if err := rows.Scan(&id, &device, &inc, &refused, &at); err != nil {
-			return nil, err
-		}
-		out = append(out, []any{id, device, inc, refused, at})
-	}
-	return out, rows.Err()
-}
-
 // users copies passwords as they are stored: hashes stay hashes.
 func (c *copier) users(ctx context.Context) error {
 	last := rowName{}

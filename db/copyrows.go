@@ -6,6 +6,17 @@ import (
 	"strings"
 )
 
+// devices copies the marks of devices.
+func (c *copier) devices(ctx context.Context) error {
+	return c.copySide(ctx, &deviceTable, "silo_id, device")
+}
+
+// strangers copies the charges of messages.
+func (c *copier) strangers(ctx context.Context) error {
+	c.to.layout.strangers.Store(true)
+	return c.copySide(ctx, &strangerTable, "silo_id")
+}
+
 // rooms copies the rows of rooms as they are, also those that Load skips. The members are
 // copied in the order of their rows: of several owners the first is the owner.
 func (c *copier) rooms(ctx context.Context) error {
@@ -52,6 +63,12 @@ func (c *copier) roomLog(ctx context.Context) error {
 	numbered.fields = append([]field{{name: "seq", kind: kindInt}}, logTable.fields...)
 	text := "SELECT " + strings.Join(numbered.names(), ", ") + " FROM silod_room_log WHERE seq > $1 ORDER BY seq"
 	return c.copyRows(ctx, &numbered, text, func(rows [][]any) { c.done(len(rows)) }, after)
+}
+
+// copySide copies a side table of the messages, which has the same name on both sides.
+func (c *copier) copySide(ctx context.Context, t *table, order string) error {
+	text := "SELECT " + strings.Join(t.names(), ", ") + " FROM " + t.name + " ORDER BY " + order
+	return c.copyRows(ctx, t, text, func(rows [][]any) { c.done(len(rows)) })
 }
 
 // copyRows writes the rows that a SELECT of the fields of a table finds in the source, and calls
