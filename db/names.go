@@ -27,11 +27,17 @@ func (l *layout) aor(n rowName) sip.AoR {
 // without escapes where it would not fit.
 func (l *layout) name(a sip.AoR, user columnInfo) rowName {
 	if !fits(user, a.User) {
-		if n := (rowName{a.DecodedUser(), a.Domain}); fits(user, n.user) && l.aor(n) == a {
+		if n, same := l.decoded(a); same && fits(user, n.user) {
 			return n
 		}
 	}
 	return rowName{a.User, a.Domain}
+}
+
+// decoded returns the name of a user without escapes, and whether that still is the same user.
+func (l *layout) decoded(a sip.AoR) (n rowName, same bool) {
+	n = rowName{a.DecodedUser(), a.Domain}
+	return n, l.aor(n) == a
 }
 
 // owner returns the name of a user as silod writes it into the table silo.
@@ -42,8 +48,7 @@ func (l *layout) owner(a sip.AoR) rowName {
 // kamailioName returns the name of a user as Kamailio's usrloc writes it: without escapes.
 func (l *layout) kamailioName(a sip.AoR) rowName {
 	if strings.IndexByte(a.User, '%') >= 0 {
-		n := rowName{a.DecodedUser(), a.Domain}
-		if l.bindings.holds("username", n.user) && l.aor(n) == a {
+		if n, same := l.decoded(a); same && l.bindings.holds("username", n.user) {
 			return n
 		}
 	}
@@ -92,14 +97,14 @@ func (l *layout) roomOf(uri string) (sip.AoR, error) {
 	return l.room(rowName{rest[:at], rest[at+1:]}), nil
 }
 
-// Spellings returns the ways in which programs are likely to write the user of an AoR: as it
+// spellingsOf returns the ways in which programs are likely to write the user of an AoR: as it
 // is, without escapes as Kamailio does, and with the escapes of encodeURIComponent and of
 // RFC 3986. They do not differ in case.
-func Spellings(user string) []string {
+func spellingsOf(user string) []string {
 	if !strings.ContainsFunc(user, func(r rune) bool { return !isUnreserved(r) }) {
 		return []string{user}
 	}
-	plain := sip.AoR{User: user}.DecodedUser()
+	plain := sip.Unescape(user)
 	var out []string
 	for _, s := range []string{user, plain, escaped(plain, "-_.!~*'()"), escaped(plain, "-_.~")} {
 		out = append(out, s, lowerEscapes(s))
@@ -119,7 +124,7 @@ const (
 // case, with its arguments. Without the index of the column in lower case, and on an engine
 // that does not ignore case, only the common ones are found: bob, Bob and BOB.
 func (l *layout) anySpelling(column, user, index string) (string, []any) {
-	list := Spellings(user)
+	list := spellingsOf(user)
 	if l.lowerIndexes[index] {
 		column = "lower(" + column + ")"
 		for _, s := range list {

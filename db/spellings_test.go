@@ -78,7 +78,7 @@ func TestSpellings(t *testing.T) {
 		"o'neil":       {"o%27neil", "o'neil"},
 		"j%FCrg":       {"j%FCrg", "j%fcrg"},
 	} {
-		if got := Spellings(user); !reflect.DeepEqual(got, want) {
+		if got := spellingsOf(user); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %q", user, got)
 		}
 	}

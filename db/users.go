@@ -91,8 +91,8 @@ func (h furtherHash) of(s *auth.Secret) (ha1, ha1b *auth.Hashes) {
 	return &s.HA1, &s.HA1B
 }
 
-// selectUser returns a SELECT of subscriber with two columns for each of the further hashes.
-func selectUser() string {
+// selectUser is a SELECT of subscriber with two columns for each of the further hashes.
+var selectUser = func() string {
 	columns, joins := "SELECT s.username, s.domain, s.password, s.ha1, s.ha1b", ""
 	for i, h := range furtherHashes() {
 		columns += fmt.Sprintf(", x%d.ha1, x%[1]d.ha1b", i)
@@ -100,7 +100,7 @@ func selectUser() string {
 			" AND x%[1]d.alg = '%s' AND x%[1]d.md5 = s.ha1", i, h)
 	}
 	return columns + " FROM subscriber s" + joins
-}
+}()
 
 // scanUser reads a row of selectUser.
 func scanUser(scan func(...any) error) (userRow, error) {
@@ -136,6 +136,24 @@ func scanUser(scan func(...any) error) (userRow, error) {
 // A selector runs a SELECT, inside the writer's transaction or outside.
 type selector func(text string, args ...any) (*sql.Rows, error)
 
+// users returns the rows of subscriber that the rest of a SELECT finds.
+func (query selector) users(rest string, args ...any) ([]userRow, error) {
+	rows, err := query(selectUser+rest, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []userRow
+	for rows.Next() {
+		r, err := scanUser(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}
+
 // reading returns the selector of the reader.
 func (st *users) reading(ctx context.Context) selector {
 	return func(text string, args ...any) (*sql.Rows, error) { return st.reader.query(ctx, text, args...) }
@@ -149,17 +167,12 @@ func (st *users) find(query selector, user sip.AoR) ([]userRow, error) {
 		args = append(args, user.Domain)
 		cond += fmt.Sprintf(" AND lower(s.domain) = $%d", len(args))
 	}
-	rows, err := query(selectUser()+" WHERE "+cond+" ORDER BY s.id", args...)
+	rows, err := query.users(" WHERE "+cond+" ORDER BY s.id", args...)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
 	var out []userRow
-	for rows.Next() {
-		r, err := scanUser(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
+	for _, r := range rows {
 		switch {
 		case st.layout.aor(r.name) != user:
 		case r.name == rowName{user.User, user.Domain}:
@@ -168,7 +181,7 @@ func (st *users) find(query selector, user sip.AoR) ([]userRow, error) {
 			out = append(out, r)
 		}
 	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // Lookup implements auth.Credentials. It reads subscriber and silod_secret in one statement,
@@ -230,21 +243,8 @@ func algorithmsOf(s *auth.Secret) (out []auth.Algorithm) {
 
 // page returns the rows after last, in the order of domain and name.
 func (st *users) page(ctx context.Context, last rowName) ([]userRow, error) {
-	rows, err := st.reader.query(ctx, selectUser()+
-		" WHERE s.domain >= $2 AND (s.domain > $2 OR s.username > $1) ORDER BY s.domain, s.username LIMIT $3", last.user, last.domain, pageRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []userRow
-	for rows.Next() {
-		r, err := scanUser(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, rows.Err()
+	return st.reading(ctx).users(" WHERE s.domain >= $2 AND (s.domain > $2 OR s.username > $1) ORDER BY s.domain, s.username LIMIT $3",
+		last.user, last.domain, pageRows)
 }
 
 // AddUser implements auth.Users. It returns auth.ErrUserExists if the user exists, under
