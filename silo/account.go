@@ -145,16 +145,14 @@ type deposit struct {
 // account cannot be read, the error is ErrBusy. A feigned message is for a mailbox that does
 // not exist, which is counted in memory only.
 func (s *Service) reserve(ctx context.Context, cfg *Settings, row *Message, bytes int64, feign bool) (deposit, error) {
-	mailbox := Usage{int64(cfg.MaxMessages), int64(cfg.MaxBytes)}
-	sender := Usage{int64(cfg.MaxPerSender), int64(cfg.MaxPerSenderBytes)}
-	if mailbox.unlimited() && sender.unlimited() {
+	if cfg.Mailbox.unlimited() && cfg.PerSender.unlimited() {
 		return deposit{}, nil
 	}
 	now := s.opt.Now()
 	key := accountKey{row.Owner, !row.SendAt.IsZero()}
 	d := deposit{account: s.accounts.of(key, now), from: row.Src, bytes: bytes}
 	for {
-		need, err := d.try(mailbox, sender, now, feign)
+		need, err := d.try(cfg.Mailbox, cfg.PerSender, now, feign)
 		if need == enough || err != nil {
 			if err != nil {
 				return deposit{}, s.overQuota(err)

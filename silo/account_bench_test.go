@@ -16,7 +16,7 @@ func (countless) Usage(context.Context, sip.AoR, string, bool) (Usage, error) { 
 
 // BenchmarkAdmit counts messages for 10,000 users, who are far from every limit.
 func BenchmarkAdmit(b *testing.B) {
-	s := New(Options{Store: countless{}}, Settings{MaxMessages: 50_000, MaxBytes: 500_000_000, MaxPerSender: 10_000, MaxPerSenderBytes: 100_000_000})
+	s := New(Options{Store: countless{}}, Settings{Mailbox: Usage{50_000, 500_000_000}, PerSender: Usage{10_000, 100_000_000}})
 	rows := make([]*Message, 10_000)
 	for i := range rows {
 		rows[i] = &Message{

@@ -48,7 +48,7 @@ func TestReadingsOfConcurrentMessages(t *testing.T) {
 		}
 		return at
 	}
-	s = New(Options{Store: store, Now: clock}, Settings{MaxMessages: 50_000, MaxPerSender: 100})
+	s = New(Options{Store: store, Now: clock}, Settings{Mailbox: Usage{Messages: 50_000}, PerSender: Usage{Messages: 100}})
 	calls = 0
 	if err := message("sip:earlier@example.org"); err != nil {
 		t.Error(err)
@@ -78,7 +78,7 @@ func TestReadingsEnd(t *testing.T) {
 			<-ctx.Done()
 			return false, ctx.Err()
 		}
-		s := New(Options{Store: frozen{}}, Settings{MaxMessages: 10, Strangers: Usage{1, 0}})
+		s := New(Options{Store: frozen{}}, Settings{Mailbox: Usage{Messages: 10}, Strangers: Usage{1, 0}})
 		owner := sip.AoR{User: "bob", Domain: "example.org"}
 		for name, read := range map[string]func() error{
 			"user": func() error {

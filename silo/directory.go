@@ -3,6 +3,7 @@ package silo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"silod/limit"
@@ -89,7 +90,7 @@ func (s *Service) checkOwner(ctx context.Context, cfg *Settings, in *Incoming) (
 	ok, err := s.opt.Exists(ctx, in.Owner)
 	switch {
 	case err != nil:
-		return false, errors.Join(ErrBusy, err)
+		return false, fmt.Errorf("look up recipient: %w: %w", ErrBusy, err)
 	case ok:
 		return false, nil
 	}

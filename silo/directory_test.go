@@ -60,11 +60,11 @@ func TestQuotasAreExact(t *testing.T) {
 		want int
 		err  error
 	}{
-		"messages":           {silo.Settings{MaxMessages: 7}, 7, silo.ErrQuota},
-		"bytes":              {silo.Settings{MaxBytes: 7*400 + 399}, 7, silo.ErrQuota},
-		"sender":             {silo.Settings{MaxPerSender: 7, MaxMessages: 50}, 7, silo.ErrSenderQuota},
-		"bytes of a sender":  {silo.Settings{MaxPerSenderBytes: 7*400 + 399}, 7, silo.ErrSenderQuota},
-		"sender and mailbox": {silo.Settings{MaxPerSender: 9, MaxMessages: 7}, 7, silo.ErrQuota},
+		"messages":           {silo.Settings{Mailbox: silo.Usage{Messages: 7}}, 7, silo.ErrQuota},
+		"bytes":              {silo.Settings{Mailbox: silo.Usage{Bytes: 7*400 + 399}}, 7, silo.ErrQuota},
+		"sender":             {silo.Settings{PerSender: silo.Usage{Messages: 7}, Mailbox: silo.Usage{Messages: 50}}, 7, silo.ErrSenderQuota},
+		"bytes of a sender":  {silo.Settings{PerSender: silo.Usage{Bytes: 7*400 + 399}}, 7, silo.ErrSenderQuota},
+		"sender and mailbox": {silo.Settings{PerSender: silo.Usage{Messages: 9}, Mailbox: silo.Usage{Messages: 7}}, 7, silo.ErrQuota},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBox(t, tc.set)
@@ -107,7 +107,7 @@ func TestQuotasAreExact(t *testing.T) {
 				<-done
 			}
 			b.sleep(time.Minute)
-			if got := many(); got != 2 && (got != 3 || tc.set.MaxMessages > 0) { // the store counts fewer bytes
+			if got := many(); got != 2 && (got != 3 || tc.set.Mailbox.Messages > 0) { // the store counts fewer bytes
 				t.Errorf("%d messages are stored after 2 were deleted", got)
 			}
 		})

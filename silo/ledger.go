@@ -30,9 +30,9 @@ type Observer func(stored []Charge, gone []int64)
 // that it enforces. The zero ledger is empty.
 type ledger struct {
 	mu      sync.Mutex
-	charges map[int64]Charge  // by ID of the message
-	feigned map[Charge]expiry // of messages that were not stored, see UnknownHide
-	pending map[*Charge]bool  // of messages that are being stored
+	charges map[int64]Charge     // by ID of the message
+	feigned map[Charge]time.Time // of messages that were not stored, see UnknownHide, until these times
+	pending map[*Charge]bool     // of messages that are being stored
 	sources map[netip.Prefix]Usage
 	all     Usage
 	serial  int64 // of the last feigned charge
@@ -43,8 +43,6 @@ type ledger struct {
 	gone    []int64
 	readAt  time.Time
 }
-
-type expiry = time.Time
 
 // reserve counts a message that is about to be stored, unless a limit forbids it.
 func (l *ledger) reserve(c *Charge, source, all Usage) error {
@@ -79,7 +77,7 @@ func (l *ledger) feign(c *Charge, until time.Time) {
 	delete(l.pending, c)
 	l.serial++
 	if l.feigned == nil {
-		l.feigned = map[Charge]expiry{}
+		l.feigned = map[Charge]time.Time{}
 	}
 	l.feigned[Charge{ID: l.serial, Source: c.Source, Bytes: c.Bytes}] = until
 }

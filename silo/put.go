@@ -155,8 +155,8 @@ func expires(m *im.Message) (seconds uint64, ok bool) {
 	return n, err == nil
 }
 
-// source returns the URI of a sender for column src_addr. A user of this server has one
-// spelling, the AoR; else a sender could get round a quota by varying the port.
+// source returns the URI of a sender for column src_addr: the AoR, because a sender could
+// otherwise get round a quota by another port or an escape.
 func (s *Service) source(from string) string {
 	a, err := sip.ParseNameAddr(from)
 	if err != nil {
@@ -168,10 +168,7 @@ func (s *Service) source(from string) string {
 // sourceOf is source for a URI. A telephone number has no visual separators, which a sender
 // could vary as well.
 func sourceOf(d sip.Domains, u sip.URI) string {
-	if aor, ours := d.AoR(u); ours && aor.User != "" {
-		return aor.String()
-	}
-	if aor := u.AoR(); aor.User != "" { // nor by an escape
+	if aor, _ := d.AoR(u); aor.User != "" {
 		return aor.String()
 	}
 	u = u.Bare()

@@ -15,8 +15,8 @@ var ErrSenderTotal = errors.New("enough messages of this sender are stored")
 
 // senderTotals count the stored messages of each user in all mailboxes, in memory of fixed size
 // that keeps the users with the most. They are read from the store after the start and once an
-// hour, by pages of the whole table. In between they follow the messages that
-// silod stores and delivers.
+// hour, by pages of the whole table. In between they follow the messages that silod stores and
+// delivers.
 type senderTotals struct {
 	table *limit.Table[string, Usage]
 

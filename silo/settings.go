@@ -9,16 +9,15 @@ import (
 // Settings can be changed while a Service runs. In parentheses are the parameters of
 // Kamailio's msilo module that they stand for. A zero value stands for the default.
 type Settings struct {
-	Expire       time.Duration // longest life of a message; 72 h (expire_time)
-	Sweep        time.Duration // interval for deleting expired messages; 150 s (check_time times clean_period)
-	MaxMessages  int           // messages in a mailbox; 0: no limit (max_messages)
-	MaxBytes     int           // their size; 0: no limit
-	MaxPerSender int           // messages of one sender in a mailbox; 0: no limit
+	Expire time.Duration // longest life of a message; 72 h (expire_time)
+	Sweep  time.Duration // interval for deleting expired messages; 150 s (check_time times clean_period)
 
-	MaxPerSenderBytes int   // their size; 0: no limit
-	Sender            Usage // limit of one authenticated sender in all mailboxes
-	Source            Usage // limit of the strangers at one address
-	Strangers         Usage // limit of all strangers
+	// Limits for stored messages.
+	Mailbox   Usage // of a mailbox (max_messages)
+	PerSender Usage // of one sender in a mailbox
+	Sender    Usage // of one authenticated sender in all mailboxes
+	Source    Usage // of the strangers at one address
+	Strangers Usage // of all strangers
 
 	UnknownUsers UnknownUsers // messages for owners that are not users
 	Senders      *sip.Senders // of messages that are stored; nil: all

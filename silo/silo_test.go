@@ -282,7 +282,7 @@ func TestLifetime(t *testing.T) {
 
 // Concurrent messages do not exceed the quota of a mailbox.
 func TestQuota(t *testing.T) {
-	b := newBox(t, silo.Settings{MaxMessages: 5})
+	b := newBox(t, silo.Settings{Mailbox: silo.Usage{Messages: 5}})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	refused := 0
@@ -322,7 +322,7 @@ func TestQuota(t *testing.T) {
 func TestQuotaOfASender(t *testing.T) {
 	for name, every := range map[string]bool{"any": false, "every": true} {
 		t.Run(name, func(t *testing.T) {
-			b := newBox(t, silo.Settings{MaxMessages: 5, MaxPerSender: 2}, func(o *silo.Options) { o.Every = every })
+			b := newBox(t, silo.Settings{Mailbox: silo.Usage{Messages: 5}, PerSender: silo.Usage{Messages: 2}}, func(o *silo.Options) { o.Every = every })
 			put := func(from string, want error) {
 				t.Helper()
 				in := text("x")

@@ -145,10 +145,10 @@ func effects(dir string) map[string]effect {
 		"silo.expire_time":                inSilo("silo.expire_time = 7", func(c silo.Settings) any { return c.Expire }),
 		"silo.check_time":                 inSilo("silo.check_time = 7", func(c silo.Settings) any { return c.Sweep }),
 		"silo.clean_period":               inSilo("silo.clean_period = 7", func(c silo.Settings) any { return c.Sweep }),
-		"silo.max_messages":               inSilo("silo.max_messages = 7", func(c silo.Settings) any { return c.MaxMessages }),
-		"silo.max_per_sender":             inSilo("silo.max_per_sender = 7", func(c silo.Settings) any { return c.MaxPerSender }),
-		"silo.max_bytes":                  inSilo("silo.max_bytes = 7", func(c silo.Settings) any { return c.MaxBytes }),
-		"silo.max_per_sender_bytes":       inSilo("silo.max_per_sender_bytes = 7", func(c silo.Settings) any { return c.MaxPerSenderBytes }),
+		"silo.max_messages":               inSilo("silo.max_messages = 7", func(c silo.Settings) any { return c.Mailbox.Messages }),
+		"silo.max_per_sender":             inSilo("silo.max_per_sender = 7", func(c silo.Settings) any { return c.PerSender.Messages }),
+		"silo.max_bytes":                  inSilo("silo.max_bytes = 7", func(c silo.Settings) any { return c.Mailbox.Bytes }),
+		"silo.max_per_sender_bytes":       inSilo("silo.max_per_sender_bytes = 7", func(c silo.Settings) any { return c.PerSender.Bytes }),
 		"silo.sender_messages":            inSilo("silo.sender_messages = 7", func(c silo.Settings) any { return c.Sender }),
 		"silo.sender_bytes":               inSilo("silo.sender_bytes = 7", func(c silo.Settings) any { return c.Sender }),
 		"silo.strangers_per_source":       inSilo("silo.strangers_per_source = 7", func(c silo.Settings) any { return c.Source }),
@@ -277,7 +277,7 @@ func TestReloadReportsRestarts(t *testing.T) {
 			t.Fatalf("%s: a part of it is in effect", bad)
 		}
 	}
-	if got := s.silo.Settings().MaxMessages; got != 3 {
+	if got := s.silo.Settings().Mailbox.Messages; got != 3 {
 		t.Errorf("max_messages is %d", got)
 	}
 }

@@ -240,17 +240,15 @@ func natPing(cfg *config.Config) proxy.NATPing {
 func siloSettings(cfg *config.Config) silo.Settings {
 	s := cfg.Silo
 	return silo.Settings{
-		Expire:       seconds(s.ExpireTime),
-		Sweep:        seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
-		MaxMessages:  s.MaxMessages,
-		MaxBytes:     s.MaxBytes,
-		MaxPerSender: s.MaxPerSender,
+		Expire: seconds(s.ExpireTime),
+		Sweep:  seconds(s.CheckTime) * time.Duration(s.CleanPeriod),
 
-		MaxPerSenderBytes: s.MaxPerSenderBytes,
-		Sender:            usage(s.SenderMessages, s.SenderBytes),
-		Source:            usage(s.SourceMessages, s.SourceBytes),
-		Strangers:         usage(s.StrangersMessages, s.StrangersBytes),
-		UnknownUsers:      unknownUsers[s.UnknownUsers],
+		Mailbox:      usage(s.MaxMessages, s.MaxBytes),
+		PerSender:    usage(s.MaxPerSender, s.MaxPerSenderBytes),
+		Sender:       usage(s.SenderMessages, s.SenderBytes),
+		Source:       usage(s.SourceMessages, s.SourceBytes),
+		Strangers:    usage(s.StrangersMessages, s.StrangersBytes),
+		UnknownUsers: unknownUsers[s.UnknownUsers],
 
 		StoreOwner: template(s.StoreOwner),
 		DumpOwner:  template(s.DumpOwner),
