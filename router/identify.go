@@ -51,8 +51,9 @@ const (
 func (a *authRequest) check() verdict {
 	r, c := a.router, &a.caller
 	a.policy = r.opt.Guard.policy.Load()
+	a.parties = r.addresses(&a.tx.Request)
 	rights, trusted := r.rights(a.tx.Flow)
-	if trusted && r.isStrangers(&a.tx.Request) {
+	if trusted && r.isStrangers(&a.tx.Request, a.parties.fromOurs) {
 		rights = auth.Rights{Challenge: true} // it is not the peer's
 	}
 	asserted, err := r.asserted(&a.tx.Request, rights)
@@ -60,7 +61,6 @@ func (a *authRequest) check() verdict {
 		a.tx.Respond(400, "Bad P-Asserted-Identity header")
 		return refused
 	}
-	a.parties = r.addresses(&a.tx.Request)
 	if !trusted {
 		a.source = a.tx.Flow.Remote.Addr()
 		if !a.checkLimits() {
@@ -315,16 +315,16 @@ func (a *authRequest) checkStranger() verdict {
 }
 
 // isStrangers reports whether a request of a trusted peer is a message that silod has sent for a
-// stranger: a contact or a proxy has sent it back. Its peer does not vouch for the sender.
-func (r *Router) isStrangers(req *sip.Request) bool {
+// stranger: a contact or a proxy has sent it back. Its peer does not vouch for the sender. fromOurs
+// says that From is of this server.
+func (r *Router) isStrangers(req *sip.Request, fromOurs bool) bool {
 	switch {
 	case req.Method != "MESSAGE" || !r.opt.Guard.digest:
 		return false
 	case silo.HasStrangerMark(req.Headers):
 		return true
 	}
-	_, ours := r.opt.Domains.AoR(req.From.URI)
-	return r.opt.Passed.Has(req.FromValue(), req.Get("Call-ID"), req.Body, ours)
+	return r.opt.Passed.Has(req.FromValue(), req.Get("Call-ID"), req.Body, fromOurs)
 }
 
 // rejectStranger answers 403 and counts the message.

@@ -42,6 +42,8 @@ func (d *daemon) findUser(ctx context.Context, a sip.AoR) (bool, error) {
 	if ok || err != nil {
 		return ok, err
 	}
-	n, err := d.siloDB.Messages().Tally(ctx, silo.Query{Owner: a})
-	return n.Messages+n.Reminders > 0, err
+	for _, err := range d.siloDB.Messages().List(ctx, silo.Query{Owner: a, Both: true, Limit: 1}) {
+		return err == nil, err
+	}
+	return false, nil
 }

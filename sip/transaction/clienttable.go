@@ -37,10 +37,12 @@ func newClientTable(limit int, send func(sip.Flow, []byte) error) *clientTable {
 // shard returns the shard of a branch, which must not be empty. It is selected by a random
 // character of our branches. The branch in a response may be any other text.
 func (t *clientTable) shard(branch string) *clientShard {
-	return &t.shards[branch[shardIndex(len(branch))]%clientShards]
+	return &t.shards[shardIndex(branch)]
 }
 
-func shardIndex(branchLen int) int { return min(len(magicCookie)+12, branchLen-1) }
+func shardIndex[B string | []byte](branch B) byte {
+	return branch[min(len(magicCookie)+12, len(branch)-1)] % clientShards
+}
 
 // start adds a transaction and sends its request. If it returns an error, the transaction
 // is not in the table and has no Result.
@@ -93,7 +95,7 @@ func (t *clientTable) expects(branch []byte, from sip.Flow) bool {
 	if len(branch) == 0 {
 		return false
 	}
-	s := &t.shards[branch[shardIndex(len(branch))]%clientShards]
+	s := &t.shards[shardIndex(branch)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tx := s.txs[string(branch)]

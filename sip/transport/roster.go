@@ -196,7 +196,7 @@ func (r *roster) recognize(c *acceptedConn) {
 
 // vouch notes that a connection is not a stranger's.
 func (r *roster) vouch(c *acceptedConn) {
-	if c.vouched.Swap(true) {
+	if c.vouched.Load() || c.vouched.Swap(true) { // most calls write nothing
 		return
 	}
 	r.mu.Lock()
