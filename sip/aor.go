@@ -22,7 +22,7 @@ func (a AoR) String() string {
 }
 
 // Plain returns the AoR as people write it, without a scheme: "jürgen@example.org". Domains.Parse
-// returns the same AoR for it.
+// returns the same AoR for it, if it has a user.
 func (a AoR) Plain() string {
 	if a.User == "" {
 		return a.Domain
@@ -67,7 +67,7 @@ func (u URI) AoR() AoR {
 	return a
 }
 
-// ParseAoR parses an AoR as AoR.String returns it.
+// ParseAoR parses an AoR as AoR.String returns it. A user of white space only is an error.
 func ParseAoR(s string) (AoR, error) {
 	a, _, err := Domains{}.Parse(s)
 	return a, err

@@ -124,9 +124,9 @@ func (d Domains) Row(user, domain string) AoR {
 
 // Parse parses an address as people may write it: a SIP URI, with or without angle
 // brackets, "user@domain", or "user" alone, which is in the main domain. A space within the
-// user, and a '%' that begins no escape, stand for themselves. Parse ignores parameters. ours
-// reports whether the address is in one of the domains. If the scheme is neither sip nor
-// sips, the error wraps ErrScheme.
+// user, and a '%' that begins no escape, stand for themselves; a user of white space only is an
+// error. Parse ignores parameters. ours reports whether the address is in one of the domains. If
+// the scheme is neither sip nor sips, the error wraps ErrScheme.
 func (d Domains) Parse(s string) (a AoR, ours bool, err error) {
 	s = strings.TrimSpace(s)
 	if i := strings.IndexByte(s, '<'); i >= 0 {

@@ -7,7 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-const upperHex = "0123456789ABCDEF"
+// appendEscape appends the escape of a character.
+func appendEscape(b []byte, c byte) []byte {
+	const digits = "0123456789ABCDEF"
+	return append(b, '%', digits[c>>4], digits[c&15])
+}
 
 // canonicalUser returns the form of a user part that all its spellings share: an escape of a
 // character that may stand plain becomes that character, and every other character becomes an
@@ -35,7 +39,7 @@ func canonicalUser(s string, fold bool) string {
 		case userChars[c]:
 			b = append(b, c)
 		default:
-			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+			b = appendEscape(b, c)
 		}
 	}
 	return string(b)
@@ -69,20 +73,19 @@ func plainUser(s string) string {
 		return s
 	}
 	raw := Unescape(s)
-	var b strings.Builder
+	b := make([]byte, 0, len(s))
 	for i := 0; i < len(raw); {
 		r, n := utf8.DecodeRuneInString(raw[i:])
 		if isPlain(r, n) && (r != ' ' || i > 0 && i+n < len(raw)) {
-			b.WriteString(raw[i : i+n])
+			b = append(b, raw[i:i+n]...)
 		} else {
-			for j := range n {
-				c := raw[i+j]
-				b.Write([]byte{'%', upperHex[c>>4], upperHex[c&15]})
+			for _, c := range []byte(raw[i : i+n]) {
+				b = appendEscape(b, c)
 			}
 		}
 		i += n
 	}
-	return b.String()
+	return string(b)
 }
 
 // isPlain reports whether a rune of n bytes is shown as it is: it is visible, and neither a

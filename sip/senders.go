@@ -46,7 +46,7 @@ func ParseSenders(list []string) (Senders, error) {
 func checkSender(name string) error {
 	if domain, ok := strings.CutPrefix(name, "@"); ok {
 		if _, _, err := ParseHostPort(domain); err != nil {
-			return fmt.Errorf("%s is no domain: %w", quote(name), err)
+			return fmt.Errorf("%s is not a domain: %w", quote(name), err)
 		}
 		return nil
 	}

@@ -146,7 +146,7 @@ func (p *uriPart) escape(s string) string {
 		if c := s[i]; p[c] || isEscape(s[i:]) {
 			b = append(b, c)
 		} else {
-			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+			b = appendEscape(b, c)
 		}
 	}
 	return string(b)

@@ -155,33 +155,49 @@ func isOn(s string) bool {
 // transports are the transports in Kamailio's addresses.
 var transports = []string{"udp", "tcp", "tls", "ws", "wss"}
 
+// cutTransport divides an address of Kamailio, such as "udp:10.0.0.1:5060", into its transport,
+// "" if it has none, and the rest.
+func cutTransport(value string) (transport, rest string) {
+	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
+		return strings.ToLower(proto), rest
+	}
+	return "", value
+}
+
+// portAt returns the place of the colon before the port of an address, -1 if it has none.
+func portAt(address string) int {
+	if i := strings.LastIndexByte(address, ':'); i > strings.LastIndexByte(address, ']') {
+		return i
+	}
+	return -1
+}
+
 // listenAt returns the listen addresses for a value of listen=: "udp:10.0.0.1:5060", "10.0.0.1".
 // The ports are those of addresses without one.
 func listenAt(value, port, tlsPort string) []string {
-	networks := []string{"udp", "tcp"}
-	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
-		networks, value = []string{strings.ToLower(proto)}, rest
-	}
-	if networks[0] == "tls" {
+	transport, address := cutTransport(value)
+	networks := []string{transport}
+	switch transport {
+	case "":
+		networks = []string{"udp", "tcp"}
+	case "tls":
 		port = tlsPort
 	}
-	if strings.LastIndexByte(value, ':') <= strings.LastIndexByte(value, ']') {
-		value += ":" + port
+	if portAt(address) < 0 {
+		address += ":" + port
 	}
 	list := make([]string, len(networks))
 	for i, n := range networks {
-		list[i] = n + ":" + value
+		list[i] = n + ":" + address
 	}
 	return list
 }
 
 // host returns the host of an alias, which may have a transport and a port.
 func host(value string) string {
-	if proto, rest, ok := strings.Cut(value, ":"); ok && slices.Contains(transports, strings.ToLower(proto)) {
-		value = rest
+	_, address := cutTransport(value)
+	if i := portAt(address); i >= 0 {
+		return address[:i]
 	}
-	if i := strings.LastIndexByte(value, ':'); i > strings.LastIndexByte(value, ']') {
-		value = value[:i]
-	}
-	return value
+	return address
 }
