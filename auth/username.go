@@ -34,10 +34,12 @@ func appendCandidate(list []candidate, domains sip.Domains, name, domain string)
 	if at := strings.LastIndexByte(name, '@'); at >= 0 && domains.Has(name[at+1:]) {
 		name, domain, c.withDomain = name[:at], name[at+1:], true
 	}
-	if name == "" || !domains.Has(domain) {
+	if !domains.Has(domain) {
 		return list
 	}
-	c.user = domains.Row(name, domain)
+	if c.user = domains.Row(name, domain); strings.TrimSpace(c.user.DecodedUser()) == "" {
+		return list
+	}
 	return append(list, c)
 }
 

@@ -185,6 +185,7 @@ func FuzzContact(f *testing.F) {
 		"<sip:+19725552222@gw1.example.net;unknownparam>", "<sip:user@example.com?Route=%3Csip:sip.example.com%3E>",
 		"<sip:a@[2001:DB8::1]:5060;q=1>;q=0.0001;expires=99999999999;x=\"\\\"\\\\\"", "*",
 		"<sip:\xff:^@h;\x80=,?{>;x=<>;y=;z=\"\x00\xff\";+sip.instance=\"\\\x00\"", "<sip:a@h;x=1>,<sip:a@h;x=2>,<sip:a@h>;reg-id=1;+sip.instance=a", "sip:a@h;#;x/y=1",
+		"<sip:a:b;c=d@h>", "sip:" + strings.Repeat("\xbe", 2000) + "@h",
 	} {
 		f.Add(s)
 	}

@@ -70,7 +70,8 @@ func newBinding(r *Register, c sip.NameAddr, now time.Time, life time.Duration) 
 // check refuses a binding that is too large, or that no header field can hold. The error is an
 // *Error.
 func (b *Binding) check() error {
-	if len(b.Contact)+len(b.Params)+len(b.Instance) > maxContactSize {
+	// As it is listed, so that a client can register the contact of its 200 again.
+	if len(strictURI(b.Contact))+len(b.Params)+len(b.Instance) > maxContactSize {
 		return tooLong("Contact", maxContactSize)
 	}
 	if len(b.CallID) > maxCallIDSize {

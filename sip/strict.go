@@ -153,7 +153,7 @@ func (p *uriPart) escape(s string) string {
 }
 
 // IsPlainURI reports whether a URI that ParseURI accepts surely is as the grammar requires:
-// without escapes, IPv6 addresses, headers, and other parts that are rare.
+// without escapes, passwords, IPv6 addresses, headers, and other parts that are rare.
 func IsPlainURI(uri string) bool {
 	colons, equals := 0, 0
 	for i := range len(uri) {
@@ -165,6 +165,9 @@ func IsPlainURI(uri string) bool {
 		}
 		switch uri[i] {
 		case '@':
+			if colons > 1 { // a password, in which less is allowed
+				return false
+			}
 			colons = 0
 		case ';':
 			equals = 0
