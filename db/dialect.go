@@ -95,6 +95,7 @@ type fragments struct {
 	useIndex    string // makes the transaction find rows by an index; "" where it always does
 	findIndex   string // finds the index $2 of table $1
 	lock        string // returns 1 to the one session that holds silod's lock; "" where a file is locked
+	backup      string // names the tool that backs the database up, for errors; "" where Backup does
 
 	// durabilityWarning returns why a commit to table $1 promises less than it should; ""
 	// where every commit is durable.

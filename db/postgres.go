@@ -129,6 +129,7 @@ func (d *postgresDB) fragments() fragments {
 		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
 		useIndex:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
 		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
+		backup:    "pg_dump",
 		lock:      "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",

@@ -92,8 +92,7 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	case forCheck:
 		params = url.Values{"_pragma": {"busy_timeout(5000)"}, "mode": {"rw"}}
 	}
-	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: d.path}).EscapedPath()}).String()
-	pool, err := sql.Open("sqlite", file+"?"+params.Encode())
+	pool, err := sql.Open("sqlite", fileURI(d.path)+"?"+params.Encode())
 	if err != nil {
 		return nil, d.explain(err)
 	}
@@ -104,6 +103,11 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 		return nil, d.explain(err)
 	}
 	return pool, nil
+}
+
+// fileURI returns the URI of a file, which SQLite takes with any character in its name.
+func fileURI(path string) string {
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
 }
 
 // explain implements dialect.

@@ -47,6 +47,14 @@ func (a *app) dbNoun() noun {
 				"  siloctl db copy text:/usr/local/etc/kamailio/dbtext /etc/silod/silod.toml",
 			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCopy(cmd.Context(), file, args[0], args[1]) },
 		},
+		{
+			Use: "backup FILE [DATABASE]", Short: "Back up an SQLite database while silod runs", Args: arguments(1, 2),
+			Long: "Writes an SQLite database, as it is when the command begins, to a new file that only its owner may\n" +
+				"read. silod goes on meanwhile. The file appears under its name when it is complete. For another\n" +
+				"engine use its own tool, such as pg_dump. To restore a backup, see docs/backup.md.",
+			Example: "  siloctl db backup /var/backups/silod-$(date +%F).db --config /etc/silod/silod.toml",
+			RunE:    func(cmd *cobra.Command, args []string) error { return a.dbBackup(cmd.Context(), file, args[0], args[1:]) },
+		},
 	}
 	for _, c := range commands {
 		c.Long += "\n\nA DATABASE is a URL (sqlite:PATH, postgres://USER@HOST/NAME, mysql://..., text:DIRECTORY) or a\n" +
@@ -60,7 +68,7 @@ func (a *app) dbNoun() noun {
 			return nil
 		}
 	}
-	return noun{name: "db", short: "Databases: init, migrate, check, copy", more: commands}
+	return noun{name: "db", short: "Databases: init, migrate, check, copy, backup", more: commands}
 }
 
 // A database is the URL of a database with its names of tables and columns.
