@@ -43,7 +43,7 @@ func startFastKamailio(ctx context.Context, r *rig, dir string) (*running, error
 
 // startKamailioWith starts Kamailio with additional flags.
 func startKamailioWith(ctx context.Context, r *rig, dir string, flags ...string) (*running, error) {
-	d, err := r.newDatabase(ctx)
+	d, err := r.newDatabase(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,8 @@ func parseFlags(args []string) (*options, error) {
 	fs.IntVar(&o.clients, "clients", 4, "sockets of the load generator")
 	fs.IntVar(&o.body, "body", 100, "bytes of text in a message")
 	fs.IntVar(&o.mailbox, "mailbox", 100, "stored messages for each user in mode deliver")
-	fs.IntVar(&o.rows, "rows", 0, "messages for other users in the table before the load begins")
+	fs.IntVar(&o.rows, "rows", 0, "messages for other users in the database before the load begins; for silod also a tenth as many entries of "+
+		"rooms, a twentieth as many registrations, a hundredth as many rooms")
 	fs.StringVar(&o.transport, "transport", "udp", "udp or tcp")
 	fs.StringVar(&o.pin, "pin", "auto", "split: the load generator runs alone on a quarter of the processors; none: all processes share all processors; "+
 		"auto: split with four processors or more")

@@ -16,6 +16,7 @@ import (
 	_ "github.com/lib/pq" // to create databases and to count rows
 
 	"silod/bench/proc"
+	"silod/bench/rows"
 )
 
 // A postgres is a private server on loopback that all systems use, each with a new
@@ -147,8 +148,8 @@ type database struct {
 	name   string
 }
 
-// newDatabase creates an empty database. It starts the server if it does not run yet.
-func (r *rig) newDatabase(ctx context.Context) (*database, error) {
+// newDatabase creates a database, empty or as a copy. It starts the server if it does not run yet.
+func (r *rig) newDatabase(ctx context.Context, copyOf *database) (*database, error) {
 	if r.postgres == nil {
 		p, err := r.startPostgres(ctx)
 		if err != nil {
@@ -158,8 +159,12 @@ func (r *rig) newDatabase(ctx context.Context) (*database, error) {
 	}
 	r.postgres.made++
 	d := &database{server: r.postgres, name: "bench" + strconv.Itoa(r.postgres.made)}
+	create := "CREATE DATABASE " + d.name
+	if copyOf != nil {
+		create += " TEMPLATE " + copyOf.name + " STRATEGY FILE_COPY"
+	}
 	// The checkpoint keeps writes of the previous database out of this measurement.
-	return d, r.postgres.exec(ctx, "postgres", "CREATE DATABASE "+d.name, "CHECKPOINT")
+	return d, r.postgres.exec(ctx, "postgres", create, "CHECKPOINT")
 }
 
 // url returns the URL of the database in the form that silod and Kamailio share.
@@ -173,12 +178,8 @@ func (d *database) rows(ctx context.Context) (int, error) {
 	return countRows(ctx, "postgres", d.dsn())
 }
 
-func (d *database) fill(ctx context.Context, n int) error {
-	const numbers = "WITH s(n) AS (SELECT * FROM generate_series(1, %d))"
-	if err := fillTable(ctx, "postgres", d.dsn(), fmt.Sprintf(numbers, n)); err != nil {
-		return err
-	}
-	return d.server.exec(ctx, d.name, "VACUUM ANALYZE silo", "CHECKPOINT")
+func (d *database) fill(ctx context.Context, n rows.Rows) error {
+	return n.Fill(ctx, "postgres", d.dsn(), domain)
 }
 
 func (d *database) drop() error {

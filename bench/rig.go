@@ -24,6 +24,8 @@ type rig struct {
 	dir        string    // for programs, databases and state; removed at the end
 	floor      string    // program
 	postgres   *postgres // started when first needed
+	filled     *database // with -rows rows, for measurements to copy; nil without them
+	filledFile string    // the same of SQLite; "" without them
 }
 
 func newRig(ctx context.Context, o *options) (*rig, error) {

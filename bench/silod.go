@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"text/template"
@@ -13,6 +14,7 @@ import (
 	_ "modernc.org/sqlite" // to count stored messages
 
 	"silod/bench/proc"
+	"silod/bench/rows"
 )
 
 //go:embed silod.toml
@@ -43,6 +45,11 @@ func configure(path, text string, s settings) error {
 
 func startSilodSQLite(ctx context.Context, r *rig, dir string) (*running, error) {
 	path := filepath.Join(dir, "silod.db")
+	if r.rows > 0 {
+		if err := exec.CommandContext(ctx, "cp", r.filledFile, path).Run(); err != nil {
+			return nil, fmt.Errorf("copy the filled database: %w", err)
+		}
+	}
 	s, err := startSilod(ctx, r, dir, "sqlite:"+path)
 	if err != nil {
 		return nil, err
@@ -50,15 +57,11 @@ func startSilodSQLite(ctx context.Context, r *rig, dir string) (*running, error)
 	s.rows = func(ctx context.Context) (int, error) {
 		return countRows(ctx, "sqlite", "file:"+path+"?mode=ro")
 	}
-	s.fill = func(ctx context.Context, n int) error {
-		const numbers = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM s WHERE n < %d)"
-		return fillTable(ctx, "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)", fmt.Sprintf(numbers, n))
-	}
 	return s, nil
 }
 
 func startSilodPostgres(ctx context.Context, r *rig, dir string) (*running, error) {
-	d, err := r.newDatabase(ctx)
+	d, err := r.newDatabase(ctx, r.filled)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +69,50 @@ func startSilodPostgres(ctx context.Context, r *rig, dir string) (*running, erro
 	if err != nil {
 		return nil, err
 	}
-	s.database, s.rows, s.fill, s.cleanup = d.server.process, d.rows, d.fill, d.drop
+	s.database, s.rows, s.cleanup = d.server.process, d.rows, d.drop
 	return s, nil
+}
+
+// prepareSQLite builds silod and, once, a filled database that each measurement copies.
+func prepareSQLite(ctx context.Context, r *rig) error {
+	if err := buildSilod(ctx, r); err != nil || r.rows == 0 || r.filledFile != "" {
+		return err
+	}
+	path := filepath.Join(r.dir, "filled.db")
+	if err := r.createTables(ctx, "sqlite:"+path); err != nil {
+		return err
+	}
+	r.filledFile = path
+	return rows.Of(r.options.rows).Fill(ctx, "sqlite", "file:"+path, domain)
+}
+
+// preparePostgres is prepareSQLite for PostgreSQL.
+func preparePostgres(ctx context.Context, r *rig) error {
+	if err := buildSilod(ctx, r); err != nil || r.rows == 0 || r.filled != nil {
+		return err
+	}
+	d, err := r.newDatabase(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.createTables(ctx, d.dsn()); err != nil {
+		return err
+	}
+	r.filled = d
+	return d.fill(ctx, rows.Of(r.options.rows))
+}
+
+// createTables starts silod on an empty database, which creates the tables, and stops it.
+func (r *rig) createTables(ctx context.Context, url string) error {
+	dir, err := os.MkdirTemp(r.dir, "tables")
+	if err != nil {
+		return err
+	}
+	s, err := startSilod(ctx, r, dir, url)
+	if err != nil {
+		return err
+	}
+	return s.stop()
 }
 
 // buildSilod builds the daemon, with support for profiles if -pprof is set.
@@ -117,18 +162,4 @@ func countRows(ctx context.Context, driver, dsn string) (n int, err error) {
 		return 0, fmt.Errorf("count stored messages: %w", err)
 	}
 	return n, nil
-}
-
-// fillTable stores a message for each n of s, which numbers defines, in mailboxes of 100
-// messages that are not part of the load.
-func fillTable(ctx context.Context, driver, dsn, numbers string) error {
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	_, err = db.ExecContext(ctx, numbers+`
-		INSERT INTO silo (src_addr, dst_addr, username, domain, inc_time, exp_time, snd_time, ctype, body)
-		SELECT 'sip:a@`+domain+`', 'sip:b@`+domain+`', 'other' || (n / 100), '`+domain+`', 1, 2147483647, 0, 'text/plain', 'x' FROM s`)
-	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"silod/bench/load"
 	"silod/bench/proc"
+	"silod/bench/rows"
 )
 
 // A stage is a measurement of a system in a mode.
@@ -54,7 +55,7 @@ func (r *rig) once(ctx context.Context, m *mode, sys *system) (sample *Sample, e
 	}
 	defer func() { err = errors.Join(err, s.system.stop(), os.RemoveAll(dir)) }()
 	if r.rows > 0 && s.system.fill != nil {
-		if err := s.system.fill(ctx, r.rows); err != nil {
+		if err := s.system.fill(ctx, rows.Rows{Messages: r.rows}); err != nil {
 			return nil, fmt.Errorf("fill the table: %w", err)
 		}
 	}

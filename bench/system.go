@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"silod/bench/proc"
+	"silod/bench/rows"
 )
 
 // domain is the domain of all users.
@@ -22,12 +23,12 @@ type system struct {
 type running struct {
 	addr     netip.AddrPort
 	daemon   *proc.Process
-	database *proc.Process                          // nil: the daemon has no separate database server
-	rows     func(ctx context.Context) (int, error) // messages stored now
-	fill     func(ctx context.Context, n int) error // stores n messages for users outside the load
-	end      syscall.Signal                         // stops the daemon
-	cleanup  func() error                           // after the daemon has stopped; may be nil
-	profile  string                                 // file of the CPU profile that SIGUSR1 starts and stops; "": none
+	database *proc.Process                                // nil: the daemon has no separate database server
+	rows     func(ctx context.Context) (int, error)       // messages stored now
+	fill     func(ctx context.Context, n rows.Rows) error // adds rows for users outside the load; nil if it has them
+	end      syscall.Signal                               // stops the daemon
+	cleanup  func() error                                 // after the daemon has stopped; may be nil
+	profile  string                                       // file of the CPU profile that SIGUSR1 starts and stops; "": none
 }
 
 // start starts the daemon and waits until it answers.
@@ -45,8 +46,8 @@ func (s *running) start(ctx context.Context, c proc.Command) (*running, error) {
 
 // systems are all systems that can be measured.
 var systems = []*system{
-	{"silod", startSilodPostgres, buildSilod},
-	{"silod-sqlite", startSilodSQLite, buildSilod},
+	{"silod", startSilodPostgres, preparePostgres},
+	{"silod-sqlite", startSilodSQLite, prepareSQLite},
 	{"kamailio", startKamailio, findKamailio},
 	{"kamailio-fm", startFastKamailio, findKamailio},
 	{"floor", startFloor, buildFloor},

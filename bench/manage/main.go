@@ -1,11 +1,12 @@
 // Command manage measures the cost of administration: the time of management commands,
-// and how much slower messages are stored while siloctl lists or exports all messages or
-// rooms.
+// and how much slower messages are stored while siloctl lists, counts or deletes messages, or a
+// member asks for the history of a room.
 //
 //	go run ./bench/manage
 //	go run ./bench/manage -messages 1000000 -rounds 3
+//	go run ./bench/manage -messages 10000000 -db postgres://silod@127.0.0.1/empty
 //
-// silod runs on SQLite with its defaults. Messages are stored at a constant rate, well
+// silod runs on SQLite, or on an empty PostgreSQL database, with its defaults. Messages are stored at a constant rate, well
 // below silod's maximum, in alternating spells without and with siloctl, so that other
 // work of the machine affects both alike. A quantile is the median of those of the spells,
 // because a single stall of the disk determines the p99 of all spells together, which is
@@ -22,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,12 +39,14 @@ type options struct {
 	rounds          int
 	spell           time.Duration
 	only            string
+	db              string
 }
 
 func main() {
 	var o options
-	flag.IntVar(&o.messages, "messages", 100_000, "stored messages")
-	flag.IntVar(&o.rooms, "rooms", 100_000, "rooms, with two members each")
+	flag.IntVar(&o.messages, "messages", 100_000, "stored messages, with a tenth as many entries of rooms and a twentieth as many registrations")
+	flag.IntVar(&o.rooms, "rooms", 100_000, "rooms, with two members each; 0: a hundredth of the messages")
+	flag.StringVar(&o.db, "db", "", "the `URL` of an empty PostgreSQL database, instead of SQLite")
 	flag.IntVar(&o.rate, "rate", 400, "messages to store per second")
 	flag.IntVar(&o.rounds, "rounds", 10, "measurements without and with each listing")
 	only := flag.String("only", "", "measure only this listing, for instance \"rooms list\"")
@@ -65,7 +69,6 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer s.stop()
-	fmt.Printf("silod with %d stored messages and %d rooms\n\n", o.messages, o.rooms)
 	if err := s.commands(ctx); err != nil {
 		return err
 	}
@@ -94,6 +97,12 @@ func (o options) listings() (list [][]string) {
 		{"messages", "export"},
 		{"rooms", "list"},
 		{"rooms", "list", "-o", "json"},
+		{"messages", "count"},
+		{"messages", "list", "--user", "other1"},
+		{"messages", "purge", "--yes", "--from", "sender%d"},
+		{"messages", "purge", "--yes", "--older-than", "47h"},
+		{"send", "user1", "chat-1", "#history since 5m"},
+		{"send", "user1", "chat-1", "#rooms"},
 	} {
 		if o.only == "" || o.only == strings.Join(args, " ") {
 			list = append(list, args)
@@ -196,9 +205,18 @@ func (s spells) median(q float64) time.Duration {
 	return quantile(each, 0.5)
 }
 
-// siloctl runs siloctl and waits for its end. Its output is discarded.
+// siloctl runs siloctl and waits for its end. Its output is discarded. %d in an argument is the
+// number of the run.
 func (s *system) siloctl(ctx context.Context, args []string) (*exec.Cmd, error) {
-	cmd := exec.CommandContext(ctx, s.program("siloctl"), append([]string{"--socket", s.path("control.sock")}, args...)...)
+	s.runs++
+	run := []string{"--socket", s.path("control.sock")}
+	for _, a := range args {
+		run = append(run, strings.ReplaceAll(a, "%d", strconv.Itoa(s.runs)))
+	}
+	if args[0] == "send" {
+		run = append(run, "--server", s.addr)
+	}
+	cmd := exec.CommandContext(ctx, s.program("siloctl"), run...)
 	cmd.Stderr = os.Stderr
 	err := cmd.Run()
 	return cmd, err

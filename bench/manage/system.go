@@ -3,18 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	_ "modernc.org/sqlite" // to fill the tables
+	_ "github.com/lib/pq"  // to fill the tables
+	_ "modernc.org/sqlite" // the same
+
+	"silod/bench/rows"
 )
 
 // domain is the domain of all users.
@@ -24,8 +27,10 @@ const domain = "bench.test"
 type system struct {
 	dir    string
 	addr   string
+	url    string // of the database
 	daemon *exec.Cmd
 	sent   int
+	runs   int // of siloctl, so that no two purge the same messages
 }
 
 // start builds the programs, fills a database and starts silod on it.
@@ -34,7 +39,10 @@ func start(ctx context.Context, o options) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &system{dir: dir}
+	s := &system{dir: dir, url: o.db}
+	if s.url == "" {
+		s.url = "sqlite:" + s.path("silod.db")
+	}
 	if err := s.setUp(ctx, o); err != nil {
 		s.stop()
 		return nil, err
@@ -55,7 +63,8 @@ func (s *system) setUp(ctx context.Context, o options) error {
 	}
 	s.addr = probe.LocalAddr().String()
 	probe.Close()
-	config := fmt.Sprintf("[sip]\nlisten = [\"udp:%s\"]\ndomains = [%q]\n[log]\nlevel = \"warn\"\n[imc]\nmax_rooms = 0\nmax_rooms_per_user = 0\n", s.addr, domain)
+	config := fmt.Sprintf("[sip]\nlisten = [\"udp:%s\"]\ndomains = [%q]\n[db]\nurl = %q\n[log]\nlevel = \"warn\"\n"+
+		"[imc]\nmax_rooms = 0\nmax_rooms_per_user = 0\n", s.addr, domain, s.url)
 	if err := os.WriteFile(s.path("silod.toml"), []byte(config), 0o600); err != nil {
 		return err
 	}
@@ -64,10 +73,24 @@ func (s *system) setUp(ctx context.Context, o options) error {
 		return err
 	}
 	s.end()
-	if err := s.fill(ctx, o); err != nil {
+	driver, name := "postgres", s.url
+	if file, ok := strings.CutPrefix(s.url, "sqlite:"); ok {
+		driver, name = "sqlite", "file:"+file
+	}
+	many := rows.Of(o.messages)
+	if o.rooms > 0 {
+		many.Rooms = o.rooms
+	}
+	if err := many.Fill(ctx, driver, name, domain); err != nil {
 		return fmt.Errorf("fill the tables: %w", err)
 	}
-	return s.launch(ctx)
+	begun := time.Now()
+	if err := s.launch(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("silod with %d stored messages, %d rooms with %d entries, %d registrations: it serves %.1f s after its start\n\n",
+		many.Messages, many.Rooms, many.Entries, many.Bindings, time.Since(begun).Seconds())
+	return nil
 }
 
 // launch starts silod and waits until its control socket accepts connections.
@@ -103,30 +126,6 @@ func (s *system) end() {
 func (s *system) stop() {
 	s.end()
 	_ = os.RemoveAll(s.dir)
-}
-
-// fill stores rooms, and messages in mailboxes of 100 that are not part of the load.
-func (s *system) fill(ctx context.Context, o options) error {
-	db, err := sql.Open("sqlite", "file:"+s.path("silod.db"))
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	const numbers = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM s WHERE n < %d) "
-	for _, text := range []string{
-		fmt.Sprintf(numbers, o.messages) + `INSERT INTO silo
-			(src_addr, dst_addr, username, domain, inc_time, exp_time, snd_time, ctype, body)
-			SELECT 'sip:a@` + domain + `', 'sip:b@` + domain + `', 'other' || (n / 100), '` + domain + `', 1, 2147483647, 0, 'text/plain',
-			'a message of the usual length, which is about a hundred bytes, so that rows are as large as they are' FROM s`,
-		fmt.Sprintf(numbers, o.rooms) + `INSERT INTO imc_rooms (id, name, domain, flag) SELECT n, 'chat-' || n, '` + domain + `', 0 FROM s`,
-		fmt.Sprintf(numbers, 2*o.rooms) + `INSERT INTO imc_members (id, username, domain, room, flag)
-			SELECT n, 'user' || (n % 5000), '` + domain + `', 'sip:chat-' || ((n + 1) / 2) || '@` + domain + `', n % 2 FROM s`,
-	} {
-		if _, err := db.ExecContext(ctx, text); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // store sends messages to offline users at a constant rate for the time of a spell. It
