@@ -180,8 +180,10 @@ func TestLongStart(t *testing.T) { // not parallel: systemd's socket is in the e
 			t.Fatalf("told %q", told)
 		}
 	}
-	if !strings.Contains(logs.String(), "creating index") {
-		t.Errorf("log:\n%s", logs)
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(logs.String(), "creating index"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("log:\n%s", logs)
+		}
 	}
 	cancel()
 	select {
