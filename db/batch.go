@@ -51,7 +51,7 @@ func (b *batch) divide(f fault, halvings *int) [][]*op {
 		return nil
 	}
 	switch f {
-	case faultRow, faultOther, faultDenied, faultLocked:
+	case faultRow, faultOther, faultDenied, faultLocked, faultNumbers:
 	default:
 		return nil
 	}

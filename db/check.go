@@ -5,13 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Init creates everything that is missing in the database that the URL names, including
 // its file or directory, and returns the created parts, in words. Open does the same, if the
 // user of the daemon has the right to; with Init an administrator does it for the daemon.
 func Init(ctx context.Context, url string, o Options) (created []string, err error) {
-	o.Unfinished = true
+	o.Unfinished, o.patience = true, -1
 	db, err := Open(ctx, url, o)
 	if err != nil {
 		return nil, err
@@ -31,8 +33,22 @@ type Finding struct {
 	Table   string // or "index NAME"
 	Version int64  // as in Kamailio's table version; of silod_schema the version of the schema; 0 for none
 	Rows    int64  // 0 if the table cannot be read
-	Problem string // the problem and the command that solves it; "" where there is none
-	Note    string // about the users that its rows name; "" where there is nothing to tell
+	About   bool   // Rows is an estimate
+	Problem string // the problems and the commands that solve them; "" where there is none
+	Note    string // about its rows; "" where there is nothing to tell
+}
+
+// checks are the parts of Check, in the order of their findings. A part returns an error where
+// nothing more can be inspected.
+var checks = []struct {
+	name string
+	run  func(*check, context.Context) error
+}{
+	{"tables", (*check).tables},
+	{"names", (*check).names},
+	{"own tables", (*check).own},
+	{"indexes", (*check).indexes},
+	{"numbers", (*check).numbers},
 }
 
 // Check inspects the database that the URL names, also while a daemon uses it, and changes
@@ -55,8 +71,10 @@ func Check(ctx context.Context, url string, o Options) (found []Finding, err err
 	if err := c.findMissing(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.tables(ctx); err != nil {
-		return nil, err
+	for _, part := range checks {
+		if err := part.run(c, ctx); err != nil {
+			return nil, fmt.Errorf("check %s: %w", part.name, err)
+		}
 	}
 	return c.found, nil
 }
@@ -68,8 +86,32 @@ type check struct {
 	inspection inspection
 	missing    map[string]bool // Kamailio's missing tables
 	versions   int64           // number of missing versions of silod's own tables
-	indexes    []string        // missing indexes
+	noIndexes  []missingPart
 	found      []Finding
+}
+
+// at returns the finding of a table, which it adds where there is none.
+func (c *check) at(table string) *Finding {
+	i := slices.IndexFunc(c.found, func(f Finding) bool { return f.Table == table })
+	if i < 0 {
+		i = len(c.found)
+		c.found = append(c.found, Finding{Table: table})
+	}
+	return &c.found[i]
+}
+
+// problem adds a problem to the finding of a table.
+func (c *check) problem(table, text string) { join(&c.at(table).Problem, text) }
+
+// note adds a note to the finding of a table.
+func (c *check) note(table, text string) { join(&c.at(table).Note, text) }
+
+// join appends a text to others.
+func join(all *string, text string) {
+	if *all != "" && text != "" {
+		*all += "; "
+	}
+	*all += text
 }
 
 // findMissing finds the missing parts of the schema.
@@ -86,7 +128,7 @@ func (c *check) findMissing(ctx context.Context) error {
 		case m.kind == missingVersion && !text:
 			c.versions++
 		case m.kind == missingIndex && !text:
-			c.indexes = append(c.indexes, m.name)
+			c.noIndexes = append(c.noIndexes, m)
 		}
 	}
 	if !text {
@@ -102,12 +144,10 @@ func (c *check) findMissing(ctx context.Context) error {
 	return m.createAll(ctx, conn)
 }
 
-// tables inspects Kamailio's tables one by one, then silod's own.
+// tables inspects Kamailio's tables one by one.
 func (c *check) tables(ctx context.Context) error {
 	versions := map[string]int64{}
-	if c.missing["version"] {
-		c.found = append(c.found, Finding{Table: "version", Problem: "table version is missing: `siloctl db init` creates it"})
-	} else {
+	if !c.missing["version"] {
 		var err error
 		if versions, err = c.inspection.versions(ctx); err != nil {
 			return err
@@ -115,42 +155,51 @@ func (c *check) tables(ctx context.Context) error {
 	}
 	fine := true
 	for _, t := range c.db.layout.sharedTables() {
-		f := Finding{Table: t.name, Version: versions[t.name]}
+		f := c.at(t.name)
+		f.Version = versions[t.name]
+		if c.missing[t.name] {
+			f.Version = 0
+			continue
+		}
 		if err := c.inspection.table(ctx, &t, versions); err != nil {
 			f.Problem, fine = oneLine(err), false
 		}
-		c.add(ctx, f)
 	}
-	c.add(ctx, Finding{Table: "subscriber", Version: versions["subscriber"]})
+	c.at("subscriber").Version = versions["subscriber"]
+	for i := range c.found {
+		c.rows(ctx, &c.found[i])
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.missing)) {
+		c.problem(name, fmt.Sprintf("table %s is missing: `siloctl db init` creates it", name))
+	}
 	if fine && c.versions == 0 {
 		if err := c.db.layout.dialect.ready(ctx, &c.db.layout, c.pool); err != nil {
 			c.found[0].Problem = oneLine(err)
 		}
 	}
-	c.own(ctx)
 	return nil
 }
 
-// add counts the rows of a table and adds the finding, with the first problem of the table.
-func (c *check) add(ctx context.Context, f Finding) {
+// rows adds the number of rows of a table, and the warnings of the start about it.
+func (c *check) rows(ctx context.Context, f *Finding) {
 	if c.missing[f.Table] {
-		f.Version, f.Problem = 0, fmt.Sprintf("table %s is missing: `siloctl db init` creates it", f.Table)
-	} else if n, err := c.db.reader.ints(ctx, "SELECT COUNT(*) FROM "+f.Table); err == nil {
-		f.Rows = n[0]
-		f.Note = c.names(ctx, f.Table)
-		if f.Problem == "" {
-			f.Problem = c.inspection.durabilityWarning(ctx, f.Table)
-		}
-	} else if f.Problem == "" {
+		return
+	}
+	n, about, err := c.db.layout.countRows(ctx, c.pool, f.Table)
+	switch {
+	case err == nil:
+		f.Rows, f.About = n, about
+		join(&f.Problem, c.inspection.durabilityWarning(ctx, f.Table))
+	case f.Problem == "":
 		f.Problem = oneLine(c.db.layout.dialect.explain(fmt.Errorf("cannot read table %s: %w", f.Table, err)))
 	}
-	c.found = append(c.found, f)
 }
 
-// own adds the findings for silod's own tables, and for its indexes on Kamailio's tables.
-func (c *check) own(ctx context.Context) {
+// own inspects silod's own tables.
+func (c *check) own(ctx context.Context) error {
 	newest := c.db.layout.newestVersion()
-	f := Finding{Table: "silod_schema", Version: newest - c.versions}
+	f := c.at("silod_schema")
+	f.Version = newest - c.versions
 	switch {
 	case f.Version == 0:
 		f.Problem = "silod's own tables are missing: `siloctl db init` creates them"
@@ -166,11 +215,22 @@ func (c *check) own(ctx context.Context) {
 			f.Problem = oneLine(err)
 		}
 	}
-	c.found = append(c.found, f)
-	for _, name := range c.indexes {
-		if len(c.missing) == 0 {
-			problem := "missing, " + withoutIndex(name) + ": `siloctl db migrate` creates it"
-			c.found = append(c.found, Finding{Table: "index " + name, Problem: problem})
+	return nil
+}
+
+// indexes reports silod's missing indexes on Kamailio's tables, and how long it takes to
+// create them.
+func (c *check) indexes(ctx context.Context) error {
+	for i := range c.noIndexes {
+		p := &c.noIndexes[i]
+		if c.missing[p.table] {
+			continue // is created together with the table
 		}
+		text := "missing, " + withoutIndex(p.name) + ": `siloctl db migrate` creates it"
+		if n, _, err := c.db.layout.countRows(ctx, c.pool, p.table); err == nil && n > exactRows {
+			text += ", " + indexCost(n) + ", while other programs write"
+		}
+		c.problem("index "+p.name, text)
 	}
+	return nil
 }

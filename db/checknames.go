@@ -30,29 +30,48 @@ func (l *layout) nameColumns(table string) (columns string, own func(sip.AoR) ro
 	return "", nil
 }
 
-// maxListed is the number of rows that a note lists.
-const maxListed = 5
+// Limits of the check of names.
+const (
+	maxListed = 5       // rows that a note lists
+	maxNamed  = 200_000 // rows of a table that are read, the newest ones
+)
 
-// names returns a note about the rows of a table with a user in another spelling, and about
-// those that name no user, which silod does not use.
-func (c *check) names(ctx context.Context, table string) string {
+// names notes, for each table, the rows with a user in another spelling, and those that name
+// no user, which silod does not use.
+func (c *check) names(ctx context.Context) error {
+	if c.db.layout.domains == (sip.Domains{}) {
+		return nil
+	}
+	for i := range c.found {
+		f := &c.found[i]
+		if !c.missing[f.Table] && f.Rows > 0 {
+			join(&f.Note, c.namesOf(ctx, f))
+		}
+	}
+	return nil
+}
+
+// namesOf returns the note about the names in a table, "" where they cannot be read.
+func (c *check) namesOf(ctx context.Context, f *Finding) string {
 	l := &c.db.layout
-	columns, own := l.nameColumns(table)
-	if columns == "" || l.domains == (sip.Domains{}) {
+	columns, own := l.nameColumns(f.Table)
+	if columns == "" {
 		return ""
 	}
-	rows, err := c.db.reader.query(ctx, "SELECT "+columns+" FROM "+table)
+	number, _, _ := strings.Cut(columns, ",")
+	rows, err := c.db.reader.query(ctx, "SELECT "+columns+" FROM "+f.Table+" ORDER BY "+number+" DESC LIMIT $1", maxNamed)
 	if err != nil {
 		return ""
 	}
 	defer rows.Close()
-	other, none, listed := 0, 0, []string{}
+	other, none, all, listed := 0, 0, 0, []string{}
 	for rows.Next() {
 		var id int64
 		var user, domain any
 		if err := rows.Scan(&id, &user, &domain); err != nil {
 			return ""
 		}
+		all++
 		n := rowName{asText(user), asText(domain)}
 		switch a := l.aor(n); {
 		case a.User == "" || a.Domain == "":
@@ -66,16 +85,19 @@ func (c *check) names(ctx context.Context, table string) string {
 	if rows.Err() != nil {
 		return ""
 	}
-	var notes []string
+	var note string
 	if other > 0 {
-		notes = append(notes, fmt.Sprintf("%d rows with users in other spellings", other))
+		note = fmt.Sprintf("%d rows with users in other spellings", other)
 	}
 	if none > 0 {
 		text := fmt.Sprintf("%d rows without a user are not used: %s", none, strings.Join(listed, ", "))
 		if none > maxListed {
 			text += ", ..."
 		}
-		notes = append(notes, text)
+		join(&note, text)
 	}
-	return strings.Join(notes, "; ")
+	if note != "" && all == maxNamed {
+		note += fmt.Sprintf(" (of the newest %d rows)", maxNamed)
+	}
+	return note
 }

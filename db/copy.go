@@ -51,7 +51,7 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 			return err
 		}
 		if err := part.run(ctx); err != nil {
-			return fmt.Errorf("copy %s: %w", part.what, err)
+			return fmt.Errorf("copy %s: %w", part.what, withCause(err))
 		}
 		if err := c.compare(ctx); err != nil {
 			return err
@@ -60,12 +60,12 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 	if t, ok := to.layout.dialect.(*textDB); ok {
 		t.deferred = false
 	}
-	return to.writer.step(ctx, 1, func(s *session) error {
+	return withCause(to.writer.step(ctx, 1, func(s *session) error {
 		if _, err := s.exec("DELETE FROM silod_copy"); err != nil {
 			return err
 		}
 		return to.layout.dialect.renumber(s)
-	})
+	}))
 }
 
 // A copier is a Copy in progress.

@@ -19,6 +19,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -51,7 +52,13 @@ type Options struct {
 	// Unfinished allows to open a database that an interrupted Copy has left.
 	Unfinished bool
 
+	// Progress, if not nil, is called every second while Open creates an index.
+	Progress func(Indexing)
+
 	ownOnly bool // create none of Kamailio's tables
+	// patience is the time for which an index waits for other programs; 0 is indexPatience, and
+	// less has no limit.
+	patience time.Duration
 }
 
 // SiloNames are the names of the columns of the table silo, as msilo's parameters sc_*
@@ -132,7 +139,10 @@ func (db *DB) open(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	m := migration{layout: &db.layout, log: db.log, now: db.now, ownOnly: o.ownOnly}
+	m := migration{
+		layout: &db.layout, log: db.log, now: db.now, ownOnly: o.ownOnly,
+		progress: o.Progress, patience: max(cmp.Or(o.patience, indexPatience), 0),
+	}
 	err = m.run(ctx, pool)
 	db.layout.createdTables = m.created
 	if err := errors.Join(err, pool.Close()); err != nil {
@@ -154,6 +164,7 @@ func (db *DB) open(ctx context.Context, o *Options) error {
 	if err := db.messages.findStrangers(ctx); err != nil {
 		return err
 	}
+	db.layout.numbering.look(ctx, &db.layout, db.reader.pool, db.log)
 	if !o.Unfinished {
 		return db.refuseUnfinished(ctx)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"strings"
+	"time"
 )
 
 // A dialect is the part of the package that differs between the SQL engines. Everything
@@ -60,6 +61,18 @@ type dialect interface {
 	// reuses reports whether the table silo gives the number of the last row again when that row
 	// has been deleted.
 	reuses() bool
+	// createIndex creates an index on a table that other programs write meanwhile. It waits for
+	// their locks, no longer than the patience where that is not 0. When ctx ends, it ends the
+	// statement in the server.
+	createIndex(ctx context.Context, conn *sql.Conn, p *missingPart, patience time.Duration) error
+	// indexProgress returns the percentage of the index of a table that has been created, -1
+	// where it is not known, and for what that waits.
+	indexProgress(ctx context.Context, q querier, table string) (percent int, waits string)
+	// numbering returns the state of the numbers of a table, nil where it does not number its
+	// rows.
+	numbering(ctx context.Context, q querier, table, column string) (*numbering, error)
+	// estimateRows returns the number of rows of a large table, roughly, without counting them.
+	estimateRows(ctx context.Context, q querier, table string) (int64, error)
 	// renumber is called after rows have been written together with their numbers.
 	renumber(s *session) error
 }
@@ -102,6 +115,10 @@ type fragments struct {
 	durabilityWarning string
 
 	schemaBegin, schemaEnd, schemaUndo []string // let one process at a time change the schema
+
+	// lockIndexes returns 1 to the one session that may create indexes, at once; "" where a file
+	// is locked.
+	lockIndexes, unlockIndexes string
 }
 
 // A fault is a class of errors.
@@ -116,6 +133,7 @@ const (
 	faultLost                   // the connection is lost; the last statement may have been executed
 	faultDuplicate              // a key that exists already
 	faultStale                  // a table was changed under a prepared statement
+	faultNumbers                // the numbers of a table are used up
 )
 
 // A querier is a pool, a connection or a transaction.

@@ -23,7 +23,31 @@ func (f *failure) Unwrap() []error { return f.as }
 var (
 	errBusy    = &failure{"database is not available", []error{silo.ErrBusy, imc.ErrBusy}}
 	errInvalid = &failure{"database cannot hold it", []error{silo.ErrInvalid, imc.ErrInvalid, registrar.ErrInvalid}}
+
+	errNumbersUsed = fmt.Errorf("%w: %w", errBusy, silo.ErrNumbers)
 )
+
+// A refusedRow is the error of a write that the database refuses because of a value. Its text
+// goes to senders, and so it has nothing of the text of the database, the cause.
+type refusedRow struct{ cause error }
+
+func (r *refusedRow) Error() string {
+	reason := "the database refuses one of its values"
+	if errors.Is(r.cause, errTextField) {
+		reason = errTextField.Error()
+	}
+	return errInvalid.Error() + ": " + reason
+}
+
+func (r *refusedRow) Unwrap() error { return errInvalid }
+
+// withCause adds the cause of a refusedRow, for an administrator.
+func withCause(err error) error {
+	if r, ok := errors.AsType[*refusedRow](err); ok {
+		return fmt.Errorf("%w: %w", err, r.cause)
+	}
+	return err
+}
 
 // busy wraps an error in errBusy, unless it is one already. nil stays nil.
 func busy(err error) error {

@@ -21,7 +21,7 @@ func (h *health) set(log *slog.Logger, kinds planKinds, f fault, err error) {
 		return
 	case f == faultRow, f == faultLocked && kinds&(kindMessages|kindEntries) == 0: // of one row
 		return
-	case f == faultDenied || f == faultOther:
+	case f == faultDenied || f == faultOther || f == faultNumbers:
 		h.refused |= kinds
 	default:
 		h.down = true

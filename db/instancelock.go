@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -46,9 +47,14 @@ func (db *DB) AcquireLock(ctx context.Context) error {
 	return db.lock.acquirePatiently(ctx)
 }
 
-// Run keeps the lock until ctx ends. Where the server has ended the session, Run acquires
+// Run keeps the lock and watches the numbers of rows until ctx ends. Where the server has ended the session, Run acquires
 // the lock again; it returns an error where another silod was faster and keeps the lock.
 func (db *DB) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	watching.Go(func() { db.watchNumbers(ctx) })
 	if db.lock == nil {
 		<-ctx.Done()
 		return nil

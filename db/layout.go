@@ -27,6 +27,7 @@ type layout struct {
 	lowerIndexes map[string]bool // see anySpelling
 
 	createdTables []string // tables, versions and indexes that Open created
+	numbering     *numberWatch
 
 	watch func(text string, args []any) // set by tests that look at query plans
 }
@@ -60,11 +61,13 @@ type roomLayout struct {
 func newLayout(d dialect, o *Options) layout {
 	l := layout{
 		dialect: d, traits: d.traits(), fragments: d.fragments(), domains: o.Domains,
-		lowerIndexes: map[string]bool{}, strangers: new(atomic.Bool),
+		lowerIndexes: map[string]bool{}, strangers: new(atomic.Bool), numbering: newNumberWatch(),
 	}
 	l.messages.names, l.messages.table = o.Silo, o.SiloTable
-	l.rooms.rooms = table{name: o.roomsTable(), keys: 2, fields: []field{{name: "name"}, {name: "domain"}, {name: "flag", kind: kindInt}}}
-	l.rooms.members = table{name: o.membersTable(), keys: 3, fields: []field{
+	l.rooms.rooms = table{name: o.roomsTable(), serial: "id", keys: 2, fields: []field{
+		{name: "name"}, {name: "domain"}, {name: "flag", kind: kindInt},
+	}}
+	l.rooms.members = table{name: o.membersTable(), serial: "id", keys: 3, fields: []field{
 		{name: "username"}, {name: "domain"}, {name: "room"}, {name: "flag", kind: kindInt},
 	}}
 	return l

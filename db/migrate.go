@@ -15,9 +15,10 @@ import (
 
 // Each engine has a folder. kamailio.sql has Kamailio's tables, each after a comment with its
 // name and the version for Kamailio's table version. 001.sql and so on have the versions of
-// silod's own tables. indexes.sql has the indexes on Kamailio's tables that silod's reads
-// need. A migration runs the statements of the parts that are missing. The statements of
-// versions and indexes can be repeated.
+// silod's own tables. indexes.sql has the indexes on tables that may be large already, those of
+// Kamailio, which are created while other programs write the tables. A migration runs the
+// statements of the parts that are missing. The statements of versions and indexes can be
+// repeated.
 //
 //go:embed schema
 var schemas embed.FS
@@ -27,6 +28,7 @@ var schemas embed.FS
 type missingPart struct {
 	kind   missingKind
 	name   string
+	table  string // of an index
 	create []string
 }
 
@@ -49,15 +51,15 @@ type migration struct {
 	layout  *layout
 	log     *slog.Logger
 	now     func() time.Time
-	ownOnly bool     // create none of Kamailio's tables
-	created []string // the created parts
+	ownOnly bool // create none of Kamailio's tables
+
+	patience time.Duration  // see createIndexes
+	progress func(Indexing) // may be nil
+	created  []string       // the created parts
 }
 
 // run creates the missing parts of the schema. It needs the right to create only if a part
-// is missing. Several daemons may migrate at the same time: a lock of the engine lets one
-// of them work. A Galera cluster has no lock for all its servers. There run may fail because
-// another daemon has created a part, and continues with those that are still missing, as
-// long as they become fewer.
+// is missing.
 func (m *migration) run(ctx context.Context, pool *sql.DB) error {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
@@ -67,23 +69,25 @@ func (m *migration) run(ctx context.Context, pool *sql.DB) error {
 	if err := m.layout.nameTables(ctx, conn); err != nil {
 		return err
 	}
-	parts, err := m.layout.missing(ctx, conn)
+	if err := m.createTables(ctx, conn); err != nil {
+		return err
+	}
+	return m.createIndexes(ctx, conn)
+}
+
+// createTables creates the missing tables. Several daemons may do so at the same time: a lock
+// of the engine lets one of them work. A Galera cluster has no lock for all its servers. There
+// it may fail because another daemon has created a part, and continues with those that are
+// still missing, as long as they become fewer.
+func (m *migration) createTables(ctx context.Context, conn querier) error {
+	parts, err := m.layout.missingParts(ctx, conn)
 	for err == nil && len(parts) > 0 {
 		if i := slices.IndexFunc(parts, func(p missingPart) bool { return p.kind == missingTable }); i >= 0 && m.ownOnly {
 			return fmt.Errorf("table %s is missing: `siloctl db init` creates it", parts[i].name)
 		}
 		failed := m.createAll(ctx, conn)
 		var left []missingPart
-		if left, err = m.layout.missing(ctx, conn); err != nil || len(left) == 0 {
-			break
-		}
-		if !slices.ContainsFunc(left, func(p missingPart) bool { return p.kind != missingIndex }) {
-			for _, p := range left {
-				m.log.Warn("index missing; `siloctl db migrate` creates it", "index", p.name, "so", withoutIndex(p.name), "error", failed)
-			}
-			break
-		}
-		if len(left) >= len(parts) {
+		if left, err = m.layout.missingParts(ctx, conn); err == nil && len(left) >= len(parts) {
 			return failed
 		}
 		parts = left
@@ -91,8 +95,7 @@ func (m *migration) run(ctx context.Context, pool *sql.DB) error {
 	return err
 }
 
-// createAll creates all missing parts under the lock of the engine. It continues if an index
-// cannot be created: silod works without it, slower.
+// createAll creates all missing tables under the lock of the engine.
 func (m *migration) createAll(ctx context.Context, conn querier) (err error) {
 	f := &m.layout.fragments
 	defer func() {
@@ -111,41 +114,25 @@ func (m *migration) createAll(ctx context.Context, conn querier) (err error) {
 			return m.layout.dialect.explain(err)
 		}
 	}
-	parts, err := m.layout.missing(ctx, conn)
+	parts, err := m.layout.missingParts(ctx, conn)
 	if err != nil {
 		return err
 	}
 	var created []string
-	var noIndex error
 	for i := range parts {
-		p := &parts[i]
-		switch err := m.create(ctx, conn, p); {
-		case err == nil:
-			created = append(created, p.String())
-		case p.kind != missingIndex:
+		if err := m.create(ctx, conn, &parts[i]); err != nil {
 			return err
-		default:
-			noIndex = err
 		}
+		created = append(created, parts[i].String())
 	}
 	m.created = append(m.created, created...)
-	if noIndex != nil {
-		m.log.Debug("index not created", "error", noIndex)
-	}
 	return nil
 }
 
-// create creates one part. If an index cannot be created, the transaction, on engines that
-// have one for the schema, goes back to the savepoint and can continue.
+// create creates one part.
 func (m *migration) create(ctx context.Context, conn querier, p *missingPart) error {
-	if p.kind == missingIndex {
-		_, _ = conn.ExecContext(ctx, "SAVEPOINT make_index")
-	}
 	for _, st := range p.create {
 		if _, err := conn.ExecContext(ctx, st); err != nil {
-			if p.kind == missingIndex {
-				_, _ = conn.ExecContext(ctx, "ROLLBACK TO SAVEPOINT make_index")
-			}
 			return m.layout.dialect.explain(fmt.Errorf("create %s: %s: %w", p, firstLine(st), err))
 		}
 	}
@@ -161,15 +148,22 @@ func (m *migration) create(ctx context.Context, conn querier, p *missingPart) er
 
 // missing returns the parts of the schema files that the database does not have.
 func (l *layout) missing(ctx context.Context, q querier) ([]missingPart, error) {
-	var all []missingPart
-	for _, find := range []func(context.Context, querier) ([]missingPart, error){l.missingTables, l.missingVersions, l.missingIndexes} {
-		parts, err := find(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, parts...)
+	parts, err := l.missingParts(ctx, q)
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	indexes, err := l.missingIndexes(ctx, q)
+	return append(parts, indexes...), err
+}
+
+// missingParts returns the parts that createTables creates: all but the indexes.
+func (l *layout) missingParts(ctx context.Context, q querier) ([]missingPart, error) {
+	tables, err := l.missingTables(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	versions, err := l.missingVersions(ctx, q)
+	return append(tables, versions...), err
 }
 
 // missingTables returns the missing tables of Kamailio, each with its indexes and its row
@@ -217,7 +211,8 @@ func (l *layout) missingVersions(ctx context.Context, q querier) ([]missingPart,
 	newest := l.newestVersion()
 	for v := range newest {
 		if !slices.Contains(existing, v+1) {
-			parts = append(parts, missingPart{missingVersion, strconv.FormatInt(v+1, 10), l.statements(fmt.Sprintf("%03d.sql", v+1))})
+			create := l.statements(fmt.Sprintf("%03d.sql", v+1))
+			parts = append(parts, missingPart{kind: missingVersion, name: strconv.FormatInt(v+1, 10), create: create})
 		}
 	}
 	for _, v := range existing {
@@ -241,44 +236,6 @@ func (l *layout) newestVersion() int64 {
 		}
 	}
 	return newest
-}
-
-// missingIndexes returns silod's missing indexes on Kamailio's tables.
-func (l *layout) missingIndexes(ctx context.Context, q querier) ([]missingPart, error) {
-	var parts []missingPart
-	for _, st := range l.statements("indexes.sql") {
-		words := strings.Fields(st)
-		on := slices.Index(words, "ON")
-		name, table := words[on-1], words[on+1]
-		if table == "dbaliases" { // silod does not create it
-			info, err := l.dialect.columns(ctx, q, table)
-			if err != nil {
-				return nil, fmt.Errorf("inspect table %s: %w", table, err)
-			}
-			if info == nil {
-				continue
-			}
-		}
-		find := l.dialect.bind(l.fragments.findIndex)
-		existing, err := scanInts(q.QueryContext(ctx, find.text, find.args([]any{table, name})...))
-		if err != nil {
-			return nil, fmt.Errorf("inspect index %s: %w", name, err)
-		}
-		if len(existing) == 0 {
-			parts = append(parts, missingPart{missingIndex, name, []string{st}})
-		} else if name == lowerUsersIndex || name == lowerAliasesIndex {
-			l.lowerIndexes[name] = true
-		}
-	}
-	return parts, nil
-}
-
-// withoutIndex returns what silod cannot do without an index.
-func withoutIndex(name string) string {
-	if name == lowerUsersIndex || name == lowerAliasesIndex {
-		return "users are found only in the case in which the table has them"
-	}
-	return "large mailboxes are slow"
 }
 
 // statements returns the statements of a schema file. None of them contains a semicolon.

@@ -73,7 +73,9 @@ func (d *mysqlDB) fragments() fragments {
 			"DO GET_LOCK('silod_schema', 60)",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at BIGINT NOT NULL) ENGINE=InnoDB",
 		},
-		schemaEnd: []string{"DO RELEASE_LOCK('silod_schema')"}, schemaUndo: []string{"DO RELEASE_LOCK('silod_schema')"},
+		lockIndexes:   "SELECT COALESCE(GET_LOCK(CONCAT('silod_indexes.', LEFT(DATABASE(), 50)), 0), 0)",
+		unlockIndexes: "DO RELEASE_LOCK(CONCAT('silod_indexes.', LEFT(DATABASE(), 50)))",
+		schemaEnd:     []string{"DO RELEASE_LOCK('silod_schema')"}, schemaUndo: []string{"DO RELEASE_LOCK('silod_schema')"},
 	}
 }
 
@@ -213,6 +215,9 @@ func (d *mysqlDB) fault(err error) fault {
 			return faultLost
 		}
 		return faultOther
+	}
+	if numbersEnd(me) {
+		return faultNumbers
 	}
 	switch me.Number {
 	case 1062: // duplicate key

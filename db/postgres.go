@@ -121,14 +121,14 @@ func (d *postgresDB) grants() string {
 func (d *postgresDB) schema() string         { return "postgres" }
 func (d *postgresDB) bind(text string) query { return query{text: text} }
 
-// fragments implements dialect. silod has two advisory locks: 5060 while it changes the
-// schema, and (5060, 1) while it works on the database.
+// fragments implements dialect. silod has three advisory locks: 5060 while it changes the
+// schema, (5060, 2) while it creates indexes, and (5060, 1) while it works on the database.
 func (d *postgresDB) fragments() fragments {
 	return fragments{
 		begin: "BEGIN", lockTimeout: "SET lock_timeout = '1s'",
 		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
 		useIndex:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
-		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
+		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2) AND indisvalid",
 		backup:    "pg_dump",
 		lock:      "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
 		schemaBegin: []string{
@@ -137,6 +137,8 @@ func (d *postgresDB) fragments() fragments {
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at BIGINT NOT NULL)",
 		},
 		schemaEnd: []string{"COMMIT"}, schemaUndo: []string{"ROLLBACK"},
+		lockIndexes:   "SELECT CASE WHEN pg_try_advisory_lock(5060, 2) THEN 1 ELSE 0 END",
+		unlockIndexes: "SELECT pg_advisory_unlock(5060, 2)",
 	}
 }
 
@@ -151,6 +153,8 @@ func (d *postgresDB) fault(err error) fault {
 		return faultOther
 	}
 	switch pe.Code {
+	case "2200H", "22003": // the end of a sequence, or of the column: no other number that silod writes is too large
+		return faultNumbers
 	case pqerror.UniqueViolation:
 		return faultDuplicate
 	case pqerror.FeatureNotSupported: // "cached plan must not change result type"

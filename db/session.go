@@ -129,6 +129,9 @@ func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
 	if err == nil && s.redoLog != nil {
 		s.redoLog.numbered(t, ids)
 	}
+	if err == nil && t == &s.layout.messages.insert {
+		s.layout.numbering.passed(ids)
+	}
 	if err == nil && s.inStep && t == &s.layout.messages.insert {
 		s.added = append(s.added, ids...)
 	}
@@ -138,6 +141,9 @@ func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
 func (s *session) upsert(t *table, rows [][]any) error {
 	if t == &deviceTable {
 		s.marks = append(s.marks, rows...)
+	}
+	if t.serial != "" {
+		return s.overwrite(t, rows)
 	}
 	return s.layout.dialect.upsert(s, t, rows)
 }

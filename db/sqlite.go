@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -197,6 +198,9 @@ func (d *sqliteDB) insert(s *session, t *table, rows [][]any) ([]int64, error) {
 	ids := make([]int64, len(rows))
 	for i, row := range rows {
 		if reuse {
+			if d.last == math.MaxInt64 {
+				return nil, errNumbersEnd
+			}
 			d.last++
 			row = append([]any{d.last}, row...)
 		}
@@ -288,9 +292,16 @@ func (d *sqliteDB) list(column string, n int, values []any) (string, []any) {
 
 // fault implements dialect.
 func (d *sqliteDB) fault(err error) fault {
+	if errors.Is(err, errNumbersEnd) {
+		return faultNumbers
+	}
 	var se *sqlite.Error
 	if !errors.As(err, &se) {
 		return faultOther
+	}
+	switch se.Code() {
+	case lib.SQLITE_CONSTRAINT_PRIMARYKEY, lib.SQLITE_CONSTRAINT_ROWID, lib.SQLITE_CONSTRAINT_UNIQUE:
+		return faultDuplicate
 	}
 	switch se.Code() & 0xff {
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:

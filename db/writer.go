@@ -99,7 +99,7 @@ func (w *writer) write(ops []*op) {
 }
 
 // commit attempts a batch until it is committed, refused, or past its deadline. Errors
-// are errInvalid and errBusy; the fault is that of the last attempt.
+// are refusedRow, errNumbersUsed and errBusy; the fault is that of the last attempt.
 func (w *writer) commit(b *batch) (fault, error) {
 	pause := 20 * time.Millisecond
 	for failed := 1; ; failed++ {
@@ -109,7 +109,15 @@ func (w *writer) commit(b *batch) (fault, error) {
 			return 0, nil
 		case f == faultRow:
 			b.state = batchRefused
-			return f, fmt.Errorf("%w: %w", errInvalid, err)
+			if len(b.ops) == 1 {
+				w.log.Warn("row refused by the database", "error", err)
+			}
+			return f, &refusedRow{err}
+		case f == faultNumbers:
+			b.state = batchRefused
+			w.layout.numbering.lookNow() // logs the solution
+			w.health.set(w.log, b.plan.kinds(), f, err)
+			return f, errNumbersUsed
 		}
 		if failed > 1 && f != faultLocked { // one broken connection is not logged
 			w.health.set(w.log, b.plan.kinds(), f, err)
@@ -199,11 +207,11 @@ func (w *writer) confirm(s *session, m mark, b *batch) (fault, error) {
 // that takes writes any more.
 func (w *writer) rollBack(s *session, doing string, err error) (fault, error) {
 	f := w.layout.dialect.fault(err)
-	if f == faultDuplicate {
-		f = faultRow
-	}
-	keep := f == faultRow || f == faultLocked || f == faultDenied && !s.denied
+	keep := f == faultRow || f == faultLocked || f == faultNumbers || f == faultDuplicate || f == faultDenied && !s.denied
 	s.denied = s.denied || f == faultDenied
+	if f == faultDuplicate { // the state of the table, not the value of a message
+		f = faultOther
+	}
 	if _, rerr := s.raw("ROLLBACK"); rerr != nil || w.layout.traits.keyed && !keep {
 		w.disconnect()
 	}

@@ -40,7 +40,11 @@ func (r *Router) rejectUnstored(in *incoming, err error) {
 		return
 	}
 	r.opt.Log.Error("message not stored", "call_id", in.silo.Message.CallID, "error", err)
-	in.tx.Unavailable("Message cannot be stored now")
+	reason := "Message cannot be stored now"
+	if errors.Is(err, silo.ErrNumbers) {
+		reason += ", the numbers of messages are used up until the administrator raises their limit"
+	}
+	in.tx.Unavailable(reason)
 }
 
 // invalidReason returns the part of an ErrInvalid that is meant for the sender: the text

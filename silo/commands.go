@@ -229,6 +229,9 @@ func noMessage(id int64) error {
 // unavailable returns the error of a reply after a store has failed. The log has the
 // details of ErrBusy.
 func unavailable(err error) error {
+	if errors.Is(err, ErrNumbers) {
+		return mi.Errorf(503, "The numbers of messages are used up; siloctl db check shows the solution")
+	}
 	if errors.Is(err, ErrBusy) {
 		return mi.Errorf(503, "The database is not available, try again")
 	}

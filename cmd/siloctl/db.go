@@ -35,8 +35,8 @@ func (a *app) dbNoun() noun {
 		{
 			Use: "check [DATABASE]", Short: "Check a database", Args: arguments(0, 1),
 			Long: "Checks tables, versions, columns, indexes and rights, and shows how to repair a problem. It also counts\n" +
-				"the rows that have their user in another spelling than silod writes, which is no problem. It changes\n" +
-				"nothing. A daemon may be using the database.",
+				"the rows that have their user in another spelling than silod writes, which is no problem, and tells of\n" +
+				"numbers of rows that near their end. It changes nothing. A daemon may be using the database.",
 			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCheck(cmd.Context(), file, args) },
 		},
 		{
@@ -147,8 +147,15 @@ func (a *app) dbMake(
 		Made     []string     `json:"made"`
 	}
 	all := []made{}
+	show := &indexReport{a: a}
 	for _, d := range list {
+		d.opts.Progress = show.at
 		names, err := work(ctx, d.url.URL(), d.opts)
+		show.end()
+		if ctx.Err() != nil {
+			a.note("run the same command again to continue")
+			return ctx.Err()
+		}
 		if err != nil {
 			return err
 		}
@@ -186,6 +193,9 @@ func (a *app) dbCheck(ctx context.Context, file string, args []string) error {
 		}
 		for _, f := range found {
 			state := "ok"
+			if f.About {
+				f.Note = strings.TrimPrefix(f.Note+"; the number of rows is an estimate", "; ")
+			}
 			if f.Note != "" {
 				state += ", " + f.Note
 			}

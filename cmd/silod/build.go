@@ -42,6 +42,7 @@ func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer)
 	d.level.Set(set.logLevel)
 	d.log = newLogger(cfg.Log.Format, d.level, logs)
 	d.stopped, d.stop = context.WithCancel(context.Background())
+	defer d.systemd.starting()()
 	for _, step := range []func(context.Context, settings) error{
 		d.openDatabases, d.openSockets, d.buildGuard, d.buildServices, d.load, d.openManagement, d.openHTTP,
 	} {
@@ -93,7 +94,7 @@ func (d *daemon) databaseAt(ctx context.Context, url config.DBURL) (*db.DB, erro
 
 func (d *daemon) openDatabase(ctx context.Context, url config.DBURL) (*db.DB, error) {
 	opt := dbOptions(d.cfg)
-	opt.Log, opt.Domains = d.log, d.domains
+	opt.Log, opt.Domains, opt.Progress = d.log, d.domains, d.systemd.indexing
 	b, err := db.Open(ctx, url.URL(), opt)
 	if err != nil {
 		return nil, err

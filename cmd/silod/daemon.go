@@ -72,6 +72,7 @@ type daemon struct {
 	stopped context.Context // ended by stop
 	stop    context.CancelFunc
 
+	systemd   systemd
 	hangups   <-chan os.Signal // nil: SIGHUP is not handled
 	reloading sync.Mutex       // one reload at a time
 	applied   *config.Config   // by the last reload; guarded by reloading
@@ -86,6 +87,9 @@ func run(ctx context.Context, cfg *config.Config, file string, out, logs io.Writ
 		defer signal.Stop(hangups)
 	}
 	d, err := start(ctx, cfg, file, logs)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil // a signal has ended the start
+	}
 	if err != nil {
 		return err
 	}
@@ -152,7 +156,7 @@ func (d *daemon) listeners() []func(context.Context) error {
 	if d.http != nil {
 		runs = append(runs, d.http.Run)
 	}
-	return append(runs, notifySystemd, d.reloadOnHangup)
+	return append(runs, d.systemd.run, d.reloadOnHangup)
 }
 
 // stopOn stops the daemon if a part of it has ended with an error, which it returns.

@@ -40,10 +40,22 @@ func (d *daemon) openManagement(ctx context.Context, set settings) error {
 	d.registry.Counters("watch", d.hub.Counters()...)
 	d.registry.Counters("delivery", d.engine.Counters()...)
 	d.registry.Counters("sip", d.transport.Counters()...)
+	d.registry.Counters("db", mi.Stat{
+		Name: "numbers_used_percent", Gauge: d.numbersUsed,
+		Help: "Used part, in percent, of the numbers of rows of the table that is nearest to their end.",
+	})
 	for group, stats := range d.transactions.Counters() {
 		d.registry.Counters(group, stats...)
 	}
 	return d.openManagementSockets(ctx, set)
+}
+
+// numbersUsed returns the highest percentage of used numbers of all databases.
+func (d *daemon) numbersUsed() (most int64) {
+	for _, b := range d.databases {
+		most = max(most, b.NumbersUsed())
+	}
+	return most
 }
 
 func (d *daemon) openManagementSockets(ctx context.Context, set settings) error {

@@ -1,6 +1,6 @@
 -- table version
 CREATE TABLE version (
-    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
     table_name VARCHAR(32) NOT NULL,
     table_version INT(11) DEFAULT 0 NOT NULL,
     CONSTRAINT table_name_idx UNIQUE (table_name)
@@ -8,7 +8,7 @@ CREATE TABLE version (
 INSERT INTO version (table_name, table_version) VALUES ('version', 1);
 -- table {silo} 8
 CREATE TABLE {silo} (
-    {id} INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    {id} BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
     {from} VARCHAR(255) DEFAULT '' NOT NULL,
     {to} VARCHAR(255) DEFAULT '' NOT NULL,
     {user} VARCHAR(64) DEFAULT '' NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE {silo} (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 -- table {rooms} 1
 CREATE TABLE {rooms} (
-    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
     name VARCHAR(64) NOT NULL,
     domain VARCHAR(64) NOT NULL,
     flag INT(11) NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE {rooms} (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 -- table {members} 1
 CREATE TABLE {members} (
-    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
     username VARCHAR(64) NOT NULL,
     domain VARCHAR(64) NOT NULL,
     room VARCHAR(64) NOT NULL,
@@ -41,7 +41,7 @@ CREATE TABLE {members} (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 -- table subscriber 7
 CREATE TABLE subscriber (
-    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
     username VARCHAR(64) DEFAULT '' NOT NULL,
     domain VARCHAR(64) DEFAULT '' NOT NULL,
     password VARCHAR(64) DEFAULT '' NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE subscriber (
 CREATE INDEX username_idx ON subscriber (username);
 -- table {location} 9
 CREATE TABLE {location} (
-    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
     ruid VARCHAR(64) DEFAULT '' NOT NULL,
     username VARCHAR(64) DEFAULT '' NOT NULL,
     domain VARCHAR(64) DEFAULT NULL,
@@ -83,7 +83,7 @@ CREATE INDEX tcpcon_idx ON {location} (connection_id);
 CREATE INDEX connection_idx ON {location} (server_id, connection_id);
 -- table location_attrs 1
 CREATE TABLE location_attrs (
-    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
     ruid VARCHAR(64) DEFAULT '' NOT NULL,
     username VARCHAR(64) DEFAULT '' NOT NULL,
     domain VARCHAR(64) DEFAULT NULL,

@@ -1,6 +1,6 @@
 -- table version
 CREATE TABLE version (
-    id SERIAL PRIMARY KEY NOT NULL,
+    id BIGSERIAL PRIMARY KEY NOT NULL,
     table_name VARCHAR(32) NOT NULL,
     table_version INTEGER DEFAULT 0 NOT NULL,
     CONSTRAINT version_table_name_idx UNIQUE (table_name)
@@ -8,7 +8,7 @@ CREATE TABLE version (
 INSERT INTO version (table_name, table_version) VALUES ('version', 1);
 -- table {silo} 8
 CREATE TABLE {silo} (
-    {id} SERIAL PRIMARY KEY NOT NULL,
+    {id} BIGSERIAL PRIMARY KEY NOT NULL,
     {from} VARCHAR(255) DEFAULT '' NOT NULL,
     {to} VARCHAR(255) DEFAULT '' NOT NULL,
     {user} VARCHAR(64) DEFAULT '' NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE {silo} (
 );
 -- table {rooms} 1
 CREATE TABLE {rooms} (
-    id SERIAL PRIMARY KEY NOT NULL,
+    id BIGSERIAL PRIMARY KEY NOT NULL,
     name VARCHAR(64) NOT NULL,
     domain VARCHAR(64) NOT NULL,
     flag INTEGER NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE {rooms} (
 );
 -- table {members} 1
 CREATE TABLE {members} (
-    id SERIAL PRIMARY KEY NOT NULL,
+    id BIGSERIAL PRIMARY KEY NOT NULL,
     username VARCHAR(64) NOT NULL,
     domain VARCHAR(64) NOT NULL,
     room VARCHAR(64) NOT NULL,
@@ -41,7 +41,7 @@ CREATE TABLE {members} (
 );
 -- table subscriber 7
 CREATE TABLE subscriber (
-    id SERIAL PRIMARY KEY NOT NULL,
+    id BIGSERIAL PRIMARY KEY NOT NULL,
     username VARCHAR(64) DEFAULT '' NOT NULL,
     domain VARCHAR(64) DEFAULT '' NOT NULL,
     password VARCHAR(64) DEFAULT '' NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE subscriber (
 CREATE INDEX subscriber_username_idx ON subscriber (username);
 -- table {location} 9
 CREATE TABLE {location} (
-    id SERIAL PRIMARY KEY NOT NULL,
+    id BIGSERIAL PRIMARY KEY NOT NULL,
     ruid VARCHAR(64) DEFAULT '' NOT NULL,
     username VARCHAR(64) DEFAULT '' NOT NULL,
     domain VARCHAR(64) DEFAULT NULL,
@@ -83,7 +83,7 @@ CREATE INDEX {location}_tcpcon_idx ON {location} (connection_id);
 CREATE INDEX {location}_connection_idx ON {location} (server_id, connection_id);
 -- table location_attrs 1
 CREATE TABLE location_attrs (
-    id SERIAL PRIMARY KEY NOT NULL,
+    id BIGSERIAL PRIMARY KEY NOT NULL,
     ruid VARCHAR(64) DEFAULT '' NOT NULL,
     username VARCHAR(64) DEFAULT '' NOT NULL,
     domain VARCHAR(64) DEFAULT NULL,
