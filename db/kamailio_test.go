@@ -282,7 +282,7 @@ func TestForgedHeader(t *testing.T) {
 func TestRenamed(t *testing.T) {
 	t.Parallel()
 	names := SiloNames{ID: "mid", From: "s", To: "d", User: "u", Host: "h", Body: "b", CType: "ct", Exp: "et", Inc: "it", Snd: "st", Headers: "eh", CallID: "ci"}
-	for _, e := range engines {
+	for _, e := range append([]engine{textEngine}, engines...) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			url := e.fresh(t)

@@ -120,6 +120,12 @@ func (p *phone) read(done chan struct{}) {
 // send sends a request, with retransmissions over UDP, until the response has the status.
 func (p *phone) send(method, user, headers string, body []byte, status string) {
 	p.t.Helper()
+	p.ask(method, user, headers, body, status)
+}
+
+// ask is send that returns the response.
+func (p *phone) ask(method, user, headers string, body []byte, status string) string {
+	p.t.Helper()
 	id := fmt.Sprint(time.Now().UnixNano())
 	msg := fmt.Sprintf("%s sip:%s@example.org SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK%s;rport\r\n"+
 		"From: \"Alice\" <sip:alice@example.org>;tag=t%[4]s\r\nTo: <sip:%[2]s@example.org>\r\nCall-ID: %[4]s@test\r\nCSeq: 1 %[1]s\r\nMax-Forwards: 70\r\n"+
@@ -134,11 +140,12 @@ func (p *phone) send(method, user, headers string, body []byte, status string) {
 			if !strings.HasPrefix(r, "SIP/2.0 "+status) {
 				p.t.Fatalf("%s: %s", method, r)
 			}
-			return
+			return r
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
 	p.t.Fatalf("%s: no answer", method)
+	return ""
 }
 
 // receive returns the next MESSAGE.
@@ -156,10 +163,6 @@ func (p *phone) receive() string {
 // startKamailio runs Debian's Kamailio on a test database.
 func startKamailio(t *testing.T, url string) (p *phone, stop func()) {
 	t.Helper()
-	program, err := exec.LookPath("kamailio")
-	if err != nil {
-		dbtest.Missing(t, "kamailio")
-	}
 	scheme, rest, _ := strings.Cut(url, ":")
 	module := map[string]string{"sqlite": "db_sqlite.so", "postgres": "db_postgres.so", "mysql": "db_mysql.so", "text": "db_text.so"}[scheme]
 	if found, _ := filepath.Glob("/usr/lib/*/kamailio/modules/" + module); found == nil {
@@ -173,6 +176,17 @@ func startKamailio(t *testing.T, url string) (p *phone, stop func()) {
 	case "postgres":
 		url = strings.TrimSuffix(url, "?sslmode=disable")
 	}
+	return runKamailio(t, func(server, client int) string { return fmt.Sprintf(kamailioConfig, server, client, url, module) })
+}
+
+// runKamailio runs Debian's Kamailio with a configuration for the ports of the server and of the
+// phone.
+func runKamailio(t *testing.T, config func(server, client int) string) (p *phone, stop func()) {
+	t.Helper()
+	program, err := exec.LookPath("kamailio")
+	if err != nil {
+		dbtest.Missing(t, "kamailio")
+	}
 	l, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +196,7 @@ func startKamailio(t *testing.T, url string) (p *phone, stop func()) {
 	p = newPhone(t, port)
 	dir := t.TempDir()
 	cfg := filepath.Join(dir, "kamailio.cfg")
-	if err := os.WriteFile(cfg, fmt.Appendf(nil, kamailioConfig, port, p.port(), url, module), 0o600); err != nil {
+	if err := os.WriteFile(cfg, []byte(config(port, p.port())), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer

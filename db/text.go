@@ -1,13 +1,12 @@
 package db
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,20 +16,35 @@ import (
 )
 
 // A textDB is a directory of Kamailio's db_text, with one file for each table. The tables are
-// kept in an SQLite database in memory. Before a commit, flush writes every changed table
-// completely to a temporary file, which then replaces the old file. This is for small
-// systems and for moving data. Kamailio must not use the directory at the same time, because
-// it keeps the tables in memory too.
+// kept in an SQLite database in memory. Before a commit, flush writes the lines of the changed
+// rows: a file with them replaces the old one. This is for small systems and for moving data.
+// Kamailio must not use the directory at the same time, because it keeps the tables in memory too.
+//
+// A row is its line. In memory it has a number of its own, which is the id in its line where that
+// is positive and not that of a row before it.
 type textDB struct {
 	*sqliteDB
-	dir       string
-	name      string // of the database in memory
-	keep      *sql.DB
-	tables    []string          // in the order in which they are written
-	headLines map[string]string // first lines of the files that exist
-	contents  map[string][]byte // contents of the files
-	readOnly  bool              // no file may be changed
-	deferred  bool              // no file is written yet, because more changes follow
+	dir      string
+	name     string // of the database in memory
+	keep     *sql.DB
+	tables   []*textTable // in the order in which they are written
+	silo     *textTable
+	siloID   string // the configured name of the column with the number of a message
+	readOnly bool   // no file may be changed
+	deferred bool   // no file is written yet, because more changes follow
+	log      *slog.Logger
+}
+
+// A textTable is a table of a textDB.
+type textTable struct {
+	name   string
+	own    bool        // of silod
+	serial string      // the column that numbers the rows in memory
+	file   *textFile   // nil: none yet
+	info   fs.FileInfo // of the file as it was last read or written
+	behind bool        // the file may be that of a transaction that failed
+
+	renumbered map[int64]bool // rows that have another id in the file
 }
 
 // textCount numbers the databases in memory of this process.
@@ -45,31 +59,50 @@ func newText(dir string, o *Options) (dialect, error) {
 	}
 	d := &textDB{
 		sqliteDB: &sqliteDB{path: dir, unixTimes: true}, dir: dir,
-		name:      fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
-		headLines: map[string]string{}, contents: map[string][]byte{},
-		tables: []string{
-			"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_stranger", "silod_binding",
-			"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_copy",
-			"version", "subscriber", "location", "location_attrs", o.roomsTable(), o.membersTable(), "silo",
-		},
+		name:   fmt.Sprintf("/silod-text-%d", textCount.Add(1)),
+		siloID: strings.ToLower(o.Silo.ID), log: o.Log,
 	}
-	if o.SiloTable != "" {
-		d.tables[len(d.tables)-1] = o.SiloTable
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	silo := o.SiloTable
+	if silo == "" {
+		silo = "silo"
+	}
+	names := []string{
+		"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_stranger", "silod_binding", "silod_location",
+		"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_copy",
+		"version", "subscriber", "location", "location_attrs", o.roomsTable(), o.membersTable(), silo,
+	}
+	if _, err := os.Stat(filepath.Join(dir, "dbaliases")); err == nil { // silod does not create it
+		names = slices.Insert(names, 0, "dbaliases")
+	}
+	for _, name := range names {
+		d.tables = append(d.tables, &textTable{name: name, own: strings.HasPrefix(name, "silod_"), serial: "id"})
+	}
+	d.silo = d.tables[len(d.tables)-1]
+	if d.siloID != "" {
+		d.silo.serial = d.siloID
 	}
 	return d, nil
 }
 
-// lockFiles implements dialect.
-func (d *textDB) lockFiles(readOnly, _ bool) error {
-	if d.readOnly = readOnly; readOnly {
-		return checkExists(d.dir)
+// lockFiles implements dialect. It removes what a silod that was killed has left behind.
+func (d *textDB) lockFiles(readOnly, existing bool) error {
+	d.readOnly = readOnly
+	if readOnly || existing {
+		if err := checkExists(d.dir); err != nil || readOnly {
+			return err
+		}
 	}
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("cannot create directory %s: %w; create it for the user that runs silod, or set another db.url", d.dir, cause(err))
 	}
 	var err error
-	d.lock, err = lockFile(filepath.Join(d.dir, ".silod.lock"), d.dir)
-	return err
+	if d.lock, err = lockFile(filepath.Join(d.dir, ".silod.lock"), d.dir); err != nil {
+		return err
+	}
+	return d.repairFiles()
 }
 
 // connect implements dialect. The first call also loads Kamailio's tables; ready loads those
@@ -91,7 +124,7 @@ func (d *textDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 			err = d.keep.PingContext(ctx)
 		}
 		if err == nil {
-			err = d.load(ctx, d.keep, func(name string) bool { return !strings.HasPrefix(name, "silod_") })
+			err = d.load(ctx, d.keep, false)
 		}
 	}
 	if err != nil {
@@ -101,245 +134,240 @@ func (d *textDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	return pool, nil
 }
 
-// load reads files into tables, and creates the tables that do not exist.
-func (d *textDB) load(ctx context.Context, pool *sql.DB, want func(string) bool) error {
-	for _, name := range d.tables {
-		if !want(name) {
+// load reads the files of silod's own tables, or of the others.
+func (d *textDB) load(ctx context.Context, pool *sql.DB, own bool) error {
+	if !own {
+		if _, err := pool.ExecContext(ctx, "CREATE TABLE text_changes (name TEXT NOT NULL, number INTEGER)"); err != nil {
+			return err
+		}
+	}
+	for _, t := range d.tables {
+		if t.own != own {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(d.dir, name))
+		path := filepath.Join(d.dir, t.name)
+		f, info, err := readTextFile(path, own)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil {
-			return fmt.Errorf("read table %s: %w", name, err)
-		}
-		t, err := readText(bytes.NewReader(data))
 		if err == nil {
-			err = d.insertRows(ctx, pool, name, t)
+			if t.file, t.info = f, info; !own {
+				d.number(t)
+			}
+			err = d.insertRows(ctx, pool, t)
+		}
+		if err == nil && !own && !d.readOnly {
+			err = d.watch(ctx, pool, t)
 		}
 		if err != nil {
-			return fmt.Errorf("table %s: %w; repair the file, or set another db.url", filepath.Join(d.dir, name), err)
+			return fmt.Errorf("table %s: %w; repair the file, or set another db.url", path, err)
 		}
-		d.contents[name] = data
-		if !strings.HasPrefix(name, "silod_") { // those have the columns of the schema, which may be more
-			head, _, _ := bytes.Cut(data, []byte("\n"))
-			d.headLines[name] = string(head)
+		if f.refused != "" {
+			d.log.Warn("table has rows that Kamailio does not read; silod uses them", "file", path, "first", f.refused)
 		}
 	}
 	return nil
 }
 
-// insertRows inserts the rows of a file into the table of that name, and creates the table
-// where it does not exist.
-func (d *textDB) insertRows(ctx context.Context, pool *sql.DB, name string, t *textTable) error {
-	existing, err := d.columns(ctx, pool, name)
-	if err != nil {
+// number gives the rows of a file their numbers in memory.
+func (d *textDB) number(t *textTable) {
+	has := func(name string) bool { _, ok := t.file.column(name); return ok }
+	if t == d.silo && !has(t.serial) {
+		t.serial = "id"
+		if d.siloID == "" && has("mid") { // of old versions, see layout.nameMessages
+			t.serial = "mid"
+		}
+	}
+	t.renumbered = t.file.number(t.serial)
+}
+
+// insertRows inserts the rows of a file into the table of that name, and creates the table. silod's
+// own tables exist, unless the directory was opened for reading only.
+func (d *textDB) insertRows(ctx context.Context, pool *sql.DB, t *textTable) error {
+	verb, columns := "INSERT OR REPLACE", t.file.inMemory("")
+	if !t.own {
+		verb, columns = "INSERT", t.file.inMemory(t.serial)
+	}
+	if existing, err := d.columns(ctx, pool, t.name); err != nil {
 		return err
-	}
-	var names, columns []string
-	for _, c := range t.columns {
-		names = append(names, c.name)
-		columns = append(columns, c.name+" "+c.declared())
-	}
-	if existing == nil {
-		if _, err := pool.ExecContext(ctx, "CREATE TABLE "+name+" ("+strings.Join(columns, ", ")+textKeys(names)+")"); err != nil {
+	} else if existing == nil {
+		if err := d.create(ctx, pool, t, columns); err != nil {
 			return err
 		}
+	}
+	names := t.file.quoted(columns)
+	if !t.own {
+		names = append(names, t.serial)
 	}
 	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	st, err := tx.PrepareContext(ctx,
-		"INSERT OR REPLACE INTO "+name+" ("+strings.Join(names, ",")+") VALUES ("+placeholders(len(names))+")")
+	st, err := tx.PrepareContext(ctx, insertText(verb, t.name, names))
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	for _, row := range t.rows {
-		if _, err := st.ExecContext(ctx, row...); err != nil {
+	for _, l := range t.file.lines {
+		values := t.file.pick(l.raw, columns)
+		if values == nil {
+			continue
+		}
+		if !t.own {
+			values = append(values, l.number)
+		}
+		if _, err := st.ExecContext(ctx, values...); err != nil {
 			return err
 		}
 	}
 	return tx.Commit()
 }
 
-// declared returns the column's type in SQLite, with a default in place of NULL.
-func (c textColumn) declared() string {
-	switch {
-	case c.auto:
-		return "INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL"
-	case c.kind == "int":
-		return "INTEGER DEFAULT 0"
-	case c.kind == "double":
-		return "REAL DEFAULT 0"
-	}
-	return "TEXT DEFAULT ''"
+// insertText returns the statement that inserts a row.
+func insertText(verb, table string, names []string) string {
+	return verb + " INTO " + table + " (" + strings.Join(names, ",") + ") VALUES (" + placeholders(len(names)) + ")"
 }
 
-// textKeys returns the unique key of a table with these columns, for the tables that silod
-// writes by upsert. The files have no keys.
-func textKeys(columns []string) string {
-	for _, key := range [][]string{{"name", "domain", "flag"}, {"username", "domain", "room"}} {
-		if !slices.ContainsFunc(key, func(k string) bool { return !slices.Contains(columns, k) }) {
-			key = slices.DeleteFunc(key, func(k string) bool { return k == "flag" })
-			return ", UNIQUE (" + strings.Join(key, ",") + ")"
+// create creates the table of a file in memory. The files have no keys.
+func (d *textDB) create(ctx context.Context, pool *sql.DB, t *textTable, columns []int) error {
+	var definitions []string
+	if !t.own {
+		definitions = append(definitions, t.serial+" INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL")
+	}
+	for _, i := range columns {
+		definitions = append(definitions, t.file.columns[i].declared())
+	}
+	if _, err := pool.ExecContext(ctx, "CREATE TABLE "+t.name+" ("+strings.Join(definitions, ", ")+")"); err != nil {
+		return err
+	}
+	for _, key := range [][]string{{"name", "domain"}, {"username", "domain", "room"}, {"ruid"}} {
+		if slices.ContainsFunc(key, func(k string) bool { _, ok := t.file.column(k); return !ok }) {
+			continue
+		}
+		_, err := pool.ExecContext(ctx, "CREATE INDEX text_"+t.name+"_idx ON "+t.name+" ("+strings.Join(key, ",")+")")
+		return err
+	}
+	return nil
+}
+
+// declared returns the column's definition in SQLite, with a default where it is not null.
+func (c *textColumn) declared() string {
+	typ, zero := "TEXT", "''"
+	switch c.kind {
+	case textInt:
+		typ, zero = "INTEGER", "0"
+	case textDouble:
+		typ, zero = "REAL", "0"
+	}
+	if c.null {
+		zero = "NULL"
+	}
+	return `"` + c.name + `" ` + typ + " DEFAULT " + zero
+}
+
+// watch has the database note the numbers of changed rows, or that silod's own table has changed.
+func (d *textDB) watch(ctx context.Context, pool *sql.DB, t *textTable) error {
+	for event, rows := range map[string][]string{"INSERT": {"NEW"}, "UPDATE": {"OLD", "NEW"}, "DELETE": {"OLD"}} {
+		var notes []string
+		for _, row := range rows {
+			number := row + "." + t.serial
+			if t.own {
+				number = "NULL"
+			}
+			notes = append(notes, "INSERT INTO text_changes VALUES ('"+t.name+"', "+number+"); ")
+		}
+		text := "CREATE TRIGGER text_" + t.name + "_" + event + " AFTER " + event + " ON " + t.name +
+			" BEGIN " + strings.Join(notes, "") + "END"
+		if _, err := pool.ExecContext(ctx, text); err != nil {
+			return err
 		}
 	}
-	return ""
+	return nil
+}
+
+// oldLocation reports whether silod does not use the table location, see layout.nameBindings.
+func (d *textDB) oldLocation() bool {
+	return slices.ContainsFunc(d.tables, func(t *textTable) bool {
+		if t.name != "location" || t.file == nil {
+			return false
+		}
+		_, ok := t.file.column("ruid")
+		return !ok
+	})
 }
 
 // ready implements dialect. It loads silod's own tables, which exist by now, and writes the
 // tables that have no file yet.
 func (d *textDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
-	if err := d.load(ctx, pool, func(name string) bool { return strings.HasPrefix(name, "silod_") }); err != nil {
+	d.tables = slices.DeleteFunc(d.tables, func(t *textTable) bool { return t.name == "silod_location" && !d.oldLocation() })
+	if err := d.load(ctx, pool, true); err != nil {
 		return err
 	}
 	if d.readOnly {
 		return nil
 	}
+	for _, t := range d.tables {
+		if t.own || t.file == nil {
+			if err := d.watch(ctx, pool, t); err != nil {
+				return fmt.Errorf("table %s: %w", t.name, err)
+			}
+		}
+	}
+	for _, name := range []string{l.messages.table, l.rooms.rooms.name, l.rooms.members.name, l.bindings.table.name} {
+		path := filepath.Join(d.dir, name)
+		if err := writable(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot write table %s: %w; give the user that runs silod the right to write the file, or set another db.url", path, cause(err))
+		}
+	}
 	conn, err := pool.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if err := d.flush(newSession(l, conn)); err != nil {
+	s := newSession(l, conn)
+	defer s.close()
+	if err := d.flush(s); err != nil {
 		return fmt.Errorf("write directory %s: %w; give the user that runs silod the right to write there, or set another db.url", d.dir, cause(err))
 	}
 	return nil
 }
 
-// flush implements dialect. It writes the tables that differ from their files. A table that
-// cannot be written fails the transaction.
-func (d *textDB) flush(s *session) error {
-	if d.deferred {
-		return nil
+// upsert implements dialect. Kamailio's tables have no keys here: of several rows with the values of
+// a key, all are overwritten.
+func (d *textDB) upsert(s *session, t *table, rows [][]any) error {
+	if strings.HasPrefix(t.name, "silod_") {
+		return d.sqliteDB.upsert(s, t, rows)
 	}
-	for _, name := range d.tables {
-		t, err := d.dump(s, name)
+	names := t.names()
+	set := "UPDATE " + t.name + " SET " + strings.Join(names[t.keys:], " = ?, ") + " = ? WHERE " +
+		strings.Join(names[:t.keys], " = ? AND ") + " = ?"
+	add := insertText("INSERT", t.name, names)
+	for _, row := range rows {
+		row = d.args(t, row, false)
+		res, err := s.raw(set, slices.Concat(row[t.keys:], row[:t.keys])...)
 		if err != nil {
-			return fmt.Errorf("table %s: %w", name, err)
+			return err
 		}
-		limit := textFieldMax
-		if strings.HasPrefix(name, "silod_") {
-			limit = math.MaxInt // Kamailio does not read this file
-		}
-		text, err := t.write(limit)
-		if err != nil {
-			return fmt.Errorf("table %s: %w", name, err)
-		}
-		if bytes.Equal(text, d.contents[name]) || len(t.rows) == 0 && d.contents[name] == nil && strings.HasPrefix(name, "silod_") {
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			if err != nil {
+				return err
+			}
 			continue
 		}
-		if err := replaceFile(filepath.Join(d.dir, name), text); err != nil {
-			return fmt.Errorf("table %s: %w", name, err)
+		if _, err := s.raw(add, row...); err != nil {
+			return err
 		}
-		d.contents[name] = text
 	}
 	return nil
 }
 
-// dump reads a table, its columns in the order of the file.
-func (d *textDB) dump(s *session, name string) (*textTable, error) {
-	t, err := d.describe(s, name)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, c := range t.columns {
-		names = append(names, c.name)
-	}
-	rows, err := s.conn.QueryContext(context.Background(), "SELECT "+strings.Join(names, ",")+" FROM "+name+" ORDER BY 1")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		row := make([]any, len(names))
-		ptrs := make([]any, len(names))
-		for i := range row {
-			ptrs[i] = &row[i]
-		}
-		if err := rows.Scan(ptrs...); err != nil {
-			return nil, err
-		}
-		t.rows = append(t.rows, row)
-	}
-	return t, rows.Err()
-}
-
-// describe returns the columns of a table: those of its file, or of the schema where it
-// has no file.
-func (d *textDB) describe(s *session, name string) (*textTable, error) {
-	if head, ok := d.headLines[name]; ok {
-		return readText(strings.NewReader(head))
-	}
-	rows, err := s.conn.QueryContext(context.Background(), "SELECT name, type, \"notnull\", pk > 0 FROM pragma_table_info(?)", name)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	t := &textTable{}
-	for rows.Next() {
-		var c textColumn
-		var typ string
-		var notnull, pk bool
-		if err := rows.Scan(&c.name, &typ, &notnull, &pk); err != nil {
-			return nil, err
-		}
-		switch declared(typ).kind {
-		case "integer", "timestamp without time zone":
-			c.kind = "int"
-		case "real":
-			c.kind = "double"
-		default:
-			c.kind = "string"
-		}
-		c.null = !notnull
-		c.auto = pk && c.kind == "int" && !strings.HasPrefix(name, "silod_")
-		t.columns = append(t.columns, c)
-	}
-	return t, rows.Err()
-}
-
-// replaceFile replaces a file. At any moment either the old or the new file exists,
-// whole.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".silod-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o640)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the renaming of a file durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // fault implements dialect.
 func (d *textDB) fault(err error) fault {
-	if errors.Is(err, errTextField) {
+	switch {
+	case errors.Is(err, errTextField):
 		return faultRow
+	case errors.Is(err, errTextChanged):
+		return faultRetry
 	}
 	return d.sqliteDB.fault(err)
 }

@@ -1,133 +1,254 @@
 package db
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"strconv"
 	"strings"
 )
 
-// A textTable is a file of Kamailio's db_text: a line with the names of the columns, then
-// a line for each row, its fields separated by colons.
-type textTable struct {
+// A textFile is a file of Kamailio's db_text: a line with the columns, then a line for each row,
+// its fields separated by colons. All lines are kept as they are, so that a row that does not
+// change keeps its bytes and its place.
+type textFile struct {
+	head    []byte // the first line, with its end
+	eol     string // the end of new lines
+	own     bool   // of silod, Kamailio does not read it
 	columns []textColumn
-	rows    [][]any // int64, float64, string, or nil
+	lines   []textLine
+	refused string // why Kamailio does not read all rows; "" if it does
+}
+
+// A textLine is a line with its end. The row of a line has a number in memory, 0 for an empty
+// line.
+type textLine struct {
+	raw    []byte
+	number int64
 }
 
 // A textColumn is "name(type)", "name(type,null)" or "name(type,auto)".
 type textColumn struct {
-	name string
-	kind string // "int", "double" or "string"
-	null bool
-	auto bool
+	name  string // in lower case
+	kind  textKind
+	typ   string // as Kamailio writes it
+	null  bool
+	auto  bool
+	empty string // the field of an empty text
 }
 
-// textFieldMax is the length of the longest field that Kamailio reads. It refuses a table
-// with a longer one.
-const textFieldMax = 16384
+type textKind int
+
+const (
+	textString textKind = iota
+	textInt
+	textDouble
+)
+
+// textFieldMax is the length of the longest field that Kamailio reads, without escapes. It refuses
+// a table with a longer one.
+const textFieldMax = 16383
+
+// textEmpty is a field that Kamailio reads as an empty text. In a column that is not null, it
+// takes an empty field for NULL and refuses the table.
+const textEmpty = `\0`
 
 // errTextField is the error for a field that is longer than textFieldMax.
-var errTextField = errors.New("a field of more than 16,384 bytes would make Kamailio refuse the table")
+var errTextField = errors.New("a field of 16,384 bytes or more would make Kamailio refuse the table")
 
-// readText parses a table.
-func readText(r io.Reader) (*textTable, error) {
-	br := bufio.NewReader(r)
-	head, err := br.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+// parseText parses a file. own is set for silod's own tables. An error has the number of the line
+// and the name of the column.
+func parseText(data []byte, own bool) (*textFile, error) {
+	head, rest := cutFirstLine(data)
+	f := &textFile{head: head, eol: "\n", own: own}
+	if bytes.HasSuffix(head, []byte("\r\n")) {
+		f.eol = "\r\n"
 	}
-	t := &textTable{}
-	for word := range strings.FieldsSeq(head) {
-		c, err := parseTextColumn(word)
+	if err := f.parseHead(strings.TrimRight(string(head), "\r\n")); err != nil {
+		return nil, fmt.Errorf("line 1: %w", err)
+	}
+	for n := 2; len(rest) > 0; n++ {
+		var raw []byte
+		raw, rest = cutFirstLine(rest)
+		f.lines = append(f.lines, textLine{raw: raw})
+		row := f.content(raw)
+		if row == nil {
+			continue
+		}
+		values, err := f.values(row)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("line %d, %w", n, err)
 		}
-		t.columns = append(t.columns, c)
+		f.remark(n, raw, values)
 	}
-	if len(t.columns) == 0 {
-		return nil, errors.New("the first line names no columns")
-	}
-	for line := 2; ; line++ {
-		text, err := br.ReadBytes('\n')
-		if text = bytes.TrimRight(text, "\r\n"); len(text) > 0 {
-			row, rerr := t.parseRow(text)
-			if rerr != nil {
-				return nil, fmt.Errorf("line %d: %w", line, rerr)
-			}
-			t.rows = append(t.rows, row)
-		}
-		if errors.Is(err, io.EOF) {
-			return t, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
+	return f, nil
 }
 
-// parseTextColumn parses one word of the first line.
-func parseTextColumn(word string) (textColumn, error) {
-	name, rest, ok := strings.Cut(word, "(")
-	rest, closed := strings.CutSuffix(rest, ")")
-	if !ok || !closed || !identifier.MatchString(name) {
-		return textColumn{}, fmt.Errorf("%q is not a column, write name(type)", word)
+// cutFirstLine cuts the first line off, with its end.
+func cutFirstLine(data []byte) (line, rest []byte) {
+	i := bytes.IndexByte(data, '\n')
+	if i < 0 {
+		return data, nil
 	}
-	kind, flag, _ := strings.Cut(rest, ",")
-	c := textColumn{name: strings.ToLower(name), null: flag == "null", auto: flag == "auto"}
-	switch kind {
-	case "int", "double":
-		c.kind = kind
-	case "string", "str", "blob":
-		c.kind = "string"
+	return data[: i+1 : i+1], data[i+1:]
+}
+
+// content returns a line without its end, nil for an empty line.
+func (f *textFile) content(raw []byte) []byte {
+	row := bytes.TrimSuffix(raw, []byte("\n"))
+	if f.eol == "\r\n" {
+		row = bytes.TrimSuffix(row, []byte("\r"))
+	}
+	if len(row) == 0 || string(row) == "\r" {
+		return nil
+	}
+	return row
+}
+
+// parseHead parses the first line. As for Kamailio, spaces are needed nowhere, and the first
+// letter names the type.
+func (f *textFile) parseHead(head string) error {
+	for rest := strings.TrimLeft(head, " \t"); rest != ""; rest = strings.TrimLeft(rest, " \t") {
+		name, inner, ok := strings.Cut(rest, "(")
+		inner, after, closed := strings.Cut(inner, ")")
+		if name = strings.TrimSpace(name); !ok || !closed || name == "" || strings.ContainsAny(name, " \t") {
+			return fmt.Errorf("%q is not a column, write name(type)", firstWord(rest))
+		}
+		c, err := newTextColumn(name, inner)
+		if err != nil {
+			return err
+		}
+		for _, other := range f.columns {
+			c.auto = c.auto && !other.auto
+		}
+		if f.own {
+			c.empty = ""
+		}
+		f.columns = append(f.columns, c)
+		rest = after
+	}
+	if len(f.columns) == 0 {
+		return errors.New("the first line names no columns")
+	}
+	return nil
+}
+
+func firstWord(s string) string {
+	word, _, _ := strings.Cut(s, " ")
+	return word
+}
+
+// newTextColumn parses the part between parentheses.
+func newTextColumn(name, inner string) (textColumn, error) {
+	kind, flag, flagged := strings.Cut(strings.ToLower(inner), ",")
+	kind, flag = strings.TrimSpace(kind), strings.TrimSpace(flag)
+	c := textColumn{name: strings.ToLower(name), null: strings.HasPrefix(flag, "n"), auto: strings.HasPrefix(flag, "a")}
+	switch {
+	case strings.HasPrefix(kind, "s") && strings.Contains(kind, "i"):
+		c.typ = "string"
+	case strings.HasPrefix(kind, "s"):
+		c.typ = "str"
+	case strings.HasPrefix(kind, "b"):
+		c.typ = "blob"
+	case strings.HasPrefix(kind, "i"):
+		c.typ, c.kind = "int", textInt
+	case strings.HasPrefix(kind, "t"):
+		c.typ, c.kind = "time", textInt
+	case strings.HasPrefix(kind, "d"):
+		c.typ, c.kind = "double", textDouble
 	default:
-		return c, fmt.Errorf("column %s has the unknown type %q", name, kind)
+		return c, fmt.Errorf("column %s has the unknown type %q: write int, double, string, str, blob or time", name, kind)
+	}
+	if flagged && !c.null && (!c.auto || c.typ != "int") {
+		return c, fmt.Errorf("column %s has the unknown mark %q: write null, or auto for an int", name, flag)
+	}
+	if c.kind == textString && !c.null {
+		c.empty = textEmpty
 	}
 	return c, nil
 }
 
-// parseRow splits a row at its colons and decodes the escapes.
-func (t *textTable) parseRow(text []byte) ([]any, error) {
-	var fields [][]byte
-	field := []byte{}
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == ':':
-			fields = append(fields, field)
-			field = []byte{}
-		case c == '\\' && i+1 < len(text):
+// fields splits a row at its colons. A row may end early, as far as Kamailio takes the missing
+// fields for empty.
+func (f *textFile) fields(row []byte) [][]byte {
+	out := make([][]byte, 0, len(f.columns))
+	from := 0
+	for i := 0; i < len(row); i++ {
+		switch row[i] {
+		case '\\':
 			i++
-			field = append(field, textUnescape(text[i]))
-		default:
-			field = append(field, c)
+		case ':':
+			out = append(out, row[from:i])
+			from = i + 1
 		}
 	}
-	if fields = append(fields, field); len(fields) != len(t.columns) {
-		return nil, fmt.Errorf("%d fields, but %d columns", len(fields), len(t.columns))
-	}
-	row := make([]any, len(fields))
-	for i, f := range fields {
-		var err error
-		switch c := t.columns[i]; {
-		case len(f) == 0 && (c.null || c.kind != "string"):
-			row[i] = nil
-		case c.kind == "int":
-			row[i], err = strconv.ParseInt(string(f), 10, 64)
-		case c.kind == "double":
-			row[i], err = strconv.ParseFloat(string(f), 64)
-		default:
-			row[i] = string(f)
+	out = append(out, row[from:])
+	for i := len(out); i < len(f.columns); i++ {
+		c, last := &f.columns[i], i == len(f.columns)-1
+		if last && !c.null && !c.auto || !last && c.kind != textString {
+			break
 		}
-		if err != nil {
-			return nil, fmt.Errorf("column %s: %w", t.columns[i].name, err)
-		}
+		out = append(out, nil)
 	}
-	return row, nil
+	return out
 }
 
-// textUnescape returns the character that an escape stands for: the one after the backslash.
+// values decodes a row.
+func (f *textFile) values(row []byte) ([]any, error) {
+	fields := f.fields(row)
+	if len(fields) < len(f.columns) {
+		return nil, fmt.Errorf("column %s: %d fields, but %d columns", f.columns[len(fields)].name, len(fields), len(f.columns))
+	}
+	if len(fields) > len(f.columns) {
+		return nil, fmt.Errorf("column %d: %d fields, but %d columns", len(f.columns)+1, len(fields), len(f.columns))
+	}
+	values := make([]any, len(fields))
+	for i := range f.columns {
+		v, err := f.columns[i].decode(fields[i])
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", f.columns[i].name, err)
+		}
+		values[i] = v
+	}
+	return values, nil
+}
+
+// decode returns the value of a field: int64, float64, string or nil.
+func (c *textColumn) decode(field []byte) (any, error) {
+	if c.kind != textString {
+		field = bytes.TrimRight(field, "\r")
+	}
+	switch {
+	case len(field) == 0 && (c.null || c.kind != textString):
+		return nil, nil
+	case c.kind == textInt:
+		return strconv.ParseInt(string(field), 10, 64)
+	case c.kind == textDouble:
+		v, err := strconv.ParseFloat(string(field), 64)
+		if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
+			err = fmt.Errorf("%q is not a number", field)
+		}
+		return v, err
+	case string(field) == c.empty:
+		return "", nil
+	case bytes.IndexByte(field, '\\') < 0:
+		return string(field), nil
+	}
+	text := make([]byte, 0, len(field))
+	for i := 0; i < len(field); i++ {
+		b := field[i]
+		if b == '\\' && i+1 < len(field) {
+			i++
+			b = textUnescape(field[i])
+		}
+		text = append(text, b)
+	}
+	return string(text), nil
+}
+
+// textUnescape returns the character that an escape stands for: the one after the backslash,
+// unless it is one of Kamailio's.
 func textUnescape(c byte) byte {
 	switch c {
 	case 'n':
@@ -142,65 +263,42 @@ func textUnescape(c byte) byte {
 	return c
 }
 
-// write returns the contents of the file. It returns errTextField for a field of more than
-// limit bytes.
-func (t *textTable) write(limit int) ([]byte, error) {
-	var b bytes.Buffer
-	for i, c := range t.columns {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(c.name + "(" + c.kind)
-		switch {
-		case c.auto:
-			b.WriteString(",auto")
-		case c.null:
-			b.WriteString(",null")
-		}
-		b.WriteByte(')')
-	}
-	b.WriteByte('\n')
-	for _, row := range t.rows {
-		for i, v := range row {
-			if i > 0 {
-				b.WriteByte(':')
-			}
-			if n := writeTextField(&b, v); n > limit {
-				return nil, fmt.Errorf("row %v: %w", row[0], errTextField)
-			}
-		}
-		b.WriteByte('\n')
-	}
-	return b.Bytes(), nil
-}
-
-// writeTextField writes a field and returns its length.
-func writeTextField(b *bytes.Buffer, v any) int {
-	began := b.Len()
+// encode returns the field of a value.
+func (c *textColumn) encode(v any) []byte {
 	switch v := v.(type) {
 	case nil:
+		switch {
+		case c.null || c.auto:
+			return nil
+		case c.kind == textString:
+			return []byte(c.empty)
+		}
+		return []byte("0")
 	case int64:
-		b.WriteString(strconv.FormatInt(v, 10))
+		return strconv.AppendInt(nil, v, 10)
 	case float64:
-		b.WriteString(strconv.FormatFloat(v, 'f', 2, 64)) // Kamailio does not read exponents
-	default:
-		for _, c := range []byte(asText(v)) {
-			switch c {
-			case '\n':
-				b.WriteString(`\n`)
-			case '\r':
-				b.WriteString(`\r`)
-			case '\t':
-				b.WriteString(`\t`)
-			case 0:
-				b.WriteString(`\0`)
-			case '\\', ':':
-				b.WriteByte('\\')
-				b.WriteByte(c)
-			default:
-				b.WriteByte(c)
-			}
+		return strconv.AppendFloat(nil, v, 'f', 2, 64) // Kamailio does not read exponents
+	}
+	text := asText(v)
+	if text == "" {
+		return []byte(c.empty)
+	}
+	out := make([]byte, 0, len(text)+16)
+	for _, b := range []byte(text) {
+		switch b {
+		case '\n':
+			out = append(out, `\n`...)
+		case '\r':
+			out = append(out, `\r`...)
+		case '\t':
+			out = append(out, `\t`...)
+		case 0:
+			out = append(out, `\0`...)
+		case '\\', ':':
+			out = append(out, '\\', b)
+		default:
+			out = append(out, b)
 		}
 	}
-	return b.Len() - began
+	return out
 }

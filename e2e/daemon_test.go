@@ -24,6 +24,7 @@ type daemon struct {
 	dir  string // state, FIFO, sockets and configuration
 	addr string // of SIP, over UDP and TCP
 	env  []string
+	as   *syscall.Credential // another user than that of the test
 	logs transcript
 }
 
@@ -103,6 +104,9 @@ func (d *daemon) launch(t *testing.T) {
 	t.Helper()
 	cmd := d.command("silod", "--config", d.path("silod.toml"))
 	cmd.Stderr = &d.logs
+	if d.as != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: d.as}
+	}
 	p := start(t, cmd)
 	d.program = p
 	t.Cleanup(func() {
