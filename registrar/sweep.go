@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -13,8 +14,13 @@ const (
 
 // Run removes expired bindings and writes refreshed ones until ctx is done. It then
 // writes the refreshed ones that are left. It takes one shard after the other, so that no
-// request waits long for a lock.
+// request waits long for a lock. Beside that it follows the rows of other programs.
 func (l *Location) Run(ctx context.Context) error {
+	var watch sync.WaitGroup
+	if l.opt.Shared != nil {
+		watch.Go(func() { l.watch(ctx) })
+	}
+	defer watch.Wait()
 	sweep, flush := time.NewTicker(sweepInterval/shards), time.NewTicker(flushInterval/shards)
 	defer sweep.Stop()
 	defer flush.Stop()
@@ -39,17 +45,25 @@ func (l *Location) Run(ctx context.Context) error {
 // sweepShard removes the expired bindings of a shard, also from the store in one commit.
 func (l *Location) sweepShard(ctx context.Context, s *shard) {
 	now := l.opt.Now()
+	soon := now.Add(endingSoon)
 	expired := func(b *Binding) bool { return !b.Expires.After(now) }
 	var removed []Change
 	s.update.Lock()
 	s.mu.Lock()
-	for a := range s.users {
+	for a, bs := range s.users {
+		for i := range bs {
+			if b := &bs[i]; b.Foreign && l.opt.Shared != nil && b.Expires.Before(soon) {
+				l.others.endsSoon(a, b)
+			}
+		}
 		removed = append(removed, l.removeWhere(s, a, expired)...)
 	}
 	s.mu.Unlock()
+	n := len(removed)
+	removed = ours(removed)
 	err := l.save(ctx, removed)
 	s.update.Unlock()
-	l.Expired.Add(len(removed))
+	l.Expired.Add(n)
 	if err != nil {
 		l.opt.Log.Warn("expired bindings not removed from the store", "count", len(removed), "error", err)
 	}
