@@ -187,3 +187,58 @@ func TestBadRows(t *testing.T) {
 		}
 	})
 }
+
+// TestCheckBindings: a check tells of the contacts of other programs, and of rows that are of no
+// use.
+func TestCheckBindings(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			url := e.fresh(t)
+			db := open(t, url, Options{})
+			save(t, db.Bindings(), simpleBinding("silod-1"))
+			for ruid, change := range map[string]func(*registrar.Binding){
+				"uloc-ever":   func(b *registrar.Binding) { b.Expires = time.Unix(0, 0) },
+				"uloc-old":    func(b *registrar.Binding) { b.Expires = noon.Add(-time.Hour) },
+				"uloc-future": func(b *registrar.Binding) { b.Modified = noon.Add(2 * time.Hour) },
+				"uloc-dot":    func(b *registrar.Binding) { b.Path = []string{"."} },
+				"uloc-bad":    func(b *registrar.Binding) { b.Contact = "tel:1" },
+			} {
+				c := simpleBinding(ruid)
+				change(&c.Binding)
+				save(t, db.Bindings(), c)
+			}
+			rawExec(t, db, "UPDATE location SET domain = NULL WHERE ruid = 'uloc-dot'")
+			odd := simpleBinding("uloc-gone")
+			odd.Binding.Methods = "X-OWN"
+			save(t, db.Bindings(), odd)
+			rawExec(t, db, "DELETE FROM location WHERE ruid = 'uloc-gone'")
+			closeDB(t, db)
+			list, err := Check(t.Context(), url, Options{
+				Now: func() time.Time { return noon }, Domains: sip.NewDomains("example.org"),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range list {
+				if strings.Contains(f.Table, ":") {
+					got = append(got, fmt.Sprintf("%s %d: %.40s", f.Table, f.Rows, f.Note+f.Problem))
+				}
+			}
+			want := []string{
+				"location: no domain 1: used as contacts of users of example.org",
+				"location: path '.' 1: used without a Path (kamctl ul add)",
+				"location: permanent 1: used until they are removed",
+				"location: expired 1: not used, silod deletes them",
+				"location: future 1: written later than now: run silod with t",
+				"location: unreadable 1: not used, such as row \"uloc-bad\": contac",
+				"silod_binding: no contact 1: not used, silod deletes them when it sta",
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("got\n%s", strings.Join(got, "\n"))
+			}
+		})
+	}
+}

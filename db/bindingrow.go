@@ -204,7 +204,7 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	if err != nil {
 		return a, b, fmt.Errorf("expires: %w", err)
 	}
-	if expires >= -permanentBefore && expires <= permanentBefore {
+	if isPermanent(expires) {
 		expires = noExpiry
 	}
 	modified, _ := st.layout.dialect.time(v["last_modified"]) // only needed to compare rows
@@ -228,6 +228,9 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 // permanentBefore is the largest distance to 1970 of the end of a permanent contact, in seconds.
 // Kamailio writes 0, as a local time where times are texts, which may be that of another zone.
 const permanentBefore = 2 * 24 * 3600
+
+// isPermanent reports whether a contact does not end.
+func isPermanent(expires int64) bool { return expires >= -permanentBefore && expires <= permanentBefore }
 
 // asUint32 returns a number of a column, 0 if it is out of range.
 func asUint32(v any) uint32 {
