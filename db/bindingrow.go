@@ -230,7 +230,9 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 const permanentBefore = 2 * 24 * 3600
 
 // isPermanent reports whether a contact does not end.
-func isPermanent(expires int64) bool { return expires >= -permanentBefore && expires <= permanentBefore }
+func isPermanent(expires int64) bool {
+	return expires >= -permanentBefore && expires <= permanentBefore
+}
 
 // asUint32 returns a number of a column, 0 if it is out of range.
 func asUint32(v any) uint32 {

@@ -12,9 +12,9 @@ import (
 // Times of the watch over the rows of other programs. Each step takes a few milliseconds of the
 // database, whatever the size of the table.
 const (
-	watchInterval  = 10 * time.Second // from one pass over the table, or its new rows, to the next
-	watchPause     = 250 * time.Millisecond
-	watchTimeout   = 10 * time.Second // of a step
+	watchInterval  = 10 * time.Second       // from one pass over the table, or its new rows, to the next
+	watchPause     = 250 * time.Millisecond // between the steps of a pass
+	watchTimeout   = 10 * time.Second       // of a step
 	endingInterval = 5 * time.Second
 	endingSoon     = 2 * endingInterval // before its end the row of a binding is read again
 	expiredGrace   = 10 * time.Minute   // for the program that has written a row to extend or delete it
@@ -56,7 +56,7 @@ type foreign struct {
 // A pass is work that is repeated, in steps.
 type pass struct {
 	every time.Duration
-	rest  time.Duration // how many times as long as it took a pass rests, at least
+	share time.Duration // the part of the time in which it may run, in percent; 0: all
 	step  func(context.Context) (done bool, err error)
 	began time.Time
 	next  time.Time
@@ -69,8 +69,8 @@ func (l *Location) watch(ctx context.Context) {
 	passes := []*pass{
 		{every: endingInterval, step: l.readEnding},
 		{every: watchInterval, step: l.readFresh},
-		{every: watchInterval, rest: 1, step: l.compareRows},
-		{every: watchInterval, rest: 10, step: l.readAll},
+		{every: watchInterval, share: 50, step: l.compareRows},
+		{every: watchInterval, share: 10, step: l.readAll},
 		{every: expiredPass, step: l.deleteExpired},
 	}
 	for _, p := range passes {
@@ -84,11 +84,6 @@ func (l *Location) watch(ctx context.Context) {
 		case <-time.After(time.Until(p.next)):
 		}
 		l.runStep(ctx, p)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(watchPause * time.Duration(1+l.others.rows/watchRows)):
-		}
 	}
 }
 
@@ -108,12 +103,15 @@ func (l *Location) runStep(ctx context.Context, p *pass) {
 		}
 	}
 	o.changed = nil
-	p.next = time.Now()
+	p.next = time.Now().Add(watchPause * time.Duration(1+o.rows/watchRows))
 	if err != nil && ctx.Err() == nil {
 		l.opt.Log.Warn("bindings of other programs not read", "error", err)
 	}
 	if done || err != nil {
-		p.next = p.next.Add(max(p.every, p.rest*time.Since(p.began)))
+		p.next = time.Now().Add(p.every)
+		if p.share > 0 {
+			p.next = time.Now().Add(max(p.every, 100*time.Since(p.began)/p.share))
+		}
 		p.began = time.Time{}
 	}
 }

@@ -235,8 +235,10 @@ func TestBindingsTakenOver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = l.Update(t.Context(), &Register{AoR: alice, CallID: callID, CSeq: 1, Expires: 600, Contacts: list,
-				Flow: func(u sip.URI) (sip.Flow, *Error) { return flowOf(u.HostPort()), nil }})
+			_, err = l.Update(t.Context(), &Register{
+				AoR: alice, CallID: callID, CSeq: 1, Expires: 600, Contacts: list,
+				Flow: func(u sip.URI) (sip.Flow, *Error) { return flowOf(u.HostPort()), nil },
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
