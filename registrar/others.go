@@ -15,8 +15,8 @@ const (
 	watchInterval  = 10 * time.Second       // from one pass over the table, or its new rows, to the next
 	watchPause     = 250 * time.Millisecond // between the steps of a pass
 	watchTimeout   = 10 * time.Second       // of a step
-	endingInterval = 5 * time.Second
-	endingSoon     = 2 * endingInterval // before its end the row of a binding is read again
+	endingInterval = 2 * time.Second
+	endingSoon     = 10 * time.Second // before its end, and after it, the row of a binding is read again
 	expiredGrace   = 10 * time.Minute   // for the program that has written a row to extend or delete it
 	expiredPass    = time.Minute
 	watchRows      = 500 // that are read by their RUIDs in a step
@@ -218,7 +218,8 @@ func (l *Location) compareRows(ctx context.Context) (done bool, err error) {
 	return done, nil
 }
 
-// readEnding reads the rows of bindings that end soon: their programs may have extended them.
+// readEnding reads the rows of bindings that end soon, or have ended: their programs may have
+// extended them. Otherwise meet removes them.
 func (l *Location) readEnding(ctx context.Context) (done bool, err error) {
 	o := &l.others
 	o.mu.Lock()
@@ -231,8 +232,8 @@ func (l *Location) readEnding(ctx context.Context) (done bool, err error) {
 	return n < watchRows, l.readAgain(ctx, part)
 }
 
-// endsSoon records a binding of another program that ends soon. A large number is read in parts,
-// and the pass over all rows finds the others.
+// endsSoon records a binding of another program that ends soon, or has ended. If there are too many,
+// the next sweep records the others.
 func (o *others) endsSoon(a sip.AoR, b *Binding) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -251,12 +252,11 @@ func (l *Location) readAgain(ctx context.Context, list []foreign) error {
 	for i := range list {
 		ruids[i] = list[i].binding.RUID
 	}
-	skipped := false // its binding is not known to be gone
 	err := l.opt.Shared.Rows(ctx, ruids, func(a sip.AoR, b Binding) {
 		rows[b.RUID] = true
 		l.found(ctx, a, b)
-	}, func(error) { skipped = true })
-	if err != nil || skipped {
+	}, func(error) {}) // a row that cannot be used any more is as good as deleted
+	if err != nil {
 		return err
 	}
 	for _, f := range list {

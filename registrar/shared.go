@@ -43,10 +43,11 @@ func (l *Location) meet(ctx context.Context, a sip.AoR, b Binding) (changed bool
 	s.mu.RUnlock()
 	u := l.newUpdate(a)
 	i := slices.IndexFunc(known, func(old Binding) bool { return old.RUID == b.RUID })
-	if i >= 0 && !newer(&b, &known[i]) {
+	expired := !b.Expires.After(u.now)
+	if i >= 0 && !newer(&b, &known[i]) && !(expired && known[i].Foreign) {
 		return false, nil
 	}
-	usable := b.Expires.After(u.now) && revive(&b, l.restore)
+	usable := !expired && revive(&b, l.restore)
 	if usable {
 		if why := l.unreachable(&b); why != "" {
 			usable, err = false, fmt.Errorf("contact %s of %s: %s", b.Contact, a, why)
@@ -60,6 +61,9 @@ func (l *Location) meet(ctx context.Context, a sip.AoR, b Binding) (changed bool
 		if i = u.find(&b); i >= 0 && !b.Modified.After(known[i].Modified) {
 			return false, nil
 		}
+	}
+	if expired {
+		u.expired++
 	}
 	changed = i < 0 || !usable || !sameRoute(&known[i], &b)
 	u.replace(i, &b, usable)

@@ -45,25 +45,25 @@ func (l *Location) Run(ctx context.Context) error {
 // sweepShard removes the expired bindings of a shard, also from the store in one commit.
 func (l *Location) sweepShard(ctx context.Context, s *shard) {
 	now := l.opt.Now()
-	soon := now.Add(endingSoon)
-	expired := func(b *Binding) bool { return !b.Expires.After(now) }
+	soon, follow := now.Add(endingSoon), l.opt.Shared != nil
+	expired := func(b *Binding) bool {
+		return !b.Expires.After(now) && !(b.Foreign && follow) // the row tells whether that is the end
+	}
 	var removed []Change
 	s.update.Lock()
 	s.mu.Lock()
 	for a, bs := range s.users {
 		for i := range bs {
-			if b := &bs[i]; b.Foreign && l.opt.Shared != nil && b.Expires.Before(soon) {
+			if b := &bs[i]; b.Foreign && follow && b.Expires.Before(soon) {
 				l.others.endsSoon(a, b)
 			}
 		}
 		removed = append(removed, l.removeWhere(s, a, expired)...)
 	}
 	s.mu.Unlock()
-	n := len(removed)
-	removed = ours(removed)
-	err := l.save(ctx, removed)
+	err := l.save(ctx, ours(removed))
 	s.update.Unlock()
-	l.Expired.Add(n)
+	l.Expired.Add(len(removed))
 	if err != nil {
 		l.opt.Log.Warn("expired bindings not removed from the store", "count", len(removed), "error", err)
 	}
