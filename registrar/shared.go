@@ -44,8 +44,10 @@ func (l *Location) meet(ctx context.Context, a sip.AoR, b Binding) (changed bool
 	u := l.newUpdate(a)
 	i := slices.IndexFunc(known, func(old Binding) bool { return old.RUID == b.RUID })
 	expired := !b.Expires.After(u.now)
-	if i >= 0 && !newer(&b, &known[i]) && !(expired && known[i].Foreign) {
-		return false, nil
+	if i >= 0 && !newer(&b, &known[i]) {
+		if ended := expired && known[i].Foreign; !ended {
+			return false, nil
+		}
 	}
 	usable := !expired && revive(&b, l.restore)
 	if usable {
