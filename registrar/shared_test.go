@@ -277,9 +277,9 @@ func TestExtendedByOthers(t *testing.T) {
 			k.write(sip.AoR{User: "u", Domain: fmt.Sprint(i)}, theirs(fmt.Sprint("silod-", i), "sip:x@192.0.2.1", time.Hour))
 		}
 		k.write(alice, theirs("uloc-0", "sip:a@192.0.2.1", time.Minute))
-		time.Sleep(55 * time.Second)
+		time.Sleep(50 * time.Second)
 		k.write(alice, theirs("uloc-0", "sip:a@192.0.2.1", time.Minute))
-		for range 20 {
+		for range 25 {
 			time.Sleep(time.Second)
 			if got := held(l, alice); got == "" {
 				t.Error("the binding has ended")
