@@ -204,18 +204,15 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	if err != nil {
 		return a, b, fmt.Errorf("expires: %w", err)
 	}
-	if expires == 0 {
-		expires = noExpiry // Kamailio's permanent contact
+	if isPermanent(expires) {
+		expires = noExpiry
 	}
-	modified, err := st.layout.dialect.time(v["last_modified"])
-	if err != nil {
-		return a, b, fmt.Errorf("last_modified: %w", err)
-	}
+	modified, _ := st.layout.dialect.time(v["last_modified"]) // only needed to compare rows
 	b.Expires, b.Modified = time.Unix(expires, 0), time.Unix(modified, 0)
 	if b.Q = float32(asFloat(v["q"])); b.Q < 0 || b.Q > 1 {
 		b.Q = 1
 	}
-	b.CSeq, b.RegID = uint32(asInt(v["cseq"])), uint32(asInt(v["reg_id"]))
+	b.CSeq, b.RegID = asUint32(v["cseq"]), asUint32(v["reg_id"])
 	if m, ok := v["methods"]; ok && m != nil {
 		b.Methods = methodList(asInt(m))
 	}
@@ -224,10 +221,36 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 		return a, b, fmt.Errorf("path: %w", err)
 	}
 	readLines(asText(values[len(values)-1]), &b)
-	if u, err := sip.ParseURI(b.Contact); err != nil || !u.IsSIP() {
-		return a, b, fmt.Errorf("contact %.60q is not a SIP URI", b.Contact)
+	b.Contact, err = contactURI(b.Contact)
+	return a, b, err
+}
+
+// permanentBefore is the largest distance to 1970 of the end of a permanent contact, in seconds.
+// Kamailio writes 0, as a local time where times are texts, which may be that of another zone.
+const permanentBefore = 2 * 24 * 3600
+
+// isPermanent reports whether a contact does not end.
+func isPermanent(expires int64) bool {
+	return expires >= -permanentBefore && expires <= permanentBefore
+}
+
+// asUint32 returns a number of a column, 0 if it is out of range.
+func asUint32(v any) uint32 {
+	if n := asInt(v); n >= 0 && n <= math.MaxUint32 {
+		return uint32(n)
 	}
-	return a, b, nil
+	return 0
+}
+
+// contactURI returns the URI of a contact, which a person may have written as a name-addr.
+func contactURI(contact string) (string, error) {
+	if u, err := sip.ParseURI(contact); err == nil && u.IsSIP() {
+		return contact, nil
+	}
+	if n, err := sip.ParseNameAddr(contact); err == nil && n.URI.IsSIP() {
+		return n.URI.String(), nil
+	}
+	return "", fmt.Errorf("contact %.60q is not a SIP URI", contact)
 }
 
 // readLines sets the parts of a binding that are in the lines of silod_binding.

@@ -197,10 +197,7 @@ func (st *bindings) orphans(ctx context.Context, owned map[string]bool, f func(r
 func (st *bindings) load(
 	ctx context.Context, f func(sip.AoR, registrar.Binding), skip func(error),
 ) (owned map[string]bool, err error) {
-	var columns []string
-	for _, fd := range st.layout.bindings.table.fields {
-		columns = append(columns, "l."+fd.name)
-	}
+	columns := st.columns()
 	rows, err := st.reader.query(ctx, "SELECT "+strings.Join(columns, ", ")+
 		", b.ruid, b.extra FROM {location} l LEFT JOIN silod_binding b ON b.ruid = l.ruid ORDER BY l.id")
 	if err != nil {
@@ -221,15 +218,29 @@ func (st *bindings) load(
 		if ruid := asText(values[len(columns)]); ruid != "" {
 			owned[ruid] = true
 		}
-		a, b, err := st.binding(values)
-		if err != nil {
-			skip(fmt.Errorf("row %q of location: %w", b.RUID, err))
-			continue
-		}
-		f(a, b)
+		st.read(values, f, skip)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("load bindings: %w", busy(err))
 	}
 	return owned, nil
+}
+
+// columns returns the columns of location that silod reads, of the alias l.
+func (st *bindings) columns() []string {
+	var columns []string
+	for _, fd := range st.layout.bindings.table.fields {
+		columns = append(columns, "l."+fd.name)
+	}
+	return columns
+}
+
+// read calls f for the binding in a row, or skip if it cannot be read.
+func (st *bindings) read(values []any, f func(sip.AoR, registrar.Binding), skip func(error)) {
+	a, b, err := st.binding(values)
+	if err != nil {
+		skip(fmt.Errorf("row %q of location: %w", b.RUID, err))
+		return
+	}
+	f(a, b)
 }

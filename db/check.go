@@ -49,6 +49,7 @@ var checks = []struct {
 	{"own tables", (*check).own},
 	{"indexes", (*check).indexes},
 	{"numbers", (*check).numbers},
+	{"contacts", (*check).bindings},
 }
 
 // Check inspects the database that the URL names, also while a daemon uses it, and changes

@@ -192,6 +192,9 @@ func (db *DB) Messages() silo.Store { return &db.messages }
 // Bindings returns the store of bindings.
 func (db *DB) Bindings() registrar.Store { return &db.bindings }
 
+// SharedBindings returns the part of the store of bindings that other programs write as well.
+func (db *DB) SharedBindings() registrar.Shared { return &db.bindings }
+
 // Rooms returns the store of chat rooms.
 func (db *DB) Rooms() imc.Store { return &db.rooms }
 

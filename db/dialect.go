@@ -49,6 +49,9 @@ type dialect interface {
 	columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error)
 	// time returns a time of the table location as unix seconds, 0 for none.
 	time(v any) (int64, error)
+	// timeRanges returns the values that such a column may have for the times between two times,
+	// as arguments.
+	timeRanges(from, to int64) [][2]any
 	// headersFit reports whether a column takes header lines in the form in which
 	// Kamailio writes them on this engine. decodeHeaders reads that form.
 	headersFit(c columnInfo, lines string) bool

@@ -50,6 +50,9 @@ type bindingLayout struct {
 	table   table
 }
 
+// unixTimes reports whether the times in the table are numbers (Kamailio's expires_type=1).
+func (l *bindingLayout) unixTimes() bool { return strings.HasSuffix(l.columns["expires"].kind, "int") }
+
 // A roomLayout is the tables imc_rooms and imc_members under their configured names.
 type roomLayout struct {
 	rooms, members             table

@@ -17,8 +17,8 @@ import (
 // is sent as text: to prepare a statement would cost a second round trip.
 type mysqlDB struct {
 	cfg       *mysql.Config
-	returning bool                             // the server returns the numbers of inserted rows: MariaDB
-	types     map[string]map[string]columnInfo // of location, by table and column
+	returning bool // the server returns the numbers of inserted rows: MariaDB
+	numbers   bool // the times of location are numbers
 }
 
 // newMySQL returns the engine for a server.
@@ -66,7 +66,7 @@ func (d *mysqlDB) fragments() fragments {
 		findIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
 			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
 		backup: "mariadb-dump --single-transaction, or mysqldump --single-transaction",
-		lock: "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
+		lock:   "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
 		durabilityWarning: "SELECT CONCAT('is of the storage engine ', engine, ', which keeps no promise when the server dies: ALTER TABLE ', table_name, ' ENGINE=InnoDB') " +
 			"FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = $1 AND engine <> 'InnoDB'",
 		schemaBegin: []string{
@@ -100,8 +100,8 @@ func (d *mysqlDB) args(t *table, row []any) []any {
 				out[i] = []byte(v)
 			}
 		case int64:
-			if f.kind == kindTime && !strings.HasSuffix(d.types[t.name][f.name].kind, "int") {
-				out[i] = localTime(v)
+			if f.kind == kindTime {
+				out[i] = d.timeValue(v)
 			}
 		}
 	}
@@ -282,11 +282,24 @@ func (d *mysqlDB) time(v any) (int64, error) {
 	if strings.HasPrefix(s, "0000") {
 		return 0, nil
 	}
-	t, err := time.ParseInLocation(time.DateTime, s, time.Local)
+	t, err := time.Parse(time.DateTime, s)
 	if err != nil {
 		return 0, err
 	}
-	return t.Unix(), nil
+	return unixOfLocal(t), nil
+}
+
+// timeRanges implements dialect.
+func (d *mysqlDB) timeRanges(from, to int64) [][2]any {
+	return [][2]any{{d.timeValue(from), d.timeValue(to)}}
+}
+
+// timeValue returns a time as Kamailio writes it.
+func (d *mysqlDB) timeValue(unix int64) any {
+	if d.numbers {
+		return unix
+	}
+	return localTime(unix)
 }
 
 func (d *mysqlDB) reuses() bool { return false }
@@ -318,9 +331,6 @@ func (d *mysqlDB) decodeHeaders(stored []byte) []byte { return stored }
 
 // ready implements dialect.
 func (d *mysqlDB) ready(_ context.Context, l *layout, _ *sql.DB) error {
-	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
+	d.numbers = l.bindings.unixTimes()
 	return nil
 }
-
-// localTime returns a time as Kamailio writes it to MySQL.
-func localTime(unix int64) string { return time.Unix(unix, 0).Format(time.DateTime) }

@@ -12,7 +12,7 @@ import (
 func (d *postgresDB) arrays(t *table, rows [][]any) (from string, args []any) {
 	var casts []string
 	for i, f := range t.fields {
-		e := d.element(t, f)
+		e := d.element(f)
 		casts = append(casts, "$"+strconv.Itoa(i+1)+"::"+e.name+"[]")
 		args = append(args, e.array(rows, i))
 	}
@@ -21,7 +21,7 @@ func (d *postgresDB) arrays(t *table, rows [][]any) (from string, args []any) {
 }
 
 // element returns the type in which the values of a field are sent.
-func (d *postgresDB) element(t *table, f field) *pgElement {
+func (d *postgresDB) element(f field) *pgElement {
 	switch f.kind {
 	case kindBytes:
 		return &pgBytes
@@ -32,17 +32,12 @@ func (d *postgresDB) element(t *table, f field) *pgElement {
 	case kindHeaders:
 		return &pgHeaders
 	case kindTime:
-		if !d.unixTimes(t, f) {
+		if !d.numbers {
 			return &pgTime
 		}
 		return &pgInt
 	}
 	return &pgText
-}
-
-// unixTimes reports whether a column has times as numbers (Kamailio's expires_type=1).
-func (d *postgresDB) unixTimes(t *table, f field) bool {
-	return strings.HasSuffix(d.types[t.name][f.name].kind, "int")
 }
 
 // insert implements dialect. The rows are numbered in their order, because the default of

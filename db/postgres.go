@@ -21,9 +21,9 @@ import (
 // lost, even if it was committed. Statements are prepared, because PostgreSQL needs ten
 // times as long to plan a read as to run it.
 type postgresDB struct {
-	cfg    pq.Config
-	types  map[string]map[string]columnInfo // of location, by table and column
-	warned atomic.Bool                      // the server has sent a warning, see durable
+	cfg     pq.Config
+	numbers bool        // the times of location are numbers
+	warned  atomic.Bool // the server has sent a warning, see durable
 }
 
 // newPostgres returns the engine for a server.
@@ -222,13 +222,30 @@ func (d *postgresDB) time(v any) (int64, error) {
 	case int64:
 		return v, nil
 	case time.Time: // lib/pq reads a time without zone as UTC
-		return time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), 0, time.Local).Unix(), nil
+		return unixOfLocal(v), nil
 	}
-	t, err := time.ParseInLocation(time.DateTime, asText(v), time.Local)
+	text := asText(v)
+	if text == "infinity" {
+		return noExpiry, nil
+	}
+	t, err := time.Parse(time.DateTime, text)
 	if err != nil {
 		return 0, err
 	}
-	return t.Unix(), nil
+	return unixOfLocal(t), nil
+}
+
+// timeRanges implements dialect.
+func (d *postgresDB) timeRanges(from, to int64) [][2]any {
+	return [][2]any{{d.timeValue(from), d.timeValue(to)}}
+}
+
+// timeValue returns a time as Kamailio writes it.
+func (d *postgresDB) timeValue(unix int64) any {
+	if d.numbers {
+		return unix
+	}
+	return localTime(unix)
 }
 
 // headersFit implements dialect. Any bytes fit, see escapeHeaders.
@@ -273,7 +290,7 @@ func unescapeOctal(in []byte) []byte {
 // ready implements dialect. It checks the right to use the sequences, which is separate from
 // the right to write the tables.
 func (d *postgresDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
-	d.types = map[string]map[string]columnInfo{l.bindings.table.name: l.bindings.columns}
+	d.numbers = l.bindings.unixTimes()
 	for _, t := range []string{l.messages.table, l.rooms.rooms.name, l.rooms.members.name, l.bindings.table.name, "silod_room_log"} {
 		id := "id"
 		switch t {

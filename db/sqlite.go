@@ -27,7 +27,7 @@ type sqliteDB struct {
 	reuse bool  // the table silo would use the IDs of deleted rows again; silod numbers its rows
 	last  int64 // the highest ID that silod has used
 
-	unixTimes bool // the times of location are numbers, as in db_text
+	unixTimes bool // the times of location are numbers, as in db_text and with Kamailio's expires_type=1
 }
 
 // sqliteReaders is the number of connections for reading.
@@ -149,14 +149,38 @@ func (d *sqliteDB) time(v any) (int64, error) {
 	case float64:
 		return unixOfJulian(v), nil
 	case int64:
-		if v > 0 && v < 1e8 && !d.unixTimes { // a Julian day at noon, which SQLite stores as an integer
+		if v > 0 && v < minUnix && !d.unixTimes { // a Julian day at noon, which SQLite stores as an integer
 			return unixOfJulian(float64(v)), nil
 		}
 		return v, nil // Kamailio's expires_type=1
 	case time.Time:
 		return v.Unix(), nil
+	case string: // a person's, as in datetime('now')
+		if t, err := time.Parse(time.DateTime, v); err == nil {
+			return t.Unix(), nil
+		}
 	}
 	return 0, fmt.Errorf("%v is not a time", v)
+}
+
+// timeRanges implements dialect. A table may have both forms of times, see time.
+func (d *sqliteDB) timeRanges(from, to int64) [][2]any {
+	ranges := [][2]any{{max(from, minUnix), to}}
+	if !d.unixTimes {
+		ranges = append(ranges, [2]any{julian(from), julian(to)})
+	}
+	return ranges
+}
+
+// minUnix is the smallest number that is not a Julian day.
+const minUnix = 1e8
+
+// timeValue returns a time as Kamailio writes it.
+func (d *sqliteDB) timeValue(unix int64) any {
+	if d.unixTimes {
+		return unix
+	}
+	return julian(unix)
 }
 
 func (d *sqliteDB) renumber(*session) error { return nil }
@@ -177,6 +201,7 @@ func (d *sqliteDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 		return fmt.Errorf("inspect table %s: %w", l.messages.table, err)
 	}
 	d.reuse = !strings.Contains(strings.ToUpper(made), "AUTOINCREMENT")
+	d.unixTimes = d.unixTimes || l.bindings.unixTimes()
 	return nil
 }
 
@@ -242,8 +267,8 @@ func (d *sqliteDB) args(t *table, row []any, numbered bool) []any {
 				row[first+i] = []byte(v)
 			}
 		case int64:
-			if f.kind == kindTime && !d.unixTimes {
-				row[first+i] = julian(v)
+			if f.kind == kindTime {
+				row[first+i] = d.timeValue(v)
 			}
 		}
 	}

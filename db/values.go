@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"silod/sip"
 )
@@ -55,41 +56,48 @@ func asFloat(v any) float64 {
 	return f
 }
 
-// methodBits are the bits of the methods in Kamailio's column "methods" (request_method_t
-// in msg_parser.h), in their order.
+// methodBits are the bits of the methods in Kamailio's column "methods", in their order.
+// TestMethodBits has the columns that Kamailio wrote.
 var methodBits = []struct {
 	name string
 	bit  int64
 }{
 	{"INVITE", 1},
-	{"CANCEL", 2},
-	{"ACK", 4},
-	{"BYE", 8},
-	{"INFO", 16},
-	{"OPTIONS", 32},
-	{"UPDATE", 64},
-	{"REGISTER", 128},
-	{"MESSAGE", 256},
-	{"SUBSCRIBE", 512},
-	{"NOTIFY", 1024},
-	{"PRACK", 2048},
-	{"REFER", 4096},
-	{"PUBLISH", 8192},
+	{"CANCEL", 1 << 1},
+	{"ACK", 1 << 2},
+	{"BYE", 1 << 3},
+	{"INFO", 1 << 4},
+	{"REGISTER", 1 << 5},
+	{"SUBSCRIBE", 1 << 6},
+	{"NOTIFY", 1 << 7},
+	{"MESSAGE", 1 << 8},
+	{"OPTIONS", 1 << 9},
+	{"PRACK", 1 << 10},
+	{"UPDATE", 1 << 11},
+	{"REFER", 1 << 12},
+	{"PUBLISH", 1 << 13},
+	{"KDMQ", 1 << 14},
+	{"GET", 1 << 15},
+	{"POST", 1 << 16},
+	{"PUT", 1 << 17},
+	{"DELETE", 1 << 18},
+	{"OTHER", 1 << 19}, // all methods that Kamailio does not know
 }
 
-// methodMask returns a list of methods as a set of bits, nil for an empty list. It leaves
-// out methods that Kamailio does not know.
+// methodMask returns a list of methods as a set of bits, nil for an empty list.
 func methodMask(list string) any {
 	if list == "" {
 		return nil
 	}
 	var mask int64
 	for name := range strings.SplitSeq(list, ",") {
+		bit := methodBits[len(methodBits)-1].bit
 		for _, m := range methodBits {
-			if m.name == strings.TrimSpace(name) {
-				mask |= m.bit
+			if strings.EqualFold(m.name, strings.TrimSpace(name)) {
+				bit = m.bit
 			}
 		}
+		mask |= bit
 	}
 	return mask
 }
@@ -158,4 +166,17 @@ func anys[T any](in []T) []any {
 		out[i] = v
 	}
 	return out
+}
+
+// localTime returns a time as Kamailio writes it where it writes texts.
+func localTime(unix int64) string { return time.Unix(unix, 0).Format(time.DateTime) }
+
+// unixOfLocal returns the time that a clock on the wall of this machine shows. Of the two times in
+// the hour that is repeated in autumn it is the later one: a contact rather lives too long.
+func unixOfLocal(t time.Time) int64 {
+	in := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.Local)
+	if later := in.Add(time.Hour); later.Hour() == in.Hour() {
+		in = later
+	}
+	return in.Unix()
 }

@@ -18,6 +18,7 @@ type Binding struct {
 	CallID    string    // of the last REGISTER for the binding
 	CSeq      uint32    // of the last REGISTER for the binding
 	ViaNAT    bool      // the client is behind a NAT although the flow leads to the address of the Contact
+	Foreign   bool      // it was read from the row of another program, and not registered with silod since then
 	Instance  string    // +sip.instance without quotes (RFC 5626); "" if missing
 	RegID     uint32    // reg-id (RFC 5626); 0 if missing
 	key       uint32    // of the Contact, see uriKey; 0: not computed yet

@@ -10,9 +10,11 @@ package registrar
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,9 +25,14 @@ import (
 
 // Options are what a Location needs.
 type Options struct {
-	Store Store            // nil: bindings are kept in memory only
-	Log   *slog.Logger     // nil: nothing is logged
-	Now   func() time.Time // nil: time.Now
+	Store Store // nil: bindings are kept in memory only
+	// Shared is the same store, if other programs write it as well. Their bindings are followed
+	// then, and Changed is called for users who are reached in another way, without a lock.
+	Shared  Shared
+	Changed func(sip.AoR)
+
+	Log *slog.Logger     // nil: nothing is logged
+	Now func() time.Time // nil: time.Now
 
 	// Alive reports whether the connection of a flow is open. If it is nil, all are.
 	Alive func(sip.Flow) bool
@@ -49,6 +56,8 @@ type Location struct {
 	shards   [shards]shard
 	flows    flowIndex
 	stale    staleRows
+	others   others
+	restore  func(sip.Flow) (sip.Flow, bool) // of Load
 
 	Expired mi.Counter // bindings that were not refreshed
 }
@@ -111,7 +120,16 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 	if l.opt.Store == nil {
 		return 0, nil
 	}
+	l.restore = restore
+	if l.opt.Shared != nil {
+		last, err := l.opt.Shared.LastRow(ctx)
+		if err != nil {
+			return 0, err
+		}
+		l.others.ends = [2]int64{last, last} // the first pass over new rows begins there
+	}
 	err = l.opt.Store.Load(ctx, l.opt.Now(), func(a sip.AoR, b Binding) {
+		b.Foreign = !strings.HasPrefix(b.RUID, RUIDPrefix)
 		if !revive(&b, restore) {
 			if b.Flow.Transport.Reliable() { // else another listener can make it usable
 				l.stale.add(b.RUID)
@@ -119,7 +137,7 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 			return
 		}
 		if why := l.unreachable(&b); why != "" {
-			l.opt.Log.Warn("binding not loaded", "aor", a, "contact", b.Contact, "error", why)
+			l.unreadable(fmt.Errorf("contact %s of %s: %s", b.Contact, a, why))
 			return
 		}
 		a, b.UserAgent, b.Methods = clone(a), intern(b.UserAgent), intern(b.Methods)
@@ -129,9 +147,8 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 		s.mu.Unlock()
 		l.flows.add(b.Flow, a)
 		n++
-	}, l.stale.add, func(err error) {
-		l.opt.Log.Warn("binding not loaded", "error", err)
-	})
+	}, l.stale.add, l.unreadable)
+	l.tellUnread()
 	return n - l.mergeLoaded(), err
 }
 

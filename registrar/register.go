@@ -124,6 +124,7 @@ func (l *Location) begin(s *shard, u *update) {
 			u.expired++
 		}
 	}
+	u.changes = ours(u.changes)
 }
 
 // commit writes the changes of an update to the store, and then adopts the result. With

@@ -11,7 +11,7 @@ import (
 // revive makes a binding from the store usable, or reports that it is not. A flow over UDP
 // outlives the process, a connection does not.
 func revive(b *Binding, restore func(sip.Flow) (sip.Flow, bool)) bool {
-	if len(b.Path) > 0 && !strings.HasPrefix(b.RUID, RUIDPrefix) {
+	if b.Foreign && len(b.Path) > 0 {
 		b.Flow = sip.Flow{} // Kamailio's column received is the address of the client, not of the proxy
 	}
 	if b.Flow.IsZero() {

@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -13,8 +14,13 @@ const (
 
 // Run removes expired bindings and writes refreshed ones until ctx is done. It then
 // writes the refreshed ones that are left. It takes one shard after the other, so that no
-// request waits long for a lock.
+// request waits long for a lock. Beside that it follows the rows of other programs.
 func (l *Location) Run(ctx context.Context) error {
+	var watch sync.WaitGroup
+	if l.opt.Shared != nil {
+		watch.Go(func() { l.watch(ctx) })
+	}
+	defer watch.Wait()
 	sweep, flush := time.NewTicker(sweepInterval/shards), time.NewTicker(flushInterval/shards)
 	defer sweep.Stop()
 	defer flush.Stop()
@@ -39,15 +45,24 @@ func (l *Location) Run(ctx context.Context) error {
 // sweepShard removes the expired bindings of a shard, also from the store in one commit.
 func (l *Location) sweepShard(ctx context.Context, s *shard) {
 	now := l.opt.Now()
-	expired := func(b *Binding) bool { return !b.Expires.After(now) }
+	soon, follow := now.Add(endingSoon), l.opt.Shared != nil
+	expired := func(b *Binding) bool {
+		followed := b.Foreign && follow // its row tells whether that is the end
+		return !b.Expires.After(now) && !followed
+	}
 	var removed []Change
 	s.update.Lock()
 	s.mu.Lock()
-	for a := range s.users {
+	for a, bs := range s.users {
+		for i := range bs {
+			if b := &bs[i]; b.Foreign && follow && b.Expires.Before(soon) {
+				l.others.endsSoon(a, b)
+			}
+		}
 		removed = append(removed, l.removeWhere(s, a, expired)...)
 	}
 	s.mu.Unlock()
-	err := l.save(ctx, removed)
+	err := l.save(ctx, ours(removed))
 	s.update.Unlock()
 	l.Expired.Add(len(removed))
 	if err != nil {

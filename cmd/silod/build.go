@@ -184,7 +184,8 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 // engine with them.
 func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.location = registrar.New(registrar.Options{
-		Store: d.database.Bindings(), Log: d.log, Alive: d.transport.Alive, Own: d.own,
+		Store: d.database.Bindings(), Shared: d.database.SharedBindings(), Log: d.log, Alive: d.transport.Alive, Own: d.own,
+		Changed: func(a sip.AoR) { d.router.BindingsChanged(a) },
 	}, set.registrar)
 	d.hub = watch.New(d.domains, d.log)
 	d.proxy = proxy.New(proxy.Options{

@@ -304,7 +304,7 @@ func TestDeadContact(t *testing.T) {
 }
 
 // The rows of dead connections and of expired contacts do not pile up over restarts. Those
-// of other programs stay.
+// of other programs stay until a later pass deletes them, see registrar.Shared.
 func TestNoDeadRows(t *testing.T) {
 	t.Parallel()
 	s := serveIn(t, t.TempDir(), fixedPort(t), "registrar.min_expires = 0")
