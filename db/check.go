@@ -128,6 +128,7 @@ func (c *check) tables(ctx context.Context) error {
 		}
 	}
 	c.own(ctx)
+	c.rooms(ctx)
 	return nil
 }
 

@@ -93,8 +93,12 @@ type fragments struct {
 	both        string // two columns as one value
 	forUpdate   string // locks the rows of silo that a SELECT reads
 	useIndex    string // makes the transaction find rows by an index; "" where it always does
-	findIndex   string // finds the index $2 of table $1
-	lock        string // returns 1 to the one session that holds silod's lock; "" where a file is locked
+	// roomLog continues a SELECT of the log of room $1 between the Seqs $2 and $3, so that it reads
+	// the index of rooms from one end; %[1]s is the direction. Engines that choose a plan by the
+	// average room read the log of all rooms instead.
+	roomLog   string
+	findIndex string // finds the index $2 of table $1
+	lock      string // returns 1 to the one session that holds silod's lock; "" where a file is locked
 
 	// durabilityWarning returns why a commit to table $1 promises less than it should; ""
 	// where every commit is durable.
