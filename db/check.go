@@ -50,6 +50,7 @@ var checks = []struct {
 	{"indexes", (*check).indexes},
 	{"numbers", (*check).numbers},
 	{"contacts", (*check).bindings},
+	{"rooms", (*check).rooms},
 }
 
 // Check inspects the database that the URL names, also while a daemon uses it, and changes

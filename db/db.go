@@ -124,7 +124,7 @@ func newDB(url string, o Options, readOnly bool) (*DB, error) {
 	db.messages.spellings.init(l, r, db.now)
 	w.committed = db.messages.spellings.committed
 	db.bindings = bindings{layout: l, writer: w, reader: r}
-	db.rooms = rooms{layout: l, writer: w, reader: r}
+	db.rooms = rooms{layout: l, writer: w, reader: r, slots: make(chan struct{}, roomReads)}
 	db.users = users{layout: l, writer: w, reader: r, now: db.now}
 	if err := dialect.lockFiles(readOnly, o.ownOnly); err != nil {
 		return nil, err

@@ -112,6 +112,10 @@ type fragments struct {
 	findIndex   string // finds the index $2 of table $1
 	lock        string // returns 1 to the one session that holds silod's lock; "" where a file is locked
 	backup      string // names the tool that backs the database up, for errors; "" where Backup does
+	// roomLog continues a SELECT of the log of room $1 between the Seqs $2 and $3, so that it reads
+	// the index of rooms from one end; %[1]s is the direction. Engines that choose a plan by the
+	// average room read the log of all rooms instead.
+	roomLog string
 
 	// durabilityWarning returns why a commit to table $1 promises less than it should; ""
 	// where every commit is durable.

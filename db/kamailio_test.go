@@ -210,7 +210,7 @@ func kamailioRooms(t *testing.T, db *DB) {
 	if got := loadRooms(t, st); got[other.AoR].Members[bob].Cursor != 7 {
 		t.Errorf("our room: %+v", got)
 	}
-	apply(t, st, imc.Change{Room: other, Delete: true})
+	erase(t, st, other.AoR)
 }
 
 // TestKamailioReads: silod writes rows as Kamailio would, as far as Kamailio's columns

@@ -63,6 +63,7 @@ func (d *mysqlDB) fragments() fragments {
 		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",
+		roomLog:   "FROM silod_room_log FORCE INDEX (silod_room_log_room_idx) WHERE room = $1 AND seq > $2 AND seq < $3 ORDER BY seq %[1]s",
 		findIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
 			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
 		backup: "mariadb-dump --single-transaction, or mysqldump --single-transaction",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"silod/imc"
 	"silod/sip"
@@ -15,6 +16,8 @@ type roomLoader struct {
 	layout *layout
 	order  []*loadedRoom
 	rooms  map[sip.AoR]*loadedRoom
+	uris   map[string]*loadedRoom // by the URIs in rows
+	texts  map[string]string      // one copy of each text that occurs often
 	// repeated has the URIs of rooms that are another row's room in another spelling. They may
 	// have other members, so none of their rows is used.
 	repeated map[string]bool
@@ -24,7 +27,7 @@ type roomLoader struct {
 type loadedRoom struct {
 	imc.Room
 	members []*imc.Member
-	index   map[sip.AoR]*imc.Member
+	index   map[sip.AoR]*imc.Member // nil while there are few members
 
 	listed bool      // a row of imc_rooms has been read
 	other  otherRows // those to write again
@@ -47,13 +50,17 @@ func (st *rooms) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip 
 			continue
 		}
 		f(r.Room, r.list())
+		r.members, r.index = nil, nil // the caller has them
 	}
 	return nil
 }
 
 // load reads the rows of all tables.
 func (st *rooms) load(ctx context.Context, skip func(error)) (*roomLoader, error) {
-	l := &roomLoader{layout: st.layout, rooms: map[sip.AoR]*loadedRoom{}, repeated: map[string]bool{}}
+	l := &roomLoader{
+		layout: st.layout, rooms: map[sip.AoR]*loadedRoom{}, repeated: map[string]bool{},
+		uris: map[string]*loadedRoom{}, texts: map[string]string{},
+	}
 	if err := st.loadNames(ctx, l, skip); err != nil {
 		return nil, err
 	}
@@ -64,6 +71,7 @@ func (st *rooms) load(ctx context.Context, skip func(error)) (*roomLoader, error
 		{"SELECT room, flag, is_empty, topic, created FROM silod_room ORDER BY room", l.ownRoom},
 		{"SELECT username, domain, room, flag FROM {members} ORDER BY id", l.kamailioMember},
 		{"SELECT room, username, domain, muted, paused, banned, invited_user, invited_domain FROM silod_member " +
+			"WHERE COALESCE(muted, 1) <> 0 OR COALESCE(paused, 1) <> 0 OR COALESCE(banned, 1) <> 0 OR COALESCE(invited_user, 'x') <> '' " +
 			"ORDER BY room, username, domain", l.ownMember},
 		{"SELECT room, username, domain, seq, seen FROM silod_cursor", l.cursor},
 	} {
@@ -75,8 +83,8 @@ func (st *rooms) load(ctx context.Context, skip func(error)) (*roomLoader, error
 }
 
 // each calls f for every row, and skip for the errors of f.
-func (st *rooms) each(ctx context.Context, text string, f func(func(...any) error) error, skip func(error)) error {
-	rows, err := st.reader.query(ctx, text)
+func (st *rooms) each(ctx context.Context, text string, f func(func(...any) error) error, skip func(error), args ...any) error {
+	rows, err := st.reader.query(ctx, text, args...)
 	if err != nil {
 		return err
 	}
@@ -89,33 +97,36 @@ func (st *rooms) each(ctx context.Context, text string, f func(func(...any) erro
 	return rows.Err()
 }
 
-// loadNames reads imc_rooms twice: of several rows of a room, that in silod's spelling counts,
-// or else the first.
+// loadNames reads imc_rooms. Of several rows of a room, that in silod's spelling counts, or else
+// the first, so the others are read last.
 func (st *rooms) loadNames(ctx context.Context, l *roomLoader, skip func(error)) error {
-	const text = "SELECT name, domain, flag FROM {rooms} ORDER BY id"
-	for _, exact := range []bool{true, false} {
-		if err := st.each(ctx, text, func(scan func(...any) error) error { return l.kamailioRoom(scan, exact) }, skip); err != nil {
-			return err
+	type row struct {
+		name rowName
+		flag int64
+	}
+	var others []row
+	err := st.each(ctx, "SELECT name, domain, flag FROM {rooms} ORDER BY id", func(scan func(...any) error) error {
+		var r row
+		if err := scan(&r.name.user, &r.name.domain, &r.flag); err != nil {
+			return fmt.Errorf("row of imc_rooms: %w", err)
+		}
+		if a := l.layout.room(r.name); (r.name != rowName{a.User, a.Domain}) {
+			others = append(others, r)
+			return nil
+		}
+		return l.kamailioRoom(r.name, r.flag)
+	}, skip)
+	for _, r := range others {
+		if err := l.kamailioRoom(r.name, r.flag); err != nil {
+			skip(err)
 		}
 	}
-	return nil
+	return err
 }
 
-// kamailioRoom reads a row of imc_rooms: the room exists. With exact it reads only rows in
-// silod's spelling, else only others.
-func (l *roomLoader) kamailioRoom(scan func(...any) error, exact bool) error {
-	var n rowName
-	var flag int64
-	if err := scan(&n.user, &n.domain, &flag); err != nil {
-		if exact {
-			return nil // the other reading reports it
-		}
-		return fmt.Errorf("row of imc_rooms: %w", err)
-	}
+// kamailioRoom adds the room of a row of imc_rooms.
+func (l *roomLoader) kamailioRoom(n rowName, flag int64) error {
 	a := l.layout.room(n)
-	if (n == rowName{a.User, a.Domain}) != exact {
-		return nil
-	}
 	if n.user == "" || a.Domain == "" {
 		return fmt.Errorf("row of imc_rooms: no name or no domain: %q", uriOf(n))
 	}
@@ -126,7 +137,7 @@ func (l *roomLoader) kamailioRoom(scan func(...any) error, exact bool) error {
 	}
 	r.listed = true
 	r.setFlag(flag)
-	if !exact {
+	if (n != rowName{a.User, a.Domain}) {
 		r.other.names = append(r.other.names, n)
 	}
 	return nil
@@ -137,14 +148,35 @@ func uriOf(n rowName) string { return "sip:" + n.user + "@" + n.domain }
 
 // find returns the room with a URI, nil if there is none. table is that of the row.
 func (l *roomLoader) find(table, uri string) (r *loadedRoom, a sip.AoR, err error) {
+	if known := l.uris[uri]; known != nil {
+		return known, known.AoR, nil
+	}
 	if a, err = l.layout.roomOf(uri); err != nil {
 		return nil, a, fmt.Errorf("row of %s: %w", table, err)
 	}
 	if l.repeated[uri] {
 		return nil, a, nil
 	}
-	return l.rooms[a], a, nil
+	if r = l.rooms[a]; r != nil {
+		l.uris[uri] = r
+	}
+	return r, a, nil
 }
+
+// shared returns one copy of a text that occurs in many rows.
+func (l *roomLoader) shared(text string) string {
+	if t, ok := l.texts[text]; ok {
+		return t
+	}
+	if len(l.texts) < maxShared {
+		text = strings.Clone(text)
+		l.texts[text] = text
+	}
+	return text
+}
+
+// maxShared limits the texts of shared.
+const maxShared = 100_000
 
 // ownRoom adds the values for which imc_rooms has no column. Where silod_room says that
 // the room has members, but imc_rooms does not have it, another program has destroyed it.
@@ -182,6 +214,7 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 	if err := scan(&n.user, &n.domain, &uri, &flag); err != nil {
 		return fmt.Errorf("row of imc_members: %w", err)
 	}
+	n.user, n.domain = l.shared(n.user), l.shared(n.domain)
 	r, a, err := l.find("imc_members", uri)
 	switch {
 	case err != nil:
@@ -198,7 +231,7 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 		return nil
 	}
 	user, role := l.layout.aor(n), roleOf(flag)
-	if old := r.index[user]; old != nil {
+	if old := r.find(user); old != nil {
 		role = max(role, old.Role)
 	}
 	r.member(user).Role = role
@@ -220,7 +253,7 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 		return err
 	}
 	user := l.layout.aor(n)
-	if r.index[user] == nil && banned == 0 {
+	if r.find(user) == nil && banned == 0 {
 		return nil // removed by another program
 	}
 	m := r.member(user)
@@ -249,7 +282,7 @@ func (l *roomLoader) cursor(scan func(...any) error) error {
 		return err
 	}
 	user := l.layout.aor(n)
-	if m := r.index[user]; m != nil {
+	if m := r.find(user); m != nil {
 		m.Cursor = max(m.Cursor, seq)
 		if at := fromMillis(seen); at.After(m.Seen) {
 			m.Seen = at
@@ -263,7 +296,7 @@ func (l *roomLoader) cursor(scan func(...any) error) error {
 func (l *roomLoader) room(a sip.AoR) *loadedRoom {
 	r := l.rooms[a]
 	if r == nil {
-		r = &loadedRoom{Room: imc.Room{AoR: a}, index: map[sip.AoR]*imc.Member{}}
+		r = &loadedRoom{Room: imc.Room{AoR: a}}
 		l.rooms[a] = r
 		l.order = append(l.order, r)
 	}
@@ -284,13 +317,38 @@ func (r *loadedRoom) setFlag(flag int64) {
 	r.Private, r.Closed = flag&roomPrivate != 0, flag&roomDeleted != 0
 }
 
+// fewMembers is the number of members up to which a room has no index.
+const fewMembers = 16
+
+// find returns a member, nil if it was not read before.
+func (r *loadedRoom) find(user sip.AoR) *imc.Member {
+	if r.index != nil {
+		return r.index[user]
+	}
+	for _, m := range r.members {
+		if m.User == user {
+			return m
+		}
+	}
+	return nil
+}
+
 // member returns a member, a new one if it was not read before.
 func (r *loadedRoom) member(user sip.AoR) *imc.Member {
-	m := r.index[user]
-	if m == nil {
-		m = &imc.Member{User: user, Role: imc.Plain}
+	m := r.find(user)
+	if m != nil {
+		return m
+	}
+	m = &imc.Member{User: user, Role: imc.Plain}
+	r.members = append(r.members, m)
+	switch {
+	case r.index != nil:
 		r.index[user] = m
-		r.members = append(r.members, m)
+	case len(r.members) > fewMembers:
+		r.index = make(map[sip.AoR]*imc.Member, 2*len(r.members))
+		for _, m := range r.members {
+			r.index[m.User] = m
+		}
 	}
 	return m
 }

@@ -23,7 +23,17 @@ var logTable = table{name: "silod_room_log", serial: "seq", fields: []field{
 	{name: "body", kind: kindBytes},
 }}
 
-const selectEntry = `SELECT seq, from_user, from_domain, at, head, body FROM silod_room_log `
+// The columns of an entry and of its position.
+const (
+	entryColumns    = "seq, from_user, from_domain, at, head, body"
+	positionColumns = "seq, room, at"
+)
+
+// ofRoom returns the SELECT of columns of at most $4 entries of room $1 between the Seqs $2 and
+// $3, in ascending or descending order.
+func (st *rooms) ofRoom(columns, order string) string {
+	return "SELECT " + columns + " " + fmt.Sprintf(st.layout.fragments.roomLog, order) + " LIMIT $4"
+}
 
 // Append implements imc.Store. Entries share the transactions of messages, and one costs as
 // much as a message, whatever the number of members.
@@ -86,20 +96,84 @@ func appendEntries(s *session, entries []*entryRow) error {
 
 // Log implements imc.Store.
 func (st *rooms) Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
-	return st.entries(ctx, room, selectEntry+`WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3`, room.String(), after, limit)
+	return st.entries(ctx, room, "ASC", after, math.MaxInt64, limit)
 }
 
-// Recent implements imc.Store. It reads the index backwards and reverses the result.
-func (st *rooms) Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
-	es, err := st.entries(ctx, room, selectEntry+`WHERE room = $1 AND at >= $2 ORDER BY seq DESC LIMIT $3`,
-		room.String(), millis(since), limit)
-	slices.Reverse(es)
-	return es, err
+// Limits of Recent: the number of entries of its first and of its largest SELECT, and the size
+// from which it reads no further.
+const (
+	recentFirst = 32
+	recentMax   = 128
+	recentBytes = 4 << 20
+)
+
+// Recent implements imc.Store. It reads the index backwards, in growing pages, up to the first
+// page that reaches back before since: the entries of a room are nearly in the order of time. A
+// condition on the time would make the engine read the whole log of a quiet room.
+func (st *rooms) Recent(ctx context.Context, room sip.AoR, after int64, since time.Time, limit int) ([]imc.Entry, error) {
+	since = since.Truncate(time.Millisecond)
+	var out []imc.Entry
+	before, size, page := int64(math.MaxInt64), 0, recentFirst
+	for len(out) < limit && size < recentBytes {
+		n := min(limit-len(out), page)
+		es, err := st.entries(ctx, room, "DESC", after, before, n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, es...)
+		if len(es) < n || es[n-1].At.Before(since) {
+			break
+		}
+		for i := range es {
+			size += len(es[i].Body)
+		}
+		before, page = es[n-1].Seq, min(2*page, recentMax)
+	}
+	for len(out) > 0 && out[len(out)-1].At.Before(since) {
+		out = out[:len(out)-1]
+	}
+	slices.Reverse(out)
+	return out, nil
 }
 
-// entries returns the entries of a room that a SELECT finds.
-func (st *rooms) entries(ctx context.Context, room sip.AoR, text string, args ...any) ([]imc.Entry, error) {
-	rows, err := st.reader.query(ctx, text, args...)
+// roomReads is the number of reads of logs at a time: fewer than the connections for reading,
+// which deliver messages, too.
+const roomReads = readerConns / 2
+
+// limited runs a read of logs when fewer than roomReads are under way, and returns when it ends or
+// ctx does: a driver may need longer to leave a server that hangs, and the read counts until then.
+// Its error is errBusy where ctx has ended.
+func limited[T any](ctx context.Context, st *rooms, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	select {
+	case st.slots <- struct{}{}:
+		go func() {
+			defer func() { <-st.slots }()
+			v, err := read()
+			done <- result{v, err}
+		}()
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, fmt.Errorf("read room log: %w: %w", errBusy, ctx.Err())
+	}
+}
+
+// entries returns the entries of a room as ofRoom finds them.
+func (st *rooms) entries(ctx context.Context, room sip.AoR, order string, after, before int64, limit int) ([]imc.Entry, error) {
+	return limited(ctx, st, func() ([]imc.Entry, error) { return st.readEntries(ctx, room, order, after, before, limit) })
+}
+
+func (st *rooms) readEntries(ctx context.Context, room sip.AoR, order string, after, before int64, limit int) ([]imc.Entry, error) {
+	rows, err := st.reader.query(ctx, st.ofRoom(entryColumns, order), room.String(), after, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read room log: %w", busy(err))
 	}
@@ -177,76 +251,4 @@ func saveCursors(s *session, cs []imc.Cursor) error {
 		return fmt.Errorf("save cursors: %w", err)
 	}
 	return nil
-}
-
-// Purge implements imc.Store. It may find the entries before the transaction that deletes
-// them: an entry that was delivered to all members stays delivered to all members.
-func (st *rooms) Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error) {
-	seqs, err := st.purgeable(ctx, before, deliveredOnly, min(limit, pageRows))
-	if err != nil || len(seqs) == 0 {
-		return 0, err
-	}
-	var n int64
-	err = st.writer.step(ctx, len(seqs), func(s *session) (err error) {
-		n, err = s.deleteAll("silod_room_log", "seq", anys(seqs))
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("purge room logs: %w", err)
-	}
-	return int(n), nil
-}
-
-// purgeable returns the Seq of entries to delete. An entry was delivered to all members if
-// it is not above the lowest cursor of its room; in a room without members every entry was.
-// Invited users and members that Kamailio has marked as deleted (flags 4 and 8) receive no
-// entries and do not count.
-func (st *rooms) purgeable(ctx context.Context, before time.Time, deliveredOnly bool, limit int) ([]int64, error) {
-	if !deliveredOnly {
-		seqs, err := st.reader.ints(ctx, `SELECT seq FROM silod_room_log WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), limit)
-		if err != nil {
-			return nil, fmt.Errorf("purge room logs: %w", err)
-		}
-		return seqs, nil
-	}
-	rooms, err := st.oldRooms(ctx, before)
-	if err != nil {
-		return nil, fmt.Errorf("purge room logs: %w", err)
-	}
-	var out []int64
-	for _, room := range rooms {
-		floor, err := st.reader.ints(ctx, `SELECT COALESCE(MIN(COALESCE(c.seq, 0)), $1) FROM {members} m
-			LEFT JOIN silod_cursor c ON c.room = $2 AND c.username = m.username AND c.domain = m.domain
-			WHERE m.room = $2 AND m.flag & 12 = 0`, int64(math.MaxInt64), room)
-		if err != nil {
-			return nil, fmt.Errorf("purge room logs: %w", err)
-		}
-		seqs, err := st.reader.ints(ctx, `SELECT seq FROM silod_room_log WHERE room = $1 AND seq <= $2 AND at < $3 ORDER BY seq LIMIT $4`,
-			room, floor[0], millis(before), limit-len(out))
-		if err != nil {
-			return nil, fmt.Errorf("purge room logs: %w", err)
-		}
-		if out = append(out, seqs...); len(out) >= limit {
-			break
-		}
-	}
-	return out, nil
-}
-
-// oldRooms returns the rooms with entries older than before.
-func (st *rooms) oldRooms(ctx context.Context, before time.Time) ([]string, error) {
-	rows, err := st.reader.query(ctx, `SELECT DISTINCT room FROM silod_room_log WHERE at < $1`, millis(before))
-	if err != nil {
-		return nil, busy(err)
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var room string
-		if err := rows.Scan(&room); err != nil {
-			return nil, err
-		}
-		out = append(out, room)
-	}
-	return out, busy(rows.Err())
 }

@@ -16,6 +16,7 @@ type rooms struct {
 	layout *layout
 	writer *writer
 	reader *reader
+	slots  chan struct{} // has an element for each read of logs that is under way
 }
 
 // Flags in Kamailio's tables.
@@ -79,9 +80,6 @@ func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
 		}
 		return appendEntries(s, notice)
 	}
-	if c.Delete {
-		change = func(s *session) error { return destroyRoom(s, c.Room.AoR) }
-	}
 	if err := st.writer.step(ctx, 1+len(c.Put)+len(c.Remove), change); err != nil {
 		if c.Notice != nil {
 			c.Notice.Seq = 0
@@ -127,65 +125,39 @@ func checkMembers(c *imc.Change) error {
 // ownName is the width of names in silod's own tables.
 var ownName = columnInfo{width: 255}
 
-// destroyRoom deletes all rows of a room.
-func destroyRoom(s *session, room sip.AoR) error {
-	if err := deleteRoom(s, room); err != nil {
-		return err
-	}
-	for _, t := range roomTables {
-		if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1", room.String()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // deleteRoom deletes the row of a room in imc_rooms.
 func deleteRoom(s *session, room sip.AoR) error {
 	_, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.User, room.Domain)
 	return err
 }
 
-// roomTables are the tables with a column for the URI of a room.
-var roomTables = []string{"{members}", "silod_room", "silod_member", "silod_cursor", "silod_room_log"}
-
-// moveRoom moves the rows of a room to another AoR, except for its row of imc_rooms, which it
-// deletes: putRoom writes that again.
-func moveRoom(s *session, from, to sip.AoR) error {
-	for _, t := range roomTables {
-		if _, err := s.exec("UPDATE "+t+" SET room = $1 WHERE room = $2", to.String(), from.String()); err != nil {
-			return err
-		}
-	}
-	return deleteRoom(s, from)
-}
+// memberTables are the tables with a row for each member.
+var memberTables = []string{"silod_cursor", "silod_member", "{members}"}
 
 // putRoom writes a room and its changed members. Whether the room is empty follows from the
 // table: a Change has only the members that have changed.
 func putRoom(s *session, c *imc.Change) error {
 	room := c.Room.AoR.String()
-	if !c.Was.IsZero() {
-		if err := moveRoom(s, c.Was, c.Room.AoR); err != nil {
-			return err
-		}
-	}
 	if err := putMembers(s, room, c.Put); err != nil {
 		return err
 	}
 	for _, a := range c.Remove {
 		u := s.layout.member(a)
-		for _, t := range []string{"{members}", "silod_member", "silod_cursor"} {
+		for _, t := range memberTables {
 			if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username = $2 AND domain = $3", room, u.user, u.domain); err != nil {
 				return err
 			}
 		}
 	}
-	n, err := s.ints("SELECT COUNT(*) FROM {members} WHERE room = $1", room)
+	if err := s.byIndex(); err != nil {
+		return err
+	}
+	some, err := s.ints("SELECT 1 FROM {members} WHERE room = $1 LIMIT 1", room)
 	if err != nil {
 		return err
 	}
 	flag := oneIf(c.Room.Private)*roomPrivate | oneIf(c.Room.Closed)*roomDeleted
-	empty := n[0] == 0
+	empty := len(some) == 0
 	err = s.upsert(&roomTable, [][]any{{room, flag, oneIf(empty), []byte(c.Room.Topic), millis(c.Room.Created)}})
 	if err != nil {
 		return err

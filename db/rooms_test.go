@@ -179,7 +179,7 @@ func TestRoomsDestroy(t *testing.T) {
 			apply(t, st, imc.Change{Room: imc.Room{AoR: r}, Put: []imc.Member{{User: bob, Role: imc.Owner, Cursor: 1}, {User: alice, Role: imc.Banned}}})
 			appendTo(t, st, r, "hello")
 		}
-		apply(t, st, imc.Change{Room: imc.Room{AoR: room1}, Delete: true})
+		erase(t, st, room1)
 		if got := loadRooms(t, st); len(got) != 1 || len(got[other].Members) != 2 {
 			t.Errorf("left: %+v", got)
 		}
@@ -189,6 +189,39 @@ func TestRoomsDestroy(t *testing.T) {
 			}
 		}
 	})
+}
+
+// erase deletes a room and its log as package imc does, in small steps.
+func erase(t testing.TB, st imc.Store, room sip.AoR) {
+	t.Helper()
+	for {
+		ps, err := st.Positions(t.Context(), room, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(ps) == 0 {
+			break
+		}
+		if err := st.DeleteEntries(t.Context(), seqsOf(ps)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		done, err := st.Erase(t.Context(), room, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done {
+			return
+		}
+	}
+}
+
+func seqsOf(ps []imc.Position) (seqs []int64) {
+	for _, p := range ps {
+		seqs = append(seqs, p.Seq)
+	}
+	return seqs
 }
 
 func appendTo(t testing.TB, st imc.Store, room sip.AoR, body string) *imc.Entry {
@@ -239,11 +272,11 @@ func TestRoomLog(t *testing.T) {
 		if err != nil || len(es) != 20 {
 			t.Fatalf("%d entries, %v", len(es), err)
 		}
-		recent, err := st.Recent(t.Context(), room1, noon, 3)
+		recent, err := st.Recent(t.Context(), room1, 0, noon, 3)
 		if err != nil || said(recent) != said(es[17:]) {
 			t.Errorf("Recent = %q, want %q, %v", said(recent), said(es[17:]), err)
 		}
-		if recent, err = st.Recent(t.Context(), room1, noon.Add(time.Millisecond), 3); err != nil || len(recent) != 0 {
+		if recent, err = st.Recent(t.Context(), room1, 0, noon.Add(time.Millisecond), 3); err != nil || len(recent) != 0 {
 			t.Errorf("Recent returns an entry that is too old: %q, %v", said(recent), err)
 		}
 	})
@@ -270,38 +303,6 @@ func TestRoomCursors(t *testing.T) {
 		if m := got[alice]; m.Cursor != 3 || !m.Seen.Equal(noon.Add(time.Second)) {
 			t.Errorf("alice: %+v", m)
 		}
-	})
-}
-
-func TestRoomPurge(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Rooms()
-		var seqs []int64
-		for i := range 6 {
-			seqs = append(seqs, appendTo(t, st, room1, fmt.Sprint(i)).Seq)
-		}
-		apply(t, st, imc.Change{Room: imc.Room{AoR: room1}, Put: []imc.Member{
-			{User: bob, Role: imc.Owner, Cursor: seqs[5]},
-			{User: alice, Role: imc.Plain, Cursor: seqs[3]},
-			{User: aor("invited@example.org"), Role: imc.Invited},
-			{User: aor("banned@example.org"), Role: imc.Banned},
-		}})
-		purge := func(before time.Time, delivered bool, limit, want int) {
-			t.Helper()
-			if n, err := st.Purge(t.Context(), before, delivered, limit); n != want || err != nil {
-				t.Errorf("Purge = %d, %v, want %d", n, err, want)
-			}
-		}
-		purge(noon, true, 10, 0) // nothing is older
-		purge(noon.Add(time.Second), true, 3, 3)
-		purge(noon.Add(time.Second), true, 10, 1)
-		purge(noon.Add(time.Second), true, 10, 0)
-		es, err := st.Log(t.Context(), room1, 0, 10)
-		if err != nil || said(es) != "4 5" {
-			t.Errorf("left: %q, %v", said(es), err)
-		}
-		purge(noon.Add(time.Second), false, 10, 2)
 	})
 }
 
@@ -350,38 +351,6 @@ func TestRoomsOfKamailio(t *testing.T) {
 		}
 		if len(skipped) != 3 {
 			t.Errorf("skipped: %q", skipped)
-		}
-	})
-}
-
-// TestRoomsMove: a room moves to another AoR with its members and its log, and its old
-// AoR is free.
-func TestRoomsMove(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, db *DB) {
-		st := db.Rooms()
-		away := aor("~k3@example.org")
-		members := []imc.Member{{User: alice, Role: imc.Owner, Seen: noon.Local()}, {User: bob, Role: imc.Plain, Muted: true}}
-		old := imc.Room{AoR: room1, Created: noon.Local()}
-		last := &imc.Entry{Room: room1, From: room1, At: noon, Message: im.Message{Body: []byte("destroyed")}}
-		old.Closed = true
-		apply(t, st, imc.Change{Room: old, Put: members, Notice: last})
-		old.AoR, old.Topic = away, "chat-1"
-		apply(t, st, imc.Change{Room: old, Was: room1})
-		fresh := imc.Room{AoR: room1, Created: noon.Local()}
-		apply(t, st, imc.Change{Room: fresh, Put: []imc.Member{{User: bob, Role: imc.Owner, Cursor: last.Seq}}})
-
-		got := loadRooms(t, st)
-		if len(got) != 2 || got[away].Room != old || len(got[away].Members) != 2 || !got[away].Members[bob].Muted || got[away].Members[bob].Cursor != 0 {
-			t.Errorf("the old room is now %+v", got[away])
-		}
-		if got[room1].Room != fresh || len(got[room1].Members) != 1 || got[room1].Members[bob].Cursor != last.Seq {
-			t.Errorf("the new room is %+v", got[room1])
-		}
-		for room, want := range map[sip.AoR]string{away: "destroyed", room1: ""} {
-			if es, err := st.Log(t.Context(), room, 0, 10); err != nil || said(es) != want {
-				t.Errorf("the log of %v: %v, %v", room, es, err)
-			}
 		}
 	})
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 
@@ -43,8 +44,8 @@ func (o *otherRows) member(table, uri string, room sip.AoR, user, own rowName) {
 	}
 }
 
-// respellRows is the number of members that are written with one statement.
-const respellRows = 500
+// respellRows is the number of rows that are written in one transaction.
+const respellRows = 200
 
 // respellers is the number of rooms that are written at the same time, in shared transactions.
 const respellers = 64
@@ -90,36 +91,71 @@ func (st *rooms) respellAll(ctx context.Context, rooms []*loadedRoom) map[sip.Ao
 	return failed
 }
 
-// respell replaces the rows of a room that are in another spelling, in one transaction.
+// respell replaces the rows of a room that are in another spelling, in steps: its log, its
+// members, and at last the room. Where it ends early, the rest has the other spelling still,
+// and the next start continues.
 func (st *rooms) respell(ctx context.Context, r *loadedRoom, members []imc.Member) error {
 	if err := st.check(&imc.Change{Room: r.Room, Put: members}); err != nil {
 		return err
 	}
-	return st.writer.step(ctx, len(members), func(s *session) error {
+	for _, uri := range r.other.uris {
+		if err := st.respellLog(ctx, uri, r.AoR); err != nil {
+			return err
+		}
+	}
+	room := r.AoR.String()
+	for some := range slices.Chunk(r.other.members, respellRows) {
+		err := st.writer.step(ctx, len(some), func(s *session) error {
+			var put []imc.Member
+			for _, m := range some {
+				_, err := s.exec("DELETE FROM "+m.table+" WHERE room = $1 AND username = $2 AND domain = $3", m.room, m.user.user, m.user.domain)
+				if err != nil {
+					return err
+				}
+				if own := r.find(st.layout.aor(m.user)); own != nil {
+					put = append(put, *own)
+				}
+			}
+			return putMembers(s, room, put)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for some := range slices.Chunk(members, respellRows) {
+		if err := st.writer.step(ctx, len(some), func(s *session) error { return putMembers(s, room, some) }); err != nil {
+			return err
+		}
+	}
+	return st.writer.step(ctx, 1, func(s *session) error {
 		for _, n := range r.other.names {
 			if _, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", n.user, n.domain); err != nil {
 				return err
 			}
 		}
-		for _, m := range r.other.members {
-			_, err := s.exec("DELETE FROM "+m.table+" WHERE room = $1 AND username = $2 AND domain = $3", m.room, m.user.user, m.user.domain)
-			if err != nil {
-				return err
-			}
-		}
 		for _, uri := range r.other.uris {
-			if _, err := s.exec("UPDATE silod_room_log SET room = $1 WHERE room = $2", r.AoR.String(), uri); err != nil {
-				return err
-			}
 			if _, err := s.exec("DELETE FROM silod_room WHERE room = $1", uri); err != nil {
-				return err
-			}
-		}
-		for some := range slices.Chunk(members, respellRows) {
-			if err := putMembers(s, r.AoR.String(), some); err != nil {
 				return err
 			}
 		}
 		return putRoom(s, &imc.Change{Room: r.Room})
 	})
+}
+
+// respellLog moves the log of a room from another spelling of its URI.
+func (st *rooms) respellLog(ctx context.Context, uri string, room sip.AoR) error {
+	for {
+		seqs, err := st.reader.ints(ctx, st.ofRoom("seq", "ASC"), uri, 0, int64(math.MaxInt64), respellRows)
+		if err != nil || len(seqs) == 0 {
+			return err
+		}
+		cond, args := st.layout.dialect.list("seq", 2, anys(seqs))
+		err = st.writer.step(ctx, len(seqs), func(s *session) error {
+			_, err := s.exec("UPDATE silod_room_log SET room = $1 WHERE "+cond, append([]any{room.String()}, args...)...)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
 }

@@ -109,7 +109,7 @@ func TestRoomsInOtherSpellings(t *testing.T) {
 			t.Errorf("log: %+v, %v", es, err)
 		}
 		apply(t, st, imc.Change{Room: imc.Room{AoR: chat}, Remove: []sip.AoR{neil, jurgen}, Put: []imc.Member{{User: phone, Role: imc.Admin}}})
-		apply(t, st, imc.Change{Room: imc.Room{AoR: raum}, Delete: true})
+		erase(t, st, raum)
 		for text, want := range map[string]int64{
 			"SELECT COUNT(*) FROM imc_members WHERE room LIKE 'sip:chat-1@%' AND username <> 'mallory'": 1,
 			"SELECT COUNT(*) FROM imc_rooms":      2,
@@ -161,7 +161,7 @@ func TestOddLogRows(t *testing.T) {
 	db := open(t, engines[0].fresh(t), Options{Domains: names})
 	rawExec(t, db, `INSERT INTO silod_room_log (room, from_user, from_domain, at, head, body) VALUES
 		('sip:chat-1@example.org', '', '', 'yesterday', x'ff00', 7), ('sip:chat-1@example.org', 'Alice', 'example.org', 5, '', 'hello')`)
-	es, err := db.Rooms().Recent(t.Context(), room1, time.Time{}, 10)
+	es, err := db.Rooms().Recent(t.Context(), room1, 0, time.Time{}, 10)
 	if err != nil || len(es) != 2 || es[0].From != room1 || string(es[0].Body) != "7" || es[1].From.User != "alice" || es[1].Room != room1 {
 		t.Errorf("%+v, %v", es, err)
 	}

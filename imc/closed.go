@@ -1,8 +1,10 @@
 package imc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,11 +15,27 @@ import (
 
 // A room that was destroyed is closed: it does not exist for users, but stays in the
 // store until all members have its remaining entries. Its name may be given to a new
-// room meanwhile.
+// room meanwhile. Then the closed room and its members are moved aside, to another name.
+// Its log may be large and stays: the entries of a room of the name are those above its
+// base, the Seq of the last entry of the room before.
 
 // asidePrefix begins the user part under which a closed room is stored after its name
 // has been given to another room; the Seq of its last entry follows.
 const asidePrefix = "~"
+
+// asideName returns the AoR of a closed room that is moved aside.
+func asideName(name sip.AoR, last int64) sip.AoR {
+	return sip.AoR{User: asidePrefix + strconv.FormatInt(last, 36), Domain: name.Domain}
+}
+
+// asideLast returns the Seq in the AoR of a closed room that was moved aside, 0 for others.
+func asideLast(a sip.AoR) int64 {
+	if !isAside(a) {
+		return 0
+	}
+	last, _ := strconv.ParseInt(a.User[len(asidePrefix):], 36, 64)
+	return last
+}
 
 // isAside reports whether an AoR can be that of a room that was moved aside.
 func isAside(a sip.AoR) bool { return strings.HasPrefix(a.User, asidePrefix) }
@@ -32,19 +50,40 @@ func (s *Service) close(ctx context.Context, r *room, last *Entry) error {
 
 // moveAside makes the name of a closed room available. The closed room is stored
 // under an AoR that no other room can have, with its name in the topic, which it
-// needs no longer. The caller holds r.stateMu exclusively.
+// needs no longer. It is copied first and then erased, step by step: if that ends early,
+// both copies are closed, and members get the same messages from them. The caller holds
+// r.stateMu exclusively.
 func (s *Service) moveAside(ctx context.Context, r *room) error {
 	next := r.Room
-	next.AoR = sip.AoR{User: asidePrefix + strconv.FormatInt(r.last, 36), Domain: r.name.Domain}
-	next.Topic = r.name.User
-	sctx, cancel := storeContext(ctx)
-	defer cancel()
-	if err := s.store.Apply(sctx, Change{Room: next, Was: r.AoR}); err != nil {
-		return fmt.Errorf("move closed room %s: %w", r.name, err)
+	next.AoR, next.Topic = asideName(r.name, r.last), r.name.User
+	r.mu.Lock()
+	members := r.copies()
+	r.mu.Unlock()
+	if r.last == r.base { // all members have all entries
+		members = nil
+	}
+	for some := range slices.Chunk(members, purgeBatch) {
+		sctx, cancel := storeContext(ctx)
+		err := s.store.Apply(sctx, Change{Room: next, Put: some})
+		cancel()
+		if err != nil {
+			return fmt.Errorf("move closed room %s: %w", r.name, err)
+		}
+	}
+	for done := false; !done; {
+		var err error
+		if done, err = s.eraseStep(ctx, r.AoR); err != nil {
+			return err
+		}
+	}
+	if members == nil {
+		s.forget(r)
+		return nil
 	}
 	s.mu.Lock()
 	delete(s.rooms, r.AoR)
 	s.rooms[next.AoR] = r
+	s.ends[r.log] = max(s.ends[r.log], r.last)
 	s.mu.Unlock()
 	r.mu.Lock()
 	r.Room = next
@@ -60,33 +99,131 @@ func publicName(stored Room) sip.AoR {
 	return stored.AoR
 }
 
+// eraseClosed deletes the entries of closed rooms that all members have, and the rooms in
+// which no member waits for entries any more.
+func (s *Service) eraseClosed(ctx context.Context) {
+	for _, r := range s.allRooms() {
+		if err := s.purgeClosed(ctx, r); err != nil && ctx.Err() == nil {
+			s.stats.StoreErrors.Add(1)
+			s.log.Error("destroyed room not deleted", slog.Any("error", err))
+			return
+		}
+	}
+}
+
 // purgeClosed deletes a closed room when no member waits for its entries any more:
-// all have them, or the entries are older than CatchUp.
+// all have them, or the entries are older than CatchUp. Before, it deletes those that all
+// have.
 func (s *Service) purgeClosed(ctx context.Context, r *room) error {
 	r.mu.Lock()
-	waiting := s.now().Sub(r.lastAt) < s.config().CatchUp &&
-		slices.ContainsFunc(r.members, func(m *member) bool { return m.joined() && m.Cursor < r.last })
-	closed := r.stored && r.Closed
+	closed, last, known := r.stored && r.Closed, r.last, !r.lastAt.IsZero()
 	r.mu.Unlock()
-	if !closed || waiting {
+	if !closed {
 		return nil
 	}
+	floor := r.deliveredTo(r.log)
+	if floor < last && !known {
+		if err := s.findEnd(ctx, r); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	waiting := floor < last && s.now().Sub(r.lastAt) < s.config().CatchUp
+	r.mu.Unlock()
+	if !waiting {
+		floor = last
+	}
+	if floor > r.erased {
+		if err := s.eraseLog(ctx, r, floor); err != nil {
+			return err
+		}
+		r.erased = floor
+	}
+	if waiting {
+		return nil
+	}
+	return s.eraseRoom(ctx, r)
+}
+
+// findEnd reads the time of the last entry of a room.
+func (s *Service) findEnd(ctx context.Context, r *room) error {
+	ps, err := s.positions(ctx, func(ctx context.Context) ([]Position, error) {
+		return s.store.Positions(ctx, r.log, r.last-1, 1)
+	})
+	if err != nil || len(ps) == 0 || ps[0].Seq != r.last {
+		return err
+	}
+	r.mu.Lock()
+	r.lastAt = ps[0].At
+	r.mu.Unlock()
+	return nil
+}
+
+// eraseLog deletes the entries of a closed room up to a Seq.
+func (s *Service) eraseLog(ctx context.Context, r *room, upTo int64) error {
+	for after := max(r.base, r.erased); ; {
+		ps, err := s.positions(ctx, func(ctx context.Context) ([]Position, error) {
+			return s.store.Positions(ctx, r.log, after, purgeBatch)
+		})
+		if err != nil {
+			return err
+		}
+		n := 0
+		for n < len(ps) && ps[n].Seq <= upTo {
+			n++
+		}
+		if n == 0 {
+			return nil
+		}
+		if err := s.deleteEntries(ctx, seqsOf(ps[:n])); err != nil {
+			return err
+		}
+		if after = ps[n-1].Seq; n < purgeBatch {
+			return nil
+		}
+	}
+}
+
+// eraseRoom deletes a closed room without entries from the store, step by step, and then from
+// memory. Between two steps it can be moved aside.
+func (s *Service) eraseRoom(ctx context.Context, r *room) error {
+	for {
+		begin := time.Now()
+		done, err := s.eraseLocked(ctx, r)
+		if err != nil || done {
+			return err
+		}
+		if err := pauseAfter(ctx, begin); err != nil {
+			return err
+		}
+	}
+}
+
+// eraseLocked is one step of eraseRoom.
+func (s *Service) eraseLocked(ctx context.Context, r *room) (done bool, err error) {
 	r.stateMu.Lock()
 	defer r.stateMu.Unlock()
 	if r.removed || !r.Closed {
-		return nil
+		return true, nil
 	}
-	return s.deleteClosed(ctx, r)
+	if done, err = s.eraseStep(ctx, r.AoR); err == nil && done {
+		s.forget(r)
+	}
+	return done, err
 }
 
-// deleteClosed deletes a closed room from the store and from memory. The caller
-// holds r.stateMu exclusively.
-func (s *Service) deleteClosed(ctx context.Context, r *room) error {
-	sctx, cancel := storeContext(ctx)
+// eraseStep deletes some of the rows of a room without entries.
+func (s *Service) eraseStep(ctx context.Context, room sip.AoR) (done bool, err error) {
+	ctx, cancel := storeContext(ctx)
 	defer cancel()
-	if err := s.store.Apply(sctx, Change{Room: r.Room, Delete: true}); err != nil {
-		return fmt.Errorf("delete room %s: %w", r.name, err)
+	if done, err = s.store.Erase(ctx, room, purgeBatch); err != nil {
+		return false, fmt.Errorf("delete room %s: %w", room, err)
 	}
+	return done, nil
+}
+
+// forget deletes a closed room from memory. The caller holds r.stateMu exclusively.
+func (s *Service) forget(r *room) {
 	var users []sip.AoR
 	for _, m := range r.members {
 		if m.joined() {
@@ -100,5 +237,58 @@ func (s *Service) deleteClosed(ctx context.Context, r *room) error {
 	s.tailBytes.Add(int64(r.tailSize - before))
 	r.mu.Unlock()
 	s.removeRoom(r)
-	return nil
+	s.mu.Lock()
+	if s.ends[r.log] == r.last {
+		delete(s.ends, r.log)
+	}
+	s.mu.Unlock()
+}
+
+// findBases sets the bases of the rooms with a name that closed rooms had before, and of
+// those closed rooms. The caller is Load.
+func (s *Service) findBases() {
+	var aside []*room
+	for _, r := range s.rooms {
+		last := asideLast(r.AoR)
+		if last == 0 || r.last != 0 { // an older silod moved logs, too
+			continue
+		}
+		r.log, r.last, r.tailFrom = r.name, last, last
+		aside = append(aside, r)
+	}
+	slices.SortFunc(aside, func(a, b *room) int { return cmp.Compare(a.last, b.last) })
+	bases := map[sip.AoR]int64{}
+	for _, r := range aside {
+		r.base, bases[r.log] = bases[r.log], r.last
+		s.ends[r.log] = max(s.ends[r.log], r.last)
+	}
+	for _, r := range aside {
+		now := s.rooms[r.name]
+		if now == nil {
+			continue
+		}
+		if now.Closed && now.last == r.last { // r is a copy of it, see moveAside
+			s.completeCopy(r, now)
+		}
+		now.base = max(now.base, r.last)
+		now.last = max(now.last, now.base)
+		now.tailFrom, now.erased = now.last, now.base
+	}
+}
+
+// completeCopy adds to a copy of a closed room the members that it lacks. Nothing is delivered
+// from the room itself any more.
+func (s *Service) completeCopy(aside, r *room) {
+	var missing []Member
+	for _, m := range r.members {
+		if aside.index[m.User] == nil {
+			missing = append(missing, m.Member)
+			if m.joined() {
+				x := s.userRecord(m.User)
+				x.rooms = append(x.rooms, aside)
+			}
+		}
+		m.Cursor = r.last
+	}
+	aside.apply(&Change{Room: aside.Room, Put: missing})
 }

@@ -15,6 +15,7 @@ type access int
 const (
 	noRoom    access = iota // the command is not about a room
 	shared                  // reads the room
+	unlocked                // reads the room's log: no lock is held, so that messages need not wait
 	exclusive               // changes the room
 	creating                // changes the room or creates it
 )
@@ -77,8 +78,8 @@ var commands = []*command{
 		help: "lists the members: * owner, ~ admin",
 		run:  (*Service).list,
 	}, {
-		name: "rooms", role: anyone, code: -100,
-		help: "lists the rooms that you can see",
+		name: "rooms", params: []param{fromParam}, role: anyone, code: -100,
+		help: "lists the rooms that you can see, from a name on",
 		run:  (*Service).listRooms,
 	}, {
 		name: "destroy", params: []param{roomParam}, role: Owner, access: exclusive, code: -110,
@@ -97,17 +98,17 @@ var commands = []*command{
 		help: "shows the topic",
 		run:  (*Service).showTopic,
 	}, {
-		name: "history", params: []param{sinceParam, roomParam}, role: Plain, access: shared, code: -100,
+		name: "history", params: []param{sinceParam, roomParam}, role: Plain, access: unlocked, code: -100,
 		help: "shows the messages since a time: 30m, 2h, 3d, 15:04 or 2006-01-02T15:04",
-		run:  (*Service).history,
+		run:  (*Service).showHistory,
 	}, {
-		name: "history", params: []param{countParam, roomParam}, role: Plain, access: shared, code: -100,
+		name: "history", params: []param{countParam, roomParam}, role: Plain, access: unlocked, code: -100,
 		help: "shows the last N messages",
-		run:  (*Service).history,
+		run:  (*Service).showHistory,
 	}, {
-		name: "history", params: []param{roomParam}, role: Plain, access: shared, code: -100,
+		name: "history", params: []param{roomParam}, role: Plain, access: unlocked, code: -100,
 		help: "shows the last messages",
-		run:  (*Service).history,
+		run:  (*Service).showHistory,
 	}, {
 		name: "ban", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -80,
 		help: "bans a user",

@@ -23,6 +23,7 @@ func storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 // state from which it made the change is still the room's state.
 func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	joining, leaving := r.membershipDiff(&c)
+	invited, ended := r.invitations(&c)
 	if err := s.reserve(r, &c, joining); err != nil {
 		return err
 	}
@@ -39,10 +40,13 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 		s.stats.Notices.Add(1)
 	}
 	r.mu.Lock()
-	closes := c.Room.Closed && !r.Closed
+	closes, from := c.Room.Closed && !r.Closed, s.listing(r)
 	r.apply(&c)
+	to := s.listing(r)
 	audience := s.publish(r, posts)
 	r.mu.Unlock()
+	s.relist(r, from, to)
+	s.setInvitations(r, invited, ended)
 	if closes {
 		s.freeSeats(r)
 	}

@@ -52,11 +52,27 @@ func (s *Service) execute(ctx context.Context, c *invocation) error {
 
 // executeLocked carries out a command under the room's state lock.
 func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
-	r := s.lockRoom(c.room, c.access)
+	lock := c.access
+	if lock == unlocked {
+		lock = shared
+	}
+	r := s.lockRoom(c.room, lock)
 	if r == nil {
 		return refuse("no_room").in(c.room)
 	}
-	defer s.unlockRoom(r, c.access)
+	err := s.admit(c, r)
+	if err == nil && c.access != unlocked {
+		err = c.run(s, ctx, c, r)
+	}
+	s.unlockRoom(r, lock)
+	if err == nil && c.access == unlocked {
+		err = c.run(s, ctx, c, r)
+	}
+	return err
+}
+
+// admit checks the role of the caller, which it marks as seen.
+func (s *Service) admit(c *invocation, r *room) error {
 	if err := c.checkRole(r); err != nil {
 		return err
 	}
@@ -65,7 +81,7 @@ func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
 		s.markSeen(r, m)
 		r.mu.Unlock()
 	}
-	return c.run(s, ctx, c, r)
+	return nil
 }
 
 // checkRole returns a refusal unless the caller has the role that the command needs.

@@ -282,7 +282,12 @@ func TestLoadOfForeignRows(t *testing.T) {
 func TestLoadReportsTheStore(t *testing.T) {
 	st := newMemStore()
 	_ = st.Apply(t.Context(), imc.Change{Room: imc.Room{AoR: aor("chat-1")}, Put: []imc.Member{{User: aor("alice"), Role: imc.Owner}}})
-	st.fails = func(string) error { return imc.ErrBusy }
+	st.fails = func(op string) error {
+		if op == "ends" {
+			return imc.ErrBusy
+		}
+		return nil
+	}
 	s := service(t, st)
 	if err := s.Load(t.Context()); !errors.Is(err, imc.ErrBusy) {
 		t.Errorf("Load: %v", err)

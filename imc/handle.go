@@ -110,7 +110,11 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 		return refuse("not_member")
 	case m.Muted:
 		return refuse("you_muted")
-	case r.isRepeat(req):
+	}
+	if err := s.loadTail(ctx, r); err != nil {
+		return err
+	}
+	if r.isRepeat(req) {
 		return nil
 	}
 	e := &Entry{Room: r.name, From: req.Sender.AoR, At: s.entryTime(), Message: req.Message}
@@ -140,7 +144,11 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 		s.stats.StoreErrors.Add(1)
 		s.log.Error("room request failed", slog.String("room", req.Room.String()),
 			slog.String("from", req.Sender.AoR.String()), slog.String("call_id", req.CallID), slog.Any("error", err))
-		return Reply{Status: 503, Reason: "Rooms are not available, try again", Code: code, RetryAfter: retryAfter}
+		reason := "Rooms are not available, try again"
+		if errors.Is(err, errNoHistory) {
+			reason = "The history cannot be read now, try again"
+		}
+		return Reply{Status: 503, Reason: reason, Code: code, RetryAfter: retryAfter}
 	}
 	s.stats.Refusals.Add(1)
 	if s.isExplained(req, refused, code) {

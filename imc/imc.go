@@ -87,11 +87,19 @@ type Service struct {
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
 	tailBytes    atomic.Int64           // size of all tails together
 
+	purge    purge     // of the goroutine of sweep
+	history  histories // that are being read
+	loadedAt time.Time
+
 	mu       sync.RWMutex
 	rooms    map[sip.AoR]*room // by the AoR in the store; includes rooms that are being created
 	users    map[sip.AoR]*user
-	active   int // rooms that exist, without closed ones
-	creating int // rooms with a first commit under way
+	public   roomList // those that exist for users
+	private  roomList
+	invited  map[sip.AoR][]*room // the rooms to which a user is invited
+	ends     map[sip.AoR]int64   // the last entry under a name that is not of the room with that name
+	active   int                 // rooms that exist, without closed ones
+	creating int                 // rooms with a first commit under way
 }
 
 // New returns a Service. It starts no goroutine and reads no rooms: see Load and Run.
@@ -105,6 +113,10 @@ func New(opt Options, set Settings) *Service {
 		joinAttempts: newMeter(),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),
+		invited:      make(map[sip.AoR][]*room),
+		ends:         make(map[sip.AoR]int64),
+		purge:        purge{kept: make(map[*room]*Position)},
+		history:      newHistories(),
 	}
 	s.Configure(set)
 	return s

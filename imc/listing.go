@@ -2,7 +2,6 @@ package imc
 
 import (
 	"context"
-	"slices"
 
 	"silod/mi"
 	"silod/sip"
@@ -66,14 +65,15 @@ func (s *Service) miListMembers(_ context.Context, req *mi.Request) (*mi.Node, e
 		return nil, s.miError(refuse("no_room"))
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	members, n := r.newestFirst(), &mi.Node{}
+	all, last := r.copies(), r.last
+	r.mu.Unlock()
+	members, n := newestFirst(all), &mi.Node{}
 	switch req.Dialect {
 	case mi.Classic:
 		// Kamailio shows the room as it was named in the request.
 		n.Name, n.Value, n.Attrs = "ROOM", arg, []mi.Attr{{Name: "NR_OF_MEMBERS", Value: len(members)}}
-		for _, u := range members {
-			n.Add("MEMBER", u.String())
+		for _, m := range members {
+			n.Add("MEMBER", m.User.String())
 		}
 	case mi.OpenSIPS:
 		n.Add("ROOM", r.name.String())
@@ -85,8 +85,8 @@ func (s *Service) miListMembers(_ context.Context, req *mi.Request) (*mi.Node, e
 		n.Add("count", len(members))
 	default:
 		n.List = true
-		for _, u := range members {
-			n.Nodes = append(n.Nodes, memberNode(req.Dialect, r, r.index[u]))
+		for _, m := range members {
+			n.Nodes = append(n.Nodes, memberNode(req.Dialect, m, last))
 		}
 	}
 	return n, nil
@@ -122,26 +122,28 @@ func (s *Service) listedRoom(req *mi.Request) (sip.AoR, error) {
 	return sip.AoR{}, mi.Errorf(404, "no such room")
 }
 
-// uris returns a list of the URIs of users.
-func uris(name string, users []sip.AoR) *mi.Node {
+// uris returns a list of the URIs of members.
+func uris(name string, members []*Member) *mi.Node {
 	n := &mi.Node{Name: name, List: true}
-	for _, u := range users {
-		n.Add("", u.String())
+	for _, m := range members {
+		n.Add("", m.User.String())
 	}
 	return n
 }
 
-// newestFirst returns the members in the order of imc_list_members: the owner, then
-// the others, the newest first. The caller holds r.mu.
-func (r *room) newestFirst() []sip.AoR {
-	var list []sip.AoR
-	for _, m := range slices.Backward(r.members) {
-		if m.joined() && m.Role != Owner {
-			list = append(list, m.User)
+// newestFirst returns the members that have joined in the order of imc_list_members: the owner,
+// then the others, the newest first.
+func newestFirst(members []Member) []*Member {
+	list := make([]*Member, 0, len(members))
+	for i := range members {
+		if members[i].Role == Owner {
+			list = append(list, &members[i])
 		}
 	}
-	if o := r.owner(); o != nil {
-		list = slices.Insert(list, 0, o.User)
+	for i := len(members) - 1; i >= 0; i-- {
+		if m := &members[i]; m.joined() && m.Role != Owner {
+			list = append(list, m)
+		}
 	}
 	return list
 }

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
+
+	"silod/sip"
 )
 
 // Load reads all rooms from the Store. It must be called once, before any other
@@ -32,40 +33,62 @@ func (s *Service) Load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load rooms: %w", err)
 	}
-	for _, r := range rooms {
-		if err := s.loadTail(ctx, r); err != nil {
-			return fmt.Errorf("load the log of room %s: %w", r.name, err)
+	s.public.sort()
+	s.private.sort()
+	err = s.store.Ends(ctx, func(name sip.AoR, last int64) {
+		if r := s.rooms[name]; r != nil {
+			r.last, r.tailFrom = last, last
+			r.unread.Store(true)
+		} else {
+			s.ends[name] = last
 		}
+	})
+	if err != nil {
+		return fmt.Errorf("load rooms: %w", err)
+	}
+	s.findBases()
+	for _, r := range rooms {
 		for _, m := range r.members {
 			if m.Seen.IsZero() && m.Cursor == 0 { // a row of another program: only new entries are delivered
 				m.Cursor = r.last
 			}
 		}
 	}
+	s.loadedAt = s.now()
 	s.log.Debug("rooms loaded", slog.Int("rooms", s.active), slog.Int("users", len(s.users)))
 	return nil
 }
 
-// loadTail reads the end of a room's log, and its newest entries if they are recent:
-// isRepeat needs them for a sender that got no answer before the daemon stopped.
+// loadTail reads the newest entries of a room's log if they may be recent: isRepeat needs
+// them for a sender that got no answer before the daemon stopped. They are read when the
+// first message to the room arrives: to read them for every room would delay the start.
 func (s *Service) loadTail(ctx context.Context, r *room) error {
-	newest, err := s.store.Recent(ctx, r.AoR, time.Time{}, 1)
-	if err != nil || len(newest) == 0 {
-		return err
-	}
-	r.last, r.lastAt, r.tailFrom = newest[0].Seq, newest[0].At, newest[0].Seq
-	if s.now().Sub(r.lastAt) >= maxTailAge {
+	if !r.unread.Load() {
 		return nil
 	}
-	if newest, err = s.store.Recent(ctx, r.AoR, time.Time{}, maxTailEntries); err != nil || len(newest) == 0 {
-		return err
+	if s.now().Sub(s.loadedAt) >= maxTailAge {
+		r.unread.Store(false)
+		return nil
 	}
-	r.tail = s.composeAll(r, newest, r.last)
-	r.tailFrom = r.tail[0].seq - 1
-	for _, p := range r.tail {
-		r.tailSize += p.size()
+	ctx, cancel := storeContext(ctx)
+	defer cancel()
+	newest, err := s.store.Recent(ctx, r.log, r.base, s.now().Add(-maxTailAge), maxTailEntries)
+	if err != nil {
+		return fmt.Errorf("read the log of %s: %w", r.name, err)
 	}
-	s.trim(r, 0)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.unread.CompareAndSwap(true, false) {
+		return nil
+	}
+	if posts := s.composeAll(r, newest, r.tailFrom); len(posts) > 0 {
+		before := r.tailSize
+		r.tail, r.tailFrom = append(posts, r.tail...), posts[0].seq-1
+		for _, p := range posts {
+			r.tailSize += p.size()
+		}
+		s.trim(r, before)
+	}
 	return nil
 }
 
@@ -110,10 +133,14 @@ func (s *Service) restoreRoom(stored Room, members []Member) *room {
 		log.Warn("domain of stored room not served")
 	}
 	s.rooms[name] = r
-	if !r.Closed {
+	if l := s.listing(r); l != nil {
 		s.active++
+		*l = append(*l, r)
 	}
 	for _, m := range r.members {
+		if m.Role == Invited && !r.Closed {
+			s.invited[m.User] = append(s.invited[m.User], r)
+		}
 		if !m.joined() {
 			continue
 		}

@@ -94,7 +94,7 @@ func (s *Service) scanTail(r *room, sc *logScan) (stored sip.AoR, last int64, do
 	m := r.index[sc.user]
 	if !m.joined() {
 		sc.found = sc.found[:0] // the user has left meanwhile
-		return r.AoR, 0, true
+		return r.log, 0, true
 	}
 	if !sc.started {
 		sc.start(r, m)
@@ -104,14 +104,14 @@ func (s *Service) scanTail(r *room, sc *logScan) (stored sip.AoR, last int64, do
 	if done = whole || len(sc.found) == sc.limit; done {
 		s.finish(r, m, sc)
 	}
-	return r.AoR, r.last, done
+	return r.log, r.last, done
 }
 
 // start sets the position at which a scan begins: the cursor, or the last entry in
 // flight if Next has been asked for everything before it. The caller holds r.mu.
 func (sc *logScan) start(r *room, m *member) {
 	sc.started = true
-	cursor := max(m.Cursor, r.expired)
+	cursor := max(m.Cursor, r.expired, r.base)
 	sc.pos = cursor
 	if n := len(m.inFlight); n > 0 {
 		sc.pos = max(cursor, min(sc.after, m.inFlight[n-1].seq))

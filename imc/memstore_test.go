@@ -1,7 +1,6 @@
 package imc_test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,6 +18,7 @@ type memStore struct {
 	mu    sync.Mutex
 	rooms map[sip.AoR]*memRoom
 	seq   int64
+	log   []imc.Entry // of all rooms
 	order []sip.AoR
 	fails func(op string) error // called before each operation
 }
@@ -27,7 +27,6 @@ type memRoom struct {
 	imc.Room
 	members map[sip.AoR]imc.Member
 	order   []sip.AoR
-	log     []imc.Entry
 }
 
 func newMemStore() *memStore { return &memStore{rooms: map[sip.AoR]*memRoom{}} }
@@ -62,17 +61,7 @@ func (st *memStore) Apply(_ context.Context, c imc.Change) error {
 		return err
 	}
 	defer st.mu.Unlock()
-	if !c.Was.IsZero() {
-		st.rooms[c.Room.AoR] = st.rooms[c.Was]
-		delete(st.rooms, c.Was)
-		st.order[slices.Index(st.order, c.Was)] = c.Room.AoR
-	}
 	r := st.rooms[c.Room.AoR]
-	if c.Delete {
-		delete(st.rooms, c.Room.AoR)
-		st.order = slices.DeleteFunc(st.order, func(a sip.AoR) bool { return a == c.Room.AoR })
-		return nil
-	}
 	if r == nil {
 		r = &memRoom{members: map[sip.AoR]imc.Member{}}
 		st.rooms[c.Room.AoR] = r
@@ -100,12 +89,11 @@ func (st *memStore) Apply(_ context.Context, c imc.Change) error {
 func (st *memStore) append(e *imc.Entry) {
 	st.seq++
 	e.Seq = st.seq
-	r := st.rooms[e.Room]
 	stored := *e
 	stored.At = e.At.Truncate(time.Second) // the precision that a Store must keep
 	stored.Body = slices.Clone(e.Body)
 	stored.Headers = slices.Clone(e.Headers)
-	r.log = append(r.log, stored)
+	st.log = append(st.log, stored)
 }
 
 func (st *memStore) Append(_ context.Context, e *imc.Entry, queued func()) error {
@@ -118,36 +106,75 @@ func (st *memStore) Append(_ context.Context, e *imc.Entry, queued func()) error
 	return nil
 }
 
-func (st *memStore) Log(_ context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
-	return st.read(room, func(es []imc.Entry) []imc.Entry {
-		i, _ := slices.BinarySearchFunc(es, after+1, func(e imc.Entry, seq int64) int { return cmp.Compare(e.Seq, seq) })
-		return es[i:min(i+limit, len(es))]
-	})
-}
-
-func (st *memStore) Recent(_ context.Context, room sip.AoR, since time.Time, limit int) ([]imc.Entry, error) {
-	return st.read(room, func(es []imc.Entry) []imc.Entry {
-		i := slices.IndexFunc(es, func(e imc.Entry) bool { return !e.At.Before(since) })
-		if i < 0 {
-			return nil
-		}
-		return es[max(i, len(es)-limit):]
-	})
-}
-
-func (st *memStore) read(room sip.AoR, f func([]imc.Entry) []imc.Entry) ([]imc.Entry, error) {
-	st.mu.Lock()
+func (st *memStore) Ends(_ context.Context, f func(sip.AoR, int64)) error {
+	if err := st.begin("ends"); err != nil {
+		return err
+	}
 	defer st.mu.Unlock()
-	if st.fails != nil {
-		if err := st.fails("read"); err != nil {
-			return nil, err
+	last := map[sip.AoR]int64{}
+	for _, e := range st.log {
+		last[e.Room] = e.Seq
+	}
+	for room, seq := range last {
+		f(room, seq)
+	}
+	return nil
+}
+
+func (st *memStore) Log(_ context.Context, room sip.AoR, after int64, limit int) ([]imc.Entry, error) {
+	es, err := st.read(func(e *imc.Entry) bool { return e.Room == room && e.Seq > after })
+	return es[:min(limit, len(es))], err
+}
+
+func (st *memStore) Recent(_ context.Context, room sip.AoR, after int64, since time.Time, limit int) ([]imc.Entry, error) {
+	es, err := st.read(func(e *imc.Entry) bool { return e.Room == room && e.Seq > after && !e.At.Before(since) })
+	return es[max(0, len(es)-limit):], err
+}
+
+func (st *memStore) Positions(_ context.Context, room sip.AoR, after int64, limit int) ([]imc.Position, error) {
+	return st.positions(limit, func(e *imc.Entry) bool { return (room.IsZero() || e.Room == room) && e.Seq > after })
+}
+
+func (st *memStore) Oldest(_ context.Context, from, before time.Time, limit int) ([]imc.Position, error) {
+	return st.positions(limit, func(e *imc.Entry) bool { return !e.At.Before(from) && e.At.Before(before) })
+}
+
+func (st *memStore) LastBefore(_ context.Context, before time.Time) (int64, error) {
+	ps, err := st.positions(1<<30, func(e *imc.Entry) bool { return e.At.Before(before) })
+	if len(ps) == 0 {
+		return 0, err
+	}
+	return ps[len(ps)-1].Seq, err
+}
+
+func (st *memStore) positions(limit int, f func(*imc.Entry) bool) ([]imc.Position, error) {
+	es, err := st.read(f)
+	var ps []imc.Position
+	for _, e := range es[:min(limit, len(es))] {
+		ps = append(ps, imc.Position{Seq: e.Seq, Room: e.Room, At: e.At})
+	}
+	return ps, err
+}
+
+// read returns the entries for which f returns true.
+func (st *memStore) read(f func(*imc.Entry) bool) ([]imc.Entry, error) {
+	if err := st.begin("read"); err != nil {
+		return nil, err
+	}
+	defer st.mu.Unlock()
+	var es []imc.Entry
+	for i := range st.log {
+		if f(&st.log[i]) {
+			es = append(es, st.log[i])
 		}
 	}
-	r := st.rooms[room]
-	if r == nil {
-		return nil, nil
-	}
-	return slices.Clone(f(r.log)), nil
+	return es, nil
+}
+
+// logOf returns the entries of a room.
+func (st *memStore) logOf(room sip.AoR) []imc.Entry {
+	es, _ := st.read(func(e *imc.Entry) bool { return e.Room == room })
+	return es
 }
 
 func (st *memStore) SaveCursors(_ context.Context, cs []imc.Cursor) error {
@@ -166,28 +193,34 @@ func (st *memStore) SaveCursors(_ context.Context, cs []imc.Cursor) error {
 	return nil
 }
 
-func (st *memStore) Purge(_ context.Context, before time.Time, deliveredOnly bool, limit int) (int, error) {
+func (st *memStore) DeleteEntries(_ context.Context, seqs []int64) error {
 	if err := st.begin("purge"); err != nil {
-		return 0, err
+		return err
 	}
 	defer st.mu.Unlock()
-	n := 0
-	for _, r := range st.rooms {
-		got := int64(1 << 62)
-		for _, m := range r.members {
-			if m.Role != imc.Invited && m.Role != imc.Banned {
-				got = min(got, m.Cursor)
-			}
-		}
-		r.log = slices.DeleteFunc(r.log, func(e imc.Entry) bool {
-			if n == limit || !e.At.Before(before) || deliveredOnly && e.Seq > got {
-				return false
-			}
-			n++
-			return true
-		})
+	st.log = slices.DeleteFunc(st.log, func(e imc.Entry) bool { return slices.Contains(seqs, e.Seq) })
+	return nil
+}
+
+func (st *memStore) Erase(_ context.Context, room sip.AoR, limit int) (done bool, err error) {
+	if err := st.begin("erase"); err != nil {
+		return false, err
 	}
-	return n, nil
+	defer st.mu.Unlock()
+	r := st.rooms[room]
+	if r == nil {
+		return true, nil
+	}
+	n := min(limit, len(r.order))
+	for _, u := range r.order[:n] {
+		delete(r.members, u)
+	}
+	if r.order = r.order[n:]; n == limit {
+		return false, nil
+	}
+	delete(st.rooms, room)
+	st.order = slices.DeleteFunc(st.order, func(a sip.AoR) bool { return a == room })
+	return true, nil
 }
 
 var (

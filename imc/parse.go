@@ -21,13 +21,14 @@ const (
 	privateParam                // the word private, optional
 	countParam                  // a number
 	sinceParam                  // the word since and a time
+	fromParam                   // the name of a room at which a list begins, optional
 	textParam                   // the rest of the line, at least one character
 )
 
 // paramUsage holds the parameters as #help shows them.
 var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
-	countParam: "N", sinceParam: "since TIME", textParam: "TEXT",
+	countParam: "N", fromParam: "[NAME]", sinceParam: "since TIME", textParam: "TEXT",
 }
 
 // An invocation is a parsed command with its arguments.
@@ -41,6 +42,7 @@ type invocation struct {
 	private bool
 	count   int
 	since   time.Time
+	from    sip.AoR
 	text    string
 }
 
@@ -139,6 +141,10 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 				return s.usageError(c)
 			}
 			c.since, refused = s.parseSince(words.next())
+		case fromParam:
+			if words.peek() != "" {
+				c.from, refused = s.parseRoom(words.next(), c.to.Domain)
+			}
 		case textParam:
 			c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
 			if c.text == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"silod/sip"
 )
@@ -28,12 +29,14 @@ func (s *Service) pauseAbsent(ctx context.Context) {
 		if len(absent) == 0 {
 			continue
 		}
-		if err := s.setPaused(ctx, r, absent, true); err != nil {
-			if ctx.Err() == nil {
-				s.stats.StoreErrors.Add(1)
-				s.log.Error("absent members not paused", slog.Any("error", err))
+		for some := range slices.Chunk(absent, purgeBatch) {
+			if err := s.setPaused(ctx, r, some, true); err != nil {
+				if ctx.Err() == nil {
+					s.stats.StoreErrors.Add(1)
+					s.log.Error("absent members not paused", slog.Any("error", err))
+				}
+				return
 			}
-			return
 		}
 		s.log.Info("absent members paused", slog.String("room", r.name.String()), slog.Int("members", len(absent)))
 	}

@@ -3,20 +3,16 @@ package imc
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
 // Limits of lists. A list longer than maxPages is cut off with a remark, so that it
 // does not fill a mailbox.
 const (
-	pageBytes      = 1000 // of text in one message: RFC 3428 section 8 allows 1300 for the whole message
-	maxPages       = 40
-	defaultHistory = 20   // entries of #history without a number
-	maxHistory     = 1000 // entries of #history
+	pageBytes = 1000 // of text in one message: RFC 3428 section 8 allows 1300 for the whole message
+	maxPages  = 40
 )
 
 // list sends the caller the members of the room, without invited users.
@@ -57,21 +53,27 @@ func (r *room) membersByRole() []Member {
 	return ms
 }
 
+// maxRoomsListed is the number of rooms that fit one message.
+const maxRoomsListed = pageBytes / 8
+
 // listRooms sends the caller the public rooms, and the private ones of which the
-// caller is a member or to which it is invited.
+// caller is a member or to which it is invited: in one message those that fit, and the
+// command that shows the next ones.
 func (s *Service) listRooms(_ context.Context, c *invocation, _ *room) error {
-	var lines []string
-	for r := range s.sortedRooms() {
+	rooms, count := s.visibleRooms(c.by.user, c.from, maxRoomsListed)
+	page := s.text("rooms", c.to, "count", itoa(count))
+	for i, r := range rooms {
+		more := s.text("more_rooms", c.to, "count", itoa(count-i), "next", displayName(r.name, c.to))
 		r.mu.Lock()
-		m := r.index[c.by.user]
-		if r.exists() && (!r.Private || m != nil && m.Role != Banned) {
-			line := s.text("a_room", r.name, "count", itoa(r.joined), "topic", r.Topic)
-			lines = append(lines, strings.TrimRight(line, " "))
-		}
+		line := strings.TrimRight(s.text("a_room", r.name, "count", itoa(r.joined), "topic", r.Topic), " ")
 		r.mu.Unlock()
+		if i > 0 && len(page)+len(line)+len(more)+2 > pageBytes && (i < count-1 || len(page)+len(line)+1 > pageBytes) {
+			page += "\n" + more
+			break
+		}
+		page += "\n" + line
 	}
-	lines = slices.Insert(lines, 0, s.text("rooms", c.to, "count", itoa(len(lines))))
-	s.notifyUser(c.by.user, c.to, c.by.callID, s.pages(lines)...)
+	s.notifyUser(c.by.user, c.to, c.by.callID, page)
 	return nil
 }
 
@@ -94,56 +96,6 @@ func (s *Service) showTopic(_ context.Context, c *invocation, r *room) error {
 	}
 	s.notifyCaller(c, r, "topic", "topic", r.Topic)
 	return nil
-}
-
-// history sends the caller entries of the room: the last ones, or those since a time.
-func (s *Service) history(ctx context.Context, c *invocation, r *room) error {
-	entries, err := s.recent(ctx, r, c.since, c.count)
-	if err != nil {
-		return err
-	}
-	if len(entries) == 0 {
-		s.notifyCaller(c, r, "no_history")
-		return nil
-	}
-	lines := []string{s.text("history", r.name, "count", itoa(len(entries)))}
-	for i := range entries {
-		lines = append(lines, s.historyLine(&entries[i]))
-	}
-	s.notifyUser(c.by.user, r.name, c.by.callID, s.pages(lines)...)
-	return nil
-}
-
-// recent returns the last entries of a room: count of them, or those since a time, or
-// defaultHistory if neither is given.
-func (s *Service) recent(ctx context.Context, r *room, since time.Time, count int) ([]Entry, error) {
-	switch {
-	case count == 0 && since.IsZero():
-		count = defaultHistory
-	case count == 0 || count > maxHistory:
-		count = maxHistory
-	}
-	sctx, cancel := storeContext(ctx)
-	defer cancel()
-	entries, err := s.store.Recent(sctx, r.storedAoR(), since, count)
-	if err != nil {
-		return nil, fmt.Errorf("read the log of %s: %w", r.name, err)
-	}
-	return entries, nil
-}
-
-// historyLine returns an entry as a line of #history; an entry that is not text is
-// shown by its type and size.
-func (s *Service) historyLine(e *Entry) string {
-	a := []string{"time", e.At.In(s.now().Location()).Format("2006-01-02 15:04"), "user", displayName(e.From, e.Room)}
-	if c := inspect(&e.Message); c.text != "" {
-		key := textKey("said")
-		if e.From == e.Room {
-			key = "noted"
-		}
-		return s.text(key, e.Room, append(a, "text", strings.TrimSpace(strings.ToValidUTF8(c.text, "?")))...)
-	}
-	return s.text("sent", e.Room, append(a, "type", clip(mediaType(&e.Message)), "size", itoa(len(e.Body)))...)
 }
 
 // pages packs lines into texts of at most pageBytes. A longer line is split between

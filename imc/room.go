@@ -3,6 +3,7 @@ package imc
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"silod/sip"
@@ -14,7 +15,14 @@ type room struct {
 	uri     string  // name as a URI; saves formatting it for each message
 	stateMu sync.RWMutex
 
-	removed bool // no longer in Service.rooms: look the name up again; guarded by stateMu
+	// log is the AoR under which the entries are stored, and base the Seq of the last entry
+	// there that is of an earlier room. They change only before the room can be found.
+	log  sip.AoR
+	base int64
+
+	unread  atomic.Bool // the tail may lack recent entries of the log, see loadTail
+	erased  int64       // of a closed room: the entries up to this Seq are deleted
+	removed bool        // no longer in Service.rooms: look the name up again; guarded by stateMu
 
 	// Written under stateMu and mu.
 	Room
@@ -45,10 +53,12 @@ type member struct {
 
 // joined reports whether the user gets the room's messages, being neither invited nor
 // banned. It is false for a nil member.
-func (m *member) joined() bool { return m != nil && m.Role >= Plain && m.Role <= Owner }
+func (m *member) joined() bool { return m != nil && m.Member.joined() }
+
+func (m *Member) joined() bool { return m.Role >= Plain && m.Role <= Owner }
 
 func newRoom(name sip.AoR) *room {
-	return &room{name: name, uri: name.String(), Room: Room{AoR: name}, index: make(map[sip.AoR]*member)}
+	return &room{name: name, uri: name.String(), log: name, Room: Room{AoR: name}, index: make(map[sip.AoR]*member)}
 }
 
 // storedAoR returns the AoR of the room in the store.

@@ -52,6 +52,8 @@ func (s *Service) roomNamed(name sip.AoR, add bool) *room {
 	defer s.mu.Unlock()
 	if r = s.rooms[name]; r == nil { // not added meanwhile
 		r = newRoom(name)
+		r.base = s.ends[name]
+		r.last, r.tailFrom, r.erased = r.base, r.base, r.base
 		s.rooms[name] = r
 	}
 	return r

@@ -8,14 +8,11 @@ import (
 	"time"
 )
 
-// Intervals of maintenance. Entries are deleted in small batches with pauses, because
-// an engine with one writer (SQLite) blocks all other writes meanwhile.
+// Intervals of maintenance.
 const (
 	trimEvery       = 10 * time.Second
 	sweepEvery      = time.Minute
 	pauseEvery      = time.Hour
-	purgeBatch      = 200 // entries in one transaction
-	purgePause      = 50 * time.Millisecond
 	shutdownTimeout = 5 * time.Second
 )
 
@@ -29,6 +26,7 @@ func (s *Service) Run(ctx context.Context) error {
 		workers.Go(func() { s.direct.run(direct) })
 	}
 	workers.Go(func() { runEvery(ctx, sweepEvery, s.sweep) })
+	workers.Go(func() { runEvery(ctx, sweepEvery, s.eraseClosed) })
 	workers.Go(func() { runEvery(ctx, pauseEvery, s.pauseAbsent) })
 	s.writeLoop(ctx)
 
@@ -102,49 +100,5 @@ func (s *Service) trimMemory() {
 			s.trim(r, before)
 		}
 		r.mu.Unlock()
-	}
-}
-
-// sweep deletes entries that are older than History, and closed rooms without
-// entries to deliver. An entry that a member may still get is kept even if CatchUp is
-// longer than History.
-func (s *Service) sweep(ctx context.Context) {
-	now, c := s.now(), s.config()
-	for _, p := range []struct {
-		before    time.Time
-		delivered bool
-	}{
-		{now.Add(-c.History), true},
-		{now.Add(-max(c.History, c.CatchUp)), false},
-	} {
-		if err := s.purge(ctx, p.before, p.delivered); err != nil && ctx.Err() == nil {
-			s.stats.StoreErrors.Add(1)
-			s.log.Error("old room entries not deleted", slog.Any("error", err))
-			return
-		}
-	}
-	for _, r := range s.allRooms() {
-		if err := s.purgeClosed(ctx, r); err != nil && ctx.Err() == nil {
-			s.stats.StoreErrors.Add(1)
-			s.log.Error("destroyed room not deleted", slog.Any("error", err))
-			return
-		}
-	}
-}
-
-// purge deletes old entries in batches.
-func (s *Service) purge(ctx context.Context, before time.Time, delivered bool) error {
-	for {
-		sctx, cancel := storeContext(ctx)
-		n, err := s.store.Purge(sctx, before, delivered, purgeBatch)
-		cancel()
-		if err != nil || n < purgeBatch {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(purgePause):
-		}
 	}
 }

@@ -113,7 +113,7 @@ func TestTenThousandMembers(t *testing.T) {
 	if n := woken.n.Load(); n != members-1 {
 		t.Errorf("%d members were woken", n)
 	}
-	if n := len(st.rooms[aor("chat-1")].log); n != 1 {
+	if n := len(st.logOf(aor("chat-1"))); n != 1 {
 		t.Errorf("%d rows were written", n)
 	}
 	var body *byte
@@ -158,7 +158,7 @@ func TestMemoryOfBusyRooms(t *testing.T) {
 			t.Fatal(r)
 		}
 		st.mu.Lock()
-		log := st.rooms[aor("chat-1")].log
+		log := st.log
 		log[len(log)-1].Body = log[len(log)-1].Body[:10] // the memory of the store does not count
 		st.mu.Unlock()
 	}

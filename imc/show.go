@@ -101,7 +101,7 @@ func (s *Service) miHistory(ctx context.Context, req *mi.Request) (*mi.Node, err
 			return nil, s.miError(refused)
 		}
 	}
-	entries, err := s.recent(ctx, r, since, count)
+	entries, err := s.recent(ctx, sip.AoR{}, r, since, count)
 	if err != nil {
 		return nil, s.miError(err)
 	}
@@ -175,10 +175,20 @@ func (r *room) ownerURI() string {
 	return ""
 }
 
-// memberNode returns the description of a member. The caller holds r.mu.
-func memberNode(d mi.Dialect, r *room, m *member) *mi.Node {
+// copies returns copies of the members, in the order in which they were added: messages do not
+// wait while a large room is described. The caller holds r.mu.
+func (r *room) copies() []Member {
+	members := make([]Member, len(r.members))
+	for i, m := range r.members {
+		members[i] = m.Member
+	}
+	return members
+}
+
+// memberNode returns the description of a member; last is the Seq of the newest entry.
+func memberNode(d mi.Dialect, m *Member, last int64) *mi.Node {
 	n := row("user", m.User.String(), "role", m.Role.String(), "muted", m.Muted, "paused", m.Paused,
-		"behind", m.joined() && m.Cursor < r.last, "seen", formatTime(m.Seen))
+		"behind", m.joined() && m.Cursor < last, "seen", formatTime(m.Seen))
 	if d == mi.Classic {
 		n.Name, n.Value, n.Attrs = "MEMBER", n.Attrs[0].Value, n.Attrs[1:]
 	}
@@ -200,16 +210,17 @@ func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, erro
 		return nil, err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.joined, "private", r.Private,
 		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "topic", r.Topic)
+	members, last := r.copies(), r.last
+	r.mu.Unlock()
 	people := &mi.Node{Name: "people", List: true}
 	if req.Dialect == mi.Classic { // a list has no name in this format
 		n.Name, n.Value, n.Attrs = "ROOM", n.Attrs[0].Value, n.Attrs[1:]
 		people.Name = ""
 	}
-	for _, m := range r.members {
-		people.Nodes = append(people.Nodes, memberNode(req.Dialect, r, m))
+	for i := range members {
+		people.Nodes = append(people.Nodes, memberNode(req.Dialect, &members[i], last))
 	}
 	n.Nodes = []*mi.Node{people}
 	return n, nil

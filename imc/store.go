@@ -63,12 +63,17 @@ type Cursor struct {
 	Seen       time.Time
 }
 
+// A Position is the place of an entry in the log of all rooms.
+type Position struct {
+	Seq  int64
+	Room sip.AoR // zero if it cannot be read
+	At   time.Time
+}
+
 // A Change is a change of a room's state. It is written in one transaction, as a whole
 // or not at all.
 type Change struct {
 	Room   Room
-	Was    sip.AoR   // the AoR under which the room was stored until now; zero: the same
-	Delete bool      // delete the room with its members, log and cursors
 	Put    []Member  // members to add or update; a cursor never goes back
 	Remove []sip.AoR // users to remove
 
@@ -93,21 +98,37 @@ type Store interface {
 	// of the entry is certain: Seqs rise in the order of these calls.
 	Append(ctx context.Context, e *Entry, queued func()) error
 
+	// Ends calls f for every room that has entries, with the Seq of the newest one.
+	Ends(ctx context.Context, f func(room sip.AoR, last int64)) error
+
 	// Log returns at most limit entries of a room with a Seq above after, oldest first.
 	Log(ctx context.Context, room sip.AoR, after int64, limit int) ([]Entry, error)
 
-	// Recent returns the last limit entries of a room that are not older than since,
-	// oldest first.
-	Recent(ctx context.Context, room sip.AoR, since time.Time, limit int) ([]Entry, error)
+	// Recent returns the last entries of a room with a Seq above after, at most limit,
+	// oldest first. They begin with the first one that is not older than since. If they are
+	// large, Recent returns fewer. Its cost does not depend on the number of other entries.
+	Recent(ctx context.Context, room sip.AoR, after int64, since time.Time, limit int) ([]Entry, error)
+
+	// Positions returns the positions of at most limit entries with a Seq above after, in
+	// the order of their Seqs: those of a room, or of all rooms for the zero AoR.
+	Positions(ctx context.Context, room sip.AoR, after int64, limit int) ([]Position, error)
+
+	// Oldest returns the positions of at most limit entries of the time between from and
+	// before, in the order of time. LastBefore returns the Seq of the newest entry that is
+	// older than before, 0 if there is none.
+	Oldest(ctx context.Context, from, before time.Time, limit int) ([]Position, error)
+	LastBefore(ctx context.Context, before time.Time) (int64, error)
+
+	// DeleteEntries deletes entries. Those that do not exist are ignored.
+	DeleteEntries(ctx context.Context, seqs []int64) error
 
 	// SaveCursors commits cursors. A cursor never goes back. Cursors of users that are
 	// not members any more are ignored.
 	SaveCursors(ctx context.Context, cs []Cursor) error
 
-	// Purge deletes at most limit entries that are older than before and returns their
-	// number. With deliveredOnly it deletes only entries that all members have got;
-	// Invited and Banned users do not count.
-	Purge(ctx context.Context, before time.Time, deliveredOnly bool, limit int) (int, error)
+	// Erase deletes at most limit members of a room without entries, and the room itself
+	// together with the last ones. It reports whether the room is deleted.
+	Erase(ctx context.Context, room sip.AoR, limit int) (done bool, err error)
 }
 
 // Errors of a Store, which it wraps.

@@ -64,6 +64,7 @@ var wordings = map[textKey]wording{
 	"rooms":           {template: "Rooms: {count}", names: "count"},
 	"a_room":          {template: "{room} ({count}) {topic}", names: "count topic"},
 	"more":            {template: "... and {count} more", names: "count"},
+	"more_rooms":      {template: "... and {count} more: {start}rooms {next}", names: "count next"},
 	"topic":           {template: "Topic of {room}: {topic}", names: "topic"},
 	"no_topic":        {template: "{room} has no topic."},
 	"history":         {template: "Messages in {room}: {count}", names: "count"},
@@ -109,6 +110,7 @@ var wordings = map[textKey]wording{
 	"too_many_bans":  {status: 403, reason: "Too many are banned", template: "{limit} users are banned from {room}, which is the limit. Send {start}unban USER first.", names: "limit"},
 	"too_many_rooms": {status: 403, reason: "User is in too many rooms", template: "{user} is in {limit} rooms, which is the limit.", names: "user limit"},
 	"no_more_rooms":  {status: 503, reason: "Too many rooms", template: "There are {limit} rooms, which is the limit.", names: "limit"},
+	"history_busy":   {status: 429, reason: "Last request not answered yet", template: "Your last request for the messages of a room is still being answered. Try again later."},
 	"too_fast":       {status: 429, reason: "Too many messages", template: "You send too fast: {room} accepts {limit} messages a minute from a user. Your message was not delivered.", names: "limit"},
 	"not_storable":   {status: 400, reason: "Message cannot be stored", template: "Your message contains data that cannot be stored and was not delivered."},
 }
