@@ -90,9 +90,10 @@ func (as *accounts) of(k accountKey, now time.Time) (a *account) {
 	return a
 }
 
-// delivered stops counting a message that was delivered.
-func (as *accounts) delivered(owner sip.AoR, from string, bytes int64) {
-	as.table.Find(maphash.Comparable(as.seed, accountKey{owner, false}), func(p **account) { (*p).change(from, -1, -bytes) })
+// change adds n messages of a sender, which have a size together, to those of an account. n may
+// be below 0.
+func (as *accounts) change(k accountKey, from string, n, bytes int64) {
+	as.table.Find(maphash.Comparable(as.seed, k), func(p **account) { (*p).change(from, n, bytes) })
 }
 
 // removed notes that something was removed from a mailbox.

@@ -115,7 +115,7 @@ func (s *Service) sweepCharges(ctx context.Context) {
 
 // uncount notes that a message with a size was delivered and deleted.
 func (s *Service) uncount(owner sip.AoR, src string, bytes int64) {
-	s.accounts.delivered(owner, src, bytes)
+	s.accounts.change(accountKey{owner, false}, src, -1, -bytes)
 	s.totals.remove(src, bytes)
 }
 
