@@ -54,7 +54,7 @@ func (p *plan) run(s *session) error {
 		return err
 	}
 	for _, step := range p.steps {
-		if err := step(s); err != nil {
+		if err := s.step(step); err != nil {
 			return err
 		}
 	}

@@ -77,7 +77,7 @@ func (s *session) release(rs []silo.Release, rows []*messageRow, copies bool) er
 	if err := insertMessages(s, added); err != nil {
 		return err
 	}
-	s.deleted = s.deleted[:deleted:deleted] // they were moved
+	s.deleted, s.added = s.deleted[:deleted:deleted], nil // they were moved, each to its message
 	for i, row := range added {
 		s.moved = append(s.moved, move{from: from[i : i+1], to: row.m.ID})
 	}

@@ -25,6 +25,9 @@ type session struct {
 	requeued []any    // IDs of the messages that it has requeued
 	moved    []move
 	charged  []silo.Charge // of the messages that it has added
+
+	inStep bool
+	added  []int64 // IDs of the messages that the step has added
 }
 
 // newSession returns a session on a connection, which it owns from then on.
@@ -35,6 +38,23 @@ func newSession(l *layout, conn *sql.Conn) *session {
 // begin forgets the changes of the transaction before.
 func (s *session) begin(now int64) {
 	s.now, s.deleted, s.marks, s.requeued, s.moved, s.charged = now, nil, nil, nil, nil, nil
+}
+
+// step runs one step of a plan. Messages that it replaces by others, as reminders that are
+// due, count as moved.
+func (s *session) step(f func(*session) error) error {
+	deleted := len(s.deleted)
+	s.inStep, s.added = true, nil
+	err := f(s)
+	s.inStep = false
+	if err != nil {
+		return err
+	}
+	if len(s.added) > 0 && len(s.deleted) > deleted {
+		s.moved = append(s.moved, move{from: s.deleted[deleted:], to: s.added[len(s.added)-1]})
+		s.deleted = s.deleted[:deleted:deleted]
+	}
+	return nil
 }
 
 // raw runs a statement that is in the form of the engine already, without {names}.
@@ -108,6 +128,9 @@ func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
 	ids, err := s.layout.dialect.insert(s, t, rows)
 	if err == nil && s.redoLog != nil {
 		s.redoLog.numbered(t, ids)
+	}
+	if err == nil && s.inStep && t == &s.layout.messages.insert {
+		s.added = append(s.added, ids...)
 	}
 	return ids, err
 }

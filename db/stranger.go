@@ -100,6 +100,7 @@ func (st *messages) Feign(ctx context.Context, m *silo.Message) error {
 			return err
 		}
 		_, err := deleteMessages(s, []any{m.ID}, st.hasCopies.Load())
+		s.added = nil // nothing was moved
 		return err
 	})
 	if err != nil {

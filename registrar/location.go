@@ -30,6 +30,10 @@ type Options struct {
 	// Alive reports whether the connection of a flow is open. If it is nil, all are.
 	Alive func(sip.Flow) bool
 
+	// KeepRows reports whether the rows of bindings that had expired at the start are kept for now.
+	// nil: they are deleted.
+	KeepRows func() bool
+
 	Own sip.OwnAddresses // see sip.OwnAddresses.Unusable
 }
 
@@ -73,6 +77,9 @@ func New(opt Options, set Settings) *Location {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
+	if opt.KeepRows == nil {
+		opt.KeepRows = func() bool { return false }
+	}
 	if opt.Alive == nil {
 		opt.Alive = func(sip.Flow) bool { return true }
 	}
@@ -111,7 +118,11 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 	if l.opt.Store == nil {
 		return 0, nil
 	}
-	err = l.opt.Store.Load(ctx, l.opt.Now(), func(a sip.AoR, b Binding) {
+	now := l.opt.Now()
+	err = l.opt.Store.Load(ctx, now, func(a sip.AoR, b Binding) {
+		if left := b.Expires.Sub(now); left < forever/2 {
+			b.Expires = now.Add(left) // with a monotonic reading: it does not follow the clock when that is set
+		}
 		if !revive(&b, restore) {
 			if b.Flow.Transport.Reliable() { // else another listener can make it usable
 				l.stale.add(b.RUID)

@@ -120,7 +120,11 @@ func (s *Service) uncount(owner sip.AoR, src string, bytes int64) {
 }
 
 // removed notes that a message or a reminder was deleted without having been delivered.
-func (s *Service) removed(m *Message) {
-	s.accounts.removed(m.Owner)
-	s.totals.remove(m.Src, Size(&m.Message))
+// Deliveries to some devices were noted before.
+func (s *Service) removed(m *Message, reminder bool) {
+	size := Size(&m.Message)
+	if m.Copies == 0 {
+		s.accounts.change(accountKey{m.Owner, reminder}, m.Src, -1, -size)
+	}
+	s.totals.remove(m.Src, size)
 }

@@ -117,7 +117,7 @@ func (s *Service) released(r, m *Message) {
 
 // reminderMessage returns the message of a reminder.
 func (s *Service) reminderMessage(r *Message) *Message {
-	now := s.opt.Now()
+	now := s.opt.Stamp()
 	id := reminderPrefix + strconv.FormatInt(r.ID, 10) + "-" + strconv.FormatInt(r.Stored.Unix(), 10)
 	m := *r
 	m.ID, m.Stored, m.SendAt = 0, now.Truncate(time.Second), time.Time{}

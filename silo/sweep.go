@@ -54,8 +54,8 @@ func (s *Service) tidy(ctx context.Context) {
 // sender. If every device gets a copy, a message of which one has received its copy has
 // not failed.
 func (s *Service) expired(ctx context.Context, m *Message) {
+	s.removed(m, !m.SendAt.IsZero())
 	m.takeInternal()
-	s.removed(m)
 	if m.Copies > 0 {
 		return
 	}
