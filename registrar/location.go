@@ -30,8 +30,8 @@ type Options struct {
 	// Alive reports whether the connection of a flow is open. If it is nil, all are.
 	Alive func(sip.Flow) bool
 
-	// KeepRows reports whether the rows of bindings that had expired at the start are kept for now.
-	// nil: they are deleted.
+	// KeepRows reports whether Load keeps the rows of bindings that have expired, because the clock
+	// may be wrong. nil: they are deleted.
 	KeepRows func() bool
 
 	Own sip.OwnAddresses // see sip.OwnAddresses.Unusable
@@ -118,7 +118,10 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 	if l.opt.Store == nil {
 		return 0, nil
 	}
-	now := l.opt.Now()
+	now, stale := l.opt.Now(), l.stale.add
+	if l.opt.KeepRows() {
+		stale = func(string) {}
+	}
 	err = l.opt.Store.Load(ctx, now, func(a sip.AoR, b Binding) {
 		if left := b.Expires.Sub(now); left < forever/2 {
 			b.Expires = now.Add(left) // with a monotonic reading: it does not follow the clock when that is set
@@ -140,7 +143,7 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 		s.mu.Unlock()
 		l.flows.add(b.Flow, a)
 		n++
-	}, l.stale.add, func(err error) {
+	}, stale, func(err error) {
 		l.opt.Log.Warn("binding not loaded", "error", err)
 	})
 	return n - l.mergeLoaded(), err

@@ -89,7 +89,7 @@ const (
 func (l *Location) deleteStale(ctx context.Context) {
 	s := &l.stale
 	now := l.opt.Now()
-	if len(s.ruids) == 0 || now.Before(s.retry) || l.opt.KeepRows() {
+	if len(s.ruids) == 0 || now.Before(s.retry) {
 		return
 	}
 	batch := s.ruids[:min(len(s.ruids), staleBatch)]

@@ -65,7 +65,8 @@ type Options struct {
 type Service struct {
 	opt           Options
 	settings      atomic.Pointer[Settings]
-	changed       chan struct{}         // has an element when settings has changed
+	changed       chan struct{}         // has an element when settings has changed, for Run
+	sweepChanged  chan struct{}         // the same for sweep
 	busy          *limit.Crowd[sip.AoR] // owners of the mailboxes of messages in Put
 	locks         mailboxLocks
 	accounts      accounts
@@ -74,7 +75,7 @@ type Service struct {
 	noticeLimiter *limit.Meter[pair]
 	notices       noticeQueue
 	importing     mutex     // held during an import
-	tidied        time.Time // used by Run only
+	tidied        time.Time // used by sweep only
 
 	Stats Stats
 }
@@ -108,7 +109,7 @@ func New(opt Options, set Settings) *Service {
 	}
 	s := &Service{
 		busy: limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 512)),
-		opt:  opt, changed: make(chan struct{}, 1), importing: newMutex(),
+		opt:  opt, changed: make(chan struct{}, 1), sweepChanged: make(chan struct{}, 1), importing: newMutex(),
 		accounts: newAccounts(), totals: newSenderTotals(),
 		noticeLimiter: limit.NewMeter[pair](maxPairs, limit.Refuse),
 	}
@@ -120,9 +121,11 @@ func New(opt Options, set Settings) *Service {
 // Configure replaces the settings.
 func (s *Service) Configure(set Settings) {
 	s.settings.Store(set.complete())
-	select {
-	case s.changed <- struct{}{}:
-	default:
+	for _, changed := range []chan struct{}{s.changed, s.sweepChanged} {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -160,26 +163,18 @@ func (s *Service) Counters() []mi.Stat {
 
 // Run deletes expired messages and sends reminders until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	sweep, remind := time.NewTimer(s.cfg().Sweep), time.NewTimer(0)
-	defer sweep.Stop()
+	remind := time.NewTimer(0)
 	defer remind.Stop()
-	var totals sync.WaitGroup
-	defer totals.Wait()
-	totals.Go(func() { s.followTotals(ctx) })
+	var others sync.WaitGroup
+	defer others.Wait()
+	others.Go(func() { s.followTotals(ctx) })
+	others.Go(func() { s.sweep(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.changed:
-			sweep.Reset(s.cfg().Sweep)
 			remind.Reset(0)
-		case <-sweep.C:
-			s.expire(ctx)
-			s.tidy(ctx)
-			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
-			s.notices.sweep()
-			s.sweepCharges(ctx)
-			sweep.Reset(s.cfg().Sweep)
 		case <-remind.C:
 			if s.cfg().reminders() {
 				s.sendReminders(ctx)
