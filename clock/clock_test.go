@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -46,7 +47,7 @@ func TestMonotonicReading(t *testing.T) {
 	before := time.Now()
 	c.Check()
 	for _, now := range []time.Time{c.Earlier(), c.Later()} {
-		if now == now.Round(0) || now.Before(before) {
+		if !strings.Contains(now.String(), " m=") || now.Before(before) {
 			t.Errorf("%v has no monotonic reading", now)
 		}
 	}

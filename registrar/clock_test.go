@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func TestLoadWhileTheClockMayBeWrong(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		for _, b := range l.Bindings(sip.AoR{User: "bob", Domain: "example.org"}) {
-			if b.Expires == b.Expires.Round(0) || time.Until(b.Expires) > time.Minute {
+			if !strings.Contains(b.Expires.String(), " m=") || time.Until(b.Expires) > time.Minute {
 				t.Errorf("it ends at %v", b.Expires)
 			}
 		}
