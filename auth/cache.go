@@ -37,6 +37,12 @@ type Cache struct {
 // lookupTimeout limits a look-up. If the database hangs, many wait for a few connections.
 const lookupTimeout = 10 * time.Second
 
+// maxWaiting limits how many requests wait for a look-up of one user. If the database hangs,
+// requests of others need the goroutines that would wait.
+const maxWaiting = 256
+
+var errCrowded = errors.New("too many requests wait for the credentials of one user")
+
 // CacheStats count look-ups in a Cache.
 type CacheStats struct{ Hits, Misses mi.Counter }
 
@@ -50,9 +56,10 @@ type cached struct {
 
 // A lookup is a look-up in progress. Its fields are set when done is closed.
 type lookup struct {
-	done   chan struct{}
-	secret Secret
-	err    error
+	done    chan struct{}
+	waiting int // callers, besides the one that runs it; see Cache.mu
+	secret  Secret
+	err     error
 	// canceled is set if the context of the caller that runs the look-up ended it. The
 	// other callers then have no result.
 	canceled bool
@@ -101,7 +108,13 @@ func (c *Cache) Lookup(ctx context.Context, user sip.AoR) (Secret, error) {
 			return e.secret, e.err
 		}
 		l, running := c.lookups[user]
-		if !running {
+		if running && l.waiting >= maxWaiting {
+			c.mu.Unlock()
+			return Secret{}, errCrowded
+		}
+		if running {
+			l.waiting++
+		} else {
 			l = &lookup{done: make(chan struct{}), canceled: true}
 			c.lookups[user] = l
 		}

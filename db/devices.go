@@ -167,29 +167,6 @@ func (st *messages) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
 	return list, rows.Err()
 }
 
-// Release implements silo.Reminders.
-func (st *messages) Release(ctx context.Context, id int64, m *silo.Message) (bool, error) {
-	row, err := st.layout.messageRow(m, st.now())
-	if err != nil {
-		return false, fmt.Errorf("release reminder: %w", err)
-	}
-	var found bool
-	err = st.writer.step(ctx, 1, func(s *session) error {
-		if err := s.charge(m, id); err != nil {
-			return err
-		}
-		n, err := deleteMessages(s, []any{id}, st.hasCopies.Load())
-		if found = n > 0; err != nil || !found {
-			return err
-		}
-		return insertMessages(s, []*messageRow{row})
-	})
-	if err != nil {
-		return false, fmt.Errorf("release reminder: %w", err)
-	}
-	return found, nil
-}
-
 // deviceKey returns the name of a device, or its hash where the column cannot hold the name.
 func deviceKey(name string) string {
 	if len(name) <= 255 && utf8.ValidString(name) && strings.IndexByte(name, 0) < 0 {

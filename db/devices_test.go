@@ -124,14 +124,14 @@ func TestMessagesRelease(t *testing.T) {
 		r.SendAt = noon.Add(time.Minute)
 		m.From, m.CallID = "<sip:reminder@example.org>;tag=r", "reminder-1@host"
 		add(t, st, r)
-		if ok, err := st.Release(t.Context(), r.ID, m); !ok || err != nil {
+		if ok, err := releaseOne(t, st, r.ID, m); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		if got := next(t, st, 0, 10); len(got) != 1 || string(got[0].Body) != "remember!" || got[0].From != m.From || got[0].ID != m.ID {
 			t.Errorf("waiting: %+v", got)
 		}
 		again := text("again")
-		if ok, err := st.Release(t.Context(), r.ID, again); ok || err != nil {
+		if ok, err := releaseOne(t, st, r.ID, again); ok || err != nil {
 			t.Errorf("released twice: %v, %v", ok, err)
 		}
 		if got := bodies(next(t, st, 0, 10)); got != "remember!" {

@@ -141,7 +141,7 @@ func kamailioMessages(t *testing.T, db *DB, version string) {
 	if ms[1].Header("Content-Type") != "text/html" || !ms[1].Expires.IsZero() {
 		t.Errorf("the second: %+v", ms[1])
 	}
-	due, err := st.Due(t.Context(), noon.Add(time.Hour), 10)
+	due, err := st.Due(t.Context(), noon.Add(time.Hour), nil, 10)
 	if err != nil || bodies(due) != "remind me" {
 		t.Errorf("Due = %v, %v", due, err)
 	}

@@ -185,13 +185,6 @@ func (st *messages) merge(
 	return all, err
 }
 
-// Due implements silo.Reminders. On engines that have partial indexes it reads one that has
-// only reminders.
-func (st *messages) Due(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
-	return st.read(ctx, selectMessage+`WHERE s.{snd} > 0 AND s.{snd} <= $1 AND `+alive+
-		` AND t.silo_id IS NULL ORDER BY s.{snd}, s.{id} LIMIT $2`, now.Unix(), limit)
-}
-
 // read returns the messages that a SELECT finds.
 func (st *messages) read(ctx context.Context, text string, args ...any) ([]silo.Message, error) {
 	return st.scan(st.reader.query(ctx, text, args...))

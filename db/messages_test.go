@@ -122,7 +122,7 @@ func TestMessagesDue(t *testing.T) {
 			return m
 		}
 		add(t, st, text("message"), at("late", time.Second), at("due", 0), at("first", -time.Minute))
-		ms, err := st.Due(t.Context(), noon, 10)
+		ms, err := st.Due(t.Context(), noon, nil, 10)
 		if err != nil || bodies(ms) != "first due" {
 			t.Errorf("Due = %q, %v", bodies(ms), err)
 		}

@@ -105,7 +105,7 @@ func request(t *testing.T, db *DB) {
 	check(totals.Messages, err, 100)
 	n, err = count(t, st, u7) // reminders only
 	check(n, err, 0)
-	ms, err = st.Due(ctx, now, 20)
+	ms, err = st.Due(ctx, now, nil, 20)
 	check(len(ms), err, 0)
 	_, err = st.Get(ctx, 5)
 	check(0, err, 0)

@@ -86,7 +86,7 @@ func TestFailoverToALateStandby(t *testing.T) {
 			var released []int64
 			for _, id := range reminders {
 				m := text("released")
-				if found, err := db.Messages().Release(t.Context(), id, m); err != nil || !found {
+				if found, err := releaseOne(t, db.Messages(), id, m); err != nil || !found {
 					t.Fatal(found, err)
 				}
 				released = append(released, m.ID)
@@ -117,7 +117,7 @@ func TestFailoverToALateStandby(t *testing.T) {
 			if got := bodies(next(t, db.Messages(), 0, 200)); got != "old 0 old 1 old 2 old 3 old 4 new" {
 				t.Errorf("stored: %q", got)
 			}
-			due, err := db.Messages().Due(t.Context(), time.Now(), 10)
+			due, err := db.Messages().Due(t.Context(), time.Now(), nil, 10)
 			if err != nil || len(due) != 1 || due[0].ID != reminders[1] {
 				t.Errorf("reminders %v, %v", due, err)
 			}

@@ -89,31 +89,6 @@ func (st *messages) Charges(ctx context.Context) ([]silo.Charge, error) {
 	return list, nil
 }
 
-// charge sets the charge of a message that replaces a reminder to that of the reminder.
-func (s *session) charge(m *silo.Message, reminder int64) error {
-	m.Charge = nil
-	if !s.layout.strangers.Load() {
-		return nil
-	}
-	rows, err := s.query(`SELECT x.source, x.bytes FROM silod_stranger x JOIN {silo} s ON s.{id} = x.silo_id AND s.{inc} = x.inc_time
-		WHERE x.silo_id = $1`, reminder)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var source string
-		var bytes int64
-		if err := rows.Scan(&source, &bytes); err != nil {
-			return err
-		}
-		if p, err := netip.ParsePrefix(source); err == nil {
-			m.Charge = &silo.Charge{Source: p, Bytes: bytes}
-		}
-	}
-	return rows.Err()
-}
-
 // Feign implements silo.Mailbox: one transaction stores the message and deletes it.
 func (st *messages) Feign(ctx context.Context, m *silo.Message) error {
 	row, err := st.layout.messageRow(m, st.now())

@@ -90,7 +90,7 @@ func TestStrangers(t *testing.T) {
 		add(t, st, later)
 		o.take()
 		now := text("later")
-		if ok, err := st.Release(t.Context(), later.ID, now); !ok || err != nil {
+		if ok, err := releaseOne(t, st, later.ID, now); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		stored, gone = o.take()

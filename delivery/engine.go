@@ -34,6 +34,8 @@ type Options struct {
 	Workers int // recipients served at once; 8,192
 	Page    int // items asked of a Source at once; 64
 
+	Now func() time.Time // the time by which items expire; nil: time.Now
+
 	// Reachable reports whether an item for an owner can be tried without waiting for a
 	// REGISTER. nil: for no owner. See Engine.revisit.
 	Reachable func(sip.AoR) bool
@@ -67,6 +69,9 @@ func New(opt Options) *Engine {
 	}
 	if opt.Page == 0 {
 		opt.Page = 64
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)

@@ -141,7 +141,8 @@ func (p *pass) mustPause() bool {
 // others.
 func (p *pass) due(it *Item, deferred bool) bool {
 	now := time.Now()
-	if !it.Expires.IsZero() && !now.Before(it.Expires) || slices.Contains(p.failed, it.Key) || slices.Contains(p.partial, it.Key) {
+	expired := !it.Expires.IsZero() && !p.engine.opt.Now().Before(it.Expires)
+	if expired || slices.Contains(p.failed, it.Key) || slices.Contains(p.partial, it.Key) {
 		return false // the Source removes expired items
 	}
 	if !p.absent.choose(it, now) {

@@ -52,6 +52,12 @@ func (s *Service) execute(ctx context.Context, c *invocation) error {
 
 // executeLocked carries out a command under the room's state lock.
 func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
+	if !c.by.operator {
+		if !s.busy.Enter(c.room) {
+			return errCrowded
+		}
+		defer s.busy.Leave(c.room)
+	}
 	lock := c.access
 	if lock == unlocked {
 		lock = shared

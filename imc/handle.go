@@ -3,6 +3,7 @@ package imc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -95,8 +96,16 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 	return s.reply(&req, codeMessage, s.postMessage(ctx, &req))
 }
 
+// errCrowded is the error of a request while too many others wait for its room: those for other
+// rooms would find no goroutine to serve them.
+var errCrowded = fmt.Errorf("%w: too many requests for one room at once", ErrBusy)
+
 // postMessage appends a member's message to the room's log.
 func (s *Service) postMessage(ctx context.Context, req *Request) error {
+	if !s.busy.Enter(req.Room) {
+		return errCrowded
+	}
+	defer s.busy.Leave(req.Room)
 	r := s.lockRoom(req.Room, shared)
 	if r == nil {
 		return refuse("no_room")
@@ -129,7 +138,7 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 }
 
 // entryTime returns the time in the precision of Entry.At.
-func (s *Service) entryTime() time.Time { return s.now().Truncate(time.Millisecond) }
+func (s *Service) entryTime() time.Time { return s.stamp().Truncate(time.Millisecond) }
 
 // reply returns the answer to a request that ended with err. The sender of
 // a refused request gets an explanation as a direct message.

@@ -33,6 +33,7 @@
 package imc
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -65,9 +66,11 @@ type Options struct {
 	Outbox  Outbox
 	Waker   Waker
 	Log     *slog.Logger
-	Now     func() time.Time
-	Domains sip.Domains // of this server
-	Watch   *watch.Hub  // receives events; may be nil
+	Now     func() time.Time // the time by which entries and absent members expire
+	Stamp   func() time.Time // of new entries; nil: Now
+	Domains sip.Domains      // of this server
+	Watch   *watch.Hub       // receives events; may be nil
+	MaxBusy int              // requests for one room that wait at the same time; 0: 512
 }
 
 // A Service is the set of all rooms. Its methods may be called concurrently.
@@ -77,6 +80,7 @@ type Service struct {
 	hub          *watch.Hub
 	log          *slog.Logger
 	now          func() time.Time
+	stamp        func() time.Time
 	domains      sip.Domains
 	commands     []*command // the table; a field, because #help reads the table that it is in
 	current      atomic.Pointer[Settings]
@@ -85,6 +89,7 @@ type Service struct {
 	direct       *directQueue
 	requests     *limit.Meter[userRoom] // messages and commands
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
+	busy         *limit.Crowd[sip.AoR]  // names of rooms that requests wait for
 	tailBytes    atomic.Int64           // size of all tails together
 
 	purge    purge     // of the goroutine of sweep
@@ -105,18 +110,22 @@ type Service struct {
 // New returns a Service. It starts no goroutine and reads no rooms: see Load and Run.
 func New(opt Options, set Settings) *Service {
 	s := &Service{
-		store: opt.Store, waker: opt.Waker, hub: opt.Watch, log: opt.Log, now: opt.Now, domains: opt.Domains,
+		store: opt.Store, waker: opt.Waker, hub: opt.Watch, log: opt.Log, now: opt.Now, stamp: opt.Stamp, domains: opt.Domains,
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(opt.Outbox),
 		requests:     newMeter(),
 		joinAttempts: newMeter(),
+		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 512)),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),
 		invited:      make(map[sip.AoR][]*room),
 		ends:         make(map[sip.AoR]int64),
 		purge:        purge{kept: make(map[*room]*Position)},
 		history:      newHistories(),
+	}
+	if s.stamp == nil {
+		s.stamp = s.now
 	}
 	s.Configure(set)
 	return s

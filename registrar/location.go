@@ -37,6 +37,10 @@ type Options struct {
 	// Alive reports whether the connection of a flow is open. If it is nil, all are.
 	Alive func(sip.Flow) bool
 
+	// KeepRows reports whether Load keeps the rows of bindings that have expired, because the clock
+	// may be wrong. nil: they are deleted.
+	KeepRows func() bool
+
 	Own sip.OwnAddresses // see sip.OwnAddresses.Unusable
 }
 
@@ -82,6 +86,9 @@ func New(opt Options, set Settings) *Location {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
+	if opt.KeepRows == nil {
+		opt.KeepRows = func() bool { return false }
+	}
 	if opt.Alive == nil {
 		opt.Alive = func(sip.Flow) bool { return true }
 	}
@@ -120,6 +127,10 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 	if l.opt.Store == nil {
 		return 0, nil
 	}
+	now, stale := l.opt.Now(), l.stale.add
+	if l.opt.KeepRows() {
+		stale = func(string) {}
+	}
 	l.restore = restore
 	if l.opt.Shared != nil {
 		last, err := l.opt.Shared.LastRow(ctx)
@@ -128,8 +139,11 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 		}
 		l.others.ends = [2]int64{last, last} // the first pass over new rows begins there
 	}
-	err = l.opt.Store.Load(ctx, l.opt.Now(), func(a sip.AoR, b Binding) {
+	err = l.opt.Store.Load(ctx, now, func(a sip.AoR, b Binding) {
 		b.Foreign = !strings.HasPrefix(b.RUID, RUIDPrefix)
+		if left := b.Expires.Sub(now); left < forever/2 {
+			b.Expires = now.Add(left) // with a monotonic reading: it does not follow the clock when that is set
+		}
 		if !revive(&b, restore) {
 			if b.Flow.Transport.Reliable() { // else another listener can make it usable
 				l.stale.add(b.RUID)
@@ -147,7 +161,7 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 		s.mu.Unlock()
 		l.flows.add(b.Flow, a)
 		n++
-	}, l.stale.add, l.unreadable)
+	}, stale, l.unreadable)
 	l.tellUnread()
 	return n - l.mergeLoaded(), err
 }

@@ -3,7 +3,6 @@ package silo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"maps"
 	"sync"
@@ -15,11 +14,15 @@ import (
 
 // accounts remember how much is in the mailboxes that were last written to, so that a message
 // is not counted among a million others before it is stored. An account counts the messages
-// that silod stores and delivers. It is read again from the store once a minute, because other
-// programs store and delete too, and sooner if it is full.
+// that silod stores and deletes. It is read again from the store once a minute, because other
+// programs store and delete too, and sooner if it is full. Where that takes long, messages do not
+// wait for it: the account counts as it is until it has been read.
 type accounts struct {
 	seed  maphash.Seed
 	table *limit.Table[uint64, *account] // by the hash of an accountKey
+
+	reading    semaphore // of readings for which messages wait
+	refreshing semaphore // of the others
 }
 
 // An accountKey names the messages or the reminders of a mailbox, which have the same quota.
@@ -43,6 +46,7 @@ type tally struct {
 	pending Usage         // of messages that are being stored
 	added   Usage         // change of stored since the last reading began; may be below 0
 	read    time.Time     // zero: not yet
+	again   bool          // it is being read again, and no message waits for that
 	asOf    int           // removals when the reading began
 	cost    time.Duration // of the reading
 }
@@ -59,12 +63,21 @@ func (t *tally) fresh(a *account, now time.Time, admitted bool) bool {
 	return age < max(accountLife, least) && (admitted || t.asOf == a.removals && age < max(fullLife, least))
 }
 
+// slow reports whether a tally was read, and reading it again takes long.
+func (t *tally) slow() bool { return !t.read.IsZero() && t.cost > slowReading }
+
 const (
 	maxAccounts = 1 << 15
 	maxSenders  = 256             // in an account
 	accountLife = time.Minute     // after that an account is read again
 	fullLife    = 5 * time.Second // the same if it is full
 	costLife    = 20              // or after so many times the time that the reading took, if that is longer
+	restLife    = 2               // the same for an account from which a command has removed messages
+
+	slowReading = 20 * time.Millisecond // messages do not wait for another one
+	// Connections for readings, fewer than there are, so that other readers find one.
+	maxReadings   = 3
+	maxRefreshing = 1
 )
 
 func newAccounts() accounts {
@@ -76,7 +89,10 @@ func newAccounts() accounts {
 		}
 		return -now.Sub((*a).used).Seconds()
 	}
-	return accounts{seed: maphash.MakeSeed(), table: limit.NewTable[uint64](maxAccounts, worth)}
+	return accounts{
+		seed: maphash.MakeSeed(), table: limit.NewTable[uint64](maxAccounts, worth),
+		reading: make(semaphore, maxReadings), refreshing: make(semaphore, maxRefreshing),
+	}
 }
 
 // of returns the account of a mailbox.
@@ -90,16 +106,15 @@ func (as *accounts) of(k accountKey, now time.Time) (a *account) {
 	return a
 }
 
-// delivered stops counting a message that was delivered.
-func (as *accounts) delivered(owner sip.AoR, from string, bytes int64) {
-	as.table.Find(maphash.Comparable(as.seed, accountKey{owner, false}), func(p **account) { (*p).change(from, -1, -bytes) })
+// change adds n messages of a sender, which have a size together, to those of an account. n may
+// be below 0.
+func (as *accounts) change(k accountKey, from string, n, bytes int64) {
+	as.table.Find(maphash.Comparable(as.seed, k), func(p **account) { (*p).change(from, n, bytes) })
 }
 
-// removed notes that something was removed from a mailbox.
+// removed notes that messages were removed from a mailbox, or are not counted any more.
 func (as *accounts) removed(owner sip.AoR) {
-	for _, reminders := range []bool{false, true} {
-		as.table.Find(maphash.Comparable(as.seed, accountKey{owner, reminders}), func(p **account) { (*p).forget() })
-	}
+	as.table.Find(maphash.Comparable(as.seed, accountKey{owner, false}), func(p **account) { (*p).forget() })
 }
 
 // removedAny notes that something was removed from some mailboxes.
@@ -139,6 +154,7 @@ type deposit struct {
 	from    string
 	bytes   int64
 	tracked bool // also in the tally of its sender
+	stale   need // what should be read again
 }
 
 // reserve counts a message in the account of its mailbox, unless a quota forbids it. If the
@@ -153,6 +169,9 @@ func (s *Service) reserve(ctx context.Context, cfg *Settings, row *Message, byte
 	d := deposit{account: s.accounts.of(key, now), from: row.Src, bytes: bytes}
 	for {
 		need, err := d.try(cfg.Mailbox, cfg.PerSender, now, feign)
+		if d.stale != enough {
+			s.refreshAccount(&d, key, now)
+		}
 		if need == enough || err != nil {
 			if err != nil {
 				return deposit{}, s.overQuota(err)
@@ -189,22 +208,22 @@ func (d *deposit) try(mailbox, sender Usage, now time.Time, feign bool) (need, e
 	a := d.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.used = now
+	a.used, d.stale = now, enough
 	used := a.all.total()
 	ok := mailbox.admits(used, d.bytes)
-	switch {
-	case !feign && !a.all.fresh(a, now, ok):
+	if !feign && !a.all.fresh(a, now, ok) && d.mustRead(&a.all, needOwner) {
 		return needOwner, nil
-	case !ok:
+	}
+	if !ok {
 		return enough, ErrQuota
 	}
 	if !sender.admits(used, d.bytes) { // else this sender cannot have more than all together
 		from := a.sender(d.from)
 		ok := sender.admits(from.total(), d.bytes)
-		switch {
-		case !feign && (from.read.Before(a.all.read) || !from.fresh(a, now, ok)):
+		if !feign && (from.read.Before(a.all.read) || !from.fresh(a, now, ok)) && d.mustRead(from, needSender) {
 			return needSender, nil
-		case !ok:
+		}
+		if !ok {
 			return enough, ErrSenderQuota
 		}
 	}
@@ -214,6 +233,16 @@ func (d *deposit) try(mailbox, sender Usage, now time.Time, feign bool) (need, e
 		from.pending = from.pending.plus(1, d.bytes)
 	}
 	return enough, nil
+}
+
+// mustRead reports whether a message has to wait until a tally has been read. Otherwise it notes
+// that the tally should be read again.
+func (d *deposit) mustRead(t *tally, n need) bool {
+	if t.slow() {
+		d.stale = n
+		return false
+	}
+	return true
 }
 
 // part returns a limit that is far below u, 0 for a small one: what a sender has under way must
@@ -263,44 +292,4 @@ func (t *tally) settle(d *deposit, stored bool) {
 	if stored {
 		t.change(1, d.bytes)
 	}
-}
-
-// readAccount reads the usage that a deposit needs. One goroutine at a time reads a mailbox.
-func (s *Service) readAccount(ctx context.Context, d *deposit, k accountKey, need need, now time.Time) error {
-	a, from := d.account, ""
-	a.mu.Lock()
-	t := &a.all
-	if need == needSender {
-		from = d.from
-		t = a.sender(from)
-	}
-	before := t.read
-	a.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	unlock, err := s.locks.lock(ctx, k.owner)
-	if err != nil {
-		return fmt.Errorf("wait for mailbox: %w: %w", ErrBusy, err)
-	}
-	defer unlock()
-	a.mu.Lock()
-	if !t.read.Equal(before) { // by another goroutine
-		a.mu.Unlock()
-		return nil
-	}
-	t.added, t.asOf = Usage{}, a.removals
-	a.mu.Unlock()
-	start := time.Now()
-	u, err := s.opt.Store.Usage(ctx, k.owner, from, k.reminders)
-	if err != nil {
-		return fmt.Errorf("count mailbox: %w", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	t.read, t.cost = now, time.Since(start)
-	if need == needSender && a.all.read.After(now) { // for a message that came later
-		t.read = a.all.read // that reading has ended before this one began
-	}
-	t.stored = u.plus(t.added.Messages, t.added.Bytes)
-	return nil
 }

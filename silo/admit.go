@@ -115,12 +115,16 @@ func (s *Service) sweepCharges(ctx context.Context) {
 
 // uncount notes that a message with a size was delivered and deleted.
 func (s *Service) uncount(owner sip.AoR, src string, bytes int64) {
-	s.accounts.delivered(owner, src, bytes)
+	s.accounts.change(accountKey{owner, false}, src, -1, -bytes)
 	s.totals.remove(src, bytes)
 }
 
 // removed notes that a message or a reminder was deleted without having been delivered.
-func (s *Service) removed(m *Message) {
-	s.accounts.removed(m.Owner)
-	s.totals.remove(m.Src, Size(&m.Message))
+// Deliveries to some devices were noted before.
+func (s *Service) removed(m *Message, reminder bool) {
+	size := Size(&m.Message)
+	if m.Copies == 0 {
+		s.accounts.change(accountKey{m.Owner, reminder}, m.Src, -1, -size)
+	}
+	s.totals.remove(m.Src, size)
 }

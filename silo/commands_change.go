@@ -137,7 +137,7 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	c.silo.removed(&m)
+	c.silo.removed(&m, !m.SendAt.IsZero())
 	return &mi.Node{}, nil
 }
 

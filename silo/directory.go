@@ -19,6 +19,7 @@ type Directory struct {
 	find           func(context.Context, sip.AoR) (bool, error)
 	now            func() time.Time
 	known, unknown *limit.Table[sip.AoR, time.Time] // the time until which the entry counts
+	locks          mailboxLocks
 }
 
 const (
@@ -38,30 +39,43 @@ func NewDirectory(find func(context.Context, sip.AoR) (bool, error), now func() 
 }
 
 // Exists reports whether an AoR is a user. It may wait for the database, for readTimeout at most.
+// One goroutine at a time looks up a name.
 func (d *Directory) Exists(ctx context.Context, a sip.AoR) (bool, error) {
+	if exists, ok := d.remembered(a); ok {
+		return exists, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	unlock, err := d.locks.lock(ctx, a)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	if exists, ok := d.remembered(a); ok { // looked up by another goroutine
+		return exists, nil
+	}
+	now := d.now()
+	exists, err := d.find(ctx, a)
+	if err != nil {
+		return false, err
+	}
+	t, life := d.unknown, unknownFor
+	if exists {
+		t, life = d.known, knownFor
+	}
+	t.Update(a, now, func(until *time.Time) { *until = now.Add(life) })
+	return exists, nil
+}
+
+// remembered returns whether an AoR is a user, if ok.
+func (d *Directory) remembered(a sip.AoR) (exists, ok bool) {
 	now := d.now()
 	fresh := func(t *limit.Table[sip.AoR, time.Time]) (ok bool) {
 		t.Find(a, func(until *time.Time) { ok = now.Before(*until) })
 		return ok
 	}
-	switch {
-	case fresh(d.known):
-		return true, nil
-	case fresh(d.unknown):
-		return false, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	ok, err := d.find(ctx, a)
-	if err != nil {
-		return false, err
-	}
-	t, life := d.unknown, unknownFor
-	if ok {
-		t, life = d.known, knownFor
-	}
-	t.Update(a, now, func(until *time.Time) { *until = now.Add(life) })
-	return ok, nil
+	exists = fresh(d.known)
+	return exists, exists || fresh(d.unknown)
 }
 
 // Forget forgets a user that was added or removed.

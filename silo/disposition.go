@@ -34,31 +34,33 @@ func (s *Service) notifyRefused(ctx context.Context, in *Incoming, id int64) {
 	s.sendDisposition(ctx, dispositionFailed, in.Sender, &Message{ID: id, Owner: in.Owner, Stored: s.opt.Now(), Message: *in.Message})
 }
 
-// notifyFailed sends <failed/> to a sender that has asked for it, except for reminders.
-func (s *Service) notifyFailed(ctx context.Context, m *Message) {
+// notifyFailed sends <failed/> to a sender that has asked for it, except for reminders. It reports
+// whether it has.
+func (s *Service) notifyFailed(ctx context.Context, m *Message) bool {
 	from := nameAddr(m.From)
 	sender, _ := s.opt.Domains.AoR(from.URI)
 	if m.senderUnverified || !m.SendAt.IsZero() {
-		return
+		return false
 	}
-	s.sendDisposition(ctx, dispositionFailed, sender, m)
+	return s.sendDisposition(ctx, dispositionFailed, sender, m)
 }
 
-// sendDisposition stores a notification for the sender, if the message asks for it.
-func (s *Service) sendDisposition(ctx context.Context, d disposition, sender sip.AoR, m *Message) {
+// sendDisposition stores a notification for the sender, if the message asks for it, and reports
+// whether it has.
+func (s *Service) sendDisposition(ctx context.Context, d disposition, sender sip.AoR, m *Message) bool {
 	c, ok := readCPIM(&m.Message)
 	if !ok || !c.Wants(d.kind) || c.IMDN("Message-ID") == "" || !sender.Reachable() {
-		return
+		return false
 	}
 	note := d.notification(c, m, s.opt.Now())
 	if _, err := s.Put(ctx, &Incoming{Owner: sender, Message: note, SafetyCopy: true, Own: true}); err != nil {
-		if errors.Is(err, ErrUnknownUser) {
-			return
+		if !errors.Is(err, ErrUnknownUser) {
+			s.opt.Log.Warn("disposition notification not sent", "sender", sender, "status", d.status, "error", err)
 		}
-		s.opt.Log.Warn("disposition notification not sent", "sender", sender, "status", d.status, "error", err)
-		return
+		return false
 	}
 	s.Stats.Dispositions.Inc()
+	return true
 }
 
 // notification returns the notification about a message (RFC 5438 section 7.2.1). It is

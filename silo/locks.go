@@ -24,8 +24,8 @@ func (m mutex) lock(ctx context.Context) error {
 
 func (m mutex) unlock() { <-m }
 
-// mailboxLocks hold a lock for each mailbox in use. Put counts a mailbox and stores
-// into it under the lock, so that concurrent messages do not exceed the quota.
+// mailboxLocks hold a lock for each AoR in use, under which its mailbox is counted, or the user
+// looked up.
 type mailboxLocks struct {
 	mu    sync.Mutex
 	locks map[sip.AoR]*mailboxLock

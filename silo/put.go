@@ -24,6 +24,10 @@ var (
 	ErrTooFar      = errors.New("time is too far ahead")
 )
 
+// errCrowded is the error of Put while too many messages for one mailbox are being stored: those
+// for others would find no goroutine to serve them.
+var errCrowded = fmt.Errorf("%w: too many messages for one mailbox at once", ErrBusy)
+
 // Put stores a message and returns its ID. When Put returns without an error the
 // message is committed, and the sender may get a 2xx. The errors are those above, those of
 // ledger and senderTotals, ErrSender, ErrUnknownUser, ErrInvalid and ErrBusy.
@@ -36,6 +40,13 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	if err := s.checkSender(cfg, in); err != nil {
 		s.Stats.RefusedSenders.Inc()
 		return 0, err
+	}
+	if !in.Own { // silod's own messages are few at a time
+		if !s.busy.Enter(in.Owner) {
+			s.Stats.Crowded.Inc()
+			return 0, errCrowded
+		}
+		defer s.busy.Leave(in.Owner)
 	}
 	if in.Feigned, err = s.checkOwner(ctx, cfg, in); err != nil {
 		return 0, err
@@ -97,12 +108,13 @@ func (s *Service) newRow(cfg *Settings, in *Incoming, now time.Time) (*Message, 
 	if err != nil {
 		return nil, err
 	}
+	stamp := s.opt.Stamp()
 	row := &Message{
 		Owner:   in.Owner,
 		Src:     s.source(in.Message.From),
 		Dst:     bareURI(in.Message.To),
-		Stored:  now.Truncate(time.Second),
-		Expires: now.Add(life).Truncate(time.Second),
+		Stored:  stamp.Truncate(time.Second),
+		Expires: stamp.Add(life).Truncate(time.Second),
 		SendAt:  in.SendAt,
 		Stuck:   s.stuck(in.Owner, in.Refusals),
 		Marks:   marksOf(in.Refusals),

@@ -32,56 +32,92 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 // reminderPrefix begins the Call-ID of every message of a reminder.
 const reminderPrefix = "silo-reminder-"
 
-// reminderChunk is the number of reminders that are read at once.
-const reminderChunk = 100
+const (
+	reminderChunk = 128  // reminders that are released in one transaction, which must be short
+	maxUnsent     = 1000 // reminders that could not be released now, after which the others wait too
+)
 
 // sendReminders turns the reminders that are due into messages, which are delivered like
-// all others. The message replaces the reminder in one transaction, so a reminder is
-// sent once, even after a crash.
+// all others. The messages replace the reminders in one transaction, so a reminder is
+// sent once, even after a crash. A reminder that cannot be released does not delay the others.
 func (s *Service) sendReminders(ctx context.Context) {
-	for ctx.Err() == nil {
-		due, err := s.opt.Store.Due(ctx, s.opt.Now(), reminderChunk)
+	var last *Message
+	for unsent := 0; ctx.Err() == nil && unsent < maxUnsent; {
+		due, err := s.opt.Store.Due(ctx, s.opt.Now(), last, reminderChunk)
 		if err != nil {
 			s.opt.Log.Warn("reminders not read", "error", err)
 			return
 		}
-		for i := range due {
-			if err := s.releaseReminder(ctx, &due[i]); err != nil {
-				s.opt.Log.Warn("reminder not sent", "id", due[i].ID, "owner", due[i].Owner, "error", err)
+		n, err := s.releaseReminders(ctx, due)
+		if err != nil {
+			s.opt.Log.Warn("reminders not sent", "count", n, "error", err)
+			if n == len(due) {
 				return
 			}
 		}
 		if len(due) < reminderChunk {
 			return
 		}
+		unsent, last = unsent+n, &due[len(due)-1]
 	}
 }
 
-// releaseReminder replaces a reminder by its message. If that message cannot be
-// stored, the reminder is set aside, so that it does not block those behind it.
-func (s *Service) releaseReminder(ctx context.Context, r *Message) error {
-	m := s.reminderMessage(r)
-	ok, err := s.opt.Store.Release(ctx, r.ID, m)
-	if errors.Is(err, ErrInvalid) {
-		s.Stats.FailedReminders.Inc()
-		if _, err = s.opt.Store.SetAside(ctx, r.ID, err.Error(), nil); err != nil {
-			return fmt.Errorf("set reminder aside: %w", err)
+// slowRelease is the time after which a release that has failed is not tried by halves: the
+// database is away, and has not refused one of the reminders.
+const slowRelease = time.Second
+
+// releaseReminders replaces reminders by their messages. It returns the number of those that it could
+// not replace now, with an error of one. A reminder whose message cannot be stored is set aside.
+func (s *Service) releaseReminders(ctx context.Context, rs []Message) (unsent int, err error) {
+	if len(rs) == 0 {
+		return 0, nil
+	}
+	list := make([]Release, len(rs))
+	for i := range rs {
+		list[i] = Release{rs[i].ID, s.reminderMessage(&rs[i])}
+	}
+	begun := time.Now()
+	err = s.opt.Store.Release(ctx, list)
+	switch {
+	case err == nil:
+		for i := range rs {
+			if list[i].Message.ID != 0 {
+				s.released(&rs[i], list[i].Message)
+			}
 		}
-		return nil
+		return 0, nil
+	case ctx.Err() != nil || time.Since(begun) > slowRelease:
+		return len(rs), fmt.Errorf("release reminders: %w", err)
+	case len(rs) == 1 && errors.Is(err, ErrInvalid):
+		s.Stats.FailedReminders.Inc()
+		if _, err = s.opt.Store.SetAside(ctx, rs[0].ID, err.Error(), nil); err != nil {
+			return 1, fmt.Errorf("set reminder aside: %w", err)
+		}
+		return 0, nil
+	case len(rs) == 1:
+		return 1, fmt.Errorf("release reminder %d of %s: %w", rs[0].ID, rs[0].Owner, err)
 	}
-	if err != nil {
-		return fmt.Errorf("release reminder: %w", err)
+	unsent, err = s.releaseReminders(ctx, rs[:len(rs)/2])
+	if errors.Is(err, ErrBusy) && time.Since(begun) > slowRelease {
+		return unsent + len(rs) - len(rs)/2, err
 	}
-	if ok {
-		s.accounts.removed(r.Owner)
-		s.schedule(r.Owner, true)
+	n, more := s.releaseReminders(ctx, rs[len(rs)/2:])
+	if err == nil {
+		err = more
 	}
-	return nil
+	return unsent + n, err
+}
+
+// released starts the delivery of a message that has replaced a reminder.
+func (s *Service) released(r, m *Message) {
+	s.accounts.change(accountKey{r.Owner, true}, r.Src, -1, -Size(&r.Message))
+	s.accounts.change(accountKey{r.Owner, false}, m.Src, 1, Size(&m.Message))
+	s.schedule(r.Owner, true)
 }
 
 // reminderMessage returns the message of a reminder.
 func (s *Service) reminderMessage(r *Message) *Message {
-	now := s.opt.Now()
+	now := s.opt.Stamp()
 	id := reminderPrefix + strconv.FormatInt(r.ID, 10) + "-" + strconv.FormatInt(r.Stored.Unix(), 10)
 	m := *r
 	m.ID, m.Stored, m.SendAt = 0, now.Truncate(time.Second), time.Time{}

@@ -13,6 +13,7 @@
 package silo
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -45,7 +46,8 @@ type Options struct {
 	Domains   sip.Domains // of this server
 	Watch     *watch.Hub  // receives an event for each change; may be nil
 	Log       *slog.Logger
-	Now       func() time.Time
+	Now       func() time.Time                // the time by which messages expire, and reminders are due
+	Stamp     func() time.Time                // of new messages; nil: Now
 	Devices   func(sip.AoR) []delivery.Device // registered devices of an owner; nil: refusals are not recorded
 	Every     bool                            // every device of an owner gets a copy, also a device that registers later
 
@@ -54,6 +56,8 @@ type Options struct {
 	// Authenticated says that senders are Verified or Strangers.
 	Authenticated bool
 	Passed        *Passed // is told of messages that are sent for strangers; may be nil
+
+	MaxBusy int // messages for one mailbox that Put handles at the same time; 0: 512
 }
 
 // A Service is the message store. Run deletes expired messages and sends reminders; all
@@ -61,7 +65,9 @@ type Options struct {
 type Service struct {
 	opt           Options
 	settings      atomic.Pointer[Settings]
-	changed       chan struct{} // has an element when settings has changed
+	changed       chan struct{}         // has an element when settings has changed, for Run
+	sweepChanged  chan struct{}         // the same for sweep
+	busy          *limit.Crowd[sip.AoR] // owners of the mailboxes of messages in Put
 	locks         mailboxLocks
 	accounts      accounts
 	totals        senderTotals
@@ -69,7 +75,7 @@ type Service struct {
 	noticeLimiter *limit.Meter[pair]
 	notices       noticeQueue
 	importing     mutex     // held during an import
-	tidied        time.Time // used by Run only
+	tidied        time.Time // used by sweep only
 
 	Stats Stats
 }
@@ -81,6 +87,7 @@ type Stats struct {
 	Expired, Refused                 mi.Counter
 	OverQuota, OverSenderQuota       mi.Counter
 	OverSenderTotal, OverStrangers   mi.Counter
+	Crowded                          mi.Counter
 	UnknownUsers, RefusedSenders     mi.Counter
 	Notices, Unnoticed, Dispositions mi.Counter
 	Commit                           mi.Histogram // time that a message waited for its commit
@@ -91,6 +98,9 @@ func New(opt Options, set Settings) *Service {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.Stamp == nil {
+		opt.Stamp = opt.Now
+	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
@@ -98,7 +108,8 @@ func New(opt Options, set Settings) *Service {
 		opt.Reachable = func(owner sip.AoR, _ bool) bool { return opt.Online(owner) }
 	}
 	s := &Service{
-		opt: opt, changed: make(chan struct{}, 1), importing: newMutex(),
+		busy: limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 512)),
+		opt:  opt, changed: make(chan struct{}, 1), sweepChanged: make(chan struct{}, 1), importing: newMutex(),
 		accounts: newAccounts(), totals: newSenderTotals(),
 		noticeLimiter: limit.NewMeter[pair](maxPairs, limit.Refuse),
 	}
@@ -110,9 +121,11 @@ func New(opt Options, set Settings) *Service {
 // Configure replaces the settings.
 func (s *Service) Configure(set Settings) {
 	s.settings.Store(set.complete())
-	select {
-	case s.changed <- struct{}{}:
-	default:
+	for _, changed := range []chan struct{}{s.changed, s.sweepChanged} {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -139,6 +152,7 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "over_strangers_quota", Help: "Messages of unauthenticated senders refused because too many of them were stored.", Counter: &st.OverStrangers},
 		{Name: "strangers_messages", Help: "Stored messages of unauthenticated senders.", Gauge: func() int64 { return s.strangers.used().Messages }},
 		{Name: "strangers_bytes", Help: "Size in bytes of the stored messages of unauthenticated senders.", Gauge: func() int64 { return s.strangers.used().Bytes }},
+		{Name: "crowded", Help: "Messages refused because too many for one mailbox were being stored.", Counter: &st.Crowded},
 		{Name: "unknown_users", Help: "Messages that were not stored because their recipient is not a user.", Counter: &st.UnknownUsers},
 		{Name: "refused_senders", Help: "Messages that were not stored because of their sender.", Counter: &st.RefusedSenders},
 		{Name: "notices", Help: "Notices sent that a recipient is offline.", Counter: &st.Notices},
@@ -149,26 +163,18 @@ func (s *Service) Counters() []mi.Stat {
 
 // Run deletes expired messages and sends reminders until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	sweep, remind := time.NewTimer(s.cfg().Sweep), time.NewTimer(0)
-	defer sweep.Stop()
+	remind := time.NewTimer(0)
 	defer remind.Stop()
-	var totals sync.WaitGroup
-	defer totals.Wait()
-	totals.Go(func() { s.followTotals(ctx) })
+	var others sync.WaitGroup
+	defer others.Wait()
+	others.Go(func() { s.followTotals(ctx) })
+	others.Go(func() { s.sweep(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.changed:
-			sweep.Reset(s.cfg().Sweep)
 			remind.Reset(0)
-		case <-sweep.C:
-			s.expire(ctx)
-			s.tidy(ctx)
-			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
-			s.notices.sweep()
-			s.sweepCharges(ctx)
-			sweep.Reset(s.cfg().Sweep)
 		case <-remind.C:
 			if s.cfg().reminders() {
 				s.sendReminders(ctx)

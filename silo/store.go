@@ -72,12 +72,19 @@ type Mailbox interface {
 
 // Reminders hold the messages that are sent at a given time.
 type Reminders interface {
-	// Due returns up to limit reminders whose time has come at now, earliest first.
-	Due(ctx context.Context, now time.Time, limit int) ([]Message, error)
+	// Due returns up to limit reminders whose time has come at now, earliest first, behind the
+	// reminder after; nil: from the beginning.
+	Due(ctx context.Context, now time.Time, after *Message, limit int) ([]Message, error)
 
-	// Release replaces a reminder by m and sets the ID of m, in one transaction. It
-	// reports whether the reminder existed. Errors are those of Add.
-	Release(ctx context.Context, id int64, m *Message) (bool, error)
+	// Release replaces reminders by messages, in their order, all or none in one transaction. It
+	// sets the IDs of the messages, to 0 where there is no such reminder. Errors are those of Add.
+	Release(ctx context.Context, rs []Release) error
+}
+
+// A Release is the replacement of a reminder by a message.
+type Release struct {
+	Reminder int64 // ID
+	Message  *Message
 }
 
 // Strangers are the senders of messages with a Charge.

@@ -12,6 +12,10 @@ const (
 	sweepChunk = 200                   // messages deleted in one transaction, which must be short
 	sweepPause = 20 * time.Millisecond // between two, for other writes
 
+	// failedPause is the pause after each notification that a message has expired: many messages
+	// may expire together, and their senders should not get all notifications at once.
+	failedPause = 10 * time.Millisecond
+
 	tidyInterval = time.Hour
 )
 
@@ -24,7 +28,9 @@ func (s *Service) expire(ctx context.Context) {
 			return
 		}
 		for i := range gone {
-			s.expired(ctx, &gone[i])
+			if s.expired(ctx, &gone[i]) {
+				sleep(ctx, failedPause)
+			}
 		}
 		if len(gone) < sweepChunk {
 			return
@@ -51,18 +57,36 @@ func (s *Service) tidy(ctx context.Context) {
 }
 
 // expired counts a message that was deleted because it had expired, and notifies its
-// sender. If every device gets a copy, a message of which one has received its copy has
-// not failed.
-func (s *Service) expired(ctx context.Context, m *Message) {
+// sender, which it reports. If every device gets a copy, a message of which one has received its copy
+// has not failed.
+func (s *Service) expired(ctx context.Context, m *Message) (notified bool) {
+	s.removed(m, !m.SendAt.IsZero())
 	m.takeInternal()
-	s.removed(m)
 	if m.Copies > 0 {
-		return
+		return false
 	}
 	s.Stats.Expired.Inc()
 	s.publish(watch.Expired, m, "")
-	if m.Stuck == "" { // else the sender was notified when it was set aside
-		s.notifyFailed(ctx, m)
+	return m.Stuck == "" && s.notifyFailed(ctx, m) // else the sender was notified when it was set aside
+}
+
+// sweep deletes what is not needed any more, at intervals of Settings.Sweep, until ctx ends.
+func (s *Service) sweep(ctx context.Context) {
+	timer := time.NewTimer(s.cfg().Sweep)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.sweepChanged:
+		case <-timer.C:
+			s.expire(ctx)
+			s.tidy(ctx)
+			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
+			s.notices.sweep()
+			s.sweepCharges(ctx)
+		}
+		timer.Reset(s.cfg().Sweep)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"silod/auth"
+	"silod/clock"
 	"silod/config"
 	"silod/db"
 	"silod/delivery"
@@ -41,6 +42,7 @@ func start(ctx context.Context, cfg *config.Config, file string, logs io.Writer)
 	d.domains.Configure(d.names)
 	d.level.Set(set.logLevel)
 	d.log = newLogger(cfg.Log.Format, d.level, logs)
+	d.clock = clock.New(clock.Options{Log: d.log})
 	d.stopped, d.stop = context.WithCancel(context.Background())
 	defer d.systemd.starting()()
 	for _, step := range []func(context.Context, settings) error{
@@ -81,6 +83,11 @@ func (d *daemon) openDatabases(ctx context.Context, _ settings) error {
 	if d.roomDB, err = d.databaseAt(ctx, d.cfg.IMCDB()); err != nil {
 		return fmt.Errorf("imc.db_url: %w", err)
 	}
+	seen, err := d.siloDB.LastSeen(ctx)
+	if err != nil {
+		return fmt.Errorf("silo.db_url: %w", err)
+	}
+	d.clock.Start(seen, buildTime())
 	return nil
 }
 
@@ -94,7 +101,7 @@ func (d *daemon) databaseAt(ctx context.Context, url config.DBURL) (*db.DB, erro
 
 func (d *daemon) openDatabase(ctx context.Context, url config.DBURL) (*db.DB, error) {
 	opt := dbOptions(d.cfg)
-	opt.Log, opt.Domains, opt.Progress = d.log, d.domains, d.systemd.indexing
+	opt.Log, opt.Domains, opt.Now, opt.Progress = d.log, d.domains, d.clock.Later, d.systemd.indexing
 	b, err := db.Open(ctx, url.URL(), opt)
 	if err != nil {
 		return nil, err
@@ -185,7 +192,7 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.location = registrar.New(registrar.Options{
 		Store: d.database.Bindings(), Shared: d.database.SharedBindings(), Log: d.log, Alive: d.transport.Alive, Own: d.own,
-		Changed: func(a sip.AoR) { d.router.BindingsChanged(a) },
+		Now: d.clock.Later, KeepRows: d.clock.Doubted, Changed: func(a sip.AoR) { d.router.BindingsChanged(a) },
 	}, set.registrar)
 	d.hub = watch.New(d.domains, d.log)
 	d.proxy = proxy.New(proxy.Options{
@@ -194,20 +201,22 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	}, set.proxy)
 	d.mail, d.roomMail = d.proxy.Sender(set.mail), d.proxy.Sender(set.roomMail)
 
-	d.engine = delivery.New(delivery.Options{Log: d.log, Reachable: d.reachable})
+	d.engine = delivery.New(delivery.Options{Log: d.log, Reachable: d.reachable, Now: d.clock.Earlier})
 	d.engine.Configure(set.delivery)
 	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
 	passed := silo.NewPassed(time.Now)
 	d.silo = silo.New(silo.Options{
 		Store: d.siloDB.Messages(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
+		Now: d.clock.Earlier, Stamp: d.clock.Later,
 		Online: d.mail.Online, Reachable: d.mail.Reachable,
 		Devices: d.mail.Registered,
 		Every:   d.cfg.Silo.Delivery == "every",
 		Exists:  d.exists(), Authenticated: d.cfg.Auth.Mode == "digest", Passed: passed,
+		MaxBusy: shareOf(d.cfg.SIP.MaxHandlers),
 	}, set.silo)
 	d.rooms = imc.New(imc.Options{
-		Store: d.roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: time.Now,
-		Domains: d.domains, Watch: d.hub,
+		Store: d.roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: d.clock.Earlier, Stamp: d.clock.Later,
+		Domains: d.domains, Watch: d.hub, MaxBusy: shareOf(d.cfg.SIP.MaxHandlers),
 	}, set.rooms)
 	if d.silo.Every() {
 		mailbox.ServeDevices(d.mail.DeviceNames, func(device string) (delivery.Source, delivery.Sender) {
@@ -228,6 +237,10 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.transactions.SetHandler(d.router)
 	return nil
 }
+
+// shareOf returns how many of the requests that are served at the same time may be for one mailbox
+// or room.
+func shareOf(handlers int) int { return max(1, handlers/16) }
 
 // reachable reports whether a message in some queue can be tried although its owner may not be
 // registered.

@@ -97,7 +97,7 @@ var otherCommands = []string{
 	"get_statistics", "list_statistics", "reset_statistics", "clear_statistics", "stats.fetch", "stats.fetchn",
 	"list_sockets", "list_tcp_conns", "tcp_info", "ul_dump", "ul_flush", "domain_dump",
 	"silo_show", "silo_requeue", "silo_delete", "silo_import", "silo_stats", "imc_list_rooms", "imc_unused_rooms",
-	"sub_list", "ban_list", "busiest", "latencies",
+	"sub_list", "ban_list", "busiest", "latencies", "clock_show", "clock_accept",
 }
 
 // noNames are values of arguments that name nothing.

@@ -52,7 +52,7 @@ var session = []string{
 	"sub_remove|dave", "ban_list", "ban_lift|192.0.2.66", "ban_lift|x",
 
 	"get_statistics|imc:", "get_statistics|msilo:stored_messages|active_rooms", "get_statistics|nosuch", "clear_statistics|msilo:stored_messages",
-	"reset_statistics|all", "stats.fetch|msilo:stored_messages", "stats.fetchn|imc:active_rooms", "list_statistics", "latencies",
+	"reset_statistics|all", "stats.fetch|msilo:stored_messages", "stats.fetchn|imc:active_rooms", "list_statistics", "latencies", "clock_show", "clock_accept",
 	"t_uac_dlg|OPTIONS|sip:nobody@127.0.0.1|.|.|From: <sip:mi@127.0.0.1>;tag=1\r\nTo: <sip:nobody@127.0.0.1>\r\n",
 	"t_uac_dlg|OPTIONS", "watch|bob", "busiest", "nosuch", "kill",
 }
@@ -258,7 +258,7 @@ func (s *served) unvarying(command, reply string) string {
 		reply = strings.NewReplacer("\nGIT:: "+rev, "", `,"GIT":"`+rev+`"`, "", `,{"name":"GIT","value":"`+rev+`"}`, "", rev, "").Replace(reply)
 	}
 	switch command {
-	case "latencies", "silo_stats":
+	case "latencies", "silo_stats", "clock_show":
 		reply = numbers.ReplaceAllString(reply, "N")
 	case "list_tcp_conns":
 		reply = connID.ReplaceAllString(reply, "${1}ID")

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"silod/auth"
+	"silod/clock"
 	"silod/config"
 	"silod/db"
 	"silod/delivery"
@@ -46,6 +47,7 @@ type daemon struct {
 
 	transport    *transport.Layer
 	transactions *transaction.Layer
+	clock        *clock.Clock
 	domains      sip.Domains
 	own          sip.OwnAddresses
 	guard        *router.Guard
@@ -109,7 +111,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer stopBack()
 
 	var services errgroup.Group
-	runs := []func(context.Context) error{d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run, d.proxy.Run}
+	runs := []func(context.Context) error{d.runClock, d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run, d.proxy.Run}
 	for _, b := range d.databases {
 		runs = append(runs, b.Run)
 	}
@@ -132,6 +134,19 @@ func (d *daemon) serve(ctx context.Context) error {
 	last, cancelLast := context.WithTimeout(context.Background(), stopGrace)
 	defer cancelLast()
 	return errors.Join(err, d.rooms.Flush(last))
+}
+
+// seenEvery is the interval at which the time is saved for the next start.
+const seenEvery = 10 * time.Minute
+
+// runClock compares the clocks until ctx ends.
+func (d *daemon) runClock(ctx context.Context) error {
+	d.clock.Run(ctx, seenEvery, func(ctx context.Context, now time.Time) {
+		if err := d.siloDB.SaveSeen(ctx, now); err != nil {
+			d.log.Warn("time not saved", "error", err)
+		}
+	})
+	return nil
 }
 
 // stopGrace is the time for late responses to relayed requests, and then for writing the

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -158,6 +159,18 @@ func revision() string {
 		}
 	}
 	return ""
+}
+
+// buildTime returns the time of that commit, or the zero time.
+func buildTime() (t time.Time) {
+	if bi, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range bi.Settings {
+			if s.Key == "vcs.time" {
+				t, _ = time.Parse(time.RFC3339, s.Value)
+			}
+		}
+	}
+	return t
 }
 
 // load reads and checks the configuration in file, or returns the default one if file is

@@ -31,6 +31,8 @@ func (d *daemon) openManagement(ctx context.Context, set settings) error {
 	d.registry.Add(d.guard.Bans.Commands(d.domains)...)
 	d.registry.Add(d.hub.Commands()...)
 	d.registry.Add(d.latencyCommand())
+	d.registry.Add(d.clock.Commands()...)
+	d.registry.Counters("clock", d.clock.Counters()...)
 	d.registry.Counters("msilo", d.silo.Counters()...)
 	d.registry.Counters("imc", d.rooms.Counters()...)
 	d.registry.Counters("usrloc", d.location.Counters()...)
