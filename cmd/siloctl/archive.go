@@ -38,7 +38,7 @@ func (a *app) exportCommand() *cobra.Command {
 		Example: "  siloctl messages export backup.jsonl\n  siloctl messages export --user bob@example.org | gzip > bob.jsonl.gz",
 		Args:    arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			which, err := selected(cmd.Flags(), nil)
+			which, err := a.found(cmd.Flags(), nil)
 			if err != nil {
 				return err
 			}
@@ -88,7 +88,7 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 	}
 	var total int64
 	if a.interactive() { // only a progress bar needs the count, which costs the daemon time
-		if total, err = a.number(ctx, "count", "silo_count", which); err != nil {
+		if total, err = a.sum(ctx, "count", "silo_count", which); err != nil {
 			return 0, err
 		}
 	}
