@@ -12,6 +12,7 @@ type ownerPages struct {
 	where string // a condition, after AND
 	args  []any
 	turn  turn // nil: pages are read without pauses
+	rows  int  // in a page
 }
 
 // waitingRows is the number of rows in a page of owners.
@@ -30,12 +31,12 @@ func (p *ownerPages) each(ctx context.Context, r *reader, f func(rowName)) error
 			}
 			from := `FROM {silo} s ` + p.join
 			rows, err := read(fmt.Sprintf(`SELECT s.{user}, s.{host} %sWHERE s.{user} = $%d AND s.{host} > $%d%s
-				ORDER BY s.{host} LIMIT $%d`, from, n, n+1, p.where, n+2), last.user, last.domain, waitingRows)
-			if err == nil && rows < waitingRows {
+				ORDER BY s.{host} LIMIT $%d`, from, n, n+1, p.where, n+2), last.user, last.domain, p.rows)
+			if err == nil && rows < p.rows {
 				rows, err = read(fmt.Sprintf(`SELECT s.{user}, s.{host} %sWHERE s.{user} > $%d%s
-					ORDER BY s.{user}, s.{host} LIMIT $%d`, from, n, p.where, n+1), last.user, waitingRows)
+					ORDER BY s.{user}, s.{host} LIMIT $%d`, from, n, p.where, n+1), last.user, p.rows)
 			}
-			if err != nil || rows < waitingRows {
+			if err != nil || rows < p.rows {
 				return false, err
 			}
 			last = page[len(page)-1]

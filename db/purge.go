@@ -75,7 +75,7 @@ func (w *walk) candidates(ctx context.Context, limit int) ([]found, error) {
 	} else {
 		w.after = w.last
 	}
-	return list, nil
+	return slices.Compact(list), nil // a message may have several copies
 }
 
 // deleteFound deletes those of the messages that are still stored, and set aside where that is
@@ -160,7 +160,7 @@ func (st *messages) tidy(ctx context.Context, table string, after *int64) (n int
 		return 0, false, err
 	}
 	ids, err := st.reader.ints(ctx, `SELECT DISTINCT d.silo_id FROM `+table+` d WHERE d.silo_id > $1 AND d.silo_id <= $2 AND
-		NOT EXISTS (SELECT 1 FROM {silo} s WHERE s.{id} = d.silo_id AND s.{inc} = d.inc_time) ORDER BY d.silo_id LIMIT $3`,
+		(SELECT COUNT(*) FROM {silo} s WHERE s.{id} = d.silo_id AND s.{inc} = d.inc_time) = 0 ORDER BY d.silo_id LIMIT $3`,
 		*after, page[1], purgeRows)
 	if err != nil {
 		return 0, false, err

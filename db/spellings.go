@@ -25,6 +25,7 @@ type spellings struct {
 
 	turn   chan struct{} // has a value while one goroutine reads
 	looked atomic.Int64  // unix milliseconds of the last look at new rows
+	begun  atomic.Int64  // unix milliseconds of the first call of soon
 	others atomic.Pointer[map[sip.AoR][]rowName]
 	// domains has the domains of rows, and the AoR of a user A there. If that changes, all names
 	// are read again. It belongs to the goroutine that has the turn.
@@ -45,11 +46,16 @@ type spellings struct {
 const (
 	lookInterval = 200 * time.Millisecond // between two looks at new rows
 	commitTime   = time.Second            // for which another program's row may not be seen
+	soonTime     = 100 * time.Millisecond // for which soon waits for the first names
 )
 
 // manyRows is the number of new rows above which it takes less time to read all names, from an
 // index.
 const manyRows = 50_000
+
+// firstRows is the number of rows in a page when all names are read for the first time, which
+// deliveries wait for.
+const firstRows = 10_000
 
 // maxRowDomains limits spellings.domains.
 const maxRowDomains = 4096
@@ -98,12 +104,35 @@ func (sp *spellings) look(ctx context.Context) error {
 			return nil
 		}
 	}
+	done := make(chan error, 1)
 	select {
 	case sp.turn <- struct{}{}:
-		return sp.takeTurn(ctx, now)
+		// The end of one request must not end what all others wait for.
+		go func() { done <- sp.takeTurn(context.WithoutCancel(ctx), now) }()
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", errBusy, ctx.Err())
+		return busy(ctx.Err())
 	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return busy(ctx.Err())
+	}
+}
+
+// soon is of for a caller that rather does without the other names than waits for long: at the
+// start, as long as no names are known.
+func (sp *spellings) soon(ctx context.Context, owner sip.AoR) ([]rowName, error) {
+	if sp.others.Load() == nil {
+		sp.begun.CompareAndSwap(0, sp.now().UnixMilli())
+		left := max(0, soonTime-time.Duration(sp.now().UnixMilli()-sp.begun.Load())*time.Millisecond)
+		short, cancel := context.WithTimeout(ctx, left)
+		defer cancel()
+		if sp.look(short) != nil && ctx.Err() == nil {
+			return []rowName{sp.layout.owner(owner)}, nil
+		}
+	}
+	return sp.of(ctx, owner)
 }
 
 // fresh reports whether the last look was a moment ago. The clock may have been set back since.
@@ -164,7 +193,7 @@ func (sp *spellings) read(ctx context.Context, now int64) error {
 	notes := sp.newNotes(all)
 	if all {
 		next = highest - batchRows
-		err = (&ownerPages{}).each(ctx, sp.reader, notes.add)
+		err = (&ownerPages{rows: firstRows}).each(ctx, sp.reader, notes.add)
 	} else {
 		err = sp.after(ctx, floor, notes.add)
 	}
@@ -199,7 +228,7 @@ func (sp *spellings) refresh(ctx context.Context, t turn) error {
 		return err
 	}
 	notes := sp.newNotes(true)
-	if err := (&ownerPages{turn: t}).each(ctx, sp.reader, notes.add); err != nil {
+	if err := (&ownerPages{turn: t, rows: waitingRows}).each(ctx, sp.reader, notes.add); err != nil {
 		return err
 	}
 	select {

@@ -57,7 +57,7 @@ func (st *messages) Owners(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("count owners of messages: %w", err)
 	}
 	n, counted := 0, map[sip.AoR]bool{}
-	pages := ownerPages{turn: st.turn}
+	pages := ownerPages{turn: st.turn, rows: waitingRows}
 	err := pages.each(ctx, st.reader, func(name rowName) {
 		a := st.layout.aor(name)
 		if st.spellings.has(a) {
@@ -84,7 +84,7 @@ func (st *messages) Waiting(ctx context.Context, now time.Time, f func(sip.AoR))
 	if st.hasCopies.Load() {
 		waiting = waitingOrMarked
 	}
-	pages := ownerPages{joinStuck, ` AND s.{snd} = 0 AND ` + alive + ` AND ` + waiting, []any{now.Unix()}, st.turn}
+	pages := ownerPages{joinStuck, ` AND s.{snd} = 0 AND ` + alive + ` AND ` + waiting, []any{now.Unix()}, st.turn, waitingRows}
 	if err := pages.each(ctx, st.reader, func(n rowName) { f(st.layout.aor(n)) }); err != nil {
 		return fmt.Errorf("read waiting mailboxes: %w", err)
 	}

@@ -36,7 +36,7 @@ func (st *messages) Usage(ctx context.Context, owner sip.AoR, from string, remin
 		more = append(more, from)
 	}
 	text := `SELECT COUNT(*), COALESCE(SUM(` + st.layout.messageBytes() + `), 0) FROM {silo} s ` + joinMeta + where
-	names, err := st.spellings.of(ctx, owner)
+	names, err := st.spellings.soon(ctx, owner)
 	if err != nil {
 		return silo.Usage{}, fmt.Errorf("count messages: %w", err)
 	}

@@ -65,8 +65,7 @@ type route struct {
 const (
 	messagesByID  = `{silo} s ` + joinStuck
 	stuckByID     = `silod_stuck t JOIN {silo} s ON s.{id} = t.silo_id AND s.{inc} = t.inc_time `
-	deliveredByID = `(SELECT DISTINCT d.silo_id FROM silod_device d WHERE d.silo_id > $1 AND d.silo_id <= $2) d
-		JOIN {silo} s ON s.{id} = d.silo_id ` + joinStuck
+	copiesByID = `silod_device d JOIN {silo} s ON s.{id} = d.silo_id AND s.{inc} = d.inc_time ` + joinStuck
 )
 
 // routes returns the routes on which all messages of a query are found.
@@ -88,7 +87,7 @@ func (st *messages) routes(ctx context.Context, q *silo.Query) ([]route, error) 
 	case q.Stuck:
 		return []route{{index: `silod_stuck t`, from: stuckByID, key: `t.silo_id`}}, nil
 	case q.Copied:
-		return []route{{index: `silod_device d`, from: deliveredByID, key: `d.silo_id`}}, nil
+		return []route{{index: `silod_device d`, from: copiesByID, key: `d.silo_id`, where: ` AND d.refused = ''`}}, nil
 	case q.Reminders:
 		n, err := st.reader.ints(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM {silo} s WHERE s.{snd} > 0 LIMIT $1) x`, fewRows+1)
 		if err != nil {
@@ -176,9 +175,6 @@ func (w *walk) where(p *route, joins string) (string, []any) {
 	}
 	if q.Stuck {
 		text += ` AND t.silo_id IS NOT NULL`
-	}
-	if q.Copied {
-		text += ` AND ` + hasCopy
 	}
 	return text, args
 }

@@ -102,6 +102,23 @@ func (c commands) source(from string) (string, error) {
 	return sourceOf(c.domains, u), nil
 }
 
+// sameSource returns a function that reports whether a URI is a spelling of a sender, such as
+// Kamailio's, which stores the URI of From as it was received. It remembers its results.
+func (c commands) sameSource(from string) func(string) bool {
+	known := map[string]bool{}
+	return func(s string) bool {
+		same, ok := known[s]
+		if !ok {
+			source, err := c.source(s)
+			same = err == nil && source == from
+			if len(known) < 10_000 {
+				known[s] = same
+			}
+		}
+		return same
+	}
+}
+
 // queryNames are the arguments that select messages, owner also without its name.
 var queryNames = []string{"owner", "from", "older_than", "stuck", "reminders", "after", "limit", "all", "slice"}
 
@@ -123,10 +140,7 @@ func (c commands) query(req *mi.Request) (q Query, err error) {
 		if q.From, err = c.source(from); err != nil {
 			return q, mi.Errorf(400, "Bad from, %v", err)
 		}
-		q.SameFrom = func(s string) bool { // Kamailio stores the URI of From as it was received
-			same, err := c.source(s)
-			return err == nil && same == q.From
-		}
+		q.SameFrom = c.sameSource(q.From)
 	}
 	if v, given := req.Given("older_than", -1); given {
 		age, err := age(v)

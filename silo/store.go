@@ -141,7 +141,7 @@ type Query struct {
 	Reminders bool      // only reminders; otherwise only messages
 	Both      bool      // messages and reminders
 	Stuck     bool      // only those set aside
-	Copied    bool      // only those that were delivered to a device
+	Copied    bool      // only those that were delivered to a device; for Purge
 	AfterID   int64     // IDs above this
 	Limit     int       // 0: no limit
 
