@@ -82,7 +82,8 @@ func (w *walk) page(ctx context.Context, limit int) (page []silo.Message, more b
 	for i := range w.routes {
 		where, args := w.where(&w.routes[i], joinMeta)
 		args = append(args, limit)
-		ms, err := w.messages.read(ctx, fmt.Sprintf(`%s%s ORDER BY s.{id} LIMIT $%d`, selectRow+countCopies+`, `+isMarked, where, len(args)), args...)
+		text := selectRow + countCopies + `, ` + isMarked + where + fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args))
+		ms, err := w.messages.read(ctx, text, args...)
 		if err != nil {
 			return nil, false, err
 		}

@@ -65,7 +65,7 @@ type route struct {
 const (
 	messagesByID  = `{silo} s ` + joinStuck
 	stuckByID     = `silod_stuck t JOIN {silo} s ON s.{id} = t.silo_id AND s.{inc} = t.inc_time `
-	copiesByID = `silod_device d JOIN {silo} s ON s.{id} = d.silo_id AND s.{inc} = d.inc_time ` + joinStuck
+	copiesByID = `(SELECT silo_id AS {id}, inc_time AS {inc}, 0 AS {snd} FROM silod_device WHERE refused = '') s ` + joinStuck
 )
 
 // routes returns the routes on which all messages of a query are found.
@@ -87,7 +87,8 @@ func (st *messages) routes(ctx context.Context, q *silo.Query) ([]route, error) 
 	case q.Stuck:
 		return []route{{index: `silod_stuck t`, from: stuckByID, key: `t.silo_id`}}, nil
 	case q.Copied:
-		return []route{{index: `silod_device d`, from: copiesByID, key: `d.silo_id`, where: ` AND d.refused = ''`}}, nil
+		// Purge looks at the messages before it deletes them.
+		return []route{{index: `(SELECT silo_id AS {id} FROM silod_device) s`, from: copiesByID, key: `s.{id}`}}, nil
 	case q.Reminders:
 		n, err := st.reader.ints(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM {silo} s WHERE s.{snd} > 0 LIMIT $1) x`, fewRows+1)
 		if err != nil {

@@ -107,8 +107,9 @@ type Archive interface {
 	Marks(ctx context.Context, id int64) ([]Copy, error)
 
 	// Tally counts the messages that match the query. Unlike List and Purge it counts
-	// reminders beside messages, unless the query asks for reminders only. Like Purge it
-	// works in slices, with pauses for other work.
+	// reminders beside messages, unless the query asks for reminders only. Of the messages of
+	// an owner it returns no more than the numbers. Like Purge it works in slices, with pauses
+	// for other work.
 	Tally(ctx context.Context, q Query) (Totals, error)
 
 	// Owners returns the number of owners of all messages and reminders.

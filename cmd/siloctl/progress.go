@@ -45,7 +45,8 @@ func (p *progress) at(n int64) {
 		return
 	}
 	full := int(min(n, p.total) * barWidth / p.total)
-	fmt.Fprintf(p.w, "\r[%s%s] %d of %d %s%s\x1b[K", strings.Repeat("#", full), strings.Repeat(" ", barWidth-full), n, p.total, p.noun, p.more)
+	bar := strings.Repeat("#", full) + strings.Repeat(" ", barWidth-full)
+	fmt.Fprintf(p.w, "\r[%s] %d of %d %s%s\x1b[K", bar, n, p.total, p.noun, p.more)
 }
 
 // note sets a text that the next drawing has at its end.
