@@ -11,9 +11,6 @@ import (
 	"silod/sip"
 )
 
-// sliceRows is the number of rows in a slice of the table location, see registrar.Shared.
-const sliceRows = 2000
-
 // LastRow implements registrar.Shared.
 func (st *bindings) LastRow(ctx context.Context) (int64, error) {
 	n, err := st.reader.ints(ctx, "SELECT COALESCE(MAX(id), 0) FROM {location}")

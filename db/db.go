@@ -120,7 +120,7 @@ func newDB(url string, o Options, readOnly bool) (*DB, error) {
 	l, w, r := &db.layout, &db.writer, &db.reader
 	r.layout = l
 	w.init(l, r, db.log, db.now)
-	db.messages = messages{layout: l, writer: w, reader: r, now: db.now}
+	db.messages = messages{layout: l, writer: w, reader: r, now: db.now, turn: make(turn, 1), slice: sliceRows}
 	db.messages.spellings.init(l, r, db.now)
 	w.committed = db.messages.spellings.committed
 	db.bindings = bindings{layout: l, writer: w, reader: r}

@@ -27,7 +27,7 @@ const (
 
 	// waitingOrMarked excludes messages that were set aside for another reason than the
 	// refusals of devices.
-	waitingOrMarked = `(t.silo_id IS NULL OR ` + isMarked + ` = 1)`
+	waitingOrMarked = `(t.silo_id IS NULL OR ` + isMarked + ` <> 0)` // "= 1": PostgreSQL expects few rows and sorts all
 )
 
 // deviceTable has the marks.

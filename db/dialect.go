@@ -105,7 +105,6 @@ type fragments struct {
 	raw         string // reads a text column as bytes; %s is the column
 	exact       string // narrows a comparison to equal case; %[1]s is the column, $# the value
 	pair        string // continues a SELECT list with the bytes of two columns, for DISTINCT; %s are the columns
-	owners      string // begins a SELECT of the owners of all messages, DISTINCT where that does not delay the first row
 	both        string // two columns as one value
 	forUpdate   string // locks the rows of silo that a SELECT reads
 	useIndex    string // makes the transaction find rows by an index; "" where it always does

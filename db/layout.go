@@ -162,8 +162,6 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 //	                                      where this version of silo has no such column
 //	{owner:N}                             condition: the user name is $N, the domain $N+1
 //	{distinct}                            DISTINCT owners of messages
-//	{owners}                              owners of messages: each once, or in the time in which
-//	                                      a server has the first one
 //	{exactfrom}                           the sender, as bytes where the engine ignores case
 //	{fullowner}                           the owner as one value
 //	{lock}                                locks the rows of silo that a SELECT reads
@@ -187,7 +185,6 @@ func (l *layout) replacer() *strings.Replacer {
 	user, host := "s."+n.User, "s."+n.Host
 	pairs = append(pairs,
 		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host),
-		"{owners}", f.owners+user+", "+host,
 		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fullowner}", fmt.Sprintf(f.both, user, host))
 	for i := 1; i < 8; i++ {
 		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),

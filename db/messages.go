@@ -27,6 +27,9 @@ type messages struct {
 	reader *reader
 	now    func() time.Time
 
+	turn  turn // of jobs that read many messages
+	slice int  // sliceRows
+
 	hasCopies atomic.Bool // silod_device has rows
 	spellings spellings
 }
@@ -289,27 +292,4 @@ func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
 		return false, fmt.Errorf("requeue message: %w", err)
 	}
 	return found, nil
-}
-
-// Expire implements silo.Archive. A call expires pageRows messages at most, whatever the
-// limit: no message can be stored while the writer works.
-func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
-	limit = min(limit, pageRows)
-	var out []silo.Message
-	text := selectCounted + `WHERE s.{exp} > 0 AND s.{exp} <= $1 ORDER BY s.{exp} LIMIT $2 {lock}`
-	err := st.writer.step(ctx, limit, func(s *session) (err error) {
-		if out, err = st.scan(s.query(text, now.Unix(), limit)); err != nil {
-			return err
-		}
-		ids := make([]any, len(out))
-		for i := range out {
-			ids[i] = out[i].ID
-		}
-		_, err = deleteMessages(s, ids, st.hasCopies.Load())
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("expire messages: %w", err)
-	}
-	return out, nil
 }

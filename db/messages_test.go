@@ -318,9 +318,12 @@ func TestMessagesListTallyPurge(t *testing.T) {
 			}
 		}
 		got, err := st.Tally(t.Context(), silo.Query{})
-		want := silo.Totals{Messages: 449, Reminders: 1, Stuck: 1, Owners: 2, Oldest: noon}
+		want := silo.Totals{Messages: 449, Reminders: 1, Stuck: 1, Oldest: noon}
 		if got.Oldest = got.Oldest.UTC(); err != nil || got != want {
 			t.Errorf("Tally = %+v, %v, want %+v", got, err, want)
+		}
+		if n, err := st.Owners(t.Context()); n != 2 || err != nil {
+			t.Errorf("%d owners, %v", n, err)
 		}
 		if n, err := st.Purge(t.Context(), silo.Query{From: "sip:dan@example.org"}, 40); n != 40 || err != nil {
 			t.Errorf("Purge = %d, %v", n, err)

@@ -67,12 +67,16 @@ func TestPlans(t *testing.T) {
 			}
 			db.messages.hasCopies.Store(true)
 			request(t, db)
-			if len(found) < 30 {
-				t.Errorf("only %d statements were seen", len(found))
-			}
+			bulk(t, db)
+			db.layout.watch = nil
+			checked := map[string]bool{}
 			for _, f := range found {
-				checkPlan(t, db, e.name, f.text, f.args)
+				if !checked[f.text] {
+					checkPlan(t, db, e.name, f.text, f.args)
+				}
+				checked[f.text] = true
 			}
+			checkCovered(t, db, checked)
 		})
 	}
 }
@@ -206,6 +210,9 @@ func checkPlan(t *testing.T, db *DB, engine, text string, args []any) {
 		return
 	}
 	// A prepared statement is planned without its values, sooner or later.
+	if len(args) == 0 {
+		return
+	}
 	none := strings.TrimSuffix(strings.Repeat("NULL,", len(args)), ",")
 	for _, st := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE planned AS " + text} {
 		if _, err := conn.ExecContext(t.Context(), st); err != nil {
@@ -247,7 +254,7 @@ func noScan(t *testing.T, conn *sql.Conn, engine, text, explain string, args ...
 		plan = append(plan, line)
 		for _, table := range []string{
 			"silo", "s", "silod_room_log", "imc_members", "m", "silod_cursor", "c", "location", "l", "t",
-			"silod_device", "silod_meta", "subscriber", "silod_secret", "x0", "x1", "x2", "x3", "x4",
+			"silod_device", "silod_meta", "subscriber", "silod_secret", "d", "x0", "x1", "x2", "x3", "x4",
 		} {
 			switch engine {
 			case "sqlite":

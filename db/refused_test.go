@@ -167,15 +167,12 @@ func TestTidy(t *testing.T) {
 		if err := st.AddAll(t.Context(), ms); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := st.Tidy(t.Context(), 200); n != 0 || err != nil {
+		if n, err := st.Tidy(t.Context()); n != 0 || err != nil {
 			t.Errorf("Tidy = %d, %v", n, err)
 		}
 		deleteElsewhere(t, db, ms[0].ID)
-		for n := 200; n >= 200; {
-			var err error
-			if n, err = st.Tidy(t.Context(), 200); err != nil {
-				t.Fatal(err)
-			}
+		if n, err := st.Tidy(t.Context()); n == 0 || err != nil {
+			t.Fatal(n, err)
 		}
 		for table, want := range map[string]int64{"silod_device": 2, "silod_stuck": 1} {
 			if n := rawValue(t, db, "SELECT COUNT(*) FROM "+table); asInt(n) != want {

@@ -3,45 +3,50 @@ package db
 import (
 	"context"
 	"fmt"
-	"iter"
-	"strings"
 )
 
-// anySender returns a condition for messages from one of these senders, and appends its
-// arguments to args.
-func anySender(args *[]any, senders []string) string {
-	var b strings.Builder
-	for i, from := range senders {
-		*args = append(*args, from)
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, "$%d", len(*args))
+// findSenders sets the senders of the query in the span. Other programs write a sender in other
+// spellings, which no condition can compare, so each sender in the span is looked at. Without
+// one of the query's the span becomes empty.
+func (w *walk) findSenders(ctx context.Context) error {
+	if w.query.From == "" {
+		return nil
 	}
-	return `{exactfrom} IN (` + b.String() + `)`
+	w.senders = []any{}
+	if w.query.SameFrom == nil {
+		w.senders = append(w.senders, w.query.From)
+		return nil
+	}
+	all := *w
+	all.senders = nil
+	for i := range w.routes {
+		where, args := all.where(&w.routes[i], "")
+		err := w.eachSender(ctx, where, args)
+		if err != nil {
+			return fmt.Errorf("read senders: %w", busy(err))
+		}
+	}
+	if len(w.senders) == 0 {
+		w.after = w.last
+	}
+	return nil
 }
 
-// Senders implements silo.Archive.
-func (st *messages) Senders(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		rows, err := st.reader.query(ctx, `SELECT DISTINCT {exactfrom} FROM {silo} s`)
-		if err != nil {
-			yield("", fmt.Errorf("read senders: %w: %w", errBusy, err))
-			return
+// eachSender adds the query's senders that a SELECT finds.
+func (w *walk) eachSender(ctx context.Context, where string, args []any) error {
+	rows, err := w.messages.reader.query(ctx, `SELECT DISTINCT {exactfrom}`+where, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v any
+		if err := rows.Scan(&v); err != nil {
+			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var from any
-			if err := rows.Scan(&from); err != nil {
-				yield("", fmt.Errorf("read senders: %w", err))
-				return
-			}
-			if !yield(asText(from), nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield("", fmt.Errorf("read senders: %w: %w", errBusy, err))
+		if from := asText(v); from == w.query.From || w.query.SameFrom(from) {
+			w.senders = append(w.senders, from)
 		}
 	}
+	return rows.Err()
 }

@@ -25,6 +25,7 @@ type spellings struct {
 
 	turn   chan struct{} // has a value while one goroutine reads
 	looked atomic.Int64  // unix milliseconds of the last look at new rows
+	begun  atomic.Int64  // unix milliseconds of the first call of soon
 	others atomic.Pointer[map[sip.AoR][]rowName]
 	// domains has the domains of rows, and the AoR of a user A there. If that changes, all names
 	// are read again. It belongs to the goroutine that has the turn.
@@ -45,11 +46,16 @@ type spellings struct {
 const (
 	lookInterval = 200 * time.Millisecond // between two looks at new rows
 	commitTime   = time.Second            // for which another program's row may not be seen
+	soonTime     = 100 * time.Millisecond // for which soon waits for the first names
 )
 
 // manyRows is the number of new rows above which it takes less time to read all names, from an
 // index.
 const manyRows = 50_000
+
+// firstRows is the number of rows in a page when all names are read for the first time, which
+// deliveries wait for.
+const firstRows = 10_000
 
 // maxRowDomains limits spellings.domains.
 const maxRowDomains = 4096
@@ -98,12 +104,35 @@ func (sp *spellings) look(ctx context.Context) error {
 			return nil
 		}
 	}
+	done := make(chan error, 1)
 	select {
 	case sp.turn <- struct{}{}:
-		return sp.takeTurn(ctx, now)
+		// The end of one request must not end what all others wait for.
+		go func() { done <- sp.takeTurn(context.WithoutCancel(ctx), now) }()
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", errBusy, ctx.Err())
+		return busy(ctx.Err())
 	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return busy(ctx.Err())
+	}
+}
+
+// soon is of for a caller that rather does without the other names than waits for long: at the
+// start, as long as no names are known.
+func (sp *spellings) soon(ctx context.Context, owner sip.AoR) ([]rowName, error) {
+	if sp.others.Load() == nil {
+		sp.begun.CompareAndSwap(0, sp.now().UnixMilli())
+		left := max(0, soonTime-time.Duration(sp.now().UnixMilli()-sp.begun.Load())*time.Millisecond)
+		short, cancel := context.WithTimeout(ctx, left)
+		defer cancel()
+		if sp.look(short) != nil && ctx.Err() == nil {
+			return []rowName{sp.layout.owner(owner)}, nil
+		}
+	}
+	return sp.of(ctx, owner)
 }
 
 // fresh reports whether the last look was a moment ago. The clock may have been set back since.
@@ -156,50 +185,105 @@ func (sp *spellings) read(ctx context.Context, now int64) error {
 	sp.lowered = math.MaxInt64
 	last := sp.last
 	sp.mu.Unlock()
-	highest, err := sp.reader.ints(ctx, `SELECT COALESCE(MAX({id}), $1) FROM {silo}`, 0)
+	highest, err := sp.highest(ctx)
 	if err != nil {
 		return err
 	}
-	all := floor == math.MinInt64 || highest[0]-floor > manyRows
-	names := map[sip.AoR][]rowName{}
+	all := floor == math.MinInt64 || highest-floor > manyRows
+	notes := sp.newNotes(all)
 	if all {
-		next = highest[0] - batchRows
-		sp.domains = map[string]sip.AoR{}
+		next = highest - batchRows
+		err = (&ownerPages{rows: firstRows}).each(ctx, sp.reader, notes.add)
 	} else {
-		names = *sp.others.Load()
-	}
-	added := map[sip.AoR][]rowName{}
-	note := func(n rowName) {
-		if _, known := sp.domains[n.domain]; !known && len(sp.domains) < maxRowDomains {
-			sp.domains[n.domain] = sp.layout.aor(rowName{"A", n.domain})
-		}
-		a := sp.layout.aor(n)
-		if n != sp.layout.owner(a) && !slices.Contains(names[a], n) && !slices.Contains(added[a], n) {
-			added[a] = append(added[a], n)
-		}
-	}
-	if all {
-		_, err = eachOwner(ctx, sp.reader, note, `SELECT {owners} FROM {silo} s`)
-	} else {
-		err = sp.after(ctx, floor, note)
+		err = sp.after(ctx, floor, notes.add)
 	}
 	if err != nil {
 		return err
 	}
-	if all || len(added) > 0 {
-		for a, known := range names {
-			added[a] = append(slices.Clip(known), added[a]...)
-		}
-		sp.others.Store(&added)
-	}
+	notes.store()
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
-	if highest[0] < last { // the last rows have been deleted, and their numbers may be given again
+	if highest < last { // the last rows have been deleted, and their numbers may be given again
 		sp.first, sp.last = 0, 0
 	}
-	sp.floor, sp.next = min(next, highest[0], sp.lowered), min(highest[0], sp.lowered)
+	sp.floor, sp.next = min(next, highest, sp.lowered), min(highest, sp.lowered)
 	sp.extend()
 	return nil
+}
+
+// highest returns the last ID of a message, 0 if there is none.
+func (sp *spellings) highest(ctx context.Context) (int64, error) {
+	n, err := sp.reader.ints(ctx, `SELECT COALESCE(MAX({id}), $1) FROM {silo}`, 0)
+	if err != nil {
+		return 0, err
+	}
+	return n[0], nil
+}
+
+// refresh reads all names, so that those that are no longer used are dropped. It is a long job,
+// which looks at new rows do not wait for.
+func (sp *spellings) refresh(ctx context.Context, t turn) error {
+	highest, err := sp.highest(ctx)
+	if err != nil || sp.others.Load() == nil {
+		return err
+	}
+	notes := sp.newNotes(true)
+	if err := (&ownerPages{turn: t, rows: waitingRows}).each(ctx, sp.reader, notes.add); err != nil {
+		return err
+	}
+	select {
+	case sp.turn <- struct{}{}:
+	case <-ctx.Done():
+		return busy(ctx.Err())
+	}
+	defer func() { <-sp.turn }()
+	if err := sp.after(ctx, highest-batchRows, notes.add); err != nil { // those added meanwhile
+		return err
+	}
+	notes.store()
+	return nil
+}
+
+// nameNotes are names that have been read.
+type nameNotes struct {
+	spellings *spellings
+	all       bool // all names, not only those of new rows
+	known     map[sip.AoR][]rowName
+	added     map[sip.AoR][]rowName
+	domains   map[string]sip.AoR
+}
+
+// newNotes returns notes of all names, or, by the goroutine that has the turn, of those of new rows.
+func (sp *spellings) newNotes(all bool) *nameNotes {
+	n := &nameNotes{spellings: sp, all: all, added: map[sip.AoR][]rowName{}, domains: map[string]sip.AoR{}}
+	if !all {
+		n.known, n.domains = *sp.others.Load(), sp.domains
+	}
+	return n
+}
+
+// add notes a name.
+func (n *nameNotes) add(name rowName) {
+	l := n.spellings.layout
+	if _, known := n.domains[name.domain]; !known && len(n.domains) < maxRowDomains {
+		n.domains[name.domain] = l.aor(rowName{"A", name.domain})
+	}
+	a := l.aor(name)
+	if name != l.owner(a) && !slices.Contains(n.known[a], name) && !slices.Contains(n.added[a], name) {
+		n.added[a] = append(n.added[a], name)
+	}
+}
+
+// store makes the names those that are known. The caller has the turn.
+func (n *nameNotes) store() {
+	n.spellings.domains = n.domains
+	if !n.all && len(n.added) == 0 {
+		return
+	}
+	for a, known := range n.known {
+		n.added[a] = append(slices.Clip(known), n.added[a]...)
+	}
+	n.spellings.others.Store(&n.added)
 }
 
 // extend raises floor and next to the last own row if no other row is before it.

@@ -122,7 +122,7 @@ func TestMessagesInOtherSpellings(t *testing.T) {
 				t.Errorf("%s: %d counted, %v; want %d", a, n, err, len(texts))
 			}
 			total, err := st.Tally(t.Context(), silo.Query{Owner: a})
-			if total.Messages != len(texts) || total.Owners != 1 || !total.Oldest.Equal(noon) || err != nil {
+			if total.Messages != len(texts) || err != nil {
 				t.Errorf("%s: %+v, %v", a, total, err)
 			}
 			var listed []silo.Message
@@ -137,8 +137,11 @@ func TestMessagesInOtherSpellings(t *testing.T) {
 			}
 		}
 		total, err := st.Tally(t.Context(), silo.Query{})
-		if total.Messages != all || total.Owners != len(want) || err != nil {
-			t.Errorf("all: %+v, %v; want %d of %d", total, err, all, len(want))
+		if total.Messages != all || err != nil {
+			t.Errorf("all: %+v, %v; want %d", total, err, all)
+		}
+		if n, err := st.Owners(t.Context()); n != len(want) || err != nil {
+			t.Errorf("%d owners, %v; want %d", n, err, len(want))
 		}
 		waiting := map[sip.AoR]bool{}
 		if err := st.Waiting(t.Context(), noon, func(a sip.AoR) { waiting[a] = true }); err != nil || len(waiting) != len(want) {

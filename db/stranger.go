@@ -67,7 +67,7 @@ func (st *messages) Charges(ctx context.Context) ([]silo.Charge, error) {
 		return nil, nil
 	}
 	rows, err := st.reader.query(ctx, `SELECT x.silo_id, x.source, x.bytes FROM silod_stranger x
-		JOIN {silo} s ON s.{id} = x.silo_id AND s.{inc} = x.inc_time`)
+		CROSS JOIN {silo} s WHERE s.{id} = x.silo_id AND s.{inc} = x.inc_time`) // in this order on SQLite
 	if err != nil {
 		return nil, fmt.Errorf("read messages of strangers: %w", busy(err))
 	}

@@ -120,9 +120,6 @@ func (d *textDB) marked(s *session, changes map[string][]int64) (marked []int64,
 	return marked, nil
 }
 
-// sideTables are the tables whose rows belong to messages.
-var sideTables = []string{"silod_meta", "silod_stuck", "silod_device", "silod_stranger"}
-
 // prepare writes the new file of a table beside the old one, unless nothing changes.
 func (d *textDB) prepare(s *session, w *textWrite) (err error) {
 	t := w.table

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"time"
 
 	"silod/silo"
 	"silod/sip"
@@ -37,7 +36,7 @@ func (st *messages) Usage(ctx context.Context, owner sip.AoR, from string, remin
 		more = append(more, from)
 	}
 	text := `SELECT COUNT(*), COALESCE(SUM(` + st.layout.messageBytes() + `), 0) FROM {silo} s ` + joinMeta + where
-	names, err := st.spellings.of(ctx, owner)
+	names, err := st.spellings.soon(ctx, owner)
 	if err != nil {
 		return silo.Usage{}, fmt.Errorf("count messages: %w", err)
 	}
@@ -59,27 +58,20 @@ const (
 	maxUsageCounts = 1 << 16 // senders that are counted at the same time
 )
 
-// UsageBySender implements silo.Mailbox. It reads the whole table, by pages, and pauses after
-// each for the time that it took.
+// UsageBySender implements silo.Mailbox. It reads the whole table, by pages.
 func (st *messages) UsageBySender(ctx context.Context, least silo.Usage, f func(from string, u silo.Usage)) error {
 	text := `SELECT x.sender, COUNT(*), SUM(x.size), MAX(x.id) FROM (
 		SELECT s.{from} AS sender, ` + st.layout.messageBytes() + ` AS size, s.{id} AS id FROM {silo} s ` + joinMeta + `
 		WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2) x GROUP BY x.sender`
 	counts := senderCounts{of: map[string]silo.Usage{}}
-	for after := int64(0); ; {
-		start := time.Now()
+	after := int64(0)
+	err := st.turn.slowly(ctx, func() (bool, error) {
 		read := counts.rows
-		if err := st.countSenders(ctx, &counts, &after, text); err != nil {
-			return fmt.Errorf("count messages of senders: %w", busy(err))
-		}
-		if counts.rows-read < usageRows {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("count messages of senders: %w", busy(ctx.Err()))
-		case <-time.After(time.Since(start)):
-		}
+		err := st.countSenders(ctx, &counts, &after, text)
+		return counts.rows-read == usageRows, err
+	})
+	if err != nil {
+		return fmt.Errorf("count messages of senders: %w", err)
 	}
 	for from, u := range counts.of {
 		if u.Messages >= least.Messages || u.Bytes >= least.Bytes {

@@ -25,8 +25,8 @@ func (s *Service) Commands() []mi.Command {
 			Help: "Shows one stored message with its headers and body, and the answers of devices.", MinArgs: 1, MaxArgs: 1, Bodies: true, Run: c.show,
 		},
 		{
-			Name: "silo_count", Aliases: []string{"silo.count"}, Args: "[owner] [from] [older_than] [stuck] [reminders]",
-			Help: "Counts stored messages.", MaxArgs: 5, Run: c.count,
+			Name: "silo_count", Aliases: []string{"silo.count"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [after] [slice]", Timeout: bulkTimeout,
+			Help: "Counts stored messages. With slice::yes it counts for a second at most; while the reply has an after, another call with this argument goes on from there.", MaxArgs: 7, Run: c.count,
 		},
 		{
 			Name: "silo_send", Aliases: []string{"silo.send"}, Args: "from to text [owner]",
@@ -51,9 +51,9 @@ func (s *Service) Commands() []mi.Command {
 			Help: "Deletes one stored message.", MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.remove,
 		},
 		{
-			Name: "silo_purge", Aliases: []string{"silo.purge"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [limit] [all]",
-			Help:    "Deletes up to limit (1000) of the selected messages and returns their number. To select all messages, all::yes is required.",
-			MaxArgs: 7, Writes: true, Run: c.purge,
+			Name: "silo_purge", Aliases: []string{"silo.purge"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [limit] [all] [after] [slice]", Timeout: bulkTimeout,
+			Help:    "Deletes up to limit (1000) of the selected messages and returns their number. To select all messages, all::yes is required. slice and after are those of silo_count.",
+			MaxArgs: 9, Writes: true, Run: c.purge,
 		},
 		{
 			Name: "silo_export", Aliases: []string{"silo.export"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [after] [limit]",
@@ -65,7 +65,7 @@ func (s *Service) Commands() []mi.Command {
 			MinArgs: 1, MaxArgs: 1, Writes: true, Run: c.importLines,
 		},
 		{
-			Name: "silo_stats", Aliases: []string{"silo.stats"},
+			Name: "silo_stats", Aliases: []string{"silo.stats"}, Timeout: bulkTimeout,
 			Help: "Shows the number of stored messages and of their owners, and the time of the oldest.", Run: c.stats,
 		},
 	}
@@ -102,36 +102,29 @@ func (c commands) source(from string) (string, error) {
 	return sourceOf(c.domains, u), nil
 }
 
-// maxSpellings limits the spellings of a sender in a Query.
-const maxSpellings = 100
-
-// spellings returns the other spellings of a sender in column src_addr, such as those of
-// Kamailio, which writes the URI of From as it was received.
-func (c commands) spellings(ctx context.Context, from string) ([]string, error) {
-	var others []string
-	for s, err := range c.silo.opt.Store.Senders(ctx) {
-		if err != nil {
-			return nil, unavailable(err)
+// sameSource returns a function that reports whether a URI is a spelling of a sender, such as
+// Kamailio's, which stores the URI of From as it was received. It remembers its results.
+func (c commands) sameSource(from string) func(string) bool {
+	known := map[string]bool{}
+	return func(s string) bool {
+		same, ok := known[s]
+		if !ok {
+			source, err := c.source(s)
+			same = err == nil && source == from
+			if len(known) < 10_000 {
+				known[s] = same
+			}
 		}
-		if s == from {
-			continue
-		}
-		if same, err := c.source(s); err != nil || same != from {
-			continue
-		}
-		if others = append(others, s); len(others) > maxSpellings {
-			return nil, mi.Errorf(400, "Bad from, more than %d spellings of %s are stored", maxSpellings, from)
-		}
+		return same
 	}
-	return others, nil
 }
 
 // queryNames are the arguments that select messages, owner also without its name.
-var queryNames = []string{"owner", "from", "older_than", "stuck", "reminders", "after", "limit", "all"}
+var queryNames = []string{"owner", "from", "older_than", "stuck", "reminders", "after", "limit", "all", "slice"}
 
 // query parses the arguments that select messages. An empty or unknown one is refused: without
 // it, more messages would be selected.
-func (c commands) query(ctx context.Context, req *mi.Request) (q Query, err error) {
+func (c commands) query(req *mi.Request) (q Query, err error) {
 	for _, a := range req.Args {
 		if a.Name != "" && !slices.Contains(queryNames, strings.ToLower(a.Name)) {
 			return q, unknownArgument(a.Name)
@@ -147,9 +140,7 @@ func (c commands) query(ctx context.Context, req *mi.Request) (q Query, err erro
 		if q.From, err = c.source(from); err != nil {
 			return q, mi.Errorf(400, "Bad from, %v", err)
 		}
-		if q.OtherFrom, err = c.spellings(ctx, q.From); err != nil {
-			return q, err
-		}
+		q.SameFrom = c.sameSource(q.From)
 	}
 	if v, given := req.Given("older_than", -1); given {
 		age, err := age(v)

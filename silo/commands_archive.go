@@ -12,7 +12,7 @@ import (
 
 // export streams the selected messages, a line each.
 func (c commands) export(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	q, err := c.query(ctx, req)
+	q, err := c.query(req)
 	if err != nil {
 		return nil, err
 	}

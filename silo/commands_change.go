@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"silod/im"
@@ -139,41 +138,4 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 	}
 	c.silo.removed(&m, !m.SendAt.IsZero())
 	return &mi.Node{}, nil
-}
-
-// purgeLimit is the number of messages that a call without a limit deletes at most.
-const purgeLimit = 1000
-
-// errNoSelection is the error of a purge that selects nothing.
-var errNoSelection = mi.Errorf(400, "Select messages by owner, from, older_than, stuck or reminders, or all messages by all::yes")
-
-func (c commands) purge(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	if owner, given := req.Given("owner", 0); given && strings.TrimSpace(owner) == "" {
-		return nil, errNoSelection
-	}
-	q, err := c.query(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	for i, a := range req.Args {
-		if i > 0 && a.Name == "" && a.Value != "" { // would be ignored, and more be deleted
-			return nil, unknownArgument(a.Value)
-		}
-	}
-	limit := q.Limit
-	if limit == 0 {
-		limit = purgeLimit
-	}
-	q.Limit = 0
-	if q.selectsAll() && !flag(req, "all") {
-		return nil, errNoSelection
-	}
-	deleted, err := c.silo.opt.Store.Purge(ctx, q, limit)
-	c.silo.accounts.removedAny()
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	n := &mi.Node{}
-	n.Add("deleted", deleted)
-	return n, nil
 }

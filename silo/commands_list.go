@@ -8,7 +8,7 @@ import (
 )
 
 func (c commands) list(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	q, err := c.query(ctx, req)
+	q, err := c.query(req)
 	if err != nil {
 		return nil, err
 	}
@@ -101,36 +101,4 @@ func deviceRow(c *Copy) *mi.Node {
 		n.Attrs = append(n.Attrs, mi.Attr{Name: "at", Value: stamp(c.At)})
 	}
 	return n
-}
-
-func (c commands) count(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	q, err := c.query(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	t, err := c.silo.opt.Store.Tally(ctx, q)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	n := &mi.Node{}
-	if q.Reminders {
-		n.Add("count", t.Reminders)
-	} else {
-		n.Add("count", t.Messages)
-	}
-	return n, nil
-}
-
-func (c commands) stats(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
-	t, err := c.silo.opt.Store.Tally(ctx, Query{})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	n := &mi.Node{}
-	n.Add("messages", t.Messages)
-	n.Add("reminders", t.Reminders)
-	n.Add("stuck", t.Stuck)
-	n.Add("owners", t.Owners)
-	n.Add("oldest", stamp(t.Oldest))
-	return n, nil
 }

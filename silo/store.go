@@ -110,26 +110,29 @@ type Archive interface {
 	// open while the caller works.
 	List(ctx context.Context, q Query) iter.Seq2[Message, error]
 
-	// Senders streams the senders of all messages, each spelling once.
-	Senders(ctx context.Context) iter.Seq2[string, error]
-
 	// Marks returns the answers of devices that Mark has recorded for a message.
 	Marks(ctx context.Context, id int64) ([]Copy, error)
 
 	// Tally counts the messages that match the query. Unlike List and Purge it counts
-	// reminders beside messages, unless the query asks for reminders only.
+	// reminders beside messages, unless the query asks for reminders only. Of the messages of
+	// an owner it returns no more than the numbers. Like Purge it works in slices, with pauses
+	// for other work.
 	Tally(ctx context.Context, q Query) (Totals, error)
+
+	// Owners returns the number of owners of all messages and reminders.
+	Owners(ctx context.Context) (int, error)
 
 	// Requeue undoes SetAside and deletes the marks of devices that have refused. It reports
 	// whether the message exists.
 	Requeue(ctx context.Context, id int64) (bool, error)
 
-	// Purge deletes up to limit messages that match the query and returns their number.
+	// Purge deletes up to limit messages that match the query and returns their number. Those
+	// that are stored after it has begun stay.
 	Purge(ctx context.Context, q Query, limit int) (int, error)
 
-	// Tidy deletes the marks and reasons of up to limit messages that another program has
-	// deleted, and returns a number below limit if there are no more.
-	Tidy(ctx context.Context, limit int) (int, error)
+	// Tidy deletes the marks and reasons of messages that another program has deleted, and
+	// returns the number of messages. It takes long.
+	Tidy(ctx context.Context) (int, error)
 
 	// Expire deletes up to limit messages that have expired at now and returns them, so
 	// that their senders can be notified.
@@ -141,15 +144,28 @@ type Archive interface {
 type Query struct {
 	Owner     sip.AoR   // zero: every owner
 	From      string    // sender's URI; "": every sender
-	OtherFrom []string  // other spellings of From in the rows of other programs
 	Since     time.Time // stored at this time or later; zero: any time
 	Before    time.Time // stored before this; zero: any time
 	Reminders bool      // only reminders; otherwise only messages
 	Both      bool      // messages and reminders
 	Stuck     bool      // only those set aside
-	Copied    bool      // only those that were delivered to a device
+	Copied    bool      // only those that were delivered to a device; for Purge
 	AfterID   int64     // IDs above this
 	Limit     int       // 0: no limit
+
+	// SameFrom reports whether another sender's URI, in the row of another program, is a
+	// spelling of From; nil: none is.
+	SameFrom func(string) bool
+	// Each, of Tally and Purge, is called after each slice, and returns false to end the work
+	// there; nil: the work is done to its end.
+	Each func(Slice) bool
+}
+
+// A Slice is a part of the messages of a store, of a limited size.
+type Slice struct {
+	Examined int   // messages in the slice, roughly
+	Last     int64 // AfterID of the next slice
+	End      bool  // there is no next slice
 }
 
 // selectsAll reports whether a query, without its limit, matches every message.
@@ -160,8 +176,8 @@ func (q *Query) selectsAll() bool {
 
 // Totals are the counts of the messages that match a Query.
 type Totals struct {
-	Messages, Reminders, Stuck, Owners int
-	Oldest                             time.Time
+	Messages, Reminders, Stuck int
+	Oldest                     time.Time
 }
 
 // Errors of a Store, wrapped.

@@ -47,12 +47,8 @@ func (s *Service) tidy(ctx context.Context) {
 		return
 	}
 	s.tidied = now
-	for n := sweepChunk; n >= sweepChunk; sleep(ctx, sweepPause) {
-		var err error
-		if n, err = s.opt.Store.Tidy(ctx, sweepChunk); err != nil {
-			s.opt.Log.Warn("rows of deleted messages not deleted", "error", err)
-			return
-		}
+	if _, err := s.opt.Store.Tidy(ctx); err != nil {
+		s.opt.Log.Warn("rows of deleted messages not deleted", "error", err)
 	}
 }
 

@@ -34,11 +34,13 @@ func (a *app) exportCommand() *cobra.Command {
 		Use: "export [FILE]", Short: "Write stored messages and reminders into a file",
 		Long: "Writes the messages that the flags select, or all, as lines of JSON, from which\n" +
 			"`siloctl messages import` restores them completely. Without FILE, or with -, it writes to standard\n" +
-			"output. The file can be read by its owner only, and has its name when it is complete.",
+			"output. The file can be read by its owner only, and has its name when it is complete.\n" +
+			"The reasons why messages were set aside, the answers of devices and reminders are part of it; users,\n" +
+			"registrations, rooms and the sources of messages from strangers are not.",
 		Example: "  siloctl messages export backup.jsonl\n  siloctl messages export --user bob@example.org | gzip > bob.jsonl.gz",
 		Args:    arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			which, err := selected(cmd.Flags(), nil)
+			which, err := a.found(cmd.Flags(), nil)
 			if err != nil {
 				return err
 			}
@@ -88,7 +90,7 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 	}
 	var total int64
 	if a.interactive() { // only a progress bar needs the count, which costs the daemon time
-		if total, err = a.number(ctx, "count", "silo_count", which); err != nil {
+		if total, err = a.sum(ctx, "count", "silo_count", which); err != nil {
 			return 0, err
 		}
 	}
@@ -110,7 +112,12 @@ func (a *app) export(ctx context.Context, w *bufio.Writer, which []mi.Arg) (int6
 		n++
 		bar.at(n)
 	}
-	return n, header()
+	bar.end()
+	if err := header(); err != nil {
+		return n, err
+	}
+	a.note("not exported: users, registrations, rooms, and the sources of messages from strangers")
+	return n, nil
 }
 
 // importCommand returns the command that has the daemon store the messages of an export.

@@ -353,6 +353,9 @@ func (f *fake) purge(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	f.messages = slices.DeleteFunc(f.messages, func(m message) bool { return slices.Contains(gone, m) })
 	n := &mi.Node{}
 	n.Add("deleted", len(gone))
+	if len(f.selected(req)) > 0 {
+		n.Add("after", gone[len(gone)-1].id)
+	}
 	return n, nil
 }
 

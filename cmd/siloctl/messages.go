@@ -1,12 +1,7 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,7 +21,7 @@ func (a *app) messagesNoun() noun {
 				f.Int64("after", 0, "only those with an ID above this")
 				f.Int("limit", 0, "the greatest number to list; 0 for all")
 			},
-			args: selected,
+			args: a.found,
 		},
 		{
 			use: "show ID", short: "Show one stored message with its text",
@@ -34,7 +29,10 @@ func (a *app) messagesNoun() noun {
 			mi:   "silo_show", min: 1, max: 1, live: []string{liveMessages},
 		},
 		{
-			use: "count", short: "Count stored messages", mi: "silo_count", flags: selection, args: selected,
+			use: "count", short: "Count stored messages",
+			long: "A mailbox is counted at once, ten million messages within a minute or so. siloctl asks for a part of\n" +
+				"them at a time, so that --timeout does not limit the whole.",
+			mi: "silo_count", sum: "count", flags: selection, args: selected,
 		},
 		{
 			use: "send FROM TO TEXT", short: "Store a message for a user, or deliver it at once if the user is online",
@@ -102,105 +100,10 @@ func flagText(f *pflag.FlagSet, name string) string {
 	return ""
 }
 
-// purgeBatch is the number of messages that one command deletes. Between two commands the daemon can
-// store others.
-const purgeBatch = 500
-
-// purgeCommand returns the command that deletes many messages.
-func (a *app) purgeCommand() *cobra.Command {
-	var dry bool
-	var rate int
-	cmd := &cobra.Command{
-		Use: "purge", Short: "Delete all stored messages of a user, a sender or an age",
-		Long: "Deletes the messages that the flags select, in batches: the daemon stores others in between.\n" +
-			"Without a selection --all is required.",
-		Example: "  siloctl messages purge --older-than 30d --dry-run\n  siloctl messages purge --user bob@example.org --yes",
-		Args:    arguments(0, 0),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			all, _ := cmd.Flags().GetBool("all")
-			which, err := selected(cmd.Flags(), args)
-			if err != nil {
-				return err
-			}
-			if chosen := len(which) > 0; chosen == all {
-				return usagef("missing selection: use --user, --from, --older-than, --stuck or --all")
-			}
-			if rate < 0 {
-				return usagef("--rate cannot be below 0")
-			}
-			return a.purge(cmd.Context(), which, all, dry, rate)
-		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+// found is selected for a command that lists messages. If few match, it may take long to find them.
+func (a *app) found(f *pflag.FlagSet, args []string) ([]mi.Arg, error) {
+	if (f.Changed("from") || f.Changed("older-than")) && !f.Changed("timeout") {
+		a.target.Timeout = -1
 	}
-	selection(cmd.Flags())
-	a.completeNames(cmd)
-	cmd.Flags().Bool("all", false, "every stored message")
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
-	cmd.Flags().IntVar(&rate, "rate", 0, "the greatest number of messages a second; 0 for no limit")
-	return cmd
-}
-
-// purge counts the messages, asks, and deletes at most that number.
-func (a *app) purge(ctx context.Context, which []mi.Arg, all, dry bool, rate int) error {
-	total, err := a.number(ctx, "count", "silo_count", which)
-	if err != nil {
-		return err
-	}
-	if dry {
-		return a.reportCount("count", total, "would delete %d messages\n")
-	}
-	if total > 0 {
-		if err := a.confirm(ctx, fmt.Sprintf("Delete %d stored messages for good?", total)); err != nil {
-			return err
-		}
-	}
-	if all {
-		which = append(which, mi.Arg{Name: "all", Value: "yes"})
-	}
-	bar := a.progress("deleted", total)
-	defer bar.end()
-	var deleted int64
-	// The user has agreed to this count. Messages may arrive meanwhile.
-	for deleted < total {
-		batch := min(total-deleted, purgeBatch)
-		start := time.Now()
-		n, err := a.number(ctx, "deleted", "silo_purge", append(slices.Clip(which),
-			mi.Arg{Name: "limit", Value: strconv.FormatInt(batch, 10)}))
-		if err != nil {
-			return fmt.Errorf("after %d messages: %w", deleted, err)
-		}
-		if n == 0 {
-			break
-		}
-		deleted += n
-		bar.at(deleted)
-		if rate > 0 {
-			pause(ctx, time.Duration(n)*time.Second/time.Duration(rate)-time.Since(start))
-		}
-	}
-	bar.end()
-	return a.reportCount("deleted", deleted, "deleted %d messages\n")
-}
-
-// number runs a command and returns the number with a name in its reply.
-func (a *app) number(ctx context.Context, name, command string, args []mi.Arg) (int64, error) {
-	n, err := a.ask(ctx, command, args...)
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range n.Nodes {
-		if c.Name == name {
-			return strconv.ParseInt(fmt.Sprint(c.Value), 10, 64)
-		}
-	}
-	return 0, fmt.Errorf("the daemon's reply to %s has no %s", command, name)
-}
-
-// reportCount prints a number, in words for people or as a JSON object.
-func (a *app) reportCount(name string, n int64, words string) error {
-	if a.output == "json" {
-		return writeLine(a.out, map[string]int64{name: n})
-	}
-	_, err := fmt.Fprintf(a.out, words, n)
-	return err
+	return selected(f, args)
 }

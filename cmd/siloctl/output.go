@@ -67,6 +67,11 @@ func (a *app) show(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
+	return a.reply(n)
+}
+
+// reply shows a reply for people or as JSON.
+func (a *app) reply(n *mi.Node) error {
 	if a.output == "json" {
 		return writeJSON(a.out, n)
 	}

@@ -11,7 +11,8 @@ import (
 type progress struct {
 	w     io.Writer // nil without a terminal, and after end
 	noun  string
-	total int64     // 0: not known, nothing is drawn
+	total int64     // 0: not known, only the number is drawn
+	more  string    // further text
 	shown time.Time // the last drawing
 }
 
@@ -35,13 +36,21 @@ func (a *app) interactive() bool { return isTerminal(a.stderr) && a.output == "t
 
 // at draws the bar again, but not too often.
 func (p *progress) at(n int64) {
-	if p.w == nil || p.total == 0 || time.Since(p.shown) < barEvery {
+	if p.w == nil || time.Since(p.shown) < barEvery {
 		return
 	}
 	p.shown = time.Now()
+	if p.total == 0 {
+		fmt.Fprintf(p.w, "\r%d %s%s\x1b[K", n, p.noun, p.more)
+		return
+	}
 	full := int(min(n, p.total) * barWidth / p.total)
-	fmt.Fprintf(p.w, "\r[%s%s] %d of %d %s", strings.Repeat("#", full), strings.Repeat(" ", barWidth-full), n, p.total, p.noun)
+	bar := strings.Repeat("#", full) + strings.Repeat(" ", barWidth-full)
+	fmt.Fprintf(p.w, "\r[%s] %d of %d %s%s\x1b[K", bar, n, p.total, p.noun, p.more)
 }
+
+// note sets a text that the next drawing has at its end.
+func (p *progress) note(text string) { p.more = text }
 
 // end removes the bar.
 func (p *progress) end() {

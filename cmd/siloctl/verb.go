@@ -35,6 +35,7 @@ type verb struct {
 	args func(flags *pflag.FlagSet, args []string) ([]mi.Arg, error)
 
 	list bool     // the reply is a list, shown as a table
+	sum  string   // the number in the reply that is added up if the daemon works in slices
 	hide []string // columns that only -o json has
 	none string   // the text for an empty list
 
@@ -142,6 +143,13 @@ func (a *app) perform(ctx context.Context, v verb, args []string, list []mi.Arg)
 	c := call{command: v.mi, args: list, hide: v.hide, none: v.none}
 	if v.list {
 		return a.list(ctx, c)
+	}
+	if v.sum != "" && a.output != "mi" {
+		sum, err := a.sum(ctx, v.sum, v.mi, list)
+		if err != nil {
+			return err
+		}
+		return a.reply(&mi.Node{Nodes: []*mi.Node{{Name: v.sum, Value: sum}}})
 	}
 	if err := a.show(ctx, c); err != nil {
 		return err

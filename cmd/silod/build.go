@@ -270,8 +270,9 @@ func (d *daemon) load(ctx context.Context, _ settings) error {
 	}
 	d.log.Debug("state loaded", "bindings", n)
 	d.warnWithoutUsers(ctx)
-	debug.FreeOSMemory()                                // the next collection, which would free the garbage of loading, may be far away
-	return d.engine.WakeWaiting(ctx, d.location.Online) // others are tried later, see delivery
+	debug.FreeOSMemory() // the next collection, which would free the garbage of loading, may be far away
+	d.wakeOnline()
+	return nil
 }
 
 // restorer returns the function that restores flows of an earlier process. A flow over UDP can

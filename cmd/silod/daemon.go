@@ -111,7 +111,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer stopBack()
 
 	var services errgroup.Group
-	runs := []func(context.Context) error{d.runClock, d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run, d.proxy.Run}
+	runs := []func(context.Context) error{
+		d.runClock, d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run, d.proxy.Run, d.wakeWaiting,
+	}
 	for _, b := range d.databases {
 		runs = append(runs, b.Run)
 	}
