@@ -50,7 +50,7 @@ func (c *check) names(ctx context.Context, table string) string {
 	for rows.Next() {
 		var id int64
 		var user, domain any
-		if err := rows.Scan(&id, &user, &domain); err != nil {
+		if err := scan(rows, &id, &user, &domain); err != nil {
 			return ""
 		}
 		n := rowName{asText(user), asText(domain)}

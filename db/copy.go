@@ -119,7 +119,7 @@ func (c *copier) claim(ctx context.Context) error {
 // copyOf returns the name of the database of which this one is an incomplete copy, ""
 // where it is not.
 func (db *DB) copyOf(ctx context.Context) (source string, err error) {
-	err = db.reader.pool.QueryRowContext(ctx, "SELECT source FROM silod_copy").Scan(&source)
+	err = scan(db.reader.pool.QueryRowContext(ctx, "SELECT source FROM silod_copy"), &source)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("read table silod_copy: %w", busy(err))
 	}

@@ -89,7 +89,7 @@ func (c *copier) copyRows(ctx context.Context, t *table, text string, done func(
 		return err
 	}
 	for rows.Next() {
-		row, err := scanRow(rows.Scan, t.fields)
+		row, err := scanRow(rows, t.fields)
 		if err != nil {
 			return err
 		}
@@ -106,12 +106,12 @@ func (c *copier) copyRows(ctx context.Context, t *table, text string, done func(
 }
 
 // scanRow reads a row with the values of fields.
-func scanRow(scan func(...any) error, fields []field) ([]any, error) {
+func scanRow(r scanner, fields []field) ([]any, error) {
 	row, into := make([]any, len(fields)), make([]any, len(fields))
 	for i := range row {
 		into[i] = &row[i]
 	}
-	if err := scan(into...); err != nil {
+	if err := scan(r, into...); err != nil {
 		return nil, fmt.Errorf("read row: %w", err)
 	}
 	for i, f := range fields {

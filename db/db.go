@@ -190,7 +190,7 @@ func (db *DB) Users() UserStore { return &db.users }
 // Ping returns an error, silo.ErrBusy, unless the database answers.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	if err := db.reader.pool.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+	if err := scan(db.reader.pool.QueryRowContext(ctx, "SELECT 1"), &one); err != nil {
 		return fmt.Errorf("%w: %w", errBusy, err)
 	}
 	return nil

@@ -86,6 +86,7 @@ type fragments struct {
 	// lockTimeout limits the time for which a statement of the session waits for a lock; ""
 	// where that is a parameter of the connection.
 	lockTimeout string
+	number      string // reads a column of numbers as a number, where it may hold text; %s is the column
 	raw         string // reads a text column as bytes; %s is the column
 	exact       string // narrows a comparison to equal case; %[1]s is the column, $# the value
 	pair        string // continues a SELECT list with the bytes of two columns, for DISTINCT; %s are the columns
@@ -165,6 +166,9 @@ type columnInfo struct {
 	kind    string // lower case, without a length: "varchar"
 	width   int    // maximum of characters or bytes; 0 for no limit
 	charset string // MySQL only
+	// nullable is set if the column may hold NULL. Those of Kamailio's scripts that silod compares
+	// may not, but tables of other origin have no such constraints.
+	nullable bool
 }
 
 // A query is a statement with the order in which it takes numbered parameters.

@@ -81,6 +81,9 @@ func (i *inspection) run(ctx context.Context) error {
 			i.log.Warn("table not durable", "problem", text)
 		}
 	}
+	if err := i.layout.readUserColumns(ctx, i.pool); err != nil {
+		return err
+	}
 	if err := i.ownTables(ctx); err != nil {
 		return err
 	}
@@ -133,7 +136,7 @@ func (i *inspection) durabilityWarning(ctx context.Context, table string) (text 
 		return ""
 	}
 	q := i.layout.dialect.bind(i.layout.fragments.durabilityWarning)
-	if err := i.pool.QueryRowContext(ctx, q.text, q.args([]any{table})...).Scan(&text); err != nil {
+	if err := scan(i.pool.QueryRowContext(ctx, q.text, q.args([]any{table})...), &text); err != nil {
 		return "" // no row: the table is durable
 	}
 	return "table " + table + " " + text
@@ -166,7 +169,7 @@ func (i *inspection) versions(ctx context.Context) (map[string]int64, error) {
 	for rows.Next() {
 		var name string
 		var v int64
-		if err := rows.Scan(&name, &v); err != nil {
+		if err := scan(rows, &name, &v); err != nil {
 			return nil, fmt.Errorf("read table version: %w", err)
 		}
 		out[name] = v

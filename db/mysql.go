@@ -59,7 +59,8 @@ func (d *mysqlDB) bind(text string) query { return positional(text) }
 func (d *mysqlDB) fragments() fragments {
 	return fragments{
 		begin: "START TRANSACTION", lockTimeout: "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1",
-		raw: "CAST(%s AS BINARY)", exact: " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = $#",
+		number: "%s",
+		raw:    "CAST(%s AS BINARY)", exact: " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = $#",
 		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",
@@ -241,7 +242,7 @@ func (d *mysqlDB) durable() bool { return true }
 
 // columns implements dialect.
 func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
-	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0), COALESCE(character_set_name, '')
+	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0), COALESCE(character_set_name, ''), is_nullable = 'YES'
 		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, table)
 	if err != nil {
 		return nil, err
@@ -251,7 +252,7 @@ func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[str
 	for rows.Next() {
 		var name string
 		var c columnInfo
-		if err := rows.Scan(&name, &c.kind, &c.width, &c.charset); err != nil {
+		if err := scan(rows, &name, &c.kind, &c.width, &c.charset, &c.nullable); err != nil {
 			return nil, err
 		}
 		if cols == nil {

@@ -56,7 +56,7 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	pool := sql.OpenDB(hosts)
 	limitPool(pool, r)
 	var version string
-	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+	if err := scan(pool.QueryRowContext(ctx, "SELECT VERSION()"), &version); err != nil {
 		pool.Close()
 		return nil, d.explain(err)
 	}

@@ -126,7 +126,8 @@ func (d *postgresDB) bind(text string) query { return query{text: text} }
 func (d *postgresDB) fragments() fragments {
 	return fragments{
 		begin: "BEGIN", lockTimeout: "SET lock_timeout = '1s'",
-		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
+		number: "%s",
+		raw:    "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
 		useIndex:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
 		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
 		backup:    "pg_dump",
@@ -184,7 +185,7 @@ func (d *postgresDB) durable() bool { return !d.warned.Swap(false) }
 // columns implements dialect. It reads the catalogue pg_attribute, which also lists tables
 // that the user may not read; information_schema does not.
 func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
-	rows, err := q.QueryContext(ctx, `SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod FROM pg_attribute a
+	rows, err := q.QueryContext(ctx, `SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod, NOT a.attnotnull FROM pg_attribute a
 		WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`, table)
 	if err != nil {
 		return nil, err
@@ -194,13 +195,14 @@ func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[
 	for rows.Next() {
 		var name, typ string
 		var mod int
-		if err := rows.Scan(&name, &typ, &mod); err != nil {
+		var nullable bool
+		if err := scan(rows, &name, &typ, &mod, &nullable); err != nil {
 			return nil, err
 		}
 		if cols == nil {
 			cols = map[string]columnInfo{}
 		}
-		c := columnInfo{kind: typ}
+		c := columnInfo{kind: typ, nullable: nullable}
 		if strings.HasPrefix(typ, "character") && mod > 4 { // the width plus 4
 			c.width = mod - 4
 		}

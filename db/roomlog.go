@@ -122,7 +122,7 @@ func (st *rooms) entries(ctx context.Context, room sip.AoR, text string, args ..
 // program keeps a room from being loaded. An entry without a sender is the room's.
 func scanEntry(rows *sql.Rows, e *imc.Entry, l *layout) error {
 	var user, domain, at, head, body any
-	if err := rows.Scan(&e.Seq, &user, &domain, &at, &head, &body); err != nil {
+	if err := scan(rows, &e.Seq, &user, &domain, &at, &head, &body); err != nil {
 		return fmt.Errorf("read room log: %w", err)
 	}
 	e.From, e.At = e.Room, fromMillis(asInt(at))
@@ -243,7 +243,7 @@ func (st *rooms) oldRooms(ctx context.Context, before time.Time) ([]string, erro
 	var out []string
 	for rows.Next() {
 		var room string
-		if err := rows.Scan(&room); err != nil {
+		if err := scan(rows, &room); err != nil {
 			return nil, err
 		}
 		out = append(out, room)

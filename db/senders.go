@@ -31,12 +31,12 @@ func (st *messages) Senders(ctx context.Context) iter.Seq2[string, error] {
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var from any
-			if err := rows.Scan(&from); err != nil {
+			var from string
+			if err := scan(rows, &from); err != nil {
 				yield("", fmt.Errorf("read senders: %w", err))
 				return
 			}
-			if !yield(asText(from), nil) {
+			if !yield(from, nil) {
 				return
 			}
 		}

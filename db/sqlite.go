@@ -130,8 +130,9 @@ func (d *sqliteDB) bind(text string) query { return positional(text) }
 
 func (d *sqliteDB) fragments() fragments {
 	return fragments{
-		begin: "BEGIN IMMEDIATE",
-		raw:   "%s", exact: "%.0s", pair: "%.0s%.0s", owners: "DISTINCT ", both: "%s || '@' || %s",
+		begin:  "BEGIN IMMEDIATE",
+		number: "CAST(%s AS INTEGER)",
+		raw:    "%s", exact: "%.0s", pair: "%.0s%.0s", owners: "DISTINCT ", both: "%s || '@' || %s",
 		findIndex: "SELECT 1 FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) = lower($1) AND lower(name) = lower($2)",
 		schemaBegin: []string{
 			"BEGIN IMMEDIATE",
@@ -171,7 +172,7 @@ func (d *sqliteDB) decodeHeaders(stored []byte) []byte { return stored }
 // ready implements dialect. Without AUTOINCREMENT the table silo would use IDs again.
 func (d *sqliteDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	var made string
-	err := pool.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", l.messages.table).Scan(&made)
+	err := scan(pool.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", l.messages.table), &made)
 	if err != nil {
 		return fmt.Errorf("inspect table %s: %w", l.messages.table, err)
 	}
@@ -311,7 +312,7 @@ func (d *sqliteDB) durable() bool { return true }
 // columns implements dialect. SQLite ignores the declared widths; silod observes them, so
 // that every row fits into every engine.
 func (d *sqliteDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
-	rows, err := q.QueryContext(ctx, "SELECT name, type FROM pragma_table_info(?)", table)
+	rows, err := q.QueryContext(ctx, "SELECT name, type, \"notnull\" = 0 FROM pragma_table_info(?)", table)
 	if err != nil {
 		return nil, err
 	}
@@ -319,13 +320,16 @@ func (d *sqliteDB) columns(ctx context.Context, q querier, table string) (map[st
 	var cols map[string]columnInfo
 	for rows.Next() {
 		var name, typ string
-		if err := rows.Scan(&name, &typ); err != nil {
+		var nullable bool
+		if err := scan(rows, &name, &typ, &nullable); err != nil {
 			return nil, err
 		}
 		if cols == nil {
 			cols = map[string]columnInfo{}
 		}
-		cols[strings.ToLower(name)] = declared(typ)
+		c := declared(typ)
+		c.nullable = nullable
+		cols[strings.ToLower(name)] = c
 	}
 	return cols, rows.Err()
 }

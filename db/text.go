@@ -262,7 +262,7 @@ func (d *textDB) dump(s *session, name string) (*textTable, error) {
 		for i := range row {
 			ptrs[i] = &row[i]
 		}
-		if err := rows.Scan(ptrs...); err != nil {
+		if err := scan(rows, ptrs...); err != nil {
 			return nil, err
 		}
 		t.rows = append(t.rows, row)
@@ -286,7 +286,7 @@ func (d *textDB) describe(s *session, name string) (*textTable, error) {
 		var c textColumn
 		var typ string
 		var notnull, pk bool
-		if err := rows.Scan(&c.name, &typ, &notnull, &pk); err != nil {
+		if err := scan(rows, &c.name, &typ, &notnull, &pk); err != nil {
 			return nil, err
 		}
 		switch declared(typ).kind {

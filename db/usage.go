@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 
 	"silod/silo"
@@ -14,11 +15,15 @@ import (
 // joinMeta.
 func (l *layout) messageBytes() string {
 	n := l.messages.names
-	sum := fmt.Sprintf("%d + LENGTH(s.%s) + LENGTH(s.%s) + LENGTH(s.%s)", silo.Overhead, n.Body, n.From, n.To)
+	columns := []string{"s." + n.Body, "s." + n.From, "s." + n.To, "m.headers"}
 	if l.messages.headers {
-		sum += " + COALESCE(LENGTH(s." + n.Headers + "), 0)"
+		columns = append(columns, "s."+n.Headers)
 	}
-	return sum + " + COALESCE(LENGTH(m.headers), 0)"
+	sum := strconv.Itoa(silo.Overhead)
+	for _, c := range columns {
+		sum += " + COALESCE(LENGTH(" + c + "), 0)"
+	}
+	return sum
 }
 
 // Usage implements silo.Mailbox.
@@ -100,7 +105,7 @@ func (st *messages) countSenders(ctx context.Context, counts *senderCounts, afte
 		var from string
 		var u silo.Usage
 		var id int64
-		if err := rows.Scan(&from, &u.Messages, &u.Bytes, &id); err != nil {
+		if err := scan(rows, &from, &u.Messages, &u.Bytes, &id); err != nil {
 			return err
 		}
 		counts.add(from, u)
