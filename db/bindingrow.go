@@ -207,9 +207,11 @@ func (st *bindings) binding(values []any) (sip.AoR, registrar.Binding, error) {
 	if expires == 0 {
 		expires = noExpiry // Kamailio's permanent contact
 	}
-	modified, err := st.layout.dialect.time(v["last_modified"])
-	if err != nil {
-		return a, b, fmt.Errorf("last_modified: %w", err)
+	var modified int64
+	if v["last_modified"] != nil {
+		if modified, err = st.layout.dialect.time(v["last_modified"]); err != nil {
+			return a, b, fmt.Errorf("last_modified: %w", err)
+		}
 	}
 	b.Expires, b.Modified = time.Unix(expires, 0), time.Unix(modified, 0)
 	if b.Q = float32(asFloat(v["q"])); b.Q < 0 || b.Q > 1 {

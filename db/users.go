@@ -217,7 +217,9 @@ func (st *users) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 			page, err := st.page(ctx, last)
 			for _, r := range page {
 				u := auth.User{AoR: st.layout.aor(r.name), Algorithms: algorithmsOf(&r.secret)}
-				last = r.name
+				if last = r.name; u.AoR.User == "" {
+					continue
+				}
 				if last != (rowName{u.AoR.User, u.AoR.Domain}) {
 					var rows []userRow
 					if rows, err = st.find(st.reading(ctx), u.AoR); err != nil {
