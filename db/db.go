@@ -72,6 +72,8 @@ type DB struct {
 	rooms    rooms
 	users    users
 
+	snapshot sourceState // of a database that OpenSource has opened
+
 	lock *instanceLock // nil before AcquireLock, and where a file is locked instead
 	url  string
 	log  *slog.Logger

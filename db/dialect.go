@@ -71,7 +71,8 @@ const (
 	forSchema  role = iota // may take its time
 	forWriting             // the writer's one connection
 	forReading
-	forCheck // changes nothing, not even the format of the file
+	forCheck  // changes nothing, not even the format of the file
+	forSource // changes nothing, and needs no right to
 )
 
 // traits are the properties of an engine.
@@ -97,6 +98,10 @@ type fragments struct {
 	findIndex   string // finds the index $2 of table $1
 	lock        string // returns 1 to the one session that holds silod's lock; "" where a file is locked
 	backup      string // names the tool that backs the database up, for errors; "" where Backup does
+
+	lockHeld string   // reports whether a session holds that lock; "" where a file is locked
+	snapshot []string // have the session read only, all tables as they are now
+	session  string   // returns the number of the session
 
 	// durabilityWarning returns why a commit to table $1 promises less than it should; ""
 	// where every commit is durable.

@@ -102,12 +102,20 @@ func (i *inspection) table(ctx context.Context, t *sharedTable, versions map[str
 	if info == nil {
 		return fmt.Errorf("table %s is missing: `siloctl db init` creates it", t.name)
 	}
+	if err := t.complete(info); err != nil {
+		return err
+	}
+	return i.tryRights(ctx, t.name, t.accept(info))
+}
+
+// complete returns an error if a table lacks a column that silod needs.
+func (t *sharedTable) complete(info map[string]columnInfo) error {
 	for _, c := range t.required {
 		if _, ok := info[c]; !ok {
 			return fmt.Errorf("table %s has no column %s: name the column in the configuration, or let `siloctl db init` create the tables in a separate database", t.name, c)
 		}
 	}
-	return i.tryRights(ctx, t.name, t.accept(info))
+	return nil
 }
 
 // ownTables checks the right to write silod's own tables, which an administrator may have

@@ -26,7 +26,8 @@ type layout struct {
 	domains      sip.Domains     // that of Options
 	lowerIndexes map[string]bool // see anySpelling
 
-	nullDomains bool // the column domain of subscriber may hold NULL
+	standIns    []string // replacements for tables that do not exist, see standIn
+	nullDomains bool     // the column domain of subscriber may hold NULL
 
 	createdTables []string // tables, versions and indexes that Open created
 
@@ -177,7 +178,7 @@ func (l *layout) replacer() *strings.Replacer {
 	if l.messages.callID {
 		callID = "s." + n.CallID
 	}
-	pairs := append(l.lenient(), []string{
+	pairs := append(append(l.lenient(), l.standIns...), []string{
 		"{silo}", l.messages.table, "{location}", l.bindings.table.name, "{rooms}", l.rooms.rooms.name, "{members}", l.rooms.members.name,
 		"{id}", n.ID, "{from}", n.From, "{to}", n.To, "{user}", n.User, "{host}", n.Host, "{body}", n.Body,
 		"{ctype}", n.CType, "{exp}", n.Exp, "{inc}", n.Inc, "{snd}", n.Snd, "{hdrs}", n.Headers, "{cid}", n.CallID,

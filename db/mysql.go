@@ -66,8 +66,14 @@ func (d *mysqlDB) fragments() fragments {
 		forUpdate: "FOR UPDATE",
 		findIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
 			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
-		backup: "mariadb-dump --single-transaction, or mysqldump --single-transaction",
-		lock: "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
+		backup:   "mariadb-dump --single-transaction, or mysqldump --single-transaction",
+		lock:     "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
+		lockHeld: "SELECT COALESCE(IS_USED_LOCK(CONCAT('silod.', DATABASE())), 0) > 0",
+		snapshot: []string{
+			"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SET SESSION TRANSACTION READ ONLY",
+			"START TRANSACTION WITH CONSISTENT SNAPSHOT",
+		},
+		session: "SELECT CONNECTION_ID()",
 		durabilityWarning: "SELECT CONCAT('is of the storage engine ', engine, ', which keeps no promise when the server dies: ALTER TABLE ', table_name, ' ENGINE=InnoDB') " +
 			"FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = $1 AND engine <> 'InnoDB'",
 		schemaBegin: []string{

@@ -51,7 +51,7 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 		if err != nil {
 			return nil, d.explain(err)
 		}
-		hosts = append(hosts, c)
+		hosts = append(hosts, mysqlHost{c, r == forSource})
 	}
 	pool := sql.OpenDB(hosts)
 	limitPool(pool, r)
@@ -66,14 +66,20 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 
 // mysqlHosts is a driver.Connector that connects to the first of several servers that accepts
 // writes.
-type mysqlHosts []driver.Connector
+type mysqlHosts []mysqlHost
+
+// A mysqlHost connects to one server.
+type mysqlHost struct {
+	driver.Connector
+	read bool // a server that does not accept writes will do
+}
 
 // Connect implements driver.Connector.
 func (hs mysqlHosts) Connect(ctx context.Context) (driver.Conn, error) {
 	var errs []error
 	for _, h := range hs {
 		c, err := h.Connect(ctx)
-		if err == nil && len(hs) > 1 {
+		if err == nil && len(hs) > 1 && !h.read {
 			if err = checkWritable(ctx, c); err != nil {
 				c.Close()
 			}

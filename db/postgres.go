@@ -78,7 +78,15 @@ func postgresDSN(s server, node string) string {
 
 // connect implements dialect.
 func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
-	c, err := pq.NewConnectorConfig(d.cfg)
+	cfg := d.cfg.Clone()
+	if r == forSource {
+		if cfg.Runtime == nil {
+			cfg.Runtime = map[string]string{}
+		}
+		cfg.Runtime["default_transaction_read_only"] = "on"
+		cfg.TargetSessionAttrs = pq.TargetSessionAttrsAny
+	}
+	c, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
 		return nil, d.explain(err)
 	}
@@ -132,6 +140,10 @@ func (d *postgresDB) fragments() fragments {
 		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
 		backup:    "pg_dump",
 		lock:      "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
+		lockHeld: `SELECT COUNT(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND classid = 5060 AND objid = 1 AND objsubid = 2
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+		snapshot: []string{"SET statement_timeout = 0", "SET idle_in_transaction_session_timeout = 0", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+		session:  "SELECT pg_backend_pid()",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",
 			"SELECT pg_advisory_xact_lock(5060)",

@@ -89,6 +89,11 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	switch r {
 	case forReading:
 		params, conns = url.Values{"_pragma": {"busy_timeout(5000)", "query_only(1)"}}, sqliteReaders
+	case forSource:
+		params = url.Values{"_pragma": {"busy_timeout(5000)"}, "mode": {"ro"}}
+		if !d.state().pending {
+			params.Set("immutable", "1") // SQLite takes no lock and makes no file
+		}
 	case forCheck:
 		params = url.Values{"_pragma": {"busy_timeout(5000)"}, "mode": {"rw"}}
 	}
@@ -100,6 +105,9 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	pool.SetMaxIdleConns(conns)
 	if _, err := pool.ExecContext(ctx, "SELECT COUNT(*) FROM sqlite_master"); err != nil {
 		pool.Close()
+		if se, ok := errors.AsType[*sqlite.Error](err); ok && r == forSource && (se.Code()&0xff == lib.SQLITE_CANTOPEN || se.Code()&0xff == lib.SQLITE_READONLY) {
+			return nil, fmt.Errorf("cannot read database %s: its last changes are still in %[1]s-wal or %[1]s-journal: have the program that uses it close it, or copy these files to a directory that you can write", d.path)
+		}
 		return nil, d.explain(err)
 	}
 	return pool, nil
@@ -134,6 +142,7 @@ func (d *sqliteDB) fragments() fragments {
 		number: "CAST(%s AS INTEGER)",
 		raw:    "%s", exact: "%.0s", pair: "%.0s%.0s", owners: "DISTINCT ", both: "%s || '@' || %s",
 		findIndex: "SELECT 1 FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) = lower($1) AND lower(name) = lower($2)",
+		snapshot:  []string{"BEGIN"},
 		schemaBegin: []string{
 			"BEGIN IMMEDIATE",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at INTEGER NOT NULL)",
