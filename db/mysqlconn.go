@@ -25,10 +25,14 @@ func mysqlConfig(s server) (*mysql.Config, error) {
 	cfg.User, cfg.Passwd, cfg.DBName = s.user, s.password, s.database
 	var addrs []string
 	for _, h := range s.hosts {
+		if strings.HasPrefix(h, "/") && len(s.hosts) == 1 {
+			socket = h
+			continue
+		}
 		addrs = append(addrs, net.JoinHostPort(hostPort(h, "3306")))
 	}
 	if addrs == nil {
-		addrs = []string{"127.0.0.1:3306"}
+		addrs = []string{mysqlLocalhost}
 	}
 	cfg.Net, cfg.Addr = "tcp", strings.Join(addrs, ",")
 	if socket != "" {
@@ -40,6 +44,10 @@ func mysqlConfig(s server) (*mysql.Config, error) {
 	return cfg, nil
 }
 
+// mysqlLocalhost is the host localhost without a port, or with the usual one. The C library ignores
+// the port; another one here means another server, so silod does not look for a socket.
+const mysqlLocalhost = "localhost:3306"
+
 // connect implements dialect. Of MariaDB's versions, those before 10.5 have no INSERT ...
 // RETURNING.
 func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
@@ -50,6 +58,9 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 		c, err := mysql.NewConnector(cfg)
 		if err != nil {
 			return nil, d.explain(err)
+		}
+		if cfg.Net == "tcp" && addr == mysqlLocalhost {
+			c = mysqlLocal{c, cfg}
 		}
 		hosts = append(hosts, mysqlHost{c, r == forSource})
 	}

@@ -23,6 +23,7 @@ import (
 type postgresDB struct {
 	cfg    pq.Config
 	types  map[string]map[string]columnInfo // of location, by table and column
+	local  bool                             // no host is named
 	warned atomic.Bool                      // the server has sent a warning, see durable
 }
 
@@ -32,7 +33,7 @@ func newPostgres(s server, node string) (dialect, error) {
 	if err != nil {
 		return nil, s.bad(err)
 	}
-	return &postgresDB{cfg: cfg}, nil
+	return &postgresDB{cfg: cfg, local: len(s.hosts) == 0 && !s.params.Has("host") && os.Getenv("PGHOST") == ""}, nil
 }
 
 func (d *postgresDB) traits() traits             { return traits{prepare: true, keyed: true} }
@@ -79,6 +80,11 @@ func postgresDSN(s server, node string) string {
 // connect implements dialect.
 func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	cfg := d.cfg.Clone()
+	if d.local {
+		if dir := postgresSocketDir(cfg.Port); dir != "" {
+			cfg.Host = dir
+		}
+	}
 	if r == forSource {
 		if cfg.Runtime == nil {
 			cfg.Runtime = map[string]string{}
