@@ -165,7 +165,8 @@ func escapePercent(s string) string {
 // Password returns the password of the database user.
 func (u DBURL) Password() string { return u.password }
 
-// URL returns the complete URL for package db, with the password, escaped, and an absolute path. It must not be shown or logged: see Redacted.
+// URL returns the complete URL for package db, with the password, escaped, and an absolute path. It
+// must not be shown or logged: see Redacted.
 func (u DBURL) URL() string {
 	if u.Path != "" || u.Engine == "" {
 		return u.file()

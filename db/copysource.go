@@ -97,7 +97,8 @@ func (l *layout) standIn(ctx context.Context, q querier) error {
 		for _, f := range t.fields {
 			columns = append(columns, f.blank()+" AS "+f.name)
 		}
-		l.standIns = append(l.standIns, "JOIN "+t.name, "JOIN (SELECT "+strings.Join(columns, ", ")+" FROM (SELECT 1 AS one) z WHERE 1 = 0)")
+		none := "(SELECT " + strings.Join(columns, ", ") + " FROM (SELECT 1 AS one) z WHERE 1 = 0)"
+		l.standIns = append(l.standIns, "JOIN "+t.name, "JOIN "+none)
 	}
 	l.fill = l.replacer()
 	return nil

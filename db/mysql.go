@@ -248,7 +248,8 @@ func (d *mysqlDB) durable() bool { return true }
 
 // columns implements dialect.
 func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
-	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0), COALESCE(character_set_name, ''), is_nullable = 'YES'
+	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0),
+		COALESCE(character_set_name, ''), is_nullable = 'YES'
 		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, table)
 	if err != nil {
 		return nil, err

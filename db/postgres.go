@@ -148,7 +148,7 @@ func (d *postgresDB) fragments() fragments {
 		lock:      "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
 		lockHeld: `SELECT COUNT(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND classid = 5060 AND objid = 1 AND objsubid = 2
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-		snapshot: []string{"SET statement_timeout = 0", "SET idle_in_transaction_session_timeout = 0", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+		snapshot: []string{"SET statement_timeout = 0", "SET idle_in_transaction_session_timeout = 0", "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ"},
 		session:  "SELECT pg_backend_pid()",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",

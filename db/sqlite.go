@@ -105,8 +105,8 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	pool.SetMaxIdleConns(conns)
 	if _, err := pool.ExecContext(ctx, "SELECT COUNT(*) FROM sqlite_master"); err != nil {
 		pool.Close()
-		if se, ok := errors.AsType[*sqlite.Error](err); ok && r == forSource && (se.Code()&0xff == lib.SQLITE_CANTOPEN || se.Code()&0xff == lib.SQLITE_READONLY) {
-			return nil, fmt.Errorf("cannot read database %s: its last changes are still in %[1]s-wal or %[1]s-journal: have the program that uses it close it, or copy these files to a directory that you can write", d.path)
+		if r == forSource && d.state().pending {
+			return nil, fmt.Errorf("cannot read database %s: %w; its last changes are in %[1]s-wal or %[1]s-journal: have the program that uses it close it, or copy these files to a directory that you can write", d.path, err)
 		}
 		return nil, d.explain(err)
 	}

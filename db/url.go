@@ -85,10 +85,12 @@ func parseServer(u string) (server, error) {
 	s.user, s.password, s.database = unescapeURL(user), unescapeURL(password), unescapeURL(name)
 	var err error
 	if s.params, err = url.ParseQuery(escapePercent(query)); err != nil { // which may quote a password
-		return s, s.bad(errors.New("the parameters after ? are not of the form name=value&name=value"))
+		err = s.bad(errors.New("the parameters after ? are not of the form name=value&name=value"))
+		return s, err
 	}
 	if s.database == "" {
-		return s, s.bad(errors.New("the name of the database is missing"))
+		err = s.bad(errors.New("the name of the database is missing"))
+		return s, err
 	}
 	return s, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"silod/silo"
@@ -19,11 +20,11 @@ func (l *layout) messageBytes() string {
 	if l.messages.headers {
 		columns = append(columns, "s."+n.Headers)
 	}
-	sum := strconv.Itoa(silo.Overhead)
+	terms := []string{strconv.Itoa(silo.Overhead)}
 	for _, c := range columns {
-		sum += " + COALESCE(LENGTH(" + c + "), 0)"
+		terms = append(terms, "COALESCE(LENGTH("+c+"), 0)")
 	}
-	return sum
+	return strings.Join(terms, " + ")
 }
 
 // Usage implements silo.Mailbox.
