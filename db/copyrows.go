@@ -127,19 +127,40 @@ func (c *copier) users(ctx context.Context) error {
 	if err != nil || c.columns[aliasTable.name] == nil {
 		return err
 	}
-	info, err := c.to.layout.dialect.columns(ctx, c.to.reader.pool, aliasTable.name)
+	return c.aliases(ctx)
+}
+
+// aliases copies Kamailio's table of aliases, for which it creates the table if that has rows.
+func (c *copier) aliases(ctx context.Context) error {
+	n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+aliasTable.name)
+	if err != nil {
+		return err
+	}
+	l := &c.to.layout
+	info, err := l.dialect.columns(ctx, c.to.reader.pool, aliasTable.name)
 	if err != nil {
 		return fmt.Errorf("inspect table %s: %w", aliasTable.name, err)
 	}
-	if info != nil {
-		return c.copyTable(ctx, tableCopy{from: aliasTable.name, to: aliasTable, order: "alias_username, alias_domain"})
+	switch _, text := l.dialect.(*textDB); {
+	case info != nil:
+	case n[0] == 0:
+		return nil
+	case text:
+		c.pass(Passed{Table: aliasTable.name, Row: "aliases", Rows: int(n[0]), Reason: "silod has no such file", Lost: true})
+		return nil
+	default:
+		pool, err := l.dialect.connect(ctx, forSchema)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		for _, st := range l.statements("aliases.sql") {
+			if _, err := pool.ExecContext(ctx, st); err != nil {
+				return l.dialect.explain(fmt.Errorf("create table %s: %w", aliasTable.name, err))
+			}
+		}
 	}
-	n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+aliasTable.name)
-	if err == nil && n[0] > 0 {
-		c.pass(Passed{Table: aliasTable.name, Row: "aliases", Rows: int(n[0]), Lost: true,
-			Reason: "the target has no such table: create it with Kamailio's kamdbctl, and copy to an empty database"})
-	}
-	return err
+	return c.copyTable(ctx, tableCopy{from: aliasTable.name, to: aliasTable, order: "alias_username, alias_domain", complete: "domain"})
 }
 
 // contacts copies bindings, including expired ones, so that the counts match.
