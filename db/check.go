@@ -137,7 +137,7 @@ func (c *check) add(ctx context.Context, f Finding) {
 		f.Version, f.Problem = 0, fmt.Sprintf("table %s is missing: `siloctl db init` creates it", f.Table)
 	} else if n, err := c.db.reader.ints(ctx, "SELECT COUNT(*) FROM "+f.Table); err == nil {
 		f.Rows = n[0]
-		f.Note = c.names(ctx, f.Table)
+		f.Note = joinNotes(c.names(ctx, f.Table), c.values(ctx, f.Table))
 		if f.Problem == "" {
 			f.Problem = c.inspection.durabilityWarning(ctx, f.Table)
 		}

@@ -149,18 +149,34 @@ func (c *copier) aliases(ctx context.Context) error {
 		c.pass(Passed{Table: aliasTable.name, Row: "aliases", Rows: int(n[0]), Reason: "silod has no such file", Lost: true})
 		return nil
 	default:
-		pool, err := l.dialect.connect(ctx, forSchema)
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		for _, st := range l.statements("aliases.sql") {
-			if _, err := pool.ExecContext(ctx, st); err != nil {
-				return l.dialect.explain(fmt.Errorf("create table %s: %w", aliasTable.name, err))
-			}
+		if err := l.createAliases(ctx); err != nil {
+			return l.dialect.explain(fmt.Errorf("create table %s: %w", aliasTable.name, err))
 		}
 	}
 	return c.copyTable(ctx, tableCopy{from: aliasTable.name, to: aliasTable, order: "alias_username, alias_domain", complete: "domain"})
+}
+
+// createAliases creates Kamailio's table of aliases, with silod's index.
+func (l *layout) createAliases(ctx context.Context) error {
+	pool, err := l.dialect.connect(ctx, forSchema)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	for _, st := range l.statements("aliases.sql") {
+		if _, err := pool.ExecContext(ctx, st); err != nil {
+			return err
+		}
+	}
+	indexes, err := l.missingIndexes(ctx, pool)
+	for _, p := range indexes {
+		for _, st := range p.create {
+			if _, err := pool.ExecContext(ctx, st); err != nil {
+				return err
+			}
+		}
+	}
+	return err
 }
 
 // contacts copies bindings, including expired ones, so that the counts match.

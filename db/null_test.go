@@ -312,3 +312,37 @@ func TestScan(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckValues: a check tells of rows with NULL, and of those that are not used.
+func TestCheckValues(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			db := unconstrained(t, e)
+			add(t, db.Messages(), text("1"), text("2"), text("3"))
+			rawExec(t, db, "UPDATE silo SET callid = NULL, username = NULL WHERE id = 1", "UPDATE silo SET snd_time = -1 WHERE id = 2",
+				"INSERT INTO imc_members (username) VALUES ('bob')")
+			want := map[string]string{
+				"silo":        "1 rows without a user are not used: 1; 1 rows with NULL in username; 1 rows with NULL in callid; 1 rows with a negative snd_time are not used",
+				"imc_members": "1 rows with NULL in domain; 1 rows with NULL in room; 1 rows with NULL in flag",
+				"imc_rooms":   "",
+			}
+			if e.name == "sqlite" {
+				rawExec(t, db, "UPDATE silo SET inc_time = 'noon' WHERE id = 3")
+				want["silo"] = strings.Replace(want["silo"], "; 1 rows with a neg", "; 1 rows without a number in inc_time; 1 rows with a neg", 1)
+			}
+			url := db.url
+			closeDB(t, db)
+			found, err := Check(t.Context(), url, Options{Domains: sip.NewDomains("example.org")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range found {
+				if note, ok := want[f.Table]; ok && !strings.HasSuffix(f.Note, note) {
+					t.Errorf("%s: %q, want %q", f.Table, f.Note, note)
+				}
+			}
+		})
+	}
+}
