@@ -126,9 +126,12 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
+// anonymous is the sender of a row without one (RFC 3323 section 4.1.1.3).
+const anonymous = "sip:anonymous@anonymous.invalid"
+
 // scanMessage reads a row of selectMessage or selectCounted. A row may lack any value: it is plain
-// text of an unknown time, does not expire, and its Call-ID is made from the row, see
-// silo.Message.
+// text to its owner, of an unknown sender and time, does not expire, and its Call-ID is made from
+// the row, see silo.Message.
 func scanMessage(rows *sql.Rows, l *layout) (silo.Message, error) {
 	var m silo.Message
 	var owner rowName
@@ -141,7 +144,12 @@ func scanMessage(rows *sql.Rows, l *layout) (silo.Message, error) {
 		return m, fmt.Errorf("read stored message: %w", err)
 	}
 	m.Src, m.Dst = rowURI(m.Src), rowURI(m.Dst)
-	m.Owner = l.aor(owner)
+	if m.Owner = l.aor(owner); m.Dst == "" {
+		m.Dst = m.Owner.String()
+	}
+	if m.Src == "" {
+		m.Src = anonymous
+	}
 	m.Stored, m.Expires, m.SendAt = fromUnix(inc), fromUnix(exp), fromUnix(snd)
 	b := columnValuesOf(m.Src, m.Dst, callID, ctype)
 	if meta != nil {
