@@ -45,7 +45,9 @@ func (a *app) dbNoun() noun {
 				"read. silod goes on meanwhile. The file appears under its name when it is complete. For another\n" +
 				"engine use its own tool, such as pg_dump. To restore a backup, see docs/backup.md.",
 			Example: "  siloctl db backup /var/backups/silod-$(date +%F).db --config /etc/silod/silod.toml",
-			RunE:    func(cmd *cobra.Command, args []string) error { return a.dbBackup(cmd.Context(), file, args[0], args[1:]) },
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.dbBackup(cmd.Context(), file, args[0], args[1:])
+			},
 		},
 	}
 	for _, c := range commands {
