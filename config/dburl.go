@@ -29,7 +29,7 @@ type DBURL struct {
 
 // engines maps the schemes of URLs, those of Kamailio and of the drivers, to engines.
 var engines = map[string]string{
-	"sqlite": "sqlite", "sqlite3": "sqlite", "text": "text", "mysql": "mysql",
+	"sqlite": "sqlite", "sqlite3": "sqlite", "text": "text", "mysql": "mysql", "mariadb": "mysql",
 	"postgres": "postgres", "postgresql": "postgres",
 }
 
@@ -76,10 +76,25 @@ func (u DBURL) parseFile(path string) (DBURL, error) {
 }
 
 // parseServer parses user:password@host,host/database?params. A password may contain any
-// character but a question mark unescaped, as in Kamailio's URLs: it ends at the last @.
+// character unescaped, as in Kamailio's URLs, where it ends at the last @. So of the first question
+// mark, and the first one behind the last @, that one begins the parameters which leaves a complete
+// address before it.
 func (u DBURL) parseServer(s string) (DBURL, error) {
-	s, u.Params, _ = strings.Cut(s, "?")
-	if _, err := url.ParseQuery(u.Params); err != nil {
+	address, params, _ := strings.Cut(s, "?")
+	v, err := u.parseAddress(address, params)
+	if at := strings.LastIndexByte(s, '@'); err != nil && at > len(address) {
+		behind, params, _ := strings.Cut(s[at:], "?")
+		if w, err := u.parseAddress(s[:at]+behind, params); err == nil {
+			return w, nil
+		}
+	}
+	return v, err
+}
+
+// parseAddress parses user:password@host,host/database, and checks the parameters. Its errors
+// have no part of the URL: without a host the password stands in its place.
+func (u DBURL) parseAddress(s, params string) (DBURL, error) {
+	if u.Params = escapePercent(params); !isParams(u.Params) {
 		return DBURL{}, errors.New("the parameters after ? are not of the form name=value&name=value")
 	}
 	hosts := s
@@ -98,10 +113,24 @@ func (u DBURL) parseServer(s string) (DBURL, error) {
 	u.Hosts = strings.Split(hosts, ",")
 	for _, h := range u.Hosts {
 		if !isDBHost(h) {
-			return DBURL{}, fmt.Errorf("%q is not a host or host:port", h)
+			return DBURL{}, errors.New("the part before the name of the database is not a host or host:port")
 		}
 	}
 	return u, nil
+}
+
+// isParams reports whether s is a list name=value&name=value, or empty.
+func isParams(s string) bool {
+	if s == "" {
+		return true
+	}
+	for p := range strings.SplitSeq(s, "&") {
+		if name, _, ok := strings.Cut(p, "="); !ok || name == "" || strings.ContainsAny(name, "@/;") {
+			return false
+		}
+	}
+	_, err := url.ParseQuery(s)
+	return err == nil
 }
 
 // isDBHost reports whether s is a host with or without a port, or the escaped directory
@@ -113,42 +142,75 @@ func isDBHost(s string) bool {
 	return isHost(strings.Trim(s, "[]")) || isHostPort(s)
 }
 
+// unescape replaces escapes. A '%' that begins none means itself: Kamailio has no escapes.
 func unescape(s string) string {
-	if t, err := url.PathUnescape(s); err == nil {
+	if t, err := url.PathUnescape(escapePercent(s)); err == nil {
 		return t
 	}
-	return s // Kamailio does not escape passwords, so they may contain a %
+	return s // not possible
+}
+
+// escapePercent escapes each '%' that begins no escape.
+func escapePercent(s string) string {
+	isHex := func(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
+	var b strings.Builder
+	for i := range len(s) {
+		if b.WriteByte(s[i]); s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
+			b.WriteString("25")
+		}
+	}
+	return b.String()
 }
 
 // Password returns the password of the database user.
 func (u DBURL) Password() string { return u.password }
 
-// URL returns the complete URL for the database driver, with the password and an
-// absolute path. It must not be shown or logged: see Redacted.
+// URL returns the complete URL for package db, with the password, escaped, and an absolute path. It
+// must not be shown or logged: see Redacted.
 func (u DBURL) URL() string {
-	if u.Path != "" {
-		return u.Engine + ":" + u.Path
+	if u.Path != "" || u.Engine == "" {
+		return u.file()
 	}
-	return u.raw
+	auth := escapeAll(u.User)
+	if u.password != "" {
+		auth += ":" + escapeAll(u.password)
+	}
+	return u.server(auth, u.Params)
 }
+
+// file returns the URL of a file or directory, or the zero value.
+func (u DBURL) file() string {
+	if u.Path == "" {
+		return u.raw
+	}
+	return u.Engine + ":" + u.Path
+}
+
+// server returns the URL of a database on a server, with the user and the parameters given.
+func (u DBURL) server(auth, params string) string {
+	if auth != "" {
+		auth += "@"
+	}
+	s := u.Engine + "://" + auth + strings.Join(u.Hosts, ",") + "/" + url.PathEscape(u.Database)
+	if params != "" {
+		s += "?" + params
+	}
+	return s
+}
+
+// escapeAll escapes all characters that have a meaning in some part of a URL.
+func escapeAll(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // Redacted returns the URL with xxxxx in place of the password.
 func (u DBURL) Redacted() string {
 	if u.Path != "" || u.Engine == "" {
-		return u.URL()
+		return u.file()
 	}
 	auth := url.PathEscape(u.User)
 	if u.password != "" {
 		auth += ":xxxxx"
 	}
-	if auth != "" {
-		auth += "@"
-	}
-	s := u.Engine + "://" + auth + strings.Join(u.Hosts, ",") + "/" + u.Database
-	if u.Params != "" {
-		s += "?" + redactParams(u.Params)
-	}
-	return s
+	return u.server(auth, redactParams(u.Params))
 }
 
 // redactParams replaces the values of parameters that are passwords.

@@ -101,7 +101,8 @@ func FuzzHeaders(f *testing.F) {
 func FuzzDBURL(f *testing.F) {
 	for _, seed := range []string{
 		"sqlite:///a/b", "text:x", "mysql://u:p@h/d", "postgres://u:p@[::1]:1,b/d?x=y&password=z", "mysql://a:b@c@d/e", "x://",
-		"postgres://%2Fa/b", "sqlite:/.", "sqlite:a/..",
+		"postgres://%2Fa/b", "sqlite:/.", "sqlite:a/..", "mysql://kam:100%@h:3306,[::1]/d?tls=true", "postgres://u:p?w/x@y@%2Frun/d?a=%zz",
+		"mysql://u:5/x?w@h/d", "mysql://a:b", "mysql://h/d?x=y@z",
 	} {
 		f.Add(seed)
 	}

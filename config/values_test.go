@@ -151,6 +151,13 @@ func TestDateFormat(t *testing.T) {
 	}
 }
 
+// oddPasswords are passwords, by the way in which a URL may have them.
+var oddPasswords = map[string]string{
+	"p%w": "p%w", "100%": "100%", "%zz": "%zz", "%": "%", "a%4": "a%4", "%40": "@", "a%40b%zz": "a@b%zz", "%2540": "%40", "%%41": "%A",
+	"p#w": "p#w", "p?w": "p?w", "?": "?", "p/w": "p/w", "5/x?w": "5/x?w", "p@w": "p@w", "p@h/d?w": "p@h/d?w", "p:w": "p:w", "p w": "p w", "pä€w": "pä€w", "p+w": "p+w",
+	"p&w=x": "p&w=x", "p'\"\\w": "p'\"\\w", "p,w": "p,w", "[p]": "[p]",
+}
+
 func TestDBURL(t *testing.T) {
 	for _, tt := range []struct{ text, url, redacted string }{
 		{"sqlite:silod.db", "sqlite:silod.db", "sqlite:silod.db"},
@@ -159,10 +166,10 @@ func TestDBURL(t *testing.T) {
 		{"sqlite:////etc/kamailio.db", "sqlite:/etc/kamailio.db", "sqlite:/etc/kamailio.db"},
 		{"text:///var/dbtext/ser", "text:/var/dbtext/ser", "text:/var/dbtext/ser"},
 		{"text:dir", "text:dir", "text:dir"},
-		{"postgresql://u:p@h/d", "postgresql://u:p@h/d", "postgres://u:xxxxx@h/d"},
+		{"postgresql://u:p@h/d", "postgres://u:p@h/d", "postgres://u:xxxxx@h/d"},
 		{"postgres:///d?host=/run/pg&password=p", "postgres:///d?host=/run/pg&password=p", "postgres:///d?host=/run/pg&password=xxxxx"},
 		{"postgres://u@%2Frun%2Fpg/d", "postgres://u@%2Frun%2Fpg/d", "postgres://u@%2Frun%2Fpg/d"},
-		{"mysql://kamailio:k@m:a/r%w@h1:3306,[::1]:3307/kamailio", "mysql://kamailio:k@m:a/r%w@h1:3306,[::1]:3307/kamailio", "mysql://kamailio:xxxxx@h1:3306,[::1]:3307/kamailio"},
+		{"mysql://kamailio:k@m:a/r%w@h1:3306,[::1]:3307/kamailio", "mysql://kamailio:k%40m%3Aa%2Fr%25w@h1:3306,[::1]:3307/kamailio", "mysql://kamailio:xxxxx@h1:3306,[::1]:3307/kamailio"},
 	} {
 		u, err := ParseDBURL(tt.text)
 		if err != nil {
@@ -177,6 +184,26 @@ func TestDBURL(t *testing.T) {
 	if err != nil || u.Engine != "mysql" || u.User != "kam@ilio" || u.Password() != "k@m:a/r%w" ||
 		strings.Join(u.Hosts, " ") != "h1:3306 [::1]" || u.Database != "kamailio" || u.Params != "tls=true" {
 		t.Errorf("got %+v %v", []any{u.Engine, u.User, u.Password(), u.Hosts, u.Database, u.Params}, err)
+	}
+	for written, password := range oddPasswords {
+		for _, params := range []string{"", "?tls=true", "?a=b@c/d"} {
+			u, err := ParseDBURL("mysql://kam:" + written + "@h:3306/d" + params)
+			if err != nil || u.User != "kam" || u.Password() != password || strings.Join(u.Hosts, " ") != "h:3306" || u.Database != "d" {
+				if params == "?a=b@c/d" && strings.ContainsAny(written, "?@/") {
+					continue // ambiguous
+				}
+				t.Errorf("%s%s: got %q, %v, %q, %v", written, params, u.User, u.Hosts, u.Password(), err)
+			}
+			again, err := ParseDBURL(u.URL())
+			if err != nil || again.Password() != u.Password() || strings.Contains(u.String(), password) && len(password) > 1 {
+				t.Errorf("%s: written as %s: %v", written, u.URL(), err)
+			}
+		}
+	}
+	for _, text := range []string{"mysql://kam:pssst/d", "mysql://pssst", "mysql://kam:pssst@h:x/d", "mysql://pssst h/d", "pssst", "mysql:kam:pssst@h/d"} {
+		if _, err := ParseDBURL(text); err == nil || strings.Contains(err.Error(), "pssst") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 	for _, text := range []string{
 		"silod.db", "sqlite:", "sqlite:///", "sqlite:/x?mode=memory", "text:", "mysql:u:p@h/d", "mysql://h", "mysql://h/",

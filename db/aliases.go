@@ -32,7 +32,7 @@ func (st *users) aliasesNamed(ctx context.Context, alias sip.AoR) ([]sip.AoR, er
 	var users []sip.AoR
 	for rows.Next() {
 		var a, u rowName
-		if err := rows.Scan(&a.user, &a.domain, &u.user, &u.domain); err != nil {
+		if err := scan(rows, &a.user, &a.domain, &u.user, &u.domain); err != nil {
 			return nil, err
 		}
 		if st.layout.aor(a) == alias {

@@ -89,7 +89,7 @@ func (st *bindings) scan(ctx context.Context, n int, f func([]any), text string,
 		for i := range values {
 			ptrs[i] = &values[i]
 		}
-		if err := rows.Scan(ptrs...); err != nil {
+		if err := scan(rows, ptrs...); err != nil {
 			return fmt.Errorf("read bindings: %w", err)
 		}
 		f(values)
@@ -157,7 +157,7 @@ func scanTexts(rows *sql.Rows) (texts []any, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var s string
-		if err := rows.Scan(&s); err != nil {
+		if err := scan(rows, &s); err != nil {
 			return nil, err
 		}
 		texts = append(texts, s)

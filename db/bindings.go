@@ -142,7 +142,7 @@ func existingBindings(s *session, ruids []string) (map[string]bool, error) {
 	existing := map[string]bool{}
 	for rows.Next() {
 		var ruid string
-		if err := rows.Scan(&ruid); err != nil {
+		if err := scan(rows, &ruid); err != nil {
 			return nil, err
 		}
 		existing[ruid] = true
@@ -179,7 +179,7 @@ func (st *bindings) orphans(ctx context.Context, owned map[string]bool, f func(r
 	defer rows.Close()
 	for rows.Next() {
 		var ruid string
-		if err := rows.Scan(&ruid); err != nil {
+		if err := scan(rows, &ruid); err != nil {
 			return fmt.Errorf("load bindings: %w", err)
 		}
 		if !owned[ruid] {
@@ -211,7 +211,7 @@ func (st *bindings) load(
 		ptrs[i] = &values[i]
 	}
 	for rows.Next() {
-		if err := rows.Scan(ptrs...); err != nil {
+		if err := scan(rows, ptrs...); err != nil {
 			skip(fmt.Errorf("row of location: %w", err))
 			continue
 		}

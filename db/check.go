@@ -46,6 +46,7 @@ var checks = []struct {
 }{
 	{"tables", (*check).tables},
 	{"names", (*check).names},
+	{"values", (*check).values},
 	{"own tables", (*check).own},
 	{"indexes", (*check).indexes},
 	{"numbers", (*check).numbers},

@@ -68,7 +68,7 @@ func (c *check) namesOf(ctx context.Context, f *Finding) string {
 	for rows.Next() {
 		var id int64
 		var user, domain any
-		if err := rows.Scan(&id, &user, &domain); err != nil {
+		if err := scan(rows, &id, &user, &domain); err != nil {
 			return ""
 		}
 		all++

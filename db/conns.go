@@ -14,7 +14,7 @@ import (
 // network does not reach any more, keeps its connections open without an answer, and a
 // context does not end that wait.
 var ioTimeout = map[role]time.Duration{
-	forSchema: time.Hour, forCheck: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second,
+	forSchema: time.Hour, forCheck: time.Hour, forSource: time.Hour, forWriting: 5 * time.Second, forReading: 10 * time.Second,
 }
 
 const (

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"silod/registrar"
 	"silod/silo"
-	"silod/sip"
 )
 
 // Progress is the number of rows of one kind that Copy has copied.
@@ -17,47 +15,55 @@ type Progress struct {
 	Done, Total int
 }
 
+// CopyOptions are the settings of Copy. The functions may be nil.
+type CopyOptions struct {
+	// Domain completes rows of users without a domain. "" leaves them as they are; silod reads
+	// them as rows of its main domain.
+	Domain string
+
+	Report   func(Progress)
+	Passed   func(Passed)                 // called for rows that are not copied
+	NoDomain func(table string, rows int) // called for rows without a domain that stay so
+}
+
+// Passed is a row that Copy has passed over.
+type Passed struct {
+	Table  string
+	Row    string // what it is about, in words
+	Reason string
+	Rows   int  // 1, or more where it stands for several rows
+	Lost   bool // it has data that silod would use, which the target cannot hold
+}
+
 // Copy copies everything from one database to another, also of another engine, and after
-// each kind of rows compares the counts. The IDs of messages and of room messages stay the
-// same, so the target must be empty, or be the result of an interrupted Copy from the same
-// database, which Copy then continues. Open refuses an incomplete copy, unless
-// Options.Unfinished is set. No other program may write to either database meanwhile. report
-// may be nil.
-func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
-	if report == nil {
-		report = func(Progress) {}
+// each kind of rows compares the counts. A row that cannot be copied is passed over. The IDs of
+// messages and of room messages stay the same, so the target must be empty, or be the result of
+// an interrupted Copy from the same database, which Copy then continues. Open refuses an
+// incomplete copy, unless Options.Unfinished is set. No other program may write to either
+// database meanwhile. The source is one that OpenSource, or Open, has opened.
+func Copy(ctx context.Context, from, to *DB, o CopyOptions) error {
+	c := &copier{from: from, to: to, o: o, passed: map[string]int{}, columns: map[string]map[string]columnInfo{}}
+	if err := c.inspect(ctx); err != nil {
+		return err
 	}
-	c := &copier{from: from, to: to, report: report}
 	if err := c.claim(ctx); err != nil {
 		return err
 	}
-	if t, ok := to.layout.dialect.(*textDB); ok {
+	t, text := to.layout.dialect.(*textDB)
+	if text {
 		t.deferred = true // otherwise every commit would write the whole files
 		defer func() { t.deferred = false }()
 	}
-	for _, part := range []struct {
-		what string
-		run  func(context.Context) error
-	}{
-		{"messages", c.messages},
-		{"device copies", c.devices},
-		{"messages of strangers", c.strangers},
-		{"users", c.users},
-		{"contacts", c.contacts},
-		{"rooms", c.rooms},
-		{"room messages", c.roomLog},
-	} {
-		if err := c.begin(ctx, part.what); err != nil {
-			return err
+	if err := c.run(ctx); err != nil {
+		if changed := from.unchanged(ctx); errors.Is(changed, errChanged) { // the cause of whatever failed
+			return changed
 		}
-		if err := part.run(ctx); err != nil {
-			return fmt.Errorf("copy %s: %w", part.what, withCause(err))
-		}
-		if err := c.compare(ctx); err != nil {
-			return err
-		}
+		return err
 	}
-	if t, ok := to.layout.dialect.(*textDB); ok {
+	if err := from.unchanged(ctx); err != nil {
+		return err
+	}
+	if text {
 		t.deferred = false
 	}
 	return withCause(to.writer.step(ctx, 1, func(s *session) error {
@@ -71,19 +77,70 @@ func Copy(ctx context.Context, from, to *DB, report func(Progress)) error {
 // A copier is a Copy in progress.
 type copier struct {
 	from, to *DB
-	report   func(Progress)
-	p        Progress // of the current kind
+	o        CopyOptions
+	columns  map[string]map[string]columnInfo // of the tables of the source, by their names in the target; nil: no such table
+	resumed  bool                             // an interrupted copy is continued
+	p        Progress                         // of the current kind
+	passed   map[string]int                   // rows that were passed over, by table of the target
 }
 
-// counted are the tables, by kind of rows, in which rows are counted on both sides.
-var counted = map[string]string{
-	"messages":              "{silo}",
-	"device copies":         "silod_device",
-	"messages of strangers": "silod_stranger",
-	"users":                 "subscriber",
-	"contacts":              "{location}",
-	"rooms":                 "{members}",
-	"room messages":         "silod_room_log",
+// A copiedTable is a table under its names in the source and in the target.
+type copiedTable struct{ from, to string }
+
+// tables returns the tables, by kind of rows, in which rows are counted on both sides.
+func (c *copier) tables() map[string]copiedTable {
+	from, to := &c.from.layout, &c.to.layout
+	same := func(name string) copiedTable { return copiedTable{name, name} }
+	return map[string]copiedTable{
+		"messages":              {from.messages.table, to.messages.table},
+		"device copies":         same(deviceTable.name),
+		"messages of strangers": same(strangerTable.name),
+		"users":                 same(subscriberTable.name),
+		"contacts":              {from.bindings.table.name, to.bindings.table.name},
+		"rooms":                 {from.rooms.members.name, to.rooms.members.name},
+		"room messages":         same(logTable.name),
+	}
+}
+
+// inspect finds the tables that the source has. It also counts rows without a domain.
+func (c *copier) inspect(ctx context.Context) error {
+	l := &c.from.layout
+	names := map[string]string{}
+	for _, t := range c.tables() {
+		names[t.to] = t.from
+	}
+	for _, t := range []*table{&secretTable, &roomTable, &memberTable, &cursorTable, &aliasTable} {
+		names[t.name] = t.name
+	}
+	names[c.to.layout.rooms.rooms.name] = l.rooms.rooms.name
+	for to, from := range names {
+		info, err := l.dialect.columns(ctx, c.from.reader.pool, from)
+		if err != nil {
+			return fmt.Errorf("inspect table %s: %w", from, err)
+		}
+		c.columns[to] = info
+	}
+	if c.o.Domain != "" || c.o.NoDomain == nil {
+		return nil
+	}
+	n := l.messages.names
+	for _, t := range []struct{ to, from, user, domain string }{
+		{c.to.layout.messages.table, l.messages.table, n.User, n.Host},
+		{"subscriber", "subscriber", "username", "domain"},
+		{c.to.layout.bindings.table.name, l.bindings.table.name, "username", "domain"},
+	} {
+		if c.columns[t.to] == nil {
+			continue
+		}
+		count, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+t.from+" WHERE COALESCE("+t.domain+", '') = '' AND "+t.user+" <> ''")
+		if err != nil {
+			return fmt.Errorf("count rows of %s: %w", t.from, err)
+		}
+		if count[0] > 0 {
+			c.o.NoDomain(t.from, int(count[0]))
+		}
+	}
+	return nil
 }
 
 // claim records in the target of which database it becomes a copy. It returns an error if
@@ -94,21 +151,25 @@ func (c *copier) claim(ctx context.Context) error {
 	case err != nil:
 		return err
 	case source == c.from.name():
-		return nil // continue
+		c.resumed = true
+		return nil
 	case source != "":
 		return fmt.Errorf("%s holds an incomplete copy of %s: continue that copy, or create the database again", c.to.name(), source)
 	case c.from.name() == c.to.name():
 		return fmt.Errorf("%s cannot be copied to itself", c.to.name())
 	}
-	for _, table := range counted {
-		n, err := c.to.reader.ints(ctx, "SELECT COUNT(*) FROM "+table)
+	for _, t := range c.tables() {
+		n, err := c.to.reader.ints(ctx, "SELECT COUNT(*) FROM "+t.to)
 		if err != nil {
 			return err
 		}
 		if n[0] > 0 {
 			return fmt.Errorf("%s must be empty, and its table %s has %d rows: copy to a separate database, `siloctl db init` creates the tables",
-				c.to.name(), c.to.layout.fill.Replace(table), n[0])
+				c.to.name(), t.to, n[0])
 		}
+	}
+	if err := c.numbersFit(ctx); err != nil {
+		return err
 	}
 	return c.to.writer.step(ctx, 1, func(s *session) error {
 		_, err := s.exec("INSERT INTO silod_copy (source, at) VALUES ($1, $2)", c.from.name(), s.now)
@@ -116,10 +177,43 @@ func (c *copier) claim(ctx context.Context) error {
 	})
 }
 
+// numbersFit returns an error if the target cannot hold the highest number of a message. It tries
+// to insert a row with that number, in a transaction that is rolled back.
+func (c *copier) numbersFit(ctx context.Context) error {
+	if c.columns[c.to.layout.messages.table] == nil {
+		return nil
+	}
+	highest, err := c.from.reader.ints(ctx, "SELECT COALESCE(MAX({id}), 0) FROM {silo}")
+	if err != nil || highest[0] == 0 {
+		return err
+	}
+	pool, err := c.to.layout.dialect.connect(ctx, forSchema)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	try := func(id int64) error {
+		tx, err := pool.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		q := c.to.layout.bind("INSERT INTO {silo} ({id}) VALUES ($1)")
+		_, err = tx.ExecContext(ctx, q.text, q.args([]any{id})...)
+		return err
+	}
+	failed := try(highest[0])
+	if failed == nil || c.to.layout.dialect.fault(failed) != faultRow || try(1) != nil { // the other columns have no defaults
+		return nil
+	}
+	return fmt.Errorf("the messages of %s have numbers up to %d, which column %s of table %s of %s cannot hold: give that column a type of 64 bits, or copy to an empty database, in which silod creates the table",
+		c.from.name(), highest[0], c.to.layout.messages.id, c.to.layout.messages.table, c.to.name())
+}
+
 // copyOf returns the name of the database of which this one is an incomplete copy, ""
 // where it is not.
 func (db *DB) copyOf(ctx context.Context) (source string, err error) {
-	err = db.reader.pool.QueryRowContext(ctx, "SELECT source FROM silod_copy").Scan(&source)
+	err = scan(db.reader.pool.QueryRowContext(ctx, "SELECT source FROM silod_copy"), &source)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("read table silod_copy: %w", busy(err))
 	}
@@ -135,32 +229,75 @@ func (db *DB) refuseUnfinished(ctx context.Context) error {
 	return err
 }
 
-// begin counts the rows of the next kind in the source.
-func (c *copier) begin(ctx context.Context, what string) error {
-	n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+counted[what])
-	if err != nil {
-		return fmt.Errorf("count %s: %w", what, err)
+// run copies one kind of rows after the other.
+func (c *copier) run(ctx context.Context) error {
+	tables := c.tables()
+	for _, part := range []struct {
+		what string
+		run  func(context.Context) error
+	}{
+		{"messages", c.messages},
+		{"device copies", c.devices},
+		{"messages of strangers", c.strangers},
+		{"users", c.users},
+		{"contacts", c.contacts},
+		{"rooms", c.rooms},
+		{"room messages", c.roomLog},
+	} {
+		c.p = Progress{What: part.what}
+		t := tables[part.what]
+		if c.columns[t.to] != nil {
+			n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+t.from)
+			if err != nil {
+				return fmt.Errorf("count %s: %w", part.what, err)
+			}
+			c.p.Total = int(n[0])
+		}
+		c.done(0)
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("copy %s: %w", part.what, withCause(err))
+		}
+		if err := c.compare(ctx, t); err != nil {
+			return err
+		}
 	}
-	c.p = Progress{What: what, Total: int(n[0])}
-	c.report(c.p)
 	return nil
 }
 
 // done reports that n more rows were copied.
 func (c *copier) done(n int) {
 	c.p.Done += n
-	c.report(c.p)
+	if c.o.Report != nil {
+		c.o.Report(c.p)
+	}
 }
 
-// compare returns an error unless the target has as many rows as the source.
-func (c *copier) compare(ctx context.Context) error {
-	n, err := c.to.reader.ints(ctx, "SELECT COUNT(*) FROM "+counted[c.p.What])
-	if err != nil {
-		return fmt.Errorf("count %s: %w", c.p.What, err)
+// pass reports a row that is not copied.
+func (c *copier) pass(p Passed) {
+	p.Rows = max(p.Rows, 1)
+	c.passed[p.Table] += p.Rows
+	if c.o.Passed != nil {
+		c.o.Passed(p)
 	}
-	if int(n[0]) != c.p.Total {
-		return fmt.Errorf("copy %s: %d rows in the source, %d in the target: stop all programs that write to either, create the target again and repeat the copy",
-			c.p.What, c.p.Total, n[0])
+}
+
+// compare returns an error unless the target has all rows of a table of the source but those that
+// were passed over.
+func (c *copier) compare(ctx context.Context, t copiedTable) error {
+	if c.columns[t.to] == nil {
+		return nil
+	}
+	source, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM "+t.from)
+	if err != nil {
+		return fmt.Errorf("count rows of %s: %w", t.from, err)
+	}
+	target, err := c.to.reader.ints(ctx, "SELECT COUNT(*) FROM "+t.to)
+	if err != nil {
+		return fmt.Errorf("count rows of %s: %w", t.to, err)
+	}
+	if passed := int64(c.passed[t.to]); target[0] != source[0]-passed {
+		return fmt.Errorf("copy table %s: %d rows in the source, of which %d were passed over, but %d in the target: stop all programs that write to either, create the target again and repeat the copy",
+			t.from, source[0], passed, target[0])
 	}
 	return nil
 }
@@ -175,120 +312,46 @@ func (c *copier) last(ctx context.Context, column, table string) (int64, error) 
 	return n[0], nil
 }
 
-// messages copies messages with the rows of their side tables, a page in a transaction.
-func (c *copier) messages(ctx context.Context) error {
-	after, err := c.last(ctx, "{id}", "{silo}")
-	if err != nil {
+// divide writes items. Where the target refuses them, it divides them, so that only those are
+// passed over that the target cannot hold. It calls done with the number of those that were written,
+// and pass for one that was not.
+func divide[T any](items []T, write func([]T) error, done func(int), pass func(T, error)) error {
+	if len(items) == 0 {
+		return nil
+	}
+	err := write(items)
+	switch {
+	case err == nil:
+		done(len(items))
+		return nil
+	case !errors.Is(err, errInvalid):
+		return err
+	case len(items) == 1:
+		pass(items[0], err)
+		return nil
+	}
+	half := len(items) / 2
+	if err := divide(items[:half], write, done, pass); err != nil {
 		return err
 	}
-	if after > 0 {
-		n, err := c.from.reader.ints(ctx, "SELECT COUNT(*) FROM {silo} WHERE {id} <= $1", after)
-		if err != nil {
-			return err
-		}
-		c.done(int(n[0]))
-	}
-	numbered := c.to.layout.messages.insert // but with the ID as its key
-	numbered.keys, numbered.serial = 1, ""
-	numbered.fields = append([]field{{name: c.to.layout.messages.id, kind: kindInt}}, numbered.fields...)
-	for {
-		page, err := c.from.messages.read(ctx, selectMessage+`WHERE s.{id} > $1 ORDER BY s.{id} LIMIT $2`, after, pageRows)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		if err := c.putMessages(ctx, &numbered, page); err != nil {
-			return err
-		}
-		after = page[len(page)-1].ID
-		c.done(len(page))
-	}
+	return divide(items[half:], write, done, pass)
 }
 
-// putMessages writes a page with its IDs. It builds the rows again: the target may have
-// other columns, or of other widths.
-func (c *copier) putMessages(ctx context.Context, numbered *table, page []silo.Message) error {
-	var rows, meta, stuck [][]any
-	for i := range page {
-		m := &page[i]
-		r, err := c.to.layout.messageRow(m, c.to.now())
-		if err != nil {
-			return fmt.Errorf("message %d: %w", m.ID, err)
-		}
-		rows = append(rows, append([]any{m.ID}, r.values...))
-		if r.meta != nil {
-			meta = append(meta, []any{m.ID, r.stored, r.meta})
-		}
-		if m.Stuck != "" {
-			stuck = append(stuck, []any{m.ID, r.stored, m.Stuck, c.to.now().Unix()})
-		}
+// fitText returns errTextField if rows do not fit a table of db_text. Its files are written when
+// all rows are there, which is too late to pass over one.
+func (c *copier) fitText(rows [][]any) error {
+	if _, text := c.to.layout.dialect.(*textDB); !text {
+		return nil
 	}
-	return c.to.writer.step(ctx, len(rows), func(s *session) error {
-		return c.put(s, part{numbered, rows}, part{&metaTable, meta}, part{&stuckTable, stuck})
-	})
-}
-
-// A part is a set of rows for a table.
-type part struct {
-	t    *table
-	rows [][]any
-}
-
-// put writes rows. Rows that an interrupted copy has written are overwritten.
-func (c *copier) put(s *session, parts ...part) error {
-	for _, p := range parts {
-		if len(p.rows) == 0 {
-			continue
-		}
-		if err := s.upsert(p.t, p.rows); err != nil {
-			return fmt.Errorf("table %s: %w", p.t.name, err)
+	for _, row := range rows {
+		for _, v := range row {
+			if len(asText(v)) > textFieldMax {
+				return fmt.Errorf("%w: %w", errInvalid, errTextField)
+			}
 		}
 	}
 	return nil
 }
 
-// users copies passwords as they are stored: hashes stay hashes.
-func (c *copier) users(ctx context.Context) error {
-	last := rowName{}
-	account := subscriberTable
-	account.keys = 2
-	for {
-		page, err := c.from.users.page(ctx, last)
-		if err != nil || len(page) == 0 {
-			return busy(err)
-		}
-		for _, u := range page {
-			row := secretRow(u.name, &u.secret)
-			err := c.to.writer.step(ctx, 1, func(s *session) error {
-				if err := c.put(s, part{&account, [][]any{row}}); err != nil {
-					return err
-				}
-				return putSecrets(s, u.name, &u.secret)
-			})
-			if err != nil {
-				return fmt.Errorf("user %s@%s: %w", u.name.user, u.name.domain, err)
-			}
-			last = u.name
-		}
-		c.done(len(page))
-	}
-}
-
-// contacts copies bindings, including expired ones, so that the counts match.
-func (c *copier) contacts(ctx context.Context) error {
-	var batch []registrar.Change
-	var errs []error
-	flush := func() {
-		if err := c.to.bindings.Save(ctx, batch); err != nil {
-			errs = append(errs, err)
-		}
-		c.done(len(batch))
-		batch = nil
-	}
-	_, err := c.from.bindings.load(ctx, func(a sip.AoR, b registrar.Binding) {
-		if batch = append(batch, registrar.Change{AoR: a, Binding: b}); len(batch) == pageRows {
-			flush()
-		}
-	}, func(err error) { errs = append(errs, err) })
-	flush()
-	return errors.Join(append(errs, err)...)
-}
+// messageName returns the identification of a message.
+func messageName(m *silo.Message) string { return fmt.Sprintf("message %d of %s", m.ID, m.Owner) }

@@ -99,7 +99,7 @@ func TestCopy(t *testing.T) {
 			stock(t, from)
 			var last Progress
 			report := func(p Progress) { last = p }
-			if err := Copy(t.Context(), from, to, report); err != nil {
+			if err := Copy(t.Context(), from, to, CopyOptions{Report: report}); err != nil {
 				t.Fatal(err)
 			}
 			if last != (Progress{"room messages", 5, 5}) {
@@ -119,7 +119,7 @@ func TestCopy(t *testing.T) {
 			if m.ID <= want[380].(silo.Message).ID || e.Seq <= 5 {
 				t.Errorf("new numbers: %d, %d", m.ID, e.Seq)
 			}
-			if err := Copy(t.Context(), from, to, nil); err == nil || !strings.Contains(err.Error(), "must be empty, and its table") {
+			if err := Copy(t.Context(), from, to, CopyOptions{}); err == nil || !strings.Contains(err.Error(), "must be empty, and its table") {
 				t.Errorf("copied over something else: %v", err)
 			}
 		})
@@ -142,11 +142,11 @@ func TestCopyInterrupted(t *testing.T) {
 			}{{"messages", 200}, {"users", 0}, {"rooms", 2}, {"room messages", 5}} {
 				to := open(t, url, Options{Unfinished: true})
 				ctx, stop := context.WithCancel(t.Context())
-				err := Copy(ctx, from, to, func(p Progress) {
+				err := Copy(ctx, from, to, CopyOptions{Report: func(p Progress) {
 					if p.What == cut.what && p.Done >= cut.done {
 						stop()
 					}
-				})
+				}})
 				if !errors.Is(err, context.Canceled) {
 					t.Fatalf("cut off at %+v: %v", cut, err)
 				}
@@ -155,17 +155,17 @@ func TestCopyInterrupted(t *testing.T) {
 			}
 			to := open(t, url, Options{Unfinished: true})
 			other := open(t, "sqlite:"+t.TempDir()+"/other.db", Options{})
-			if err := Copy(t.Context(), other, to, nil); err == nil || !strings.Contains(err.Error(), "continue that copy") {
+			if err := Copy(t.Context(), other, to, CopyOptions{}); err == nil || !strings.Contains(err.Error(), "continue that copy") {
 				t.Errorf("continued with another source: %v", err)
 			}
 			first := true
-			err := Copy(t.Context(), from, to, func(p Progress) {
+			err := Copy(t.Context(), from, to, CopyOptions{Report: func(p Progress) {
 				if p.What == "messages" && p.Done > 0 && first {
 					if first = false; p.Done != p.Total {
 						t.Errorf("continued at %+v", p)
 					}
 				}
-			})
+			}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,20 +178,25 @@ func TestCopyInterrupted(t *testing.T) {
 	}
 }
 
-// TestCopyRefusals: the error names the reason.
+// TestCopyRefusals: a row that does not fit is passed over, with its reason.
 func TestCopyRefusals(t *testing.T) {
 	t.Parallel()
 	from, to := open(t, "sqlite:"+t.TempDir()+"/from.db", Options{}), open(t, "text:"+t.TempDir(), Options{})
-	m := text(strings.Repeat("x", 20_000))
 	add(t, from.Messages(), text("short"))
-	add(t, from.Messages(), m)
-	err := Copy(t.Context(), from, to, nil)
-	for _, w := range []string{"table silo", "row 2", "16,384 bytes"} {
-		if err == nil || !strings.Contains(err.Error(), w) {
-			t.Errorf("%v does not say %q", err, w)
-		}
+	add(t, from.Messages(), text(strings.Repeat("x", 20_000)))
+	add(t, from.Messages(), text("last"))
+	var passed []Passed
+	if err := Copy(t.Context(), from, to, CopyOptions{Passed: func(p Passed) { passed = append(passed, p) }}); err != nil {
+		t.Fatal(err)
 	}
-	if err := Copy(t.Context(), from, from, nil); err == nil || !strings.Contains(err.Error(), "cannot be copied to itself") {
+	if len(passed) != 1 || passed[0].Table != "silo" || passed[0].Row != "message 2 of sip:bob@example.org" ||
+		!strings.Contains(passed[0].Reason, "16,384 bytes") || !passed[0].Lost {
+		t.Errorf("passed over: %+v", passed)
+	}
+	if got := bodies(next(t, to.Messages(), 0, 10)); got != "short last" {
+		t.Errorf("copied: %s", got)
+	}
+	if err := Copy(t.Context(), from, from, CopyOptions{}); err == nil || !strings.Contains(err.Error(), "cannot be copied to itself") {
 		t.Errorf("copied to itself: %v", err)
 	}
 }

@@ -79,6 +79,8 @@ type DB struct {
 	rooms    rooms
 	users    users
 
+	snapshot sourceState // of a database that OpenSource has opened
+
 	lock *instanceLock // nil before AcquireLock, and where a file is locked instead
 	url  string
 	log  *slog.Logger
@@ -204,7 +206,7 @@ func (db *DB) Users() UserStore { return &db.users }
 // Ping returns an error, silo.ErrBusy, unless the database answers.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	if err := db.reader.pool.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+	if err := scan(db.reader.pool.QueryRowContext(ctx, "SELECT 1"), &one); err != nil {
 		return fmt.Errorf("%w: %w", errBusy, err)
 	}
 	return nil

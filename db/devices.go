@@ -93,7 +93,7 @@ func (st *messages) ReadMarks(ctx context.Context, ms []silo.Message, devices []
 	for rows.Next() {
 		var id, inc, at int64
 		var c silo.Copy
-		if err := rows.Scan(&id, &inc, &c.Device, &c.Refused, &at); err != nil {
+		if err := scan(rows, &id, &inc, &c.Device, &c.Refused, &at); err != nil {
 			return fmt.Errorf("read marks of messages: %w", err)
 		}
 		if name, ok := names[c.Device]; ok {
@@ -158,7 +158,7 @@ func (st *messages) Marks(ctx context.Context, id int64) ([]silo.Copy, error) {
 	for rows.Next() {
 		var c silo.Copy
 		var at int64
-		if err := rows.Scan(&c.Device, &c.Refused, &at); err != nil {
+		if err := scan(rows, &c.Device, &c.Refused, &at); err != nil {
 			return nil, fmt.Errorf("read marks of message: %w", err)
 		}
 		c.At = fromUnix(at)

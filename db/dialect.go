@@ -87,7 +87,8 @@ const (
 	forSchema  role = iota // may take its time
 	forWriting             // the writer's one connection
 	forReading
-	forCheck // changes nothing, not even the format of the file
+	forCheck  // changes nothing, not even the format of the file
+	forSource // changes nothing, and needs no right to
 )
 
 // traits are the properties of an engine.
@@ -102,6 +103,7 @@ type fragments struct {
 	// lockTimeout limits the time for which a statement of the session waits for a lock; ""
 	// where that is a parameter of the connection.
 	lockTimeout string
+	number      string // reads a column of numbers as a number, where it may hold text; %s is the column
 	raw         string // reads a text column as bytes; %s is the column
 	exact       string // narrows a comparison to equal case; %[1]s is the column, $# the value
 	pair        string // continues a SELECT list with the bytes of two columns, for DISTINCT; %s are the columns
@@ -115,6 +117,10 @@ type fragments struct {
 	// the index of rooms from one end; %[1]s is the direction. Engines that choose a plan by the
 	// average room read the log of all rooms instead.
 	roomLog string
+
+	lockHeld string   // reports whether a session holds that lock; "" where a file is locked
+	snapshot []string // have the session read only, all tables as they are now
+	session  string   // returns the number of the session
 
 	// durabilityWarning returns why a commit to table $1 promises less than it should; ""
 	// where every commit is durable.
@@ -189,6 +195,9 @@ type columnInfo struct {
 	kind    string // lower case, without a length: "varchar"
 	width   int    // maximum of characters or bytes; 0 for no limit
 	charset string // MySQL only
+	// nullable is set if the column may hold NULL. Those of Kamailio's scripts that silod compares
+	// may not, but tables of other origin have no such constraints.
+	nullable bool
 }
 
 // A query is a statement with the order in which it takes numbered parameters.

@@ -21,17 +21,36 @@ func lockFile(path, database string) (*fileLock, error) {
 		return nil, fmt.Errorf("cannot write %s: %w; create the directory or give the user that runs silod the right to write there", path, cause(err))
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder := "another process"
-		if pid, _ := io.ReadAll(io.LimitReader(f, 20)); len(pid) > 0 {
-			holder = "process " + strings.TrimSpace(string(pid))
-		}
+		err = lockedError(f, database)
 		f.Close()
-		return nil, fmt.Errorf("database %s is in use by %s: stop it, or set another db.url", database, holder)
+		return nil, err
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	return &fileLock{f}, nil
+}
+
+// lockedError returns the error for a database whose lock another process holds.
+func lockedError(f *os.File, database string) error {
+	holder := "another process"
+	if pid, _ := io.ReadAll(io.LimitReader(f, 20)); len(pid) > 0 {
+		holder = "process " + strings.TrimSpace(string(pid))
+	}
+	return fmt.Errorf("database %s is in use by %s: stop it, or set another db.url", database, holder)
+}
+
+// refuseLocked returns an error if a process holds the lock of a database. It creates no file.
+func refuseLocked(path, database string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // no silod has used it
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
+		return lockedError(f, database)
+	}
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
 }
 
 // close unlocks and closes the file. To close it would not be enough: a child process that

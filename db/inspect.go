@@ -81,6 +81,9 @@ func (i *inspection) run(ctx context.Context) error {
 			i.log.Warn("table not durable", "problem", text)
 		}
 	}
+	if err := i.layout.readUserColumns(ctx, i.pool); err != nil {
+		return err
+	}
 	if err := i.ownTables(ctx); err != nil {
 		return err
 	}
@@ -99,12 +102,20 @@ func (i *inspection) table(ctx context.Context, t *sharedTable, versions map[str
 	if info == nil {
 		return fmt.Errorf("table %s is missing: `siloctl db init` creates it", t.name)
 	}
+	if err := t.complete(info); err != nil {
+		return err
+	}
+	return i.tryRights(ctx, t.name, t.accept(info))
+}
+
+// complete returns an error if a table lacks a column that silod needs.
+func (t *sharedTable) complete(info map[string]columnInfo) error {
 	for _, c := range t.required {
 		if _, ok := info[c]; !ok {
 			return fmt.Errorf("table %s has no column %s: name the column in the configuration, or let `siloctl db init` create the tables in a separate database", t.name, c)
 		}
 	}
-	return i.tryRights(ctx, t.name, t.accept(info))
+	return nil
 }
 
 // ownTables checks the right to write silod's own tables, which an administrator may have
@@ -133,7 +144,7 @@ func (i *inspection) durabilityWarning(ctx context.Context, table string) (text 
 		return ""
 	}
 	q := i.layout.dialect.bind(i.layout.fragments.durabilityWarning)
-	if err := i.pool.QueryRowContext(ctx, q.text, q.args([]any{table})...).Scan(&text); err != nil {
+	if err := scan(i.pool.QueryRowContext(ctx, q.text, q.args([]any{table})...), &text); err != nil {
 		return "" // no row: the table is durable
 	}
 	return "table " + table + " " + text
@@ -166,7 +177,7 @@ func (i *inspection) versions(ctx context.Context) (map[string]int64, error) {
 	for rows.Next() {
 		var name string
 		var v int64
-		if err := rows.Scan(&name, &v); err != nil {
+		if err := scan(rows, &name, &v); err != nil {
 			return nil, fmt.Errorf("read table version: %w", err)
 		}
 		out[name] = v

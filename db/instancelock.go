@@ -87,7 +87,7 @@ func (l *instanceLock) acquire(ctx context.Context) error {
 		return l.layout.dialect.explain(err)
 	}
 	var taken int
-	err = conn.QueryRowContext(ctx, l.layout.fragments.lock).Scan(&taken)
+	err = scan(conn.QueryRowContext(ctx, l.layout.fragments.lock), &taken)
 	switch {
 	case err != nil:
 		err = l.layout.dialect.explain(err)

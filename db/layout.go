@@ -26,6 +26,9 @@ type layout struct {
 	domains      sip.Domains     // that of Options
 	lowerIndexes map[string]bool // see anySpelling
 
+	standIns    []string // replacements for tables that do not exist, see standIn
+	nullDomains bool     // the column domain of subscriber may hold NULL
+
 	createdTables []string // tables, versions and indexes that Open created
 	numbering     *numberWatch
 
@@ -166,6 +169,9 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 //	{fullowner}                           the owner as one value
 //	{lock}                                locks the rows of silo that a SELECT reads
 //
+// Where a column may hold NULL, or text in place of a number, the comparisons with it that must
+// not miss such a row have another form, see lenient.
+//
 // Silo's alias is s. Comparisons of names are exact also where the engine ignores case.
 func (l *layout) replacer() *strings.Replacer {
 	n, f := l.messages.names, &l.fragments
@@ -176,21 +182,54 @@ func (l *layout) replacer() *strings.Replacer {
 	if l.messages.callID {
 		callID = "s." + n.CallID
 	}
-	pairs := []string{
+	pairs := append(append(l.lenient(), l.standIns...), []string{
 		"{silo}", l.messages.table, "{location}", l.bindings.table.name, "{rooms}", l.rooms.rooms.name, "{members}", l.rooms.members.name,
 		"{id}", n.ID, "{from}", n.From, "{to}", n.To, "{user}", n.User, "{host}", n.Host, "{body}", n.Body,
 		"{ctype}", n.CType, "{exp}", n.Exp, "{inc}", n.Inc, "{snd}", n.Snd, "{hdrs}", n.Headers, "{cid}", n.CallID,
 		"{headers}", headers, "{callid}", callID, "{lock}", f.forUpdate,
-	}
+	}...)
 	user, host := "s."+n.User, "s."+n.Host
+	anyHost := host
+	if l.messages.columns[n.Host].nullable {
+		anyHost = "COALESCE(" + host + ", '')"
+	}
 	pairs = append(pairs,
 		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host),
-		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fullowner}", fmt.Sprintf(f.both, user, host))
+		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fullowner}", fmt.Sprintf(f.both, user, anyHost))
 	for i := 1; i < 8; i++ {
+		hostIs := fmt.Sprintf("%s = $%d", host, i+1) + exactly(f.exact, host, i+1)
+		if anyHost != host {
+			hostIs = fmt.Sprintf("(%s OR $%d = '' AND %s IS NULL)", hostIs, i+1, host)
+		}
 		pairs = append(pairs, fmt.Sprintf("{owner:%d}", i),
-			fmt.Sprintf("%s = $%d AND %s = $%d", user, i, host, i+1)+exactly(f.exact, user, i)+exactly(f.exact, host, i+1))
+			fmt.Sprintf("%s = $%d", user, i)+exactly(f.exact, user, i)+" AND "+hostIs)
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// lenient returns the replacements for comparisons with columns that may hold NULL or text in place
+// of a number. A row without a time does not expire and is no reminder, a row without a domain is
+// of the main domain, and the rows of side tables find their message by the time that scan reads.
+// Other comparisons keep their form, so that an index serves them: they may miss such a row.
+func (l *layout) lenient() (pairs []string) {
+	n, columns := l.messages.names, l.messages.columns
+	for _, c := range []struct{ name, column, compare string }{{"{exp}", n.Exp, " <= 0"}, {"{snd}", n.Snd, " = 0"}} {
+		if columns[c.column].nullable {
+			pairs = append(pairs, "s."+c.name+c.compare, "COALESCE(s."+c.column+", 0)"+c.compare)
+		}
+	}
+	inc := fmt.Sprintf(l.fragments.number, "s."+n.Inc)
+	if columns[n.Inc].nullable {
+		inc = "COALESCE(" + inc + ", 0)"
+	}
+	pairs = append(pairs, "= s.{inc}", "= "+inc, "s.{inc} =", inc+" =", "SELECT s.{inc}", "SELECT "+inc)
+	if columns[n.Host].nullable {
+		pairs = append(pairs, "s.{host}", "COALESCE(s."+n.Host+", '')")
+	}
+	if l.nullDomains {
+		pairs = append(pairs, "s.domain", "COALESCE(s.domain, '')")
+	}
+	return pairs
 }
 
 // exactly returns fragments.exact for a column that is compared with parameter n.

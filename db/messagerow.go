@@ -126,22 +126,31 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// scanMessage reads a row of selectMessage or selectCounted.
+// anonymous is the sender of a row without one (RFC 3323 section 4.1.1.3).
+const anonymous = "sip:anonymous@anonymous.invalid"
+
+// scanMessage reads a row of selectMessage or selectCounted. A row may lack any value: it is plain
+// text to its owner, of an unknown sender and time, does not expire, and its Call-ID is made from
+// the row, see silo.Message.
 func scanMessage(rows *sql.Rows, l *layout) (silo.Message, error) {
 	var m silo.Message
 	var owner rowName
 	var ctype, callID string
 	var headers, meta []byte
 	var inc, exp, snd int64
-	var stuck sql.NullString
-	err := rows.Scan(&m.ID, &owner.user, &owner.domain, &m.Src, &m.Dst, &inc, &exp, &snd, &ctype, &m.Body,
-		&callID, &headers, &meta, &stuck, &m.Copies, &m.Marked)
+	err := scan(rows, &m.ID, &owner.user, &owner.domain, &m.Src, &m.Dst, &inc, &exp, &snd, (*typeValue)(&ctype), &m.Body,
+		&callID, &headers, &meta, &m.Stuck, &m.Copies, (*boolValue)(&m.Marked))
 	if err != nil {
 		return m, fmt.Errorf("read stored message: %w", err)
 	}
 	m.Src, m.Dst = rowURI(m.Src), rowURI(m.Dst)
-	m.Owner = l.aor(owner)
-	m.Stored, m.Expires, m.SendAt, m.Stuck = fromUnix(inc), fromUnix(exp), fromUnix(snd), stuck.String
+	if m.Owner = l.aor(owner); m.Dst == "" {
+		m.Dst = m.Owner.String()
+	}
+	if m.Src == "" {
+		m.Src = anonymous
+	}
+	m.Stored, m.Expires, m.SendAt = fromUnix(inc), fromUnix(exp), fromUnix(snd)
 	b := columnValuesOf(m.Src, m.Dst, callID, ctype)
 	if meta != nil {
 		m.Message = withBody(decodeBlock(string(meta), b, true), nonNil(m.Body))
@@ -149,6 +158,18 @@ func scanMessage(rows *sql.Rows, l *layout) (silo.Message, error) {
 		m.Message = withBody(decodeBlock(string(l.dialect.decodeHeaders(headers)), b, false), nonNil(m.Body))
 	}
 	return m, nil
+}
+
+// A typeValue is the column of the media type: NULL is plain text, while an empty value is a
+// message without Content-Type.
+type typeValue string
+
+// Scan implements sql.Scanner.
+func (v *typeValue) Scan(src any) error {
+	if *v = typeValue(asText(src)); src == nil {
+		*v = "text/plain"
+	}
+	return nil
 }
 
 // withBody returns a message with another body.

@@ -46,7 +46,7 @@ const (
 	fromSilo  = ` FROM {silo} s ` + joinMeta + joinStuck
 	joinMeta  = `LEFT JOIN silod_meta m ON m.silo_id = s.{id} AND m.inc_time = s.{inc} `
 	joinStuck = `LEFT JOIN silod_stuck t ON t.silo_id = s.{id} AND t.inc_time = s.{inc} `
-	alive     = `(s.{exp} = 0 OR s.{exp} > $1)`
+	alive     = `(s.{exp} <= 0 OR s.{exp} > $1)`
 )
 
 // Add implements silo.Mailbox. It builds the row before it queues the write, so that a

@@ -59,15 +59,22 @@ func (d *mysqlDB) bind(text string) query { return positional(text) }
 func (d *mysqlDB) fragments() fragments {
 	return fragments{
 		begin: "START TRANSACTION", lockTimeout: "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1",
-		raw: "CAST(%s AS BINARY)", exact: " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = $#",
+		number: "%s",
+		raw:    "CAST(%s AS BINARY)", exact: " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = $#",
 		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",
 		roomLog:   "FROM silod_room_log FORCE INDEX (silod_room_log_room_idx) WHERE room = $1 AND seq > $2 AND seq < $3 ORDER BY seq %[1]s",
 		findIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
 			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
-		backup: "mariadb-dump --single-transaction, or mysqldump --single-transaction",
-		lock:   "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
+		backup:   "mariadb-dump --single-transaction, or mysqldump --single-transaction",
+		lock:     "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
+		lockHeld: "SELECT COALESCE(IS_USED_LOCK(CONCAT('silod.', DATABASE())), 0) > 0",
+		snapshot: []string{
+			"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SET SESSION TRANSACTION READ ONLY",
+			"START TRANSACTION WITH CONSISTENT SNAPSHOT",
+		},
+		session: "SELECT CONNECTION_ID()",
 		durabilityWarning: "SELECT CONCAT('is of the storage engine ', engine, ', which keeps no promise when the server dies: ALTER TABLE ', table_name, ' ENGINE=InnoDB') " +
 			"FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = $1 AND engine <> 'InnoDB'",
 		schemaBegin: []string{
@@ -247,7 +254,8 @@ func (d *mysqlDB) durable() bool { return true }
 
 // columns implements dialect.
 func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
-	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0), COALESCE(character_set_name, '')
+	rows, err := q.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_maximum_length, 0),
+		COALESCE(character_set_name, ''), is_nullable = 'YES'
 		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, table)
 	if err != nil {
 		return nil, err
@@ -257,7 +265,7 @@ func (d *mysqlDB) columns(ctx context.Context, q querier, table string) (map[str
 	for rows.Next() {
 		var name string
 		var c columnInfo
-		if err := rows.Scan(&name, &c.kind, &c.width, &c.charset); err != nil {
+		if err := scan(rows, &name, &c.kind, &c.width, &c.charset, &c.nullable); err != nil {
 			return nil, err
 		}
 		if cols == nil {

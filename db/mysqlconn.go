@@ -25,10 +25,14 @@ func mysqlConfig(s server) (*mysql.Config, error) {
 	cfg.User, cfg.Passwd, cfg.DBName = s.user, s.password, s.database
 	var addrs []string
 	for _, h := range s.hosts {
+		if strings.HasPrefix(h, "/") && len(s.hosts) == 1 {
+			socket = h
+			continue
+		}
 		addrs = append(addrs, net.JoinHostPort(hostPort(h, "3306")))
 	}
 	if addrs == nil {
-		addrs = []string{"127.0.0.1:3306"}
+		addrs = []string{mysqlLocalhost}
 	}
 	cfg.Net, cfg.Addr = "tcp", strings.Join(addrs, ",")
 	if socket != "" {
@@ -39,6 +43,10 @@ func mysqlConfig(s server) (*mysql.Config, error) {
 	cfg.Logger = &mysql.NopLogger{} // its texts are also returned as errors
 	return cfg, nil
 }
+
+// mysqlLocalhost is the host localhost without a port, or with the usual one. The C library ignores
+// the port; another one here means another server, so silod does not look for a socket.
+const mysqlLocalhost = "localhost:3306"
 
 // connect implements dialect. Of MariaDB's versions, those before 10.5 have no INSERT ...
 // RETURNING.
@@ -51,12 +59,15 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 		if err != nil {
 			return nil, d.explain(err)
 		}
-		hosts = append(hosts, c)
+		if cfg.Net == "tcp" && addr == mysqlLocalhost {
+			c = mysqlLocal{c, cfg}
+		}
+		hosts = append(hosts, mysqlHost{c, r == forSource})
 	}
 	pool := sql.OpenDB(hosts)
 	limitPool(pool, r)
 	var version string
-	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+	if err := scan(pool.QueryRowContext(ctx, "SELECT VERSION()"), &version); err != nil {
 		pool.Close()
 		return nil, d.explain(err)
 	}
@@ -66,14 +77,20 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 
 // mysqlHosts is a driver.Connector that connects to the first of several servers that accepts
 // writes.
-type mysqlHosts []driver.Connector
+type mysqlHosts []mysqlHost
+
+// A mysqlHost connects to one server.
+type mysqlHost struct {
+	driver.Connector
+	read bool // a server that does not accept writes will do
+}
 
 // Connect implements driver.Connector.
 func (hs mysqlHosts) Connect(ctx context.Context) (driver.Conn, error) {
 	var errs []error
 	for _, h := range hs {
 		c, err := h.Connect(ctx)
-		if err == nil && len(hs) > 1 {
+		if err == nil && len(hs) > 1 && !h.read {
 			if err = checkWritable(ctx, c); err != nil {
 				c.Close()
 			}

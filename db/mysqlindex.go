@@ -59,7 +59,7 @@ func (d *mysqlDB) indexProgress(ctx context.Context, q querier, _ string) (perce
 	}
 	defer rows.Close()
 	var name, value string
-	if !rows.Next() || rows.Scan(&name, &value) != nil || rows.Err() != nil {
+	if !rows.Next() || scan(rows, &name, &value) != nil || rows.Err() != nil {
 		return -1, ""
 	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)

@@ -26,7 +26,7 @@ func (d *mysqlDB) numbering(ctx context.Context, q querier, table, column string
 	}
 	var kind string
 	var next int64
-	if err := rows.Scan(&kind, &next); err != nil {
+	if err := scan(rows, &kind, &next); err != nil {
 		return nil, err
 	}
 	if err := rows.Close(); err != nil {

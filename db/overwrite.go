@@ -59,7 +59,7 @@ func (s *session) existing(t *table, rows [][]any) (map[string]string, error) {
 		ptrs[i] = &row[i]
 	}
 	for found.Next() {
-		if err := found.Scan(ptrs...); err != nil {
+		if err := scan(found, ptrs...); err != nil {
 			return nil, err
 		}
 		if key := rowKey(t, row); wanted[key] {

@@ -82,7 +82,7 @@ func eachOwner(ctx context.Context, r *reader, f func(rowName), text string, arg
 	var bytes [2]any
 	into := []any{&n.user, &n.domain, &bytes[0], &bytes[1]}[:len(columns)]
 	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
+		if err := scan(rows, into...); err != nil {
 			return count, err
 		}
 		if n != last || count == 0 {

@@ -44,7 +44,7 @@ func (d *postgresDB) indexProgress(ctx context.Context, q querier, table string)
 	defer rows.Close()
 	var phase, program string
 	var blocks, blocksDone, tuples, tuplesDone, pid int64
-	if !rows.Next() || rows.Scan(&phase, &blocks, &blocksDone, &tuples, &tuplesDone, &pid, &program) != nil || rows.Err() != nil {
+	if !rows.Next() || scan(rows, &phase, &blocks, &blocksDone, &tuples, &tuplesDone, &pid, &program) != nil || rows.Err() != nil {
 		return -1, ""
 	}
 	if strings.HasPrefix(phase, "waiting") && pid != 0 {

@@ -61,7 +61,7 @@ func (d *postgresDB) numbering(ctx context.Context, q querier, table, column str
 	var most int64
 	var cycle bool
 	var last sql.NullInt64
-	if err := rows.Scan(&sequence, &kind, &most, &cycle, &last); err != nil {
+	if err := scan(rows, &sequence, &kind, &most, &cycle, &last); err != nil {
 		return nil, err
 	}
 	if err := rows.Close(); err != nil {
@@ -113,7 +113,7 @@ func (d *postgresDB) estimateRows(ctx context.Context, q querier, table string) 
 	defer rows.Close()
 	var line string
 	if rows.Next() {
-		if err := rows.Scan(&line); err != nil {
+		if err := scan(rows, &line); err != nil {
 			return 0, err
 		}
 	}

@@ -23,6 +23,7 @@ import (
 type postgresDB struct {
 	cfg     pq.Config
 	numbers bool        // the times of location are numbers
+	local   bool        // no host is named
 	warned  atomic.Bool // the server has sent a warning, see durable
 }
 
@@ -32,7 +33,7 @@ func newPostgres(s server, node string) (dialect, error) {
 	if err != nil {
 		return nil, s.bad(err)
 	}
-	return &postgresDB{cfg: cfg}, nil
+	return &postgresDB{cfg: cfg, local: len(s.hosts) == 0 && !s.params.Has("host") && os.Getenv("PGHOST") == ""}, nil
 }
 
 func (d *postgresDB) traits() traits             { return traits{prepare: true, keyed: true} }
@@ -78,7 +79,20 @@ func postgresDSN(s server, node string) string {
 
 // connect implements dialect.
 func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
-	c, err := pq.NewConnectorConfig(d.cfg)
+	cfg := d.cfg.Clone()
+	if d.local {
+		if dir := postgresSocketDir(cfg.Port); dir != "" {
+			cfg.Host = dir
+		}
+	}
+	if r == forSource {
+		if cfg.Runtime == nil {
+			cfg.Runtime = map[string]string{}
+		}
+		cfg.Runtime["default_transaction_read_only"] = "on"
+		cfg.TargetSessionAttrs = pq.TargetSessionAttrsAny
+	}
+	c, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
 		return nil, d.explain(err)
 	}
@@ -126,12 +140,17 @@ func (d *postgresDB) bind(text string) query { return query{text: text} }
 func (d *postgresDB) fragments() fragments {
 	return fragments{
 		begin: "BEGIN", lockTimeout: "SET lock_timeout = '1s'",
-		raw: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
+		number: "%s",
+		raw:    "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
 		useIndex:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
 		roomLog:   "FROM silod_room_log WHERE (room, seq) > ($1, $2) AND (room, seq) < ($1, $3) ORDER BY room %[1]s, seq %[1]s",
 		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2) AND indisvalid",
 		backup:    "pg_dump",
 		lock:      "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
+		lockHeld: `SELECT COUNT(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND classid = 5060 AND objid = 1 AND objsubid = 2
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+		snapshot: []string{"SET statement_timeout = 0", "SET idle_in_transaction_session_timeout = 0", "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ"},
+		session:  "SELECT pg_backend_pid()",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",
 			"SELECT pg_advisory_xact_lock(5060)",
@@ -189,7 +208,7 @@ func (d *postgresDB) durable() bool { return !d.warned.Swap(false) }
 // columns implements dialect. It reads the catalogue pg_attribute, which also lists tables
 // that the user may not read; information_schema does not.
 func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
-	rows, err := q.QueryContext(ctx, `SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod FROM pg_attribute a
+	rows, err := q.QueryContext(ctx, `SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod, NOT a.attnotnull FROM pg_attribute a
 		WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`, table)
 	if err != nil {
 		return nil, err
@@ -199,13 +218,14 @@ func (d *postgresDB) columns(ctx context.Context, q querier, table string) (map[
 	for rows.Next() {
 		var name, typ string
 		var mod int
-		if err := rows.Scan(&name, &typ, &mod); err != nil {
+		var nullable bool
+		if err := scan(rows, &name, &typ, &mod, &nullable); err != nil {
 			return nil, err
 		}
 		if cols == nil {
 			cols = map[string]columnInfo{}
 		}
-		c := columnInfo{kind: typ}
+		c := columnInfo{kind: typ, nullable: nullable}
 		if strings.HasPrefix(typ, "character") && mod > 4 { // the width plus 4
 			c.width = mod - 4
 		}

@@ -102,7 +102,7 @@ func scanInts(rows *sql.Rows, err error) ([]int64, error) {
 		for i := range row {
 			ptrs[i] = &row[i]
 		}
-		if err := rows.Scan(ptrs...); err != nil {
+		if err := scan(rows, ptrs...); err != nil {
 			return nil, err
 		}
 		out = append(out, row...)

@@ -220,7 +220,7 @@ func storedAt(s *session, ids []any) (map[any]int64, error) {
 	stored := map[any]int64{}
 	for rows.Next() {
 		var id, inc int64
-		if err := rows.Scan(&id, &inc); err != nil {
+		if err := scan(rows, &id, &inc); err != nil {
 			return nil, err
 		}
 		stored[id] = inc

@@ -45,7 +45,7 @@ func twoServers(t *testing.T) (l lossy, miss func()) {
 	l.fail = func() { filled(t, urls[0], "SET GLOBAL read_only = 1") }
 	return l, func() {
 		to := open(t, urls[1], Options{Unfinished: true})
-		if err := Copy(t.Context(), l.db, to, func(Progress) {}); err != nil {
+		if err := Copy(t.Context(), l.db, to, CopyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		closeDB(t, to)

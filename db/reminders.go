@@ -101,7 +101,7 @@ func (s *session) charges(ids []any) (map[int64]*silo.Charge, error) {
 		var id int64
 		var source string
 		var c silo.Charge
-		if err := rows.Scan(&id, &source, &c.Bytes); err != nil {
+		if err := scan(rows, &id, &source, &c.Bytes); err != nil {
 			return nil, err
 		}
 		if c.Source, err = netip.ParsePrefix(source); err == nil {

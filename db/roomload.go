@@ -90,7 +90,7 @@ func (st *rooms) each(ctx context.Context, text string, f func(func(...any) erro
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := f(rows.Scan); err != nil {
+		if err := f(func(dest ...any) error { return scan(rows, dest...) }); err != nil {
 			skip(err)
 		}
 	}

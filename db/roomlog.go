@@ -196,7 +196,7 @@ func (st *rooms) readEntries(ctx context.Context, room sip.AoR, order string, af
 // program keeps a room from being loaded. An entry without a sender is the room's.
 func scanEntry(rows *sql.Rows, e *imc.Entry, l *layout) error {
 	var user, domain, at, head, body any
-	if err := rows.Scan(&e.Seq, &user, &domain, &at, &head, &body); err != nil {
+	if err := scan(rows, &e.Seq, &user, &domain, &at, &head, &body); err != nil {
 		return fmt.Errorf("read room log: %w", err)
 	}
 	e.From, e.At = e.Room, fromMillis(asInt(at))

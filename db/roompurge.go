@@ -164,7 +164,7 @@ func (s *session) texts(text string, args ...any) ([]string, error) {
 	var out []string
 	for rows.Next() {
 		var v any
-		if err := rows.Scan(&v); err != nil {
+		if err := scan(rows, &v); err != nil {
 			return nil, err
 		}
 		out = append(out, asText(v))

@@ -184,7 +184,7 @@ func TestCopyKeepsSpellings(t *testing.T) {
 			('bob', 'example.org', 'chat-2', 0), ('bob', 'example.org', 'sip:Raum#1@', 64)`,
 		"INSERT INTO silod_member (room, username, domain, muted, paused, banned, invited_user, invited_domain) VALUES ('sip:chat-1@example.org', '', '', 0, 0, 1, '', '')",
 		"INSERT INTO silod_room_log (room, from_user, from_domain, at, head, body) VALUES ('chat-2', '', '', 5, '', 'x')")
-	if err := Copy(t.Context(), from, to, nil); err != nil {
+	if err := Copy(t.Context(), from, to, CopyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, table := range []string{

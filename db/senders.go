@@ -41,7 +41,7 @@ func (w *walk) eachSender(ctx context.Context, where string, args []any) error {
 	defer rows.Close()
 	for rows.Next() {
 		var v any
-		if err := rows.Scan(&v); err != nil {
+		if err := scan(rows, &v); err != nil {
 			return err
 		}
 		if from := asText(v); from == w.query.From || w.query.SameFrom(from) {

@@ -316,7 +316,7 @@ func (sp *spellings) page(ctx context.Context, floor *int64, f func(rowName)) (n
 	defer rows.Close()
 	for rows.Next() {
 		var owner rowName
-		if err := rows.Scan(floor, &owner.user, &owner.domain); err != nil {
+		if err := scan(rows, floor, &owner.user, &owner.domain); err != nil {
 			return n, err
 		}
 		f(owner)

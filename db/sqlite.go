@@ -90,6 +90,11 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	switch r {
 	case forReading:
 		params, conns = url.Values{"_pragma": {"busy_timeout(5000)", "query_only(1)"}}, sqliteReaders
+	case forSource:
+		params = url.Values{"_pragma": {"busy_timeout(5000)"}, "mode": {"ro"}}
+		if !d.state().pending {
+			params.Set("immutable", "1") // SQLite takes no lock and makes no file
+		}
 	case forCheck:
 		params = url.Values{"_pragma": {"busy_timeout(5000)"}, "mode": {"rw"}}
 	}
@@ -101,6 +106,9 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	pool.SetMaxIdleConns(conns)
 	if _, err := pool.ExecContext(ctx, "SELECT COUNT(*) FROM sqlite_master"); err != nil {
 		pool.Close()
+		if r == forSource && d.state().pending {
+			return nil, fmt.Errorf("cannot read database %s: %w; its last changes are in %[1]s-wal or %[1]s-journal: have the program that uses it close it, or copy these files to a directory that you can write", d.path, err)
+		}
 		return nil, d.explain(err)
 	}
 	return pool, nil
@@ -131,10 +139,12 @@ func (d *sqliteDB) bind(text string) query { return positional(text) }
 
 func (d *sqliteDB) fragments() fragments {
 	return fragments{
-		begin: "BEGIN IMMEDIATE",
-		raw:   "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s",
+		begin:  "BEGIN IMMEDIATE",
+		number: "CAST(%s AS INTEGER)",
+		raw:    "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s",
 		roomLog:   "FROM silod_room_log INDEXED BY silod_room_log_room_idx WHERE room = $1 AND seq > $2 AND seq < $3 ORDER BY seq %[1]s",
 		findIndex: "SELECT 1 FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) = lower($1) AND lower(name) = lower($2)",
+		snapshot:  []string{"BEGIN"},
 		schemaBegin: []string{
 			"BEGIN IMMEDIATE",
 			"CREATE TABLE IF NOT EXISTS silod_schema (version INTEGER PRIMARY KEY NOT NULL, at INTEGER NOT NULL)",
@@ -197,7 +207,7 @@ func (d *sqliteDB) decodeHeaders(stored []byte) []byte { return stored }
 // ready implements dialect. Without AUTOINCREMENT the table silo would use IDs again.
 func (d *sqliteDB) ready(ctx context.Context, l *layout, pool *sql.DB) error {
 	var made string
-	err := pool.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", l.messages.table).Scan(&made)
+	err := scan(pool.QueryRowContext(ctx, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", l.messages.table), &made)
 	if err != nil {
 		return fmt.Errorf("inspect table %s: %w", l.messages.table, err)
 	}
@@ -348,7 +358,7 @@ func (d *sqliteDB) durable() bool { return true }
 // columns implements dialect. SQLite ignores the declared widths; silod observes them, so
 // that every row fits into every engine.
 func (d *sqliteDB) columns(ctx context.Context, q querier, table string) (map[string]columnInfo, error) {
-	rows, err := q.QueryContext(ctx, "SELECT name, type FROM pragma_table_info(?)", table)
+	rows, err := q.QueryContext(ctx, "SELECT name, type, \"notnull\" = 0 FROM pragma_table_info(?)", table)
 	if err != nil {
 		return nil, err
 	}
@@ -356,13 +366,16 @@ func (d *sqliteDB) columns(ctx context.Context, q querier, table string) (map[st
 	var cols map[string]columnInfo
 	for rows.Next() {
 		var name, typ string
-		if err := rows.Scan(&name, &typ); err != nil {
+		var nullable bool
+		if err := scan(rows, &name, &typ, &nullable); err != nil {
 			return nil, err
 		}
 		if cols == nil {
 			cols = map[string]columnInfo{}
 		}
-		cols[strings.ToLower(name)] = declared(typ)
+		c := declared(typ)
+		c.nullable = nullable
+		cols[strings.ToLower(name)] = c
 	}
 	return cols, rows.Err()
 }

@@ -76,7 +76,7 @@ func (st *messages) Charges(ctx context.Context) ([]silo.Charge, error) {
 	for rows.Next() {
 		var c silo.Charge
 		var source string
-		if err := rows.Scan(&c.ID, &source, &c.Bytes); err != nil {
+		if err := scan(rows, &c.ID, &source, &c.Bytes); err != nil {
 			return nil, fmt.Errorf("read messages of strangers: %w", err)
 		}
 		if c.Source, err = netip.ParsePrefix(source); err == nil {

@@ -182,7 +182,7 @@ func TestCopyStrangers(t *testing.T) {
 	from, to := open(t, engines[0].fresh(t), Options{}), open(t, textEngine.fresh(t), Options{})
 	ms := []*silo.Message{fromStranger("one", 1), fromStranger("two", 2), text("mine")}
 	add(t, from.Messages(), ms...)
-	if err := Copy(t.Context(), from, to, nil); err != nil {
+	if err := Copy(t.Context(), from, to, CopyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := charges(t, to.Messages()), charges(t, from.Messages()); len(got) != 2 || !slices.Equal(got, want) {

@@ -89,7 +89,7 @@ func textChanges(s *session) (map[string][]int64, error) {
 	for rows.Next() {
 		var name string
 		var number int64
-		if err := rows.Scan(&name, &number); err != nil {
+		if err := scan(rows, &name, &number); err != nil {
 			return nil, err
 		}
 		changes[name] = append(changes[name], number)
@@ -255,7 +255,7 @@ func (d *textDB) read(s *session, t *textTable, f *textFile, numbers []int64) (m
 		for _, i := range columns {
 			into = append(into, &values[i])
 		}
-		if err := rows.Scan(append(into, &number)...); err != nil {
+		if err := scan(rows, append(into, &number)...); err != nil {
 			return nil, err
 		}
 		if i, ok := f.column(t.serial); ok {
@@ -283,7 +283,7 @@ func (d *textDB) dump(s *session, t *textTable) (*textFile, error) {
 		for i := range values {
 			into[i] = &values[i]
 		}
-		if err := rows.Scan(into...); err != nil {
+		if err := scan(rows, into...); err != nil {
 			return nil, err
 		}
 		raw, err := f.format(values)
@@ -311,7 +311,7 @@ func (d *textDB) describe(s *session, t *textTable) (*textFile, error) {
 	for rows.Next() {
 		var name, typ string
 		var notnull, pk bool
-		if err := rows.Scan(&name, &typ, &notnull, &pk); err != nil {
+		if err := scan(rows, &name, &typ, &notnull, &pk); err != nil {
 			return nil, err
 		}
 		kind := "string"

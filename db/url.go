@@ -17,11 +17,12 @@ import (
 //	mysql://USER:PASSWORD@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH]
 //
 // A relative PATH is below the working directory. Of several hosts the first that
-// accepts writes is used. The parameters after "?" are passed to the driver.
+// accepts writes is used. A host with "/" is a Unix socket of MySQL, or the directory of
+// PostgreSQL's. The parameters after "?" are passed to the driver.
 func newDialect(u string, o *Options) (dialect, error) {
 	scheme, rest, ok := strings.Cut(u, ":")
 	if !ok {
-		return nil, fmt.Errorf("db.url %q has no scheme: write sqlite:PATH, postgres://..., mysql://... or text:DIRECTORY", u)
+		return nil, errors.New("db.url has no scheme: write sqlite:PATH, postgres://..., mysql://... or text:DIRECTORY")
 	}
 	switch strings.ToLower(scheme) {
 	case "sqlite", "sqlite3":
@@ -70,37 +71,58 @@ func parseServer(u string) (server, error) {
 		return s, fmt.Errorf("db.url: write %s://USER:PASSWORD@HOST/DATABASE", s.scheme)
 	}
 	rest, query, _ := strings.Cut(rest, "?")
-	authority, name, _ := strings.Cut(rest, "/")
-	hosts := authority
-	user, password := "", ""
-	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
-		hosts = authority[i+1:]
-		user, password, _ = strings.Cut(authority[:i], ":")
+	hosts, user := rest, ""
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		user, hosts = rest[:i], rest[i+1:]
 	}
+	user, password, _ := strings.Cut(user, ":")
+	hosts, name, _ := strings.Cut(hosts, "/")
 	for h := range strings.SplitSeq(hosts, ",") {
-		if h != "" {
+		if h = unescapeURL(h); h != "" {
 			s.hosts = append(s.hosts, h)
 		}
 	}
-	var errs [4]error
-	s.user, errs[0] = url.PathUnescape(user)
-	s.password, errs[1] = url.PathUnescape(password)
-	s.database, errs[2] = url.PathUnescape(name)
-	s.params, errs[3] = url.ParseQuery(query)
-	switch {
-	case errors.Join(errs[:]...) != nil: // which may quote the password
-		err := s.bad(errors.New("a '%' must be written as %25"))
+	s.user, s.password, s.database = unescapeURL(user), unescapeURL(password), unescapeURL(name)
+	var err error
+	if s.params, err = url.ParseQuery(escapePercent(query)); err != nil { // which may quote a password
+		err = s.bad(errors.New("the parameters after ? are not of the form name=value&name=value"))
 		return s, err
-	case s.database == "":
-		err := s.bad(errors.New("the name of the database is missing"))
+	}
+	if s.database == "" {
+		err = s.bad(errors.New("the name of the database is missing"))
 		return s, err
 	}
 	return s, nil
 }
 
-// bad wraps an error that the URL has, and says how to write it. The text has no password.
+// unescapeURL replaces escapes. A '%' that begins none means itself, as in Kamailio's URLs.
+func unescapeURL(s string) string {
+	t, err := url.PathUnescape(escapePercent(s))
+	if err != nil {
+		return s // not possible
+	}
+	return t
+}
+
+// escapePercent escapes each '%' that begins no escape.
+func escapePercent(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	isHex := func(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
+	var b strings.Builder
+	for i := range len(s) {
+		if b.WriteByte(s[i]); s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
+			b.WriteString("25")
+		}
+	}
+	return b.String()
+}
+
+// bad wraps an error that the URL has, and says how to write it. The text has no part of the URL:
+// without a host the password stands in its place.
 func (s *server) bad(err error) error {
-	return fmt.Errorf("db.url %s://%s/%s: %w; write %[1]s://USER:PASSWORD@HOST/DATABASE", s.scheme, strings.Join(s.hosts, ","), s.database, err)
+	return fmt.Errorf("db.url: %w; write %s://USER:PASSWORD@HOST/DATABASE", err, s.scheme)
 }
 
 // hostPort returns the host and the port of one of the hosts, with a default port.
@@ -113,16 +135,15 @@ func hostPort(h, port string) (string, string) {
 
 // name returns the URL of the database without user, password and parameters.
 func (db *DB) name() string {
-	scheme, rest, _ := strings.Cut(db.url, ":")
 	switch d := db.layout.dialect.(type) {
 	case *sqliteDB:
 		return "sqlite:" + d.path
 	case *textDB:
 		return "text:" + d.dir
 	}
-	rest, _, _ = strings.Cut(strings.TrimPrefix(rest, "//"), "?")
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		rest = rest[at+1:]
+	s, err := parseServer(db.url)
+	if err != nil {
+		return s.scheme + " database" // not possible
 	}
-	return scheme + "://" + rest
+	return s.scheme + "://" + strings.Join(s.hosts, ",") + "/" + s.database
 }

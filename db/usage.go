@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
+	"strings"
 
 	"silod/silo"
 	"silod/sip"
@@ -13,11 +15,15 @@ import (
 // joinMeta.
 func (l *layout) messageBytes() string {
 	n := l.messages.names
-	sum := fmt.Sprintf("%d + LENGTH(s.%s) + LENGTH(s.%s) + LENGTH(s.%s)", silo.Overhead, n.Body, n.From, n.To)
+	columns := []string{"s." + n.Body, "s." + n.From, "s." + n.To, "m.headers"}
 	if l.messages.headers {
-		sum += " + COALESCE(LENGTH(s." + n.Headers + "), 0)"
+		columns = append(columns, "s."+n.Headers)
 	}
-	return sum + " + COALESCE(LENGTH(m.headers), 0)"
+	terms := []string{strconv.Itoa(silo.Overhead)}
+	for _, c := range columns {
+		terms = append(terms, "COALESCE(LENGTH("+c+"), 0)")
+	}
+	return strings.Join(terms, " + ")
 }
 
 // Usage implements silo.Mailbox.
@@ -92,7 +98,7 @@ func (st *messages) countSenders(ctx context.Context, counts *senderCounts, afte
 		var from string
 		var u silo.Usage
 		var id int64
-		if err := rows.Scan(&from, &u.Messages, &u.Bytes, &id); err != nil {
+		if err := scan(rows, &from, &u.Messages, &u.Bytes, &id); err != nil {
 			return err
 		}
 		counts.add(from, u)

@@ -36,6 +36,17 @@ type users struct {
 	noAliases  atomic.Pointer[time.Time] // when it did not; nil: never
 }
 
+// readUserColumns records whether users may have no domain.
+func (l *layout) readUserColumns(ctx context.Context, q querier) error {
+	info, err := l.dialect.columns(ctx, q, "subscriber")
+	if err != nil {
+		return fmt.Errorf("inspect table subscriber: %w", err)
+	}
+	l.nullDomains = info["domain"].nullable
+	l.fill = l.replacer()
+	return nil
+}
+
 // secretTable has the hashes for which subscriber has no column.
 var secretTable = table{name: "silod_secret", keys: 3, fields: []field{
 	{name: "username"}, {name: "domain"}, {name: "alg"}, {name: "ha1"}, {name: "ha1b"}, {name: "md5"},
@@ -103,14 +114,14 @@ var selectUser = func() string {
 }()
 
 // scanUser reads a row of selectUser.
-func scanUser(scan func(...any) error) (userRow, error) {
+func scanUser(row scanner) (userRow, error) {
 	further := furtherHashes()
 	values := make([]any, 5+2*len(further))
 	ptrs := make([]any, len(values))
 	for i := range values {
 		ptrs[i] = &values[i]
 	}
-	if err := scan(ptrs...); err != nil {
+	if err := scan(row, ptrs...); err != nil {
 		return userRow{}, fmt.Errorf("read user: %w", err)
 	}
 	n := rowName{asText(values[0]), asText(values[1])}
@@ -145,7 +156,7 @@ func (query selector) users(rest string, args ...any) ([]userRow, error) {
 	defer rows.Close()
 	var out []userRow
 	for rows.Next() {
-		r, err := scanUser(rows.Scan)
+		r, err := scanUser(rows)
 		if err != nil {
 			return nil, err
 		}
@@ -206,7 +217,9 @@ func (st *users) Users(ctx context.Context) iter.Seq2[auth.User, error] {
 			page, err := st.page(ctx, last)
 			for _, r := range page {
 				u := auth.User{AoR: st.layout.aor(r.name), Algorithms: algorithmsOf(&r.secret)}
-				last = r.name
+				if last = r.name; u.AoR.User == "" {
+					continue
+				}
 				if last != (rowName{u.AoR.User, u.AoR.Domain}) {
 					var rows []userRow
 					if rows, err = st.find(st.reading(ctx), u.AoR); err != nil {
@@ -293,7 +306,7 @@ func (st *users) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret
 				return err
 			}
 		}
-		_, err := s.exec("UPDATE subscriber SET username = $3, password = $4, ha1 = $5, ha1b = $6 WHERE username = $1 AND domain = $2",
+		_, err := s.exec("UPDATE subscriber SET username = $3, password = $4, ha1 = $5, ha1b = $6 WHERE "+rowOfUser,
 			kept.user, kept.domain, n.user, secret.Password, secret.HA1[auth.MD5], secret.HA1B[auth.MD5])
 		if err == nil {
 			err = removeSecrets(s, kept)
@@ -320,9 +333,12 @@ func (st *users) RemoveUser(ctx context.Context, user sip.AoR) error {
 	})
 }
 
+// rowOfUser selects the rows with the name $1 and the domain $2, which may be NULL for "".
+const rowOfUser = "username = $1 AND (domain = $2 OR $2 = '' AND domain IS NULL)"
+
 // removeUser deletes the rows with a name.
 func removeUser(s *session, n rowName) error {
-	if _, err := s.exec("DELETE FROM subscriber WHERE username = $1 AND domain = $2", n.user, n.domain); err != nil {
+	if _, err := s.exec("DELETE FROM subscriber WHERE "+rowOfUser, n.user, n.domain); err != nil {
 		return err
 	}
 	return removeSecrets(s, n)

@@ -1,7 +1,6 @@
 package db
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -9,34 +8,6 @@ import (
 
 	"silod/sip"
 )
-
-// The type of a value that a driver returns depends on the engine and on the program that
-// wrote the row. asText, asInt and asFloat convert such values.
-
-// asText returns a value as text, "" for NULL.
-func asText(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	case []byte:
-		return string(v)
-	}
-	return fmt.Sprint(v)
-}
-
-// asInt returns a value as a number, 0 for NULL and for other text.
-func asInt(v any) int64 {
-	switch v := v.(type) {
-	case int64:
-		return v
-	case float64:
-		return int64(v)
-	}
-	n, _ := strconv.ParseInt(asText(v), 10, 64)
-	return n
-}
 
 // asFloat returns a value as a number. For NULL and for other text it returns 1, the
 // default of a contact's q value.

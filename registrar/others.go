@@ -17,7 +17,7 @@ const (
 	watchTimeout   = 10 * time.Second       // of a step
 	endingInterval = 2 * time.Second
 	endingSoon     = 10 * time.Second // before its end, and after it, the row of a binding is read again
-	expiredGrace   = 10 * time.Minute   // for the program that has written a row to extend or delete it
+	expiredGrace   = 10 * time.Minute // for the program that has written a row to extend or delete it
 	expiredPass    = time.Minute
 	watchRows      = 500 // that are read by their RUIDs in a step
 	watchedUsers   = 20000

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"silod/im"
 	"silod/sip"
@@ -22,7 +23,7 @@ func (m *Message) prepareForDelivery(cfg *Settings) {
 		return
 	}
 	hs := m.Headers
-	if m.Header("Date") == "" {
+	if m.Header("Date") == "" && !m.Stored.IsZero() {
 		hs = addMissing(hs, []sip.Header{{Name: "Date", Value: m.Stored.UTC().Format(im.DateLayout)}})
 	}
 	if cfg.AddContact && m.Src != "" {
@@ -32,7 +33,7 @@ func (m *Message) prepareForDelivery(cfg *Settings) {
 		hs = addMissing(hs, cfg.AddFields(m.values()))
 	}
 	m.Headers = hs
-	if cfg.AddDate && takesDate(&m.Message) {
+	if cfg.AddDate && !m.dated().IsZero() && takesDate(&m.Message) {
 		m.Body = slices.Concat(m.datePrefix(cfg), m.Body)
 	}
 }
@@ -54,11 +55,19 @@ func (m *Message) fillIDs() {
 
 // datePrefix returns "[Offline message - Sat Nov 21 22:14:11 2026] ".
 func (m *Message) datePrefix(cfg *Settings) []byte {
-	kind, at := "Offline", m.Stored
+	kind := "Offline"
 	if !m.SendAt.IsZero() {
-		kind, at = "Reminder", m.SendAt
+		kind = "Reminder"
 	}
-	return []byte("[" + kind + datePart + cfg.Date(at.In(cfg.Zone)) + "] ")
+	return []byte("[" + kind + datePart + cfg.Date(m.dated().In(cfg.Zone)) + "] ")
+}
+
+// dated returns the time of the date prefix, the zero time if it is not known.
+func (m *Message) dated() time.Time {
+	if !m.SendAt.IsZero() {
+		return m.SendAt
+	}
+	return m.Stored
 }
 
 const datePart = " message - "

@@ -174,6 +174,9 @@ func (d draft) add(section, key, value string, line int) {
 
 // toml returns the value in the syntax of TOML. Octal numbers have another prefix than in C.
 func (s setting) toml() string {
+	if s.name == "db_url" {
+		return tomlValue(databaseURL(s.value))
+	}
 	if !s.number {
 		return tomlValue(s.value)
 	}
@@ -187,6 +190,17 @@ func (s setting) toml() string {
 		return strconv.FormatInt(n, 10)
 	}
 	return tomlValue(s.value)
+}
+
+// databaseURL returns a database URL of Kamailio as silod reads it. Kamailio has no escapes: the
+// password is all between the first colon and the last @.
+func databaseURL(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	at := strings.LastIndexByte(rest, '@')
+	if !ok || at < 0 || scheme == "sqlite" || scheme == "text" {
+		return url
+	}
+	return scheme + "://" + strings.NewReplacer("%", "%25", "?", "%3F").Replace(rest[:at]) + rest[at:]
 }
 
 // tomlValue returns a string, or a list of strings, in the syntax of TOML, which is that of JSON.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -39,21 +38,16 @@ func (a *app) dbNoun() noun {
 				"numbers of rows that near their end. It changes nothing. A daemon may be using the database.",
 			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCheck(cmd.Context(), file, args) },
 		},
-		{
-			Use: "copy FROM TO", Short: "Copy a database to an empty one of any engine", Args: arguments(2, 2),
-			Long: "Copies messages, rooms, users and contacts, and compares the counts at the end. First stop all programs\n" +
-				"that use either database. After an interruption, the same command continues the copy.",
-			Example: "  siloctl db copy sqlite:/var/lib/silod/silod.db postgres://silod@db1,db2/silod\n" +
-				"  siloctl db copy text:/usr/local/etc/kamailio/dbtext /etc/silod/silod.toml",
-			RunE: func(cmd *cobra.Command, args []string) error { return a.dbCopy(cmd.Context(), file, args[0], args[1]) },
-		},
+		a.copyCommand(&file),
 		{
 			Use: "backup FILE [DATABASE]", Short: "Back up an SQLite database while silod runs", Args: arguments(1, 2),
 			Long: "Writes an SQLite database, as it is when the command begins, to a new file that only its owner may\n" +
 				"read. silod goes on meanwhile. The file appears under its name when it is complete. For another\n" +
 				"engine use its own tool, such as pg_dump. To restore a backup, see docs/backup.md.",
 			Example: "  siloctl db backup /var/backups/silod-$(date +%F).db --config /etc/silod/silod.toml",
-			RunE:    func(cmd *cobra.Command, args []string) error { return a.dbBackup(cmd.Context(), file, args[0], args[1:]) },
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.dbBackup(cmd.Context(), file, args[0], args[1:])
+			},
 		},
 	}
 	for _, c := range commands {
@@ -76,6 +70,7 @@ type database struct {
 	url     config.DBURL
 	opts    db.Options
 	domains sip.Domains
+	main    string // the main domain, "" if the configuration names none
 }
 
 // databases returns the databases that args name, or else those of the configuration.
@@ -98,7 +93,7 @@ func databases(file string, args []string) ([]database, error) {
 	if err != nil {
 		return nil, usagef("database URL: %s", err)
 	}
-	return []database{{url, opts, cfg.LocalDomains()}}, nil
+	return []database{{url, opts, cfg.LocalDomains(), mainDomain(cfg)}}, nil
 }
 
 // configured returns the databases of a configuration, each once: [silo] and [imc] may have their own.
@@ -106,10 +101,18 @@ func configured(cfg *config.Config) []database {
 	var list []database
 	for _, u := range []config.DBURL{cfg.DB.URL, cfg.SiloDB(), cfg.IMCDB()} {
 		if !slices.ContainsFunc(list, func(d database) bool { return d.url.URL() == u.URL() }) {
-			list = append(list, database{u, tableNames(cfg), cfg.LocalDomains()})
+			list = append(list, database{u, tableNames(cfg), cfg.LocalDomains(), mainDomain(cfg)})
 		}
 	}
 	return list
+}
+
+// mainDomain returns the main domain of a configuration, "" if it names none.
+func mainDomain(cfg *config.Config) string {
+	if len(cfg.SIP.Domains) == 0 {
+		return ""
+	}
+	return cfg.LocalDomains().Default()
 }
 
 // configOf reads a configuration; without a file it is the default one.
@@ -231,90 +234,4 @@ func (a *app) checked(reply *mi.Node, databases int) error {
 		}
 	}
 	return t.flush()
-}
-
-// dbCopy copies one database to another.
-func (a *app) dbCopy(ctx context.Context, file, from, to string) error {
-	source, err := openOne(ctx, file, from, false)
-	if err != nil {
-		return err
-	}
-	target, err := openOne(ctx, file, to, true)
-	if err != nil {
-		return errors.Join(err, source.Close())
-	}
-	return errors.Join(a.copyTo(ctx, source, target), source.Close(), target.Close())
-}
-
-// openOne opens the database that arg names, and locks it against daemons. With unfinished it also
-// opens the incomplete target of an interrupted copy.
-func openOne(ctx context.Context, file, arg string, unfinished bool) (*db.DB, error) {
-	list, err := databases(file, []string{arg})
-	if err != nil {
-		return nil, err
-	}
-	if len(list) > 1 {
-		return nil, usagef("%s names %d databases: copy each by its URL", arg, len(list))
-	}
-	list[0].opts.Unfinished = unfinished
-	d, err := db.Open(ctx, list[0].url.URL(), list[0].opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.AcquireLock(ctx); err != nil { // so that it does not change while it is copied
-		return nil, errors.Join(fmt.Errorf("%s: %w", list[0].url, err), d.Close())
-	}
-	return d, nil
-}
-
-// copyTo copies, with a progress bar for each kind of row.
-func (a *app) copyTo(ctx context.Context, from, to *db.DB) error {
-	c := &copyReport{a: a}
-	err := db.Copy(ctx, from, to, c.at)
-	c.end()
-	if err != nil {
-		if ctx.Err() != nil {
-			a.note("run the same command again to continue")
-			return ctx.Err()
-		}
-		return err
-	}
-	if a.output == "json" {
-		return writeLine(a.out, c.done)
-	}
-	for _, p := range c.done {
-		fmt.Fprintf(a.out, "%9d %s\n", p.Rows, p.What)
-	}
-	fmt.Fprintln(a.out, "copied and counted")
-	return nil
-}
-
-// A copyReport shows the progress of a copy and collects its counts.
-type copyReport struct {
-	a    *app
-	bar  *progress
-	done []copied
-}
-
-// A copied is the number of rows of one kind.
-type copied struct {
-	What string `json:"what"`
-	Rows int    `json:"rows"`
-}
-
-// at shows the progress of the kind of row that is being copied.
-func (c *copyReport) at(p db.Progress) {
-	if n := len(c.done); n == 0 || c.done[n-1].What != p.What {
-		c.end()
-		c.bar = c.a.progress(p.What, int64(p.Total))
-		c.done = append(c.done, copied{p.What, p.Total})
-	}
-	c.bar.at(int64(p.Done))
-}
-
-// end removes the progress bar.
-func (c *copyReport) end() {
-	if c.bar != nil {
-		c.bar.end()
-	}
 }
