@@ -37,9 +37,9 @@ func (s *Service) moveAside(ctx context.Context, r *room) error {
 	next := r.Room
 	next.AoR = sip.AoR{User: asidePrefix + strconv.FormatInt(r.last, 36), Domain: r.name.Domain}
 	next.Topic = r.name.User
-	sctx, cancel := storeContext(ctx)
-	defer cancel()
-	if err := s.store.Apply(sctx, Change{Room: next, Was: r.AoR}); err != nil {
+	c := Change{Room: next, Was: r.AoR}
+	c.Undo = r.undoOf(&c)
+	if err := s.store.Apply(ctx, c); err != nil {
 		return fmt.Errorf("move closed room %s: %w", r.name, err)
 	}
 	s.mu.Lock()

@@ -57,6 +57,9 @@ func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
 		return refuse("no_room").in(c.room)
 	}
 	defer s.unlockRoom(r, c.access)
+	if err := inTime(ctx); err != nil {
+		return err
+	}
 	if err := c.checkRole(r); err != nil {
 		return err
 	}
