@@ -19,6 +19,7 @@ type mysqlDB struct {
 	cfg       *mysql.Config
 	returning bool                             // the server returns the numbers of inserted rows: MariaDB
 	types     map[string]map[string]columnInfo // of location, by table and column
+	waits     patience
 }
 
 // newMySQL returns the engine for a server.
@@ -65,7 +66,11 @@ func (d *mysqlDB) fragments() fragments {
 		forUpdate: "FOR UPDATE",
 		findIndex: "SELECT DISTINCT 1 FROM information_schema.statistics " +
 			"WHERE table_schema = DATABASE() AND table_name = $1 AND index_name = $2",
-		backup: "mariadb-dump --single-transaction, or mysqldump --single-transaction",
+		backup:  "mariadb-dump --single-transaction, or mysqldump --single-transaction",
+		session: "SELECT " + mysqlSession + " FROM information_schema.processlist WHERE id = CONNECTION_ID()",
+		busy:    "SELECT 1 FROM information_schema.processlist WHERE " + mysqlSession + " = $1 AND command <> 'Sleep'",
+		unanswered: "SHOW PROCESSLIST says for what it waits: end FLUSH TABLES WITH READ LOCK, " +
+			"or start the replica that must confirm commits",
 		lock: "SELECT COALESCE(GET_LOCK(CONCAT('silod.', DATABASE()), 0), 0)",
 		durabilityWarning: "SELECT CONCAT('is of the storage engine ', engine, ', which keeps no promise when the server dies: ALTER TABLE ', table_name, ' ENGINE=InnoDB') " +
 			"FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = $1 AND engine <> 'InnoDB'",
@@ -235,6 +240,21 @@ func (d *mysqlDB) fault(err error) fault {
 }
 
 func (d *mysqlDB) flush(*session) error { return nil }
+
+func (d *mysqlDB) patience() *patience { return &d.waits }
+
+// mysqlSession is the name of a session in a row of the list of processes. The host has the port
+// of the client.
+const mysqlSession = "CONCAT(id, ' ', host)"
+
+// endIdle implements dialect.
+func (d *mysqlDB) endIdle(s *session, name string) error {
+	ids, err := s.ints("SELECT id FROM information_schema.processlist WHERE "+mysqlSession+" = $1 AND command = 'Sleep'", name)
+	for _, id := range ids {
+		_, err = s.raw("KILL " + strconv.FormatInt(id, 10))
+	}
+	return err
+}
 
 // durable implements dialect. A commit that is not durable returns an error.
 func (d *mysqlDB) durable() bool { return true }

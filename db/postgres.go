@@ -24,6 +24,7 @@ type postgresDB struct {
 	cfg    pq.Config
 	types  map[string]map[string]columnInfo // of location, by table and column
 	warned atomic.Bool                      // the server has sent a warning, see durable
+	waits  patience
 }
 
 // newPostgres returns the engine for a server.
@@ -82,7 +83,11 @@ func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	c.Dialer(dialer{ioTimeout[r]})
+	dial := dialer{ioTimeout: ioTimeout[r]}
+	if r == forWriting {
+		dial.patience = &d.waits
+	}
+	c.Dialer(dial)
 	pool := sql.OpenDB(pq.ConnectorWithNoticeHandler(c, func(n *pq.Error) {
 		if n.Code == pqerror.Warning && r == forWriting {
 			d.warned.Store(true)
@@ -130,7 +135,11 @@ func (d *postgresDB) fragments() fragments {
 		useIndex:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
 		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2)",
 		backup:    "pg_dump",
-		lock:      "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
+		session:   "SELECT " + postgresSession + " FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+		busy:      "SELECT 1 FROM pg_stat_activity WHERE " + postgresSession + " = $1 AND COALESCE(state, '') NOT LIKE 'idle%'",
+		unanswered: "if the column wait_event of pg_stat_activity is SyncRep, start the synchronous standby " +
+			"or change synchronous_standby_names",
+		lock: "SELECT CASE WHEN pg_try_advisory_lock(5060, 1) THEN 1 ELSE 0 END",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",
 			"SELECT pg_advisory_xact_lock(5060)",
@@ -176,6 +185,17 @@ func (d *postgresDB) fault(err error) fault {
 func (d *postgresDB) reuses() bool { return false }
 
 func (d *postgresDB) flush(*session) error { return nil }
+
+func (d *postgresDB) patience() *patience { return &d.waits }
+
+// postgresSession is the name of a session in a row of pg_stat_activity.
+const postgresSession = "(pid || ' ' || extract(epoch FROM backend_start))"
+
+// endIdle implements dialect.
+func (d *postgresDB) endIdle(s *session, name string) error {
+	_, err := s.ints("SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "+postgresSession+" = $1 AND state LIKE 'idle%'", name)
+	return err
+}
 
 // durable implements dialect. When the server's wait for a synchronous standby is
 // interrupted, it reports success with a warning.

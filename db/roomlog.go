@@ -110,6 +110,9 @@ func (st *rooms) entries(ctx context.Context, room sip.AoR, text string, args ..
 		if err := scanEntry(rows, &e, st.layout); err != nil {
 			return nil, err
 		}
+		if st.writer.hidesEntry(e.Seq) {
+			continue
+		}
 		out = append(out, e)
 	}
 	if err := rows.Err(); err != nil {
