@@ -13,8 +13,12 @@ type batch struct {
 	ops      []*op
 	plan     plan
 	key      [16]byte
-	deadline time.Time // of the last attempt
+	deadline time.Time // of the last attempt: the first deadline of the writes
 	state    batchState
+	rows     addedRows // by the last attempt
+	undo     []func(*session) error
+	told     bool // the callers got an error before the outcome was known, see doubt
+	toldAt   time.Time
 
 	divisible bool // the last attempt failed at a statement of the plan
 }
@@ -26,18 +30,78 @@ const (
 	batchOpen      batchState = iota // not committed by any attempt so far
 	batchUnknown                     // a commit got no answer
 	batchCommitted                   // durable
-	batchRefused                     // not committed, and not attempted again
+	batchRefused                     // not committed, or undone, and not attempted again
 )
 
-// newBatch returns a batch that may be attempted until retryTimeout after its first write
-// was queued.
+// newBatch returns a batch that has not been attempted.
 func newBatch(ops []*op) *batch {
-	b := &batch{ops: ops, deadline: ops[0].queuedAt.Add(retryTimeout)}
+	b := &batch{ops: ops, deadline: ops[0].deadline}
 	_, _ = rand.Read(b.key[:])
 	for _, o := range ops {
 		o.join(&b.plan)
+		if o.undo != nil {
+			b.undo = append(b.undo, o.undo)
+		}
+		if o.deadline.Before(b.deadline) {
+			b.deadline = o.deadline
+		}
 	}
 	return b
+}
+
+// outlive removes the writes that have time left from a batch that was refused at its deadline,
+// and returns them.
+func (b *batch) outlive(now time.Time) (others []*op) {
+	now = now.Add(maxPause)
+	if b.state != batchRefused || len(b.ops) < 2 || now.Before(b.deadline) {
+		return nil
+	}
+	var late []*op
+	for _, o := range b.ops {
+		if now.Before(o.deadline) {
+			others = append(others, o)
+		} else {
+			late = append(late, o)
+		}
+	}
+	b.ops = late
+	return others
+}
+
+// addedRows are the rows that a transaction has added and that are deleted where it must be
+// undone: messages, and entries of rooms' logs. Those that a step of its own adds are not among
+// the messages: they replace others.
+type addedRows struct{ messages, entries []int64 }
+
+// isUndoable reports whether undoing the batch would change something.
+func (b *batch) isUndoable() bool {
+	return len(b.rows.messages)+len(b.rows.entries)+len(b.undo) > 0
+}
+
+// takeBack deletes the rows that the batch has added, and undoes its other writes.
+func (b *batch) takeBack(s *session) error {
+	messages := make([]any, len(b.rows.messages))
+	for i, id := range b.rows.messages {
+		messages[i] = id
+	}
+	if len(messages) > 0 {
+		if _, err := deleteMessages(s, messages, true); err != nil {
+			return err
+		}
+	}
+	entries := make([]any, len(b.rows.entries))
+	for i, seq := range b.rows.entries {
+		entries[i] = seq
+	}
+	if _, err := s.deleteAll(logTable.name, logTable.serial, entries); err != nil {
+		return fmt.Errorf("delete room entries: %w", err)
+	}
+	for _, undo := range slices.Backward(b.undo) {
+		if err := undo(s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxHalvings limits how often a batch is halved to find the writes that the database
@@ -150,7 +214,13 @@ func (k *batchKey) confirm(s *session, _ *batch) error {
 	_, _ = rand.Read(other)
 	_, err := s.raw("ROLLBACK")
 	if err == nil {
+		_, err = s.raw(s.layout.fragments.begin)
+	}
+	if err == nil {
 		_, err = s.exec(insertKey, other, s.now)
+	}
+	if err == nil {
+		err = s.commit()
 	}
 	if err != nil {
 		return fmt.Errorf("confirm batch: %w", err)
@@ -159,7 +229,7 @@ func (k *batchKey) confirm(s *session, _ *batch) error {
 }
 
 // deleteOldKeys deletes, once a minute, keys that are ten minutes old: a batch is attempted
-// for retryTimeout only.
+// for writeTimeout only, and while its outcome is in doubt no other key is written.
 func (k *batchKey) deleteOldKeys(s *session) error {
 	if s.now < k.cleaned+60 {
 		return nil

@@ -133,7 +133,7 @@ func (db *DB) refuseUsed(ctx context.Context) error {
 
 // A sourceState tells whether a Copy has read all rows as they were at one time.
 type sourceState struct {
-	session int64 // number of the connection, whose transaction sees no change; 0 for files
+	session string // whose transaction sees no change; "" for files
 	file    fileState
 }
 

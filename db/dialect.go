@@ -43,6 +43,12 @@ type dialect interface {
 	fault(err error) fault
 	// flush is called before a commit.
 	flush(s *session) error
+	// patience returns that of the connections for writing, nil for an engine in this process,
+	// which answers every commit.
+	patience() *patience
+	// endIdle ends another session with a name if it executes nothing: its client is gone and
+	// the server may not know that for hours.
+	endIdle(s *session, name string) error
 	// durable reports whether the commit that has just succeeded is as durable as promised.
 	durable() bool
 	// columns returns the columns of a table, nil where the table does not exist.
@@ -87,8 +93,9 @@ const (
 	forSchema  role = iota // may take its time
 	forWriting             // the writer's one connection
 	forReading
-	forCheck  // changes nothing, not even the format of the file
-	forSource // changes nothing, and needs no right to
+	forLocking // the connection of an instanceLock
+	forCheck   // changes nothing, not even the format of the file
+	forSource  // changes nothing, and needs no right to
 )
 
 // traits are the properties of an engine.
@@ -111,6 +118,9 @@ type fragments struct {
 	forUpdate   string // locks the rows of silo that a SELECT reads
 	useIndex    string // makes the transaction find rows by an index; "" where it always does
 	findIndex   string // finds the index $2 of table $1
+	session     string // returns the name of the session, which no other session of any server has
+	busy        string // returns a row while session $1 executes a statement
+	unanswered  string // says how to find out why a commit gets no answer
 	lock        string // returns 1 to the one session that holds silod's lock; "" where a file is locked
 	backup      string // names the tool that backs the database up, for errors; "" where Backup does
 	// roomLog continues a SELECT of the log of room $1 between the Seqs $2 and $3, so that it reads
@@ -120,7 +130,6 @@ type fragments struct {
 
 	lockHeld string   // reports whether a session holds that lock; "" where a file is locked
 	snapshot []string // have the session read only, all tables as they are now
-	session  string   // returns the number of the session
 
 	// durabilityWarning returns why a commit to table $1 promises less than it should; ""
 	// where every commit is durable.

@@ -42,7 +42,7 @@ func TestDivide(t *testing.T) {
 		{[]*op{add}, faultRow, ""},
 	} {
 		for _, o := range c.ops {
-			o.queuedAt = noon
+			o.deadline = noon
 		}
 		b := newBatch(c.ops)
 		b.state, b.divisible = batchRefused, true

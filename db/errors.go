@@ -22,6 +22,7 @@ func (f *failure) Unwrap() []error { return f.as }
 
 var (
 	errBusy    = &failure{"database is not available", []error{silo.ErrBusy, imc.ErrBusy}}
+	errUnknown = &failure{"the outcome of the write is not known", []error{silo.ErrBusy, imc.ErrBusy, registrar.ErrUnknown}}
 	errInvalid = &failure{"database cannot hold it", []error{silo.ErrInvalid, imc.ErrInvalid, registrar.ErrInvalid}}
 
 	errNumbersUsed = fmt.Errorf("%w: %w", errBusy, silo.ErrNumbers)

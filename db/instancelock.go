@@ -38,7 +38,7 @@ func (db *DB) AcquireLock(ctx context.Context) error {
 		return nil
 	}
 	if db.lock == nil {
-		pool, err := db.layout.dialect.connect(ctx, forWriting)
+		pool, err := db.layout.dialect.connect(ctx, forLocking)
 		if err != nil {
 			return err
 		}

@@ -206,6 +206,9 @@ func (st *messages) scan(rows *sql.Rows, err error) ([]silo.Message, error) {
 		if err != nil {
 			return nil, err
 		}
+		if st.writer.hidesMessage(m.ID) {
+			continue
+		}
 		out = append(out, m)
 	}
 	if err := rows.Err(); err != nil {

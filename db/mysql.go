@@ -19,6 +19,7 @@ type mysqlDB struct {
 	cfg       *mysql.Config
 	returning bool // the server returns the numbers of inserted rows: MariaDB
 	numbers   bool // the times of location are numbers
+	waits     patience
 }
 
 // newMySQL returns the engine for a server.
@@ -74,7 +75,10 @@ func (d *mysqlDB) fragments() fragments {
 			"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SET SESSION TRANSACTION READ ONLY",
 			"START TRANSACTION WITH CONSISTENT SNAPSHOT",
 		},
-		session: "SELECT CONNECTION_ID()",
+		session: "SELECT " + mysqlSession + " FROM information_schema.processlist WHERE id = CONNECTION_ID()",
+		busy:    "SELECT 1 FROM information_schema.processlist WHERE " + mysqlSession + " = $1 AND command <> 'Sleep'",
+		unanswered: "SHOW PROCESSLIST says for what it waits: end FLUSH TABLES WITH READ LOCK, " +
+			"or start the replica that must confirm commits",
 		durabilityWarning: "SELECT CONCAT('is of the storage engine ', engine, ', which keeps no promise when the server dies: ALTER TABLE ', table_name, ' ENGINE=InnoDB') " +
 			"FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = $1 AND engine <> 'InnoDB'",
 		schemaBegin: []string{
@@ -248,6 +252,21 @@ func (d *mysqlDB) fault(err error) fault {
 }
 
 func (d *mysqlDB) flush(*session) error { return nil }
+
+func (d *mysqlDB) patience() *patience { return &d.waits }
+
+// mysqlSession is the name of a session in a row of the list of processes. The host has the port
+// of the client.
+const mysqlSession = "CONCAT(id, ' ', host)"
+
+// endIdle implements dialect.
+func (d *mysqlDB) endIdle(s *session, name string) error {
+	ids, err := s.ints("SELECT id FROM information_schema.processlist WHERE "+mysqlSession+" = $1 AND command = 'Sleep'", name)
+	for _, id := range ids {
+		_, err = s.raw("KILL " + strconv.FormatInt(id, 10))
+	}
+	return err
+}
 
 // durable implements dialect. A commit that is not durable returns an error.
 func (d *mysqlDB) durable() bool { return true }

@@ -54,7 +54,11 @@ func (d *mysqlDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	var hosts mysqlHosts
 	for addr := range strings.SplitSeq(d.cfg.Addr, ",") {
 		cfg := d.cfg.Clone()
-		cfg.Addr, cfg.ReadTimeout, cfg.WriteTimeout = addr, ioTimeout[r], ioTimeout[r]
+		dial := dialer{ioTimeout: ioTimeout[r]}
+		if r == forWriting {
+			dial.patience = &d.waits
+		}
+		cfg.Addr, cfg.DialFunc, cfg.ReadTimeout, cfg.WriteTimeout = addr, dial.DialContext, 0, 0
 		c, err := mysql.NewConnector(cfg)
 		if err != nil {
 			return nil, d.explain(err)

@@ -25,6 +25,7 @@ type postgresDB struct {
 	numbers bool        // the times of location are numbers
 	local   bool        // no host is named
 	warned  atomic.Bool // the server has sent a warning, see durable
+	waits   patience
 }
 
 // newPostgres returns the engine for a server.
@@ -96,7 +97,11 @@ func (d *postgresDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	c.Dialer(dialer{ioTimeout[r]})
+	dial := dialer{ioTimeout: ioTimeout[r]}
+	if r == forWriting {
+		dial.patience = &d.waits
+	}
+	c.Dialer(dial)
 	pool := sql.OpenDB(pq.ConnectorWithNoticeHandler(c, func(n *pq.Error) {
 		if n.Code == pqerror.Warning && r == forWriting {
 			d.warned.Store(true)
@@ -150,7 +155,10 @@ func (d *postgresDB) fragments() fragments {
 		lockHeld: `SELECT COUNT(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND classid = 5060 AND objid = 1 AND objsubid = 2
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
 		snapshot: []string{"SET statement_timeout = 0", "SET idle_in_transaction_session_timeout = 0", "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ"},
-		session:  "SELECT pg_backend_pid()",
+		session:  "SELECT " + postgresSession + " FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+		busy:     "SELECT 1 FROM pg_stat_activity WHERE " + postgresSession + " = $1 AND COALESCE(state, '') NOT LIKE 'idle%'",
+		unanswered: "if the column wait_event of pg_stat_activity is SyncRep, start the synchronous standby " +
+			"or change synchronous_standby_names",
 		schemaBegin: []string{
 			"BEGIN", "SET LOCAL statement_timeout = 0",
 			"SELECT pg_advisory_xact_lock(5060)",
@@ -200,6 +208,17 @@ func (d *postgresDB) fault(err error) fault {
 func (d *postgresDB) reuses() bool { return false }
 
 func (d *postgresDB) flush(*session) error { return nil }
+
+func (d *postgresDB) patience() *patience { return &d.waits }
+
+// postgresSession is the name of a session in a row of pg_stat_activity.
+const postgresSession = "(pid || ' ' || extract(epoch FROM backend_start))"
+
+// endIdle implements dialect.
+func (d *postgresDB) endIdle(s *session, name string) error {
+	_, err := s.ints("SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "+postgresSession+" = $1 AND state LIKE 'idle%'", name)
+	return err
+}
 
 // durable implements dialect. When the server's wait for a synchronous standby is
 // interrupted, it reports success with a warning.

@@ -14,7 +14,9 @@ const (
 	queueRows  = 4096
 	queueBytes = 32 << 20
 
-	writeTimeout = 15 * time.Second // the longest wait in the queue
+	// writeTimeout limits the time from the queueing of a write to the last attempt at it. It is
+	// far below the 32 s after which a sender gives up (RFC 3261 section 17.1.1.2).
+	writeTimeout = 10 * time.Second
 )
 
 // An op is the write of one caller.
@@ -26,7 +28,8 @@ type op struct {
 	// queued, if not nil, is called under the queue's lock when the op enters the queue:
 	// ops are written in the order of these calls.
 	queued   func()
-	queuedAt time.Time
+	undo     func(*session) error // takes the write back after its commit; nil: not necessary
+	deadline time.Time            // of the last attempt: writeTimeout after the queueing, or the end of the caller's context
 	state    opState
 }
 
@@ -52,8 +55,15 @@ type queue struct {
 	bytes   int
 	running bool
 	closed  bool
+	refusal error         // of every write, nil for none
 	space   chan struct{} // closed when ops leave the queue; nil when no caller waits
+	closing chan struct{} // closed by close
 	idle    sync.WaitGroup
+}
+
+// init prepares a zero queue.
+func (q *queue) init(write func([]*op), now func() time.Time) {
+	q.write, q.now, q.closing = write, now, make(chan struct{})
 }
 
 // do queues a write and waits for its outcome. When ctx ends, or after writeTimeout, do
@@ -97,7 +107,7 @@ func (q *queue) send(o *op, done func(error)) {
 // while the queue is full, until ctx ends. Its error is errBusy.
 func (q *queue) enqueue(ctx context.Context, o *op) error {
 	q.mu.Lock()
-	for !q.closed && len(q.ops) > 0 && (q.rows+o.rows > queueRows || q.bytes+o.bytes > queueBytes) {
+	for !q.closed && q.refusal == nil && len(q.ops) > 0 && (q.rows+o.rows > queueRows || q.bytes+o.bytes > queueBytes) {
 		if q.space == nil {
 			q.space = make(chan struct{})
 		}
@@ -114,7 +124,17 @@ func (q *queue) enqueue(ctx context.Context, o *op) error {
 	if q.closed {
 		return fmt.Errorf("%w: database is closed", errBusy)
 	}
-	o.queuedAt = q.now()
+	if q.refusal != nil {
+		return q.refusal
+	}
+	wait := writeTimeout
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end))
+	}
+	if wait <= 0 {
+		return fmt.Errorf("%w: %w", errBusy, context.DeadlineExceeded)
+	}
+	o.deadline = q.now().Add(wait)
 	q.ops = append(q.ops, o)
 	if o.queued != nil {
 		o.queued()
@@ -146,9 +166,39 @@ func (q *queue) drop(o *op) bool {
 func (q *queue) leave(o *op) {
 	q.rows -= o.rows
 	q.bytes -= o.bytes
+	q.wakeCallers()
+}
+
+// wakeCallers wakes the callers that wait for space.
+func (q *queue) wakeCallers() {
 	if q.space != nil {
 		close(q.space)
 		q.space = nil
+	}
+}
+
+// refuse refuses the writes in the queue and all later ones with an error, until it is called
+// with nil.
+func (q *queue) refuse(err error) {
+	q.mu.Lock()
+	q.refusal = err
+	if err == nil {
+		q.mu.Unlock()
+		return
+	}
+	ops := q.ops
+	q.ops, q.rows, q.bytes = nil, 0, 0
+	var refused []*op
+	for _, o := range ops {
+		if o.state == opQueued {
+			o.state = opTaken
+			refused = append(refused, o)
+		}
+	}
+	q.wakeCallers()
+	q.mu.Unlock()
+	for _, o := range refused {
+		o.done(err)
 	}
 }
 
@@ -195,11 +245,28 @@ func (q *queue) run() {
 // close refuses new writes and waits for those in the queue.
 func (q *queue) close() {
 	q.mu.Lock()
-	q.closed = true
-	if q.space != nil {
-		close(q.space)
-		q.space = nil
+	if !q.closed {
+		q.closed = true
+		close(q.closing)
 	}
+	q.wakeCallers()
 	q.mu.Unlock()
 	q.idle.Wait()
+}
+
+// isClosed reports whether close was called.
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// pause waits for d, or until close is called. It reports whether it has waited for d.
+func (q *queue) pause(d time.Duration) bool {
+	select {
+	case <-q.closing:
+		return false
+	case <-time.After(d):
+		return true
+	}
 }

@@ -115,16 +115,17 @@ func (w *writer) redo(s *session) (fault, error) {
 		return 0, nil
 	}
 	l.prune(w.now())
-	f, err := w.inTransaction(s, "ROLLBACK", func() error {
+	rollBack := func() error { _, err := s.raw("ROLLBACK"); return err }
+	f, err := w.inTransaction(s, func() error {
 		for _, n := range l.numbers {
 			if err := w.layout.dialect.skipNumbers(s, n.table, n.last); err != nil {
 				return fmt.Errorf("number rows of table %s above %d: %w", n.table.name, n.last, err)
 			}
 		}
 		return nil
-	})
+	}, rollBack)
 	if err == nil && len(l.entries) > 0 {
-		f, err = w.inTransaction(s, "COMMIT", func() error { return l.run(s) })
+		f, err = w.inTransaction(s, func() error { return l.run(s) }, s.commit)
 	}
 	switch {
 	case err == nil:
@@ -228,14 +229,14 @@ func storedAt(s *session, ids []any) (map[any]int64, error) {
 	return stored, rows.Err()
 }
 
-// inTransaction runs f in a transaction that ends with a statement, COMMIT or ROLLBACK.
-func (w *writer) inTransaction(s *session, end string, f func() error) (fault, error) {
+// inTransaction runs f in a transaction that end commits or rolls back.
+func (w *writer) inTransaction(s *session, f, end func() error) (fault, error) {
 	_, err := s.raw(w.layout.fragments.begin)
 	if err == nil {
 		err = f()
 	}
 	if err == nil {
-		_, err = s.raw(end)
+		err = end()
 	}
 	if err != nil {
 		return w.rollBack(s, "write", err)

@@ -211,5 +211,5 @@ func stored(t *testing.T, db *DB, body string, at time.Time) *batch {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newBatch([]*op{{join: func(p *plan) { p.messages = append(p.messages, row) }, queuedAt: time.Now()}})
+	return newBatch([]*op{{join: func(p *plan) { p.messages = append(p.messages, row) }, deadline: time.Now().Add(writeTimeout)}})
 }

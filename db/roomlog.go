@@ -184,6 +184,9 @@ func (st *rooms) readEntries(ctx context.Context, room sip.AoR, order string, af
 		if err := scanEntry(rows, &e, st.layout); err != nil {
 			return nil, err
 		}
+		if st.writer.hidesEntry(e.Seq) {
+			continue
+		}
 		out = append(out, e)
 	}
 	if err := rows.Err(); err != nil {

@@ -74,19 +74,31 @@ func (st *rooms) Apply(ctx context.Context, c imc.Change) error {
 	if err != nil {
 		return fmt.Errorf("room %s: %w", c.Room.AoR, err)
 	}
-	change := func(s *session) error {
-		if err := putRoom(s, &c); err != nil {
+	o := newStep(1+len(c.Put)+len(c.Remove), func(s *session) error {
+		if err := changeRoom(s, &c); err != nil {
 			return err
 		}
 		return appendEntries(s, notice)
+	})
+	if c.Undo != nil {
+		o.undo = func(s *session) error { return changeRoom(s, c.Undo) }
 	}
-	if err := st.writer.step(ctx, 1+len(c.Put)+len(c.Remove), change); err != nil {
+	if err := st.writer.do(ctx, o); err != nil {
 		if c.Notice != nil {
 			c.Notice.Seq = 0
 		}
 		return fmt.Errorf("room %s: %w", c.Room.AoR, err)
 	}
 	return nil
+}
+
+// changeRoom makes a change, except for its notice.
+func changeRoom(s *session, c *imc.Change) error {
+	if err := putRoom(s, c); err != nil || !c.Delete {
+		return err
+	}
+	_, err := s.exec("DELETE FROM silod_room WHERE room = $1", c.Room.AoR.String())
+	return err
 }
 
 // check returns errInvalid where the tables cannot hold the change.

@@ -19,12 +19,16 @@ type session struct {
 	now    int64 // unix seconds, of the transaction
 	denied bool  // it has refused a statement, and committed nothing since then
 
+	name     string    // see fragments.session
+	patience *patience // of the writer's connection, nil for none
+
 	redoLog  *redoLog // nil for a session that is not the writer's
 	deleted  []any    // IDs of the messages that the transaction has deleted
 	marks    [][]any  // rows of deviceTable that it has written
 	requeued []any    // IDs of the messages that it has requeued
 	moved    []move
 	charged  []silo.Charge // of the messages that it has added
+	inserted addedRows
 
 	inStep bool
 	added  []int64 // IDs of the messages that the step has added
@@ -37,7 +41,15 @@ func newSession(l *layout, conn *sql.Conn) *session {
 
 // begin forgets the changes of the transaction before.
 func (s *session) begin(now int64) {
-	s.now, s.deleted, s.marks, s.requeued, s.moved, s.charged = now, nil, nil, nil, nil, nil
+	s.now, s.deleted, s.marks, s.requeued, s.moved, s.charged, s.inserted = now, nil, nil, nil, nil, nil, addedRows{}
+}
+
+// commit commits the transaction. It waits for the answer as the patience says.
+func (s *session) commit() error {
+	s.patience.begin()
+	defer s.patience.end()
+	_, err := s.raw("COMMIT")
+	return err
 }
 
 // step runs one step of a plan. Messages that it replaces by others, as reminders that are
@@ -129,13 +141,22 @@ func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
 	if err == nil && s.redoLog != nil {
 		s.redoLog.numbered(t, ids)
 	}
-	if err == nil && t == &s.layout.messages.insert {
+	if err != nil {
+		return nil, err
+	}
+	if t == &s.layout.messages.insert {
 		s.layout.numbering.passed(ids)
 	}
-	if err == nil && s.inStep && t == &s.layout.messages.insert {
+	switch {
+	case t == &logTable:
+		s.inserted.entries = append(slices.Clip(ids), s.inserted.entries...)
+	case t != &s.layout.messages.insert:
+	case s.inStep:
 		s.added = append(s.added, ids...)
+	default:
+		s.inserted.messages = ids
 	}
-	return ids, err
+	return ids, nil
 }
 
 func (s *session) upsert(t *table, rows [][]any) error {

@@ -352,6 +352,10 @@ func (d *sqliteDB) fault(err error) fault {
 
 func (d *sqliteDB) flush(*session) error { return nil }
 
+func (d *sqliteDB) patience() *patience { return nil }
+
+func (d *sqliteDB) endIdle(*session, string) error { return nil }
+
 // durable implements dialect. A commit of SQLite that is not durable returns an error.
 func (d *sqliteDB) durable() bool { return true }
 

@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"silod/silo"
 )
 
-// retryTimeout limits the time from the queueing of a write to the last attempt at it. It
-// is shorter than writeTimeout, so that the caller waits for the outcome.
-const retryTimeout = 10 * time.Second
+// maxPause is the longest pause between attempts at a batch.
+const maxPause = 500 * time.Millisecond
 
 // Failures of an attempt that no driver reports.
 var (
@@ -31,8 +31,17 @@ type writer struct {
 	reader  *reader
 	marks   []mark   // of every batch
 	session *session // nil if none is open
+	former  string   // name of the session before
+	batch   *batch   // that is written or in doubt
+	parts   [][]*op  // of a batch that was divided, not attempted yet
 	redoLog redoLog
 	health  health
+
+	patience *patience // nil if a commit is always answered
+	lookout  lookout
+	hidden   atomic.Pointer[addedRows] // of a batch whose commit has no answer yet; nil: none
+	inDoubt  atomic.Bool
+
 	observe silo.Observer // nil: none
 	log     *slog.Logger
 	now     func() time.Time
@@ -43,7 +52,11 @@ type writer struct {
 // init prepares a zero writer. Without a pool it cannot write yet.
 func (w *writer) init(l *layout, r *reader, log *slog.Logger, now func() time.Time) {
 	w.layout, w.reader, w.log, w.now = l, r, log, now
-	w.queue.write, w.queue.now = w.write, now
+	w.queue.init(w.write, now)
+	w.lookout.layout, w.lookout.first = l, ioTimeout[forWriting]
+	if w.patience = l.dialect.patience(); w.patience != nil {
+		w.patience.more = w.wait
+	}
 	if l.traits.keyed {
 		w.marks = []mark{&batchKey{}}
 	}
@@ -73,6 +86,7 @@ func newStep(rows int, f func(*session) error) *op {
 // close waits for the writes in the queue and closes the session.
 func (w *writer) close() {
 	w.queue.close()
+	w.lookout.end()
 	if w.session != nil {
 		w.session.close()
 		w.session = nil
@@ -83,13 +97,22 @@ func (w *writer) close() {
 // database refuses one of them, write divides the batch until the others are committed.
 func (w *writer) write(ops []*op) {
 	halvings := maxHalvings
-	for rest := [][]*op{ops}; len(rest) > 0; {
-		b := newBatch(rest[0])
-		rest = rest[1:]
+	for w.parts = [][]*op{ops}; len(w.parts) > 0; {
+		b := newBatch(w.parts[0])
+		w.parts = w.parts[1:]
 		f, err := w.commit(b)
-		if parts := b.divide(f, &halvings); parts != nil {
-			rest = append(parts, rest...)
+		if w.hidden.Load() != nil {
+			w.hidden.Store(nil)
+		}
+		if b.told {
 			continue
+		}
+		if parts := b.divide(f, &halvings); parts != nil {
+			w.parts = append(parts, w.parts...)
+			continue
+		}
+		if others := b.outlive(w.now()); others != nil {
+			w.parts = append([][]*op{others}, w.parts...)
 		}
 		w.health.set(w.log, b.plan.kinds(), f, err)
 		for _, o := range b.ops {
@@ -98,13 +121,18 @@ func (w *writer) write(ops []*op) {
 	}
 }
 
-// commit attempts a batch until it is committed, refused, or past its deadline. Errors
-// are refusedRow, errNumbersUsed and errBusy; the fault is that of the last attempt.
+// commit attempts a batch until it is committed, refused, or past its deadline. A batch of which
+// the outcome is not known then is resolved first, and its callers are told before, see doubt.
+// Errors are refusedRow, errNumbersUsed, errBusy and errUnknown; the fault is that of the last
+// attempt.
 func (w *writer) commit(b *batch) (fault, error) {
 	pause := 20 * time.Millisecond
 	for failed := 1; ; failed++ {
 		f, err := w.attempt(b)
 		switch {
+		case b.told:
+			w.resolve(b)
+			return f, err
 		case err == nil:
 			return 0, nil
 		case f == faultRow:
@@ -122,30 +150,35 @@ func (w *writer) commit(b *batch) (fault, error) {
 		if failed > 1 && f != faultLocked { // one broken connection is not logged
 			w.health.set(w.log, b.plan.kinds(), f, err)
 		}
-		if f.final(b) || !w.now().Add(pause).Before(b.deadline) {
-			if b.state == batchUnknown {
-				w.log.Error("outcome of write unknown", "rows", len(b.ops), "error", err)
-				w.reportUnknown()
-			} else {
-				b.state = batchRefused
-			}
+		switch late := !w.now().Add(pause).Before(b.deadline); {
+		case b.state != batchUnknown && (late || f.final(b)):
+			b.state = batchRefused
 			return f, fmt.Errorf("%w: %w", errBusy, err)
+		case late && b.plan.mustRunOnce():
+			w.beginDoubt(b, err)
+			w.resolve(b)
+			return f, err
+		case late:
+			return f, fmt.Errorf("%w: %w", errUnknown, err)
 		}
 		time.Sleep(pause)
-		pause = min(2*pause, 500*time.Millisecond)
+		pause = min(2*pause, maxPause)
 	}
 }
 
 // attempt runs one transaction. If it returns an error, fault is the class of the error.
 func (w *writer) attempt(b *batch) (fault, error) {
-	s, err := w.connect()
+	w.batch = b
+	left := max(b.deadline.Sub(w.now()), time.Second)
+	w.patience.limitTo(left)
+	s, err := w.connect(min(left, ioTimeout[forWriting]))
 	if err != nil {
 		return w.layout.dialect.fault(err), fmt.Errorf("connect to database: %w", err)
 	}
 	if w.now().After(b.deadline) {
 		return faultRetry, errLate
 	}
-	if f, err := w.redo(s); err != nil {
+	if f, err := w.redo(s); err != nil || b.told {
 		return f, err
 	}
 	s.begin(w.now().Unix())
@@ -156,7 +189,7 @@ func (w *writer) attempt(b *batch) (fault, error) {
 	for _, m := range w.marks {
 		committed, err := m.first(s, b)
 		if err != nil {
-			return w.rollBack(s, "mark batch", err)
+			return w.notMarked(s, err)
 		}
 		if committed {
 			return w.confirm(s, m, b)
@@ -169,26 +202,38 @@ func (w *writer) attempt(b *batch) (fault, error) {
 	if err = w.layout.dialect.flush(s); err != nil {
 		return w.rollBack(s, "write", err)
 	}
-	if _, err := s.raw("COMMIT"); err != nil {
-		if w.layout.traits.keyed {
-			b.state = batchUnknown
-		} else {
-			b.divisible = true
-		}
-		return w.rollBack(s, "commit", err)
+	b.rows = s.inserted
+	if err = s.commit(); err != nil {
+		return w.notCommitted(s, b, err)
 	}
 	if !w.layout.dialect.durable() {
 		b.state = batchUnknown
+		w.hide(b)
 		w.disconnect()
 		return faultLost, errStandby
 	}
 	b.state, s.denied = batchCommitted, false
-	w.report(s)
-	w.committed(b.plan.messages, s.deleted)
 	if w.layout.traits.keyed {
 		w.redoLog.add(redoEntry{w.now(), s.deleted, s.marks, s.requeued, b.plan.cursors, s.moved})
 	}
+	if !b.told {
+		w.report(s)
+		w.committed(b.plan.messages, s.deleted)
+	}
 	return 0, nil
+}
+
+// notCommitted ends an attempt at which the commit has failed. Unless the server has refused it,
+// the outcome is unknown: PostgreSQL keeps a commit during which it ends the session.
+func (w *writer) notCommitted(s *session, b *batch, err error) (fault, error) {
+	f, err := w.rollBack(s, "commit", err)
+	if w.layout.traits.keyed && f != faultRow && f != faultLocked {
+		b.state = batchUnknown
+		w.hide(b)
+	} else {
+		b.divisible = true
+	}
+	return f, err
 }
 
 // confirm ends an attempt at a batch that an earlier attempt has committed.
@@ -219,24 +264,34 @@ func (w *writer) rollBack(s *session, doing string, err error) (fault, error) {
 }
 
 // connect returns the session, and opens it first where none is open.
-func (w *writer) connect() (*session, error) {
+func (w *writer) connect(timeout time.Duration) (*session, error) {
 	if w.session != nil {
 		return w.session, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	conn, err := w.pool.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	w.session = newSession(w.layout, conn)
-	w.session.redoLog = &w.redoLog
-	if text := w.layout.fragments.lockTimeout; text != "" {
-		if _, err := w.session.raw(text); err != nil {
-			w.disconnect()
-			return nil, err
+	w.session.redoLog, w.session.patience = &w.redoLog, w.patience
+	if !w.layout.traits.keyed {
+		return w.session, nil
+	}
+	former := w.former
+	if _, err = w.session.raw(w.layout.fragments.lockTimeout); err == nil {
+		err = scan(conn.QueryRowContext(ctx, w.layout.fragments.session), &w.session.name)
+		if errors.Is(err, sql.ErrNoRows) || err != nil && w.layout.dialect.fault(err) == faultDenied {
+			err = nil // a proxy between hides the session; it is not looked for
 		}
 	}
+	if err != nil {
+		w.disconnect()
+		w.former = former
+		return nil, err
+	}
+	w.endFormer(w.session)
 	return w.session, nil
 }
 
@@ -246,6 +301,7 @@ func (w *writer) disconnect() {
 	if w.session == nil {
 		return
 	}
+	w.former = w.session.name
 	w.session.drop()
 	w.session = nil
 	if w.layout.traits.keyed {

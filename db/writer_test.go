@@ -22,14 +22,13 @@ type slow struct {
 
 func newSlow() *slow {
 	s := &slow{began: make(chan []*op, 100), release: make(chan error)}
-	s.now = time.Now
-	s.write = func(batch []*op) {
+	s.init(func(batch []*op) {
 		s.began <- batch
 		err := <-s.release
 		for _, o := range batch {
 			o.done(err)
 		}
-	}
+	}, time.Now)
 	return s
 }
 
@@ -269,7 +268,7 @@ func TestBatchKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := newBatch([]*op{{join: func(p *plan) { p.messages = append(p.messages, row) }, queuedAt: time.Now()}})
+			b := newBatch([]*op{{join: func(p *plan) { p.messages = append(p.messages, row) }, deadline: time.Now().Add(writeTimeout)}})
 			attempt := func() {
 				t.Helper()
 				if _, err := w.attempt(b); err != nil || b.state != batchCommitted {

@@ -9,11 +9,11 @@ import (
 	"silod/sip"
 )
 
-// storeTimeout limits a call of the Store. It is far below the 32 s after which a
-// sender gives up (Timer F).
+// storeTimeout limits the time from the arrival of a request to its commit, and a call of the
+// Store in the background. It is far below the 32 s after which a sender gives up (Timer F).
 const storeTimeout = 10 * time.Second
 
-// storeContext returns a context that limits the duration of a call of the Store.
+// storeContext returns a context that ends after storeTimeout.
 func storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, storeTimeout)
 }
@@ -27,9 +27,8 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	if err := s.reserve(r, &c, joining); err != nil {
 		return err
 	}
-	sctx, cancel := storeContext(ctx)
-	defer cancel()
-	if err := s.store.Apply(sctx, c); err != nil {
+	c.Undo = r.undoOf(&c)
+	if err := s.store.Apply(ctx, c); err != nil {
 		s.cancelReservation(r, joining)
 		return fmt.Errorf("change room %s: %w", r.name, err)
 	}

@@ -23,8 +23,6 @@ func (s *Service) appendEntry(ctx context.Context, r *room, e *Entry) error {
 	pending := new(pendingEntry)
 	var p *post
 	defer func() { s.complete(r, pending, p) }() // in any case: later entries wait for it
-	ctx, cancel := storeContext(ctx)
-	defer cancel()
 	err := s.store.Append(ctx, e, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -66,7 +66,10 @@ func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
 	if r == nil {
 		return refuse("no_room").in(c.room)
 	}
-	err := s.admit(c, r)
+	err := inTime(ctx)
+	if err == nil {
+		err = s.admit(c, r)
+	}
 	if err == nil && c.access != unlocked {
 		err = c.run(s, ctx, c, r)
 	}

@@ -83,6 +83,8 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 	if err := s.checkRate(&req); err != nil {
 		return s.reply(&req, codeMessage, err)
 	}
+	ctx, cancel := storeContext(ctx)
+	defer cancel()
 	text, isCommand := strings.CutPrefix(strings.TrimSpace(c.text), s.config().StartChar)
 	switch {
 	case len(req.Body) == 0:
@@ -111,6 +113,9 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 		return refuse("no_room")
 	}
 	defer r.stateMu.RUnlock()
+	if err := inTime(ctx); err != nil {
+		return err
+	}
 	m := r.index[req.Sender.AoR]
 	switch {
 	case m != nil && m.Role == Banned:

@@ -80,6 +80,8 @@ func (s *Service) operatorCallOn(name, room, arg, user string) (*invocation, err
 
 // runForOperator carries out a command of operatorCall.
 func (s *Service) runForOperator(ctx context.Context, c *invocation) error {
+	ctx, cancel := storeContext(ctx)
+	defer cancel()
 	if err := s.execute(ctx, c); err != nil {
 		return s.miError(err)
 	}

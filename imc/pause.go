@@ -70,7 +70,9 @@ func (s *Service) setPaused(ctx context.Context, r *room, users []sip.AoR, pause
 	}
 	sctx, cancel := storeContext(ctx)
 	defer cancel()
-	if err := s.store.Apply(sctx, Change{Room: r.Room, Put: put}); err != nil {
+	c := Change{Room: r.Room, Put: put}
+	c.Undo = r.undoOf(&c)
+	if err := s.store.Apply(sctx, c); err != nil {
 		return fmt.Errorf("pause members of %s: %w", r.name, err)
 	}
 	r.mu.Lock()

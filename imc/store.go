@@ -76,15 +76,20 @@ type Change struct {
 	Room   Room
 	Put    []Member  // members to add or update; a cursor never goes back
 	Remove []sip.AoR // users to remove
+	Delete bool      // delete the room, of which Remove names all members; only in an Undo
 
 	// Notice, if not nil, is appended to the room's log in the same transaction. Apply
 	// sets its Seq.
 	Notice *Entry
+
+	// Undo restores the room as it was before the change. A Store that has returned an error
+	// without knowing the outcome makes it if the change turns out to be committed.
+	Undo *Change
 }
 
 // A Store keeps rooms durably, in Kamailio's tables imc_rooms and imc_members and in
 // tables of our own for the rest. Package db implements it. After an error nothing was
-// written, nor will be later. Errors wrap ErrInvalid or ErrBusy where one applies.
+// written, nor will be later, or it is undone before anything else is written. Errors wrap ErrInvalid or ErrBusy where one applies.
 type Store interface {
 	// Load calls f for every room with its members, in the order in which they were
 	// added. It calls skip for a row that cannot be read and continues.

@@ -75,7 +75,7 @@ type shard struct {
 	update sync.Mutex
 	mu     sync.RWMutex
 	users  map[sip.AoR][]Binding // a slice is replaced, never written to: see current
-	dirty  map[string]sip.AoR    // by RUID: owners of bindings that were refreshed since they were written
+	dirty  map[string]sip.AoR    // by RUID: owners of bindings of which the rows differ, or may differ: refreshed, see rewrite
 }
 
 // New returns an empty table.

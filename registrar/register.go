@@ -35,6 +35,10 @@ type Error struct {
 // not ErrInvalid are temporary.
 var ErrInvalid = errors.New("binding cannot be stored")
 
+// ErrUnknown is the error of a Save of which the Store does not know the outcome. Its changes may
+// be stored.
+var ErrUnknown = errors.New("binding may be stored")
+
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason) }
 
 // Registered is the result of a REGISTER.
@@ -92,13 +96,17 @@ func (l *Location) Update(ctx context.Context, r *Register) (res Registered, err
 	}
 	s := l.shard(u.aor)
 	defer func() { l.dropClosed(ctx, res.Bindings) }() // after the unlock
-	s.update.Lock()
+	rest, cancel, err := s.lockForUpdate(ctx)
+	if err != nil {
+		return Registered{}, err
+	}
 	defer s.update.Unlock()
+	defer cancel()
 	l.begin(s, u)
 	if err := u.register(wanted); err != nil {
 		return Registered{}, err
 	}
-	if err := l.commit(ctx, s, u); err != nil {
+	if err := l.commit(rest, s, u); err != nil {
 		return Registered{}, err
 	}
 	return u.result(), nil
@@ -131,6 +139,9 @@ func (l *Location) begin(s *shard, u *update) {
 // an error it changes nothing. s.update is held.
 func (l *Location) commit(ctx context.Context, s *shard, u *update) error {
 	if err := l.save(ctx, u.changes); err != nil {
+		if errors.Is(err, ErrUnknown) {
+			s.rewrite(u)
+		}
 		return fmt.Errorf("save bindings: %w", err)
 	}
 	l.adopt(s, u)

@@ -15,11 +15,13 @@ import (
 
 var alice = sip.AoR{User: "alice", Domain: "example.org"}
 
-// memoryStore is a Store in memory. If fail is set, saves fail with it.
+// memoryStore is a Store in memory. If fail is set, saves fail with it. With doubt they are made,
+// and fail all the same.
 type memoryStore struct {
 	rows  map[string]Binding // nil: saves are only counted
 	saves int
 	fail  error
+	doubt bool
 }
 
 func (k *memoryStore) Load(_ context.Context, now time.Time, f func(sip.AoR, Binding), stale func(string), _ func(error)) error {
@@ -46,6 +48,9 @@ func (k *memoryStore) Save(_ context.Context, cs []Change) error {
 		default:
 			k.rows[c.Binding.RUID] = c.Binding
 		}
+	}
+	if k.doubt {
+		return ErrUnknown
 	}
 	return nil
 }

@@ -95,17 +95,30 @@ func (l *Location) flushShard(ctx context.Context, s *shard) {
 	}
 }
 
-// refreshed returns the bindings that were refreshed since they were written.
+// refreshed returns the bindings that were refreshed since they were written, and those of
+// rewrite.
 func (s *shard) refreshed() []Change {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	changes := make([]Change, 0, len(s.dirty))
 	for ruid, a := range s.dirty {
+		c := Change{AoR: a, Binding: Binding{RUID: ruid}, Removed: true}
 		for _, b := range s.users[a] {
 			if b.RUID == ruid {
-				changes = append(changes, Change{AoR: a, Binding: b})
+				c.Binding, c.Removed = b, false
 			}
 		}
+		changes = append(changes, c)
 	}
 	return changes
+}
+
+// rewrite has the next flush write the bindings of an update that was not adopted as they are in
+// memory, because the store may have the update. s.update is held.
+func (s *shard) rewrite(u *update) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range u.changes {
+		s.dirty[u.changes[i].Binding.RUID] = u.aor
+	}
 }

@@ -29,7 +29,7 @@ const chargesEvery = time.Hour
 
 // readTimeout limits each reading that is necessary before a message is stored. The time in which a
 // connection to a database must answer is limited, but not the time until one is free.
-const readTimeout = 15 * time.Second
+const readTimeout = putTimeout
 
 // An admission is a message that was counted against all limits that concern it.
 type admission struct {

@@ -28,11 +28,25 @@ var (
 // for others would find no goroutine to serve them.
 var errCrowded = fmt.Errorf("%w: too many messages for one mailbox at once", ErrBusy)
 
+// putTimeout limits the time from the call of Put to the commit, with all reads before it. It is
+// far below the 32 s after which a sender gives up (RFC 3261 section 17.1.2.2).
+const putTimeout = 10 * time.Second
+
+// within returns a context that ends putTimeout after the arrival of a message, if a second of that
+// is over. Before that a Store observes its own limit: most messages wait for nothing, and a
+// context with a deadline for each of them would cost too much.
+func within(ctx context.Context, arrived time.Time) (context.Context, context.CancelFunc) {
+	if time.Since(arrived) < time.Second {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, arrived.Add(putTimeout))
+}
+
 // Put stores a message and returns its ID. When Put returns without an error the
 // message is committed, and the sender may get a 2xx. The errors are those above, those of
 // ledger and senderTotals, ErrSender, ErrUnknownUser, ErrInvalid and ErrBusy.
 func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
-	cfg, now := s.cfg(), s.opt.Now()
+	cfg, now, arrived := s.cfg(), s.opt.Now(), time.Now()
 	row, err := s.newRow(cfg, in, now)
 	if err != nil {
 		return 0, err
@@ -51,16 +65,20 @@ func (s *Service) Put(ctx context.Context, in *Incoming) (int64, error) {
 	if in.Feigned, err = s.checkOwner(ctx, cfg, in); err != nil {
 		return 0, err
 	}
+	ctx, cancel := within(ctx, arrived)
+	defer cancel()
 	a, err := s.admit(ctx, cfg, in, row)
 	if err != nil {
 		return 0, err
 	}
+	rest, cancel := within(ctx, arrived)
+	defer cancel()
 	add := s.opt.Store.Add
 	if in.Feigned {
 		add = s.opt.Store.Feign
 	}
 	start := time.Now()
-	err = add(ctx, row)
+	err = add(rest, row)
 	s.settle(&a, in, row, err == nil)
 	if err != nil {
 		return 0, fmt.Errorf("store message: %w", err)

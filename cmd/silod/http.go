@@ -55,13 +55,17 @@ func profiles(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
-// readyz reports whether a load balancer should send requests: the database answers, and
-// the daemon is not stopping.
+// readyz reports whether a load balancer should send requests: the database answers, no database
+// refuses all writes, and the daemon is not stopping.
 func (d *daemon) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := d.database.Ping(ctx); err != nil {
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	if d.inDoubt() > 0 {
+		http.Error(w, "the database does not answer a commit", http.StatusServiceUnavailable)
 		return
 	}
 	if d.transactions.Draining() {

@@ -40,6 +40,7 @@ func (d *daemon) openManagement(ctx context.Context, set settings) error {
 	d.registry.Counters("router", d.router.Counters()...)
 	d.registry.Counters("auth", append(d.guard.Counters(), d.credentials.Counters()...)...)
 	d.registry.Counters("watch", d.hub.Counters()...)
+	d.registry.Counters("db", d.databaseGauge())
 	d.registry.Counters("delivery", d.engine.Counters()...)
 	d.registry.Counters("sip", d.transport.Counters()...)
 	d.registry.Counters("db", mi.Stat{
