@@ -50,7 +50,8 @@ func TestExpiredMessagesAreDeleted(t *testing.T) {
 	}
 }
 
-// A row of which no request can be made is refused before it is sent.
+// A row of which no request can be made is refused before it is sent. One without a sender is
+// anonymous.
 func TestUndeliverableRows(t *testing.T) {
 	b := newBox(t, silo.Settings{})
 	for _, src := range []string{"", "no URI at all", "sip:al ice@example.org", "sip:alice@example.org"} {
@@ -64,14 +65,16 @@ func TestUndeliverableRows(t *testing.T) {
 	by := b.WrapSender(next)
 	for _, it := range b.waiting(bob) {
 		out := by.Send(t.Context(), bob, &it).Wait(t.Context())
-		if want := string(it.Body) == "sip:alice@example.org"; (out.Verdict == delivery.Delivered) != want || !want && out.Verdict != delivery.Refused {
+		if want := len(it.Body) == 0 || string(it.Body) == "sip:alice@example.org"; (out.Verdict == delivery.Delivered) != want || !want && out.Verdict != delivery.Refused {
 			t.Errorf("from %q: %+v", it.Body, out)
 		}
 	}
-	if len(next.sent) != 1 || next.sent[0].CallID == "" || next.sent[0].CSeq == 0 || !strings.Contains(next.sent[0].From, ";tag=") {
-		t.Errorf("sent: %+v", next.sent)
+	for i, from := range []string{"<sip:anonymous@anonymous.invalid>;tag=", "<sip:alice@example.org>;tag="} {
+		if len(next.sent) != 2 || next.sent[i].CallID == "" || next.sent[i].CSeq == 0 || !strings.HasPrefix(next.sent[i].From, from) {
+			t.Fatalf("sent: %+v", next.sent)
+		}
 	}
-	b.wantStats(map[string]int64{"failed_messages": 3})
+	b.wantStats(map[string]int64{"failed_messages": 2})
 }
 
 // A recorder is a Sender that records items.
