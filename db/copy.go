@@ -203,7 +203,7 @@ func (c *copier) numbersFit(ctx context.Context) error {
 		return err
 	}
 	failed := try(highest[0])
-	if failed == nil || c.to.layout.dialect.fault(failed) != faultRow || try(1) != nil { // the other columns have no defaults
+	if failed == nil || !c.to.layout.dialect.fault(failed).ofRow() || try(1) != nil { // the other columns have no defaults
 		return nil
 	}
 	return fmt.Errorf("the messages of %s have numbers up to %d, which column %s of table %s of %s cannot hold: give that column a type of 64 bits, or copy to an empty database, in which silod creates the table",
@@ -324,7 +324,7 @@ func divide[T any](items []T, write func([]T) error, done func(int), pass func(T
 	case err == nil:
 		done(len(items))
 		return nil
-	case !errors.Is(err, errInvalid):
+	case !errors.Is(err, errInvalid) && !errors.Is(err, errNumbersUsed) && !errors.Is(err, errDuplicate):
 		return err
 	case len(items) == 1:
 		pass(items[0], err)

@@ -71,7 +71,7 @@ func stock(t *testing.T, db *DB) {
 func contents(t *testing.T, db *DB) []any {
 	t.Helper()
 	var out []any
-	for _, q := range []silo.Query{{}, {Reminders: true}, {Copied: true}} {
+	for _, q := range []silo.Query{{}, {Reminders: true}} {
 		for m, err := range db.Messages().List(t.Context(), q) {
 			if err != nil {
 				t.Fatal(err)

@@ -157,6 +157,9 @@ const (
 	faultNumbers                // the numbers of a table are used up
 )
 
+// ofRow reports whether a fault is that of a row, which is refused in every attempt.
+func (f fault) ofRow() bool { return f == faultRow || f == faultNumbers || f == faultDuplicate }
+
 // A querier is a pool, a connection or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)

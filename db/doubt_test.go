@@ -160,7 +160,7 @@ func TestDoubtUndoes(t *testing.T) {
 		},
 		"create": func(ctx context.Context, db *DB) error {
 			other := imc.Room{AoR: aor("other@example.org"), Created: noon}
-			return db.Rooms().Apply(ctx, imc.Change{Room: other, Put: []imc.Member{member}, Undo: &imc.Change{Room: other, Delete: true}})
+			return db.Rooms().Apply(ctx, imc.Change{Room: other, Put: []imc.Member{member}, Undo: &imc.Change{Room: other, Delete: true, Remove: []sip.AoR{bob}}})
 		},
 		"binding": func(ctx context.Context, db *DB) error {
 			err := db.Bindings().Save(ctx, []registrar.Change{simpleBinding("silod-1-doubt")})

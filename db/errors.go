@@ -25,6 +25,7 @@ var (
 	errUnknown = &failure{"the outcome of the write is not known", []error{silo.ErrBusy, imc.ErrBusy, registrar.ErrUnknown}}
 	errInvalid = &failure{"database cannot hold it", []error{silo.ErrInvalid, imc.ErrInvalid, registrar.ErrInvalid}}
 
+	errDuplicate   = fmt.Errorf("%w: another row has the same key", errBusy)
 	errNumbersUsed = fmt.Errorf("%w: %w", errBusy, silo.ErrNumbers)
 )
 

@@ -193,9 +193,13 @@ func (l *layout) replacer() *strings.Replacer {
 	if l.messages.columns[n.Host].nullable {
 		anyHost = "COALESCE(" + host + ", '')"
 	}
+	from := fmt.Sprintf(f.raw, "s."+n.From)
+	if l.messages.columns[n.From].nullable {
+		from = "COALESCE(" + from + ", '')"
+	}
 	pairs = append(pairs,
 		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host),
-		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fullowner}", fmt.Sprintf(f.both, user, anyHost))
+		"{exactfrom}", from, "{fullowner}", fmt.Sprintf(f.both, user, anyHost))
 	for i := 1; i < 8; i++ {
 		hostIs := fmt.Sprintf("%s = $%d", host, i+1) + exactly(f.exact, host, i+1)
 		if anyHost != host {
@@ -213,7 +217,7 @@ func (l *layout) replacer() *strings.Replacer {
 // Other comparisons keep their form, so that an index serves them: they may miss such a row.
 func (l *layout) lenient() (pairs []string) {
 	n, columns := l.messages.names, l.messages.columns
-	for _, c := range []struct{ name, column, compare string }{{"{exp}", n.Exp, " <= 0"}, {"{snd}", n.Snd, " = 0"}} {
+	for _, c := range []struct{ name, column, compare string }{{"{exp}", n.Exp, " <= 0"}, {"{snd}", n.Snd, " = 0"}, {"{snd}", n.Snd, " + 0 = 0"}} {
 		if columns[c.column].nullable {
 			pairs = append(pairs, "s."+c.name+c.compare, "COALESCE(s."+c.column+", 0)"+c.compare)
 		}

@@ -255,7 +255,7 @@ func (w *writer) rollBack(s *session, doing string, err error) (fault, error) {
 	keep := f == faultRow || f == faultLocked || f == faultNumbers || f == faultDuplicate || f == faultDenied && !s.denied
 	s.denied = s.denied || f == faultDenied
 	if f == faultDuplicate { // the state of the table, not the value of a message
-		f = faultOther
+		f, err = faultOther, fmt.Errorf("%w: %w", errDuplicate, err)
 	}
 	if _, rerr := s.raw("ROLLBACK"); rerr != nil || w.layout.traits.keyed && !keep {
 		w.disconnect()
