@@ -173,5 +173,5 @@ func (db *DB) watchNumbers(ctx context.Context) {
 // NumbersUsed returns the percentage of used numbers of the table that is nearest to its end.
 func (db *DB) NumbersUsed() int64 { return db.layout.numbering.most.Load() }
 
-// errNumbersEnd is the error of an insert into a table whose numbers are used up.
+// errNumbersEnd is the error of an insert into a table that has no number left.
 var errNumbersEnd = errors.New("numbers of the rows are used up")

@@ -128,7 +128,7 @@ func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 	return slices.DeleteFunc(out, func(m silo.Message) bool { return !slices.Contains(gone, any(m.ID)) }), nil
 }
 
-// sideTables are silod's tables whose rows belong to messages, which another program may have
+// sideTables are silod's tables with rows that belong to messages, which another program may have
 // deleted.
 var sideTables = []string{"silod_meta", "silod_stuck", "silod_device", "silod_stranger"}
 

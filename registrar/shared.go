@@ -113,7 +113,7 @@ func sameRoute(a, b *Binding) bool {
 	return a.Contact == b.Contact && a.Flow == b.Flow && slices.Equal(a.Path, b.Path)
 }
 
-// gone removes a binding whose row another program has deleted, unless it was registered again
+// gone removes a binding after another program has deleted its row, unless it was registered again
 // since it was read. It reports whether it did.
 func (l *Location) gone(a sip.AoR, read *Binding) bool {
 	s := l.shard(a)
