@@ -85,7 +85,7 @@ func (b *batch) takeBack(s *session) error {
 		messages[i] = id
 	}
 	if len(messages) > 0 {
-		if _, err := deleteMessages(s, messages, true); err != nil {
+		if err := deleteMessages(s, messages, true); err != nil {
 			return err
 		}
 	}

@@ -61,6 +61,6 @@ func (p *plan) run(s *session) error {
 	if err := saveCursors(s, p.cursors); err != nil {
 		return err
 	}
-	_, err := deleteMessages(s, p.deletes, p.copies)
+	err := deleteMessages(s, p.deletes, p.copies)
 	return err
 }

@@ -101,7 +101,7 @@ func (st *messages) deleteFound(ctx context.Context, list []found, stuck bool) (
 				gone = append(gone, row[0])
 			}
 		}
-		_, err = deleteMessages(s, gone, st.hasCopies.Load())
+		err = deleteMessages(s, gone, st.hasCopies.Load())
 		return err
 	})
 	if err != nil {

@@ -138,10 +138,10 @@ func eraseSome(s *session, room sip.AoR, limit int) (done bool, err error) {
 	if _, err := s.deleteAll("{members}", "id", anys(ids)); err != nil || len(ids) == limit {
 		return false, err
 	}
-	if _, err := s.exec("DELETE FROM silod_room WHERE room = $1", uri); err != nil {
+	if err := deleteOwnRoom(s, uri); err != nil {
 		return false, err
 	}
-	return true, deleteRoom(s, room)
+	return true, deleteRoom(s, rowName{room.User, room.Domain})
 }
 
 // byIndex makes the rest of the transaction find rows by an index, see fragments.useIndex.

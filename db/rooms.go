@@ -97,8 +97,7 @@ func changeRoom(s *session, c *imc.Change) error {
 	if err := putRoom(s, c); err != nil || !c.Delete {
 		return err
 	}
-	_, err := s.exec("DELETE FROM silod_room WHERE room = $1", c.Room.AoR.String())
-	return err
+	return deleteOwnRoom(s, c.Room.AoR.String())
 }
 
 // check returns errInvalid where the tables cannot hold the change.
@@ -138,8 +137,20 @@ func checkMembers(c *imc.Change) error {
 var ownName = columnInfo{width: 255}
 
 // deleteRoom deletes the row of a room in imc_rooms.
-func deleteRoom(s *session, room sip.AoR) error {
-	_, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.User, room.Domain)
+func deleteRoom(s *session, room rowName) error {
+	_, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.user, room.domain)
+	return err
+}
+
+// deleteOwnRoom deletes the row of a room in silod_room.
+func deleteOwnRoom(s *session, uri string) error {
+	_, err := s.exec("DELETE FROM silod_room WHERE room = $1", uri)
+	return err
+}
+
+// deleteMember deletes the row of a member in one of the memberTables.
+func deleteMember(s *session, table, room string, user rowName) error {
+	_, err := s.exec("DELETE FROM "+table+" WHERE room = $1 AND username = $2 AND domain = $3", room, user.user, user.domain)
 	return err
 }
 
@@ -156,7 +167,7 @@ func putRoom(s *session, c *imc.Change) error {
 	for _, a := range c.Remove {
 		u := s.layout.member(a)
 		for _, t := range memberTables {
-			if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username = $2 AND domain = $3", room, u.user, u.domain); err != nil {
+			if err := deleteMember(s, t, room, u); err != nil {
 				return err
 			}
 		}
@@ -175,7 +186,7 @@ func putRoom(s *session, c *imc.Change) error {
 		return err
 	}
 	if empty {
-		return deleteRoom(s, c.Room.AoR)
+		return deleteRoom(s, rowName{c.Room.AoR.User, c.Room.AoR.Domain})
 	}
 	return s.upsert(&s.layout.rooms.rooms, [][]any{{c.Room.AoR.User, c.Room.AoR.Domain, flag}})
 }

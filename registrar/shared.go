@@ -32,7 +32,7 @@ type Shared interface {
 
 // meet adopts the row of another program, if it has changed since it was read, or is newer than
 // the binding with the same contact. It reports whether the user is reached in another way than
-// before. The error tells why the row cannot be used, or is the store's.
+// before. The error is the reason why the row cannot be used, or the store's.
 func (l *Location) meet(ctx context.Context, a sip.AoR, b Binding) (changed bool, err error) {
 	b.Foreign = true
 	s := l.shard(a)
