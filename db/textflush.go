@@ -48,7 +48,7 @@ func (d *textDB) flush(s *session) error {
 			return fmt.Errorf("table %s: %w", t.name, err)
 		}
 	}
-	if _, err := s.raw("DELETE FROM text_changes"); err != nil {
+	if _, err := s.raw(forgetChanges); err != nil {
 		return fmt.Errorf("delete changes: %w", err)
 	}
 	return d.replaceAll(writes)
