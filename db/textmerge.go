@@ -132,6 +132,7 @@ func (d *textDB) merge(s *session, m *textMerge) error {
 	for _, l := range m.added {
 		l.number = last + 1
 		if hasID {
+			// An id that another row may have had is not used as the number.
 			if n, _ := m.file.pick(l.raw, []int{id})[0].(int64); n > last && n <= maxTextID {
 				l.number = n
 			} else {
