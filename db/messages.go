@@ -128,12 +128,23 @@ func insertMessages(s *session, messages []*messageRow) error {
 			strangers, s.charged = append(strangers, strangerRow(&charge, r.stored)), append(s.charged, charge)
 		}
 	}
-	for _, side := range []part{{&metaTable, meta}, {&stuckTable, stuck}, {&deviceTable, marks}, {&strangerTable, strangers}} {
-		if len(side.rows) == 0 {
+	return s.upsertParts(part{&metaTable, meta}, part{&stuckTable, stuck}, part{&deviceTable, marks}, part{&strangerTable, strangers})
+}
+
+// A part is a set of rows for a table.
+type part struct {
+	t    *table
+	rows [][]any
+}
+
+// upsertParts writes the rows of several tables.
+func (s *session) upsertParts(parts ...part) error {
+	for _, p := range parts {
+		if len(p.rows) == 0 {
 			continue
 		}
-		if err := s.upsert(side.t, side.rows); err != nil {
-			return fmt.Errorf("insert into %s: %w", side.t.name, err)
+		if err := s.upsert(p.t, p.rows); err != nil {
+			return fmt.Errorf("insert into %s: %w", p.t.name, err)
 		}
 	}
 	return nil
