@@ -93,7 +93,7 @@ func (b *batch) takeBack(s *session) error {
 	for i, seq := range b.rows.entries {
 		entries[i] = seq
 	}
-	if _, err := s.deleteAll(logTable.name, logTable.serial, entries); err != nil {
+	if err := s.deleteAll(logTable.name, logTable.serial, entries); err != nil {
 		return fmt.Errorf("delete room entries: %w", err)
 	}
 	for _, undo := range slices.Backward(b.undo) {

@@ -146,7 +146,7 @@ func (st *bindings) deleteExpired(ctx context.Context, between [2]any) (int, err
 			return err
 		}
 		if _, err = s.exec("DELETE"+expired, args...); err == nil {
-			_, err = s.deleteAll(bindingTable.name, "ruid", ruids)
+			err = s.deleteAll(bindingTable.name, "ruid", ruids)
 		}
 		return err
 	})

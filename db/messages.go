@@ -244,18 +244,18 @@ func (st *messages) Delete(id int64, done func(error)) {
 
 // deleteMessages deletes messages with their rows in the side tables. copies reports whether silod_device has rows.
 func deleteMessages(s *session, ids []any, copies bool) error {
-	_, err := s.deleteAll(s.layout.messages.table, s.layout.messages.id, ids)
+	err := s.deleteAll(s.layout.messages.table, s.layout.messages.id, ids)
 	if err == nil {
-		_, err = s.deleteAll("silod_meta", "silo_id", ids)
+		err = s.deleteAll("silod_meta", "silo_id", ids)
 	}
 	if err == nil {
-		_, err = s.deleteAll("silod_stuck", "silo_id", ids)
+		err = s.deleteAll("silod_stuck", "silo_id", ids)
 	}
 	if err == nil && copies {
-		_, err = s.deleteAll("silod_device", "silo_id", ids)
+		err = s.deleteAll("silod_device", "silo_id", ids)
 	}
 	if err == nil && s.layout.strangers.Load() {
-		_, err = s.deleteAll("silod_stranger", "silo_id", ids)
+		err = s.deleteAll("silod_stranger", "silo_id", ids)
 	}
 	if err != nil {
 		return fmt.Errorf("delete messages: %w", err)

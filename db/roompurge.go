@@ -88,7 +88,7 @@ func (st *rooms) readPositions(ctx context.Context, text string, args ...any) ([
 // DeleteEntries implements imc.Store.
 func (st *rooms) DeleteEntries(ctx context.Context, seqs []int64) error {
 	err := st.writer.step(ctx, len(seqs), func(s *session) error {
-		_, err := s.deleteAll("silod_room_log", "seq", anys(seqs))
+		err := s.deleteAll("silod_room_log", "seq", anys(seqs))
 		return err
 	})
 	if err != nil {
@@ -135,7 +135,7 @@ func eraseSome(s *session, room sip.AoR, limit int) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if _, err := s.deleteAll("{members}", "id", anys(ids)); err != nil || len(ids) == limit {
+	if err := s.deleteAll("{members}", "id", anys(ids)); err != nil || len(ids) == limit {
 		return false, err
 	}
 	if err := deleteOwnRoom(s, uri); err != nil {

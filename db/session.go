@@ -179,16 +179,17 @@ func (s *session) requeue(id int64) error {
 
 func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect.update(s, t, rows) }
 
-// deleteAll deletes the rows with one of the values in the column and returns their number.
-func (s *session) deleteAll(table, column string, values []any) (int64, error) {
+// deleteAll deletes the rows with one of the values in the column.
+func (s *session) deleteAll(table, column string, values []any) error {
 	if len(values) == 0 {
-		return 0, nil
+		return nil
 	}
 	if table == s.layout.messages.table {
 		s.deleted = append(s.deleted, values...)
 	}
 	cond, args := s.layout.dialect.list(column, 1, values)
-	return s.exec("DELETE FROM "+table+" WHERE "+cond, args...)
+	_, err := s.exec("DELETE FROM "+table+" WHERE "+cond, args...)
+	return err
 }
 
 // close returns the connection to the pool.
