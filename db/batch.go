@@ -80,20 +80,10 @@ func (b *batch) isUndoable() bool {
 
 // takeBack deletes the rows that the batch has added, and undoes its other writes.
 func (b *batch) takeBack(s *session) error {
-	messages := make([]any, len(b.rows.messages))
-	for i, id := range b.rows.messages {
-		messages[i] = id
+	if err := deleteMessages(s, anys(b.rows.messages), true); err != nil {
+		return err
 	}
-	if len(messages) > 0 {
-		if err := deleteMessages(s, messages, true); err != nil {
-			return err
-		}
-	}
-	entries := make([]any, len(b.rows.entries))
-	for i, seq := range b.rows.entries {
-		entries[i] = seq
-	}
-	if err := s.deleteAll(logTable.name, logTable.serial, entries); err != nil {
+	if err := s.deleteAll(logTable.name, logTable.serial, anys(b.rows.entries)); err != nil {
 		return fmt.Errorf("delete room entries: %w", err)
 	}
 	for _, undo := range slices.Backward(b.undo) {

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -137,30 +136,13 @@ func (st *bindings) deleteExpired(ctx context.Context, between [2]any) (int, err
 	args = append(between[:], args...)
 	return len(ids), st.writer.step(ctx, len(ids), func(s *session) error {
 		expired := " FROM {location} WHERE expires > $1 AND expires < $2 AND " + cond // not extended since then
-		rows, err := s.query("SELECT ruid"+expired, args...)
-		if err != nil {
-			return err
-		}
-		ruids, err := scanTexts(rows)
+		ruids, err := s.texts("SELECT ruid"+expired, args...)
 		if err != nil {
 			return err
 		}
 		if _, err = s.exec("DELETE"+expired, args...); err == nil {
-			err = s.deleteAll(bindingTable.name, "ruid", ruids)
+			err = s.deleteAll(bindingTable.name, "ruid", anys(ruids))
 		}
 		return err
 	})
-}
-
-// scanTexts returns the texts in the only column of the rows.
-func scanTexts(rows *sql.Rows) (texts []any, err error) {
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		if err := scan(rows, &s); err != nil {
-			return nil, err
-		}
-		texts = append(texts, s)
-	}
-	return texts, rows.Err()
 }

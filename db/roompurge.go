@@ -153,21 +153,3 @@ func (s *session) byIndex() error {
 	}
 	return nil
 }
-
-// texts returns the first column of the rows that a SELECT inside the transaction finds.
-func (s *session) texts(text string, args ...any) ([]string, error) {
-	rows, err := s.query(text, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var v any
-		if err := scan(rows, &v); err != nil {
-			return nil, err
-		}
-		out = append(out, asText(v))
-	}
-	return out, rows.Err()
-}

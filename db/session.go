@@ -135,6 +135,24 @@ func (s *session) ints(text string, args ...any) ([]int64, error) {
 	return scanInts(s.query(text, args...))
 }
 
+// texts returns the first column of the rows that a SELECT inside the transaction finds.
+func (s *session) texts(text string, args ...any) ([]string, error) {
+	rows, err := s.query(text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var v string
+		if err := scan(rows, &v); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
 // insert, upsert and update are those of the engine, see dialect.
 func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
 	ids, err := s.layout.dialect.insert(s, t, rows)
