@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -209,8 +210,13 @@ func (d *mysqlDB) update(s *session, t *table, rows [][]any) error {
 	return err
 }
 
-// list implements dialect.
+// list implements dialect. It repeats the last value until their number is a power of two: sessions
+// and the reader remember a statement for each number.
 func (d *mysqlDB) list(column string, n int, values []any) (string, []any) {
+	values = slices.Clip(values)
+	for count := len(values); count&(count-1) != 0; count++ {
+		values = append(values, values[len(values)-1])
+	}
 	var b strings.Builder
 	for i := range values {
 		fmt.Fprintf(&b, ",$%d", n+i)
