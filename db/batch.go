@@ -182,7 +182,7 @@ func (k *batchKey) first(s *session, b *batch) (bool, error) {
 	if !b.plan.mustRunOnce() {
 		return false, nil
 	}
-	_, err := s.exec(insertKey, b.key[:], s.now)
+	err := s.exec(insertKey, b.key[:], s.now)
 	if err != nil && s.layout.dialect.fault(err) == faultDuplicate {
 		return true, nil
 	}
@@ -207,7 +207,7 @@ func (k *batchKey) confirm(s *session, _ *batch) error {
 		_, err = s.raw(s.layout.fragments.begin)
 	}
 	if err == nil {
-		_, err = s.exec(insertKey, other, s.now)
+		err = s.exec(insertKey, other, s.now)
 	}
 	if err == nil {
 		err = s.commit()
@@ -225,6 +225,5 @@ func (k *batchKey) deleteOldKeys(s *session) error {
 		return nil
 	}
 	k.cleaned = s.now
-	_, err := s.exec("DELETE FROM silod_batch WHERE at < $1", s.now-600)
-	return err
+	return s.exec("DELETE FROM silod_batch WHERE at < $1", s.now-600)
 }

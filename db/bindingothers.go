@@ -131,7 +131,7 @@ func (st *bindings) deleteExpired(ctx context.Context, between [2]any) (int, err
 		if err != nil {
 			return err
 		}
-		if _, err = s.exec("DELETE"+expired, args...); err == nil {
+		if err = s.exec("DELETE"+expired, args...); err == nil {
 			err = s.deleteAll(bindingTable.name, "ruid", anys(ruids))
 		}
 		return err

@@ -301,7 +301,7 @@ func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
 		if found = len(inc) > 0; err != nil {
 			return err
 		}
-		if _, err = s.exec(`DELETE FROM silod_stuck WHERE silo_id = $1`, id); err != nil || !st.hasCopies.Load() {
+		if err = s.exec(`DELETE FROM silod_stuck WHERE silo_id = $1`, id); err != nil || !st.hasCopies.Load() {
 			return err
 		}
 		return s.requeue(id)

@@ -343,8 +343,7 @@ func (d *mysqlDB) renumber(*session) error { return nil }
 // skipNumbers implements dialect. The table keeps the number of a row that was rolled back.
 // With IGNORE the row needs no other values.
 func (d *mysqlDB) skipNumbers(s *session, t *table, last int64) error {
-	_, err := s.exec("INSERT IGNORE INTO "+t.name+" (`"+t.serial+"`) VALUES ($1)", last)
-	return err
+	return s.exec("INSERT IGNORE INTO "+t.name+" (`"+t.serial+"`) VALUES ($1)", last)
 }
 
 // headersFit implements dialect. Header lines are written and read as bytes. Which bytes a

@@ -174,7 +174,7 @@ func (st *messages) tidy(ctx context.Context, table string, after *int64) (n int
 	}
 	err = st.writer.step(ctx, len(ids), func(s *session) error {
 		for _, id := range ids {
-			_, err := s.exec(`DELETE FROM `+table+
+			err := s.exec(`DELETE FROM `+table+
 				` WHERE silo_id = $1 AND inc_time NOT IN (SELECT s.{inc} FROM {silo} s WHERE s.{id} = $1)`, id)
 			if err != nil {
 				return err

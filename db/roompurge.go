@@ -124,10 +124,10 @@ func eraseSome(s *session, room sip.AoR, limit int) (done bool, err error) {
 			return false, err
 		}
 		if len(next) > 0 {
-			_, err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username <= $2", uri, next[0])
+			err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username <= $2", uri, next[0])
 			return false, err
 		}
-		if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1", uri); err != nil {
+		if err := s.exec("DELETE FROM "+t+" WHERE room = $1", uri); err != nil {
 			return false, err
 		}
 	}

@@ -138,20 +138,17 @@ var ownName = columnInfo{width: 255}
 
 // deleteRoom deletes the row of a room in imc_rooms.
 func deleteRoom(s *session, room rowName) error {
-	_, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.user, room.domain)
-	return err
+	return s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.user, room.domain)
 }
 
 // deleteOwnRoom deletes the row of a room in silod_room.
 func deleteOwnRoom(s *session, uri string) error {
-	_, err := s.exec("DELETE FROM silod_room WHERE room = $1", uri)
-	return err
+	return s.exec("DELETE FROM silod_room WHERE room = $1", uri)
 }
 
 // deleteMember deletes the row of a member in one of the memberTables.
 func deleteMember(s *session, table, room string, user rowName) error {
-	_, err := s.exec("DELETE FROM "+table+" WHERE room = $1 AND username = $2 AND domain = $3", room, user.user, user.domain)
-	return err
+	return s.exec("DELETE FROM "+table+" WHERE room = $1 AND username = $2 AND domain = $3", room, user.user, user.domain)
 }
 
 // memberTables are the tables with a row for each member.
@@ -214,7 +211,7 @@ func putMembers(s *session, room string, put []imc.Member) error {
 			listed = append(listed, []any{u, d, room, memberFlag(m.Role)})
 			continue
 		}
-		_, err := s.exec("DELETE FROM {members} WHERE room = $1 AND username = $2 AND domain = $3", room, u, d)
+		err := s.exec("DELETE FROM {members} WHERE room = $1 AND username = $2 AND domain = $3", room, u, d)
 		if err != nil {
 			return err
 		}

@@ -150,8 +150,7 @@ func (st *rooms) respellLog(ctx context.Context, uri string, room sip.AoR) error
 		}
 		cond, args := st.layout.dialect.list("seq", 2, anys(seqs))
 		err = st.writer.step(ctx, len(seqs), func(s *session) error {
-			_, err := s.exec("UPDATE silod_room_log SET room = $1 WHERE "+cond, append([]any{room.String()}, args...)...)
-			return err
+			return s.exec("UPDATE silod_room_log SET room = $1 WHERE "+cond, append([]any{room.String()}, args...)...)
 		})
 		if err != nil {
 			return err

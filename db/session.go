@@ -113,15 +113,11 @@ func (s *session) stmt(text string) (*sql.Stmt, error) {
 	return st, nil
 }
 
-// exec runs a statement with {names} and numbered parameters and returns the number of
-// rows that it changed.
-func (s *session) exec(text string, args ...any) (int64, error) {
+// exec runs a statement with {names} and numbered parameters.
+func (s *session) exec(text string, args ...any) error {
 	q := s.layout.bind(text)
-	res, err := s.raw(q.text, q.args(args)...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	_, err := s.raw(q.text, q.args(args)...)
+	return err
 }
 
 // query reads inside the transaction.
@@ -191,8 +187,7 @@ func (s *session) upsert(t *table, rows [][]any) error {
 func (s *session) requeue(id int64) error {
 	s.requeued = append(s.requeued, id)
 	s.marks = slices.DeleteFunc(s.marks, func(row []any) bool { return row[0] == any(id) && row[3] != "" })
-	_, err := s.exec(`DELETE FROM silod_device WHERE silo_id = $1 AND refused <> ''`, id)
-	return err
+	return s.exec(`DELETE FROM silod_device WHERE silo_id = $1 AND refused <> ''`, id)
 }
 
 func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect.update(s, t, rows) }
@@ -206,8 +201,7 @@ func (s *session) deleteAll(table, column string, values []any) error {
 		s.deleted = append(s.deleted, values...)
 	}
 	cond, args := s.layout.dialect.list(column, 1, values)
-	_, err := s.exec("DELETE FROM "+table+" WHERE "+cond, args...)
-	return err
+	return s.exec("DELETE FROM "+table+" WHERE "+cond, args...)
 }
 
 // close returns the connection to the pool.

@@ -119,7 +119,7 @@ func (d *textDB) compare(t *textTable) (*textMerge, error) {
 func (d *textDB) merge(s *session, m *textMerge) error {
 	t, serial := m.table, m.table.serial
 	cond, args := d.list(serial, 1, m.removed)
-	if _, err := s.exec("DELETE FROM "+t.name+" WHERE "+cond, args...); err != nil {
+	if err := s.exec("DELETE FROM "+t.name+" WHERE "+cond, args...); err != nil {
 		return err
 	}
 	last, err := highest(context.Background(), s.conn, t.name, serial)
