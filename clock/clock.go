@@ -1,7 +1,7 @@
-// Package clock tells when the system's clock cannot be right: after a jump while the process
+// Package clock decides when the system's clock cannot be right: after a jump while the process
 // runs, or at the start, compared with the time that an earlier process has seen. Then there are two
 // times, that of the system and the one that would have come without the jump. Stored messages
-// expire, and reminders are sent, at the earlier one; what is new counts from the later one. So a
+// expire, and reminders are sent, at the earlier one; new data counts from the later one. So a
 // wrong clock deletes nothing, and neither does its correction. After an hour the system's clock is
 // believed.
 //
@@ -20,7 +20,7 @@ import (
 	"silod/mi"
 )
 
-// Options are what a Clock reads. Zero values stand for the clocks of the system.
+// Options are the clocks that a Clock reads. Zero values stand for the clocks of the system.
 type Options struct {
 	Wall    func() time.Time
 	Elapsed func(wall time.Time) time.Duration // of a clock that is not set, at a moment that Wall has returned
@@ -152,8 +152,8 @@ func (c *Clock) Later() time.Time {
 
 // both returns the times of the system's clock and without its jump, the earlier one first. They are
 // the same while the clock is believed, and differ at once when it jumps, before Check has seen that.
-// If the jump is one of this process, both have the monotonic reading of now, so that what is kept
-// in memory is compared as before.
+// If the jump is one of this process, both have the monotonic reading of now, so that times
+// in memory are compared as before.
 func (c *Clock) both() (early, late time.Time) {
 	s, wall := c.state.Load(), c.opt.Wall()
 	steady := s.expected(c.opt.Elapsed(wall))
@@ -173,7 +173,7 @@ func (c *Clock) Commands() []mi.Command {
 		{Name: "clock_show", Help: "Shows the time, and whether the system's clock is doubted because it has jumped.", Run: c.show},
 		{
 			Name: "clock_accept", Writes: true, Run: c.accept,
-			Help: "Believes the system's clock at once after a jump: what has expired by it is deleted, and reminders that are due are sent.",
+			Help: "Believes the system's clock at once after a jump: messages that have expired by it are deleted, and reminders that are due are sent.",
 		},
 	}
 }

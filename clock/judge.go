@@ -22,7 +22,7 @@ type reading struct {
 	boot    time.Duration // of one that goes on then
 }
 
-// A state is what is known about the time.
+// A state is the result of all readings so far.
 type state struct {
 	reading // the last one that was believed
 
@@ -79,7 +79,7 @@ func next(s state, r reading, accept bool) (state, event) {
 
 func near(a, b time.Duration) bool { return (a - b).Abs() <= tolerance }
 
-// wallSub is Time.Sub for what the clocks on the wall show.
+// wallSub is Time.Sub without monotonic readings.
 func wallSub(a, b time.Time) time.Duration { return a.Round(0).Sub(b.Round(0)) }
 
 func later(a, b time.Time) time.Time {

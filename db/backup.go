@@ -71,7 +71,7 @@ func copyPages(ctx context.Context, pool *sql.DB, file string, report func(Progr
 		return err
 	}
 	defer conn.Close()
-	for _, text := range []string{"BEGIN", "SELECT COUNT(*) FROM sqlite_master"} {
+	for _, text := range []string{"BEGIN", readSchema} {
 		if _, err := conn.ExecContext(ctx, text); err != nil {
 			return err
 		}

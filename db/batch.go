@@ -80,20 +80,10 @@ func (b *batch) isUndoable() bool {
 
 // takeBack deletes the rows that the batch has added, and undoes its other writes.
 func (b *batch) takeBack(s *session) error {
-	messages := make([]any, len(b.rows.messages))
-	for i, id := range b.rows.messages {
-		messages[i] = id
+	if err := deleteMessages(s, anys(b.rows.messages), true); err != nil {
+		return err
 	}
-	if len(messages) > 0 {
-		if _, err := deleteMessages(s, messages, true); err != nil {
-			return err
-		}
-	}
-	entries := make([]any, len(b.rows.entries))
-	for i, seq := range b.rows.entries {
-		entries[i] = seq
-	}
-	if _, err := s.deleteAll(logTable.name, logTable.serial, entries); err != nil {
+	if err := s.deleteAll(logTable.name, logTable.serial, anys(b.rows.entries)); err != nil {
 		return fmt.Errorf("delete room entries: %w", err)
 	}
 	for _, undo := range slices.Backward(b.undo) {
@@ -192,7 +182,7 @@ func (k *batchKey) first(s *session, b *batch) (bool, error) {
 	if !b.plan.mustRunOnce() {
 		return false, nil
 	}
-	_, err := s.exec(insertKey, b.key[:], s.now)
+	err := s.exec(insertKey, b.key[:], s.now)
 	if err != nil && s.layout.dialect.fault(err) == faultDuplicate {
 		return true, nil
 	}
@@ -217,7 +207,7 @@ func (k *batchKey) confirm(s *session, _ *batch) error {
 		_, err = s.raw(s.layout.fragments.begin)
 	}
 	if err == nil {
-		_, err = s.exec(insertKey, other, s.now)
+		err = s.exec(insertKey, other, s.now)
 	}
 	if err == nil {
 		err = s.commit()
@@ -235,6 +225,5 @@ func (k *batchKey) deleteOldKeys(s *session) error {
 		return nil
 	}
 	k.cleaned = s.now
-	_, err := s.exec("DELETE FROM silod_batch WHERE at < $1", s.now-600)
-	return err
+	return s.exec("DELETE FROM silod_batch WHERE at < $1", s.now-600)
 }

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -41,7 +40,7 @@ func (st *bindings) Others(
 func (st *bindings) Rows(
 	ctx context.Context, ruids []string, f func(sip.AoR, registrar.Binding), skip func(error),
 ) error {
-	cond, args := st.layout.dialect.list("l.ruid", 1, padded(anys(ruids)))
+	cond, args := st.layout.dialect.list("l.ruid", 1, anys(ruids))
 	return st.some(ctx, f, skip, cond, args...)
 }
 
@@ -63,7 +62,7 @@ func (st *bindings) some(
 		return err
 	}
 	lines := map[string]any{}
-	cond, args = st.layout.dialect.list("ruid", 1, padded(ruids))
+	cond, args = st.layout.dialect.list("ruid", 1, ruids)
 	err = st.scan(ctx, 2, func(values []any) { lines[asText(values[0])] = values[1] },
 		"SELECT ruid, extra FROM silod_binding WHERE "+cond, args...)
 	if err != nil {
@@ -100,15 +99,6 @@ func (st *bindings) scan(ctx context.Context, n int, f func([]any), text string,
 	return nil
 }
 
-// padded repeats the last value until the number of values is a power of two: MySQL has a statement
-// for each number, and the reader remembers statements.
-func padded(values []any) []any {
-	for n := len(values); n&(n-1) != 0; n++ {
-		values = append(values, values[len(values)-1])
-	}
-	return values
-}
-
 // expiredRows is the number of expired rows that are deleted together.
 const expiredRows = 200
 
@@ -133,34 +123,17 @@ func (st *bindings) deleteExpired(ctx context.Context, between [2]any) (int, err
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	cond, args := st.layout.dialect.list("id", 3, padded(anys(ids)))
+	cond, args := st.layout.dialect.list("id", 3, anys(ids))
 	args = append(between[:], args...)
 	return len(ids), st.writer.step(ctx, len(ids), func(s *session) error {
 		expired := " FROM {location} WHERE expires > $1 AND expires < $2 AND " + cond // not extended since then
-		rows, err := s.query("SELECT ruid"+expired, args...)
+		ruids, err := s.texts("SELECT ruid"+expired, args...)
 		if err != nil {
 			return err
 		}
-		ruids, err := scanTexts(rows)
-		if err != nil {
-			return err
-		}
-		if _, err = s.exec("DELETE"+expired, args...); err == nil {
-			_, err = s.deleteAll(bindingTable.name, "ruid", ruids)
+		if err = s.exec("DELETE"+expired, args...); err == nil {
+			err = s.deleteAll(bindingTable.name, "ruid", anys(ruids))
 		}
 		return err
 	})
-}
-
-// scanTexts returns the texts in the only column of the rows.
-func scanTexts(rows *sql.Rows) (texts []any, err error) {
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		if err := scan(rows, &s); err != nil {
-			return nil, err
-		}
-		texts = append(texts, s)
-	}
-	return texts, rows.Err()
 }

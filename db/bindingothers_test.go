@@ -216,16 +216,22 @@ func TestCheckBindings(t *testing.T) {
 			save(t, db.Bindings(), odd)
 			rawExec(t, db, "DELETE FROM location WHERE ruid = 'uloc-gone'")
 			closeDB(t, db)
-			list, err := Check(t.Context(), url, Options{
-				Now: func() time.Time { return noon }, Domains: sip.NewDomains("example.org"),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, f := range list {
-				if strings.Contains(f.Table, ":") {
-					got = append(got, fmt.Sprintf("%s %d: %.40s", f.Table, f.Rows, f.Note+f.Problem))
+			wants := func(want []string) {
+				t.Helper()
+				list, err := Check(t.Context(), url, Options{
+					Now: func() time.Time { return noon }, Domains: sip.NewDomains("example.org"),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for _, f := range list {
+					if strings.Contains(f.Table, ":") {
+						got = append(got, fmt.Sprintf("%s %d: %.40s", f.Table, f.Rows, f.Note+f.Problem))
+					}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("got\n%s", strings.Join(got, "\n"))
 				}
 			}
 			want := []string{
@@ -237,9 +243,15 @@ func TestCheckBindings(t *testing.T) {
 				"location: unreadable 1: not used, such as row \"uloc-bad\": contac",
 				"silod_binding: no contact 1: not used, silod deletes them when it sta",
 			}
-			if !slices.Equal(got, want) {
-				t.Errorf("got\n%s", strings.Join(got, "\n"))
+			wants(want)
+			if e.name == "text" { // silod's own tables are never missing
+				return
 			}
+			db = open(t, url, Options{})
+			rawExec(t, db, "DELETE FROM silod_schema")
+			rawExec(t, db, "DROP TABLE silod_binding")
+			closeDB(t, db)
+			wants(want[:len(want)-1]) // before the first start
 		})
 	}
 }

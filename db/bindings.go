@@ -112,7 +112,7 @@ func saveBindings(s *session, rows []*bindingRow) error {
 		}
 	}
 	t := &s.layout.bindings.table
-	_, err = s.deleteAll(t.name, "ruid", removed)
+	err = s.deleteAll(t.name, "ruid", removed)
 	if err == nil && len(updated) > 0 {
 		err = s.update(t, updated)
 	}
@@ -123,7 +123,7 @@ func saveBindings(s *session, rows []*bindingRow) error {
 		err = s.upsert(&bindingTable, extra)
 	}
 	if err == nil {
-		_, err = s.deleteAll("silod_binding", "ruid", append(removed, plain...))
+		err = s.deleteAll("silod_binding", "ruid", append(removed, plain...))
 	}
 	if err != nil {
 		return fmt.Errorf("save bindings: %w", err)

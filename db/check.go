@@ -30,7 +30,7 @@ func Migrate(ctx context.Context, url string, o Options) (created []string, err 
 
 // A Finding is the result of Check for one table.
 type Finding struct {
-	Table   string // or "index NAME"
+	Table   string // or "index NAME", or "NAME: ROWS" about some of its rows
 	Version int64  // as in Kamailio's table version; of silod_schema the version of the schema; 0 for none
 	Rows    int64  // 0 if the table cannot be read
 	About   bool   // Rows is an estimate

@@ -19,7 +19,7 @@ type bindingCount struct {
 // bindings adds findings about contacts that other programs have written, and about those that no
 // program needs any more.
 func (c *check) bindings(ctx context.Context) error {
-	if c.missing["location"] || c.versions > 0 {
+	if c.missing["location"] {
 		return nil
 	}
 	n, err := c.countBindings(ctx)
@@ -82,11 +82,9 @@ func (c *check) countBindings(ctx context.Context) (*bindingCount, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = st.scan(ctx, 1, func(values []any) {
-		if !ruids[asText(values[0])] {
-			n.lines++
-		}
-	}, "SELECT ruid FROM silod_binding")
+	if c.versions == 0 {
+		err = st.orphans(ctx, ruids, func(string) { n.lines++ })
+	}
 	return n, err
 }
 

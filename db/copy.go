@@ -67,7 +67,7 @@ func Copy(ctx context.Context, from, to *DB, o CopyOptions) error {
 		t.deferred = false
 	}
 	return withCause(to.writer.step(ctx, 1, func(s *session) error {
-		if _, err := s.exec("DELETE FROM silod_copy"); err != nil {
+		if err := s.exec("DELETE FROM silod_copy"); err != nil {
 			return err
 		}
 		return to.layout.dialect.renumber(s)
@@ -172,8 +172,7 @@ func (c *copier) claim(ctx context.Context) error {
 		return err
 	}
 	return c.to.writer.step(ctx, 1, func(s *session) error {
-		_, err := s.exec("INSERT INTO silod_copy (source, at) VALUES ($1, $2)", c.from.name(), s.now)
-		return err
+		return s.exec("INSERT INTO silod_copy (source, at) VALUES ($1, $2)", c.from.name(), s.now)
 	})
 }
 

@@ -79,22 +79,8 @@ func (c *copier) putMessages(ctx context.Context, numbered *table, ms []silo.Mes
 		if _, err := s.insert(numbered, rows); err != nil {
 			return fmt.Errorf("table %s: %w", numbered.name, err)
 		}
-		for _, side := range []part{{&metaTable, meta}, {&stuckTable, stuck}} {
-			if len(side.rows) == 0 {
-				continue
-			}
-			if err := s.upsert(side.t, side.rows); err != nil {
-				return fmt.Errorf("table %s: %w", side.t.name, err)
-			}
-		}
-		return nil
+		return s.upsertParts(part{&metaTable, meta}, part{&stuckTable, stuck})
 	})
-}
-
-// A part is a set of rows for a table.
-type part struct {
-	t    *table
-	rows [][]any
 }
 
 // devices copies the marks of devices.

@@ -25,7 +25,7 @@ func OpenSource(ctx context.Context, url string, o Options) (*DB, error) {
 	return db, nil
 }
 
-// openSource connects, with one connection whose transaction lasts until Close, and inspects the
+// openSource connects, with one connection and a transaction that lasts until Close, and inspects the
 // tables.
 func (db *DB) openSource(ctx context.Context) error {
 	l := &db.layout
@@ -131,9 +131,9 @@ func (db *DB) refuseUsed(ctx context.Context) error {
 	return nil
 }
 
-// A sourceState tells whether a Copy has read all rows as they were at one time.
+// A sourceState shows that a Copy has read all rows as they were at one time.
 type sourceState struct {
-	session string // whose transaction sees no change; "" for files
+	session string // its transaction sees no change; "" for files
 	file    fileState
 }
 
@@ -171,7 +171,7 @@ func (d *sqliteDB) state() (st fileState) {
 	return st
 }
 
-// errChanged is the error of a Copy whose source was written meanwhile.
+// errChanged is the error of a Copy if its source was written meanwhile.
 var errChanged = errors.New("it was changed during the copy: stop all programs that write to it, create the target again and repeat the copy")
 
 // unchanged returns an error if a source may have been read in different states. A database that

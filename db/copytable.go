@@ -43,8 +43,7 @@ func (c *copier) clear(ctx context.Context, t *table) error {
 			return nil
 		}
 		err = c.to.writer.step(ctx, len(keys), func(s *session) error {
-			_, err := s.deleteAll(t.name, t.fields[0].name, keys)
-			return err
+			return s.deleteAll(t.name, t.fields[0].name, keys)
 		})
 		if err != nil {
 			return err

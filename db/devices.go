@@ -112,7 +112,7 @@ func (st *messages) ReadMarks(ctx context.Context, ms []silo.Message, devices []
 func (st *messages) Mark(id int64, marks []silo.Copy, done func(error)) {
 	st.hasCopies.Store(true)
 	write := func(s *session) error {
-		inc, err := s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
+		inc, err := s.storedAt(id)
 		if err != nil || len(inc) == 0 { // the message was deleted meanwhile
 			return err
 		}

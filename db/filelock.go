@@ -31,7 +31,7 @@ func lockFile(path, database string) (*fileLock, error) {
 	return &fileLock{f}, nil
 }
 
-// lockedError returns the error for a database whose lock another process holds.
+// lockedError returns the error for a database that another process has locked.
 func lockedError(f *os.File, database string) error {
 	holder := "another process"
 	if pid, _ := io.ReadAll(io.LimitReader(f, 20)); len(pid) > 0 {

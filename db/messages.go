@@ -128,12 +128,23 @@ func insertMessages(s *session, messages []*messageRow) error {
 			strangers, s.charged = append(strangers, strangerRow(&charge, r.stored)), append(s.charged, charge)
 		}
 	}
-	for _, side := range []part{{&metaTable, meta}, {&stuckTable, stuck}, {&deviceTable, marks}, {&strangerTable, strangers}} {
-		if len(side.rows) == 0 {
+	return s.upsertParts(part{&metaTable, meta}, part{&stuckTable, stuck}, part{&deviceTable, marks}, part{&strangerTable, strangers})
+}
+
+// A part is a set of rows for a table.
+type part struct {
+	t    *table
+	rows [][]any
+}
+
+// upsertParts writes the rows of several tables.
+func (s *session) upsertParts(parts ...part) error {
+	for _, p := range parts {
+		if len(p.rows) == 0 {
 			continue
 		}
-		if err := s.upsert(side.t, side.rows); err != nil {
-			return fmt.Errorf("insert into %s: %w", side.t.name, err)
+		if err := s.upsert(p.t, p.rows); err != nil {
+			return fmt.Errorf("insert into %s: %w", p.t.name, err)
 		}
 	}
 	return nil
@@ -231,26 +242,30 @@ func (st *messages) Delete(id int64, done func(error)) {
 	})
 }
 
-// deleteMessages deletes messages with their rows in the side tables and returns their
-// number. copies reports whether silod_device has rows.
-func deleteMessages(s *session, ids []any, copies bool) (int, error) {
-	n, err := s.deleteAll(s.layout.messages.table, s.layout.messages.id, ids)
+// deleteMessages deletes messages with their rows in the side tables. copies reports whether silod_device has rows.
+func deleteMessages(s *session, ids []any, copies bool) error {
+	err := s.deleteAll(s.layout.messages.table, s.layout.messages.id, ids)
 	if err == nil {
-		_, err = s.deleteAll("silod_meta", "silo_id", ids)
+		err = s.deleteAll("silod_meta", "silo_id", ids)
 	}
 	if err == nil {
-		_, err = s.deleteAll("silod_stuck", "silo_id", ids)
+		err = s.deleteAll("silod_stuck", "silo_id", ids)
 	}
 	if err == nil && copies {
-		_, err = s.deleteAll("silod_device", "silo_id", ids)
+		err = s.deleteAll("silod_device", "silo_id", ids)
 	}
 	if err == nil && s.layout.strangers.Load() {
-		_, err = s.deleteAll("silod_stranger", "silo_id", ids)
+		err = s.deleteAll("silod_stranger", "silo_id", ids)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("delete messages: %w", err)
+		return fmt.Errorf("delete messages: %w", err)
 	}
-	return int(n), nil
+	return nil
+}
+
+// storedAt returns the time of storing of a message, none if it does not exist.
+func (s *session) storedAt(id int64) ([]int64, error) {
+	return s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
 }
 
 // SetAside implements silo.Mailbox. It also runs for a message that is set aside already,
@@ -262,7 +277,7 @@ func (st *messages) SetAside(ctx context.Context, id int64, reason string, marks
 		st.hasCopies.Store(true)
 	}
 	err := st.writer.step(ctx, 1+len(marks), func(s *session) error {
-		inc, err := s.ints(`SELECT {inc} FROM {silo} WHERE {id} = $1`, id)
+		inc, err := s.storedAt(id)
 		if found = len(inc) > 0; err != nil || !found {
 			return err
 		}
@@ -282,11 +297,11 @@ func (st *messages) SetAside(ctx context.Context, id int64, reason string, marks
 func (st *messages) Requeue(ctx context.Context, id int64) (bool, error) {
 	var found bool
 	err := st.writer.step(ctx, 1, func(s *session) error {
-		ids, err := s.ints(`SELECT {id} FROM {silo} WHERE {id} = $1`, id)
-		if found = len(ids) > 0; err != nil {
+		inc, err := s.storedAt(id)
+		if found = len(inc) > 0; err != nil {
 			return err
 		}
-		if _, err = s.exec(`DELETE FROM silod_stuck WHERE silo_id = $1`, id); err != nil || !st.hasCopies.Load() {
+		if err = s.exec(`DELETE FROM silod_stuck WHERE silo_id = $1`, id); err != nil || !st.hasCopies.Load() {
 			return err
 		}
 		return s.requeue(id)

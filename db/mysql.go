@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -209,8 +210,13 @@ func (d *mysqlDB) update(s *session, t *table, rows [][]any) error {
 	return err
 }
 
-// list implements dialect.
+// list implements dialect. It repeats the last value until their number is a power of two: sessions
+// and the reader remember a statement for each number.
 func (d *mysqlDB) list(column string, n int, values []any) (string, []any) {
+	values = slices.Clip(values)
+	for count := len(values); count&(count-1) != 0; count++ {
+		values = append(values, values[len(values)-1])
+	}
 	var b strings.Builder
 	for i := range values {
 		fmt.Fprintf(&b, ",$%d", n+i)
@@ -337,8 +343,7 @@ func (d *mysqlDB) renumber(*session) error { return nil }
 // skipNumbers implements dialect. The table keeps the number of a row that was rolled back.
 // With IGNORE the row needs no other values.
 func (d *mysqlDB) skipNumbers(s *session, t *table, last int64) error {
-	_, err := s.exec("INSERT IGNORE INTO "+t.name+" (`"+t.serial+"`) VALUES ($1)", last)
-	return err
+	return s.exec("INSERT IGNORE INTO "+t.name+" (`"+t.serial+"`) VALUES ($1)", last)
 }
 
 // headersFit implements dialect. Header lines are written and read as bytes. Which bytes a

@@ -173,5 +173,14 @@ func (db *DB) watchNumbers(ctx context.Context) {
 // NumbersUsed returns the percentage of used numbers of the table that is nearest to its end.
 func (db *DB) NumbersUsed() int64 { return db.layout.numbering.most.Load() }
 
-// errNumbersEnd is the error of an insert into a table whose numbers are used up.
+// highest returns the highest number of the rows of a table, 0 for an empty one.
+func highest(ctx context.Context, q querier, table, column string) (int64, error) {
+	n, err := scanInts(q.QueryContext(ctx, fmt.Sprintf("SELECT COALESCE(MAX(%s), 0) FROM %s", column, table)))
+	if err != nil {
+		return 0, err
+	}
+	return n[0], nil
+}
+
+// errNumbersEnd is the error of an insert into a table that has no number left.
 var errNumbersEnd = errors.New("numbers of the rows are used up")

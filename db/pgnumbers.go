@@ -72,11 +72,9 @@ func (d *postgresDB) numbering(ctx context.Context, q querier, table, column str
 	if kind != "bigint" {
 		n.repair = fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE bigint; ", table, column) + n.repair
 	}
-	high, err := scanInts(q.QueryContext(ctx, fmt.Sprintf("SELECT COALESCE(MAX(%s), 0) FROM %s", column, table)))
-	if err != nil {
+	if n.most, err = highest(ctx, q, table, column); err != nil {
 		return nil, err
 	}
-	n.most = high[0]
 	if !last.Valid && !cycle {
 		n.last = max(n.last, n.most)
 	}

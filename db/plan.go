@@ -61,6 +61,5 @@ func (p *plan) run(s *session) error {
 	if err := saveCursors(s, p.cursors); err != nil {
 		return err
 	}
-	_, err := deleteMessages(s, p.deletes, p.copies)
-	return err
+	return deleteMessages(s, p.deletes, p.copies)
 }

@@ -101,7 +101,7 @@ func (st *messages) deleteFound(ctx context.Context, list []found, stuck bool) (
 				gone = append(gone, row[0])
 			}
 		}
-		_, err = deleteMessages(s, gone, st.hasCopies.Load())
+		err = deleteMessages(s, gone, st.hasCopies.Load())
 		return err
 	})
 	if err != nil {
@@ -128,7 +128,7 @@ func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 	return slices.DeleteFunc(out, func(m silo.Message) bool { return !slices.Contains(gone, any(m.ID)) }), nil
 }
 
-// sideTables are silod's tables whose rows belong to messages, which another program may have
+// sideTables are silod's tables with rows that belong to messages, which another program may have
 // deleted.
 var sideTables = []string{"silod_meta", "silod_stuck", "silod_device", "silod_stranger"}
 
@@ -174,7 +174,7 @@ func (st *messages) tidy(ctx context.Context, table string, after *int64) (n int
 	}
 	err = st.writer.step(ctx, len(ids), func(s *session) error {
 		for _, id := range ids {
-			_, err := s.exec(`DELETE FROM `+table+
+			err := s.exec(`DELETE FROM `+table+
 				` WHERE silo_id = $1 AND inc_time NOT IN (SELECT s.{inc} FROM {silo} s WHERE s.{id} = $1)`, id)
 			if err != nil {
 				return err

@@ -163,7 +163,7 @@ func (l *redoLog) run(s *session) error {
 			t, found := stored[id]
 			return !found || t > at[id]
 		})
-		if _, err := deleteMessages(s, ids, true); err != nil {
+		if err := deleteMessages(s, ids, true); err != nil {
 			return err
 		}
 	}

@@ -189,8 +189,7 @@ func TestTidy(t *testing.T) {
 func deleteElsewhere(t testing.TB, db *DB, but int64) {
 	t.Helper()
 	err := db.writer.step(t.Context(), 1, func(s *session) error {
-		_, err := s.exec("DELETE FROM {silo} WHERE {id} <> $1", but)
-		return err
+		return s.exec("DELETE FROM {silo} WHERE {id} <> $1", but)
 	})
 	if err != nil {
 		t.Fatal(err)

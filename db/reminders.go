@@ -71,7 +71,7 @@ func (s *session) release(rs []silo.Release, rows []*messageRow, copies bool) er
 		}
 	}
 	deleted := len(s.deleted)
-	if _, err := deleteMessages(s, from, copies); err != nil {
+	if err := deleteMessages(s, from, copies); err != nil {
 		return err
 	}
 	if err := insertMessages(s, added); err != nil {

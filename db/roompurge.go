@@ -88,7 +88,7 @@ func (st *rooms) readPositions(ctx context.Context, text string, args ...any) ([
 // DeleteEntries implements imc.Store.
 func (st *rooms) DeleteEntries(ctx context.Context, seqs []int64) error {
 	err := st.writer.step(ctx, len(seqs), func(s *session) error {
-		_, err := s.deleteAll("silod_room_log", "seq", anys(seqs))
+		err := s.deleteAll("silod_room_log", "seq", anys(seqs))
 		return err
 	})
 	if err != nil {
@@ -124,10 +124,10 @@ func eraseSome(s *session, room sip.AoR, limit int) (done bool, err error) {
 			return false, err
 		}
 		if len(next) > 0 {
-			_, err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username <= $2", uri, next[0])
+			err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username <= $2", uri, next[0])
 			return false, err
 		}
-		if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1", uri); err != nil {
+		if err := s.exec("DELETE FROM "+t+" WHERE room = $1", uri); err != nil {
 			return false, err
 		}
 	}
@@ -135,13 +135,13 @@ func eraseSome(s *session, room sip.AoR, limit int) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if _, err := s.deleteAll("{members}", "id", anys(ids)); err != nil || len(ids) == limit {
+	if err := s.deleteAll("{members}", "id", anys(ids)); err != nil || len(ids) == limit {
 		return false, err
 	}
-	if _, err := s.exec("DELETE FROM silod_room WHERE room = $1", uri); err != nil {
+	if err := deleteOwnRoom(s, uri); err != nil {
 		return false, err
 	}
-	return true, deleteRoom(s, room)
+	return true, deleteRoom(s, rowName{room.User, room.Domain})
 }
 
 // byIndex makes the rest of the transaction find rows by an index, see fragments.useIndex.
@@ -152,22 +152,4 @@ func (s *session) byIndex() error {
 		}
 	}
 	return nil
-}
-
-// texts returns the first column of the rows that a SELECT inside the transaction finds.
-func (s *session) texts(text string, args ...any) ([]string, error) {
-	rows, err := s.query(text, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var v any
-		if err := scan(rows, &v); err != nil {
-			return nil, err
-		}
-		out = append(out, asText(v))
-	}
-	return out, rows.Err()
 }

@@ -97,8 +97,7 @@ func changeRoom(s *session, c *imc.Change) error {
 	if err := putRoom(s, c); err != nil || !c.Delete {
 		return err
 	}
-	_, err := s.exec("DELETE FROM silod_room WHERE room = $1", c.Room.AoR.String())
-	return err
+	return deleteOwnRoom(s, c.Room.AoR.String())
 }
 
 // check returns errInvalid where the tables cannot hold the change.
@@ -138,9 +137,18 @@ func checkMembers(c *imc.Change) error {
 var ownName = columnInfo{width: 255}
 
 // deleteRoom deletes the row of a room in imc_rooms.
-func deleteRoom(s *session, room sip.AoR) error {
-	_, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.User, room.Domain)
-	return err
+func deleteRoom(s *session, room rowName) error {
+	return s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.user, room.domain)
+}
+
+// deleteOwnRoom deletes the row of a room in silod_room.
+func deleteOwnRoom(s *session, uri string) error {
+	return s.exec("DELETE FROM silod_room WHERE room = $1", uri)
+}
+
+// deleteMember deletes the row of a member in one of the memberTables.
+func deleteMember(s *session, table, room string, user rowName) error {
+	return s.exec("DELETE FROM "+table+" WHERE room = $1 AND username = $2 AND domain = $3", room, user.user, user.domain)
 }
 
 // memberTables are the tables with a row for each member.
@@ -156,7 +164,7 @@ func putRoom(s *session, c *imc.Change) error {
 	for _, a := range c.Remove {
 		u := s.layout.member(a)
 		for _, t := range memberTables {
-			if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username = $2 AND domain = $3", room, u.user, u.domain); err != nil {
+			if err := deleteMember(s, t, room, u); err != nil {
 				return err
 			}
 		}
@@ -175,7 +183,7 @@ func putRoom(s *session, c *imc.Change) error {
 		return err
 	}
 	if empty {
-		return deleteRoom(s, c.Room.AoR)
+		return deleteRoom(s, rowName{c.Room.AoR.User, c.Room.AoR.Domain})
 	}
 	return s.upsert(&s.layout.rooms.rooms, [][]any{{c.Room.AoR.User, c.Room.AoR.Domain, flag}})
 }
@@ -203,7 +211,7 @@ func putMembers(s *session, room string, put []imc.Member) error {
 			listed = append(listed, []any{u, d, room, memberFlag(m.Role)})
 			continue
 		}
-		_, err := s.exec("DELETE FROM {members} WHERE room = $1 AND username = $2 AND domain = $3", room, u, d)
+		err := s.exec("DELETE FROM {members} WHERE room = $1 AND username = $2 AND domain = $3", room, u, d)
 		if err != nil {
 			return err
 		}

@@ -108,8 +108,7 @@ func (st *rooms) respell(ctx context.Context, r *loadedRoom, members []imc.Membe
 		err := st.writer.step(ctx, len(some), func(s *session) error {
 			var put []imc.Member
 			for _, m := range some {
-				_, err := s.exec("DELETE FROM "+m.table+" WHERE room = $1 AND username = $2 AND domain = $3", m.room, m.user.user, m.user.domain)
-				if err != nil {
+				if err := deleteMember(s, m.table, m.room, m.user); err != nil {
 					return err
 				}
 				if own := r.find(st.layout.aor(m.user)); own != nil {
@@ -129,12 +128,12 @@ func (st *rooms) respell(ctx context.Context, r *loadedRoom, members []imc.Membe
 	}
 	return st.writer.step(ctx, 1, func(s *session) error {
 		for _, n := range r.other.names {
-			if _, err := s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", n.user, n.domain); err != nil {
+			if err := deleteRoom(s, n); err != nil {
 				return err
 			}
 		}
 		for _, uri := range r.other.uris {
-			if _, err := s.exec("DELETE FROM silod_room WHERE room = $1", uri); err != nil {
+			if err := deleteOwnRoom(s, uri); err != nil {
 				return err
 			}
 		}
@@ -151,8 +150,7 @@ func (st *rooms) respellLog(ctx context.Context, uri string, room sip.AoR) error
 		}
 		cond, args := st.layout.dialect.list("seq", 2, anys(seqs))
 		err = st.writer.step(ctx, len(seqs), func(s *session) error {
-			_, err := s.exec("UPDATE silod_room_log SET room = $1 WHERE "+cond, append([]any{room.String()}, args...)...)
-			return err
+			return s.exec("UPDATE silod_room_log SET room = $1 WHERE "+cond, append([]any{room.String()}, args...)...)
 		})
 		if err != nil {
 			return err

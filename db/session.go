@@ -113,15 +113,11 @@ func (s *session) stmt(text string) (*sql.Stmt, error) {
 	return st, nil
 }
 
-// exec runs a statement with {names} and numbered parameters and returns the number of
-// rows that it changed.
-func (s *session) exec(text string, args ...any) (int64, error) {
+// exec runs a statement with {names} and numbered parameters.
+func (s *session) exec(text string, args ...any) error {
 	q := s.layout.bind(text)
-	res, err := s.raw(q.text, q.args(args)...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	_, err := s.raw(q.text, q.args(args)...)
+	return err
 }
 
 // query reads inside the transaction.
@@ -133,6 +129,24 @@ func (s *session) query(text string, args ...any) (*sql.Rows, error) {
 // ints is reader.ints inside the transaction.
 func (s *session) ints(text string, args ...any) ([]int64, error) {
 	return scanInts(s.query(text, args...))
+}
+
+// texts returns the first column of the rows that a SELECT inside the transaction finds.
+func (s *session) texts(text string, args ...any) ([]string, error) {
+	rows, err := s.query(text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var v string
+		if err := scan(rows, &v); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
 }
 
 // insert, upsert and update are those of the engine, see dialect.
@@ -173,16 +187,15 @@ func (s *session) upsert(t *table, rows [][]any) error {
 func (s *session) requeue(id int64) error {
 	s.requeued = append(s.requeued, id)
 	s.marks = slices.DeleteFunc(s.marks, func(row []any) bool { return row[0] == any(id) && row[3] != "" })
-	_, err := s.exec(`DELETE FROM silod_device WHERE silo_id = $1 AND refused <> ''`, id)
-	return err
+	return s.exec(`DELETE FROM silod_device WHERE silo_id = $1 AND refused <> ''`, id)
 }
 
 func (s *session) update(t *table, rows [][]any) error { return s.layout.dialect.update(s, t, rows) }
 
-// deleteAll deletes the rows with one of the values in the column and returns their number.
-func (s *session) deleteAll(table, column string, values []any) (int64, error) {
+// deleteAll deletes the rows with one of the values in the column.
+func (s *session) deleteAll(table, column string, values []any) error {
 	if len(values) == 0 {
-		return 0, nil
+		return nil
 	}
 	if table == s.layout.messages.table {
 		s.deleted = append(s.deleted, values...)

@@ -104,7 +104,7 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	}
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
-	if _, err := pool.ExecContext(ctx, "SELECT COUNT(*) FROM sqlite_master"); err != nil {
+	if _, err := pool.ExecContext(ctx, readSchema); err != nil {
 		pool.Close()
 		if r == forSource && d.state().pending {
 			return nil, fmt.Errorf("cannot read database %s: %w; its last changes are in %[1]s-wal or %[1]s-journal: have the program that uses it close it, or copy these files to a directory that you can write", d.path, err)
@@ -113,6 +113,9 @@ func (d *sqliteDB) connect(ctx context.Context, r role) (*sql.DB, error) {
 	}
 	return pool, nil
 }
+
+// readSchema reads the file for the first time in a transaction.
+const readSchema = "SELECT COUNT(*) FROM sqlite_master"
 
 // fileURI returns the URI of a file, which SQLite takes with any character in its name.
 func fileURI(path string) string {

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"fmt"
 	"math"
 )
 
@@ -13,13 +12,13 @@ func (d *sqliteDB) numbering(ctx context.Context, q querier, table, column strin
 		return nil, err
 	}
 	if _, ok := info[column]; !ok {
-		return nil, nil //nolint:nilnil // the table does not number its rows
+		return nil, nil // the table does not number its rows
 	}
-	n, err := scanInts(q.QueryContext(ctx, fmt.Sprintf("SELECT COALESCE(MAX(%s), 0) FROM %s", column, table)))
+	n, err := highest(ctx, q, table, column)
 	if err != nil {
 		return nil, err
 	}
-	return &numbering{last: n[0], most: n[0], limit: math.MaxInt64, repair: "delete the row with this number"}, nil
+	return &numbering{last: n, most: n, limit: math.MaxInt64, repair: "delete the row with this number"}, nil
 }
 
 // estimateRows implements dialect. Rows that were deleted count as well.

@@ -99,7 +99,7 @@ func (st *messages) Feign(ctx context.Context, m *silo.Message) error {
 		if err := insertMessages(s, []*messageRow{row}); err != nil {
 			return err
 		}
-		_, err := deleteMessages(s, []any{m.ID}, st.hasCopies.Load())
+		err := deleteMessages(s, []any{m.ID}, st.hasCopies.Load())
 		s.added = nil // nothing was moved
 		return err
 	})

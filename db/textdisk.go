@@ -20,7 +20,7 @@ type textWrite struct {
 	path    string
 	info    fs.FileInfo // of the file, as last read or written; nil: there is none
 	numbers []int64     // rows that the transaction has changed
-	marked  []int64     // messages whose rows get their number as the id
+	marked  []int64     // messages: their rows get their number as the id
 
 	file       *textFile
 	renumbered map[int64]bool

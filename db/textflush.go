@@ -48,7 +48,7 @@ func (d *textDB) flush(s *session) error {
 			return fmt.Errorf("table %s: %w", t.name, err)
 		}
 	}
-	if _, err := s.raw("DELETE FROM text_changes"); err != nil {
+	if _, err := s.raw(forgetChanges); err != nil {
 		return fmt.Errorf("delete changes: %w", err)
 	}
 	return d.replaceAll(writes)
@@ -172,6 +172,7 @@ func (d *textDB) change(s *session, w *textWrite, base *textFile) (*textFile, bo
 		touched[n] = true
 	}
 	id, _ := base.column(t.serial)
+	// All lines keep their place: the file stays comparable for people and for backups.
 	for _, l := range base.lines {
 		if l.number != 0 && touched[l.number] {
 			values, exists := rows[l.number]
@@ -190,7 +191,7 @@ func (d *textDB) change(s *session, w *textWrite, base *textFile) (*textFile, bo
 		}
 		f.lines = append(f.lines, l)
 	}
-	if t != d.silo {
+	if t != d.silo { // other tables name messages by their numbers
 		w.keepLines(&f, rows, gone)
 	}
 	for _, n := range slices.Sorted(maps.Keys(rows)) {

@@ -2,6 +2,7 @@ package db
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,9 @@ import (
 // errTextChanged is the error for a file that another program has changed. The transaction is
 // attempted again.
 var errTextChanged = errors.New("another program has changed the file")
+
+// forgetChanges ends the record of changes since the last flush.
+const forgetChanges = "DELETE FROM text_changes"
 
 // adopt finds out whether another program has changed the file of a changed table. If so, it ends
 // the transaction, changes the tables in memory in the same way, and returns errTextChanged.
@@ -43,7 +47,7 @@ func (d *textDB) adopt(s *session, changes map[string][]int64) error {
 			return fmt.Errorf("table %s: %w", m.table.name, err)
 		}
 	}
-	for _, text := range []string{"DELETE FROM text_changes", "COMMIT", begin} {
+	for _, text := range []string{forgetChanges, "COMMIT", begin} {
 		if _, err := s.raw(text); err != nil {
 			return fmt.Errorf("%w: %w", errTextChanged, err)
 		}
@@ -115,10 +119,10 @@ func (d *textDB) compare(t *textTable) (*textMerge, error) {
 func (d *textDB) merge(s *session, m *textMerge) error {
 	t, serial := m.table, m.table.serial
 	cond, args := d.list(serial, 1, m.removed)
-	if _, err := s.exec("DELETE FROM "+t.name+" WHERE "+cond, args...); err != nil {
+	if err := s.exec("DELETE FROM "+t.name+" WHERE "+cond, args...); err != nil {
 		return err
 	}
-	last, err := s.ints("SELECT COALESCE(MAX(" + serial + "), 0) FROM " + t.name)
+	last, err := highest(context.Background(), s.conn, t.name, serial)
 	if err != nil {
 		return err
 	}
@@ -126,15 +130,16 @@ func (d *textDB) merge(s *session, m *textMerge) error {
 	text := insertText("INSERT", t.name, append(m.file.quoted(columns), serial))
 	id, hasID := m.file.column(serial)
 	for _, l := range m.added {
-		l.number = last[0] + 1
+		l.number = last + 1
 		if hasID {
-			if n, _ := m.file.pick(l.raw, []int{id})[0].(int64); n > last[0] && n <= maxTextID {
+			// An id that another row may have had is not used as the number.
+			if n, _ := m.file.pick(l.raw, []int{id})[0].(int64); n > last && n <= maxTextID {
 				l.number = n
 			} else {
 				m.renumbered[l.number] = true
 			}
 		}
-		last[0] = l.number
+		last = l.number
 		if _, err := s.raw(text, append(m.file.pick(l.raw, columns), l.number)...); err != nil {
 			return err
 		}

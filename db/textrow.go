@@ -9,7 +9,7 @@ import (
 // textKeep stands for the value of a field that silod does not know: it stays as it is.
 var textKeep any = new(struct{ _ int })
 
-// rewrite returns a line with other values, one for each column. Fields whose value is the same keep
+// rewrite returns a line with other values, one for each column. Fields with the same value keep
 // their bytes.
 func (f *textFile) rewrite(raw []byte, values []any) ([]byte, error) {
 	fields := f.fields(f.content(raw))

@@ -84,7 +84,7 @@ func parseServer(u string) (server, error) {
 	}
 	s.user, s.password, s.database = unescapeURL(user), unescapeURL(password), unescapeURL(name)
 	var err error
-	if s.params, err = url.ParseQuery(escapePercent(query)); err != nil { // which may quote a password
+	if s.params, err = url.ParseQuery(query); err != nil { // which may quote a password
 		err = s.bad(errors.New("the parameters after ? are not of the form name=value&name=value"))
 		return s, err
 	}
@@ -95,28 +95,12 @@ func parseServer(u string) (server, error) {
 	return s, nil
 }
 
-// unescapeURL replaces escapes. A '%' that begins none means itself, as in Kamailio's URLs.
+// unescapeURL replaces escapes. Package config has escaped each '%' that begins none.
 func unescapeURL(s string) string {
-	t, err := url.PathUnescape(escapePercent(s))
-	if err != nil {
-		return s // not possible
+	if t, err := url.PathUnescape(s); err == nil {
+		return t
 	}
-	return t
-}
-
-// escapePercent escapes each '%' that begins no escape.
-func escapePercent(s string) string {
-	if strings.IndexByte(s, '%') < 0 {
-		return s
-	}
-	isHex := func(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
-	var b strings.Builder
-	for i := range len(s) {
-		if b.WriteByte(s[i]); s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
-			b.WriteString("25")
-		}
-	}
-	return b.String()
+	return s
 }
 
 // bad wraps an error that the URL has, and says how to write it. The text has no part of the URL:

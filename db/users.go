@@ -306,7 +306,7 @@ func (st *users) SetSecret(ctx context.Context, user sip.AoR, secret auth.Secret
 				return err
 			}
 		}
-		_, err := s.exec("UPDATE subscriber SET username = $3, password = $4, ha1 = $5, ha1b = $6 WHERE "+rowOfUser,
+		err := s.exec("UPDATE subscriber SET username = $3, password = $4, ha1 = $5, ha1b = $6 WHERE "+rowOfUser,
 			kept.user, kept.domain, n.user, secret.Password, secret.HA1[auth.MD5], secret.HA1B[auth.MD5])
 		if err == nil {
 			err = removeSecrets(s, kept)
@@ -338,15 +338,14 @@ const rowOfUser = "username = $1 AND (domain = $2 OR $2 = '' AND domain IS NULL)
 
 // removeUser deletes the rows with a name.
 func removeUser(s *session, n rowName) error {
-	if _, err := s.exec("DELETE FROM subscriber WHERE "+rowOfUser, n.user, n.domain); err != nil {
+	if err := s.exec("DELETE FROM subscriber WHERE "+rowOfUser, n.user, n.domain); err != nil {
 		return err
 	}
 	return removeSecrets(s, n)
 }
 
 func removeSecrets(s *session, n rowName) error {
-	_, err := s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", n.user, n.domain)
-	return err
+	return s.exec("DELETE FROM silod_secret WHERE username = $1 AND domain = $2", n.user, n.domain)
 }
 
 // change runs f as a step, with the rows of the user. If f returns ErrUserExists or

@@ -67,12 +67,27 @@ func TestUndo(t *testing.T) {
 		}
 		before := list()
 		for _, c := range []struct{ from, text string }{
-			{"erin", "#create chat-2"}, {"erin", "#join"}, {"erin", "#join chat-3"},
-			{"alice", "#invite erin"}, {"alice", "#add erin"}, {"dave", "#accept"}, {"dave", "#deny"},
-			{"alice", "#remove carol"}, {"alice", "#remove dave"}, {"carol", "#exit"}, {"alice", "#exit"}, {"alice", "#destroy"},
-			{"alice", "#modify carol admin"}, {"alice", "#modify bob owner"}, {"alice", "#topic tea"},
-			{"alice", "#ban carol"}, {"alice", "#ban erin"}, {"alice", "#unban troll"},
-			{"alice", "#mute carol"}, {"alice", "#private"}, {"bob", "hello"},
+			{"erin", "#create chat-2"},
+			{"erin", "#join"},
+			{"erin", "#join chat-3"},
+			{"alice", "#invite erin"},
+			{"alice", "#add erin"},
+			{"dave", "#accept"},
+			{"dave", "#deny"},
+			{"alice", "#remove carol"},
+			{"alice", "#remove dave"},
+			{"carol", "#exit"},
+			{"alice", "#exit"},
+			{"alice", "#destroy"},
+			{"alice", "#modify carol admin"},
+			{"alice", "#modify bob owner"},
+			{"alice", "#topic tea"},
+			{"alice", "#ban carol"},
+			{"alice", "#ban erin"},
+			{"alice", "#unban troll"},
+			{"alice", "#mute carol"},
+			{"alice", "#private"},
+			{"bob", "hello"},
 		} {
 			st.doubt = true
 			r := w.say(c.from, "chat-1", c.text)

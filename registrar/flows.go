@@ -117,7 +117,7 @@ func (s *shard) detach(a sip.AoR, flow sip.Flow) {
 	}
 }
 
-// dropClosed ends the use of flows whose connections were closed while their REGISTER waited
+// dropClosed ends the use of flows with connections that were closed while their REGISTER waited
 // for the store.
 func (l *Location) dropClosed(ctx context.Context, bindings []Binding) {
 	for i := range bindings {

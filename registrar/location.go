@@ -122,7 +122,7 @@ func (l *Location) shard(a sip.AoR) *shard {
 // before requests are served. The function restore returns the flow to use in place of one of
 // an earlier process, or reports that there is none: its connection is closed. Bindings that
 // cannot be reached without it are left out, and Run deletes their rows. Rows of other programs
-// whose address no host can have are left out too. The error is the store's.
+// with an address that no host can have are left out too. The error is the store's.
 func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, bool)) (n int, err error) {
 	if l.opt.Store == nil {
 		return 0, nil

@@ -30,7 +30,7 @@ type others struct {
 	fresh   slicing  // of new rows
 	ends    [2]int64 // the last rows at the last two passes over new rows
 	all     slicing  // of all rows
-	shard   int      // the next one whose bindings are compared with their rows
+	shard   int      // of the bindings that are compared next with their rows
 	unread  int      // rows of a pass that cannot be used
 	example error    // one of them
 	told    int      // their number when the log told of them last
@@ -143,8 +143,8 @@ func (l *Location) slice(ctx context.Context, s *slicing) (done bool, err error)
 	return done || err != nil, err
 }
 
-// readFresh reads the rows that are new since the pass before the last one: a row whose number
-// is lower than that of another row may become visible after it.
+// readFresh reads the rows that are new since the pass before the last one: a row with a
+// lower number than another row may become visible after it.
 func (l *Location) readFresh(ctx context.Context) (done bool, err error) {
 	o := &l.others
 	if !o.fresh.active {
@@ -190,7 +190,7 @@ func (l *Location) tellUnread() {
 }
 
 // compareRows reads the rows of some bindings of other programs again, and removes the bindings
-// whose rows were deleted.
+// without a row.
 func (l *Location) compareRows(ctx context.Context) (done bool, err error) {
 	o := &l.others
 	var list []foreign
@@ -267,8 +267,8 @@ func (l *Location) readAgain(ctx context.Context, list []foreign) error {
 	return nil
 }
 
-// deleteExpired deletes some of the rows that have expired. A binding that ended while silod was
-// down, or whose row could not be deleted when it ended, has only its row.
+// deleteExpired deletes some of the rows that have expired: those of bindings that ended while silod
+// was down, or while the row could not be deleted.
 func (l *Location) deleteExpired(ctx context.Context) (done bool, err error) {
 	n, err := l.opt.Shared.DeleteExpired(ctx, l.opt.Now().Add(-expiredGrace))
 	return n == 0, err

@@ -32,7 +32,7 @@ type Shared interface {
 
 // meet adopts the row of another program, if it has changed since it was read, or is newer than
 // the binding with the same contact. It reports whether the user is reached in another way than
-// before. The error tells why the row cannot be used, or is the store's.
+// before. The error is the reason why the row cannot be used, or the store's.
 func (l *Location) meet(ctx context.Context, a sip.AoR, b Binding) (changed bool, err error) {
 	b.Foreign = true
 	s := l.shard(a)
@@ -113,7 +113,7 @@ func sameRoute(a, b *Binding) bool {
 	return a.Contact == b.Contact && a.Flow == b.Flow && slices.Equal(a.Path, b.Path)
 }
 
-// gone removes a binding whose row another program has deleted, unless it was registered again
+// gone removes a binding after another program has deleted its row, unless it was registered again
 // since it was read. It reports whether it did.
 func (l *Location) gone(a sip.AoR, read *Binding) bool {
 	s := l.shard(a)

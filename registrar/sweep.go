@@ -47,7 +47,7 @@ func (l *Location) sweepShard(ctx context.Context, s *shard) {
 	now := l.opt.Now()
 	soon, follow := now.Add(endingSoon), l.opt.Shared != nil
 	expired := func(b *Binding) bool {
-		followed := b.Foreign && follow // its row tells whether that is the end
+		followed := b.Foreign && follow // its row has the present end
 		return !b.Expires.After(now) && !followed
 	}
 	var removed []Change

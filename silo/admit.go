@@ -107,7 +107,7 @@ func (s *Service) loadCharges(ctx context.Context, every time.Duration) bool {
 }
 
 // sweepCharges forgets the charges of messages that have expired, or that another program has
-// deleted, and finds those of transactions whose outcome was not known.
+// deleted, and finds those of transactions with an unknown outcome.
 func (s *Service) sweepCharges(ctx context.Context) {
 	s.strangers.sweep(s.opt.Now())
 	s.loadCharges(ctx, chargesEvery)

@@ -26,7 +26,7 @@ func (s *Service) Commands() []mi.Command {
 		},
 		{
 			Name: "silo_count", Aliases: []string{"silo.count"}, Args: "[owner] [from] [older_than] [stuck] [reminders] [after] [slice]", Timeout: bulkTimeout,
-			Help: "Counts stored messages. With slice::yes it counts for a second at most; while the reply has an after, another call with this argument goes on from there.", MaxArgs: 7, Run: c.count,
+			Help: "Counts stored messages. With slice::yes it stops after about a second; if the reply has after, a call with that after goes on.", MaxArgs: 7, Run: c.count,
 		},
 		{
 			Name: "silo_send", Aliases: []string{"silo.send"}, Args: "from to text [owner]",

@@ -67,7 +67,7 @@ func (s *Service) sendReminders(ctx context.Context) {
 const slowRelease = time.Second
 
 // releaseReminders replaces reminders by their messages. It returns the number of those that it could
-// not replace now, with an error of one. A reminder whose message cannot be stored is set aside.
+// not replace now, with an error of one. A reminder is set aside if its message cannot be stored.
 func (s *Service) releaseReminders(ctx context.Context, rs []Message) (unsent int, err error) {
 	if len(rs) == 0 {
 		return 0, nil

@@ -72,7 +72,7 @@ type Mailbox interface {
 
 // Reminders hold the messages that are sent at a given time.
 type Reminders interface {
-	// Due returns up to limit reminders whose time has come at now, earliest first, behind the
+	// Due returns up to limit reminders that are due at now, earliest first, behind the
 	// reminder after; nil: from the beginning.
 	Due(ctx context.Context, now time.Time, after *Message, limit int) ([]Message, error)
 

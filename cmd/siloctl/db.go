@@ -195,12 +195,12 @@ func (a *app) dbCheck(ctx context.Context, file string, args []string) error {
 			return err
 		}
 		for _, f := range found {
-			state := "ok"
 			if f.About {
 				f.Note = strings.TrimPrefix(f.Note+"; the number of rows is an estimate", "; ")
 			}
-			if f.Note != "" {
-				state += ", " + f.Note
+			state := strings.TrimSuffix("ok, "+f.Note, ", ")
+			if strings.Contains(f.Table, ": ") {
+				state = f.Note
 			}
 			if f.Problem != "" {
 				state = f.Problem

@@ -155,7 +155,7 @@ func (c *copyReport) pass(p db.Passed) {
 	}
 }
 
-// noDomain tells of rows without a domain.
+// noDomain reports rows without a domain.
 func (c *copyReport) noDomain(table string, rows int) {
 	c.end()
 	c.a.note(fmt.Sprintf("table %s: %d rows without a domain stay as they are, silod takes them for users of its main domain; --domain completes them", table, rows))

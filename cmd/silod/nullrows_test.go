@@ -20,7 +20,8 @@ func TestRowsWithNull(t *testing.T) {
 		`CREATE TABLE silo (id INTEGER PRIMARY KEY, src_addr VARCHAR(255), dst_addr VARCHAR(255), username VARCHAR(64), domain VARCHAR(64),
 			inc_time INTEGER, exp_time INTEGER, snd_time INTEGER, ctype VARCHAR(32), body BLOB, extra_hdrs TEXT, callid VARCHAR(128), status INTEGER)`,
 		`INSERT INTO silo (src_addr, dst_addr, username, domain, body) VALUES ('sip:alice@127.0.0.1', 'sip:bob@127.0.0.1', 'bob', NULL, 'one'),
-			(NULL, NULL, 'bob', '127.0.0.1', 'two'), (NULL, NULL, NULL, NULL, NULL)`,
+			(NULL, NULL, 'bob', '127.0.0.1', 'two')`,
+		"INSERT INTO silo (src_addr) VALUES (NULL)",
 		`INSERT INTO silo (src_addr, dst_addr, username, domain, body, inc_time, exp_time, snd_time, ctype) VALUES
 			('sip:alice@127.0.0.1', 'sip:bob@127.0.0.1', 'bob', '127.0.0.1', 'three', 'x', 'y', 0, 5)`,
 	} {
