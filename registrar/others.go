@@ -270,6 +270,6 @@ func (l *Location) readAgain(ctx context.Context, list []foreign) error {
 // deleteExpired deletes some of the rows that have expired. A binding that ended while silod was
 // down, or whose row could not be deleted when it ended, has only its row.
 func (l *Location) deleteExpired(ctx context.Context) (done bool, err error) {
-	n, err := l.opt.Shared.DeleteExpired(ctx, l.opt.Now().Add(-expiredGrace))
+	n, err := l.opt.Shared.DeleteExpired(ctx, l.opt.Earlier().Add(-expiredGrace))
 	return n == 0, err
 }
