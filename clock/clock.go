@@ -78,6 +78,9 @@ func (c *Clock) Start(known, built time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, e := begin(c.read(), known, built)
+	if e == jumped && s.gap > 0 {
+		c.opt.Log.Info("silod was stopped for more than a day, or the system clock is wrong", "last_run", utc(known))
+	}
 	c.set(s, e)
 }
 

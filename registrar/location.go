@@ -34,6 +34,10 @@ type Options struct {
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
 
+	// Earlier is the time at which rows of the store expire that other programs write or have written: while
+	// the clock may be wrong, the earlier one of two times. nil: Now.
+	Earlier func() time.Time
+
 	// Alive reports whether the connection of a flow is open. If it is nil, all are.
 	Alive func(sip.Flow) bool
 
@@ -82,6 +86,9 @@ type shard struct {
 func New(opt Options, set Settings) *Location {
 	if opt.Now == nil {
 		opt.Now = time.Now
+	}
+	if opt.Earlier == nil {
+		opt.Earlier = opt.Now
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -141,9 +148,7 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 	}
 	err = l.opt.Store.Load(ctx, now, func(a sip.AoR, b Binding) {
 		b.Foreign = !strings.HasPrefix(b.RUID, RUIDPrefix)
-		if left := b.Expires.Sub(now); left < forever/2 {
-			b.Expires = now.Add(left) // with a monotonic reading: it does not follow the clock when that is set
-		}
+		b.Expires = seenFrom(now, b.Expires)
 		if !revive(&b, restore) {
 			if b.Flow.Transport.Reliable() { // else another listener can make it usable
 				l.stale.add(b.RUID)
@@ -164,6 +169,16 @@ func (l *Location) Load(ctx context.Context, restore func(sip.Flow) (sip.Flow, b
 	}, stale, l.unreadable)
 	l.tellUnread()
 	return n - l.mergeLoaded(), err
+}
+
+// seenFrom returns the end of a binding from the store with the monotonic reading of now, if it has one:
+// the end does not follow the clock when that is set.
+func seenFrom(now, end time.Time) time.Time {
+	left := end.Sub(now)
+	if left >= forever/2 {
+		return end
+	}
+	return now.Add(left)
 }
 
 // Bindings returns an AoR's bindings that have not expired. They must not be changed.

@@ -17,11 +17,15 @@ const (
 	watchTimeout   = 10 * time.Second       // of a step
 	endingInterval = 2 * time.Second
 	endingSoon     = 10 * time.Second // before its end, and after it, the row of a binding is read again
-	expiredGrace   = 10 * time.Minute // for the program that has written a row to extend or delete it
 	expiredPass    = time.Minute
 	watchRows      = 500 // that are read by their RUIDs in a step
 	watchedUsers   = 20000
 	maxEnding      = 5000
+
+	// expiredGrace is the time after which a row that has expired is deleted. Its program may have another
+	// time zone, or have written a time in the hour that comes twice when summer time ends. The
+	// largest difference of two time zones is 26 hours.
+	expiredGrace = 26 * time.Hour
 )
 
 // others are the rows of other programs in the store, as far as a Location follows them. The
@@ -270,6 +274,6 @@ func (l *Location) readAgain(ctx context.Context, list []foreign) error {
 // deleteExpired deletes some of the rows that have expired: those of bindings that ended while silod
 // was down, or while the row could not be deleted.
 func (l *Location) deleteExpired(ctx context.Context) (done bool, err error) {
-	n, err := l.opt.Shared.DeleteExpired(ctx, l.opt.Now().Add(-expiredGrace))
+	n, err := l.opt.Shared.DeleteExpired(ctx, l.opt.Earlier().Add(-expiredGrace))
 	return n == 0, err
 }

@@ -43,12 +43,14 @@ func (l *Location) meet(ctx context.Context, a sip.AoR, b Binding) (changed bool
 	s.mu.RUnlock()
 	u := l.newUpdate(a)
 	i := slices.IndexFunc(known, func(old Binding) bool { return old.RUID == b.RUID })
-	expired := !b.Expires.After(u.now)
+	end := seenFrom(l.opt.Earlier(), b.Expires)
+	expired := !end.After(u.now)
 	if i >= 0 && !newer(&b, &known[i]) {
 		if ended := expired && known[i].Foreign; !ended {
 			return false, nil
 		}
 	}
+	b.Expires = end
 	usable := !expired && revive(&b, l.restore)
 	if usable {
 		if why := l.unreachable(&b); why != "" {

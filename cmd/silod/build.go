@@ -192,7 +192,7 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.location = registrar.New(registrar.Options{
 		Store: d.database.Bindings(), Shared: d.database.SharedBindings(), Log: d.log, Alive: d.transport.Alive, Own: d.own,
-		Now: d.clock.Later, KeepRows: d.clock.Doubted, Changed: func(a sip.AoR) { d.router.BindingsChanged(a) },
+		Now: d.clock.Later, Earlier: d.clock.Earlier, KeepRows: d.clock.Doubted, Changed: func(a sip.AoR) { d.router.BindingsChanged(a) },
 	}, set.registrar)
 	d.hub = watch.New(d.domains, d.log)
 	d.proxy = proxy.New(proxy.Options{
