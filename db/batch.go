@@ -19,6 +19,7 @@ type batch struct {
 	undo     []func(*session) error
 	told     bool // the callers got an error before the outcome was known, see doubt
 	toldAt   time.Time
+	stored   bool // the server had committed it when the doubt ended; it may be undone since then
 
 	divisible bool // the last attempt failed at a statement of the plan
 }
@@ -69,8 +70,8 @@ func (b *batch) outlive(now time.Time) (others []*op) {
 }
 
 // addedRows are the rows that a transaction has added and that are deleted where it must be
-// undone: messages, and entries of rooms' logs. Those that a step of its own adds are not among
-// the messages: they replace others.
+// undone: messages, and entries of rooms' logs. Those that a step adds are not among the messages:
+// they replace others.
 type addedRows struct{ messages, entries []int64 }
 
 // isUndoable reports whether undoing the batch would change something.

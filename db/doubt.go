@@ -24,7 +24,8 @@ import (
 //     rows of the batch from the first moment of the wait.
 //
 // Writes that may be made twice are not undone: deletions, cursors, bindings, and steps without
-// an undo of their own.
+// an undo of their own. Callers that no sender waits for, and that must know the outcome, get it at
+// the end of the doubt, see op.doubt.
 
 // errNoAnswer is the error of a commit that has no answer at the deadline of its batch.
 var errNoAnswer = errors.New("the server does not answer a commit")
@@ -60,8 +61,24 @@ func (w *writer) beginDoubt(b *batch, cause error) {
 	}
 	w.parts = nil
 	for _, o := range b.ops {
+		if o.doubt != nil {
+			close(o.doubt)
+			continue
+		}
 		o.done(fmt.Errorf("%w: %w", errUnknown, cause))
 	}
+}
+
+// outcome returns the error for the callers that have waited for the end of a doubt. Their writes
+// are not undone.
+func (b *batch) outcome() error {
+	switch {
+	case b.stored:
+		return nil
+	case b.state == batchRefused:
+		return fmt.Errorf("%w: the write was in doubt, and not made", errBusy)
+	}
+	return errUnknown
 }
 
 // endDoubt accepts writes again.
@@ -79,10 +96,10 @@ const refusedFor = time.Minute
 // committed it. It ends without a result when the writer is closed, or the server refuses it.
 func (w *writer) resolve(b *batch) {
 	warned, refused := w.now(), time.Time{}
-	stored := b.state == batchCommitted
+	b.stored = b.state == batchCommitted
 	for pause := 20 * time.Millisecond; b.needsSettling(); pause = min(2*pause, maxPause) {
 		f, err := w.settle(b)
-		stored = stored || b.state == batchCommitted
+		b.stored = b.stored || b.state == batchCommitted
 		if err == nil {
 			continue
 		}
@@ -106,7 +123,7 @@ func (w *writer) resolve(b *batch) {
 		}
 	}
 	w.log.Info("outcome of the write known, writes are accepted again",
-		"undone", stored && b.isUndoable(), "seconds", int(w.now().Sub(b.toldAt).Seconds()))
+		"undone", b.stored && b.isUndoable(), "seconds", int(w.now().Sub(b.toldAt).Seconds()))
 	w.endDoubt()
 }
 

@@ -98,10 +98,10 @@ func (st *messages) AddAll(ctx context.Context, ms []*silo.Message) error {
 	return nil
 }
 
-// insertMessages writes new rows and sets the IDs of their messages.
-func insertMessages(s *session, messages []*messageRow) error {
+// insertMessages writes new rows, and sets and returns the IDs of their messages.
+func insertMessages(s *session, messages []*messageRow) ([]int64, error) {
 	if len(messages) == 0 {
-		return nil
+		return nil, nil
 	}
 	rows := make([][]any, len(messages))
 	for i, r := range messages {
@@ -109,7 +109,7 @@ func insertMessages(s *session, messages []*messageRow) error {
 	}
 	ids, err := s.insert(&s.layout.messages.insert, rows)
 	if err != nil {
-		return fmt.Errorf("insert messages: %w", err)
+		return nil, fmt.Errorf("insert messages: %w", err)
 	}
 	var meta, stuck, marks, strangers [][]any
 	for i, r := range messages {
@@ -128,7 +128,7 @@ func insertMessages(s *session, messages []*messageRow) error {
 			strangers, s.charged = append(strangers, strangerRow(&charge, r.stored)), append(s.charged, charge)
 		}
 	}
-	return s.upsertParts(part{&metaTable, meta}, part{&stuckTable, stuck}, part{&deviceTable, marks}, part{&strangerTable, strangers})
+	return ids, s.upsertParts(part{&metaTable, meta}, part{&stuckTable, stuck}, part{&deviceTable, marks}, part{&strangerTable, strangers})
 }
 
 // A part is a set of rows for a table.

@@ -44,9 +44,11 @@ func (p *plan) mustRunOnce() bool { return len(p.messages)+len(p.entries)+len(p.
 
 // run runs the statements of the plan in the order of its fields.
 func (p *plan) run(s *session) error {
-	if err := insertMessages(s, p.messages); err != nil {
+	added, err := insertMessages(s, p.messages)
+	if err != nil {
 		return err
 	}
+	s.inserted.messages = added
 	if err := appendEntries(s, p.entries); err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func (p *plan) run(s *session) error {
 		return err
 	}
 	for _, step := range p.steps {
-		if err := s.step(step); err != nil {
+		if err := step(s); err != nil {
 			return err
 		}
 	}

@@ -42,7 +42,7 @@ func (st *messages) Purge(ctx context.Context, q silo.Query, limit int) (int, er
 		if err != nil {
 			return false, err
 		}
-		gone, err := st.deleteFound(ctx, list, q.Stuck)
+		gone, err := st.deleteFound(ctx, st.writer.step, list, q.Stuck)
 		deleted += len(gone)
 		return err == nil && w.goOn() && deleted < limit, err
 	}
@@ -79,8 +79,10 @@ func (w *walk) candidates(ctx context.Context, limit int) ([]found, error) {
 }
 
 // deleteFound deletes those of the messages that are still stored, and set aside where that is
-// asked for, and returns their IDs.
-func (st *messages) deleteFound(ctx context.Context, list []found, stuck bool) (gone []any, err error) {
+// asked for, and returns their IDs. run is a method of the writer.
+func (st *messages) deleteFound(
+	ctx context.Context, run func(context.Context, int, func(*session) error) error, list []found, stuck bool,
+) (gone []any, err error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -89,7 +91,7 @@ func (st *messages) deleteFound(ctx context.Context, list []found, stuck bool) (
 		ids[i] = f.id
 	}
 	text := `SELECT s.{id}, s.{inc}, CASE WHEN t.silo_id IS NULL THEN 0 ELSE 1 END FROM {silo} s ` + joinStuck + `WHERE `
-	err = st.writer.step(ctx, len(ids), func(s *session) error {
+	err = run(ctx, len(ids), func(s *session) error {
 		cond, args := s.layout.dialect.list(`s.{id}`, 1, ids)
 		n, err := s.ints(text+cond+` {lock}`, args...)
 		if err != nil {
@@ -110,7 +112,8 @@ func (st *messages) deleteFound(ctx context.Context, list []found, stuck bool) (
 	return gone, nil
 }
 
-// Expire implements silo.Archive.
+// Expire implements silo.Archive. In doubt it waits: some senders are told that their messages have
+// expired, when they are deleted.
 func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]silo.Message, error) {
 	out, err := st.read(ctx, selectCounted+`WHERE s.{exp} > 0 AND s.{exp} <= $1 ORDER BY s.{exp} LIMIT $2`,
 		now.Unix(), min(limit, pageRows))
@@ -121,7 +124,7 @@ func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 	for i := range out {
 		list[i] = found{out[i].ID, unix(out[i].Stored)}
 	}
-	gone, err := st.deleteFound(ctx, list, false)
+	gone, err := st.deleteFound(ctx, st.writer.surely, list, false)
 	if err != nil {
 		return nil, fmt.Errorf("expire messages: %w", err)
 	}

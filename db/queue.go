@@ -29,6 +29,7 @@ type op struct {
 	// ops are written in the order of these calls.
 	queued   func()
 	undo     func(*session) error // takes the write back after its commit; nil: not necessary
+	doubt    chan struct{}        // closed when the outcome is in doubt; nil: the caller does not wait for the end of a doubt
 	deadline time.Time            // of the last attempt: writeTimeout after the queueing, or the end of the caller's context
 	state    opState
 }
@@ -68,7 +69,7 @@ func (q *queue) init(write func([]*op), now func() time.Time) {
 
 // do queues a write and waits for its outcome. When ctx ends, or after writeTimeout, do
 // drops the write if it is still in the queue. If it is part of a transaction already, do
-// waits for the outcome all the same. Errors are errInvalid and errBusy.
+// waits for the outcome all the same, see also op.doubt. Errors are errInvalid and errBusy.
 func (q *queue) do(ctx context.Context, o *op) error {
 	result := make(chan error, 1)
 	o.done = func(err error) { result <- err }
@@ -89,7 +90,17 @@ func (q *queue) do(ctx context.Context, o *op) error {
 			return fmt.Errorf("%w: not written for %v", errBusy, writeTimeout)
 		}
 	}
-	return <-result
+	select {
+	case err := <-result:
+		return err
+	case <-o.doubt:
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errUnknown, ctx.Err())
+	}
 }
 
 // send queues a write and returns. It calls done once with the outcome, as do returns it.

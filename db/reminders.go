@@ -22,7 +22,8 @@ func (st *messages) Due(ctx context.Context, now time.Time, after *silo.Message,
 }
 
 // Release implements silo.Reminders. It is one step of the writer, so it has few statements,
-// whatever the number of reminders.
+// whatever the number of reminders. In doubt it waits: the messages of a release of which the
+// outcome is not known would not be delivered before the next REGISTER of their owners.
 func (st *messages) Release(ctx context.Context, rs []silo.Release) error {
 	rows, bytes := make([]*messageRow, len(rs)), 0
 	for i, r := range rs {
@@ -33,7 +34,7 @@ func (st *messages) Release(ctx context.Context, rs []silo.Release) error {
 		rows[i], bytes = row, bytes+row.bytes
 	}
 	o := newStep(len(rs), func(s *session) error { return s.release(rs, rows, st.hasCopies.Load()) })
-	o.bytes = bytes
+	o.bytes, o.doubt = bytes, make(chan struct{})
 	if err := st.writer.do(ctx, o); err != nil {
 		for _, r := range rs {
 			r.Message.ID = 0
@@ -74,10 +75,10 @@ func (s *session) release(rs []silo.Release, rows []*messageRow, copies bool) er
 	if err := deleteMessages(s, from, copies); err != nil {
 		return err
 	}
-	if err := insertMessages(s, added); err != nil {
+	if _, err := insertMessages(s, added); err != nil {
 		return err
 	}
-	s.deleted, s.added = s.deleted[:deleted:deleted], nil // they were moved, each to its message
+	s.deleted = s.deleted[:deleted:deleted] // they were moved, each to its message
 	for i, row := range added {
 		s.moved = append(s.moved, move{from: from[i : i+1], to: row.m.ID})
 	}

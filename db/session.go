@@ -29,9 +29,6 @@ type session struct {
 	moved    []move
 	charged  []silo.Charge // of the messages that it has added
 	inserted addedRows
-
-	inStep bool
-	added  []int64 // IDs of the messages that the step has added
 }
 
 // newSession returns a session on a connection, which it owns from then on.
@@ -50,23 +47,6 @@ func (s *session) commit() error {
 	defer s.patience.end()
 	_, err := s.raw("COMMIT")
 	return err
-}
-
-// step runs one step of a plan. Messages that it replaces by others, as reminders that are
-// due, count as moved.
-func (s *session) step(f func(*session) error) error {
-	deleted := len(s.deleted)
-	s.inStep, s.added = true, nil
-	err := f(s)
-	s.inStep = false
-	if err != nil {
-		return err
-	}
-	if len(s.added) > 0 && len(s.deleted) > deleted {
-		s.moved = append(s.moved, move{from: s.deleted[deleted:], to: s.added[len(s.added)-1]})
-		s.deleted = s.deleted[:deleted:deleted]
-	}
-	return nil
 }
 
 // raw runs a statement that is in the form of the engine already, without {names}.
@@ -161,14 +141,8 @@ func (s *session) insert(t *table, rows [][]any) ([]int64, error) {
 	if t == &s.layout.messages.insert {
 		s.layout.numbering.passed(ids)
 	}
-	switch {
-	case t == &logTable:
+	if t == &logTable {
 		s.inserted.entries = append(slices.Clip(ids), s.inserted.entries...)
-	case t != &s.layout.messages.insert:
-	case s.inStep:
-		s.added = append(s.added, ids...)
-	default:
-		s.inserted.messages = ids
 	}
 	return ids, nil
 }

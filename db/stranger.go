@@ -96,12 +96,10 @@ func (st *messages) Feign(ctx context.Context, m *silo.Message) error {
 		return fmt.Errorf("store message: %w", err)
 	}
 	err = st.writer.step(ctx, 1, func(s *session) error {
-		if err := insertMessages(s, []*messageRow{row}); err != nil {
+		if _, err := insertMessages(s, []*messageRow{row}); err != nil {
 			return err
 		}
-		err := deleteMessages(s, []any{m.ID}, st.hasCopies.Load())
-		s.added = nil // nothing was moved
-		return err
+		return deleteMessages(s, []any{m.ID}, st.hasCopies.Load())
 	})
 	if err != nil {
 		m.ID = 0

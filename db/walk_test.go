@@ -163,7 +163,7 @@ func TestPurgeRequeued(t *testing.T) {
 		if ok, err := st.Requeue(t.Context(), m.ID); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		gone, err := st.deleteFound(t.Context(), list, true)
+		gone, err := st.deleteFound(t.Context(), st.writer.step, list, true)
 		if err != nil || len(gone) != 1 || gone[0] != any(other.ID) {
 			t.Errorf("deleted %v, %v; want %d", gone, err, other.ID)
 		}

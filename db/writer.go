@@ -75,6 +75,14 @@ func (w *writer) step(ctx context.Context, rows int, f func(*session) error) err
 	return w.do(ctx, newStep(rows, f))
 }
 
+// surely is step for a caller that must know the outcome: in doubt it waits until that is known,
+// or ctx ends.
+func (w *writer) surely(ctx context.Context, rows int, f func(*session) error) error {
+	o := newStep(rows, f)
+	o.doubt = make(chan struct{})
+	return w.do(ctx, o)
+}
+
 // newStep returns the op of a step that changes so many rows.
 func newStep(rows int, f func(*session) error) *op {
 	return &op{
@@ -105,6 +113,11 @@ func (w *writer) write(ops []*op) {
 			w.hidden.Store(nil)
 		}
 		if b.told {
+			for _, o := range b.ops {
+				if o.doubt != nil {
+					o.done(b.outcome())
+				}
+			}
 			continue
 		}
 		if parts := b.divide(f, &halvings); parts != nil {

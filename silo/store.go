@@ -184,6 +184,6 @@ type Totals struct {
 var (
 	ErrInvalid  = errors.New("message cannot be stored")
 	ErrBusy     = errors.New("store is not available")
-	ErrNumbers  = errors.New("the numbers of messages are used up") // together with ErrBusy
+	ErrNumbers  = errors.New("the numbers for rows of a table are used up") // together with ErrBusy
 	ErrNotFound = errors.New("no such message")
 )
