@@ -149,3 +149,42 @@ func TestReadingsAtOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A tidyingStore deletes rows of deleted messages until the context ends, and counts calls of Expire.
+type tidyingStore struct {
+	Store
+	tidying atomic.Bool
+	expired atomic.Int64
+}
+
+func (s *tidyingStore) Tidy(ctx context.Context) (int, error) {
+	s.tidying.Store(true)
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func (s *tidyingStore) Charges(context.Context) ([]Charge, error) { return nil, nil }
+
+func (s *tidyingStore) Expire(context.Context, time.Time, int) ([]Message, error) {
+	if s.tidying.Load() {
+		s.expired.Add(1)
+	}
+	return nil, nil
+}
+
+// TestTidyDelaysNothing: messages expire while rows of deleted messages are searched for, which may
+// take long.
+func TestTidyDelaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &tidyingStore{}
+		s := New(Options{Store: store, Online: func(sip.AoR) bool { return false }}, Settings{Sweep: time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n := store.expired.Load(); n < 50 {
+			t.Errorf("%d calls of Expire in a minute", n)
+		}
+	})
+}
