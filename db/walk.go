@@ -65,7 +65,8 @@ type route struct {
 const (
 	messagesByID = `{silo} s ` + joinStuck
 	stuckByID    = `silod_stuck t JOIN {silo} s ON s.{id} = t.silo_id AND s.{inc} = t.inc_time `
-	copiesByID   = `(SELECT silo_id AS {id}, inc_time AS {inc}, 0 AS {snd}, '' AS {user}, '' AS {host}, '' AS {from} FROM silod_device WHERE refused = '') s ` + joinStuck
+	copiesByID   = `(SELECT silo_id AS {id}, inc_time AS {inc}, 0 AS {snd}, '' AS {user}, '' AS {host}, '' AS {from}
+		FROM silod_device WHERE refused = '') s ` + joinStuck
 )
 
 // routes returns the routes on which all messages of a query are found.
