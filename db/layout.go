@@ -166,6 +166,7 @@ func (l *layout) nameBindings(ctx context.Context, q querier) error {
 //	{owner:N}                             condition: the user name is $N, the domain $N+1
 //	{distinct}                            DISTINCT owners of messages
 //	{exactfrom}                           the sender, as bytes where the engine ignores case
+//	{fromkey}                             a value of the sender that dialect.list compares, also of NULL
 //	{fullowner}                           the owner as one value
 //	{lock}                                locks the rows of silo that a SELECT reads
 //
@@ -193,13 +194,10 @@ func (l *layout) replacer() *strings.Replacer {
 	if l.messages.columns[n.Host].nullable {
 		anyHost = "COALESCE(" + host + ", '')"
 	}
-	from := fmt.Sprintf(f.raw, "s."+n.From)
-	if l.messages.columns[n.From].nullable {
-		from = "COALESCE(" + from + ", '')"
-	}
 	pairs = append(pairs,
 		"{distinct}", "DISTINCT "+user+", "+host+fmt.Sprintf(f.pair, user, host),
-		"{exactfrom}", from, "{fullowner}", fmt.Sprintf(f.both, user, anyHost))
+		"{exactfrom}", fmt.Sprintf(f.raw, "s."+n.From), "{fromkey}", "COALESCE("+fmt.Sprintf(f.key, "s."+n.From)+", '')",
+		"{fullowner}", fmt.Sprintf(f.both, user, anyHost))
 	for i := 1; i < 8; i++ {
 		hostIs := fmt.Sprintf("%s = $%d", host, i+1) + exactly(f.exact, host, i+1)
 		if anyHost != host {

@@ -3,6 +3,7 @@ package db
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -14,9 +15,34 @@ import (
 // message can be stored while the writer works.
 const purgeRows = 100
 
-// A found is a message that is to be deleted, and its time of storing, which distinguishes it
-// from a later message with the same ID.
-type found struct{ id, stored int64 }
+// A found is a message that is to be deleted, with the columns that distinguish it from a later
+// message with the same ID, which may have been stored in the same second. Without an owner only
+// the time distinguishes it.
+type found struct {
+	id, stored int64
+	owner      rowName
+	from       string // its key
+}
+
+// selectFound begins a SELECT of founds.
+const selectFound = `SELECT s.{id}, s.{inc}, s.{user}, s.{host}, {fromkey}, CASE WHEN t.silo_id IS NULL THEN 0 ELSE 1 END`
+
+// eachFound calls f for the messages that a SELECT finds, and reports those that are set aside.
+func eachFound(rows *sql.Rows, err error, f func(m found, stuck bool)) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var m found
+		var stuck bool
+		if err := scan(rows, &m.id, &m.stored, &m.owner.user, &m.owner.domain, &m.from, &stuck); err != nil {
+			return err
+		}
+		f(m, stuck)
+	}
+	return rows.Err()
+}
 
 // Purge implements silo.Archive. The reader searches. The writer deletes the messages by their
 // IDs, unless they have been requeued meanwhile.
@@ -61,12 +87,9 @@ func (w *walk) candidates(ctx context.Context, limit int) ([]found, error) {
 		}
 		where, args := w.where(&w.routes[i], "")
 		args = append(args, limit)
-		n, err := w.messages.reader.ints(ctx, fmt.Sprintf(`SELECT s.{id}, s.{inc}%s ORDER BY s.{id} LIMIT $%d`, where, len(args)), args...)
-		if err != nil {
+		rows, err := w.messages.reader.query(ctx, selectFound+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
+		if err = eachFound(rows, err, func(m found, _ bool) { list = append(list, m) }); err != nil {
 			return nil, err
-		}
-		for row := range slices.Chunk(n, 2) {
-			list = append(list, found{row[0], row[1]})
 		}
 	}
 	slices.SortFunc(list, func(a, b found) int { return cmp.Compare(a.id, b.id) })
@@ -86,25 +109,23 @@ func (st *messages) deleteFound(
 	if len(list) == 0 {
 		return nil, nil
 	}
-	ids := make([]any, len(list))
-	for i, f := range list {
-		ids[i] = f.id
+	ids, wanted := make([]any, len(list)), make(map[found]bool, len(list))
+	for i, m := range list {
+		ids[i], wanted[m] = m.id, true
 	}
-	text := `SELECT s.{id}, s.{inc}, CASE WHEN t.silo_id IS NULL THEN 0 ELSE 1 END FROM {silo} s ` + joinStuck + `WHERE `
 	err = run(ctx, len(ids), func(s *session) error {
 		cond, args := s.layout.dialect.list(`s.{id}`, 1, ids)
-		n, err := s.ints(text+cond+` {lock}`, args...)
+		gone = gone[:0]
+		rows, err := s.query(selectFound+` FROM {silo} s `+joinStuck+`WHERE `+cond+` {lock}`, args...)
+		err = eachFound(rows, err, func(m found, isStuck bool) {
+			if (wanted[m] || wanted[found{id: m.id, stored: m.stored}]) && (!stuck || isStuck) {
+				gone = append(gone, m.id)
+			}
+		})
 		if err != nil {
 			return err
 		}
-		gone = gone[:0]
-		for row := range slices.Chunk(n, 3) {
-			if slices.Contains(list, found{row[0], row[1]}) && (!stuck || row[2] == 1) {
-				gone = append(gone, row[0])
-			}
-		}
-		err = deleteMessages(s, gone, st.hasCopies.Load())
-		return err
+		return deleteMessages(s, gone, st.hasCopies.Load())
 	})
 	if err != nil {
 		return nil, err
@@ -122,7 +143,7 @@ func (st *messages) Expire(ctx context.Context, now time.Time, limit int) ([]sil
 	}
 	list := make([]found, len(out))
 	for i := range out {
-		list[i] = found{out[i].ID, unix(out[i].Stored)}
+		list[i] = found{id: out[i].ID, stored: unix(out[i].Stored)}
 	}
 	gone, err := st.deleteFound(ctx, st.writer.surely, list, false)
 	if err != nil {

@@ -13,10 +13,6 @@ func (w *walk) findSenders(ctx context.Context) error {
 		return nil
 	}
 	w.senders = []any{}
-	if w.query.SameFrom == nil {
-		w.senders = append(w.senders, w.query.From)
-		return nil
-	}
 	all := *w
 	all.senders = nil
 	for i := range w.routes {
@@ -34,18 +30,18 @@ func (w *walk) findSenders(ctx context.Context) error {
 
 // eachSender adds the query's senders that a SELECT finds.
 func (w *walk) eachSender(ctx context.Context, where string, args []any) error {
-	rows, err := w.messages.reader.query(ctx, `SELECT DISTINCT {exactfrom}`+where, args...)
+	rows, err := w.messages.reader.query(ctx, `SELECT DISTINCT {exactfrom}, {fromkey}`+where, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var v any
-		if err := scan(rows, &v); err != nil {
+		var from, key string
+		if err := scan(rows, &from, &key); err != nil {
 			return err
 		}
-		if from := asText(v); from == w.query.From || w.query.SameFrom(from) {
-			w.senders = append(w.senders, from)
+		if same := w.query.SameFrom; from == w.query.From || same != nil && same(from) {
+			w.senders = append(w.senders, key)
 		}
 	}
 	return rows.Err()

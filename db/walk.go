@@ -65,7 +65,8 @@ type route struct {
 const (
 	messagesByID = `{silo} s ` + joinStuck
 	stuckByID    = `silod_stuck t JOIN {silo} s ON s.{id} = t.silo_id AND s.{inc} = t.inc_time `
-	copiesByID   = `(SELECT silo_id AS {id}, inc_time AS {inc}, 0 AS {snd} FROM silod_device WHERE refused = '') s ` + joinStuck
+	copiesByID   = `(SELECT silo_id AS {id}, inc_time AS {inc}, 0 AS {snd}, '' AS {user}, '' AS {host}, '' AS {from}
+		FROM silod_device WHERE refused = '') s ` + joinStuck
 )
 
 // routes returns the routes on which all messages of a query are found.
@@ -111,7 +112,7 @@ type walk struct {
 
 	after, last int64 // the span: IDs above after, up to last
 	examined    int   // messages in the span
-	senders     []any // the senders in the span that the query has; nil: any
+	senders     []any // the keys of the senders in the span that the query has; nil: any
 }
 
 // walk returns a walk before its first span.
@@ -157,7 +158,7 @@ func (w *walk) where(p *route, joins string) (string, []any) {
 	q, args := &w.query, append([]any{w.after, w.last}, p.args...)
 	text := fmt.Sprintf(` FROM %s%s WHERE %s > $1 AND %[3]s <= $2%s`, p.from, joins, p.key, p.where)
 	if w.senders != nil {
-		cond, list := w.messages.layout.dialect.list(`{exactfrom}`, len(args)+1, w.senders)
+		cond, list := w.messages.layout.dialect.list(`{fromkey}`, len(args)+1, w.senders)
 		text, args = text+` AND `+cond, append(args, list...)
 	}
 	if !q.Since.IsZero() {

@@ -169,3 +169,30 @@ func TestPurgeRequeued(t *testing.T) {
 		}
 	})
 }
+
+// TestPurgeReused: a message that got the ID of a deleted one stays, also if it was stored in the
+// same second.
+func TestPurgeReused(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db *DB) {
+		st := &db.messages
+		m, other, end := text("one"), text("two"), text("three")
+		other.Src, end.Src = "sip:other@example.org", "sip:other@example.org"
+		add(t, st, m, other, end)
+		w, err := st.walk(t.Context(), silo.Query{From: m.Src})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		list, err := w.candidates(t.Context(), 10)
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		list[0].id = other.ID // as if the other message had got this ID meanwhile
+		if gone, err := st.deleteFound(t.Context(), st.writer.step, list, false); err != nil || len(gone) != 0 {
+			t.Errorf("deleted %v, %v", gone, err)
+		}
+	})
+}

@@ -63,8 +63,11 @@ func (t *tally) fresh(a *account, now time.Time, admitted bool) bool {
 	return age < max(accountLife, least) && (admitted || t.asOf == a.removals && age < max(fullLife, least))
 }
 
-// slow reports whether a tally was read, and reading it again takes long.
-func (t *tally) slow() bool { return !t.read.IsZero() && t.cost > slowReading }
+// slow reports whether a tally was read, and reading it again takes long because the mailbox is
+// large, and not only because the database was slow.
+func (a *account) slow(t *tally) bool {
+	return !t.read.IsZero() && t.cost > slowReading && a.all.stored.Messages > fewMessages
+}
 
 const (
 	maxAccounts = 1 << 15
@@ -74,7 +77,8 @@ const (
 	costLife    = 20              // or after so many times the time that the reading took, if that is longer
 	restLife    = 2               // the same for an account from which a command has removed messages
 
-	slowReading = 20 * time.Millisecond // messages do not wait for another one
+	slowReading = 20 * time.Millisecond // messages do not wait for another one,
+	fewMessages = 256                   // unless the mailbox has so few
 	// Connections for readings, fewer than there are, so that other readers find one.
 	maxReadings   = 3
 	maxRefreshing = 1
@@ -238,7 +242,7 @@ func (d *deposit) try(mailbox, sender Usage, now time.Time, feign bool) (need, e
 // mustRead reports whether a message has to wait until a tally has been read. Otherwise it notes
 // that the tally should be read again.
 func (d *deposit) mustRead(t *tally, n need) bool {
-	if t.slow() {
+	if d.account.slow(t) {
 		d.stale = n
 		return false
 	}

@@ -91,7 +91,7 @@ func (s *Service) count(ctx context.Context, d *deposit, k accountKey, need need
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
-		if t.slow() { // not again at once: the database may be away
+		if a.slow(t) { // not again at once: the database may be away
 			t.read = now
 		}
 		return fmt.Errorf("count mailbox: %w", err)

@@ -16,7 +16,7 @@ import (
 // A slowStore has one large mailbox, and counts it for a second.
 type slowStore struct {
 	Store
-	usage    Usage
+	messages atomic.Int64
 	readings atomic.Int64
 }
 
@@ -29,7 +29,7 @@ func (s *slowStore) Usage(ctx context.Context, owner sip.AoR, _ string, _ bool) 
 	case <-ctx.Done():
 		return Usage{}, ctx.Err()
 	case <-time.After(time.Second):
-		return s.usage, nil
+		return Usage{Messages: s.messages.Load()}, nil
 	}
 }
 
@@ -64,14 +64,15 @@ func put(s *Service, user string) (time.Duration, error) {
 // they are refused at once.
 func TestLargeMailboxIsCountedInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &slowStore{usage: Usage{Messages: 900, Bytes: 900}}
+		store := &slowStore{}
+		store.messages.Store(900)
 		s := slowService(store, Settings{Mailbox: Usage{Messages: 1000}})
 		if took, err := put(s, "huge"); took != time.Second || err != nil {
 			t.Errorf("the first message: %v, %v", took, err)
 		}
 		for i := range 600 { // in ten minutes
 			time.Sleep(time.Second)
-			store.usage.Messages = 900 + int64(i)
+			store.messages.Store(900 + int64(i))
 			if took, err := put(s, "huge"); took != 0 || err != nil && !errors.Is(err, ErrQuota) {
 				t.Fatalf("message %d: %v, %v", i, took, err)
 			}
@@ -82,7 +83,7 @@ func TestLargeMailboxIsCountedInTheBackground(t *testing.T) {
 		if n := store.readings.Load(); n < 8 || n > 40 {
 			t.Errorf("counted %d times", n)
 		}
-		store.usage.Messages = 10 // another program has deleted the others
+		store.messages.Store(10) // another program has deleted the others
 		time.Sleep(time.Minute)
 		_, _ = put(s, "huge")
 		time.Sleep(2 * time.Second)
@@ -147,5 +148,59 @@ func TestReadingsAtOnce(t *testing.T) {
 			t.Errorf("%d readings at once", n)
 		}
 		time.Sleep(time.Minute)
+	})
+}
+
+// A tidyingStore deletes rows of deleted messages until the context ends, and counts calls of Expire.
+type tidyingStore struct {
+	Store
+	tidying atomic.Bool
+	expired atomic.Int64
+}
+
+func (s *tidyingStore) Tidy(ctx context.Context) (int, error) {
+	s.tidying.Store(true)
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func (s *tidyingStore) Charges(context.Context) ([]Charge, error) { return nil, nil }
+
+func (s *tidyingStore) Expire(context.Context, time.Time, int) ([]Message, error) {
+	if s.tidying.Load() {
+		s.expired.Add(1)
+	}
+	return nil, nil
+}
+
+// TestTidyDelaysNothing: messages expire while rows of deleted messages are searched for, which may
+// take long.
+func TestTidyDelaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &tidyingStore{}
+		s := New(Options{Store: store, Online: func(sip.AoR) bool { return false }}, Settings{Sweep: time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n := store.expired.Load(); n < 50 {
+			t.Errorf("%d calls of Expire in a minute", n)
+		}
+	})
+}
+
+// The quota of a small mailbox is exact also while the database is slow: messages wait for the count.
+func TestSmallMailboxIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowStore{}
+		s := slowService(store, Settings{Mailbox: Usage{Messages: 20}})
+		for _, n := range []int64{20, 10} { // another program has deleted some
+			store.messages.Store(n)
+			if took, err := put(s, "huge"); took != time.Second || (n < 20) != (err == nil) {
+				t.Errorf("%d are stored: %v, %v", n, took, err)
+			}
+			time.Sleep(2 * time.Minute)
+		}
 	})
 }

@@ -74,8 +74,7 @@ type Service struct {
 	strangers     ledger
 	noticeLimiter *limit.Meter[pair]
 	notices       noticeQueue
-	importing     mutex     // held during an import
-	tidied        time.Time // used by sweep only
+	importing     mutex // held during an import
 
 	Stats Stats
 }
@@ -161,7 +160,7 @@ func (s *Service) Counters() []mi.Stat {
 	}
 }
 
-// Run deletes expired messages and sends reminders until ctx ends.
+// Run deletes expired messages and sends reminders until ctx ends. Long jobs have their own goroutines.
 func (s *Service) Run(ctx context.Context) error {
 	remind := time.NewTimer(0)
 	defer remind.Stop()
@@ -169,6 +168,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer others.Wait()
 	others.Go(func() { s.followTotals(ctx) })
 	others.Go(func() { s.sweep(ctx) })
+	others.Go(func() { s.tidy(ctx) })
 	for {
 		select {
 		case <-ctx.Done():

@@ -39,16 +39,14 @@ func (s *Service) expire(ctx context.Context) {
 	}
 }
 
-// tidy deletes silod's own rows of messages that another program has deleted, at intervals of
-// tidyInterval.
+// tidy deletes silod's own rows of messages that another program has deleted, first after
+// Settings.Sweep and then at intervals of tidyInterval, until ctx ends. That takes minutes if there are
+// many messages, or if commands have the turn.
 func (s *Service) tidy(ctx context.Context) {
-	now := s.opt.Now()
-	if now.Sub(s.tidied) < tidyInterval {
-		return
-	}
-	s.tidied = now
-	if _, err := s.opt.Store.Tidy(ctx); err != nil {
-		s.opt.Log.Warn("rows of deleted messages not deleted", "error", err)
+	for sleep(ctx, s.cfg().Sweep); ctx.Err() == nil; sleep(ctx, tidyInterval) {
+		if _, err := s.opt.Store.Tidy(ctx); err != nil && ctx.Err() == nil {
+			s.opt.Log.Warn("rows of deleted messages not deleted", "error", err)
+		}
 	}
 }
 
@@ -77,7 +75,6 @@ func (s *Service) sweep(ctx context.Context) {
 		case <-s.sweepChanged:
 		case <-timer.C:
 			s.expire(ctx)
-			s.tidy(ctx)
 			s.noticeLimiter.Sweep(noticeRate(s.cfg()), s.opt.Now())
 			s.notices.sweep()
 			s.sweepCharges(ctx)
