@@ -112,6 +112,7 @@ type fragments struct {
 	lockTimeout string
 	number      string // reads a column of numbers as a number, where it may hold text; %s is the column
 	raw         string // reads a text column as bytes; %s is the column
+	sender      string // compares a text column as bytes, whatever its type; %s is the column
 	exact       string // narrows a comparison to equal case; %[1]s is the column, $# the value
 	pair        string // continues a SELECT list with the bytes of two columns, for DISTINCT; %s are the columns
 	both        string // two columns as one value

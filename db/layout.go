@@ -193,7 +193,7 @@ func (l *layout) replacer() *strings.Replacer {
 	if l.messages.columns[n.Host].nullable {
 		anyHost = "COALESCE(" + host + ", '')"
 	}
-	from := fmt.Sprintf(f.raw, "s."+n.From)
+	from := fmt.Sprintf(f.sender, "s."+n.From)
 	if l.messages.columns[n.From].nullable {
 		from = "COALESCE(" + from + ", '')"
 	}

@@ -61,7 +61,7 @@ func (d *mysqlDB) fragments() fragments {
 	return fragments{
 		begin: "START TRANSACTION", lockTimeout: "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1",
 		number: "%s",
-		raw:    "CAST(%s AS BINARY)", exact: " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = $#",
+		raw:    "CAST(%s AS BINARY)", sender: "CAST(%s AS BINARY)", exact: " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = $#",
 		pair:      ", CAST(%s AS BINARY), CAST(%s AS BINARY)",
 		both:      "CAST(CONCAT(%s, '@', %s) AS BINARY)",
 		forUpdate: "FOR UPDATE",

@@ -146,7 +146,7 @@ func (d *postgresDB) fragments() fragments {
 	return fragments{
 		begin: "BEGIN", lockTimeout: "SET lock_timeout = '1s'",
 		number: "%s",
-		raw:    "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
+		raw:    "%s", sender: "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s", forUpdate: "FOR UPDATE OF s",
 		useIndex:  "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
 		roomLog:   "FROM silod_room_log WHERE (room, seq) > ($1, $2) AND (room, seq) < ($1, $3) ORDER BY room %[1]s, seq %[1]s",
 		findIndex: "SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indexrelid = to_regclass($2) AND indisvalid",

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // findSenders sets the senders of the query in the span. Other programs write a sender in other
@@ -28,8 +29,22 @@ func (w *walk) findSenders(ctx context.Context) error {
 	}
 	if len(w.senders) == 0 {
 		w.after = w.last
+		return nil
+	}
+	for n := len(w.senders); n&(n-1) != 0; n++ { // so that there are few statements
+		w.senders = append(w.senders, w.senders[0])
 	}
 	return nil
+}
+
+// anySender returns the condition that the sender is one of the parameters from n on. Each is a
+// parameter of its own, because a sender may be no valid text.
+func anySender(n int, senders []any) string {
+	var b strings.Builder
+	for i := range senders {
+		fmt.Fprintf(&b, ", $%d", n+i)
+	}
+	return `{exactfrom} IN (` + b.String()[2:] + `)`
 }
 
 // eachSender adds the query's senders that a SELECT finds.

@@ -141,7 +141,7 @@ func (d *sqliteDB) fragments() fragments {
 	return fragments{
 		begin:  "BEGIN IMMEDIATE",
 		number: "CAST(%s AS INTEGER)",
-		raw:    "%s", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s",
+		raw:    "%s", sender: "%s || ''", exact: "%.0s", pair: "%.0s%.0s", both: "%s || '@' || %s",
 		roomLog:   "FROM silod_room_log INDEXED BY silod_room_log_room_idx WHERE room = $1 AND seq > $2 AND seq < $3 ORDER BY seq %[1]s",
 		findIndex: "SELECT 1 FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) = lower($1) AND lower(name) = lower($2)",
 		snapshot:  []string{"BEGIN"},

@@ -157,8 +157,7 @@ func (w *walk) where(p *route, joins string) (string, []any) {
 	q, args := &w.query, append([]any{w.after, w.last}, p.args...)
 	text := fmt.Sprintf(` FROM %s%s WHERE %s > $1 AND %[3]s <= $2%s`, p.from, joins, p.key, p.where)
 	if w.senders != nil {
-		cond, list := w.messages.layout.dialect.list(`{exactfrom}`, len(args)+1, w.senders)
-		text, args = text+` AND `+cond, append(args, list...)
+		text, args = text+` AND `+anySender(len(args)+1, w.senders), append(args, w.senders...)
 	}
 	if !q.Since.IsZero() {
 		args = append(args, q.Since.Unix())
