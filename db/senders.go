@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -16,6 +17,9 @@ func (w *walk) findSenders(ctx context.Context) error {
 	w.senders = []any{}
 	if w.query.SameFrom == nil {
 		w.senders = append(w.senders, w.query.From)
+		if w.query.From == anonymous {
+			w.senders = append(w.senders, "")
+		}
 		return nil
 	}
 	all := *w
@@ -59,7 +63,8 @@ func (w *walk) eachSender(ctx context.Context, where string, args []any) error {
 		if err := scan(rows, &v); err != nil {
 			return err
 		}
-		if from := asText(v); from == w.query.From || w.query.SameFrom(from) {
+		from := asText(v)
+		if shown := cmp.Or(from, anonymous); shown == w.query.From || w.query.SameFrom(shown) {
 			w.senders = append(w.senders, from)
 		}
 	}
