@@ -83,14 +83,3 @@ func (c *check) valuesOf(ctx context.Context, table string) string {
 	}
 	return strings.Join(notes, "; ")
 }
-
-// joinNotes joins notes that are not empty.
-func joinNotes(notes ...string) string {
-	var out []string
-	for _, n := range notes {
-		if n != "" {
-			out = append(out, n)
-		}
-	}
-	return strings.Join(out, "; ")
-}

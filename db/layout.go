@@ -217,7 +217,9 @@ func (l *layout) replacer() *strings.Replacer {
 // Other comparisons keep their form, so that an index serves them: they may miss such a row.
 func (l *layout) lenient() (pairs []string) {
 	n, columns := l.messages.names, l.messages.columns
-	for _, c := range []struct{ name, column, compare string }{{"{exp}", n.Exp, " <= 0"}, {"{snd}", n.Snd, " = 0"}, {"{snd}", n.Snd, " + 0 = 0"}} {
+	for _, c := range []struct{ name, column, compare string }{
+		{"{exp}", n.Exp, " <= 0"}, {"{snd}", n.Snd, " = 0"}, {"{snd}", n.Snd, " + 0 = 0"},
+	} {
 		if columns[c.column].nullable {
 			pairs = append(pairs, "s."+c.name+c.compare, "COALESCE(s."+c.column+", 0)"+c.compare)
 		}
