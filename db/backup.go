@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 )
 
 // backupStep is the number of pages that a backup copies between two reports of its
@@ -37,13 +38,19 @@ func Backup(ctx context.Context, url string, o Options, file string, report func
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(part) }() // fails after the renaming
+	defer func() {
+		_ = os.Remove(part + "-journal") // SQLite leaves it on a full disk
+		_ = os.Remove(part)              // fails after the renaming
+	}()
 	pool, err := d.connect(ctx, forReading)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 	if err := copyPages(ctx, pool, part, report); err != nil {
+		if se, ok := errors.AsType[*sqlite.Error](err); ok && se.Code()&0xff == lib.SQLITE_FULL { // the database is only read
+			return fmt.Errorf("backup %s: no space left: free some space, or name a file on another disk", file)
+		}
 		return fmt.Errorf("backup %s: %w", file, d.explain(err))
 	}
 	if err := os.Rename(part, file); err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"silod/db/dbtest"
 	"silod/silo"
 )
 
@@ -120,4 +121,24 @@ func countAll(t *testing.T, st silo.Store) int {
 		t.Fatal(err)
 	}
 	return n.Messages + n.Reminders
+}
+
+// TestBackupFullDisk: a backup without space names its own disk, and leaves no file there.
+func TestBackupFullDisk(t *testing.T) {
+	if !dbtest.OwnMounts(t) {
+		return
+	}
+	url := engines[0].fresh(t)
+	from, dir := open(t, url, Options{}), t.TempDir()
+	dbtest.SmallDisk(t, dir, "1")
+	rawExec(t, from, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "+
+		"INSERT INTO silo (username, domain, body) SELECT 'bob', 'example.org', zeroblob(1000) FROM n")
+	closeDB(t, from)
+	err := Backup(t.Context(), url, Options{}, filepath.Join(dir, "b.db"), nil)
+	if err == nil || !strings.Contains(err.Error(), "b.db: no space left") {
+		t.Errorf("backup: %v", err)
+	}
+	if left := ls(t, dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
 }

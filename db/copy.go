@@ -311,6 +311,19 @@ func (c *copier) last(ctx context.Context, column, table string) (int64, error) 
 	return n[0], nil
 }
 
+// refusal returns the reason why the target cannot hold a row, nil for an error of another kind.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, errInvalid):
+		return withCause(err)
+	case errors.Is(err, errNumbersUsed):
+		return fmt.Errorf("%w: a number is too large for its column", errInvalid)
+	case errors.Is(err, errDuplicate):
+		return fmt.Errorf("%w: another row has the same key", errInvalid)
+	}
+	return nil
+}
+
 // divide writes items. Where the target refuses them, it divides them, so that only those are
 // passed over that the target cannot hold. It calls done with the number of those that were written,
 // and pass for one that was not.
@@ -323,10 +336,10 @@ func divide[T any](items []T, write func([]T) error, done func(int), pass func(T
 	case err == nil:
 		done(len(items))
 		return nil
-	case !errors.Is(err, errInvalid) && !errors.Is(err, errNumbersUsed) && !errors.Is(err, errDuplicate):
+	case refusal(err) == nil:
 		return err
 	case len(items) == 1:
-		pass(items[0], err)
+		pass(items[0], refusal(err))
 		return nil
 	}
 	half := len(items) / 2

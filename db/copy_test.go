@@ -83,6 +83,18 @@ func contents(t *testing.T, db *DB) []any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rows, err := db.reader.query(t.Context(), "SELECT silo_id, device, inc_time, refused, at FROM silod_device ORDER BY silo_id, device")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		row, err := scanRow(rows, deviceTable.fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, row)
+	}
 	secret := lookup(t, db.Users(), bob)
 	return append(out, es, secret.HA1, secret.HA1B, loadRooms(t, db.Rooms()), loadBindings(t, db.Bindings(), noon))
 }

@@ -127,15 +127,15 @@ func (c *copier) aliases(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("inspect table %s: %w", aliasTable.name, err)
 	}
-	switch _, text := l.dialect.(*textDB); {
-	case info != nil:
-	case n[0] == 0:
-		return nil
-	case text:
-		c.pass(Passed{Table: aliasTable.name, Row: "aliases", Rows: int(n[0]), Reason: "silod has no such file", Lost: true})
-		return nil
-	default:
-		if err := l.createAliases(ctx); err != nil {
+	if info == nil {
+		if n[0] == 0 {
+			return nil
+		}
+		err := l.createAliases(ctx)
+		if t, text := l.dialect.(*textDB); err == nil && text {
+			err = t.addTable(ctx, aliasTable.name)
+		}
+		if err != nil {
 			return l.dialect.explain(fmt.Errorf("create table %s: %w", aliasTable.name, err))
 		}
 	}

@@ -257,6 +257,9 @@ func TestCopyDuplicates(t *testing.T) {
 				rawExec(t, to, "DELETE FROM silod_copy", fmt.Sprintf("INSERT INTO silod_copy (source, at) VALUES ('%s', 1)", from.name()))
 				n, lost := 0, 0
 				err := Copy(t.Context(), from, to, CopyOptions{Domain: "example.org", Passed: func(p Passed) {
+					if p.Reason != "database cannot hold it: another row has the same key" {
+						t.Error(p)
+					}
 					if n++; p.Lost {
 						lost++
 					}

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"database/sql/driver"
-	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
@@ -104,7 +104,7 @@ type mysqlLocal struct {
 
 // Connect implements driver.Connector.
 func (l mysqlLocal) Connect(ctx context.Context) (driver.Conn, error) {
-	var errs []error
+	var failed error // at the sockets
 	for _, path := range mysqlSockets() {
 		cfg := l.cfg.Clone()
 		cfg.Net, cfg.Addr = "unix", path
@@ -116,13 +116,19 @@ func (l mysqlLocal) Connect(ctx context.Context) (driver.Conn, error) {
 		if err == nil {
 			return conn, nil
 		}
-		errs = append(errs, err)
+		if failed != nil {
+			err = fmt.Errorf("%w; %w", failed, err)
+		}
+		failed = err
 	}
 	conn, err := l.Connector.Connect(ctx)
 	if err == nil {
 		return conn, nil
 	}
-	return nil, errors.Join(append(errs, err)...)
+	if failed != nil {
+		err = fmt.Errorf("%w; %w", failed, err)
+	}
+	return nil, err
 }
 
 // postgresSocketDirs are where builds of PostgreSQL have their socket.

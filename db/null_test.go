@@ -138,6 +138,12 @@ func nullMessage(t *testing.T, db *DB, set string) {
 		t.Errorf("%s: of all senders: %+v, %v", set, sum, err)
 	}
 	odd := listed[1]
+	for _, same := range []func(string) bool{nil, func(string) bool { return false }} {
+		listedSender := silo.Query{From: odd.Src, SameFrom: same}
+		if sum, err := st.Tally(ctx, listedSender); err != nil || sum.Messages != 1 {
+			t.Errorf("%s: of the sender that is listed, %s: %+v, %v", set, odd.Src, sum, err)
+		}
+	}
 	if found, err := st.SetAside(ctx, odd.ID, "488", nil); err != nil || !found {
 		t.Errorf("%s: set aside: %v, %v", set, found, err)
 	}

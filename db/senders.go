@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -24,6 +25,10 @@ func (w *walk) findSenders(ctx context.Context) error {
 	}
 	if len(w.senders) == 0 {
 		w.after = w.last
+		return nil
+	}
+	for n := len(w.senders); n&(n-1) != 0; n++ { // so that there are few statements
+		w.senders = append(w.senders, w.senders[0])
 	}
 	return nil
 }
@@ -40,7 +45,7 @@ func (w *walk) eachSender(ctx context.Context, where string, args []any) error {
 		if err := scan(rows, &from, &key); err != nil {
 			return err
 		}
-		if same := w.query.SameFrom; from == w.query.From || same != nil && same(from) {
+		if shown, same := cmp.Or(from, anonymous), w.query.SameFrom; shown == w.query.From || same != nil && same(shown) {
 			w.senders = append(w.senders, key)
 		}
 	}

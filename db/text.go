@@ -286,6 +286,17 @@ func (d *textDB) watch(ctx context.Context, pool *sql.DB, t *textTable) error {
 	return nil
 }
 
+// addTable adds a table that was created in memory and has no file yet. It is called while no file is
+// written.
+func (d *textDB) addTable(ctx context.Context, name string) error {
+	t := &textTable{name: name, serial: "id"}
+	if err := d.watch(ctx, d.keep, t); err != nil {
+		return err
+	}
+	d.tables = slices.Insert(d.tables, 0, t)
+	return nil
+}
+
 // oldLocation reports whether silod does not use the table location, see layout.nameBindings.
 func (d *textDB) oldLocation() bool {
 	return slices.ContainsFunc(d.tables, func(t *textTable) bool {

@@ -224,7 +224,7 @@ func (a *app) checked(reply *mi.Node, databases int) error {
 	if a.output == "json" {
 		return writeJSON(a.out, reply)
 	}
-	t := table{w: a.out}
+	t := table{w: a.out, width: a.width(), fold: true}
 	if databases == 1 {
 		t.hide = []string{"database"}
 	}

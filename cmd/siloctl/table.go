@@ -17,6 +17,7 @@ type table struct {
 	width  int      // of the terminal; 0: no limit
 	hide   []string // columns that are not shown
 	indent string
+	fold   bool // the last column continues in further lines on a terminal
 
 	columns []column
 	rows    [][]string // measured, not yet written
@@ -122,16 +123,23 @@ func (t *table) shrink() {
 
 // write writes one row. Cells are cut for a terminal only.
 func (t *table) write(row []string) error {
+	var more []string
+	if last := len(row) - 1; t.fold && t.width > 0 {
+		lines := foldWords(row[last], t.columns[last].width)
+		row, more = append(row[:last:last], lines[0]), lines[1:]
+	}
 	var line strings.Builder
+	start := 0 // of the last column
 	line.WriteString(t.indent)
 	for i, s := range row {
 		c := t.columns[i]
-		if t.width > 0 {
+		if t.width > 0 && (!t.fold || i < len(row)-1) {
 			s = fit(s, c.width)
 		}
 		if i > 0 {
 			line.WriteString(gap)
 		}
+		start = columnsOf(line.String())
 		if c.numbers {
 			line.WriteString(strings.Repeat(" ", max(0, c.width-columnsOf(s))) + s)
 		} else {
@@ -139,7 +147,30 @@ func (t *table) write(row []string) error {
 		}
 	}
 	_, err := fmt.Fprintln(t.w, strings.TrimRight(line.String(), " "))
+	for _, text := range more {
+		if err == nil {
+			_, err = fmt.Fprintln(t.w, strings.Repeat(" ", start)+text)
+		}
+	}
 	return err
+}
+
+// foldWords divides a text into lines of up to a number of columns, at blanks and after each
+// semicolon. A longer word, such as a name, stays whole.
+func foldWords(s string, columns int) []string {
+	lines := []string{""}
+	for word := range strings.SplitSeq(s, " ") {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case strings.HasSuffix(*last, ";") || columnsOf(*last)+1+columnsOf(word) > columns:
+			lines = append(lines, word)
+		default:
+			*last += " " + word
+		}
+	}
+	return lines
 }
 
 // cell returns the text of a value.

@@ -286,3 +286,32 @@ func TestBrokenListIsNotJSON(t *testing.T) {
 		t.Errorf("exit %d, %q, output ends in %q", code, stderr.String(), out.String()[max(0, out.Len()-20):])
 	}
 }
+
+// TestTableFold: on a terminal the last column of a check continues in further lines, and no word of
+// it is cut; elsewhere each row is a line.
+func TestTableFold(t *testing.T) {
+	t.Parallel()
+	for width, want := range map[int]string{
+		0: "TABLE  ROWS  STATE\nsilo      3  ok, one row; ALTER TABLE a_long_name_of_a_table; two\nx         4  ok\n",
+		40: "TABLE  ROWS  STATE\nsilo      3  ok, one row;\n             ALTER TABLE\n             a_long_name_of_a_table;\n             two\n" +
+			"x         4  ok\n",
+		20: "TABLE  ROWS  STATE\nsilo      3  ok, one\n             row;\n             ALTER\n             TABLE\n             a_long_name_of_a_table;\n" +
+			"             two\nx         4  ok\n",
+	} {
+		var out strings.Builder
+		tab := table{w: &out, width: width, fold: true}
+		for _, r := range []struct {
+			table string
+			rows  int64
+			state string
+		}{{"silo", 3, "ok, one row; ALTER TABLE a_long_name_of_a_table; two"}, {"x", 4, "ok"}} {
+			err := tab.add([]mi.Attr{{Name: "table", Value: r.table}, {Name: "rows", Value: r.rows}, {Name: "state", Value: r.state}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tab.flush(); err != nil || out.String() != want {
+			t.Errorf("width %d: got\n%swant\n%s%v", width, out.String(), want, err)
+		}
+	}
+}
