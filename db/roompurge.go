@@ -138,8 +138,10 @@ func eraseSome(s *session, room sip.AoR, limit int) (done bool, err error) {
 	if _, err := s.deleteAll("{members}", "id", anys(ids)); err != nil || len(ids) == limit {
 		return false, err
 	}
-	if _, err := s.exec("DELETE FROM silod_room WHERE room = $1", uri); err != nil {
-		return false, err
+	for _, t := range []string{"silod_cursor", "silod_room"} { // cursors that were saved since the first step
+		if _, err := s.exec("DELETE FROM "+t+" WHERE room = $1", uri); err != nil {
+			return false, err
+		}
 	}
 	return true, deleteRoom(s, room)
 }
