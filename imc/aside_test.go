@@ -202,3 +202,32 @@ func TestRoomsOfOneNameEndInAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// A copy of a closed room that ends early is continued by the next #create, and deleted with the
+// room if there is none.
+func TestMoveAsideContinues(t *testing.T) {
+	for _, attempts := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			st := newMemStore()
+			w := roomOfMany(t, st, 450)
+			defer func() { w.stop() }()
+			w.must("user0", "chat-1", "#destroy")
+			status := 0
+			for range attempts {
+				st.failAfter(1, "apply")
+				status = w.say("user0", "chat-1", "#create").Status
+			}
+			st.work()
+			if attempts == 4 && status != 200 {
+				t.Errorf("#create was answered %d", status)
+			}
+			for i := range 450 {
+				w.online(fmt.Sprint("user", i))
+			}
+			time.Sleep(3 * time.Minute)
+			if want := attempts / 4; len(st.rooms) != want {
+				t.Errorf("after %d attempts: left: %v", attempts, st.order)
+			}
+		})
+	}
+}

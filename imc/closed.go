@@ -67,10 +67,12 @@ func (s *Service) moveAside(ctx context.Context, r *room) error {
 	r.mu.Lock()
 	members := r.copies()
 	r.mu.Unlock()
-	for some := range slices.Chunk(members, purgeBatch) {
+	for n := len(r.copied); n < len(members); n = len(r.copied) { // the next call continues after an error
+		some := members[n:min(n+purgeBatch, len(members))]
 		if err := s.putCopies(ctx, next, some); err != nil {
 			return err
 		}
+		r.copied = append(r.copied, some...)
 	}
 	rest.Room, rest.stored = r.Room, true
 	rest.base, rest.last, rest.tailFrom, rest.erased = r.last, r.last, r.last, r.last
@@ -81,11 +83,12 @@ func (s *Service) moveAside(ctx context.Context, r *room) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.Room = next
-	for i := range members { // the copy may lack the last moves of their cursors
-		if m := r.index[members[i].User]; m.Cursor > members[i].Cursor {
+	for i := range r.copied { // the copy may lack the last moves of their cursors
+		if m := r.index[r.copied[i].User]; m.Cursor > r.copied[i].Cursor {
 			s.cursors.add(r, m)
 		}
 	}
+	r.copied = nil
 	return nil
 }
 
@@ -224,12 +227,20 @@ func (s *Service) eraseStep(ctx context.Context, r *room) (done bool, err error)
 	if len(r.uncopied) > 0 {
 		return false, s.copyRest(ctx, r)
 	}
+	stored := r.AoR
+	if r.copied != nil { // a copy that ended early
+		r.copied, stored = r.copied[:0], asideName(r.name, r.last)
+	}
 	ctx, cancel := storeContext(ctx)
 	defer cancel()
-	if done, err = s.store.Erase(ctx, r.AoR, purgeBatch); err != nil {
-		return false, fmt.Errorf("delete room %s: %w", r.AoR, err)
+	if done, err = s.store.Erase(ctx, stored, purgeBatch); err != nil {
+		return false, fmt.Errorf("delete room %s: %w", stored, err)
 	}
-	if done {
+	switch {
+	case done && r.copied != nil:
+		r.copied = nil
+		return false, nil
+	case done:
 		s.forget(r)
 	}
 	return done, nil

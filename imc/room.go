@@ -28,6 +28,7 @@ type room struct {
 	// uncopied has the members that it lacks in the store. Guarded by stateMu.
 	copy     *room
 	uncopied []Member
+	copied   []Member // the members in the copy of a room that moves aside; nil: there is no copy
 
 	// Written under stateMu and mu.
 	Room
