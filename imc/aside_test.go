@@ -47,6 +47,14 @@ func (st *memStore) failAfter(calls int, op string) {
 	}
 }
 
+// left returns the rooms, the number of entries, and the cursors of rooms that do not exist.
+func (st *memStore) left() (rooms []sip.AoR, entries int, lost []imc.Cursor) {
+	synctest.Wait()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return slices.Clone(st.order), len(st.log), slices.Clone(st.lost)
+}
+
 func (st *memStore) work() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -60,7 +68,7 @@ func TestMoveAsideIsCompleted(t *testing.T) {
 		for calls := range 4 {
 			synctest.Test(t, func(t *testing.T) {
 				st := newMemStore()
-				const members = 250
+				const members = 160
 				w := roomOfMany(t, st, members)
 				defer func() { w.stop() }()
 				w.must("user0", "chat-1", "last words")
@@ -96,8 +104,8 @@ func TestMoveAsideIsCompleted(t *testing.T) {
 				}
 				w.say("user0", "chat-1", "#destroy") // if it was created again
 				time.Sleep(3 * time.Minute)
-				if len(st.rooms) > 0 || len(st.log) > 0 {
-					t.Errorf("%s %d: left: %v, %v", op, calls, st.order, st.log)
+				if rooms, entries, _ := st.left(); len(rooms)+entries > 0 {
+					t.Errorf("%s %d: left: %v and %d entries", op, calls, rooms, entries)
 				}
 			})
 		}
@@ -155,15 +163,15 @@ func TestEraseOfInvitedUsersIsResumed(t *testing.T) {
 			w.online(fmt.Sprint("user", i))
 		}
 		st.failAfter(1, "erase")
-		time.Sleep(90 * time.Second)
-		if r := st.rooms[aor("chat-1")]; r == nil || len(r.order) != 1 {
-			t.Fatalf("the room in the store is %+v", r)
+		time.Sleep(150 * time.Second)
+		if rooms, _, _ := st.left(); len(rooms) != 1 {
+			t.Fatalf("left: %v", rooms)
 		}
 		st.work()
 		w.crash()
 		time.Sleep(2 * time.Minute)
-		if len(st.rooms) > 0 {
-			t.Errorf("left: %v", st.order)
+		if rooms, _, _ := st.left(); len(rooms) > 0 {
+			t.Errorf("left: %v", rooms)
 		}
 	})
 }
@@ -225,8 +233,28 @@ func TestMoveAsideContinues(t *testing.T) {
 				w.online(fmt.Sprint("user", i))
 			}
 			time.Sleep(3 * time.Minute)
-			if want := attempts / 4; len(st.rooms) != want {
-				t.Errorf("after %d attempts: left: %v", attempts, st.order)
+			if rooms, _, _ := st.left(); len(rooms) != attempts/4 {
+				t.Errorf("after %d attempts: left: %v", attempts, rooms)
+			}
+		})
+	}
+}
+
+// No cursor is written for a room that was deleted, also if a member has received its last message
+// just before.
+func TestNoCursorOfDeletedRoom(t *testing.T) {
+	for _, before := range []time.Duration{0, time.Millisecond, 499 * time.Millisecond, 500 * time.Millisecond, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			st := newMemStore()
+			w := roomOfMany(t, st, 2)
+			defer func() { w.stop() }()
+			w.must("user0", "chat-1", "#destroy")
+			w.online("user0")
+			time.Sleep(time.Minute - before)
+			w.online("user1")
+			time.Sleep(3 * time.Minute)
+			if rooms, _, lost := st.left(); len(rooms)+len(lost) > 0 {
+				t.Errorf("%v: left: %v, cursors without a room: %v", before, rooms, lost)
 			}
 		})
 	}

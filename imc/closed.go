@@ -124,7 +124,8 @@ func (s *Service) eraseClosed(ctx context.Context) {
 
 // purgeClosed deletes a closed room when no member waits for its entries any more:
 // all have them, or the entries are older than CatchUp. Before, it deletes those that all
-// have.
+// have. The room itself follows at the next call: a cursor that is written now would come back as
+// a row without a room.
 func (s *Service) purgeClosed(ctx context.Context, r *room) error {
 	r.mu.Lock()
 	closed, last, known := r.stored && r.Closed, r.last, !r.lastAt.IsZero()
@@ -149,6 +150,7 @@ func (s *Service) purgeClosed(ctx context.Context, r *room) error {
 			return err
 		}
 		r.erased = floor
+		return nil
 	}
 	if waiting {
 		return nil
@@ -275,6 +277,7 @@ func (s *Service) forget(r *room) {
 	before := r.tailSize
 	r.trim(time.Time{}, 0)
 	s.tailBytes.Add(int64(r.tailSize - before))
+	r.members, r.index = nil, nil // no cursor is written any more
 	r.mu.Unlock()
 	s.removeRoom(r)
 	s.mu.Lock()
