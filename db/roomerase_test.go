@@ -26,6 +26,13 @@ func TestEraseInSteps(t *testing.T) {
 		steps, before := 0, int64(14*3)
 		for done := false; !done; steps++ {
 			var err error
+			if steps == 5 { // the cursors are deleted
+				late := imc.Cursor{Room: room1, User: put[0].User, Seq: 4}
+				if err := st.SaveCursors(t.Context(), []imc.Cursor{late}); err != nil {
+					t.Fatal(err)
+				}
+				before++
+			}
 			if done, err = st.Erase(t.Context(), room1, 2); err != nil {
 				t.Fatal(err)
 			}

@@ -127,7 +127,7 @@ func eraseSome(s *session, room sip.AoR, limit int) (done bool, err error) {
 			err := s.exec("DELETE FROM "+t+" WHERE room = $1 AND username <= $2", uri, next[0])
 			return false, err
 		}
-		if err := s.exec("DELETE FROM "+t+" WHERE room = $1", uri); err != nil {
+		if err := deleteOwnRows(s, t, uri); err != nil {
 			return false, err
 		}
 	}
@@ -138,8 +138,10 @@ func eraseSome(s *session, room sip.AoR, limit int) (done bool, err error) {
 	if err := s.deleteAll("{members}", "id", anys(ids)); err != nil || len(ids) == limit {
 		return false, err
 	}
-	if err := deleteOwnRoom(s, uri); err != nil {
-		return false, err
+	for _, t := range []string{"silod_cursor", "silod_room"} { // cursors that were saved since the first step
+		if err := deleteOwnRows(s, t, uri); err != nil {
+			return false, err
+		}
 	}
 	return true, deleteRoom(s, rowName{room.User, room.Domain})
 }

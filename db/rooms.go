@@ -97,7 +97,7 @@ func changeRoom(s *session, c *imc.Change) error {
 	if err := putRoom(s, c); err != nil || !c.Delete {
 		return err
 	}
-	return deleteOwnRoom(s, c.Room.AoR.String())
+	return deleteOwnRows(s, "silod_room", c.Room.AoR.String())
 }
 
 // check returns errInvalid where the tables cannot hold the change.
@@ -141,9 +141,9 @@ func deleteRoom(s *session, room rowName) error {
 	return s.exec("DELETE FROM {rooms} WHERE name = $1 AND domain = $2", room.user, room.domain)
 }
 
-// deleteOwnRoom deletes the row of a room in silod_room.
-func deleteOwnRoom(s *session, uri string) error {
-	return s.exec("DELETE FROM silod_room WHERE room = $1", uri)
+// deleteOwnRows deletes the rows of a room in one of silod's own tables.
+func deleteOwnRows(s *session, table, uri string) error {
+	return s.exec("DELETE FROM "+table+" WHERE room = $1", uri)
 }
 
 // deleteMember deletes the row of a member in one of the memberTables.

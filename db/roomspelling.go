@@ -133,7 +133,7 @@ func (st *rooms) respell(ctx context.Context, r *loadedRoom, members []imc.Membe
 			}
 		}
 		for _, uri := range r.other.uris {
-			if err := deleteOwnRoom(s, uri); err != nil {
+			if err := deleteOwnRows(s, "silod_room", uri); err != nil {
 				return err
 			}
 		}

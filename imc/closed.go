@@ -50,44 +50,55 @@ func (s *Service) close(ctx context.Context, r *room, last *Entry) error {
 
 // moveAside makes the name of a closed room available. The closed room is stored
 // under an AoR that no other room can have, with its name in the topic, which it
-// needs no longer. It is copied first and then erased, step by step: if that ends early,
-// both copies are closed, and members get the same messages from them. The caller holds
+// needs no longer. It is copied first. Then its members get the entries from the copy, and a
+// room without members stands for the rows that are left to erase: the next call does that, or
+// eraseClosed. If the daemon ends earlier, findBases completes the move. The caller holds
 // r.stateMu exclusively.
 func (s *Service) moveAside(ctx context.Context, r *room) error {
-	next := r.Room
+	if r.last == r.base { // all members have all entries
+		for {
+			if done, err := s.eraseStep(ctx, r); err != nil || done {
+				return err
+			}
+		}
+	}
+	rest, next := newRoom(r.name), r.Room
 	next.AoR, next.Topic = asideName(r.name, r.last), r.name.User
 	r.mu.Lock()
 	members := r.copies()
 	r.mu.Unlock()
-	if r.last == r.base { // all members have all entries
-		members = nil
-	}
-	for some := range slices.Chunk(members, purgeBatch) {
-		sctx, cancel := storeContext(ctx)
-		err := s.store.Apply(sctx, Change{Room: next, Put: some})
-		cancel()
-		if err != nil {
-			return fmt.Errorf("move closed room %s: %w", r.name, err)
-		}
-	}
-	for done := false; !done; {
-		var err error
-		if done, err = s.eraseStep(ctx, r.AoR); err != nil {
+	for n := len(r.copied); n < len(members); n = len(r.copied) { // the next call continues after an error
+		some := members[n:min(n+purgeBatch, len(members))]
+		if err := s.putCopies(ctx, next, some); err != nil {
 			return err
 		}
+		r.copied = append(r.copied, some...)
 	}
-	if members == nil {
-		s.forget(r)
-		return nil
-	}
+	rest.Room, rest.stored = r.Room, true
+	rest.base, rest.last, rest.tailFrom, rest.erased = r.last, r.last, r.last, r.last
 	s.mu.Lock()
-	delete(s.rooms, r.AoR)
-	s.rooms[next.AoR] = r
+	s.rooms[rest.AoR], s.rooms[next.AoR] = rest, r
 	s.ends[r.log] = max(s.ends[r.log], r.last)
 	s.mu.Unlock()
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.Room = next
-	r.mu.Unlock()
+	for i := range r.copied { // the copy may lack the last moves of their cursors
+		if m := r.index[r.copied[i].User]; m.Cursor > r.copied[i].Cursor {
+			s.cursors.add(r, m)
+		}
+	}
+	r.copied = nil
+	return nil
+}
+
+// putCopies stores members of a room that moves aside.
+func (s *Service) putCopies(ctx context.Context, aside Room, members []Member) error {
+	ctx, cancel := storeContext(ctx)
+	defer cancel()
+	if err := s.store.Apply(ctx, Change{Room: aside, Put: members}); err != nil {
+		return fmt.Errorf("move closed room %s: %w", publicName(aside), err)
+	}
 	return nil
 }
 
@@ -113,7 +124,8 @@ func (s *Service) eraseClosed(ctx context.Context) {
 
 // purgeClosed deletes a closed room when no member waits for its entries any more:
 // all have them, or the entries are older than CatchUp. Before, it deletes those that all
-// have.
+// have. The room itself follows at the next call: a cursor that is written now would come back as
+// a row without a room.
 func (s *Service) purgeClosed(ctx context.Context, r *room) error {
 	r.mu.Lock()
 	closed, last, known := r.stored && r.Closed, r.last, !r.lastAt.IsZero()
@@ -138,6 +150,7 @@ func (s *Service) purgeClosed(ctx context.Context, r *room) error {
 			return err
 		}
 		r.erased = floor
+		return nil
 	}
 	if waiting {
 		return nil
@@ -206,20 +219,49 @@ func (s *Service) eraseLocked(ctx context.Context, r *room) (done bool, err erro
 	if r.removed || !r.Closed {
 		return true, nil
 	}
-	if done, err = s.eraseStep(ctx, r.AoR); err == nil && done {
-		s.forget(r)
-	}
-	return done, err
+	return s.eraseStep(ctx, r)
 }
 
-// eraseStep deletes some of the rows of a room without entries.
-func (s *Service) eraseStep(ctx context.Context, room sip.AoR) (done bool, err error) {
+// eraseStep deletes some of the rows of a closed room from the store, and with the last ones the
+// room from memory. Before, it stores the members that its copy lacks. The caller holds r.stateMu
+// exclusively.
+func (s *Service) eraseStep(ctx context.Context, r *room) (done bool, err error) {
+	if len(r.uncopied) > 0 {
+		return false, s.copyRest(ctx, r)
+	}
+	stored := r.AoR
+	if r.copied != nil { // a copy that ended early
+		r.copied, stored = r.copied[:0], asideName(r.name, r.last)
+	}
 	ctx, cancel := storeContext(ctx)
 	defer cancel()
-	if done, err = s.store.Erase(ctx, room, purgeBatch); err != nil {
-		return false, fmt.Errorf("delete room %s: %w", room, err)
+	if done, err = s.store.Erase(ctx, stored, purgeBatch); err != nil {
+		return false, fmt.Errorf("delete room %s: %w", stored, err)
+	}
+	switch {
+	case done && r.copied != nil:
+		r.copied = nil
+		return false, nil
+	case done:
+		s.forget(r)
 	}
 	return done, nil
+}
+
+// copyRest stores some of the members that the copy of a closed room lacks.
+func (s *Service) copyRest(ctx context.Context, r *room) error {
+	r.copy.stateMu.Lock()
+	defer r.copy.stateMu.Unlock()
+	if r.copy.removed {
+		r.uncopied = nil
+		return nil
+	}
+	n := min(purgeBatch, len(r.uncopied))
+	if err := s.putCopies(ctx, r.copy.Room, r.uncopied[:n]); err != nil {
+		return err
+	}
+	r.uncopied = r.uncopied[n:]
+	return nil
 }
 
 // forget deletes a closed room from memory. The caller holds r.stateMu exclusively.
@@ -235,10 +277,15 @@ func (s *Service) forget(r *room) {
 	before := r.tailSize
 	r.trim(time.Time{}, 0)
 	s.tailBytes.Add(int64(r.tailSize - before))
+	r.members, r.index = nil, nil // no cursor is written any more
 	r.mu.Unlock()
 	s.removeRoom(r)
 	s.mu.Lock()
-	if s.ends[r.log] == r.last {
+	switch {
+	case s.ends[r.log] != r.last:
+	case r.base > 0: // the room before may have entries still
+		s.ends[r.log] = r.base
+	default:
 		delete(s.ends, r.log)
 	}
 	s.mu.Unlock()
@@ -267,7 +314,7 @@ func (s *Service) findBases() {
 		if now == nil {
 			continue
 		}
-		if now.Closed && now.last == r.last { // r is a copy of it, see moveAside
+		if now.Closed && now.last == r.last && now.Created.Equal(r.Created) { // r is a copy of it, see moveAside
 			s.completeCopy(r, now)
 		}
 		now.base = max(now.base, r.last)
@@ -276,19 +323,25 @@ func (s *Service) findBases() {
 	}
 }
 
-// completeCopy adds to a copy of a closed room the members that it lacks. Nothing is delivered
-// from the room itself any more.
+// completeCopy adds to a copy of a closed room the members that it lacks, and moves its cursors to
+// those of the room. Nothing is delivered from the room itself any more. Its rows are erased after
+// the copy is complete in the store, too.
 func (s *Service) completeCopy(aside, r *room) {
 	var missing []Member
 	for _, m := range r.members {
-		if aside.index[m.User] == nil {
+		switch c := aside.index[m.User]; {
+		case c == nil:
 			missing = append(missing, m.Member)
 			if m.joined() {
 				x := s.userRecord(m.User)
 				x.rooms = append(x.rooms, aside)
 			}
+		case m.Cursor > c.Cursor:
+			c.Cursor = m.Cursor
+			s.cursors.add(aside, c)
 		}
 		m.Cursor = r.last
 	}
+	r.copy, r.uncopied = aside, missing
 	aside.apply(&Change{Room: aside.Room, Put: missing})
 }

@@ -94,7 +94,8 @@ func (s *Service) loadTail(ctx context.Context, r *room) error {
 
 // restoreRoom adds a stored room, and returns nil if it must be skipped. Rows of other
 // programs may lack an owner or members, which our own never do. A room without
-// members stays in the Store, because the rows of its members may only be unreadable.
+// members stays in the Store, because the rows of its members may only be unreadable. Of a
+// closed room invited users may be left, where its deletion has ended early.
 func (s *Service) restoreRoom(stored Room, members []Member) *room {
 	name := stored.AoR.Lower()
 	log := s.log.With(slog.String("room", name.String()))
@@ -121,12 +122,12 @@ func (s *Service) restoreRoom(stored Room, members []Member) *room {
 		}
 	}
 	r.apply(&Change{Room: stored, Put: members})
-	if r.joined == 0 {
+	if r.joined == 0 && (!r.Closed || len(r.members) == 0) {
 		log.Warn("stored room without members skipped")
 		return nil
 	}
-	if first := r.membersByRole()[0].User; owners == 0 {
-		r.index[first].Role = Owner
+	if owners == 0 && !r.Closed {
+		r.index[r.membersByRole()[0].User].Role = Owner
 		log.Warn("stored room without owner, member with the highest role is the owner now")
 	}
 	if !s.domains.Has(name.Domain) {

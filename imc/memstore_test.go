@@ -21,6 +21,7 @@ type memStore struct {
 	log   []imc.Entry // of all rooms
 	order []sip.AoR
 	fails func(op string) error // called before each operation
+	lost  []imc.Cursor          // saved for rooms that do not exist
 }
 
 type memRoom struct {
@@ -188,6 +189,8 @@ func (st *memStore) SaveCursors(_ context.Context, cs []imc.Cursor) error {
 				m.Cursor, m.Seen = max(m.Cursor, c.Seq), c.Seen
 				r.members[c.User] = m
 			}
+		} else {
+			st.lost = append(st.lost, c)
 		}
 	}
 	return nil

@@ -24,6 +24,12 @@ type room struct {
 	erased  int64       // of a closed room: the entries up to this Seq are deleted
 	removed bool        // no longer in Service.rooms: look the name up again; guarded by stateMu
 
+	// copy is the copy of a closed room that was moving aside when the daemon ended, and
+	// uncopied has the members that it lacks in the store. Guarded by stateMu.
+	copy     *room
+	uncopied []Member
+	copied   []Member // the members in the copy of a room that moves aside; nil: there is no copy
+
 	// Written under stateMu and mu.
 	Room
 	stored  bool      // false while the room is being created

@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -245,8 +246,30 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
-// Freeze stops the processes of the server. Its connections stay open without an answer.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+// Freeze stops the processes of the server. Its connections stay open without an answer. On a busy
+// machine threads go on for a while after the signal.
+func (s *Server) Freeze() {
+	s.signal(syscall.SIGSTOP)
+	for range 500 {
+		if stopped(s.cmd.Process.Pid) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// stopped reports whether no thread of a process runs.
+func stopped(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, file := range stats {
+		stat, err := os.ReadFile(file)
+		_, state, _ := strings.Cut(string(stat), ") ")
+		if err == nil && !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
+}
 
 // Thaw continues the processes after Freeze.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
