@@ -88,7 +88,7 @@ func (w *walk) candidates(ctx context.Context, limit int) ([]found, error) {
 		where, args := w.where(&w.routes[i], "")
 		args = append(args, limit)
 		rows, err := w.messages.reader.query(ctx, selectFound+where+fmt.Sprintf(` ORDER BY s.{id} LIMIT $%d`, len(args)), args...)
-		if err = eachFound(rows, err, func(m found, _ bool) { list = append(list, m) }); err != nil {
+		if err := eachFound(rows, err, func(m found, _ bool) { list = append(list, m) }); err != nil {
 			return nil, err
 		}
 	}
