@@ -26,7 +26,8 @@ var (
 	errInvalid = &failure{"database cannot hold it", []error{silo.ErrInvalid, imc.ErrInvalid, registrar.ErrInvalid}}
 
 	errDuplicate   = fmt.Errorf("%w: another row has the same key", errBusy)
-	errNumbersUsed = fmt.Errorf("%w: %w", errBusy, silo.ErrNumbers)
+	errNumbersUsed = fmt.Errorf("%w: %w", errBusy,
+		&failure{silo.ErrNumbers.Error(), []error{silo.ErrNumbers, imc.ErrNumbers, registrar.ErrNumbers}})
 )
 
 // A refusedRow is the error of a write that the database refuses because of a value. Its text

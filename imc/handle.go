@@ -159,8 +159,11 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 		s.log.Error("room request failed", slog.String("room", req.Room.String()),
 			slog.String("from", req.Sender.AoR.String()), slog.String("call_id", req.CallID), slog.Any("error", err))
 		reason := "Rooms are not available, try again"
-		if errors.Is(err, errNoHistory) {
+		switch {
+		case errors.Is(err, errNoHistory):
 			reason = "The history cannot be read now, try again"
+		case errors.Is(err, ErrNumbers):
+			reason = "Rooms cannot change now, the numbers of their rows are used up until the administrator raises their limit"
 		}
 		return Reply{Status: 503, Reason: reason, Code: code, RetryAfter: retryAfter}
 	}

@@ -140,4 +140,5 @@ type Store interface {
 var (
 	ErrInvalid = errors.New("entry cannot be stored") // it never can
 	ErrBusy    = errors.New("store is not available")
+	ErrNumbers = errors.New("the numbers for rows of a table are used up") // together with ErrBusy
 )

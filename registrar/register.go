@@ -39,6 +39,10 @@ var ErrInvalid = errors.New("binding cannot be stored")
 // be stored.
 var ErrUnknown = errors.New("binding may be stored")
 
+// ErrNumbers is wrapped by an error of a Store whose table can number no more rows until an
+// administrator changes it.
+var ErrNumbers = errors.New("the numbers for rows of a table are used up")
+
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason) }
 
 // Registered is the result of a REGISTER.

@@ -69,7 +69,11 @@ func (r *Router) rejectRegister(tx *transaction.ServerTx, a sip.AoR, err error) 
 		tx.Respond(400, "This registration cannot be stored, a value is too long or not UTF-8")
 	default:
 		r.opt.Log.Error("registration not stored", "aor", a, "error", err)
-		tx.Unavailable("Registration cannot be stored now")
+		reason := "Registration cannot be stored now"
+		if errors.Is(err, registrar.ErrNumbers) {
+			reason += ", the numbers of contacts are used up until the administrator raises their limit"
+		}
+		tx.Unavailable(reason)
 	}
 }
 
