@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -37,7 +38,7 @@ func plainRows(t *testing.T, db *DB) map[int64]plainRow {
 		if err := scan(rows, &id, &n.user, &n.domain, &r.from, &r.inc, &r.snd, &r.stuck); err != nil {
 			t.Fatal(err)
 		}
-		r.owner = db.layout.aor(n)
+		r.owner, r.from = db.layout.aor(n), cmp.Or(r.from, anonymous)
 		all[id] = r
 	}
 	return all
@@ -130,7 +131,9 @@ func (mm *manyMessages) query() (q silo.Query) {
 	switch mm.rnd.IntN(4) {
 	case 0:
 		q.From = "sip:s1@example.org"
-		q.SameFrom = func(s string) bool { return strings.HasPrefix(strings.ToLower(s), "sip:s1@") || s == "\xff" || s == "" }
+		q.SameFrom = func(s string) bool {
+			return strings.HasPrefix(strings.ToLower(s), "sip:s1@") || s == "\xff" || s == anonymous
+		}
 	case 1:
 		q.From = "sip:s2@example.org"
 	}

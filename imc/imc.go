@@ -70,7 +70,7 @@ type Options struct {
 	Stamp   func() time.Time // of new entries; nil: Now
 	Domains sip.Domains      // of this server
 	Watch   *watch.Hub       // receives events; may be nil
-	MaxBusy int              // requests for one room that wait at the same time; 0: 512
+	MaxBusy int              // requests for one room that wait at the same time; 0: 1024
 }
 
 // A Service is the set of all rooms. Its methods may be called concurrently.
@@ -116,7 +116,7 @@ func New(opt Options, set Settings) *Service {
 		direct:       newDirectQueue(opt.Outbox),
 		requests:     newMeter(),
 		joinAttempts: newMeter(),
-		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 512)),
+		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),
 		invited:      make(map[sip.AoR][]*room),

@@ -57,7 +57,7 @@ type Options struct {
 	Authenticated bool
 	Passed        *Passed // is told of messages that are sent for strangers; may be nil
 
-	MaxBusy int // messages for one mailbox that Put handles at the same time; 0: 512
+	MaxBusy int // messages for one mailbox that Put handles at the same time; 0: 1024
 }
 
 // A Service is the message store. Run deletes expired messages and sends reminders; all
@@ -107,7 +107,7 @@ func New(opt Options, set Settings) *Service {
 		opt.Reachable = func(owner sip.AoR, _ bool) bool { return opt.Online(owner) }
 	}
 	s := &Service{
-		busy: limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 512)),
+		busy: limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		opt:  opt, changed: make(chan struct{}, 1), sweepChanged: make(chan struct{}, 1), importing: newMutex(),
 		accounts: newAccounts(), totals: newSenderTotals(),
 		noticeLimiter: limit.NewMeter[pair](maxPairs, limit.Refuse),

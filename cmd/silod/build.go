@@ -240,7 +240,7 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 
 // shareOf returns how many of the requests that are served at the same time may be for one mailbox
 // or room.
-func shareOf(handlers int) int { return max(1, handlers/16) }
+func shareOf(handlers int) int { return max(1, handlers/8) }
 
 // reachable reports whether a message in some queue can be tried although its owner may not be
 // registered.
