@@ -59,6 +59,11 @@ func (r *rig) once(ctx context.Context, m *mode, sys *system) (sample *Sample, e
 			return nil, fmt.Errorf("fill the table: %w", err)
 		}
 	}
+	if r.rows > 0 {
+		if err := s.rest(ctx); err != nil {
+			return nil, err
+		}
+	}
 
 	open := m.open
 	if r.open > 0 {
@@ -222,6 +227,28 @@ func (s *stage) quiet(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// rest waits until a system has done the work of its start with a full database: until it and its
+// database use less than a tenth of a processor, or for a minute.
+func (s *stage) rest(ctx context.Context) error {
+	daemon, database := s.system.pids()
+	pids := append(daemon, database...)
+	last, err := proc.CPU(pids...)
+	for range 60 {
+		if err != nil {
+			return err
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+		var now time.Duration
+		if now, err = proc.CPU(pids...); now-last < 100*time.Millisecond {
+			return err
+		}
+		last = now
+	}
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -15,16 +15,25 @@ type ownerPages struct {
 	rows  int  // in a page
 }
 
-// waitingRows is the number of rows in a page of owners.
-const waitingRows = 1000
+// waitingRows is the number of rows in a page of owners. After a page with many rows of each,
+// skippedOwners of them are found by one look into the index each.
+const (
+	waitingRows   = 1000
+	skippedOwners = 250
+)
 
 // each calls f for the names of the owners of messages, each once. It leaves out the other rows
 // of the last owner of a page: a mailbox may have a million.
 func (p *ownerPages) each(ctx context.Context, r *reader, f func(rowName)) error {
-	last := rowName{}
+	last, skip := rowName{}, false
 	for n := len(p.args) + 1; ; {
 		var page []rowName
 		more, err := p.turn.part(ctx, func() (more bool, err error) {
+			if skip {
+				page, last, err = p.skip(ctx, r, last)
+				skip = false
+				return true, err
+			}
 			read := func(text string, args ...any) (int, error) {
 				add := func(n rowName) { page = append(page, n) }
 				return eachOwner(ctx, r, add, text, append(slices.Clip(p.args), args...)...)
@@ -59,7 +68,42 @@ func (p *ownerPages) each(ctx context.Context, r *reader, f func(rowName)) error
 		if !more {
 			return nil
 		}
+		skip = len(seen) > 0 && 8*len(seen) < p.rows && p.canSkip(r.layout)
 	}
+}
+
+// canSkip reports whether the engine compares two columns by the index as one value, and none of
+// them may hold NULL.
+func (p *ownerPages) canSkip(l *layout) bool {
+	n, columns := l.messages.names, l.messages.columns
+	return !l.fragments.foldsNames() && !columns[n.User].nullable && !columns[n.Host].nullable
+}
+
+// skip returns those of the next owners after one that have a row with the condition, and the last
+// owner that it has looked at.
+func (p *ownerPages) skip(ctx context.Context, r *reader, after rowName) (page []rowName, last rowName, err error) {
+	const next = ` FROM {silo} s WHERE (s.{user}, s.{host}) > (o.u, o.h) ORDER BY s.{user}, s.{host} LIMIT 1)`
+	n := len(p.args) + 1
+	rows, err := r.query(ctx, fmt.Sprintf(`WITH RECURSIVE o (u, h, k) AS (
+		SELECT * FROM (SELECT s.{user}, s.{host}, 1 FROM {silo} s WHERE (s.{user}, s.{host}) > ($%d, $%d)
+			ORDER BY s.{user}, s.{host} LIMIT 1) f
+		UNION ALL SELECT (SELECT s.{user}`+next+`, (SELECT s.{host}`+next+`, o.k + 1 FROM o WHERE o.k < $%d AND o.u IS NOT NULL)
+		SELECT o.u, o.h, EXISTS (SELECT 1 FROM {silo} s %sWHERE s.{user} = o.u AND s.{host} = o.h%s) FROM o WHERE o.u IS NOT NULL`,
+		n, n+1, n+2, p.join, p.where), append(slices.Clip(p.args), after.user, after.domain, skippedOwners)...)
+	if err != nil {
+		return nil, after, err
+	}
+	defer rows.Close()
+	for last = after; rows.Next(); {
+		var has bool
+		if err := scan(rows, &last.user, &last.domain, &has); err != nil {
+			return nil, after, err
+		}
+		if has {
+			page = append(page, last)
+		}
+	}
+	return page, last, rows.Err()
 }
 
 // foldsNames reports whether the engine may take different names as equal.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"silod/silo"
 	"silod/sip"
 )
 
@@ -42,4 +43,38 @@ func TestWaitingPages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where mailboxes are large, most of their rows are skipped, and no owner is.
+func TestOwnersAreSkippedTo(t *testing.T) {
+	onEach(t, func(t *testing.T, db *DB) {
+		var ms []*silo.Message
+		for i := range 2000 {
+			m := text(fmt.Sprint(i))
+			m.Owner = aor(fmt.Sprintf("u%d@d%d.example", i/40, i/20%2)) // 100 mailboxes of 20
+			if i/20%3 == 0 {
+				m.Stuck = "415 No"
+			}
+			ms = append(ms, m)
+		}
+		if err := db.Messages().AddAll(t.Context(), ms); err != nil {
+			t.Fatal(err)
+		}
+		statements := 0
+		db.layout.watch = func(string, []any) { statements++ }
+		waiting := map[sip.AoR]int{}
+		st := &db.messages
+		pages := ownerPages{joinStuck, ` AND t.silo_id IS NULL AND s.{snd} >= $1`, []any{0}, nil, 100}
+		if err := pages.each(t.Context(), st.reader, func(n rowName) { waiting[db.layout.aor(n)]++ }); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range ms {
+			if want := oneIf(m.Stuck == ""); int64(waiting[m.Owner]) != want {
+				t.Errorf("%s is found %d times, want %d", m.Owner, waiting[m.Owner], want)
+			}
+		}
+		if pages.canSkip(&db.layout) && statements > 8 {
+			t.Errorf("%d statements", statements)
+		}
+	})
 }
