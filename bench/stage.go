@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -233,7 +234,7 @@ func (s *stage) quiet(ctx context.Context) error {
 // database use less than a tenth of a processor, or for a minute.
 func (s *stage) rest(ctx context.Context) error {
 	daemon, database := s.system.pids()
-	pids := append(daemon, database...)
+	pids := slices.Concat(daemon, database)
 	last, err := proc.CPU(pids...)
 	for range 60 {
 		if err != nil {
