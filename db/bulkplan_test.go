@@ -49,6 +49,11 @@ func bulk(t *testing.T, db *DB) {
 	}
 	_, err := st.Purge(ctx, silo.Query{Copied: true}, 3)
 	ok(err)
+	pages := ownerPages{joinStuck, ` AND s.{snd} = 0 AND ` + alive + ` AND t.silo_id IS NULL`, []any{noon.Unix()}, nil, 1}
+	if pages.canSkip(&db.layout) {
+		_, _, err = pages.skip(ctx, st.reader, rowName{"a", "example.org"})
+		ok(err)
+	}
 	_, err = st.Owners(ctx)
 	ok(err)
 	ok(st.Waiting(ctx, now, func(sip.AoR) {}))
