@@ -8,8 +8,8 @@ import (
 	"silod/mi"
 )
 
-// bulkTimeout limits a command that counts or deletes any number of messages. It only ends one
-// that makes no progress: ten million messages take minutes.
+// bulkTimeout limits a command that counts or deletes any number of messages: ten million take
+// minutes. A client that asks for slices has a reply each second, and so no limit.
 const bulkTimeout = time.Hour
 
 // sliceTime is the time for which a command works that is to do a slice of its work. Clients wait
