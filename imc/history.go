@@ -26,12 +26,12 @@ var errNoHistory = errors.New("history is not available")
 // zero AoR is that of operators, which may read more than one.
 type histories struct {
 	slots chan struct{}
-	mu    *sync.Mutex
+	mu    sync.Mutex
 	users map[sip.AoR]int
 }
 
-func newHistories() histories {
-	return histories{slots: make(chan struct{}, historyReads), mu: new(sync.Mutex), users: map[sip.AoR]int{}}
+func newHistories() *histories {
+	return &histories{slots: make(chan struct{}, historyReads), users: map[sip.AoR]int{}}
 }
 
 // begin waits until a user may read a history. Then end must be called.

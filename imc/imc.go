@@ -92,8 +92,8 @@ type Service struct {
 	busy         *limit.Crowd[sip.AoR]  // names of rooms that requests wait for
 	tailBytes    atomic.Int64           // size of all tails together
 
-	purge    purge     // of the goroutine of sweep
-	history  histories // that are being read
+	purge    purge      // of the goroutine of sweep
+	history  *histories // that are being read
 	loadedAt time.Time
 
 	mu       sync.RWMutex
