@@ -109,7 +109,7 @@ func (c *copier) inspect(ctx context.Context) error {
 	for _, t := range c.tables() {
 		names[t.to] = t.from
 	}
-	for _, t := range []*table{&secretTable, &roomTable, &memberTable, &cursorTable, &aliasTable} {
+	for _, t := range []*table{&secretTable, &roomTable, &memberTable, &cursorTable, &blockTable, &aliasTable} {
 		names[t.name] = t.name
 	}
 	names[c.to.layout.rooms.rooms.name] = l.rooms.rooms.name

@@ -62,8 +62,8 @@ func stock(t *testing.T, db *DB) {
 	for i := range 5 {
 		last = appendTo(t, db.Rooms(), room1, fmt.Sprint("said ", i)).Seq
 	}
-	apply(t, db.Rooms(), imc.Change{Room: imc.Room{AoR: room1, Private: true, Topic: "t", Created: noon.Local()}, Put: []imc.Member{
-		{User: bob, Role: imc.Owner, Cursor: last, Seen: noon.Local()}, {User: alice, Role: imc.Banned}, {User: aor("carol@example.org"), Muted: true},
+	apply(t, db.Rooms(), imc.Change{Room: imc.Room{AoR: room1, Private: true, Topic: "t", Created: noon.Local(), Title: "T"}, Put: []imc.Member{
+		{User: bob, Role: imc.Owner, Cursor: last, Seen: noon.Local(), Since: 1, Nick: "B"}, {User: alice, Role: imc.Banned, Reason: "r"}, {User: aor("carol@example.org"), Muted: true},
 	}})
 }
 

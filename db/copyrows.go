@@ -228,6 +228,7 @@ func (c *copier) rooms(ctx context.Context) error {
 		{from: roomTable.name, to: roomTable, order: "room"},
 		{from: memberTable.name, to: memberTable, order: "room, username, domain"},
 		{from: cursorTable.name, to: cursorTable, order: "room, username, domain"},
+		{from: blockTable.name, to: blockTable, order: "username, domain"},
 	} {
 		if err := c.copyTable(ctx, t); err != nil {
 			return err

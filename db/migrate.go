@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,7 +133,11 @@ func (m *migration) createAll(ctx context.Context, conn querier) (err error) {
 // create creates one part.
 func (m *migration) create(ctx context.Context, conn querier, p *missingPart) error {
 	for _, st := range p.create {
-		if _, err := conn.ExecContext(ctx, st); err != nil {
+		exists, err := m.layout.hasColumnOf(ctx, conn, st)
+		if err == nil && !exists {
+			_, err = conn.ExecContext(ctx, st)
+		}
+		if err != nil {
 			return m.layout.dialect.explain(fmt.Errorf("create %s: %s: %w", p, firstLine(st), err))
 		}
 	}
@@ -144,6 +149,20 @@ func (m *migration) create(ctx context.Context, conn querier, p *missingPart) er
 		return m.layout.dialect.explain(fmt.Errorf("create %s: %w", p, err))
 	}
 	return nil
+}
+
+var addColumn = regexp.MustCompile(`^ALTER TABLE (\w+) ADD COLUMN (\w+) `)
+
+// hasColumnOf reports whether the column that a statement adds exists: after a downgrade, or after
+// an upgrade that ended early in an engine without transactions for tables.
+func (l *layout) hasColumnOf(ctx context.Context, q querier, st string) (bool, error) {
+	names := addColumn.FindStringSubmatch(st)
+	if names == nil {
+		return false, nil
+	}
+	info, err := l.dialect.columns(ctx, q, names[1])
+	_, exists := info[names[2]]
+	return exists, err
 }
 
 // missing returns the parts of the schema files that the database does not have.

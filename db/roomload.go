@@ -68,12 +68,14 @@ func (st *rooms) load(ctx context.Context, skip func(error)) (*roomLoader, error
 		text string
 		row  func(scan func(...any) error) error
 	}{
-		{"SELECT room, flag, is_empty, topic, created FROM silod_room ORDER BY room", l.ownRoom},
+		{"SELECT room, flag, is_empty, topic, created, title, moderated, open_history, creator_user, creator_domain FROM silod_room ORDER BY room", l.ownRoom},
 		{"SELECT username, domain, room, flag FROM {members} ORDER BY id", l.kamailioMember},
-		{"SELECT room, username, domain, muted, paused, banned, invited_user, invited_domain FROM silod_member " +
+		{"SELECT room, username, domain, muted, paused, banned, invited_user, invited_domain, " +
+			"muted_until, banned_until, reason, voiced, nick, added_user, added_domain FROM silod_member " +
 			"WHERE COALESCE(muted, 1) <> 0 OR COALESCE(paused, 1) <> 0 OR COALESCE(banned, 1) <> 0 OR COALESCE(invited_user, 'x') <> '' " +
+			"OR COALESCE(voiced, 1) <> 0 OR COALESCE(nick, 'x') <> '' OR COALESCE(added_user, 'x') <> '' " +
 			"ORDER BY room, username, domain", l.ownMember},
-		{"SELECT room, username, domain, seq, seen FROM silod_cursor", l.cursor},
+		{"SELECT room, username, domain, seq, seen, since FROM silod_cursor", l.cursor},
 	} {
 		if err := st.each(ctx, part.text, part.row, skip); err != nil {
 			return nil, err
@@ -182,9 +184,12 @@ const maxShared = 100_000
 // the room has members, but imc_rooms does not have it, another program has destroyed it.
 func (l *roomLoader) ownRoom(scan func(...any) error) error {
 	var uri string
-	var flag, empty, created int64
+	var flag, empty, created, moderated, open int64
 	var topic []byte
-	if err := scan(&uri, &flag, &empty, &topic, &created); err != nil {
+	var title string
+	var creator rowName
+	err := scan(&uri, &flag, &empty, &topic, &created, &title, &moderated, &open, &creator.user, &creator.domain)
+	if err != nil {
 		return fmt.Errorf("row of silod_room: %w", err)
 	}
 	r, a, err := l.find("silod_room", uri)
@@ -200,7 +205,11 @@ func (l *roomLoader) ownRoom(scan func(...any) error) error {
 	}
 	same := r.other.room(uri, a)
 	if same || r.Created.IsZero() {
-		r.Topic, r.Created = string(topic), fromMillis(created)
+		r.Topic, r.Created, r.Title = string(topic), fromMillis(created), title
+		r.Moderated, r.OpenHistory = moderated != 0, open != 0
+		if creator.user != "" {
+			r.Creator = l.layout.aor(creator)
+		}
 	}
 	return nil
 }
@@ -243,9 +252,12 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 // imc_members was removed by another program, or is banned.
 func (l *roomLoader) ownMember(scan func(...any) error) error {
 	var uri string
-	var n, by rowName
-	var muted, paused, banned int64
-	if err := scan(&uri, &n.user, &n.domain, &muted, &paused, &banned, &by.user, &by.domain); err != nil {
+	var n, by, adder rowName
+	var muted, paused, banned, mutedUntil, bannedUntil, voiced int64
+	var reason, nick string
+	err := scan(&uri, &n.user, &n.domain, &muted, &paused, &banned, &by.user, &by.domain,
+		&mutedUntil, &bannedUntil, &reason, &voiced, &nick, &adder.user, &adder.domain)
+	if err != nil {
 		return fmt.Errorf("row of silod_member: %w", err)
 	}
 	r, a, err := l.find("silod_member", uri)
@@ -253,16 +265,25 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 		return err
 	}
 	user := l.layout.aor(n)
-	if r.find(user) == nil && banned == 0 {
+	if r.find(user) == nil && banned == notExcluded {
 		return nil // removed by another program
 	}
 	m := r.member(user)
-	if banned != 0 {
+	switch banned {
+	case notExcluded:
+	case excludedFormer:
+		m.Role = imc.Former
+	default:
 		m.Role = imc.Banned
 	}
 	m.Muted, m.Paused = m.Muted || muted != 0, m.Paused || paused != 0
+	m.MutedUntil, m.BannedUntil, m.Reason = fromMillis(mutedUntil), fromMillis(bannedUntil), reason
+	m.Voiced, m.Nick = m.Voiced || voiced != 0, nick
 	if by.user != "" {
 		m.InvitedBy = l.layout.aor(by)
+	}
+	if adder.user != "" {
+		m.AddedBy = l.layout.aor(adder)
 	}
 	r.other.member("silod_member", uri, a, n, l.layout.member(user))
 	return nil
@@ -273,8 +294,8 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 func (l *roomLoader) cursor(scan func(...any) error) error {
 	var uri string
 	var n rowName
-	var seq, seen int64
-	if err := scan(&uri, &n.user, &n.domain, &seq, &seen); err != nil {
+	var seq, seen, since int64
+	if err := scan(&uri, &n.user, &n.domain, &seq, &seen, &since); err != nil {
 		return fmt.Errorf("row of silod_cursor: %w", err)
 	}
 	r, a, err := l.find("silod_cursor", uri)
@@ -283,7 +304,7 @@ func (l *roomLoader) cursor(scan func(...any) error) error {
 	}
 	user := l.layout.aor(n)
 	if m := r.find(user); m != nil {
-		m.Cursor = max(m.Cursor, seq)
+		m.Cursor, m.Since = max(m.Cursor, seq), max(m.Since, since)
 		if at := fromMillis(seen); at.After(m.Seen) {
 			m.Seen = at
 		}

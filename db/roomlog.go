@@ -250,7 +250,7 @@ func saveCursors(s *session, cs []imc.Cursor) error {
 			return strings.Compare(x.(string), y.(string))
 		})
 	})
-	if err := s.upsert(&cursorTable, rows); err != nil {
+	if err := s.upsert(&movedTable, rows); err != nil {
 		return fmt.Errorf("save cursors: %w", err)
 	}
 	return nil

@@ -38,6 +38,11 @@ var (
 		{name: "is_empty", kind: kindInt},
 		{name: "topic", kind: kindBytes},
 		{name: "created", kind: kindInt},
+		{name: "title"},
+		{name: "moderated", kind: kindInt},
+		{name: "open_history", kind: kindInt},
+		{name: "creator_user"},
+		{name: "creator_domain"},
 	}}
 	memberTable = table{name: "silod_member", keys: 3, fields: []field{
 		{name: "room"},
@@ -48,6 +53,14 @@ var (
 		{name: "banned", kind: kindInt},
 		{name: "invited_user"},
 		{name: "invited_domain"},
+		{name: "role", kind: kindInt}, // see storedRole
+		{name: "muted_until", kind: kindInt},
+		{name: "banned_until", kind: kindInt},
+		{name: "reason"},
+		{name: "voiced", kind: kindInt},
+		{name: "nick"},
+		{name: "added_user"},
+		{name: "added_domain"},
 	}}
 	cursorTable = table{name: "silod_cursor", keys: 3, fields: []field{
 		{name: "room"},
@@ -55,6 +68,16 @@ var (
 		{name: "domain"},
 		{name: "seq", kind: kindInt, max: true},
 		{name: "seen", kind: kindInt, max: true},
+		{name: "since", kind: kindInt, max: true},
+	}}
+	// movedTable is cursorTable for cursors that move: since stays the same.
+	movedTable = table{name: cursorTable.name, keys: cursorTable.keys, fields: cursorTable.fields[:5]}
+
+	blockTable = table{name: "silod_block", keys: 4, fields: []field{
+		{name: "username"},
+		{name: "domain"},
+		{name: "blocked_user"},
+		{name: "blocked_domain"},
 	}}
 )
 
@@ -112,12 +135,20 @@ func (st *rooms) check(c *imc.Change) error {
 	if !fits(rooms["name"], c.Room.AoR.User) || !fits(rooms["domain"], c.Room.AoR.Domain) {
 		return tooLong("room", c.Room.AoR.String())
 	}
+	if c := c.Room; !fits(ownName, c.Title) || !fits(ownName, c.Creator.User) || !fits(ownName, c.Creator.Domain) {
+		return fmt.Errorf("%w: title or creator of %s is too long", errInvalid, c.AoR)
+	}
 	for _, m := range c.Put {
 		if n := st.layout.member(m.User); !fits(members["username"], n.user) || !fits(members["domain"], n.domain) {
 			return tooLong("user", m.User.String())
 		}
-		if !fits(ownName, m.InvitedBy.User) || !fits(ownName, m.InvitedBy.Domain) {
-			return tooLong("inviter", m.InvitedBy.String())
+		for _, by := range []sip.AoR{m.InvitedBy, m.AddedBy} {
+			if !fits(ownName, by.User) || !fits(ownName, by.Domain) {
+				return tooLong("inviter", by.String())
+			}
+		}
+		if !fits(ownName, m.Reason) || !fits(ownName, m.Nick) {
+			return fmt.Errorf("%w: nick or reason of %s is too long", errInvalid, m.User)
 		}
 	}
 	return nil
@@ -178,7 +209,10 @@ func putRoom(s *session, c *imc.Change) error {
 	}
 	flag := oneIf(c.Room.Private)*roomPrivate | oneIf(c.Room.Closed)*roomDeleted
 	empty := len(some) == 0
-	err = s.upsert(&roomTable, [][]any{{room, flag, oneIf(empty), []byte(c.Room.Topic), millis(c.Room.Created)}})
+	err = s.upsert(&roomTable, [][]any{{
+		room, flag, oneIf(empty), []byte(c.Room.Topic), millis(c.Room.Created), c.Room.Title, oneIf(c.Room.Moderated),
+		oneIf(c.Room.OpenHistory), c.Room.Creator.User, c.Room.Creator.Domain,
+	}})
 	if err != nil {
 		return err
 	}
@@ -188,8 +222,8 @@ func putRoom(s *session, c *imc.Change) error {
 	return s.upsert(&s.layout.rooms.rooms, [][]any{{c.Room.AoR.User, c.Room.AoR.Domain, flag}})
 }
 
-// putMembers writes members, the last value of each. A banned user is not a member for
-// Kamailio; only silod's own tables have the ban.
+// putMembers writes members, the last value of each. A banned user or a former member is not a
+// member for Kamailio; only silod's own tables have the row.
 func putMembers(s *session, room string, put []imc.Member) error {
 	if len(put) == 0 {
 		return nil
@@ -205,9 +239,12 @@ func putMembers(s *session, room string, put []imc.Member) error {
 		}
 		n, by := s.layout.member(m.User), m.InvitedBy
 		u, d := n.user, n.domain
-		flags = append(flags, []any{room, u, d, oneIf(m.Muted), oneIf(m.Paused), oneIf(m.Role == imc.Banned), by.User, by.Domain})
-		cursors = append(cursors, []any{room, u, d, m.Cursor, millis(m.Seen)})
-		if m.Role != imc.Banned {
+		flags = append(flags, []any{
+			room, u, d, oneIf(m.Muted), oneIf(m.Paused), exclusion(m.Role), by.User, by.Domain, storedRole(m.Role),
+			millis(m.MutedUntil), millis(m.BannedUntil), m.Reason, oneIf(m.Voiced), m.Nick, m.AddedBy.User, m.AddedBy.Domain,
+		})
+		cursors = append(cursors, []any{room, u, d, m.Cursor, millis(m.Seen), m.Since})
+		if exclusion(m.Role) == notExcluded {
 			listed = append(listed, []any{u, d, room, memberFlag(m.Role)})
 			continue
 		}
@@ -239,6 +276,29 @@ func memberFlag(r imc.Role) int64 {
 	}
 	return 0
 }
+
+// The values of the column banned of silod_member: users that are not in imc_members.
+const (
+	notExcluded int64 = iota
+	excludedBanned
+	excludedFormer
+)
+
+// exclusion returns the value of the column banned for a role.
+func exclusion(r imc.Role) int64 {
+	switch r {
+	case imc.Banned:
+		return excludedBanned
+	case imc.Former:
+		return excludedFormer
+	}
+	return notExcluded
+}
+
+// storedRole returns the value of the column role for a role. 0 stands for rows that an older
+// silod has written. roleOf reads imc_members instead; the column serves where that table was
+// emptied by another program.
+func storedRole(r imc.Role) int64 { return int64(r) + 1 }
 
 // roleOf returns the role for a flag of imc_members.
 func roleOf(flag int64) imc.Role {

@@ -54,13 +54,20 @@ func TestRoomsRoundTrip(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db *DB) {
 		st := db.Rooms()
-		room := imc.Room{AoR: room1, Private: true, Topic: "Tópic '\"\xff", Created: noon.Local()}
+		room := imc.Room{
+			AoR: room1, Private: true, Topic: "Tópic '\"\xff", Created: noon.Local(),
+			Title: "Größe", Moderated: true, OpenHistory: true, Creator: alice,
+		}
 		members := []imc.Member{
-			{User: alice, Role: imc.Owner, Cursor: 5, Seen: noon.Local()},
-			{User: bob, Role: imc.Plain, Muted: true, InvitedBy: alice},
+			{User: alice, Role: imc.Owner, Cursor: 5, Seen: noon.Local(), Since: 3, Nick: "Ally '"},
+			{User: bob, Role: imc.Plain, Muted: true, InvitedBy: alice, MutedUntil: noon.Local(), Reason: "löud"},
 			{User: aor("Bob2@example.org"), Role: imc.Admin, Paused: true},
 			{User: aor("carol@other.example:5070"), Role: imc.Invited},
 			{User: aor("mallory@example.org"), Role: imc.Banned},
+			{User: aor("fred@example.org"), Role: imc.Plain, Voiced: true},
+			{User: aor("gina@example.org"), Role: imc.Plain, AddedBy: alice},
+			{User: aor("hugo@example.org"), Role: imc.Former, Muted: true, MutedUntil: noon.Local(), Reason: "spam"},
+			{User: aor("ines@example.org"), Role: imc.Banned, BannedUntil: noon.Local(), Reason: "spam"},
 		}
 		apply(t, st, imc.Change{Room: room, Put: members})
 		want := loaded{room, map[sip.AoR]imc.Member{}}

@@ -71,7 +71,7 @@ func newText(dir string, o *Options) (dialect, error) {
 	}
 	names := []string{
 		"silod_meta", "silod_secret", "silod_stuck", "silod_device", "silod_stranger", "silod_binding", "silod_location",
-		"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_copy",
+		"silod_room", "silod_member", "silod_cursor", "silod_room_log", "silod_block", "silod_copy",
 		"version", "subscriber", "location", "location_attrs", o.roomsTable(), o.membersTable(), silo,
 	}
 	if _, err := os.Stat(filepath.Join(dir, "dbaliases")); err == nil { // silod does not create it

@@ -106,7 +106,7 @@ func (s *Service) restoreRoom(stored Room, members []Member) *room {
 	stored.AoR = name
 	r := newRoom(publicName(stored))
 	members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool {
-		bad := m.User.User == "" || m.User.Domain == "" || m.Role < Invited || m.Role > Banned
+		bad := m.User.User == "" || m.User.Domain == "" || m.Role < Invited || m.Role > Former
 		if bad {
 			log.Warn("stored member not readable and skipped", slog.String("user", m.User.String()), slog.String("role", m.Role.String()))
 		}

@@ -206,6 +206,8 @@ func (r Role) String() string {
 		return "owner"
 	case Banned:
 		return "banned"
+	case Former:
+		return "former"
 	}
 	return "Role(" + strconv.Itoa(int(r)) + ")"
 }

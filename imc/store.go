@@ -12,14 +12,15 @@ import (
 // A Role is the standing of a user in a room.
 type Role int
 
-// The roles. Only Plain, Admin and Owner are members; Invited and Banned users are
-// stored with the room and do not get its messages.
+// The roles. Only Plain, Admin and Owner are members; users of the other roles are stored with
+// the room and do not get its messages.
 const (
 	Invited Role = iota
 	Plain
 	Admin
 	Owner // exactly one in a room
 	Banned
+	Former // was a member and is still muted
 )
 
 // A Room is a chat room. Its AoR is in lower case.
@@ -33,6 +34,11 @@ type Room struct {
 	// but its members and its log are kept until all members have the last entry. In
 	// imc_rooms it is the documented flag 2, deleted.
 	Closed bool
+
+	Title       string
+	Moderated   bool    // only the owner, admins and voiced members speak
+	OpenHistory bool    // members may read entries of the time before they joined
+	Creator     sip.AoR // zero for an operator, and for rooms of an older silod or of other programs
 }
 
 // A Member is a user of a room and the cursor into its log.
@@ -40,10 +46,19 @@ type Member struct {
 	User      sip.AoR
 	Role      Role
 	Muted     bool
+	Voiced    bool      // speaks in a moderated room
 	Paused    bool      // unreachable for too long: gets nothing until seen again
 	InvitedBy sip.AoR   // is notified if the invitation is declined; zero if unknown
 	Cursor    int64     // Seq of the last entry that the member has got or does not get
 	Seen      time.Time // last sign of life, or when the last entry was got; zero in rows of other programs
+
+	Since   int64   // Seq of the last entry before the user joined; 0 if unknown
+	AddedBy sip.AoR // the user that has added this member; zero for members that have joined themselves
+	Nick    string  // the name in this room; "": none
+
+	MutedUntil  time.Time // the end of a mute; zero: none
+	BannedUntil time.Time // the end of a ban; zero: none
+	Reason      string    // of the ban, or else of the mute
 }
 
 // An Entry is one row of a room's log. Its Message is the original one: From names the
