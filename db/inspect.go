@@ -122,7 +122,8 @@ func (t *sharedTable) complete(info map[string]columnInfo) error {
 // created.
 func (i *inspection) ownTables(ctx context.Context) error {
 	own := []*table{
-		&metaTable, &stuckTable, &deviceTable, &strangerTable, &bindingTable, &roomTable, &memberTable, &cursorTable, &blockTable, &logTable,
+		&metaTable, &stuckTable, &deviceTable, &strangerTable, &bindingTable, &roomTable, &memberTable,
+		&cursorTable, &blockTable, &logTable,
 		&secretTable,
 		{name: "silod_copy", fields: []field{{name: "source"}, {name: "at"}}},
 	}
