@@ -28,7 +28,7 @@ func TestFlags(t *testing.T) {
 		t.Errorf("without flags: %+v, %v", o, err)
 	}
 	for _, tt := range []struct{ args, want string }{
-		{"-mode fast", `unknown mode "fast"; modes: raw, register, relay, store, deliver, return, room`},
+		{"-mode fast", `unknown mode "fast"; modes: raw, register, relay, store, deliver, return, room, rooms`},
 		{"-systems opensips", `unknown system "opensips"; systems: silod, silod-sqlite, kamailio, kamailio-fm, floor`},
 		{"-transport sctp", "want udp or tcp"},
 		{"-pin all", "want auto, split or none"},

@@ -55,6 +55,12 @@ var modes = []*mode{
 		about: "A room of 100 members, all online. 8 of them send messages, each the next one after all others have received the last. " +
 			"Latency is the time until the sender gets the response.",
 	},
+	{
+		name: "rooms", unit: "deliveries", open: 1000, users: 1000, run: runRooms,
+		systems: []string{"silod", "silod-sqlite"},
+		about: "1000 rooms of 10 members, with one speaker each: 1000 users, all online, speak all the time, each again when the others in the " +
+			"room have received the last message. Latency is the time until the sender gets the response.",
+	},
 }
 
 func modeNames() (names []string) {
