@@ -265,8 +265,11 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 		return err
 	}
 	user := l.layout.aor(n)
-	if r.find(user) == nil && banned == notExcluded {
-		return nil // removed by another program
+	if r.find(user) == nil && banned == notExcluded { // removed by another program, which ends no mute
+		if muted == 0 {
+			return nil
+		}
+		banned, paused, voiced, nick, adder, by = excludedFormer, 0, 0, "", rowName{}, rowName{}
 	}
 	m := r.member(user)
 	switch banned {

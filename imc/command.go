@@ -23,14 +23,15 @@ const (
 // A command is a # command, or one form of it. It defines parsing, permissions and
 // #help. Management commands run the same functions.
 type command struct {
-	name    string
-	aliases []string
-	params  []param // in their order in the text
-	role    Role    // the lowest role that may use it
-	access  access
-	speaks  bool   // carries a text of the caller to others: only for those that may speak
-	code    int    // the return code of imc_manager for a failure; of the ten documented ones the first
-	help    string // description for #help, without a full stop
+	name      string
+	aliases   []string
+	params    []param // in their order in the text
+	role      Role    // the lowest role that may use it
+	access    access
+	sanctions bool   // is about a user with all its addresses
+	speaks    bool   // carries a text of the caller to others: only for those that may speak
+	code      int    // the return code of imc_manager for a failure; of the ten documented ones the first
+	help      string // description for #help, without a full stop
 
 	// run carries out the command. The room's state lock is held as access requires.
 	// The room is nil for noRoom, and may not be stored yet for creating.
@@ -111,11 +112,11 @@ var commands = []*command{
 		help: "shows the last messages",
 		run:  (*Service).showHistory,
 	}, {
-		name: "ban", params: []param{userParam, roomIfNamed, termParam, reasonParam}, role: Admin, speaks: true, access: exclusive, code: -80,
+		name: "ban", params: []param{userParam, roomIfNamed, termParam, reasonParam}, role: Admin, speaks: true, sanctions: true, access: exclusive, code: -80,
 		help: "bans a user, for a time such as 30m, 2h or 3d, or until #unban",
 		run:  (*Service).ban,
 	}, {
-		name: "unban", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -80,
+		name: "unban", params: []param{userParam, roomParam}, role: Admin, sanctions: true, access: exclusive, code: -80,
 		help: "lifts a ban",
 		run:  (*Service).unban,
 	}, {
@@ -123,11 +124,11 @@ var commands = []*command{
 		help: "lists the bans, and the mutes of users that have left, from a user on",
 		run:  (*Service).listBans,
 	}, {
-		name: "mute", params: []param{userParam, roomIfNamed, termParam, reasonParam}, role: Admin, speaks: true, access: exclusive, code: -120,
+		name: "mute", params: []param{userParam, roomIfNamed, termParam, reasonParam}, role: Admin, speaks: true, sanctions: true, access: exclusive, code: -120,
 		help: "mutes a member, for a time or until #unmute",
 		run:  (*Service).mute,
 	}, {
-		name: "unmute", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -120,
+		name: "unmute", params: []param{userParam, roomParam}, role: Admin, sanctions: true, access: exclusive, code: -120,
 		help: "unmutes a member",
 		run:  (*Service).unmute,
 	}, {

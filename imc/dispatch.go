@@ -44,6 +44,11 @@ func (s *Service) execute(ctx context.Context, c *invocation) error {
 	if c.access == noRoom {
 		return c.run(s, ctx, c, nil)
 	}
+	if c.sanctions {
+		if err := s.findAddresses(ctx, c); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := s.executeLocked(ctx, c); !errors.Is(err, errRetry) {
 			return err

@@ -103,13 +103,7 @@ func (s *Service) target(c *invocation, r *room) (m *member, name string, err er
 	}
 	c.user = m.User
 	name = displayName(m.User, r.name)
-	switch {
-	case m.Role == Owner:
-		return m, name, refuse("owner_stays", "user", name).in(r.name)
-	case m.Role == Admin && m.User != c.by.user && !s.isOwner(c.by, r):
-		return m, name, refuse("peer", "user", name).in(r.name)
-	}
-	return m, name, nil
+	return m, name, s.checkTarget(c, r, m, name)
 }
 
 // isOwner reports whether an actor has the rights of the owner.

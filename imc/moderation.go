@@ -51,20 +51,43 @@ func (s *Service) ban(ctx context.Context, c *invocation, r *room) error {
 	case m.Role == Banned && m.BannedUntil.Equal(banned.BannedUntil) && (c.text == "" || m.Reason == c.text):
 		s.notifyCaller(c, r, "nothing_changed")
 		return nil
-	case m.joined():
-		by := s.actorName(c.by, r)
-		change.Notice = s.newNotice(c, r, "banned", "user", name, "by", by, "terms", terms)
-		if err := s.commit(ctx, r, change); err != nil {
-			return err
-		}
-		s.notifyUser(c.user, r.name, c.by.callID, s.text("you_are_banned", r.name, "by", by, "terms", terms))
-		return nil
 	}
+	if err := s.addOthers(c, r, &change, banned.copyBan); err != nil {
+		return err
+	}
+	by, public := s.actorName(c.by, r), m.joined()
+	if public {
+		change.Notice = s.newNotice(c, r, "banned", "user", name, "by", by, "terms", terms)
+	}
+	_, leaving := r.membershipDiff(&change)
 	if err := s.commit(ctx, r, change); err != nil {
 		return err
 	}
-	s.notifyCaller(c, r, "ban_set", "user", name, "terms", terms)
+	for _, u := range leaving {
+		s.notifyUser(u, r.name, c.by.callID, s.text("you_are_banned", r.name, "by", by, "terms", terms))
+	}
+	if !public {
+		s.notifyCaller(c, r, "ban_set", "user", name, "terms", terms)
+	}
 	return nil
+}
+
+// copyBan makes the ban of a user that of another address of it. It reports whether anything
+// has changed. copyMute does so for a mute, or for its end.
+func (m *Member) copyBan(other *Member) bool {
+	was := *other
+	other.Role, other.BannedUntil, other.Reason, other.InvitedBy = Banned, m.BannedUntil, m.Reason, m.InvitedBy
+	other.Voiced, other.Paused = false, false
+	return *other != was
+}
+
+func (m *Member) copyMute(other *Member) bool {
+	was := *other
+	other.Muted, other.MutedUntil = m.Muted, m.MutedUntil
+	if other.Role != Banned {
+		other.Reason = m.Reason
+	}
+	return *other != was
 }
 
 // unban lifts a ban. A mute of the user stays.
@@ -75,6 +98,16 @@ func (s *Service) unban(ctx context.Context, c *invocation, r *room) error {
 	}
 	change := Change{Room: r.Room}
 	r.depart(&change, m)
+	err := s.addOthers(c, r, &change, func(other *Member) bool {
+		lifted := other.Role == Banned
+		if lifted {
+			other.Role, other.BannedUntil, other.Reason, other.InvitedBy = Former, time.Time{}, "", sip.AoR{}
+		}
+		return lifted
+	})
+	if err != nil {
+		return err
+	}
 	if err := s.commit(ctx, r, change); err != nil {
 		return err
 	}
@@ -131,6 +164,9 @@ func (s *Service) commitMute(ctx context.Context, c *invocation, r *room, next M
 		change.Remove = append(change.Remove, next.User)
 	} else {
 		change.Put = append(change.Put, next)
+	}
+	if err := s.addOthers(c, r, &change, next.copyMute); err != nil {
+		return err
 	}
 	if next.joined() {
 		change.Notice = s.newNotice(c, r, key, args...)

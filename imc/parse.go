@@ -39,17 +39,18 @@ var paramUsage = map[param]string{
 // An invocation is a parsed command with its arguments.
 type invocation struct {
 	*command
-	by      actor
-	to      sip.AoR // the address that the request was sent to; zero for an operator
-	room    sip.AoR
-	user    sip.AoR // the user that the command is about; the sender if none is named
-	role    Role
-	private bool
-	count   int
-	since   time.Time
-	from    sip.AoR
-	text    string
-	term    time.Duration // of a ban or a mute; 0: until it is lifted
+	by                actor
+	to                sip.AoR // the address that the request was sent to; zero for an operator
+	room              sip.AoR
+	user              sip.AoR // the user that the command is about; the sender if none is named
+	role              Role
+	private           bool
+	count             int
+	since             time.Time
+	from              sip.AoR
+	text              string
+	accounts, aliases []sip.AoR     // of the user, for a sanction: see Options.Addresses
+	term              time.Duration // of a ban or a mute; 0: until it is lifted
 }
 
 // A wordReader reads the words of a command. They are separated by blanks and cannot be
