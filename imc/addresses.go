@@ -36,6 +36,20 @@ func (c *invocation) otherAddresses(r *room) []sip.AoR {
 	return list
 }
 
+// findSanctioned makes a command that lifts a sanction one about another address of the user, if
+// the named one has no such sanction and the other one has.
+func (s *Service) findSanctioned(c *invocation, r *room, has func(*member) bool) {
+	if m := r.memberLike(c.user); m != nil && has(m) {
+		return
+	}
+	for _, a := range c.otherAddresses(r) {
+		if m := r.index[a]; m != nil && has(m) {
+			c.user = a
+			return
+		}
+	}
+}
+
 // checkTarget returns a refusal if a command cannot be about a member: the owner, or an admin
 // unless the caller is the owner or that same admin.
 func (s *Service) checkTarget(c *invocation, r *room, m *member, name string) error {

@@ -41,20 +41,26 @@ func (s *Service) ban(ctx context.Context, c *invocation, r *room) error {
 	}
 	banned := s.newMember(r, c.user, Banned, c.by.user)
 	banned.BannedUntil, banned.Reason = s.sanctionEnd(c), c.text
-	terms := s.terms(r, banned.BannedUntil, banned.Reason)
-	change := Change{Room: r.Room, Put: []Member{banned}}
+	change := Change{Room: r.Room}
 	switch {
 	case m == nil:
 		if err := s.checkUser(r, c.user); err != nil {
 			return err
 		}
+		change.Put = []Member{banned}
 	case m.Role == Banned && m.BannedUntil.Equal(banned.BannedUntil) && (c.text == "" || m.Reason == c.text):
-		s.notifyCaller(c, r, "nothing_changed")
-		return nil
+		banned = r.memberCopy(m)
+	default:
+		change.Put = []Member{banned}
 	}
 	if err := s.addOthers(c, r, &change, banned.copyBan); err != nil {
 		return err
 	}
+	if len(change.Put) == 0 {
+		s.notifyCaller(c, r, "nothing_changed")
+		return nil
+	}
+	terms := s.terms(r, banned.BannedUntil, banned.Reason)
 	by, public := s.actorName(c.by, r), m.joined()
 	if public {
 		change.Notice = s.newNotice(c, r, "banned", "user", name, "by", by, "terms", terms)
@@ -92,6 +98,7 @@ func (m *Member) copyMute(other *Member) bool {
 
 // unban lifts a ban. A mute of the user stays.
 func (s *Service) unban(ctx context.Context, c *invocation, r *room) error {
+	s.findSanctioned(c, r, func(m *member) bool { return m.Role == Banned })
 	m, name, _ := s.target(c, r)
 	if m == nil || m.Role != Banned {
 		return refuse("not_banned", "user", clip(name)).in(r.name)
@@ -127,13 +134,13 @@ func (s *Service) mute(ctx context.Context, c *invocation, r *room) error {
 		return err
 	case !m.joined() && !m.Muted:
 		return refuse("no_such_member", "user", name).in(r.name)
-	case m.Muted && m.MutedUntil.Equal(until) && (c.text == "" || m.Reason == c.text):
-		s.notifyCaller(c, r, "nothing_changed")
-		return nil
 	}
 	next := r.memberCopy(m)
-	next.Muted, next.MutedUntil = true, until
-	if next.Role != Banned {
+	same := m.Muted && m.MutedUntil.Equal(until) && (c.text == "" || m.Reason == c.text)
+	if !same {
+		next.Muted, next.MutedUntil = true, until
+	}
+	if !same && next.Role != Banned {
 		next.Reason = c.text
 	}
 	return s.commitMute(ctx, c, r, next, "muted", "user", name, "by", s.actorName(c.by, r), "terms", s.terms(r, until, c.text))
@@ -141,15 +148,13 @@ func (s *Service) mute(ctx context.Context, c *invocation, r *room) error {
 
 // unmute lifts a mute, also that of a user that has left.
 func (s *Service) unmute(ctx context.Context, c *invocation, r *room) error {
+	s.findSanctioned(c, r, func(m *member) bool { return m.Muted })
 	m, name, err := s.target(c, r)
 	switch {
 	case err != nil:
 		return err
 	case !m.joined() && !m.Muted:
 		return refuse("no_such_member", "user", name).in(r.name)
-	case !m.Muted:
-		s.notifyCaller(c, r, "nothing_changed")
-		return nil
 	}
 	next := r.memberCopy(m)
 	next.liftMute()
@@ -160,13 +165,19 @@ func (s *Service) unmute(ctx context.Context, c *invocation, r *room) error {
 // only the caller: nothing changes for the others.
 func (s *Service) commitMute(ctx context.Context, c *invocation, r *room, next Member, key textKey, args ...string) error {
 	change := Change{Room: r.Room}
-	if next.Role == Former && !next.Muted {
+	switch {
+	case next == r.memberCopy(r.index[next.User]):
+	case next.Role == Former && !next.Muted:
 		change.Remove = append(change.Remove, next.User)
-	} else {
+	default:
 		change.Put = append(change.Put, next)
 	}
 	if err := s.addOthers(c, r, &change, next.copyMute); err != nil {
 		return err
+	}
+	if len(change.Put)+len(change.Remove) == 0 {
+		s.notifyCaller(c, r, "nothing_changed")
+		return nil
 	}
 	if next.joined() {
 		change.Notice = s.newNotice(c, r, key, args...)
