@@ -265,7 +265,8 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 		return err
 	}
 	user := l.layout.aor(n)
-	if r.find(user) == nil && banned == notExcluded { // removed by another program, which ends no mute
+	listed := r.find(user) != nil
+	if !listed && banned == notExcluded { // removed by another program, which ends no mute
 		if muted == 0 {
 			return nil
 		}
@@ -275,7 +276,9 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 	switch banned {
 	case notExcluded:
 	case excludedFormer:
-		m.Role = imc.Former
+		if !listed { // else another program has added the user again
+			m.Role = imc.Former
+		}
 	default:
 		m.Role = imc.Banned
 	}
