@@ -30,7 +30,7 @@ func (st *users) Addresses(ctx context.Context, a sip.AoR) (accounts, aliases []
 	if accounts, err = st.aliasesNamed(ctx, a); err != nil {
 		return nil, nil, fmt.Errorf("look up alias: %w", busy(err))
 	}
-	for _, u := range append(accounts[:len(accounts):len(accounts)], a) {
+	for _, u := range append(slices.Clip(accounts), a) {
 		cond, args := st.layout.anySpelling("username", u.User, "")
 		err := st.eachAlias(ctx, cond, args, func(alias, user sip.AoR) {
 			if user == u {

@@ -112,7 +112,8 @@ var commands = []*command{
 		help: "shows the last messages",
 		run:  (*Service).showHistory,
 	}, {
-		name: "ban", params: []param{userParam, roomIfNamed, termParam, reasonParam}, role: Admin, speaks: true, sanctions: true, access: exclusive, code: -80,
+		name: "ban", params: []param{userParam, roomIfNamed, termParam, reasonParam}, speaks: true, sanctions: true,
+		role: Admin, access: exclusive, code: -80,
 		help: "bans a user, for a time such as 30m, 2h or 3d, or until #unban",
 		run:  (*Service).ban,
 	}, {
@@ -124,7 +125,8 @@ var commands = []*command{
 		help: "lists the bans, and the mutes of users that have left, from a user on",
 		run:  (*Service).listBans,
 	}, {
-		name: "mute", params: []param{userParam, roomIfNamed, termParam, reasonParam}, role: Admin, speaks: true, sanctions: true, access: exclusive, code: -120,
+		name: "mute", params: []param{userParam, roomIfNamed, termParam, reasonParam}, speaks: true, sanctions: true,
+		role: Admin, access: exclusive, code: -120,
 		help: "mutes a member, for a time or until #unmute",
 		run:  (*Service).mute,
 	}, {

@@ -226,8 +226,8 @@ func (s *Service) listBans(_ context.Context, c *invocation, r *room) error {
 	return nil
 }
 
-// parseModeration parses a parameter of the commands of this file.
-func (s *Service) parseModeration(c *invocation, p param, words *wordReader, hasRoom *bool) (refused *refusal) {
+// parseOptional parses a parameter that may be missing, as the next words show.
+func (s *Service) parseOptional(c *invocation, p param, words *wordReader, hasRoom *bool) (refused *refusal) {
 	next := words.peek()
 	switch p {
 	case roomIfNamed:
@@ -240,6 +240,10 @@ func (s *Service) parseModeration(c *invocation, p param, words *wordReader, has
 		c.term, refused = parseTerm(words)
 	case reasonParam:
 		c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
+	case fromParam:
+		if next != "" {
+			c.from, refused = s.parseRoom(words.next(), c.to.Domain)
+		}
 	case fromUserParam:
 		if next != "" {
 			c.from, refused = s.parseUser(words.next(), c.to.Domain)

@@ -148,17 +148,13 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 				return s.usageError(c)
 			}
 			c.since, refused = s.parseSince(words.next())
-		case fromParam:
-			if words.peek() != "" {
-				c.from, refused = s.parseRoom(words.next(), c.to.Domain)
-			}
 		case textParam:
 			c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
 			if c.text == "" {
 				return s.usageError(c)
 			}
 		default:
-			refused = s.parseModeration(c, p, words, &hasRoom)
+			refused = s.parseOptional(c, p, words, &hasRoom)
 		}
 		if refused != nil {
 			return refused

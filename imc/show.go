@@ -212,7 +212,8 @@ func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, erro
 	}
 	r.mu.Lock()
 	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.joined, "private", r.Private,
-		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "topic", r.Topic, "moderated", r.Moderated)
+		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "topic", r.Topic,
+		"moderated", r.Moderated)
 	members, last := r.copies(), r.last
 	r.mu.Unlock()
 	people := &mi.Node{Name: "people", List: true}
