@@ -265,14 +265,20 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 		return err
 	}
 	user := l.layout.aor(n)
-	if r.find(user) == nil && banned == notExcluded {
-		return nil // removed by another program
+	listed := r.find(user) != nil
+	if !listed && banned == notExcluded { // removed by another program, which ends no mute
+		if muted == 0 {
+			return nil
+		}
+		banned, paused, voiced, nick, adder, by = excludedFormer, 0, 0, "", rowName{}, rowName{}
 	}
 	m := r.member(user)
 	switch banned {
 	case notExcluded:
 	case excludedFormer:
-		m.Role = imc.Former
+		if !listed { // else another program has added the user again
+			m.Role = imc.Former
+		}
 	default:
 		m.Role = imc.Banned
 	}

@@ -18,7 +18,8 @@ import (
 type UserStore interface {
 	auth.Users
 	Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) // an auth.Aliases
-	Exists(ctx context.Context, a sip.AoR) (bool, error)            // as a user or as an alias
+	Addresses(ctx context.Context, a sip.AoR) (accounts, aliases []sip.AoR, err error)
+	Exists(ctx context.Context, a sip.AoR) (bool, error) // as a user or as an alias
 }
 
 // users implements UserStore on Kamailio's table subscriber, which has only the MD5 hash.

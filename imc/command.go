@@ -23,13 +23,15 @@ const (
 // A command is a # command, or one form of it. It defines parsing, permissions and
 // #help. Management commands run the same functions.
 type command struct {
-	name    string
-	aliases []string
-	params  []param // in their order in the text
-	role    Role    // the lowest role that may use it
-	access  access
-	code    int    // the return code of imc_manager for a failure; of the ten documented ones the first
-	help    string // description for #help, without a full stop
+	name      string
+	aliases   []string
+	params    []param // in their order in the text
+	role      Role    // the lowest role that may use it
+	access    access
+	sanctions bool   // is about a user with all its addresses
+	speaks    bool   // carries a text of the caller to others: only for those that may speak
+	code      int    // the return code of imc_manager for a failure; of the ten documented ones the first
+	help      string // description for #help, without a full stop
 
 	// run carries out the command. The room's state lock is held as access requires.
 	// The room is nil for noRoom, and may not be stored yet for creating.
@@ -90,7 +92,7 @@ var commands = []*command{
 		help: "changes a member's role; a new owner replaces the old one",
 		run:  (*Service).modify,
 	}, {
-		name: "topic", params: []param{roomBeforeText, textParam}, role: Admin, access: exclusive, code: -120,
+		name: "topic", params: []param{roomBeforeText, textParam}, role: Admin, speaks: true, access: exclusive, code: -120,
 		help: "sets the topic; - removes it",
 		run:  (*Service).setTopic,
 	}, {
@@ -110,21 +112,43 @@ var commands = []*command{
 		help: "shows the last messages",
 		run:  (*Service).showHistory,
 	}, {
-		name: "ban", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -80,
-		help: "bans a user",
+		name: "ban", params: []param{userParam, roomIfNamed, termParam, reasonParam}, speaks: true, sanctions: true,
+		role: Admin, access: exclusive, code: -80,
+		help: "bans a user, for a time such as 30m, 2h or 3d, or until #unban",
 		run:  (*Service).ban,
 	}, {
-		name: "unban", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -80,
+		name: "unban", params: []param{userParam, roomParam}, role: Admin, sanctions: true, access: exclusive, code: -80,
 		help: "lifts a ban",
 		run:  (*Service).unban,
 	}, {
-		name: "mute", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -120,
-		help: "mutes a member",
+		name: "bans", params: []param{roomIfNamed, fromUserParam}, role: Admin, access: shared, code: -100,
+		help: "lists the bans, and the mutes of users that have left, from a user on",
+		run:  (*Service).listBans,
+	}, {
+		name: "mute", params: []param{userParam, roomIfNamed, termParam, reasonParam}, speaks: true, sanctions: true,
+		role: Admin, access: exclusive, code: -120,
+		help: "mutes a member, for a time or until #unmute",
 		run:  (*Service).mute,
 	}, {
-		name: "unmute", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -120,
+		name: "unmute", params: []param{userParam, roomParam}, role: Admin, sanctions: true, access: exclusive, code: -120,
 		help: "unmutes a member",
 		run:  (*Service).unmute,
+	}, {
+		name: "moderate", params: []param{roomParam}, role: Admin, access: exclusive, code: -120,
+		help: "makes the room moderated: only the owner, admins and members with voice can speak",
+		run:  (*Service).moderate,
+	}, {
+		name: "unmoderate", params: []param{roomParam}, role: Admin, access: exclusive, code: -120,
+		help: "lets all members speak",
+		run:  (*Service).unmoderate,
+	}, {
+		name: "voice", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -120,
+		help: "lets a member speak while the room is moderated",
+		run:  (*Service).voice,
+	}, {
+		name: "devoice", params: []param{userParam, roomParam}, role: Admin, access: exclusive, code: -120,
+		help: "takes the voice of a member",
+		run:  (*Service).devoice,
 	}, {
 		name: "private", params: []param{roomParam}, role: Admin, access: exclusive, code: -120,
 		help: "makes the room private: users need an invitation to join",

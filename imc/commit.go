@@ -85,7 +85,11 @@ func (s *Service) newNotice(c *invocation, r *room, key textKey, a ...string) *E
 	}}
 }
 
-// newMember returns a member whose cursor is at the end of the log.
+// newMember returns a member whose cursor is at the end of the log. A mute of the user holds on.
 func (s *Service) newMember(r *room, u sip.AoR, role Role, by sip.AoR) Member {
-	return Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Seen: s.now()}
+	m := Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Seen: s.now()}
+	if was := r.sanctionedLike(u); was != nil && was.Muted {
+		m.Muted, m.MutedUntil, m.Reason = true, was.MutedUntil, was.Reason
+	}
+	return m
 }

@@ -11,8 +11,9 @@ import (
 // may do everything.
 type actor struct {
 	user      sip.AoR
-	mayCreate bool   // rooms
-	callID    string // of the request
+	account   sip.AoR // Request.Account
+	mayCreate bool    // rooms
+	callID    string  // of the request
 	operator  bool
 }
 
@@ -43,6 +44,11 @@ func (s *Service) execute(ctx context.Context, c *invocation) error {
 	if c.access == noRoom {
 		return c.run(s, ctx, c, nil)
 	}
+	if c.sanctions {
+		if err := s.findAddresses(ctx, c); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := s.executeLocked(ctx, c); !errors.Is(err, errRetry) {
 			return err
@@ -67,6 +73,9 @@ func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
 		return refuse("no_room").in(c.room)
 	}
 	err := inTime(ctx)
+	if err == nil && lock != shared {
+		err = s.endSanctions(ctx, r)
+	}
 	if err == nil {
 		err = s.admit(c, r)
 	}
@@ -82,7 +91,7 @@ func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
 
 // admit checks the role of the caller, which it marks as seen.
 func (s *Service) admit(c *invocation, r *room) error {
-	if err := c.checkRole(r); err != nil {
+	if err := s.checkRole(c, r); err != nil {
 		return err
 	}
 	if m := r.index[c.by.user]; m.joined() {
@@ -93,21 +102,31 @@ func (s *Service) admit(c *invocation, r *room) error {
 	return nil
 }
 
-// checkRole returns a refusal unless the caller has the role that the command needs.
-func (c *invocation) checkRole(r *room) error {
-	if c.by.operator || c.command.role == anyone {
+// checkRole returns a refusal unless the caller has the role that the command needs, and may
+// speak if the command carries a text. A muted admin has the rights of a plain member.
+func (s *Service) checkRole(c *invocation, r *room) error {
+	if c.by.operator {
 		return nil
 	}
-	m := r.index[c.by.user]
+	m, account, now := r.index[c.by.user], r.index[c.by.account], s.now()
 	switch {
-	case m != nil && m.Role == Banned:
-		return refuse("you_banned").in(r.name)
+	case account.isBannedAt(now) && c.name != "exit":
+		return s.banRefusal(r, account)
+	case c.command.role == anyone:
+		return nil
+	case m.isBannedAt(now):
+		return s.banRefusal(r, m)
 	case !m.joined():
 		return refuse("not_member").in(r.name)
-	case m.Role >= c.command.role:
-		return nil
-	case c.command.role == Owner:
-		return refuse("owner_only").in(r.name)
 	}
-	return refuse("admins_only").in(r.name)
+	why := speech(&r.Room, m, account, now)
+	switch {
+	case m.Role < c.command.role && c.command.role == Owner:
+		return refuse("owner_only").in(r.name)
+	case m.Role < c.command.role:
+		return refuse("admins_only").in(r.name)
+	case why == muted && c.command.role == Admin, why != maySpeak && c.command.speaks:
+		return s.checkSpeech(r, c.by.user, c.by.account, "muted_command")
+	}
+	return nil
 }

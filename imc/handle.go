@@ -14,8 +14,9 @@ import (
 
 // A Request is a MESSAGE to a room or to the manager.
 type Request struct {
-	Sender sip.Sender // as identified by the caller of Handle
-	Room   sip.AoR    // the Request-URI
+	Sender  sip.Sender // as identified by the caller of Handle
+	Account sip.AoR    // the user that the sender has authenticated as, if it sends from an alias
+	Room    sip.AoR    // the Request-URI
 	im.Message
 }
 
@@ -116,14 +117,8 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 	if err := inTime(ctx); err != nil {
 		return err
 	}
-	m := r.index[req.Sender.AoR]
-	switch {
-	case m != nil && m.Role == Banned:
-		return refuse("you_banned")
-	case !m.joined():
-		return refuse("not_member")
-	case m.Muted:
-		return refuse("you_muted")
+	if err := s.checkSpeech(r, req.Sender.AoR, req.Account, "you_muted"); err != nil {
+		return err
 	}
 	if err := s.loadTail(ctx, r); err != nil {
 		return err
@@ -136,7 +131,7 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 		return err
 	}
 	r.mu.Lock()
-	s.markSeen(r, m)
+	s.markSeen(r, r.index[req.Sender.AoR])
 	r.mu.Unlock()
 	s.stats.Messages.Add(1)
 	return nil

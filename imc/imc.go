@@ -70,7 +70,10 @@ type Options struct {
 	Stamp   func() time.Time // of new entries; nil: Now
 	Domains sip.Domains      // of this server
 	Watch   *watch.Hub       // receives events; may be nil
-	MaxBusy int              // requests for one room that wait at the same time; 0: 1024
+	// Addresses returns the users of which an address is an alias, and the aliases of these users
+	// and of the address. nil: there are no aliases.
+	Addresses func(ctx context.Context, a sip.AoR) (accounts, aliases []sip.AoR, err error)
+	MaxBusy   int // requests for one room that wait at the same time; 0: 1024
 }
 
 // A Service is the set of all rooms. Its methods may be called concurrently.
@@ -82,6 +85,7 @@ type Service struct {
 	now          func() time.Time
 	stamp        func() time.Time
 	domains      sip.Domains
+	addresses    func(context.Context, sip.AoR) (accounts, aliases []sip.AoR, err error)
 	commands     []*command // the table; a field, because #help reads the table that it is in
 	current      atomic.Pointer[Settings]
 	stats        Stats
@@ -111,6 +115,7 @@ type Service struct {
 func New(opt Options, set Settings) *Service {
 	s := &Service{
 		store: opt.Store, waker: opt.Waker, hub: opt.Watch, log: opt.Log, now: opt.Now, stamp: opt.Stamp, domains: opt.Domains,
+		addresses:    opt.Addresses,
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(opt.Outbox),

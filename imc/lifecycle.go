@@ -59,7 +59,7 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 		}
 		return s.create(ctx, c, r)
 	}
-	m := r.index[c.user]
+	m := r.known(c.user)
 	name := displayName(c.user, r.name)
 	switch {
 	case m.joined() && self:
@@ -69,10 +69,10 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 		s.notifyCaller(c, r, "already_there", "user", name)
 		return nil
 	case m != nil && m.Role == Banned && self:
-		return refuse("you_banned").in(r.name)
+		return s.banRefusal(r, m)
 	case m != nil && m.Role == Banned:
 		return refuse("they_banned", "user", name).in(r.name)
-	case self && m == nil && r.Private:
+	case self && !m.isInvited() && r.Private:
 		s.notifyJoinAttempt(c, r)
 		return refuse("private").in(r.name)
 	}
@@ -109,12 +109,9 @@ func (s *Service) exit(ctx context.Context, c *invocation, r *room) error {
 		}
 		return s.close(ctx, r, s.newNotice(c, r, "owner_left", "user", name))
 	}
-	err := s.commit(ctx, r, Change{
-		Room:   r.Room,
-		Remove: []sip.AoR{c.user},
-		Notice: s.newNotice(c, r, "left", "user", name),
-	})
-	if err != nil {
+	change := Change{Room: r.Room, Notice: s.newNotice(c, r, "left", "user", name)}
+	r.depart(&change, r.index[c.user])
+	if err := s.commit(ctx, r, change); err != nil {
 		return err
 	}
 	s.notifyUser(c.user, r.name, c.by.callID, s.text("you_left", r.name))

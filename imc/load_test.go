@@ -21,7 +21,7 @@ func TestUnreadableMembersAreSkipped(t *testing.T) {
 				{User: sip.AoR{}, Role: imc.Owner},
 				{User: aor("alice"), Role: imc.Owner},
 				{User: sip.AoR{Domain: domain}, Role: imc.Banned},
-				{User: aor("bob"), Role: imc.Banned + 1},
+				{User: aor("bob"), Role: imc.Former + 1},
 				{User: aor("carol"), Role: -1},
 				{User: sip.AoR{User: "dave"}, Role: imc.Plain},
 				{User: aor("erin"), Role: imc.Plain},

@@ -258,16 +258,16 @@ func TestOperatorReadsRooms(t *testing.T) {
 		check("400 COUNT must be a number", "imc_history", "chat-1", "some")
 		check("400 then is not a time. Write 30m, 2h, 3d, 15:04, 2006-01-02 or 2006-01-02T15:04.", "imc_history", "chat-1", "0", "then")
 		check(`{"room":"sip:chat-2@example.test","owner":"sip:bob@example.test","members":1,"private":true,`+
-			`"created":"2000-01-01T00:00:00Z","last_use":"2000-01-01T00:00:00Z","newest_entry":0,"topic":"","people":[`+
-			`{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z"},`+
-			`{"user":"sip:troll@example.test","role":"banned","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z"}]}`,
+			`"created":"2000-01-01T00:00:00Z","last_use":"2000-01-01T00:00:00Z","newest_entry":0,"topic":"","moderated":false,"people":[`+
+			`{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":""},`+
+			`{"user":"sip:troll@example.test","role":"banned","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":""}]}`,
 			"imc_show_room", "chat-2")
-		check(`[{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z"}]`,
+		check(`[{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":""}]`,
 			"imc_list_members", "chat-2")
 		want := "200 OK\nROOM:: sip:chat-2@example.test owner=sip:bob@example.test members=1 private=true created=2000-01-01T00:00:00Z " +
-			"last_use=2000-01-01T00:00:00Z newest_entry=0 topic=\n" +
-			"\tMEMBER:: sip:bob@example.test role=owner muted=false paused=false behind=false seen=2000-01-01T00:00:00Z\n" +
-			"\tMEMBER:: sip:troll@example.test role=banned muted=false paused=false behind=false seen=2000-01-01T00:00:00Z\n\n"
+			"last_use=2000-01-01T00:00:00Z newest_entry=0 topic= moderated=false\n" +
+			"\tMEMBER:: sip:bob@example.test role=owner muted=false paused=false behind=false seen=2000-01-01T00:00:00Z voiced=false muted_until= banned_until= reason=\n" +
+			"\tMEMBER:: sip:troll@example.test role=banned muted=false paused=false behind=false seen=2000-01-01T00:00:00Z voiced=false muted_until= banned_until= reason=\n\n"
 		if got := classic(t, r, "imc_show_room", "chat-2"); got != want {
 			t.Errorf("imc_show_room\n got %q\nwant %q", got, want)
 		}

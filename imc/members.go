@@ -10,7 +10,7 @@ import (
 // invite invites a user; a second #invite sends the invitation again. The caller is
 // notified that it has been sent, and again if sending fails.
 func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
-	m, name := r.index[c.user], displayName(c.user, r.name)
+	m, name := r.known(c.user), displayName(c.user, r.name)
 	switch {
 	case m.joined():
 		s.notifyCaller(c, r, "already_there", "user", name)
@@ -21,7 +21,7 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 	if err := s.checkUser(r, c.user); err != nil {
 		return err
 	}
-	if m == nil || m.InvitedBy != c.by.user {
+	if !m.isInvited() || m.InvitedBy != c.by.user {
 		invited := s.newMember(r, c.user, Invited, c.by.user)
 		if err := s.commit(ctx, r, Change{Room: r.Room, Put: []Member{invited}}); err != nil {
 			return err
@@ -59,7 +59,9 @@ func (s *Service) deny(ctx context.Context, c *invocation, r *room) error {
 	if m == nil || m.Role != Invited {
 		return refuse("not_invited").in(r.name)
 	}
-	if err := s.commit(ctx, r, Change{Room: r.Room, Remove: []sip.AoR{c.user}}); err != nil {
+	change := Change{Room: r.Room}
+	r.depart(&change, m)
+	if err := s.commit(ctx, r, change); err != nil {
 		return err
 	}
 	inviter := m.InvitedBy
@@ -101,13 +103,7 @@ func (s *Service) target(c *invocation, r *room) (m *member, name string, err er
 	}
 	c.user = m.User
 	name = displayName(m.User, r.name)
-	switch {
-	case m.Role == Owner:
-		return m, name, refuse("owner_stays", "user", name).in(r.name)
-	case m.Role == Admin && m.User != c.by.user && !s.isOwner(c.by, r):
-		return m, name, refuse("peer", "user", name).in(r.name)
-	}
-	return m, name, nil
+	return m, name, s.checkTarget(c, r, m, name)
 }
 
 // isOwner reports whether an actor has the rights of the owner.
@@ -122,22 +118,21 @@ func (s *Service) remove(ctx context.Context, c *invocation, r *room) error {
 	switch {
 	case err != nil:
 		return err
-	case m.Role == Banned:
+	case m.isOutside():
 		return refuse("no_such_member", "user", name).in(r.name)
-	case m.Role == Invited:
-		err := s.commit(ctx, r, Change{Room: r.Room, Remove: []sip.AoR{m.User}})
-		if err == nil {
-			s.notifyCaller(c, r, "withdrawn", "user", name)
+	}
+	change := Change{Room: r.Room}
+	r.depart(&change, m)
+	if m.isInvited() {
+		if err := s.commit(ctx, r, change); err != nil {
+			return err
 		}
-		return err
+		s.notifyCaller(c, r, "withdrawn", "user", name)
+		return nil
 	}
 	by := s.actorName(c.by, r)
-	err = s.commit(ctx, r, Change{
-		Room:   r.Room,
-		Remove: []sip.AoR{m.User},
-		Notice: s.newNotice(c, r, "removed", "user", name, "by", by),
-	})
-	if err == nil {
+	change.Notice = s.newNotice(c, r, "removed", "user", name, "by", by)
+	if err = s.commit(ctx, r, change); err == nil {
 		s.notifyUser(m.User, r.name, c.by.callID, s.text("you_are_out", r.name, "by", by))
 	}
 	return err
@@ -164,7 +159,7 @@ func (s *Service) modify(ctx context.Context, c *invocation, r *room) error {
 	next.Role = c.role
 	put := []Member{next}
 	if c.role == Owner {
-		put[0].Muted = false
+		put[0].liftMute()
 		if o := r.owner(); o != nil {
 			old := r.memberCopy(o)
 			old.Role = Admin
@@ -174,79 +169,5 @@ func (s *Service) modify(ctx context.Context, c *invocation, r *room) error {
 	return s.commit(ctx, r, Change{
 		Room: r.Room, Put: put,
 		Notice: s.newNotice(c, r, "role_changed", "user", name, "role", c.role.String(), "by", s.actorName(c.by, r)),
-	})
-}
-
-// ban removes a member and prevents a return, or prevents a user from joining. In the
-// second case only the caller is notified, because nothing changes for the members.
-func (s *Service) ban(ctx context.Context, c *invocation, r *room) error {
-	m, name, err := s.target(c, r)
-	if m != nil && err != nil {
-		return err
-	}
-	banned := s.newMember(r, c.user, Banned, c.by.user)
-	change := Change{Room: r.Room, Put: []Member{banned}}
-	switch {
-	case m == nil:
-		if err := s.checkUser(r, c.user); err != nil {
-			return err
-		}
-	case m.Role == Banned:
-		s.notifyCaller(c, r, "nothing_changed")
-		return nil
-	case m.joined():
-		by := s.actorName(c.by, r)
-		change.Notice = s.newNotice(c, r, "banned", "user", name, "by", by)
-		if err := s.commit(ctx, r, change); err != nil {
-			return err
-		}
-		s.notifyUser(c.user, r.name, c.by.callID, s.text("you_are_banned", r.name, "by", by))
-		return nil
-	}
-	if err := s.commit(ctx, r, change); err != nil {
-		return err
-	}
-	s.notifyCaller(c, r, "ban_set", "user", name)
-	return nil
-}
-
-// unban lifts a ban.
-func (s *Service) unban(ctx context.Context, c *invocation, r *room) error {
-	m, name, _ := s.target(c, r)
-	if m == nil || m.Role != Banned {
-		return refuse("not_banned", "user", clip(name)).in(r.name)
-	}
-	if err := s.commit(ctx, r, Change{Room: r.Room, Remove: []sip.AoR{m.User}}); err != nil {
-		return err
-	}
-	s.notifyCaller(c, r, "ban_lifted", "user", name)
-	return nil
-}
-
-func (s *Service) mute(ctx context.Context, c *invocation, r *room) error {
-	return s.setMuted(ctx, c, r, true, "muted")
-}
-
-func (s *Service) unmute(ctx context.Context, c *invocation, r *room) error {
-	return s.setMuted(ctx, c, r, false, "unmuted")
-}
-
-// setMuted mutes or unmutes a member; key is the notice to the members.
-func (s *Service) setMuted(ctx context.Context, c *invocation, r *room, muted bool, key textKey) error {
-	m, name, err := s.target(c, r)
-	switch {
-	case err != nil:
-		return err
-	case !m.joined():
-		return refuse("no_such_member", "user", name).in(r.name)
-	case m.Muted == muted:
-		s.notifyCaller(c, r, "nothing_changed")
-		return nil
-	}
-	next := r.memberCopy(m)
-	next.Muted = muted
-	return s.commit(ctx, r, Change{
-		Room: r.Room, Put: []Member{next},
-		Notice: s.newNotice(c, r, key, "user", name, "by", s.actorName(c.by, r)),
 	})
 }

@@ -16,7 +16,9 @@ import (
 // model is a simple model of one room.
 type model struct {
 	exists, private bool
-	people          map[string]string // role by user: owner, admin, member, invited, banned
+	moderated       bool
+	people          map[string]string // role by user: owner, admin, member, invited, banned, former
+	voiced          map[string]bool
 	muted           map[string]bool
 	topic           string
 }
@@ -27,8 +29,26 @@ func (m *model) in(u string) bool {
 	return r == "owner" || r == "admin" || r == "member"
 }
 
+// rank returns the rank of a user's rights. A muted admin has those of a member.
 func (m *model) rank(u string) int {
+	if m.people[u] == "admin" && m.muted[u] {
+		return 1
+	}
 	return map[string]int{"member": 1, "admin": 2, "owner": 3}[m.people[u]]
+}
+
+// leave makes a user one that is not in the room. Its mute stays.
+func (m *model) leave(u string) {
+	delete(m.people, u)
+	delete(m.voiced, u)
+	if m.muted[u] {
+		m.people[u] = "former"
+	}
+}
+
+// maySpeak reports whether a user may speak.
+func (m *model) maySpeak(u string) bool {
+	return m.in(u) && !m.muted[u] && (!m.moderated || m.people[u] != "member" || m.voiced[u])
 }
 
 // mayActOn reports whether a may change b, which takes a higher role than b's; an admin may
@@ -59,7 +79,7 @@ func (m *model) do(by, cmd, user, arg string) (ok bool, notice string) {
 	case "create", "join":
 		switch {
 		case !m.exists:
-			*m = model{exists: true, private: arg == "private" && cmd == "create", people: map[string]string{by: "owner"}, muted: map[string]bool{}}
+			*m = model{exists: true, private: arg == "private" && cmd == "create", people: map[string]string{by: "owner"}, muted: map[string]bool{}, voiced: map[string]bool{}}
 			return true, ""
 		case m.in(by):
 			return true, ""
@@ -81,7 +101,7 @@ func (m *model) do(by, cmd, user, arg string) (ok bool, notice string) {
 		if m.people[by] != "invited" {
 			return false, ""
 		}
-		delete(m.people, by)
+		m.leave(by)
 		return true, ""
 	case "exit":
 		switch {
@@ -91,8 +111,7 @@ func (m *model) do(by, cmd, user, arg string) (ok bool, notice string) {
 			m.exists = false
 			return true, by + ", the owner, has left. chat-1 has been destroyed."
 		}
-		delete(m.people, by)
-		delete(m.muted, by)
+		m.leave(by)
 		return true, by + " has left chat-1."
 	case "destroy":
 		if m.people[by] != "owner" {
@@ -101,7 +120,7 @@ func (m *model) do(by, cmd, user, arg string) (ok bool, notice string) {
 		m.exists = false
 		return true, "chat-1 has been destroyed by " + by + "."
 	case "speak":
-		return m.in(by) && !m.muted[by], ""
+		return m.maySpeak(by), ""
 	}
 	if m.rank(by) < 2 {
 		return false, ""
@@ -125,14 +144,13 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 		m.people[user] = "member"
 		return true, user + " has joined chat-1."
 	case "remove":
-		if !m.mayActOn(by, user) || m.people[user] == "banned" {
+		if !m.mayActOn(by, user) || m.people[user] == "banned" || m.people[user] == "former" {
 			return false, ""
 		}
 		if m.in(user) {
 			notice = user + " has been removed from chat-1 by " + by + "."
 		}
-		delete(m.people, user)
-		delete(m.muted, user)
+		m.leave(user)
 		return true, notice
 	case "modify":
 		switch {
@@ -160,20 +178,48 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 			notice = user + " has been banned from chat-1 by " + by + "."
 		}
 		m.people[user] = "banned"
-		delete(m.muted, user)
+		delete(m.voiced, user)
 		return true, notice
 	case "unban":
 		if m.people[user] != "banned" {
 			return false, ""
 		}
-		delete(m.people, user)
+		m.leave(user)
 		return true, ""
-	case "mute", "unmute":
-		mute := cmd == "mute"
+	case "voice", "devoice":
+		voice := cmd == "voice"
 		switch {
 		case !m.in(user) || !m.mayActOn(by, user):
 			return false, ""
+		case m.voiced[user] == voice:
+			return true, ""
+		case voice:
+			m.voiced[user] = true
+			return true, user + " has been given voice by " + by + "."
+		}
+		delete(m.voiced, user)
+		return true, user + " has no longer voice, by " + by + "."
+	case "moderate", "unmoderate":
+		if m.moderated == (cmd == "moderate") {
+			return true, ""
+		}
+		m.moderated = !m.moderated
+		if m.moderated {
+			return true, "chat-1 is now moderated: only the owner, the admins and members with voice can speak."
+		}
+		return true, "chat-1 is no longer moderated: all members can speak."
+	case "mute", "unmute":
+		mute := cmd == "mute"
+		switch {
+		case !m.in(user) && !m.muted[user] || !m.mayActOn(by, user):
+			return false, ""
 		case m.muted[user] == mute:
+			return true, ""
+		case !m.in(user):
+			delete(m.muted, user)
+			if m.people[user] == "former" {
+				delete(m.people, user)
+			}
 			return true, ""
 		case mute:
 			m.muted[user] = true
@@ -199,12 +245,13 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 
 // state is the part of a reply of imc_show_room that a model knows.
 type state struct {
-	Owner   string
-	Private bool
-	Topic   string
-	People  []struct {
-		User, Role string
-		Muted      bool
+	Owner     string
+	Private   bool
+	Moderated bool
+	Topic     string
+	People    []struct {
+		User, Role    string
+		Muted, Voiced bool
 	}
 }
 
@@ -213,11 +260,14 @@ func (m *model) String() string {
 		return "none"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "private=%v topic=%s", m.private, m.topic)
+	fmt.Fprintf(&b, "private=%v moderated=%v topic=%s", m.private, m.moderated, m.topic)
 	for _, u := range slices.Sorted(maps.Keys(m.people)) {
 		fmt.Fprintf(&b, " %s=%s", u, m.people[u])
 		if m.muted[u] {
 			b.WriteString("(muted)")
+		}
+		if m.voiced[u] {
+			b.WriteString("(voice)")
 		}
 	}
 	return b.String()
@@ -233,12 +283,15 @@ func shown(t *testing.T, r *mi.Registry) string {
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		t.Fatal(err)
 	}
-	m := model{exists: true, private: s.Private, topic: s.Topic, people: map[string]string{}, muted: map[string]bool{}}
+	m := model{exists: true, private: s.Private, moderated: s.Moderated, topic: s.Topic, people: map[string]string{}, muted: map[string]bool{}, voiced: map[string]bool{}}
 	for _, p := range s.People {
 		u := strings.TrimSuffix(strings.TrimPrefix(p.User, "sip:"), "@"+domain)
 		m.people[u] = p.Role
 		if p.Muted {
 			m.muted[u] = true
+		}
+		if p.Voiced {
+			m.voiced[u] = true
 		}
 	}
 	return m.String()
@@ -251,6 +304,7 @@ func TestRoomsFollowTheModel(t *testing.T) {
 	commands := []string{
 		"create", "join", "accept", "deny", "exit", "destroy", "speak", "invite", "add", "remove",
 		"modify", "ban", "unban", "mute", "unmute", "private", "public", "topic",
+		"moderate", "unmoderate", "voice", "devoice",
 	}
 	users := []string{"ann", "bob", "cid", "dot", "eve"}
 	for seed := range uint64(25) {
@@ -284,7 +338,7 @@ func TestRoomsFollowTheModel(t *testing.T) {
 					case "topic":
 						arg = fmt.Sprint("tea ", w.calls)
 						line += " " + arg
-					case "invite", "add", "remove", "ban", "unban", "mute", "unmute":
+					case "invite", "add", "remove", "ban", "unban", "mute", "unmute", "voice", "devoice":
 						line += " " + user
 					}
 					history += by + ": " + line + "\n"

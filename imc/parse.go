@@ -23,27 +23,34 @@ const (
 	sinceParam                  // the word since and a time
 	fromParam                   // the name of a room at which a list begins, optional
 	textParam                   // the rest of the line, at least one character
+	roomIfNamed                 // a room before free text: a word that names one; needed in a message to the manager
+	termParam                   // the word for and a duration, optional
+	reasonParam                 // the rest of the line, optional
+	fromUserParam               // a user at which a list begins, optional
 )
 
 // paramUsage holds the parameters as #help shows them.
 var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
 	countParam: "N", fromParam: "[NAME]", sinceParam: "since TIME", textParam: "TEXT",
+	roomIfNamed: "[ROOM]", termParam: "[for TIME]", reasonParam: "[REASON]", fromUserParam: "[USER]",
 }
 
 // An invocation is a parsed command with its arguments.
 type invocation struct {
 	*command
-	by      actor
-	to      sip.AoR // the address that the request was sent to; zero for an operator
-	room    sip.AoR
-	user    sip.AoR // the user that the command is about; the sender if none is named
-	role    Role
-	private bool
-	count   int
-	since   time.Time
-	from    sip.AoR
-	text    string
+	by                actor
+	to                sip.AoR // the address that the request was sent to; zero for an operator
+	room              sip.AoR
+	user              sip.AoR // the user that the command is about; the sender if none is named
+	role              Role
+	private           bool
+	count             int
+	since             time.Time
+	from              sip.AoR
+	text              string
+	accounts, aliases []sip.AoR     // of the user, for a sanction: see Options.Addresses
+	term              time.Duration // of a ban or a mute; 0: until it is lifted
 }
 
 // A wordReader reads the words of a command. They are separated by blanks and cannot be
@@ -84,7 +91,7 @@ func (s *Service) parse(req *Request, text string) (*invocation, *refusal) {
 	if len(forms) == 0 {
 		return nil, refuse("unknown", "command", printable(clip(name)))
 	}
-	by := actor{user: req.Sender.AoR, mayCreate: s.mayCreate(req.Sender), callID: req.CallID}
+	by := actor{user: req.Sender.AoR, account: req.Account, mayCreate: s.mayCreate(req.Sender), callID: req.CallID}
 	var (
 		best    *invocation
 		refused *refusal
@@ -141,15 +148,13 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 				return s.usageError(c)
 			}
 			c.since, refused = s.parseSince(words.next())
-		case fromParam:
-			if words.peek() != "" {
-				c.from, refused = s.parseRoom(words.next(), c.to.Domain)
-			}
 		case textParam:
 			c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
 			if c.text == "" {
 				return s.usageError(c)
 			}
+		default:
+			refused = s.parseOptional(c, p, words, &hasRoom)
 		}
 		if refused != nil {
 			return refused

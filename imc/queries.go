@@ -17,14 +17,20 @@ const (
 
 // list sends the caller the members of the room, without invited users.
 func (s *Service) list(_ context.Context, c *invocation, r *room) error {
-	lines := []string{s.text("members", r.name, "count", itoa(r.joined))}
+	head, now := textKey("members"), s.now()
+	if r.Moderated {
+		head = "members_quiet"
+	}
+	lines := []string{s.text(head, r.name, "count", itoa(r.joined))}
 	for _, m := range r.membersByRole() {
-		key, mark := textKey("member"), ""
+		key, mark, until := textKey("member"), "", ""
 		switch {
+		case m.isMuted(now):
+			key, until = "member_muted", s.until(r, m.MutedUntil)
 		case m.Paused:
 			key = "member_paused"
-		case m.Muted:
-			key = "member_muted"
+		case r.Moderated && m.Voiced:
+			key = "member_voiced"
 		}
 		switch m.Role {
 		case Owner:
@@ -32,7 +38,7 @@ func (s *Service) list(_ context.Context, c *invocation, r *room) error {
 		case Admin:
 			mark = "~"
 		}
-		lines = append(lines, s.text(key, r.name, "mark", mark, "user", displayName(m.User, r.name)))
+		lines = append(lines, s.text(key, r.name, "mark", mark, "until", until, "user", displayName(m.User, r.name)))
 	}
 	s.notifyUser(c.by.user, r.name, c.by.callID, s.pages(lines)...)
 	return nil

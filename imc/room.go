@@ -32,11 +32,13 @@ type room struct {
 
 	// Written under stateMu and mu.
 	Room
-	stored  bool      // false while the room is being created
-	members []*member // in the order in which they were added
-	index   map[sip.AoR]*member
-	joined  int // number of members that have joined
-	banned  int
+	stored    bool      // false while the room is being created
+	members   []*member // in the order in which they were added
+	index     map[sip.AoR]*member
+	joined    int       // number of members that have joined
+	outside   int       // number of users that are banned, or muted and not members
+	sanctions int       // number of banned and muted users
+	nextEnd   time.Time // when the first sanction ends; zero: never
 
 	mu             sync.Mutex
 	commitQueue    []*pendingEntry // in the order of their Seqs
@@ -108,9 +110,12 @@ func (r *room) apply(c *Change) {
 			// The cursor may have moved while the change was being written.
 			was := m.Member
 			m.Member = p
-			m.Cursor, m.Paused = max(p.Cursor, was.Cursor), was.Paused
+			m.Cursor, m.Paused = max(p.Cursor, was.Cursor), was.Paused && m.joined()
 			if was.Seen.After(p.Seen) {
 				m.Seen = was.Seen
+			}
+			if was.isOutside() && !m.isOutside() { // added again
+				r.members = append(slices.DeleteFunc(r.members, func(x *member) bool { return x == m }), m)
 			}
 			continue
 		}
@@ -118,15 +123,7 @@ func (r *room) apply(c *Change) {
 		r.index[p.User] = m
 		r.members = append(r.members, m)
 	}
-	r.cachedAudience, r.joined, r.banned = nil, 0, 0
-	for _, m := range r.members {
-		switch {
-		case m.joined():
-			r.joined++
-		case m.Role == Banned:
-			r.banned++
-		}
-	}
+	r.countRows()
 }
 
 // audience returns the members to wake for a new entry. The list is made once and

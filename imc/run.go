@@ -27,6 +27,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	workers.Go(func() { runEvery(ctx, sweepEvery, s.sweep) })
 	workers.Go(func() { runEvery(ctx, sweepEvery, s.eraseClosed) })
+	workers.Go(func() { runEvery(ctx, sweepEvery, s.sweepSanctions) })
 	workers.Go(func() { runEvery(ctx, pauseEvery, s.pauseAbsent) })
 	s.writeLoop(ctx)
 

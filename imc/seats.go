@@ -21,11 +21,11 @@ type user struct {
 func (s *Service) reserve(r *room, c *Change, joining []sip.AoR) error {
 	// The limits of the room itself need no reservation: its state lock is held.
 	if limit := s.config().MaxMembers; limit > 0 {
-		in, banned := r.countNew(c)
+		in, sanctioned := r.countNew(c)
 		switch {
-		case in > 0 && len(r.members)-r.banned+in > limit:
+		case in > 0 && len(r.members)-r.outside+in > limit:
 			return refuse("room_full", "limit", itoa(limit)).in(r.name)
-		case banned > 0 && r.banned+banned > limit:
+		case sanctioned > 0 && r.sanctions+sanctioned > limit:
 			return refuse("too_many_bans", "limit", itoa(limit)).in(r.name)
 		}
 	}
@@ -51,18 +51,29 @@ func (s *Service) reserve(r *room, c *Change, joining []sip.AoR) error {
 	return nil
 }
 
-// countNew returns how many users a change adds as members or invited users, and how
-// many it bans.
-func (r *room) countNew(c *Change) (in, banned int) {
-	for _, p := range c.Put {
-		switch was := r.index[p.User]; {
-		case p.Role == Banned && (was == nil || was.Role != Banned):
-			banned++
-		case p.Role != Banned && (was == nil || was.Role == Banned):
-			in++
+// countNew returns how many users a change adds to the members and invited users, and how
+// many to those that are banned or muted.
+func (r *room) countNew(c *Change) (in, sanctioned int) {
+	count := func(m *Member, n int) {
+		if !m.isOutside() {
+			in += n
+		}
+		if m.isSanctioned() {
+			sanctioned += n
 		}
 	}
-	return in, banned
+	for i := range c.Put {
+		if was := r.index[c.Put[i].User]; was != nil {
+			count(&was.Member, -1)
+		}
+		count(&c.Put[i], 1)
+	}
+	for _, u := range c.Remove {
+		if was := r.index[u]; was != nil {
+			count(&was.Member, -1)
+		}
+	}
+	return in, sanctioned
 }
 
 // userRecord returns a user's record and adds a missing one. The caller holds s.mu.

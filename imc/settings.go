@@ -34,7 +34,7 @@ type Config struct {
 	Creators   []string      // the senders that may create rooms, for sip.ParseSenders
 
 	// Limits, 0 for none.
-	MaxMembers      int // of a room, including invited users; as many again may be banned
+	MaxMembers      int // of a room, including invited users; as many may be banned or muted
 	MaxRoomsPerUser int
 	MaxRooms        int
 	MaxRate         int // messages and commands of a user to a room in a minute

@@ -188,7 +188,8 @@ func (r *room) copies() []Member {
 // memberNode returns the description of a member; last is the Seq of the newest entry.
 func memberNode(d mi.Dialect, m *Member, last int64) *mi.Node {
 	n := row("user", m.User.String(), "role", m.Role.String(), "muted", m.Muted, "paused", m.Paused,
-		"behind", m.joined() && m.Cursor < last, "seen", formatTime(m.Seen))
+		"behind", m.joined() && m.Cursor < last, "seen", formatTime(m.Seen), "voiced", m.Voiced,
+		"muted_until", formatTime(m.MutedUntil), "banned_until", formatTime(m.BannedUntil), "reason", m.Reason)
 	if d == mi.Classic {
 		n.Name, n.Value, n.Attrs = "MEMBER", n.Attrs[0].Value, n.Attrs[1:]
 	}
@@ -211,7 +212,8 @@ func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, erro
 	}
 	r.mu.Lock()
 	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.joined, "private", r.Private,
-		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "topic", r.Topic)
+		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "topic", r.Topic,
+		"moderated", r.Moderated)
 	members, last := r.copies(), r.last
 	r.mu.Unlock()
 	people := &mi.Node{Name: "people", List: true}

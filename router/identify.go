@@ -18,6 +18,7 @@ import (
 // A caller is the sender of a request as far as it has been identified.
 type caller struct {
 	sender    sip.AoR // its identity for rooms and notices; zero: unknown
+	account   sip.AoR // the user that it has authenticated as, if sender is an alias of it
 	known     bool    // trusted or authenticated, or authentication is off
 	mayRelay  bool    // may send to other domains
 	mayAssert bool    // a trusted peer; its P-Asserted-Identity is forwarded
@@ -259,6 +260,9 @@ func (a *authRequest) checkIdentity(ctx context.Context, user sip.AoR) bool {
 		return false
 	}
 	a.setKnown(a.policy.Relay == RelayAuthenticated)
+	if user != a.caller.sender {
+		a.caller.account = user
+	}
 	return true
 }
 

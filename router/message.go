@@ -220,7 +220,9 @@ func (r *Router) finish(ctx context.Context, in *incoming, d decision, ds []prox
 func (r *Router) sendToRoom(ctx context.Context, in *incoming) {
 	sender := in.silo.Caller
 	sender.AoR = in.caller.sender // zero where From is not believed
-	reply := r.opt.Rooms.Handle(ctx, imc.Request{Sender: sender, Room: in.parties.to, Message: *in.silo.Message})
+	reply := r.opt.Rooms.Handle(ctx, imc.Request{
+		Sender: sender, Account: in.caller.account, Room: in.parties.to, Message: *in.silo.Message,
+	})
 	if reply.Status >= 300 {
 		r.opt.Log.DebugContext(ctx, "message refused by room",
 			"room", in.parties.to, "call_id", in.silo.Message.CallID, "code", reply.Code, "reason", reply.Reason)

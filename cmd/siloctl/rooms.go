@@ -10,7 +10,7 @@ import (
 
 // roomsNoun returns the commands for chat rooms.
 func roomsNoun() noun {
-	return noun{name: "rooms", short: "Chat rooms: list, show, unused, create, destroy, history", verbs: []verb{
+	return noun{name: "rooms", short: "Chat rooms: list, show, unused, create, destroy, moderate, history", verbs: []verb{
 		{
 			use: "list", short: "List the rooms",
 			mi: "imc_list_rooms", list: true, none: "no rooms",
@@ -40,6 +40,14 @@ func roomsNoun() noun {
 			use: "destroy ROOM", short: "Destroy a room and its history",
 			mi: "imc_destroy_room", min: 1, max: 1, live: []string{liveRooms},
 			ask: "Destroy room %1 and its history?", done: "destroyed room %1",
+		},
+		{
+			use: "moderate ROOM", short: "Let only the owner, admins and members with voice speak",
+			mi: "imc_moderate_room", min: 1, max: 1, live: []string{liveRooms}, done: "%1 is moderated",
+		},
+		{
+			use: "unmoderate ROOM", short: "Let all members of a room speak",
+			mi: "imc_unmoderate_room", min: 1, max: 1, live: []string{liveRooms}, done: "%1 is not moderated",
 		},
 		{
 			use: "history ROOM", short: "Show the last messages of a room", example: "  siloctl rooms history chat-1 -n 50",

@@ -63,6 +63,16 @@ var commandNames = map[string][]argument{
 	"imc_remove_member": {room(chatRoom), user("USER", jurgen)},
 	"imc_modify_member": {room(chatRoom), user("USER", jurgen), plain("admin")},
 
+	"imc_list_bans":       {room(chatRoom)},
+	"imc_ban_member":      {room(chatRoom), user("USER", jurgen), plain("2h"), plain("spam")},
+	"imc_unban_member":    {room(chatRoom), user("USER", doris)},
+	"imc_mute_member":     {room(chatRoom), user("USER", jurgen)},
+	"imc_unmute_member":   {room(chatRoom), user("USER", jurgen)},
+	"imc_voice_member":    {room(chatRoom), user("USER", jurgen)},
+	"imc_devoice_member":  {room(chatRoom), user("USER", jurgen)},
+	"imc_moderate_room":   {room(chatRoom)},
+	"imc_unmoderate_room": {room(chatRoom)},
+
 	"silo_list":   selection,
 	"silo_count":  selection,
 	"silo_export": selection,
@@ -184,6 +194,7 @@ func (s *served) namedState() {
 	s.call("imc_create_room", chatRoom, jurgen)
 	s.call("imc_add_member", chatRoom, otto)
 	s.call("imc_modify_member", chatRoom, otto, "owner") // jurgen can then be removed
+	s.call("imc_ban_member", chatRoom, doris)
 	s.call("silo_send", otto, jurgen, "first")
 	s.call("silo_send", "sip:carol@127.0.0.1", jurgen, "second")
 	s.call("silo_send", otto, "sip:carol@127.0.0.1", "third")

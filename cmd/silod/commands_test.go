@@ -46,6 +46,10 @@ var session = []string{
 	"imc_room_member|chat-2|" + alice, "imc_room_member|chat-2|sip:carol@127.0.0.1", "imc_modify_member|chat-2|" + alice + "|admin",
 	"imc_modify_member|chat-2|" + alice + "|muted", "imc_show_room|chat-2", "imc_remove_member|chat-2|" + alice,
 	"imc_remove_member|chat-2|" + alice, "imc_history|chat-1", "imc_history|chat-9", "imc_unused_rooms", "imc_unused_rooms|0",
+	"imc_list_bans|chat-2", "imc_unmute_member|chat-2|" + alice, "imc_ban_member|chat-2|" + alice + "|0|spam", "imc_list_bans|chat-2",
+	"imc_ban_member|chat-2|" + alice + "|soon", "imc_unban_member|chat-2|" + alice, "imc_unban_member|chat-2|" + alice, "imc_list_bans|chat-2",
+	"imc_moderate_room|chat-2", "imc_voice_member|chat-2|" + bob, "imc_mute_member|chat-2|sip:carol@127.0.0.1", "imc_devoice_member|chat-2|" + bob,
+	"imc_unmoderate_room|chat-2", "imc_unmoderate_room|chat-9",
 	"imc_destroy_room|chat-3", "imc_destroy_room|chat-3",
 
 	"sub_list", "sub_add|dave|secret", "sub_add|dave|secret", "sub_passwd|dave|another", "sub_passwd|nobody|x", "sub_list", "sub_remove|dave",

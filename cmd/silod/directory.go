@@ -47,3 +47,12 @@ func (d *daemon) findUser(ctx context.Context, a sip.AoR) (bool, error) {
 	}
 	return false, nil
 }
+
+// addresses returns the other addresses of a user, as imc.Options.Addresses. They matter only
+// where users log in: else every sender may claim any address.
+func (d *daemon) addresses(ctx context.Context, a sip.AoR) (accounts, aliases []sip.AoR, err error) {
+	if d.cfg.Auth.Mode != "digest" {
+		return nil, nil, nil
+	}
+	return d.database.Users().Addresses(ctx, a)
+}
