@@ -12,6 +12,8 @@ import (
 type actor struct {
 	user      sip.AoR
 	mayCreate bool   // rooms
+	mayRelay  bool   // Request.MayRelay
+	unproven  bool   // Request.Unproven
 	callID    string // of the request
 	operator  bool
 }

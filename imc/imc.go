@@ -60,7 +60,7 @@ type Waker interface {
 	WakeAll(owners []sip.AoR, except sip.AoR)
 }
 
-// Options are the dependencies of a Service. All are required but Watch.
+// Options are the dependencies of a Service. All are required but Watch and Policy.
 type Options struct {
 	Store   Store
 	Outbox  Outbox
@@ -70,6 +70,7 @@ type Options struct {
 	Stamp   func() time.Time // of new entries; nil: Now
 	Domains sip.Domains      // of this server
 	Watch   *watch.Hub       // receives events; may be nil
+	Policy  Policy           // nil: all users exist, and all senders may send to other domains
 	MaxBusy int              // requests for one room that wait at the same time; 0: 1024
 }
 
@@ -82,6 +83,9 @@ type Service struct {
 	now          func() time.Time
 	stamp        func() time.Time
 	domains      sip.Domains
+	policy       Policy
+	blocks       blockSet
+	consent      consentMeters
 	commands     []*command // the table; a field, because #help reads the table that it is in
 	current      atomic.Pointer[Settings]
 	stats        Stats
@@ -105,12 +109,14 @@ type Service struct {
 	ends     map[sip.AoR]int64   // the last entry under a name that is not of the room with that name
 	active   int                 // rooms that exist, without closed ones
 	creating int                 // rooms with a first commit under way
+	closed   closedRooms
 }
 
 // New returns a Service. It starts no goroutine and reads no rooms: see Load and Run.
 func New(opt Options, set Settings) *Service {
 	s := &Service{
 		store: opt.Store, waker: opt.Waker, hub: opt.Watch, log: opt.Log, now: opt.Now, stamp: opt.Stamp, domains: opt.Domains,
+		policy: opt.Policy, consent: newConsentMeters(),
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(opt.Outbox),

@@ -33,6 +33,13 @@ type memRoom struct {
 
 func newMemStore() *memStore { return &memStore{rooms: map[sip.AoR]*memRoom{}} }
 
+// fail sets fails while the Service may work in the background.
+func (st *memStore) fail(f func(op string) error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.fails = f
+}
+
 func (st *memStore) begin(op string) error {
 	st.mu.Lock()
 	if st.fails != nil {

@@ -23,12 +23,13 @@ const (
 	sinceParam                  // the word since and a time
 	fromParam                   // the name of a room at which a list begins, optional
 	textParam                   // the rest of the line, at least one character
+	targetParam                 // a room or a user, optional
 )
 
 // paramUsage holds the parameters as #help shows them.
 var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
-	countParam: "N", fromParam: "[NAME]", sinceParam: "since TIME", textParam: "TEXT",
+	countParam: "N", fromParam: "[NAME]", targetParam: "[ROOM|USER]", sinceParam: "since TIME", textParam: "TEXT",
 }
 
 // An invocation is a parsed command with its arguments.
@@ -38,6 +39,7 @@ type invocation struct {
 	to      sip.AoR // the address that the request was sent to; zero for an operator
 	room    sip.AoR
 	user    sip.AoR // the user that the command is about; the sender if none is named
+	named   bool    // user is not the sender by default
 	role    Role
 	private bool
 	count   int
@@ -84,7 +86,9 @@ func (s *Service) parse(req *Request, text string) (*invocation, *refusal) {
 	if len(forms) == 0 {
 		return nil, refuse("unknown", "command", printable(clip(name)))
 	}
-	by := actor{user: req.Sender.AoR, mayCreate: s.mayCreate(req.Sender), callID: req.CallID}
+	by := actor{
+		user: req.Sender.AoR, mayCreate: s.mayCreate(req.Sender), mayRelay: req.MayRelay, unproven: req.Unproven, callID: req.CallID,
+	}
 	var (
 		best    *invocation
 		refused *refusal
@@ -118,11 +122,8 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 			}
 			hasRoom = true
 			c.room, refused = s.parseRoom(words.next(), c.to.Domain)
-		case userParam:
-			if words.peek() == "" {
-				return s.usageError(c)
-			}
-			c.user, refused = s.parseUser(words.next(), c.to.Domain)
+		case userParam, targetParam:
+			refused = s.parseNamed(c, words, p == targetParam)
 		case roleParam:
 			c.role, refused = parseRole(words.next())
 		case privateParam:
@@ -162,6 +163,17 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 		return refuse("name_the_room", "usage", s.usage(c.command))
 	}
 	return nil
+}
+
+// parseNamed parses the user, or the room, that a command is about.
+func (s *Service) parseNamed(c *invocation, words *wordReader, optional bool) (refused *refusal) {
+	if c.named = words.peek() != ""; !c.named && !optional {
+		return s.usageError(c)
+	}
+	if c.named {
+		c.user, refused = s.parseUser(words.next(), c.to.Domain)
+	}
+	return refused
 }
 
 // usageError returns the refusal that shows the syntax of a command.
