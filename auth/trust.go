@@ -35,6 +35,9 @@ type Trust struct{ peers []Peer }
 // NewTrust returns a list of these peers.
 func NewTrust(peers ...Peer) *Trust { return &Trust{peers} }
 
+// IsEmpty reports whether no peer is trusted.
+func (t *Trust) IsEmpty() bool { return t == nil || len(t.peers) == 0 }
+
 // Rights returns the rights of the peer at addr, with the names in its certificate if it
 // has a verified one. A name takes precedence over an address, and a smaller network over
 // a larger one. If the peer is not trusted, ok is false.

@@ -33,14 +33,15 @@ type Auth struct {
 	TrustedCA string `toml:"trusted_ca" is:"path"`
 
 	// Senders that may send to other domains: "nobody"; "trusted": peers with the right
-	// relay; "authenticated": these and all authenticated users.
+	// relay; "authenticated": these and all authenticated users. Others can have rooms send there
+	// neither: they cannot invite or add users of other domains.
 	Relay string `toml:"relay" default:"nobody" allow:"nobody|trusted|authenticated" reload:"yes"`
 
 	// Senders of other domains cannot authenticate here, and their From may be forged; neither
 	// can those whose From is not a SIP address, such as a telephone number (tel:). Their
 	// messages are refused ("nobody"), accepted for users ("users"), or accepted for users
 	// and rooms ("all"). Rooms then answer to an address that may be forged. This key has an
-	// effect only if mode is "digest".
+	// effect only if mode is "digest"; otherwise messages are accepted for users.
 	Strangers string `toml:"strangers" default:"users" allow:"nobody|users|all" reload:"yes"`
 
 	// The algorithms that are offered, in this order; no others are accepted. All clients support

@@ -74,10 +74,12 @@ type IMC struct {
 	// The maximum number of members of a room. 0: no limit.
 	MaxMembers int `toml:"max_members" default:"10000" allow:"0..1000000" reload:"yes"`
 
-	// The maximum number of rooms. 0: no limit.
+	// The maximum number of rooms. One user can create a hundredth of them, or 8 if that is more.
+	// 0: no limit.
 	MaxRooms int `toml:"max_rooms" default:"100000" allow:"0..10000000" reload:"yes"`
 
-	// The maximum number of rooms of a user. 0: no limit.
+	// The maximum number of rooms that a user has created or joined. Rooms to which another has
+	// added the user do not count; a user can add ten times as many members. 0: no limit.
 	MaxRoomsPerUser int `toml:"max_rooms_per_user" default:"100" allow:"0..10000000" reload:"yes"`
 
 	// Messages and commands that a user may send to one room in a minute; further ones are

@@ -172,6 +172,9 @@ func (d *mysqlDB) upsert(s *session, t *table, rows [][]any) error {
 	tuples, args := d.values(t, rows)
 	names := quoted(t)
 	var set []string
+	if t.keys == len(t.fields) {
+		set = append(set, names[0]+" = "+names[0]) // changes nothing
+	}
 	for i, f := range t.fields[t.keys:] {
 		n := names[t.keys+i]
 		v := "VALUES(" + n + ")"

@@ -140,7 +140,7 @@ func (s *Service) purgeClosed(ctx context.Context, r *room) error {
 		}
 	}
 	r.mu.Lock()
-	waiting := floor < last && s.now().Sub(r.lastAt) < s.config().CatchUp
+	waiting := !r.givenUp.Load() && floor < last && s.now().Sub(r.lastAt) < s.config().CatchUp
 	r.mu.Unlock()
 	if !waiting {
 		floor = last
@@ -281,6 +281,7 @@ func (s *Service) forget(r *room) {
 	r.mu.Unlock()
 	s.removeRoom(r)
 	s.mu.Lock()
+	s.closed.remove(r)
 	switch {
 	case s.ends[r.log] != r.last:
 	case r.base > 0: // the room before may have entries still

@@ -158,6 +158,18 @@ var commands = []*command{
 		help: "makes the room public",
 		run:  (*Service).makePublic,
 	}, {
+		name: "block", params: []param{targetParam}, role: anyone, code: -120,
+		help: "refuses invitations and additions to a room, which you leave, or by a user",
+		run:  (*Service).block,
+	}, {
+		name: "unblock", params: []param{targetParam}, role: anyone, code: -120,
+		help: "ends a block",
+		run:  (*Service).unblock,
+	}, {
+		name: "blocks", role: anyone, code: -100,
+		help: "lists what you block",
+		run:  (*Service).listBlocks,
+	}, {
 		name: "help", role: anyone, code: -120,
 		help: "lists the commands",
 		run:  (*Service).help,

@@ -24,12 +24,13 @@ func storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	joining, leaving := r.membershipDiff(&c)
 	invited, ended := r.invitations(&c)
-	if err := s.reserve(r, &c, joining); err != nil {
+	seats := r.seatsOf(&c)
+	if err := s.reserve(r, &c, seats); err != nil {
 		return err
 	}
 	c.Undo = r.undoOf(&c)
 	if err := s.store.Apply(ctx, c); err != nil {
-		s.cancelReservation(r, joining)
+		s.cancelReservation(r, &c, seats)
 		return fmt.Errorf("change room %s: %w", r.name, err)
 	}
 	s.addMemberships(r, joining) // before members are woken: Next looks there
@@ -46,8 +47,9 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	r.mu.Unlock()
 	s.relist(r, from, to)
 	s.setInvitations(r, invited, ended)
+	s.freeSeats(seats)
 	if closes {
-		s.freeSeats(r)
+		s.freePlace(r)
 	}
 	s.removeMemberships(r, leaving)
 	s.wake(audience, posts)

@@ -132,6 +132,14 @@ func (s *Service) notifyUser(to, from sip.AoR, cause string, bodies ...string) {
 	}
 }
 
+// notifyOther is notifyUser for a user that has not sent the request. One that blocks the room gets
+// nothing.
+func (s *Service) notifyOther(to, from sip.AoR, cause, body string) {
+	if !s.blocks.has(to, from) {
+		s.notifyUser(to, from, cause, body)
+	}
+}
+
 // notifyCaller sends a text to the caller of a command. An operator sees the result of
 // the management command instead.
 func (s *Service) notifyCaller(c *invocation, r *room, key textKey, a ...string) {
@@ -140,7 +148,8 @@ func (s *Service) notifyCaller(c *invocation, r *room, key textKey, a ...string)
 	}
 }
 
-// sendDirect queues a direct message. Messages to rooms are dropped.
+// sendDirect queues a direct message. Messages to rooms are dropped, and those to addresses of other
+// domains to which rooms may not send.
 func (s *Service) sendDirect(to sip.AoR, m directMessage) {
 	failed := m.failed
 	m.failed = func(err error) {
@@ -151,7 +160,7 @@ func (s *Service) sendDirect(to sip.AoR, m directMessage) {
 			failed(err)
 		}
 	}
-	if s.IsRoom(to) {
+	if s.IsRoom(to) || !s.mayNotify(to) {
 		return
 	}
 	s.stats.Answers.Add(1)

@@ -13,6 +13,8 @@ type actor struct {
 	user      sip.AoR
 	account   sip.AoR // Request.Account
 	mayCreate bool    // rooms
+	mayRelay  bool    // Request.MayRelay
+	unproven  bool    // Request.Unproven
 	callID    string  // of the request
 	operator  bool
 }

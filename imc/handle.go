@@ -17,6 +17,9 @@ type Request struct {
 	Sender  sip.Sender // as identified by the caller of Handle
 	Account sip.AoR    // the user that the sender has authenticated as, if it sends from an alias
 	Room    sip.AoR    // the Request-URI
+
+	MayRelay bool // the sender may send to other domains
+	Unproven bool // the sender is of another domain, and messages to it may be for a user that has sent nothing
 	im.Message
 }
 
@@ -73,6 +76,8 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 		return Reply{Status: 403, Reason: "Forbidden, a room is only for senders with an address sip:user@domain", Code: codeMessage}
 	case req.Sender.Local && !req.Sender.Authenticated:
 		return Reply{Status: 403, Reason: "Forbidden, users of this server must authenticate", Code: codeMessage}
+	case req.Unproven && !s.knowsOutside(req.Sender.AoR):
+		return Reply{Status: 403, Reason: "Forbidden, only users of this server may use rooms", Code: codeMessage}
 	case c.notification, s.IsRoom(req.Sender.AoR):
 		// Clients would answer each other's notifications with more of them, and a
 		// message from one room to another would come back.
@@ -176,8 +181,10 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 // isExplained reports whether a refusal is explained in a direct message besides the
 // SIP answer. A message that is an answer (In-Reply-To) and not a command may be
 // automatic, for instance from a room on another server; an explanation could start
-// an endless exchange.
+// an endless exchange. The address of a sender of another domain that has not been identified may be
+// forged: unless it is a member, the SIP answer is enough.
 func (s *Service) isExplained(req *Request, refused *refusal, code int) bool {
 	automatic := req.Header("In-Reply-To") != "" || req.Header("Auto-Submitted") != ""
-	return !refused.silent && (!automatic || code != codeMessage && code != codeNoBody)
+	known := req.Sender.Local || req.Sender.Authenticated || len(s.roomsOf(req.Sender.AoR)) > 0
+	return known && !refused.silent && (!automatic || code != codeMessage && code != codeNoBody)
 }

@@ -60,7 +60,7 @@ type Waker interface {
 	WakeAll(owners []sip.AoR, except sip.AoR)
 }
 
-// Options are the dependencies of a Service. All are required but Watch.
+// Options are the dependencies of a Service. All are required but Watch and Policy.
 type Options struct {
 	Store   Store
 	Outbox  Outbox
@@ -73,7 +73,8 @@ type Options struct {
 	// Addresses returns the users of which an address is an alias, and the aliases of these users
 	// and of the address. nil: there are no aliases.
 	Addresses func(ctx context.Context, a sip.AoR) (accounts, aliases []sip.AoR, err error)
-	MaxBusy   int // requests for one room that wait at the same time; 0: 1024
+	Policy    Policy // nil: all users exist, and all senders may send to other domains
+	MaxBusy   int    // requests for one room that wait at the same time; 0: 1024
 }
 
 // A Service is the set of all rooms. Its methods may be called concurrently.
@@ -86,6 +87,9 @@ type Service struct {
 	stamp        func() time.Time
 	domains      sip.Domains
 	addresses    func(context.Context, sip.AoR) (accounts, aliases []sip.AoR, err error)
+	policy       Policy
+	blocks       blockSet
+	consent      consentMeters
 	commands     []*command // the table; a field, because #help reads the table that it is in
 	current      atomic.Pointer[Settings]
 	stats        Stats
@@ -109,13 +113,15 @@ type Service struct {
 	ends     map[sip.AoR]int64   // the last entry under a name that is not of the room with that name
 	active   int                 // rooms that exist, without closed ones
 	creating int                 // rooms with a first commit under way
+	closed   closedRooms
 }
 
 // New returns a Service. It starts no goroutine and reads no rooms: see Load and Run.
 func New(opt Options, set Settings) *Service {
 	s := &Service{
 		store: opt.Store, waker: opt.Waker, hub: opt.Watch, log: opt.Log, now: opt.Now, stamp: opt.Stamp, domains: opt.Domains,
-		addresses:    opt.Addresses,
+		addresses: opt.Addresses,
+		policy:    opt.Policy, consent: newConsentMeters(),
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(opt.Outbox),

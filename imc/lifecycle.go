@@ -27,14 +27,20 @@ func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 	if err := s.checkUser(r, c.user); err != nil {
 		return err
 	}
+	if err := s.checkOwn(c, r); err != nil {
+		return err
+	}
 	if r.stored { // closed, and some members have entries to get
 		if err := s.moveAside(ctx, r); err != nil {
 			return err
 		}
 		return errRetry
 	}
+	if err := s.checkCreation(c, r); err != nil {
+		return err
+	}
 	err := s.commit(ctx, r, Change{
-		Room: Room{AoR: r.name, Private: c.private, Created: s.entryTime()},
+		Room: Room{AoR: r.name, Private: c.private, Created: s.entryTime(), Creator: c.by.user},
 		Put:  []Member{s.newMember(r, c.user, Owner, sip.AoR{})},
 	})
 	if err != nil {
@@ -45,6 +51,7 @@ func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 		key = "created_private"
 	}
 	s.notifyUser(c.user, r.name, c.by.callID, s.text(key, r.name))
+	s.unmarkLeft(ctx, c.user, r.name)
 	return nil
 }
 
@@ -63,8 +70,7 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 	name := displayName(c.user, r.name)
 	switch {
 	case m.joined() && self:
-		s.notifyUser(c.user, r.name, c.by.callID, s.text("already_in", r.name))
-		return nil
+		return s.confirm(ctx, c, r)
 	case m.joined():
 		s.notifyCaller(c, r, "already_there", "user", name)
 		return nil
@@ -79,11 +85,21 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 	if err := s.checkUser(r, c.user); err != nil {
 		return err
 	}
-	return s.commit(ctx, r, Change{
-		Room:   r.Room,
-		Put:    []Member{s.newMember(r, c.user, Plain, sip.AoR{})},
-		Notice: s.newNotice(c, r, "joined", "user", name),
-	})
+	joined := s.newMember(r, c.user, Plain, sip.AoR{})
+	var err error
+	if joined.AddedBy, err = s.checkJoin(ctx, c, r); err != nil {
+		return err
+	}
+	err = s.commit(ctx, r, Change{Room: r.Room, Put: []Member{joined}, Notice: s.newNotice(c, r, "joined", "user", name)})
+	if err != nil {
+		s.consent.additions.Forget(userRoom{c.user, r.name})
+		return err
+	}
+	if self {
+		s.consent.invitations.Forget(userRoom{c.user, r.name})
+		s.unmarkLeft(ctx, c.user, r.name)
+	}
+	return nil
 }
 
 // notifyJoinAttempt notifies the owner and the admins of a private room that a user
@@ -94,7 +110,7 @@ func (s *Service) notifyJoinAttempt(c *invocation, r *room) {
 	}
 	for _, m := range r.members {
 		if m.Role == Owner || m.Role == Admin {
-			s.notifyUser(m.User, r.name, c.by.callID, s.text("attempted", r.name, "user", displayName(c.user, r.name)))
+			s.notifyOther(m.User, r.name, c.by.callID, s.text("attempted", r.name, "user", displayName(c.user, r.name)))
 		}
 	}
 }
@@ -114,6 +130,7 @@ func (s *Service) exit(ctx context.Context, c *invocation, r *room) error {
 	if err := s.commit(ctx, r, change); err != nil {
 		return err
 	}
+	s.markLeft(ctx, c.user, r.name)
 	s.notifyUser(c.user, r.name, c.by.callID, s.text("you_left", r.name))
 	return nil
 }

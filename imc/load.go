@@ -33,6 +33,12 @@ func (s *Service) Load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load rooms: %w", err)
 	}
+	err = s.store.Blocks(ctx, func(user, target sip.AoR) { s.blocks.set(user, target, true) }, func(err error) {
+		s.log.Warn("stored block not readable and skipped", slog.Any("error", err))
+	})
+	if err != nil {
+		return fmt.Errorf("load rooms: %w", err)
+	}
 	s.public.sort()
 	s.private.sort()
 	err = s.store.Ends(ctx, func(name sip.AoR, last int64) {
@@ -47,6 +53,7 @@ func (s *Service) Load(ctx context.Context) error {
 		return fmt.Errorf("load rooms: %w", err)
 	}
 	s.findBases()
+	s.loadClosed()
 	for _, r := range rooms {
 		for _, m := range r.members {
 			if m.Seen.IsZero() && m.Cursor == 0 { // a row of another program: only new entries are delivered
@@ -147,9 +154,14 @@ func (s *Service) restoreRoom(stored Room, members []Member) *room {
 		}
 		x := s.userRecord(m.User)
 		x.rooms = append(x.rooms, r)
-		if !r.Closed {
-			x.seats++
+	}
+	if !r.Closed {
+		seats := make(map[sip.AoR]seatChange)
+		for _, m := range r.members {
+			charge(seats, r, &m.Member, 1)
 		}
+		s.take(seats)
+		s.addCreated(r.Creator, 1)
 	}
 	return r
 }

@@ -2,12 +2,13 @@ package imc
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"silod/sip"
 )
 
-// invite invites a user; a second #invite sends the invitation again. The caller is
+// invite invites a user; a second #invite sends the invitation again after a while. The caller is
 // notified that it has been sent, and again if sending fails.
 func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 	m, name := r.known(c.user), displayName(c.user, r.name)
@@ -21,9 +22,19 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 	if err := s.checkUser(r, c.user); err != nil {
 		return err
 	}
+	var refused *refusal
+	err := s.checkConsent(ctx, c, r, false)
+	switch {
+	case errors.As(err, &refused) && refused.text == "was_invited" && r.isInvited(c.user):
+		s.notifyCaller(c, r, "still_invited", "user", name)
+		return nil
+	case err != nil:
+		return err
+	}
 	if !m.isInvited() || m.InvitedBy != c.by.user {
 		invited := s.newMember(r, c.user, Invited, c.by.user)
 		if err := s.commit(ctx, r, Change{Room: r.Room, Put: []Member{invited}}); err != nil {
+			s.consent.invitations.Forget(userRoom{c.user, r.name})
 			return err
 		}
 	}
@@ -33,7 +44,7 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 		Message: s.newDirect(room, c.user, cause, s.text("invitation", room, "by", s.actorName(by, r))),
 		failed: func(error) {
 			if !by.operator {
-				s.notifyUser(by.user, room, cause, s.text("invite_failed", room, "user", name))
+				s.notifyOther(by.user, room, cause, s.text("invite_failed", room, "user", name))
 			}
 		},
 	})
@@ -44,8 +55,7 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 func (s *Service) accept(ctx context.Context, c *invocation, r *room) error {
 	switch m := r.index[c.user]; {
 	case m.joined():
-		s.notifyCaller(c, r, "already_in")
-		return nil
+		return s.confirm(ctx, c, r)
 	case m == nil || m.Role != Invited:
 		return refuse("not_invited").in(r.name)
 	}
@@ -64,12 +74,13 @@ func (s *Service) deny(ctx context.Context, c *invocation, r *room) error {
 	if err := s.commit(ctx, r, change); err != nil {
 		return err
 	}
+	s.consent.declined(userRoom{c.user, r.name}, s.now())
 	inviter := m.InvitedBy
 	if o := r.owner(); inviter.IsZero() && o != nil {
 		inviter = o.User
 	}
 	if !inviter.IsZero() {
-		s.notifyUser(inviter, r.name, c.by.callID, s.text("declined", r.name, "user", displayName(c.user, r.name)))
+		s.notifyOther(inviter, r.name, c.by.callID, s.text("declined", r.name, "user", displayName(c.user, r.name)))
 	}
 	s.notifyCaller(c, r, "you_declined")
 	return nil
@@ -154,6 +165,8 @@ func (s *Service) modify(ctx context.Context, c *invocation, r *room) error {
 		return err
 	case c.role == Owner && !s.isOwner(c.by, r):
 		return refuse("owner_only").in(r.name)
+	case c.role == Owner && m.isAdded(r) && !c.by.operator:
+		return refuse("not_confirmed", "user", name).in(r.name)
 	}
 	next := r.memberCopy(m)
 	next.Role = c.role

@@ -22,6 +22,7 @@ type memStore struct {
 	order []sip.AoR
 	fails func(op string) error // called before each operation
 	lost  []imc.Cursor          // saved for rooms that do not exist
+	block [][2]sip.AoR
 }
 
 type memRoom struct {
@@ -31,6 +32,13 @@ type memRoom struct {
 }
 
 func newMemStore() *memStore { return &memStore{rooms: map[sip.AoR]*memRoom{}} }
+
+// fail sets fails while the Service may work in the background.
+func (st *memStore) fail(f func(op string) error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.fails = f
+}
 
 func (st *memStore) begin(op string) error {
 	st.mu.Lock()
@@ -53,6 +61,28 @@ func (st *memStore) Load(_ context.Context, f func(imc.Room, []imc.Member), _ fu
 			members = append(members, r.members[u])
 		}
 		f(r.Room, members)
+	}
+	return nil
+}
+
+func (st *memStore) Blocks(_ context.Context, f func(user, target sip.AoR), _ func(error)) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, b := range st.block {
+		f(b[0], b[1])
+	}
+	return nil
+}
+
+func (st *memStore) SetBlock(_ context.Context, user, target sip.AoR, on bool) error {
+	if err := st.begin("block"); err != nil {
+		return err
+	}
+	defer st.mu.Unlock()
+	b := [2]sip.AoR{user, target}
+	st.block = slices.DeleteFunc(st.block, func(x [2]sip.AoR) bool { return x == b })
+	if on {
+		st.block = append(st.block, b)
 	}
 	return nil
 }

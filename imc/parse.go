@@ -27,13 +27,14 @@ const (
 	termParam                   // the word for and a duration, optional
 	reasonParam                 // the rest of the line, optional
 	fromUserParam               // a user at which a list begins, optional
+	targetParam                 // a room or a user, optional
 )
 
 // paramUsage holds the parameters as #help shows them.
 var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
-	countParam: "N", fromParam: "[NAME]", sinceParam: "since TIME", textParam: "TEXT",
 	roomIfNamed: "[ROOM]", termParam: "[for TIME]", reasonParam: "[REASON]", fromUserParam: "[USER]",
+	countParam: "N", fromParam: "[NAME]", targetParam: "[ROOM|USER]", sinceParam: "since TIME", textParam: "TEXT",
 }
 
 // An invocation is a parsed command with its arguments.
@@ -43,6 +44,7 @@ type invocation struct {
 	to                sip.AoR // the address that the request was sent to; zero for an operator
 	room              sip.AoR
 	user              sip.AoR // the user that the command is about; the sender if none is named
+	named             bool    // user is not the sender by default
 	role              Role
 	private           bool
 	count             int
@@ -91,7 +93,10 @@ func (s *Service) parse(req *Request, text string) (*invocation, *refusal) {
 	if len(forms) == 0 {
 		return nil, refuse("unknown", "command", printable(clip(name)))
 	}
-	by := actor{user: req.Sender.AoR, account: req.Account, mayCreate: s.mayCreate(req.Sender), callID: req.CallID}
+	by := actor{
+		user: req.Sender.AoR, account: req.Account, mayCreate: s.mayCreate(req.Sender),
+		mayRelay: req.MayRelay, unproven: req.Unproven, callID: req.CallID,
+	}
 	var (
 		best    *invocation
 		refused *refusal
@@ -125,11 +130,8 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 			}
 			hasRoom = true
 			c.room, refused = s.parseRoom(words.next(), c.to.Domain)
-		case userParam:
-			if words.peek() == "" {
-				return s.usageError(c)
-			}
-			c.user, refused = s.parseUser(words.next(), c.to.Domain)
+		case userParam, targetParam:
+			refused = s.parseNamed(c, words, p == targetParam)
 		case roleParam:
 			c.role, refused = parseRole(words.next())
 		case privateParam:
@@ -167,6 +169,17 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 		return refuse("name_the_room", "usage", s.usage(c.command))
 	}
 	return nil
+}
+
+// parseNamed parses the user, or the room, that a command is about.
+func (s *Service) parseNamed(c *invocation, words *wordReader, optional bool) (refused *refusal) {
+	if c.named = words.peek() != ""; !c.named && !optional {
+		return s.usageError(c)
+	}
+	if c.named {
+		c.user, refused = s.parseUser(words.next(), c.to.Domain)
+	}
+	return refused
 }
 
 // usageError returns the refusal that shows the syntax of a command.

@@ -20,6 +20,7 @@ type room struct {
 	log  sip.AoR
 	base int64
 
+	givenUp atomic.Bool // a closed room whose remaining entries are not delivered any more
 	unread  atomic.Bool // the tail may lack recent entries of the log, see loadTail
 	erased  int64       // of a closed room: the entries up to this Seq are deleted
 	removed bool        // no longer in Service.rooms: look the name up again; guarded by stateMu

@@ -53,7 +53,7 @@ type Member struct {
 	Seen      time.Time // last sign of life, or when the last entry was got; zero in rows of other programs
 
 	Since   int64   // Seq of the last entry before the user joined; 0 if unknown
-	AddedBy sip.AoR // the user that has added this member; zero for members that have joined themselves
+	AddedBy sip.AoR // the user that has added this member, the room for an operator; zero for members that have joined themselves
 	Nick    string  // the name in this room; "": none
 
 	MutedUntil  time.Time // the end of a mute; zero: none
@@ -145,6 +145,13 @@ type Store interface {
 	// SaveCursors commits cursors. A cursor never goes back. Cursors of users that are
 	// not members any more are ignored.
 	SaveCursors(ctx context.Context, cs []Cursor) error
+
+	// Blocks calls f for every block: target is the room or user that a user blocks, or a mark of
+	// package imc, which is not an address. It calls skip for a row that cannot be read and continues.
+	Blocks(ctx context.Context, f func(user, target sip.AoR), skip func(error)) error
+
+	// SetBlock commits a block, or deletes it.
+	SetBlock(ctx context.Context, user, target sip.AoR, on bool) error
 
 	// Erase deletes at most limit members of a room without entries, and the room itself
 	// together with the last ones. It reports whether the room is deleted.

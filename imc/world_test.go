@@ -52,6 +52,7 @@ type world struct {
 	wrap   func(imc.Store) imc.Store // wraps the Store of the Service; may be nil
 	page   int                       // limit of a call of Next
 	config imc.Config
+	policy *rules // nil: none
 	rooms  *imc.Service
 	gate   *gate
 	stop   func()
@@ -99,10 +100,11 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.rooms = imc.New(imc.Options{
-		Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now,
-		Domains: domains,
-	}, set)
+	opt := imc.Options{Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now, Domains: domains}
+	if w.policy != nil {
+		opt.Policy = w.policy
+	}
+	w.rooms = imc.New(opt, set)
 	if err := w.rooms.Load(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -343,6 +345,10 @@ func (g *gate) pass(f func() error) error {
 
 func (g *gate) Apply(ctx context.Context, c imc.Change) error {
 	return g.pass(func() error { return g.Store.Apply(ctx, c) })
+}
+
+func (g *gate) SetBlock(ctx context.Context, user, target sip.AoR, on bool) error {
+	return g.pass(func() error { return g.Store.SetBlock(ctx, user, target, on) })
 }
 
 func (g *gate) Append(ctx context.Context, e *imc.Entry, queued func()) error {

@@ -70,6 +70,9 @@ func (m *Meter[K]) Sweep(r Rate, now time.Time) {
 	m.buckets.DeleteFunc(func(_ K, b *Bucket) bool { return b.Fill(r, now) == 0 })
 }
 
+// Forget forgets the events of a key.
+func (m *Meter[K]) Forget(k K) { m.buckets.Delete(k) }
+
 // sweepDue reports whether the last sweep by Take was long enough ago. The next call
 // then returns false.
 func (m *Meter[K]) sweepDue(now time.Time) bool {

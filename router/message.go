@@ -220,8 +220,10 @@ func (r *Router) finish(ctx context.Context, in *incoming, d decision, ds []prox
 func (r *Router) sendToRoom(ctx context.Context, in *incoming) {
 	sender := in.silo.Caller
 	sender.AoR = in.caller.sender // zero where From is not believed
+	vouched := in.caller.known && in.caller.trusted
 	reply := r.opt.Rooms.Handle(ctx, imc.Request{
-		Sender: sender, Account: in.caller.account, Room: in.parties.to, Message: *in.silo.Message,
+		Sender: sender, Account: in.caller.account, Room: in.parties.to, Message: *in.silo.Message, MayRelay: in.caller.mayRelay,
+		Unproven: !sender.Local && !vouched && !r.opt.Guard.policy.Load().admitsToRooms(r.opt.Guard.digest),
 	})
 	if reply.Status >= 300 {
 		r.opt.Log.DebugContext(ctx, "message refused by room",

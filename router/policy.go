@@ -80,6 +80,20 @@ func (g *Guard) Configure(p Policy) { g.policy.Store(&p) }
 // Policy returns the policy in force.
 func (g *Guard) Policy() Policy { return *g.policy.Load() }
 
+// Relays reports whether some senders may send to other domains.
+func (g *Guard) Relays() bool { return g.policy.Load().Relay != RelayNobody }
+
+// Strangers reports whether senders of other domains may use rooms: all, or those that trusted peers
+// vouch for.
+func (g *Guard) Strangers() bool {
+	p := g.policy.Load()
+	return p.admitsToRooms(g.digest) || !p.Trust.IsEmpty()
+}
+
+// admitsToRooms reports whether senders of other domains that have not been identified may use rooms.
+// That is the administrator's choice, because messages of rooms to them may be for other users.
+func (p *Policy) admitsToRooms(digest bool) bool { return digest && p.Strangers == StrangersToAll }
+
 // RealmOf returns the realm of the users of a domain.
 func (g *Guard) RealmOf(domain string) string {
 	if g.realm != "" {

@@ -94,6 +94,15 @@ const (
 	UnknownHide                       // Put returns as if it were stored
 )
 
+// IsUser reports whether an AoR of ours counts as a user: with UnknownUsers other than
+// UnknownReject each does, so that senders do not learn more than from messages.
+func (s *Service) IsUser(ctx context.Context, a sip.AoR) (bool, error) {
+	if s.opt.Exists == nil || s.cfg().UnknownUsers != UnknownReject {
+		return true, nil
+	}
+	return s.opt.Exists(ctx, a)
+}
+
 // checkOwner returns ErrUnknownUser if a message is for a name that is not a user, and reports
 // whether the sender must not see that. Messages of administrators are stored for any owner.
 func (s *Service) checkOwner(ctx context.Context, cfg *Settings, in *Incoming) (feign bool, err error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"silod/router"
 	"silod/silo"
 	"silod/sip"
 )
@@ -20,6 +21,20 @@ func (d *daemon) exists() func(context.Context, sip.AoR) (bool, error) {
 		return d.directory.Exists(ctx, a)
 	}
 }
+
+// A roomPolicy is the imc.Policy of the daemon.
+type roomPolicy struct {
+	guard *router.Guard
+	users *silo.Service
+}
+
+func (p roomPolicy) Exists(ctx context.Context, a sip.AoR) (bool, error) {
+	return p.users.IsUser(ctx, a)
+}
+
+func (p roomPolicy) Relays() bool { return p.guard.Relays() }
+
+func (p roomPolicy) Strangers() bool { return p.guard.Strangers() }
 
 // warnWithoutUsers warns if messages for users are refused because silod does not know any: those
 // behind a proxy, for example.
