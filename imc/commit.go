@@ -50,6 +50,11 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 		s.freeSeats(r)
 	}
 	s.removeMemberships(r, leaving)
+	if s.left != nil {
+		for _, u := range leaving {
+			s.left(u)
+		}
+	}
 	s.wake(audience, posts)
 	return nil
 }
@@ -85,7 +90,7 @@ func (s *Service) newNotice(c *invocation, r *room, key textKey, a ...string) *E
 	}}
 }
 
-// newMember returns a member whose cursor is at the end of the log.
+// newMember returns a member whose cursor is at the end of the log, where its history begins.
 func (s *Service) newMember(r *room, u sip.AoR, role Role, by sip.AoR) Member {
-	return Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Seen: s.now()}
+	return Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Since: r.last, Seen: s.now()}
 }

@@ -118,6 +118,8 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 	}
 	m := r.index[req.Sender.AoR]
 	switch {
+	case r.isHiddenFrom(req.Sender.AoR):
+		return refuse("no_room")
 	case m != nil && m.Role == Banned:
 		return refuse("you_banned")
 	case !m.joined():

@@ -60,23 +60,27 @@ type Waker interface {
 	WakeAll(owners []sip.AoR, except sip.AoR)
 }
 
-// Options are the dependencies of a Service. All are required but Watch.
+// Options are the dependencies of a Service. All are required but Watch, Left and Online.
 type Options struct {
 	Store   Store
 	Outbox  Outbox
 	Waker   Waker
 	Log     *slog.Logger
-	Now     func() time.Time // the time by which entries and absent members expire
-	Stamp   func() time.Time // of new entries; nil: Now
-	Domains sip.Domains      // of this server
-	Watch   *watch.Hub       // receives events; may be nil
-	MaxBusy int              // requests for one room that wait at the same time; 0: 1024
+	Now     func() time.Time   // the time by which entries and absent members expire
+	Stamp   func() time.Time   // of new entries; nil: Now
+	Domains sip.Domains        // of this server
+	Watch   *watch.Hub         // receives events; may be nil
+	Online  func(sip.AoR) bool // reports whether a device of a user is registered; nil: no member is ever away
+	Left    func(sip.AoR)      // has attempts to send a user a message that was withdrawn end; must not wait
+	MaxBusy int                // requests for one room that wait at the same time; 0: 1024
 }
 
 // A Service is the set of all rooms. Its methods may be called concurrently.
 type Service struct {
 	store        Store
 	waker        Waker
+	online       func(sip.AoR) bool
+	left         func(sip.AoR)
 	hub          *watch.Hub
 	log          *slog.Logger
 	now          func() time.Time
@@ -89,6 +93,7 @@ type Service struct {
 	direct       *directQueue
 	requests     *limit.Meter[userRoom] // messages and commands
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
+	roomAttempts *limit.Meter[sip.AoR]  // the same, by room
 	busy         *limit.Crowd[sip.AoR]  // names of rooms that requests wait for
 	tailBytes    atomic.Int64           // size of all tails together
 
@@ -110,12 +115,14 @@ type Service struct {
 // New returns a Service. It starts no goroutine and reads no rooms: see Load and Run.
 func New(opt Options, set Settings) *Service {
 	s := &Service{
-		store: opt.Store, waker: opt.Waker, hub: opt.Watch, log: opt.Log, now: opt.Now, stamp: opt.Stamp, domains: opt.Domains,
+		store: opt.Store, waker: opt.Waker, online: opt.Online, left: opt.Left,
+		hub: opt.Watch, log: opt.Log, now: opt.Now, stamp: opt.Stamp, domains: opt.Domains,
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(opt.Outbox),
 		requests:     newMeter(),
 		joinAttempts: newMeter(),
+		roomAttempts: limit.NewMeter[sip.AoR](maxMetered, limit.Refuse),
 		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),

@@ -21,6 +21,7 @@ const (
 	privateParam                // the word private, optional
 	countParam                  // a number
 	sinceParam                  // the word since and a time
+	catchUpParam                // a number, or the word all or none
 	fromParam                   // the name of a room at which a list begins, optional
 	textParam                   // the rest of the line, at least one character
 )
@@ -28,7 +29,7 @@ const (
 // paramUsage holds the parameters as #help shows them.
 var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
-	countParam: "N", fromParam: "[NAME]", sinceParam: "since TIME", textParam: "TEXT",
+	countParam: "N", catchUpParam: "N|all|none", fromParam: "[NAME]", sinceParam: "since TIME", textParam: "TEXT",
 }
 
 // An invocation is a parsed command with its arguments.
@@ -40,7 +41,7 @@ type invocation struct {
 	user    sip.AoR // the user that the command is about; the sender if none is named
 	role    Role
 	private bool
-	count   int
+	count   int // of entries; allEntries for all
 	since   time.Time
 	from    sip.AoR
 	text    string
@@ -131,11 +132,9 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 				c.private = true
 			}
 		case countParam:
-			n, err := strconv.Atoi(words.next())
-			if err != nil || n < 1 {
-				return s.usageError(c)
-			}
-			c.count = n
+			c.count, refused = s.parseCount(c, words.next(), 1)
+		case catchUpParam:
+			c.count, refused = s.parseCatchUp(c, words.next())
 		case sinceParam:
 			if !strings.EqualFold(words.next(), "since") {
 				return s.usageError(c)
@@ -162,6 +161,15 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 		return refuse("name_the_room", "usage", s.usage(c.command))
 	}
 	return nil
+}
+
+// parseCount parses a number of entries.
+func (s *Service) parseCount(c *invocation, word string, least int) (int, *refusal) {
+	n, err := strconv.Atoi(word)
+	if err != nil || n < least {
+		return 0, s.usageError(c)
+	}
+	return n, nil
 }
 
 // usageError returns the refusal that shows the syntax of a command.
