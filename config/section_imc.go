@@ -64,6 +64,15 @@ type IMC struct {
 	// The maximum age of missed messages that a member receives after being offline.
 	CatchUp time.Duration `toml:"catch_up" default:"7d" reload:"yes"`
 
+	// The number of missed messages of a room that a member receives after being offline: the last
+	// ones. It is told how many were skipped, and can ask for them. 0: all.
+	CatchUpMax int `toml:"catch_up_max" default:"2000" allow:"0..1000000" reload:"yes"`
+
+	// Whether members can read the messages of the time before they joined: "never"; "room": where
+	// the owner or an admin has opened the history with #openhistory, the messages since then;
+	// "new": the same, and new rooms begin with an open history. New members are told of it.
+	OpenHistory string `toml:"open_history" default:"room" allow:"never|room|new" reload:"yes"`
+
 	// A member that could not be reached for this time is paused: still a member, but without
 	// deliveries until it is active again. 0s: never.
 	PauseAfter time.Duration `toml:"pause_after" default:"30d" reload:"yes"`

@@ -206,7 +206,7 @@ func (l *roomLoader) ownRoom(scan func(...any) error) error {
 	same := r.other.room(uri, a)
 	if same || r.Created.IsZero() {
 		r.Topic, r.Created, r.Title = string(topic), fromMillis(created), title
-		r.Moderated, r.OpenHistory = moderated != 0, open != 0
+		r.Moderated, r.OpenHistory = moderated != 0, open
 		if creator.user != "" {
 			r.Creator = l.layout.aor(creator)
 		}

@@ -136,6 +136,25 @@ func (st *rooms) Recent(ctx context.Context, room sip.AoR, after int64, since ti
 	return out, nil
 }
 
+// Seqs implements imc.Store. It reads nothing but the index.
+func (st *rooms) Seqs(ctx context.Context, room sip.AoR, after int64, limit int) ([]int64, error) {
+	return limited(ctx, st, func() ([]int64, error) {
+		var seqs []int64
+		err := st.each(ctx, st.ofRoom("seq", "DESC"), func(scan func(...any) error) error {
+			var seq int64
+			if err := scan(&seq); err != nil {
+				return err
+			}
+			seqs = append(seqs, seq)
+			return nil
+		}, func(error) {}, room.String(), after, int64(math.MaxInt64), limit)
+		if err != nil {
+			return nil, fmt.Errorf("read room log: %w", busy(err))
+		}
+		return seqs, nil
+	})
+}
+
 // roomReads is the number of reads of logs at a time: fewer than the connections for reading,
 // which deliver messages, too.
 const roomReads = readerConns / 2

@@ -76,6 +76,8 @@ func useRooms(t *testing.T, db *DB, last int64) {
 		check(len(es), err, 10)
 		es, err = st.Recent(ctx, room, 0, time.Time{}, 10)
 		check(len(es), err, 10)
+		seqs, err := st.Seqs(ctx, room, 5, 10)
+		check(len(seqs), err, 10)
 		ps, err := st.Positions(ctx, room, 5, 10)
 		check(len(ps), err, 10)
 	}

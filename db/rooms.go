@@ -211,7 +211,7 @@ func putRoom(s *session, c *imc.Change) error {
 	empty := len(some) == 0
 	err = s.upsert(&roomTable, [][]any{{
 		room, flag, oneIf(empty), []byte(c.Room.Topic), millis(c.Room.Created), c.Room.Title, oneIf(c.Room.Moderated),
-		oneIf(c.Room.OpenHistory), c.Room.Creator.User, c.Room.Creator.Domain,
+		c.Room.OpenHistory, c.Room.Creator.User, c.Room.Creator.Domain,
 	}})
 	if err != nil {
 		return err

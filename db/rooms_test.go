@@ -56,7 +56,7 @@ func TestRoomsRoundTrip(t *testing.T) {
 		st := db.Rooms()
 		room := imc.Room{
 			AoR: room1, Private: true, Topic: "Tópic '\"\xff", Created: noon.Local(),
-			Title: "Größe", Moderated: true, OpenHistory: true, Creator: alice,
+			Title: "Größe", Moderated: true, OpenHistory: 1 << 40, Creator: alice,
 		}
 		members := []imc.Member{
 			{User: alice, Role: imc.Owner, Cursor: 5, Seen: noon.Local(), Since: 3, Nick: "Ally '"},

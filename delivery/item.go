@@ -26,6 +26,20 @@ type Item struct {
 	except []string // see Except
 }
 
+// A Withdrawer is a Row of items that may be withdrawn while they wait.
+type Withdrawer interface {
+	// Withdrawn reports whether an item must not be sent any more, for instance because its
+	// recipient has left the room. It is called for every item, and so must be cheap.
+	Withdrawn(it *Item) bool
+}
+
+// Withdrawn reports whether the Source has withdrawn the item since Next returned it. Then it is
+// neither sent nor settled.
+func (it *Item) Withdrawn() bool {
+	w, ok := it.Row.(Withdrawer)
+	return ok && w.Withdrawn(it)
+}
+
 // A Device is a receiver of an owner's items.
 type Device struct {
 	Name       string    // "" where the owner's devices are not known

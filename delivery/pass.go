@@ -104,7 +104,7 @@ func (p *pass) page(ctx context.Context, after int64, deferred bool) (int64, Ver
 	}
 	for i := range items {
 		after = items[i].Key
-		if slices.Contains(unsettled, after) || !p.due(&items[i], deferred) || p.removedBefore(&items[i]) {
+		if slices.Contains(unsettled, after) || items[i].Withdrawn() || !p.due(&items[i], deferred) || p.removedBefore(&items[i]) {
 			continue
 		}
 		if v := p.deliver(ctx, &items[i]); v != Delivered {
@@ -180,6 +180,9 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 		p.engine.Refused.Inc()
 		log.Info("message refused", "owner", p.to.AoR, "call_id", it.CallID, "reason", out.Reason)
 	case Undelivered, Offline:
+		if it.Withdrawn() {
+			return Delivered
+		}
 		p.engine.Failed.Inc()
 		log.Debug("message not delivered", "owner", p.to.AoR, "call_id", it.CallID, "reason", out.Reason)
 		if p.leaveToOthers(it, out, begun) {
@@ -205,7 +208,7 @@ func (p *pass) send(ctx context.Context, it *Item) Outcome {
 	if out.Verdict != Undelivered || out.Answered || it.Partial || !p.maybePoison(it) {
 		return out
 	}
-	if !p.alive(ctx, nil) {
+	if !p.alive(ctx, nil) || it.Withdrawn() {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(ctx, secondSendTimeout)

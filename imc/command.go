@@ -112,6 +112,18 @@ var commands = []*command{
 		help: "shows the last messages",
 		run:  (*Service).showHistory,
 	}, {
+		name: "catchup", params: []param{catchUpParam, roomParam}, role: Plain, access: unlocked, code: -100,
+		help: "skips the messages that you have missed except the last N, or sends all that were skipped",
+		run:  (*Service).catchUp,
+	}, {
+		name: "openhistory", params: []param{roomParam}, role: Admin, access: exclusive, code: -120,
+		help: "lets new members read the messages from now on",
+		run:  (*Service).openHistory,
+	}, {
+		name: "closehistory", params: []param{roomParam}, role: Admin, access: exclusive, code: -120,
+		help: "lets new members read only the messages since they joined",
+		run:  (*Service).closeHistory,
+	}, {
 		name: "ban", params: []param{userParam, roomIfNamed, termParam, reasonParam}, speaks: true, sanctions: true,
 		role: Admin, access: exclusive, code: -80,
 		help: "bans a user, for a time such as 30m, 2h or 3d, or until #unban",

@@ -52,6 +52,11 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 		s.freePlace(r)
 	}
 	s.removeMemberships(r, leaving)
+	if s.left != nil {
+		for _, u := range leaving {
+			s.left(u)
+		}
+	}
 	s.wake(audience, posts)
 	return nil
 }
@@ -87,9 +92,10 @@ func (s *Service) newNotice(c *invocation, r *room, key textKey, a ...string) *E
 	}}
 }
 
-// newMember returns a member whose cursor is at the end of the log. A mute of the user holds on.
+// newMember returns a member whose cursor is at the end of the log, where its history begins. A
+// mute of the user holds on.
 func (s *Service) newMember(r *room, u sip.AoR, role Role, by sip.AoR) Member {
-	m := Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Seen: s.now()}
+	m := Member{User: u, Role: role, InvitedBy: by, Cursor: r.last, Since: r.last, Seen: s.now()}
 	if was := r.sanctionedLike(u); was != nil && was.Muted {
 		m.Muted, m.MutedUntil, m.Reason = true, was.MutedUntil, was.Reason
 	}

@@ -178,8 +178,8 @@ func (s *Service) confirm(ctx context.Context, c *invocation, r *room) error {
 	return nil
 }
 
-// checkCreation counts a new room against the limit of its creator.
-func (s *Service) checkCreation(c *invocation, r *room) error {
+// checkCreationRate counts a new room against the limit of its creator.
+func (s *Service) checkCreationRate(c *invocation, r *room) error {
 	if c.by.operator {
 		return nil
 	}

@@ -93,6 +93,9 @@ func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
 
 // admit checks the role of the caller, which it marks as seen.
 func (s *Service) admit(c *invocation, r *room) error {
+	if c.access != creating && c.hides(r) {
+		return refuse("no_room").in(c.room)
+	}
 	if err := s.checkRole(c, r); err != nil {
 		return err
 	}

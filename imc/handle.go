@@ -122,6 +122,9 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 	if err := inTime(ctx); err != nil {
 		return err
 	}
+	if r.isHiddenFrom(req.Sender.AoR) {
+		return refuse("no_room")
+	}
 	if err := s.checkSpeech(r, req.Sender.AoR, req.Account, "you_muted"); err != nil {
 		return err
 	}

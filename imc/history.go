@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -89,7 +90,8 @@ func (s *Service) showHistory(ctx context.Context, c *invocation, r *room) error
 }
 
 // recent returns the last entries of a room: count of them, or those since a time, or
-// defaultHistory if neither is given. Entries of an earlier room of the name are not shown.
+// defaultHistory if neither is given. Entries of an earlier room of the name are not shown, and to a
+// user, unlike to an operator, none that readFrom excludes.
 func (s *Service) recent(ctx context.Context, by sip.AoR, r *room, since time.Time, count int) ([]Entry, error) {
 	switch {
 	case count == 0 && since.IsZero():
@@ -103,13 +105,20 @@ func (s *Service) recent(ctx context.Context, by sip.AoR, r *room, since time.Ti
 		return nil, err
 	}
 	defer s.history.end(by)
+	from := r.base
+	if !by.IsZero() {
+		var err error
+		if from, err = s.readFrom(r, by); err != nil {
+			return nil, err
+		}
+	}
 	r.mu.Lock()
 	last := r.last
 	if r.Created.After(since) {
 		since = r.Created
 	}
 	r.mu.Unlock()
-	entries, err := s.store.Recent(ctx, r.log, r.base, since, count)
+	entries, err := s.store.Recent(ctx, r.log, from, since, count)
 	if err != nil {
 		return nil, fmt.Errorf("%w: read the log of %s: %w", errNoHistory, r.name, err)
 	}
@@ -117,7 +126,14 @@ func (s *Service) recent(ctx context.Context, by sip.AoR, r *room, since time.Ti
 	for len(entries) > 0 && entries[len(entries)-1].Seq > last {
 		entries = entries[:len(entries)-1]
 	}
-	return entries, nil
+	if by.IsZero() {
+		return entries, nil
+	}
+	// The user may have left meanwhile, and even joined again.
+	if from, err = s.readFrom(r, by); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(entries, func(e Entry) bool { return e.Seq <= from }), nil
 }
 
 // historyLine returns an entry as a line of #history; an entry that is not text is

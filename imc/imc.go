@@ -60,7 +60,7 @@ type Waker interface {
 	WakeAll(owners []sip.AoR, except sip.AoR)
 }
 
-// Options are the dependencies of a Service. All are required but Watch and Policy.
+// Options are the dependencies of a Service. All are required but Watch, Policy, Online and Left.
 type Options struct {
 	Store   Store
 	Outbox  Outbox
@@ -73,14 +73,18 @@ type Options struct {
 	// Addresses returns the users of which an address is an alias, and the aliases of these users
 	// and of the address. nil: there are no aliases.
 	Addresses func(ctx context.Context, a sip.AoR) (accounts, aliases []sip.AoR, err error)
-	Policy    Policy // nil: all users exist, and all senders may send to other domains
-	MaxBusy   int    // requests for one room that wait at the same time; 0: 1024
+	Online    func(sip.AoR) bool // reports whether a device of a user is registered; nil: no member is ever away
+	Left      func(sip.AoR)      // has attempts to send a user a message that was withdrawn end; must not wait
+	Policy    Policy             // nil: all users exist, and all senders may send to other domains
+	MaxBusy   int                // requests for one room that wait at the same time; 0: 1024
 }
 
 // A Service is the set of all rooms. Its methods may be called concurrently.
 type Service struct {
 	store        Store
 	waker        Waker
+	online       func(sip.AoR) bool
+	left         func(sip.AoR)
 	hub          *watch.Hub
 	log          *slog.Logger
 	now          func() time.Time
@@ -97,6 +101,7 @@ type Service struct {
 	direct       *directQueue
 	requests     *limit.Meter[userRoom] // messages and commands
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
+	roomAttempts *limit.Meter[sip.AoR]  // the same, by room
 	busy         *limit.Crowd[sip.AoR]  // names of rooms that requests wait for
 	tailBytes    atomic.Int64           // size of all tails together
 
@@ -120,13 +125,14 @@ type Service struct {
 func New(opt Options, set Settings) *Service {
 	s := &Service{
 		store: opt.Store, waker: opt.Waker, hub: opt.Watch, log: opt.Log, now: opt.Now, stamp: opt.Stamp, domains: opt.Domains,
-		addresses: opt.Addresses,
-		policy:    opt.Policy, consent: newConsentMeters(),
+		addresses: opt.Addresses, online: opt.Online, left: opt.Left,
+		policy: opt.Policy, consent: newConsentMeters(),
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(opt.Outbox),
 		requests:     newMeter(),
 		joinAttempts: newMeter(),
+		roomAttempts: limit.NewMeter[sip.AoR](maxMetered, limit.Refuse),
 		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),

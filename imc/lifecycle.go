@@ -12,19 +12,15 @@ import (
 func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 	if r.exists() {
 		switch {
+		case c.hides(r):
+			return s.refuseOutsider(c, r)
 		case s.config().CheckOnCreate || c.by.operator:
 			return refuse("room_exists").in(r.name)
 		default:
 			return s.join(ctx, c, r)
 		}
 	}
-	if !c.by.mayCreate && !c.by.operator {
-		return refuse("no_creator").in(r.name)
-	}
-	if err := s.checkRoomName(r.name); err != nil {
-		return err
-	}
-	if err := s.checkUser(r, c.user); err != nil {
+	if err := s.checkCreation(c, r); err != nil {
 		return err
 	}
 	if err := s.checkOwn(c, r); err != nil {
@@ -36,11 +32,15 @@ func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 		}
 		return errRetry
 	}
-	if err := s.checkCreation(c, r); err != nil {
+	if err := s.checkCreationRate(c, r); err != nil {
 		return err
 	}
+	created := Room{AoR: r.name, Private: c.private, Created: s.entryTime(), Creator: c.by.user}
+	if s.config().OpenHistory == OpenHistoryNew {
+		created.OpenHistory = r.openFrom()
+	}
 	err := s.commit(ctx, r, Change{
-		Room: Room{AoR: r.name, Private: c.private, Created: s.entryTime(), Creator: c.by.user},
+		Room: created,
 		Put:  []Member{s.newMember(r, c.user, Owner, sip.AoR{})},
 	})
 	if err != nil {
@@ -52,7 +52,20 @@ func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 	}
 	s.notifyUser(c.user, r.name, c.by.callID, s.text(key, r.name))
 	s.unmarkLeft(ctx, c.user, r.name)
+	s.tellOpen(c, r)
 	return nil
+}
+
+// checkCreation returns a refusal unless the user of a command may own a room with this name. It
+// does not check the limits.
+func (s *Service) checkCreation(c *invocation, r *room) error {
+	if !c.by.mayCreate && !c.by.operator {
+		return refuse("no_creator").in(r.name)
+	}
+	if err := s.checkRoomName(r.name); err != nil {
+		return err
+	}
+	return s.checkUser(r, c.user)
 }
 
 // join makes a user a member: the caller, or for #add another user. A private room
@@ -74,13 +87,12 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 	case m.joined():
 		s.notifyCaller(c, r, "already_there", "user", name)
 		return nil
+	case self && c.hides(r):
+		return s.refuseOutsider(c, r)
 	case m != nil && m.Role == Banned && self:
 		return s.banRefusal(r, m)
 	case m != nil && m.Role == Banned:
 		return refuse("they_banned", "user", name).in(r.name)
-	case self && !m.isInvited() && r.Private:
-		s.notifyJoinAttempt(c, r)
-		return refuse("private").in(r.name)
 	}
 	if err := s.checkUser(r, c.user); err != nil {
 		return err
@@ -99,20 +111,8 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 		s.consent.invitations.Forget(userRoom{c.user, r.name})
 		s.unmarkLeft(ctx, c.user, r.name)
 	}
+	s.tellOpen(c, r)
 	return nil
-}
-
-// notifyJoinAttempt notifies the owner and the admins of a private room that a user
-// tried to join, at most once an hour for each user.
-func (s *Service) notifyJoinAttempt(c *invocation, r *room) {
-	if _, ok, _ := s.joinAttempts.Take(userRoom{c.user, r.name}, joinAttemptRate, s.now()); !ok {
-		return
-	}
-	for _, m := range r.members {
-		if m.Role == Owner || m.Role == Admin {
-			s.notifyOther(m.User, r.name, c.by.callID, s.text("attempted", r.name, "user", displayName(c.user, r.name)))
-		}
-	}
 }
 
 // exit removes the caller from the room. A room without an owner could not be

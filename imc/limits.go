@@ -18,9 +18,6 @@ func newMeter() *limit.Meter[userRoom] {
 	return limit.NewMeter[userRoom](maxMetered, limit.Refuse)
 }
 
-// joinAttemptRate limits the notices to admins about a user that tries to join.
-var joinAttemptRate = limit.Rate{N: 1, Per: time.Hour}
-
 // requestRate limits messages and commands.
 func (c *Config) requestRate() limit.Rate {
 	return limit.Rate{N: c.MaxRate, Per: time.Minute}
@@ -44,4 +41,5 @@ func (s *Service) sweepMeters(now time.Time) {
 	s.requests.Sweep(s.config().requestRate(), now)
 	s.joinAttempts.Sweep(joinAttemptRate, now)
 	s.consent.sweep(now)
+	s.roomAttempts.Sweep(attemptsRate, now)
 }

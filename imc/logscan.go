@@ -30,6 +30,7 @@ const maxSettled = 256
 // A logScan is one pass over a room's log for one member.
 type logScan struct {
 	user     sip.AoR
+	member   *member
 	after    int64 // only entries with a higher Seq are found
 	limit    int   // and at most so many
 	started  bool
@@ -40,6 +41,13 @@ type logScan struct {
 	skip     int64   // the cursor may move to this Seq; 0: it stays
 	skipping bool    // skip may still rise
 	expired  int64   // entries up to this Seq are too old for every member; 0 if unknown
+
+	// See beginResend.
+	resendTo       int64 // the scan is among skipped entries, up to this Seq; 0: it is not
+	resumeAt       int64 // pos and skipping behind them
+	resumeSkipping bool
+	resendAll      bool // the scan began with the first one
+	resendFound    bool
 }
 
 // logScans keeps the slices: there is a scan for every message to every member.
@@ -80,7 +88,7 @@ func (s *Service) appendUnread(
 		items = make([]delivery.Item, 0, len(sc.found))
 	}
 	for _, p := range sc.found {
-		items = append(items, p.item(r, user))
+		items = append(items, p.item(sc.member, user))
 	}
 	return items, nil
 }
@@ -96,6 +104,7 @@ func (s *Service) scanTail(r *room, sc *logScan) (stored sip.AoR, last int64, do
 		sc.found = sc.found[:0] // the user has left meanwhile
 		return r.log, 0, true
 	}
+	sc.member = m
 	if !sc.started {
 		sc.start(r, m)
 	}
@@ -111,7 +120,7 @@ func (s *Service) scanTail(r *room, sc *logScan) (stored sip.AoR, last int64, do
 // flight if Next has been asked for everything before it. The caller holds r.mu.
 func (sc *logScan) start(r *room, m *member) {
 	sc.started = true
-	cursor := max(m.Cursor, r.expired, r.base)
+	cursor := r.unreadFrom(m)
 	sc.pos = cursor
 	if n := len(m.inFlight); n > 0 {
 		sc.pos = max(cursor, min(sc.after, m.inFlight[n-1].seq))
@@ -122,6 +131,7 @@ func (sc *logScan) start(r *room, m *member) {
 			sc.settled = append(sc.settled, f.seq)
 		}
 	}
+	sc.beginResend(r, m)
 }
 
 // scan examines posts until enough are found.
@@ -129,6 +139,10 @@ func (s *Service) scan(sc *logScan, posts []*post) {
 	for _, p := range posts {
 		if len(sc.found) == sc.limit {
 			return
+		}
+		sc.endResend(p.seq)
+		if p.seq <= sc.pos {
+			continue
 		}
 		s.examine(sc, p)
 		sc.pos = p.seq
@@ -146,6 +160,7 @@ func (s *Service) examine(sc *logScan, p *post) {
 	case !now.Before(p.expires):
 	default:
 		sc.skipping = false
+		sc.resendFound = sc.resendFound || sc.resendTo > 0
 		sc.pending = append(sc.pending, p.seq)
 		if p.seq > sc.after {
 			sc.found = append(sc.found, p)
@@ -167,6 +182,7 @@ func (sc *logScan) skipTo(seq int64) {
 // read them. The caller holds r.mu.
 func (s *Service) finish(r *room, m *member, sc *logScan) {
 	r.expired = max(r.expired, sc.expired)
+	sc.finishResend(m)
 	if sc.skip > m.Cursor {
 		m.advanceCursor(sc.skip)
 		s.cursors.add(r, m)

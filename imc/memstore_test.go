@@ -162,6 +162,17 @@ func (st *memStore) Recent(_ context.Context, room sip.AoR, after int64, since t
 	return es[max(0, len(es)-limit):], err
 }
 
+func (st *memStore) Seqs(_ context.Context, room sip.AoR, after int64, limit int) ([]int64, error) {
+	ps, err := st.positions(1<<30, func(e *imc.Entry) bool { return e.Room == room && e.Seq > after })
+	var seqs []int64
+	for _, p := range slices.Backward(ps) {
+		if len(seqs) < limit {
+			seqs = append(seqs, p.Seq)
+		}
+	}
+	return seqs, err
+}
+
 func (st *memStore) Positions(_ context.Context, room sip.AoR, after int64, limit int) ([]imc.Position, error) {
 	return st.positions(limit, func(e *imc.Entry) bool { return (room.IsZero() || e.Room == room) && e.Seq > after })
 }

@@ -21,6 +21,7 @@ const (
 	privateParam                // the word private, optional
 	countParam                  // a number
 	sinceParam                  // the word since and a time
+	catchUpParam                // a number, or the word all or none
 	fromParam                   // the name of a room at which a list begins, optional
 	textParam                   // the rest of the line, at least one character
 	roomIfNamed                 // a room before free text: a word that names one; needed in a message to the manager
@@ -34,7 +35,7 @@ const (
 var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
 	roomIfNamed: "[ROOM]", termParam: "[for TIME]", reasonParam: "[REASON]", fromUserParam: "[USER]",
-	countParam: "N", fromParam: "[NAME]", targetParam: "[ROOM|USER]", sinceParam: "since TIME", textParam: "TEXT",
+	countParam: "N", catchUpParam: "N|all|none", fromParam: "[NAME]", targetParam: "[ROOM|USER]", sinceParam: "since TIME", textParam: "TEXT",
 }
 
 // An invocation is a parsed command with its arguments.
@@ -47,7 +48,7 @@ type invocation struct {
 	named             bool    // user is not the sender by default
 	role              Role
 	private           bool
-	count             int
+	count             int // of entries; allEntries for all
 	since             time.Time
 	from              sip.AoR
 	text              string
@@ -140,11 +141,9 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 				c.private = true
 			}
 		case countParam:
-			n, err := strconv.Atoi(words.next())
-			if err != nil || n < 1 {
-				return s.usageError(c)
-			}
-			c.count = n
+			c.count, refused = s.parseCount(c, words.next(), 1)
+		case catchUpParam:
+			c.count, refused = s.parseCatchUp(c, words.next())
 		case sinceParam:
 			if !strings.EqualFold(words.next(), "since") {
 				return s.usageError(c)
@@ -180,6 +179,15 @@ func (s *Service) parseNamed(c *invocation, words *wordReader, optional bool) (r
 		c.user, refused = s.parseUser(words.next(), c.to.Domain)
 	}
 	return refused
+}
+
+// parseCount parses a number of entries.
+func (s *Service) parseCount(c *invocation, word string, least int) (int, *refusal) {
+	n, err := strconv.Atoi(word)
+	if err != nil || n < least {
+		return 0, s.usageError(c)
+	}
+	return n, nil
 }
 
 // usageError returns the refusal that shows the syntax of a command.

@@ -88,7 +88,8 @@ func (p *post) isFrom(req *Request) bool {
 // room and the member, so that it is the same on every retry, after a restart and on
 // every node. The time in it keeps Call-IDs unique even if an emptied store counts
 // from 1 again.
-func (p *post) item(r *room, to sip.AoR) delivery.Item {
+func (p *post) item(m *member, to sip.AoR) delivery.Item {
+	r := m.room
 	b := make([]byte, 0, 512)
 	b = strconv.AppendInt(b, p.seq, 10)
 	b = strconv.AppendInt(append(b, ' '), p.at.Unix(), 10)
@@ -108,7 +109,7 @@ func (p *post) item(r *room, to sip.AoR) delivery.Item {
 	return delivery.Item{
 		Key:     p.seq,
 		Expires: p.expires,
-		Row:     r,
+		Row:     m,
 		Message: im.Message{
 			From:    text[:from],
 			To:      text[from:uri],

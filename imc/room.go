@@ -1,11 +1,13 @@
 package imc
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"silod/delivery"
 	"silod/sip"
 )
 
@@ -56,6 +58,15 @@ type room struct {
 // guarded by room.mu alone.
 type member struct {
 	Member
+	room *room
+
+	// withdrawn is the Seq of the last entry that must not be sent any more, although it may have
+	// been read before: the highest one while the user is not a member.
+	withdrawn atomic.Int64
+
+	away    atomic.Bool // was not online when an entry could be sent; see WrapSender
+	skipped *skipped    // nil: none
+
 	inFlight     []inFlight // in the order of Seq; nil in an idle room
 	cursorQueued bool       // waits in the cursorWriter
 }
@@ -102,6 +113,7 @@ func (r *room) apply(c *Change) {
 	r.Room, r.stored = c.Room, true
 	for _, u := range c.Remove {
 		if m := r.index[u]; m != nil {
+			m.leave()
 			delete(r.index, u)
 			r.members = slices.DeleteFunc(r.members, func(x *member) bool { return x == m })
 		}
@@ -110,6 +122,12 @@ func (r *room) apply(c *Change) {
 		if m := r.index[p.User]; m != nil {
 			// The cursor may have moved while the change was being written.
 			was := m.Member
+			switch {
+			case !p.joined():
+				m.leave()
+			case !was.joined():
+				m.withdrawn.Store(p.Cursor)
+			}
 			m.Member = p
 			m.Cursor, m.Paused = max(p.Cursor, was.Cursor), was.Paused && m.joined()
 			if was.Seen.After(p.Seen) {
@@ -120,12 +138,22 @@ func (r *room) apply(c *Change) {
 			}
 			continue
 		}
-		m := &member{Member: p}
+		m := &member{Member: p, room: r}
 		r.index[p.User] = m
 		r.members = append(r.members, m)
 	}
 	r.countRows()
 }
+
+// leave withdraws the entries that the member has not got. The caller holds mu.
+func (m *member) leave() {
+	m.inFlight, m.skipped = nil, nil
+	m.withdrawn.Store(math.MaxInt64)
+}
+
+// Withdrawn implements delivery.Withdrawer. It takes no lock, because it is called for every
+// message to every member.
+func (m *member) Withdrawn(it *delivery.Item) bool { return it.Key <= m.withdrawn.Load() }
 
 // audience returns the members to wake for a new entry. The list is made once and
 // then shared, so that waking ten thousand members does not allocate. The caller

@@ -110,6 +110,10 @@ func (s *script) change(c *imc.Config) {
 			c.StartChar = v
 		case "room_pattern":
 			c.RoomPattern = v
+		case "catch_up_max":
+			c.CatchUpMax = number(v)
+		case "open_history":
+			c.OpenHistory = v
 		case "max_members":
 			c.MaxMembers = number(v)
 		case "max_rooms":
@@ -154,6 +158,7 @@ func (st *step) play(w *world) {
 		w.offline[rest] = true
 	case "online":
 		w.online(rest)
+		w.settleDown()
 	case "dead":
 		w.dead[rest] = true
 	case "restart":

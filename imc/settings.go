@@ -16,6 +16,13 @@ const (
 	OwnerLeaveRefused  = "refuse"
 )
 
+// Values of Config.OpenHistory.
+const (
+	OpenHistoryNever = "never" // members never read messages of the time before they joined
+	OpenHistoryRoom  = "room"  // the owner and admins of a room decide
+	OpenHistoryNew   = "new"   // they decide, and new rooms begin with an open history
+)
+
 // A Config holds the keys of [imc] that concern rooms, as an operator writes them.
 // NewSettings checks it.
 type Config struct {
@@ -26,12 +33,14 @@ type Config struct {
 	RoomPattern   string // regular expression for room names, in lower case and without escapes
 	Manager       string // user part of the address that takes commands for any room
 
-	History    time.Duration // how long entries are kept; 0: until all members have them
-	CatchUp    time.Duration // maximum age of an entry that is still delivered
-	PauseAfter time.Duration // how long deliveries to an unreachable member are tried; 0: for ever
-	Echo       bool          // the sender gets a copy too, for other devices
-	OwnerLeave string        // OwnerLeaveDestroys or OwnerLeaveRefused: the effect of #exit by an owner
-	Creators   []string      // the senders that may create rooms, for sip.ParseSenders
+	History     time.Duration // how long entries are kept; 0: until all members have them
+	CatchUp     time.Duration // maximum age of an entry that is still delivered
+	PauseAfter  time.Duration // how long deliveries to an unreachable member are tried; 0: for ever
+	Echo        bool          // the sender gets a copy too, for other devices
+	CatchUpMax  int           // missed entries that a member gets after being away; 0: no limit
+	OwnerLeave  string        // OwnerLeaveDestroys or OwnerLeaveRefused: the effect of #exit by an owner
+	OpenHistory string        // one of the values above
+	Creators    []string      // the senders that may create rooms, for sip.ParseSenders
 
 	// Limits, 0 for none.
 	MaxMembers      int // of a room, including invited users; as many may be banned or muted
@@ -52,6 +61,8 @@ func DefaultConfig() Config {
 		History:      7 * 24 * time.Hour,
 		CatchUp:      7 * 24 * time.Hour,
 		PauseAfter:   30 * 24 * time.Hour,
+		CatchUpMax:   2000,
+		OpenHistory:  OpenHistoryRoom,
 		OwnerLeave:   OwnerLeaveDestroys,
 		Creators:     []string{"all"},
 	}
@@ -91,6 +102,10 @@ func NewSettings(c Config) (Settings, error) {
 		return Settings{}, errors.New("imc.catch_up: it must be longer than 0")
 	case c.History < 0 || c.PauseAfter < 0:
 		return Settings{}, errors.New("imc: a duration must not be negative")
+	case c.CatchUpMax < 0:
+		return Settings{}, errors.New("imc.catch_up_max: it must not be negative")
+	case c.OpenHistory != OpenHistoryNever && c.OpenHistory != OpenHistoryRoom && c.OpenHistory != OpenHistoryNew:
+		return Settings{}, fmt.Errorf("imc.open_history: %q is neither %q, %q nor %q", c.OpenHistory, OpenHistoryNever, OpenHistoryRoom, OpenHistoryNew)
 	case c.OwnerLeave != OwnerLeaveDestroys && c.OwnerLeave != OwnerLeaveRefused:
 		return Settings{}, fmt.Errorf("imc.owner_leave: %q is neither %q nor %q", c.OwnerLeave, OwnerLeaveDestroys, OwnerLeaveRefused)
 	}

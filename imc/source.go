@@ -56,17 +56,19 @@ func (s *Service) composeAll(r *room, entries []Entry, last int64) []*post {
 // it the message is sent again with the same Call-ID.
 func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome, done func(error)) {
 	defer done(nil)
-	r, ok := it.Row.(*room)
+	m, ok := it.Row.(*member)
 	if !ok {
 		return
 	}
+	r := m.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.index[owner]
-	if !m.joined() {
+	if r.index[owner] != m || m.Withdrawn(it) {
 		return // left or removed while the message was being sent
 	}
-	s.settle(r, m, it.Key)
+	if !m.resent(it.Key) {
+		s.settle(r, m, it.Key)
+	}
 	s.cursors.add(r, m)
 	what := watch.Delivered
 	if out.Verdict == delivery.Delivered {
@@ -107,5 +109,5 @@ func (r *room) isWaiting(user sip.AoR) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.index[user]
-	return m.joined() && !m.Paused && m.Cursor < r.last
+	return m.joined() && !m.Paused && (m.Cursor < r.last || m.skipped != nil && m.skipped.wanted)
 }

@@ -37,7 +37,7 @@ type Room struct {
 
 	Title       string
 	Moderated   bool    // only the owner, admins and voiced members speak
-	OpenHistory bool    // members may read entries of the time before they joined
+	OpenHistory int64   // members may read entries from this Seq on, even if they joined later; 0: none
 	Creator     sip.AoR // zero for an operator, and for rooms of an older silod or of other programs
 }
 
@@ -128,6 +128,10 @@ type Store interface {
 	// oldest first. They begin with the first one that is not older than since. If they are
 	// large, Recent returns fewer. Its cost does not depend on the number of other entries.
 	Recent(ctx context.Context, room sip.AoR, after int64, since time.Time, limit int) ([]Entry, error)
+
+	// Seqs returns the Seqs of the last entries of a room with a Seq above after, at most limit,
+	// newest first.
+	Seqs(ctx context.Context, room sip.AoR, after int64, limit int) ([]int64, error)
 
 	// Positions returns the positions of at most limit entries with a Seq above after, in
 	// the order of their Seqs: those of a room, or of all rooms for the zero AoR.

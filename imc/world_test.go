@@ -58,6 +58,7 @@ type world struct {
 	stop   func()
 
 	mu       sync.Mutex
+	away     sync.Map                         // users that had no device at the last delivery, by AoR
 	offline  map[string]bool                  // users without a device; their messages wait
 	dead     map[string]bool                  // users for which the Outbox fails
 	inbox    map[string][]received            // by user
@@ -101,6 +102,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	opt := imc.Options{Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now, Domains: domains}
+	opt.Online = func(u sip.AoR) bool { _, away := w.away.Load(u); return !away }
 	if w.policy != nil {
 		opt.Policy = w.policy
 	}
@@ -201,14 +203,21 @@ func (w *world) deliver() {
 	w.woken = map[sip.AoR]bool{}
 	w.mu.Unlock()
 	for _, u := range owners {
-		if !w.offline[short(u)] {
-			w.deliverTo(u)
-		}
+		w.sendTo(u, devices{w, w.offline[short(u)]})
 	}
 }
 
+// deliverTo delivers the messages of a member.
 func (w *world) deliverTo(u sip.AoR) {
 	w.t.Helper()
+	w.sendTo(u, devices{w, false})
+}
+
+func (w *world) sendTo(u sip.AoR, next devices) {
+	w.t.Helper()
+	if w.away.Delete(u); next.offline {
+		w.away.Store(u, true)
+	}
 	for after := int64(0); ; {
 		items, err := w.rooms.Next(w.t.Context(), u, after, w.page)
 		if err != nil {
@@ -223,10 +232,14 @@ func (w *world) deliverTo(u sip.AoR) {
 				w.t.Errorf("key %d of %v after %d", it.Key, u, after)
 			}
 			after = it.Key
-			w.mu.Lock()
-			w.receive(u, it.Message)
-			w.mu.Unlock()
-			if w.unsettle {
+			if it.Withdrawn() {
+				continue
+			}
+			out := w.rooms.WrapSender(next).Send(w.t.Context(), u, it).Wait(w.t.Context())
+			if out.Verdict == delivery.Offline {
+				return
+			}
+			if w.unsettle || it.Withdrawn() {
 				continue
 			}
 			settled := 0

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"silod/delivery"
 	"silod/im"
 	"silod/sip"
 	"silod/sip/transaction"
@@ -31,6 +32,10 @@ type ForkOptions struct {
 	// devices were read.
 	Directory Directory
 	Seen      uint64
+
+	// Item, if not nil, is the queued message that is sent. When it has been withdrawn, Fork and
+	// the change of a binding find no devices: see Proxy.Registered.
+	Item *delivery.Item
 }
 
 // A Directory knows the devices that receive the messages for a user. *Proxy and *Sender are
@@ -139,8 +144,12 @@ func (p *Proxy) Fork(ctx context.Context, m *im.Message, devices []Device, opt F
 	return k
 }
 
-// devices asks the Directory for the devices of the recipient.
+// devices asks the Directory for the devices of the recipient. A message that was withdrawn has
+// none.
 func (k *Fork) devices() []Device {
+	if k.opt.Item != nil && k.opt.Item.Withdrawn() {
+		return nil
+	}
 	ds := k.opt.Directory.Devices(k.opt.Recipient)
 	if k.opt.Secure {
 		return OverTLS(ds)

@@ -80,7 +80,7 @@ func (s *Sender) send(ctx context.Context, owner sip.AoR, name string, it *deliv
 		return delivery.Outcome{Verdict: delivery.Offline, Reason: "no registered device accepts messages"}
 	}
 	fork := s.proxy.Fork(ctx, &it.Message, ds, ForkOptions{
-		Recipient: owner, MaxForwards: initialMaxForwards, FromRoom: s.settings.Load().Rooms, Directory: dir, Seen: seen,
+		Recipient: owner, MaxForwards: initialMaxForwards, FromRoom: s.settings.Load().Rooms, Directory: dir, Seen: seen, Item: it,
 	})
 	switch {
 	case !it.PerDevice:

@@ -217,16 +217,16 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.rooms = imc.New(imc.Options{
 		Store: d.roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: d.clock.Earlier, Stamp: d.clock.Later,
 		Domains: d.domains, Watch: d.hub, MaxBusy: shareOf(d.cfg.SIP.MaxHandlers), Addresses: d.addresses,
-		Policy: roomPolicy{d.guard, d.silo},
+		Policy: roomPolicy{d.guard, d.silo}, Online: d.roomMail.Online, Left: d.proxy.Registered,
 	}, set.rooms)
 	if d.silo.Every() {
 		mailbox.ServeDevices(d.mail.DeviceNames, func(device string) (delivery.Source, delivery.Sender) {
 			return d.silo.Device(device), d.silo.WrapSender(d.mail.Device(device))
 		})
 	} else {
-		mailbox.Serve(d.silo, d.silo.WrapSender(d.mail))
+		mailbox.Serve(d.silo, d.silo.WrapSender(d.rooms.WrapSender(d.mail)))
 	}
-	roomLog.Serve(d.rooms, d.roomMail)
+	roomLog.Serve(d.rooms, d.rooms.WrapSender(d.roomMail))
 	notices.Serve(d.silo.Notices(), d.mail)
 
 	d.router = router.New(router.Options{

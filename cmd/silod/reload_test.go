@@ -175,6 +175,8 @@ func effects(dir string) map[string]effect {
 		"imc.owner_leave":        inRooms("imc.owner_leave = 'refuse'"),
 		"imc.history":            inRooms("imc.history = '7m'"),
 		"imc.catch_up":           inRooms("imc.catch_up = '7m'"),
+		"imc.catch_up_max":       inRooms("imc.catch_up_max = 7"),
+		"imc.open_history":       inRooms("imc.open_history = 'new'"),
 		"imc.pause_after":        inRooms("imc.pause_after = '7m'"),
 		"imc.echo":               inRooms("imc.echo = true"),
 		"imc.max_members":        inRooms("imc.max_members = 7"),

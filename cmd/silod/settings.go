@@ -327,6 +327,7 @@ func roomSettings(cfg *config.Config) (imc.Settings, error) {
 	c.RoomPattern = r.RoomPattern.String()
 	c.Manager = r.Manager
 	c.History, c.CatchUp, c.PauseAfter = r.History, r.CatchUp, r.PauseAfter
+	c.CatchUpMax, c.OpenHistory = r.CatchUpMax, r.OpenHistory
 	c.Echo = r.Echo
 	c.OwnerLeave = r.OwnerLeave
 	c.Creators = r.Creators
