@@ -126,6 +126,9 @@ func (s *Service) historyLine(e *Entry) string {
 	a := []string{"time", e.At.In(s.now().Location()).Format("2006-01-02 15:04"), "user", displayName(e.From, e.Room)}
 	if c := inspect(&e.Message); c.text != "" {
 		key := textKey("said")
+		if words, ok := action([]byte(c.text)); ok {
+			key, c.text = "acted", string(words)
+		}
 		if e.From == e.Room {
 			key = "noted"
 		}

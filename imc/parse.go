@@ -1,6 +1,7 @@
 package imc
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,8 @@ type invocation struct {
 	since   time.Time
 	from    sip.AoR
 	text    string
+	word    string // that names the user
+	unread  int    // bytes that no parameter has matched, if parsing fails
 }
 
 // A wordReader reads the words of a command. They are separated by blanks and cannot be
@@ -68,40 +71,64 @@ func (r *wordReader) peek() string {
 	return c.next()
 }
 
-const blanks = " \t"
+// blanks separate words. Some keyboards type other spaces than that of ASCII.
+const blanks = " \t\r\v\f\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 
-// parse parses a command; text follows the start character. It returns the first form
-// that matches. If none does, it returns the form that matched the most words, together
-// with its refusal.
-func (s *Service) parse(req *Request, text string) (*invocation, *refusal) {
-	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n") // a command is one line
-	words := wordReader{strings.TrimRight(text, " \t\r")}
+// parse parses a command line without the start character. It returns the first form that
+// matches. If none does, it returns the form that matched the most words, together with a
+// refusal that shows the syntax of the command.
+func (s *Service) parse(req *Request, line string) (*invocation, *refusal) {
+	words := wordReader{strings.Trim(line, blanks)}
 	name := words.next()
 	if name == "" {
 		return nil, refuse("bad_command")
 	}
 	forms := s.commandForms(name)
 	if len(forms) == 0 {
-		return nil, refuse("unknown", "command", printable(clip(name)))
+		shown := printable(clip(name))
+		if meant := s.meant(name); meant != "" {
+			return nil, refuse("mistyped", "command", shown, "meant", meant)
+		}
+		return nil, refuse("unknown", "command", shown)
 	}
 	by := actor{user: req.Sender.AoR, mayCreate: s.mayCreate(req.Sender), callID: req.CallID}
-	var (
-		best    *invocation
-		refused *refusal
-		left    int
-	)
+	var best *invocation
+	var refused *refusal
 	for _, cmd := range forms {
 		c := &invocation{command: cmd, to: req.Room, room: req.Room, user: by.user, by: by}
 		rest := words
 		err := s.parseParams(c, &rest)
-		if err == nil {
+		switch {
+		case err == nil:
 			return c, nil
-		}
-		if best == nil || len(rest.rest) <= left {
-			best, refused, left = c, err, len(rest.rest)
+		case best == nil || c.unread < best.unread:
+			best, refused = c, err
+		case c.unread == best.unread:
+			refused = commonRefusal(refused, err)
 		}
 	}
-	return best, refused
+	return best, refused.withUsage(s.usages(forms, s.isManager(req.Room)))
+}
+
+// commonRefusal returns the refusal of a text that matches two forms equally little.
+func commonRefusal(a, b *refusal) *refusal {
+	switch {
+	case a.text == b.text || a.text == "name_the_room":
+		return a
+	case b.text == "name_the_room":
+		return b
+	}
+	return refuse("usage")
+}
+
+// withUsage adds the syntax of a command to a refusal.
+func (r *refusal) withUsage(usage string) *refusal {
+	if r.text == "usage" || r.text == "name_the_room" {
+		r.args = args{"usage", usage}
+	} else {
+		r.usage = usage
+	}
+	return r
 }
 
 // parseParams parses the parameters of a command. The room defaults to the one that
@@ -110,6 +137,7 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 	hasRoom := !s.isManager(c.room)
 	for i, p := range c.params {
 		var refused *refusal
+		c.unread = len(words.rest)
 		switch p {
 		case roomParam, roomBeforeText:
 			next := words.peek()
@@ -117,13 +145,17 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 				continue
 			}
 			hasRoom = true
-			c.room, refused = s.parseRoom(words.next(), c.to.Domain)
+			c.room, refused = s.parseExistingRoom(words.next(), c.to.Domain)
 		case userParam:
 			if words.peek() == "" {
-				return s.usageError(c)
+				return refuse("usage")
 			}
+			c.word = words.peek()
 			c.user, refused = s.parseUser(words.next(), c.to.Domain)
 		case roleParam:
+			if words.peek() == "" {
+				return refuse("usage")
+			}
 			c.role, refused = parseRole(words.next())
 		case privateParam:
 			if isPrivate(words.peek()) {
@@ -131,14 +163,13 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 				c.private = true
 			}
 		case countParam:
-			n, err := strconv.Atoi(words.next())
-			if err != nil || n < 1 {
-				return s.usageError(c)
-			}
-			c.count = n
+			c.count, refused = c.parseCount(words)
 		case sinceParam:
 			if !strings.EqualFold(words.next(), "since") {
-				return s.usageError(c)
+				return refuse("usage")
+			}
+			if c.unread = len(words.rest); words.peek() == "" {
+				return refuse("usage")
 			}
 			c.since, refused = s.parseSince(words.next())
 		case fromParam:
@@ -148,36 +179,63 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 		case textParam:
 			c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
 			if c.text == "" {
-				return s.usageError(c)
+				return refuse("usage")
 			}
 		}
 		if refused != nil {
 			return refused
 		}
 	}
+	c.unread = len(words.rest)
 	switch {
 	case words.peek() != "":
-		return s.usageError(c)
+		return refuse("usage")
 	case !hasRoom && c.needsRoom():
-		return refuse("name_the_room", "usage", s.usage(c.command))
+		return refuse("name_the_room")
 	}
 	return nil
 }
 
-// usageError returns the refusal that shows the syntax of a command.
-func (s *Service) usageError(c *invocation) *refusal {
-	return refuse("usage", "usage", s.usage(c.command))
+// parseCount parses a number of messages. A number that is out of range is no other parameter
+// either.
+func (c *invocation) parseCount(words *wordReader) (int, *refusal) {
+	word := words.next()
+	n, err := strconv.Atoi(word)
+	switch {
+	case err == nil && n > 0:
+		return n, nil
+	case err == nil || errors.Is(err, strconv.ErrRange):
+		c.unread = len(words.rest)
+		return 0, refuse("bad_number", "value", clip(word))
+	}
+	return 0, refuse("usage")
 }
 
-// usage returns the syntax of a command.
-func (s *Service) usage(c *command) string {
+// usage returns the syntax of a command. In a message to the manager the room must be named.
+func (s *Service) usage(c *command, manager bool) string {
 	words := []string{s.config().StartChar + c.name}
 	for _, p := range c.params {
-		if w := paramUsage[p]; w != "" {
+		w := paramUsage[p]
+		switch {
+		case manager && p == roomBeforeText:
+			w = "ROOM"
+		case manager && w == "[ROOM]":
+			w = "ROOM"
+		}
+		if w != "" {
 			words = append(words, w)
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// usages returns the syntax of all forms of a command.
+func (s *Service) usages(forms []*command, manager bool) string {
+	var list []string
+	for _, c := range forms {
+		list = append(list, s.usage(c, manager))
+	}
+	return strings.Join(list, " or ")
 }
 
 func isPrivate(word string) bool { return strings.EqualFold(word, "private") }
@@ -245,6 +303,16 @@ func (s *Service) parseRoom(word, domain string) (sip.AoR, *refusal) {
 		return sip.AoR{}, refuse("foreign_room", "value", printable(clip(word)))
 	}
 	return a.Lower(), nil
+}
+
+// parseExistingRoom parses the name of a room in a command. A name that no room can have is a
+// wrong argument, not a room that could be created.
+func (s *Service) parseExistingRoom(word, domain string) (sip.AoR, *refusal) {
+	a, refused := s.parseRoom(word, domain)
+	if refused == nil && !s.IsRoom(a) {
+		return sip.AoR{}, refuse("bad_room", "value", printable(clip(word)), "pattern", s.config().RoomPattern)
+	}
+	return a, refused
 }
 
 // parseSince parses a time in the past: a duration (2h, 3d), a time within the last 24

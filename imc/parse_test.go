@@ -144,7 +144,7 @@ func TestTexts(t *testing.T) {
 		{"joined", "{who} is there", "imc.texts: joined: there is no placeholder {who}; the placeholders are: {user} {room} {room_uri} {start}"},
 		{"speech", "{room}: ", "imc.texts: speech: there is no placeholder {room}; the placeholders are: {user} {uri} {name}"},
 		{"joined", "{user", "imc.texts: joined: no } after {user; write {{ for a brace"},
-		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room admins_only `},
+		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room acted action admins_only `},
 	} {
 		config := DefaultConfig()
 		config.Texts = map[string]string{c.key: c.template}

@@ -59,29 +59,41 @@ func (s *Service) compose(e *Entry) *post {
 	}
 	p.headers = slices.Clip(append(p.headers, set.headers...))
 	if e.From != e.Room && takesPrefix(&e.Message) {
-		p.body = slices.Concat([]byte(s.speakerPrefix(e)), e.Body)
+		p.body = s.spoken(e)
 	}
 	return p
 }
 
-// speakerPrefix returns the text that is put before a sender's message. An operator's
-// template may use the display name, which the sender can choose freely; the default
+// spoken returns the body of a sender's message after the sender's name.
+func (s *Service) spoken(e *Entry) []byte {
+	if words, ok := action(e.Body); ok {
+		return slices.Concat([]byte(s.speakerPrefix("action", e)), words)
+	}
+	return slices.Concat([]byte(s.speakerPrefix("speech", e)), e.Body)
+}
+
+// speakerPrefix returns the text that is put before a sender's message: speech or action. An
+// operator's template may use the display name, which the sender can choose freely; the default
 // template does not.
-func (s *Service) speakerPrefix(e *Entry) string {
+func (s *Service) speakerPrefix(key textKey, e *Entry) string {
 	user := displayName(e.From, e.Room)
 	name := user
 	if na, err := sip.ParseNameAddr(e.Message.From); err == nil && na.Name != "" {
 		name = printable(clip(na.Name))
 	}
-	return s.settings().texts.expand("speech", args{"user", user, "uri", e.From.String(), "name", name})
+	return s.settings().texts.expand(key, args{"user", user, "uri", e.From.String(), "name", name})
 }
 
 // isFrom reports whether a request is the one that caused the post: its sender got no
 // answer, because the daemon stopped before, and sends it again. Some clients start
 // with the same numbers each time, so the body is compared too.
 func (p *post) isFrom(req *Request) bool {
+	body := req.Body
+	if words, ok := action(body); ok && !bytes.HasSuffix(p.body, body) {
+		body = words
+	}
 	return p.from == req.Sender.AoR && p.callID == req.CallID && p.cseq == req.CSeq && p.fromHeader == req.From &&
-		bytes.HasSuffix(p.body, req.Body)
+		bytes.HasSuffix(p.body, body)
 }
 
 // item returns a post as the item for one member. It depends only on the entry, the

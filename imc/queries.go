@@ -82,7 +82,7 @@ func (s *Service) listRooms(_ context.Context, c *invocation, _ *room) error {
 func (s *Service) help(_ context.Context, c *invocation, _ *room) error {
 	lines := []string{s.text("help", c.to)}
 	for _, cmd := range s.commands {
-		lines = append(lines, s.text("help_line", c.to, "usage", s.usage(cmd), "help", cmd.help))
+		lines = append(lines, s.text("help_line", c.to, "usage", s.usage(cmd, false), "help", cmd.help))
 	}
 	s.notifyUser(c.by.user, c.to, c.by.callID, s.pages(lines)...)
 	return nil

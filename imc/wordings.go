@@ -20,8 +20,9 @@ const common = "room room_uri start"
 // displayName returns them; {value} is a part of the sender's input, clipped; {limit}
 // is a number from the configuration.
 var wordings = map[textKey]wording{
-	// The speaker prefix, and the name of an operator.
+	// The name of the sender before a text and before an action, and the name of an operator.
 	"speech":   {template: "[{user}]: ", names: "user uri name"},
+	"action":   {template: "* {user} ", names: "user uri name"},
 	"operator": {template: "the operator"},
 
 	// Notices to all members.
@@ -69,6 +70,7 @@ var wordings = map[textKey]wording{
 	"no_topic":        {template: "{room} has no topic."},
 	"history":         {template: "Messages in {room}: {count}", names: "count"},
 	"said":            {template: "{time} [{user}] {text}", names: "time user text"},
+	"acted":           {template: "{time} * {user} {text}", names: "time user text"},
 	"noted":           {template: "{time} {text}", names: "time text"},
 	"sent":            {template: "{time} [{user}] ({type}, {size} bytes)", names: "time user type size"},
 	"no_history":      {template: "There are no stored messages in {room}."},
@@ -79,12 +81,14 @@ var wordings = map[textKey]wording{
 	"no_body":        {status: 400, reason: "Message has no body", template: "Your message was empty and was not delivered."},
 	"bad_command":    {status: 400, reason: "Bad command", template: "The command name after {start} is missing. {start}help lists the commands."},
 	"unknown":        {status: 400, reason: "Unknown command", template: "{start}{command} is not a command. {start}help lists the commands.", names: "command"},
+	"mistyped":       {status: 400, reason: "Unknown command", template: "Unknown command {start}{command}. Did you mean {start}{meant}? Write {start}{start}{command} to say it.", names: "command meant"},
 	"usage":          {status: 400, reason: "Wrong parameters", template: "Usage: {usage}", names: "usage"},
 	"bad_user":       {status: 400, reason: "Bad user address", template: "{value} is not a user address. Write sip:user@domain, user@domain, or user.", names: "value"},
 	"bad_room":       {status: 400, reason: "Bad room name", template: "{value} is not a valid room name. Room names match {pattern}", names: "value pattern"},
 	"foreign_room":   {status: 400, reason: "Room is of another domain", template: "{value} is not in a domain of this server.", names: "value"},
 	"bad_role":       {status: 400, reason: "Unknown role", template: "{value} is not a role. The roles are owner, admin and member.", names: "value"},
 	"bad_time":       {status: 400, reason: "Bad time", template: "{value} is not a time. Write 30m, 2h, 3d, 15:04, 2006-01-02 or 2006-01-02T15:04.", names: "value"},
+	"bad_number":     {status: 400, reason: "Bad number", template: "{value} is not a number of messages.", names: "value"},
 	"too_long":       {status: 400, reason: "Name too long", template: "{value} is too long: the limit is {limit} characters.", names: "value limit"},
 	"name_the_room":  {status: 400, reason: "No room named", template: "The room is missing. Usage: {usage}", names: "usage"},
 	"manager":        {status: 400, reason: "Not a room", template: "This address accepts only commands. {start}help lists them."},
