@@ -114,7 +114,7 @@ func New(opt Options, set Settings) *Service {
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(opt.Outbox),
-		requests:     newMeter(),
+		requests:     newRequestMeter(),
 		joinAttempts: newMeter(),
 		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		rooms:        make(map[sip.AoR]*room),
