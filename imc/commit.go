@@ -27,6 +27,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	if err := s.reserve(r, &c, joining); err != nil {
 		return err
 	}
+	c.Put = append(c.Put, r.nicksLost(joining)...)
 	c.Undo = r.undoOf(&c)
 	if err := s.store.Apply(ctx, c); err != nil {
 		s.cancelReservation(r, joining)
@@ -35,7 +36,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	s.addMemberships(r, joining) // before members are woken: Next looks there
 	var posts []*post
 	if c.Notice != nil {
-		posts = append(posts, s.compose(c.Notice))
+		posts = append(posts, s.compose(r, c.Notice))
 		s.stats.Notices.Add(1)
 	}
 	r.mu.Lock()
@@ -51,6 +52,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	}
 	s.removeMemberships(r, leaving)
 	s.wake(audience, posts)
+	s.welcome(r, joining, c.Notice)
 	return nil
 }
 

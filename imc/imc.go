@@ -60,7 +60,7 @@ type Waker interface {
 	WakeAll(owners []sip.AoR, except sip.AoR)
 }
 
-// Options are the dependencies of a Service. All are required but Watch.
+// Options are the dependencies of a Service. All are required but Watch, IsUser and Online.
 type Options struct {
 	Store   Store
 	Outbox  Outbox
@@ -70,7 +70,14 @@ type Options struct {
 	Stamp   func() time.Time // of new entries; nil: Now
 	Domains sip.Domains      // of this server
 	Watch   *watch.Hub       // receives events; may be nil
-	MaxBusy int              // requests for one room that wait at the same time; 0: 1024
+	// IsUser reports whether an address is a user of this server; nil: not known.
+	IsUser func(context.Context, sip.AoR) (bool, error)
+
+	// Online reports whether a user has a registered device, and whether that is known at all;
+	// nil: not known.
+	Online func(sip.AoR) (online, known bool)
+
+	MaxBusy int // requests for one room that wait at the same time; 0: 1024
 }
 
 // A Service is the set of all rooms. Its methods may be called concurrently.
@@ -89,8 +96,11 @@ type Service struct {
 	direct       *directQueue
 	requests     *limit.Meter[userRoom] // messages and commands
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
-	busy         *limit.Crowd[sip.AoR]  // names of rooms that requests wait for
-	tailBytes    atomic.Int64           // size of all tails together
+	nickChanges  *limit.Meter[userRoom]
+	isUser       func(context.Context, sip.AoR) (bool, error) // may be nil
+	online       func(sip.AoR) (online, known bool)           // may be nil
+	busy         *limit.Crowd[sip.AoR]                        // names of rooms that requests wait for
+	tailBytes    atomic.Int64                                 // size of all tails together
 
 	purge    purge      // of the goroutine of sweep
 	history  *histories // that are being read
@@ -116,6 +126,9 @@ func New(opt Options, set Settings) *Service {
 		direct:       newDirectQueue(opt.Outbox),
 		requests:     newRequestMeter(),
 		joinAttempts: newMeter(),
+		nickChanges:  newMeter(),
+		isUser:       opt.IsUser,
+		online:       opt.Online,
 		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),

@@ -24,12 +24,13 @@ const (
 	sinceParam                  // the word since and a time
 	fromParam                   // the name of a room at which a list begins, optional
 	textParam                   // the rest of the line, at least one character
+	nickParam                   // a nickname
 )
 
 // paramUsage holds the parameters as #help shows them.
 var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
-	countParam: "N", fromParam: "[NAME]", sinceParam: "since TIME", textParam: "TEXT",
+	countParam: "N", fromParam: "[NAME]", sinceParam: "since TIME", textParam: "TEXT", nickParam: "NICK",
 }
 
 // An invocation is a parsed command with its arguments.
@@ -181,6 +182,11 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 			if c.text == "" {
 				return refuse("usage")
 			}
+		case nickParam:
+			if words.peek() == "" {
+				return refuse("usage")
+			}
+			c.text, refused = parseNick(words.next())
 		}
 		if refused != nil {
 			return refused

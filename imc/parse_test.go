@@ -118,7 +118,7 @@ func FuzzInspect(f *testing.F) {
 		before := string(body)
 		c := inspect(&m)
 		room := sip.AoR{User: "chat-1", Domain: "example.test"}
-		p := s.compose(&Entry{Room: room, From: sip.AoR{User: "alice", Domain: "example.test"}, At: s.now(), Message: m})
+		p := s.compose(newRoom(room), &Entry{Room: room, From: sip.AoR{User: "alice", Domain: "example.test"}, At: s.now(), Message: m})
 		if string(m.Body) != before {
 			t.Error("the body was written to")
 		}
@@ -142,7 +142,7 @@ func TestTexts(t *testing.T) {
 		{"joined", "no placeholder, and a brace: {{", ""},
 		{"speech", "{name} <{uri}>: ", ""},
 		{"joined", "{who} is there", "imc.texts: joined: there is no placeholder {who}; the placeholders are: {user} {room} {room_uri} {start}"},
-		{"speech", "{room}: ", "imc.texts: speech: there is no placeholder {room}; the placeholders are: {user} {uri} {name}"},
+		{"speech", "{room}: ", "imc.texts: speech: there is no placeholder {room}; the placeholders are: {nick} {user} {uri} {name}"},
 		{"joined", "{user", "imc.texts: joined: no } after {user; write {{ for a brace"},
 		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room acted action admins_only `},
 	} {

@@ -32,9 +32,9 @@ type post struct {
 // size returns roughly the bytes that a post takes in memory.
 func (p *post) size() int { return len(p.body) + 64*len(p.headers) + 256 }
 
-// compose returns the post of a committed entry. The Expires header of the sender's
+// compose returns the post of a committed entry of a room. The Expires header of the sender's
 // message (RFC 3428 section 4) can shorten the time set by CatchUp.
-func (s *Service) compose(e *Entry) *post {
+func (s *Service) compose(r *room, e *Entry) *post {
 	set := s.settings()
 	p := &post{
 		seq: e.Seq, at: e.At, from: e.From, fromHeader: e.Message.From, callID: e.CallID, cseq: e.CSeq,
@@ -59,29 +59,29 @@ func (s *Service) compose(e *Entry) *post {
 	}
 	p.headers = slices.Clip(append(p.headers, set.headers...))
 	if e.From != e.Room && takesPrefix(&e.Message) {
-		p.body = s.spoken(e)
+		p.body = s.spoken(r, e)
 	}
 	return p
 }
 
 // spoken returns the body of a sender's message after the sender's name.
-func (s *Service) spoken(e *Entry) []byte {
+func (s *Service) spoken(r *room, e *Entry) []byte {
 	if words, ok := action(e.Body); ok {
-		return slices.Concat([]byte(s.speakerPrefix("action", e)), words)
+		return slices.Concat([]byte(s.speakerPrefix("action", r, e)), words)
 	}
-	return slices.Concat([]byte(s.speakerPrefix("speech", e)), e.Body)
+	return slices.Concat([]byte(s.speakerPrefix("speech", r, e)), e.Body)
 }
 
 // speakerPrefix returns the text that is put before a sender's message: speech or action. An
 // operator's template may use the display name, which the sender can choose freely; the default
 // template does not.
-func (s *Service) speakerPrefix(key textKey, e *Entry) string {
+func (s *Service) speakerPrefix(key textKey, r *room, e *Entry) string {
 	user := displayName(e.From, e.Room)
 	name := user
 	if na, err := sip.ParseNameAddr(e.Message.From); err == nil && na.Name != "" {
 		name = printable(clip(na.Name))
 	}
-	return s.settings().texts.expand(key, args{"user", user, "uri", e.From.String(), "name", name})
+	return s.settings().texts.expand(key, args{"user", user, "nick", r.called(e.From), "uri", e.From.String(), "name", name})
 }
 
 // isFrom reports whether a request is the one that caused the post: its sender got no

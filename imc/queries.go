@@ -19,20 +19,14 @@ const (
 func (s *Service) list(_ context.Context, c *invocation, r *room) error {
 	lines := []string{s.text("members", r.name, "count", itoa(r.joined))}
 	for _, m := range r.membersByRole() {
-		key, mark := textKey("member"), ""
+		key := textKey("member")
 		switch {
 		case m.Paused:
 			key = "member_paused"
 		case m.Muted:
 			key = "member_muted"
 		}
-		switch m.Role {
-		case Owner:
-			mark = "*"
-		case Admin:
-			mark = "~"
-		}
-		lines = append(lines, s.text(key, r.name, "mark", mark, "user", displayName(m.User, r.name)))
+		lines = append(lines, s.text(key, r.name, "mark", m.mark(), "user", s.listedName(r, &m)))
 	}
 	s.notifyUser(c.by.user, r.name, c.by.callID, s.pages(lines)...)
 	return nil
@@ -65,7 +59,7 @@ func (s *Service) listRooms(_ context.Context, c *invocation, _ *room) error {
 	for i, r := range rooms {
 		more := s.text("more_rooms", c.to, "count", itoa(count-i), "next", displayName(r.name, c.to))
 		r.mu.Lock()
-		line := strings.TrimRight(s.text("a_room", r.name, "count", itoa(r.joined), "topic", r.Topic), " ")
+		line := strings.TrimRight(s.text("a_room", r.name, "count", itoa(r.joined), "title", s.titleOf(r), "topic", r.Topic), " ")
 		r.mu.Unlock()
 		if i > 0 && len(page)+len(line)+len(more)+2 > pageBytes && (i < count-1 || len(page)+len(line)+1 > pageBytes) {
 			page += "\n" + more

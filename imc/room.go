@@ -32,8 +32,9 @@ type room struct {
 
 	// Written under stateMu and mu.
 	Room
-	stored  bool      // false while the room is being created
-	members []*member // in the order in which they were added
+	nicks   atomic.Pointer[map[sip.AoR]string] // of the members that have one, nil if none has; never written to
+	stored  bool                               // false while the room is being created
+	members []*member                          // in the order in which they were added
 	index   map[sip.AoR]*member
 	joined  int // number of members that have joined
 	banned  int
@@ -127,6 +128,7 @@ func (r *room) apply(c *Change) {
 			r.banned++
 		}
 	}
+	r.setNicks()
 }
 
 // audience returns the members to wake for a new entry. The list is made once and

@@ -102,6 +102,7 @@ func (w *world) start() {
 	w.rooms = imc.New(imc.Options{
 		Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now,
 		Domains: domains,
+		Online:  func(a sip.AoR) (online, known bool) { return !w.offline[a.User], domains.Has(a.Domain) },
 	}, set)
 	if err := w.rooms.Load(w.t.Context()); err != nil {
 		w.t.Fatal(err)
