@@ -12,7 +12,7 @@ import (
 // Commands returns the management commands of rooms. Those that change a room run a
 // # command with an operator as the caller.
 func (s *Service) Commands() []mi.Command {
-	return []mi.Command{
+	return append([]mi.Command{
 		{
 			Name: "imc_list_rooms", Aliases: []string{"imc.list_rooms", "imc:list_rooms"}, Run: s.miListRooms,
 			Help: "Lists the rooms with their owner and number of members.",
@@ -57,7 +57,7 @@ func (s *Service) Commands() []mi.Command {
 			Run:  s.miModifyMember,
 			Help: "Makes a member owner, admin or member; or muted, unmuted, banned or unbanned.",
 		},
-	}
+	}, s.roomCommands()...)
 }
 
 // operatorCall returns a # command on a room as called by an operator.

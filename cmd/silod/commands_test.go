@@ -46,6 +46,8 @@ var session = []string{
 	"imc_room_member|chat-2|" + alice, "imc_room_member|chat-2|sip:carol@127.0.0.1", "imc_modify_member|chat-2|" + alice + "|admin",
 	"imc_modify_member|chat-2|" + alice + "|muted", "imc_show_room|chat-2", "imc_remove_member|chat-2|" + alice,
 	"imc_remove_member|chat-2|" + alice, "imc_history|chat-1", "imc_history|chat-9", "imc_unused_rooms", "imc_unused_rooms|0",
+	"imc_set_title|chat-3|Tea friends", "imc_set_topic|chat-3|Darjeeling", "imc_set_topic|chat-3| ", "imc_set_private|chat-3|no",
+	"imc_set_private|chat-3|maybe", "imc_set_title|chat-9|x", "imc_show_room|chat-3",
 	"imc_destroy_room|chat-3", "imc_destroy_room|chat-3",
 
 	"sub_list", "sub_add|dave|secret", "sub_add|dave|secret", "sub_passwd|dave|another", "sub_passwd|nobody|x", "sub_list", "sub_remove|dave",
