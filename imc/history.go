@@ -123,7 +123,10 @@ func (s *Service) recent(ctx context.Context, by sip.AoR, r *room, since time.Ti
 // historyLine returns an entry as a line of #history; an entry that is not text is
 // shown by its type and size.
 func (s *Service) historyLine(r *room, e *Entry) string {
-	a := []string{"time", e.At.In(s.now().Location()).Format("2006-01-02 15:04"), "user", displayName(e.From, e.Room), "nick", r.called(e.From)}
+	a := []string{
+		"time", e.At.In(s.now().Location()).Format("2006-01-02 15:04"),
+		"user", displayName(e.From, e.Room), "nick", r.called(e.From),
+	}
 	if c := inspect(&e.Message); c.text != "" {
 		key := textKey("said")
 		if words, ok := action([]byte(c.text)); ok {

@@ -42,7 +42,7 @@ func (s *Service) miSetText(command string) func(context.Context, *mi.Request) (
 
 // miSetPrivate makes a room private or public.
 func (s *Service) miSetPrivate(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	command := ""
+	var command string
 	switch strings.ToLower(req.Arg(1)) {
 	case "yes", "private", "1", "true":
 		command = "private"

@@ -28,8 +28,20 @@ func TestParseNick(t *testing.T) {
 // TestLookalike checks which names are taken for each other.
 func TestLookalike(t *testing.T) {
 	for _, pair := range [][2]string{
-		{"bob", "BOB"}, {"zo\u00eb", "zoe\u0308"}, {"zo\u00eb", "zoe"}, {"bob", "\uff42\uff4f\uff42"}, {"alice", "al1ce"}, {"alice", "aIice"}, {"bob", "b0b"},
-		{"bob", "bob_"}, {"coco", "СОСО"}, {"ann", "Апп"}, {"tom", "torn"}, {"stra\u00dfe", "strasse"}, {"IVAN", "ivan"}, {"oh", "ОН"},
+		{"bob", "BOB"},
+		{"zo\u00eb", "zoe\u0308"},
+		{"zo\u00eb", "zoe"},
+		{"bob", "\uff42\uff4f\uff42"},
+		{"alice", "al1ce"},
+		{"alice", "aIice"},
+		{"bob", "b0b"},
+		{"bob", "bob_"},
+		{"coco", "СОСО"},
+		{"ann", "Апп"},
+		{"tom", "torn"},
+		{"stra\u00dfe", "strasse"},
+		{"IVAN", "ivan"},
+		{"oh", "ОН"},
 	} {
 		if a, b := lookalike(pair[0]), lookalike(pair[1]); a != b {
 			t.Errorf("%s is %q, %s is %q", pair[0], a, pair[1], b)

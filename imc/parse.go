@@ -137,58 +137,18 @@ func (r *refusal) withUsage(usage string) *refusal {
 func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 	hasRoom := !s.isManager(c.room)
 	for i, p := range c.params {
-		var refused *refusal
 		c.unread = len(words.rest)
-		switch p {
-		case roomParam, roomBeforeText:
+		if needsWord[p] && words.peek() == "" {
+			return refuse("usage")
+		}
+		if p == roomParam || p == roomBeforeText {
 			next := words.peek()
 			if p == roomBeforeText && hasRoom || next == "" || isPrivate(next) && i+1 < len(c.params) {
 				continue
 			}
 			hasRoom = true
-			c.room, refused = s.parseExistingRoom(words.next(), c.to.Domain)
-		case userParam:
-			if words.peek() == "" {
-				return refuse("usage")
-			}
-			c.word = words.peek()
-			c.user, refused = s.parseUser(words.next(), c.to.Domain)
-		case roleParam:
-			if words.peek() == "" {
-				return refuse("usage")
-			}
-			c.role, refused = parseRole(words.next())
-		case privateParam:
-			if isPrivate(words.peek()) {
-				words.next()
-				c.private = true
-			}
-		case countParam:
-			c.count, refused = c.parseCount(words)
-		case sinceParam:
-			if !strings.EqualFold(words.next(), "since") {
-				return refuse("usage")
-			}
-			if c.unread = len(words.rest); words.peek() == "" {
-				return refuse("usage")
-			}
-			c.since, refused = s.parseSince(words.next())
-		case fromParam:
-			if words.peek() != "" {
-				c.from, refused = s.parseRoom(words.next(), c.to.Domain)
-			}
-		case textParam:
-			c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
-			if c.text == "" {
-				return refuse("usage")
-			}
-		case nickParam:
-			if words.peek() == "" {
-				return refuse("usage")
-			}
-			c.text, refused = parseNick(words.next())
 		}
-		if refused != nil {
+		if refused := s.parseParam(c, p, words); refused != nil {
 			return refused
 		}
 	}
@@ -200,6 +160,49 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 		return refuse("name_the_room")
 	}
 	return nil
+}
+
+// needsWord has the parameters that are at least one word.
+var needsWord = map[param]bool{userParam: true, roleParam: true, countParam: true, sinceParam: true, textParam: true, nickParam: true}
+
+// parseParam parses a parameter.
+func (s *Service) parseParam(c *invocation, p param, words *wordReader) (refused *refusal) {
+	switch p {
+	case roomParam, roomBeforeText:
+		c.room, refused = s.parseExistingRoom(words.next(), c.to.Domain)
+	case userParam:
+		c.word = words.next()
+		c.user, refused = s.parseUser(c.word, c.to.Domain)
+	case roleParam:
+		c.role, refused = parseRole(words.next())
+	case privateParam:
+		if isPrivate(words.peek()) {
+			words.next()
+			c.private = true
+		}
+	case countParam:
+		c.count, refused = c.parseCount(words)
+	case sinceParam:
+		if !strings.EqualFold(words.next(), "since") {
+			return refuse("usage")
+		}
+		if c.unread = len(words.rest); words.peek() == "" {
+			return refuse("usage")
+		}
+		c.since, refused = s.parseSince(words.next())
+	case fromParam:
+		if words.peek() != "" {
+			c.from, refused = s.parseRoom(words.next(), c.to.Domain)
+		}
+	case textParam:
+		c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
+		if strings.Trim(c.text, blanks) == "" {
+			return refuse("usage")
+		}
+	case nickParam:
+		c.text, refused = parseNick(words.next())
+	}
+	return refused
 }
 
 // parseCount parses a number of messages. A number that is out of range is no other parameter
