@@ -205,8 +205,8 @@ func (s *Service) parseParam(c *invocation, p param, words *wordReader) (refused
 	return refused
 }
 
-// parseCount parses a number of messages. A number that is out of range is no other parameter
-// either.
+// parseCount parses a number of messages. A number that is out of range counts as matched: it
+// cannot be another parameter either.
 func (c *invocation) parseCount(words *wordReader) (int, *refusal) {
 	word := words.next()
 	n, err := strconv.Atoi(word)

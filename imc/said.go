@@ -8,7 +8,7 @@ import (
 )
 
 // commandIn returns the command line in the text of a request, without the start character.
-// A text that begins with a word that is no command is said to the room, as hashtags and
+// A text that begins with a word that is not a command is said to the room, as hashtags and
 // headings are. A word that differs from a command by one typing error is taken for one, so
 // that parse refuses it: "#exti" and "#invte bob" are not meant for the room. Two start
 // characters stand for one that is said; commandIn removes the first. The manager says nothing
