@@ -187,8 +187,8 @@ func (r *room) copies() []Member {
 
 // memberNode returns the description of a member; last is the Seq of the newest entry.
 func memberNode(d mi.Dialect, m *Member, last int64) *mi.Node {
-	n := row("user", m.User.String(), "role", m.Role.String(), "nick", m.Nick, "muted", m.Muted, "paused", m.Paused,
-		"behind", m.joined() && m.Cursor < last, "seen", formatTime(m.Seen))
+	n := row("user", m.User.String(), "role", m.Role.String(), "muted", m.Muted, "paused", m.Paused,
+		"behind", m.joined() && m.Cursor < last, "seen", formatTime(m.Seen), "nick", m.Nick)
 	if d == mi.Classic {
 		n.Name, n.Value, n.Attrs = "MEMBER", n.Attrs[0].Value, n.Attrs[1:]
 	}
@@ -211,7 +211,7 @@ func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, erro
 	}
 	r.mu.Lock()
 	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.joined, "private", r.Private,
-		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "title", r.Title, "topic", r.Topic)
+		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "topic", r.Topic, "title", r.Title)
 	members, last := r.copies(), r.last
 	r.mu.Unlock()
 	people := &mi.Node{Name: "people", List: true}
