@@ -91,9 +91,11 @@ type IMC struct {
 	// added the user do not count; a user can add ten times as many members. 0: no limit.
 	MaxRoomsPerUser int `toml:"max_rooms_per_user" default:"100" allow:"0..10000000" reload:"yes"`
 
-	// Messages and commands that a user may send to one room in a minute; further ones are
-	// refused. 0: no limit.
-	MessageRate int `toml:"message_rate" default:"0" allow:"0..1000000" reload:"yes"`
+	// Messages and commands that a user may send to one room in a minute, all at once or spread
+	// over it; further ones are refused with Retry-After. Users that type do not meet the
+	// default, which bounds what one program can send to all members. 0: no limit, for instance
+	// for a load test with a few senders.
+	MessageRate int `toml:"message_rate" default:"600" allow:"0..1000000" reload:"yes"`
 
 	// Replacements for the texts of rooms, such as a translation or Kamailio's texts.
 	//

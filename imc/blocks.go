@@ -227,7 +227,7 @@ func (s *Service) blockTarget(c *invocation) (target sip.AoR, isRoom bool, err e
 	case c.named:
 		target = c.user
 	case s.isManager(c.to):
-		return sip.AoR{}, false, s.usageError(c)
+		return sip.AoR{}, false, refuse("usage", "usage", s.usage(c.command, true))
 	default:
 		target = c.to
 	}

@@ -37,7 +37,7 @@ type sender struct {
 // Send sends an item through the next Sender.
 func (o sender) Send(ctx context.Context, owner sip.AoR, it *delivery.Item) delivery.Attempt {
 	m, ok := it.Row.(*member)
-	if ok && m.away.Load() && o.rooms.online != nil && o.rooms.online(owner) {
+	if ok && m.away.Load() && !o.rooms.isAway(owner) {
 		o.rooms.limitBacklog(ctx, m, owner)
 		if it.Withdrawn() {
 			return delivery.Outcome{Verdict: delivery.Undelivered, Reason: "skipped, the recipient was away"}
@@ -55,6 +55,15 @@ func (o sender) Alive(ctx context.Context, owner sip.AoR, devices []string) bool
 	return o.next.Alive(ctx, owner, devices)
 }
 
+// isAway reports whether a user has no registered device.
+func (s *Service) isAway(user sip.AoR) bool {
+	if s.online == nil {
+		return false
+	}
+	online, known := s.online(user)
+	return known && !online
+}
+
 // setAway marks the memberships of a user that is not online.
 func (s *Service) setAway(user sip.AoR) {
 	for _, r := range s.roomsOf(user) {
@@ -70,14 +79,16 @@ func (s *Service) setAway(user sip.AoR) {
 const allEntries = -1
 
 // parseCatchUp parses the number of entries that a member wants to catch up on.
-func (s *Service) parseCatchUp(c *invocation, word string) (int, *refusal) {
-	switch strings.ToLower(word) {
+func (c *invocation) parseCatchUp(words *wordReader) (int, *refusal) {
+	switch strings.ToLower(words.peek()) {
 	case "all":
+		words.next()
 		return allEntries, nil
 	case "none":
+		words.next()
 		return 0, nil
 	}
-	return s.parseCount(c, word, 0)
+	return c.parseCount(words, 0)
 }
 
 // limitBacklog skips the entries that a member that is back gets no more, and tells it how many

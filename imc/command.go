@@ -100,6 +100,22 @@ var commands = []*command{
 		help: "shows the topic",
 		run:  (*Service).showTopic,
 	}, {
+		name: "title", params: []param{roomBeforeText, textParam}, role: Admin, speaks: true, access: exclusive, code: -120,
+		help: "sets the title; - removes it",
+		run:  (*Service).setTitle,
+	}, {
+		name: "title", params: []param{roomParam}, role: Plain, access: shared, code: -120,
+		help: "shows the title",
+		run:  (*Service).showTitle,
+	}, {
+		name: "nick", params: []param{nickParam, roomParam}, role: Plain, speaks: true, access: exclusive, code: -120,
+		help: "sets your nickname in the room; - removes it",
+		run:  (*Service).nick,
+	}, {
+		name: "who", params: []param{roomParam}, role: Plain, access: shared, code: -100,
+		help: "lists the members that are online",
+		run:  (*Service).who,
+	}, {
 		name: "history", params: []param{sinceParam, roomParam}, role: Plain, access: unlocked, code: -100,
 		help: "shows the messages since a time: 30m, 2h, 3d, 15:04 or 2006-01-02T15:04",
 		run:  (*Service).showHistory,

@@ -28,6 +28,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	if err := s.reserve(r, &c, seats); err != nil {
 		return err
 	}
+	c.Put = append(c.Put, r.nicksLost(joining)...)
 	c.Undo = r.undoOf(&c)
 	if err := s.store.Apply(ctx, c); err != nil {
 		s.cancelReservation(r, &c, seats)
@@ -36,7 +37,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 	s.addMemberships(r, joining) // before members are woken: Next looks there
 	var posts []*post
 	if c.Notice != nil {
-		posts = append(posts, s.compose(c.Notice))
+		posts = append(posts, s.compose(r, c.Notice))
 		s.stats.Notices.Add(1)
 	}
 	r.mu.Lock()
@@ -58,6 +59,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 		}
 	}
 	s.wake(audience, posts)
+	s.welcome(r, joining, c.Notice)
 	return nil
 }
 

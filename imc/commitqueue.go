@@ -31,7 +31,7 @@ func (s *Service) appendEntry(ctx context.Context, r *room, e *Entry) error {
 	if err != nil {
 		return err
 	}
-	p = s.compose(e)
+	p = s.compose(r, e)
 	if s.hub.Active() {
 		s.hub.Publish(watch.Event{
 			What: watch.Said, User: e.Room, From: e.From.String(), CallID: e.CallID, Type: e.Header("Content-Type"), Body: e.Body,

@@ -19,14 +19,14 @@ type actor struct {
 	operator  bool
 }
 
-// runCommand carries out a # command; text follows the start character. It returns
+// runCommand carries out a # command; line is without the start character. It returns
 // the code that imc_manager returns for an error.
-func (s *Service) runCommand(ctx context.Context, req *Request, text string) (int, error) {
-	c, refused := s.parse(req, text)
+func (s *Service) runCommand(ctx context.Context, req *Request, line string) (int, error) {
+	c, refused := s.parse(req, line)
 	switch {
 	case c != nil && refused != nil:
 		return c.code, refused
-	case refused != nil && refused.text == "unknown":
+	case refused != nil && (refused.text == "unknown" || refused.text == "mistyped"):
 		return codeUnknown, refused
 	case refused != nil:
 		return codeBadCommand, refused

@@ -20,7 +20,7 @@ func commandTable() string {
 	var b strings.Builder
 	b.WriteString("| command | available to | |\n| --- | --- | --- |\n")
 	for _, c := range commands {
-		names := "`" + strings.ReplaceAll(s.usage(c), "|", "\\|") + "`"
+		names := "`" + strings.ReplaceAll(s.usage(c, false), "|", "\\|") + "`"
 		for _, a := range c.aliases {
 			names += ", `#" + a + "`"
 		}

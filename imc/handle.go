@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"silod/im"
@@ -47,6 +46,7 @@ const retryAfter = 10 * time.Second
 type refusal struct {
 	text   textKey
 	args   args
+	usage  string  // the syntax of the command, which the text does not show itself
 	room   sip.AoR // the room it is about; zero: the address that the request was sent to
 	wait   time.Duration
 	silent bool // no explanation: the sender has had it before
@@ -91,12 +91,12 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 	}
 	ctx, cancel := storeContext(ctx)
 	defer cancel()
-	text, isCommand := strings.CutPrefix(strings.TrimSpace(c.text), s.config().StartChar)
+	line, isCommand := s.commandIn(&req, c.text)
 	switch {
 	case len(req.Body) == 0:
 		return s.reply(&req, codeNoBody, refuse("no_body"))
 	case isCommand:
-		code, err := s.runCommand(ctx, &req, text)
+		code, err := s.runCommand(ctx, &req, line)
 		return s.reply(&req, code, err)
 	case s.isManager(req.Room):
 		return s.reply(&req, codeMessage, refuse("manager"))
@@ -176,7 +176,11 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 		if room.IsZero() {
 			room = req.Room
 		}
-		s.notifyUser(req.Sender.AoR, req.Room, req.CallID, s.text(refused.text, room, refused.args...))
+		text := s.text(refused.text, room, refused.args...)
+		if refused.usage != "" {
+			text += " " + s.text("usage", room, "usage", refused.usage)
+		}
+		s.notifyUser(req.Sender.AoR, req.Room, req.CallID, text)
 	}
 	return Reply{Status: 500, Reason: refused.Error(), Code: code, RetryAfter: refused.wait}
 }

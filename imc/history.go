@@ -83,7 +83,7 @@ func (s *Service) showHistory(ctx context.Context, c *invocation, r *room) error
 	}
 	lines := []string{s.text("history", r.name, "count", itoa(len(entries)))}
 	for i := range entries {
-		lines = append(lines, s.historyLine(&entries[i]))
+		lines = append(lines, s.historyLine(r, &entries[i]))
 	}
 	s.notifyUser(c.by.user, r.name, c.by.callID, s.pages(lines)...)
 	return nil
@@ -138,10 +138,16 @@ func (s *Service) recent(ctx context.Context, by sip.AoR, r *room, since time.Ti
 
 // historyLine returns an entry as a line of #history; an entry that is not text is
 // shown by its type and size.
-func (s *Service) historyLine(e *Entry) string {
-	a := []string{"time", e.At.In(s.now().Location()).Format("2006-01-02 15:04"), "user", displayName(e.From, e.Room)}
+func (s *Service) historyLine(r *room, e *Entry) string {
+	a := []string{
+		"time", e.At.In(s.now().Location()).Format("2006-01-02 15:04"),
+		"user", displayName(e.From, e.Room), "nick", r.called(e.From),
+	}
 	if c := inspect(&e.Message); c.text != "" {
 		key := textKey("said")
+		if words, ok := action([]byte(c.text)); ok {
+			key, c.text = "acted", string(words)
+		}
 		if e.From == e.Room {
 			key = "noted"
 		}

@@ -60,7 +60,8 @@ type Waker interface {
 	WakeAll(owners []sip.AoR, except sip.AoR)
 }
 
-// Options are the dependencies of a Service. All are required but Watch, Policy, Online and Left.
+// Options are the dependencies of a Service. All are required but Watch, Policy, IsUser, Online and
+// Left.
 type Options struct {
 	Store   Store
 	Outbox  Outbox
@@ -73,17 +74,22 @@ type Options struct {
 	// Addresses returns the users of which an address is an alias, and the aliases of these users
 	// and of the address. nil: there are no aliases.
 	Addresses func(ctx context.Context, a sip.AoR) (accounts, aliases []sip.AoR, err error)
-	Online    func(sip.AoR) bool // reports whether a device of a user is registered; nil: no member is ever away
-	Left      func(sip.AoR)      // has attempts to send a user a message that was withdrawn end; must not wait
-	Policy    Policy             // nil: all users exist, and all senders may send to other domains
-	MaxBusy   int                // requests for one room that wait at the same time; 0: 1024
+	// IsUser reports whether an address has an account or is registered; nil: not known.
+	IsUser func(context.Context, sip.AoR) (bool, error)
+	// Online reports whether a user has a registered device, and whether that is known at all;
+	// nil: not known.
+	Online  func(sip.AoR) (online, known bool)
+	Left    func(sip.AoR) // has attempts to send a user a message that was withdrawn end; must not wait
+	Policy  Policy        // nil: all users exist, and all senders may send to other domains
+	MaxBusy int           // requests for one room that wait at the same time; 0: 1024
 }
 
 // A Service is the set of all rooms. Its methods may be called concurrently.
 type Service struct {
 	store        Store
 	waker        Waker
-	online       func(sip.AoR) bool
+	online       func(sip.AoR) (online, known bool)
+	isUser       func(context.Context, sip.AoR) (bool, error)
 	left         func(sip.AoR)
 	hub          *watch.Hub
 	log          *slog.Logger
@@ -102,8 +108,9 @@ type Service struct {
 	requests     *limit.Meter[userRoom] // messages and commands
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
 	roomAttempts *limit.Meter[sip.AoR]  // the same, by room
-	busy         *limit.Crowd[sip.AoR]  // names of rooms that requests wait for
-	tailBytes    atomic.Int64           // size of all tails together
+	nickChanges  *limit.Meter[userRoom]
+	busy         *limit.Crowd[sip.AoR] // names of rooms that requests wait for
+	tailBytes    atomic.Int64          // size of all tails together
 
 	purge    purge      // of the goroutine of sweep
 	history  *histories // that are being read
@@ -130,9 +137,11 @@ func New(opt Options, set Settings) *Service {
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
 		direct:       newDirectQueue(opt.Outbox),
-		requests:     newMeter(),
+		requests:     newRequestMeter(),
 		joinAttempts: newMeter(),
 		roomAttempts: limit.NewMeter[sip.AoR](maxMetered, limit.Refuse),
+		nickChanges:  newMeter(),
+		isUser:       opt.IsUser,
 		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),

@@ -10,12 +10,18 @@ import (
 // A userRoom is the key of the meters: the limits are per user and room.
 type userRoom struct{ user, room sip.AoR }
 
-// maxMetered is the number of pairs of user and room that a meter holds. A full meter
-// refuses others.
+// maxMetered is the number of pairs of user and room that a meter holds.
 const maxMetered = 100_000
 
+// newMeter returns a meter that refuses others when it is full.
 func newMeter() *limit.Meter[userRoom] {
 	return limit.NewMeter[userRoom](maxMetered, limit.Refuse)
+}
+
+// newRequestMeter returns the meter of messages and commands. A full one gives up the users that
+// have sent least: a flood of names of rooms must not refuse the messages of other users.
+func newRequestMeter() *limit.Meter[userRoom] {
+	return limit.NewMeter[userRoom](maxMetered, limit.EvictLeast)
 }
 
 // requestRate limits messages and commands.
@@ -42,4 +48,5 @@ func (s *Service) sweepMeters(now time.Time) {
 	s.joinAttempts.Sweep(joinAttemptRate, now)
 	s.consent.sweep(now)
 	s.roomAttempts.Sweep(attemptsRate, now)
+	s.nickChanges.Sweep(nickRate, now)
 }

@@ -47,7 +47,7 @@ func roomNode(d mi.Dialect, r *room) *mi.Node {
 	case mi.Kamailio:
 		return row("room", uri, "members", r.joined, "owner", owner)
 	}
-	return row("room", uri, "members", r.joined, "owner", owner, "private", r.Private, "topic", r.Topic)
+	return row("room", uri, "members", r.joined, "owner", owner, "private", r.Private, "topic", r.Topic, "title", r.Title)
 }
 
 // miListMembers lists the members that have joined.

@@ -59,7 +59,7 @@ func (s *Service) Load(ctx context.Context) error {
 			if m.Seen.IsZero() && m.Cursor == 0 { // a row of another program: only new entries are delivered
 				m.Cursor = r.last
 			}
-			if m.joined() && m.Cursor < r.last && s.online != nil && !s.online(m.User) {
+			if m.joined() && m.Cursor < r.last && s.isAway(m.User) {
 				m.away.Store(true)
 			}
 		}

@@ -57,7 +57,7 @@ func (s *Service) Commands() []mi.Command {
 			Run:  s.miModifyMember,
 			Help: "Makes a member owner, admin or member; or muted, unmuted, banned or unbanned.",
 		},
-	}, s.moderationCommands()...)
+	}, append(s.moderationCommands(), s.roomCommands()...)...)
 }
 
 // operatorCall returns a # command on a room as called by an operator.

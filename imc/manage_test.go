@@ -122,8 +122,8 @@ func TestListsForExistingClients(t *testing.T) {
 			{mi.OpenSIPS, "imc_list_members sip:chat-2@example.test", `{"ROOM":"sip:chat-2@example.test",` +
 				`"MEMBERS":["sip:bob@example.test"],"NO_MEMBERS":1}`},
 			{mi.OpenSIPS, "imc_list_members sip:chat-9@example.test", "404 no such room"},
-			{mi.Native, "imc_list_rooms", `[{"room":"sip:chat-1@example.test","members":3,"owner":"sip:alice@example.test","private":false,"topic":""},` +
-				`{"room":"sip:chat-2@example.test","members":1,"owner":"sip:bob@example.test","private":true,"topic":""}]`},
+			{mi.Native, "imc_list_rooms", `[{"room":"sip:chat-1@example.test","members":3,"owner":"sip:alice@example.test","private":false,"topic":"","title":""},` +
+				`{"room":"sip:chat-2@example.test","members":1,"owner":"sip:bob@example.test","private":true,"topic":"","title":""}]`},
 		} {
 			words := strings.Fields(c.words)
 			if got := rpc(t, r, c.d, words[0], words[1:]...); got != c.want {
@@ -258,16 +258,16 @@ func TestOperatorReadsRooms(t *testing.T) {
 		check("400 COUNT must be a number", "imc_history", "chat-1", "some")
 		check("400 then is not a time. Write 30m, 2h, 3d, 15:04, 2006-01-02 or 2006-01-02T15:04.", "imc_history", "chat-1", "0", "then")
 		check(`{"room":"sip:chat-2@example.test","owner":"sip:bob@example.test","members":1,"private":true,`+
-			`"created":"2000-01-01T00:00:00Z","last_use":"2000-01-01T00:00:00Z","newest_entry":0,"topic":"","moderated":false,"people":[`+
-			`{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":""},`+
-			`{"user":"sip:troll@example.test","role":"banned","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":""}]}`,
+			`"created":"2000-01-01T00:00:00Z","last_use":"2000-01-01T00:00:00Z","newest_entry":0,"topic":"","moderated":false,"title":"","people":[`+
+			`{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":"","nick":""},`+
+			`{"user":"sip:troll@example.test","role":"banned","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":"","nick":""}]}`,
 			"imc_show_room", "chat-2")
-		check(`[{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":""}]`,
+		check(`[{"user":"sip:bob@example.test","role":"owner","muted":false,"paused":false,"behind":false,"seen":"2000-01-01T00:00:00Z","voiced":false,"muted_until":"","banned_until":"","reason":"","nick":""}]`,
 			"imc_list_members", "chat-2")
 		want := "200 OK\nROOM:: sip:chat-2@example.test owner=sip:bob@example.test members=1 private=true created=2000-01-01T00:00:00Z " +
-			"last_use=2000-01-01T00:00:00Z newest_entry=0 topic= moderated=false\n" +
-			"\tMEMBER:: sip:bob@example.test role=owner muted=false paused=false behind=false seen=2000-01-01T00:00:00Z voiced=false muted_until= banned_until= reason=\n" +
-			"\tMEMBER:: sip:troll@example.test role=banned muted=false paused=false behind=false seen=2000-01-01T00:00:00Z voiced=false muted_until= banned_until= reason=\n\n"
+			"last_use=2000-01-01T00:00:00Z newest_entry=0 topic= moderated=false title=\n" +
+			"\tMEMBER:: sip:bob@example.test role=owner muted=false paused=false behind=false seen=2000-01-01T00:00:00Z voiced=false muted_until= banned_until= reason= nick=\n" +
+			"\tMEMBER:: sip:troll@example.test role=banned muted=false paused=false behind=false seen=2000-01-01T00:00:00Z voiced=false muted_until= banned_until= reason= nick=\n\n"
 		if got := classic(t, r, "imc_show_room", "chat-2"); got != want {
 			t.Errorf("imc_show_room\n got %q\nwant %q", got, want)
 		}

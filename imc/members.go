@@ -41,7 +41,7 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 	s.notifyCaller(c, r, "invited", "user", name)
 	room, by, cause := r.name, c.by, c.by.callID
 	s.sendDirect(c.user, directMessage{
-		Message: s.newDirect(room, c.user, cause, s.text("invitation", room, "by", s.actorName(by, r))),
+		Message: s.newDirect(room, c.user, cause, s.text("invitation", room, "by", s.actorName(by, r), "title", s.titleOf(r))),
 		failed: func(error) {
 			if !by.operator {
 				s.notifyOther(by.user, room, cause, s.text("invite_failed", room, "user", name))
@@ -103,12 +103,15 @@ func (r *room) memberLike(u sip.AoR) (found *member) {
 	return found
 }
 
-// target finds the member that a command is about, as memberLike does, and returns it
-// with its display name. A command cannot be about the owner, and not about an admin
+// target finds the member that a command is about, as memberLike does or else by its nickname,
+// and returns it with its display name. A command cannot be about the owner, and not about an admin
 // unless the caller is the owner or that same admin: then target returns the member and
 // a refusal.
 func (s *Service) target(c *invocation, r *room) (m *member, name string, err error) {
 	if m = r.memberLike(c.user); m == nil {
+		m = r.nicked(c.word)
+	}
+	if m == nil {
 		name = displayName(c.user, r.name)
 		return nil, name, refuse("no_such_member", "user", clip(name)).in(r.name)
 	}

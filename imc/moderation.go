@@ -227,15 +227,9 @@ func (s *Service) listBans(_ context.Context, c *invocation, r *room) error {
 }
 
 // parseOptional parses a parameter that may be missing, as the next words show.
-func (s *Service) parseOptional(c *invocation, p param, words *wordReader, hasRoom *bool) (refused *refusal) {
+func (s *Service) parseOptional(c *invocation, p param, words *wordReader) (refused *refusal) {
 	next := words.peek()
 	switch p {
-	case roomIfNamed:
-		if *hasRoom && !s.namesRoom(*words, c.to.Domain) || next == "" || strings.EqualFold(next, "for") {
-			return nil
-		}
-		*hasRoom = true
-		c.room, refused = s.parseRoom(words.next(), c.to.Domain)
 	case termParam:
 		c.term, refused = parseTerm(words)
 	case reasonParam:

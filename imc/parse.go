@@ -1,6 +1,7 @@
 package imc
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -29,13 +30,15 @@ const (
 	reasonParam                 // the rest of the line, optional
 	fromUserParam               // a user at which a list begins, optional
 	targetParam                 // a room or a user, optional
+	nickParam                   // a nickname
 )
 
 // paramUsage holds the parameters as #help shows them.
 var paramUsage = map[param]string{
 	roomParam: "[ROOM]", userParam: "USER", roleParam: "owner|admin|member", privateParam: "[private]",
 	roomIfNamed: "[ROOM]", termParam: "[for TIME]", reasonParam: "[REASON]", fromUserParam: "[USER]",
-	countParam: "N", catchUpParam: "N|all|none", fromParam: "[NAME]", targetParam: "[ROOM|USER]", sinceParam: "since TIME", textParam: "TEXT",
+	countParam: "N", catchUpParam: "N|all|none", fromParam: "[NAME]", targetParam: "[ROOM|USER]", sinceParam: "since TIME",
+	textParam: "TEXT", nickParam: "NICK",
 }
 
 // An invocation is a parsed command with its arguments.
@@ -53,6 +56,8 @@ type invocation struct {
 	from              sip.AoR
 	text              string
 	accounts, aliases []sip.AoR     // of the user, for a sanction: see Options.Addresses
+	word              string        // that names the user
+	unread            int           // bytes that no parameter has matched, if parsing fails
 	term              time.Duration // of a ban or a mute; 0: until it is lifted
 }
 
@@ -78,43 +83,67 @@ func (r *wordReader) peek() string {
 	return c.next()
 }
 
-const blanks = " \t"
+// blanks separate words. Some keyboards type other spaces than that of ASCII.
+const blanks = " \t\r\v\f\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 
-// parse parses a command; text follows the start character. It returns the first form
-// that matches. If none does, it returns the form that matched the most words, together
-// with its refusal.
-func (s *Service) parse(req *Request, text string) (*invocation, *refusal) {
-	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n") // a command is one line
-	words := wordReader{strings.TrimRight(text, " \t\r")}
+// parse parses a command line without the start character. It returns the first form that
+// matches. If none does, it returns the form that matched the most words, together with a
+// refusal that shows the syntax of the command.
+func (s *Service) parse(req *Request, line string) (*invocation, *refusal) {
+	words := wordReader{strings.Trim(line, blanks)}
 	name := words.next()
 	if name == "" {
 		return nil, refuse("bad_command")
 	}
 	forms := s.commandForms(name)
 	if len(forms) == 0 {
-		return nil, refuse("unknown", "command", printable(clip(name)))
+		shown := printable(clip(name))
+		if meant := s.meant(name); meant != "" {
+			return nil, refuse("mistyped", "command", shown, "meant", meant)
+		}
+		return nil, refuse("unknown", "command", shown)
 	}
 	by := actor{
 		user: req.Sender.AoR, account: req.Account, mayCreate: s.mayCreate(req.Sender),
 		mayRelay: req.MayRelay, unproven: req.Unproven, callID: req.CallID,
 	}
-	var (
-		best    *invocation
-		refused *refusal
-		left    int
-	)
+	var best *invocation
+	var refused *refusal
 	for _, cmd := range forms {
 		c := &invocation{command: cmd, to: req.Room, room: req.Room, user: by.user, by: by}
 		rest := words
 		err := s.parseParams(c, &rest)
-		if err == nil {
+		switch {
+		case err == nil:
 			return c, nil
-		}
-		if best == nil || len(rest.rest) <= left {
-			best, refused, left = c, err, len(rest.rest)
+		case best == nil || c.unread < best.unread:
+			best, refused = c, err
+		case c.unread == best.unread:
+			refused = commonRefusal(refused, err)
 		}
 	}
-	return best, refused
+	return best, refused.withUsage(s.usages(forms, s.isManager(req.Room)))
+}
+
+// commonRefusal returns the refusal of a text that matches two forms equally little.
+func commonRefusal(a, b *refusal) *refusal {
+	switch {
+	case a.text == b.text || a.text == "name_the_room":
+		return a
+	case b.text == "name_the_room":
+		return b
+	}
+	return refuse("usage")
+}
+
+// withUsage adds the syntax of a command to a refusal.
+func (r *refusal) withUsage(usage string) *refusal {
+	if r.text == "usage" || r.text == "name_the_room" {
+		r.args = args{"usage", usage}
+	} else {
+		r.usage = usage
+	}
+	return r
 }
 
 // parseParams parses the parameters of a command. The room defaults to the one that
@@ -122,88 +151,135 @@ func (s *Service) parse(req *Request, text string) (*invocation, *refusal) {
 func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 	hasRoom := !s.isManager(c.room)
 	for i, p := range c.params {
-		var refused *refusal
-		switch p {
-		case roomParam, roomBeforeText:
-			next := words.peek()
-			if p == roomBeforeText && hasRoom || next == "" || isPrivate(next) && i+1 < len(c.params) {
+		c.unread = len(words.rest)
+		if needsWord[p] && words.peek() == "" {
+			return refuse("usage")
+		}
+		if isRoom[p] {
+			if !s.roomFollows(c, i, *words, hasRoom) {
 				continue
 			}
 			hasRoom = true
-			c.room, refused = s.parseRoom(words.next(), c.to.Domain)
-		case userParam, targetParam:
-			refused = s.parseNamed(c, words, p == targetParam)
-		case roleParam:
-			c.role, refused = parseRole(words.next())
-		case privateParam:
-			if isPrivate(words.peek()) {
-				words.next()
-				c.private = true
-			}
-		case countParam:
-			c.count, refused = s.parseCount(c, words.next(), 1)
-		case catchUpParam:
-			c.count, refused = s.parseCatchUp(c, words.next())
-		case sinceParam:
-			if !strings.EqualFold(words.next(), "since") {
-				return s.usageError(c)
-			}
-			c.since, refused = s.parseSince(words.next())
-		case textParam:
-			c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
-			if c.text == "" {
-				return s.usageError(c)
-			}
-		default:
-			refused = s.parseOptional(c, p, words, &hasRoom)
 		}
-		if refused != nil {
+		if refused := s.parseParam(c, p, words); refused != nil {
 			return refused
 		}
 	}
+	c.unread = len(words.rest)
 	switch {
 	case words.peek() != "":
-		return s.usageError(c)
+		return refuse("usage")
 	case !hasRoom && c.needsRoom():
-		return refuse("name_the_room", "usage", s.usage(c.command))
+		return refuse("name_the_room")
 	}
 	return nil
 }
 
-// parseNamed parses the user, or the room, that a command is about.
-func (s *Service) parseNamed(c *invocation, words *wordReader, optional bool) (refused *refusal) {
-	if c.named = words.peek() != ""; !c.named && !optional {
-		return s.usageError(c)
+var (
+	isRoom = map[param]bool{roomParam: true, roomBeforeText: true, roomIfNamed: true}
+
+	// needsWord has the parameters that are at least one word.
+	needsWord = map[param]bool{
+		userParam: true, roleParam: true, countParam: true, catchUpParam: true, sinceParam: true, textParam: true, nickParam: true,
 	}
-	if c.named {
-		c.user, refused = s.parseUser(words.next(), c.to.Domain)
+)
+
+// roomFollows reports whether the next word is that of parameter i, which is a room.
+func (s *Service) roomFollows(c *invocation, i int, words wordReader, hasRoom bool) bool {
+	next := words.peek()
+	switch {
+	case next == "":
+		return false
+	case c.params[i] == roomBeforeText:
+		return !hasRoom
+	case c.params[i] == roomIfNamed:
+		return !strings.EqualFold(next, "for") && (!hasRoom || s.namesRoom(words, c.to.Domain))
+	}
+	return !isPrivate(next) || i+1 == len(c.params)
+}
+
+// parseParam parses a parameter.
+func (s *Service) parseParam(c *invocation, p param, words *wordReader) (refused *refusal) {
+	switch p {
+	case roomParam, roomBeforeText, roomIfNamed:
+		c.room, refused = s.parseExistingRoom(words.next(), c.to.Domain)
+	case userParam, targetParam:
+		if c.word = words.next(); c.word != "" {
+			c.named = true
+			c.user, refused = s.parseUser(c.word, c.to.Domain)
+		}
+	case roleParam:
+		c.role, refused = parseRole(words.next())
+	case privateParam:
+		if isPrivate(words.peek()) {
+			words.next()
+			c.private = true
+		}
+	case countParam:
+		c.count, refused = c.parseCount(words, 1)
+	case catchUpParam:
+		c.count, refused = c.parseCatchUp(words)
+	case sinceParam:
+		if !strings.EqualFold(words.next(), "since") {
+			return refuse("usage")
+		}
+		if c.unread = len(words.rest); words.peek() == "" {
+			return refuse("usage")
+		}
+		c.since, refused = s.parseSince(words.next())
+	case textParam:
+		c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
+		if strings.Trim(c.text, blanks) == "" {
+			return refuse("usage")
+		}
+	case nickParam:
+		c.text, refused = parseNick(words.next())
+	default:
+		refused = s.parseOptional(c, p, words)
 	}
 	return refused
 }
 
-// parseCount parses a number of entries.
-func (s *Service) parseCount(c *invocation, word string, least int) (int, *refusal) {
+// parseCount parses a number of messages, least or more. A number that is out of range counts as matched: it
+// cannot be another parameter either.
+func (c *invocation) parseCount(words *wordReader, least int) (int, *refusal) {
+	word := words.next()
 	n, err := strconv.Atoi(word)
-	if err != nil || n < least {
-		return 0, s.usageError(c)
+	switch {
+	case err == nil && n >= least:
+		return n, nil
+	case err == nil || errors.Is(err, strconv.ErrRange):
+		c.unread = len(words.rest)
+		return 0, refuse("bad_number", "value", clip(word))
 	}
-	return n, nil
+	return 0, refuse("usage")
 }
 
-// usageError returns the refusal that shows the syntax of a command.
-func (s *Service) usageError(c *invocation) *refusal {
-	return refuse("usage", "usage", s.usage(c.command))
-}
-
-// usage returns the syntax of a command.
-func (s *Service) usage(c *command) string {
+// usage returns the syntax of a command. In a message to the manager the room must be named.
+func (s *Service) usage(c *command, manager bool) string {
 	words := []string{s.config().StartChar + c.name}
 	for _, p := range c.params {
-		if w := paramUsage[p]; w != "" {
+		w := paramUsage[p]
+		switch {
+		case manager && p == roomBeforeText:
+			w = "ROOM"
+		case manager && w == "[ROOM]":
+			w = "ROOM"
+		}
+		if w != "" {
 			words = append(words, w)
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// usages returns the syntax of all forms of a command.
+func (s *Service) usages(forms []*command, manager bool) string {
+	var list []string
+	for _, c := range forms {
+		list = append(list, s.usage(c, manager))
+	}
+	return strings.Join(list, " or ")
 }
 
 func isPrivate(word string) bool { return strings.EqualFold(word, "private") }
@@ -271,6 +347,16 @@ func (s *Service) parseRoom(word, domain string) (sip.AoR, *refusal) {
 		return sip.AoR{}, refuse("foreign_room", "value", printable(clip(word)))
 	}
 	return a.Lower(), nil
+}
+
+// parseExistingRoom parses the name of a room in a command. A name that no room can have is a
+// wrong argument, not a room that could be created.
+func (s *Service) parseExistingRoom(word, domain string) (sip.AoR, *refusal) {
+	a, refused := s.parseRoom(word, domain)
+	if refused == nil && !s.IsRoom(a) {
+		return sip.AoR{}, refuse("bad_room", "value", printable(clip(word)), "pattern", s.config().RoomPattern)
+	}
+	return a, refused
 }
 
 // parseSince parses a time in the past: a duration (2h, 3d), a time within the last 24

@@ -108,6 +108,7 @@ func FuzzInspect(f *testing.F) {
 		for _, encoding := range []string{"", "deflate", "gzip", "br"} {
 			f.Add(ctype, encoding, []byte("From: <sip:a@b>\r\n\r\nContent-Type: message/imdn+xml\r\n\r\nx"))
 			f.Add(ctype, encoding, []byte("\n\n"))
+			f.Add(ctype, encoding, []byte("/me waves"))
 			f.Add(ctype, encoding, []byte("x\x9c\x03\x00\x00\x00\x00\x01"))
 			f.Add(ctype, encoding, []byte("\x1f\x8b\x08"))
 		}
@@ -118,11 +119,15 @@ func FuzzInspect(f *testing.F) {
 		before := string(body)
 		c := inspect(&m)
 		room := sip.AoR{User: "chat-1", Domain: "example.test"}
-		p := s.compose(&Entry{Room: room, From: sip.AoR{User: "alice", Domain: "example.test"}, At: s.now(), Message: m})
+		p := s.compose(newRoom(room), &Entry{Room: room, From: sip.AoR{User: "alice", Domain: "example.test"}, At: s.now(), Message: m})
 		if string(m.Body) != before {
 			t.Error("the body was written to")
 		}
-		if !strings.HasSuffix(string(p.body), before) {
+		said := before
+		if words, ok := action(body); ok && string(p.body) != before {
+			said = string(words)
+		}
+		if !strings.HasSuffix(string(p.body), said) {
 			t.Errorf("%q became %q", before, p.body)
 		}
 		if prefixed := string(p.body) != before; prefixed && mediaType(&m) != "text/plain" {
@@ -142,9 +147,9 @@ func TestTexts(t *testing.T) {
 		{"joined", "no placeholder, and a brace: {{", ""},
 		{"speech", "{name} <{uri}>: ", ""},
 		{"joined", "{who} is there", "imc.texts: joined: there is no placeholder {who}; the placeholders are: {user} {room} {room_uri} {start}"},
-		{"speech", "{room}: ", "imc.texts: speech: there is no placeholder {room}; the placeholders are: {user} {uri} {name}"},
+		{"speech", "{room}: ", "imc.texts: speech: there is no placeholder {room}; the placeholders are: {nick} {user} {uri} {name}"},
 		{"joined", "{user", "imc.texts: joined: no } after {user; write {{ for a brace"},
-		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room admins_only `},
+		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room acted action admins_only `},
 	} {
 		config := DefaultConfig()
 		config.Texts = map[string]string{c.key: c.template}

@@ -32,9 +32,9 @@ type post struct {
 // size returns roughly the bytes that a post takes in memory.
 func (p *post) size() int { return len(p.body) + 64*len(p.headers) + 256 }
 
-// compose returns the post of a committed entry. The Expires header of the sender's
+// compose returns the post of a committed entry of a room. The Expires header of the sender's
 // message (RFC 3428 section 4) can shorten the time set by CatchUp.
-func (s *Service) compose(e *Entry) *post {
+func (s *Service) compose(r *room, e *Entry) *post {
 	set := s.settings()
 	p := &post{
 		seq: e.Seq, at: e.At, from: e.From, fromHeader: e.Message.From, callID: e.CallID, cseq: e.CSeq,
@@ -59,29 +59,41 @@ func (s *Service) compose(e *Entry) *post {
 	}
 	p.headers = slices.Clip(append(p.headers, set.headers...))
 	if e.From != e.Room && takesPrefix(&e.Message) {
-		p.body = slices.Concat([]byte(s.speakerPrefix(e)), e.Body)
+		p.body = s.spoken(r, e)
 	}
 	return p
 }
 
-// speakerPrefix returns the text that is put before a sender's message. An operator's
-// template may use the display name, which the sender can choose freely; the default
+// spoken returns the body of a sender's message after the sender's name.
+func (s *Service) spoken(r *room, e *Entry) []byte {
+	if words, ok := action(e.Body); ok {
+		return slices.Concat([]byte(s.speakerPrefix("action", r, e)), words)
+	}
+	return slices.Concat([]byte(s.speakerPrefix("speech", r, e)), e.Body)
+}
+
+// speakerPrefix returns the text that is put before a sender's message: speech or action. An
+// operator's template may use the display name, which the sender can choose freely; the default
 // template does not.
-func (s *Service) speakerPrefix(e *Entry) string {
+func (s *Service) speakerPrefix(key textKey, r *room, e *Entry) string {
 	user := displayName(e.From, e.Room)
 	name := user
 	if na, err := sip.ParseNameAddr(e.Message.From); err == nil && na.Name != "" {
 		name = printable(clip(na.Name))
 	}
-	return s.settings().texts.expand("speech", args{"user", user, "uri", e.From.String(), "name", name})
+	return s.settings().texts.expand(key, args{"user", user, "nick", r.called(e.From), "uri", e.From.String(), "name", name})
 }
 
 // isFrom reports whether a request is the one that caused the post: its sender got no
 // answer, because the daemon stopped before, and sends it again. Some clients start
 // with the same numbers each time, so the body is compared too.
 func (p *post) isFrom(req *Request) bool {
+	body := req.Body
+	if words, ok := action(body); ok && !bytes.HasSuffix(p.body, body) {
+		body = words
+	}
 	return p.from == req.Sender.AoR && p.callID == req.CallID && p.cseq == req.CSeq && p.fromHeader == req.From &&
-		bytes.HasSuffix(p.body, req.Body)
+		bytes.HasSuffix(p.body, body)
 }
 
 // item returns a post as the item for one member. It depends only on the entry, the

@@ -23,7 +23,7 @@ func (s *Service) list(_ context.Context, c *invocation, r *room) error {
 	}
 	lines := []string{s.text(head, r.name, "count", itoa(r.joined))}
 	for _, m := range r.membersByRole() {
-		key, mark, until := textKey("member"), "", ""
+		key, until := textKey("member"), ""
 		switch {
 		case m.isMuted(now):
 			key, until = "member_muted", s.until(r, m.MutedUntil)
@@ -32,13 +32,7 @@ func (s *Service) list(_ context.Context, c *invocation, r *room) error {
 		case r.Moderated && m.Voiced:
 			key = "member_voiced"
 		}
-		switch m.Role {
-		case Owner:
-			mark = "*"
-		case Admin:
-			mark = "~"
-		}
-		lines = append(lines, s.text(key, r.name, "mark", mark, "until", until, "user", displayName(m.User, r.name)))
+		lines = append(lines, s.text(key, r.name, "mark", m.mark(), "until", until, "user", s.listedName(r, &m)))
 	}
 	s.notifyUser(c.by.user, r.name, c.by.callID, s.pages(lines)...)
 	return nil
@@ -71,7 +65,7 @@ func (s *Service) listRooms(_ context.Context, c *invocation, _ *room) error {
 	for i, r := range rooms {
 		more := s.text("more_rooms", c.to, "count", itoa(count-i), "next", displayName(r.name, c.to))
 		r.mu.Lock()
-		line := strings.TrimRight(s.text("a_room", r.name, "count", itoa(r.joined), "topic", r.Topic), " ")
+		line := strings.TrimRight(s.text("a_room", r.name, "count", itoa(r.joined), "title", s.titleOf(r), "topic", r.Topic), " ")
 		r.mu.Unlock()
 		if i > 0 && len(page)+len(line)+len(more)+2 > pageBytes && (i < count-1 || len(page)+len(line)+1 > pageBytes) {
 			page += "\n" + more
@@ -88,7 +82,7 @@ func (s *Service) listRooms(_ context.Context, c *invocation, _ *room) error {
 func (s *Service) help(_ context.Context, c *invocation, _ *room) error {
 	lines := []string{s.text("help", c.to)}
 	for _, cmd := range s.commands {
-		lines = append(lines, s.text("help_line", c.to, "usage", s.usage(cmd), "help", cmd.help))
+		lines = append(lines, s.text("help_line", c.to, "usage", s.usage(cmd, false), "help", cmd.help))
 	}
 	s.notifyUser(c.by.user, c.to, c.by.callID, s.pages(lines)...)
 	return nil

@@ -38,10 +38,11 @@ type room struct {
 	stored    bool      // false while the room is being created
 	members   []*member // in the order in which they were added
 	index     map[sip.AoR]*member
-	joined    int       // number of members that have joined
-	outside   int       // number of users that are banned, or muted and not members
-	sanctions int       // number of banned and muted users
-	nextEnd   time.Time // when the first sanction ends; zero: never
+	joined    int                                // number of members that have joined
+	outside   int                                // number of users that are banned, or muted and not members
+	sanctions int                                // number of banned and muted users
+	nextEnd   time.Time                          // when the first sanction ends; zero: never
+	nicks     atomic.Pointer[map[sip.AoR]string] // of the members that have one, nil if none has; never written to
 
 	mu             sync.Mutex
 	commitQueue    []*pendingEntry // in the order of their Seqs
@@ -143,6 +144,7 @@ func (r *room) apply(c *Change) {
 		r.members = append(r.members, m)
 	}
 	r.countRows()
+	r.setNicks()
 }
 
 // leave withdraws the entries that the member has not got. The caller holds mu.

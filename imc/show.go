@@ -189,7 +189,7 @@ func (r *room) copies() []Member {
 func memberNode(d mi.Dialect, m *Member, last int64) *mi.Node {
 	n := row("user", m.User.String(), "role", m.Role.String(), "muted", m.Muted, "paused", m.Paused,
 		"behind", m.joined() && m.Cursor < last, "seen", formatTime(m.Seen), "voiced", m.Voiced,
-		"muted_until", formatTime(m.MutedUntil), "banned_until", formatTime(m.BannedUntil), "reason", m.Reason)
+		"muted_until", formatTime(m.MutedUntil), "banned_until", formatTime(m.BannedUntil), "reason", m.Reason, "nick", m.Nick)
 	if d == mi.Classic {
 		n.Name, n.Value, n.Attrs = "MEMBER", n.Attrs[0].Value, n.Attrs[1:]
 	}
@@ -213,7 +213,7 @@ func (s *Service) miShowRoom(_ context.Context, req *mi.Request) (*mi.Node, erro
 	r.mu.Lock()
 	n := row("room", r.name.String(), "owner", r.ownerURI(), "members", r.joined, "private", r.Private,
 		"created", formatTime(r.Created), "last_use", formatTime(r.lastUse()), "newest_entry", r.last, "topic", r.Topic,
-		"moderated", r.Moderated)
+		"moderated", r.Moderated, "title", r.Title)
 	members, last := r.copies(), r.last
 	r.mu.Unlock()
 	people := &mi.Node{Name: "people", List: true}

@@ -45,7 +45,7 @@ func (s *Service) composeAll(r *room, entries []Entry, last int64) []*post {
 	for i := range entries {
 		if entries[i].Seq <= last {
 			entries[i].Room = r.name
-			posts = append(posts, s.compose(&entries[i]))
+			posts = append(posts, s.compose(r, &entries[i]))
 		}
 	}
 	return posts

@@ -51,7 +51,7 @@ func newTexts(custom map[string]string) (texts, error) {
 			return nil, fmt.Errorf("imc.texts: %s: %w", key, err)
 		}
 		allowed := strings.Fields(w.names)
-		if key != "speech" {
+		if key != "speech" && key != "action" {
 			allowed = append(allowed, strings.Fields(common)...)
 		}
 		for _, p := range ps {

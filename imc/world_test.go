@@ -102,7 +102,10 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	opt := imc.Options{Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now, Domains: domains}
-	opt.Online = func(u sip.AoR) bool { _, away := w.away.Load(u); return !away }
+	opt.Online = func(u sip.AoR) (online, known bool) {
+		_, away := w.away.Load(u)
+		return !away && !w.offline[u.User], domains.Has(u.Domain)
+	}
 	if w.policy != nil {
 		opt.Policy = w.policy
 	}

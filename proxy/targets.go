@@ -13,6 +13,12 @@ func (s *Sender) Online(a sip.AoR) bool {
 	return !p.domains.Has(a.Domain) || p.location.Online(a) || len(p.mailboxes.onlineUsers(a, p.location.Online)) > 0
 }
 
+// Knows reports whether the devices of a user are registered here if there are any: no outbound
+// proxy and no other server knows them.
+func (s *Sender) Knows(a sip.AoR) bool {
+	return s.settings.Load().OutboundProxy == nil && s.proxy.domains.Has(a.Domain)
+}
+
 // Reachable reports whether a message to an AoR can be tried: it is online, or an outbound
 // proxy may know its devices. own reports that silod itself is the sender, so that the proxy of
 // rooms counts.

@@ -10,7 +10,7 @@ import (
 
 // roomsNoun returns the commands for chat rooms.
 func roomsNoun() noun {
-	return noun{name: "rooms", short: "Chat rooms: list, show, unused, create, destroy, moderate, history", verbs: []verb{
+	return noun{name: "rooms", short: "Chat rooms: list, show, unused, create, destroy, title, topic, private, moderate, history", verbs: []verb{
 		{
 			use: "list", short: "List the rooms",
 			mi: "imc_list_rooms", list: true, none: "no rooms",
@@ -48,6 +48,18 @@ func roomsNoun() noun {
 		{
 			use: "unmoderate ROOM", short: "Let all members of a room speak",
 			mi: "imc_unmoderate_room", min: 1, max: 1, live: []string{liveRooms}, done: "%1 is not moderated",
+		},
+		{
+			use: "title ROOM TITLE", short: "Set the title of a room; - removes it", example: "  siloctl rooms title chat-1 'Tea friends'",
+			mi: "imc_set_title", min: 2, max: 2, live: []string{liveRooms}, done: "set the title of %1",
+		},
+		{
+			use: "topic ROOM TOPIC", short: "Set the topic of a room; - removes it", example: "  siloctl rooms topic chat-1 'Today: Darjeeling'",
+			mi: "imc_set_topic", min: 2, max: 2, live: []string{liveRooms}, done: "set the topic of %1",
+		},
+		{
+			use: "private ROOM yes|no", short: "Make a room private, by invitation only, or public",
+			mi: "imc_set_private", min: 2, max: 2, live: []string{liveRooms}, done: "changed %1",
 		},
 		{
 			use: "history ROOM", short: "Show the last messages of a room", example: "  siloctl rooms history chat-1 -n 50",

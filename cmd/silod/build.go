@@ -217,7 +217,9 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	d.rooms = imc.New(imc.Options{
 		Store: d.roomDB.Rooms(), Outbox: d.silo, Waker: roomLog, Log: d.log, Now: d.clock.Earlier, Stamp: d.clock.Later,
 		Domains: d.domains, Watch: d.hub, MaxBusy: shareOf(d.cfg.SIP.MaxHandlers), Addresses: d.addresses,
-		Policy: roomPolicy{d.guard, d.silo}, Online: d.roomMail.Online, Left: d.proxy.Registered,
+		Policy: roomPolicy{d.guard, d.silo}, Left: d.proxy.Registered,
+		IsUser: d.exists(),
+		Online: func(a sip.AoR) (online, known bool) { return d.mail.Online(a), d.roomMail.Knows(a) },
 	}, set.rooms)
 	if d.silo.Every() {
 		mailbox.ServeDevices(d.mail.DeviceNames, func(device string) (delivery.Source, delivery.Sender) {

@@ -50,6 +50,8 @@ var session = []string{
 	"imc_ban_member|chat-2|" + alice + "|soon", "imc_unban_member|chat-2|" + alice, "imc_unban_member|chat-2|" + alice, "imc_list_bans|chat-2",
 	"imc_moderate_room|chat-2", "imc_voice_member|chat-2|" + bob, "imc_mute_member|chat-2|sip:carol@127.0.0.1", "imc_devoice_member|chat-2|" + bob,
 	"imc_unmoderate_room|chat-2", "imc_unmoderate_room|chat-9",
+	"imc_set_title|chat-3|Tea friends", "imc_set_topic|chat-3|Darjeeling", "imc_set_topic|chat-3| ", "imc_set_private|chat-3|no",
+	"imc_set_private|chat-3|maybe", "imc_set_title|chat-9|x", "imc_show_room|chat-3",
 	"imc_destroy_room|chat-3", "imc_destroy_room|chat-3",
 
 	"sub_list", "sub_add|dave|secret", "sub_add|dave|secret", "sub_passwd|dave|another", "sub_passwd|nobody|x", "sub_list", "sub_remove|dave",

@@ -21,7 +21,7 @@ func TestRoomRefuses(t *testing.T) {
 		retry              bool
 	}{
 		{text: "hello", status: 500, reason: "no such room", code: "-200"},
-		{text: "#frobnicate", status: 500, reason: "Unknown command", code: "-130"},
+		{text: "#exti", status: 500, reason: "Unknown command", code: "-130"},
 		{text: "#remove bob chat-2", status: 500, reason: "Too many messages", code: "-200", retry: true},
 	} {
 		answer := a.ask(a.request("MESSAGE", room1, room1, step.text, "Content-Type: text/plain"))
