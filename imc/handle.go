@@ -1,6 +1,7 @@
 package imc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,9 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 		return Reply{Status: 403, Reason: "Forbidden, a room is only for senders with an address sip:user@domain", Code: codeMessage}
 	case req.Sender.Local && !req.Sender.Authenticated:
 		return Reply{Status: 403, Reason: "Forbidden, users of this server must authenticate", Code: codeMessage}
+	case req.Header(SpeakerField) != "":
+		s.stats.Dropped.Add(1)
+		return Reply{Status: 482, Reason: reasonLoop, Code: codeMessage}
 	case c.notification, s.IsRoom(req.Sender.AoR):
 		// Clients would answer each other's notifications with more of them, and a
 		// message from one room to another would come back.
@@ -132,6 +136,9 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 		return nil
 	}
 	e := &Entry{Room: r.name, From: req.Sender.AoR, At: s.entryTime(), Message: req.Message}
+	if err := s.checkSpeech(r, e); err != nil {
+		return err
+	}
 	if err := s.appendEntry(ctx, r, e); err != nil {
 		return err
 	}
@@ -173,9 +180,15 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 		if room.IsZero() {
 			room = req.Room
 		}
-		s.notifyUser(req.Sender.AoR, req.Room, req.CallID, s.text(refused.text, room, refused.args...))
+		if text := s.text(refused.text, room, refused.args...); !bytes.Contains(req.Body, []byte(text)) {
+			s.notifyUser(req.Sender.AoR, req.Room, req.CallID, text) // else a program repeats every text that it gets
+		}
 	}
-	return Reply{Status: 500, Reason: refused.Error(), Code: code, RetryAfter: refused.wait}
+	status := 500
+	if wordings[refused.text].status == 482 {
+		status = 482
+	}
+	return Reply{Status: status, Reason: refused.Error(), Code: code, RetryAfter: refused.wait}
 }
 
 // isExplained reports whether a refusal is explained in a direct message besides the

@@ -89,6 +89,7 @@ type Service struct {
 	direct       *directQueue
 	requests     *limit.Meter[userRoom] // messages and commands
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
+	echoed       *limit.Meter[userRoom] // repetitions of the room's messages
 	busy         *limit.Crowd[sip.AoR]  // names of rooms that requests wait for
 	tailBytes    atomic.Int64           // size of all tails together
 
@@ -116,6 +117,7 @@ func New(opt Options, set Settings) *Service {
 		direct:       newDirectQueue(opt.Outbox),
 		requests:     newMeter(),
 		joinAttempts: newMeter(),
+		echoed:       newMeter(),
 		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),

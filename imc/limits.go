@@ -43,4 +43,5 @@ func (s *Service) checkRate(req *Request) error {
 func (s *Service) sweepMeters(now time.Time) {
 	s.requests.Sweep(s.config().requestRate(), now)
 	s.joinAttempts.Sweep(joinAttemptRate, now)
+	s.echoed.Sweep(echoRate, now)
 }
