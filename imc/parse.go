@@ -146,7 +146,7 @@ func (s *Service) parseParams(c *invocation, words *wordReader) *refusal {
 				c.from, refused = s.parseRoom(words.next(), c.to.Domain)
 			}
 		case textParam:
-			c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
+			c.text, words.rest = oneLine(strings.Trim(words.rest, blanks)), ""
 			if c.text == "" {
 				return s.usageError(c)
 			}

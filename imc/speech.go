@@ -145,11 +145,11 @@ func (sp *speaker) prefix(b body, charset string, clear bool) body {
 	}
 	text := oneBlock(b.data, set)
 	data := make([]byte, 0, len(name)+len(text))
-	b.data = append(append(data, name...), text...)
+	out := body{contentType: b.contentType, data: append(append(data, name...), text...)}
 	if !clear { // phones could take it for another charset
-		b.contentType = plainUTF8
+		out.contentType = plainUTF8
 	}
-	return b
+	return out
 }
 
 // nameHTML puts the name before HTML. The HTML becomes a block of its own, of simple elements,
