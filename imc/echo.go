@@ -21,9 +21,11 @@ var echoRate = limit.Rate{N: 3, Per: time.Minute}
 // checkSpeech returns a refusal if the speaker of an entry cannot be named in its content, or
 // if it repeats messages of the room. The caller holds stateMu.
 func (s *Service) checkSpeech(r *room, e *Entry) error {
-	sp := s.speakerOf(e)
-	if _, refused := sp.name(bodyOf(&e.Message), 0); refused != nil {
-		return refused
+	if b := bodyOf(&e.Message); !b.isNameable() {
+		sp := s.speakerOf(e)
+		if _, refused := sp.name(b, 0); refused != nil {
+			return refused
+		}
 	}
 	mark := s.settings().speechMark
 	if mark == nil || !bytes.Contains(e.Body, mark) {

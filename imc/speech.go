@@ -103,6 +103,13 @@ func (b *body) decode() ([]byte, error) {
 	return im.Decode(b.data, b.transfer, b.encoding, maxDecoded)
 }
 
+// isNameable reports whether name accepts a content whatever its bytes are, as most.
+func (b *body) isNameable() bool {
+	kind, charset, _ := contentType(b.contentType)
+	f, _ := formOf(kind, charset, b.isEncoded())
+	return f == prefixed || f == unchanged
+}
+
 // name returns the content with the name of the speaker in it, or a refusal.
 func (sp *speaker) name(b body, nested int) (body, *refusal) {
 	kind, charset, clear := contentType(b.contentType)
