@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"mime/quotedprintable"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -34,8 +35,8 @@ func Decode(body []byte, transfer, content string, limit int) ([]byte, error) {
 		if len(names) > maxEncodings {
 			return nil, ErrEncoding
 		}
-		for i := len(names) - 1; i >= 0; i-- { // the last one was applied last
-			if body, err = decodeOne(body, strings.TrimSpace(names[i]), limit); err != nil {
+		for _, name := range slices.Backward(names) { // the last one was applied last
+			if body, err = decodeOne(body, strings.TrimSpace(name), limit); err != nil {
 				return nil, err
 			}
 		}

@@ -1,6 +1,7 @@
 package im
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -68,14 +69,14 @@ func SafeHTML(document string) string {
 // closeElement closes the innermost open element with a name and those within it. It ignores an
 // end tag without a start tag.
 func closeElement(out *strings.Builder, open []string, name string) []string {
-	for i := len(open) - 1; i >= 0; i-- {
-		if open[i] != name {
-			continue
+	if !slices.Contains(open, name) {
+		return open
+	}
+	for i, e := range slices.Backward(open) {
+		out.WriteString("</" + e + ">")
+		if e == name {
+			return open[:i]
 		}
-		for j := len(open) - 1; j >= i; j-- {
-			out.WriteString("</" + open[j] + ">")
-		}
-		return open[:i]
 	}
 	return open
 }

@@ -11,7 +11,10 @@ import (
 // those that begin with Content-. They are about the message. Fields about the sender, its
 // device, its dialog or the time would be wrong in a message from the room, or name another
 // sender than SpeakerField does.
-var forwarded = []string{"Subject", "Priority", "Auto-Submitted", "MIME-Version", "Importance", "Sensitivity", "Message-Context", "Keywords"}
+var forwarded = []string{
+	"Subject", "Priority", "Auto-Submitted", "MIME-Version", "Importance", "Sensitivity",
+	"Message-Context", "Keywords",
+}
 
 // isForwarded reports whether a header field is sent to the members as it is. Those that
 // describe the bytes of the body are not: the body may be another one.

@@ -112,7 +112,7 @@ func (b *body) isNameable() bool {
 
 // name returns the content with the name of the speaker in it, or a refusal.
 func (sp *speaker) name(b body, nested int) (body, *refusal) {
-	kind, charset, clear := contentType(b.contentType)
+	kind, charset, certain := contentType(b.contentType)
 	f, key := formOf(kind, charset, b.isEncoded())
 	switch f {
 	case refused:
@@ -120,7 +120,7 @@ func (sp *speaker) name(b body, nested int) (body, *refusal) {
 	case unchanged, dropped:
 		return b, nil
 	case prefixed:
-		return sp.prefix(b, charset, clear), nil
+		return sp.prefix(b, charset, certain), nil
 	}
 	if nested > maxNested {
 		return b, refuse("bad_content")
@@ -145,7 +145,7 @@ func (sp *speaker) name(b body, nested int) (body, *refusal) {
 }
 
 // prefix puts the name before plain text. Text in UTF-8 that is one line keeps its bytes.
-func (sp *speaker) prefix(b body, charset string, clear bool) body {
+func (sp *speaker) prefix(b body, charset string, certain bool) body {
 	name, set := sp.text, charsetOf(charset)
 	if set != inUTF8 {
 		name = sp.ascii
@@ -153,7 +153,7 @@ func (sp *speaker) prefix(b body, charset string, clear bool) body {
 	text := oneBlock(b.data, set)
 	data := make([]byte, 0, len(name)+len(text))
 	out := body{contentType: b.contentType, data: append(append(data, name...), text...)}
-	if !clear { // phones could take it for another charset
+	if !certain { // phones could take it for another charset
 		out.contentType = plainUTF8
 	}
 	return out

@@ -67,7 +67,7 @@ func textForm(sub, charset string, encoded bool) (form, textKey) {
 
 // contentType returns the media type and the charset of a Content-Type value in lower case. It
 // reports whether the value can be read in one way only. A value without a type is plain text.
-func contentType(value string) (kind, charset string, clear bool) {
+func contentType(value string) (kind, charset string, certain bool) {
 	if value == "" {
 		return "text/plain", "", true
 	}
