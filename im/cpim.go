@@ -58,9 +58,14 @@ func (c *CPIM) Header(name string) string {
 
 // ContentType returns the media type of the content, "" if none is given.
 func (c *CPIM) ContentType() string {
+	return MediaType(c.ContentField("Content-Type"))
+}
+
+// ContentField returns the value of the first header field of the content with a name, or "".
+func (c *CPIM) ContentField(name string) string {
 	for i := range c.Content {
-		if equalFold(c.Content[i].Name, "Content-Type") {
-			return MediaType(c.Content[i].Value)
+		if equalFold(c.Content[i].Name, name) {
+			return c.Content[i].Value
 		}
 	}
 	return ""

@@ -45,3 +45,18 @@ func equalFold(a, b string) bool {
 	}
 	return true
 }
+
+// All returns the values of all header fields with a name, separated by commas.
+func (m *Message) All(name string) string {
+	all := ""
+	for i := range m.Headers {
+		if !equalFold(m.Headers[i].Name, name) {
+			continue
+		}
+		if all != "" {
+			all += ","
+		}
+		all += m.Headers[i].Value
+	}
+	return all
+}

@@ -1,8 +1,6 @@
 package imc
 
 import (
-	"strings"
-
 	"silod/im"
 )
 
@@ -16,54 +14,59 @@ const mediaTypeComposing = "application/im-iscomposing+xml" // RFC 3994
 
 // inspect reads a message without changing it.
 func inspect(m *im.Message) content {
-	switch mediaType(m) {
-	case im.MediaTypeIMDN, mediaTypeComposing:
+	b := bodyOf(m)
+	return b.inspect(0)
+}
+
+// inspect reads a content, within CPIM if nested is not 0.
+func (b *body) inspect(nested int) content {
+	kind, charset, _ := contentType(b.contentType)
+	switch f, _ := formOf(kind, charset, b.isEncoded()); {
+	case f == dropped:
 		return content{notification: true}
-	case im.MediaTypeCPIM:
-		return inspectCPIM(m)
-	case "text/plain":
-		if m.Header("Content-Encoding") == "" {
-			return content{text: string(m.Body)}
+	case f == wrapped && nested <= maxNested:
+		return b.inspectCPIM(nested)
+	case f == prefixed && !im.IsUTF8(charset): // of some of these charsets ASCII is all that is known here
+		return content{text: string(b.data)}
+	case f == prefixed, f == converted && kind == "text/plain":
+		data, err := b.decode()
+		if err != nil {
+			return content{}
 		}
+		if im.IsUTF8(charset) {
+			return content{text: string(data)}
+		}
+		text, _ := im.ToUTF8(data, charset)
+		return content{text: text}
 	}
 	return content{}
 }
 
-// maxInflated limits how much of a compressed body is read.
-const maxInflated = 64 << 10
-
 // inspectCPIM reads a message within CPIM, which may be compressed: Linphone
 // compresses the notifications that it sends without being asked.
-func inspectCPIM(m *im.Message) content {
-	c, ok := im.ParseCPIM(m.Inflate(maxInflated))
+func (b *body) inspectCPIM(nested int) content {
+	data, err := b.decode()
+	if err != nil {
+		return content{}
+	}
+	c, ok := im.ParseCPIM(data)
 	if !ok || c.Body == nil {
 		return content{}
 	}
-	switch c.ContentType() {
-	case im.MediaTypeIMDN, mediaTypeComposing:
-		return content{notification: true}
-	case "text/plain", "":
-		return content{text: string(c.Body)}
+	inner := cpimBody(c)
+	return inner.inspect(nested + 1)
+}
+
+// cpimBody returns the content of a CPIM message.
+func cpimBody(c *im.CPIM) body {
+	return body{
+		contentType: c.ContentField("Content-Type"), data: c.Body,
+		transfer: c.ContentField("Content-Transfer-Encoding"), encoding: c.ContentField("Content-Encoding"),
 	}
-	return content{}
 }
 
 // mediaType returns the media type of a message. A message without one is plain text.
 func mediaType(m *im.Message) string {
-	value := m.Header("Content-Type")
-	if value == "" {
-		return "text/plain"
-	}
-	return im.MediaType(value)
-}
-
-// takesPrefix reports whether the sender's name can be put before the body: it is
-// plain text, not encoded, in a charset that has ASCII in it.
-func takesPrefix(m *im.Message) bool {
-	if mediaType(m) != "text/plain" || m.Header("Content-Encoding") != "" || !m.PlainEncoding() {
-		return false
-	}
-	charset := im.Charset(m.Header("Content-Type"))
-	return !strings.HasPrefix(charset, "utf-16") && !strings.HasPrefix(charset, "utf-32") &&
-		!strings.HasPrefix(charset, "ucs-") && !strings.HasPrefix(charset, "iso-10646-ucs")
+	kind, _, _ := contentType(m.Header("Content-Type"))
+	return kind
 }

@@ -2,6 +2,7 @@ package imc_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"fmt"
 	"strings"
@@ -39,6 +40,10 @@ func TestMessageToMembers(t *testing.T) {
 			sip.Header{Name: "Subject", Value: "Hallo"},
 			sip.Header{Name: "Priority", Value: "urgent"},
 			sip.Header{Name: "X-Own", Value: "1"},
+			sip.Header{Name: "Date", Value: "Mon, 01 Jan 2001 00:00:00 GMT"},
+			sip.Header{Name: "Remote-Party-ID", Value: "<sip:dan@example.test>"},
+			sip.Header{Name: "Reply-To", Value: "<sip:dan@example.test>"},
+			sip.Header{Name: "Referred-By", Value: "<sip:dan@example.test>"},
 			sip.Header{Name: "Contact", Value: "<sip:alice@192.0.2.1>"},
 			sip.Header{Name: "Supported", Value: "outbound"},
 			sip.Header{Name: "User-Agent", Value: "phone"},
@@ -58,7 +63,7 @@ Content-Type: text/plain;charset=UTF-8
 Content-Language: de
 Subject: Hallo
 Priority: urgent
-X-Own: 1
+Room-Speaker: "alice" <sip:alice@example.test>
 In-Reply-To: cause
 Date: Sat, 01 Jan 2000 00:01:30 GMT
 Supported: kamailio/imc
@@ -74,7 +79,7 @@ Content-Type: text/plain;charset=UTF-8
 Content-Language: de
 Subject: Hallo
 Priority: urgent
-X-Own: 1
+Room-Speaker: "alice" <sip:alice@example.test>
 In-Reply-To: cause
 Date: Sat, 01 Jan 2000 00:01:30 GMT
 Supported: kamailio/imc
@@ -94,31 +99,32 @@ P-Flags: 3
 	})
 }
 
-// Only plain text gets the sender's name as a prefix; all other content is unchanged.
-func TestContentIsUntouched(t *testing.T) {
+// A member gets each content with the name of its speaker in it where its format allows, and
+// else unchanged. Both members get the same, one of them from the store.
+func TestContentNamesTheSpeaker(t *testing.T) {
 	binary := "\x00\x01\xff[bytes]\r\n"
+	utf8Text := "text/plain;charset=utf-8"
 	for _, c := range []struct {
 		name, ctype, body string
 		headers           []sip.Header
 		want              string // "": the body as it was
+		wantType          string // "": the type as it was
 	}{
 		{name: "plain", ctype: "text/plain", body: "x", want: "[alice]: x"},
 		{name: "capitals", ctype: "Text/Plain ; charset=\"utf-8\"", body: "x", want: "[alice]: x"},
 		{name: "latin", ctype: "text/plain;charset=ISO-8859-1", body: "\xe4", want: "[alice]: \xe4"},
 		{name: "invalid UTF-8", ctype: "text/plain", body: "\xff\x00", want: "[alice]: \xff\x00"},
-		{name: "wide characters", ctype: "text/plain;charset=UTF-16LE", body: "x\x00"},
-		{name: "html", ctype: "text/html", body: "<b>x</b>"},
-		{name: "markdown", ctype: "text/markdown", body: "#create chat-2 is no command here"},
+		{name: "wide characters", ctype: "text/plain;charset=UTF-16LE", body: "x\x00", want: "[alice]: x", wantType: utf8Text},
+		{name: "html", ctype: "text/html", body: "<b>x</b>", want: "<p>[alice]:</p><blockquote><b>x</b></blockquote>", wantType: "text/html;charset=utf-8"},
+		{name: "markdown", ctype: "text/markdown", body: "#create chat-2 is no command here", want: "[alice]: #create chat-2 is no command here", wantType: utf8Text},
 		{name: "image", ctype: "image/jpeg", body: binary},
-		{name: "multipart", ctype: "multipart/mixed;boundary=xyz", body: "--xyz\r\n\r\nx\r\n--xyz--"},
 		{name: "long type", ctype: "application/vnd.gsma.rcs-ft-http+xml;a=b", body: "<file/>"},
-		{name: "CPIM", ctype: "message/cpim", body: "From: <sip:alice@example.test>\r\n\r\nContent-Type: text/plain\r\n\r\nx"},
 		{
-			name: "compressed text", ctype: "text/plain", body: binary,
-			headers: []sip.Header{{Name: "Content-Encoding", Value: "deflate"}},
+			name: "CPIM", ctype: "message/cpim", body: "From: <sip:bob@example.test>\r\n\r\nContent-Type: text/plain\r\n\r\nx", wantType: "message/cpim",
+			want: "From: <sip:alice@example.test>\r\nTo: <sip:chat-1@example.test>\r\nDateTime: 2000-01-01T00:00:00Z\r\n\r\nContent-Type: text/plain\r\n\r\n[alice]: x",
 		},
 		{
-			name: "base64", ctype: "text/plain", body: "eA==",
+			name: "base64", ctype: "text/plain", body: "eA==", want: "[alice]: x", wantType: utf8Text,
 			headers: []sip.Header{{Name: "Content-Transfer-Encoding", Value: "base64"}},
 		},
 		{
@@ -138,16 +144,17 @@ func TestContentIsUntouched(t *testing.T) {
 				}
 				w.crash() // the message to dan is read from the store
 				w.online("dan")
-				want := c.want
-				if want == "" {
-					want = c.body
+				headers := append(c.headers, sip.Header{Name: "Content-Type", Value: cmp.Or(c.wantType, c.ctype)},
+					sip.Header{Name: "Room-Speaker", Value: `"alice" <sip:alice@example.test>`})
+				if c.wantType != "" { // the body is not encoded any more
+					headers = append(headers[len(c.headers):], sip.Header{Name: "Content-Transfer-Encoding"})
 				}
 				for _, user := range []string{"bob", "dan"} {
 					got := w.take(user)
-					if len(got) != 1 || string(got[0].Body) != want {
+					if want := cmp.Or(c.want, c.body); len(got) != 1 || string(got[0].Body) != want {
 						t.Fatalf("%s got %+v, want %q", user, got, want)
 					}
-					for _, h := range append(c.headers, sip.Header{Name: "Content-Type", Value: c.ctype}) {
+					for _, h := range headers {
 						if v := got[0].Header(h.Name); v != h.Value {
 							t.Errorf("%s: %s is %q, want %q", user, h.Name, v, h.Value)
 						}
@@ -156,6 +163,39 @@ func TestContentIsUntouched(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Content in which the speaker cannot be named is refused, with a reason and a text that help.
+// The notices and answers of a room name the room.
+func TestSpeakerNotNamed(t *testing.T) {
+	within(t, nil, func(w *world) {
+		w.must("alice", "chat-1", "#create")
+		w.must("bob", "chat-1", "#join")
+		for _, m := range w.take("bob") {
+			if got := m.Header("Room-Speaker"); got != "<sip:chat-1@example.test>;notice" {
+				t.Errorf("a notice is from %q", got)
+			}
+		}
+		for _, m := range w.take("alice") {
+			if got := m.Header("Room-Speaker"); got != "<sip:chat-1@example.test>;notice" {
+				t.Errorf("%s is from %q", m.Body, got)
+			}
+		}
+		for _, c := range []struct{ ctype, encoding, reason, text string }{
+			{"message/sipfrag", "", "Content type not accepted by rooms", "Your message was not delivered: rooms cannot name you in message/sipfrag. Send plain text."},
+			{"text/plain;charset=ebcdic-us", "", "Charset not accepted by rooms", "Your message was not delivered: the charset ebcdic-us is not known here. Send UTF-8."},
+			{"text/plain", "br", "Content encoding not accepted by rooms", "Your message was not delivered: the encoding br is not known here. Send plain text without an encoding."},
+			{"text/plain", "gzip", "Content is malformed", "Your message was not delivered: its content is malformed. Send plain text."},
+		} {
+			r := w.handle(w.message("alice", "chat-1", c.ctype, "[bob]: I resign", sip.Header{Name: "Content-Encoding", Value: c.encoding}))
+			if got := w.read("alice"); r.Status != 500 || r.Reason != c.reason || len(got) != 1 || got[0] != "chat-1: "+c.text {
+				t.Errorf("%s %s: %+v %q", c.ctype, c.encoding, r, got)
+			}
+		}
+		if got := w.read("bob"); len(got) != 0 {
+			t.Errorf("bob got %q", got)
+		}
+	})
 }
 
 func deflated(s string) string {

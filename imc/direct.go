@@ -177,7 +177,7 @@ func (s *Service) newDirect(from, to sip.AoR, cause, body string) im.Message {
 		To:      "<" + to.String() + ">",
 		CallID:  rand.Text() + "@" + from.Domain,
 		CSeq:    1,
-		Headers: []sip.Header{plainText},
+		Headers: []sip.Header{plainText, {Name: SpeakerField, Value: noticeOf(from)}},
 		Body:    []byte(body),
 	}
 	if cause != "" {

@@ -1,6 +1,7 @@
 package imc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,9 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 		return Reply{Status: 403, Reason: "Forbidden, users of this server must authenticate", Code: codeMessage}
 	case req.Unproven && !s.knowsOutside(req.Sender.AoR):
 		return Reply{Status: 403, Reason: "Forbidden, only users of this server may use rooms", Code: codeMessage}
+	case req.Header(SpeakerField) != "":
+		s.stats.Dropped.Add(1)
+		return Reply{Status: 482, Reason: reasonLoop, Code: codeMessage}
 	case c.notification, s.IsRoom(req.Sender.AoR):
 		// Clients would answer each other's notifications with more of them, and a
 		// message from one room to another would come back.
@@ -135,6 +139,9 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 		return nil
 	}
 	e := &Entry{Room: r.name, From: req.Sender.AoR, At: s.entryTime(), Message: req.Message}
+	if err := s.checkContent(r, e); err != nil {
+		return err
+	}
 	if err := s.appendEntry(ctx, r, e); err != nil {
 		return err
 	}
@@ -180,9 +187,15 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 		if refused.usage != "" {
 			text += " " + s.text("usage", room, "usage", refused.usage)
 		}
-		s.notifyUser(req.Sender.AoR, req.Room, req.CallID, text)
+		if !bytes.Contains(req.Body, []byte(text)) { // else a program repeats every text that it gets
+			s.notifyUser(req.Sender.AoR, req.Room, req.CallID, text)
+		}
 	}
-	return Reply{Status: 500, Reason: refused.Error(), Code: code, RetryAfter: refused.wait}
+	status := 500
+	if wordings[refused.text].status == 482 {
+		status = 482
+	}
+	return Reply{Status: status, Reason: refused.Error(), Code: code, RetryAfter: refused.wait}
 }
 
 // isExplained reports whether a refusal is explained in a direct message besides the

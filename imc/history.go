@@ -151,7 +151,12 @@ func (s *Service) historyLine(r *room, e *Entry) string {
 		if e.From == e.Room {
 			key = "noted"
 		}
-		return s.text(key, e.Room, append(a, "text", strings.TrimSpace(strings.ToValidUTF8(c.text, "?")))...)
+		return s.text(key, e.Room, append(a, "text", blockText(strings.TrimSpace(c.text)))...)
 	}
-	return s.text("sent", e.Room, append(a, "type", clip(mediaType(&e.Message)), "size", itoa(len(e.Body)))...)
+	return s.text("sent", e.Room, append(a, "type", oneLine(clip(mediaType(&e.Message))), "size", itoa(len(e.Body)))...)
+}
+
+// typeAndSize describes a content that is not shown.
+func (s *Service) typeAndSize(e *Entry) string {
+	return "(" + oneLine(clip(mediaType(&e.Message))) + ", " + itoa(len(e.Body)) + " bytes)"
 }

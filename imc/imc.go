@@ -109,8 +109,9 @@ type Service struct {
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
 	roomAttempts *limit.Meter[sip.AoR]  // the same, by room
 	nickChanges  *limit.Meter[userRoom]
-	busy         *limit.Crowd[sip.AoR] // names of rooms that requests wait for
-	tailBytes    atomic.Int64          // size of all tails together
+	echoed       *limit.Meter[userRoom] // repetitions of the room's messages
+	busy         *limit.Crowd[sip.AoR]  // names of rooms that requests wait for
+	tailBytes    atomic.Int64           // size of all tails together
 
 	purge    purge      // of the goroutine of sweep
 	history  *histories // that are being read
@@ -142,6 +143,7 @@ func New(opt Options, set Settings) *Service {
 		roomAttempts: limit.NewMeter[sip.AoR](maxMetered, limit.Refuse),
 		nickChanges:  newMeter(),
 		isUser:       opt.IsUser,
+		echoed:       newMeter(),
 		busy:         limit.NewCrowd[sip.AoR](cmp.Or(opt.MaxBusy, 1024)),
 		rooms:        make(map[sip.AoR]*room),
 		users:        make(map[sip.AoR]*user),

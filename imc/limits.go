@@ -49,4 +49,5 @@ func (s *Service) sweepMeters(now time.Time) {
 	s.consent.sweep(now)
 	s.roomAttempts.Sweep(attemptsRate, now)
 	s.nickChanges.Sweep(nickRate, now)
+	s.echoed.Sweep(echoRate, now)
 }

@@ -233,7 +233,7 @@ func (s *Service) parseOptional(c *invocation, p param, words *wordReader) (refu
 	case termParam:
 		c.term, refused = parseTerm(words)
 	case reasonParam:
-		c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
+		c.text, words.rest = oneLine(strings.Trim(words.rest, blanks)), ""
 	case fromParam:
 		if next != "" {
 			c.from, refused = s.parseRoom(words.next(), c.to.Domain)

@@ -228,7 +228,7 @@ func (s *Service) parseParam(c *invocation, p param, words *wordReader) (refused
 		}
 		c.since, refused = s.parseSince(words.next())
 	case textParam:
-		c.text, words.rest = printable(strings.Trim(words.rest, blanks)), ""
+		c.text, words.rest = oneLine(strings.Trim(words.rest, blanks)), ""
 		if strings.Trim(c.text, blanks) == "" {
 			return refuse("usage")
 		}

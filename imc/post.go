@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"silod/delivery"
@@ -27,6 +26,7 @@ type post struct {
 	expires    time.Time
 	headers    []sip.Header
 	body       []byte
+	said       []byte // the body as the sender wrote it
 }
 
 // size returns roughly the bytes that a post takes in memory.
@@ -45,35 +45,37 @@ func (s *Service) compose(r *room, e *Entry) *post {
 			p.expires = t
 		}
 	}
-	for _, h := range e.Headers {
-		if isForwarded(h.Name) {
-			p.headers = append(p.headers, h)
-		}
+	sp := s.speakerOf(r, e)
+	said := bodyOf(&e.Message)
+	if e.From != e.Room {
+		said = s.namedBody(&sp, e, said)
 	}
-	if e.CallID != "" {
-		p.headers = append(p.headers, sip.Header{Name: "In-Reply-To", Value: e.CallID})
-	}
-	if e.Header("Date") == "" {
-		// The time of the message, for members that get it later.
-		p.headers = append(p.headers, sip.Header{Name: "Date", Value: e.At.UTC().Format(im.DateLayout)})
-	}
-	p.headers = slices.Clip(append(p.headers, set.headers...))
-	if e.From != e.Room && takesPrefix(&e.Message) {
-		p.body = s.spoken(r, e)
-	}
+	p.headers = slices.Clip(append(postHeaders(e, &sp, said), set.headers...))
+	p.setBody(said.data, e.Body)
 	return p
 }
 
-// spoken returns the body of a sender's message after the sender's name.
-func (s *Service) spoken(r *room, e *Entry) []byte {
-	if words, ok := action(e.Body); ok {
-		return slices.Concat([]byte(s.speakerPrefix("action", r, e)), words)
+// namedBody returns the content of a member's message with its name. An entry that Handle
+// would refuse, because an earlier version has stored it, is shown by its type and size.
+func (s *Service) namedBody(sp *speaker, e *Entry, b body) body {
+	named, refused := sp.name(b, 0)
+	if refused != nil {
+		return body{contentType: plainText.Value, data: []byte(sp.text + s.typeAndSize(e))}
 	}
-	return slices.Concat([]byte(s.speakerPrefix("speech", r, e)), e.Body)
+	return named
 }
 
-// speakerPrefix returns the text that is put before a sender's message: speech or action. An
-// operator's template may use the display name, which the sender can choose freely; the default
+// setBody sets the body of a post of which the original is given. They share memory where the
+// one ends with the other.
+func (p *post) setBody(data, original []byte) {
+	p.body, p.said = data, original
+	if bytes.HasSuffix(data, original) {
+		p.said = data[len(data)-len(original):]
+	}
+}
+
+// speakerPrefix returns the text that is put before a sender's message. An operator's
+// template may use the display name, which the sender can choose freely; the default
 // template does not.
 func (s *Service) speakerPrefix(key textKey, r *room, e *Entry) string {
 	user := displayName(e.From, e.Room)
@@ -88,12 +90,8 @@ func (s *Service) speakerPrefix(key textKey, r *room, e *Entry) string {
 // answer, because the daemon stopped before, and sends it again. Some clients start
 // with the same numbers each time, so the body is compared too.
 func (p *post) isFrom(req *Request) bool {
-	body := req.Body
-	if words, ok := action(body); ok && !bytes.HasSuffix(p.body, body) {
-		body = words
-	}
 	return p.from == req.Sender.AoR && p.callID == req.CallID && p.cseq == req.CSeq && p.fromHeader == req.From &&
-		bytes.HasSuffix(p.body, body)
+		bytes.Equal(p.said, req.Body)
 }
 
 // item returns a post as the item for one member. It depends only on the entry, the
@@ -137,18 +135,4 @@ func (p *post) item(m *member, to sip.AoR) delivery.Item {
 func appendURI(b []byte, a sip.AoR) []byte {
 	b = append(append(b, "sip:"...), a.User...)
 	return append(append(b, '@'), a.Domain...)
-}
-
-// isForwarded reports whether a header field of a sender's message is sent to the
-// members. Fields about the content or the conversation are, known or not; fields
-// about the sender's identity, device or dialog would be wrong in a message from the
-// room.
-func isForwarded(name string) bool {
-	switch strings.ToLower(name) {
-	case "in-reply-to", "contact", "m", "expires", "supported", "k", "require", "proxy-require", "allow", "accept",
-		"accept-encoding", "accept-language", "user-agent", "identity", "y", "identity-info", "n",
-		"p-asserted-identity", "p-preferred-identity", "authorization", "proxy-authorization", "content-length", "l":
-		return false
-	}
-	return true
 }

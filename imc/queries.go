@@ -99,7 +99,7 @@ func (s *Service) showTopic(_ context.Context, c *invocation, r *room) error {
 }
 
 // pages packs lines into texts of at most pageBytes. A longer line is split between
-// two characters.
+// two characters, and its next part begins with furtherLine.
 func (s *Service) pages(lines []string) []string {
 	var pages []string
 	var page strings.Builder
@@ -119,7 +119,7 @@ func (s *Service) pages(lines []string) []string {
 				n--
 			}
 			pages = append(pages, line[:n])
-			line = line[n:]
+			line = furtherLine + line[n:] // a message begins with a line of its own
 		}
 		if len(pages) >= maxPages {
 			page.WriteString(s.settings().texts.expand("more", args{"count", itoa(len(lines) - i)}))

@@ -78,7 +78,7 @@ func parseScript(t *testing.T, file, text string) *script {
 			if !ok1 || !ok2 || last.expect == nil {
 				t.Fatalf("%s: cannot read %q", at, line)
 			}
-			last.expect[to] = append(last.expect[to], from+": "+strings.ReplaceAll(said, `\n`, "\n"))
+			last.expect[to] = append(last.expect[to], from+": "+strings.NewReplacer(`\n`, "\n", `\r`, "\r").Replace(said))
 		case key == "config":
 			k, v, _ := strings.Cut(rest, " ")
 			s.config[k] = v

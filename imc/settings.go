@@ -75,6 +75,8 @@ type Settings struct {
 	creators sip.Senders
 	texts    texts
 	headers  []sip.Header
+
+	speechMark []byte // see texts.longestLiteral
 }
 
 // NewSettings checks a Config. An error names the key that is wrong.
@@ -92,6 +94,7 @@ func NewSettings(c Config) (Settings, error) {
 	if set.texts, err = newTexts(c.Texts); err != nil {
 		return Settings{}, err
 	}
+	set.speechMark = set.texts.longestLiteral("speech")
 	if set.headers, err = parseHeaders(c.ExtraHeaders); err != nil {
 		return Settings{}, fmt.Errorf("imc.extra_hdrs: %w", err)
 	}

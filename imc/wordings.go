@@ -157,6 +157,12 @@ var wordings = map[textKey]wording{
 	"no_more_rooms":  {status: 503, reason: "Too many rooms", template: "There are {limit} rooms, which is the limit.", names: "limit"},
 	"history_busy":   {status: 429, reason: "Last request not answered yet", template: "Your last request for the messages of a room is still being answered. Try again later."},
 	"too_fast":       {status: 429, reason: "Too many messages", template: "You send too fast: {room} accepts {limit} messages a minute from a user. Your message was not delivered.", names: "limit"},
+	"bad_type":       {status: 415, reason: "Content type not accepted by rooms", template: "Your message was not delivered: rooms cannot name you in {value}. Send plain text.", names: "value"},
+	"bad_charset":    {status: 415, reason: "Charset not accepted by rooms", template: "Your message was not delivered: the charset {value} is not known here. Send UTF-8.", names: "value"},
+	"bad_encoding":   {status: 415, reason: "Content encoding not accepted by rooms", template: "Your message was not delivered: the encoding {value} is not known here. Send plain text without an encoding.", names: "value"},
+	"bad_content":    {status: 400, reason: "Content is malformed", template: "Your message was not delivered: its content is malformed. Send plain text."},
+	"too_big":        {status: 413, reason: "Content too large to be read", template: "Your message was not delivered: HTML and content with an encoding may have at most {limit} bytes. Send plain text.", names: "limit"},
+	"echo":           {status: 482, reason: reasonLoop, template: "You repeat messages of {room}: your message was not delivered."},
 	"not_storable":   {status: 400, reason: "Message cannot be stored", template: "Your message contains data that cannot be stored and was not delivered."},
 
 	// Blocks, and refusals because of other users, quotas and other domains.
