@@ -263,9 +263,6 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 	return nil
 }
 
-// noSuchRoom is the error for the row of a member without a room.
-func noSuchRoom(uri string) error { return fmt.Errorf("row of imc_members: no such room: %s", uri) }
-
 // ownMember adds the values for which imc_members has no column. A user that is missing in
 // imc_members is banned or a former member, or else judge decides.
 func (l *roomLoader) ownMember(scan func(...any) error) error {

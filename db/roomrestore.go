@@ -76,6 +76,9 @@ func (c *roomCopy) present(m *imc.Member, role int64) {
 	c.roles[m.User] = imc.Role(role - 1)
 }
 
+// noSuchRoom is the error for the row of a member without a room.
+func noSuchRoom(uri string) error { return fmt.Errorf("row of imc_members: no such room: %s", uri) }
+
 // lost reports whether Kamailio's tables have lost a room.
 func (r *loadedRoom) lost() bool {
 	return r.copy.room && (!r.listed || len(r.copy.missing) > 0 && (r.copy.shared == 0 || r.copy.shared == 1 && len(r.copy.missing) > 1))
