@@ -187,7 +187,9 @@ func TestAccountComesBack(t *testing.T) {
 			close(done)
 		}()
 		synctest.Wait()
+		s.turn.Lock()
 		w.add("u1")
+		s.turn.Unlock()
 		<-done
 		if len(w.removed) > 0 {
 			t.Errorf("%q are removed", w.removed)

@@ -11,7 +11,7 @@ func (a *app) usersNoun() noun {
 		{
 			use: "remove USER", short: "Remove a user with contacts, waiting messages and places in rooms",
 			mi: "sub_remove", min: 1, max: 1, live: []string{liveUsers},
-			ask: "Remove user %1, with contacts, waiting messages and places in rooms?", done: "removed user %1",
+			ask: "Remove user %1?", done: "removed user %1",
 		},
 	}, more: []*cobra.Command{
 		a.passwordCommand("add USER", "Add a user with a password", "sub_add", "added user %1"),
