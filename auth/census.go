@@ -254,7 +254,8 @@ func (c *Census) missing(ctx context.Context, users map[sip.AoR]bool, now map[si
 func (c *Census) tell(reason, detail string, users int) {
 	if text := fmt.Sprint(reason, detail, users); text != c.told {
 		c.told = text
-		c.opt.Log.Error("users and accounts do not match", slog.String("reason", reason), slog.Int("users", users), slog.String("detail", detail))
+		c.opt.Log.Error("users and accounts do not match",
+			slog.String("reason", reason), slog.Int("users", users), slog.String("detail", detail))
 	}
 }
 
