@@ -40,6 +40,7 @@ type AccountOptions struct {
 	Users   Users
 	Domains sip.Domains
 	Realm   func(domain string) string // returns the realm of a domain's users; nil: the domain
+	Census  *Census                    // removes what a removed user has left; nil: that stays
 	Changed func(user sip.AoR)         // called after each change, such as Cache.Invalidate; may be nil
 }
 
@@ -68,7 +69,7 @@ func (a *Accounts) Commands() []mi.Command {
 		},
 		{
 			Name: "sub_remove", Aliases: []string{"sub.remove"}, Args: "user", MinArgs: 1, MaxArgs: 1,
-			Writes: true, Help: "Removes the password of a user, so that the user can no longer send or register.", Run: a.remove,
+			Writes: true, Help: "Removes a user: the password, contacts, waiting messages and places in rooms.", Run: a.remove,
 		},
 	}
 }
@@ -96,7 +97,7 @@ func (a *Accounts) list(ctx context.Context, _ *mi.Request) (*mi.Node, error) {
 }
 
 func (a *Accounts) add(ctx context.Context, req *mi.Request) (*mi.Node, error) {
-	return a.set(ctx, req, a.opt.Users.AddUser)
+	return a.set(ctx, req, a.addUser)
 }
 
 func (a *Accounts) setPassword(ctx context.Context, req *mi.Request) (*mi.Node, error) {
@@ -108,7 +109,31 @@ func (a *Accounts) remove(ctx context.Context, req *mi.Request) (*mi.Node, error
 	if err != nil {
 		return nil, err
 	}
-	return a.changed(user, a.opt.Users.RemoveUser(ctx, user))
+	remove := func() error {
+		err := a.opt.Users.RemoveUser(ctx, user)
+		a.forget(user) // before the rest is removed, which takes longer
+		return err
+	}
+	if a.opt.Census == nil {
+		return a.changed(user, remove())
+	}
+	return a.changed(user, a.opt.Census.Remove(ctx, user, remove))
+}
+
+// addUser adds a user.
+func (a *Accounts) addUser(ctx context.Context, user sip.AoR, secret Secret) error {
+	add := func() error { return a.opt.Users.AddUser(ctx, user, secret) }
+	if a.opt.Census == nil {
+		return add()
+	}
+	return a.opt.Census.Add(ctx, user, add)
+}
+
+// forget calls Changed.
+func (a *Accounts) forget(user sip.AoR) {
+	if a.opt.Changed != nil {
+		a.opt.Changed(user)
+	}
 }
 
 // set runs a command that sets the password of a user.
@@ -187,8 +212,9 @@ func (a *Accounts) changed(user sip.AoR, err error) (*mi.Node, error) {
 	case errors.Is(err, ErrUnknownUser):
 		return nil, mi.Errorf(404, "No user %s", user)
 	}
-	if a.opt.Changed != nil {
-		a.opt.Changed(user)
+	a.forget(user)
+	if errors.Is(err, ErrLeft) {
+		return nil, mi.Errorf(503, "User %s is removed. What the user has left cannot be removed now, and is tried again", user)
 	}
 	if err != nil {
 		return nil, err

@@ -16,13 +16,19 @@ func (c *check) rooms(ctx context.Context) error {
 		return nil
 	}
 	skipped, listed := 0, []string{}
-	_, err := c.db.rooms.load(ctx, func(err error) {
+	loaded, err := c.db.rooms.load(ctx, func(err error) {
 		if skipped++; skipped <= maxListed {
 			listed = append(listed, oneLine(err))
 		}
 	})
-	if err != nil || skipped == 0 {
+	if err != nil {
 		return nil //nolint:nilerr // the tables have a problem of their own, which is found elsewhere
+	}
+	if note := loaded.note(); note != "" {
+		join(&c.found[i].Note, note)
+	}
+	if skipped == 0 {
+		return nil
 	}
 	note := fmt.Sprintf("%d rows of rooms, members or cursors are not used: %s", skipped, strings.Join(listed, ", "))
 	if skipped > maxListed {

@@ -78,6 +78,7 @@ type DB struct {
 	bindings bindings
 	rooms    rooms
 	users    users
+	notes    notes
 
 	snapshot sourceState // of a database that OpenSource has opened
 
@@ -126,7 +127,8 @@ func newDB(url string, o Options, readOnly bool) (*DB, error) {
 	db.messages.spellings.init(l, r, db.now)
 	w.committed = db.messages.spellings.committed
 	db.bindings = bindings{layout: l, writer: w, reader: r}
-	db.rooms = rooms{layout: l, writer: w, reader: r, slots: make(chan struct{}, roomReads)}
+	db.rooms = rooms{layout: l, writer: w, reader: r, notes: &db.notes, log: db.log, slots: make(chan struct{}, roomReads)}
+	db.notes = notes{layout: l, writer: w, reader: r}
 	db.users = users{layout: l, writer: w, reader: r, now: db.now}
 	if err := dialect.lockFiles(readOnly, o.ownOnly); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"silod/imc"
@@ -21,6 +22,11 @@ type roomLoader struct {
 	// repeated has the URIs of rooms that are another row's room in another spelling. They may
 	// have other members, so none of their rows is used.
 	repeated map[string]bool
+
+	verdict   verdict
+	restored  int       // rooms
+	destroyed []sip.AoR // rooms that another program has destroyed
+	resuming  bool      // a restoration has ended early
 }
 
 // A loadedRoom is a room with its members in the order of their rows.
@@ -31,6 +37,7 @@ type loadedRoom struct {
 
 	listed bool      // a row of imc_rooms has been read
 	other  otherRows // those to write again
+	copy   roomCopy
 }
 
 // Load implements imc.Store. A room with members, and a member that is not banned, exist only
@@ -43,7 +50,11 @@ func (st *rooms) Load(ctx context.Context, f func(imc.Room, []imc.Member), skip 
 	if err != nil {
 		return fmt.Errorf("load rooms: %w", busy(err))
 	}
-	failed := st.respellAll(ctx, l.order)
+	l.tell(st.log)
+	if err := st.forgetRemoved(ctx, l); err != nil {
+		st.log.Error("rows of removed rooms and members not deleted", slog.Any("error", err))
+	}
+	failed := st.rewriteAll(ctx, l)
 	for _, r := range l.order {
 		if err := failed[r.AoR]; err != nil {
 			skip(fmt.Errorf("room %s has rows in another spelling that cannot be replaced; it is not used before the next start: %w", r.AoR, err))
@@ -71,9 +82,7 @@ func (st *rooms) load(ctx context.Context, skip func(error)) (*roomLoader, error
 		{"SELECT room, flag, is_empty, topic, created, title, moderated, open_history, creator_user, creator_domain FROM silod_room ORDER BY room", l.ownRoom},
 		{"SELECT username, domain, room, flag FROM {members} ORDER BY id", l.kamailioMember},
 		{"SELECT room, username, domain, muted, paused, banned, invited_user, invited_domain, " +
-			"muted_until, banned_until, reason, voiced, nick, added_user, added_domain FROM silod_member " +
-			"WHERE COALESCE(muted, 1) <> 0 OR COALESCE(paused, 1) <> 0 OR COALESCE(banned, 1) <> 0 OR COALESCE(invited_user, 'x') <> '' " +
-			"OR COALESCE(voiced, 1) <> 0 OR COALESCE(nick, 'x') <> '' OR COALESCE(added_user, 'x') <> '' " +
+			"muted_until, banned_until, reason, voiced, nick, added_user, added_domain, role FROM silod_member " +
 			"ORDER BY room, username, domain", l.ownMember},
 		{"SELECT room, username, domain, seq, seen, since FROM silod_cursor", l.cursor},
 	} {
@@ -81,6 +90,11 @@ func (st *rooms) load(ctx context.Context, skip func(error)) (*roomLoader, error
 			return nil, err
 		}
 	}
+	restoring, err := st.notes.load(ctx, noteRestoring)
+	if err != nil {
+		return nil, err
+	}
+	l.judge(restoring != 0, skip)
 	return l, nil
 }
 
@@ -181,7 +195,7 @@ func (l *roomLoader) shared(text string) string {
 const maxShared = 100_000
 
 // ownRoom adds the values for which imc_rooms has no column. Where silod_room says that
-// the room has members, but imc_rooms does not have it, another program has destroyed it.
+// the room has members, but imc_rooms does not have it, judge decides.
 func (l *roomLoader) ownRoom(scan func(...any) error) error {
 	var uri string
 	var flag, empty, created, moderated, open int64
@@ -197,12 +211,10 @@ func (l *roomLoader) ownRoom(scan func(...any) error) error {
 		return err
 	}
 	if r == nil {
-		if empty == 0 {
-			return nil // destroyed by another program
-		}
 		r = l.room(a)
 		r.setFlag(flag)
 	}
+	r.copy.room, r.copy.flag = empty == 0, flag
 	same := r.other.room(uri, a)
 	if same || r.Created.IsZero() {
 		r.Topic, r.Created, r.Title = string(topic), fromMillis(created), title
@@ -231,7 +243,7 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 	case l.repeated[uri]:
 		return nil
 	case r == nil:
-		return fmt.Errorf("row of imc_members: no such room: %s", uri)
+		return noSuchRoom(uri)
 	case n.user == "":
 		return errors.New("row of imc_members: no user name")
 	case flag&^(memberOwner|memberAdmin|memberInvited|memberDeleted|memberSkip) != 0:
@@ -244,19 +256,21 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 		role = max(role, old.Role)
 	}
 	r.member(user).Role = role
+	if !r.listed {
+		r.copy.orphans++
+	}
 	r.other.member("{members}", uri, a, n, l.layout.member(user))
 	return nil
 }
 
 // ownMember adds the values for which imc_members has no column. A user that is missing in
-// imc_members was removed by another program, or is banned.
+// imc_members is banned or a former member, or else judge decides.
 func (l *roomLoader) ownMember(scan func(...any) error) error {
-	var uri string
+	var uri, reason, nick string
 	var n, by, adder rowName
-	var muted, paused, banned, mutedUntil, bannedUntil, voiced int64
-	var reason, nick string
+	var muted, paused, banned, mutedUntil, bannedUntil, voiced, role int64
 	err := scan(&uri, &n.user, &n.domain, &muted, &paused, &banned, &by.user, &by.domain,
-		&mutedUntil, &bannedUntil, &reason, &voiced, &nick, &adder.user, &adder.domain)
+		&mutedUntil, &bannedUntil, &reason, &voiced, &nick, &adder.user, &adder.domain, &role)
 	if err != nil {
 		return fmt.Errorf("row of silod_member: %w", err)
 	}
@@ -265,22 +279,21 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 		return err
 	}
 	user := l.layout.aor(n)
-	listed := r.find(user) != nil
-	if !listed && banned == notExcluded { // removed by another program, which ends no mute
-		if muted == 0 {
-			return nil
-		}
-		banned, paused, voiced, nick, adder, by = excludedFormer, 0, 0, "", rowName{}, rowName{}
-	}
-	m := r.member(user)
-	switch banned {
-	case notExcluded:
-	case excludedFormer:
-		if !listed { // else another program has added the user again
+	m := r.find(user)
+	switch {
+	case banned == excludedFormer:
+		if m == nil { // else another program has added the user again
+			m = r.member(user)
 			m.Role = imc.Former
 		}
-	default:
+	case banned != notExcluded:
+		m = r.member(user)
 		m.Role = imc.Banned
+	case m == nil:
+		m = r.copy.absent(user, memberRow{"silod_member", uri, n})
+		m.Role = copiedRole(role, by)
+	default:
+		r.copy.present(m, role)
 	}
 	m.Muted, m.Paused = m.Muted || muted != 0, m.Paused || paused != 0
 	m.MutedUntil, m.BannedUntil, m.Reason = fromMillis(mutedUntil), fromMillis(bannedUntil), reason
@@ -291,7 +304,9 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 	if adder.user != "" {
 		m.AddedBy = l.layout.aor(adder)
 	}
-	r.other.member("silod_member", uri, a, n, l.layout.member(user))
+	if r.find(user) != nil {
+		r.other.member("silod_member", uri, a, n, l.layout.member(user))
+	}
 	return nil
 }
 
@@ -309,11 +324,17 @@ func (l *roomLoader) cursor(scan func(...any) error) error {
 		return err
 	}
 	user := l.layout.aor(n)
-	if m := r.find(user); m != nil {
+	m := r.find(user)
+	if m == nil {
+		m = r.copy.missing[user]
+	}
+	if m != nil {
 		m.Cursor, m.Since = max(m.Cursor, seq), max(m.Since, since)
 		if at := fromMillis(seen); at.After(m.Seen) {
 			m.Seen = at
 		}
+	}
+	if r.find(user) != nil {
 		r.other.member("silod_cursor", uri, a, n, l.layout.member(user))
 	}
 	return nil

@@ -19,6 +19,7 @@ func TestMutesOutliveOtherPrograms(t *testing.T) {
 			{User: bob, Role: imc.Admin, Muted: true, Reason: "loud"},
 			{User: carol, Role: imc.Former, Muted: true},
 			{User: dave, Role: imc.Plain},
+			{User: aor("erin@example.org"), Role: imc.Plain},
 		}})
 		rawExec(t, db, "DELETE FROM imc_members WHERE username IN ('bob', 'dave')")
 		rawExec(t, db, "INSERT INTO imc_members (username, domain, room, flag) VALUES ('carol', 'example.org', '"+room1.String()+"', 0)")

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"silod/imc"
@@ -16,6 +17,8 @@ type rooms struct {
 	layout *layout
 	writer *writer
 	reader *reader
+	notes  *notes
+	log    *slog.Logger
 	slots  chan struct{} // has an element for each read of logs that is under way
 }
 

@@ -82,7 +82,7 @@ func (st *rooms) respellAll(ctx context.Context, rooms []*loadedRoom) map[sip.Ao
 		})
 	}
 	for _, r := range rooms {
-		if !r.other.empty() {
+		if !r.other.empty() || r.copy.restored {
 			queue <- r
 		}
 	}

@@ -17,6 +17,7 @@ import (
 // A UserStore holds the users that have a password, and their aliases.
 type UserStore interface {
 	auth.Users
+	auth.Ledger
 	Aliases(ctx context.Context, user, alias sip.AoR) (bool, error) // an auth.Aliases
 	Addresses(ctx context.Context, a sip.AoR) (accounts, aliases []sip.AoR, err error)
 	Exists(ctx context.Context, a sip.AoR) (bool, error) // as a user or as an alias

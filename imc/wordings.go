@@ -49,6 +49,9 @@ var wordings = map[textKey]wording{
 	"nick_gone":    {template: "{user} has no nickname any more.", names: "user"},
 	"destroyed":    {template: "{room} has been destroyed by {by}.", names: "by"},
 	"owner_left":   {template: "{user}, the owner, has left. {room} has been destroyed.", names: "user"},
+	"account_gone": {template: "{user} has left {room}: the account has been removed.", names: "user"},
+	"succeeded":    {template: "{user}, the owner of {room}, has left: the account has been removed. {owner} is now the owner.", names: "user owner"},
+	"orphaned":     {template: "{user}, the owner, has left: the account has been removed. {room} has been destroyed.", names: "user"},
 
 	// Direct messages.
 	"created":         {template: "You have created {room} and own it. Send messages to {room_uri}; {start}help lists the commands."},

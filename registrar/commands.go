@@ -249,7 +249,7 @@ func (c commands) remove(ctx context.Context, req *mi.Request) (*mi.Node, error)
 		return nil, err
 	}
 	// Like Kamailio, without an error if there is nothing to remove.
-	if err := c.location.unregister(ctx, a, func(*Binding) bool { return true }); err != nil && !errors.Is(err, errNoContact) {
+	if err := c.location.RemoveAll(ctx, a); err != nil {
 		return nil, err
 	}
 	c.changed(a)

@@ -9,7 +9,7 @@ func (a *app) usersNoun() noun {
 	return noun{name: "users", short: "Users with a password: list, add, passwd, remove", verbs: []verb{
 		{use: "list", short: "List the users who have a password", mi: "sub_list", list: true, none: "no users"},
 		{
-			use: "remove USER", short: "Remove a user's password",
+			use: "remove USER", short: "Remove a user with contacts, waiting messages and places in rooms",
 			mi: "sub_remove", min: 1, max: 1, live: []string{liveUsers},
 			ask: "Remove user %1?", done: "removed user %1",
 		},

@@ -177,12 +177,9 @@ func (d *daemon) buildGuard(ctx context.Context, set settings) error {
 		Agents: auth.NewAgents(set.blockedAgents...), Limits: auth.NewLimits(auth.LimitOptions{}, set.limits),
 		Identity: auth.NewIdentity(users.Aliases),
 	}, set.policy)
+	d.buildCensus()
 	d.accounts = auth.NewAccounts(auth.AccountOptions{
-		Users: users, Domains: d.domains, Realm: d.guard.RealmOf,
-		Changed: func(a sip.AoR) {
-			d.credentials.Invalidate(a)
-			d.directory.Forget(a)
-		},
+		Users: users, Domains: d.domains, Realm: d.guard.RealmOf, Census: d.census, Changed: d.forgetUser,
 	})
 	return nil
 }

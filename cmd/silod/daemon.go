@@ -52,6 +52,7 @@ type daemon struct {
 	own          sip.OwnAddresses
 	guard        *router.Guard
 	accounts     *auth.Accounts
+	census       *auth.Census
 	credentials  *auth.Cache
 	directory    *silo.Directory
 	location     *registrar.Location
@@ -112,7 +113,7 @@ func (d *daemon) serve(ctx context.Context) error {
 
 	var services errgroup.Group
 	runs := []func(context.Context) error{
-		d.runClock, d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run, d.proxy.Run, d.wakeWaiting,
+		d.runClock, d.engine.Run, d.silo.Run, d.rooms.Run, d.location.Run, d.proxy.Run, d.wakeWaiting, d.census.Run,
 	}
 	for _, b := range d.databases {
 		runs = append(runs, b.Run)
