@@ -44,7 +44,7 @@ func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 	if c.private {
 		key = "created_private"
 	}
-	s.notifyUser(c.user, r.name, c.by.callID, s.text(key, r.name))
+	s.notifyUser(c, c.user, r.name, s.text(key, r.name))
 	return nil
 }
 
@@ -63,7 +63,7 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 	name := displayName(c.user, r.name)
 	switch {
 	case m.joined() && self:
-		s.notifyUser(c.user, r.name, c.by.callID, s.text("already_in", r.name))
+		s.notifyUser(c, c.user, r.name, s.text("already_in", r.name))
 		return nil
 	case m.joined():
 		s.notifyCaller(c, r, "already_there", "user", name)
@@ -94,7 +94,7 @@ func (s *Service) notifyJoinAttempt(c *invocation, r *room) {
 	}
 	for _, m := range r.members {
 		if m.Role == Owner || m.Role == Admin {
-			s.notifyUser(m.User, r.name, c.by.callID, s.text("attempted", r.name, "user", displayName(c.user, r.name)))
+			s.notifyUser(c, m.User, r.name, s.text("attempted", r.name, "user", displayName(c.user, r.name)))
 		}
 	}
 }
@@ -117,7 +117,7 @@ func (s *Service) exit(ctx context.Context, c *invocation, r *room) error {
 	if err != nil {
 		return err
 	}
-	s.notifyUser(c.user, r.name, c.by.callID, s.text("you_left", r.name))
+	s.notifyUser(c, c.user, r.name, s.text("you_left", r.name))
 	return nil
 }
 

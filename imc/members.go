@@ -28,15 +28,9 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 		}
 	}
 	s.notifyCaller(c, r, "invited", "user", name)
-	room, by, cause := r.name, c.by, c.by.callID
-	s.sendDirect(c.user, directMessage{
-		Message: s.newDirect(room, c.user, cause, s.text("invitation", room, "by", s.actorName(by, r))),
-		failed: func(error) {
-			if !by.operator {
-				s.notifyUser(by.user, room, cause, s.text("invite_failed", room, "user", name))
-			}
-		},
-	})
+	invitation := s.newDirect(r.name, c.user, c.by.callID, s.text("invitation", r.name, "by", s.actorName(c.by, r)))
+	invitation.failed = func(c *invocation) { s.notifyCaller(c, r, "invite_failed", "user", name) }
+	s.sendDirect(c, invitation)
 	return nil
 }
 
@@ -67,7 +61,7 @@ func (s *Service) deny(ctx context.Context, c *invocation, r *room) error {
 		inviter = o.User
 	}
 	if !inviter.IsZero() {
-		s.notifyUser(inviter, r.name, c.by.callID, s.text("declined", r.name, "user", displayName(c.user, r.name)))
+		s.notifyUser(c, inviter, r.name, s.text("declined", r.name, "user", displayName(c.user, r.name)))
 	}
 	s.notifyCaller(c, r, "you_declined")
 	return nil
@@ -138,7 +132,7 @@ func (s *Service) remove(ctx context.Context, c *invocation, r *room) error {
 		Notice: s.newNotice(c, r, "removed", "user", name, "by", by),
 	})
 	if err == nil {
-		s.notifyUser(m.User, r.name, c.by.callID, s.text("you_are_out", r.name, "by", by))
+		s.notifyUser(c, m.User, r.name, s.text("you_are_out", r.name, "by", by))
 	}
 	return err
 }
@@ -200,7 +194,7 @@ func (s *Service) ban(ctx context.Context, c *invocation, r *room) error {
 		if err := s.commit(ctx, r, change); err != nil {
 			return err
 		}
-		s.notifyUser(c.user, r.name, c.by.callID, s.text("you_are_banned", r.name, "by", by))
+		s.notifyUser(c, c.user, r.name, s.text("you_are_banned", r.name, "by", by))
 		return nil
 	}
 	if err := s.commit(ctx, r, change); err != nil {

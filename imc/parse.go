@@ -44,6 +44,9 @@ type invocation struct {
 	since   time.Time
 	from    sip.AoR
 	text    string
+
+	said   string          // the text of the whole command; "" for an operator
+	direct []directMessage // that it has led to
 }
 
 // A wordReader reads the words of a command. They are separated by blanks and cannot be
