@@ -200,13 +200,7 @@ func (e *Engine) serve(ctx context.Context, k recipientKey, r *recipient) {
 // when nothing is left; otherwise Offline or Undelivered with the queues that may not be
 // empty. A panic counts as Undelivered.
 func (e *Engine) attempt(ctx context.Context, k recipientKey, r *recipient) (v Verdict, left uint) {
-	var buf [4]*pass
-	o := round{engine: e, to: k, r: r, open: r.draining, left: r.draining, passes: buf[:]}
-	if n := len(e.queues); n <= len(buf) {
-		o.passes = buf[:n]
-	} else {
-		o.passes = make([]*pass, n)
-	}
+	o := newRound(e, k, r)
 	defer func() {
 		if p := recover(); p != nil {
 			e.logPanic(k, p)

@@ -58,7 +58,9 @@ func (p *pass) forward(ctx context.Context) Verdict {
 		if v := p.send(ctx, l, count, false); v != Delivered {
 			return v
 		}
-		p.lanes = append(p.lanes[1:], l)
+		if len(p.lanes) > 1 {
+			p.lanes = append(p.lanes[1:], l)
+		}
 	}
 	return Delivered
 }

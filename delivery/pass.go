@@ -33,6 +33,7 @@ type pass struct {
 	parted       bool // the lanes are parts of the Source
 	lanes        []*lane
 	whole        lane
+	buf          [1]*lane
 	begun        bool  // run was called before
 	lastDeferred int64 // key of the last deferred item that was read
 }
@@ -81,7 +82,7 @@ func (p *pass) run(ctx context.Context, t turn) Verdict {
 func (p *pass) begin() {
 	p.begun, p.settled, p.hasDeferred, p.parted, p.lastDeferred = true, false, false, false, 0
 	p.whole = lane{source: p.source}
-	p.lanes = append(p.lanes[:0], &p.whole)
+	p.lanes = append(p.buf[:0], &p.whole)
 }
 
 // all tries every item once. Items with Later set and poison items are deferred: a page of

@@ -43,9 +43,21 @@ type round struct {
 	to     recipientKey
 	r      *recipient
 	passes []*pass // by queue; nil: not begun
-	open   uint    // queues to serve
-	left   uint    // queues that may not be empty; more than open
-	served uint    // queues that have had a long turn, since all were last served
+	buf    [4]*pass
+	first  pass // that was begun; a part, so that most rounds are one allocation
+	open   uint // queues to serve
+	left   uint // queues that may not be empty; more than open
+	served uint // queues that have had a long turn, since all were last served
+}
+
+func newRound(e *Engine, k recipientKey, r *recipient) *round {
+	o := &round{engine: e, to: k, r: r, open: r.draining, left: r.draining}
+	if n := len(e.queues); n <= len(o.buf) {
+		o.passes = o.buf[:n]
+	} else {
+		o.passes = make([]*pass, n)
+	}
+	return o
 }
 
 // run serves the queues. It returns Delivered when nothing is left; otherwise Offline or
@@ -101,7 +113,7 @@ func (o *round) next() int {
 
 // turn returns the turn of a queue.
 func (o *round) turn(bit uint) turn {
-	behind := o.open &^ o.served &^ (bit | bit - 1)
+	behind := o.open &^ o.served &^ (2*bit - 1)
 	switch {
 	case o.served != 0:
 		return turn{limited: true, left: shortTurn}
@@ -142,7 +154,11 @@ func (o *round) refresh(emptied uint) {
 func (o *round) pass(i int) *pass {
 	if o.passes[i] == nil {
 		q := o.engine.queues[i]
-		p := &pass{engine: o.engine, to: o.to, woken: &o.r.woken, queue: q, poison: &o.r.poison, absent: &o.r.absent}
+		p := &o.first
+		if p.engine != nil {
+			p = new(pass)
+		}
+		p.engine, p.to, p.queue, p.woken, p.poison, p.absent = o.engine, o.to, q, &o.r.woken, &o.r.poison, &o.r.absent
 		p.source, p.sender = q.sourceAndSender(o.to.device)
 		o.passes[i] = p
 	}
