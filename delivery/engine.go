@@ -196,34 +196,19 @@ func (e *Engine) serve(ctx context.Context, k recipientKey, r *recipient) {
 	}
 }
 
-// attempt makes a pass through each queue in r.draining, in order. It returns Delivered
+// attempt serves the queues in r.draining, and those that are woken meanwhile. It returns Delivered
 // when nothing is left; otherwise Offline or Undelivered with the queues that may not be
 // empty. A panic counts as Undelivered.
 func (e *Engine) attempt(ctx context.Context, k recipientKey, r *recipient) (v Verdict, left uint) {
-	left = r.draining
+	o := newRound(e, k, r)
 	defer func() {
 		if p := recover(); p != nil {
 			e.logPanic(k, p)
 			v = Undelivered
 		}
+		left = o.left
 	}()
-	v = Delivered
-	for _, q := range e.queues {
-		if r.draining&q.bit == 0 {
-			continue
-		}
-		p := pass{engine: e, to: k, queue: q, poison: &r.poison, absent: &r.absent}
-		p.source, p.sender = q.sourceAndSender(k.device)
-		switch result := p.run(ctx); result {
-		case Delivered:
-			left &^= q.bit
-		case paused:
-			v = Undelivered
-		default:
-			return result, left
-		}
-	}
-	return v, left
+	return o.run(ctx), 0
 }
 
 func (e *Engine) logPanic(k recipientKey, p any) {

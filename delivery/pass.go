@@ -3,13 +3,17 @@ package delivery
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
-// A pass is one attempt to empty a queue of a recipient.
+// A pass is one attempt to empty a queue of a recipient. It can be interrupted for other queues
+// and continued.
 type pass struct {
 	engine *Engine
 	to     recipientKey
+	woken  *atomic.Bool // a queue of the recipient may have new items
+	turn   turn
 	queue  *Queue
 	source Source
 	sender Sender
@@ -25,11 +29,21 @@ type pass struct {
 	partial     []int64 // keys of partial items that failed in this pass; maxSkipped at most
 
 	seen []string // devices that have answered a probe in this pass
+
+	parted       bool // the lanes are parts of the Source
+	lanes        []*lane
+	whole        lane
+	buf          [1]*lane
+	begun        bool  // run was called before
+	lastDeferred int64 // key of the last deferred item that was read
 }
 
-// paused is the verdict on a queue that is held, or in which too many items wait for their
-// removal.
-const paused Verdict = -1
+// Verdicts on queues that are not empty, beside those of items.
+const (
+	paused      Verdict = -1 - iota // it is held, or too many items wait for their removal
+	postponed                       // some items must not be tried yet, or were skipped; the recipient answers
+	interrupted                     // the pass can be continued
+)
 
 // Within these times a recipient that is reachable answers, even if a datagram or two
 // are lost.
@@ -38,80 +52,79 @@ const (
 	secondSendTimeout = 8 * time.Second
 )
 
-// run sends items until the queue is empty. Items are removed while the next one is in
-// flight. At the end it waits for all removals and asks the Source once more, because
+// run sends items until the queue is empty or the turn is over. Items are removed while the next
+// one is in flight. At the end it waits for all removals and asks the Source once more, because
 // another node may have committed a row with a lower key late.
-func (p *pass) run(ctx context.Context) Verdict {
-	cpu := p.engine.workers.cpu
-	defer p.removals.wait(cpu)
+func (p *pass) run(ctx context.Context, t turn) Verdict {
+	p.turn = t
+	if p.begun {
+		p.divide()
+	} else {
+		p.begin()
+	}
 	for {
-		p.settled, p.hasDeferred = false, false
 		if v := p.all(ctx); v != Delivered {
 			return v
 		}
-		p.removals.wait(cpu)
+		p.removals.wait(p.engine.workers.cpu)
 		switch {
 		case p.settled:
 		case len(p.failed) > 0 || p.postponed:
-			return Undelivered
+			return postponed
 		default:
 			return Delivered
 		}
+		p.begin()
 	}
+}
+
+// begin goes to the head of the queue.
+func (p *pass) begin() {
+	p.begun, p.settled, p.hasDeferred, p.parted, p.lastDeferred = true, false, false, false, 0
+	p.whole = lane{source: p.source}
+	p.lanes = append(p.buf[:0], &p.whole)
 }
 
 // all tries every item once. Items with Later set and poison items are deferred: a page of
 // them is sent when no other item is left. So a message that arrives meanwhile is sent
 // before the next page of deferred items.
 func (p *pass) all(ctx context.Context) Verdict {
-	var last, lastDeferred int64 // keys of the last items read
-	var v Verdict
 	for more := true; more; {
-		for begun := int64(-1); begun != last; { // to the end of the queue
-			begun = last
-			if last, v = p.page(ctx, last, false); v != Delivered {
-				return v
-			}
+		if v := p.forward(ctx); v != Delivered {
+			return v
 		}
-		begun := lastDeferred
+		more = false
 		if p.hasDeferred {
-			if lastDeferred, v = p.page(ctx, lastDeferred, true); v != Delivered {
+			l := lane{source: p.source, last: p.lastDeferred}
+			found, v := p.read(ctx, &l)
+			if found && v == Delivered {
+				v = p.send(ctx, &l, len(l.items), true)
+			}
+			more, p.lastDeferred = found, l.last
+			if v != Delivered {
 				return v
 			}
 		}
-		more = lastDeferred != begun
 	}
 	return Delivered
 }
 
-// page reads one page of items with keys above after and sends the deferred ones of them,
-// or the others. It returns the last key that it has read, which is after at the end of
-// the queue.
-func (p *pass) page(ctx context.Context, after int64, deferred bool) (int64, Verdict) {
-	if p.mustPause() {
-		return after, paused
-	}
-	unsettled := p.queue.settler.keysOf(p.to)
-	items, err := p.source.Next(ctx, p.to.AoR, after, p.engine.opt.Page)
-	if err != nil {
-		p.engine.opt.Log.Warn("queue not read", "owner", p.to.AoR, "error", err)
-		return after, Undelivered
-	}
-	if len(items) > 0 && p.engine.scheduler.isHeld(p.to) {
-		// Since the pass began, a message that the engine did not send has been stored,
-		// while it is in flight.
-		return after, paused
-	}
-	for i := range items {
-		after = items[i].Key
-		if slices.Contains(unsettled, after) || items[i].Withdrawn() || !p.due(&items[i], deferred) || p.removedBefore(&items[i]) {
+// send sends items of a lane, count at most: the deferred ones or the others.
+func (p *pass) send(ctx context.Context, l *lane, count int, deferred bool) Verdict {
+	for ; count > 0 && len(l.items) > 0; count-- {
+		it := &l.items[0]
+		l.items, l.last = l.items[1:], it.Key
+		if slices.Contains(l.unsettled, it.Key) || it.Withdrawn() || !p.due(it, deferred) || p.removedBefore(it) {
 			continue
 		}
-		if v := p.deliver(ctx, &items[i]); v != Delivered {
-			return after, v
+		if v := p.deliver(ctx, it); v != Delivered {
+			return v
+		}
+		if p.turn.ends(p.woken) {
+			return interrupted
 		}
 	}
-	return after, Delivered
+	return Delivered
 }
 
 // removedBefore reports whether an item was delivered and removed before. Then it is removed
@@ -169,7 +182,7 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 		return Delivered
 	}
 	begun := time.Now()
-	out := p.send(ctx, it)
+	out := p.attempt(ctx, it)
 	p.engine.Latency.Observe(time.Since(begun))
 	log := p.engine.opt.Log
 	switch out.Verdict {
@@ -199,11 +212,11 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 	return Delivered
 }
 
-// send sends an item. If it got no answer, and not for the first time, send asks
+// attempt sends an item. If it got no answer, and not for the first time, attempt asks
 // Sender.Alive. A recipient that is alive may have come back just now, so the item is
 // sent once more. If that fails as well, the item is the cause, and the outcome counts as
 // answered.
-func (p *pass) send(ctx context.Context, it *Item) Outcome {
+func (p *pass) attempt(ctx context.Context, it *Item) Outcome {
 	out := p.try(ctx, it)
 	if out.Verdict != Undelivered || out.Answered || it.Partial || !p.maybePoison(it) {
 		return out

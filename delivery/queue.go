@@ -17,8 +17,8 @@ type Queue struct {
 	sourceAndSender func(device string) (Source, Sender) // "": for no particular device
 }
 
-// Queue adds a queue for one more Source. A recipient's queues are served in the order
-// in which they were added. Serve or ServeDevices must be called before Run.
+// Queue adds a queue for one more Source. A recipient's queues take turns, and one that was
+// added earlier comes first. Serve or ServeDevices must be called before Run.
 func (e *Engine) Queue() *Queue {
 	q := &Queue{engine: e, bit: 1 << len(e.queues)}
 	q.settler = settler{

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"sync/atomic"
 	"time"
 
 	"silod/sip"
@@ -21,10 +22,11 @@ type recipientKey struct {
 // action that the scheduler has to take.
 type recipient struct {
 	state    state
-	pending  uint // queues that may have items
-	draining uint // queues that a worker passes through
-	holds    int  // in effect, see Queue.Hold
-	retries  int  // failed passes; 0 again when a wake-up ends the wait
+	pending  uint        // queues that may have items
+	draining uint        // queues that a worker passes through
+	holds    int         // in effect, see Queue.Hold
+	retries  int         // failed passes; 0 again when a wake-up ends the wait
+	woken    atomic.Bool // pending may have queues that the worker should look at now
 
 	timer  *time.Timer   // the scheduler's, in state waiting
 	gone   chan struct{} // the scheduler's; closed when the recipient is forgotten; nil while unused
@@ -59,6 +61,7 @@ const (
 // ready.
 func (r *recipient) wake(bits uint) action {
 	r.pending |= bits
+	r.woken.Store(true)
 	return r.expedite()
 }
 
@@ -130,6 +133,7 @@ func (r *recipient) begin() action { return r.finish(Delivered, 0) }
 // emptied.
 func (r *recipient) finish(v Verdict, left uint) action {
 	r.draining = 0
+	r.woken.Store(false)
 	switch {
 	case r.holds > 0:
 		r.pending |= left
@@ -166,6 +170,7 @@ func (r *recipient) hold(bit uint) {
 
 // release ends one hold.
 func (r *recipient) release() action {
+	r.woken.Store(true)
 	if r.holds--; r.holds > 0 || r.state != held {
 		return none
 	}

@@ -174,9 +174,9 @@ func (e *inbox) missing(name string, acknowledged map[string]bool) []string {
 }
 
 // online keeps a user registered until the end of the test, also when the daemon is killed.
-func (d *daemon) online(t *testing.T, transport, name string, e *inbox) {
+func (d *daemon) online(t *testing.T, transport, name string, receive func(*phone.Message) phone.Answer) {
 	t.Helper()
-	p := d.user(t, transport, name, e.receive)
+	p := d.user(t, transport, name, receive)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -242,7 +242,7 @@ func TestKilledWhileStoring(t *testing.T) {
 	l.end()
 	for name, transport := range users {
 		var e inbox
-		d.online(t, transport, name, &e)
+		d.online(t, transport, name, e.receive)
 		e.check(t, name, l, name)
 		d.awaitStored(t, name)
 	}
@@ -258,7 +258,7 @@ func TestKilledWhileDelivering(t *testing.T) {
 	inboxes := make(map[string]*inbox)
 	for name, transport := range users {
 		inboxes[name] = new(inbox)
-		d.online(t, transport, name, inboxes[name])
+		d.online(t, transport, name, inboxes[name].receive)
 	}
 	d.killRepeatedly(t)
 	l.end()
@@ -284,13 +284,13 @@ func TestKilledWhileSpeaking(t *testing.T) {
 	inboxes := make(map[string]*inbox)
 	for i, name := range members {
 		inboxes[name] = &inbox{room: true}
-		d.online(t, []string{"tcp", "udp"}[i%2], name, inboxes[name])
+		d.online(t, []string{"tcp", "udp"}[i%2], name, inboxes[name].receive)
 	}
 	l := startLoadAs(t, d, members, 500*time.Millisecond, "chat-1") // as much as the phones of this test can receive
 	d.killRepeatedly(t)
 	l.end()
 	inboxes["frank"] = &inbox{room: true}
-	d.online(t, "udp", "frank", inboxes["frank"])
+	d.online(t, "udp", "frank", inboxes["frank"].receive)
 	for name, e := range inboxes {
 		e.check(t, name, l, "chat-1")
 	}
@@ -322,7 +322,7 @@ func TestComingAndGoing(t *testing.T) {
 	moving.Wait()
 	l.end()
 	for name, transport := range users {
-		d.online(t, transport, name, inboxes[name])
+		d.online(t, transport, name, inboxes[name].receive)
 		inboxes[name].check(t, name, l, name)
 		d.awaitStored(t, name)
 	}

@@ -74,7 +74,7 @@ func TestKilledOnText(t *testing.T) {
 	inboxes := make(map[string]*inbox)
 	for name, transport := range users {
 		inboxes[name] = new(inbox)
-		d.online(t, transport, name, inboxes[name])
+		d.online(t, transport, name, inboxes[name].receive)
 	}
 	d.killRepeatedly(t)
 	l.end()
@@ -171,7 +171,7 @@ func TestTextGroup(t *testing.T) {
 	d.killRepeatedly(t)
 	l.end()
 	var e inbox
-	d.online(t, "udp", "bob", &e)
+	d.online(t, "udp", "bob", e.receive)
 	e.check(t, "bob", l, "bob")
 	d.awaitStored(t, "bob")
 	d.stop()

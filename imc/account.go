@@ -43,12 +43,13 @@ func (s *Service) HasUser(u sip.AoR) bool {
 	return x != nil && (x.seats > 0 || x.waits(u)) || s.invited[u] != nil
 }
 
-// waits reports whether a user waits for entries of a closed room. The caller holds Service.mu.
+// waits reports whether a user is a member of a room that exists, or waits for entries of a closed
+// one. The caller holds Service.mu.
 func (x *user) waits(u sip.AoR) bool {
 	for _, r := range x.rooms {
 		r.mu.Lock()
 		m := r.index[u]
-		waits := m.joined() && m.Cursor < r.last
+		waits := m.joined() && (r.exists() || m.Cursor < r.last)
 		r.mu.Unlock()
 		if waits {
 			return true

@@ -97,8 +97,8 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 			}
 		}
 		w.must("alice", "chat-1", "#modify bob admin")
-		w.must("alice", "chat-1", "#mute bob")
 		w.must("bob", "chat-1", "#invite dave")
+		w.must("alice", "chat-1", "#mute bob")
 		w.must("alice", "chat-2", "#invite bob")
 		w.must("alice", "chat-3", "#ban bob")
 		w.ignore()

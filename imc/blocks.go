@@ -188,7 +188,7 @@ func (s *Service) block(ctx context.Context, c *invocation, _ *room) error {
 	} else if err := s.dropInvitations(ctx, c, target); err != nil {
 		return err
 	}
-	s.notifyUser(c.by.user, c.to, c.by.callID, s.text(key, c.to, "value", name))
+	s.notifyUser(c, c.by.user, c.to, s.text(key, c.to, "value", name))
 	return nil
 }
 
@@ -205,7 +205,7 @@ func (s *Service) unblock(ctx context.Context, c *invocation, _ *room) error {
 	if err := s.setBlock(ctx, c.by.user, target, false); err != nil {
 		return err
 	}
-	s.notifyUser(c.by.user, c.to, c.by.callID, s.text("unblocked", c.to, "value", name))
+	s.notifyUser(c, c.by.user, c.to, s.text("unblocked", c.to, "value", name))
 	return nil
 }
 
@@ -216,7 +216,7 @@ func (s *Service) listBlocks(_ context.Context, c *invocation, _ *room) error {
 	for _, t := range list {
 		lines = append(lines, displayName(t, c.to))
 	}
-	s.notifyUser(c.by.user, c.to, c.by.callID, strings.Join(lines, "\n"))
+	s.notifyUser(c, c.by.user, c.to, strings.Join(lines, "\n"))
 	return nil
 }
 

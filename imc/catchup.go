@@ -100,13 +100,14 @@ func (s *Service) limitBacklog(ctx context.Context, m *member, user sip.AoR) {
 		return
 	}
 	n, err := s.skipBacklog(ctx, m, limit)
-	switch {
-	case err != nil:
+	if err == nil && n > 0 {
+		room := m.room.name
+		err = s.sendAll(ctx, nil, []directMessage{s.newDirect(room, user, "", s.text("skipped", room, "count", countOf(n)))})
+	}
+	if err != nil {
 		s.stats.StoreErrors.Add(1)
 		s.log.Warn("missed room messages not limited", slog.String("room", m.room.name.String()),
 			slog.String("member", user.String()), slog.Any("error", err))
-	case n > 0:
-		s.notifyUser(user, m.room.name, "", s.text("skipped", m.room.name, "count", countOf(n)))
 	}
 }
 

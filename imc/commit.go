@@ -59,7 +59,6 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 		}
 	}
 	s.wake(audience, posts)
-	s.welcome(r, joining, c.Notice)
 	return nil
 }
 

@@ -174,7 +174,7 @@ func (s *Service) confirm(ctx context.Context, c *invocation, r *room) error {
 			return err
 		}
 	}
-	s.notifyUser(c.user, r.name, c.by.callID, s.text("already_in", r.name))
+	s.notifyUser(c, c.user, r.name, s.text("already_in", r.name))
 	return nil
 }
 

@@ -3,10 +3,8 @@ package imc
 import (
 	"context"
 	"crypto/rand"
-	"errors"
+	"fmt"
 	"log/slog"
-	"sync"
-	"time"
 
 	"silod/im"
 	"silod/sip"
@@ -14,129 +12,22 @@ import (
 
 // A directMessage is a message from a room, or from the manager, to one user.
 type directMessage struct {
-	im.Message
-	failed func(error) // called when the message could not be sent; may be nil
+	im.Outgoing
+	failed func(*invocation) // called with the command when the message will never be sent; may be nil
 }
 
-// A directQueue sends direct messages. It does so after the request has been answered,
-// because some clients answer a MESSAGE only when their own has been answered. Messages
-// for the same user are sent in order and one at a time (RFC 3428 section 8); users do
-// not wait for each other.
-type directQueue struct {
-	outbox Outbox
-
-	mu     sync.Mutex
-	queues map[sip.AoR][]directMessage // by recipient; an entry exists while a worker or work has the recipient
-	queued int
-	work   chan sip.AoR // recipients that no worker has taken yet
-}
-
-// Limits of a directQueue.
-const (
-	directWorkers = 32
-	directLimit   = 10_000           // messages that may wait before requests are refused
-	directSlack   = 1_000            // messages that requests under way may add
-	directTimeout = 40 * time.Second // for one message: longer than a transaction lasts
-)
-
-func newDirectQueue(o Outbox) *directQueue {
-	return &directQueue{
-		outbox: o,
-		queues: make(map[sip.AoR][]directMessage),
-		work:   make(chan sip.AoR, directLimit+directSlack),
-	}
-}
-
-// full reports whether new requests must be refused.
-func (q *directQueue) full() bool {
-	return q.waiting() >= directLimit
-}
-
-// add queues a message and reports whether there was space for it. It never blocks.
-func (q *directQueue) add(to sip.AoR, m directMessage) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.queued >= directLimit+directSlack {
-		return false
-	}
-	q.queued++
-	list, taken := q.queues[to]
-	q.queues[to] = append(list, m)
-	if !taken {
-		q.work <- to // does not block: there are no more recipients than messages
-	}
-	return true
-}
-
-// run sends messages until ctx ends.
-func (q *directQueue) run(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case to := <-q.work:
-			q.sendNext(ctx, to)
-		}
-	}
-}
-
-// sendNext sends one message to a recipient and queues the recipient again if there
-// are more, so that a long list for one does not delay the others.
-func (q *directQueue) sendNext(ctx context.Context, to sip.AoR) {
-	q.mu.Lock()
-	m := q.queues[to][0]
-	q.mu.Unlock()
-
-	ctx, cancel := context.WithTimeout(ctx, directTimeout)
-	err := q.outbox.Send(ctx, to, m.Message)
-	cancel()
-	if err != nil && m.failed != nil {
-		m.failed(err)
-	}
-
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.queued--
-	if list := q.queues[to]; len(list) > 1 {
-		q.queues[to] = list[1:]
-		q.work <- to
-	} else {
-		delete(q.queues, to)
-	}
-}
-
-// waiting returns the number of messages that are queued or being sent.
-func (q *directQueue) waiting() int64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return int64(q.queued)
-}
-
-// drain waits until all messages are sent or ctx ends. It polls, because it is used
-// only once, when the daemon stops.
-func (q *directQueue) drain(ctx context.Context) {
-	for q.waiting() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-// notifyUser sends a direct message for each of bodies; cause is the Call-ID of the
-// request that led to them.
-func (s *Service) notifyUser(to, from sip.AoR, cause string, bodies ...string) {
+// notifyUser adds a direct message for each of bodies to those of a command.
+func (s *Service) notifyUser(c *invocation, to, from sip.AoR, bodies ...string) {
 	for _, b := range bodies {
-		s.sendDirect(to, directMessage{Message: s.newDirect(from, to, cause, b)})
+		s.sendDirect(c, s.newDirect(from, to, c.by.callID, b))
 	}
 }
 
 // notifyOther is notifyUser for a user that has not sent the request. One that blocks the room gets
 // nothing.
-func (s *Service) notifyOther(to, from sip.AoR, cause, body string) {
+func (s *Service) notifyOther(c *invocation, to, from sip.AoR, body string) {
 	if !s.blocks.has(to, from) {
-		s.notifyUser(to, from, cause, body)
+		s.notifyUser(c, to, from, body)
 	}
 }
 
@@ -144,34 +35,57 @@ func (s *Service) notifyOther(to, from sip.AoR, cause, body string) {
 // the management command instead.
 func (s *Service) notifyCaller(c *invocation, r *room, key textKey, a ...string) {
 	if !c.by.operator {
-		s.notifyUser(c.by.user, r.name, c.by.callID, s.text(key, r.name, a...))
+		s.notifyUser(c, c.by.user, r.name, s.text(key, r.name, a...))
 	}
 }
 
-// sendDirect queues a direct message. Messages to rooms are dropped, and those to addresses of other
-// domains to which rooms may not send.
-func (s *Service) sendDirect(to sip.AoR, m directMessage) {
-	failed := m.failed
-	m.failed = func(err error) {
-		s.stats.AnswersFailed.Add(1)
-		s.log.Warn("direct message not sent", slog.String("to", to.String()),
-			slog.String("call_id", m.CallID), slog.Any("error", err))
-		if failed != nil {
-			failed(err)
-		}
-	}
-	if s.IsRoom(to) || !s.mayNotify(to) {
+// sendDirect adds a direct message to those of a command, which are sent when the command has
+// released the room. Messages to rooms are dropped, and those to addresses of other domains to
+// which rooms may not send.
+func (s *Service) sendDirect(c *invocation, m directMessage) {
+	if s.IsRoom(m.To) || !s.mayNotify(m.To) {
 		return
 	}
 	s.stats.Answers.Add(1)
-	if !s.direct.add(to, m) {
-		m.failed(errors.New("too many messages are waiting"))
+	m.Answer = m.To == c.by.user
+	c.direct = append(c.direct, m)
+}
+
+// sendAll gives direct messages to the Outbox, in one commit. They are stored before the request
+// is answered, and sent without waiting for the recipients: some clients answer a MESSAGE only
+// when their own has been answered. An error says that none is stored. c may be nil for messages
+// without failed.
+func (s *Service) sendAll(ctx context.Context, c *invocation, ms []directMessage) error {
+	if len(ms) == 0 {
+		return nil
 	}
+	s.sending.Add(int64(len(ms)))
+	defer s.sending.Add(-int64(len(ms)))
+	list := make([]im.Outgoing, len(ms))
+	for i := range ms {
+		list[i] = ms[i].Outgoing
+	}
+	refused, err := s.outbox.Send(ctx, list)
+	if err != nil {
+		return fmt.Errorf("store direct messages: %w", err)
+	}
+	for i, err := range refused {
+		if err == nil {
+			continue
+		}
+		s.stats.AnswersFailed.Add(1)
+		s.log.Warn("direct message not sent", slog.String("to", ms[i].To.String()),
+			slog.String("call_id", ms[i].CallID), slog.Any("error", err))
+		if ms[i].failed != nil {
+			ms[i].failed(c)
+		}
+	}
+	return nil
 }
 
 // newDirect returns a message from a room or from the manager to one user; cause is
 // the Call-ID of the request that led to it, or "".
-func (s *Service) newDirect(from, to sip.AoR, cause, body string) im.Message {
+func (s *Service) newDirect(from, to sip.AoR, cause, body string) directMessage {
 	m := im.Message{
 		From:    "<" + from.String() + ">;tag=" + rand.Text()[:12],
 		To:      "<" + to.String() + ">",
@@ -184,7 +98,7 @@ func (s *Service) newDirect(from, to sip.AoR, cause, body string) im.Message {
 		m.Headers = append(m.Headers, sip.Header{Name: "In-Reply-To", Value: cause})
 	}
 	m.Headers = append(m.Headers, s.settings().headers...)
-	return m
+	return directMessage{Outgoing: im.Outgoing{To: to, Message: m}}
 }
 
 // plainText is the Content-Type of texts that rooms write. The charset of text in

@@ -31,6 +31,7 @@ func (s *Service) runCommand(ctx context.Context, req *Request, line string) (in
 	case refused != nil:
 		return codeBadCommand, refused
 	}
+	c.said = line
 	if err := s.execute(ctx, c); err != nil {
 		return c.code, err
 	}
@@ -41,8 +42,13 @@ func (s *Service) runCommand(ctx context.Context, req *Request, line string) (in
 // errRetry is returned by a command that must be executed again from the start.
 var errRetry = errors.New("execute the command again")
 
-// execute carries out a parsed command.
+// execute carries out a parsed command. When it returns nil, the messages to single users that
+// the command has led to are stored.
 func (s *Service) execute(ctx context.Context, c *invocation) error {
+	return s.answer(ctx, c, s.perform(ctx, c))
+}
+
+func (s *Service) perform(ctx context.Context, c *invocation) error {
 	if c.access == noRoom {
 		return c.run(s, ctx, c, nil)
 	}

@@ -316,5 +316,5 @@ func serviceWith(t testing.TB, st imc.Store, waker imc.Waker) *imc.Service {
 // nop is an Outbox and a Waker that do nothing.
 type nop struct{}
 
-func (nop) Send(context.Context, sip.AoR, im.Message) error { return nil }
-func (nop) WakeAll([]sip.AoR, sip.AoR)                      {}
+func (nop) Send(context.Context, []im.Outgoing) ([]error, error) { return nil, nil }
+func (nop) WakeAll([]sip.AoR, sip.AoR)                           {}

@@ -65,8 +65,10 @@ func (r *refusal) in(room sip.AoR) *refusal {
 	return r
 }
 
-// Handle carries out a request. A 2xx means that its effect is committed; a 503
-// means that it has no effect, and will have none later. Notifications, and messages
+// Handle carries out a request. A 2xx means that its effect is committed, with the messages to
+// single users that it has led to. A 503 means that it has no effect, and will have none later,
+// but for a command of which only these messages could not be stored: if its sender repeats it
+// within unansweredLife, they are sent. Notifications, and messages
 // from the address of a room, are answered 200 and dropped. Handle keeps the headers
 // and the body: the caller must not write to them afterwards.
 func (s *Service) Handle(ctx context.Context, req Request) Reply {
@@ -87,25 +89,23 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 		// message from one room to another would come back.
 		s.stats.Dropped.Add(1)
 		return Reply{Status: 200, Reason: "OK", Code: codeDone}
-	case s.direct.full():
-		return Reply{Status: 503, Reason: "Too much to do", Code: codeMessage, RetryAfter: retryAfter}
 	}
 	if err := s.checkRate(&req); err != nil {
-		return s.reply(&req, codeMessage, err)
+		return s.reply(ctx, &req, codeMessage, err)
 	}
 	ctx, cancel := storeContext(ctx)
 	defer cancel()
 	line, isCommand := s.commandIn(&req, c.text)
 	switch {
 	case len(req.Body) == 0:
-		return s.reply(&req, codeNoBody, refuse("no_body"))
+		return s.reply(ctx, &req, codeNoBody, refuse("no_body"))
 	case isCommand:
 		code, err := s.runCommand(ctx, &req, line)
-		return s.reply(&req, code, err)
+		return s.reply(ctx, &req, code, err)
 	case s.isManager(req.Room):
-		return s.reply(&req, codeMessage, refuse("manager"))
+		return s.reply(ctx, &req, codeMessage, refuse("manager"))
 	}
-	return s.reply(&req, codeMessage, s.postMessage(ctx, &req))
+	return s.reply(ctx, &req, codeMessage, s.postMessage(ctx, &req))
 }
 
 // errCrowded is the error of a request while too many others wait for its room: those for other
@@ -157,7 +157,7 @@ func (s *Service) entryTime() time.Time { return s.stamp().Truncate(time.Millise
 
 // reply returns the answer to a request that ended with err. The sender of
 // a refused request gets an explanation as a direct message.
-func (s *Service) reply(req *Request, code int, err error) Reply {
+func (s *Service) reply(ctx context.Context, req *Request, code int, err error) Reply {
 	var refused *refusal
 	switch {
 	case err == nil:
@@ -170,6 +170,8 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 			slog.String("from", req.Sender.AoR.String()), slog.String("call_id", req.CallID), slog.Any("error", err))
 		reason := "Rooms are not available, try again"
 		switch {
+		case errors.Is(err, errUnanswered):
+			reason = "Done, but the answer could not be stored, try again"
 		case errors.Is(err, errNoHistory):
 			reason = "The history cannot be read now, try again"
 		case errors.Is(err, ErrNumbers):
@@ -188,7 +190,7 @@ func (s *Service) reply(req *Request, code int, err error) Reply {
 			text += " " + s.text("usage", room, "usage", refused.usage)
 		}
 		if !bytes.Contains(req.Body, []byte(text)) { // else a program repeats every text that it gets
-			s.notifyUser(req.Sender.AoR, req.Room, req.CallID, text)
+			s.explain(ctx, req.Sender.AoR, req.Room, req.CallID, text)
 		}
 	}
 	status := 500

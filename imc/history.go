@@ -85,7 +85,7 @@ func (s *Service) showHistory(ctx context.Context, c *invocation, r *room) error
 	for i := range entries {
 		lines = append(lines, s.historyLine(r, &entries[i]))
 	}
-	s.notifyUser(c.by.user, r.name, c.by.callID, s.pages(lines)...)
+	s.notifyUser(c, c.by.user, r.name, s.pages(lines)...)
 	return nil
 }
 

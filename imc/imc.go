@@ -9,7 +9,8 @@
 // the Store. A cursor moves in memory when a message has been delivered and is
 // written later, so that after a crash some messages are sent again with the same
 // Call-ID. A direct message, which is for one user only, such as a reply to a
-// command or an invitation, is not in the log; it is sent through the Outbox.
+// command or an invitation, is not in the log; it is stored in the Outbox
+// before the request is answered.
 //
 // The package does not depend on SIP transactions, registrations or SQL: Handle
 // takes requests, and all else is behind the interfaces declared here.
@@ -25,7 +26,7 @@
 //	Service.mu    the maps of rooms and users
 //	room.mu       a room's memory: cursors, tail, commit queue. The Store takes it
 //	              through the callback of Append, while it holds a lock of its own.
-//	others        cursorWriter and directQueue each have a mutex, under which they
+//	others        cursorWriter and unanswered each have a mutex, under which they
 //	              take no other lock
 //
 // A room's state (its Room, its members and their roles) changes only under both
@@ -46,11 +47,12 @@ import (
 	"silod/watch"
 )
 
-// An Outbox sends a message to one user, online or not. Send returns nil when the
-// message is stored durably, or delivered. It is never called concurrently for the same
-// user. silo.Service is the Outbox of silod.
+// An Outbox sends messages to single users, online or not. Send stores them durably, in their
+// order and in one commit, before it returns; it does not wait for their recipients. refused has
+// the reason of each message that will never be sent, nil for the others; it is nil if there is
+// none. After an error nothing is stored. silo.Service is the Outbox of silod.
 type Outbox interface {
-	Send(ctx context.Context, to sip.AoR, m im.Message) error
+	Send(ctx context.Context, ms []im.Outgoing) (refused []error, err error)
 }
 
 // A Waker starts the delivery to all owners except one; the zero AoR excepts none. A
@@ -104,7 +106,9 @@ type Service struct {
 	current      atomic.Pointer[Settings]
 	stats        Stats
 	cursors      cursorWriter
-	direct       *directQueue
+	outbox       Outbox
+	sending      atomic.Int64 // direct messages that are being stored
+	unanswered   unanswered
 	requests     *limit.Meter[userRoom] // messages and commands
 	joinAttempts *limit.Meter[userRoom] // notices to admins about attempts to join
 	roomAttempts *limit.Meter[sip.AoR]  // the same, by room
@@ -137,7 +141,7 @@ func New(opt Options, set Settings) *Service {
 		policy: opt.Policy, consent: newConsentMeters(),
 		commands:     commands,
 		cursors:      cursorWriter{ready: make(chan struct{}, 1)},
-		direct:       newDirectQueue(opt.Outbox),
+		outbox:       opt.Outbox,
 		requests:     newRequestMeter(),
 		joinAttempts: newMeter(),
 		roomAttempts: limit.NewMeter[sip.AoR](maxMetered, limit.Refuse),

@@ -24,13 +24,15 @@ type answers struct {
 	got  []string
 }
 
-func (a *answers) Send(_ context.Context, to sip.AoR, m im.Message) error {
+func (a *answers) Send(_ context.Context, ms []im.Outgoing) ([]error, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if to == a.user {
-		a.got = append(a.got, string(m.Body))
+	for i := range ms {
+		if ms[i].To == a.user {
+			a.got = append(a.got, string(ms[i].Body))
+		}
 	}
-	return nil
+	return nil, nil
 }
 
 // take returns the messages since the last call.

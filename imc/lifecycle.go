@@ -50,7 +50,7 @@ func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 	if c.private {
 		key = "created_private"
 	}
-	s.notifyUser(c.user, r.name, c.by.callID, s.text(key, r.name))
+	s.notifyUser(c, c.user, r.name, s.text(key, r.name))
 	s.unmarkLeft(ctx, c.user, r.name)
 	s.tellOpen(c, r)
 	return nil
@@ -111,6 +111,7 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 		s.consent.invitations.Forget(userRoom{c.user, r.name})
 		s.unmarkLeft(ctx, c.user, r.name)
 	}
+	s.welcome(c, r, c.user)
 	s.tellOpen(c, r)
 	return nil
 }
@@ -131,7 +132,7 @@ func (s *Service) exit(ctx context.Context, c *invocation, r *room) error {
 		return err
 	}
 	s.markLeft(ctx, c.user, r.name)
-	s.notifyUser(c.user, r.name, c.by.callID, s.text("you_left", r.name))
+	s.notifyUser(c, c.user, r.name, s.text("you_left", r.name))
 	return nil
 }
 

@@ -39,15 +39,10 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 		}
 	}
 	s.notifyCaller(c, r, "invited", "user", name)
-	room, by, cause := r.name, c.by, c.by.callID
-	s.sendDirect(c.user, directMessage{
-		Message: s.newDirect(room, c.user, cause, s.text("invitation", room, "by", s.actorName(by, r), "title", s.titleOf(r))),
-		failed: func(error) {
-			if !by.operator {
-				s.notifyOther(by.user, room, cause, s.text("invite_failed", room, "user", name))
-			}
-		},
-	})
+	text := s.text("invitation", r.name, "by", s.actorName(c.by, r), "title", s.titleOf(r))
+	invitation := s.newDirect(r.name, c.user, c.by.callID, text)
+	invitation.failed = func(c *invocation) { s.notifyCaller(c, r, "invite_failed", "user", name) }
+	s.sendDirect(c, invitation)
 	return nil
 }
 
@@ -80,7 +75,7 @@ func (s *Service) deny(ctx context.Context, c *invocation, r *room) error {
 		inviter = o.User
 	}
 	if !inviter.IsZero() {
-		s.notifyOther(inviter, r.name, c.by.callID, s.text("declined", r.name, "user", displayName(c.user, r.name)))
+		s.notifyOther(c, inviter, r.name, s.text("declined", r.name, "user", displayName(c.user, r.name)))
 	}
 	s.notifyCaller(c, r, "you_declined")
 	return nil
@@ -147,7 +142,7 @@ func (s *Service) remove(ctx context.Context, c *invocation, r *room) error {
 	by := s.actorName(c.by, r)
 	change.Notice = s.newNotice(c, r, "removed", "user", name, "by", by)
 	if err = s.commit(ctx, r, change); err == nil {
-		s.notifyUser(m.User, r.name, c.by.callID, s.text("you_are_out", r.name, "by", by))
+		s.notifyUser(c, m.User, r.name, s.text("you_are_out", r.name, "by", by))
 	}
 	return err
 }

@@ -70,7 +70,7 @@ func (s *Service) ban(ctx context.Context, c *invocation, r *room) error {
 		return err
 	}
 	for _, u := range leaving {
-		s.notifyUser(u, r.name, c.by.callID, s.text("you_are_banned", r.name, "by", by, "terms", terms))
+		s.notifyUser(c, u, r.name, s.text("you_are_banned", r.name, "by", by, "terms", terms))
 	}
 	if !public {
 		s.notifyCaller(c, r, "ban_set", "user", name, "terms", terms)
@@ -222,7 +222,7 @@ func (s *Service) listBans(_ context.Context, c *invocation, r *room) error {
 		}
 		page += "\n" + line
 	}
-	s.notifyUser(c.by.user, r.name, c.by.callID, page)
+	s.notifyUser(c, c.by.user, r.name, page)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (r *room) openFrom() int64 { return r.last + 1 }
 // tellOpen tells a user that has become a member of a room that its history is open.
 func (s *Service) tellOpen(c *invocation, r *room) {
 	if s.isOpen(&r.Room) {
-		s.notifyUser(c.user, r.name, c.by.callID, s.text("open_history", r.name))
+		s.notifyUser(c, c.user, r.name, s.text("open_history", r.name))
 	}
 }
 

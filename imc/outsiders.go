@@ -71,7 +71,7 @@ func (s *Service) notifyJoinAttempt(c *invocation, r *room) {
 	}
 	for _, m := range r.members {
 		if m.Role == Owner || m.Role == Admin {
-			s.notifyOther(m.User, r.name, c.by.callID, text)
+			s.notifyOther(c, m.User, r.name, text)
 		}
 	}
 }

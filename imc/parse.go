@@ -59,6 +59,9 @@ type invocation struct {
 	word              string        // that names the user
 	unread            int           // bytes that no parameter has matched, if parsing fails
 	term              time.Duration // of a ban or a mute; 0: until it is lifted
+
+	said   string          // the text of the whole command; "" for an operator
+	direct []directMessage // that it has led to
 }
 
 // A wordReader reads the words of a command. They are separated by blanks and cannot be

@@ -1,7 +1,6 @@
 package imc
 
 import (
-	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -142,7 +141,7 @@ func TestTexts(t *testing.T) {
 		{"joined", "{who} is there", "imc.texts: joined: there is no placeholder {who}; the placeholders are: {user} {room} {room_uri} {start}"},
 		{"speech", "{room}: ", "imc.texts: speech: there is no placeholder {room}; the placeholders are: {nick} {user} {uri} {name}"},
 		{"joined", "{user", "imc.texts: joined: no } after {user; write {{ for a brace"},
-		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room acted action admins_only `},
+		{"join", "x", `imc.texts: there is no text "join"; the texts are: a_room account_gone acted action admins_only `},
 	} {
 		config := DefaultConfig()
 		config.Texts = map[string]string{c.key: c.template}
@@ -257,57 +256,4 @@ func TestMeterIsBounded(t *testing.T) {
 	if _, ok, _ := m.Take(room("more"), rate, now); !ok || m.Len() != 1 {
 		t.Errorf("%d keys are left", m.Len())
 	}
-}
-
-// TestDirectQueueIsBounded checks that the queue of direct messages is bounded and that
-// users do not wait for each other.
-func TestDirectQueueIsBounded(t *testing.T) {
-	block := make(chan struct{})
-	sent := make(chan sip.AoR, 10)
-	q := newDirectQueue(outboxFunc(func(_ context.Context, to sip.AoR, _ im.Message) error {
-		if to.User == "slow" {
-			<-block
-		}
-		sent <- to
-		return nil
-	}))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ended := make(chan struct{})
-	for range 2 {
-		go func() { q.run(ctx); ended <- struct{}{} }()
-	}
-	q.add(sip.AoR{User: "slow"}, directMessage{})
-	q.add(sip.AoR{User: "slow"}, directMessage{})
-	q.add(sip.AoR{User: "quick"}, directMessage{})
-	if got := <-sent; got.User != "quick" {
-		t.Errorf("%v was first", got)
-	}
-	for q.add(sip.AoR{User: "slow"}, directMessage{}) {
-		if q.waiting() > directLimit+directSlack {
-			t.Fatal("there is no end")
-		}
-	}
-	if !q.full() {
-		t.Error("it is not full")
-	}
-	close(block)
-	go func() {
-		for range sent {
-		}
-	}()
-	q.drain(ctx)
-	if q.waiting() != 0 || len(q.queues) != 0 {
-		t.Errorf("%d are left", q.waiting())
-	}
-	cancel()
-	<-ended
-	<-ended
-	close(sent)
-}
-
-type outboxFunc func(context.Context, sip.AoR, im.Message) error
-
-func (f outboxFunc) Send(ctx context.Context, to sip.AoR, m im.Message) error {
-	return f(ctx, to, m)
 }

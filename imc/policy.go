@@ -47,6 +47,9 @@ func (s *Service) mayReach(ctx context.Context, c *invocation, r *room) error {
 // may. One of another domain may if it has joined itself and users of other domains may use rooms,
 // if an operator has added it, or if the user that has added it exists and could do so again.
 func (s *Service) gets(ctx context.Context, r *room, user sip.AoR) (bool, error) {
+	if !s.isOutside(user) {
+		return true, nil
+	}
 	r.mu.Lock()
 	m, by := r.index[user], sip.AoR{}
 	if m != nil {

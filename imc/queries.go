@@ -34,7 +34,7 @@ func (s *Service) list(_ context.Context, c *invocation, r *room) error {
 		}
 		lines = append(lines, s.text(key, r.name, "mark", m.mark(), "until", until, "user", s.listedName(r, &m)))
 	}
-	s.notifyUser(c.by.user, r.name, c.by.callID, s.pages(lines)...)
+	s.notifyUser(c, c.by.user, r.name, s.pages(lines)...)
 	return nil
 }
 
@@ -73,7 +73,7 @@ func (s *Service) listRooms(_ context.Context, c *invocation, _ *room) error {
 		}
 		page += "\n" + line
 	}
-	s.notifyUser(c.by.user, c.to, c.by.callID, page)
+	s.notifyUser(c, c.by.user, c.to, page)
 	return nil
 }
 
@@ -84,7 +84,7 @@ func (s *Service) help(_ context.Context, c *invocation, _ *room) error {
 	for _, cmd := range s.commands {
 		lines = append(lines, s.text("help_line", c.to, "usage", s.usage(cmd, false), "help", cmd.help))
 	}
-	s.notifyUser(c.by.user, c.to, c.by.callID, s.pages(lines)...)
+	s.notifyUser(c, c.by.user, c.to, s.pages(lines)...)
 	return nil
 }
 

@@ -16,15 +16,10 @@ const (
 	shutdownTimeout = 5 * time.Second
 )
 
-// Run sends direct messages, writes cursors and deletes old entries until ctx ends.
-// Then it sends the queued messages and writes the cursors, for up to shutdownTimeout.
+// Run writes cursors and deletes old entries until ctx ends. Then it writes the cursors, for
+// up to shutdownTimeout.
 func (s *Service) Run(ctx context.Context) error {
-	direct, stopDirect := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopDirect()
 	var workers sync.WaitGroup
-	for range directWorkers {
-		workers.Go(func() { s.direct.run(direct) })
-	}
 	workers.Go(func() { runEvery(ctx, sweepEvery, s.sweep) })
 	workers.Go(func() { runEvery(ctx, sweepEvery, s.eraseClosed) })
 	workers.Go(func() { runEvery(ctx, sweepEvery, s.sweepSanctions) })
@@ -33,8 +28,6 @@ func (s *Service) Run(ctx context.Context) error {
 
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	s.direct.drain(last)
-	stopDirect()
 	workers.Wait()
 	if err := s.Flush(last); err != nil {
 		return fmt.Errorf("write last cursors: %w", err)

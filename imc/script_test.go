@@ -24,7 +24,7 @@ import (
 //	    chat-1 -> bob: TEXT     a message caused by it; "..." at the end matches any text.
 //	                            No other messages may be sent
 //	offline bob, online bob     the device of bob goes and comes
-//	dead bob                    the Outbox fails for bob
+//	dead bob                    the Outbox refuses messages for bob
 //	restart, crash              the daemon is restarted, or killed and started
 //	wait 2h                     time passes
 //	# ...                       a comment

@@ -17,16 +17,14 @@ var _ delivery.Source = (*Service)(nil)
 // order of their Seqs.
 func (s *Service) Next(ctx context.Context, owner sip.AoR, after int64, limit int) ([]delivery.Item, error) {
 	var items []delivery.Item
-	var err error
 	rooms := s.roomsOf(owner)
-	outside := s.isOutside(owner)
 	for _, r := range rooms {
-		if outside {
-			if may, err := s.gets(ctx, r, owner); err != nil {
-				return nil, err
-			} else if !may {
-				continue
-			}
+		may, err := s.gets(ctx, r, owner)
+		switch {
+		case err != nil:
+			return nil, err
+		case !may:
+			continue
 		}
 		if items, err = s.appendUnread(ctx, r, owner, after, limit, items); err != nil {
 			return nil, fmt.Errorf("read the log of %s: %w", r.name, err)

@@ -29,8 +29,8 @@ func (s *Service) Counters() []mi.Stat {
 		{Name: "deliveries", Help: "Room messages accepted by members' devices.", Counter: &s.stats.Deliveries},
 		{Name: "refused_deliveries", Help: "Room messages refused by members' devices.", Counter: &s.stats.DeliveriesRefused},
 		{Name: "answers", Help: "Messages from rooms to one user.", Counter: &s.stats.Answers},
-		{Name: "failed_answers", Help: "Messages to one user that could be neither sent nor stored.", Counter: &s.stats.AnswersFailed},
-		{Name: "waiting_answers", Help: "Messages to one user that are queued or being sent.", Gauge: s.direct.waiting},
+		{Name: "failed_answers", Help: "Messages to one user that were refused, for example because the mailbox is full.", Counter: &s.stats.AnswersFailed},
+		{Name: "waiting_answers", Help: "Messages to one user that are being stored.", Gauge: s.sending.Load},
 		{Name: "store_errors", Help: "Failures of the store.", Counter: &s.stats.StoreErrors},
 	}
 }

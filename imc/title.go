@@ -41,17 +41,15 @@ func (s *Service) titleOf(r *room) string {
 	return s.text("titled", r.name, "title", r.Title)
 }
 
-// welcome sends users that have joined a room with a title or a topic both of them, and says how
+// welcome sends a user that has joined a room with a title or a topic both of them, and says how
 // to leave.
-func (s *Service) welcome(r *room, joining []sip.AoR, notice *Entry) {
-	if notice == nil || r.Title == "" && r.Topic == "" {
+func (s *Service) welcome(c *invocation, r *room, user sip.AoR) {
+	if r.Title == "" && r.Topic == "" {
 		return
 	}
-	for _, u := range joining {
-		text := s.text("welcome", r.name, "title", s.titleOf(r))
-		if r.Topic != "" {
-			text += "\n" + s.text("topic", r.name, "topic", r.Topic)
-		}
-		s.notifyUser(u, r.name, notice.CallID, text)
+	text := s.text("welcome", r.name, "title", s.titleOf(r))
+	if r.Topic != "" {
+		text += "\n" + s.text("topic", r.name, "topic", r.Topic)
 	}
+	s.notifyUser(c, user, r.name, text)
 }

@@ -41,7 +41,7 @@ func (s *Service) who(_ context.Context, c *invocation, r *room) error {
 		}
 		page += "\n" + line
 	}
-	s.notifyUser(c.by.user, r.name, c.by.callID, page+end)
+	s.notifyUser(c, c.by.user, r.name, page+end)
 	return nil
 }
 

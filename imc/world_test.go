@@ -60,7 +60,9 @@ type world struct {
 	mu       sync.Mutex
 	away     sync.Map                         // users that had no device at the last delivery, by AoR
 	offline  map[string]bool                  // users without a device; their messages wait
-	dead     map[string]bool                  // users for which the Outbox fails
+	dead     map[string]bool                  // users for which the Outbox refuses messages
+	full     bool                             // the Outbox fails
+	sends    int                              // calls of the Outbox
 	inbox    map[string][]received            // by user
 	woken    map[sip.AoR]bool                 // by the Service, since the last delivery
 	calls    int                              // number of requests, for Call-IDs
@@ -145,14 +147,22 @@ func (w *world) restart() {
 }
 
 // Send is the Outbox.
-func (w *world) Send(_ context.Context, to sip.AoR, m im.Message) error {
+func (w *world) Send(_ context.Context, ms []im.Outgoing) ([]error, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.dead[short(to)] {
-		return errors.New("user not reachable")
+	w.sends++
+	if w.full {
+		return nil, errors.New("store does not work")
 	}
-	w.receive(to, m)
-	return nil
+	refused := make([]error, len(ms))
+	for i := range ms {
+		if to := ms[i].To; w.dead[short(to)] {
+			refused[i] = errors.New("mailbox is full")
+		} else {
+			w.receive(to, ms[i].Message)
+		}
+	}
+	return refused, nil
 }
 
 // WakeAll is the Waker.

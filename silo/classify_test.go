@@ -95,10 +95,10 @@ func TestSend(t *testing.T) {
 	b := newBox(t, silo.Settings{AddDate: true})
 	b.register(bob)
 	to := sip.AoR{User: "carol", Domain: "elsewhere.example"}
-	for _, a := range []sip.AoR{bob, to} {
-		if err := b.Send(t.Context(), a, *text("hello").Message); err != nil {
-			t.Fatal(err)
-		}
+	hello := *text("hello").Message
+	refused, err := b.Send(t.Context(), []im.Outgoing{{To: bob, Message: hello}, {To: bob}, {To: to, Message: hello}})
+	if err != nil || len(refused) != 3 || refused[0] != nil || !errors.Is(refused[1], silo.ErrEmpty) || refused[2] != nil {
+		t.Fatalf("refused %v, error %v", refused, err)
 	}
 	if got := bodies(b.waiting(bob)); len(got) != 1 || got[0] != "hello" {
 		t.Errorf("bob gets %q", got)
@@ -108,8 +108,5 @@ func TestSend(t *testing.T) {
 	}
 	if len(b.woken) != 1 || b.woken[0] != bob {
 		t.Errorf("woken: %v", b.woken)
-	}
-	if err := b.Send(t.Context(), bob, im.Message{}); !errors.Is(err, silo.ErrEmpty) {
-		t.Errorf("an empty message: %v", err)
 	}
 }

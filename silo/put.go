@@ -106,17 +106,6 @@ func (s *Service) stored(in *Incoming, row *Message) {
 	}
 }
 
-// Send stores a message for a recipient, not necessarily a user of this server. If the
-// recipient is online it is delivered at once. A message for an unknown user is dropped. The
-// errors are those of Put.
-func (s *Service) Send(ctx context.Context, to sip.AoR, m im.Message) error {
-	_, err := s.Put(ctx, &Incoming{Owner: to, URI: to.String(), Message: &m, SafetyCopy: true, Own: true})
-	if err != nil && !errors.Is(err, ErrUnknownUser) {
-		return fmt.Errorf("send to %s: %w", to, err)
-	}
-	return nil
-}
-
 // newRow returns the message that is stored for an incoming one.
 func (s *Service) newRow(cfg *Settings, in *Incoming, now time.Time) (*Message, error) {
 	if len(in.Message.Body) == 0 {

@@ -200,7 +200,7 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 
 	d.engine = delivery.New(delivery.Options{Log: d.log, Reachable: d.reachable, Now: d.clock.Earlier})
 	d.engine.Configure(set.delivery)
-	mailbox, roomLog, notices := d.engine.Queue(), d.engine.Queue(), d.engine.Queue()
+	mailbox, notices, roomLog := d.engine.Queue(), d.engine.Queue(), d.engine.Queue() // rooms come last
 	passed := silo.NewPassed(time.Now)
 	d.silo = silo.New(silo.Options{
 		Store: d.siloDB.Messages(), Waker: mailbox, Notices: notices, Domains: d.domains, Watch: d.hub, Log: d.log,
