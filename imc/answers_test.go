@@ -28,7 +28,7 @@ func TestAnswersAreStoredBefore200(t *testing.T) {
 		}{
 			{"alice", "#invite bob", 1, 2},
 			{"alice", "#list", 1, 1},
-			{"alice", "#help", 1, 2},
+			{"alice", "#help", 1, 3},
 			{"alice", "hello", 0, 0},
 			{"bob", "#deny", 1, 2},
 			{"bob", "#deny", 1, 1}, // is refused

@@ -261,7 +261,9 @@ func (s *Service) leaveBlocked(ctx context.Context, c *invocation, name sip.AoR)
 	case m.joined():
 		leave := *c
 		leave.user, leave.room = c.by.user, name
-		return s.exit(ctx, &leave, r)
+		err := s.exit(ctx, &leave, r)
+		c.direct = leave.direct
+		return err
 	case m != nil && m.Role == Invited:
 		return s.commitDeparture(ctx, r, m)
 	}

@@ -1,13 +1,11 @@
 package imc
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -78,11 +76,10 @@ func (s *Service) answer(ctx context.Context, c *invocation, err error) error {
 	if err != nil && !errors.As(err, &refused) {
 		return err
 	}
-	late := s.unanswered.take(c.key(), s.now())
-	if len(late) > 0 { // refused or not, it has been carried out before
-		err = nil
+	if late := s.unanswered.take(c.key(), s.now()); len(late) > 0 { // it has been carried out before
+		c.direct, err = late, nil
 	}
-	for ms := appendOthers(late, c.direct); len(ms) > 0; ms = c.direct { // added by failed
+	for ms := c.direct; len(ms) > 0; ms = c.direct { // added by failed
 		c.direct = nil
 		switch sendErr := s.sendAll(ctx, c, ms); {
 		case sendErr == nil:
@@ -100,23 +97,11 @@ func (s *Service) answer(ctx context.Context, c *invocation, err error) error {
 	return err
 }
 
-// appendOthers appends the messages of ms that are not in late already, for the same user with the
-// same text.
-func appendOthers(late, ms []directMessage) []directMessage {
-	for i := range ms {
-		same := func(m directMessage) bool { return m.To == ms[i].To && bytes.Equal(m.Body, ms[i].Body) }
-		if !slices.ContainsFunc(late, same) {
-			late = append(late, ms[i])
-		}
-	}
-	return late
-}
-
 // explain explains a refusal to the sender of a request. If that cannot be stored, only the
 // answer explains it.
 func (s *Service) explain(ctx context.Context, to, from sip.AoR, cause, text string) {
 	m := s.newDirect(from, to, cause, text)
-	if s.IsRoom(to) {
+	if s.IsRoom(to) || !s.mayNotify(to) {
 		return
 	}
 	m.Answer = true
