@@ -13,6 +13,9 @@ import (
 	"silod/sip"
 )
 
+// chat is the room of tests.
+var chat = sip.AoR{User: "chat", Domain: "example.org"}
+
 func people(n int) []sip.AoR {
 	all := make([]sip.AoR, n)
 	for i := range all {
@@ -32,7 +35,7 @@ func TestBroadcast(t *testing.T) {
 					b.put(a, text)
 				}
 			}
-			q.WakeAll(all, all[from])
+			q.WakeAll(chat, all, all[from])
 		}
 		say(0, "1")
 		say(0, "2")
@@ -87,7 +90,7 @@ func TestBroadcastIsBehindOthers(t *testing.T) {
 		for _, a := range all {
 			b.put(a, "room")
 		}
-		q.WakeAll(all, sip.AoR{})
+		q.WakeAll(chat, all, sip.AoR{})
 		b.put(bob, "bob")
 		q.Wake(bob)
 		for range e.workers.cpu.usual {
@@ -126,7 +129,7 @@ func TestBroadcastToDeadDevices(t *testing.T) {
 		for _, a := range all {
 			b.put(a, "room")
 		}
-		q.WakeAll(all, sip.AoR{})
+		q.WakeAll(chat, all, sip.AoR{})
 		for range 20 {
 			time.Sleep(time.Minute)
 			b.put(bob, "bob")

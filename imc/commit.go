@@ -50,7 +50,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 		s.freeSeats(r)
 	}
 	s.removeMemberships(r, leaving)
-	s.wake(audience, posts)
+	s.wake(r, audience, posts)
 	return nil
 }
 
