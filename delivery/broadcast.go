@@ -13,15 +13,14 @@ type broadcast struct {
 	left    int     // members still to be woken
 }
 
-// broadcasts are the broadcasts in progress, which take turns. scheduler.mu guards them.
-type broadcasts struct {
-	list    []*broadcast
-	byStart map[*sip.AoR]*broadcast // by the address of the first member: the same list has the same one
-}
+// broadcasts are the broadcasts in progress, one of each room, which take turns.
+// scheduler.mu guards them.
+type broadcasts struct{ list []*broadcast }
 
 // WakeAll is Wake for all members of a room but one, the zero AoR for no exception. It takes
-// as long for thousands as for one. The caller must not change the list any more.
-func (q *Queue) WakeAll(room sip.AoR, members []sip.AoR, except sip.AoR) {
+// as long for thousands as for one. room identifies the room, and the list has all its
+// members. The caller must not change the list any more.
+func (q *Queue) WakeAll(room any, members []sip.AoR, except sip.AoR) {
 	if len(members) == 0 {
 		return
 	}
@@ -36,33 +35,27 @@ func (q *Queue) WakeAll(room sip.AoR, members []sip.AoR, except sip.AoR) {
 	q.engine.scheduler.wakeAll(room, broadcast{queue: q, members: members, except: except, left: len(members)})
 }
 
-func (s *scheduler) wakeAll(room sip.AoR, b broadcast) {
+func (s *scheduler) wakeAll(room any, b broadcast) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.stopped && s.broadcasts.add(b, s.groups, room) {
+	if !s.stopped && s.broadcasts.add(b, s.groups.get(groupName{room: room})) {
 		s.notify()
 	}
 }
 
-// add adds a broadcast and reports true. If a broadcast to the same list is in progress,
-// add reports false and has that one wake every member once more, from where it is.
-func (bs *broadcasts) add(b broadcast, gs groups, room groupName) bool {
-	start := &b.members[0]
-	if c := bs.byStart[start]; c != nil && c.queue == b.queue && len(c.members) == len(b.members) {
-		c.left = len(c.members)
+// add adds a broadcast to a group and reports true. If one is in progress, add reports false
+// and has that one wake every member of the new list, from where it is.
+func (bs *broadcasts) add(b broadcast, g *group) bool {
+	if c := g.broadcast; c != nil && c.queue == b.queue {
+		c.members, c.next, c.left = b.members, c.next%len(b.members), len(b.members)
 		if c.except != b.except {
 			c.except = sip.AoR{}
 		}
 		return false
 	}
-	if bs.byStart == nil {
-		bs.byStart = make(map[*sip.AoR]*broadcast)
-	}
-	added := b
-	added.group = gs.get(room)
-	added.group.broadcasts++
-	bs.list = append(bs.list, &added)
-	bs.byStart[start] = &added
+	b.group = g
+	g.broadcast = &b
+	bs.list = append(bs.list, &b)
 	return true
 }
 
@@ -85,7 +78,7 @@ func (s *scheduler) expand() bool {
 			return true
 		}
 		s.broadcasts.drop()
-		b.group.broadcasts--
+		b.group.broadcast = nil
 		s.groups.drop(b.group)
 		return true
 	}
@@ -117,7 +110,6 @@ func (bs *broadcasts) rotate() {
 
 // drop removes the first broadcast.
 func (bs *broadcasts) drop() {
-	delete(bs.byStart, &bs.list[0].members[0])
 	if bs.list = bs.list[1:]; len(bs.list) == 0 {
 		bs.list = nil
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // chat is the room of tests.
-var chat = sip.AoR{User: "chat", Domain: "example.org"}
+const chat = "chat"
 
 func people(n int) []sip.AoR {
 	all := make([]sip.AoR, n)
@@ -48,7 +48,7 @@ func TestBroadcast(t *testing.T) {
 		e.scheduler.mu.Unlock()
 		time.Sleep(time.Second)
 		e.scheduler.mu.Lock()
-		if n := len(e.scheduler.broadcasts.list) + len(e.scheduler.broadcasts.byStart); n > 0 {
+		if n := len(e.scheduler.broadcasts.list) + len(e.scheduler.groups); n > 0 {
 			t.Errorf("%d broadcasts in the end", n)
 		}
 		e.scheduler.mu.Unlock()

@@ -68,7 +68,7 @@ func (p *pools) share(c class, g *group) bool {
 
 // begin counts a recipient that gets a worker.
 func (p *pools) begin(r *recipient) {
-	r.work = work{index: len(p.list), class: r.class, single: r.turn.group.name.User == "", requests: r.signs.requests.Load()}
+	r.work = work{index: len(p.list), class: r.class, single: r.turn.group.name.room == nil, requests: r.signs.requests.Load()}
 	p.list = append(p.list, r)
 	p.busy++
 	p.working[r.class]++

@@ -251,5 +251,12 @@ func (r *recipient) release() action {
 	return enqueue
 }
 
+// reset drops everything but the class, and where the recipient is.
+func (r *recipient) reset() {
+	r.state, r.pending, r.draining, r.retries = idle, 0, 0, 0
+	r.turn.group, r.active, r.timer, r.register, r.gone = nil, false, nil, register{}, nil
+	r.poison, r.absent = poisonList{}, nil
+}
+
 // busy reports whether a queue may have items.
 func (r *recipient) busy(bit uint) bool { return (r.pending|r.draining)&bit != 0 }

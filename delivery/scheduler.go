@@ -42,9 +42,9 @@ func (s *scheduler) with(k recipientKey, bits uint, step func(*recipient, uint) 
 	if s.tryWith(k, bits, step, nil) {
 		return
 	}
-	home := groupName{Domain: k.Domain}
+	home := groupName{destination: k.Domain}
 	if s.destination != nil {
-		home.Domain = s.destination(k.AoR) // takes locks, so s.mu is not held
+		home.destination = s.destination(k.AoR) // takes locks, so s.mu is not held
 	}
 	s.tryWith(k, bits, step, &home)
 }
@@ -66,7 +66,7 @@ func (s *scheduler) tryWith(k recipientKey, bits uint, step func(*recipient, uin
 		r.home = s.groups.get(*home)
 		defer s.groups.drop(r.home)
 	}
-	moves := r.state == queued && r.class != silent && r.turn.group.name.User != ""
+	moves := r.state == queued && r.class != silent && r.turn.group.name.room != nil
 	if moves || r.state == idle || r.turn.group == nil {
 		r.turn.group = r.home
 	}
@@ -120,7 +120,7 @@ func (s *scheduler) enqueue(r *recipient) {
 		r.timer = nil
 	}
 	if r.turn.group == nil { // it was held, and no queue was woken
-		r.turn.group = s.groups.get(groupName{Domain: r.key.Domain})
+		r.turn.group = s.groups.get(groupName{destination: r.key.Domain})
 	}
 	r.turn.group = s.groups.current(r.turn.group)
 	r.turn.number++
@@ -138,7 +138,7 @@ func (s *scheduler) startTimer(r *recipient, d time.Duration) {
 	r.timer = time.AfterFunc(d, func() { s.due(r) })
 }
 
-// forget keeps nothing of a recipient but its class, of maxIdle recipients. s.mu is held.
+// forget drops the state of a recipient, unless its class is of use. s.mu is held.
 func (s *scheduler) forget(r *recipient) {
 	if r.gone != nil {
 		close(r.gone)
@@ -146,15 +146,20 @@ func (s *scheduler) forget(r *recipient) {
 	if r.active {
 		s.active--
 	}
-	group := r.turn.group
-	*r = recipient{key: r.key, class: r.class, home: r.home, turn: turn{number: r.turn.number}}
-	if group != nil {
-		s.groups.drop(group)
+	if r.timer != nil {
+		r.timer.Stop()
 	}
-	if r.class == unknown {
+	r.reset()
+	switch {
+	case r.class == unknown:
 		delete(s.recipients, r.key)
-		return
+	case len(s.recipients)-s.active > maxIdle:
+		s.evict()
 	}
+}
+
+// evict forgets any idle recipients until maxIdle are left. s.mu is held.
+func (s *scheduler) evict() {
 	for k, other := range s.recipients {
 		if len(s.recipients)-s.active <= maxIdle {
 			break
@@ -299,7 +304,7 @@ func (s *scheduler) finish(r *recipient, v Verdict, left uint, ended bool) (agai
 		return true
 	}
 	s.pools.end(r)
-	group := r.turn.group
+	group := r.turn.group // apply may reset it
 	s.apply(r, a)
 	s.groups.drop(group)
 	return false

@@ -1,18 +1,20 @@
 package delivery
 
-import "silod/sip"
-
 // A groupName names recipients that have one share of the workers: those that a room has
-// woken, or with an empty User those at one destination that were woken one by one.
-type groupName = sip.AoR
+// woken, or those at one destination that were woken one by one.
+type groupName struct {
+	room        any
+	destination string
+}
 
 // A group is the recipients of one name. Groups take turns.
 type group struct {
-	name       groupName
-	working    [classes]int // recipients that have a worker, by their class
-	waiting    [lines]fifo
-	broadcasts int  // in progress
-	listed     bool // in groups
+	name      groupName
+	working   [classes]int // recipients that have a worker, by their class
+	waiting   [lines]fifo
+	entries   int        // in waiting
+	broadcast *broadcast // in progress; nil: none
+	listed    bool       // in groups
 }
 
 // A line is where a recipient waits. It is that of its class, but recipients that were woken
@@ -28,7 +30,7 @@ const (
 // lineOf returns the line in which a recipient waits.
 func lineOf(r *recipient) line {
 	switch {
-	case r.turn.group.name.User != "" || r.class == slow || r.class == silent:
+	case r.turn.group.name.room != nil || r.class == slow || r.class == silent:
 		return line(r.class)
 	case r.class == prompt:
 		return personal
@@ -76,6 +78,7 @@ func (l *ring) push(at line, e entry) {
 		l.groups = append(l.groups, g)
 	}
 	g.waiting[at].push(e)
+	g.entries++
 }
 
 // pop removes the next recipient, of the first group that may have another worker. That group
@@ -86,6 +89,7 @@ func (l *ring) pop(at line, may func(*group) bool) *recipient {
 		f := &g.waiting[at]
 		for !f.empty() && f.entries[0].void() {
 			f.pop()
+			g.entries--
 		}
 		switch {
 		case f.empty():
@@ -98,6 +102,7 @@ func (l *ring) pop(at line, may func(*group) bool) *recipient {
 			continue
 		}
 		r := f.pop().r
+		g.entries--
 		if f.empty() {
 			l.groups = l.groups[1:]
 		} else {
@@ -142,13 +147,11 @@ func (gs groups) current(g *group) *group {
 
 // drop forgets a group that is not used.
 func (gs groups) drop(g *group) {
-	if !g.listed || g.broadcasts > 0 || g.working != [classes]int{} {
+	if !g.listed || g.broadcast != nil || g.working != [classes]int{} {
 		return
 	}
-	for i := range g.waiting {
-		if !g.waiting[i].empty() {
-			return
-		}
+	if g.entries > 0 {
+		return
 	}
 	delete(gs, g.name)
 	g.listed = false

@@ -79,5 +79,5 @@ func (s *Service) wake(r *room, audience []sip.AoR, posts []*post) {
 	if len(posts) == 1 && !s.config().Echo {
 		sender = posts[0].from
 	}
-	s.waker.WakeAll(r.name, audience, sender)
+	s.waker.WakeAll(r, audience, sender)
 }

@@ -317,4 +317,4 @@ func serviceWith(t testing.TB, st imc.Store, waker imc.Waker) *imc.Service {
 type nop struct{}
 
 func (nop) Send(context.Context, sip.AoR, im.Message) error { return nil }
-func (nop) WakeAll(sip.AoR, []sip.AoR, sip.AoR)             {}
+func (nop) WakeAll(any, []sip.AoR, sip.AoR)                 {}
