@@ -110,7 +110,7 @@ func TestBroadcastIsBehindOthers(t *testing.T) {
 // dead ones have been given up.
 func TestBroadcastToDeadDevices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const workers = 100
+		const workers = 400
 		dead := func(a sip.AoR, _ *im.Message) Outcome {
 			if a == bob || a == carol {
 				return Outcome{Verdict: Delivered}
@@ -125,7 +125,7 @@ func TestBroadcastToDeadDevices(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _ = e.Run(ctx) })
-		all := append(people(10*workers), carol)
+		all := append(people(1000), carol)
 		for _, a := range all {
 			b.put(a, "room")
 		}

@@ -31,7 +31,7 @@ import (
 // Options are the parameters of New. Zero numbers stand for the defaults given.
 type Options struct {
 	Log     *slog.Logger
-	Workers int // recipients served at once; 4,096
+	Workers int // by which the workers of each kind of recipient are reckoned, see pools; 8,192
 	Page    int // items asked of a Source at once; 64
 
 	Now func() time.Time // the time by which items expire; nil: time.Now
@@ -69,7 +69,7 @@ type Engine struct {
 // New returns an engine. It starts nothing.
 func New(opt Options) *Engine {
 	if opt.Workers == 0 {
-		opt.Workers = 4096
+		opt.Workers = 8192
 	}
 	if opt.Page == 0 {
 		opt.Page = 64

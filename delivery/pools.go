@@ -9,18 +9,16 @@ const (
 	lateAfter = 3 * lookEvery
 )
 
-// pools bound the workers of each class. The worker of a recipient that does not answer is
-// not free for the time of a transaction, 32 s. So recipients that did not answer the last
-// time, and those that answer late, have a few workers, and so have the first requests to
-// recipients of which nothing is known: of these only as many are sent at once as leave
-// workers for the next ones. Prompt recipients can have all workers that are free, but one
-// group no more than are free for the others.
+// pools bound the workers of each line. The worker of a recipient that does not answer is
+// not free for the time of a transaction, 32 s. So each line has workers of its own, and
+// recipients that did not answer the last time, or answer late, have few. A recipient of
+// another line may stop answering, or may never have answered: of these only as many are
+// sent to at once as leave workers for the next ones, when they turn out to be late. And
+// a group leaves as many workers to the others as it has.
 type pools struct {
-	total   int          // workers
-	busy    int          // workers that serve
-	working [classes]int // of these, by the class of the recipient when it was taken
-	late    int          // of these, prompt or unknown recipients that are late
-	young   [2]int       // of these, unknown recipients that are not late: of rooms, and others
+	total   int        // by which the sizes are reckoned
+	working [lines]int // workers
+	late    [lines]int // of these, workers of recipients that are late
 
 	list    []*recipient // that have a worker
 	looking bool         // a look is due
@@ -29,86 +27,75 @@ type pools struct {
 // A work is the state of a recipient that has a worker.
 type work struct {
 	index    int    // in pools.list
-	class    class  // when it was taken
-	single   bool   // it was not woken by a room
+	line     line   // from which it was taken
 	requests uint32 // signs.requests at the last look
 	looks    int    // since requests has changed
 	late     bool
 }
 
-// may reports whether a recipient of a line can have a worker.
-func (p *pools) may(at line) bool {
-	if p.busy >= p.total {
-		return false
-	}
+// size returns the number of workers of a line.
+func (p *pools) size(at line) int {
+	part := 4
 	switch at {
-	case line(unknown):
-		return p.young[0] < max(1, (p.total/2-p.late)/2)
-	case stranger:
-		return p.young[1] < max(1, (p.total*3/4-p.late)/2)
+	case personal, line(prompt):
+		part = 2
 	case line(slow):
-		return p.working[slow] < max(1, p.total/4)
+		part = 8
 	case line(silent):
-		return p.working[silent] < max(1, p.total/16)
+		part = 32
 	}
-	return true
+	return max(1, p.total/part)
 }
 
-// share reports whether a group can have one more worker for a recipient of a class: it must
-// leave as many to others as it has.
-func (p *pools) share(c class, g *group) bool {
-	switch c {
-	case slow:
-		return g.working[slow] <= p.total/4-p.working[slow]
-	case silent:
-		return g.working[silent] <= p.total/16-p.working[silent]
+// young returns the number of workers of a line that can wait for a recipient without being
+// late. All can where lateness is expected.
+func (p *pools) young(at line) int {
+	if at == line(slow) || at == line(silent) {
+		return p.size(at) - p.late[at]
 	}
-	return g.working[prompt]+g.working[unknown] <= p.total-p.busy
+	return max(1, (p.size(at)-p.late[at])/2)
+}
+
+// may reports whether a recipient of a line can have a worker.
+func (p *pools) may(at line) bool { return p.working[at]-p.late[at] < p.young(at) }
+
+// share reports whether a group can have another worker of a line: its first one, or one of
+// those that leave as many to others as the group has.
+func (p *pools) share(at line, g *group) bool {
+	young := g.working[at] - g.late[at]
+	return (young == 0 || young <= p.young(at)-(p.working[at]-p.late[at])) &&
+		(g.working[at] == 0 || g.working[at] <= p.size(at)-p.working[at])
 }
 
 // begin counts a recipient that gets a worker.
-func (p *pools) begin(r *recipient) {
-	r.work = work{index: len(p.list), class: r.class, single: r.turn.group.name.room == nil, requests: r.signs.requests.Load()}
+func (p *pools) begin(r *recipient, at line) {
+	r.work = work{index: len(p.list), line: at, requests: r.signs.requests.Load()}
 	p.list = append(p.list, r)
-	p.busy++
-	p.working[r.class]++
-	r.turn.group.working[r.class]++
-	if r.class == unknown {
-		*p.youngOf(r)++
-	}
+	p.working[at]++
+	r.turn.group.working[at]++
 }
 
 // end counts a recipient that gives its worker back.
 func (p *pools) end(r *recipient) {
+	w := &r.work
 	last := len(p.list) - 1
-	p.list[r.work.index] = p.list[last]
-	p.list[r.work.index].work.index = r.work.index
+	p.list[w.index] = p.list[last]
+	p.list[w.index].work.index = w.index
 	p.list[last] = nil
 	p.list = p.list[:last]
-	p.busy--
-	p.working[r.work.class]--
-	r.turn.group.working[r.work.class]--
-	switch {
-	case r.work.late:
-		p.late--
-	case r.work.class == unknown:
-		*p.youngOf(r)--
+	p.working[w.line]--
+	r.turn.group.working[w.line]--
+	if w.late {
+		p.late[w.line]--
+		r.turn.group.late[w.line]--
 	}
-}
-
-// youngOf returns the count of young to which an unknown recipient belongs.
-func (p *pools) youngOf(r *recipient) *int {
-	if r.work.single {
-		return &p.young[1]
-	}
-	return &p.young[0]
 }
 
 // look notes which recipients are late.
 func (p *pools) look() {
 	for _, r := range p.list {
 		w := &r.work
-		if n := r.signs.requests.Load(); n != w.requests || n&1 == 0 { // no request is under way
+		if n := r.signs.requests.Load(); n != w.requests || n&1 == 0 { // none is under way
 			w.requests, w.looks = n, 0
 			continue
 		}
@@ -116,20 +103,20 @@ func (p *pools) look() {
 			continue
 		}
 		r.late = true
-		if !w.late && (w.class == unknown || w.class == prompt) {
+		if !w.late {
 			w.late = true
-			p.late++
-			if w.class == unknown {
-				*p.youngOf(r)--
-			}
+			p.late[w.line]++
+			r.turn.group.late[w.line]++
 		}
 	}
 }
 
-// numbers returns the workers that serve, and of these those of slow and silent recipients,
-// and of others that are late.
+// numbers returns the workers that serve, and of these those of recipients that are late.
 func (s *scheduler) numbers() (busy, late int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pools.busy, s.pools.late + s.pools.working[slow] + s.pools.working[silent]
+	for at := range lines {
+		late += s.pools.late[at]
+	}
+	return len(s.pools.list), late
 }

@@ -25,7 +25,6 @@ type scheduler struct {
 	rings      [lines]ring
 	broadcasts broadcasts
 	pools      pools
-	slowFirst  bool // slow recipients come before silent ones the next time
 	stopped    bool
 }
 
@@ -233,7 +232,8 @@ func (s *scheduler) tryNext() (r *recipient, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for woken := 0; !s.stopped; {
-		r = s.pick()
+		var at line
+		r, at = s.pick()
 		if r == nil && s.expand() {
 			if woken++; woken < expandAtOnce {
 				continue
@@ -241,7 +241,7 @@ func (s *scheduler) tryNext() (r *recipient, more bool) {
 			return nil, true
 		}
 		if r == nil {
-			r = s.pickLate()
+			r, at = s.pickLate()
 		}
 		if r == nil {
 			return nil, false
@@ -250,45 +250,40 @@ func (s *scheduler) tryNext() (r *recipient, more bool) {
 			s.apply(r, a)
 			continue
 		}
-		s.pools.begin(r)
+		s.pools.begin(r, at)
 		s.lookLater()
 		return r, false
 	}
 	return nil, false
 }
 
-// pick returns a recipient that is prompt, or of which nothing is known. s.mu is held.
-func (s *scheduler) pick() *recipient {
+// pick takes a recipient that is prompt, or of which nothing is known, from its line. s.mu is
+// held.
+func (s *scheduler) pick() (*recipient, line) {
 	for _, at := range [...]line{personal, stranger, line(prompt), line(unknown)} {
 		if r := s.pop(at); r != nil {
-			return r
+			return r, at
 		}
 	}
-	return nil
+	return nil, 0
 }
 
-// pickLate returns a recipient that is slow or silent. s.mu is held.
-func (s *scheduler) pickLate() *recipient {
-	a, b := line(slow), line(silent)
-	if s.slowFirst = !s.slowFirst; !s.slowFirst {
-		a, b = b, a
+// pickLate takes a recipient that is slow or silent from its line. s.mu is held.
+func (s *scheduler) pickLate() (*recipient, line) {
+	for _, at := range [...]line{line(slow), line(silent)} { // each has workers of its own
+		if r := s.pop(at); r != nil {
+			return r, at
+		}
 	}
-	if r := s.pop(a); r != nil {
-		return r
-	}
-	return s.pop(b)
+	return nil, 0
 }
 
-// pop removes the next recipient of a line that can have a worker. s.mu is held.
+// pop takes the next recipient of a line that can have a worker. s.mu is held.
 func (s *scheduler) pop(at line) *recipient {
 	if len(s.rings[at].groups) == 0 || !s.pools.may(at) {
 		return nil
 	}
-	c := class(at)
-	if at == personal || at == stranger {
-		c = prompt // both have the same share
-	}
-	return s.rings[at].pop(at, func(g *group) bool { return s.pools.share(c, g) })
+	return s.rings[at].pop(at, func(g *group) bool { return s.pools.share(at, g) })
 }
 
 // finish ends a pass and reports whether the worker has to make another one. If ended is
@@ -312,7 +307,7 @@ func (s *scheduler) finish(r *recipient, v Verdict, left uint, ended bool) (agai
 
 // lookLater has look called. s.mu is held.
 func (s *scheduler) lookLater() {
-	if !s.pools.looking && s.pools.busy > 0 && !s.stopped {
+	if !s.pools.looking && len(s.pools.list) > 0 && !s.stopped {
 		s.pools.looking = true
 		time.AfterFunc(lookEvery, s.look)
 	}

@@ -10,7 +10,8 @@ type groupName struct {
 // A group is the recipients of one name. Groups take turns.
 type group struct {
 	name      groupName
-	working   [classes]int // recipients that have a worker, by their class
+	working   [lines]int // recipients that have a worker, by their line
+	late      [lines]int // of these, recipients that are late
 	waiting   [lines]fifo
 	entries   int        // in waiting
 	broadcast *broadcast // in progress; nil: none
@@ -147,7 +148,7 @@ func (gs groups) current(g *group) *group {
 
 // drop forgets a group that is not used.
 func (gs groups) drop(g *group) {
-	if !g.listed || g.broadcast != nil || g.working != [classes]int{} {
+	if !g.listed || g.broadcast != nil || g.working != [lines]int{} {
 		return
 	}
 	if g.entries > 0 {
