@@ -124,7 +124,7 @@ func TestFairness(t *testing.T) {
 					c.mu.Unlock()
 				}
 				live := users("l", 20, 3)
-				for word := range 60 {
+				for word := range 24 {
 					if word%8 == 0 {
 						fill()
 					}

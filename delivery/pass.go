@@ -39,6 +39,10 @@ const (
 	secondSendTimeout = 8 * time.Second
 )
 
+// firstPage is the number of items that are read before one was settled. They take memory while a
+// recipient does not answer.
+const firstPage = 8
+
 // run sends items until the queue is empty. Items are removed while the next one is in
 // flight. At the end it waits for all removals and asks the Source once more, because
 // another node may have committed a row with a lower key late.
@@ -93,7 +97,11 @@ func (p *pass) page(ctx context.Context, after int64, deferred bool) (int64, Ver
 		return after, paused
 	}
 	unsettled := p.queue.settler.keysOf(p.to)
-	items, err := p.source.Next(ctx, p.to.AoR, after, p.engine.opt.Page)
+	limit := p.engine.opt.Page
+	if !p.settled {
+		limit = min(limit, firstPage)
+	}
+	items, err := p.source.Next(ctx, p.to.AoR, after, limit)
 	if err != nil {
 		p.engine.opt.Log.Warn("queue not read", "owner", p.to.AoR, "error", err)
 		return after, Undelivered

@@ -67,6 +67,7 @@ func (s *signs) note(out Outcome) {
 	}
 }
 
+// A sign is how a recipient responded to a request.
 type sign int
 
 const (

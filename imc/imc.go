@@ -54,9 +54,9 @@ type Outbox interface {
 }
 
 // A Waker starts the delivery to all members of a room except one; the zero AoR excepts none.
-// room identifies the room. A
-// Waker may keep the list, which is never written to, and must return immediately
-// however long the list is: a sender waits for it. delivery.Queue is a Waker.
+// room identifies the room. A Waker may keep the list, which is never written to, and must
+// return immediately however long the list is: a sender waits for it. delivery.Queue is a
+// Waker.
 type Waker interface {
 	WakeAll(room any, owners []sip.AoR, except sip.AoR)
 }
