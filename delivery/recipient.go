@@ -67,7 +67,7 @@ func (s *signs) note(out Outcome) {
 	}
 }
 
-// A sign is how a recipient responded to a request.
+// A sign is the way in which a recipient responded to a request.
 type sign int
 
 const (
