@@ -85,7 +85,7 @@ func benchmarkDelivery(b *testing.B, recipients, items int, wake func(q *Queue, 
 
 // BenchmarkRoom delivers one item to each of 1,000 recipients.
 func BenchmarkRoom(b *testing.B) {
-	benchmarkDelivery(b, 1000, 1, func(q *Queue, all []sip.AoR) { q.WakeAll(all, sip.AoR{}) })
+	benchmarkDelivery(b, 1000, 1, func(q *Queue, all []sip.AoR) { q.WakeAll(chat, all, sip.AoR{}) })
 }
 
 // BenchmarkMailbox delivers 1,000 items to one recipient.

@@ -2,25 +2,25 @@ package delivery
 
 import "silod/sip"
 
-// A broadcast wakes the members of a room. Its members are served after recipients that
+// A broadcast wakes the members of a room. Prompt ones are served after recipients that
 // are woken one by one, so that a personal message does not wait for thousands of them.
 type broadcast struct {
 	queue   *Queue
+	group   *group
 	members []sip.AoR
 	except  sip.AoR // not woken
 	next    int     // index of the next member, 0 after the last one
 	left    int     // members still to be woken
 }
 
-// broadcasts are the broadcasts in progress. scheduler.mu guards them.
-type broadcasts struct {
-	list    []*broadcast
-	byStart map[*sip.AoR]*broadcast // by the address of the first member: the same list has the same one
-}
+// broadcasts are the broadcasts in progress, one of each room, which take turns.
+// scheduler.mu guards them.
+type broadcasts struct{ list []*broadcast }
 
-// WakeAll is Wake for all members but one, the zero AoR for no exception. It takes as
-// long for thousands as for one. The caller must not change the list any more.
-func (q *Queue) WakeAll(members []sip.AoR, except sip.AoR) {
+// WakeAll is Wake for all members of a room but one, the zero AoR for no exception. It takes
+// as long for thousands as for one. room identifies the room, and the list has all its
+// members. The caller must not change the list any more.
+func (q *Queue) WakeAll(room any, members []sip.AoR, except sip.AoR) {
 	if len(members) == 0 {
 		return
 	}
@@ -32,56 +32,84 @@ func (q *Queue) WakeAll(members []sip.AoR, except sip.AoR) {
 		}
 		return
 	}
-	q.engine.scheduler.wakeAll(broadcast{queue: q, members: members, except: except, left: len(members)})
+	q.engine.scheduler.wakeAll(room, broadcast{queue: q, members: members, except: except, left: len(members)})
 }
 
-func (s *scheduler) wakeAll(b broadcast) {
+func (s *scheduler) wakeAll(room any, b broadcast) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.stopped && s.broadcasts.add(b) {
+	if !s.stopped && s.broadcasts.add(b, s.groups.get(groupName{room: room})) {
 		s.notify()
 	}
 }
 
-// add adds a broadcast and reports true. If a broadcast to the same list is in progress,
-// add reports false and has that one wake every member once more, from where it is.
-func (bs *broadcasts) add(b broadcast) bool {
-	start := &b.members[0]
-	if c := bs.byStart[start]; c != nil && c.queue == b.queue && len(c.members) == len(b.members) {
-		c.left = len(c.members)
+// add adds a broadcast to a group and reports true. If one is in progress, add reports false
+// and has that one wake every member of the new list, from where it is.
+func (bs *broadcasts) add(b broadcast, g *group) bool {
+	if c := g.broadcast; c != nil && c.queue == b.queue {
+		c.members, c.next, c.left = b.members, c.next%len(b.members), len(b.members)
 		if c.except != b.except {
 			c.except = sip.AoR{}
 		}
 		return false
 	}
-	if bs.byStart == nil {
-		bs.byStart = make(map[*sip.AoR]*broadcast)
-	}
-	added := b
-	bs.list = append(bs.list, &added)
-	bs.byStart[start] = &added
+	b.group = g
+	g.broadcast = &b
+	bs.list = append(bs.list, &b)
 	return true
 }
 
-// next returns the next member of the first broadcast; ok is false where there is none.
-func (bs *broadcasts) next() (q *Queue, member sip.AoR, ok bool) {
-	for len(bs.list) > 0 {
-		b := bs.list[0]
-		member = b.members[b.next]
+// expand wakes the next member of a broadcast. It reports false if there is none, or if prompt
+// members of each room wait already. s.mu is held.
+func (s *scheduler) expand() bool {
+	for range s.broadcasts.list {
+		b := s.broadcasts.list[0]
+		if !b.group.waiting[prompt].empty() {
+			s.broadcasts.rotate()
+			continue
+		}
+		member := b.members[b.next]
 		b.next = (b.next + 1) % len(b.members)
-		if b.left--; b.left == 0 {
-			bs.drop()
-		}
 		if member != b.except {
-			return b.queue, member, true
+			s.wakeMember(b, recipientKey{AoR: member})
 		}
+		if b.left--; b.left > 0 {
+			s.broadcasts.rotate()
+			return true
+		}
+		s.broadcasts.drop()
+		b.group.broadcast = nil
+		s.groups.drop(b.group)
+		return true
 	}
-	return nil, sip.AoR{}, false
+	return false
+}
+
+// wakeMember is wake for a member of a room. s.mu is held.
+func (s *scheduler) wakeMember(b *broadcast, k recipientKey) {
+	r := s.recipients[k]
+	if s.active >= maxRecipients && (r == nil || r.state == idle && r.class != prompt) {
+		s.missed = true
+		return
+	}
+	if r == nil {
+		r = s.recipient(k)
+	}
+	if r.state == idle {
+		r.place.group = b.group
+	}
+	s.apply(r, r.wake(b.queue.bit))
+}
+
+// rotate makes the first broadcast the last one.
+func (bs *broadcasts) rotate() {
+	if len(bs.list) > 1 {
+		bs.list = append(bs.list[1:], bs.list[0])
+	}
 }
 
 // drop removes the first broadcast.
 func (bs *broadcasts) drop() {
-	delete(bs.byStart, &bs.list[0].members[0])
 	if bs.list = bs.list[1:]; len(bs.list) == 0 {
 		bs.list = nil
 	}

@@ -13,6 +13,9 @@ import (
 	"silod/sip"
 )
 
+// chat is the room of tests.
+const chat = "chat"
+
 func people(n int) []sip.AoR {
 	all := make([]sip.AoR, n)
 	for i := range all {
@@ -32,7 +35,7 @@ func TestBroadcast(t *testing.T) {
 					b.put(a, text)
 				}
 			}
-			q.WakeAll(all, all[from])
+			q.WakeAll(chat, all, all[from])
 		}
 		say(0, "1")
 		say(0, "2")
@@ -45,7 +48,7 @@ func TestBroadcast(t *testing.T) {
 		e.scheduler.mu.Unlock()
 		time.Sleep(time.Second)
 		e.scheduler.mu.Lock()
-		if n := len(e.scheduler.broadcasts.list) + len(e.scheduler.broadcasts.byStart); n > 0 {
+		if n := len(e.scheduler.broadcasts.list) + len(e.scheduler.groups); n > 0 {
 			t.Errorf("%d broadcasts in the end", n)
 		}
 		e.scheduler.mu.Unlock()
@@ -87,7 +90,7 @@ func TestBroadcastIsBehindOthers(t *testing.T) {
 		for _, a := range all {
 			b.put(a, "room")
 		}
-		q.WakeAll(all, sip.AoR{})
+		q.WakeAll(chat, all, sip.AoR{})
 		b.put(bob, "bob")
 		q.Wake(bob)
 		for range e.workers.cpu.usual {
@@ -107,7 +110,7 @@ func TestBroadcastIsBehindOthers(t *testing.T) {
 // dead ones have been given up.
 func TestBroadcastToDeadDevices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const workers = 100
+		const workers = 400
 		dead := func(a sip.AoR, _ *im.Message) Outcome {
 			if a == bob || a == carol {
 				return Outcome{Verdict: Delivered}
@@ -122,11 +125,11 @@ func TestBroadcastToDeadDevices(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _ = e.Run(ctx) })
-		all := append(people(10*workers), carol)
+		all := append(people(1000), carol)
 		for _, a := range all {
 			b.put(a, "room")
 		}
-		q.WakeAll(all, sip.AoR{})
+		q.WakeAll(chat, all, sip.AoR{})
 		for range 20 {
 			time.Sleep(time.Minute)
 			b.put(bob, "bob")

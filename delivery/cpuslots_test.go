@@ -44,7 +44,7 @@ func (b *busy) Alive(context.Context, sip.AoR, []string) bool { return true }
 // serve delivers a message to each of so many people and returns the time that it took.
 func serve(t *testing.T, people int, way *busy) (took time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(Options{})
+		e := New(Options{Workers: 1 << 16}) // more than people
 		e.workers.cpu = newCPUSlots(1)
 		b, q := newBox(), e.Queue()
 		q.Serve(b, way)

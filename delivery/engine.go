@@ -31,10 +31,14 @@ import (
 // Options are the parameters of New. Zero numbers stand for the defaults given.
 type Options struct {
 	Log     *slog.Logger
-	Workers int // recipients served at once; 8,192
+	Workers int // by which the workers of each kind of recipient are reckoned, see pools; 8,192
 	Page    int // items asked of a Source at once; 64
 
 	Now func() time.Time // the time by which items expire; nil: time.Now
+
+	// Destination returns the address or the domain to which messages for an owner are sent:
+	// recipients with the same one share workers. nil: their domain.
+	Destination func(sip.AoR) string
 
 	// Reachable reports whether an item for an owner can be tried without waiting for a
 	// REGISTER. nil: for no owner. See Engine.revisit.
@@ -78,16 +82,18 @@ func New(opt Options) *Engine {
 	}
 	e := &Engine{opt: opt}
 	e.scheduler = &scheduler{
-		signal:     make(chan struct{}, 1),
-		recipients: make(map[recipientKey]*recipient),
+		signal:      make(chan struct{}, 1),
+		destination: opt.Destination,
+		recipients:  make(map[recipientKey]*recipient),
+		groups:      make(groups),
+		pools:       pools{total: opt.Workers},
 	}
 	e.Configure(Settings{})
 	e.workers = &workers{
 		scheduler: e.scheduler,
 		serve:     e.serve,
 		cpu:       newCPUSlots(max(1, runtime.GOMAXPROCS(0)-1)),
-		busy:      make(chan struct{}, opt.Workers),
-		jobs:      make(chan struct{}),
+		jobs:      make(chan *recipient),
 	}
 	return e
 }
@@ -112,7 +118,7 @@ func (e *Engine) Settings() Settings {
 
 // Active returns the number of recipients with items that are being delivered or wait
 // for a retry.
-func (e *Engine) Active() int { return e.scheduler.active() }
+func (e *Engine) Active() int { return e.scheduler.count() }
 
 // Run serves until ctx ends. Then it waits for the workers, which end with their sends, and
 // retries failed removals a last time.
@@ -129,17 +135,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// Wake has the engine look into all queues of an owner. It is called after a REGISTER.
+// Wake has the engine look into all queues of an owner. It is called after a REGISTER, and
+// ends a wait for a retry, but not every second; see register.
 func (e *Engine) Wake(a sip.AoR) {
 	bits := uint(0)
 	for _, q := range e.queues {
-		if q.devices != nil {
-			q.Wake(a)
-		} else {
+		if q.devices == nil {
 			bits |= q.bit
+			continue
+		}
+		for _, device := range q.devices(a) {
+			e.scheduler.news(recipientKey{a, device}, q.bit)
 		}
 	}
-	e.scheduler.wake(recipientKey{AoR: a}, bits)
+	if bits != 0 {
+		e.scheduler.news(recipientKey{AoR: a}, bits)
+	}
 }
 
 // WakeWaiting wakes every owner that is online and has waiting items. It is called
@@ -166,7 +177,14 @@ func (e *Engine) Pending(a sip.AoR) bool {
 	return e.scheduler.known(e.keys(buf[:0], a))
 }
 
-// RetryNow ends the wait for a retry of an owner.
+// Refreshed is Wake for the queues in which items are known to wait. It is called after a
+// REGISTER that has changed nothing.
+func (e *Engine) Refreshed(a sip.AoR) {
+	var buf [8]recipientKey
+	e.scheduler.newsIfKnown(e.keys(buf[:0], a))
+}
+
+// RetryNow ends the wait for a retry of an owner, for an administrator.
 func (e *Engine) RetryNow(a sip.AoR) {
 	var buf [8]recipientKey
 	e.scheduler.expedite(e.keys(buf[:0], a))
@@ -187,11 +205,11 @@ func (e *Engine) keys(to []recipientKey, a sip.AoR) []recipientKey {
 }
 
 // serve makes passes through a recipient's queues until the scheduler needs no other one.
-func (e *Engine) serve(ctx context.Context, k recipientKey, r *recipient) {
+func (e *Engine) serve(ctx context.Context, r *recipient) {
 	v, left := Undelivered, r.draining
-	for again := true; again; again = e.scheduler.finish(k, r, v, left, ctx.Err() != nil) {
+	for again := true; again; again = e.scheduler.finish(r, v, left, ctx.Err() != nil) {
 		if ctx.Err() == nil {
-			v, left = e.attempt(ctx, k, r)
+			v, left = e.attempt(ctx, r.key, r)
 		}
 	}
 }

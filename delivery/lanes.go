@@ -26,8 +26,13 @@ type lane struct {
 	source    Reader
 	last      int64   // key of the last item that was tried or skipped
 	items     []Item  // behind it, read already
+	full      bool    // items was a full page: more may follow
 	unsettled []int64 // keys of items that must not be sent again
 }
+
+// firstPage is the number of items that are read before one was settled. They take memory while a
+// recipient does not answer.
+const firstPage = 8
 
 // laneTurn is how many items of a lane are tried before it is the turn of the next one.
 const laneTurn = 4
@@ -47,7 +52,7 @@ func (p *pass) forward(ctx context.Context) Verdict {
 				p.lanes = p.lanes[1:]
 				continue
 			}
-			if !p.parted && len(l.items) == p.engine.opt.Page && p.divide() {
+			if !p.parted && l.full && p.divide() {
 				continue
 			}
 		}
@@ -71,8 +76,11 @@ func (p *pass) read(ctx context.Context, l *lane) (found bool, v Verdict) {
 		return false, paused
 	}
 	limit := p.engine.opt.Page
-	if len(p.lanes) > 1 {
+	switch {
+	case len(p.lanes) > 1:
 		limit = max(limit/len(p.lanes), laneTurn) // of all pages together
+	case !p.settled:
+		limit = min(limit, firstPage)
 	}
 	l.unsettled = p.queue.settler.keysOf(p.to)
 	items, err := l.source.Next(ctx, p.to.AoR, l.last, limit)
@@ -85,7 +93,7 @@ func (p *pass) read(ctx context.Context, l *lane) (found bool, v Verdict) {
 		// while it is in flight.
 		return false, paused
 	}
-	l.items = items
+	l.items, l.full = items, len(items) == limit
 	return len(items) > 0, Delivered
 }
 

@@ -19,6 +19,7 @@ type pass struct {
 	sender Sender
 	poison *poisonList
 	absent *absentList
+	signs  *signs
 
 	removals    openRemovals
 	settled     bool    // an item was settled since the pass last began at the head of the queue
@@ -184,6 +185,9 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 	begun := time.Now()
 	out := p.attempt(ctx, it)
 	p.engine.Latency.Observe(time.Since(begun))
+	if !it.Partial && (out.Verdict != Undelivered || len(out.Refusals) == 0 && p.poison.find(p.queue, it.Key) == nil) {
+		p.signs.note(out)
+	}
 	log := p.engine.opt.Log
 	switch out.Verdict {
 	case Delivered:
@@ -241,6 +245,8 @@ func (p *pass) try(ctx context.Context, it *Item) (out Outcome) {
 			out = Outcome{Verdict: Refused, Reason: "internal error of silod, see its log"}
 		}
 	}()
+	p.signs.begin()
+	defer p.signs.end()
 	a := p.sender.Send(ctx, p.to.AoR, it)
 	p.engine.workers.cpu.releaseWhile(func() { out = a.Wait(ctx) })
 	return out
@@ -249,6 +255,8 @@ func (p *pass) try(ctx context.Context, it *Item) (out Outcome) {
 func (p *pass) alive(ctx context.Context, devices []string) (alive bool) {
 	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
 	defer cancel()
+	p.signs.begin()
+	defer p.signs.end()
 	p.engine.workers.cpu.releaseWhile(func() { alive = p.sender.Alive(ctx, p.to.AoR, devices) })
 	return alive
 }

@@ -54,11 +54,18 @@ func (q *Queue) Wake(a sip.AoR) {
 	}
 }
 
+// Retry is Wake, and ends a wait for a retry, for an administrator.
+func (q *Queue) Retry(a sip.AoR) {
+	q.Wake(a)
+	q.engine.RetryNow(a)
+}
+
 // resume wakes recipients that the settler has paused.
 func (q *Queue) resume(keys []recipientKey) {
 	for _, k := range keys {
 		q.engine.scheduler.wake(k, q.bit)
 	}
+	q.engine.scheduler.expedite(keys)
 }
 
 // Busy reports whether items may be waiting in this queue for an owner that was
@@ -121,11 +128,12 @@ func (q *Queue) Hold(a sip.AoR) (release func()) {
 	defer s.mu.Unlock()
 	r := s.recipient(k)
 	r.hold(q.bit)
+	s.apply(r, none)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if a := r.release(); !s.stopped {
-			s.apply(k, r, a)
+			s.apply(r, a)
 		}
 	}
 }

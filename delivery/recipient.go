@@ -14,54 +14,128 @@ type recipientKey struct {
 	device string
 }
 
-// A recipient is the state of a user or device for which items may be waiting and
-// which may be reachable. Others have none: they are forgotten. A set of queues is a
-// number with the bit of each queue.
+// A recipient is the state of a user or device for which items may be waiting and which may
+// be reachable, or that was sent to lately. A set of queues is a number with the bit of each
+// queue.
 //
 // It has no lock and starts nothing: its methods change the state and return the
 // action that the scheduler has to take.
 type recipient struct {
-	state    state
-	pending  uint        // queues that may have items
-	draining uint        // queues that a worker passes through
-	holds    int         // in effect, see Queue.Hold
-	retries  int         // failed passes; 0 again when a wake-up ends the wait
-	woken    atomic.Bool // pending may have queues that the worker should look at now
+	key       recipientKey
+	state     state
+	class     class
+	pending   uint        // queues that may have items
+	draining  uint        // queues that a worker passes through
+	holds     int         // in effect, see Queue.Hold
+	retries   int         // failed passes since the last success or REGISTER
+	expedited bool        // expedite was called during a pass
+	late      bool        // a request of this pass was without an answer for lateAfter
+	woken     atomic.Bool // pending may have queues that the worker should look at now
 
-	timer  *time.Timer   // the scheduler's, in state waiting
-	gone   chan struct{} // the scheduler's; closed when the recipient is forgotten; nil while unused
-	poison poisonList    // the worker's
-	absent absentList    // the worker's
+	home     *group        // the scheduler's: of its destination; nil: not known
+	place    place         // the scheduler's: where it waits for a worker
+	work     work          // the scheduler's: while a worker has it
+	active   bool          // the scheduler's: counted as not idle
+	timer    *time.Timer   // the scheduler's, in state waiting
+	dueAt    time.Time     // the scheduler's: when timer fires
+	register register      // the scheduler's
+	gone     chan struct{} // the scheduler's; closed when nothing waits any more; nil while unused
+	signs    signs         // the worker's
+	poison   poisonList    // the worker's
+	absent   absentList    // the worker's
 }
+
+// signs tell how a recipient responds.
+type signs struct {
+	requests atomic.Uint32 // odd while one is under way
+	last     sign          // of the last request
+	failing  bool          // an item was not accepted, and none after it
+}
+
+// begin is called before a request, and end after its answer.
+func (s *signs) begin() { s.requests.Add(1) }
+func (s *signs) end()   { s.requests.Add(1) }
+
+// note records the outcome of a request for an item that is neither partial nor poison.
+func (s *signs) note(out Outcome) {
+	s.failing = out.Verdict == Undelivered
+	switch {
+	case out.Verdict == Offline:
+	case out.Verdict == Undelivered && !out.Answered:
+		s.last = silence
+	default:
+		s.last = answered
+	}
+}
+
+// A sign is the way in which a recipient responded to a request.
+type sign int
+
+const (
+	unsent   sign = iota // nothing was sent
+	answered             // a device answered
+	silence              // none did
+)
 
 type state int
 
 const (
-	idle     state = iota // new
-	queued                // in the ready list
-	retrying              // in the retry list
-	working               // a worker has it
-	waiting               // for its retry timer
-	held                  // until its holds are released
+	idle    state = iota // nothing waits
+	queued               // for a worker
+	working              // a worker has it
+	waiting              // for its retry timer
+	held                 // until its holds are released
+)
+
+// A class is how a recipient responded when it was last sent to. It decides which workers
+// serve it.
+type class int
+
+const (
+	unknown class = iota
+	prompt        // it answered
+	slow          // it answered late
+	silent        // it did not answer
+	classes       // their number
 )
 
 // An action is the scheduler's part of a change of state.
 type action int
 
 const (
-	none         action = iota
-	enqueue             // append to the ready list
-	enqueueRetry        // append to the retry list
-	proceed             // make a pass through the queues in draining
-	wait                // call due after backOff
-	forget              // drop the state
+	none    action = iota
+	enqueue        // queue it for a worker
+	proceed        // make a pass through the queues in draining
+	wait           // call due after backOff
+	forget         // nothing waits; drop the state, unless the class is of use
 )
 
-// wake records that queues may have items. A recipient that waits for a retry becomes
-// ready.
+// wake records that queues may have items. A recipient that has not accepted the last item
+// goes on waiting for its retry: otherwise each new message would send all that wait.
 func (r *recipient) wake(bits uint) action {
+	r.add(bits)
+	if r.state == idle || r.state == waiting && !r.signs.failing {
+		r.retries = 0
+		return r.ready()
+	}
+	return none
+}
+
+// add notes that queues may have items, also for a worker that passes through others.
+func (r *recipient) add(bits uint) {
 	r.pending |= bits
 	r.woken.Store(true)
+}
+
+// news is wake after a REGISTER.
+func (r *recipient) news(bits uint) action {
+	r.add(bits)
+	if r.state == idle {
+		if r.class == silent {
+			r.class = unknown
+		}
+		return r.ready()
+	}
 	return r.expedite()
 }
 
@@ -76,17 +150,23 @@ func (r *recipient) wakeLater(bits uint) action {
 	return wait
 }
 
-// expedite makes a recipient ready that is new or waits for a retry.
+// expedite ends a wait for a retry, also one that would begin after the pass in progress. A
+// recipient that did not answer may do so now.
 func (r *recipient) expedite() action {
+	wasSilent := r.class == silent
+	if wasSilent {
+		r.class = unknown
+	}
 	switch r.state {
-	case idle:
-		return r.ready()
 	case waiting:
 		r.retries = 0
 		return r.ready()
-	case retrying: // the entry in the retry list is void now
-		r.state = queued
-		return enqueue
+	case working:
+		r.expedited = true
+	case queued:
+		if wasSilent {
+			return enqueue // not behind others that do not answer
+		}
 	}
 	return none
 }
@@ -104,52 +184,55 @@ func (r *recipient) ready() action {
 // due is called when the time of backOff has passed. It does nothing if the wait has
 // been ended by expedite.
 func (r *recipient) due() action {
-	switch {
-	case r.state != waiting:
-		return none
-	case r.holds > 0:
-		r.state = held
+	if r.state != waiting {
 		return none
 	}
-	r.state = retrying
-	return enqueueRetry
-}
-
-// retry moves the recipient from the retry list to a worker. It reports false for a
-// void entry.
-func (r *recipient) retry() bool {
-	if r.state != retrying {
-		return false
-	}
-	r.state = queued
-	return true
+	return r.ready()
 }
 
 // begin is called when a worker takes the recipient. The next action is the same as after
 // a pass that has left nothing.
-func (r *recipient) begin() action { return r.finish(Delivered, 0) }
+func (r *recipient) begin() action {
+	r.expedited, r.late, r.signs.last, r.signs.failing = false, false, unsent, false
+	return r.finish(Delivered, 0)
+}
 
 // finish ends a pass with its verdict. left are the queues that the pass has not
 // emptied.
 func (r *recipient) finish(v Verdict, left uint) action {
-	r.draining = 0
+	r.classify()
 	r.woken.Store(false)
+	expedited := r.expedited
+	r.draining, r.expedited = 0, false
 	switch {
 	case r.holds > 0:
 		r.pending |= left
 		r.state = held
 		return none
-	case r.pending != 0:
+	case v == Undelivered && !expedited && (r.signs.failing || r.pending == 0):
+		r.pending |= left
+		r.state = waiting
+		r.retries++
+		return wait
+	case r.pending != 0 || v == Undelivered:
 		r.draining, r.pending = r.pending|left, 0
 		r.state = working
 		return proceed
-	case v != Undelivered:
-		return forget
 	}
-	r.pending = left
-	r.state = waiting
-	r.retries++
-	return wait
+	r.state, r.retries = idle, 0
+	return forget
+}
+
+// classify sets the class after a pass.
+func (r *recipient) classify() {
+	switch {
+	case r.signs.last == silence:
+		r.class = silent
+	case r.signs.last == answered && r.late:
+		r.class = slow
+	case r.signs.last == answered:
+		r.class = prompt
+	}
 }
 
 // backOff returns the time until the next retry: first, doubled with every failed pass
@@ -176,6 +259,13 @@ func (r *recipient) release() action {
 	}
 	r.state = queued
 	return enqueue
+}
+
+// reset drops everything but the class, and where the recipient is.
+func (r *recipient) reset() {
+	r.state, r.pending, r.draining, r.retries = idle, 0, 0, 0
+	r.place.group, r.active, r.timer, r.register, r.gone = nil, false, nil, register{}, nil
+	r.poison, r.absent = poisonList{}, nil
 }
 
 // busy reports whether a queue may have items.

@@ -30,15 +30,7 @@ func (q *Queue) WakeLater(a sip.AoR) {
 	}
 }
 
-func (s *scheduler) wakeLater(k recipientKey, bits uint) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return
-	}
-	r := s.recipient(k)
-	s.apply(k, r, r.wakeLater(bits))
-}
+func (s *scheduler) wakeLater(k recipientKey, bits uint) { s.with(k, bits, (*recipient).wakeLater) }
 
 func (s *scheduler) configure(set Settings) {
 	s.mu.Lock()

@@ -14,7 +14,7 @@ import (
 )
 
 // An owner that is not known to be online is tried first when a retry would be due, then with
-// back-off; a wake-up ends the wait.
+// back-off; a REGISTER ends the wait.
 func TestWakeLater(t *testing.T) {
 	var up atomic.Bool
 	var tries atomic.Int32
@@ -43,7 +43,7 @@ func TestWakeLater(t *testing.T) {
 			}
 		}
 		up.Store(true)
-		q.Wake(bob)
+		e.Wake(bob)
 		time.Sleep(time.Second)
 		if got := p.received(); !slices.Equal(got, []string{"1"}) {
 			t.Errorf("got %q", got)

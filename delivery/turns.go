@@ -158,7 +158,8 @@ func (o *round) pass(i int) *pass {
 		if p.engine != nil {
 			p = new(pass)
 		}
-		p.engine, p.to, p.queue, p.woken, p.poison, p.absent = o.engine, o.to, q, &o.r.woken, &o.r.poison, &o.r.absent
+		p.engine, p.to, p.queue, p.woken, p.poison, p.absent, p.signs =
+			o.engine, o.to, q, &o.r.woken, &o.r.poison, &o.r.absent, &o.r.signs
 		p.source, p.sender = q.sourceAndSender(o.to.device)
 		o.passes[i] = p
 	}

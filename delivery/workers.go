@@ -11,14 +11,13 @@ import (
 const idleWorkers = 128
 
 // workers are the goroutines that serve recipients. One is started only when a recipient
-// is ready and no worker is idle.
+// can be served and no worker is idle.
 type workers struct {
 	scheduler *scheduler
-	serve     func(context.Context, recipientKey, *recipient)
+	serve     func(context.Context, *recipient)
 	cpu       *cpuSlots
 
-	busy    chan struct{} // has an element for each worker that serves; its capacity is their limit
-	jobs    chan struct{} // passes an element of busy and a CPU slot to an idle worker
+	jobs    chan *recipient // passes a recipient and a CPU slot to an idle worker
 	idle    atomic.Int64
 	running sync.WaitGroup
 }
@@ -33,32 +32,32 @@ func (w *workers) run(ctx context.Context) {
 			return
 		case <-w.scheduler.signal:
 		}
-		for w.scheduler.hasWork(w.hasSpareWorker(1)) {
-			select {
-			case <-ctx.Done():
-				return
-			case w.busy <- struct{}{}:
-			}
+		for ctx.Err() == nil {
 			w.cpu.acquire()
+			r := w.scheduler.next()
+			if r == nil {
+				w.cpu.release()
+				break
+			}
 			select {
-			case w.jobs <- struct{}{}:
+			case w.jobs <- r:
 			default:
-				w.running.Go(func() { w.work(ctx) })
+				w.running.Go(func() { w.work(ctx, r) })
 			}
 		}
 	}
 }
 
-// work is a worker. run has added its element to busy and acquired its CPU slot.
-func (w *workers) work(ctx context.Context) {
+// work is a worker. run has taken its first recipient and acquired its CPU slot.
+func (w *workers) work(ctx context.Context, r *recipient) {
 	for {
-		w.serveReady(ctx)
+		w.serveFrom(ctx, r)
 		if w.idle.Add(1) > idleWorkers {
 			w.idle.Add(-1)
 			return
 		}
 		select {
-		case <-w.jobs:
+		case r = <-w.jobs:
 			w.idle.Add(-1)
 		case <-ctx.Done():
 			w.idle.Add(-1)
@@ -67,28 +66,11 @@ func (w *workers) work(ctx context.Context) {
 	}
 }
 
-// serveReady serves recipients until next returns none. Then it releases the CPU slot and
-// removes its element from busy.
-func (w *workers) serveReady(ctx context.Context) {
-	defer func() {
-		<-w.busy
-		if w.scheduler.hasWork(w.hasSpareWorker(1)) {
-			w.scheduler.notify()
-		}
-	}()
+// serveFrom serves a recipient, and then others until next returns none. Then it releases
+// the CPU slot.
+func (w *workers) serveFrom(ctx context.Context, r *recipient) {
 	defer w.cpu.release()
-	for {
-		k, r := w.scheduler.next(w.hasSpareWorker(0))
-		if r == nil {
-			return
-		}
-		w.serve(ctx, k, r)
+	for ; r != nil; r = w.scheduler.next() {
+		w.serve(ctx, r)
 	}
-}
-
-// hasSpareWorker reports whether broadcasts and retries can have more workers, in addition
-// to the busy ones. A quarter of the workers is kept for other recipients: a user that
-// comes online is served at once, however many devices in large rooms do not answer.
-func (w *workers) hasSpareWorker(more int) bool {
-	return len(w.busy)+more <= cap(w.busy)-cap(w.busy)/4
 }

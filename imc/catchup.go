@@ -183,7 +183,7 @@ func (s *Service) catchUp(ctx context.Context, c *invocation, r *room) error {
 			return nil
 		}
 		s.notifyCaller(c, r, "resent")
-		s.waker.WakeAll([]sip.AoR{c.by.user}, sip.AoR{})
+		s.waker.WakeAll(m, []sip.AoR{c.by.user}, sip.AoR{}) // m: the others of the room are not woken
 		return nil
 	}
 	n, err := s.skipBacklog(ctx, m, min(c.count, maxCounted))

@@ -58,7 +58,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 			s.left(u)
 		}
 	}
-	s.wake(audience, posts)
+	s.wake(r, audience, posts)
 	return nil
 }
 

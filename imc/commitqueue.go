@@ -58,7 +58,7 @@ func (s *Service) complete(r *room, pending *pendingEntry, p *post) {
 	}
 	audience := s.publish(r, posts)
 	r.mu.Unlock()
-	s.wake(audience, posts)
+	s.wake(r, audience, posts)
 }
 
 // publish makes posts readable and returns the members to wake. The caller holds
@@ -73,11 +73,11 @@ func (s *Service) publish(r *room, posts []*post) []sip.AoR {
 	return r.audience()
 }
 
-// wake wakes the audience of posts, except the sender of a single post.
-func (s *Service) wake(audience []sip.AoR, posts []*post) {
+// wake wakes the audience of posts in a room, except the sender of a single post.
+func (s *Service) wake(r *room, audience []sip.AoR, posts []*post) {
 	var sender sip.AoR
 	if len(posts) == 1 && !s.config().Echo {
 		sender = posts[0].from
 	}
-	s.waker.WakeAll(audience, sender)
+	s.waker.WakeAll(r, audience, sender)
 }

@@ -317,4 +317,4 @@ func serviceWith(t testing.TB, st imc.Store, waker imc.Waker) *imc.Service {
 type nop struct{}
 
 func (nop) Send(context.Context, []im.Outgoing) ([]error, error) { return nil, nil }
-func (nop) WakeAll([]sip.AoR, sip.AoR)                           {}
+func (nop) WakeAll(any, []sip.AoR, sip.AoR)                      {}

@@ -55,11 +55,12 @@ type Outbox interface {
 	Send(ctx context.Context, ms []im.Outgoing) (refused []error, err error)
 }
 
-// A Waker starts the delivery to all owners except one; the zero AoR excepts none. A
-// Waker may keep the list, which is never written to, and must return immediately
-// however long the list is: a sender waits for it. delivery.Queue is a Waker.
+// A Waker starts the delivery to all members of a room except one; the zero AoR excepts none.
+// room identifies the room. A Waker may keep the list, which is never written to, and must
+// return immediately however long the list is: a sender waits for it. delivery.Queue is a
+// Waker.
 type Waker interface {
-	WakeAll(owners []sip.AoR, except sip.AoR)
+	WakeAll(room any, owners []sip.AoR, except sip.AoR)
 }
 
 // Options are the dependencies of a Service. All are required but Watch, Policy, IsUser, Online and

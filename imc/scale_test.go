@@ -67,7 +67,7 @@ type counter struct {
 	n atomic.Int64
 }
 
-func (c *counter) WakeAll(owners []sip.AoR, except sip.AoR) {
+func (c *counter) WakeAll(_ any, owners []sip.AoR, except sip.AoR) {
 	c.n.Add(int64(len(owners)))
 	if slices.Contains(owners, except) {
 		c.n.Add(-1)

@@ -125,7 +125,7 @@ func (w *world) start() {
 			w.t.Error(err)
 		}
 	}
-	if err := w.rooms.Waiting(w.t.Context(), func(u sip.AoR) { w.WakeAll([]sip.AoR{u}, sip.AoR{}) }); err != nil {
+	if err := w.rooms.Waiting(w.t.Context(), func(u sip.AoR) { w.WakeAll(nil, []sip.AoR{u}, sip.AoR{}) }); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -166,7 +166,7 @@ func (w *world) Send(_ context.Context, ms []im.Outgoing) ([]error, error) {
 }
 
 // WakeAll is the Waker.
-func (w *world) WakeAll(owners []sip.AoR, except sip.AoR) {
+func (w *world) WakeAll(_ any, owners []sip.AoR, except sip.AoR) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, u := range owners {

@@ -54,7 +54,7 @@ func (r *Router) answerRegister(tx *transaction.ServerTx, from caller, reg *regi
 	case r.opt.Now().Sub(res.Refreshed) >= mailboxPollInterval:
 		tx.AfterReply(func() { r.wakeRegistered(tx, from, reg.AoR) })
 	case r.opt.Engine.Pending(reg.AoR):
-		tx.AfterReply(func() { r.opt.Engine.RetryNow(reg.AoR) })
+		tx.AfterReply(func() { r.opt.Engine.Refreshed(reg.AoR) })
 	}
 }
 

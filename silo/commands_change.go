@@ -101,7 +101,7 @@ func (c commands) dump(_ context.Context, req *mi.Request) (*mi.Node, error) {
 	if !c.silo.opt.Reachable(owner, true) {
 		return nil, mi.Errorf(480, "%s is not registered; the messages are delivered when that changes", owner)
 	}
-	c.silo.opt.Waker.Wake(owner)
+	c.silo.opt.Waker.Retry(owner)
 	return &mi.Node{}, nil
 }
 

@@ -42,6 +42,7 @@ type noWaker struct{}
 
 func (noWaker) Wake(sip.AoR)      {}
 func (noWaker) WakeLater(sip.AoR) {}
+func (noWaker) Retry(sip.AoR)     {}
 
 func slowService(store Store, set Settings) *Service {
 	return New(Options{

@@ -31,6 +31,7 @@ import (
 type Waker interface {
 	Wake(owner sip.AoR)      // starts the delivery to an owner
 	WakeLater(owner sip.AoR) // starts it after the wait for a first retry
+	Retry(owner sip.AoR)     // starts it, and ends a wait for a retry
 }
 
 // Options are the dependencies of a Service and what a reload cannot change.

@@ -51,6 +51,9 @@ func (w waker) Wake(a sip.AoR) {
 // WakeLater records nothing: the tests look only at owners that are served at once.
 func (w waker) WakeLater(sip.AoR) {}
 
+// Retry records the owner as Wake does.
+func (w waker) Retry(a sip.AoR) { w.Wake(a) }
+
 func newBox(t *testing.T, settings silo.Settings, change ...func(*silo.Options)) *box {
 	t.Helper()
 	b := &box{t: t, now: noon, online: map[sip.AoR]bool{}}

@@ -198,7 +198,7 @@ func (d *daemon) buildServices(_ context.Context, set settings) error {
 	}, set.proxy)
 	d.mail, d.roomMail = d.proxy.Sender(set.mail), d.proxy.Sender(set.roomMail)
 
-	d.engine = delivery.New(delivery.Options{Log: d.log, Reachable: d.reachable, Now: d.clock.Earlier})
+	d.engine = delivery.New(delivery.Options{Log: d.log, Destination: d.destination, Reachable: d.reachable, Now: d.clock.Earlier})
 	d.engine.Configure(set.delivery)
 	mailbox, notices, roomLog := d.engine.Queue(), d.engine.Queue(), d.engine.Queue() // rooms come last
 	passed := silo.NewPassed(time.Now)
@@ -246,6 +246,15 @@ func shareOf(handlers int) int { return max(1, handlers/8) }
 // registered.
 func (d *daemon) reachable(a sip.AoR) bool {
 	return d.mail.Reachable(a, false) || d.roomMail.Reachable(a, false)
+}
+
+// destination returns the address of a user's first device, or else the domain.
+func (d *daemon) destination(a sip.AoR) string {
+	bindings := d.location.Bindings(a)
+	if len(bindings) == 0 || bindings[0].Flow.IsZero() {
+		return a.Domain
+	}
+	return bindings[0].Flow.Remote.String()
 }
 
 // load reads the state of the previous run from the databases. No request is read before.
