@@ -48,7 +48,7 @@ func (s *Service) HasUser(u sip.AoR) bool {
 func (x *user) waits(u sip.AoR) bool {
 	for _, r := range x.rooms {
 		r.mu.Lock()
-		m := r.index[u]
+		m := r.find(u)
 		waits := m.joined() && (r.exists() || m.Cursor < r.last)
 		r.mu.Unlock()
 		if waits {
@@ -89,6 +89,7 @@ func (s *Service) RemoveAccount(ctx context.Context, u sip.AoR) error {
 	if rooms > 0 {
 		s.log.Info("user without account removed from rooms", slog.String("user", u.String()), slog.Int("rooms", rooms))
 	}
+	failed = errors.Join(failed, s.ForgetBlocks(ctx, u))
 	if failed != nil {
 		return fmt.Errorf("remove %s from rooms: %w", u, failed)
 	}
@@ -99,22 +100,35 @@ func (s *Service) RemoveAccount(ctx context.Context, u sip.AoR) error {
 func (r *room) mentions(u sip.AoR) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.index[u] != nil || r.Creator == u || slices.ContainsFunc(r.members, func(m *member) bool { return m.invitedBy(u) })
+	return r.find(u) != nil || r.Creator == u || slices.ContainsFunc(r.members, func(m *member) bool { return m.isFrom(u) })
 }
 
-// invitedBy reports whether a user waits for an answer to an invitation.
-func (m *member) invitedBy(u sip.AoR) bool { return m.Role == Invited && m.InvitedBy == u }
+// isFrom reports whether a user has invited or added a member.
+func (m *member) isFrom(u sip.AoR) bool {
+	return m.Role == Invited && m.InvitedBy == u || m.AddedBy == u
+}
 
-// forgetInviter makes the owner the one that is notified of answers to the invitations of a user, in
-// steps of a limited size. The caller holds r.stateMu exclusively.
+// forgetInviter makes the owner the one that is notified of answers to the invitations of a user. The
+// members that it has added count for no user, as those that an operator has added; but those of other
+// domains get messages only if they could use rooms of their own accord. The changes are steps of a
+// limited size. The caller holds r.stateMu exclusively.
 func (s *Service) forgetInviter(ctx context.Context, r *room, u sip.AoR) error {
 	var put []Member
 	for _, m := range r.members {
-		if m.invitedBy(u) {
-			next := r.memberCopy(m)
-			next.InvitedBy = sip.AoR{}
-			put = append(put, next)
+		if !m.isFrom(u) {
+			continue
 		}
+		next := r.memberCopy(m)
+		if next.AddedBy == u {
+			next.AddedBy = sip.AoR{}
+			if s.domains.Has(m.User.Domain) {
+				next.AddedBy = r.name
+			}
+		}
+		if next.Role == Invited {
+			next.InvitedBy = sip.AoR{}
+		}
+		put = append(put, next)
 	}
 	for some := range slices.Chunk(put, purgeBatch) {
 		if err := s.commit(ctx, r, Change{Room: r.Room, Put: some}); err != nil {
@@ -130,7 +144,7 @@ func (s *Service) removeAccountFrom(ctx context.Context, r *room, u sip.AoR) (ch
 	defer cancel()
 	r.stateMu.Lock()
 	defer r.stateMu.Unlock()
-	switch m := r.index[u]; {
+	switch m := r.find(u); {
 	case r.removed:
 		return false, nil
 	case r.copied != nil || len(r.uncopied) > 0:
@@ -150,12 +164,12 @@ func (s *Service) removeAccountFrom(ctx context.Context, r *room, u sip.AoR) (ch
 	if err := s.commit(ctx, r, c); err != nil || !c.Room.Closed {
 		return err == nil, err
 	}
-	return true, s.skipRest(ctx, r, r.index[u])
+	return true, s.skipRest(ctx, r, r.find(u))
 }
 
 // withoutAccount returns the change that removes a user from a room, and whether there is one.
 func (s *Service) withoutAccount(r *room, u sip.AoR) (c Change, changed bool) {
-	m, name := r.index[u], displayName(u, r.name)
+	m, name := r.find(u), displayName(u, r.name)
 	c.Room = r.Room
 	if c.Room.Creator == u {
 		c.Room.Creator, changed = sip.AoR{}, true

@@ -29,7 +29,7 @@ func (s *Service) findAddresses(ctx context.Context, c *invocation) (err error) 
 func (c *invocation) otherAddresses(r *room) []sip.AoR {
 	var list []sip.AoR
 	for i, a := range slices.Concat(c.accounts, c.aliases) {
-		if a != c.user && !slices.Contains(list, a) && (i < len(c.accounts) || r.index[a] != nil) {
+		if a != c.user && !slices.Contains(list, a) && (i < len(c.accounts) || r.find(a) != nil) {
 			list = append(list, a)
 		}
 	}
@@ -43,7 +43,7 @@ func (s *Service) findSanctioned(c *invocation, r *room, has func(*member) bool)
 		return
 	}
 	for _, a := range c.otherAddresses(r) {
-		if m := r.index[a]; m != nil && has(m) {
+		if m := r.find(a); m != nil && has(m) {
 			c.user = a
 			return
 		}
@@ -67,7 +67,7 @@ func (s *Service) checkTarget(c *invocation, r *room, m *member, name string) er
 // member.
 func (s *Service) addOthers(c *invocation, r *room, change *Change, edit func(*Member) bool) error {
 	for _, a := range c.otherAddresses(r) {
-		next, m := s.newMember(r, a, Former, sip.AoR{}), r.index[a]
+		next, m := s.newMember(r, a, Former, sip.AoR{}), r.find(a)
 		if m != nil {
 			if err := s.checkTarget(c, r, m, displayName(a, r.name)); err != nil {
 				return err

@@ -254,7 +254,7 @@ func (s *Service) leaveBlocked(ctx context.Context, c *invocation, name sip.AoR)
 	if err := inTime(ctx); err != nil {
 		return err
 	}
-	m := r.index[c.by.user]
+	m := r.find(c.by.user)
 	switch {
 	case m.joined() && m.Role == Owner:
 		return refuse("owner_keeps").in(r.name)
@@ -290,7 +290,7 @@ func (s *Service) dropInvitation(ctx context.Context, name, user, from sip.AoR) 
 		return nil
 	}
 	defer s.unlockRoom(r, exclusive)
-	m := r.index[user]
+	m := r.find(user)
 	if m == nil || m.Role != Invited || m.InvitedBy != from {
 		return nil
 	}

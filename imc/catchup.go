@@ -68,7 +68,7 @@ func (s *Service) isAway(user sip.AoR) bool {
 func (s *Service) setAway(user sip.AoR) {
 	for _, r := range s.roomsOf(user) {
 		r.mu.Lock()
-		if m := r.index[user]; m != nil {
+		if m := r.find(user); m != nil {
 			m.away.Store(true)
 		}
 		r.mu.Unlock()
@@ -167,7 +167,7 @@ func (s *Service) skip(r *room, m *member, from, to int64) {
 // those sent that were skipped before.
 func (s *Service) catchUp(ctx context.Context, c *invocation, r *room) error {
 	r.mu.Lock()
-	m := r.index[c.by.user]
+	m := r.find(c.by.user)
 	joined := m.joined()
 	if joined && c.count >= 0 && m.skipped != nil && m.skipped.wanted {
 		m.skipped.wanted = false

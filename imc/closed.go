@@ -84,7 +84,7 @@ func (s *Service) moveAside(ctx context.Context, r *room) error {
 	defer r.mu.Unlock()
 	r.Room = next
 	for i := range r.copied { // the copy may lack the last moves of their cursors
-		if m := r.index[r.copied[i].User]; m.Cursor > r.copied[i].Cursor {
+		if m := r.find(r.copied[i].User); m.Cursor > r.copied[i].Cursor {
 			s.cursors.add(r, m)
 		}
 	}
@@ -330,7 +330,7 @@ func (s *Service) findBases() {
 func (s *Service) completeCopy(aside, r *room) {
 	var missing []Member
 	for _, m := range r.members {
-		switch c := aside.index[m.User]; {
+		switch c := aside.find(m.User); {
 		case c == nil:
 			missing = append(missing, m.Member)
 			if m.joined() {

@@ -67,7 +67,7 @@ func (s *Service) commit(ctx context.Context, r *room, c Change) error {
 func (r *room) membershipDiff(c *Change) (joining, leaving []sip.AoR) {
 	for _, p := range c.Put {
 		next := member{Member: p}
-		switch was := r.index[p.User].joined(); {
+		switch was := r.find(p.User).joined(); {
 		case next.joined() && !was:
 			joining = append(joining, p.User)
 		case !next.joined() && was:
@@ -75,7 +75,7 @@ func (r *room) membershipDiff(c *Change) (joining, leaving []sip.AoR) {
 		}
 	}
 	for _, u := range c.Remove {
-		if r.index[u].joined() {
+		if r.find(u).joined() {
 			leaving = append(leaving, u)
 		}
 	}

@@ -83,7 +83,7 @@ func (s *Service) checkConsent(ctx context.Context, c *invocation, r *room, adds
 
 // isInvited reports whether a user has an invitation.
 func (r *room) isInvited(u sip.AoR) bool {
-	m := r.index[u]
+	m := r.find(u)
 	return m != nil && m.Role == Invited
 }
 
@@ -95,7 +95,7 @@ func (s *Service) checkUnanswered(c *invocation, r *room) error {
 	from := 0
 	for _, x := range rooms {
 		x.mu.Lock()
-		if m := x.index[c.user]; m != nil && m.InvitedBy == c.by.user {
+		if m := x.find(c.user); m != nil && m.InvitedBy == c.by.user {
 			from++
 		}
 		x.mu.Unlock()
@@ -136,7 +136,7 @@ func (s *Service) checkApproach(c *invocation, r *room, adds bool) error {
 // checkJoin checks whether the caller may join a room, or add another user. It returns the AddedBy of
 // the new member.
 func (s *Service) checkJoin(ctx context.Context, c *invocation, r *room) (addedBy sip.AoR, err error) {
-	m := r.index[c.user]
+	m := r.find(c.user)
 	switch {
 	case c.by.operator:
 		return r.name, s.checkConsent(ctx, c, r, true)
@@ -167,7 +167,7 @@ func (m *member) isAdded(r *room) bool { return !m.AddedBy.IsZero() && m.AddedBy
 // confirm notes that a member that was added is in the room of its own accord. It counts towards
 // the member's own rooms from then on.
 func (s *Service) confirm(ctx context.Context, c *invocation, r *room) error {
-	if m := r.index[c.user]; m.isAdded(r) && !c.by.unproven {
+	if m := r.find(c.user); m.isAdded(r) && !c.by.unproven {
 		next := r.memberCopy(m)
 		next.AddedBy = sip.AoR{}
 		if err := s.commit(ctx, r, Change{Room: r.Room, Put: []Member{next}}); err != nil {

@@ -110,7 +110,7 @@ func (s *Service) saveCursors(ctx context.Context, refs []cursorRef) error {
 		r, m := ref.room, ref.member
 		r.mu.Lock()
 		m.cursorQueued = false
-		if r.index[m.User] == m { // still in the room
+		if r.find(m.User) == m { // still in the room
 			cs = append(cs, Cursor{Room: r.AoR, User: m.User, Seq: m.Cursor, Seen: m.Seen})
 		}
 		r.mu.Unlock()

@@ -105,7 +105,7 @@ func (s *Service) admit(c *invocation, r *room) error {
 	if err := s.checkRole(c, r); err != nil {
 		return err
 	}
-	if m := r.index[c.by.user]; m.joined() {
+	if m := r.find(c.by.user); m.joined() {
 		r.mu.Lock()
 		s.markSeen(r, m)
 		r.mu.Unlock()
@@ -119,7 +119,7 @@ func (s *Service) checkRole(c *invocation, r *room) error {
 	if c.by.operator {
 		return nil
 	}
-	m, account, now := r.index[c.by.user], r.index[c.by.account], s.now()
+	m, account, now := r.find(c.by.user), r.find(c.by.account), s.now()
 	switch {
 	case account.isBannedAt(now) && c.name != "exit":
 		return s.banRefusal(r, account)

@@ -146,7 +146,7 @@ func (s *Service) postMessage(ctx context.Context, req *Request) error {
 		return err
 	}
 	r.mu.Lock()
-	s.markSeen(r, r.index[req.Sender.AoR])
+	s.markSeen(r, r.find(req.Sender.AoR))
 	r.mu.Unlock()
 	s.stats.Messages.Add(1)
 	return nil

@@ -120,14 +120,14 @@ func (s *Service) join(ctx context.Context, c *invocation, r *room) error {
 // destroyed by its members, so the owner's exit destroys the room or is refused.
 func (s *Service) exit(ctx context.Context, c *invocation, r *room) error {
 	name := displayName(c.user, r.name)
-	if r.index[c.user].Role == Owner {
+	if r.find(c.user).Role == Owner {
 		if s.config().OwnerLeave == OwnerLeaveRefused {
 			return refuse("owner_keeps").in(r.name)
 		}
 		return s.close(ctx, r, s.newNotice(c, r, "owner_left", "user", name))
 	}
 	change := Change{Room: r.Room, Notice: s.newNotice(c, r, "left", "user", name)}
-	r.depart(&change, r.index[c.user])
+	r.depart(&change, r.find(c.user))
 	if err := s.commit(ctx, r, change); err != nil {
 		return err
 	}

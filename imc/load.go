@@ -137,7 +137,7 @@ func (s *Service) restoreRoom(stored Room, members []Member) *room {
 		return nil
 	}
 	if owners == 0 && !r.Closed {
-		r.index[r.membersByRole()[0].User].Role = Owner
+		r.find(r.membersByRole()[0].User).Role = Owner
 		log.Warn("stored room without owner, member with the highest role is the owner now")
 	}
 	if !s.domains.Has(name.Domain) {

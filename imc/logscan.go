@@ -99,7 +99,7 @@ func (s *Service) appendUnread(
 func (s *Service) scanTail(r *room, sc *logScan) (stored sip.AoR, last int64, done bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.index[sc.user]
+	m := r.find(sc.user)
 	if !m.joined() {
 		sc.found = sc.found[:0] // the user has left meanwhile
 		return r.log, 0, true

@@ -48,7 +48,7 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 
 // accept accepts an invitation. Unlike #join it is refused without one.
 func (s *Service) accept(ctx context.Context, c *invocation, r *room) error {
-	switch m := r.index[c.user]; {
+	switch m := r.find(c.user); {
 	case m.joined():
 		return s.confirm(ctx, c, r)
 	case m == nil || m.Role != Invited:
@@ -60,7 +60,7 @@ func (s *Service) accept(ctx context.Context, c *invocation, r *room) error {
 // deny declines an invitation. It notifies the inviter, or the owner if the inviter is
 // unknown, as in rows of other programs.
 func (s *Service) deny(ctx context.Context, c *invocation, r *room) error {
-	m := r.index[c.user]
+	m := r.find(c.user)
 	if m == nil || m.Role != Invited {
 		return refuse("not_invited").in(r.name)
 	}
@@ -84,7 +84,7 @@ func (s *Service) deny(ctx context.Context, c *invocation, r *room) error {
 // memberLike returns the member with an address. If there is none, the case of the user
 // part is ignored, unless that fits several members.
 func (r *room) memberLike(u sip.AoR) (found *member) {
-	if m := r.index[u]; m != nil {
+	if m := r.find(u); m != nil {
 		return m
 	}
 	for _, m := range r.members {
@@ -117,7 +117,7 @@ func (s *Service) target(c *invocation, r *room) (m *member, name string, err er
 
 // isOwner reports whether an actor has the rights of the owner.
 func (s *Service) isOwner(a actor, r *room) bool {
-	return a.operator || r.index[a.user] != nil && r.index[a.user].Role == Owner
+	return a.operator || r.find(a.user) != nil && r.find(a.user).Role == Owner
 }
 
 // remove removes a member or withdraws an invitation. The removed user gets a direct

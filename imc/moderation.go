@@ -166,7 +166,7 @@ func (s *Service) unmute(ctx context.Context, c *invocation, r *room) error {
 func (s *Service) commitMute(ctx context.Context, c *invocation, r *room, next Member, key textKey, args ...string) error {
 	change := Change{Room: r.Room}
 	switch {
-	case next == r.memberCopy(r.index[next.User]):
+	case next == r.memberCopy(r.find(next.User)):
 	case next.Role == Former && !next.Muted:
 		change.Remove = append(change.Remove, next.User)
 	default:

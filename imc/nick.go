@@ -121,7 +121,7 @@ func lookalike(name string) string {
 
 // nick sets the caller's nickname in the room.
 func (s *Service) nick(ctx context.Context, c *invocation, r *room) error {
-	m := r.index[c.by.user]
+	m := r.find(c.by.user)
 	if m == nil || m.Nick == c.text {
 		s.notifyCaller(c, r, "nothing_changed")
 		return nil

@@ -15,7 +15,7 @@ import (
 func (s *Service) readFrom(r *room, user sip.AoR) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.index[user]
+	m := r.find(user)
 	switch {
 	case !r.exists() || r.isHiddenFrom(user):
 		return 0, refuse("no_room").in(r.name)

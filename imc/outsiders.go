@@ -14,7 +14,7 @@ import (
 // isHiddenFrom reports whether a room does not exist for a user, which is neither a member nor
 // invited. The caller holds stateMu or mu.
 func (r *room) isHiddenFrom(u sip.AoR) bool {
-	m := r.index[u]
+	m := r.find(u)
 	return r.Private && !m.joined() && !m.isInvited()
 }
 
@@ -27,7 +27,7 @@ func (c *invocation) hides(r *room) bool {
 // refuseOutsider returns the refusal of a #join or #create of a private room: the one for a room
 // that does not exist, if there is one. The owner and the admins are notified of the attempt.
 func (s *Service) refuseOutsider(c *invocation, r *room) error {
-	if m := r.index[c.user]; m == nil || m.Role != Banned {
+	if m := r.find(c.user); m == nil || m.Role != Banned {
 		s.notifyJoinAttempt(c, r)
 	}
 	if c.name == "join" && !s.config().CreateOnJoin {

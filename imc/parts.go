@@ -32,7 +32,7 @@ func (s *Service) Parts(owner sip.AoR) []delivery.Reader {
 func (r *room) hasUnread(user sip.AoR) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.index[user]
+	m := r.find(user)
 	return m.joined() && m.Cursor < r.last
 }
 

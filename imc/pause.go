@@ -58,7 +58,7 @@ func (s *Service) setPaused(ctx context.Context, r *room, users []sip.AoR, pause
 	var put []Member
 	r.mu.Lock()
 	for _, u := range users {
-		if m := r.index[u]; m.joined() && (!paused || s.isAbsent(r, m)) {
+		if m := r.find(u); m.joined() && (!paused || s.isAbsent(r, m)) {
 			p := m.Member
 			p.Paused = paused
 			put = append(put, p)
@@ -78,7 +78,7 @@ func (s *Service) setPaused(ctx context.Context, r *room, users []sip.AoR, pause
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range put {
-		m := r.index[p.User]
+		m := r.find(p.User)
 		if paused && !s.isAbsent(r, m) { // seen while the pause was written
 			s.cursors.addResumed(r, m)
 			continue

@@ -51,7 +51,7 @@ func (s *Service) gets(ctx context.Context, r *room, user sip.AoR) (bool, error)
 		return true, nil
 	}
 	r.mu.Lock()
-	m, by := r.index[user], sip.AoR{}
+	m, by := r.find(user), sip.AoR{}
 	if m != nil {
 		by = m.AddedBy
 	}
@@ -95,7 +95,7 @@ func (s *Service) mayNotify(user sip.AoR) bool {
 	return slices.ContainsFunc(s.roomsOf(user), func(r *room) bool { // an operator has added it
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		m := r.index[user]
+		m := r.find(user)
 		return m.joined() && m.AddedBy == r.name
 	})
 }

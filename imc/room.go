@@ -35,9 +35,9 @@ type room struct {
 
 	// Written under stateMu and mu.
 	Room
-	stored    bool      // false while the room is being created
-	members   []*member // in the order in which they were added
-	index     map[sip.AoR]*member
+	stored    bool                               // false while the room is being created
+	members   []*member                          // in the order in which they were added
+	index     map[sip.AoR]*member                // nil while there are few members, see find
 	joined    int                                // number of members that have joined
 	outside   int                                // number of users that are banned, or muted and not members
 	sanctions int                                // number of banned and muted users
@@ -79,7 +79,7 @@ func (m *member) joined() bool { return m != nil && m.Member.joined() }
 func (m *Member) joined() bool { return m.Role >= Plain && m.Role <= Owner }
 
 func newRoom(name sip.AoR) *room {
-	return &room{name: name, uri: name.String(), log: name, Room: Room{AoR: name}, index: make(map[sip.AoR]*member)}
+	return &room{name: name, uri: name.String(), log: name, Room: Room{AoR: name}}
 }
 
 // storedAoR returns the AoR of the room in the store.
@@ -113,14 +113,14 @@ func (r *room) memberCopy(m *member) Member {
 func (r *room) apply(c *Change) {
 	r.Room, r.stored = c.Room, true
 	for _, u := range c.Remove {
-		if m := r.index[u]; m != nil {
+		if m := r.find(u); m != nil {
 			m.leave()
 			delete(r.index, u)
 			r.members = slices.DeleteFunc(r.members, func(x *member) bool { return x == m })
 		}
 	}
 	for _, p := range c.Put {
-		if m := r.index[p.User]; m != nil {
+		if m := r.find(p.User); m != nil {
 			// The cursor may have moved while the change was being written.
 			was := m.Member
 			switch {
@@ -140,11 +140,41 @@ func (r *room) apply(c *Change) {
 			continue
 		}
 		m := &member{Member: p, room: r}
-		r.index[p.User] = m
 		r.members = append(r.members, m)
+		r.indexMember(m)
 	}
 	r.countRows()
 	r.setNicks()
+}
+
+// fewMembers is the number of rows up to which a room has no index: most rooms are small, and an
+// index takes as much memory as their members.
+const fewMembers = 16
+
+// find returns the row of a user, nil if there is none. The caller holds stateMu or mu.
+func (r *room) find(u sip.AoR) *member {
+	if r.index != nil {
+		return r.index[u]
+	}
+	for _, m := range r.members {
+		if m.User == u {
+			return m
+		}
+	}
+	return nil
+}
+
+// indexMember adds a member, the last one, to the index, which is made when it is of use.
+func (r *room) indexMember(m *member) {
+	switch {
+	case r.index != nil:
+		r.index[m.User] = m
+	case len(r.members) > fewMembers:
+		r.index = make(map[sip.AoR]*member, 2*len(r.members))
+		for _, m := range r.members {
+			r.index[m.User] = m
+		}
+	}
 }
 
 // leave withdraws the entries that the member has not got. The caller holds mu.

@@ -51,7 +51,7 @@ func (m *Member) nextEnd() time.Time {
 // known returns the row of a user. If there is none, it returns that of a user outside whose
 // name differs in case only: domains elsewhere may not tell them apart.
 func (r *room) known(u sip.AoR) *member {
-	if m := r.index[u]; m != nil {
+	if m := r.find(u); m != nil {
 		return m
 	}
 	if m := r.sanctionedLike(u); m != nil && m.isOutside() {
@@ -63,7 +63,7 @@ func (r *room) known(u sip.AoR) *member {
 // sanctionedLike returns the row of a sanctioned user with a name, or one that differs in case
 // only.
 func (r *room) sanctionedLike(u sip.AoR) *member {
-	if m := r.index[u]; m != nil || r.sanctions == 0 {
+	if m := r.find(u); m != nil || r.sanctions == 0 {
 		return m
 	}
 	for _, m := range r.members {

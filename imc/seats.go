@@ -48,13 +48,13 @@ func charge(changes map[sip.AoR]seatChange, r *room, m *Member, n int) {
 func (r *room) seatsOf(c *Change) map[sip.AoR]seatChange {
 	changes := make(map[sip.AoR]seatChange, len(c.Put)+len(c.Remove))
 	for i := range c.Put {
-		if was := r.index[c.Put[i].User]; was != nil {
+		if was := r.find(c.Put[i].User); was != nil {
 			charge(changes, r, &was.Member, -1)
 		}
 		charge(changes, r, &c.Put[i], 1)
 	}
 	for _, u := range c.Remove {
-		if was := r.index[u]; was != nil {
+		if was := r.find(u); was != nil {
 			charge(changes, r, &was.Member, -1)
 		}
 	}
@@ -169,13 +169,13 @@ func (r *room) countNew(c *Change) (in, sanctioned int) {
 		}
 	}
 	for i := range c.Put {
-		if was := r.index[c.Put[i].User]; was != nil {
+		if was := r.find(c.Put[i].User); was != nil {
 			count(&was.Member, -1)
 		}
 		count(&c.Put[i], 1)
 	}
 	for _, u := range c.Remove {
-		if was := r.index[u]; was != nil {
+		if was := r.find(u); was != nil {
 			count(&was.Member, -1)
 		}
 	}

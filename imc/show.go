@@ -75,7 +75,7 @@ func (s *Service) miRoomMember(_ context.Context, req *mi.Request) (*mi.Node, er
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.index[u]
+	m := r.find(u)
 	if m == nil {
 		return row("member", false), nil
 	}

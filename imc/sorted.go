@@ -116,7 +116,7 @@ func (r *room) isPrivate() bool {
 // invitations returns the users that a change invites, and those whose invitation it ends.
 // The caller holds stateMu.
 func (r *room) invitations(c *Change) (invited, ended []sip.AoR) {
-	isInvited := func(u sip.AoR) bool { m := r.index[u]; return m != nil && m.Role == Invited }
+	isInvited := func(u sip.AoR) bool { m := r.find(u); return m != nil && m.Role == Invited }
 	for _, p := range c.Put {
 		switch was := isInvited(p.User); {
 		case p.Role == Invited && !was:

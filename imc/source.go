@@ -61,7 +61,7 @@ func (s *Service) Settle(owner sip.AoR, it *delivery.Item, out delivery.Outcome,
 	r := m.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.index[owner] != m || m.Withdrawn(it) {
+	if r.find(owner) != m || m.Withdrawn(it) {
 		return // left or removed while the message was being sent
 	}
 	if !m.resent(it.Key) {
@@ -106,6 +106,6 @@ func (s *Service) Waiting(ctx context.Context, f func(owner sip.AoR)) error {
 func (r *room) isWaiting(user sip.AoR) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.index[user]
+	m := r.find(user)
 	return m.joined() && !m.Paused && (m.Cursor < r.last || m.skipped != nil && m.skipped.wanted)
 }

@@ -25,7 +25,7 @@ func (r *room) publish(posts []*post, echo bool, moved func(*room, *member)) {
 	for _, p := range posts {
 		// A sender that has all entries so far does not need this one. The cursor of
 		// another sender passes over it when it is read.
-		if m := r.index[p.from]; !echo && m.joined() && m.Cursor >= r.last {
+		if m := r.find(p.from); !echo && m.joined() && m.Cursor >= r.last {
 			m.Cursor = p.seq
 			moved(r, m)
 		}

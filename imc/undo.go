@@ -10,14 +10,14 @@ import (
 func (r *room) undoOf(c *Change) *Change {
 	u := &Change{Room: r.Room, Delete: !r.stored}
 	for _, p := range c.Put {
-		if m := r.index[p.User]; m != nil {
+		if m := r.find(p.User); m != nil {
 			u.Put = append(u.Put, r.memberCopy(m))
 		} else {
 			u.Remove = append(u.Remove, p.User)
 		}
 	}
 	for _, user := range c.Remove {
-		if m := r.index[user]; m != nil {
+		if m := r.find(user); m != nil {
 			u.Put = append(u.Put, r.memberCopy(m))
 		}
 	}

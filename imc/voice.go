@@ -39,9 +39,9 @@ func speech(r *Room, m, account *member, now time.Time) silence {
 // checkSpeech returns a refusal unless a user may speak in a room; whenMuted is its text for a
 // muted user. The caller holds stateMu.
 func (s *Service) checkSpeech(r *room, user, account sip.AoR, whenMuted textKey) error {
-	m, a := r.index[user], (*member)(nil)
+	m, a := r.find(user), (*member)(nil)
 	if !account.IsZero() {
-		a = r.index[account]
+		a = r.find(account)
 	}
 	if m != nil && !m.Muted && a == nil && !r.Moderated && m.joined() { // most messages: without the time
 		return nil
