@@ -3,6 +3,7 @@ package imc
 import (
 	"slices"
 	"strings"
+	"unicode"
 
 	"silod/im"
 )
@@ -26,7 +27,8 @@ func (s *Service) commandIn(req *Request, text string) (line string, isCommand b
 	line, _, _ = strings.Cut(rest, "\n") // a command is one line
 	words := wordReader{line}
 	name := words.next()
-	isCommand = name == "" || s.isManager(req.Room) || len(s.commandForms(name)) > 0 || s.meant(name) != ""
+	isCommand = name == "" || strings.ContainsFunc(name, unicode.IsControl) || s.isManager(req.Room) ||
+		len(s.commandForms(name)) > 0 || s.meant(name) != ""
 	return line, isCommand
 }
 
