@@ -188,7 +188,7 @@ func TestSlowMembersAreServed(t *testing.T) {
 	})
 }
 
-// No group is left when nothing waits, also after recipients have changed their line.
+// Groups are dropped when nothing waits, also after recipients have changed their line.
 func TestNoGroupIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &crowd{got: map[sip.AoR]time.Time{}}

@@ -64,7 +64,7 @@ func (d *device) answer(_ sip.AoR, _ *im.Message) Outcome {
 // a device only goes offline, the order of each queue and of each room is kept. Elsewhere items
 // are also committed in another order than that of their keys.
 func TestNothingIsLost(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(200) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { deliverAtRandom(t, rand.New(rand.NewPCG(seed, 16)), seed%2 == 0) })
 		})
