@@ -147,6 +147,8 @@ func TestFairness(t *testing.T) {
 						}
 					}
 				}
+				c.mu.Lock()
+				defer c.mu.Unlock()
 				if c.most > 3200 {
 					t.Errorf("%d workers", c.most)
 				}
@@ -180,6 +182,40 @@ func TestSlowMembersAreServed(t *testing.T) {
 					t.Fatalf("%s got nothing in 5 minutes", a)
 				}
 			}
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// Groups are dropped when nothing waits, also after recipients have changed their line.
+func TestNoGroupIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &crowd{got: map[sip.AoR]time.Time{}}
+		c.e = New(Options{Workers: 1})
+		b, q := newBox(), c.e.Queue()
+		q.Serve(b, c)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = c.e.Run(ctx) })
+		dead := users("d", 20, 20)
+		for _, a := range dead {
+			b.put(a, "word")
+			q.Wake(a)
+		}
+		time.Sleep(15 * time.Minute) // most wait for the only worker of those that do not answer
+		c.mu.Lock()
+		c.up = true
+		c.mu.Unlock()
+		for _, a := range dead {
+			c.e.RetryNow(a)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := c.e.Active(); n != 0 {
+			t.Errorf("%d recipients are active", n)
+		}
+		if n := len(c.e.scheduler.groups); n != 0 {
+			t.Errorf("%d groups are left", n)
 		}
 		cancel()
 		running.Wait()

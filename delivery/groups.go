@@ -83,8 +83,9 @@ func (l *ring) push(at line, e entry) {
 }
 
 // pop removes the next recipient, of the first group that may have another worker. That group
-// is then the last one. pop returns nil if there is none.
-func (l *ring) pop(at line, may func(*group) bool) *recipient {
+// is then the last one. pop returns nil if there is none. It calls emptied for a group in which
+// all entries were void.
+func (l *ring) pop(at line, may func(*group) bool, emptied func(*group)) *recipient {
 	for n := len(l.groups); n > 0; {
 		g := l.groups[0]
 		f := &g.waiting[at]
@@ -95,6 +96,7 @@ func (l *ring) pop(at line, may func(*group) bool) *recipient {
 		switch {
 		case f.empty():
 			l.groups = l.groups[1:]
+			emptied(g)
 			n--
 			continue
 		case !may(g):

@@ -85,7 +85,9 @@ func (p *pass) read(ctx context.Context, l *lane) (found bool, v Verdict) {
 	l.unsettled = p.queue.settler.keysOf(p.to)
 	items, err := l.source.Next(ctx, p.to.AoR, l.last, limit)
 	if err != nil {
-		p.engine.opt.Log.Warn("queue not read", "owner", p.to.AoR, "error", err)
+		if ctx.Err() == nil {
+			p.engine.opt.Log.Warn("queue not read", "owner", p.to.AoR, "error", err)
+		}
 		return false, Undelivered
 	}
 	if len(items) > 0 && p.engine.scheduler.isHeld(p.to) {

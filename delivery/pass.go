@@ -192,7 +192,7 @@ func (p *pass) deliver(ctx context.Context, it *Item) Verdict {
 	switch out.Verdict {
 	case Delivered:
 		p.engine.Delivered.Inc()
-		p.poison.markPoison(p.queue, p.failed)
+		p.poison.markPoison()
 	case Refused:
 		p.engine.Refused.Inc()
 		log.Info("message refused", "owner", p.to.AoR, "call_id", it.CallID, "reason", out.Reason)

@@ -11,12 +11,13 @@ import (
 //
 // The first failures of an item are taken for a failure of the device: no other item is
 // sent. When the item has failed for the third time, and the device is known to be
-// reachable, the item behind it is tried immediately. If the device accepts that one,
-// the first item is poison: from then on it is sent behind the others, with longer and
-// longer pauses, until it expires.
+// reachable, the item behind it is tried immediately, or that of another queue. If the device
+// accepts that one, the first item is poison: from then on it is sent behind the others, with
+// longer and longer pauses, until it expires.
 type poisonList struct {
 	first    itemKey      // the item that the last passes failed at
 	failures int          // of that item
+	skipped  []itemKey    // failed in this round, and none was accepted after them
 	items    []poisonItem // at most maxPoison
 }
 
@@ -52,14 +53,15 @@ func (l *poisonList) find(q *Queue, key int64) *poisonItem {
 	return nil
 }
 
-// markPoison adds the items that failed while another one was accepted.
-func (l *poisonList) markPoison(q *Queue, keys []int64) {
-	for _, k := range keys {
-		if l.find(q, k) == nil {
-			l.items = append(l.items, poisonItem{itemKey: itemKey{q, k}})
-			l.postpone(q, k)
+// markPoison adds the items that were skipped, when another one was accepted.
+func (l *poisonList) markPoison() {
+	for _, k := range l.skipped {
+		if l.find(k.queue, k.key) == nil {
+			l.items = append(l.items, poisonItem{itemKey: k})
+			l.postpone(k.queue, k.key)
 		}
 	}
+	l.skipped = nil
 	if n := len(l.items) - maxPoison; n > 0 {
 		l.items = slices.Delete(l.items, 0, n)
 	}
@@ -94,5 +96,9 @@ func (p *pass) maySkip(it *Item, out Outcome) bool {
 		p.budget = min(l.failures-failuresBeforeSkip+1, maxSkipped)
 	}
 	p.budget--
-	return out.Answered && p.budget >= 0
+	if !out.Answered || p.budget < 0 {
+		return false
+	}
+	l.skipped = append(l.skipped, itemKey{p.queue, it.Key})
+	return true
 }

@@ -50,6 +50,7 @@ type signs struct {
 	requests atomic.Uint32 // odd while one is under way
 	last     sign          // of the last request
 	failing  bool          // an item was not accepted, and none after it
+	accepted bool          // an item was accepted since the last wait
 }
 
 // begin is called before a request, and end after its answer.
@@ -59,6 +60,7 @@ func (s *signs) end()   { s.requests.Add(1) }
 // note records the outcome of a request for an item that is neither partial nor poison.
 func (s *signs) note(out Outcome) {
 	s.failing = out.Verdict == Undelivered
+	s.accepted = s.accepted || out.Verdict == Delivered || out.Verdict == Refused
 	switch {
 	case out.Verdict == Offline:
 	case out.Verdict == Undelivered && !out.Answered:
@@ -212,7 +214,11 @@ func (r *recipient) finish(v Verdict, left uint) action {
 	case v == Undelivered && !expedited && (r.signs.failing || r.pending == 0):
 		r.pending |= left
 		r.state = waiting
+		if r.signs.failing && r.signs.accepted {
+			r.retries = 0
+		}
 		r.retries++
+		r.signs.accepted = false
 		return wait
 	case r.pending != 0 || v == Undelivered:
 		r.draining, r.pending = r.pending|left, 0

@@ -16,12 +16,15 @@ import (
 // device had refused.
 type absentList []absentDevice
 
-// An absentDevice is a device to which nothing is sent for a while, unless it registers.
+// An absentDevice is a device to which nothing is sent for a while, unless it registers. A
+// register limits the tries after that.
 type absentDevice struct {
-	name  string
-	since time.Time // when it was last tried
-	wait  time.Duration
-	next  time.Time // not tried before
+	name     string
+	since    time.Time // when it was last tried, or has registered
+	wait     time.Duration
+	next     time.Time // not tried before
+	back     bool      // it has registered, and may be tried
+	register register
 }
 
 const (
@@ -29,25 +32,39 @@ const (
 	maxAbsentWait = 10 * time.Minute
 	maxAbsent     = 64 // devices of a recipient; the oldest entry is dropped beyond
 
+	firstReturn = 5 * time.Second // between the first two REGISTERs that end a wait; doubled
+
 	recently = 30 * time.Second // a device that registered in this time is there
 )
 
 // has reports whether a device has failed and not registered since.
 func (l *absentList) has(name string) bool {
-	return slices.ContainsFunc(*l, func(d absentDevice) bool { return d.name == name })
+	return slices.ContainsFunc(*l, func(d absentDevice) bool { return d.name == name && !d.back })
 }
 
 // add postpones the next try of a device that was tried at a time, without success.
 func (l *absentList) add(name string, tried time.Time) {
-	if !l.has(name) {
+	i := slices.IndexFunc(*l, func(d absentDevice) bool { return d.name == name })
+	if i < 0 {
 		if len(*l) >= maxAbsent {
 			*l = slices.Delete(*l, 0, 1)
 		}
 		*l = append(*l, absentDevice{name: name})
+		i = len(*l) - 1
 	}
-	d := &(*l)[slices.IndexFunc(*l, func(d absentDevice) bool { return d.name == name })]
-	d.since, d.wait = tried, min(max(2*d.wait, absentWait), maxAbsentWait)
+	d := &(*l)[i]
+	d.since, d.wait, d.back = tried, min(max(2*d.wait, absentWait), maxAbsentWait), false
 	d.next = time.Now().Add(d.wait)
+}
+
+// registered is called when a device has registered, at a time.
+func (d *absentDevice) registered(at, now time.Time) {
+	d.since = at
+	if d.register.allow(now, firstReturn, maxAbsentWait) {
+		d.back, d.wait, d.next = true, 0, time.Time{}
+	} else if d.register.noLater.Before(d.next) {
+		d.next = d.register.noLater
+	}
 }
 
 // choose leaves absent devices out of an item. It reports false if no device is left. A
@@ -56,11 +73,14 @@ func (l *absentList) choose(it *Item, now time.Time) bool {
 	if len(*l) == 0 {
 		return true
 	}
-	*l = slices.DeleteFunc(*l, func(d absentDevice) bool {
-		return slices.ContainsFunc(it.Devices, func(x Device) bool { return x.Name == d.name && x.Registered.After(d.since) })
-	})
 	it.except = nil
-	for _, d := range *l {
+	for i := range *l {
+		d := &(*l)[i]
+		for _, x := range it.Devices {
+			if x.Name == d.name && x.Registered.After(d.since) && !d.back {
+				d.registered(x.Registered, now)
+			}
+		}
 		if now.Before(d.next) {
 			it.except = append(it.except, d.name)
 		}

@@ -315,6 +315,32 @@ func TestManyPartialItems(t *testing.T) {
 	})
 }
 
+// A device that always fails, and registers every second, is not sent everything every second. When
+// it accepts items, it gets them.
+func TestFailingDeviceRegistersOften(t *testing.T) {
+	inHousehold(t, map[string]func(string) int{"desk": always(415), "soft": always(500)}, func(h *household, q *Queue) {
+		for i := range 100 {
+			h.put(q, fmt.Sprint(i))
+		}
+		time.Sleep(time.Minute)
+		h.got("soft")
+		for range 60 {
+			h.register(q, "soft", always(500))
+			time.Sleep(time.Second)
+		}
+		if n := len(h.got("soft")); n > 60 {
+			t.Errorf("the failing device was asked %d times in a minute", n)
+		}
+		time.Sleep(time.Minute)
+		h.got("soft")
+		h.register(q, "soft", always(200))
+		time.Sleep(10 * time.Second)
+		if got := h.got("soft"); len(got) != 100 {
+			t.Errorf("it accepted %d items", len(got))
+		}
+	})
+}
+
 // While a refusal cannot be recorded, the device is not asked again.
 func TestUnrecordedRefusal(t *testing.T) {
 	inHousehold(t, map[string]func(string) int{"desk": always(415), "soft": always(480)}, func(h *household, q *Queue) {

@@ -283,7 +283,7 @@ func (s *scheduler) pop(at line) *recipient {
 	if len(s.rings[at].groups) == 0 || !s.pools.may(at) {
 		return nil
 	}
-	return s.rings[at].pop(at, func(g *group) bool { return s.pools.share(at, g) })
+	return s.rings[at].pop(at, func(g *group) bool { return s.pools.share(at, g) }, s.groups.drop)
 }
 
 // finish ends a pass and reports whether the worker has to make another one. If ended is

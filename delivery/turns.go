@@ -51,6 +51,7 @@ type round struct {
 }
 
 func newRound(e *Engine, k recipientKey, r *recipient) *round {
+	r.poison.skipped = nil
 	o := &round{engine: e, to: k, r: r, open: r.draining, left: r.draining}
 	if n := len(e.queues); n <= len(o.buf) {
 		o.passes = o.buf[:n]

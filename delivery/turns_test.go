@@ -139,6 +139,40 @@ func TestPoisonDelaysNoOtherQueue(t *testing.T) {
 	})
 }
 
+// An item that is the only one of its queue, and that the recipient never answers, becomes poison when
+// an item of another queue is accepted. Then it is not tried before each of these.
+func TestPoisonAloneInItsQueue(t *testing.T) {
+	rooms := newBox()
+	inTurns(t, rooms, func(first *box, q1, q2 *Queue, p *phones) {
+		tries := 0
+		p.answer = func(_ sip.AoR, m *im.Message) Outcome {
+			if m.CallID == "poison" {
+				tries++
+				time.Sleep(5 * time.Second)
+				return Outcome{Verdict: Undelivered}
+			}
+			return Outcome{Verdict: Delivered}
+		}
+		first.put(bob, "poison")
+		q1.Wake(bob)
+		var want []string
+		for i := range 120 {
+			text := fmt.Sprint("word ", i)
+			want = append(want, text)
+			rooms.put(bob, text)
+			q2.Wake(bob)
+			time.Sleep(2 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		if got := p.received(); !slices.Equal(got, want) {
+			t.Errorf("%d words of %d came", len(got), len(want))
+		}
+		if tries > 14 {
+			t.Errorf("the first item was tried %d times", tries)
+		}
+	})
+}
+
 // divided is a Source of several rooms.
 type divided struct {
 	rooms []*box
