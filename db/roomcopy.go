@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"silod/imc"
@@ -20,6 +21,7 @@ type roomCopy struct {
 	rows     []memberRow             // of the missing members and the other cursors
 	roles    map[sip.AoR]imc.Role    // of shared members, where they differ
 	told     []sip.AoR               // shared members with the same role, if it is not Plain
+	plain    []sip.AoR               // the other shared members
 	untold   []sip.AoR               // members with a row to write
 	restored bool
 }
@@ -79,14 +81,29 @@ func (l *roomLoader) ownMember(scan func(...any) error) error {
 	}
 	v.Muted, v.Paused, v.Voiced = muted != 0, paused != 0, voiced != 0
 	v.MutedUntil, v.BannedUntil = fromMillis(mutedUntil), fromMillis(bannedUntil)
-	if by.user != "" {
-		v.InvitedBy = l.layout.aor(by)
-	}
-	if adder.user != "" {
-		v.AddedBy = l.layout.aor(adder)
-	}
+	v.Reason, v.Nick, v.InvitedBy, v.AddedBy = held(v.Reason), held(v.Nick), l.named(by), l.named(adder)
 	mergeMember(m, &v)
 	return nil
+}
+
+// held returns a text that silod's own tables can hold, "" for another: SQLite has rows of any kind, and
+// a room with such a value could not be changed.
+func held(text string) string {
+	if fits(ownName, text) {
+		return text
+	}
+	return ""
+}
+
+// named returns the user that a row names besides its member, the zero AoR if it names none.
+func (l *roomLoader) named(n rowName) sip.AoR {
+	if n.user == "" {
+		return sip.AoR{}
+	}
+	if a := l.layout.aor(n); fits(ownName, a.User) && fits(ownName, a.Domain) {
+		return a
+	}
+	return sip.AoR{}
 }
 
 // ownRole adds the role of a member without other values.
@@ -227,11 +244,12 @@ func (c *roomCopy) absent(user sip.AoR, row memberRow) *imc.Member {
 func (c *roomCopy) present(m *imc.Member, role int64) {
 	c.shared++
 	switch {
-	case role == unknownRole:
-	case copiedRole(role) != m.Role:
+	case role != unknownRole && copiedRole(role) != m.Role:
 		c.differs(m.User, copiedRole(role))
-	case m.Role != imc.Plain:
+	case role != unknownRole && m.Role != imc.Plain:
 		c.told = append(c.told, m.User)
+	default:
+		c.plain = append(c.plain, m.User)
 	}
 }
 
@@ -241,6 +259,18 @@ func (c *roomCopy) differs(user sip.AoR, role imc.Role) {
 		c.roles = map[sip.AoR]imc.Role{}
 	}
 	c.roles[user] = role
+}
+
+// known returns the users of the rows that were read.
+func (c *roomCopy) known() map[sip.AoR]bool {
+	users := make(map[sip.AoR]bool, c.shared)
+	for _, u := range slices.Concat(c.told, c.plain) {
+		users[u] = true
+	}
+	for u := range c.roles {
+		users[u] = true
+	}
+	return users
 }
 
 // findUntold finds the members with a role that silod_member lacks: an older silod has written the

@@ -28,7 +28,7 @@ type roomLoader struct {
 		flag, role, seq, seen, since int64
 	}
 	cursors   int64 // rows of silod_cursor
-	missing   bool  // one of them is of a user that is not in the tables that were read before
+	missing   bool  // Kamailio's tables lack a room or a member of them
 	verdict   verdict
 	restored  int       // rooms
 	destroyed []sip.AoR // rooms that another program has destroyed
@@ -223,13 +223,12 @@ func (l *roomLoader) ownRoom(scan func(...any) error) error {
 		r.setFlag(flag)
 	}
 	r.copy.room, r.copy.flag = empty == 0, flag
+	l.missing = l.missing || r.copy.room && !r.listed
 	same := r.other.room(uri, a)
 	if same || r.Created.IsZero() {
-		r.Topic, r.Created, r.Title = string(topic), fromMillis(created), title
+		r.Topic, r.Created, r.Title = string(topic), fromMillis(created), held(title)
 		r.Moderated, r.OpenHistory = moderated != 0, open
-		if creator.user != "" {
-			r.Creator = l.layout.aor(creator)
-		}
+		r.Creator = l.named(creator)
 	}
 	return nil
 }

@@ -95,13 +95,14 @@ func (l *roomLoader) restore(r *loadedRoom) {
 	l.restored++
 	l.verdict.members += len(c.missing)
 	r.setFlag(c.flag)
+	known := c.known()
 	r.members = slices.DeleteFunc(r.members, func(m *imc.Member) bool {
 		role, differs := c.roles[m.User]
 		switch {
 		case m.Role == imc.Banned || m.Role == imc.Former:
 		case differs:
 			m.Role = role
-		case !m.Seen.IsZero(): // a row of silod
+		case known[m.User]:
 		case r.Private:
 			r.other.members = append(r.other.members, memberRow{"{members}", r.AoR.String(), l.layout.member(m.User)})
 			return true
