@@ -23,6 +23,12 @@ type roomLoader struct {
 	// have other members, so none of their rows is used.
 	repeated map[string]bool
 
+	row struct { // the values of a row: all rows use these variables
+		memberRow
+		flag, role, seq, seen, since int64
+	}
+	cursors   int64 // rows of silod_cursor
+	missing   bool  // Kamailio's tables lack a room or a member of them
 	verdict   verdict
 	restored  int       // rooms
 	destroyed []sip.AoR // rooms that another program has destroyed
@@ -81,14 +87,16 @@ func (st *rooms) load(ctx context.Context, skip func(error)) (*roomLoader, error
 	}{
 		{"SELECT room, flag, is_empty, topic, created, title, moderated, open_history, creator_user, creator_domain FROM silod_room ORDER BY room", l.ownRoom},
 		{"SELECT username, domain, room, flag FROM {members} ORDER BY id", l.kamailioMember},
-		{"SELECT room, username, domain, muted, paused, banned, invited_user, invited_domain, " +
-			"muted_until, banned_until, reason, voiced, nick, added_user, added_domain, role FROM silod_member " +
-			"ORDER BY room, username, domain", l.ownMember},
+		{selectMember, l.ownMember},
+		{selectRole + otherRole, l.ownRole},
 		{"SELECT room, username, domain, seq, seen, since FROM silod_cursor", l.cursor},
 	} {
 		if err := st.each(ctx, part.text, part.row, skip); err != nil {
 			return nil, err
 		}
+	}
+	if err := st.loadMissing(ctx, l, skip); err != nil {
+		return nil, err
 	}
 	restoring, err := st.notes.load(ctx, noteRestoring)
 	if err != nil {
@@ -215,13 +223,12 @@ func (l *roomLoader) ownRoom(scan func(...any) error) error {
 		r.setFlag(flag)
 	}
 	r.copy.room, r.copy.flag = empty == 0, flag
+	l.missing = l.missing || r.copy.room && !r.listed
 	same := r.other.room(uri, a)
 	if same || r.Created.IsZero() {
-		r.Topic, r.Created, r.Title = string(topic), fromMillis(created), title
+		r.Topic, r.Created, r.Title = string(topic), fromMillis(created), held(title)
 		r.Moderated, r.OpenHistory = moderated != 0, open
-		if creator.user != "" {
-			r.Creator = l.layout.aor(creator)
-		}
+		r.Creator = l.named(creator)
 	}
 	return nil
 }
@@ -229,13 +236,11 @@ func (l *roomLoader) ownRoom(scan func(...any) error) error {
 // kamailioMember reads a row of imc_members. It returns an error where the room does not
 // exist. Of several rows of a user the highest role counts.
 func (l *roomLoader) kamailioMember(scan func(...any) error) error {
-	var n rowName
-	var uri string
-	var flag int64
-	if err := scan(&n.user, &n.domain, &uri, &flag); err != nil {
+	v := &l.row
+	if err := scan(&v.user.user, &v.user.domain, &v.room, &v.flag); err != nil {
 		return fmt.Errorf("row of imc_members: %w", err)
 	}
-	n.user, n.domain = l.shared(n.user), l.shared(n.domain)
+	uri, flag, n := v.room, v.flag, rowName{l.shared(v.user.user), l.shared(v.user.domain)}
 	r, a, err := l.find("imc_members", uri)
 	switch {
 	case err != nil:
@@ -260,83 +265,6 @@ func (l *roomLoader) kamailioMember(scan func(...any) error) error {
 		r.copy.orphans++
 	}
 	r.other.member("{members}", uri, a, n, l.layout.member(user))
-	return nil
-}
-
-// ownMember adds the values for which imc_members has no column. A user that is missing in
-// imc_members is banned or a former member, or else judge decides.
-func (l *roomLoader) ownMember(scan func(...any) error) error {
-	var uri, reason, nick string
-	var n, by, adder rowName
-	var muted, paused, banned, mutedUntil, bannedUntil, voiced, role int64
-	err := scan(&uri, &n.user, &n.domain, &muted, &paused, &banned, &by.user, &by.domain,
-		&mutedUntil, &bannedUntil, &reason, &voiced, &nick, &adder.user, &adder.domain, &role)
-	if err != nil {
-		return fmt.Errorf("row of silod_member: %w", err)
-	}
-	r, a, err := l.find("silod_member", uri)
-	if err != nil || r == nil {
-		return err
-	}
-	user := l.layout.aor(n)
-	m := r.find(user)
-	switch {
-	case banned == excludedFormer:
-		if m == nil { // else another program has added the user again
-			m = r.member(user)
-			m.Role = imc.Former
-		}
-	case banned != notExcluded:
-		m = r.member(user)
-		m.Role = imc.Banned
-	case m == nil:
-		m = r.copy.absent(user, memberRow{"silod_member", uri, n})
-		m.Role = copiedRole(role, by)
-	default:
-		r.copy.present(m, role)
-	}
-	m.Muted, m.Paused = m.Muted || muted != 0, m.Paused || paused != 0
-	m.MutedUntil, m.BannedUntil, m.Reason = fromMillis(mutedUntil), fromMillis(bannedUntil), reason
-	m.Voiced, m.Nick = m.Voiced || voiced != 0, nick
-	if by.user != "" {
-		m.InvitedBy = l.layout.aor(by)
-	}
-	if adder.user != "" {
-		m.AddedBy = l.layout.aor(adder)
-	}
-	if r.find(user) != nil {
-		r.other.member("silod_member", uri, a, n, l.layout.member(user))
-	}
-	return nil
-}
-
-// cursor adds the cursor of a member and skips the cursors of former members. Of several the
-// highest counts.
-func (l *roomLoader) cursor(scan func(...any) error) error {
-	var uri string
-	var n rowName
-	var seq, seen, since int64
-	if err := scan(&uri, &n.user, &n.domain, &seq, &seen, &since); err != nil {
-		return fmt.Errorf("row of silod_cursor: %w", err)
-	}
-	r, a, err := l.find("silod_cursor", uri)
-	if err != nil || r == nil {
-		return err
-	}
-	user := l.layout.aor(n)
-	m := r.find(user)
-	if m == nil {
-		m = r.copy.missing[user]
-	}
-	if m != nil {
-		m.Cursor, m.Since = max(m.Cursor, seq), max(m.Since, since)
-		if at := fromMillis(seen); at.After(m.Seen) {
-			m.Seen = at
-		}
-	}
-	if r.find(user) != nil {
-		r.other.member("silod_cursor", uri, a, n, l.layout.member(user))
-	}
 	return nil
 }
 

@@ -18,64 +18,6 @@ import (
 // were emptied, and the lost rooms are restored from the copy. Otherwise another program has
 // destroyed the rooms and removed the members that are missing, and the copy forgets them.
 
-// A roomCopy is the rows of a room in silod's own tables, as far as Kamailio's tables differ.
-type roomCopy struct {
-	room     bool // silod_room has the room, with members
-	flag     int64
-	orphans  int // rows of imc_members, if imc_rooms does not have the room
-	shared   int // members that both have
-	missing  map[sip.AoR]*imc.Member
-	rows     []memberRow          // of the missing members
-	roles    map[sip.AoR]imc.Role // of shared members, where they differ
-	untold   []sip.AoR            // shared members with a role that silod_member lacks
-	restored bool
-}
-
-// unknownRole is the value of the column role in rows of an older silod, see storedRole.
-const unknownRole = 0
-
-// copiedRole returns the role that a row of silod_member has. Rows of an older silod say only which
-// user was invited.
-func copiedRole(role int64, invitedBy rowName) imc.Role {
-	switch {
-	case role != unknownRole:
-		return imc.Role(role - 1)
-	case invitedBy.user != "":
-		return imc.Invited
-	}
-	return imc.Plain
-}
-
-// absent adds a member that imc_members does not have.
-func (c *roomCopy) absent(user sip.AoR, row memberRow) *imc.Member {
-	if c.missing == nil {
-		c.missing = map[sip.AoR]*imc.Member{}
-	}
-	m := c.missing[user]
-	if m == nil {
-		m = &imc.Member{User: user}
-		c.missing[user] = m
-	}
-	c.rows = append(c.rows, row)
-	return m
-}
-
-// present adds a member that imc_members has, too.
-func (c *roomCopy) present(m *imc.Member, role int64) {
-	c.shared++
-	switch {
-	case role == unknownRole && m.Role != imc.Plain:
-		c.untold = append(c.untold, m.User)
-		return
-	case role == unknownRole || imc.Role(role-1) == m.Role:
-		return
-	}
-	if c.roles == nil {
-		c.roles = map[sip.AoR]imc.Role{}
-	}
-	c.roles[m.User] = imc.Role(role - 1)
-}
-
 // noSuchRoom is the error for the row of a member without a room.
 func noSuchRoom(uri string) error { return fmt.Errorf("row of imc_members: no such room: %s", uri) }
 
@@ -108,7 +50,7 @@ func (l *roomLoader) judge(resuming bool, skip func(error)) {
 	l.verdict.emptied = resuming || 2*l.verdict.rooms > own
 	l.order = slices.DeleteFunc(l.order, func(r *loadedRoom) bool {
 		switch {
-		case l.verdict.emptied && (r.lost() || resuming && r.copy.room && len(r.copy.missing) > 0):
+		case l.verdict.emptied && r.copy.room && (!r.listed || len(r.copy.missing) > 0):
 			l.restore(r)
 		case r.copy.room && !r.listed:
 			for range r.copy.orphans {
@@ -122,6 +64,7 @@ func (l *roomLoader) judge(resuming bool, skip func(error)) {
 				l.verdict.members += len(r.copy.missing)
 			}
 			l.keepMutes(r)
+			r.findUntold()
 		}
 		return false
 	})
@@ -152,13 +95,14 @@ func (l *roomLoader) restore(r *loadedRoom) {
 	l.restored++
 	l.verdict.members += len(c.missing)
 	r.setFlag(c.flag)
+	known := c.known()
 	r.members = slices.DeleteFunc(r.members, func(m *imc.Member) bool {
 		role, differs := c.roles[m.User]
 		switch {
 		case m.Role == imc.Banned || m.Role == imc.Former:
 		case differs:
 			m.Role = role
-		case !m.Seen.IsZero(): // a row of silod
+		case known[m.User]:
 		case r.Private:
 			r.other.members = append(r.other.members, memberRow{"{members}", r.AoR.String(), l.layout.member(m.User)})
 			return true
@@ -245,6 +189,7 @@ func (st *rooms) forgetRemoved(ctx context.Context, l *roomLoader) error {
 			}
 		}
 	}
+	var put []ownRows
 	for _, r := range l.order {
 		if r.copy.restored {
 			continue
@@ -257,15 +202,13 @@ func (st *rooms) forgetRemoved(ctx context.Context, l *roomLoader) error {
 		if !r.other.empty() {
 			continue // all its rows are written again
 		}
-		room := r.AoR.String()
-		for some := range slices.Chunk(r.copy.untold, respellRows) {
-			put := make([]imc.Member, len(some))
-			for i, u := range some {
-				put[i] = *r.find(u)
-			}
-			if err := st.writer.step(ctx, len(put), func(s *session) error { return putMembers(s, room, put) }); err != nil {
-				return err
-			}
+		for _, u := range r.copy.untold {
+			put = append(put, st.layout.ownRows(r.AoR.String(), r.find(u)))
+		}
+	}
+	for some := range slices.Chunk(put, respellRows) {
+		if err := st.writer.step(ctx, len(some), func(s *session) error { return putOwn(s, some) }); err != nil {
+			return err
 		}
 	}
 	return nil

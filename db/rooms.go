@@ -232,27 +232,21 @@ func putMembers(s *session, room string, put []imc.Member) error {
 		return nil
 	}
 	seen := map[sip.AoR]int{}
-	var listed, flags, cursors [][]any
+	var listed [][]any
+	own := make([]ownRows, 0, len(put))
 	for i, m := range put {
 		seen[m.User] = i
 	}
-	for i, m := range put {
+	for i := range put {
+		m := &put[i]
 		if seen[m.User] != i {
 			continue
 		}
-		n, by := s.layout.member(m.User), m.InvitedBy
-		u, d := n.user, n.domain
-		flags = append(flags, []any{
-			room, u, d, oneIf(m.Muted), oneIf(m.Paused), exclusion(m.Role), by.User, by.Domain, storedRole(m.Role),
-			millis(m.MutedUntil), millis(m.BannedUntil), m.Reason, oneIf(m.Voiced), m.Nick, m.AddedBy.User, m.AddedBy.Domain,
-		})
-		cursors = append(cursors, []any{room, u, d, m.Cursor, millis(m.Seen), m.Since})
+		own = append(own, s.layout.ownRows(room, m))
+		u := s.layout.member(m.User)
 		if exclusion(m.Role) == notExcluded {
-			listed = append(listed, []any{u, d, room, memberFlag(m.Role)})
-			continue
-		}
-		err := s.exec("DELETE FROM {members} WHERE room = $1 AND username = $2 AND domain = $3", room, u, d)
-		if err != nil {
+			listed = append(listed, []any{u.user, u.domain, room, memberFlag(m.Role)})
+		} else if err := deleteMember(s, "{members}", room, u); err != nil {
 			return err
 		}
 	}
@@ -261,7 +255,30 @@ func putMembers(s *session, room string, put []imc.Member) error {
 			return err
 		}
 	}
-	if err := s.upsert(&memberTable, flags); err != nil {
+	return putOwn(s, own)
+}
+
+// ownRows are the rows of a member in silod's own tables.
+type ownRows struct{ member, cursor []any }
+
+func (l *layout) ownRows(room string, m *imc.Member) ownRows {
+	n, by := l.member(m.User), m.InvitedBy
+	return ownRows{
+		member: []any{
+			room, n.user, n.domain, oneIf(m.Muted), oneIf(m.Paused), exclusion(m.Role), by.User, by.Domain, storedRole(m.Role),
+			millis(m.MutedUntil), millis(m.BannedUntil), m.Reason, oneIf(m.Voiced), m.Nick, m.AddedBy.User, m.AddedBy.Domain,
+		},
+		cursor: []any{room, n.user, n.domain, m.Cursor, millis(m.Seen), m.Since},
+	}
+}
+
+// putOwn writes rows of members in silod's own tables.
+func putOwn(s *session, rows []ownRows) error {
+	members, cursors := make([][]any, len(rows)), make([][]any, len(rows))
+	for i, r := range rows {
+		members[i], cursors[i] = r.member, r.cursor
+	}
+	if err := s.upsert(&memberTable, members); err != nil {
 		return err
 	}
 	return s.upsert(&cursorTable, cursors)
