@@ -205,6 +205,11 @@ func TestRepeatedNaming(t *testing.T) {
 	if string(again.data) != "[mallory]: "+string(first.data) {
 		t.Errorf("%q became %q", first.data, again.data)
 	}
+	first, _ = mallory.nameHTML([]byte("a<br>b<blockquote>c</blockquote>"), "")
+	again, _ = mallory.nameHTML(first.data, "")
+	if !bytes.Contains(withoutMarks(again.data), withoutMarks(first.data)) {
+		t.Errorf("%q became %q", first.data, again.data)
+	}
 }
 
 // FuzzSpeech checks that in each message that a room sends the name of the speaker comes first,
