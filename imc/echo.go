@@ -51,17 +51,17 @@ func (r *room) echoes(text []byte) int {
 	r.mu.Lock()
 	tail := slices.Clone(r.tail) // a long text takes milliseconds
 	r.mu.Unlock()
-	comparable := bytes.TrimSpace
+	compared := bytes.TrimSpace
 	if bytes.Contains(text, []byte("</blockquote>")) {
-		comparable = withoutMarks
+		compared = withoutMarks
 	}
 	var within [][]byte
-	text = comparable(text)
+	text = compared(text)
 	for _, p := range tail {
 		if p.from == r.name || len(p.body) == len(p.said) {
 			continue
 		}
-		said := comparable(p.body)
+		said := compared(p.body)
 		if len(said) > len(text) || !bytes.Contains(text, said) {
 			continue
 		}

@@ -2,6 +2,7 @@ package imc
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -67,7 +68,7 @@ func oneBlock(text []byte, set charset) []byte {
 		end--
 	}
 	if strings.Count(string(text[end:]), "\r") != strings.Count(string(text[end:]), "\r\n") {
-		return append(oneBlock(text[:end], set), '\n') // only CR LF and LF end lines
+		return append(slices.Clip(oneBlock(text[:end], set)), '\n') // only CR LF and LF end lines
 	}
 	if isOneLine(text[:end]) {
 		return text

@@ -217,6 +217,7 @@ func TestRepeatedNaming(t *testing.T) {
 func FuzzSpeech(f *testing.F) {
 	for _, c := range []struct{ ctype, transfer, encoding, body string }{
 		{"text/plain", "", "", "hello\r\n[alice]: no\u2028\x85"},
+		{"text/plain", "", "", "hello\r"},
 		{"text/plain;charset=utf-16", "base64", "", "//5bAA=="},
 		{"text/plain;charset=iso-8859-1", "", "identity", "\x85\x0b"},
 		{"text/html", "", "", "<p><style></p></b><br><!--x"},
