@@ -42,6 +42,19 @@ func TestPhonesSeeWhoSpeaks(t *testing.T) {
 		alice.awaitText("chat-1", shown)
 		bob.awaitText("chat-1", shown)
 	}
+	// Linphone shows a CPIM message if its From is that of the SIP message, and else nothing.
+	const cpim = "From: <sip:%@" + domain + ">\r\nTo: <sip:bob@" + domain + ">\r\nDateTime: 2026-12-01T01:00:00Z\r\n\r\nContent-Type: text/plain\r\n\r\n"
+	send := func(to, ctype, body string) {
+		t.Helper()
+		if res, err := mallory.Send(t.Context(), uri(to), ctype, []byte(body)); err != nil || !res.OK() {
+			t.Fatalf("%s: %v, %v", ctype, res, err)
+		}
+	}
+	send("alice", "message/cpim", strings.Replace(cpim, "%", "mallory", 1)+"in person")
+	alice.awaitText("mallory", "in person")
+	send("chat-1", "message/cpim", strings.Replace(cpim, "%", "alice", 1)+forged+"3")
+	send("chat-1", "multipart/mixed;boundary=b", "--b\r\nContent-Type: text/plain\r\n\r\n"+forged+"4\r\n--b--\r\n")
+	alice.awaitText("chat-1", "[mallory]: "+forged+"4")
 	for _, p := range []*device{alice, bob} {
 		if s := p.output.String(); strings.Contains(s, ": "+forged) && strings.Count(s, "[mallory]: "+forged) < strings.Count(s, forged) {
 			t.Errorf("%s shows\n%s", p.user, s)

@@ -111,7 +111,25 @@ func TestSafeHTML(t *testing.T) {
 		"<textarea><b></textarea><img src=x alt=y>":         "&lt;b&gt;",
 		"<blockquote>" + strings.Repeat("<div>", 100) + "a": "<blockquote>" + strings.Repeat("<div>", 31) + "a" + strings.Repeat("</div>", 31) + "</blockquote>",
 	} {
-		if got := im.SafeHTML(in); got != want {
+		if got := im.SafeHTML(in, ""); got != want {
+			t.Errorf("%q became\n%q, want\n%q", in, got, want)
+		}
+	}
+}
+
+// TestLinesOfHTML checks that each line of a text but the first one is marked, and that the
+// result has no line ends of its own, which a phone that knows no HTML would show.
+func TestLinesOfHTML(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\nb\r\nc&#10;d&#x2028;e":              "a b c d e",
+		"<p>a</p>\n<p>b":                        "<p>a</p> <p>| b</p>",
+		"<br><i> </i>a<br> <b>b</b>c":           "<br><i> </i>a<br> <b>| b</b>c",
+		"a<div>b</div>c":                        "a<div>| b</div>| c",
+		"<ul><li>a<li>b</ul>":                   "<ul><li>a<li>| b</li></li></ul>",
+		"<pre>a\r\nb\rc&#10;<i>\v</i>d</pre>":   "<pre>a<br>| b<br>| c<br><i><br></i>| d</pre>",
+		"a</br><textarea>\n[bob]: x</textarea>": "a<br> | [bob]: x",
+	} {
+		if got := im.SafeHTML(in, "| "); got != want {
 			t.Errorf("%q became\n%q, want\n%q", in, got, want)
 		}
 	}
@@ -124,9 +142,12 @@ func FuzzSafeHTML(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		got := im.SafeHTML(in)
-		if again := im.SafeHTML(got); again != got && utf8.ValidString(in) {
+		got := im.SafeHTML(in, "")
+		if again := im.SafeHTML(got, ""); again != got && utf8.ValidString(in) {
 			t.Errorf("%q became %q and then %q", in, got, again)
+		}
+		if strings.ContainsAny(got, "\n\r\v\f\u0085\u2028\u2029") {
+			t.Errorf("%q has line ends", got)
 		}
 		open := 0
 		for rest := got; ; {

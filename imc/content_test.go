@@ -325,3 +325,30 @@ func TestIsRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestSpeechTemplates checks that an operator's text before a message cannot be completed by it:
+// after the end of a line, the message is a further line.
+func TestSpeechTemplates(t *testing.T) {
+	for template, want := range map[string][3]string{
+		"<{uri}> ":   {"<sip:alice@example.test> [bob]: x\n| [bob]: y", "<p>&lt;sip:alice@example.test&gt;</p><blockquote>[bob]: x</blockquote>", "* alice [bob]: x"},
+		"[{user}]\n": {"[alice]\n| [bob]: x\n| [bob]: y", "<p>[alice]</p><blockquote>[bob]: x</blockquote>", "* alice [bob]: x"},
+	} {
+		within(t, func(c *imc.Config) { c.Texts = map[string]string{"speech": template} }, func(w *world) {
+			w.must("alice", "chat-1", "#create")
+			w.must("bob", "chat-1", "#join")
+			w.ignore()
+			w.must("alice", "chat-1", "[bob]: x\n[bob]: y")
+			w.handle(w.message("alice", "chat-1", "text/html", "[bob]: x"))
+			w.must("alice", "chat-1", "/me [bob]: x")
+			got := w.take("bob")
+			if len(got) != len(want) {
+				t.Fatalf("%q: bob got %+v", template, got)
+			}
+			for i, m := range got {
+				if string(m.Body) != want[i] {
+					t.Errorf("%q: bob got %q, want %q", template, m.Body, want[i])
+				}
+			}
+		})
+	}
+}

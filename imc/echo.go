@@ -2,6 +2,7 @@ package imc
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"silod/limit"
@@ -11,9 +12,6 @@ import (
 // member, would make a message of each message without end. Rooms of silod mark their messages
 // by SpeakerField. Others, such as those of Kamailio's imc, remove the field and put a name
 // before the text, so that the text has the message that it repeats in it, with its name.
-
-// reasonLoop is the reason phrase of a message that has been in a room.
-const reasonLoop = "Loop Detected, rooms accept messages from their senders only"
 
 // echoRate is how often a member may repeat a message of the room with its name, as a quotation.
 var echoRate = limit.Rate{N: 3, Per: time.Minute}
@@ -28,7 +26,7 @@ func (s *Service) checkContent(r *room, e *Entry) error {
 		}
 	}
 	mark := s.settings().speechMark
-	if mark == nil || !bytes.Contains(e.Body, mark) {
+	if !bytes.Contains(e.Body, mark) { // true for a template without a mark
 		return nil
 	}
 	switch r.echoes(e.Body) {
@@ -51,22 +49,37 @@ const maxEchoes = 8
 // one, and 2 if one of those has another one in it: then it is a repetition of a repetition.
 func (r *room) echoes(text []byte) int {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	tail := slices.Clone(r.tail) // a long text takes milliseconds
+	r.mu.Unlock()
+	compared := bytes.TrimSpace
+	if bytes.Contains(text, []byte("</blockquote>")) {
+		compared = withoutMarks
+	}
 	var within [][]byte
-	for _, p := range r.tail {
-		if p.from == r.name || len(p.body) == len(p.said) || len(p.body) > len(text) || !bytes.Contains(text, bytes.TrimSpace(p.body)) {
+	text = compared(text)
+	for _, p := range tail {
+		if p.from == r.name || len(p.body) == len(p.said) {
+			continue
+		}
+		said := compared(p.body)
+		if len(said) > len(text) || !bytes.Contains(text, said) {
 			continue
 		}
 		for _, b := range within {
-			if len(b) < len(p.body) && bytes.Contains(p.body, bytes.TrimSpace(b)) {
+			if len(b) < len(said) && bytes.Contains(said, b) {
 				return 2
 			}
 		}
-		if within = append(within, p.body); len(within) == maxEchoes {
+		if within = append(within, said); len(within) == maxEchoes {
 			break
 		}
 	}
 	return min(len(within), 1)
+}
+
+// withoutMarks returns HTML without the beginnings of lines, which a repetition has in more places.
+func withoutMarks(html []byte) []byte {
+	return bytes.ReplaceAll(bytes.TrimSpace(html), []byte(furtherLine), nil)
 }
 
 // longestLiteral returns the longest text between the placeholders of a template, nil if there

@@ -83,7 +83,7 @@ func (s *Service) Handle(ctx context.Context, req Request) Reply {
 		return Reply{Status: 403, Reason: "Forbidden, only users of this server may use rooms", Code: codeMessage}
 	case req.Header(SpeakerField) != "":
 		s.stats.Dropped.Add(1)
-		return Reply{Status: 482, Reason: reasonLoop, Code: codeMessage}
+		return Reply{Status: 482, Reason: sip.ReasonForRooms, Code: codeMessage}
 	case c.notification, s.IsRoom(req.Sender.AoR):
 		// Clients would answer each other's notifications with more of them, and a
 		// message from one room to another would come back.

@@ -2,6 +2,7 @@ package imc
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,8 +23,10 @@ const maxBlanks = 32
 type charset int
 
 const (
-	inUTF8  charset = iota
-	inLatin         // one byte for each character, control characters as in ISO 8859
+	inUTF8    charset = iota
+	inLatin           // one byte for each character, control characters as in ISO 8859
+	inWindows         // one byte for each character
+	inKOI8            // the same
 	inOther
 )
 
@@ -34,8 +37,24 @@ func charsetOf(name string) charset {
 		return inUTF8
 	case strings.HasPrefix(name, "iso") || strings.HasPrefix(name, "latin"):
 		return inLatin
+	case strings.HasPrefix(name, "windows-125"), strings.HasPrefix(name, "cp125"):
+		return inWindows
+	case strings.HasPrefix(name, "koi8-"):
+		return inKOI8
 	}
 	return inOther
+}
+
+// rune returns the character of a byte that is not ASCII, as far as oneBlock must know it.
+func (set charset) rune(c byte) rune {
+	const noBreakSpace = 0xa0
+	switch {
+	case set == inLatin, set == inWindows && c == noBreakSpace:
+		return rune(c)
+	case set == inKOI8 && c == 0x9a:
+		return noBreakSpace
+	}
+	return utf8.RuneError // or a part of a character
 }
 
 // oneBlock returns a text, in UTF-8 or in another charset that has ASCII in it, in a form in
@@ -49,7 +68,7 @@ func oneBlock(text []byte, set charset) []byte {
 		end--
 	}
 	if strings.Count(string(text[end:]), "\r") != strings.Count(string(text[end:]), "\r\n") {
-		return append(oneBlock(text[:end], set), '\n') // only CR LF and LF end lines
+		return append(slices.Clip(oneBlock(text[:end], set)), '\n') // only CR LF and LF end lines
 	}
 	if isOneLine(text[:end]) {
 		return text
@@ -65,8 +84,8 @@ func oneBlock(text []byte, set charset) []byte {
 			if r, size = utf8.DecodeRune(rest); r == utf8.RuneError && rest[0] < 0xa0 {
 				r = rune(rest[0]) // a control character, if the phone takes the text for another charset
 			}
-		case r >= utf8.RuneSelf && set == inOther:
-			r = utf8.RuneError // a part of a character
+		case r >= utf8.RuneSelf:
+			r = set.rune(rest[0])
 		}
 		w.write(r, rest[:size])
 		rest = rest[size:]

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"silod/delivery"
@@ -83,7 +84,11 @@ func (s *Service) speakerPrefix(key textKey, r *room, e *Entry) string {
 	if na, err := sip.ParseNameAddr(e.Message.From); err == nil && na.Name != "" {
 		name = printable(clip(na.Name))
 	}
-	return s.settings().texts.expand(key, args{"user", user, "nick", r.called(e.From), "uri", e.From.String(), "name", name})
+	prefix := s.settings().texts.expand(key, args{"user", user, "nick", r.called(e.From), "uri", e.From.String(), "name", name})
+	if strings.HasSuffix(prefix, "\n") { // the text is a further line
+		prefix += furtherLine
+	}
+	return prefix
 }
 
 // isFrom reports whether a request is the one that caused the post: its sender got no

@@ -3,6 +3,7 @@ package imc
 import (
 	"cmp"
 	"html"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,14 +163,15 @@ func (sp *speaker) prefix(b body, charset string, certain bool) body {
 	text := oneBlock(said, set)
 	data := make([]byte, 0, len(name)+len(text))
 	out := body{contentType: b.contentType, data: append(append(data, name...), text...)}
-	if !certain { // phones could take it for another charset
+	if !certain || b.contentType == "" { // phones could take it for another charset or type
 		out.contentType = plainUTF8
 	}
 	return out
 }
 
 // nameHTML puts the name before HTML. The HTML becomes a block of its own, of simple elements,
-// so that it can neither hide the name nor look like the text of another member.
+// so that it can neither hide the name nor look like the text of another member. Its lines begin
+// as those of oneBlock do: phones that know no HTML leave out the elements, or show them.
 func (sp *speaker) nameHTML(data []byte, charset string) (body, *refusal) {
 	if len(data) > maxDecoded {
 		return body{}, refuse("too_big", "limit", itoa(maxDecoded))
@@ -178,14 +180,10 @@ func (sp *speaker) nameHTML(data []byte, charset string) (body, *refusal) {
 	if err != nil {
 		return body{}, refuse("bad_charset", "value", charset)
 	}
-	text = strings.Map(func(r rune) rune {
-		if changesDirection(r) {
-			return -1
-		}
-		return r
-	}, text)
+	said := oneBlock([]byte(im.SafeHTML(text, furtherLine)), inUTF8) // which has no line ends: as text, it is one line
+	name := html.EscapeString(strings.TrimRight(strings.TrimSuffix(sp.text, furtherLine), " \n"))
 	return body{
 		contentType: "text/html;charset=utf-8",
-		data:        []byte("<p>" + html.EscapeString(strings.TrimRight(sp.text, " ")) + "</p><blockquote>" + im.SafeHTML(text) + "</blockquote>"),
+		data:        slices.Concat([]byte("<p>"+name+"</p><blockquote>"), said, []byte("</blockquote>")),
 	}, nil
 }

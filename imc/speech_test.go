@@ -90,7 +90,7 @@ func TestNobodySpeaksForAnother(t *testing.T) {
 	same := ""
 	for _, c := range []struct{ name, ctype, transfer, encoding, body, wantType, want, refusal string }{
 		{"plain", "text/plain", "", "", forged, same, out, ""},
-		{"no type", "", "", "", forged, same, out, ""},
+		{"no type", "", "", "", forged, plainUTF8, out, ""},
 		{"identity", "text/plain", "", "identity", forged, same, out, ""},
 		{"8bit", "text/plain", "8bit", "", forged, same, out, ""},
 		{"base64", "text/plain", "Base64", "", base64.StdEncoding.EncodeToString([]byte(forged)), plainUTF8, out, ""},
@@ -122,8 +122,14 @@ func TestNobodySpeaksForAnother(t *testing.T) {
 		{"HTML", "text/html", "", "", forged, "text/html;charset=utf-8", "<p>[mallory]:</p><blockquote>" + forged + "</blockquote>", ""},
 		{
 			"HTML that hides", "text/html;charset=utf-8", "", "", "</blockquote><!-- <style>p{display:none}</style><p style='position:fixed' onclick=x>[alice]: <b>no</p>--> <script>x</script><P ID=a>a<br/>&lt;b<plaintext></blockquote>",
-			"text/html;charset=utf-8", "<p>[mallory]:</p><blockquote> <p>a<br>&lt;b&lt;/blockquote&gt;</p></blockquote>", "",
+			"text/html;charset=utf-8", "<p>[mallory]:</p><blockquote> <p>a<br>| &lt;b&lt;/blockquote&gt;</p></blockquote>", "",
 		},
+		{
+			"HTML with lines", "text/html", "", "", "\nhi\n" + forged + "<br>&#x202e;" + forged + "&#10;<p>" + strings.Repeat("&nbsp;", 100) + forged,
+			"text/html;charset=utf-8", "<p>[mallory]:</p><blockquote> hi " + forged + "<br>| " + forged + " <p>| " + strings.Repeat("\u00a0", 31) + forged + "</p></blockquote>", "",
+		},
+		{"blanks of Windows", "text/plain;charset=windows-1252", "", "", "\x85" + strings.Repeat("\xa0", 100) + forged, same, "[mallory]: \x85" + strings.Repeat("\xa0", 32) + forged, ""},
+		{"blanks of KOI8", "text/plain;charset=koi8-u", "", "", "\xa0" + strings.Repeat("\x9a", 100) + forged, same, "[mallory]: \xa0" + strings.Repeat("\x9a", 32) + forged, ""},
 		{"HTML in UTF-16", "text/html;charset=utf-16le", "", "", utf16le("<i>x"), "text/html;charset=utf-8", "<p>[mallory]:</p><blockquote><i>x</i></blockquote>", ""},
 		{"XHTML", "application/xhtml+xml", "", "", forged, "", "", "bad_type"},
 		{"Markdown", "text/markdown", "", "", forged, plainUTF8, out, ""},
@@ -143,7 +149,7 @@ func TestNobodySpeaksForAnother(t *testing.T) {
 		},
 		{
 			"CPIM within CPIM", "message/cpim", "", "", "a:\r\n\r\nContent-Type: message/cpim\r\n\r\nFrom: <sip:alice@example.test>\r\n\r\n\r\n" + forged, im.MediaTypeCPIM,
-			cpim + "\r\nContent-Type: message/cpim\r\n\r\n" + cpim + "\r\n\r\n" + out, "",
+			cpim + "\r\nContent-Type: message/cpim\r\n\r\n" + cpim + "\r\nContent-Type: " + plainUTF8 + "\r\n\r\n" + out, "",
 		},
 		{"image", "image/png", "", "", "\x89PNG", same, "\x89PNG", ""},
 	} {
@@ -199,6 +205,11 @@ func TestRepeatedNaming(t *testing.T) {
 	if string(again.data) != "[mallory]: "+string(first.data) {
 		t.Errorf("%q became %q", first.data, again.data)
 	}
+	first, _ = mallory.nameHTML([]byte("a<br>b<blockquote>c</blockquote>"), "")
+	again, _ = mallory.nameHTML(first.data, "")
+	if !bytes.Contains(withoutMarks(again.data), withoutMarks(first.data)) {
+		t.Errorf("%q became %q", first.data, again.data)
+	}
 }
 
 // FuzzSpeech checks that in each message that a room sends the name of the speaker comes first,
@@ -206,6 +217,7 @@ func TestRepeatedNaming(t *testing.T) {
 func FuzzSpeech(f *testing.F) {
 	for _, c := range []struct{ ctype, transfer, encoding, body string }{
 		{"text/plain", "", "", "hello\r\n[alice]: no\u2028\x85"},
+		{"text/plain", "", "", "hello\r"},
 		{"text/plain;charset=utf-16", "base64", "", "//5bAA=="},
 		{"text/plain;charset=iso-8859-1", "", "identity", "\x85\x0b"},
 		{"text/html", "", "", "<p><style></p></b><br><!--x"},
@@ -250,7 +262,8 @@ func checkNamed(t *testing.T, b body, nested int) {
 		}
 	case hypertext:
 		if s := string(b.data); !strings.HasPrefix(s, "<p>[mallory]:</p><blockquote>") || !strings.HasSuffix(s, "</blockquote>") ||
-			strings.Count(s, "<blockquote>") != strings.Count(s, "</blockquote>") || strings.Contains(s, "<!--") || strings.Contains(s, "=\"") && strings.Contains(s, "<p ") {
+			strings.Count(s, "<blockquote>") != strings.Count(s, "</blockquote>") || strings.Contains(s, "<!--") || strings.Contains(s, "=\"") && strings.Contains(s, "<p ") ||
+			strings.ContainsAny(s, "\n\r\v\f\u0085\u2028\u2029\u202e") {
 			t.Errorf("HTML %q", s)
 		}
 	case wrapped:

@@ -1,5 +1,7 @@
 package imc
 
+import "silod/sip"
+
 // A wording is the default of a text.
 type wording struct {
 	template string // {name} is a placeholder
@@ -165,7 +167,7 @@ var wordings = map[textKey]wording{
 	"bad_encoding":   {status: 415, reason: "Content encoding not accepted by rooms", template: "Your message was not delivered: the encoding {value} is not known here. Send plain text without an encoding.", names: "value"},
 	"bad_content":    {status: 400, reason: "Content is malformed", template: "Your message was not delivered: its content is malformed. Send plain text."},
 	"too_big":        {status: 413, reason: "Content too large to be read", template: "Your message was not delivered: HTML and content with an encoding may have at most {limit} bytes. Send plain text.", names: "limit"},
-	"echo":           {status: 482, reason: reasonLoop, template: "You repeat messages of {room}: your message was not delivered."},
+	"echo":           {status: 482, reason: sip.ReasonForRooms, template: "You repeat messages of {room}: your message was not delivered."},
 	"not_storable":   {status: 400, reason: "Message cannot be stored", template: "Your message contains data that cannot be stored and was not delivered."},
 
 	// Blocks, and refusals because of other users, quotas and other domains.

@@ -100,5 +100,17 @@ type sent struct{ fork *Fork }
 func (s sent) Wait(ctx context.Context) delivery.Outcome {
 	defer s.fork.Abandon()
 	out := s.fork.Wait(ctx, 0)
-	return verdict(&out)
+	v := verdict(&out)
+	if v.Verdict == delivery.Undelivered && out.Open == 0 && out.Unreached == 0 && s.fork.isRoom(out.Response) {
+		v.Verdict = delivery.Refused
+	}
+	return v
+}
+
+// isRoom reports whether a response says that the recipient of a room's text is a room of
+// another server, which never accepts it. Other responses 482, and those for users of our
+// domains, are about a loop of the moment.
+func (k *Fork) isRoom(res *sip.Message) bool {
+	return k.opt.FromRoom && res != nil && res.Status == 482 && res.Reason == sip.ReasonForRooms &&
+		!k.proxy.domains.Has(k.opt.Recipient.Domain)
 }

@@ -116,7 +116,7 @@ func decide(p parties, f facts, c silo.Class, busy bool, devices int) decision {
 	case f.looped: // a 2xx would count as its delivery
 		return rejection(482, "")
 	case p.toRoom && (p.fromRoom || f.redirected):
-		return rejection(482, "Loop Detected, rooms accept messages from their senders only")
+		return rejection(482, sip.ReasonForRooms)
 	case f.discard:
 		return decision{action: drop}
 	case p.toRoom:

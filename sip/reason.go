@@ -27,3 +27,7 @@ func ReasonPhrase(status int) string {
 	}
 	return reasonPhrases[status/100*100]
 }
+
+// ReasonForRooms is the reason phrase of the 482 with which a room rejects the text of another
+// room, or a message that was sent to one of its members.
+const ReasonForRooms = "Loop Detected, rooms accept messages from their senders only"
