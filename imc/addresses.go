@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"silod/sip"
 )
@@ -13,7 +14,7 @@ import (
 // those that are known in the room. It hits the others because the account is looked up in
 // each request (Request.Account).
 
-// findAddresses looks up the other addresses of the user that a command is about. No lock is held.
+// findAddresses looks up the other addresses of the user that a sanction is about. No lock is held.
 func (s *Service) findAddresses(ctx context.Context, c *invocation) (err error) {
 	if s.addresses == nil {
 		return nil
@@ -24,8 +25,22 @@ func (s *Service) findAddresses(ctx context.Context, c *invocation) (err error) 
 	return nil
 }
 
-// otherAddresses returns the other addresses of the user that a command is about: accounts, and the
-// aliases that the room knows.
+// findTarget makes a sanction one about the member that it names by a nickname or in another case.
+// It returns errRetry if the other addresses of this member must be looked up.
+func (s *Service) findTarget(c *invocation, r *room) error {
+	m := r.named(c)
+	if m == nil || m.User == c.user {
+		return nil
+	}
+	c.user, c.word = m.User, ""
+	if s.addresses == nil {
+		return nil
+	}
+	return errRetry
+}
+
+// otherAddresses returns the other addresses of the user that a command is about: accounts, the
+// aliases that the room knows, and those that differ in case only.
 func (c *invocation) otherAddresses(r *room) []sip.AoR {
 	var list []sip.AoR
 	for i, a := range slices.Concat(c.accounts, c.aliases) {
@@ -33,8 +48,16 @@ func (c *invocation) otherAddresses(r *room) []sip.AoR {
 			list = append(list, a)
 		}
 	}
+	for _, m := range r.members {
+		if m.User != c.user && m.Role != Owner && m.Role != Admin && isLike(m.User, c.user) {
+			list = append(list, m.User)
+		}
+	}
 	return list
 }
+
+// isLike reports whether two addresses differ in the case of the user part at most.
+func isLike(a, b sip.AoR) bool { return a.Domain == b.Domain && strings.EqualFold(a.User, b.User) }
 
 // findSanctioned makes a command that lifts a sanction one about another address of the user, if
 // the named one has no such sanction and the other one has.

@@ -52,12 +52,12 @@ func (s *Service) perform(ctx context.Context, c *invocation) error {
 	if c.access == noRoom {
 		return c.run(s, ctx, c, nil)
 	}
-	if c.sanctions {
-		if err := s.findAddresses(ctx, c); err != nil {
-			return err
-		}
-	}
 	for {
+		if c.sanctions {
+			if err := s.findAddresses(ctx, c); err != nil {
+				return err
+			}
+		}
 		if err := s.executeLocked(ctx, c); !errors.Is(err, errRetry) {
 			return err
 		}
@@ -86,6 +86,9 @@ func (s *Service) executeLocked(ctx context.Context, c *invocation) error {
 	}
 	if err == nil {
 		err = s.admit(c, r)
+	}
+	if err == nil && c.sanctions {
+		err = s.findTarget(c, r)
 	}
 	if err == nil && c.access != unlocked {
 		err = c.run(s, ctx, c, r)
@@ -121,6 +124,8 @@ func (s *Service) checkRole(c *invocation, r *room) error {
 	}
 	m, account, now := r.find(c.by.user), r.find(c.by.account), s.now()
 	switch {
+	case c.hides(r): // creating: see refuseOutsider
+		return nil
 	case account.isBannedAt(now) && c.name != "exit":
 		return s.banRefusal(r, account)
 	case c.command.role == anyone:

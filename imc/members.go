@@ -3,7 +3,6 @@ package imc
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"silod/sip"
 )
@@ -88,7 +87,7 @@ func (r *room) memberLike(u sip.AoR) (found *member) {
 		return m
 	}
 	for _, m := range r.members {
-		if m.User.Domain == u.Domain && strings.EqualFold(m.User.User, u.User) {
+		if isLike(m.User, u) {
 			if found != nil {
 				return nil
 			}
@@ -98,15 +97,19 @@ func (r *room) memberLike(u sip.AoR) (found *member) {
 	return found
 }
 
-// target finds the member that a command is about, as memberLike does or else by its nickname,
-// and returns it with its display name. A command cannot be about the owner, and not about an admin
-// unless the caller is the owner or that same admin: then target returns the member and
-// a refusal.
-func (s *Service) target(c *invocation, r *room) (m *member, name string, err error) {
-	if m = r.memberLike(c.user); m == nil {
-		m = r.nicked(c.word)
+// named returns the member that a command names, as memberLike does or else by its nickname.
+func (r *room) named(c *invocation) *member {
+	if m := r.memberLike(c.user); m != nil {
+		return m
 	}
-	if m == nil {
+	return r.nicked(c.word)
+}
+
+// target finds the member that a command is about, and returns it with its display name. A command
+// cannot be about the owner, and not about an admin unless the caller is the owner or that same
+// admin: then target returns the member and a refusal.
+func (s *Service) target(c *invocation, r *room) (m *member, name string, err error) {
+	if m = r.named(c); m == nil {
 		name = displayName(c.user, r.name)
 		return nil, name, refuse("no_such_member", "user", clip(name)).in(r.name)
 	}

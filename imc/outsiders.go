@@ -27,7 +27,7 @@ func (c *invocation) hides(r *room) bool {
 // refuseOutsider returns the refusal of a #join or #create of a private room: the one for a room
 // that does not exist, if there is one. The owner and the admins are notified of the attempt.
 func (s *Service) refuseOutsider(c *invocation, r *room) error {
-	if m := r.find(c.user); m == nil || m.Role != Banned {
+	if now := s.now(); !r.find(c.user).isBannedAt(now) && !r.find(c.by.account).isBannedAt(now) {
 		s.notifyJoinAttempt(c, r)
 	}
 	if c.name == "join" && !s.config().CreateOnJoin {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"silod/sip"
@@ -67,7 +66,7 @@ func (r *room) sanctionedLike(u sip.AoR) *member {
 		return m
 	}
 	for _, m := range r.members {
-		if m.isSanctioned() && m.User.Domain == u.Domain && strings.EqualFold(m.User.User, u.User) {
+		if m.isSanctioned() && isLike(m.User, u) {
 			return m
 		}
 	}

@@ -64,9 +64,32 @@ func TestSanctionsOfAliases(t *testing.T) {
 		say(from, "#join", " 500 Banned from the room")
 	}
 	say(alice, "#add sales", " 500 User is banned")
+
+	// A private room does not exist for any of them.
+	say(alice, "#private", ok)
+	for _, from := range []string{sales, bob, phone} {
+		say(from, "#join", " 500 Room name not available")
+		say(from, "#list", " 500 no such room")
+	}
+	say(alice, "#public", ok)
 	s.call("imc_unban_member", room1, sales)
 	for _, from := range []string{sales, bob, phone} {
 		say(from, "#join", ok)
+	}
+
+	// A nickname stands for all addresses of its user.
+	say(sales, "#nick Shop", ok)
+	say(alice, "#mute shop", ok)
+	for _, from := range []string{sales, bob, phone} {
+		say(from, "hello", " 500 Muted")
+	}
+	say(alice, "#unmute shop", ok)
+	for _, from := range []string{sales, bob, phone} {
+		say(from, "hello", ok)
+	}
+	say(alice, "#ban Shop", ok)
+	for _, from := range []string{sales, bob, phone} {
+		say(from, "#join", " 500 Banned from the room")
 	}
 }
 
