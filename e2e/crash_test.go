@@ -43,6 +43,7 @@ type load struct {
 	mu           sync.Mutex
 	acknowledged map[string]map[string]bool // by recipient: texts that got a 2xx
 	again        map[string]bool            // texts that were sent more than once
+	times        map[string][2]time.Time    // when a text was first sent, and when it was acknowledged
 }
 
 // startLoad starts senders over UDP and TCP, which send until end is called. A sender that
@@ -57,6 +58,7 @@ func startLoadAs(t *testing.T, d *daemon, senders []string, pause time.Duration,
 	l := &load{
 		d: d, to: to, pause: pause, stop: make(chan struct{}),
 		acknowledged: make(map[string]map[string]bool), again: make(map[string]bool),
+		times: make(map[string][2]time.Time),
 	}
 	for _, name := range to {
 		l.acknowledged[name] = make(map[string]bool)
@@ -80,7 +82,7 @@ func names(n int, stem string) []string {
 func (l *load) send(ctx context.Context, p *phone.Phone, name string) {
 	for n := 0; ; n++ {
 		to := l.to[n%len(l.to)]
-		text := fmt.Sprintf("%s %d", name, n)
+		text, sent := fmt.Sprintf("%s %d", name, n), time.Now()
 		for {
 			select {
 			case <-l.stop:
@@ -99,10 +101,18 @@ func (l *load) send(ctx context.Context, p *phone.Phone, name string) {
 			l.mu.Unlock()
 			time.Sleep(10 * time.Millisecond) // the daemon may be down
 		}
-		l.mu.Lock()
-		l.acknowledged[to][text] = true
-		l.mu.Unlock()
+		l.note(to, text, sent, true)
 		time.Sleep(l.pause)
+	}
+}
+
+// note notes when a text was sent, and whether it was acknowledged.
+func (l *load) note(to, text string, sent time.Time, acknowledged bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if acknowledged {
+		l.acknowledged[to][text] = true
+		l.times[text] = [2]time.Time{sent, time.Now()}
 	}
 }
 
