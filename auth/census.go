@@ -34,11 +34,21 @@ type Ledger interface {
 }
 
 // A Mark remembers in the database that all users with something to lose had an account when they
-// were looked at last.
+// were looked at last: it is the CensusOptions.Scope of then, or 0.
 type Mark interface {
-	Load(ctx context.Context) (bool, error)
-	Save(ctx context.Context, set bool) error
+	Load(ctx context.Context) (int64, error)
+	Save(ctx context.Context, scope int64) error
 }
+
+// A Standing says how far a user is known to have had an account.
+type Standing int
+
+// The standings.
+const (
+	Member  Standing = iota // it must have had one, to register or to join a room
+	Placed                  // an operator has made it a member of rooms, and may add the account later
+	Vouched                 // it may be a user of a trusted peer
+)
 
 // CensusOptions are the dependencies of a Census.
 type CensusOptions struct {
@@ -46,9 +56,11 @@ type CensusOptions struct {
 	Mark   Mark
 	// Watching reports whether users of ours have accounts, so that one without was removed.
 	Watching func() bool
-	// Each calls f for every user of ours that is registered or in a room. Vouched users may be
-	// those of a trusted peer: they are missed only if they have had an account before.
-	Each func(f func(user sip.AoR, vouched bool))
+	// Scope is never 0, and another number if other settings say which users are ours and have
+	// accounts.
+	Scope func() int64
+	// Each calls f for every user of ours that is registered or in a room.
+	Each func(f func(user sip.AoR, standing Standing))
 	// Left reports whether Each would call f for a user.
 	Left func(user sip.AoR) bool
 	// Remove removes all that a user has but the account: contacts, messages, places in rooms.
@@ -65,7 +77,8 @@ type Census struct {
 	turn   sync.Mutex          // held while accounts are added and removed
 	known  map[sip.AoR]Account // of users in rooms or registered, as the last pass has seen them
 	begun  map[sip.AoR]bool    // removals that must be completed
-	marked bool                // as Mark has it
+	marked int64               // as Mark has it
+	looked bool                // a look was completed
 	told   string              // the last complaint
 }
 
@@ -155,8 +168,8 @@ func (c *Census) remove(ctx context.Context, u sip.AoR) error {
 // look compares the users that are registered or in rooms with the accounts. It returns those whose
 // account is gone, and those whose account is another one now. The caller holds turn.
 func (c *Census) look(ctx context.Context) (gone, replaced []sip.AoR) {
-	users := map[sip.AoR]bool{} // whether they are vouched for
-	c.opt.Each(func(u sip.AoR, vouched bool) { users[u] = vouched })
+	users := map[sip.AoR]Standing{}
+	c.opt.Each(func(u sip.AoR, s Standing) { users[u] = s })
 	for u := range c.begun {
 		if _, left := users[u]; left {
 			gone = append(gone, u)
@@ -180,21 +193,30 @@ func (c *Census) look(ctx context.Context) (gone, replaced []sip.AoR) {
 		c.tell("accounts cannot be compared with users now", err.Error(), 0)
 		return gone, nil
 	}
+	c.looked = true
+	c.known = now.accounts
 	lost := len(missing) + len(strange) + len(now.replaced)
 	switch {
-	case now.total == 0 && len(users) > 0 || lost > censusFew && 2*lost > len(users):
+	case now.total == 0 && len(users) > 0 || isMost(lost, len(users)):
+		// The table may come back row by row: those that are missing now are not gone later.
 		c.tell("most accounts are gone, their users keep contacts, messages and rooms",
 			"if they were removed on purpose: siloctl users remove USER", lost)
+		c.mark(ctx, false)
 		return gone, nil
 	case len(strange) > 0:
+		c.mark(ctx, false)
 		c.tell("users without account keep contacts, messages and rooms",
 			"add their accounts, or: siloctl users remove "+strange[0].String(), len(strange))
 	default:
 		c.told = ""
 		c.mark(ctx, true)
 	}
-	c.known = now.accounts
 	return append(gone, missing...), now.replaced
+}
+
+// isMost reports whether so many of the users have lost their accounts that the table is in doubt.
+func isMost(lost, users int) bool {
+	return lost > 1 && lost == users || lost > censusFew && 2*lost > users
 }
 
 // A comparison is the result of a look at all accounts.
@@ -205,7 +227,7 @@ type comparison struct {
 }
 
 // compare reads all accounts.
-func (c *Census) compare(ctx context.Context, users map[sip.AoR]bool) (comparison, error) {
+func (c *Census) compare(ctx context.Context, users map[sip.AoR]Standing) (comparison, error) {
 	now, kept := comparison{accounts: map[sip.AoR]Account{}}, map[sip.AoR]bool{}
 	err := c.opt.Ledger.EachAccount(ctx, func(a Account) {
 		now.total++
@@ -229,11 +251,11 @@ func (c *Census) compare(ctx context.Context, users map[sip.AoR]bool) (compariso
 
 // missing returns the users that have no account: those whose account is gone, and strange ones that
 // may never have had one.
-func (c *Census) missing(ctx context.Context, users map[sip.AoR]bool, now map[sip.AoR]Account) (gone, strange []sip.AoR, err error) {
-	for u, vouched := range users {
+func (c *Census) missing(ctx context.Context, users map[sip.AoR]Standing, now map[sip.AoR]Account) (gone, strange []sip.AoR, err error) {
+	for u, standing := range users {
 		_, has := now[u]
 		_, known := c.known[u]
-		if has || c.begun[u] || vouched && !known {
+		if has || c.begun[u] || standing == Vouched && !known {
 			continue
 		}
 		if has, err = c.opt.Ledger.HasAccount(ctx, u); err != nil {
@@ -241,7 +263,7 @@ func (c *Census) missing(ctx context.Context, users map[sip.AoR]bool, now map[si
 		}
 		switch {
 		case has: // an alias
-		case known || c.marked:
+		case known, c.marked == c.opt.Scope() && (standing != Placed || !c.looked):
 			gone = append(gone, u)
 		default:
 			strange = append(strange, u)
@@ -261,25 +283,29 @@ func (c *Census) tell(reason, detail string, users int) {
 
 // loadMark reads the mark, and reports whether that has succeeded.
 func (c *Census) loadMark(ctx context.Context) bool {
-	set, err := c.opt.Mark.Load(ctx)
+	marked, err := c.opt.Mark.Load(ctx)
 	if err != nil {
 		c.tell("accounts cannot be compared with users now", err.Error(), 0)
 		return false
 	}
-	c.marked = set
+	c.marked = marked
 	return true
 }
 
 // mark sets or removes the mark.
 func (c *Census) mark(ctx context.Context, set bool) {
-	if !c.loadMark(ctx) || c.marked == set {
+	scope := int64(0)
+	if set {
+		scope = c.opt.Scope()
+	}
+	if !c.loadMark(ctx) || c.marked == scope {
 		return
 	}
-	if err := c.opt.Mark.Save(ctx, set); err != nil {
+	if err := c.opt.Mark.Save(ctx, scope); err != nil {
 		c.opt.Log.Error("mark of accounts not saved", slog.Any("error", err))
 		return
 	}
-	c.marked = set
+	c.marked = scope
 }
 
 // Remove removes an account by calling remove, which returns ErrUnknownUser if there is none, and all

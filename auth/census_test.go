@@ -18,9 +18,10 @@ import (
 type town struct {
 	accounts  map[string]Account
 	aliases   map[string]string // to users
-	users     map[string]bool   // whether they are vouched for
+	users     map[string]Standing
 	removed   []string
-	marked    bool
+	marked    int64 // the scope of then
+	scope     int64
 	elsewhere bool  // users have no accounts here
 	down      error // of the table
 	failing   error // of removals
@@ -28,10 +29,10 @@ type town struct {
 }
 
 func townOf(users ...string) *town {
-	c := &town{accounts: map[string]Account{}, aliases: map[string]string{}, users: map[string]bool{}}
+	c := &town{accounts: map[string]Account{}, aliases: map[string]string{}, users: map[string]Standing{}, scope: 1}
 	for _, u := range users {
 		c.add(u)
-		c.users[u] = false
+		c.users[u] = Member
 	}
 	return c
 }
@@ -68,18 +69,19 @@ func (c *town) AliasesOf(_ context.Context, user sip.AoR) (list []sip.AoR, err e
 	return list, c.down
 }
 
-func (c *town) Load(context.Context) (bool, error) { return c.marked, nil }
+func (c *town) Load(context.Context) (int64, error) { return c.marked, nil }
 
-func (c *town) Save(_ context.Context, set bool) error {
-	c.marked = set
+func (c *town) Save(_ context.Context, scope int64) error {
+	c.marked = scope
 	return nil
 }
 
 func (c *town) census() *Census {
 	return NewCensus(CensusOptions{
 		Ledger: c, Mark: c, Watching: func() bool { return !c.elsewhere },
-		Log: slog.New(slog.NewTextHandler(&c.log, nil)),
-		Each: func(f func(sip.AoR, bool)) {
+		Log:   slog.New(slog.NewTextHandler(&c.log, nil)),
+		Scope: func() int64 { return c.scope },
+		Each: func(f func(sip.AoR, Standing)) {
 			for _, u := range slices.Sorted(maps.Keys(c.users)) {
 				f(at(u), c.users[u])
 			}
@@ -125,8 +127,11 @@ func TestCensus(t *testing.T) {
 		{"an alias of an account", func(c *town) { delete(c.accounts, "u1"); c.aliases["u1"] = "u2" }, "", ""},
 		{"an alias of a removed account", func(c *town) { delete(c.accounts, "u1"); c.aliases["u1"] = "gone" }, "u1", "account is gone"},
 		{"users are elsewhere", func(c *town) { delete(c.accounts, "u1"); c.elsewhere = true }, "", ""},
-		{"registered by a trusted peer", func(c *town) { c.users["guest"] = true }, "", ""},
-		{"account gone, registered by a trusted peer", func(c *town) { delete(c.accounts, "u1"); c.users["u1"] = true }, "u1", "account is gone"},
+		{"registered by a trusted peer", func(c *town) { c.users["guest"] = Vouched }, "", ""},
+		{"account gone, registered by a trusted peer", func(c *town) { delete(c.accounts, "u1"); c.users["u1"] = Vouched }, "u1", "account is gone"},
+		{"placed by an operator, no account yet", func(c *town) { c.users["guest"] = Placed }, "", "users without account keep"},
+		{"account gone, placed by an operator", func(c *town) { delete(c.accounts, "u1"); c.users["u1"] = Placed }, "u1", "account is gone"},
+		{"another domain is ours", func(c *town) { c.users["guest"], c.scope = Member, 2 }, "", "users without account keep"},
 		{"back in time", func(c *town) {
 			delete(c.accounts, "u1")
 		}, "u1", ""},
@@ -136,7 +141,7 @@ func TestCensus(t *testing.T) {
 				w := townOf("u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8")
 				s := w.census()
 				s.Check(t.Context())
-				if len(w.removed) > 0 || !w.marked {
+				if len(w.removed) > 0 || w.marked == 0 {
 					t.Fatalf("at first %q are removed", w.removed)
 				}
 				c.change(w)
@@ -144,8 +149,8 @@ func TestCensus(t *testing.T) {
 				if got := strings.Join(w.removed, " "); got != c.want || !strings.Contains(w.log.String(), c.log) {
 					t.Errorf("%q are removed, want %q; log:\n%s", got, c.want, w.log.String())
 				}
-				if w.elsewhere == w.marked {
-					t.Errorf("the mark is %t", w.marked)
+				if doubt := strings.Contains(w.log.String(), "most") || strings.Contains(w.log.String(), "without account keep"); (w.elsewhere || doubt) != (w.marked == 0) {
+					t.Errorf("the mark is %d", w.marked)
 				}
 			})
 		})
@@ -158,7 +163,7 @@ func TestCensusAtStart(t *testing.T) {
 		t.Run(fmt.Sprint(marked), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := townOf("u1", "u2", "u3")
-				w.marked = marked
+				w.marked = map[bool]int64{true: w.scope}[marked]
 				delete(w.accounts, "u1")
 				s := w.census()
 				s.Check(t.Context())
@@ -202,7 +207,7 @@ func TestAccountComesBack(t *testing.T) {
 func TestRemovalIsCompleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := townOf("u1", "u2", "u3")
-		w.aliases["sales"], w.users["sales"] = "u1", false
+		w.aliases["sales"], w.users["sales"] = "u1", Member
 		s := w.census()
 		s.Check(t.Context())
 		w.failing = errors.New("down")
@@ -220,9 +225,76 @@ func TestRemovalIsCompleted(t *testing.T) {
 		if err := s.Remove(t.Context(), at("u1"), func() error { return ErrUnknownUser }); !errors.Is(err, ErrUnknownUser) {
 			t.Errorf("the second removal returned %v", err)
 		}
-		w.users["ghost"] = false
+		w.users["ghost"] = Member
 		if err := s.Remove(t.Context(), at("ghost"), func() error { return ErrUnknownUser }); err != nil || w.removed[len(w.removed)-1] != "ghost" {
 			t.Errorf("a user without account is not removed: %v", err)
 		}
 	})
+}
+
+// TestTableFillsAgain: the accounts of a table that was emptied come back one by one. Users whose
+// account is not back yet keep their things, also in the next process.
+func TestTableFillsAgain(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		for _, n := range []int{2, 3, 10} {
+			t.Run(fmt.Sprint(n, restarts), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var names []string
+					for i := range n {
+						names = append(names, fmt.Sprint("u", i))
+					}
+					w := townOf(names...)
+					s := w.census()
+					s.Check(t.Context())
+					w.users["u0"] = Placed
+					clear(w.accounts)
+					s.Check(t.Context())
+					for _, u := range names {
+						if restarts {
+							s = w.census()
+						}
+						if err := s.Add(t.Context(), at(u), func() error { w.add(u); return nil }); err != nil {
+							t.Fatal(err)
+						}
+						s.Check(t.Context())
+						if len(w.removed) > 0 {
+							t.Fatalf("%q are removed when %s is back", w.removed, u)
+						}
+					}
+					if w.marked == 0 {
+						t.Error("no mark when all are back")
+					}
+					delete(w.accounts, "u1")
+					if s.Check(t.Context()); len(w.removed) != 1 {
+						t.Errorf("%q are removed", w.removed)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestOtherTable: a table with other users, or with new numbers and passwords for all of them, removes
+// nothing.
+func TestOtherTable(t *testing.T) {
+	for _, kept := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := townOf("u1", "u2")
+			s := w.census()
+			s.Check(t.Context())
+			clear(w.accounts)
+			for i, u := range []string{"u1", "u2"} {
+				if !kept {
+					u = "other" + u
+				}
+				w.accounts[u] = Account{at(u), int64(900 + i), uint64(900 + i)}
+			}
+			for range 3 {
+				s.Check(t.Context())
+			}
+			if len(w.removed) > 0 || (w.marked != 0) != kept {
+				t.Errorf("%q are removed, the mark is %d", w.removed, w.marked)
+			}
+		})
+	}
 }

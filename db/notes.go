@@ -18,7 +18,7 @@ type note int64
 // The notes.
 const (
 	noteSeen      note = 0  // the newest time that a silod has seen
-	noteAccounts  note = -1 // 1: all users with something to lose had an account
+	noteAccounts  note = -1 // see auth.Mark
 	noteRestoring note = -2 // 1: rooms are being restored
 )
 
@@ -82,14 +82,11 @@ func (d *textDB) loadNote(of note) (int64, error) {
 type AccountMark struct{ notes *notes }
 
 // Load implements auth.Mark.
-func (m AccountMark) Load(ctx context.Context) (bool, error) {
-	n, err := m.notes.load(ctx, noteAccounts)
-	return n != 0, err
-}
+func (m AccountMark) Load(ctx context.Context) (int64, error) { return m.notes.load(ctx, noteAccounts) }
 
 // Save implements auth.Mark.
-func (m AccountMark) Save(ctx context.Context, set bool) error {
-	return m.notes.save(ctx, noteAccounts, oneIf(set))
+func (m AccountMark) Save(ctx context.Context, scope int64) error {
+	return m.notes.save(ctx, noteAccounts, scope)
 }
 
 // AccountMark returns the mark of a census of accounts.

@@ -14,25 +14,39 @@ import (
 // An account that is removed leaves no place in a room: a new account of the same name is another
 // user. Only bans stay, because they are of a name.
 
-// Users calls f for each user that is a member of a room or invited to one. The user of a closed
-// room counts while it waits for entries.
-func (s *Service) Users(f func(sip.AoR)) {
+// Users calls f for each user that is a member of a room or invited to one, and says whether only
+// operators have made it one, who may name a user that will get an account. The user of a closed room
+// counts while it waits for entries.
+func (s *Service) Users(f func(u sip.AoR, placed bool)) {
 	s.mu.RLock()
-	users := make([]sip.AoR, 0, len(s.users)+len(s.invited))
+	users := make(map[sip.AoR]bool, len(s.users)+len(s.invited))
 	for u, x := range s.users {
 		if x.seats > 0 || x.waits(u) {
-			users = append(users, u)
+			users[u] = x.seats <= 0 && x.isPlaced(u)
 		}
 	}
 	for u := range s.invited {
-		if x := s.users[u]; x == nil || x.seats == 0 && !x.waits(u) {
-			users = append(users, u)
-		}
+		users[u] = false
 	}
 	s.mu.RUnlock()
-	for _, u := range users {
-		f(u)
+	for u, placed := range users {
+		f(u, placed)
 	}
+}
+
+// isPlaced reports whether only operators have made a user a member of rooms. The caller holds
+// Service.mu.
+func (x *user) isPlaced(u sip.AoR) bool {
+	for _, r := range x.rooms {
+		r.mu.Lock()
+		m := r.find(u)
+		placed := !m.joined() || m.AddedBy == r.name
+		r.mu.Unlock()
+		if !placed {
+			return false
+		}
+	}
+	return true
 }
 
 // HasUser reports whether Users would call its function for a user.

@@ -14,7 +14,7 @@ import (
 
 // usersOf returns the users that have a place in a room, as scripts write them.
 func (w *world) usersOf() (list []string) {
-	w.rooms.Users(func(u sip.AoR) { list = append(list, short(u)) })
+	w.rooms.Users(func(u sip.AoR, _ bool) { list = append(list, short(u)) })
 	slices.Sort(list)
 	return list
 }

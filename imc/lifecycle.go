@@ -39,10 +39,11 @@ func (s *Service) create(ctx context.Context, c *invocation, r *room) error {
 	if s.config().OpenHistory == OpenHistoryNew {
 		created.OpenHistory = r.openFrom()
 	}
-	err := s.commit(ctx, r, Change{
-		Room: created,
-		Put:  []Member{s.newMember(r, c.user, Owner, sip.AoR{})},
-	})
+	owner := s.newMember(r, c.user, Owner, sip.AoR{})
+	if c.by.operator {
+		owner.AddedBy = r.name
+	}
+	err := s.commit(ctx, r, Change{Room: created, Put: []Member{owner}})
 	if err != nil {
 		return err
 	}

@@ -150,9 +150,42 @@ func TestAccountsInDoubt(t *testing.T) {
 		t.Errorf("nothing is logged:\n%s", s.log)
 	}
 	s.sql(`INSERT INTO subscriber (username, domain, password) VALUES ('bob', '127.0.0.1', 'x')`)
+	s.census.Check(t.Context())
+	s = s.restart(withDigest)
+	s.census.Check(t.Context())
+	if !s.rooms.HasUser(s.aor("alice")) {
+		t.Fatal("the room did not survive a table that fills again")
+	}
+	s.sql(`INSERT INTO subscriber (username, domain, password) VALUES ('alice', '127.0.0.1', 'x')`)
+	s.census.Check(t.Context())
+	s.sql(`DELETE FROM subscriber WHERE username = 'alice'`)
 	s = s.restart(withDigest)
 	s.census.Check(t.Context())
 	if s.rooms.HasUser(s.aor("alice")) {
 		t.Error("an account that was removed while silod was down is in its room")
+	}
+}
+
+// TestRoomBeforeAccount: an operator makes a room for a user whose account is added later.
+func TestRoomBeforeAccount(t *testing.T) {
+	t.Parallel()
+	s := serve(t, withDigest)
+	s.resident("bob")
+	s.census.Check(t.Context())
+	s.call("imc_create_room", "chat-1", "carol")
+	s.call("imc_add_member", "chat-1", "dave")
+	s.census.Check(t.Context())
+	c := s.resident("carol")
+	s.census.Check(t.Context())
+	c.says(room1, "#topic ours", 200)
+	s.call("sub_add", "dave@127.0.0.1", "dave's password")
+	if !s.rooms.HasUser(s.aor("dave")) {
+		t.Error("dave is not a member any more")
+	}
+	s.census.Check(t.Context())
+	s.sql(`DELETE FROM subscriber WHERE username = 'dave'`)
+	s.census.Check(t.Context())
+	if s.rooms.HasUser(s.aor("dave")) {
+		t.Error("a member whose account is gone stays")
 	}
 }
