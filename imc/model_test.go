@@ -217,7 +217,7 @@ func (m *model) doAdmin(by, cmd, user, arg string) (ok bool, notice string) {
 			return true, user + " has been given voice by " + by + "."
 		}
 		delete(m.voiced, user)
-		return true, user + " has no longer voice, by " + by + "."
+		return true, by + " has taken the voice of " + user + "."
 	case "moderate", "unmoderate":
 		if m.moderated == (cmd == "moderate") {
 			return true, ""

@@ -236,7 +236,11 @@ func (s *Service) parseParam(c *invocation, p param, words *wordReader) (refused
 			return refuse("usage")
 		}
 	case nickParam:
-		c.text, refused = parseNick(words.next())
+		word := words.next()
+		if words.peek() != "" && !s.namesRoom(*words, c.to.Domain) {
+			word, words.rest = word+words.rest, "" // several words are not a nickname and a room
+		}
+		c.text, refused = parseNick(word)
 	default:
 		refused = s.parseOptional(c, p, words)
 	}
