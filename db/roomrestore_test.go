@@ -64,10 +64,14 @@ func TestRoomsRestored(t *testing.T) {
 			"public room by a stranger", empty + ";" + room("chat-3") + ";" + member("zoe", "chat-3", 1),
 			all + " zoe=member", true,
 		},
-		{"one room", "DELETE FROM imc_rooms WHERE name = 'chat-2'; DELETE FROM imc_members WHERE room = 'sip:chat-2@example.org'",
-			"chat-1: alice=owner bob=admin carol=member dave=invited mallory=banned; chat-3: alice=member carol=owner", false},
-		{"one member", "DELETE FROM imc_members WHERE username = 'carol' AND room = 'sip:chat-1@example.org'",
-			"chat-1: alice=owner bob=admin dave=invited mallory=banned; chat-2: bob=owner; chat-3: alice=member carol=owner", false},
+		{
+			"one room", "DELETE FROM imc_rooms WHERE name = 'chat-2'; DELETE FROM imc_members WHERE room = 'sip:chat-2@example.org'",
+			"chat-1: alice=owner bob=admin carol=member dave=invited mallory=banned; chat-3: alice=member carol=owner", false,
+		},
+		{
+			"one member", "DELETE FROM imc_members WHERE username = 'carol' AND room = 'sip:chat-1@example.org'",
+			"chat-1: alice=owner bob=admin dave=invited mallory=banned; chat-2: bob=owner; chat-3: alice=member carol=owner", false,
+		},
 		{
 			"room of two by its member", empty + ";" + room("chat-3") + ";" + member("alice", "chat-3", 1), all, true,
 		},
@@ -76,8 +80,10 @@ func TestRoomsRestored(t *testing.T) {
 				"UPDATE imc_members SET flag = 2 WHERE username = 'alice' AND room = 'sip:chat-3@example.org'",
 			"chat-1: alice=owner bob=member carol=member dave=invited mallory=banned; chat-2: bob=owner; chat-3: alice=admin carol=owner", false,
 		},
-		{"an old silod", "UPDATE silod_member SET role = 0;" + empty,
-			"chat-1: alice=member bob=member carol=member dave=member mallory=banned; chat-2: bob=member; chat-3: alice=member carol=member", true},
+		{
+			"an old silod", "UPDATE silod_member SET role = 0;" + empty,
+			"chat-1: alice=member bob=member carol=member dave=member mallory=banned; chat-2: bob=member; chat-3: alice=member carol=member", true,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -275,13 +275,20 @@ func (s *Service) namesRoom(words wordReader, domain string) bool {
 const maxTerm = 3660 * 24 * time.Hour
 
 // parseTerm reads the words "for" and a duration, which are optional. Where no number
-// follows, "for" belongs to the reason.
+// follows, "for" belongs to the reason. A duration alone is one too: otherwise "#mute bob 30m"
+// would mute for ever, with the reason "30m".
 func parseTerm(words *wordReader) (time.Duration, *refusal) {
 	after := *words
-	if !strings.EqualFold(after.next(), "for") {
-		return 0, nil
-	}
 	word := after.next()
+	if !strings.EqualFold(word, "for") {
+		d, ok := parseDays(word)
+		if !ok || d < time.Second || d > maxTerm {
+			return 0, nil
+		}
+		*words = after
+		return d, nil
+	}
+	word = after.next()
 	if word == "" || !strings.ContainsRune("+-0123456789", rune(word[0])) {
 		return 0, nil
 	}

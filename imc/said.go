@@ -10,8 +10,9 @@ import (
 
 // commandIn returns the command line in the text of a request, without the start character.
 // A text that begins with a word that is not a command is said to the room, as hashtags and
-// headings are. A word that differs from a command by one typing error is taken for one, so
-// that parse refuses it: "#exti" and "#invte bob" are not meant for the room. Two start
+// headings are. A word that differs from a command by one typing error, before arguments that
+// fit this command, is taken for one, so that parse refuses it: "#exti" and "#invte bob" are not
+// meant for the room, but "#most of us" is not "#mute". Two start
 // characters stand for one that is said; commandIn removes the first. The manager says nothing
 // to others, so that all that begins with the start character is a command there.
 func (s *Service) commandIn(req *Request, text string) (line string, isCommand bool) {
@@ -28,7 +29,7 @@ func (s *Service) commandIn(req *Request, text string) (line string, isCommand b
 	words := wordReader{line}
 	name := words.next()
 	isCommand = name == "" || strings.ContainsFunc(name, unicode.IsControl) || s.isManager(req.Room) ||
-		len(s.commandForms(name)) > 0 || s.meant(name) != ""
+		len(s.commandForms(name)) > 0 || s.fits(req, s.meant(name), words)
 	return line, isCommand
 }
 
@@ -60,9 +61,18 @@ func (s *Service) meant(word string) string {
 	return ""
 }
 
+// fits reports whether words can be the arguments of a command.
+func (s *Service) fits(req *Request, name string, words wordReader) bool {
+	if name == "" {
+		return false
+	}
+	_, refused := s.parse(req, name+words.rest)
+	return refused == nil || refused.text != "usage" && refused.text != "bad_room"
+}
+
 // isTypo reports whether a word becomes another one by one change: a character is missing, too
-// much or wrong, or two neighbours are exchanged. Among names of three characters a wrong first
-// one makes another word: "#can" and "#fan" are not "#ban".
+// much or wrong, or two neighbours are exchanged. A wrong first character makes another word of a
+// short name: "#fan" and "#moin" are not "#ban" and "#join".
 func isTypo(typed, name []rune) bool {
 	head := 0
 	for head < len(typed) && head < len(name) && typed[head] == name[head] {
@@ -79,7 +89,7 @@ func isTypo(typed, name []rune) bool {
 			return false // the same word
 		}
 		swapped := len(t) > 1 && t[0] == n[1] && t[1] == n[0] && slices.Equal(t[2:], n[2:])
-		return swapped || slices.Equal(t[1:], n[1:]) && (head > 0 || len(name) > 3)
+		return swapped || slices.Equal(t[1:], n[1:]) && (head > 0 || len(name) > 4)
 	}
 	return false
 }

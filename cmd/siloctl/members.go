@@ -1,6 +1,8 @@
 package main
 
 import (
+	"regexp"
+
 	"github.com/spf13/pflag"
 
 	"silod/mi"
@@ -8,7 +10,7 @@ import (
 
 // membersNoun returns the commands for the members of rooms and their roles.
 func membersNoun() noun {
-	return noun{name: "members", short: "Members of a room: list, add, remove, role, ban, mute, voice", verbs: []verb{
+	return noun{name: "members", short: "Members of a room: list, add, remove, role, ban, bans, mute, voice", verbs: []verb{
 		{
 			use: "list ROOM", short: "List a room's members",
 			mi: "imc_list_members", min: 1, max: 1, live: []string{liveRooms}, list: true, none: "no members",
@@ -65,8 +67,15 @@ func termFlag(f *pflag.FlagSet) {
 // termArgs returns the arguments ROOM USER TIME REASON.
 func termArgs(f *pflag.FlagSet, args []string) ([]mi.Arg, error) {
 	term, _ := f.GetString("for")
+	if term == "" && len(args) > 2 && isTerm.MatchString(args[2]) {
+		return nil, usagef("%q is a time, not a reason; write --for %s", args[2], args[2])
+	}
 	return positional(append(args[:2:2], append([]string{term}, args[2:]...)...)), nil
 }
+
+// isTerm matches a duration that stands where the reason belongs. As a reason, it would be that
+// of a ban without an end.
+var isTerm = regexp.MustCompile(`^[0-9]+[smhd]$`)
 
 // roles are the values of ROLE.
 var roles = []string{"owner", "admin", "member", "muted", "unmuted", "banned", "unbanned"}

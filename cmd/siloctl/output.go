@@ -206,7 +206,7 @@ func (a *app) entriesOf(nodes []*mi.Node, named bool, indent string) error {
 		}
 		return nil
 	}
-	t := &table{w: a.out, width: a.width(), indent: indent}
+	t := &table{w: a.out, width: a.width(), indent: indent, sparse: true}
 	for _, n := range nodes {
 		if err := rowsOf(n, named, nil, t.add); err != nil {
 			return err

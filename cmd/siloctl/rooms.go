@@ -51,11 +51,11 @@ func roomsNoun() noun {
 		},
 		{
 			use: "title ROOM TITLE", short: "Set the title of a room; - removes it", example: "  siloctl rooms title chat-1 'Tea friends'",
-			mi: "imc_set_title", min: 2, max: 2, live: []string{liveRooms}, done: "set the title of %1",
+			mi: "imc_set_title", min: 2, max: 2, live: []string{liveRooms}, done: "changed the title of %1",
 		},
 		{
 			use: "topic ROOM TOPIC", short: "Set the topic of a room; - removes it", example: "  siloctl rooms topic chat-1 'Today: Darjeeling'",
-			mi: "imc_set_topic", min: 2, max: 2, live: []string{liveRooms}, done: "set the topic of %1",
+			mi: "imc_set_topic", min: 2, max: 2, live: []string{liveRooms}, done: "changed the topic of %1",
 		},
 		{
 			use: "private ROOM yes|no", short: "Make a room private, by invitation only, or public",

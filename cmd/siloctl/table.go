@@ -18,6 +18,7 @@ type table struct {
 	hide   []string // columns that are not shown
 	indent string
 	fold   bool // the last column continues in further lines on a terminal
+	sparse bool // columns in which the measured rows have nothing, or "no", are not shown
 
 	columns []column
 	rows    [][]string // measured, not yet written
@@ -83,6 +84,9 @@ func (t *table) flush() error {
 // start determines the widths and writes the measured rows.
 func (t *table) start() error {
 	t.started = true
+	if t.sparse {
+		t.dropEmpty()
+	}
 	t.shrink()
 	head := make([]string, len(t.columns))
 	for i, c := range t.columns {
@@ -98,6 +102,23 @@ func (t *table) start() error {
 	}
 	t.rows = nil
 	return nil
+}
+
+// dropEmpty removes the columns in which no row has a value other than "no".
+func (t *table) dropEmpty() {
+	for i := len(t.columns) - 1; i >= 0; i-- {
+		filled := slices.ContainsFunc(t.rows, func(row []string) bool { return i < len(row) && row[i] != "" && row[i] != "no" })
+		if filled {
+			continue
+		}
+		t.hide = append(t.hide, strings.ToLower(t.columns[i].name))
+		t.columns = slices.Delete(t.columns, i, i+1)
+		for k, row := range t.rows {
+			if i < len(row) {
+				t.rows[k] = slices.Delete(row, i, i+1)
+			}
+		}
+	}
 }
 
 // shrink makes the widest columns narrower until the table fits the terminal.

@@ -9,6 +9,26 @@ import (
 	"silod/mi"
 )
 
+// A wide list of few values fits a terminal without the columns that say nothing.
+func TestSparseTable(t *testing.T) {
+	var out strings.Builder
+	tb := &table{w: &out, sparse: true}
+	for _, r := range [][]mi.Attr{
+		cells("user", "alice", "muted", false, "until", "", "paused", false, "nick", "Al"),
+		cells("user", "bob", "muted", false, "until", "", "paused", true, "nick", ""),
+	} {
+		if err := tb.add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tb.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "USER   PAUSED  NICK\nalice  no      Al\nbob    yes\n"; out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
 func TestTable(t *testing.T) {
 	rows := [][]mi.Attr{
 		cells("id", int64(9), "owner", "sip:bob@example.org", "private", false),

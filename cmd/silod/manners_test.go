@@ -32,7 +32,7 @@ func TestRoomManners(t *testing.T) {
 	say(a, "/me waves", 200, "")
 	b.reads("[alice]: #friday is near", "[alice]: #exit", "* alice waves")
 	say(a, "#exti", 500, "Unknown command")
-	a.reads("Unknown command #exti. Did you mean #exit? Write ##exti to say it.")
+	a.reads("#exti is not a command. Did you mean #exit? Write ##exti to say it.")
 	for _, wrong := range []string{"#history 0", "#modify bob", "#list " + strings.Repeat("x", 20_000), "#ban \xff\x00", "#who are you", "#create a b c"} {
 		if got := a.inRoom(room1, "", wrong); status(got) != 500 {
 			t.Errorf("%.60q is answered\n%s", wrong, got)
