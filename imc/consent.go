@@ -11,8 +11,8 @@ import (
 
 // The limits for invitations and additions by users. They are counted in memory.
 var (
-	// approachRate limits how many users a user invites and adds.
-	approachRate = limit.Rate{N: 100, Per: time.Hour}
+	// approachRate limits how many users a user invites and adds: those of a few teams or classes.
+	approachRate = limit.Rate{N: 300, Per: time.Hour}
 
 	// targetRate limits how often a user is invited and added, and pairRate how often by one user.
 	targetRate = limit.Rate{N: 60, Per: time.Hour}
@@ -38,11 +38,14 @@ type consentMeters struct {
 	approaches  *limit.Meter[userRoom] // by inviter, by invited user, and by both
 	invitations *limit.Meter[userRoom] // of a user to a room
 	additions   *limit.Meter[userRoom] // of a user to a room
+	withdrawn   *limit.Meter[userRoom] // invitations of a user to a room
 	creations   *limit.Meter[userRoom] // by creator
 }
 
 func newConsentMeters() consentMeters {
-	return consentMeters{approaches: newMeter(), invitations: newMeter(), additions: newMeter(), creations: newMeter()}
+	return consentMeters{
+		approaches: newMeter(), invitations: newMeter(), additions: newMeter(), withdrawn: newMeter(), creations: newMeter(),
+	}
 }
 
 // sweep removes the users that have their whole limit again.
@@ -50,6 +53,7 @@ func (m *consentMeters) sweep(now time.Time) {
 	m.approaches.Sweep(approachRate, now)
 	m.invitations.Sweep(invitationRate, now)
 	m.additions.Sweep(additionRate, now)
+	m.withdrawn.Sweep(invitationRate, now)
 	m.creations.Sweep(creationRate, now)
 }
 
@@ -57,6 +61,17 @@ func (m *consentMeters) sweep(now time.Time) {
 func (m *consentMeters) declined(by userRoom, now time.Time) {
 	m.invitations.Forget(by)
 	m.invitations.Take(by, invitationRate, now)
+	m.withdrawn.Forget(by)
+}
+
+// wasWithdrawn reports whether the invitation of a user was withdrawn after the user has got it. Then
+// another #invite makes it valid again without a message.
+func (m *consentMeters) wasWithdrawn(of userRoom, now time.Time) bool {
+	_, first, _ := m.withdrawn.Take(of, invitationRate, now)
+	if first {
+		m.withdrawn.Forget(of)
+	}
+	return !first
 }
 
 // checkConsent checks whether the caller may invite or add a user: whether the user exists, lets

@@ -56,10 +56,10 @@ func TestInvitationLimits(t *testing.T) {
 			t.Errorf("bob has got %d invitations", n)
 		}
 
-		// A user invites and adds at most 100 others at once.
+		// A user invites and adds at most 300 others at once.
 		w.must("mallory", "chat-900", "#create")
 		ok := 0
-		for i := range 150 {
+		for i := range 350 {
 			r := w.say("mallory", "chat-900", []string{"#invite ", "#add "}[i%2]+fmt.Sprint("user", i))
 			if r.Status == 200 {
 				ok++
@@ -67,7 +67,7 @@ func TestInvitationLimits(t *testing.T) {
 				t.Fatalf("answered %+v", r)
 			}
 		}
-		if ok < 90 || ok > 100 {
+		if ok < 290 || ok > 300 {
 			t.Errorf("mallory has invited and added %d users", ok)
 		}
 		time.Sleep(time.Hour)

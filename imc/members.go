@@ -27,12 +27,17 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 	case errors.As(err, &refused) && refused.text == "was_invited" && r.isInvited(c.user):
 		s.notifyCaller(c, r, "still_invited", "user", name)
 		return nil
+	case errors.As(err, &refused) && refused.text == "was_invited" && s.consent.wasWithdrawn(userRoom{c.user, r.name}, s.now()):
+		if err := s.putInvitation(ctx, c, r); err != nil {
+			return err
+		}
+		s.notifyCaller(c, r, "invited", "user", name)
+		return nil
 	case err != nil:
 		return err
 	}
 	if !m.isInvited() || m.InvitedBy != c.by.user {
-		invited := s.newMember(r, c.user, Invited, c.by.user)
-		if err := s.commit(ctx, r, Change{Room: r.Room, Put: []Member{invited}}); err != nil {
+		if err := s.putInvitation(ctx, c, r); err != nil {
 			s.consent.invitations.Forget(userRoom{c.user, r.name})
 			return err
 		}
@@ -43,6 +48,11 @@ func (s *Service) invite(ctx context.Context, c *invocation, r *room) error {
 	invitation.failed = func(c *invocation) { s.notifyCaller(c, r, "invite_failed", "user", name) }
 	s.sendDirect(c, invitation)
 	return nil
+}
+
+// putInvitation stores the invitation of a user by the caller.
+func (s *Service) putInvitation(ctx context.Context, c *invocation, r *room) error {
+	return s.commit(ctx, r, Change{Room: r.Room, Put: []Member{s.newMember(r, c.user, Invited, c.by.user)}})
 }
 
 // accept accepts an invitation. Unlike #join it is refused without one.
@@ -139,6 +149,7 @@ func (s *Service) remove(ctx context.Context, c *invocation, r *room) error {
 		if err := s.commit(ctx, r, change); err != nil {
 			return err
 		}
+		s.consent.withdrawn.Take(userRoom{m.User, r.name}, invitationRate, s.now())
 		s.notifyCaller(c, r, "withdrawn", "user", name)
 		return nil
 	}
