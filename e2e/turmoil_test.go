@@ -280,7 +280,7 @@ func (m *mover) mayNot(ctx context.Context, n int, why string) {
 	for i := range 3 {
 		text := fmt.Sprint(m.name, " ", n, " forbidden ", why, " ", i)
 		m.forbidden++
-			if res, err := m.phone.Send(ctx, uri(m.room), "text/plain", []byte(text)); err == nil && res.OK() {
+		if res, err := m.phone.Send(ctx, uri(m.room), "text/plain", []byte(text)); err == nil && res.OK() {
 			m.accepted = append(m.accepted, text)
 		}
 	}

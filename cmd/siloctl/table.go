@@ -84,7 +84,7 @@ func (t *table) flush() error {
 // start determines the widths and writes the measured rows.
 func (t *table) start() error {
 	t.started = true
-	if t.sparse {
+	if t.sparse && len(t.rows) > 0 {
 		t.dropEmpty()
 	}
 	t.shrink()
@@ -106,12 +106,12 @@ func (t *table) start() error {
 
 // dropEmpty removes the columns in which no row has a value other than "no".
 func (t *table) dropEmpty() {
-	for i := len(t.columns) - 1; i >= 0; i-- {
+	for i, c := range slices.Backward(t.columns) {
 		filled := slices.ContainsFunc(t.rows, func(row []string) bool { return i < len(row) && row[i] != "" && row[i] != "no" })
 		if filled {
 			continue
 		}
-		t.hide = append(t.hide, strings.ToLower(t.columns[i].name))
+		t.hide = append(t.hide, strings.ToLower(c.name))
 		t.columns = slices.Delete(t.columns, i, i+1)
 		for k, row := range t.rows {
 			if i < len(row) {
