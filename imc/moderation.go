@@ -260,15 +260,23 @@ func (r *room) outsiders(now time.Time, from sip.AoR) []*member {
 }
 
 // namesRoom reports whether the next word is the name of a room, where a reason or another
-// free text may follow instead. A room that does not exist must be the last word or precede
-// "for".
-func (s *Service) namesRoom(words wordReader, domain string) bool {
-	a, refused := s.parseRoom(words.next(), domain)
+// free text may follow instead. A room that does not exist for the caller must be the last word or
+// precede "for".
+func (s *Service) namesRoom(c *invocation, words wordReader) bool {
+	a, refused := s.parseRoom(words.next(), c.to.Domain)
 	if refused != nil || !s.IsRoom(a) || s.isManager(a) {
 		return false
 	}
-	next := words.peek()
-	return next == "" || strings.EqualFold(next, "for") || s.existingRoom(a) != nil
+	if next := words.peek(); next == "" || strings.EqualFold(next, "for") {
+		return true
+	}
+	r := s.existingRoom(a)
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !c.hides(r)
 }
 
 // maxTerm is the longest time of a sanction with an end.

@@ -196,7 +196,7 @@ func (s *Service) roomFollows(c *invocation, i int, words wordReader, hasRoom bo
 	case c.params[i] == roomBeforeText:
 		return !hasRoom
 	case c.params[i] == roomIfNamed:
-		return !strings.EqualFold(next, "for") && (!hasRoom || s.namesRoom(words, c.to.Domain))
+		return !strings.EqualFold(next, "for") && (!hasRoom || s.namesRoom(c, words))
 	}
 	return !isPrivate(next) || i+1 == len(c.params)
 }

@@ -145,6 +145,7 @@ func TestOutsidersSeeNoPrivateRoom(t *testing.T) {
 		"#members", "#destroy", "#modify alice member", "#modify mallory owner", "#topic", "#topic tea", "#history", "#history 5",
 		"#history since 2h", "#ban alice", "#unban mallory", "#mute alice", "#unmute alice", "#private", "#public", "#catchup 5", "#catchup all",
 		"#openhistory", "#closehistory", "#help", "#nonsense", "#", "", "#join nonsense", "#list a b c", "#rooms", "#rooms ROOM", "#rooms chat-0",
+		"#bans ROOM bob", "#ban bob ROOM spam", "#mute bob ROOM spam",
 	}
 	for _, create := range []bool{true, false} {
 		within(t, func(c *imc.Config) {
@@ -161,13 +162,19 @@ func TestOutsidersSeeNoPrivateRoom(t *testing.T) {
 			w.must("alice", "chat-1", "#invite guest")
 			w.must("alice", "chat-1", "#remove guest")
 			w.must("alice", "chat-3", "#create")
+			w.must("alice", "chat-9", "#create")
+			w.must("alice", "chat-9", "#add mallory")
+			w.must("alice", "chat-9", "#modify mallory admin")
 			asks := commands
 			if !create {
 				asks = append(slices.Clone(commands), "#join", "#create", "#create ROOM private", "#join ROOM")
 			}
 			for _, user := range []string{"mallory", "troll", "former", "guest", "zoe@far.test"} {
 				for _, text := range asks {
-					for _, to := range []string{"ROOM", "chat-manager"} {
+					for _, to := range []string{"ROOM", "chat-manager", "chat-9"} {
+						if to == "chat-9" && !strings.Contains(text, "ROOM") {
+							continue
+						}
 						answer := func(room string) string {
 							w.ignore()
 							r := w.say(user, strings.ReplaceAll(to, "ROOM", room), strings.ReplaceAll(text, "ROOM", room))
