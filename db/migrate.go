@@ -135,7 +135,12 @@ func (m *migration) create(ctx context.Context, conn querier, p *missingPart) er
 	for _, st := range p.create {
 		exists, err := m.layout.hasColumnOf(ctx, conn, st)
 		if err == nil && !exists {
-			_, err = conn.ExecContext(ctx, st)
+			if _, err = conn.ExecContext(ctx, st); err != nil {
+				// Without a lock another daemon may have added the column since.
+				if added, again := m.layout.hasColumnOf(ctx, conn, st); again == nil && added {
+					err = nil
+				}
+			}
 		}
 		if err != nil {
 			return m.layout.dialect.explain(fmt.Errorf("create %s: %s: %w", p, firstLine(st), err))
