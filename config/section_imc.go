@@ -65,8 +65,9 @@ type IMC struct {
 	CatchUp time.Duration `toml:"catch_up" default:"7d" reload:"yes"`
 
 	// The number of missed messages of a room that a member receives after being offline: the last
-	// ones. It is told how many were skipped, and can ask for them. 0: all.
-	CatchUpMax int `toml:"catch_up_max" default:"2000" allow:"0..1000000" reload:"yes"`
+	// ones. It is told how many were skipped, and can ask for them. After a crash of silod, a
+	// member with a connection (TCP, TLS, WebSocket) counts as offline until it registers. 0: all.
+	CatchUpMax int `toml:"catch_up_max" default:"0" allow:"0..1000000" reload:"yes"`
 
 	// Whether members can read the messages of the time before they joined: "never"; "room": where
 	// the owner or an admin has opened the history with #openhistory, the messages since then;

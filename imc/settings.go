@@ -61,7 +61,6 @@ func DefaultConfig() Config {
 		History:      7 * 24 * time.Hour,
 		CatchUp:      7 * 24 * time.Hour,
 		PauseAfter:   30 * 24 * time.Hour,
-		CatchUpMax:   2000,
 		OpenHistory:  OpenHistoryRoom,
 		OwnerLeave:   OwnerLeaveDestroys,
 		Creators:     []string{"all"},
