@@ -237,7 +237,7 @@ func (s *Service) parseParam(c *invocation, p param, words *wordReader) (refused
 		}
 	case nickParam:
 		word := words.next()
-		if words.peek() != "" && !s.namesRoom(*words, c.to.Domain) {
+		if words.peek() != "" && !s.namesRoom(c, *words) {
 			word, words.rest = word+words.rest, "" // several words are not a nickname and a room
 		}
 		c.text, refused = parseNick(word)
