@@ -27,7 +27,7 @@ func roomOfMany(t *testing.T, st imc.Store, members int, more ...imc.Member) *wo
 	}
 	w := newWorld(t, st, nil)
 	for i := range members {
-		w.offline[fmt.Sprint("user", i)] = true
+		w.offline.Store(fmt.Sprint("user", i), true)
 	}
 	return w
 }
@@ -185,7 +185,7 @@ func TestRoomsOfOneNameEndInAnyOrder(t *testing.T) {
 		generation := func(member string) {
 			w.must("alice", "chat-1", "#create")
 			if member != "" {
-				w.offline[member] = true
+				w.offline.Store(member, true)
 				w.must("alice", "chat-1", "#add "+member)
 				w.must("alice", "chat-1", "for "+member)
 			}
@@ -200,7 +200,7 @@ func TestRoomsOfOneNameEndInAnyOrder(t *testing.T) {
 		time.Sleep(2 * time.Minute) // and the third one
 		w.must("erin", "chat-1", "#create")
 		w.ignore()
-		w.offline["erin"] = true
+		w.offline.Store("erin", true)
 		w.must("alice", "chat-1", "#join")
 		w.must("alice", "chat-1", "hello")
 		time.Sleep(2 * time.Minute) // the messages are in the store only

@@ -211,7 +211,7 @@ func TestUnsettledItemsComeAgain(t *testing.T) {
 		w.must("alice", "chat-2", "#create")
 		w.must("bob", "chat-2", "#join")
 		w.ignore()
-		w.offline["bob"] = true
+		w.offline.Store("bob", true)
 		for i := range 10 {
 			w.must("alice", fmt.Sprintf("chat-%d", 1+i%2), fmt.Sprint(i))
 		}

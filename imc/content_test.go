@@ -138,7 +138,7 @@ func TestContentNamesTheSpeaker(t *testing.T) {
 				w.must("bob", "chat-1", "#join")
 				w.must("dan", "chat-1", "#join")
 				w.ignore()
-				w.offline["dan"] = true
+				w.offline.Store("dan", true)
 				if r := w.handle(w.message("alice", "chat-1", c.ctype, c.body, c.headers...)); r.Status != 200 {
 					t.Fatal(r)
 				}
@@ -293,7 +293,7 @@ func TestSenderSetsExpires(t *testing.T) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
 		w.ignore()
-		w.offline["bob"] = true
+		w.offline.Store("bob", true)
 		w.handle(w.message("alice", "chat-1", "text/plain", "now or never", sip.Header{Name: "Expires", Value: "60"}))
 		w.must("alice", "chat-1", "at any time")
 		items, err := w.rooms.Next(w.t.Context(), aor("bob"), 0, 10)

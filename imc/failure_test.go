@@ -191,8 +191,8 @@ func TestFiftySendersAndCrashes(t *testing.T) {
 					k++
 					w.crash()
 				}
-				w.offline[name(rand.IntN(users))] = true
-				delete(w.offline, name(rand.IntN(users)))
+				w.offline.Store(name(rand.IntN(users)), true)
+				w.offline.Delete(name(rand.IntN(users)))
 				mu.Unlock()
 				w.deliver()
 			}

@@ -330,7 +330,7 @@ func TestStatistics(t *testing.T) {
 // TestRefusedDeliveryMovesOn checks that a refused delivery does not block later ones.
 func TestRefusedDeliveryMovesOn(t *testing.T) {
 	managed(t, func(t *testing.T, w *world, _ *mi.Registry) {
-		w.offline["carol"] = true
+		w.offline.Store("carol", true)
 		w.must("alice", "chat-1", "one")
 		w.must("alice", "chat-1", "two")
 		items, err := w.rooms.Next(t.Context(), aor("carol"), 0, 10)

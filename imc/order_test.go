@@ -28,7 +28,7 @@ func TestSettleOutOfOrder(t *testing.T) {
 			w.must("carol", "chat-2", "#create")
 			w.must("bob", "chat-2", "#join")
 			w.ignore()
-			w.offline["bob"] = true
+			w.offline.Store("bob", true)
 			said, settled, missing := 0, map[string]bool{}, map[string]bool{}
 			for range 300 {
 				switch rnd.IntN(8) {
@@ -103,7 +103,7 @@ func TestUndeliverableMessageIsSkipped(t *testing.T) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
 		w.ignore()
-		w.offline["bob"] = true
+		w.offline.Store("bob", true)
 		w.must("alice", "chat-1", "poison")
 		returned := 0
 		for i := range 300 {
@@ -155,7 +155,7 @@ func TestCursorDoesNotGoBackInAChange(t *testing.T) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
 		w.ignore()
-		w.offline["bob"] = true
+		w.offline.Store("bob", true)
 		w.must("alice", "chat-1", "one")
 		w.must("alice", "chat-1", "two")
 		during := func() {
@@ -190,12 +190,12 @@ func TestSeenWhileBeingPaused(t *testing.T) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
 		w.ignore()
-		w.offline["bob"] = true
+		w.offline.Store("bob", true)
 		w.must("alice", "chat-1", "one")
 		during := func() { w.deliverTo(aor("bob")) }
 		m.during.Store(&during)
 		time.Sleep(12 * time.Hour)
-		delete(w.offline, "bob")
+		w.offline.Delete("bob")
 		w.must("alice", "chat-1", "two")
 		if got := w.read("bob"); !slices.Equal(got, []string{"chat-1: [alice]: one", "chat-1: [alice]: two"}) {
 			w.t.Errorf("bob got %q", got)

@@ -62,7 +62,7 @@ func TestItemsOfALeavingMemberAreWithdrawn(t *testing.T) {
 		within(t, nil, func(w *world) {
 			w.must("alice", "chat-1", "#create")
 			w.must("bob", "chat-1", "#join")
-			w.offline["bob"] = true
+			w.offline.Store("bob", true)
 			for i := range 5 {
 				w.must("alice", "chat-1", fmt.Sprint(i))
 			}
@@ -196,7 +196,7 @@ func TestCatchUpOfALongLog(t *testing.T) {
 	within(t, func(c *imc.Config) { c.CatchUpMax = 10 }, func(w *world) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
-		w.offline["bob"] = true
+		w.offline.Store("bob", true)
 		var want []string
 		for i := range 300 {
 			text := fmt.Sprint(i)
@@ -241,7 +241,7 @@ func TestCatchUpWhileTheStoreFails(t *testing.T) {
 	onMemory(t, func(c *imc.Config) { c.CatchUpMax = 1 }, func(w *world, st *memStore) {
 		w.must("alice", "chat-1", "#create")
 		w.must("bob", "chat-1", "#join")
-		w.offline["bob"] = true
+		w.offline.Store("bob", true)
 		w.must("alice", "chat-1", "one")
 		w.must("alice", "chat-1", "two")
 		w.ignore()

@@ -155,7 +155,7 @@ func (st *step) play(w *world) {
 	verb, rest, _ := strings.Cut(st.words, " ")
 	switch verb {
 	case "offline":
-		w.offline[rest] = true
+		w.offline.Store(rest, true)
 	case "online":
 		w.online(rest)
 		w.settleDown()

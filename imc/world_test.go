@@ -59,7 +59,7 @@ type world struct {
 
 	mu       sync.Mutex
 	away     sync.Map                         // users that had no device at the last delivery, by AoR
-	offline  map[string]bool                  // users without a device; their messages wait
+	offline  sync.Map                         // users without a device, by name; their messages wait
 	dead     map[string]bool                  // users for which the Outbox refuses messages
 	full     bool                             // the Outbox fails
 	sends    int                              // calls of the Outbox
@@ -80,7 +80,7 @@ type received struct {
 func newWorld(t *testing.T, store imc.Store, change func(*imc.Config)) *world {
 	w := &world{
 		t: t, store: store, page: 3, config: imc.DefaultConfig(),
-		offline: map[string]bool{}, dead: map[string]bool{}, inbox: map[string][]received{},
+		dead: map[string]bool{}, inbox: map[string][]received{},
 		woken: map[sip.AoR]bool{}, got: map[string]map[string]im.Message{},
 	}
 	if change != nil {
@@ -106,7 +106,8 @@ func (w *world) start() {
 	opt := imc.Options{Store: store, Outbox: w, Waker: w, Log: quiet, Now: time.Now, Domains: domains}
 	opt.Online = func(u sip.AoR) (online, known bool) {
 		_, away := w.away.Load(u)
-		return !away && !w.offline[u.User], domains.Has(u.Domain)
+		_, offline := w.offline.Load(u.User)
+		return !away && !offline, domains.Has(u.Domain)
 	}
 	if w.policy != nil {
 		opt.Policy = w.policy
@@ -216,7 +217,8 @@ func (w *world) deliver() {
 	w.woken = map[sip.AoR]bool{}
 	w.mu.Unlock()
 	for _, u := range owners {
-		w.sendTo(u, devices{w, w.offline[short(u)]})
+		_, offline := w.offline.Load(short(u))
+		w.sendTo(u, devices{w, offline})
 	}
 }
 
@@ -272,7 +274,7 @@ func (w *world) sendTo(u sip.AoR, next devices) {
 // online simulates a REGISTER, after which waiting messages are delivered.
 func (w *world) online(user string) {
 	w.t.Helper()
-	delete(w.offline, user)
+	w.offline.Delete(user)
 	w.deliverTo(aor(user))
 }
 
