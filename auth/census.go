@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -65,7 +64,11 @@ type CensusOptions struct {
 	Left func(user sip.AoR) bool
 	// Remove removes all that a user has but the account: contacts, messages, places in rooms.
 	Remove func(ctx context.Context, user sip.AoR) error
-	Log    *slog.Logger
+	// Note notes in the database that Remove has begun, or is complete, and Begun returns the users
+	// for which that was noted.
+	Note  func(ctx context.Context, user sip.AoR, begun bool) error
+	Begun func() []sip.AoR
+	Log   *slog.Logger
 }
 
 // A Census finds the accounts that are gone, whatever program has removed them, and removes what
@@ -77,6 +80,7 @@ type Census struct {
 	turn   sync.Mutex          // held while accounts are added and removed
 	known  map[sip.AoR]Account // of users in rooms or registered, as the last pass has seen them
 	begun  map[sip.AoR]bool    // removals that must be completed
+	taken  bool                // begun has those of the last process
 	marked int64               // as Mark has it
 	looked bool                // a look was completed
 	told   string              // the last complaint
@@ -153,29 +157,14 @@ func (c *Census) finish(ctx context.Context, u sip.AoR, sure bool) {
 	}
 }
 
-// remove removes what a user has left, and remembers it as begun until that is complete. The caller
-// holds turn.
-func (c *Census) remove(ctx context.Context, u sip.AoR) error {
-	c.begun[u] = true
-	delete(c.known, u)
-	if err := c.opt.Remove(ctx, u); err != nil {
-		return err
-	}
-	delete(c.begun, u)
-	return nil
-}
-
 // look compares the users that are registered or in rooms with the accounts. It returns those whose
 // account is gone, and those whose account is another one now. The caller holds turn.
 func (c *Census) look(ctx context.Context) (gone, replaced []sip.AoR) {
 	users := map[sip.AoR]Standing{}
 	c.opt.Each(func(u sip.AoR, s Standing) { users[u] = s })
+	c.takeOver(ctx)
 	for u := range c.begun {
-		if _, left := users[u]; left {
-			gone = append(gone, u)
-		} else {
-			delete(c.begun, u)
-		}
+		gone = append(gone, u)
 	}
 	if !c.opt.Watching() {
 		c.mark(ctx, false)
@@ -306,80 +295,4 @@ func (c *Census) mark(ctx context.Context, set bool) {
 		return
 	}
 	c.marked = scope
-}
-
-// Remove removes an account by calling remove, which returns ErrUnknownUser if there is none, and all
-// that its user and the user's aliases have left. An account that another program has removed
-// counts as removed if its user has something left.
-func (c *Census) Remove(ctx context.Context, user sip.AoR, remove func() error) error {
-	c.turn.Lock()
-	defer c.turn.Unlock()
-	names := []sip.AoR{user}
-	aliases, err := c.opt.Ledger.AliasesOf(ctx, user)
-	if err == nil {
-		err = remove()
-	}
-	if errors.Is(err, ErrUnknownUser) && c.opt.Left(user) {
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, a := range aliases {
-		has, err := c.opt.Ledger.HasAccount(ctx, a)
-		if err != nil {
-			c.begun[user] = true
-			return err
-		}
-		if !has {
-			names = append(names, a)
-		}
-	}
-	var failed error
-	for _, u := range names {
-		failed = errors.Join(failed, c.remove(ctx, u))
-	}
-	if failed != nil {
-		return fmt.Errorf("%w: %w", ErrLeft, failed)
-	}
-	return nil
-}
-
-// ErrLeft is the error of a removal that goes on in the background.
-var ErrLeft = errors.New("the account is removed, but not yet all that its user has left")
-
-// Add adds an account by calling add. The new user gets nothing that a removed account of the name
-// has left.
-func (c *Census) Add(ctx context.Context, user sip.AoR, add func() error) error {
-	c.turn.Lock()
-	defer c.turn.Unlock()
-	if c.opt.Left(user) {
-		if err := c.clear(ctx, user); err != nil {
-			return err
-		}
-	}
-	err := add()
-	if err == nil {
-		delete(c.known, user)
-	}
-	return err
-}
-
-// clear removes what a removed account has left, unless the table of accounts is in doubt.
-func (c *Census) clear(ctx context.Context, user sip.AoR) error {
-	if !c.begun[user] {
-		has, err := c.opt.Ledger.HasAccount(ctx, user)
-		if has || err != nil {
-			return err
-		}
-		gone, _ := c.look(ctx)
-		found := false
-		for _, u := range gone {
-			found = found || u == user
-		}
-		if !found {
-			return nil
-		}
-	}
-	return c.remove(ctx, user)
 }

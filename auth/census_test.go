@@ -20,6 +20,7 @@ type town struct {
 	aliases   map[string]string // to users
 	users     map[string]Standing
 	removed   []string
+	noted     map[sip.AoR]bool
 	marked    int64 // the scope of then
 	scope     int64
 	elsewhere bool  // users have no accounts here
@@ -29,7 +30,7 @@ type town struct {
 }
 
 func townOf(users ...string) *town {
-	c := &town{accounts: map[string]Account{}, aliases: map[string]string{}, users: map[string]Standing{}, scope: 1}
+	c := &town{accounts: map[string]Account{}, aliases: map[string]string{}, users: map[string]Standing{}, noted: map[sip.AoR]bool{}, scope: 1}
 	for _, u := range users {
 		c.add(u)
 		c.users[u] = Member
@@ -90,6 +91,13 @@ func (c *town) census() *Census {
 			_, left := c.users[u.User]
 			return left
 		},
+		Note: func(_ context.Context, u sip.AoR, begun bool) error {
+			if delete(c.noted, u); begun {
+				c.noted[u] = true
+			}
+			return nil
+		},
+		Begun: func() []sip.AoR { return slices.Collect(maps.Keys(c.noted)) },
 		Remove: func(_ context.Context, u sip.AoR) error {
 			if c.failing == nil {
 				c.removed = append(c.removed, u.User)
@@ -294,6 +302,35 @@ func TestOtherTable(t *testing.T) {
 			}
 			if len(w.removed) > 0 || (w.marked != 0) != kept {
 				t.Errorf("%q are removed, the mark is %d", w.removed, w.marked)
+			}
+		})
+	}
+}
+
+// TestRemovalAfterCrash: the next process completes a removal, also where users without account may
+// be those of a peer, and before a new account of the name. One that has not reached the account is
+// not carried out.
+func TestRemovalAfterCrash(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := townOf("u1", "u2", "u3")
+			w.users["u1"], w.users["guest"] = Vouched, Vouched
+			w.failing = errors.New("killed")
+			remove := func() error { delete(w.accounts, "u1"); return nil }
+			if err := w.census().Remove(t.Context(), at("u1"), remove); !errors.Is(err, ErrLeft) {
+				t.Fatalf("got %v", err)
+			}
+			w.noted[at("u2")] = true
+			w.failing = nil
+			s := w.census()
+			if again {
+				if err := s.Add(t.Context(), at("u1"), func() error { w.add("u1"); return nil }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.Check(t.Context())
+			if got := strings.Join(w.removed, " "); got != "u1" || len(w.noted) > 0 {
+				t.Errorf("%q are removed, %v are noted", got, w.noted)
 			}
 		})
 	}

@@ -72,6 +72,27 @@ func (x *user) waits(u sip.AoR) bool {
 	return false
 }
 
+// removalMark returns the mark of a user whose removal has begun, which is stored like a block.
+func removalMark(u sip.AoR) sip.AoR { return leftMark(sip.AoR{Domain: u.Domain}) }
+
+// NoteRemoval notes in the Store that the removal of an account has begun, or that it is complete:
+// another process continues one that has begun.
+func (s *Service) NoteRemoval(ctx context.Context, u sip.AoR, begun bool) error {
+	return s.setBlock(ctx, u, removalMark(u), begun)
+}
+
+// Removals returns the users whose removal has begun.
+func (s *Service) Removals() (users []sip.AoR) {
+	s.blocks.mu.RLock()
+	defer s.blocks.mu.RUnlock()
+	for u, blocks := range s.blocks.byUser {
+		if blocks[removalMark(u)] {
+			users = append(users, u)
+		}
+	}
+	return users
+}
+
 // unasked is the call of a change that no request has caused.
 var unasked = &invocation{by: actor{operator: true}}
 

@@ -49,13 +49,13 @@ func (b *blockSet) of(user sip.AoR) []sip.AoR {
 	return list
 }
 
-// left returns the marks of a user.
+// left returns the marks of rooms that a user has left.
 func (b *blockSet) left(user sip.AoR) []sip.AoR {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	var list []sip.AoR
 	for t := range b.byUser[user] {
-		if isLeftMark(t) {
+		if isLeftMark(t) && t != removalMark(user) {
 			list = append(list, t)
 		}
 	}

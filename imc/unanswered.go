@@ -98,10 +98,14 @@ func (s *Service) answer(ctx context.Context, c *invocation, err error) error {
 }
 
 // explain explains a refusal to the sender of a request. If that cannot be stored, only the
-// answer explains it.
+// answer explains it. So it is if the request has waited for the database already: the write, once
+// begun, may take as long again.
 func (s *Service) explain(ctx context.Context, to, from sip.AoR, cause, text string) {
 	m := s.newDirect(from, to, cause, text)
 	if s.IsRoom(to) || !s.mayNotify(to) {
+		return
+	}
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < storeTimeout*4/5 {
 		return
 	}
 	m.Answer = true

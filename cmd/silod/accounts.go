@@ -20,6 +20,8 @@ func (d *daemon) buildCensus() {
 		Each:     d.eachUser,
 		Left:     func(a sip.AoR) bool { return d.location.Online(a) || d.rooms.HasUser(a) },
 		Remove:   d.removeUser,
+		Note:     func(ctx context.Context, a sip.AoR, begun bool) error { return d.rooms.NoteRemoval(ctx, a, begun) },
+		Begun:    func() []sip.AoR { return d.rooms.Removals() },
 	})
 }
 
