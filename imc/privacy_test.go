@@ -145,7 +145,7 @@ func TestOutsidersSeeNoPrivateRoom(t *testing.T) {
 		"#members", "#destroy", "#modify alice member", "#modify mallory owner", "#topic", "#topic tea", "#history", "#history 5",
 		"#history since 2h", "#ban alice", "#unban mallory", "#mute alice", "#unmute alice", "#private", "#public", "#catchup 5", "#catchup all",
 		"#openhistory", "#closehistory", "#help", "#nonsense", "#", "", "#join nonsense", "#list a b c", "#rooms", "#rooms ROOM", "#rooms chat-0",
-		"#bans ROOM bob", "#ban bob ROOM spam", "#mute bob ROOM spam",
+		"#bans ROOM bob", "#ban bob ROOM spam", "#mute bob ROOM spam", "#nick Zed ROOM more",
 	}
 	for _, create := range []bool{true, false} {
 		within(t, func(c *imc.Config) {
